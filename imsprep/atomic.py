@@ -1,0 +1,71 @@
+"""Files that appear under their names only when they are whole.
+
+A writer gets a temporary name in the same folder; it is flushed and renamed at the end, or removed
+when anything went wrong. A crash leaves the old file or the new one, and at worst a temporary file
+whose name starts with a dot and ends with `.part`, which nothing ever takes for the real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from imsprep.errors import ReadError
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Open `path` for writing, binary and seekable; it is replaced when the block ends well.
+
+    Raises ReadError if the folder cannot be written or the disk is full.
+    """
+    try:
+        fd, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot write", path) from error
+    try:
+        with os.fdopen(fd, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot write", path) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file at once, atomically."""
+    with writing(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON with sorted keys, atomically."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable; where folders cannot be synced, go without."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,118 @@
+"""Rule and the registry: what a check is, and the list of all of them.
+
+A rule is a pure function from `Facts` to evidence. It yields nothing when all is well, one
+Evidence per thing that is wrong, and raises Unknown with a reason when it cannot tell: that rule
+is then reported as skipped, never as passed.
+
+Ids are never reused and never change their meaning. The hundreds name the subject:
+
+    IMS1xx file        IMS4xx bitmap       IMS7xx cloud
+    IMS2xx disk        IMS5xx request      IMS8xx guest, Linux
+    IMS3xx container   IMS6xx site         IMS9xx guest, Windows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imsprep.report import Finding, Region, Severity, Skipped
+
+if TYPE_CHECKING:
+    from imsprep.facts import Facts
+
+SUBJECTS = {
+    "1": "file",
+    "2": "disk",
+    "3": "container",
+    "4": "bitmap",
+    "5": "request",
+    "6": "site",
+    "7": "cloud",
+    "8": "guest",
+    "9": "guest",
+}
+
+
+class Unknown(Exception):  # noqa: N818 - an answer, not an error
+    """Raised by a rule that cannot tell; the text is the reason, shown to the user."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that is wrong: one sentence, with what was expected and found where that helps.
+
+    `fix` replaces the rule's general advice where this case has a better one; `severity` replaces
+    the rule's where sources disagree and this case is only the looser reading.
+    """
+
+    message: str
+    expected: str | None = None
+    found: str | None = None
+    fix: str | None = None
+    region: Region | None = None
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that is checked, with all a user may ask about it."""
+
+    id: str
+    severity: Severity
+    title: str  # one line, as a statement of the fault
+    why: str  # what happens at import or boot
+    fix: str  # what to do, as a command where there is one
+    source: str  # where the rule comes from, with its date; "inferred" if nothing states it
+    check: Callable[[Facts], Iterable[Evidence]]
+
+    @property
+    def subject(self) -> str:
+        """The subject that the id belongs to."""
+        return SUBJECTS[self.id[3]]
+
+    def run(self, facts: Facts) -> tuple[list[Finding], Skipped | None]:
+        """Apply the rule; a rule that raised Unknown gives no findings and a Skipped."""
+        try:
+            return [self._finding(evidence) for evidence in self.check(facts)], None
+        except Unknown as unknown:
+            return [], Skipped(self.id, str(unknown))
+
+    def _finding(self, evidence: Evidence) -> Finding:
+        return Finding(
+            rule=self.id,
+            severity=evidence.severity or self.severity,
+            subject=self.subject,
+            title=self.title,
+            message=evidence.message,
+            expected=evidence.expected,
+            found=evidence.found,
+            why=self.why,
+            fix=evidence.fix or self.fix,
+            source=self.source,
+            region=evidence.region,
+        )
+
+
+_REGISTRY: dict[str, Rule] = {}
+
+
+def rule(
+    id_: str, severity: Severity, title: str, *, why: str, fix: str, source: str
+) -> Callable[[Callable[[Facts], Iterable[Evidence]]], Rule]:
+    """Register the decorated function as the rule `id_`; a second use of an id is a bug."""
+
+    def register(check: Callable[[Facts], Iterable[Evidence]]) -> Rule:
+        if id_ in _REGISTRY:
+            raise ValueError(f"rule id {id_} is taken")
+        made = Rule(id_, severity, title, why, fix, source, check)
+        _REGISTRY[id_] = made
+        return made
+
+    return register
+
+
+def registered() -> Iterator[Rule]:
+    """Yield every rule that has been registered, in order of ids."""
+    yield from (_REGISTRY[key] for key in sorted(_REGISTRY))

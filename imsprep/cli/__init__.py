@@ -1,0 +1,135 @@
+"""The command line: parse, call the library, print, end with a documented exit code.
+
+A command is a module of this package and holds no decision about images. `COMMANDS` names them
+with their one-line help, so that `imsprep --version` and `--help` load none of them. `main` is the
+only place that turns errors into a sentence and an exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from imsprep import __version__
+from imsprep.errors import ImsprepError, ReadError
+
+COMMANDS: dict[str, str] = {}
+
+EXIT_CODES = """\
+\b
+Exit codes:
+  0    done; nothing at or above the failing severity
+  1    the image or request has findings that fail
+  2    wrong usage or configuration
+  3    could not check: unreadable file, I/O error, no space
+  4    the image changed while it was being read
+  5    the transfer broke; run again to continue
+  6    the service refused or the job failed
+  7    gave up waiting
+  130  interrupted (Ctrl-C)
+  143  terminated (SIGTERM)
+"""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; unwinds like KeyboardInterrupt so that every `finally` runs."""
+
+
+class CommandTable(click.Group):
+    """A group whose commands are imported when they are called, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the module of a command and return the command."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"imsprep.cli.{name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=CommandTable,
+    epilog=EXIT_CODES + "\nExample: imsprep check disk.raw",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="imsprep", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Bring a disk image into Huawei Cloud IMS by quick import, without surprises.
+
+    It checks a RAW or ZVHD2 image, makes the bitmap file, uploads only the data and waits for the
+    import job. The result of a command is on stdout, everything else on stderr.
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process with the documented exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; errors become one sentence on stderr."""
+    try:
+        result = cli.main(args=arguments, prog_name="imsprep", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return _tell_program(arguments, "UsageError", error.format_message(), 2)
+    except ImsprepError as error:
+        return _fail(arguments, error)
+    except BrokenPipeError:
+        # Whoever read our output went away, as `head` does; nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3
+    except OSError as error:
+        return _fail(arguments, ReadError.from_os(error, "cannot use", error.filename or "a file"))
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _fail_plainly(arguments, "interrupted", 130)
+    except Terminated:
+        return _fail_plainly(arguments, "terminated", 143)
+    except Exception as error:  # the last handler: a traceback must not reach a user
+        if os.environ.get("IMSPREP_TRACEBACK"):
+            raise
+        text = f"internal error: {type(error).__name__}: {error} (IMSPREP_TRACEBACK=1 shows where)"
+        return _fail_plainly(arguments, text, 3)
+
+
+def _fail(arguments: list[str], error: ImsprepError) -> int:
+    click.echo(f"imsprep: {error}", err=True)
+    return _tell_program(arguments, type(error).__name__, str(error), error.exit_code)
+
+
+def _fail_plainly(arguments: list[str], text: str, code: int) -> int:
+    click.echo(f"imsprep: {text}", err=True)
+    return _tell_program(arguments, "Stopped", text, code)
+
+
+def _tell_program(arguments: list[str], kind: str, message: str, code: int) -> int:
+    """Say the error on stdout too when JSON was asked for, so that a program can read it."""
+    if "--json" in arguments:
+        error = {"kind": kind, "message": message, "exit_code": code}
+        click.echo(json.dumps({"error": error}, sort_keys=True))
+    return code
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated

@@ -1,0 +1,95 @@
+"""What the commands share: options, output, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from imsprep.units import GIB, KIB, MIB, TIB, format_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
+
+
+class SizeType(click.ParamType[int]):
+    """A number of bytes: `4096`, `64k`, `2MiB`, `1g`; units are powers of two."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes, or end with a usage error."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().lower().removesuffix("ib").removesuffix("b")
+        number, unit = (text[:-1], text[-1:]) if text[-1:] in "kmgt" and text else (text, "")
+        try:
+            return int(float(number) * _UNITS[unit])
+        except (ValueError, KeyError, OverflowError):
+            self.fail(f"{value!r} is not a size; write 2097152, 2m or 2MiB", param, ctx)
+
+
+SIZE = SizeType()
+
+image_argument = click.argument("image", type=click.Path(path_type=Path))
+
+
+def output_options(command: F) -> F:
+    """Add --json and --quiet, which every command has."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(
+        command
+    )
+    return click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")(command)
+
+
+def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
+    """Print a result on stdout: the value for programs or the text for people."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text)
+
+
+class Progress:
+    """Bytes done, shown on stderr: a bar on a terminal, a plain line now and then elsewhere.
+
+    Calling the object with a number of bytes advances it; that callable is all the library knows.
+    """
+
+    def __init__(self, what: str, total: int, *, quiet: bool, interval_s: float = 10.0) -> None:
+        self._what, self._total, self._interval_s = what, total, interval_s
+        self._quiet = quiet
+        self._done = 0
+        self._next_line = time.monotonic() + interval_s
+        self._bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> Progress:
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = tqdm(
+                desc=self._what, total=self._total, unit="B", unit_scale=True, unit_divisor=1024
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, count: int) -> None:
+        """Note that `count` more bytes are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif not self._quiet and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + self._interval_s
+            share = f" ({self._done * 100 // self._total} %)" if self._total else ""
+            click.echo(f"{self._what}: {format_size(self._done)}{share}", err=True)

@@ -1,0 +1,117 @@
+"""Every exception that imsprep raises on purpose, and the exit code each one means.
+
+    ImsprepError
+    ├── UsageError         2  wrong option, wrong configuration
+    │   └── MissingExtra   2  a part of imsprep that is not installed
+    ├── FormatError        1  bytes are not what they claim to be
+    ├── FindingsError      1  the image or the request has findings that fail
+    ├── ReadError          3  could not check: unreadable, I/O error, no space
+    ├── ImageChangedError  4  the image changed while it was being read
+    ├── TransferError      5  the transfer broke; run again to continue
+    ├── ServiceError       6  the service refused
+    │   └── JobFailedError 6  the import job ran and failed
+    └── WaitTimeoutError   7  gave up waiting
+
+A message says what, where, expected and got, and what to do if that is known. It is shown to the
+user as it stands, after `imsprep: `. Errors of other libraries are translated where they arise,
+with `from`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import ClassVar
+
+
+class ImsprepError(Exception):
+    """Base of every deliberate error; `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class UsageError(ImsprepError):
+    """An option, an argument or the configuration is wrong."""
+
+    exit_code = 2
+
+
+class MissingExtra(UsageError):  # noqa: N818 - a missing part is not an error of the program
+    """A command needs an optional part of imsprep (or a system package) that is not installed."""
+
+
+class FormatError(ImsprepError):
+    """Bytes are not what they claim to be; `offset` says where in the file, if that is known."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} (at byte {offset})")
+        self.offset = offset
+
+
+class FindingsError(ImsprepError):
+    """A step was refused because the check before it has findings that fail."""
+
+    exit_code = 1
+
+
+class ReadError(ImsprepError):
+    """Something could not be read or written, so nothing can be said about the image."""
+
+    exit_code = 3
+
+    @classmethod
+    def from_os(cls, error: OSError, what: str, path: str | os.PathLike[str]) -> ReadError:
+        """Translate an OSError: `what` is the attempt, as in "cannot read"."""
+        hint = _HINTS.get(error.errno or 0, "")
+        return cls(f"{what} {show_path(path)}: {error.strerror or error}{hint}")
+
+
+class ImageChangedError(ImsprepError):
+    """The image changed while it was being read; what was learned of it is worthless."""
+
+    exit_code = 4
+
+
+class TransferError(ImsprepError):
+    """The upload broke in a way that running again can mend."""
+
+    exit_code = 5
+
+
+class ServiceError(ImsprepError):
+    """The service answered and refused; `code` is its own error code, if it gave one."""
+
+    exit_code = 6
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class JobFailedError(ServiceError):
+    """The import job ended without an image."""
+
+
+class WaitTimeoutError(ImsprepError):
+    """The time limit passed while the job was still running; it may still succeed."""
+
+    exit_code = 7
+
+
+_HINTS = {
+    errno.ENOSPC: "; free some space and run again",
+    errno.EACCES: "; check its permissions",
+    errno.EIO: "; the disk could not deliver it, see the system log",
+}
+
+
+def show_path(path: str | os.PathLike[str] | bytes) -> str:
+    r"""Write a path so that it fits on one line: odd bytes and control characters are escaped.
+
+    A name with a newline or bytes that are not UTF-8 is legal on Linux and must not break a log.
+    """
+    text = os.fsdecode(path)
+    shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

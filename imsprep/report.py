@@ -1,0 +1,117 @@
+"""What a check found, as values: Finding, Skipped, Report.
+
+A *finding* is one result of one rule. A rule that could not run is *skipped* with its reason and
+never counts as passed. A *report* is all of them for one image. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Severity(enum.IntEnum):
+    """How bad a finding is; the words are SARIF's levels."""
+
+    NOTE = 1
+    WARNING = 2
+    ERROR = 3
+
+    @property
+    def word(self) -> str:
+        """The name in lower case, as it is printed and parsed."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, word: str) -> Severity:
+        """Return the severity called `word`; ValueError for any other word."""
+        try:
+            return cls[word.upper()]
+        except KeyError:
+            raise ValueError(f"unknown severity {word!r}: use error, warning or note") from None
+
+
+@dataclass(frozen=True)
+class Region:
+    """A run of bytes in a file that a finding points at; `offset` and `length` in bytes."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result of one rule: what was expected, what was found, and how to mend it."""
+
+    rule: str
+    severity: Severity
+    subject: str
+    title: str
+    message: str
+    expected: str | None = None
+    found: str | None = None
+    why: str | None = None
+    fix: str | None = None
+    source: str | None = None
+    region: Region | None = None
+    waived: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what is unknown is left out."""
+        values: dict[str, Any] = {
+            "rule": self.rule,
+            "severity": self.severity.word,
+            "subject": self.subject,
+            "title": self.title,
+            "message": self.message,
+        }
+        for name in ("expected", "found", "why", "fix", "source", "waived"):
+            if getattr(self, name) is not None:
+                values[name] = getattr(self, name)
+        if self.region is not None:
+            values["region"] = {"offset": self.region.offset, "length": self.region.length}
+        return values
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A rule that could not run, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a check can say of one image; `facts` are plain values for a reader."""
+
+    image: str
+    findings: tuple[Finding, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    passed: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> Severity | None:
+        """The highest severity among the findings that are not waived, or None."""
+        return max((f.severity for f in self.findings if f.waived is None), default=None)
+
+    def fails(self, at: Severity) -> bool:
+        """Say whether a finding stands at severity `at` or above."""
+        return self.worst is not None and self.worst >= at
+
+    def count(self, severity: Severity) -> int:
+        """Count the findings of exactly this severity that are not waived."""
+        return sum(f.severity is severity and f.waived is None for f in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "image": self.image,
+            "findings": [f.as_dict() for f in self.findings],
+            "skipped": [{"rule": s.rule, "reason": s.reason} for s in self.skipped],
+            "passed": list(self.passed),
+            "facts": dict(self.facts),
+        }

@@ -1,0 +1,68 @@
+"""QuickImportRequest: the body of `POST /v2/cloudimages/quickimport/action`, as a value.
+
+Source: "Importing an Image File Quickly", API reference, 2024-08-09; `hw_firmware_type` from the
+OTC edition, 2025-12-17. One class serves both variants of the page: a system disk (`type` ECS or
+BMS) and a data disk (`type` DataImage). What the fields may hold is checked by `checks.request`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DATA_IMAGE = "DataImage"
+
+
+@dataclass(frozen=True)
+class QuickImportRequest:
+    """What the user asks IMS for; None means that the field is not sent.
+
+    `image_url` is `bucket:key`; `min_disk` is in GiB; a tag is `key.value`.
+    """
+
+    name: str
+    image_url: str
+    min_disk: int
+    os_version: str | None = None
+    os_type: str | None = None
+    type: str | None = None
+    description: str | None = None
+    license_type: str | None = None
+    tags: tuple[str, ...] | None = None
+    image_tags: tuple[tuple[str, str], ...] | None = None
+    enterprise_project_id: str | None = None
+    architecture: str | None = None
+    hw_firmware_type: str | None = None
+
+    @property
+    def is_data_disk(self) -> bool:
+        """Say whether this asks for a data disk image."""
+        return self.type == DATA_IMAGE
+
+    def as_body(self) -> dict[str, Any]:
+        """Return the JSON body exactly as it is sent: fields that are None are left out."""
+        body: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name == "tags":
+                value = list(value)
+            elif name == "image_tags":
+                value = [{"key": key, "value": text} for key, text in value]
+            body[name] = value
+        return body
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> QuickImportRequest:
+        """Read a body back; keys that are not fields are ignored, missing ones raise KeyError."""
+        values = {k: v for k, v in body.items() if k in cls.__dataclass_fields__ and v is not None}
+        if "tags" in values:
+            values["tags"] = tuple(values["tags"])
+        if "image_tags" in values:
+            values["image_tags"] = tuple((t["key"], t["value"]) for t in values["image_tags"])
+        for required in ("name", "image_url", "min_disk"):
+            if required not in values:
+                raise KeyError(required)
+        return cls(**values)

@@ -1,0 +1,87 @@
+"""The object store's contract: what imsprep asks of a bucket, and nothing more.
+
+Terms are those of multipart upload: an *upload* is identified by its *upload id*, consists of
+*parts* with *part numbers* from 1 to 10,000, and becomes an *object* when it is completed. Every
+implementation passes the same suite, `tests/store_suite.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Part(NamedTuple):
+    """One part that the store holds."""
+
+    number: int  # 1 to 10,000
+    size: int  # bytes
+    etag: str  # without quotation marks; the part's MD5 in hex
+
+
+class Upload(NamedTuple):
+    """A multipart upload that was begun and neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    initiated: str  # as the store writes it
+
+
+class ObjectFacts(NamedTuple):
+    """What the store says of an object."""
+
+    key: str
+    size: int  # bytes
+    etag: str  # without quotation marks
+    storage_class: str  # STANDARD where the store says nothing
+    upload_id: str | None  # of the multipart upload that made it, where the store tells
+    metadata: Mapping[str, str]
+
+
+class ObjectStore(Protocol):
+    """A bucket. Safe to call from several threads at once.
+
+    Every method raises TransferError for what a new attempt may mend and ServiceError for what it
+    will not. Nothing here retries: that is a wrapper's work.
+    """
+
+    def create(self, key: str, metadata: Mapping[str, str]) -> str:
+        """Begin a multipart upload of storage class STANDARD and return its upload id."""
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> str:
+        """Send one part and return its etag; the same number again replaces the part."""
+
+    def copy_part(
+        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
+    ) -> str:
+        """Make one part from `length` bytes of the object `source`; return its etag.
+
+        A range beyond the source's end is refused, never cut short.
+        """
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        """Return all parts that the store holds, in order of their numbers."""
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
+        """Turn the parts, in ascending order, into the object; return the object's etag."""
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Forget an upload and its parts; an unknown upload is no error."""
+
+    def list_uploads(self, prefix: str = "") -> list[Upload]:
+        """Return the unfinished uploads whose key starts with `prefix`."""
+
+    def head(self, key: str) -> ObjectFacts | None:
+        """Return what is known of an object, or None if there is none."""
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        """Return a range of an object, shorter only at its end."""
+
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Write a small object at once, storage class STANDARD; return its etag."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; a missing one is no error."""
+
+    def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
+        """Return the objects whose key starts with `prefix`, in order of their keys."""

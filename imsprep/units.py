@@ -1,0 +1,33 @@
+"""Sizes: the units we count in, and how a person reads them.
+
+Everything inside imsprep is in bytes. KiB, MiB, GiB and TiB are powers of two.
+"""
+
+SECTOR = 512
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+TIB = 1 << 40
+
+
+def ceil_div(value: int, divisor: int) -> int:
+    """Divide and round up: how many pieces of `divisor` hold `value`."""
+    return -(-value // divisor)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Round `value` up to the next multiple of `multiple`."""
+    return ceil_div(value, multiple) * multiple
+
+
+def format_size(size: int) -> str:
+    """Write a number of bytes for a person: `1.5 GiB`, `512 bytes`."""
+    for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.4g} {name}"
+    return "1 byte" if size == 1 else f"{size} bytes"
+
+
+def exact_size(size: int) -> str:
+    """Write a number of bytes for a person and to the byte: `1.5 GiB (1610612736 bytes)`."""
+    return format_size(size) if size < KIB else f"{format_size(size)} ({size} bytes)"

@@ -1,0 +1,46 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from imsprep import cli
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed on stdout, as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def imsprep(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command line in this process: `imsprep("check", path)`."""
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = cli.run([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+def need(*tools: str) -> pytest.MarkDecorator:
+    """Skip a test where a program is missing, and say which."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")

@@ -1,0 +1,103 @@
+"""The house rules: imports point down, modules and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "imsprep"
+
+# Layer of each module, from architecture.md in docs/. A module may import its own layer's elders
+# (listed before it) and lower layers, never a higher one.
+LAYERS = {
+    "units": 0, "errors": 0, "report": 0,
+    "blockmap": 1, "facts": 1, "request": 1,
+    "atomic": 2, "image": 2, "store": 2,
+    "checks": 3,
+    "cli": 5,
+}  # fmt: skip
+
+PURE_LAYERS = (0, 1)
+IMPURE_IMPORTS = {"socket", "threading", "subprocess", "time", "random", "secrets", "tempfile", "shutil", "mmap"}  # fmt: skip
+
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 40
+
+# Longer on purpose; each with its reason.
+LONG_MODULES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer_name(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    guarded = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "imsprep":
+                yield from (f"imsprep.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def own_layer(path: Path) -> int | None:
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return None if name == "__init__" else LAYERS[name]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    layer = own_layer(path)
+    for name in imports(path):
+        if layer is None or not name.startswith("imsprep."):
+            continue
+        target = layer_name(name)
+        if target == "__version__":
+            continue
+        assert LAYERS[target] <= layer, f"{path.name} (layer {layer}) imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_core_is_pure(path: Path) -> None:
+    if own_layer(path) in PURE_LAYERS:
+        assert not {n.split(".")[0] for n in imports(path)} & IMPURE_IMPORTS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_is_small(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MAX_MODULE_LINES or path.name in LONG_MODULES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_function_is_small(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            # Decorators are declarations (a command's options), not the function's work.
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= MAX_FUNCTION_LINES or node.name in LONG_FUNCTIONS, node.name
+
+
+def test_nobody_but_the_command_line_imports_the_emulator() -> None:
+    for path in MODULES:
+        inside = path.relative_to(PACKAGE).parts[0]
+        if inside not in ("emulator", "cli"):
+            assert not any(n.startswith("imsprep.emulator") for n in imports(path)), path
