@@ -27,8 +27,11 @@ lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
+	$(BIN)/python fixtures/guest_images.py
+
 format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install test quick lint format
+.PHONY: help install test quick lint format guest-images

@@ -7,8 +7,12 @@ it raises Unknown with the reason.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imsprep.request import QuickImportRequest
+
+if TYPE_CHECKING:
+    from imsprep.guest.model import Guest
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,4 @@ class Facts:
     name: str  # the image's file name, for messages
     file_size: int  # bytes
     request: QuickImportRequest | None = None
+    guest: Guest | None = None  # what is inside; None unless --guest asked for it

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "imsprep"
 LAYERS = {
     "units": 0, "errors": 0, "report": 0,
     "blockmap": 1, "facts": 1, "request": 1,
-    "atomic": 2, "image": 2, "store": 2,
+    "atomic": 2, "guest": 2, "image": 2, "store": 2,
     "checks": 3,
     "cli": 5,
 }  # fmt: skip

@@ -1,0 +1,232 @@
+"""IMS810–IMS819: whether the guest finds its disk at boot: fstab, command lines, drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.facts import Facts
+from imsprep.guest.bootconfig import command_lines
+from imsprep.guest.fstab import DEVICE_NAME, Mount, find_volume, read_fstab
+from imsprep.guest.kernels import VIRTIO
+from imsprep.guest.model import Guest, Kernel
+from imsprep.report import Severity
+
+_DISK_DRIVERS = {"virtio", "virtio_ring", "virtio_pci", "virtio_blk"}
+_REBUILD = advice(
+    "Debian, Ubuntu: add the names to /etc/initramfs-tools/modules and run `update-initramfs -u -k "
+    "all`; RHEL family: `dracut -f --regenerate-all --add-drivers \"virtio_blk virtio_scsi "
+    "virtio_net virtio_pci virtio_ring virtio\"`; SUSE before 12 SP1: INITRD_MODULES in "
+    "/etc/sysconfig/kernel and `mkinitrd`",
+    "--run-command 'printf \"virtio\\nvirtio_ring\\nvirtio_pci\\nvirtio_blk\\nvirtio_scsi\\n"
+    "virtio_net\\n\" >>/etc/initramfs-tools/modules && update-initramfs -u -k all'",
+)  # fmt: skip
+
+
+def _mounts(guest: Guest) -> list[Mount]:
+    text = guest.text("/etc/fstab")
+    if text is None:
+        raise Unknown("there is no /etc/fstab")
+    return read_fstab(text)
+
+
+@rule(
+    "IMS810",
+    Severity.ERROR,
+    "fstab names a disk by its kernel name",
+    why="disks have other names on KVM; the boot stops in emergency mode",
+    fix=advice("replace the device by UUID=..., as `blkid` prints it"),
+    source=LINUX_GUIDE,
+)
+def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
+    """Look for /dev/sda1, /dev/vda1, /dev/xvda1 and the like."""
+    guest = linux(facts)
+    for mount in _mounts(guest):
+        if DEVICE_NAME.match(mount.spec):
+            soft = not mount.required or mount.spec.startswith("/dev/vd")
+            yield Evidence(
+                f"/etc/fstab line {mount.line}: {mount.spec} is mounted on {mount.path}",
+                expected="UUID=... or LABEL=...",
+                found=mount.spec,
+                severity=Severity.WARNING if soft else None,
+            )
+
+
+@rule(
+    "IMS811",
+    Severity.ERROR,
+    "fstab names a disk that is not in the image",
+    why="only this disk goes along; boot waits for the missing one and login may fail",
+    fix=advice(
+        "remove the line, or add the option nofail",
+        "--edit '/etc/fstab:s/^(?=THE-LINE)/#/'",
+    ),
+    source=LINUX_GUIDE,
+)
+def fstab_missing(facts: Facts) -> Iterator[Evidence]:
+    """Look every UUID and label of fstab up among the image's volumes."""
+    guest = linux(facts)
+    for mount in _mounts(guest):
+        known = not mount.on_disk or DEVICE_NAME.match(mount.spec) or _unseen(mount.spec, guest)
+        if not known and find_volume(mount.spec, guest.volumes) is None:
+            yield Evidence(
+                f"/etc/fstab line {mount.line}: {mount.spec} on {mount.path} is not in the image",
+                severity=None if mount.required else Severity.WARNING,
+            )
+
+
+def _unseen(spec: str, guest: Guest) -> bool:
+    """Say whether the disk might be there though it was not seen, or is no disk of ours."""
+    if spec.startswith(("/dev/cdrom", "/dev/sr", "/dev/fd", "/dev/loop", "/dev/md")):
+        return True
+    return any((v.unread and v.kind in ("lvm", "luks")) or v.kind == "luks" for v in guest.volumes)
+
+
+@rule(
+    "IMS812",
+    Severity.ERROR,
+    "a kernel command line names the root by its kernel name",
+    why="on KVM the disk has another name, and the kernel stops before it has a root",
+    fix=advice(
+        "set root=UUID=... and run `update-grub` (Debian, Ubuntu) or `grub2-mkconfig -o "
+        "/boot/grub2/grub.cfg` (RHEL family, SUSE)",
+    ),
+    source=LINUX_GUIDE,
+)
+def root_by_name(facts: Facts) -> Iterator[Evidence]:
+    """Read root= of every boot entry."""
+    guest = linux(facts)
+    for line in _lines(guest):
+        root = line.value("root") or ""
+        if DEVICE_NAME.match(root):
+            soft = root.startswith("/dev/vd")
+            yield Evidence(
+                f"{line.path} line {line.line}: root={root} for {line.kernel}",
+                expected="root=UUID=...",
+                found=f"root={root}",
+                severity=Severity.WARNING if soft else None,
+            )
+
+
+def _lines(guest: Guest) -> list:  # type: ignore[type-arg]
+    lines = command_lines(guest)
+    if not lines:
+        raise Unknown("no boot loader configuration was found")
+    return lines
+
+
+@rule(
+    "IMS813",
+    Severity.ERROR,
+    "a kernel command line names a root that is not in the image",
+    why="the kernel waits for a disk that will never come",
+    fix=advice("write the boot loader's configuration again: `update-grub` or `grub2-mkconfig`"),
+    source=INFERRED,
+)
+def root_missing(facts: Facts) -> Iterator[Evidence]:
+    """Look root= of every boot entry up among the image's volumes."""
+    guest = linux(facts)
+    for line in _lines(guest):
+        root = line.value("root") or ""
+        named = root.startswith(("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/mapper/",
+                                 "/dev/disk/"))  # fmt: skip
+        if named and not _unseen(root, guest) and find_volume(root, guest.volumes) is None:
+            yield Evidence(f"{line.path} line {line.line}: root={root} is not in the image",
+                           found=root)  # fmt: skip
+
+
+@rule(
+    "IMS814",
+    Severity.ERROR,
+    "a kernel has no driver for its disk at boot",
+    why="quick import injects no driver: without virtio in the initramfs no disk is found",
+    fix=_REBUILD,
+    source=LINUX_GUIDE,
+)
+def virtio_disk(facts: Facts) -> Iterator[Evidence]:
+    """Ask for virtio_pci and virtio_blk in every initramfs, or built in."""
+    for kernel, missing in _missing(linux(facts), _DISK_DRIVERS):
+        yield Evidence(
+            _without(kernel, missing), found=", ".join(kernel.loaded) or "no virtio driver"
+        )
+
+
+@rule(
+    "IMS815",
+    Severity.WARNING,
+    "a kernel's initramfs lacks a virtio driver",
+    why="the guide asks for all of them; a server with another disk type needs virtio_scsi to boot",
+    fix=_REBUILD,
+    source=LINUX_GUIDE,
+)
+def virtio_rest(facts: Facts) -> Iterator[Evidence]:
+    """Ask for virtio_scsi and virtio_net; worse if the kernel does not have them at all."""
+    for kernel, missing in _missing(linux(facts), set(VIRTIO) - _DISK_DRIVERS):
+        gone = sorted(missing - set(kernel.modules))
+        yield Evidence(
+            _without(kernel, missing),
+            severity=Severity.ERROR if gone else None,
+            found=f"not even in /lib/modules: {', '.join(gone)}" if gone else None,
+        )
+
+
+def _missing(guest: Guest, drivers: set[str]) -> Iterator[tuple[Kernel, set[str]]]:
+    """Yield the kernels that lack drivers; Unknown if an initramfs could not be read."""
+    kernels = [k for k in guest.kernels if k.image is not None]
+    if not kernels:
+        raise Unknown("no kernel with its modules was found in /lib/modules and /boot")
+    unread = []
+    for kernel in kernels:
+        missing = drivers - set(kernel.builtin) - set(kernel.loaded)
+        # Before Linux 4 or so, virtio and its ring are part of the drivers on some kernels.
+        if missing and kernel.unread:
+            unread.append(f"{kernel.initramfs}: {kernel.unread}")
+        elif missing and kernel.initramfs is not None:
+            yield kernel, missing
+    if unread:
+        raise Unknown(listed(unread))
+
+
+def _without(kernel: Kernel, missing: set[str]) -> str:
+    return f"{kernel.initramfs} (kernel {kernel.version}) has no {', '.join(sorted(missing))}"
+
+
+@rule(
+    "IMS816",
+    Severity.ERROR,
+    "a kernel has no initramfs",
+    why="a kernel without one finds its disk only if every driver is built in",
+    fix=advice("`update-initramfs -c -k all` (Debian, Ubuntu) or `dracut --regenerate-all` (RHEL)"),
+    source=INFERRED,
+)
+def no_initramfs(facts: Facts) -> Iterator[Evidence]:
+    """Ask every kernel in /boot for its initramfs unless the disk drivers are built in."""
+    guest = linux(facts)
+    kernels = [k for k in guest.kernels if k.image is not None]
+    if not kernels:
+        raise Unknown("no kernel with its modules was found in /lib/modules and /boot")
+    for kernel in kernels:
+        if kernel.initramfs is None and _DISK_DRIVERS - set(kernel.builtin):
+            yield Evidence(
+                f"{kernel.image} has no initramfs in /boot and its virtio is not built in"
+            )
+
+
+@rule(
+    "IMS817",
+    Severity.NOTE,
+    "the kernel does not write to the serial console",
+    why="without it the console log of the server stays empty when boot goes wrong",
+    fix=advice(
+        "add console=tty0 console=ttyS0,115200 to GRUB_CMDLINE_LINUX and write grub.cfg again"
+    ),
+    source=LINUX_GUIDE,
+)
+def serial_console(facts: Facts) -> Iterator[Evidence]:
+    """Look for console=ttyS0 (ttyAMA0 on arm) in the command lines."""
+    lines = _lines(linux(facts))
+    if not any(
+        a.startswith(("console=ttyS", "console=ttyAMA")) for line in lines for a in line.arguments
+    ):
+        yield Evidence(f"{lines[0].path}: no boot entry has console=ttyS0")

@@ -1,0 +1,124 @@
+"""IMS820–IMS824: a Linux guest's network: DHCP on whatever card the server has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.facts import Facts
+from imsprep.guest import cloudinit
+from imsprep.guest.model import Guest
+from imsprep.guest.network import Interface, interfaces
+from imsprep.report import Severity
+
+
+@rule(
+    "IMS820",
+    Severity.WARNING,
+    "udev rules bind interface names to old network cards",
+    why="the server's card has another MAC address, becomes eth1, and has no configuration",
+    fix=advice(
+        "rm /etc/udev/rules.d/*persistent*net*.rules",
+        "--delete '/etc/udev/rules.d/*persistent*net*.rules'",
+    ),
+    source=LINUX_GUIDE,
+)
+def persistent_net(facts: Facts) -> Iterator[Evidence]:
+    """Look for persistent-net rules that hold a rule."""
+    for path, entry in linux(facts).matching("/etc/udev/rules.d/*persistent*net*.rules"):
+        lines = [
+            line for line in (entry.text or "").splitlines() if line.strip() and line[0] != "#"
+        ]
+        if lines:
+            yield Evidence(f"{path} holds {len(lines)} rules", found=lines[0].strip()[:120])
+
+
+@rule(
+    "IMS821",
+    Severity.WARNING,
+    "an initramfs carries udev rules for old network cards",
+    why="they act before those on the disk, so the card is renamed all the same",
+    fix=advice(
+        "remove the rules from /etc/udev/rules.d, then `update-initramfs -u -k all` or `dracut -f`"
+    ),
+    source=LINUX_GUIDE,
+)
+def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
+    """Look into every initramfs that could be read."""
+    guest = linux(facts)
+    read = [kernel for kernel in guest.kernels if kernel.initramfs and not kernel.unread]
+    if not read:
+        raise Unknown("no initramfs could be read")
+    for kernel in read:
+        for path in kernel.rules:
+            yield Evidence(f"{kernel.initramfs} holds {path}")
+
+
+def _interfaces(facts: Facts) -> list[Interface]:
+    try:
+        return interfaces(linux(facts))
+    except ImportError:
+        raise Unknown("netplan's YAML needs imsprep[guest]") from None
+
+
+@rule(
+    "IMS822",
+    Severity.WARNING,
+    "a network interface does not use DHCP",
+    why="the service gives addresses by DHCP; with another address the server cannot be reached",
+    fix=advice("set the interface to DHCP in the file that is named"),
+    source=LINUX_GUIDE,
+)
+def static_address(facts: Facts) -> Iterator[Evidence]:
+    """Read netplan, interfaces, ifcfg, NetworkManager and systemd-networkd."""
+    for interface in _interfaces(facts):
+        if not interface.dhcp:
+            yield Evidence(f"{interface.path}: {interface.name} has no DHCP", expected="DHCP")
+
+
+@rule(
+    "IMS823",
+    Severity.WARNING,
+    "a network interface is bound to one card",
+    why="the server's card has another MAC address, so the configuration does not apply",
+    fix=advice(
+        "remove the MAC address (HWADDR, macaddress, mac-address, MACAddress) from the file"
+    ),
+    source=INFERRED,
+)
+def bound_to_card(facts: Facts) -> Iterator[Evidence]:
+    """Look for MAC addresses in the same files."""
+    for interface in _interfaces(facts):
+        if interface.mac:
+            yield Evidence(
+                f"{interface.path}: {interface.name} is for {interface.mac}", found=interface.mac
+            )
+
+
+@rule(
+    "IMS824",
+    Severity.WARNING,
+    "no network interface is set up at boot",
+    why="a server without network can only be reached by its console",
+    fix=advice("set up the first interface with DHCP, or let cloud-init do it"),
+    source=INFERRED,
+)
+def no_network(facts: Facts) -> Iterator[Evidence]:
+    """Ask for one interface that starts, or something that brings up what it finds."""
+    guest = linux(facts)
+    if any(interface.starts for interface in _interfaces(facts)) or _brings_up_any(guest):
+        return
+    yield Evidence("no file sets up an interface, and neither NetworkManager nor cloud-init would")
+
+
+def _brings_up_any(guest: Guest) -> bool:
+    """NetworkManager uses DHCP on cards without a profile; cloud-init writes a fallback."""
+    if guest.exists("/usr/sbin/NetworkManager"):
+        return True
+    try:
+        network = cloudinit.settings(guest).get("network")
+    except ImportError:
+        return True
+    off = isinstance(network, dict) and network.get("config") == "disabled"
+    return cloudinit.installed(guest) and cloudinit.enabled(guest) and not off

@@ -1,0 +1,203 @@
+"""IMS801–IMS809: which system is in the image, and whether it can be booted at all.
+
+These hold for Linux; what they share with Windows (encryption, unclean file systems) too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.facts import Facts
+from imsprep.guest.bootfiles import bios_loader, has_esp, uefi_loaders
+from imsprep.guest.model import LINUX
+from imsprep.guest.osrelease import depth, fits, fitting, identify, padded, parse_os_version
+from imsprep.report import Severity
+
+_NO_LOADER = "its EFI system partition holds no loader"
+_NO_ESP = "there is no EFI system partition with a FAT file system"
+_ARCHITECTURES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"}
+
+
+@rule(
+    "IMS801",
+    Severity.ERROR,
+    "the requested os_version is another system",
+    why="the service sets up the server for the system it was told; a wrong one may not boot",
+    fix="request the os_version that fits the image",
+    source="API reference, “Values of Related Parameters”, 2025-12-17",
+)
+def requested_system(facts: Facts) -> Iterator[Evidence]:
+    """Compare os_version of the request with the release files."""
+    system = identify(linux(facts))
+    if facts.request is None or facts.request.os_version is None:
+        raise Unknown("the request names no os_version")
+    if system is None:
+        raise Unknown("the image does not say which system it is")
+    requested = facts.request.os_version
+    asked = parse_os_version(requested)
+    if asked.family is None or fits(system, requested):
+        return
+    count = depth(system.family)
+    same_family = asked.family == system.family
+    width = None not in (asked.bits, system.bits) and asked.bits != system.bits
+    same_release = padded(asked.version, count) == padded(system.version, count)
+    yield Evidence(
+        f"os_version is {requested!r}, but {system.source} says {system.name!r}",
+        expected=system.name,
+        found=requested,
+        severity=Severity.WARNING if same_family and not width and not same_release else None,
+    )
+
+
+@rule(
+    "IMS802",
+    Severity.NOTE,
+    "the site lists no os_version for this system",
+    why="os_version must be one of the site's strings; the nearest one has to be chosen by hand",
+    fix="choose the nearest os_version of the same family, or the site's “Other” entry",
+    source="API reference, “Values of Related Parameters”, 2025-12-17",
+)
+def listed_system(facts: Facts) -> Iterator[Evidence]:
+    """Look the system up in the site's list."""
+    system = identify(linux(facts))
+    if system is None:
+        raise Unknown("the image does not say which system it is")
+    strings = os_versions(facts)
+    if not fitting(system, strings):
+        family = [text for text in strings if parse_os_version(text).family == system.family]
+        newest = max(family, key=lambda text: parse_os_version(text).version, default=None)
+        hint = f"; the newest of its family is {newest!r}" if newest else ""
+        yield Evidence(f"{system.name} ({system.source}) fits none of the strings{hint}")
+
+
+@rule(
+    "IMS803",
+    Severity.ERROR,
+    "the requested architecture is not the image's",
+    why="a server of another architecture cannot run a single program of the image",
+    fix="request the architecture that fits the image",
+    source="API reference, “Importing an Image File Quickly”, 2024-08-09",
+)
+def requested_architecture(facts: Facts) -> Iterator[Evidence]:
+    """Compare architecture of the request with the guest's own programs."""
+    guest = any_guest(facts)
+    if guest.machine is None:
+        raise Unknown("no program of the image tells its architecture")
+    requested = (facts.request and facts.request.architecture) or "x86"
+    actual = _ARCHITECTURES.get(guest.machine)
+    if actual is None:
+        yield Evidence(f"the image is for {guest.machine}, which the service does not run",
+                       expected="x86 or arm", found=guest.machine)  # fmt: skip
+    elif actual != requested:
+        default = "" if facts.request and facts.request.architecture else " (the default)"
+        yield Evidence(
+            f"the image's programs are {guest.machine}, the request means {requested}{default}",
+            expected=actual,
+            found=requested,
+        )
+
+
+@rule(
+    "IMS804",
+    Severity.ERROR,
+    "the image cannot start in the requested boot mode",
+    why="the boot mode must match at registration or the server will not boot",
+    fix="request hw_firmware_type uefi or bios as the image needs it, or install that boot loader",
+    source=FILE_TABLE,
+)
+def boot_mode(facts: Facts) -> Iterator[Evidence]:
+    """Compare hw_firmware_type (bios if absent, uefi for arm) with the boot loaders found."""
+    guest = any_guest(facts)
+    if guest.system is None:
+        raise Unknown("no operating system was found in the image")
+    request = facts.request
+    firmware = (request and request.hw_firmware_type) or "bios"
+    if request and request.architecture == "arm":
+        firmware = "uefi"
+    loaders, bios = uefi_loaders(guest), bios_loader(guest)
+    if firmware == "uefi" and not loaders:
+        where = _NO_LOADER if has_esp(guest) else _NO_ESP
+        yield Evidence(f"boot mode uefi: {where}", expected="EFI/BOOT/BOOTX64.EFI or the like")
+    if firmware == "bios" and not bios:
+        also = "; it starts with UEFI, from " + loaders[0] if loaders else ""
+        yield Evidence(
+            f"boot mode bios: the first sector holds no boot program{also}",
+            expected="a boot loader for BIOS",
+            found="UEFI only" if loaders else "none",
+        )
+
+
+@rule(
+    "IMS805",
+    Severity.ERROR,
+    "a volume is encrypted",
+    why="the image must not be encrypted: nobody is there to type the passphrase at boot",
+    fix="copy the system to a volume without encryption",
+    source=FILE_TABLE,
+)
+def encrypted(facts: Facts) -> Iterator[Evidence]:
+    """Look for LUKS and BitLocker."""
+    names = {"luks": "LUKS", "bitlocker": "BitLocker"}
+    for volume in any_guest(facts).volumes:
+        if volume.kind in names:
+            yield Evidence(f"{volume.name} is encrypted with {names[volume.kind]}")
+
+
+@rule(
+    "IMS806",
+    Severity.WARNING,
+    "a file system was not left clean",
+    why="the image was taken from a running or crashed system; the last changes may be lost",
+    fix=advice("shut down with `poweroff`, then copy the disk again"),
+    source=FILE_TABLE,
+)
+def unclean(facts: Facts) -> Iterator[Evidence]:
+    """Read the state that each file system keeps of itself."""
+    volumes = [v for v in any_guest(facts).volumes if v.clean is not None]
+    if not volumes:
+        raise Unknown("no file system of the image tells whether it is clean")
+    for volume in volumes:
+        if not volume.clean:
+            yield Evidence(f"{volume.kind} on {volume.name} was not unmounted cleanly")
+
+
+@rule(
+    "IMS807",
+    Severity.NOTE,
+    "the system is on LVM",
+    why="servers from an image on LVM do not support file injection",
+    fix="nothing, if cloud-init sets the server up; else move the system to a plain partition",
+    source=FILE_TABLE,
+)
+def on_lvm(facts: Facts) -> Iterator[Evidence]:
+    """Tell where the root file system lies."""
+    guest = linux(facts)
+    if (guest.root or "").startswith("LVM "):
+        yield Evidence(f"the root file system is {guest.root}")
+
+
+@rule(
+    "IMS808",
+    Severity.ERROR,
+    "the image holds no operating system",
+    why="a system disk image without a system does not boot; a data disk needs type DataImage",
+    fix="request type DataImage, or import the disk that holds the system",
+    source=INFERRED,
+)
+def no_system(facts: Facts) -> Iterator[Evidence]:
+    """Ask for a system unless a data disk is requested."""
+    guest = any_guest(facts)
+    if facts.request is not None and facts.request.is_data_disk:
+        return
+    if guest.system is None:
+        if guest.unread:
+            raise Unknown(f"not all could be read: {'; '.join(guest.unread)}")
+        kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
+        yield Evidence(f"no system was found ({kinds})", expected=LINUX + " or windows")
+
+
+def os_versions(facts: Facts) -> list[str]:
+    """Return the site's strings; Unknown if no site is known."""
+    raise Unknown("the site's list is not known")

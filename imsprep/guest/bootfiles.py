@@ -1,0 +1,34 @@
+"""Tell with which firmware an image can start: from partitions, boot program and loaders."""
+
+from __future__ import annotations
+
+from imsprep.guest.model import FILE, Guest
+
+ESP_TYPES = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef")
+BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"  # where GRUB's core lies on a GPT disk
+
+
+def has_esp(guest: Guest) -> bool:
+    """Say whether there is an EFI system partition with a FAT file system."""
+    return any(v.part_type in ESP_TYPES and v.kind == "vfat" for v in guest.volumes)
+
+
+def uefi_loaders(guest: Guest) -> list[str]:
+    """Return the EFI programs that firmware could start."""
+    if not has_esp(guest):
+        return []
+    patterns = ("/boot/efi/EFI/*/*.[eE][fF][iI]", "/efi/EFI/*/*.[eE][fF][iI]",
+                "/boot/EFI/*/*.[eE][fF][iI]")  # fmt: skip
+    return [path for path, entry in guest.matching(*patterns) if entry.kind == FILE]
+
+
+def bios_loader(guest: Guest) -> bool:
+    """Say whether BIOS finds a program: in the first sector, and on GPT a place for its rest."""
+    if not guest.boot_code:
+        return False
+    # GRUB needs a BIOS boot partition on GPT; extlinux does without.
+    return (
+        guest.table != "gpt"
+        or any(v.part_type == BIOS_BOOT for v in guest.volumes)
+        or any(True for _ in guest.matching("/boot/extlinux/*", "/boot/extlinux.conf"))
+    )

@@ -1,0 +1,95 @@
+"""Read fstab, and find the volume that a device specification means. Source: fstab(5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from imsprep.guest.model import Volume
+
+# Kernel names of disks, which depend on the driver and on the order of discovery.
+DEVICE_NAME = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]+\d*$|/dev/nvme\d+n\d+(?:p\d+)?$")
+
+_BY = {
+    "UUID": "UUID", "LABEL": "LABEL", "PARTUUID": "PARTUUID", "PARTLABEL": "PARTLABEL",
+    "/dev/disk/by-uuid/": "UUID", "/dev/disk/by-label/": "LABEL",
+    "/dev/disk/by-partuuid/": "PARTUUID", "/dev/disk/by-partlabel/": "PARTLABEL",
+}  # fmt: skip
+
+
+class Mount(NamedTuple):
+    """One line of fstab."""
+
+    spec: str  # what is mounted: UUID=..., /dev/sda1, tmpfs
+    path: str  # where; "none" or "swap" for swap
+    kind: str
+    options: tuple[str, ...]
+    line: int  # counted from 1
+
+    @property
+    def required(self) -> bool:
+        """Say whether boot waits for it and fails without it."""
+        return not {"nofail", "noauto", "_netdev"} & set(self.options)
+
+    @property
+    def on_disk(self) -> bool:
+        """Say whether it needs a disk: not tmpfs, NFS, a bind mount or a file."""
+        named = "=" in self.spec and self.spec.split("=")[0] in _BY
+        return named or self.spec.startswith("/dev/")
+
+
+def read_fstab(text: str) -> list[Mount]:
+    """Read the lines of fstab; those that are not entries are left out."""
+    mounts = []
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = [_unescape(word) for word in line.split()]
+        if len(fields) >= 2 and not fields[0].startswith("#"):
+            kind = fields[2] if len(fields) > 2 else "auto"
+            options = tuple(fields[3].split(",")) if len(fields) > 3 else ()
+            mounts.append(Mount(fields[0], fields[1], kind, options, number))
+    return mounts
+
+
+def _unescape(word: str) -> str:
+    r"""Resolve `\040` and its like, by which fstab writes blanks."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
+
+
+def means(spec: str, volume: Volume) -> bool:
+    """Say whether a device specification means this volume, as udev would name it."""
+    key, value = _named(spec)
+    if key == "UUID":
+        return (volume.uuid or "").lower() == value.lower()
+    if key == "LABEL":
+        return volume.label == value
+    if key == "PARTUUID":
+        return (volume.part_uuid or "").lower() == value.lower()
+    if key == "PARTLABEL":
+        return volume.part_label == value
+    if volume.name.startswith("LVM "):
+        group, _, logical = volume.name.removeprefix("LVM ").partition("/")
+        mapped = f"{group.replace('-', '--')}-{logical.replace('-', '--')}"
+        return spec in (f"/dev/{group}/{logical}", f"/dev/mapper/{mapped}")
+    return False
+
+
+def find_volume(spec: str, volumes: Iterable[Volume]) -> Volume | None:
+    """Return the volume that is meant, or None; a kernel name like /dev/sda1 means none surely."""
+    return next((volume for volume in volumes if means(spec, volume)), None)
+
+
+def guess_volume(spec: str, volumes: Iterable[Volume]) -> Volume | None:
+    """Return the volume that a kernel name meant where this is the first disk: its number."""
+    found = re.match(r"/dev/(?:sda|hda|vda|xvda|nvme0n1p)(\d+)$", spec)
+    if found is None:
+        return None
+    return next((v for v in volumes if v.name == f"partition {found[1]}"), None)
+
+
+def _named(spec: str) -> tuple[str, str]:
+    for prefix, key in _BY.items():
+        if prefix.startswith("/") and spec.startswith(prefix):
+            return key, spec.removeprefix(prefix)
+    key, _, value = spec.partition("=")
+    return (_BY.get(key, ""), value.strip("\"'")) if value else ("", spec)

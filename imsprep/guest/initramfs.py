@@ -1,0 +1,263 @@
+"""What is inside an initramfs: a row of cpio archives, each plain or compressed.
+
+Early microcode comes as a plain cpio, padded with zeros; after it the main archive, compressed
+with gzip, xz, lzma, bzip2, zstd or lz4 (the kernel's *legacy* frames) or not at all. Any number of
+them may follow one another. Sources: the Linux kernel's "initramfs buffer format" and
+lib/decompress*.c; the lz4 legacy frame of "LZ4 Frame Format Description".
+
+Data comes in pieces and no file is kept but the few that the caller names, so memory stays small;
+SIZE_LIMIT and ENTRY_LIMIT end a compression bomb with FormatError.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from imsprep.errors import FormatError
+from imsprep.units import GIB, KIB, MIB
+
+SIZE_LIMIT = 2 * GIB  # bytes after decompression; a generous initramfs has 300 MiB
+ENTRY_LIMIT = 200_000
+NAME_LIMIT = 4096  # PATH_MAX
+KEPT_LIMIT = 64 * KIB  # of one file whose content is wanted
+_STEP = 256 * KIB  # what is decompressed at once
+_LZ4_BLOCK = 8 * MIB  # largest block of a legacy frame, after decompression
+
+_HEADER = struct.Struct("6s8s8s8s8s8s8s8s8s8s8s8s8s8s")  # newc: magic and 13 hexadecimal fields
+_CPIO = (b"070701", b"070702")
+_MODE, _SIZE, _NAME_SIZE = 2, 7, 12  # places in the header
+_TRAILER = "TRAILER!!!"
+
+
+class Member(NamedTuple):
+    """A file of the initramfs; `data` is None unless it was asked for."""
+
+    name: str  # without a leading "/" or "./"
+    mode: int
+    data: bytes | None
+
+
+class Source:
+    """Bytes that come in pieces, with a look ahead."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._buffer = b""
+        self._at = 0  # where in the buffer the next byte is
+
+    def peek(self, count: int) -> bytes:
+        """Return the next bytes without taking them; fewer only at the end."""
+        while len(self._buffer) - self._at < count:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._buffer, self._at = self._buffer[self._at :] + piece, 0
+        return self._buffer[self._at : self._at + count]
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes; FormatError if there are fewer."""
+        data = self.peek(count)
+        if len(data) < count:
+            raise FormatError("it ends in the middle")
+        self._at += count
+        return data
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes without keeping them."""
+        while count:
+            if not self.peek(1):
+                raise FormatError("it ends in the middle")
+            step = min(count, len(self._buffer) - self._at)
+            self._at += step
+            count -= step
+
+    def piece(self) -> bytes:
+        """Return whatever comes next, b"" at the end."""
+        self.peek(1)
+        data, self._buffer, self._at = self._buffer[self._at :], b"", 0
+        return data
+
+    def give_back(self, data: bytes) -> None:
+        """Put bytes back in front."""
+        self._buffer, self._at = data + self._buffer[self._at :], 0
+
+    def skip_zeros(self) -> None:
+        """Pass over padding."""
+        while data := self.piece():
+            rest = data.lstrip(b"\0")
+            if rest:
+                self.give_back(rest)
+                return
+
+
+def members(pieces: Iterable[bytes], wanted: Callable[[str], bool]) -> Iterator[Member]:
+    """Yield every file of an initramfs; `wanted(name)` asks for a file's content.
+
+    FormatError says what was found where an archive was expected.
+    """
+    source = Source(pieces)
+    count = 0
+    while True:
+        source.skip_zeros()
+        magic = source.peek(6)
+        if not magic:
+            return
+        packed = magic not in _CPIO
+        archive = Source(_limited(_decompressed(source, magic))) if packed else source
+        for member in _archive(archive, wanted):
+            count += 1
+            if count > ENTRY_LIMIT:
+                raise FormatError(f"it holds more than {ENTRY_LIMIT} files")
+            yield member
+        if packed:
+            while archive.piece():
+                pass  # to the end of the compressed stream, where the next archive begins
+
+
+def _archive(source: Source, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    """Read cpio archives one after another, until something else follows."""
+    while True:
+        source.skip_zeros()
+        if source.peek(6) not in _CPIO:
+            return
+        fields = _HEADER.unpack(source.take(_HEADER.size))
+        try:
+            mode, size, name_size = (int(fields[i], 16) for i in (_MODE, _SIZE, _NAME_SIZE))
+        except ValueError:
+            raise FormatError("a cpio header holds something else than numbers") from None
+        if name_size > NAME_LIMIT:
+            raise FormatError(f"a name of {name_size} bytes, the limit is {NAME_LIMIT}")
+        raw = source.take(name_size)
+        name = raw.rstrip(b"\0").decode("utf-8", "surrogateescape").removeprefix("./").lstrip("/")
+        source.skip(-(_HEADER.size + name_size) % 4)
+        if name == _TRAILER:
+            continue
+        data = source.take(size) if size <= KEPT_LIMIT and wanted(name) else None
+        source.skip((0 if data is not None else size) + -size % 4)
+        yield Member(name, mode, data)
+
+
+def _limited(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > SIZE_LIMIT:
+            raise FormatError(f"it unpacks to more than {SIZE_LIMIT} bytes")
+        yield piece
+
+
+def _decompressed(source: Source, magic: bytes) -> Iterator[bytes]:
+    """Unpack a compressed stream and those of the same kind right behind it."""
+    if magic[:4] == b"\x02\x21\x4c\x18":
+        yield from _lz4(source)
+        return
+    start = next((start for start in _DECOMPRESSORS if magic.startswith(start)), None)
+    if start is None:
+        raise FormatError(f"neither cpio nor a known compression: it begins with {magic.hex(' ')}")
+    while source.peek(len(start)) == start:
+        yield from _stream(source, _DECOMPRESSORS[start]())
+
+
+def _stream(source: Source, decompressor: Any) -> Iterator[bytes]:
+    """Unpack one stream in bounded steps and give back what follows it."""
+    try:
+        while not decompressor.eof and (data := source.piece()):
+            for at in range(0, len(data), _STEP):
+                yield from _bounded(decompressor, data[at : at + _STEP])
+                if decompressor.eof:
+                    source.give_back(decompressor.unused_data + data[at + _STEP :])
+                    break
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, _zstd_error()) as error:
+        raise FormatError(f"its compressed data is broken: {error}") from error
+    if not decompressor.eof:
+        raise FormatError("its compressed data ends in the middle")
+
+
+def _bounded(decompressor: Any, data: bytes) -> Iterator[bytes]:
+    """Unpack a piece so that a few bytes cannot become gigabytes at once."""
+    if isinstance(decompressor, _Unbounded):
+        yield from decompressor.decompress(data)
+        return
+    yield decompressor.decompress(data, MIB)
+    while not decompressor.eof and not decompressor.needs_input:
+        yield decompressor.decompress(b"", MIB)
+
+
+class _Unbounded:
+    """zlib and zstd behind the interface of bz2 and lzma, in bounded steps."""
+
+    eof = False
+    unused_data = b""
+
+    def decompress(self, data: bytes) -> Iterator[bytes]:
+        raise NotImplementedError
+
+
+class _Gzip(_Unbounded):
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(31)  # with a gzip header
+
+    def decompress(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._inner.eof:
+            yield self._inner.decompress(data, MIB)
+            data = self._inner.unconsumed_tail
+        self.eof, self.unused_data = self._inner.eof, self._inner.unused_data
+
+
+class _Zstd(_Unbounded):
+    def __init__(self) -> None:
+        import zstandard
+
+        # A window above 128 MiB needs --ultra --long; no kernel would unpack it either.
+        self._inner = zstandard.ZstdDecompressor(max_window_size=128 * MIB).decompressobj()
+
+    def decompress(self, data: bytes) -> Iterator[bytes]:
+        # One compressed block gives at most 128 KiB, and needs at least 4 bytes: small bites.
+        bite = 4 * KIB
+        for at in range(0, len(data), bite):
+            yield self._inner.decompress(data[at : at + bite])
+            if self._inner.eof:
+                self.eof = True
+                self.unused_data = self._inner.unused_data + data[at + bite :]
+                return
+
+
+def _lz4(source: Source) -> Iterator[bytes]:
+    """Unpack legacy frames: a magic number, then blocks with their length before them."""
+    try:
+        import lz4.block
+    except ImportError:
+        raise FormatError("it is packed with lz4: install imsprep[guest]") from None
+    while len(head := source.peek(4)) == 4:
+        if head == b"\x02\x21\x4c\x18":
+            source.take(4)
+            continue
+        (size,) = struct.unpack("<I", head)
+        if not 0 < size <= _LZ4_BLOCK * 2:
+            return
+        source.take(4)
+        try:
+            yield lz4.block.decompress(source.take(size), uncompressed_size=_LZ4_BLOCK)
+        except lz4.block.LZ4BlockError as error:
+            raise FormatError(f"its lz4 data is broken: {error}") from error
+
+
+def _zstd_error() -> type[Exception]:
+    import zstandard
+
+    error: type[Exception] = zstandard.ZstdError
+    return error
+
+
+_DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": _Gzip,
+    b"\xfd7zXZ\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 * MIB),
+    b"\x5d\0\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=256 * MIB),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\x28\xb5\x2f\xfd": _Zstd,
+}

@@ -1,0 +1,140 @@
+"""Inspect one open image: volumes, the system's root, its mounts, and what the rules need of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import BinaryIO, NamedTuple
+
+from imsprep.guest import wanted
+from imsprep.guest.filesystem import FileSystem, UnreadableError, open_filesystem
+from imsprep.guest.fstab import Mount, find_volume, guess_volume, read_fstab
+from imsprep.guest.kernels import take_kernels
+from imsprep.guest.model import LINUX, WINDOWS, Guest, Kernel, Volume
+from imsprep.guest.snapshot import guarded, machine, take_files, take_secrets
+from imsprep.guest.tree import Budget, Tree
+from imsprep.guest.volumes import Found, find_volumes
+from imsprep.guest.windows import take_registry
+
+# Kinds that hold no files.
+_NO_FILES = ("swap", "lvm", "empty", "unknown", "luks", "bitlocker")
+
+# A file system with one of these is a system's root.
+_LINUX_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release", "/etc/fstab",
+                "/etc/SuSE-release", "/etc/debian_version")  # fmt: skip
+_WINDOWS_MARKS = ("/Windows/System32/config/SOFTWARE", "/Windows/System32/config/SYSTEM")
+
+# Mounts that hold what is looked at; others stay closed.
+_MOUNTS = ("/boot", "/boot/efi", "/efi", "/usr", "/var", "/var/log", "/var/lib", "/home", "/root",
+           "/boot/grub2/i386-pc", "/boot/grub2/x86_64-efi", "/opt")  # fmt: skip
+_MOUNT_LIMIT = 32
+
+_WINDOWS_MACHINES = {"AMD64": "x86_64", "x86": "i386", "ARM64": "aarch64"}
+
+
+class Opened(NamedTuple):
+    """A volume whose file system could be opened."""
+
+    found: Found
+    filesystem: FileSystem
+
+
+def inspect(file: BinaryIO, size: int) -> Guest:
+    """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open."""
+    table, found = find_volumes(file, size)
+    opened, volumes = _open_all(found)
+    guest = Guest(
+        table=table.kind,
+        boot_code=table.boot_code,
+        volumes=tuple(volumes),
+        unread=tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread),
+    )
+    budget = Budget()
+    for candidate in opened:
+        tree = Tree({"/": candidate.filesystem}, budget)
+        try:
+            if any(tree.exists(mark) for mark in _LINUX_MARKS):
+                return _linux(guest, tree, candidate, opened)
+            if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
+                return _windows(guest, tree, candidate)
+        except UnreadableError as error:
+            reason = f"{candidate.found.volume.name}: {error}"
+            guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
+    return guest
+
+
+def _open_all(found: list[Found]) -> tuple[list[Opened], list[Volume]]:
+    opened, volumes = [], []
+    for item in found:
+        volume = item.volume
+        if volume.kind not in _NO_FILES:
+            try:
+                filesystem = open_filesystem(item.file, volume.kind)
+                opened.append(Opened(item, filesystem))
+                if volume.clean is None:
+                    volume = dataclasses.replace(volume, clean=filesystem.clean())
+            except UnreadableError as error:
+                volume = dataclasses.replace(volume, unread=str(error))
+        volumes.append(volume)
+    return opened, volumes
+
+
+def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Guest:
+    unread: list[str] = []
+    fstab = tree.read("/etc/fstab", limit=wanted.TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    for mount in sorted(read_fstab(fstab)[:_MOUNT_LIMIT], key=lambda m: m.path):
+        if mount.path in _MOUNTS:
+            guarded(unread, lambda mount=mount: _mount(tree, mount, opened))  # type: ignore[misc]
+    _mount_esp(tree, root, opened)
+    files = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, unread)
+    guarded(unread, lambda: files.update(take_secrets(tree)))
+    kernels: list[Kernel] = []
+    guarded(unread, lambda: kernels.extend(take_kernels(tree)))
+    return dataclasses.replace(
+        guest,
+        system=LINUX,
+        machine=machine(tree),
+        root=root.found.volume.name,
+        files=files,
+        kernels=tuple(kernels),
+        unread=(*guest.unread, *unread),
+    )
+
+
+def _mount(tree: Tree, mount: Mount, opened: list[Opened]) -> None:
+    volumes = [item.found.volume for item in opened]
+    volume = find_volume(mount.spec, volumes) or guess_volume(mount.spec, volumes)
+    if volume is None:
+        return  # a rule says that fstab names what is not there
+    item = opened[volumes.index(volume)]
+    subvolume = next((o.partition("=")[2] for o in mount.options if o.startswith("subvol")), None)
+    filesystem = item.filesystem
+    if subvolume is not None:
+        filesystem = open_filesystem(item.found.file, volume.kind, subvolume=subvolume)
+    tree.mount(mount.path, filesystem)
+
+
+def _mount_esp(tree: Tree, root: Opened, opened: list[Opened]) -> None:
+    """Lay the EFI system partition where fstab does not mention it; firmware reads it anyway."""
+    if tree.mounts.keys() & {"/boot/efi", "/efi"}:
+        return
+    for item in opened:
+        if item.found.volume.kind == "vfat" and item is not root:
+            esp = Tree({"/": item.filesystem}, tree.budget)
+            if esp.exists("/EFI") and item.filesystem not in tree.mounts.values():
+                tree.mount("/boot/efi", item.filesystem)
+                return
+
+
+def _windows(guest: Guest, tree: Tree, root: Opened) -> Guest:
+    unread: list[str] = []
+    files = take_files(tree, wanted.WINDOWS_TEXT, wanted.WINDOWS_NAMES, unread)
+    registry = take_registry(tree, unread)
+    return dataclasses.replace(
+        guest,
+        system=WINDOWS,
+        root=root.found.volume.name,
+        machine=_WINDOWS_MACHINES.get(registry.get("machine") or ""),
+        files=files,
+        registry=registry,
+        unread=(*guest.unread, *unread),
+    )

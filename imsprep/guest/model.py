@@ -1,0 +1,121 @@
+"""Guest: what was found inside an image, as plain values that fit through a pipe as JSON.
+
+Terms: a *volume* is anything that can hold a file system: a partition, an LVM logical volume or
+the whole disk. An *entry* is one path of the guest, as the guest would see it with its file
+systems mounted. Paths are absolute, with `/`, also for Windows (`/Windows/System32`). Text is
+decoded as UTF-8 with surrogates for what is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
+LINUX, WINDOWS = "linux", "windows"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A partition, logical volume or whole disk, and what lies on it."""
+
+    name: str  # "partition 2", "LVM vg0/root", "whole disk"
+    offset: int  # bytes from the start of the disk; -1 for a logical volume
+    size: int  # bytes
+    kind: str  # ext4, xfs, btrfs, ntfs, vfat, swap, lvm, luks, bitlocker, empty or unknown
+    uuid: str | None = None
+    label: str | None = None
+    part_type: str | None = None  # GPT type GUID or MBR type as two hex digits
+    part_uuid: str | None = None
+    part_label: str | None = None  # GPT only
+    clean: bool | None = None  # None: the file system does not tell
+    unread: str | None = None  # why its files could not be read
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One path of the guest; `text` is None when the content was not asked for."""
+
+    kind: str
+    mode: int = 0o644
+    size: int = 0  # bytes
+    text: str | None = None
+    truncated: bool = False  # the text is only the beginning
+    target: str | None = None  # of a link, as it is written
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An installed Linux kernel and the virtio drivers that its boot can reach."""
+
+    version: str
+    image: str | None  # path of the kernel itself
+    initramfs: str | None  # path, or None if there is no such file
+    builtin: tuple[str, ...] = ()  # virtio drivers compiled in
+    modules: tuple[str, ...] = ()  # virtio drivers below /lib/modules
+    loaded: tuple[str, ...] = ()  # virtio drivers inside the initramfs
+    rules: tuple[str, ...] = ()  # persistent-net rules inside the initramfs
+    unread: str | None = None  # why the initramfs could not be read
+
+
+@dataclass(frozen=True)
+class Guest:
+    """All that an inspection found; rules look at nothing else."""
+
+    system: str | None = None  # "linux", "windows" or None: no operating system was found
+    machine: str | None = None  # "x86_64", "i386", "aarch64"... from the system's own programs
+    table: str | None = None  # "gpt", "mbr" or None: no partition table
+    boot_code: bool = False  # the first sector holds a BIOS boot program
+    root: str | None = None  # name of the volume that holds the system
+    volumes: tuple[Volume, ...] = ()
+    files: Mapping[str, Entry] = field(default_factory=dict)
+    kernels: tuple[Kernel, ...] = ()
+    registry: Mapping[str, Any] = field(default_factory=dict)  # see `registry`
+    unread: tuple[str, ...] = ()  # what could not be looked at, and why
+
+    def text(self, path: str) -> str | None:
+        """Return the text of a file, or None if there is none."""
+        entry = self.files.get(path)
+        return entry.text if entry is not None else None
+
+    def exists(self, path: str) -> bool:
+        """Say whether the path was found."""
+        return path in self.files
+
+    def matching(self, *patterns: str) -> Iterator[tuple[str, Entry]]:
+        """Yield the paths that match any of the patterns, in order; `*` stops at `/`."""
+        for path in sorted(self.files):
+            for pattern in patterns:
+                if matches(path, pattern):
+                    yield path, self.files[path]
+                    break
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Guest:
+        """Read what `as_dict` wrote; TypeError or KeyError if it is something else."""
+        kernels = []
+        for kernel in values["kernels"]:
+            lists = {k: tuple(v) for k, v in kernel.items() if isinstance(v, list)}
+            kernels.append(Kernel(**{**kernel, **lists}))
+        return cls(
+            **{
+                **values,
+                "volumes": tuple(Volume(**volume) for volume in values["volumes"]),
+                "files": {path: Entry(**entry) for path, entry in values["files"].items()},
+                "kernels": tuple(kernels),
+                "unread": tuple(values["unread"]),
+            }
+        )
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Say whether a path fits a pattern, component by component."""
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))

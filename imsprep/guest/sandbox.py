@@ -1,0 +1,92 @@
+"""The door to an inspection: a child process that may die without taking the check with it.
+
+An image is not trusted. Its file systems are read by C libraries and by much Python, so this is
+done in a child with a limit on memory, processor time and the clock, which may write no file. What
+it found comes back as JSON, never as anything that could run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import imsprep
+from imsprep.errors import show_path
+from imsprep.guest.model import Guest
+from imsprep.units import GIB, MIB
+
+MEMORY_LIMIT = 1 * GIB  # address space of the child, bytes; a large server takes some 200 MiB
+CPU_LIMIT_S = 120
+TIME_LIMIT_S = 300.0  # on the clock; a slow disk may take its time
+ANSWER_LIMIT = 64 * MIB  # of JSON
+
+
+def inspect_image(
+    path: str | os.PathLike[str],
+    *,
+    memory_limit: int = MEMORY_LIMIT,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> Guest:
+    """Look inside a RAW or ZVHD2 image; whatever goes wrong is the reason in `Guest.unread`."""
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "imsprep.guest.child",
+        os.fspath(path),
+        str(memory_limit),
+    ]
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",  # each thread of numpy's would reserve memory
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(Path(imsprep.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+        ),
+    }
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaint:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=answer, stderr=complaint, env=environment
+        )
+        try:
+            code = child.wait(time_limit_s)
+        except subprocess.TimeoutExpired:
+            return _nothing(f"the inspection was stopped after {time_limit_s:g} seconds")
+        finally:
+            with contextlib.suppress(OSError):
+                child.kill()
+            child.wait()
+        if code:
+            return _nothing(_reason(code, complaint.fileno()))
+        answer.seek(0)
+        return _decode(answer.read(ANSWER_LIMIT + 1), path)
+
+
+def _decode(answer: bytes, path: str | os.PathLike[str]) -> Guest:
+    if len(answer) > ANSWER_LIMIT:
+        return _nothing(f"the inspection of {show_path(path)} gave more than it may")
+    try:
+        values = json.loads(answer)
+        return _nothing(values["error"]) if "error" in values else Guest.from_dict(values)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _nothing("the inspection gave an answer that cannot be read")
+
+
+def _reason(code: int, complaint: int) -> str:
+    """Say how the child ended: a signal is a crash or a limit, the rest is its last line."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
+        limit = {"SIGXCPU": f": {CPU_LIMIT_S} s of processor time", "SIGKILL": ""}
+        return f"the inspection died of {name}{limit.get(name, ': a reader crashed')}"
+    size = os.fstat(complaint).st_size
+    last = os.pread(complaint, 2000, max(size - 2000, 0)).decode("utf-8", "replace").strip()
+    return f"the inspection failed: {last.splitlines()[-1] if last else f'exit code {code}'}"
+
+
+def _nothing(reason: str) -> Guest:
+    return Guest(unread=(reason,))

@@ -1,0 +1,83 @@
+"""Take from a guest's tree what the rules need: a few texts, names and sizes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+from collections.abc import Callable
+
+from imsprep.guest import wanted
+from imsprep.guest.filesystem import UnreadableError
+from imsprep.guest.model import Entry
+from imsprep.guest.tree import Tree
+
+_MACHINES = {3: "i386", 62: "x86_64", 40: "arm", 183: "aarch64", 243: "riscv64", 21: "ppc64"}
+
+# Lines of a NetworkManager connection that may leave the child; the others can be secrets.
+_CONNECTION_LINE = re.compile(
+    r"^\s*(\[.*\]|(?:id|type|method|mac-address|interface-name|autoconnect)\s*=.*)$"
+)
+
+
+def guarded(unread: list[str], take: Callable[[], None]) -> None:
+    """Run a step; what it cannot read is noted and the next step runs all the same."""
+    try:
+        take()
+    except UnreadableError as error:
+        unread.append(str(error))
+
+
+def take_files(
+    tree: Tree, texts: tuple[str, ...], names: tuple[str, ...], unread: list[str]
+) -> dict[str, Entry]:
+    """Look at all paths that match the patterns; `texts` also with their content."""
+    files: dict[str, Entry] = {}
+
+    def take(pattern: str, limit: int) -> None:
+        for path in itertools.islice(tree.glob(pattern), wanted.PATTERN_LIMIT):
+            entry = tree.entry(path, text_limit=limit)
+            if entry is not None:
+                files[path] = entry
+
+    for pattern in names:
+        guarded(unread, lambda pattern=pattern: take(pattern, 0))  # type: ignore[misc]
+    for pattern in texts:
+        guarded(unread, lambda pattern=pattern: take(pattern, wanted.TEXT_LIMIT))  # type: ignore[misc]
+    return files
+
+
+def take_secrets(tree: Tree) -> dict[str, Entry]:
+    """Take of files with secrets in them only the lines a rule needs."""
+    files = {}
+    for path in itertools.islice(tree.glob(wanted.CONNECTIONS), wanted.PATTERN_LIMIT):
+        entry = tree.entry(path, text_limit=wanted.TEXT_LIMIT)
+        if entry is not None and entry.text is not None:
+            kept = [line for line in entry.text.splitlines() if _CONNECTION_LINE.match(line)]
+            files[path] = Entry(entry.kind, entry.mode, entry.size, "\n".join(kept))
+    state = password_state(tree.read(wanted.PASSWORDS, limit=wanted.TEXT_LIMIT))
+    if state is not None:
+        files[wanted.PASSWORDS] = Entry("file", 0o640, text=f"root:{state}")
+    return files
+
+
+def password_state(shadow: bytes) -> str | None:
+    """Say how root's password stands: "empty", "locked", "set"; None if there is no root."""
+    for line in shadow.splitlines():
+        fields = line.split(b":")
+        if fields[0] == b"root" and len(fields) > 1:
+            if not fields[1]:
+                return "empty"
+            return "locked" if fields[1][:1] in b"!*x" else "set"
+    return None
+
+
+def machine(tree: Tree) -> str | None:
+    """Tell the architecture from the ELF header of one of the guest's own programs."""
+    for path in wanted.PROGRAMS:
+        head = tree.read(path, limit=20)
+        if len(head) == 20 and head[:4] == b"\x7fELF":
+            order = ">" if head[5] == 2 else "<"
+            (number,) = struct.unpack_from(f"{order}H", head, 18)
+            return _MACHINES.get(number, f"ELF machine {number}")
+    return None

@@ -1,0 +1,91 @@
+"""Which paths of a guest are looked at: the whole list, so that it can be read and reviewed.
+
+TEXT files are read (up to TEXT_LIMIT bytes), of the others only existence, kind and size are
+taken. No private data is read: of keys, histories and logs nothing but the size.
+"""
+
+from __future__ import annotations
+
+from imsprep.units import KIB
+
+TEXT_LIMIT = 256 * KIB  # of one text file; a grub.cfg with many kernels has some 50 KiB
+PATTERN_LIMIT = 400  # paths that one pattern may give
+
+# A text of any length is cut; these are only good whole and small.
+LINUX_TEXT = (
+    # which system
+    "/etc/os-release", "/etc/redhat-release", "/etc/centos-release", "/etc/oracle-release",
+    "/etc/euleros-release", "/etc/openEuler-release", "/etc/SuSE-release", "/etc/debian_version",
+    "/etc/lsb-release", "/etc/alpine-release", "/etc/system-release", "/usr/lib/os-release",
+    # mounts
+    "/etc/fstab", "/etc/crypttab",
+    # boot loaders
+    "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf",
+    "/boot/grub2/grubenv", "/boot/grub/grubenv", "/boot/efi/EFI/*/grub.cfg",
+    "/boot/efi/EFI/*/grubenv", "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf",
+    "/efi/loader/entries/*.conf", "/boot/extlinux.conf", "/boot/extlinux/extlinux.conf",
+    "/boot/syslinux/syslinux.cfg", "/boot/extlinux/*.cfg", "/etc/default/grub",
+    "/etc/kernel/cmdline", "/etc/inittab",
+    # what the initramfs is made from
+    "/etc/dracut.conf", "/etc/dracut.conf.d/*.conf", "/etc/initramfs-tools/modules",
+    "/etc/initramfs-tools/initramfs.conf", "/etc/sysconfig/kernel",
+    # network
+    "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
+    "/etc/netplan/*.yaml", "/etc/netplan/*.yml", "/etc/sysconfig/network-scripts/ifcfg-*",
+    "/etc/sysconfig/network/ifcfg-*", "/etc/sysconfig/network/dhcp", "/etc/sysconfig/network",
+    "/etc/NetworkManager/NetworkManager.conf",
+    "/etc/systemd/network/*.network", "/etc/systemd/network/*.link",
+    # cloud-init and ssh
+    "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/etc/cloud/ds-identify.cfg",
+    "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf", "/etc/machine-id",
+    "/var/lib/dbus/machine-id",
+)  # fmt: skip
+
+LINUX_NAMES = (
+    # boot
+    "/boot/vmlinuz*", "/boot/initr*", "/boot/efi/EFI/*/*.efi", "/boot/efi/EFI/*/*.EFI",
+    "/efi/EFI/*/*.efi", "/boot/EFI/*/*.efi", "/boot/grub/i386-pc/*.img",
+    "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
+    "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
+    # services that start at boot
+    "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*", "/etc/systemd/system/*.target",
+    "/etc/systemd/system-generators/cloud-init-generator",
+    "/lib/systemd/system-generators/cloud-init-generator",
+    "/lib/systemd/system/cloud-*.service", "/lib/systemd/system/cloud-*.target",
+    "/lib/systemd/systemd-networkd", "/etc/rc3.d/S*", "/etc/rc.d/rc3.d/S*", "/etc/init.d/*",
+    "/etc/runlevels/*/*", "/usr/sbin/NetworkManager", "/usr/lib/dracut/dracut-init.sh",
+    # cloud-init
+    "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
+    "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",
+    # leftovers
+    "/etc/ssh/ssh_host_*_key", "/root/.ssh/authorized_keys", "/home/*/.ssh/authorized_keys",
+    "/root/.bash_history", "/home/*/.bash_history", "/root/.zsh_history", "/home/*/.zsh_history",
+    "/root/.ash_history", "/root/.ssh/id_*", "/home/*/.ssh/id_*", "/root/.aws/credentials",
+    "/var/log/*", "/var/log/audit/*", "/var/log/journal/*/*", "/var/lib/dhcp/*",
+    "/var/lib/dhclient/*", "/var/lib/dhcpcd/*", "/var/lib/NetworkManager/*.lease",
+    "/run/systemd/netif/leases/*",
+    # tools of other platforms
+    "/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd", "/usr/sbin/VBoxService", "/usr/bin/VBoxClient",
+    "/opt/VBoxGuestAdditions-*", "/usr/sbin/hv_kvp_daemon", "/usr/sbin/hypervkvpd",
+    "/usr/sbin/xe-daemon", "/usr/sbin/xenstore", "/usr/sbin/waagent", "/usr/bin/waagent",
+    "/usr/bin/google_guest_agent", "/usr/bin/amazon-ssm-agent", "/usr/bin/prltoolsd",
+    "/etc/vmware-tools/*", "/usr/bin/qemu-ga", "/usr/sbin/qemu-ga",
+)  # fmt: skip
+
+# Names whose text holds secrets; a parser in the child keeps only what a rule needs.
+PASSWORDS, CONNECTIONS = "/etc/shadow", "/etc/NetworkManager/system-connections/*"
+
+# One of these is a program of the guest's own architecture.
+PROGRAMS = ("/lib/systemd/systemd", "/sbin/init", "/bin/busybox", "/bin/sh", "/usr/bin/env")
+
+WINDOWS_NAMES = (
+    "/Windows/System32/ntoskrnl.exe", "/Windows/System32/drivers/vio*.sys",
+    "/Windows/System32/drivers/netkvm.sys", "/Windows/System32/drivers/balloon.sys",
+    "/Windows/System32/winload.efi", "/Windows/System32/winload.exe", "/bootmgr", "/Boot/BCD",
+    "/hiberfil.sys", "/Windows/WinSxS/pending.xml", "/Windows/SysWOW64",
+    "/Program Files/Cloudbase Solutions/Cloudbase-Init/Python*/Scripts/cloudbase-init.exe",
+    "/Windows/System32/winevt/Logs/*.evtx",
+)  # fmt: skip
+WINDOWS_TEXT = ("/Program Files/Cloudbase Solutions/Cloudbase-Init/conf/*.conf",)
+HIVES = {"SOFTWARE": "/Windows/System32/config/SOFTWARE",
+         "SYSTEM": "/Windows/System32/config/SYSTEM"}  # fmt: skip

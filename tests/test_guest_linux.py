@@ -1,0 +1,215 @@
+"""The rules of IMS8xx: a well-prepared system has no finding, each planted fault its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+import imsprep.checks.guest_boot
+import imsprep.checks.guest_linux
+import imsprep.checks.guest_network
+import imsprep.checks.guest_system  # noqa: F401 - the rules register themselves
+from imsprep.checks.rule import registered
+from imsprep.facts import Facts
+from imsprep.guest.model import Guest, Volume
+from imsprep.report import Finding, Severity, Skipped
+from imsprep.request import QuickImportRequest
+from tests.guest_trees import ELF_X86_64, UUID, VIRTIO, Link, cpio, debian, drivers, linux_guest
+
+KERNEL = "4.19.0-27-amd64"
+INITRD = f"/boot/initrd.img-{KERNEL}"
+
+
+def check(guest: Guest | None, **request: Any) -> tuple[list[Finding], list[Skipped]]:
+    asked = {"os_version": "Debian GNU/Linux 10.0.0 64bit", **request}
+    facts = Facts(
+        name="disk.raw",
+        file_size=1 << 30,
+        request=QuickImportRequest("name", "bucket:disk.raw", 40, **asked),
+        guest=guest,
+    )
+    findings, skipped = [], []
+    for rule in registered():
+        if rule.id.startswith("IMS8"):
+            found, skip = rule.run(facts)
+            findings += found
+            skipped += [skip] if skip else []
+    return findings, skipped
+
+
+def found(files: Mapping[str, Any], **request: Any) -> dict[str, Severity]:
+    return {f.rule: f.severity for f in check(linux_guest(files), **request)[0]}
+
+
+def test_a_well_prepared_system_has_no_finding() -> None:
+    findings, skipped = check(linux_guest(debian()))
+    assert findings == []
+    assert [s.rule for s in skipped] == ["IMS802"]
+
+
+FSTAB = f"UUID={UUID} / ext4 defaults 0 1\n"
+GRUB = "/boot/grub/grub.cfg"
+LINUX = f"linux /boot/vmlinuz-{KERNEL}"
+CLOUD = "/etc/cloud/cloud.cfg.d/99_openstack.cfg"
+MISSING_UUID = "99999999-2222-4333-8444-555555555555"
+E, W, N = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+# What is changed in the well-prepared tree (None: removed), and the only finding that must come.
+FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
+    "fstab with /dev/sda1": ({"/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n"}, "IMS810", E),
+    "fstab with /dev/vda1": ({"/etc/fstab": "/dev/vda1 / ext4 defaults 0 1\n"}, "IMS810", W),
+    "fstab with a data disk": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n"}, "IMS811", E),
+    "fstab with a data disk, nofail": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs nofail 0 2\n"}, "IMS811", W),
+    "fstab with a missing volume": (
+        {"/etc/fstab": f"{FSTAB}/dev/mapper/vg0-data /data xfs defaults 0 2\n"}, "IMS811", E),
+    "grub with /dev/sda1": ({GRUB: f"{LINUX} root=/dev/sda1 console=ttyS0\n"}, "IMS812", E),
+    "grub with another UUID": (
+        {GRUB: f"{LINUX} root=UUID={MISSING_UUID} ro console=ttyS0\n"}, "IMS813", E),
+    "no virtio_blk": (
+        {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_blk"]))}, "IMS814", E),
+    "no virtio_pci": (
+        {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_pci"]))}, "IMS814", E),
+    "no virtio_net in the initramfs": (
+        {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_net"]))}, "IMS815", W),
+    "no initramfs": ({INITRD: None}, "IMS816", E),
+    "no serial console": ({GRUB: f"{LINUX} root=UUID={UUID} ro quiet\n"}, "IMS817", N),
+    "persistent net rules": (
+        {"/etc/udev/rules.d/70-persistent-net.rules": 'SUBSYSTEM=="net", NAME="eth0"\n'}, "IMS820", W),
+    "persistent net rules in the initramfs": (
+        {INITRD: cpio({**drivers(KERNEL),
+                       "etc/udev/rules.d/70-persistent-net.rules": b'SUBSYSTEM=="net"\n'})},
+        "IMS821", W),
+    "a static address": (
+        {"/etc/network/interfaces": "auto eth0\niface eth0 inet static\n  address 10.0.0.2/24\n"},
+        "IMS822", W),
+    "no network": ({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "IMS824", W),
+    "cloud-init switched off": ({"/etc/cloud/cloud-init.disabled": ""}, "IMS826", W),
+    "cloud-init not enabled": (
+        {"/etc/systemd/system/cloud-init.target.wants/cloud-init.service": None,
+         "/etc/shadow": "root:$6$x$y:1::::::\n"}, "IMS826", W),
+    "another data source": (
+        {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ Ec2, None ]")}, "IMS827", W),  # type: ignore[union-attr, arg-type, call-arg]
+    "a setting of the guide lacks": (
+        {CLOUD: debian()[CLOUD].replace("    max_wait: 120\n", "")}, "IMS828", N),  # type: ignore[union-attr, arg-type, call-arg]
+    "stale instance state": ({"/var/lib/cloud/instances/i-1/sem": ""}, "IMS829", W),
+    "authorized keys": ({"/home/ann/.ssh/authorized_keys": "ssh-ed25519 AAAA ann\n"}, "IMS830", W),
+    "a private key": ({"/root/.ssh/id_ed25519": "-----BEGIN\n"}, "IMS830", W),
+    "host keys": ({"/etc/ssh/ssh_host_rsa_key": "-----BEGIN\n"}, "IMS831", N),
+    "machine-id": ({"/etc/machine-id": "0123456789abcdef0123456789abcdef\n"}, "IMS832", W),
+    "shell history": ({"/root/.bash_history": "mysql -psecret\n"}, "IMS833", N),
+    "logs": ({"/var/log/syslog": "Jan  1 host kernel:\n"}, "IMS834", N),
+    "DHCP leases": ({"/var/lib/dhcp/dhclient.eth0.leases": "lease {}\n"}, "IMS835", N),
+    "VMware tools": ({"/usr/bin/vmtoolsd": ELF_X86_64}, "IMS836", W),
+    "VirtualBox additions": ({"/usr/sbin/VBoxService": ELF_X86_64}, "IMS836", W),
+    "an empty root password": ({"/etc/shadow": "root::19000::::::\n"}, "IMS837", E),
+    "sshd with passwords": (
+        {"/etc/ssh/sshd_config": "PasswordAuthentication yes\nPermitRootLogin no\n"}, "IMS838", N),
+    "another architecture": (
+        {"/bin/sh": ELF_X86_64[:18] + b"\xb7\x00"}, "IMS803", E),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else(name: str) -> None:
+    changes, rule, severity = FAULTS[name]
+    files = {**debian(), **changes}
+    for path, content in changes.items():
+        if content is None:
+            del files[path]
+    assert found(files) == {rule: severity}
+
+
+def test_no_rule_speaks_when_nobody_looked_inside() -> None:
+    findings, skipped = check(None)
+    assert findings == []
+    assert all("--guest" in skip.reason for skip in skipped)
+    assert {"IMS801", "IMS814", "IMS830"} <= {skip.rule for skip in skipped}
+
+
+def test_what_could_not_be_read_is_skipped_with_its_reason() -> None:
+    volume = Volume("partition 1", 0, 1, "btrfs", unread="cannot read btrfs: no reader")
+    guest = Guest(volumes=(volume,), unread=("partition 1: cannot read btrfs: no reader",))
+    findings, skipped = check(guest)
+    assert findings == []
+    reasons = {skip.rule: skip.reason for skip in skipped}
+    assert "cannot read btrfs: no reader" in reasons["IMS814"]
+    assert "cannot read btrfs: no reader" in reasons["IMS808"]
+
+
+def test_an_initramfs_that_cannot_be_read_is_skipped_and_not_passed() -> None:
+    files = {**debian(), INITRD: b"no initramfs at all, but something else\n"}
+    _, skipped = check(linux_guest(files))
+    assert {"IMS814", "IMS815", "IMS821"} <= {skip.rule for skip in skipped}
+
+
+def test_a_driver_that_is_built_in_needs_no_initramfs() -> None:
+    files = {k: v for k, v in debian().items() if k != INITRD}
+    lines = "".join(f"kernel/drivers/{name}.ko\n" for name in VIRTIO)
+    files[f"/lib/modules/{KERNEL}/modules.builtin"] = lines
+    assert found(files) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "severity"),
+    [
+        ("Debian GNU/Linux 10.0.0 64bit", None),
+        ("Other(64 bit)", None),
+        ("Debian GNU/Linux 9.0.0 64bit", W),
+        ("CentOS 7.6 64bit", E),
+        ("CentOS 6.10 32bit", E),
+    ],
+)
+def test_os_version_is_compared_with_the_image(asked: str, severity: Severity | None) -> None:
+    assert found(debian(), os_version=asked).get("IMS801") == severity
+
+
+def test_boot_mode_must_fit() -> None:
+    assert found(debian(), hw_firmware_type="uefi")["IMS804"] is E
+    guest = linux_guest(debian(), boot_code=False)
+    assert {f.rule for f in check(guest)[0]} == {"IMS804"}
+
+
+def test_a_uefi_image_starts_with_uefi_only() -> None:
+    esp = Volume("partition 1", 1 << 20, 64 << 20, "vfat", "ABCD-1234", clean=True,
+                 part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")  # fmt: skip
+    root = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
+    files = {**debian(), "/boot/efi/EFI/BOOT/BOOTX64.EFI": b"MZ"}
+    guest = linux_guest(files, table="gpt", boot_code=False, volumes=(esp, root))
+    assert check(guest, hw_firmware_type="uefi")[0] == []
+    assert [f.rule for f in check(guest)[0]] == ["IMS804"]
+
+
+@pytest.mark.parametrize(
+    ("volume", "rule", "severity"),
+    [
+        (Volume("partition 2", 0, 1, "luks"), "IMS805", E),
+        (Volume("partition 2", 0, 1, "ext4", clean=False), "IMS806", W),
+    ],
+)
+def test_volumes_are_looked_at(volume: Volume, rule: str, severity: Severity) -> None:
+    root = linux_guest(debian()).volumes[0]
+    findings, _ = check(linux_guest(debian(), volumes=(root, volume)))
+    assert [(f.rule, f.severity) for f in findings] == [(rule, severity)]
+
+
+def test_an_image_without_a_system_is_an_error_unless_it_is_a_data_disk() -> None:
+    guest = Guest(volumes=(Volume("whole disk", 0, 1 << 30, "xfs"),))
+    assert [f.rule for f in check(guest)[0]] == ["IMS808"]
+    assert check(guest, type="DataImage")[0] == []
+
+
+def test_every_rule_has_a_fix_and_a_source() -> None:
+    rules = [rule for rule in registered() if rule.id.startswith("IMS8")]
+    assert len(rules) >= 30
+    for rule in rules:
+        assert rule.fix
+        assert rule.why
+        assert rule.source
+
+
+def test_a_dead_link_is_no_file() -> None:
+    assert found({**debian(), "/root/.bash_history": Link("/dev/null")}) == {}
