@@ -8,6 +8,7 @@
     ├── ReadError          3  could not check: unreadable, I/O error, no space
     ├── ImageChangedError  4  the image changed while it was being read
     ├── TransferError      5  the transfer broke; run again to continue
+    │   └── UncertainError 5  a request was sent, and nobody knows whether it was accepted
     ├── ServiceError       6  the service refused
     │   └── JobFailedError 6  the import job ran and failed
     └── WaitTimeoutError   7  gave up waiting
@@ -80,14 +81,22 @@ class TransferError(ImsprepError):
     exit_code = 5
 
 
+class UncertainError(TransferError):
+    """A request that must not be made twice was sent, and no answer says whether it counted."""
+
+
 class ServiceError(ImsprepError):
-    """The service answered and refused; `code` is its own error code, if it gave one."""
+    """The service answered and refused; `code` is its own error code, if it gave one.
+
+    `status` is the HTTP status, where there was one.
+    """
 
     exit_code = 6
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
 
 
 class JobFailedError(ServiceError):

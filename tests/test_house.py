@@ -17,7 +17,9 @@ LAYERS = {
     "units": 0, "errors": 0, "report": 0,
     "blockmap": 1, "facts": 1, "request": 1,
     "atomic": 2, "guest": 2, "image": 2, "store": 2,
+    "refusals": 1, "job": 1, "credentials": 2, "ims": 2, "waiting": 2,
     "checks": 3,
+    "emulator": 4,
     "cli": 5,
 }  # fmt: skip
 

@@ -1,0 +1,125 @@
+"""Credentials: an access key, its secret, and what goes with them; from environment or file only.
+
+Names and files are those of the ecosystem, so that what works for Huawei's SDK, Terraform, Packer
+or the OpenStack clients works here. The first source that names a key wins, and must be complete:
+
+    HUAWEICLOUD_SDK_AK, ..._SK, ..._SECURITY_TOKEN, ..._PROJECT_ID
+    HW_ACCESS_KEY, HW_SECRET_KEY, HW_SECURITY_TOKEN, HW_PROJECT_ID
+    OS_ACCESS_KEY, OS_SECRET_KEY, OS_SECURITY_TOKEN, OS_PROJECT_ID
+    ~/.huaweicloud/credentials, section [basic]: ak, sk, security_token, project_id
+    (HUAWEICLOUD_SDK_CREDENTIALS_FILE names another file)
+
+A secret is never taken from a command line, and never shown: `repr` and `str` hide it.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imsprep.errors import UsageError, show_path
+
+# Access key, secret, security token, project id: the names of each ecosystem.
+ENVIRONMENTS = (
+    (
+        "HUAWEICLOUD_SDK_AK",
+        "HUAWEICLOUD_SDK_SK",
+        "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+        "HUAWEICLOUD_SDK_PROJECT_ID",
+    ),
+    ("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", "HW_PROJECT_ID"),
+    ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "OS_PROJECT_ID"),
+)
+FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
+DEFAULT_FILE = "~/.huaweicloud/credentials"
+SECTION = "basic"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What signs a request. Only `access_key`, `project_id` and `source` may be shown."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+    project_id: str | None = None
+    source: str = "given"  # where they were found, for messages
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The strings that must never appear in any output."""
+        return tuple(s for s in (self.secret_key, self.security_token) if s)
+
+
+def find(environment: Mapping[str, str], home: Path) -> Credentials:
+    """Return the first credentials found, in the order of the module's docstring.
+
+    Raises UsageError if there are none, or if the source that names a key lacks its other half.
+    """
+    for names in ENVIRONMENTS:
+        found = _from_values([environment.get(name, "").strip() for name in names], names)
+        if found is not None:
+            return found
+    named = environment.get(FILE_VARIABLE, "")
+    path = Path(named) if named else home / DEFAULT_FILE.removeprefix("~/")
+    found = _from_file(path, required=bool(named))
+    if found is not None:
+        return found
+    raise UsageError(
+        "no credentials found: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK (or HW_ACCESS_KEY and"
+        f" HW_SECRET_KEY, or OS_ACCESS_KEY and OS_SECRET_KEY), or write {DEFAULT_FILE} with a"
+        f" section [{SECTION}] that has ak and sk"
+    )
+
+
+def find_here() -> Credentials:
+    """Return the credentials of this process's environment and home; see `find`."""
+    return find(os.environ, Path.home())
+
+
+def _from_values(values: list[str], names: tuple[str, ...]) -> Credentials | None:
+    access_key, secret_key, token, project_id = values
+    if not access_key and not secret_key:
+        return None
+    for value, name in zip(values[:2], names[:2], strict=True):
+        if not value:
+            other = names[1] if name == names[0] else names[0]
+            raise UsageError(f"{other} is set but {name} is not; set both or neither")
+    for value, name in zip(values, names, strict=True):
+        # Such a value cannot stand in a header; the usual cause is a pasted line.
+        if not value.isascii() or not all(c.isprintable() and c != " " for c in value):
+            raise UsageError(f"{name} holds a space or a character that no key has; paste it again")
+    return Credentials(access_key, secret_key, token or None, project_id or None, names[0])
+
+
+def _from_file(path: Path, *, required: bool) -> Credentials | None:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        if required:
+            raise UsageError(
+                f"{FILE_VARIABLE} names {show_path(path)}, which does not exist"
+            ) from None
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(f"cannot read the credentials in {show_path(path)}: {reason}") from None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        # Neither the message nor the cause is passed on: both quote lines, which may hold a secret.
+        kind = type(error).__name__
+        raise UsageError(
+            f"{show_path(path)} is not a credentials file ({kind}): expected a section"
+            f" [{SECTION}] with ak and sk"
+        ) from None
+    if not parser.has_section(SECTION):
+        return None
+    section = parser[SECTION]
+    keys = ("ak", "sk", "security_token", "project_id")
+    names = tuple(f"{key} in {show_path(path)}" for key in keys)
+    return _from_values([section.get(key, "").strip() for key in keys], names)

@@ -1,0 +1,108 @@
+"""The shapes of the emulator's answers, as the documents show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imsprep.emulator.faults import Faults
+from imsprep.emulator.jobs import Image, Job, job_type
+from imsprep.emulator.validate import is_data_disk, os_type_of
+from imsprep.units import GIB, ceil_div
+
+
+def refusal(code: str, message: str) -> dict[str, Any]:
+    """Return the image service's own form of an error."""
+    return {"error": {"code": code, "message": message}}
+
+
+def gateway(code: str, message: str) -> dict[str, Any]:
+    """Return the API gateway's form of an error."""
+    return {"error_code": code, "error_msg": message, "request_id": "0" * 32}
+
+
+def job(job: Job, faults: Faults) -> dict[str, Any]:
+    """Answer "Querying the Status of an Asynchronous Job"."""
+    entities: dict[str, Any] = {}
+    if job.status == "SUCCESS" or (faults.early_image_id and job.status == "RUNNING"):
+        entities = {"image_name": job.body["name"], "image_id": job.image_id}
+    return _frame(job, faults, entities)
+
+
+def progress(job: Job, faults: Faults) -> dict[str, Any]:
+    """Answer "Querying the Progress of an Asynchronous Job"."""
+    entities: dict[str, Any] = {
+        "image_name": job.body["name"],
+        "process_percent": job.progress,
+        "current_task": "ImportImageTask",
+        "subJobId": job.job_id[::-1],
+    }
+    if job.status == "SUCCESS" or (faults.early_image_id and job.status == "RUNNING"):
+        entities["image_id"] = job.image_id
+    return _frame(job, faults, entities)
+
+
+def image(image: Image) -> dict[str, Any]:
+    """Return one image of the list, with the attributes that an import sets."""
+    body = image.body
+    tags = list(body.get("tags") or ())
+    tags += [f"{t['key']}.{t['value']}" for t in body.get("image_tags") or ()]
+    kinds = {"BMS": "Ironic", "DataImage": "DataImage"}
+    size = image.disk.get("size", 0)
+    return {
+        "id": image.image_id,
+        "name": body["name"],
+        "status": image.status,
+        "created_at": image.created_at,
+        "min_disk": body["min_disk"],
+        "min_ram": 0,
+        "tags": tags,
+        "visibility": "private",
+        "disk_format": "zvhd2",
+        "virtual_env_type": kinds.get(body.get("type") or "", "FusionCompute"),
+        "hw_firmware_type": "uefi"
+        if body.get("architecture") == "arm"
+        else body.get("hw_firmware_type") or "bios",
+        "__imagetype": "private",
+        "__image_source_type": "uds",
+        "__data_origin": f"file,{body['image_url']}",
+        "__root_origin": "file",
+        "__os_type": os_type_of(body),
+        "__os_version": body.get("os_version") or "",
+        "__image_size": str(size),
+        "__isregistered": "true",
+        "__description": body.get("description") or "",
+        "__support_arm": "true" if body.get("architecture") == "arm" else "false",
+        "__sequence_num": "0" if not is_data_disk(body) else "1",
+        # Not of the real service: what was made, so that a test can compare.
+        "imsprep_sha256": image.disk.get("sha256", ""),
+        "imsprep_path": image.disk.get("path", ""),
+        "imsprep_size_gib": ceil_div(size, GIB),
+    }
+
+
+def quota(used: int, limit: int) -> dict[str, Any]:
+    """Answer "Querying the Image Quota"."""
+    resource = {"type": "image", "used": used, "quota": limit, "min": 0, "max": limit}
+    return {"quotas": {"resources": [resource]}}
+
+
+def _frame(job: Job, faults: Faults, entities: dict[str, Any]) -> dict[str, Any]:
+    """Return what both shapes share, with the faults that were asked for."""
+    failed = job.status == "FAIL"
+    reason = {"error_code": job.error_code, "fail_reason": job.fail_reason}
+    if failed and faults.nested_reason:
+        entities = {"sub_jobs_result": [{"status": "FAIL", **reason}]}
+    elif failed:
+        entities = {}
+    if faults.null_reasons or faults.nested_reason:
+        reason = {"error_code": None, "fail_reason": None}
+    odd = faults.odd_status and job.status == "RUNNING"
+    return {
+        "job_id": job.job_id,
+        "job_type": job_type(job.body),
+        "begin_time": job.begin_time,
+        "end_time": job.end_time,
+        "status": "WAITING_FOR_SOMETHING" if odd else job.status,
+        "entities": entities,
+        **reason,
+    }

@@ -1,0 +1,70 @@
+"""The emulator on a port of this machine: always 127.0.0.1, a thread per connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from imsprep.emulator.app import Emulator, Settings
+from imsprep.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+HOST = "127.0.0.1"  # never another: the emulator is for this machine
+
+
+class _Handler(WSGIRequestHandler):
+    """A connection: quiet, able to hang up, and telling the path as it came over the wire."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing: the library does not print."""
+
+    def make_environ(self) -> WSGIEnvironment:
+        """Add what the application needs beyond WSGI."""
+        environ = super().make_environ()
+        environ["RAW_PATH"] = urlsplit(self.path).path
+        environ["imsprep.drop"] = self._drop
+        return environ
+
+    def _drop(self) -> None:
+        """End the connection without an answer."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Take no notice: the other side went away."""
+
+
+@contextmanager
+def serving(settings: Settings, port: int = 0) -> Iterator[tuple[Emulator, str]]:
+    """Serve an emulator while the block runs; gives it and its URL. Port 0 is any free one.
+
+    Raises UsageError if the port is taken.
+    """
+    try:
+        # Bound here, because werkzeug would print and exit where the port is taken.
+        listener = socket.create_server((HOST, port))
+    except OSError as error:
+        text = f"cannot serve on {HOST}:{port}: {error.strerror}; take another --port"
+        raise UsageError(text) from error
+    emulator = Emulator(settings)
+    with listener:
+        server = make_server(
+            HOST, port, emulator, threaded=True, request_handler=_Handler, fd=listener.fileno()
+        )
+    thread = threading.Thread(target=server.serve_forever, name="emulator")
+    thread.start()
+    try:
+        yield emulator, f"http://{HOST}:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        emulator.close()

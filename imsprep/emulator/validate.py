@@ -1,0 +1,177 @@
+"""Check the body of a quick import as the service's documents say, and answer with their codes.
+
+Written from the documents and apart from `checks.request`, so that each is a test of the other.
+Which code stands for which fault is documented for most; where nothing states it, the choice is
+ours and marked "inferred". Unknown keys are accepted: no document speaks of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from imsprep.refusals import CODES
+
+MAX_NAME = 128
+MAX_DESCRIPTION = 1024
+MAX_TAGS = 10
+MAX_TAG_KEY = 36
+MAX_TAG_VALUE = 43
+MAX_KEY_BYTES = 1024  # OBS: the key of an object, in UTF-8
+MAX_DISK_GIB = 1024
+# Huawei Cloud, API reference, 2024-08-09; the OTC editions say 1 to 1024 for both.
+MIN_DISK_GIB = {"huawei": {"Linux": 10, "Windows": 20}, "otc": {"Linux": 1, "Windows": 1}}
+
+_HAN = "\u4e00-\u9fff"  # Huawei Cloud takes Chinese characters in names and tags
+_NAME = re.compile(rf"[A-Za-z0-9\-._ {_HAN}]+")
+_TAG_KEY = re.compile(rf"[A-Za-z0-9_\-{_HAN}]+")
+_TAG_VALUE = re.compile(rf"[A-Za-z0-9_.\-{_HAN}]*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{2,62}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+TYPES = {
+    "name": str,
+    "description": str,
+    "os_version": str,
+    "os_type": str,
+    "image_url": str,
+    "min_disk": int,
+    "type": str,
+    "license_type": str,
+    "enterprise_project_id": str,
+    "architecture": str,
+    "hw_firmware_type": str,
+    "tags": list,
+    "image_tags": list,
+}
+
+
+class Refused(Exception):  # noqa: N818 - an answer of the service, not an error of the program
+    """The service says no: an IMG code, its message, and the HTTP status."""
+
+    def __init__(self, code: str, detail: str = "", *, status: int = 400) -> None:
+        self.code, self.status = code, status
+        known = CODES[code].meaning if code in CODES else ""
+        self.message = f"{known} {detail}".strip()
+        super().__init__(f"{code} {self.message}")
+
+
+def check_body(body: Any, *, family: str) -> None:
+    """Raise Refused with the first fault of a body; `family` is huawei or otc."""
+    if not isinstance(body, Mapping):
+        raise Refused("IMG.0001", "A JSON object is expected.")
+    if not body:
+        raise Refused("IMG.0007")
+    for name, kind in TYPES.items():
+        value = body.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise Refused("IMG.0001", f"{name} has the wrong type.")
+    _check_name(body)
+    _check_kind(body, family)
+    _check_min_disk(body, family)
+    _check_tags(body)
+    split_image_url(body.get("image_url"))
+
+
+def is_data_disk(body: Mapping[str, Any]) -> bool:
+    """Say whether the body asks for a data disk image."""
+    return body.get("type") == "DataImage"
+
+
+def os_type_of(body: Mapping[str, Any]) -> str:
+    """Return Linux or Windows: as given for a data disk, by the OS version for a system disk."""
+    if is_data_disk(body):
+        return body.get("os_type") or "Linux"
+    return "Windows" if str(body.get("os_version")).startswith("Windows") else "Linux"
+
+
+def split_image_url(value: Any) -> tuple[str, str]:
+    """Return bucket and key of `bucket:key`, or raise Refused."""
+    if not isinstance(value, str) or ":" not in value:
+        raise Refused("IMG.0017")
+    bucket, _, key = value.partition(":")
+    if not bucket:
+        raise Refused("IMG.0068")
+    dots = any(pair in bucket for pair in ("..", ".-", "-."))
+    if not _BUCKET.fullmatch(bucket) or dots or re.fullmatch(r"\d+(\.\d+){3}", bucket):
+        raise Refused("IMG.0109")
+    if " " in key:
+        raise Refused("IMG.0175")
+    if not key or len(key.encode()) > MAX_KEY_BYTES or key.startswith("/"):
+        raise Refused("IMG.0017")
+    return bucket, key
+
+
+def _check_name(body: Mapping[str, Any]) -> None:
+    name, description = body.get("name"), body.get("description") or ""
+    if not name:
+        raise Refused("IMG.0013")
+    if len(name) > MAX_NAME:
+        raise Refused("IMG.0002")
+    if name != name.strip(" ") or not _NAME.fullmatch(name):
+        raise Refused("IMG.0003")
+    if len(description) > MAX_DESCRIPTION:
+        raise Refused("IMG.0004")
+    if any(c in description for c in "\r\n<>"):
+        raise Refused("IMG.0054")
+
+
+def _check_kind(body: Mapping[str, Any], family: str) -> None:
+    kind = body.get("type") or "ECS"
+    if kind not in ("ECS", "BMS", "DataImage"):
+        raise Refused("IMG.0157" if family == "huawei" else "IMG.0024")
+    if is_data_disk(body):
+        if body.get("os_type") not in (None, "Linux", "Windows"):
+            raise Refused("IMG.0122")
+    elif not body.get("os_version"):
+        # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
+        raise Refused("IMG.0159" if family == "huawei" else "IMG.0056")
+    if body.get("architecture") not in (None, "x86", "arm"):
+        raise Refused("IMG.0212")
+    firmware = body.get("hw_firmware_type")
+    if firmware not in (None, "bios", "uefi"):
+        raise Refused("IMG.0141")
+    if body.get("architecture") == "arm" and firmware == "bios":
+        raise Refused("IMG.0141", "An Arm image boots by UEFI only.")  # code inferred
+    licence = body.get("license_type")
+    if licence is not None and (
+        licence not in ("platform", "byol") or os_type_of(body) != "Windows"
+    ):
+        raise Refused("IMG.0001", "license_type is platform or byol, for Windows.")  # code inferred
+    project = body.get("enterprise_project_id")
+    if project not in (None, "", "0") and not _UUID.fullmatch(project):
+        raise Refused("IMG.0155")
+
+
+def _check_min_disk(body: Mapping[str, Any], family: str) -> None:
+    size = body.get("min_disk")
+    least = MIN_DISK_GIB[family][os_type_of(body)]
+    if size is None or not least <= size <= MAX_DISK_GIB:
+        raise Refused("IMG.0055", f"min_disk is {least} to {MAX_DISK_GIB} GB.")  # code inferred
+
+
+def _check_tags(body: Mapping[str, Any]) -> None:
+    tags, image_tags = body.get("tags"), body.get("image_tags")
+    if tags and image_tags:
+        raise Refused("IMG.0115", "Set either tags or image_tags.")  # code inferred
+    pairs: list[tuple[str, str]] = []
+    for tag in tags or ():
+        if not isinstance(tag, str):
+            raise Refused("IMG.0001", "A tag is a string.")
+        pairs.append(tag.partition(".")[::2])
+    for tag in image_tags or ():
+        if not isinstance(tag, Mapping) or not all(
+            isinstance(tag.get(k), str) for k in ("key", "value")
+        ):
+            raise Refused("IMG.0001", "An image tag is an object with key and value.")
+        # "Spaces at the edges are deleted by the system" (OTC, image tag format).
+        pairs.append((tag["key"].strip(" "), tag["value"].strip(" ")))
+    if len(pairs) > MAX_TAGS:
+        raise Refused("IMG.0116")
+    for key, value in pairs:
+        fits = len(key) <= MAX_TAG_KEY and len(value) <= MAX_TAG_VALUE
+        if not fits or not _TAG_KEY.fullmatch(key) or not _TAG_VALUE.fullmatch(value):
+            raise Refused("IMG.0115")
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise Refused("IMG.0115", "A tag key may stand once.")

@@ -1,0 +1,140 @@
+"""JobStatus: what the service says of an import job, read from either of its two answers.
+
+`GET /v1/cloudimages/job/{job_id}` and `GET /v1/{project_id}/jobs/{job_id}` answer in nearly the
+same shape (API reference, "Querying the Progress of an Asynchronous Job" and "Querying the Status
+of an Asynchronous Job"). Statuses are INIT, RUNNING, SUCCESS and FAIL; any other is kept as it
+stands and is not an end. No body of a failed job is published, so a reason is looked for in every
+place that the documents and Huawei's SDK know, and may be missing in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SUCCESS = "SUCCESS"
+FAIL = "FAIL"
+KNOWN = ("INIT", "RUNNING", SUCCESS, FAIL)
+
+# Pairs of members that may hold a code and a reason, most specific first. The first stands at the
+# top of the answer, the others in `entities` (members of the SDK's JobEntities).
+_TOP = ("error_code", "fail_reason")
+_ENTITIES = (("addition_error_code", "addition_error_msg"), ("error_code", "error"))
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One answer to "how far is the job?"."""
+
+    job_id: str
+    status: str  # as the service writes it, in capitals
+    job_type: str | None = None
+    progress: float | None = None  # 0 to 1
+    task: str | None = None  # what the service says it is doing
+    image_id: str | None = (
+        None  # only after SUCCESS: it may be shown earlier and means nothing then
+    )
+    image_name: str | None = None
+    begin_time: str | None = None  # as written; more than one format is documented
+    end_time: str | None = None
+    reasons: tuple[str, ...] = ()  # codes and sentences of a failure, word for word
+
+    @property
+    def finished(self) -> bool:
+        """Say whether the job has ended."""
+        return self.status in (SUCCESS, FAIL)
+
+    @property
+    def succeeded(self) -> bool:
+        """Say whether the job ended well and named its image."""
+        return self.status == SUCCESS
+
+    @property
+    def why_failed(self) -> str:
+        """All the reasons as one text, or a sentence that there are none."""
+        return "; ".join(self.reasons) or "the service gave no reason"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what is unknown is left out."""
+        values = {k: v for k, v in vars(self).items() if v not in (None, ())}
+        return values | ({"reasons": list(self.reasons)} if self.reasons else {})
+
+
+def parse(body: Mapping[str, Any], job_id: str) -> JobStatus:
+    """Read an answer leniently: only `status` is needed; ValueError if there is none."""
+    status = _text(body.get("status"))
+    if status is None:
+        raise ValueError("the answer has no status")
+    status = status.upper()
+    entities = _mapping(body.get("entities"))
+    return JobStatus(
+        job_id=_text(body.get("job_id")) or job_id,
+        status=status,
+        job_type=_text(body.get("job_type")),
+        progress=_share(entities.get("process_percent")),
+        task=_text(entities.get("current_task")),
+        image_id=_image_id(entities) if status == SUCCESS else None,
+        image_name=_text(entities.get("image_name")),
+        begin_time=_text(body.get("begin_time")),
+        end_time=_text(body.get("end_time")),
+        reasons=tuple(dict.fromkeys(_reasons(body))) if status == FAIL else (),
+    )
+
+
+def _reasons(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every code and reason of a failed job and of its sub-jobs."""
+    entities = _mapping(body.get("entities"))
+    places = [(body, _TOP), *((entities, names) for names in _ENTITIES)]
+    for place, (code_name, reason_name) in places:
+        code, reason = _text(place.get(code_name)), _text(place.get(reason_name))
+        if code or reason:
+            yield " ".join(part for part in (code, reason) if part)
+    alarm = _text(entities.get("alarm_code"))
+    if alarm:
+        yield f"alarm {alarm}"
+    for name in ("sub_jobs_result", "results"):
+        for sub_job in _list(entities.get(name)):
+            if isinstance(sub_job, Mapping):
+                yield from _reasons(sub_job)
+
+
+def _image_id(entities: Mapping[str, Any]) -> str | None:
+    """Return the image's id from the entities, or from the one result that they list."""
+    own = _text(entities.get("image_id"))
+    if own:
+        return own
+    listed = [r for name in ("results", "sub_jobs_result") for r in _list(entities.get(name))]
+    for result in listed:
+        found = _mapping(result).get("image_id") or _mapping(_mapping(result).get("entities")).get(
+            "image_id"
+        )
+        if _text(found):
+            return _text(found)
+    return None
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as text; None, "" and nested values count as nothing."""
+    if value is None or isinstance(value, Mapping | list | bool):
+        return None
+    return str(value).strip() or None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _share(value: Any) -> float | None:
+    """Read `process_percent`: documented as 0 to 1; a value above is taken as per cent."""
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        return None
+    if share != share or share < 0:
+        return None
+    return min(share if share <= 1 else share / 100, 1.0)

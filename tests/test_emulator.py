@@ -1,0 +1,380 @@
+"""The emulator: as strict as the documents, and Huawei's own SDK as its independent client."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.exceptions import exceptions
+from huaweicloudsdkcore.http.http_config import HttpConfig
+from huaweicloudsdkims.v2 import (
+    ImportImageQuickInSafeModeRequest,
+    ImportImageQuickRequest,
+    ImsClient,
+    ListImagesRequest,
+    ListOsVersionsRequest,
+    QuickImportImageByFileRequestBody,
+    ResourceTag,
+    ShowImageQuotaRequest,
+    ShowJobProgressRequest,
+    ShowJobRequest,
+)
+
+from imsprep.emulator import validate
+from imsprep.emulator.faults import Faults, parse
+from imsprep.emulator.signature import SignedRequest, verify
+from imsprep.errors import UsageError
+from tests.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
+
+BODY: dict[str, Any] = {
+    "name": "web01",
+    "image_url": "images:disk.raw",
+    "os_version": "Ubuntu 18.04 server 64bit",
+    "min_disk": 10,
+}
+DATA: dict[str, Any] = {
+    "name": "data01",
+    "image_url": "images:disk.raw",
+    "type": "DataImage",
+    "min_disk": 10,
+}
+PROJECT = "0" * 32
+
+
+def sdk(url: str, ak: str = KEY.access_key, sk: str = KEY.secret_key) -> ImsClient:
+    config = HttpConfig.get_default_config()
+    config.user_agent = "test"  # else the SDK writes a file into the home directory
+    credentials = BasicCredentials(ak, sk, PROJECT)
+    builder = ImsClient.new_builder().with_http_config(config)
+    return builder.with_credentials(credentials).with_endpoint(url).build()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with cloud(tmp_path) as (_, url, _):
+        yield url
+
+
+def import_by_sdk(client: ImsClient, body: dict[str, Any], *, safe: bool = False) -> str:
+    values = dict(body)
+    if "image_tags" in values:
+        values["image_tags"] = [ResourceTag(**tag) for tag in values["image_tags"]]
+    sent = QuickImportImageByFileRequestBody(**values)
+    if safe:
+        request = ImportImageQuickInSafeModeRequest(body=sent)
+        return str(client.import_image_quick_in_safe_mode(request).job_id)
+    return str(client.import_image_quick(ImportImageQuickRequest(body=sent)).job_id)
+
+
+def ended(client: ImsClient, job_id: str) -> Any:
+    for _ in range(2000):
+        answer = client.show_job_progress(ShowJobProgressRequest(job_id=job_id))
+        if answer.status in ("SUCCESS", "FAIL"):
+            return answer
+        time.sleep(0.01)
+    raise AssertionError("the job does not end")
+
+
+@pytest.mark.parametrize("safe", [False, True], ids=["v2", "v2.1"])
+@pytest.mark.parametrize("body", [BODY, DATA], ids=["system", "data"])
+def test_the_sdk_imports_and_the_disk_is_the_source(
+    body: dict[str, Any], safe: bool, tmp_path: Path
+) -> None:
+    with cloud(tmp_path) as (emulator, url, objects):
+        client = sdk(url)
+        job_id = import_by_sdk(client, body, safe=safe)
+        assert len(job_id) == 32
+        answer = ended(client, job_id)
+        assert answer.status == "SUCCESS"
+        image = client.list_images(ListImagesRequest(name=body["name"])).images[0]
+        assert image.id == answer.entities.image_id
+        assert image.status == "active"
+        made = emulator.board.images()[0].disk
+        assert made["sha256"] == sha256(objects.objects["disk.raw"])
+        assert sha256(Path(made["path"]).read_bytes()) == made["sha256"]
+
+
+def test_the_sdk_s_older_job_query_gives_the_same(url: str) -> None:
+    client = sdk(url)
+    job_id = import_by_sdk(client, BODY)
+    ended(client, job_id)
+    with pytest.warns(DeprecationWarning, match="show_job"):
+        answer = client.show_job(ShowJobRequest(job_id=job_id))
+    assert answer.status == "SUCCESS"
+    assert answer.entities.image_name == "web01"
+
+
+def test_the_sdk_reads_quota_and_os_versions(url: str) -> None:
+    client = sdk(url)
+    quota = client.show_image_quota(ShowImageQuotaRequest()).quotas.resources[0]
+    assert (quota.type, quota.used, quota.quota) == ("image", 0, 50)
+    client.list_os_versions(ListOsVersionsRequest(tag="uefi"))
+
+
+def test_a_wrong_secret_is_401_with_the_gateway_s_code(url: str) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        import_by_sdk(sdk(url, sk="wrong"), BODY)
+    assert caught.value.status_code == 401
+    assert caught.value.error_code == "APIGW.0301"
+
+
+def test_an_unknown_key_is_401(url: str) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        import_by_sdk(sdk(url, ak="nobody"), BODY)
+    assert caught.value.status_code == 401
+
+
+def test_no_signature_at_all_is_401(url: str) -> None:
+    answer = requests.get(f"{url}/v2/cloudimages", timeout=10)
+    assert answer.status_code == 401
+    assert answer.json()["error_code"] == "APIGW.0301"
+
+
+def test_a_token_stands_for_a_key(url: str) -> None:
+    key = {"access": {"key": KEY.access_key}, "secret": {"key": KEY.secret_key}}
+    auth = {"auth": {"identity": {"methods": ["hw_ak_sk"], "hw_ak_sk": key}}}
+    answer = requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10)
+    assert answer.status_code == 201
+    token = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    assert requests.get(f"{url}/v2/cloudimages", headers=token, timeout=10).status_code == 200
+    token = {"X-Auth-Token": "made up"}
+    assert requests.get(f"{url}/v2/cloudimages", headers=token, timeout=10).status_code == 401
+    key["secret"]["key"] = "wrong"
+    assert requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10).status_code == 401
+
+
+def signed(body: bytes = b"{}") -> SignedRequest:
+    """A request that Huawei's own signer signed."""
+    from huaweicloudsdkcore.sdk_request import SdkRequest
+
+    headers = {"Content-Type": "application/json;charset=utf-8", "User-Agent": "x"}
+    request = SdkRequest(
+        "POST", "https", "h:1", "/a/b%2Fc d", "", [("k", "ü v"), ("a", "1")], headers, body
+    )
+    made = BasicCredentials("AK", "SK", "P").sign_request(request)
+    path, _, query = made.uri.partition("?")
+    lower = {k.lower(): v for k, v in made.header_params.items()}
+    return SignedRequest("POST", path, query, lower, body)
+
+
+def test_the_sdk_s_signature_is_accepted_and_a_change_is_noticed() -> None:
+    request, now = signed(), datetime.now(UTC)
+    secret = {"AK": "SK"}.get
+    assert verify(request, secret, now) is None
+    changed = [
+        request._replace(method="PUT"),
+        request._replace(path=request.path + "x"),
+        request._replace(query="a=2"),
+        request._replace(body=b"{ }"),
+        *(
+            request._replace(headers={**request.headers, name: value + "x"})
+            for name, value in request.headers.items()
+            if name != "x-sdk-date"
+        ),
+    ]
+    assert all(verify(r, secret, now) is not None for r in changed)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "right"), [(0, True), (890, True), (910, False), (-910, False)]
+)
+def test_a_clock_may_differ_by_15_minutes(seconds: int, right: bool) -> None:
+    request = signed()
+    sent = datetime.strptime(request.headers["x-sdk-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    now = datetime.fromtimestamp(sent.timestamp() + seconds, UTC)
+    assert (verify(request, {"AK": "SK"}.get, now) is None) is right
+
+
+@pytest.mark.parametrize("name", ["host", "x-sdk-date"])
+def test_what_must_be_signed_is_asked_for(name: str) -> None:
+    request = signed()
+    authorization = request.headers["authorization"].replace(f"{name};", "").replace(f";{name}", "")
+    request = request._replace(headers={**request.headers, "authorization": authorization})
+    reason = verify(request, {"AK": "SK"}.get, datetime.now(UTC))
+    assert reason is not None
+    assert name in reason
+
+
+# (what is changed in the system disk's body, the code); "otc:" marks the OTC editions' answer.
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "IMG.0013"),
+    ({"name": ""}, "IMG.0013"),
+    ({"name": "x" * 129}, "IMG.0002"),
+    ({"name": " x"}, "IMG.0003"),
+    ({"name": "a/b"}, "IMG.0003"),
+    ({"name": 5}, "IMG.0001"),
+    ({"description": "x" * 1025}, "IMG.0004"),
+    ({"description": "a<b"}, "IMG.0054"),
+    ({"description": "a\rb"}, "IMG.0054"),
+    ({"os_version": None}, "IMG.0159"),
+    ({"os_version": ""}, "IMG.0159"),
+    ({"type": "FusionCompute"}, "IMG.0157"),
+    ({"type": "DataImage", "os_type": "BSD"}, "IMG.0122"),
+    ({"architecture": "ppc"}, "IMG.0212"),
+    ({"hw_firmware_type": "efi"}, "IMG.0141"),
+    ({"architecture": "arm", "hw_firmware_type": "bios"}, "IMG.0141"),
+    ({"license_type": "byol"}, "IMG.0001"),
+    ({"enterprise_project_id": "x"}, "IMG.0155"),
+    ({"min_disk": None}, "IMG.0055"),
+    ({"min_disk": 9}, "IMG.0055"),
+    ({"min_disk": 1025}, "IMG.0055"),
+    ({"min_disk": "40"}, "IMG.0001"),
+    ({"min_disk": True}, "IMG.0001"),
+    ({"os_version": "Windows 10 64bit", "min_disk": 19}, "IMG.0055"),
+    ({"tags": ["a.b"], "image_tags": [{"key": "a", "value": "b"}]}, "IMG.0115"),
+    ({"tags": ["a.b"] * 11}, "IMG.0116"),
+    ({"tags": [".b"]}, "IMG.0115"),
+    ({"tags": ["a.b", "a.c"]}, "IMG.0115"),
+    ({"tags": ["x" * 37]}, "IMG.0115"),
+    ({"tags": ["a." + "x" * 44]}, "IMG.0115"),
+    ({"image_tags": [{"key": "a"}]}, "IMG.0001"),
+    ({"image_url": None}, "IMG.0017"),
+    ({"image_url": "no-colon"}, "IMG.0017"),
+    ({"image_url": ":key"}, "IMG.0068"),
+    ({"image_url": "A_b:key"}, "IMG.0109"),
+    ({"image_url": "images:"}, "IMG.0017"),
+    ({"image_url": "images:my disk.raw"}, "IMG.0175"),
+    ({"image_url": "other:disk.raw"}, "IMG.0069"),
+    ({"image_url": "images:absent.raw"}, "IMG.0057"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), REFUSALS, ids=lambda v: str(v)[:50])
+def test_a_fault_in_the_body_is_refused_with_its_code(
+    change: dict[str, Any], code: str, url: str
+) -> None:
+    body = {k: v for k, v in (BODY | change).items() if v is not None}
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        import_by_sdk(sdk(url), body)
+    assert (caught.value.status_code, caught.value.error_code) == (400, code)
+
+
+def test_the_otc_editions_answer_otherwise() -> None:
+    for change, code in [({"type": "x"}, "IMG.0024"), ({"os_version": ""}, "IMG.0056")]:
+        with pytest.raises(validate.Refused) as caught:
+            validate.check_body(BODY | change, family="otc")
+        assert caught.value.code == code
+    validate.check_body(BODY | {"min_disk": 1}, family="otc")
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"", "IMG.0007"), (b"{}", "IMG.0007"), (b"{", "IMG.0001"), (b"[1]", "IMG.0001")])  # fmt: skip
+def test_a_body_that_is_no_object_is_refused(data: bytes, code: str, url: str) -> None:
+    key = {"access": {"key": KEY.access_key}, "secret": {"key": KEY.secret_key}}
+    auth = {"auth": {"identity": {"methods": ["hw_ak_sk"], "hw_ak_sk": key}}}
+    token = requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10).headers
+    headers = {"X-Auth-Token": token["X-Subject-Token"]}
+    path = f"{url}/v2/cloudimages/quickimport/action"
+    answer = requests.post(path, data=data, headers=headers, timeout=10)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+def outcome(tmp_path: Path, objects: Objects, **settings: Any) -> tuple[str, str]:
+    """Import BODY; return SUCCESS or FAIL or refused, and the code."""
+    with cloud(tmp_path, objects, **settings) as (_, url, _):
+        client = sdk(url)
+        try:
+            answer = ended(client, import_by_sdk(client, BODY))
+        except exceptions.ClientRequestException as error:
+            return "refused", str(error.error_code)
+        return answer.status, answer.error_code
+
+
+def test_a_raw_image_without_its_bitmap_is_refused(tmp_path: Path) -> None:
+    assert outcome(tmp_path, Objects(disk_raw=raw_disk()[0])) == ("refused", "IMG.0158")
+
+
+@pytest.mark.parametrize("bitmap", [b"", b"\x32\x00", b"\x30", b"\xf2", b"\x00"])
+def test_a_bitmap_that_would_lose_data_or_does_not_fit_fails_the_job(
+    bitmap: bytes, tmp_path: Path
+) -> None:
+    objects = Objects(disk_raw=raw_disk()[0], disk_mf=bitmap)
+    assert outcome(tmp_path, objects) == ("FAIL", "IMG.0158")
+
+
+def test_every_bit_of_the_bitmap_is_read(tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    for block in range(6):
+        marked = bitmap[0] | 1 << block
+        objects = Objects(disk_raw=disk, disk_mf=bytes([marked]))
+        assert outcome(tmp_path / str(block), objects)[0] == "SUCCESS"
+
+
+def test_an_empty_object_or_a_wrong_class_is_refused(tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    assert outcome(tmp_path / "1", Objects(disk_raw=b"", disk_mf=b""))[1] == "IMG.0057"
+    objects = Objects(disk_raw=disk, disk_mf=bitmap)
+    objects.storage_class = "GLACIER"
+    assert outcome(tmp_path / "2", objects) == ("refused", "IMG.0057")
+
+
+def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
+    class Huge(Objects):
+        def head(self, key: str) -> Any:
+            found = super().head(key)
+            size = 11 << 30 if key == "disk.raw" else 704
+            return found and found._replace(size=size)
+
+    disk, bitmap = raw_disk()
+    assert outcome(tmp_path, Huge(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0111")
+
+
+def test_the_quota_of_images_is_kept(tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    objects = Objects(disk_raw=disk, disk_mf=bitmap)
+    assert outcome(tmp_path, objects, image_quota=0) == ("refused", "IMG.0015")
+
+
+def test_an_object_that_shrinks_fails_the_job(tmp_path: Path) -> None:
+    class Short(Objects):
+        def read(self, key: str, offset: int, length: int) -> bytes:
+            data = super().read(key, offset, length)
+            return data[:-1] if length > BLOCK else data
+
+    disk, bitmap = raw_disk()
+    assert outcome(tmp_path, Short(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0057")
+
+
+def test_a_job_of_an_earlier_run_is_known_and_an_unfinished_one_is_begun_again(
+    tmp_path: Path,
+) -> None:
+    with cloud(tmp_path, faults=Faults(slow_job_s=600)) as (_, url, objects):
+        job_id = import_by_sdk(sdk(url), BODY)
+        running = sdk(url).show_job_progress(ShowJobProgressRequest(job_id=job_id))
+        assert running.status in ("INIT", "RUNNING")
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        assert ended(sdk(url), job_id).status == "SUCCESS"
+        assert emulator.board.images()[0].disk["sha256"] == sha256(objects.objects["disk.raw"])
+    with cloud(tmp_path, objects) as (_, url, _):
+        assert ended(sdk(url), job_id).status == "SUCCESS"
+
+
+def test_an_unknown_job_and_a_foreign_project_are_refused(url: str) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        sdk(url).show_job_progress(ShowJobProgressRequest(job_id="f" * 32))
+    assert caught.value.error_code == "IMG.0023"
+
+
+def test_faults_are_parsed_and_unknown_ones_refused() -> None:
+    assert parse(["slow-job-s=2.5", "null-reasons", "query-429=3"]) == Faults(
+        slow_job_s=2.5, null_reasons=True, query_429=3
+    )
+    with pytest.raises(UsageError, match="no fault is called 'x'"):
+        parse(["x"])
+    with pytest.raises(UsageError, match="needs a number"):
+        parse(["query-429=many"])
+
+
+def test_a_secret_is_in_no_file_of_the_emulator(tmp_path: Path) -> None:
+    with cloud(tmp_path) as (emulator, url, _):
+        ended(sdk(url), import_by_sdk(sdk(url), BODY))
+        assert KEY.secret_key not in repr(emulator.settings)
+    for path in tmp_path.rglob("*.json"):
+        assert KEY.secret_key not in path.read_text()
+        json.loads(path.read_text())
