@@ -217,8 +217,8 @@ class _Zstd(_Unbounded):
         self._inner = zstandard.ZstdDecompressor(max_window_size=128 * MIB).decompressobj()
 
     def decompress(self, data: bytes) -> Iterator[bytes]:
-        # One compressed block gives at most 128 KiB, and needs at least 4 bytes: small bites.
-        bite = 4 * KIB
+        # Four bytes can be a block of 128 KiB, so a bite gives at most 32 MiB.
+        bite = KIB
         for at in range(0, len(data), bite):
             yield self._inner.decompress(data[at : at + bite])
             if self._inner.eof:

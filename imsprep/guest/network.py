@@ -6,11 +6,11 @@ SUSE's ifcfg(5), nm-settings-keyfile(5), systemd.network(5).
 
 from __future__ import annotations
 
-import configparser
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from imsprep.guest.ini import read_ini
 from imsprep.guest.model import Guest
 from imsprep.guest.osrelease import read_assignments
 
@@ -95,7 +95,7 @@ def _ifcfg(path: str, text: str) -> Iterator[Interface]:
 
 
 def _connection(path: str, text: str) -> Iterator[Interface]:
-    sections = _ini(text)
+    sections = read_ini(text)
     connection = sections.get("connection", {})
     if connection.get("type", "") not in ("ethernet", "802-3-ethernet"):
         return
@@ -107,7 +107,7 @@ def _connection(path: str, text: str) -> Iterator[Interface]:
 
 
 def _networkd(path: str, text: str) -> Iterator[Interface]:
-    sections = _ini(text)
+    sections = read_ini(text)
     match = sections.get("match", {})
     dhcp = sections.get("network", {}).get("dhcp", "no").lower() in (
         "yes",
@@ -117,13 +117,3 @@ def _networkd(path: str, text: str) -> Iterator[Interface]:
         "1",
     )
     yield Interface(path, match.get("name", "*"), dhcp, match.get("macaddress"), True)
-
-
-def _ini(text: str) -> dict[str, dict[str, str]]:
-    """Read an INI file; section names in lower case, a repeated key keeps its last value."""
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True, delimiters=("=",))
-    try:
-        parser.read_string(text)
-    except configparser.Error:
-        return {}
-    return {name.lower(): {k: v or "" for k, v in parser.items(name)} for name in parser.sections()}
