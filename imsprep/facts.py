@@ -1,18 +1,35 @@
 """Facts: all that is known of one image and its request, gathered before any rule runs.
 
 Rules are pure functions of this value. A member that is None was not gathered; a rule that needs
-it raises Unknown with the reason.
+it raises Unknown with the reason. `gather` fills the value from files; this module opens nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from imsprep.request import QuickImportRequest
+from imsprep import formats
+from imsprep.request import RequestFields
+from imsprep.sites import DEFAULT_SITE, SITES, Site
 
 if TYPE_CHECKING:
+    from imsprep.blockmap import BlockMap
     from imsprep.guest.model import Guest
+    from imsprep.partitions import Disk
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """What is known of the image's content being zero.
+
+    `first_data` is the offset of a non-zero byte that was found, or None; `complete` says whether
+    the whole image was looked at. Bytes in holes count as looked at.
+    """
+
+    first_data: int | None
+    complete: bool
+    looked_at: int  # bytes
 
 
 @dataclass(frozen=True)
@@ -20,6 +37,31 @@ class Facts:
     """What the rules may look at."""
 
     name: str  # the image's file name, for messages
-    file_size: int  # bytes
-    request: QuickImportRequest | None = None
+    file_size: int  # bytes on our disk, holes included
+    matches: tuple[formats.Match, ...] = ()  # formats that its bytes claim, none means RAW
+    virtual_size: int | None = None  # bytes that the guest sees; None: not known
+    stored_size: int | None = None  # bytes that really lie on our disk
+    zeros: Zeros | None = None
+    disk: Disk | None = None  # partition table and volumes of the disk's content
+    block_map: BlockMap | None = None  # only after a scan
+    container: Any = None  # what `container` learned of a ZVHD2; see checks.container
+    bitmap: Any = None  # what `bitmapfile` learned of the file beside the image; see checks.bitmap
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
+    cloud: Any = None  # what the region answered, only with --online; see checks.cloud
+    request: RequestFields = field(default_factory=RequestFields)
+    site: Site = SITES[DEFAULT_SITE]
+
+    @property
+    def format(self) -> str:
+        """The disk format by content, `raw` if nothing else matched."""
+        return formats.primary(self.matches)
+
+    @property
+    def is_raw(self) -> bool:
+        """Say whether the content carries no signature of another format."""
+        return self.format == formats.RAW
+
+    @property
+    def is_system_disk(self) -> bool:
+        """Say whether the image is meant to boot: it is, unless the request says DataImage."""
+        return not self.request.is_data_disk

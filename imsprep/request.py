@@ -2,7 +2,8 @@
 
 Source: "Importing an Image File Quickly", API reference, 2024-08-09; `hw_firmware_type` from the
 OTC edition, 2025-12-17. One class serves both variants of the page: a system disk (`type` ECS or
-BMS) and a data disk (`type` DataImage). What the fields may hold is checked by `checks.request`.
+BMS) and a data disk (`type` DataImage). What the fields may hold is checked by `checks.request`,
+which looks at RequestFields: the same fields, each of which may still be missing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,49 @@ from dataclasses import dataclass
 from typing import Any
 
 DATA_IMAGE = "DataImage"
+
+
+@dataclass(frozen=True)
+class RequestFields:
+    """The fields of a request as far as they are known; None means not given.
+
+    `final` says that nothing will be added: what is missing now will be missing when it is sent.
+    """
+
+    name: str | None = None
+    image_url: str | None = None
+    min_disk: int | None = None
+    os_version: str | None = None
+    os_type: str | None = None
+    type: str | None = None
+    description: str | None = None
+    license_type: str | None = None
+    tags: tuple[str, ...] | None = None
+    image_tags: tuple[tuple[str, str], ...] | None = None
+    enterprise_project_id: str | None = None
+    architecture: str | None = None
+    hw_firmware_type: str | None = None
+    final: bool = False
+
+    @property
+    def is_data_disk(self) -> bool:
+        """Say whether this asks for a data disk image."""
+        return self.type == DATA_IMAGE
+
+    @property
+    def is_windows(self) -> bool:
+        """Say whether the guest is Windows, by `os_type` or by the name of `os_version`."""
+        if self.os_version is not None and not self.is_data_disk:
+            return self.os_version.strip().lower().startswith("windows")
+        return (self.os_type or "").lower() == "windows"
+
+    def complete(self) -> QuickImportRequest:
+        """Return the request as it will be sent; KeyError names a mandatory field not given."""
+        for required in ("name", "image_url", "min_disk"):
+            if getattr(self, required) is None:
+                raise KeyError(required)
+        values = {f: getattr(self, f) for f in QuickImportRequest.__dataclass_fields__}
+        return QuickImportRequest(**values)
 
 
 @dataclass(frozen=True)
@@ -39,6 +83,12 @@ class QuickImportRequest:
     def is_data_disk(self) -> bool:
         """Say whether this asks for a data disk image."""
         return self.type == DATA_IMAGE
+
+    @property
+    def fields(self) -> RequestFields:
+        """The same fields for the rules, which then know that nothing will be added."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return RequestFields(**values, final=True)
 
     def as_body(self) -> dict[str, Any]:
         """Return the JSON body exactly as it is sent: fields that are None are left out."""

@@ -19,7 +19,9 @@ import click
 from imsprep import __version__
 from imsprep.errors import ImsprepError, ReadError
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "check": "Check disk images and the request to import them.",
+}
 
 EXIT_CODES = """\
 \b

@@ -1,0 +1,157 @@
+"""Formats: which disk format a file is in, told from its first and last bytes.
+
+A *match* is one format whose signature is present. A file with no match is RAW: RAW has no
+signature of its own. Several matches make a *polyglot*: different readers would see different
+disks. Names are those of qemu-img where it knows the format, except `vhd` (qemu-img: `vpc`).
+
+What lies inside a RAW disk (partition tables, file systems) belongs to `partitions` and `volumes`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from imsprep.units import KIB, SECTOR
+
+HEAD_SIZE = 128 * KIB  # bytes that `identify` wants from the start; ISO 9660 lies at 32 KiB
+TAIL_SIZE = 64 * KIB  # bytes that it wants from the end; the ZIP directory ends within these
+
+RAW, ZVHD2, ZVHD = "raw", "zvhd2", "zvhd"
+VHD_FIXED, VHD_DYNAMIC, VMDK, ISO = "vhd-fixed", "vhd-dynamic", "vmdk", "iso"
+
+ZVHD2_RECORD = 4096  # bytes from the start of the final footer to the end of the file
+VHD_OLD_FOOTER = 511  # bytes; footers written before Virtual PC 2004
+
+
+class Kind(enum.Enum):
+    """What sort of thing a format is, which decides the advice."""
+
+    DISK = "disk image"
+    COMPRESSED = "compressed file"
+    ARCHIVE = "archive"
+    OPTICAL = "optical disc image"
+    ENCRYPTED = "encrypted container"
+
+
+class Match(NamedTuple):
+    """A signature that is present: where it lies, in bytes from the start of the file."""
+
+    format: str
+    kind: Kind
+    offset: int
+    length: int
+
+
+class _Signature(NamedTuple):
+    format: str
+    kind: Kind
+    offset: int  # from the start; negative: from the end
+    magic: bytes
+
+
+_D, _C, _A = Kind.DISK, Kind.COMPRESSED, Kind.ARCHIVE
+
+# Sources: qemu's docs/interop and block drivers for the disk formats; RFC 1952, 8878 and the
+# formats' own specifications for the rest; the published driver for zvhd and zvhd2 (docs/zvhd2.md).
+_SIGNATURES = (
+    _Signature(ZVHD2, _D, 0, b"z2strm"),
+    _Signature(ZVHD2, _D, -ZVHD2_RECORD, b"z2strm\0\0"),
+    _Signature(ZVHD, _D, 0, b"stream\0\0"),
+    _Signature("qcow", _D, 0, b"QFI\xfb\0\0\0\1"),
+    _Signature("qcow2", _D, 0, b"QFI\xfb\0\0\0\2"),
+    _Signature("qcow2", _D, 0, b"QFI\xfb\0\0\0\3"),
+    _Signature("qed", _D, 0, b"QED\0"),
+    _Signature(VMDK, _D, 0, b"KDMV"),
+    _Signature(VMDK, _D, 0, b"COWD"),
+    _Signature(VMDK, _D, 0, b"# Disk DescriptorFile"),
+    _Signature("vhdx", _D, 0, b"vhdxfile"),
+    _Signature("vdi", _D, 64, b"\x7f\x10\xda\xbe"),
+    _Signature("parallels", _D, 0, b"WithoutFreeSpace"),
+    _Signature("parallels", _D, 0, b"WithouFreSpacExt"),
+    _Signature("dmg", _D, -SECTOR, b"koly\0\0\0\4"),
+    _Signature("android-sparse", _D, 0, b"\x3a\xff\x26\xed\1\0"),
+    _Signature("ewf", _D, 0, b"EVF\x09\x0d\x0a\xff\0"),
+    _Signature("wim", _A, 0, b"MSWIM\0\0\0"),
+    _Signature(ISO, Kind.OPTICAL, 0x8001, b"CD001"),
+    _Signature("gzip", _C, 0, b"\x1f\x8b\x08"),
+    _Signature("xz", _C, 0, b"\xfd7zXZ\0"),
+    _Signature("zstd", _C, 0, b"\x28\xb5\x2f\xfd"),
+    _Signature("lz4", _C, 0, b"\x04\x22\x4d\x18"),
+    _Signature("lz4", _C, 0, b"\x02\x21\x4c\x18"),
+    _Signature("lzop", _C, 0, b"\x89LZO\0\x0d\x0a\x1a\x0a"),
+    _Signature("lzip", _C, 0, b"LZIP\1"),
+    _Signature("zip", _A, 0, b"PK\3\4"),
+    _Signature("zip", _A, 0, b"PK\5\6"),
+    _Signature("7z", _A, 0, b"7z\xbc\xaf\x27\x1c"),
+    _Signature("rar", _A, 0, b"Rar!\x1a\x07"),
+    _Signature("tar", _A, 257, b"ustar"),
+    _Signature("cpio", _A, 0, b"070701"),
+    _Signature("cpio", _A, 0, b"070707"),
+)
+
+_VHD_COOKIE = b"conectix"
+_VHD_TYPE = slice(60, 64)  # big-endian disk type in the footer: 2 fixed, 3 dynamic, 4 differencing
+_BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # first block, or the end of an empty stream
+_LZMA_PROPERTIES = b"\x5d\0\0"  # lc=3 lp=0 pb=2, then the dictionary size and the unpacked size
+_LZMA_UNKNOWN_SIZE = b"\xff" * 8
+
+
+def identify(head: bytes, tail: bytes, size: int) -> tuple[Match, ...]:
+    """Return every format whose signature is there, in order of offset; none means RAW.
+
+    `head` is the first min(size, HEAD_SIZE) bytes, `tail` the last min(size, TAIL_SIZE).
+    """
+    found: dict[str, Match] = {}
+    for signature in _SIGNATURES:
+        offset = signature.offset if signature.offset >= 0 else size + signature.offset
+        if offset >= 0 and _bytes_at(head, tail, size, offset, len(signature.magic)) == (
+            signature.magic
+        ):
+            match = Match(signature.format, signature.kind, offset, len(signature.magic))
+            found.setdefault(signature.format, match)
+    for match in (*_vhd(head, tail, size), *_streams(head)):
+        found.setdefault(match.format, match)
+    _settle(found, head)
+    return tuple(sorted(found.values(), key=lambda m: (m.offset, m.format)))
+
+
+def primary(matches: tuple[Match, ...]) -> str:
+    """Return the name of the format that a reader would take it for; `raw` if nothing matched."""
+    return matches[0].format if matches else RAW
+
+
+def _bytes_at(head: bytes, tail: bytes, size: int, offset: int, length: int) -> bytes:
+    if offset + length <= len(head):
+        return head[offset : offset + length]
+    start = offset - (size - len(tail))
+    return tail[start : start + length] if start >= 0 else b""
+
+
+def _vhd(head: bytes, tail: bytes, size: int) -> list[Match]:
+    """Find VHD footers: a copy at the start means dynamic, one at the end alone means fixed."""
+    if head.startswith(_VHD_COOKIE):
+        fixed = int.from_bytes(head[_VHD_TYPE], "big") == 2
+        return [Match(VHD_FIXED if fixed else VHD_DYNAMIC, _D, 0, len(_VHD_COOKIE))]
+    for length in (SECTOR, VHD_OLD_FOOTER):
+        offset = size - length
+        if offset >= 0 and _bytes_at(head, tail, size, offset, 8) == _VHD_COOKIE:
+            footer = tail[len(tail) - length :]
+            dynamic = int.from_bytes(footer[_VHD_TYPE], "big") in (3, 4)
+            return [Match(VHD_DYNAMIC if dynamic else VHD_FIXED, _D, offset, len(_VHD_COOKIE))]
+    return []
+
+
+def _streams(head: bytes) -> list[Match]:
+    """Find compressed streams whose signature needs more than a fixed string to be believed."""
+    if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCKS:
+        return [Match("bzip2", _C, 0, 10)]
+    if head[:3] == _LZMA_PROPERTIES and head[5:13] == _LZMA_UNKNOWN_SIZE:
+        return [Match("lzma", _C, 0, 13)]
+    return []
+
+
+def _settle(found: dict[str, Match], head: bytes) -> None:
+    """Drop a match that another one explains, and name what can be named better."""
+    if "tar" in found and head[:100].split(b"\0", 1)[0].lower().endswith(b".ovf"):
+        found["ova"] = found.pop("tar")._replace(format="ova")

@@ -1,0 +1,159 @@
+"""Sites: what each Huawei Cloud site documents as its limits, as dated tables.
+
+A rule asks the table, never the site's name. Where a site's pages are silent, the value comes
+from its sister and `inferred` says so. Two tables that differ are both right for their readers:
+what breaks the chosen site's table is an error; what only breaks another table, a warning.
+
+Sources: "Importing an Image File Quickly", "Image Attributes" and "Values of Related Parameters"
+in the API reference of each site, "Image File Properties" in its user guide.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+MAX_MIN_DISK = 1024  # GiB, every site and variant
+
+# Fields of the request that not every site documents.
+OPTIONAL_FIELDS = ("license_type", "hw_firmware_type", "enterprise_project_id")
+
+
+@dataclass(frozen=True)
+class OsVersions:
+    """The accepted `os_version` values, by platform, with where and when they were published."""
+
+    source: str
+    date: str  # ISO
+    by_platform: dict[str, tuple[str, ...]]
+    note: str | None = None
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every value, in the order of the page."""
+        return tuple(value for values in self.by_platform.values() for value in values)
+
+    def platform(self, os_version: str) -> str | None:
+        """Return the platform that lists `os_version`, or None."""
+        return next((p for p, values in self.by_platform.items() if os_version in values), None)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site's limits; sizes in GiB."""
+
+    key: str
+    title: str
+    source: str
+    date: str  # ISO, of the page that `source` names
+    system_min_disk_linux: int
+    system_min_disk_windows: int
+    data_min_disk_linux: int
+    data_min_disk_windows: int
+    smallest_system_disk: int  # "Image File Properties": the size of the disk in the file
+    fields: frozenset[str]  # of OPTIONAL_FIELDS, those that the site documents
+    chinese_names: bool  # Chinese characters are documented as allowed in names and tags
+    dot_in_tag_value: bool
+    windows_stopped: bool  # the page says that Windows images are no longer imported
+    os_versions_file: str
+    inferred: tuple[str, ...] = ()  # members that no page of this site states
+
+    @property
+    def os_versions(self) -> OsVersions:
+        """The site's list of `os_version` values."""
+        return _load(self.os_versions_file)
+
+    def min_disk_from(self, *, data_disk: bool, windows: bool) -> int:
+        """Return the smallest `min_disk` that the site documents, in GiB."""
+        if data_disk:
+            return self.data_min_disk_windows if windows else self.data_min_disk_linux
+        return self.system_min_disk_windows if windows else self.system_min_disk_linux
+
+
+@functools.cache
+def _load(name: str) -> OsVersions:
+    text = resources.files("imsprep").joinpath("data", name).read_text(encoding="utf-8")
+    value: dict[str, Any] = json.loads(text)
+    lists = {platform: tuple(values) for platform, values in value["os_version"].items()}
+    return OsVersions(value["source"], value["date"], lists, value.get("note"))
+
+
+_HUAWEI_LIST, _OTC_LIST = "os_version_huawei.json", "os_version_otc.json"
+
+DEFAULT_SITE = "huawei-intl"
+
+SITES = {
+    site.key: site
+    for site in (
+        Site(
+            key="huawei",
+            title="Huawei Cloud, Chinese mainland",
+            source="API reference ims_03_0605 (Chinese edition)",
+            date="2026-01-14",
+            system_min_disk_linux=10,
+            system_min_disk_windows=20,
+            data_min_disk_linux=1,
+            data_min_disk_windows=1,
+            smallest_system_disk=40,
+            fields=frozenset({"license_type", "enterprise_project_id"}),
+            chinese_names=True,
+            dot_in_tag_value=True,
+            windows_stopped=False,
+            os_versions_file=_HUAWEI_LIST,
+            inferred=("data_min_disk_linux", "data_min_disk_windows"),
+        ),
+        Site(
+            key="huawei-intl",
+            title="Huawei Cloud, international",
+            source="API reference ims_03_0605 (English edition)",
+            date="2024-08-09",
+            system_min_disk_linux=10,
+            system_min_disk_windows=20,
+            data_min_disk_linux=10,
+            data_min_disk_windows=20,
+            smallest_system_disk=40,
+            fields=frozenset({"license_type", "enterprise_project_id"}),
+            chinese_names=False,
+            dot_in_tag_value=True,
+            windows_stopped=True,
+            os_versions_file=_HUAWEI_LIST,
+            inferred=("smallest_system_disk", "os_versions_file"),
+        ),
+        Site(
+            key="otc",
+            title="Open Telekom Cloud",
+            source="API reference, Open Telekom Cloud",
+            date="2025-12-17",
+            system_min_disk_linux=1,
+            system_min_disk_windows=1,
+            data_min_disk_linux=1,
+            data_min_disk_windows=1,
+            smallest_system_disk=1,
+            fields=frozenset({"hw_firmware_type", "enterprise_project_id"}),
+            chinese_names=False,
+            dot_in_tag_value=False,
+            windows_stopped=False,
+            os_versions_file=_OTC_LIST,
+        ),
+        Site(
+            key="otc-swiss",
+            title="Open Telekom Cloud, Switzerland",
+            source="API reference, Open Telekom Cloud Switzerland",
+            date="2025-07-16",
+            system_min_disk_linux=1,
+            system_min_disk_windows=1,
+            data_min_disk_linux=1,
+            data_min_disk_windows=1,
+            smallest_system_disk=1,
+            fields=frozenset(),
+            chinese_names=False,
+            dot_in_tag_value=False,
+            windows_stopped=False,
+            os_versions_file=_OTC_LIST,
+            inferred=("smallest_system_disk", "dot_in_tag_value", "os_versions_file"),
+        ),
+    )
+}

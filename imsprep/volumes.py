@@ -1,0 +1,83 @@
+"""Volumes: what a partition holds, told from its first bytes.
+
+A *volume* is the content of a partition, or of a whole disk without a partition table: a file
+system, an encrypted container, a member of a volume group. Only the name is told here; looking
+inside file systems belongs to `guest`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imsprep.units import KIB, SECTOR
+
+PROBE_SIZE = 68 * KIB  # bytes from the start; btrfs keeps its superblock at 64 KiB
+
+LUKS, BITLOCKER, LVM, RAID = "LUKS", "BitLocker", "LVM", "Linux RAID"
+
+
+class Volume(NamedTuple):
+    """What lies in a partition."""
+
+    kind: str
+    encrypted: bool
+    boot_sector: bool  # its first sector holds code that a BIOS could start
+
+
+# Offset, bytes there, name, encrypted. The first that matches decides, so what wraps something
+# else (encryption) stands first. Offsets are those of each format's own documentation.
+_SIGNATURES = (
+    (0, b"LUKS\xba\xbe", LUKS, True),
+    (3, b"-FVE-FS-", BITLOCKER, True),
+    (0xA0, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", BITLOCKER, True),
+    (0x1A8, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", BITLOCKER, True),
+    (3, b"NTFS    ", "NTFS", False),
+    (3, b"EXFAT   ", "exFAT", False),
+    (0, b"XFSB", "XFS", False),
+    (0x10040, b"_BHRfS_M", "Btrfs", False),
+    (54, b"FAT12   ", "FAT", False),
+    (54, b"FAT16   ", "FAT", False),
+    (82, b"FAT32   ", "FAT", False),
+    (0, b"hsqs", "SquashFS", False),
+    (0x8001, b"CD001", "ISO 9660", False),
+    (4096 - 10, b"SWAPSPACE2", "swap", False),
+    (4096 - 10, b"SWAP-SPACE", "swap", False),
+    (4096, b"\xfc\x4e\x2b\xa9", RAID, False),
+    (0, b"\xfc\x4e\x2b\xa9", RAID, False),
+    (0x10034, b"ReIsEr", "ReiserFS", False),
+    (0x400, b"\x10\x20\xf5\xf2", "F2FS", False),
+    (0x8000, b"JFS1", "JFS", False),
+)
+_EXT_MAGIC = (0x438, b"\x53\xef")
+_EXT_COMPAT = slice(0x45C, 0x460)
+_EXT_INCOMPAT = slice(0x460, 0x464)
+_EXT_JOURNAL, _EXT_EXTENTS_AND_64BIT = 0x4, 0x40 | 0x80
+_LVM_LABEL, _LVM_TYPE = b"LABELONE", b"LVM2 001"
+
+
+def identify_volume(start: bytes) -> Volume | None:
+    """Name the volume whose first bytes (up to PROBE_SIZE) are `start`; None if unknown."""
+    boot_sector = is_boot_sector(start)
+    for offset, magic, kind, encrypted in _SIGNATURES:
+        if start[offset : offset + len(magic)] == magic:
+            return Volume(kind, encrypted, boot_sector)
+    for sector in range(4):  # LVM puts its label into one of the first four sectors
+        label = start[sector * SECTOR : sector * SECTOR + 32]
+        if label.startswith(_LVM_LABEL) and label[24:32] == _LVM_TYPE:
+            return Volume(LVM, False, boot_sector)
+    offset, magic = _EXT_MAGIC
+    if start[offset : offset + 2] == magic:
+        return Volume(_ext_version(start), False, boot_sector)
+    return None
+
+
+def is_boot_sector(start: bytes) -> bool:
+    """Say whether this is a file system's boot sector: a jump, and the signature at its end."""
+    return start[:1] in (b"\xeb", b"\xe9") and start[510:512] == b"\x55\xaa"
+
+
+def _ext_version(start: bytes) -> str:
+    incompat = int.from_bytes(start[_EXT_INCOMPAT], "little")
+    if incompat & _EXT_EXTENTS_AND_64BIT:
+        return "ext4"
+    return "ext3" if int.from_bytes(start[_EXT_COMPAT], "little") & _EXT_JOURNAL else "ext2"

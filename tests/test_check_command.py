@@ -1,0 +1,96 @@
+"""`imsprep check`: exit codes and the sentence for each way in which an image can be wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imsprep.units import TIB
+from tests.conftest import Outcome, need
+
+Run = Callable[..., Outcome]
+
+
+def sparse(path: Path, size: int, *data: tuple[int, bytes]) -> Path:
+    """Make a file of holes with a few bytes in it."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, text in data:
+            file.seek(offset)
+            file.write(text)
+    return path
+
+
+def test_a_plain_image_passes(imsprep: Run, tmp_path: Path) -> None:
+    assert imsprep("check", sparse(tmp_path / "disk.raw", 1 << 30, (5000, b"data"))).code == 0
+
+
+@need("qemu-img")
+def test_a_qcow2_named_raw_fails(imsprep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1G"], check=True)
+    outcome = imsprep("check", path)
+    assert outcome.code == 1
+    assert "disk.raw is a qcow2 image" in outcome.out
+
+
+def test_an_empty_file_fails(imsprep: Run, tmp_path: Path) -> None:
+    outcome = imsprep("check", sparse(tmp_path / "disk.raw", 0))
+    assert outcome.code == 1
+    assert "IMS106" in outcome.out
+
+
+def test_a_tib_passes_and_one_sector_more_fails(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", TIB, (0, b"x"))
+    assert "IMS107 error" not in imsprep("check", path).out
+    os.truncate(path, TIB + 512)
+    outcome = imsprep("check", path)
+    assert outcome.code == 1
+    assert "512 bytes above the limit" in outcome.out
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "loop"])
+def test_what_cannot_be_checked_is_not_a_bad_image(imsprep: Run, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "disk.raw"
+    if kind == "directory":
+        path = tmp_path
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    outcome = imsprep("check", path)
+    assert outcome.code == 3
+    assert "Traceback" not in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_an_unreadable_file_cannot_be_checked(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 4096, (0, b"x"))
+    path.chmod(0)
+    from imsprep.errors import ReadError
+    from imsprep.gather import open_image
+
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setuid(65534)
+        code = 0
+        try:
+            with open_image(path):
+                pass
+        except ReadError as error:
+            code = error.exit_code if "ermission" in str(error) else 9
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_the_image_is_not_touched(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 1 << 20, (0, b"x"))
+    before = (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_blocks)
+    imsprep("check", path)
+    assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_blocks) == before
