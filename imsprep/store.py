@@ -7,8 +7,20 @@ implementation passes the same suite, `tests/store_suite.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, NamedTuple, Protocol
+
+from imsprep.units import GIB, MIB
+
+MAX_PART_NUMBER = 10_000  # OBS API reference, "Uploading Parts"
+# OBS itself takes parts from 100 KB, OTC's S3 compatibility page and other stores from 5 MiB.
+MIN_PART_SIZE = 5 * MIB
+MAX_PART_SIZE = 5 * GIB
+
+# What a part is sent from: bytes, or a file read from its start to its end.
+Body = bytes | memoryview | IO[bytes]
 
 
 class Part(NamedTuple):
@@ -45,10 +57,14 @@ class ObjectStore(Protocol):
     will not. Nothing here retries: that is a wrapper's work.
     """
 
+    @property
+    def etags_are_md5(self) -> bool:
+        """Say whether a part's etag is its MD5; it is not where the store encrypts."""
+
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload of storage class STANDARD and return its upload id."""
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> str:
+    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
         """Send one part and return its etag; the same number again replaces the part."""
 
     def copy_part(
@@ -85,3 +101,32 @@ class ObjectStore(Protocol):
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""
+
+
+def multipart_etag(etags: Iterable[str]) -> str:
+    """Return the etag of an object made of parts with these etags: the MD5 of their MD5s, and `-n`.
+
+    Source: OBS API reference, "Completing Multipart Upload"; every S3-like store does the same.
+    """
+    digests = [bytes.fromhex(etag) for etag in etags]
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+
+
+@functools.lru_cache(maxsize=4096)
+def zero_md5(length: int) -> str:
+    """Return the MD5 in hex of `length` zero bytes."""
+    return zero_md5s([length])[length]
+
+
+def zero_md5s(lengths: Iterable[int]) -> dict[int, str]:
+    """Return the MD5 in hex of so many zero bytes for each length; one pass to the longest."""
+    digest = hashlib.md5(usedforsecurity=False)
+    zeros = bytes(4 * MIB)
+    hashed, found = 0, {}
+    for length in sorted(set(lengths)):
+        while hashed < length:
+            step = min(len(zeros), length - hashed)
+            digest.update(zeros if step == len(zeros) else zeros[:step])
+            hashed += step
+        found[length] = digest.copy().hexdigest()
+    return found

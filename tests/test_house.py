@@ -16,8 +16,11 @@ PACKAGE = ROOT / "imsprep"
 LAYERS = {
     "units": 0, "errors": 0, "report": 0,
     "blockmap": 1, "facts": 1, "request": 1, "formats": 1, "partitions": 1, "volumes": 1, "sites": 1,
-    "atomic": 2, "guest": 2, "image": 2, "store": 2, "gather": 2,
+    "atomic": 2, "guest": 2, "image": 2, "gather": 2,
     "refusals": 1, "job": 1, "credentials": 2, "ims": 2, "waiting": 2,
+    "store": 1, "parts": 1,
+    "sparse": 2, "directory": 2, "obs": 2, "journal": 2, "retry": 2, "targets": 2,
+    "zeros": 3, "transfer": 3,
     "checks": 3,
     "emulator": 4, "reporters": 4,
     "cli": 5,

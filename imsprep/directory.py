@@ -1,0 +1,377 @@
+"""DirectoryStore: a bucket that is a folder, for trying things and for CI; no server, no account.
+
+    folder/disk.raw                    the object `disk.raw`, a sparse file
+    folder/web/disk.raw                the object `web/disk.raw`
+    folder/.objects/<name>.json        what the store knows of an object beyond its bytes
+    folder/.uploads/<upload id>/       an unfinished upload: upload.json and one file per part
+
+An object appears under its name by one rename, after its record was written; a record is valid only
+for the inode, size and time it names, so a crash leaves the old object or the new one, never a mix,
+and a file that somebody put into the folder by hand is an object too. Holes stay holes: zeros in a
+part are not stored, and completing copies only the data (inside the file system where it can).
+
+What a bucket can and a folder cannot: hold `a` and `a/b` at the same time. That is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from imsprep import atomic
+from imsprep.errors import ServiceError, TransferError
+from imsprep.sparse import copy_data, is_hole, write_sparse
+from imsprep.store import (
+    MAX_PART_NUMBER,
+    MIN_PART_SIZE,
+    Body,
+    ObjectFacts,
+    Part,
+    Upload,
+    multipart_etag,
+    zero_md5,
+)
+from imsprep.units import MIB
+
+STANDARD = "STANDARD"
+MAX_KEY_BYTES = 1024  # OBS API reference, "Uploading Objects"
+_STEP = 4 * MIB  # bytes hashed at once
+
+
+class DirectoryStore:
+    """A folder as a bucket; see `store.ObjectStore` for what each method promises."""
+
+    etags_are_md5 = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+        self._uploads = self._folder / ".uploads"
+        self._records = self._folder / ".objects"
+
+    def __repr__(self) -> str:
+        return f"DirectoryStore({str(self._folder)!r})"
+
+    def create(self, key: str, metadata: Mapping[str, str]) -> str:
+        """Begin a multipart upload and return its upload id."""
+        self._path(key)
+        upload_id = secrets.token_hex(16)
+        initiated = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        value = {"key": key, "metadata": dict(metadata), "initiated": initiated}
+        with _translated("begin an upload in", self._folder):
+            (self._uploads / upload_id).mkdir(parents=True)
+            atomic.write_json(self._uploads / upload_id / "upload.json", value)
+        return upload_id
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
+        """Store one part; the same number again replaces it."""
+        if not isinstance(data, bytes | memoryview):
+            data = data.read()
+        folder = self._upload(key, upload_id, number)
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        with (
+            _translated("store a part in", folder),
+            self._new_part(folder, number, etag) as path,
+            open(path, "wb") as file,
+        ):
+            write_sparse(file.fileno(), data)
+        return etag
+
+    def copy_part(
+        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
+    ) -> str:
+        """Make one part from a range of the object `source`; the range must lie inside it."""
+        folder = self._upload(key, upload_id, number)
+        with _translated("copy a part in", folder), self._open(source) as origin:
+            size = os.fstat(origin).st_size
+            if length <= 0 or offset < 0 or offset + length > size:
+                raise ServiceError(
+                    f"cannot copy bytes {offset} to {offset + length} of {source!r}:"
+                    f" it has {size} bytes",
+                    code="InvalidRange",
+                )
+            etag = _md5_of_range(origin, offset, length)
+            with self._new_part(folder, number, etag) as path, open(path, "wb") as file:
+                os.ftruncate(file.fileno(), length)
+                copy_data(origin, offset, file.fileno(), 0, length)
+        return etag
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        """Return the parts that are here, in order of their numbers."""
+        return [part for part, _ in self._parts(self._upload(key, upload_id))]
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
+        """Put the parts together into the object and return its etag."""
+        folder = self._upload(key, upload_id)
+        files = _matched(parts, self._parts(folder))
+        etag = multipart_etag(part.etag for part in parts)
+        record = {
+            "etag": etag,
+            "upload_id": upload_id,
+            "metadata": _upload_record(folder)["metadata"],
+        }
+        with _translated("complete", self._path(key)):
+            with self._new_object(key, record) as target:
+                os.ftruncate(target, sum(part.size for part in parts))
+                position = 0
+                for part, path in zip(parts, files, strict=True):
+                    _append(path, target, position, part.size)
+                    position += part.size
+            shutil.rmtree(folder, ignore_errors=True)
+        return etag
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Forget an upload and its parts; an unknown one is no error."""
+        with contextlib.suppress(ServiceError):
+            shutil.rmtree(self._upload(key, upload_id), ignore_errors=True)
+
+    def list_uploads(self, prefix: str = "") -> list[Upload]:
+        """Return the unfinished uploads whose key starts with `prefix`."""
+        found = []
+        for folder in sorted(self._uploads.glob("*")):
+            with contextlib.suppress(ServiceError):
+                record = _upload_record(folder)
+                if record["key"].startswith(prefix):
+                    found.append(Upload(record["key"], folder.name, record["initiated"]))
+        return sorted(found)
+
+    def head(self, key: str) -> ObjectFacts | None:
+        """Return what is known of an object, or None if there is none."""
+        try:
+            stat = os.stat(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not os.path.isfile(self._path(key)):
+            return None
+        record = self._record(key, stat)
+        return ObjectFacts(
+            key, stat.st_size, record["etag"], STANDARD, record["upload_id"], record["metadata"]
+        )
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        """Return a range of an object, shorter only at its end."""
+        with _translated("read", self._path(key)), self._open(key) as file:
+            pieces = []
+            while length > 0 and (piece := os.pread(file, length, offset)):
+                pieces.append(piece)
+                offset, length = offset + len(piece), length - len(piece)
+            return b"".join(pieces)
+
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Write a small object at once and return its etag."""
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        record = {"etag": etag, "upload_id": None, "metadata": dict(metadata or {})}
+        with _translated("write", self._path(key)), self._new_object(key, record) as target:
+            write_sparse(target, data)
+        return etag
+
+    def delete(self, key: str) -> None:
+        """Remove an object; a missing one is no error."""
+        path = self._path(key)
+        with _translated("remove", path), contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            for old in self._records.glob(f"{_record_name(key)}.*.json"):
+                old.unlink(missing_ok=True)
+
+    def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
+        """Return the objects whose key starts with `prefix`, in order of their keys."""
+        keys = []
+        for path in self._folder.rglob("*"):
+            relative = path.relative_to(self._folder)
+            if path.is_file() and not any(name.startswith(".") for name in relative.parts):
+                keys.append("/".join(_unsafe(name) for name in relative.parts))
+        facts = (self.head(key) for key in sorted(keys) if key.startswith(prefix))
+        return [fact for fact in facts if fact is not None]
+
+    def _path(self, key: str) -> Path:
+        if not key or len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES:
+            raise ServiceError(
+                f"no such key can exist: {key[:80]!r}; expected 1 to {MAX_KEY_BYTES} bytes",
+                code="InvalidKey",
+            )
+        return self._folder.joinpath(*(_safe(name) for name in key.split("/")))
+
+    @contextlib.contextmanager
+    def _open(self, key: str) -> Iterator[int]:
+        try:
+            file = os.open(self._path(key), os.O_RDONLY)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise ServiceError(f"no object {key!r} in {self._folder}", code="NoSuchKey") from error
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def _upload(self, key: str, upload_id: str, number: int = 1) -> Path:
+        """Return the folder of an upload that exists and belongs to `key`."""
+        if not 1 <= number <= MAX_PART_NUMBER:
+            raise ServiceError(
+                f"part number {number} is not one of 1 to {MAX_PART_NUMBER}", code="InvalidArgument"
+            )
+        folder = self._uploads / upload_id
+        if not upload_id.isalnum() or _upload_record(folder)["key"] != key:
+            raise ServiceError(f"no upload {upload_id!r} of {key!r}", code="NoSuchUpload")
+        return folder
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _new_part(folder: Path, number: int, etag: str) -> Iterator[Path]:
+        """Give a name to write a part to; afterwards it replaces the part of that number."""
+        temporary = folder / f".{number}.{secrets.token_hex(8)}"
+        try:
+            yield temporary
+            # What is acknowledged must survive a crash: a name may reach the disk before its data.
+            _sync(temporary)
+            # The last write wins; a number has one file, named after its etag so that both
+            # change at once.
+            older = list(folder.glob(f"{number:05}-*"))
+            final = folder / f"{number:05}-{etag}"
+            os.replace(temporary, final)
+            for path in older:
+                if path != final:
+                    path.unlink(missing_ok=True)
+        except FileNotFoundError as error:
+            raise ServiceError(
+                f"the upload {folder.name!r} is gone", code="NoSuchUpload"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+    @staticmethod
+    def _parts(folder: Path) -> list[tuple[Part, Path]]:
+        newest: dict[int, tuple[int, Part, Path]] = {}
+        for path in folder.glob("[0-9]*-*"):
+            number, _, etag = path.name.partition("-")
+            stat = path.stat()
+            seen = newest.get(int(number))
+            if seen is None or stat.st_mtime_ns > seen[0]:
+                newest[int(number)] = (
+                    stat.st_mtime_ns,
+                    Part(int(number), stat.st_size, etag),
+                    path,
+                )
+        return [(part, path) for _, (_, part, path) in sorted(newest.items())]
+
+    @contextlib.contextmanager
+    def _new_object(self, key: str, record: Mapping[str, Any]) -> Iterator[int]:
+        """Give a file to write an object to; it appears, recorded, when the block ends well."""
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise _key_conflict(key) from error
+        if path.is_dir():
+            raise _key_conflict(key)
+        with atomic.writing(path) as file:
+            yield file.fileno()
+            file.flush()
+            stat = os.fstat(file.fileno())
+            self._records.mkdir(exist_ok=True)
+            older = list(self._records.glob(f"{_record_name(key)}.*.json"))
+            mine = self._record_path(key, stat)
+            atomic.write_json(mine, {**record, "mtime_ns": stat.st_mtime_ns, "size": stat.st_size})
+        for old in older:
+            if old != mine:
+                old.unlink(missing_ok=True)
+
+    def _record_path(self, key: str, stat: os.stat_result) -> Path:
+        return self._records / f"{_record_name(key)}.{stat.st_ino}.json"
+
+    def _record(self, key: str, stat: os.stat_result) -> dict[str, Any]:
+        """Return an object's record; one that is not of this very file does not count."""
+        with contextlib.suppress(OSError, ValueError):
+            record: dict[str, Any] = json.loads(self._record_path(key, stat).read_text())
+            if (record["mtime_ns"], record["size"]) == (stat.st_mtime_ns, stat.st_size):
+                return record
+        # Put here by hand: the etag only has to change when the file does.
+        state = f"{stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
+        etag = hashlib.md5(state.encode(), usedforsecurity=False).hexdigest()
+        return {"etag": f"{etag}-0", "upload_id": None, "metadata": {}}
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _safe(name: str) -> str:
+    """Return a file name for a piece of a key: none is shared, none starts with a dot."""
+    if not name:
+        return "%"
+    quoted = quote(name, safe=" !#$&'()+,;=@[]{}^`~-_.", errors="surrogateescape")
+    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
+
+
+def _unsafe(name: str) -> str:
+    return "" if name == "%" else unquote(name, errors="surrogateescape")
+
+
+def _record_name(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _upload_record(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / "upload.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"no upload {folder.name!r}", code="NoSuchUpload") from error
+    return record
+
+
+def _matched(parts: Sequence[Part], held: list[tuple[Part, Path]]) -> list[Path]:
+    """Return the file of each part; refuse what a real store refuses."""
+    numbers = [part.number for part in parts]
+    if not parts or numbers != sorted(set(numbers)):
+        raise ServiceError("the parts are not in ascending order", code="InvalidPartOrder")
+    known = {part.number: (part, path) for part, path in held}
+    files = []
+    for part in parts:
+        found, path = known.get(part.number, (None, Path()))
+        if found is None or found.etag != part.etag:
+            raise ServiceError(f"part {part.number} is not held with this etag", code="InvalidPart")
+        if found.size < MIN_PART_SIZE and part is not parts[-1]:
+            raise ServiceError(
+                f"part {part.number} has {found.size} bytes; all but the last need {MIN_PART_SIZE}",
+                code="EntityTooSmall",
+            )
+        files.append(path)
+    return files
+
+
+def _append(path: Path, target: int, position: int, size: int) -> None:
+    with open(path, "rb") as file:
+        copy_data(file.fileno(), 0, target, position, size)
+
+
+def _md5_of_range(file: int, offset: int, length: int) -> str:
+    if is_hole(file, offset, length):
+        return zero_md5(length)
+    digest = hashlib.md5(usedforsecurity=False)
+    for position in range(offset, offset + length, _STEP):
+        digest.update(os.pread(file, min(_STEP, offset + length - position), position))
+    return digest.hexdigest()
+
+
+def _key_conflict(key: str) -> ServiceError:
+    return ServiceError(
+        f"a folder cannot hold the object {key!r}: another key uses the same name as a folder",
+        code="KeyConflict",
+    )
+
+
+@contextlib.contextmanager
+def _translated(what: str, path: Path) -> Iterator[None]:
+    """Turn a file system's error into one that says whether trying again can help."""
+    try:
+        yield
+    except OSError as error:
+        raise TransferError(f"cannot {what} {path}: {error.strerror or error}") from error

@@ -1,0 +1,71 @@
+"""The journal: a small file beside the image that lets an interrupted upload continue.
+
+`disk.raw.upload.json` says which upload belongs to which state of the image. Which parts are there
+is not its business: the store is asked. It holds no secret. A journal that does not fit the image,
+the plan or the target is not used, and the reason is told.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from imsprep import atomic
+from imsprep.image import Identity
+
+SCHEMA = 1
+SUFFIX = ".upload.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is being uploaded, and where to."""
+
+    target: str  # where the bucket is, as targets.Target writes it
+    key: str
+    upload_id: str
+    zero_key: str  # the zero object, which may not exist yet or any more
+    plan: str  # PartPlan.digest
+    identity: Identity
+
+    def reason_against(self, other: Entry) -> str | None:
+        """Say why this upload cannot be continued as `other`, or None if it can."""
+        if (self.target, self.key) != (other.target, other.key):
+            return f"the upload that was begun goes to {self.key!r} in {self.target}"
+        if self.identity != other.identity:
+            return "the image changed since that upload was begun"
+        if self.plan != other.plan:
+            return "the plan of its parts is another one"
+        return None
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal of one image at one path."""
+
+    path: Path
+
+    @classmethod
+    def beside(cls, image: Path) -> Journal:
+        """Return the journal that belongs to an image; nothing is read or written yet."""
+        return cls(image.with_name(image.name + SUFFIX))
+
+    def load(self) -> Entry | None:
+        """Return what was noted, or None if there is nothing that can be used."""
+        try:
+            value = json.loads(self.path.read_bytes())
+            if value.pop("schema") != SCHEMA:
+                return None
+            return Entry(**{**value, "identity": Identity(**value["identity"])})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def save(self, entry: Entry) -> None:
+        """Note an upload; the file is whole at every instant."""
+        value = {**asdict(entry), "identity": entry.identity.as_dict(), "schema": SCHEMA}
+        atomic.write_json(self.path, value)
+
+    def remove(self) -> None:
+        """Forget the upload."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,203 @@
+"""The upload as a plan: which parts an object is made of, and how zeros get there unsent.
+
+An object store has no holes, but it copies parts on its own side. A plan covers every byte of the
+object once, in order, with
+
+- *data parts*, which travel: 5 MiB to 5 GiB each (the last may be shorter);
+- *zero parts*, which the store copies from a *zero object*, itself grown on the store's side from
+  a seed of 5 MiB (`ZeroObject.steps`) and removed when the upload is done.
+
+A run of zeros that is too short for a part of its own travels as data. There are never more than
+10,000 parts: sizes double until they fit. Pure: a plan is a value; `transfer` carries it out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from imsprep.blockmap import BlockMap
+from imsprep.errors import UsageError
+from imsprep.store import MAX_PART_NUMBER, MAX_PART_SIZE, MIN_PART_SIZE
+from imsprep.units import MIB, ceil_div, exact_size
+
+# A data part is held in memory while it is sent; four at a time must stay well below 300 MiB.
+DEFAULT_PART_SIZE = 32 * MIB
+# Growing the zero object costs the store its size once; a smaller one costs more requests. With
+# 1/1024 of all zeros neither matters.
+_MIN_ZERO_SIZE = 64 * MIB
+_ZERO_SHARE = 1024
+_GROWTH = 16  # copies in one step of growing
+# OBS API reference: an object has at most 48.8 TB.
+MAX_OBJECT_SIZE = 48_800_000_000_000
+
+
+class PlannedPart(NamedTuple):
+    """One part: `length` bytes of the object from `offset`, sent or copied from zeros."""
+
+    number: int  # from 1
+    offset: int  # bytes
+    length: int  # bytes
+    is_zero: bool
+
+
+class Run(NamedTuple):
+    """Neighbouring bytes of the same kind: start and stop in bytes."""
+
+    start: int
+    stop: int
+    is_zero: bool
+
+    @property
+    def length(self) -> int:
+        """Bytes in the run."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class PartPlan:
+    """The parts of an object of `size` bytes, in order."""
+
+    size: int
+    parts: tuple[PlannedPart, ...]
+
+    @property
+    def sent(self) -> int:
+        """Bytes that travel."""
+        return sum(part.length for part in self.parts if not part.is_zero)
+
+    @property
+    def copied(self) -> int:
+        """Bytes that the store copies on its side."""
+        return self.size - self.sent
+
+    @property
+    def zero_size(self) -> int:
+        """Bytes that the zero object needs; 0 if nothing is copied."""
+        return max((part.length for part in self.parts if part.is_zero), default=0)
+
+    @property
+    def digest(self) -> str:
+        """What tells one plan from another: SHA-256 in hex over all parts."""
+        text = "".join(f"{p.offset} {p.length} {int(p.is_zero)}\n" for p in self.parts)
+        return hashlib.sha256(f"{self.size}\n{text}".encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, every part among them."""
+        return {
+            "size": self.size,
+            "sent": self.sent,
+            "copied": self.copied,
+            "digest": self.digest,
+            "parts": [part._asdict() for part in self.parts],
+        }
+
+    def __str__(self) -> str:
+        zero_parts = sum(part.is_zero for part in self.parts)
+        return (
+            f"{exact_size(self.size)} in {len(self.parts)} parts: {exact_size(self.sent)} to send"
+            f" in {len(self.parts) - zero_parts}, {exact_size(self.copied)} of zeros to copy in"
+            f" {zero_parts}"
+        )
+
+
+def plan_parts(
+    block_map: BlockMap, *, copy_zeros: bool = True, part_size: int = DEFAULT_PART_SIZE
+) -> PartPlan:
+    """Plan the upload of a disk whose empty blocks are zeros.
+
+    `part_size` is the largest data part, in bytes, as long as 10,000 parts are enough. With
+    `copy_zeros` false everything is sent. Raises UsageError for a size that cannot be uploaded.
+    """
+    runs = [
+        Run(offset, offset + length, not extent.allocated and copy_zeros)
+        for extent in block_map.extents()
+        for offset, length in [block_map.byte_range(extent.start, extent.count)]
+    ]
+    return _plan(block_map.size, runs, part_size)
+
+
+def plan_plain(size: int, *, part_size: int = DEFAULT_PART_SIZE) -> PartPlan:
+    """Plan the upload of a file that is sent as it is, such as a container or a bitmap file."""
+    return _plan(size, [Run(0, size, False)], part_size)
+
+
+def _plan(size: int, runs: list[Run], part_size: int) -> PartPlan:
+    if not 0 < size <= MAX_OBJECT_SIZE:
+        raise UsageError(f"cannot upload {exact_size(size)}: expected 1 to {MAX_OBJECT_SIZE} bytes")
+    if not 2 * MIN_PART_SIZE <= part_size <= MAX_PART_SIZE:
+        raise UsageError(
+            f"the part size is {exact_size(part_size)}: expected {exact_size(2 * MIN_PART_SIZE)} to"
+            f" {exact_size(MAX_PART_SIZE)}"
+        )
+    zeros = sum(run.length for run in runs if run.is_zero)
+    zero_size = _MIN_ZERO_SIZE
+    while zero_size < min(zeros // _ZERO_SHARE, MAX_PART_SIZE):
+        zero_size *= 2
+    shortest = MIN_PART_SIZE  # zeros in a shorter run travel
+    while True:
+        joined = _joined(runs, shortest)
+        count = sum(ceil_div(r.length, zero_size if r.is_zero else part_size) for r in joined)
+        if count <= MAX_PART_NUMBER:
+            return PartPlan(size, tuple(_cut(joined, part_size, zero_size)))
+        if len(joined) > MAX_PART_NUMBER // 2 or part_size == MAX_PART_SIZE:
+            shortest *= 2
+        else:
+            part_size = min(2 * part_size, MAX_PART_SIZE)
+            zero_size = min(2 * zero_size, MAX_PART_SIZE)
+
+
+def _joined(runs: Iterable[Run], shortest: int) -> list[Run]:
+    """Return runs that can each be parts: no data run too short for one, no zeros below `shortest`.
+
+    Zeros become data where they are too few, or where data before them needs filling up.
+    """
+    joined: list[Run] = []
+    for run in runs:
+        if joined and not joined[-1].is_zero:
+            before = joined[-1]
+            # Data that is too short for a part takes the first of the zeros behind it.
+            wanted = max(before.stop, min(before.start + MIN_PART_SIZE, run.stop))
+            if not run.is_zero or run.stop - wanted < shortest:
+                wanted = run.stop
+            joined[-1] = before._replace(stop=wanted)
+            if wanted < run.stop:
+                joined.append(run._replace(start=wanted))
+        elif run.is_zero and run.length < shortest:
+            joined.append(run._replace(is_zero=False))
+        else:
+            joined.append(run)
+    return joined
+
+
+def _cut(runs: Iterable[Run], part_size: int, zero_size: int) -> Iterator[PlannedPart]:
+    """Cut runs into parts that are equally long but for rounding, so that none is too short."""
+    number = 0
+    for run in runs:
+        pieces = ceil_div(run.length, zero_size if run.is_zero else part_size)
+        for piece in range(pieces):
+            number += 1
+            start = run.start + run.length * piece // pieces
+            stop = run.start + run.length * (piece + 1) // pieces
+            yield PlannedPart(number, start, stop - start, run.is_zero)
+
+
+class Growth(NamedTuple):
+    """One step of growing: an object of `size` bytes from copies of the one before it."""
+
+    size: int  # bytes
+    copies: tuple[int, ...]  # lengths in bytes; each is copied from the start of the one before
+
+
+def plan_growth(size: int) -> tuple[int, tuple[Growth, ...]]:
+    """Return the seed's size and the steps that grow it into a zero object of `size` bytes."""
+    seed = min(size, MIN_PART_SIZE)
+    steps, current = [], seed
+    while current < size:
+        target = min(size, current * _GROWTH)
+        full, rest = divmod(target, current)
+        steps.append(Growth(target, (current,) * full + ((rest,) if rest else ())))
+        current = target
+    return seed, tuple(steps)

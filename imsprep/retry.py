@@ -1,0 +1,153 @@
+"""Retrying: an object store whose requests are tried again when that can help.
+
+The one question is whether a failure is permanent: TransferError is not, everything else is. The
+waits grow and are random, so that many clients do not come back at once. A request is tried until
+`limit_s` has passed since its first attempt; then its last error stands.
+
+Completing an upload is never repeated blindly: whether the first attempt worked is for `transfer`
+to find out.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from imsprep.errors import TransferError
+from imsprep.store import Body, ObjectFacts, ObjectStore, Part, Upload
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try, and how to wait in between; all in seconds."""
+
+    limit_s: float = 900.0  # an outage of a few minutes should not need a person
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    jitter: Callable[[], float] = field(default=random.random, repr=False)  # 0.0 to 1.0
+
+
+class RetryingStore:
+    """The same contract over another store, patiently; `stop` ends all waiting at once."""
+
+    def __init__(self, store: ObjectStore, patience: Patience) -> None:
+        self._store = store
+        self._patience = patience
+        self._stopped = threading.Event()
+        self.retries = 0  # how many attempts failed and were repeated
+
+    def stop(self) -> None:
+        """End every wait, now and later: the next failure of a request is its last."""
+        self._stopped.set()
+
+    def pause(self) -> None:
+        """Wait as before a second attempt."""
+        self._stopped.wait(self._patience.first_wait_s * (0.5 + self._patience.jitter()))
+
+    @property
+    def etags_are_md5(self) -> bool:
+        """See the store underneath."""
+        return self._store.etags_are_md5
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        patience = self._patience
+        deadline = patience.clock() + patience.limit_s
+        longest = patience.first_wait_s
+        while True:
+            try:
+                return attempt()
+            except TransferError as error:
+                # Full jitter: anywhere between nothing and a bound that doubles.
+                wait_s = longest * patience.jitter()
+                if patience.clock() + wait_s >= deadline:
+                    raise TransferError(
+                        f"{error}; tried for {patience.limit_s:.0f} s, run again to continue"
+                    ) from error
+                if self._stopped.wait(wait_s):
+                    raise
+                longest = min(2 * longest, patience.longest_wait_s)
+                self.retries += 1
+
+    def create(self, key: str, metadata: Mapping[str, str]) -> str:
+        """Begin a multipart upload; a lost answer may leave an empty one behind."""
+        return self._patiently(lambda: self._store.create(key, metadata))
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
+        """Send one part, again if need be: the last attempt replaces the ones before."""
+        return self._patiently(lambda: self._store.upload_part(key, upload_id, number, data))
+
+    def copy_part(
+        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
+    ) -> str:
+        """Copy one part, again if need be."""
+        return self._patiently(
+            lambda: self._store.copy_part(key, upload_id, number, source, offset, length)
+        )
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        """List the parts."""
+        return self._patiently(lambda: self._store.list_parts(key, upload_id))
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
+        """Complete the upload: one attempt, see the module's docstring."""
+        return self._store.complete(key, upload_id, parts)
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Abort the upload; doing it twice does no harm."""
+        self._patiently(lambda: self._store.abort(key, upload_id))
+
+    def list_uploads(self, prefix: str = "") -> list[Upload]:
+        """List the unfinished uploads."""
+        return self._patiently(lambda: self._store.list_uploads(prefix))
+
+    def head(self, key: str) -> ObjectFacts | None:
+        """Return what is known of an object."""
+        return self._patiently(lambda: self._store.head(key))
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        """Read a range."""
+        return self._patiently(lambda: self._store.read(key, offset, length))
+
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Write a small object, again if need be."""
+        return self._patiently(lambda: self._store.put(key, data, metadata))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; doing it twice does no harm."""
+        self._patiently(lambda: self._store.delete(key))
+
+    def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
+        """List objects."""
+        return self._patiently(lambda: self._store.list_objects(prefix))
+
+
+class RateLimit:
+    """At most so many bytes per second, counted in whole parts: a part waits for its turn."""
+
+    def __init__(
+        self,
+        bytes_per_s: float | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._bytes_per_s, self._clock, self._sleep = bytes_per_s, clock, sleep
+        self._free_at = clock()
+        self._lock = threading.Lock()
+
+    def wait_for(self, count: int) -> None:
+        """Return when `count` bytes may be sent."""
+        if self._bytes_per_s is None:
+            return
+        with self._lock:
+            now = self._clock()
+            start = max(self._free_at, now)
+            self._free_at = start + count / self._bytes_per_s
+        self._sleep(start - now)

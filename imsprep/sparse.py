@@ -1,0 +1,79 @@
+"""Sparse files: write without storing zeros, copy only what is data, ask whether a range is a hole.
+
+A *hole* is a range for which the file system stores nothing and which reads as zeros. Where
+SEEK_DATA is missing (or unsupported by the file system) everything counts as data, which costs
+space and time but never correctness.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from imsprep.units import KIB, MIB
+
+_PAGE = 64 * KIB  # zeros are left out in pieces of this size
+_STEP = 1 * MIB  # bytes copied at once where the kernel cannot copy itself
+_ZEROS = bytes(_PAGE)
+
+
+def write_sparse(file: int, data: bytes | memoryview) -> None:
+    """Write `data` at the start of an empty file; pieces that are all zeros become holes."""
+    view = memoryview(data)
+    os.ftruncate(file, len(view))
+    start = 0
+    while start < len(view):
+        stop = start
+        while stop < len(view) and bytes(view[stop : stop + _PAGE]) != _ZEROS[: len(view) - stop]:
+            stop += _PAGE
+        _write_at(file, view[start:stop], start)
+        start = max(stop, start) + (_PAGE if stop < len(view) else 0)
+
+
+def copy_data(source: int, offset: int, target: int, position: int, length: int) -> None:
+    """Copy a range of one file into another whose place is still a hole; holes are not copied."""
+    for start, stop in data_ranges(source, offset, length):
+        _copy_range(source, start, target, position + start - offset, stop - start)
+
+
+def is_hole(file: int, offset: int, length: int) -> bool:
+    """Say whether the file system stores nothing for this range."""
+    return next(data_ranges(file, offset, length), None) is None
+
+
+def data_ranges(file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """Yield start and stop of what is data in a range, in order."""
+    end = offset + length
+    while offset < end:
+        try:
+            start = os.lseek(file, offset, os.SEEK_DATA)
+            stop = os.lseek(file, start, os.SEEK_HOLE)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENXIO:
+                return  # only a hole is left
+            start, stop = offset, end
+        if start >= end:
+            return
+        yield start, min(stop, end)
+        offset = stop
+
+
+def _copy_range(source: int, offset: int, target: int, position: int, length: int) -> None:
+    while length > 0:
+        try:
+            done = os.copy_file_range(source, target, length, offset, position)
+        except (AttributeError, OSError):
+            done = _write_at(
+                target, memoryview(os.pread(source, min(_STEP, length), offset)), position
+            )
+        if done == 0:
+            raise OSError(errno.EIO, "the file became shorter while it was being copied")
+        offset, position, length = offset + done, position + done, length - done
+
+
+def _write_at(file: int, view: memoryview, position: int) -> int:
+    done = 0
+    while done < len(view):
+        done += os.pwrite(file, view[done:], position + done)
+    return done

@@ -1,0 +1,76 @@
+"""Where to upload to: `--to` parsed, and the object store behind it opened.
+
+local:DIR                a folder of buckets; objects lie in DIR/images
+local:DIR?bucket=NAME    … in DIR/NAME
+obs:BUCKET               a bucket in OBS; obs://BUCKET means the same
+obs:BUCKET/PREFIX        … every key begins with PREFIX/
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from imsprep.directory import DirectoryStore
+from imsprep.errors import UsageError
+from imsprep.store import ObjectStore
+
+DEFAULT_BUCKET = "images"
+# OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen beside another.
+_BUCKET = re.compile(r"(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_FORMS = "local:DIR, obs:BUCKET or obs:BUCKET/PREFIX"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place for objects. `folder` is set for `local:`; region and endpoint are for `obs:`."""
+
+    bucket: str
+    prefix: str = ""  # with its final slash, or empty
+    folder: Path | None = None
+    region: str | None = None
+    endpoint: str | None = None
+
+    def key_for(self, name: str) -> str:
+        """Return the key under which a file of this name is stored."""
+        return self.prefix + name
+
+    def __str__(self) -> str:
+        if self.folder is not None:
+            return f"local:{self.folder} (bucket {self.bucket})"
+        place = self.endpoint or self.region
+        return f"obs:{self.bucket} at {place}" if place else f"obs:{self.bucket}"
+
+
+def parse_target(text: str, *, region: str | None = None, endpoint: str | None = None) -> Target:
+    """Read what stands after `--to`; raises UsageError with what was expected."""
+    scheme, colon, rest = text.partition(":")
+    if not colon or not rest or scheme not in ("local", "obs"):
+        raise UsageError(f"cannot upload to {text!r}: expected {_FORMS}")
+    if scheme == "local":
+        folder, _, bucket = rest.partition("?bucket=")
+        return Target(_checked_bucket(bucket or DEFAULT_BUCKET), folder=Path(folder).absolute())
+    bucket, _, prefix = rest.removeprefix("//").partition("/")
+    prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
+    return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)
+
+
+def open_store(target: Target) -> ObjectStore:
+    """Open the bucket; a local one is made if it is missing.
+
+    Raises UsageError if credentials or a region are missing, MissingExtra without imsprep[cloud].
+    """
+    if target.folder is not None:
+        folder = target.folder / target.bucket
+        folder.mkdir(parents=True, exist_ok=True)
+        return DirectoryStore(folder)
+    raise UsageError("uploading to OBS is not there yet; use local:DIR")
+
+
+def _checked_bucket(name: str) -> str:
+    if not _BUCKET.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is not a bucket's name: expected 3 to 63 of a-z, 0-9, hyphen and dot"
+        )
+    return name

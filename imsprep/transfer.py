@@ -1,0 +1,347 @@
+"""Upload one file by its plan: send what is data, copy what is zeros, prove it, then complete.
+
+An upload that broke off continues: the journal says which upload it was, the store says which parts
+it holds, and the image says whether those are right, because each part's MD5 is computed anew. What
+is completed has been compared part by part, and the object's etag is the one computed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from imsprep.errors import ImageChangedError, ServiceError, TransferError
+from imsprep.image import Identity
+from imsprep.journal import Entry, Journal
+from imsprep.parts import PartPlan, PlannedPart
+from imsprep.retry import Patience, RateLimit, RetryingStore
+from imsprep.store import ObjectFacts, ObjectStore, Part, multipart_etag, zero_md5s
+from imsprep.zeros import PREFIX, check_etag, make_zero_object, remove_zero_object
+
+# The plan's digest travels with the object, so that the same content is known again.
+PLAN_METADATA = "imsprep-plan"
+
+
+class Source(Protocol):
+    """What is uploaded: `image.RawImage`, or anything that reads and knows when it changed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def identity(self) -> Identity:
+        """The state of the file when it was opened."""
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return exactly this range; safe to call from several threads."""
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the file is not as it was when it was opened."""
+
+
+class Progress(Protocol):
+    """Told what was done: bytes that travelled, bytes copied in the store, bytes already there."""
+
+    def __call__(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
+        """Note that so many more bytes are done; called from one thread at a time."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to upload; the defaults suit a client near its bucket."""
+
+    jobs: int = 4
+    patience: Patience = field(default_factory=Patience)
+    bytes_per_s: float | None = None  # limit of what travels; None means as fast as it goes
+    skip_same: bool = True  # do nothing if the object is there already
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """How an upload ended; all sizes in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    parts: int
+    sent: int  # travelled in this run
+    copied: int  # copied by the store in this run
+    reused: int  # there already from an earlier run
+    skipped: bool = False  # the same object was there
+    restarted: str | None = None  # why an earlier upload was not continued
+    retries: int = 0
+
+
+def upload(
+    source: Source,
+    plan: PartPlan,
+    store: ObjectStore,
+    key: str,
+    *,
+    target: str,
+    journal: Journal,
+    options: Options,
+    progress: Progress,
+) -> Uploaded:
+    """Upload `source` by `plan` as the object `key`; continue an earlier upload where there is one.
+
+    `target` names the bucket for the journal. Raises TransferError if running again can continue,
+    ServiceError if the store refused, ImageChangedError if the file changed (no object is made).
+    """
+    if plan.size != source.size:
+        raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
+    patient = RetryingStore(store, options.patience)
+    run = _Run(source, plan, patient, key, options, progress)
+    return run.do(target, journal)
+
+
+class _Run:
+    """One upload in progress: what all steps share, and the tally."""
+
+    def __init__(
+        self,
+        source: Source,
+        plan: PartPlan,
+        store: RetryingStore,
+        key: str,
+        options: Options,
+        progress: Progress,
+    ) -> None:
+        self._source, self._plan, self._store, self._key = source, plan, store, key
+        self._options, self._progress = options, progress
+        self._limit = RateLimit(options.bytes_per_s)
+        self._lock = threading.Lock()
+        self._sent = self._copied = self._reused = 0
+        self._md5s: dict[int, str] = {}
+        self._zero_md5s: dict[int, str] = {}
+
+    def do(self, target: str, journal: Journal) -> Uploaded:
+        """Go through all steps; see `upload`."""
+        if self._plan.zero_size:
+            lengths = (part.length for part in self._plan.parts if part.is_zero)
+            self._zero_md5s = zero_md5s(lengths)
+        noted = journal.load()
+        found = self._store.head(self._key)
+        if found is not None and self._is_same(found, noted):
+            if noted is not None and (noted.target, noted.key) == (target, self._key):
+                self._forget(journal, noted)  # it was completed, and killed before it could tidy
+            self._note(reused=self._plan.size)
+            return self._result(found.etag, skipped=True)
+        fresh = Entry(
+            target=target,
+            key=self._key,
+            upload_id="",
+            zero_key=PREFIX + secrets.token_hex(16),
+            plan=self._plan.digest,
+            identity=self._source.identity,
+        )
+        entry, held, reason = self._continue_or_begin(journal, noted, fresh)
+        try:
+            if any(p.is_zero and p.number not in held for p in self._plan.parts):
+                make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
+            self._transfer_parts(entry, held)
+            self._source.check_unchanged()
+        except ImageChangedError:
+            self._forget(journal, entry)
+            raise
+        etag = self._complete(entry)
+        remove_zero_object(self._store, entry.zero_key)
+        journal.remove()
+        return self._result(etag, restarted=reason)
+
+    def _is_same(self, found: ObjectFacts, noted: Entry | None) -> bool:
+        """Say whether an object is what this upload would make, by its etag; reads the data."""
+        if (found.size, found.metadata.get(PLAN_METADATA)) != (self._plan.size, self._plan.digest):
+            return False
+        if not self._options.skip_same or not self._store.etags_are_md5:
+            # All that can be told is whether the upload that was noted here made it.
+            identity = self._source.identity
+            ours = noted is not None and noted.identity == identity
+            return ours and noted is not None and found.upload_id == noted.upload_id
+        with ThreadPoolExecutor(self._options.jobs) as pool:
+            md5s = list(pool.map(self._md5, self._plan.parts))
+        self._source.check_unchanged()
+        return found.etag == multipart_etag(md5s)
+
+    def _md5(self, part: PlannedPart) -> str:
+        if part.is_zero:
+            return self._zero_md5s[part.length]
+        data = self._source.pread(part.offset, part.length)
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def _continue_or_begin(
+        self, journal: Journal, noted: Entry | None, fresh: Entry
+    ) -> tuple[Entry, dict[int, Part], str | None]:
+        """Return the upload to work on, the parts it holds, and why an earlier one was left."""
+        reason = None
+        if noted is not None:
+            reason = noted.reason_against(fresh)
+            if reason is None:
+                try:
+                    parts = self._store.list_parts(self._key, noted.upload_id)
+                    return noted, {part.number: part for part in parts}, None
+                except ServiceError as error:
+                    reason = f"the store does not know the upload any more ({error})"
+            if noted.target == fresh.target:
+                self._forget(journal, noted)
+        upload_id = self._store.create(self._key, {PLAN_METADATA: self._plan.digest})
+        entry = Entry(**{**fresh.__dict__, "upload_id": upload_id})
+        journal.save(entry)
+        return entry, {}, reason
+
+    def _forget(self, journal: Journal, entry: Entry) -> None:
+        """Remove what an upload left in the store; what cannot be removed is left to a person."""
+        with contextlib.suppress(ServiceError, TransferError):
+            self._store.abort(entry.key, entry.upload_id)
+            remove_zero_object(self._store, entry.zero_key)
+        journal.remove()
+
+    def _transfer_parts(self, entry: Entry, held: Mapping[int, Part]) -> None:
+        """Bring every part into the store, several at a time; the first failure ends it."""
+        with self._workers() as pool:
+            futures = [
+                pool.submit(self._transfer, entry, part, held.get(part.number))
+                for part in self._plan.parts
+            ]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+
+    @contextlib.contextmanager
+    def _workers(self) -> Iterator[ThreadPoolExecutor]:
+        """Give a pool whose work is dropped and whose waits end when anything goes wrong."""
+        pool = ThreadPoolExecutor(self._options.jobs, thread_name_prefix="upload")
+        try:
+            yield pool
+        except BaseException:
+            self._store.stop()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _transfer(self, entry: Entry, part: PlannedPart, held: Part | None) -> None:
+        """Bring one part into the store, unless it is there already and right."""
+        if part.is_zero:
+            md5 = self._zero_md5s[part.length]
+            if not self._is_held(part, md5, held):
+                etag = self._store.copy_part(
+                    entry.key, entry.upload_id, part.number, entry.zero_key, 0, part.length
+                )
+                check_etag(self._store, f"part {part.number}", etag, md5)
+                self._note(copied=part.length)
+        else:
+            data = self._source.pread(part.offset, part.length)
+            md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            if not self._is_held(part, md5, held):
+                self._limit.wait_for(part.length)
+                etag = self._store.upload_part(entry.key, entry.upload_id, part.number, data)
+                check_etag(self._store, f"part {part.number}", etag, md5)
+                self._note(sent=part.length)
+        with self._lock:
+            self._md5s[part.number] = md5
+
+    def _is_held(self, part: PlannedPart, md5: str, held: Part | None) -> bool:
+        """Say whether the store holds this part already, with these bytes."""
+        if held is None or held.size != part.length:
+            return False
+        if self._store.etags_are_md5 and held.etag != md5:
+            return False
+        self._note(reused=part.length)
+        return True
+
+    def _complete(self, entry: Entry) -> str:
+        """Compare what the store holds with the plan, complete, and return the object's etag."""
+        held = self._store.list_parts(entry.key, entry.upload_id)
+        planned = [(part.number, part.length) for part in self._plan.parts]
+        if [(part.number, part.size) for part in held] != planned:
+            raise ServiceError(
+                f"the store holds {len(held)} parts with {sum(p.size for p in held)} bytes,"
+                f" expected {len(planned)} with {self._plan.size}; nothing was completed"
+            )
+        for part in held:
+            check_etag(self._store, f"part {part.number}", part.etag, self._md5s[part.number])
+        expected = multipart_etag(part.etag for part in held) if self._comparable(held) else None
+        try:
+            etag = self._store.complete(entry.key, entry.upload_id, held)
+        except TransferError:
+            etag = self._resolve(entry, held, expected)
+        return self._checked(etag, expected)
+
+    def _comparable(self, held: list[Part]) -> bool:
+        """Say whether the store's etags are the MD5s of the bytes, so that the last one is ours."""
+        return all(part.etag == self._md5s[part.number] for part in held)
+
+    def _resolve(self, entry: Entry, held: list[Part], expected: str | None) -> str:
+        """Find out whether a completion without an answer worked; try again only if it did not.
+
+        The object itself tells: by the id of the upload that made it (OBS sends x-obs-uploadId), or
+        by its etag. If the upload is still open instead, it was not completed.
+        """
+        patience = self._options.patience
+        deadline = patience.clock() + patience.limit_s
+        while True:
+            found = self._store.head(entry.key)
+            if found is not None and found.size == self._plan.size:
+                if found.upload_id == entry.upload_id:
+                    return found.etag
+                if (found.etag, found.metadata.get(PLAN_METADATA)) == (expected, entry.plan):
+                    return found.etag
+            try:
+                self._store.list_parts(entry.key, entry.upload_id)
+                return self._store.complete(entry.key, entry.upload_id, held)
+            except TransferError as error:
+                if patience.clock() >= deadline:
+                    raise TransferError(
+                        f"{error}; it is not known whether the upload was completed, run again"
+                    ) from error
+            self._store.pause()
+
+    def _checked(self, etag: str, expected: str | None) -> str:
+        """Return the finished object's etag after comparing it and the object's size."""
+        found = self._store.head(self._key)
+        if found is None or found.size != self._plan.size:
+            raise ServiceError(
+                f"the store completed {self._key!r} with {found.size if found else 0} bytes,"
+                f" expected {self._plan.size}; do not import it"
+            )
+        if expected is not None and {etag, found.etag} != {expected}:
+            raise ServiceError(
+                f"the object {self._key!r} has the etag {found.etag}, expected {expected};"
+                " do not import it"
+            )
+        if found.storage_class != "STANDARD":
+            raise ServiceError(
+                f"the object {self._key!r} has the storage class {found.storage_class}, and quick"
+                " import reads STANDARD only; use a bucket of that class"
+            )
+        return found.etag
+
+    def _note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
+        with self._lock:
+            self._sent += sent
+            self._copied += copied
+            self._reused += reused
+            self._progress(sent=sent, copied=copied, reused=reused)
+
+    def _result(
+        self, etag: str, *, skipped: bool = False, restarted: str | None = None
+    ) -> Uploaded:
+        return Uploaded(
+            key=self._key,
+            size=self._plan.size,
+            etag=etag,
+            parts=len(self._plan.parts),
+            sent=self._sent,
+            copied=self._copied,
+            reused=self._reused,
+            skipped=skipped,
+            restarted=restarted,
+            retries=self._store.retries,
+        )

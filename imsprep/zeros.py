@@ -1,0 +1,55 @@
+"""The zero object: an object of zeros in the bucket, from which parts are copied unsent.
+
+It is grown on the store's side from a seed of 5 MiB, under a name of its own below
+`imsprep-zeros/`, and removed when the upload is done. Every copy's etag must be the MD5 of that
+many zeros.
+"""
+
+from __future__ import annotations
+
+from imsprep.errors import ServiceError
+from imsprep.parts import plan_growth
+from imsprep.store import ObjectStore, Part, zero_md5s
+
+PREFIX = "imsprep-zeros/"
+
+
+def make_zero_object(store: ObjectStore, key: str, size: int) -> None:
+    """Make sure that `key` is an object of `size` zero bytes; one that is there already will do."""
+    found = store.head(key)
+    if found is not None and found.size == size:
+        return
+    seed, steps = plan_growth(size)
+    md5s = zero_md5s([seed, *(length for step in steps for length in step.copies)])
+    check_etag(store, "the seed of zeros", store.put(key, bytes(seed)), md5s[seed])
+    for step in steps:
+        upload_id = store.create(key, {})
+        parts = []
+        for number, length in enumerate(step.copies, 1):
+            etag = store.copy_part(key, upload_id, number, key, 0, length)
+            check_etag(store, "a copy of zeros", etag, md5s[length])
+            parts.append(Part(number, length, etag))
+        held = store.list_parts(key, upload_id)
+        if [(p.number, p.size) for p in held] != [(p.number, p.size) for p in parts]:
+            raise ServiceError(f"the store did not copy zeros whole: {step.size} bytes expected")
+        store.complete(key, upload_id, held)
+
+
+def remove_zero_object(store: ObjectStore, key: str) -> None:
+    """Remove the zero object, and what an interrupted growing of it may have left."""
+    for unfinished in store.list_uploads(key):
+        store.abort(unfinished.key, unfinished.upload_id)
+    store.delete(key)
+
+
+def check_etag(store: ObjectStore, what: str, got: str, md5: str) -> None:
+    """Raise ServiceError if an etag is not this MD5, where the store's etags are MD5s at all.
+
+    Some stores give a copied part the composite etag of its source (`hash-n`); that says nothing
+    about the bytes and is let pass.
+    """
+    if store.etags_are_md5 and "-" not in got and got != md5:
+        raise ServiceError(
+            f"the store says that {what} has the MD5 {got}, expected {md5}; nothing was completed",
+            code="BadDigest",
+        )

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.directory import DirectoryStore, _safe, _unsafe
+from imsprep.errors import ServiceError
+from imsprep.sparse import copy_data, data_ranges, is_hole, write_sparse
+from imsprep.store import Part
+from imsprep.units import GIB, KIB, MIB
+from tests.store_suite import StoreSuite, pattern
+
+
+class TestDirectoryStore(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> DirectoryStore:
+        return DirectoryStore(tmp_path / "bucket")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "bucket")
+
+
+@pytest.mark.parametrize("key", ["../out", "/etc/x", "a/../../out", ".uploads/x", "..", ".", "a//b", "a/"])  # fmt: skip
+def test_no_key_leaves_the_folder(store: DirectoryStore, tmp_path: Path, key: str) -> None:
+    store.put(key, b"x")
+    assert store.read(key, 0, 9) == b"x"
+    assert [o.key for o in store.list_objects()] == [key]
+    assert [p.name for p in tmp_path.iterdir()] == ["bucket"]
+
+
+@given(st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), max_size=40))
+def test_a_piece_of_a_key_is_kept_in_its_file_name(piece: str) -> None:
+    name = _safe(piece)
+    assert _unsafe(name) == piece
+    assert name
+    assert not name.startswith(".")
+    assert "/" not in name
+    assert "\0" not in name
+
+
+@pytest.mark.parametrize("key", ["", "x" * 1025])
+def test_a_key_has_1_to_1024_bytes(store: DirectoryStore, key: str) -> None:
+    with pytest.raises(ServiceError, match="1 to 1024"):
+        store.put(key, b"x")
+
+
+def test_a_key_cannot_be_a_folder_too(store: DirectoryStore) -> None:
+    store.put("a", b"x")
+    with pytest.raises(ServiceError, match="another key"):
+        store.put("a/b", b"x")
+    store.put("c/d", b"x")
+    with pytest.raises(ServiceError, match="another key"):
+        store.put("c", b"x")
+
+
+def test_a_terabyte_of_zeros_takes_no_space_and_no_time(store: DirectoryStore) -> None:
+    (store._folder).mkdir()
+    with open(store._folder / "zeros", "wb") as file:
+        file.truncate(5 * GIB)
+    upload_id = store.create("disk.raw", {})
+    for number in range(1, 206):
+        store.copy_part("disk.raw", upload_id, number, "zeros", 0, 5 * GIB)
+    store.complete("disk.raw", upload_id, store.list_parts("disk.raw", upload_id))
+    stat = os.stat(store._folder / "disk.raw")
+    assert stat.st_size == 205 * 5 * GIB
+    assert stat.st_blocks * 512 < MIB
+
+
+def test_a_file_put_there_by_hand_is_an_object(store: DirectoryStore) -> None:
+    store.put("disk.raw", b"old")
+    (store._folder / "disk.raw").write_bytes(b"by hand")
+    facts = store.head("disk.raw")
+    assert facts is not None
+    assert facts.size == 7
+    assert facts.etag.endswith("-0")
+
+
+def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("k", b"old")
+    upload_id = store.create("k", {})
+    etag = store.upload_part("k", upload_id, 1, b"new")
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(Exception, match="No space"):
+            store.complete("k", upload_id, [Part(1, 3, etag)])
+    assert store.read("k", 0, 9) == b"old"
+    store.complete("k", upload_id, store.list_parts("k", upload_id))
+    assert store.read("k", 0, 9) == b"new"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 200 * KIB)), max_size=6))
+def test_writing_and_copying_sparsely_keeps_every_byte(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[bool, int]]
+) -> None:
+    data = b"".join(
+        pattern(size, i) if full else bytes(size) for i, (full, size) in enumerate(pieces)
+    )
+    folder = tmp_path_factory.mktemp("sparse")
+    with open(folder / "a", "w+b") as a, open(folder / "b", "w+b") as b:
+        write_sparse(a.fileno(), data)
+        assert os.pread(a.fileno(), len(data) + 1, 0) == data
+        b.truncate(len(data))
+        copy_data(a.fileno(), 0, b.fileno(), 0, len(data))
+        assert os.pread(b.fileno(), len(data) + 1, 0) == data
+        for start, stop in data_ranges(a.fileno(), 0, len(data)):
+            assert start < stop <= len(data)
+        assert not data or is_hole(a.fileno(), 0, len(data)) <= (not any(data))

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imsprep.blockmap import BlockMap
+from imsprep.errors import UsageError
+from imsprep.parts import MAX_OBJECT_SIZE, PartPlan, plan_growth, plan_parts, plan_plain
+from imsprep.units import GIB, KIB, MIB, TIB, ceil_div
+
+MIN, MAX = 5 * MIB, 5 * GIB
+
+
+@st.composite
+def block_maps(draw: st.DrawFn) -> BlockMap:
+    """Disks of up to 2 TiB, from runs of blocks; every size of run is likely."""
+    block_size = draw(st.sampled_from([64 * KIB, MIB, 2 * MIB, 32 * MIB]))
+    runs = draw(st.lists(st.integers(0, 14).flatmap(lambda n: st.integers(1, 1 << n)), min_size=1, max_size=40))  # fmt: skip
+    state = draw(st.booleans())
+    flags = np.concatenate([np.full(run, state ^ bool(i % 2)) for i, run in enumerate(runs)])
+    size = len(flags) * block_size - draw(st.integers(0, block_size - 1))
+    return BlockMap.from_flags(size, block_size, flags)
+
+
+def check_plan(plan: PartPlan) -> None:
+    """The promises of every plan."""
+    position = 0
+    for number, part in enumerate(plan.parts, 1):
+        assert (part.number, part.offset) == (number, position)
+        position += part.length
+    assert position == plan.size
+    assert 1 <= len(plan.parts) <= 10_000
+    assert all(MIN <= part.length <= MAX for part in plan.parts[:-1])
+    assert 1 <= plan.parts[-1].length <= MAX
+    assert plan.sent + plan.copied == plan.size
+
+
+@given(block_maps(), st.sampled_from([10 * MIB, 32 * MIB, 5 * GIB]))
+def test_parts_cover_every_byte_once_within_the_limits(bm: BlockMap, part_size: int) -> None:
+    check_plan(plan_parts(bm, part_size=part_size))
+
+
+@given(block_maps())
+def test_no_data_is_ever_copied_from_zeros(bm: BlockMap) -> None:
+    flags = bm.flags()
+    for part in plan_parts(bm).parts:
+        if part.is_zero:
+            first, last = part.offset // bm.block_size, ceil_div(part.offset + part.length, bm.block_size)  # fmt: skip
+            assert not flags[first:last].any()
+
+
+@given(block_maps())
+def test_without_copies_everything_is_sent(bm: BlockMap) -> None:
+    plan = plan_parts(bm, copy_zeros=False)
+    check_plan(plan)
+    assert plan.sent == plan.size
+    assert plan.zero_size == 0
+
+
+@given(st.integers(1, MAX_OBJECT_SIZE))
+def test_a_plain_file_is_covered(size: int) -> None:
+    check_plan(plan_plain(size))
+
+
+@given(st.integers(1, 4 * TIB // KIB), st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_the_worst_pattern_still_fits(count: int, spread: int) -> None:
+    # Every other block holds data, with gaps just long enough for a part of their own.
+    blocks = min(count, 300_000)
+    flags = np.arange(blocks) % (spread + 4) == 0
+    check_plan(plan_parts(BlockMap.from_flags(blocks * 4 * MIB, 4 * MIB, flags)))
+
+
+@pytest.mark.parametrize("size", [0, MAX_OBJECT_SIZE + 1])
+def test_an_impossible_size_is_refused(size: int) -> None:
+    with pytest.raises(UsageError, match="cannot upload"):
+        plan_plain(size)
+
+
+def test_a_plan_in_numbers_a_reader_can_check() -> None:
+    # 1 block of data, 7 of zeros, 2 of data, 2 of zeros, 1 of data; 2 MiB each.
+    flags = np.array([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1], dtype=bool)
+    plan = plan_parts(BlockMap.from_flags(26 * MIB, 2 * MIB, flags))
+    assert [(p.offset / MIB, p.length / MIB, p.is_zero) for p in plan.parts] == [
+        (0, 5, False),  # filled up to the least a part can have
+        (5, 11, True),
+        (16, 10, False),  # the 4 MiB of zeros in it are too few for a part
+    ]
+    assert str(plan) == (
+        "26 MiB (27262976 bytes) in 3 parts: 15 MiB (15728640 bytes) to send in 2,"
+        " 11 MiB (11534336 bytes) of zeros to copy in 1"
+    )
+
+
+def test_a_tebibyte_with_a_gibibyte_of_data_is_planned_within_the_limits() -> None:
+    blocks = TIB // (2 * MIB)
+    flags = np.zeros(blocks, dtype=bool)
+    flags[np.random.default_rng(1).choice(blocks, 512, replace=False)] = True
+    plan = plan_parts(BlockMap.from_flags(TIB, 2 * MIB, flags))
+    check_plan(plan)
+    assert plan.sent < 3 * GIB
+
+
+def test_a_plan_is_told_from_another_by_its_digest() -> None:
+    assert plan_plain(MIB).digest == plan_plain(MIB).digest != plan_plain(MIB + 1).digest
+    zeros = BlockMap.from_flags(64 * MIB, MIB, np.zeros(64, dtype=bool))
+    assert plan_parts(zeros).digest != plan_parts(zeros, copy_zeros=False).digest
+    assert plan_parts(zeros).as_dict()["parts"][0]["is_zero"] is True
+
+
+@given(st.integers(1, MAX))
+def test_growing_reaches_the_size_by_copies_of_what_is_there(size: int) -> None:
+    current, steps = plan_growth(size)
+    assert current <= MIN
+    for step in steps:
+        assert sum(step.copies) == step.size
+        assert all(length == current for length in step.copies[:-1])
+        assert 0 < step.copies[-1] <= current
+        assert current >= MIN
+        current = step.size
+    assert current == size

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imsprep.blockmap import BlockMap
+from imsprep.directory import DirectoryStore
+from imsprep.errors import ImageChangedError, ServiceError, TransferError
+from imsprep.image import Identity
+from imsprep.journal import Journal
+from imsprep.parts import PartPlan, plan_parts, plan_plain
+from imsprep.retry import Patience, RetryingStore
+from imsprep.transfer import Options, Uploaded, upload
+from imsprep.units import MIB
+from tests.store_suite import pattern
+
+# Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
+LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1]
+
+
+class File:
+    """A source that is a file, as transfer sees one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identity = Identity.of(path)
+        self.size = self.identity.size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        with open(self.path, "rb") as file:
+            return os.pread(file.fileno(), length, offset)
+
+    def check_unchanged(self) -> None:
+        if Identity.of(self.path) != self.identity:
+            raise ImageChangedError("the image changed")
+
+
+@dataclass
+class Case:
+    """An image, its plan, and a bucket."""
+
+    path: Path
+    plan: PartPlan
+    store: Any
+    journal: Journal
+
+    def upload(self, store: Any = None, **options: Any) -> Uploaded:
+        quick = Patience(limit_s=5, first_wait_s=0.0)
+        return upload(
+            File(self.path),
+            self.plan,
+            store or self.store,
+            "web/disk.raw",
+            target="a bucket",
+            journal=self.journal,
+            options=Options(**{"patience": quick, **options}),
+            progress=lambda **_: None,
+        )
+
+    @property
+    def content(self) -> bytes:
+        return bytes(self.store.read("web/disk.raw", 0, self.plan.size + 1))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(
+        b"".join(pattern(MIB, n) if full else bytes(MIB) for n, full in enumerate(LAYOUT))
+    )
+    flags = np.array(LAYOUT, dtype=bool)
+    plan = plan_parts(BlockMap.from_flags(len(LAYOUT) * MIB, MIB, flags), part_size=10 * MIB)
+    return Case(path, plan, DirectoryStore(tmp_path / "bucket"), Journal.beside(path))
+
+
+class Wrapped:
+    """A store that does something else at one of its methods."""
+
+    def __init__(self, store: Any, **methods: Callable[..., Any]) -> None:
+        self._store, self._methods = store, methods
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        original = getattr(self._store, name)
+        if not callable(original):
+            return original
+
+        def call(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if name in self._methods:
+                return self._methods[name](original, *arguments)
+            return original(*arguments)
+
+        return call
+
+
+def test_an_image_arrives_whole_and_only_its_data_travels(case: Case) -> None:
+    done = case.upload()
+    assert case.content == case.path.read_bytes()
+    assert (done.sent, done.copied, done.reused) == (case.plan.sent, case.plan.copied, 0)
+    assert done.sent == 32 * MIB
+    assert done.etag == case.store.head("web/disk.raw").etag
+    assert not case.journal.path.exists()
+    assert case.store.list_uploads() == []
+    assert [o.key for o in case.store.list_objects()] == ["web/disk.raw"]
+
+
+def test_the_same_again_sends_nothing(case: Case) -> None:
+    case.upload()
+    again = case.upload()
+    assert again.skipped
+    assert (again.sent, again.copied) == (0, 0)
+
+
+def test_other_content_of_the_same_size_is_not_skipped(case: Case) -> None:
+    case.upload()
+    with open(case.path, "r+b") as file:
+        file.write(b"changed")
+    assert not case.upload().skipped
+    assert case.content == case.path.read_bytes()
+
+
+def test_a_plain_file_is_sent_as_it_is(case: Case) -> None:
+    case.plan = plan_plain(case.path.stat().st_size)
+    assert case.upload().sent == case.plan.size
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["upload_part", "copy_part", "put", "complete", "list_parts", "create", "delete"])  # fmt: skip
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("acted", [False, True])
+def test_broken_off_anywhere_it_continues_with_the_same_object(
+    case: Case, method: str, after: int, acted: bool
+) -> None:
+    countdown = [after]
+
+    def die(original: Callable[..., Any], *arguments: Any) -> Any:
+        countdown[0] -= 1
+        if countdown[0] < 0:
+            if acted:
+                original(*arguments)
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    broken = Wrapped(case.store, **{method: die})
+    try:
+        first = case.upload(broken, jobs=1)
+    except KeyboardInterrupt:
+        first = None
+    done = case.upload(jobs=1)
+    assert case.content == case.path.read_bytes()
+    if first is None and not done.skipped:
+        assert done.sent + done.reused + done.copied == case.plan.size
+    if method in ("complete", "list_parts") and after == 1:  # the first is the zero object's
+        assert done.sent == 0
+    assert not case.journal.path.exists()
+    # Only what was begun a moment before the journal could note it may be left.
+    left = [o.key for o in case.store.list_objects() if o.key != "web/disk.raw"]
+    assert left == []
+    if (method, acted) != ("create", True):
+        assert case.store.list_uploads() == []
+
+
+def test_a_changed_image_makes_no_object(case: Case) -> None:
+    def change(original: Callable[..., Any], *arguments: Any) -> Any:
+        with open(case.path, "r+b") as file:
+            file.write(os.urandom(8))
+        return original(*arguments)
+
+    with pytest.raises(ImageChangedError):
+        case.upload(Wrapped(case.store, upload_part=change))
+    assert case.store.list_objects() == []
+    assert case.store.list_uploads() == []
+    assert not case.journal.path.exists()
+
+
+def test_a_changed_image_starts_anew_and_says_why(case: Case) -> None:
+    def die(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        case.upload(
+            Wrapped(
+                case.store, complete=lambda o, k, *a: die(o) if k == "web/disk.raw" else o(k, *a)
+            )
+        )
+    with open(case.path, "r+b") as file:
+        file.write(b"changed")
+    done = case.upload()
+    assert done.restarted == "the image changed since that upload was begun"
+    assert case.content == case.path.read_bytes()
+    assert case.store.list_uploads() == []
+
+
+def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
+    def die(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw":
+            raise KeyboardInterrupt
+        return original(key, *arguments)
+
+    with pytest.raises(KeyboardInterrupt):
+        case.upload(Wrapped(case.store, complete=die))
+    entry = case.journal.load()
+    assert entry is not None
+    first = case.plan.parts[0]
+    case.store.upload_part("web/disk.raw", entry.upload_id, 1, bytes(first.length))
+    assert case.upload().sent == first.length
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("journal", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 99}', b"\xff"])  # fmt: skip
+def test_a_broken_journal_is_not_believed(case: Case, journal: bytes) -> None:
+    case.journal.path.write_bytes(journal)
+    case.upload()
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_completion_without_an_answer_is_resolved(case: Case, acted: bool) -> None:
+    failed = []
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw" and not failed:
+            failed.append(key)
+            if acted:
+                original(key, *arguments)
+            raise TransferError("the connection broke")
+        return original(key, *arguments)
+
+    store = Wrapped(case.store, complete=lose)
+    case.upload(store)
+    assert case.content == case.path.read_bytes()
+    assert failed
+
+
+def test_a_store_that_lies_about_a_copy_is_found_out(case: Case) -> None:
+    with pytest.raises(ServiceError, match="MD5"):
+        case.upload(Wrapped(case.store, copy_part=lambda original, *a: original(*a)[::-1]))
+    assert case.store.head("web/disk.raw") is None
+
+
+def test_a_store_that_copies_too_little_is_found_out(case: Case) -> None:
+    def short(original: Callable[..., str], *a: Any) -> str:
+        etag = original(*a)
+        original(*a[:-1], a[-1] - 1)
+        return etag
+
+    with pytest.raises(ServiceError):
+        case.upload(Wrapped(case.store, copy_part=short))
+    assert case.store.head("web/disk.raw") is None
+
+
+def test_a_store_that_loses_a_part_is_found_out(case: Case) -> None:
+    lossy = Wrapped(case.store, list_parts=lambda original, *a: original(*a)[:-1])
+    with pytest.raises(ServiceError):
+        case.upload(lossy)
+    assert case.store.head("web/disk.raw") is None
+
+
+def test_a_store_that_gives_another_etag_is_found_out(case: Case) -> None:
+    def other(original: Callable[..., Any], key: str, *a: Any) -> Any:
+        return original(key, *a) if key != "web/disk.raw" else original(key, *a)[::-1]
+
+    with pytest.raises(ServiceError, match="do not import it"):
+        case.upload(Wrapped(case.store, complete=other))
+
+
+def test_what_fails_now_and_then_is_repeated(case: Case) -> None:
+    lock, calls = threading.Lock(), [0]
+
+    def flaky(original: Callable[..., Any], *arguments: Any) -> Any:
+        with lock:
+            calls[0] += 1
+            fail = calls[0] % 3 == 0
+        if fail:
+            raise TransferError("503")
+        return original(*arguments)
+
+    done = case.upload(Wrapped(case.store, upload_part=flaky, copy_part=flaky, head=flaky))
+    assert done.retries >= 3
+    assert case.content == case.path.read_bytes()
+
+
+def test_nothing_is_retried_for_ever(case: Case) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    def fail(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise TransferError("503")
+
+    patience = Patience(limit_s=20, first_wait_s=0.0, clock=clock)
+    with pytest.raises(TransferError, match="tried for 20 s, run again"):
+        case.upload(Wrapped(case.store, upload_part=fail), patience=patience)
+    assert case.upload().reused >= 0
+    assert case.content == case.path.read_bytes()
+
+
+def test_what_the_store_refuses_is_not_retried(case: Case) -> None:
+    def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise ServiceError("403", code="AccessDenied")
+
+    store = Wrapped(case.store, upload_part=refuse)
+    with pytest.raises(ServiceError, match="403"):
+        case.upload(store, jobs=1)
+    assert store.calls.count("upload_part") == 1
+
+
+def test_the_waits_grow_and_are_random() -> None:
+    waits: list[float] = []
+    patience = Patience(limit_s=100, first_wait_s=1, longest_wait_s=4, clock=lambda: 0.0, jitter=lambda: 0.5)  # fmt: skip
+
+    class Store:
+        def head(self, key: str) -> None:
+            if len(waits) < 5:
+                raise TransferError("no")
+
+    patient = RetryingStore(Store(), patience)  # type: ignore[arg-type]
+    patient._stopped.wait = lambda wait_s: waits.append(wait_s) or False  # type: ignore[method-assign,assign,func-returns-value]
+    patient.head("k")
+    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0]
+
+
+def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
+    seen = []
+
+    def look(original: Callable[..., Any], *arguments: Any) -> Any:
+        seen.append(case.journal.load())
+        return original(*arguments)
+
+    case.upload(Wrapped(case.store, upload_part=look))
+    entry = seen[0]
+    assert entry is not None
+    assert set(entry.__dataclass_fields__) == {"target", "key", "upload_id", "zero_key", "plan", "identity"}  # fmt: skip
+    assert entry.identity == Identity.of(case.path)
