@@ -15,12 +15,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from imsprep import __version__, job, refusals
 from imsprep.credentials import Credentials
+from imsprep.endpoints import Endpoints
 from imsprep.errors import (
     MissingExtra,
     ServiceError,
@@ -32,7 +32,6 @@ from imsprep.job import JobStatus
 from imsprep.request import QuickImportRequest
 
 ApiVersion = Literal["v2", "v2.1"]
-JobQuery = Literal["progress", "jobs"]
 
 CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 120.0  # as the SDK's default: a request may be checked against the object store
@@ -54,15 +53,6 @@ class CloudImage(NamedTuple):
     origin: str | None  # `file,bucket:key` if it was made from an object
 
 
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the services of a site are; URLs without a path."""
-
-    ims: str
-    iam: str | None = None
-    region: str | None = None
-
-
 class ImsClient:
     """One account's view of the image service. Holds no connection between calls."""
 
@@ -72,11 +62,10 @@ class ImsClient:
         credentials: Credentials,
         *,
         api: ApiVersion = "v2",
-        job_query: JobQuery = "progress",
         ca_file: str | None = None,
     ) -> None:
         self._endpoints, self._credentials = endpoints, credentials
-        self._api, self._job_query, self._ca_file = api, job_query, ca_file
+        self._api, self._ca_file = api, ca_file
         self._project_id = credentials.project_id
 
     def quick_import(self, request: QuickImportRequest) -> str:
@@ -93,7 +82,7 @@ class ImsClient:
 
     def job(self, job_id: str) -> JobStatus:
         """Ask how far a job is: first the query that the site documents, then the other one."""
-        if self._job_query == "progress":
+        if self._endpoints.job_query == "progress":
             queries = (self._progress_path, self._jobs_path)
         else:
             queries = (self._jobs_path, self._progress_path)
@@ -111,9 +100,9 @@ class ImsClient:
         except ValueError as error:
             raise TransferError(f"job {job_id}: {error}") from error
 
-    def images(self, name: str) -> list[CloudImage]:
-        """Return the private images of exactly this name."""
-        query = {"name": name, "__imagetype": "private"}
+    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        """Return the private images of exactly this name, and with the tag `key.value`."""
+        query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
         body = self._get(self._endpoints.ims, "/v2/cloudimages", query)
         listed = body.get("images") if isinstance(body, Mapping) else None
         found = [i for i in listed or () if isinstance(i, Mapping) and i.get("name") == name]

@@ -11,7 +11,8 @@ from typing import Any
 from imsprep.credentials import Credentials
 from imsprep.emulator.app import Emulator, Settings
 from imsprep.emulator.server import serving
-from imsprep.ims import Endpoints, ImsClient
+from imsprep.endpoints import Endpoints
+from imsprep.ims import ImsClient
 from imsprep.request import QuickImportRequest
 from imsprep.store import ObjectFacts
 from imsprep.units import MIB
@@ -63,5 +64,7 @@ def cloud(
         yield emulator, url, objects
 
 
-def client(url: str, credentials: Credentials = KEY, **options: Any) -> ImsClient:
-    return ImsClient(Endpoints(url, iam=url, region="eu-de"), credentials, **options)
+def client(
+    url: str, credentials: Credentials = KEY, job_query: Any = "progress", **options: Any
+) -> ImsClient:
+    return ImsClient(Endpoints(url, url, "eu-de", job_query), credentials, **options)

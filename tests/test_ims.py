@@ -17,6 +17,7 @@ import pytest
 from imsprep import job, refusals
 from imsprep.credentials import Credentials
 from imsprep.emulator.faults import Faults
+from imsprep.endpoints import Endpoints
 from imsprep.errors import (
     ImsprepError,
     JobFailedError,
@@ -26,7 +27,7 @@ from imsprep.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from imsprep.ims import Endpoints, ImsClient
+from imsprep.ims import ImsClient
 from imsprep.job import JobStatus
 from imsprep.request import QuickImportRequest
 from imsprep.waiting import Pace, wait
@@ -230,7 +231,7 @@ def test_the_other_job_query_is_asked_where_the_first_is_not_served() -> None:
 
 
 def test_a_missing_project_id_says_what_to_set() -> None:
-    ims = ImsClient(Endpoints("http://127.0.0.1:1"), KEY, job_query="jobs")
+    ims = ImsClient(Endpoints("http://127.0.0.1:1", job_query="jobs"), KEY)
     with pytest.raises(UsageError, match="HUAWEICLOUD_SDK_PROJECT_ID"):
         ims.job("j")
 
