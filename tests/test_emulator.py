@@ -31,6 +31,7 @@ from imsprep.emulator import validate
 from imsprep.emulator.faults import Faults, parse
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.errors import UsageError
+from imsprep.sites import SITES, Site
 from tests.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
 
 BODY: dict[str, Any] = {
@@ -115,7 +116,8 @@ def test_the_sdk_reads_quota_and_os_versions(url: str) -> None:
     client = sdk(url)
     quota = client.show_image_quota(ShowImageQuotaRequest()).quotas.resources[0]
     assert (quota.type, quota.used, quota.quota) == ("image", 0, 50)
-    client.list_os_versions(ListOsVersionsRequest(tag="uefi"))
+    listed = client.list_os_versions(ListOsVersionsRequest(tag="uefi"))
+    assert BODY["os_version"] in [v.os_version for p in listed.body for v in p.version_list]
 
 
 def test_a_wrong_secret_is_401_with_the_gateway_s_code(url: str) -> None:
@@ -259,9 +261,23 @@ def test_a_fault_in_the_body_is_refused_with_its_code(
 def test_the_otc_editions_answer_otherwise() -> None:
     for change, code in [({"type": "x"}, "IMG.0024"), ({"os_version": ""}, "IMG.0056")]:
         with pytest.raises(validate.Refused) as caught:
-            validate.check_body(BODY | change, family="otc")
+            validate.check_body(BODY | change, SITES["otc"])
         assert caught.value.code == code
-    validate.check_body(BODY | {"min_disk": 1}, family="otc")
+    validate.check_body(BODY | {"min_disk": 1}, SITES["otc"])
+
+
+def test_an_os_version_has_to_be_on_the_site_s_list_unless_any_is_taken() -> None:
+    body = BODY | {"os_version": "Ubuntu 99.04 server 64bit"}
+    with pytest.raises(validate.Refused) as caught:
+        validate.check_body(body, SITES["otc"])
+    assert caught.value.code == "IMG.0056"
+    validate.check_body(body, SITES["otc"], any_os_version=True)
+
+
+@pytest.mark.parametrize("site", SITES.values(), ids=lambda s: s.key)
+def test_every_listed_os_version_is_taken(site: Site) -> None:
+    for os_version in site.os_versions.all:
+        validate.check_body(BODY | {"os_version": os_version, "min_disk": 40}, site)
 
 
 @pytest.mark.parametrize(("data", "code"), [(b"", "IMG.0007"), (b"{}", "IMG.0007"), (b"{", "IMG.0001"), (b"[1]", "IMG.0001")])  # fmt: skip
@@ -304,6 +320,15 @@ def test_every_bit_of_the_bitmap_is_read(tmp_path: Path) -> None:
         marked = bitmap[0] | 1 << block
         objects = Objects(disk_raw=disk, disk_mf=bytes([marked]))
         assert outcome(tmp_path / str(block), objects)[0] == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    "head", [b"QFI\xfb\0\0\0\x03", b"KDMV\x01\0\0\0", b"conectix", b"\x1f\x8b\x08\0\0\0\0\0\0\x03"]
+)
+def test_another_format_is_refused_by_its_content(head: bytes, tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    objects = Objects(disk_raw=head + disk[len(head) :], disk_mf=bitmap)
+    assert outcome(tmp_path, objects) == ("refused", "IMG.0158")
 
 
 def test_an_empty_object_or_a_wrong_class_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import Image, Job, job_type
 from imsprep.emulator.validate import is_data_disk, os_type_of
+from imsprep.sites import Site
 from imsprep.units import GIB, ceil_div
 
 
@@ -78,6 +79,28 @@ def image(image: Image) -> dict[str, Any]:
         "imsprep_path": image.disk.get("path", ""),
         "imsprep_size_gib": ceil_div(size, GIB),
     }
+
+
+def os_versions(site: Site) -> list[dict[str, Any]]:
+    """Answer "Querying the OSs Supported by Images": a list of platforms."""
+    return [
+        {
+            "platform": platform,
+            "version_list": [
+                {
+                    "platform": platform,
+                    "os_version_key": version,
+                    "os_version": version,
+                    "os_bit": 32 if "32" in version else 64,
+                    "os_type": "Windows" if platform == "Windows" else "Linux",
+                }
+                for version in versions
+            ],
+        }
+        for platform, versions in site.os_versions.by_platform.items()
+        # The international site's page says that it lists Windows no more.
+        if not (platform == "Windows" and site.windows_stopped)
+    ]
 
 
 def quota(used: int, limit: int) -> dict[str, Any]:

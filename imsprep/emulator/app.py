@@ -33,6 +33,7 @@ from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.emulator.validate import Refused
+from imsprep.sites import SITES, Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -63,7 +64,8 @@ class Settings:
     secret_key: str = field(repr=False)
     open_bucket: Callable[[str], disk.Objects | None]  # None: no such bucket
     folder: Path  # where jobs, images and disks are kept
-    family: str = "huawei"  # or otc: which edition of the documents
+    site: Site = SITES["huawei-intl"]  # whose documents are followed
+    any_os_version: bool = False  # take values that are not on the site's list
     faults: Faults = NO_FAULTS
     image_quota: int = 50  # the documents' default
     project_id: str = "0" * 32
@@ -138,8 +140,9 @@ class Emulator:
         if self._spend("post_lost"):
             raise Dropped
         parsed = _read_json(body)
-        validate.check_body(parsed, family=self.settings.family)
-        if len(self.board.images()) >= self.settings.image_quota:
+        given = self.settings
+        validate.check_body(parsed, given.site, any_os_version=given.any_os_version)
+        if len(self.board.images()) >= given.image_quota:
             raise Refused("IMG.0015")
         job = self.board.start(parsed, self._source(parsed))
         if self._spend("post_drop"):
@@ -178,7 +181,7 @@ class Emulator:
         return _json({"images": images})
 
     def _on_os_version(self, request: Request, body: bytes) -> Response:
-        return _json([])
+        return _json(answers.os_versions(self.settings.site))
 
     def _on_quota(self, request: Request, body: bytes) -> Response:
         return _json(answers.quota(len(self.board.images()), self.settings.image_quota))

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from imsprep import atomic
+from imsprep import atomic, formats
 from imsprep.emulator.validate import Refused
 from imsprep.store import ObjectFacts
 from imsprep.units import MIB, TIB, ceil_div
@@ -26,7 +26,6 @@ from imsprep.units import MIB, TIB, ceil_div
 BITMAP_BLOCK = 2 * MIB  # bytes; docs/bitmap-file.md
 READ_SIZE = 8 * MIB  # bytes of one read from the store; a multiple of the block
 MAX_SIZE = TIB  # "the size of an image file cannot exceed 1 TB", API reference, 2024-08-09
-ZVHD2_COOKIE = b"z2strm"
 
 
 class Objects(Protocol):
@@ -68,11 +67,11 @@ def accept(objects: Objects | None, key: str) -> Source:
         raise Refused("IMG.0057", f"The storage class is {found.storage_class}, not Standard.")
     if found.size > MAX_SIZE:
         raise Refused("IMG.0059")
-    head = objects.read(key, 0, 64 * 1024)
-    tail_size = min(found.size, 64 * 1024)
+    head = objects.read(key, 0, min(found.size, formats.HEAD_SIZE))
+    tail_size = min(found.size, formats.TAIL_SIZE)
     tail = objects.read(key, found.size - tail_size, tail_size)
-    kind = _format(head, tail, found.size)
-    if kind not in ("raw", "zvhd2"):
+    kind = formats.primary(formats.identify(head, tail, found.size))
+    if kind not in (formats.RAW, formats.ZVHD2):
         raise Refused("IMG.0158", f"The file is {kind}.")
     if kind == "raw" and objects.head(bitmap_key(key)) is None:
         raise Refused("IMG.0158", f"There is no {bitmap_key(key)}.")
@@ -146,11 +145,6 @@ def _raw_blocks_marked_empty(source: Source, size: int) -> list[bool]:
     if blocks % 8 and packed[-1] >> blocks % 8:
         raise Refused("IMG.0158", "The bitmap marks blocks beyond the end of the disk.")
     return [not packed[block // 8] >> block % 8 & 1 for block in range(blocks)]
-
-
-def _format(head: bytes, tail: bytes, size: int) -> str:
-    """Name the format of an object by its first and last bytes."""
-    return "zvhd2" if head.startswith(ZVHD2_COOKIE) else "raw"
 
 
 class ObjectFile(io.RawIOBase):

@@ -19,7 +19,7 @@ from typing import Any
 from imsprep import atomic
 from imsprep.emulator.disk import Disk, Source, materialise, virtual_size
 from imsprep.emulator.faults import Faults
-from imsprep.emulator.validate import Refused, is_data_disk, os_type_of
+from imsprep.emulator.validate import Refused, is_data_disk
 from imsprep.errors import ImsprepError
 from imsprep.units import GIB, exact_size
 
@@ -165,11 +165,6 @@ class JobBoard:
 def job_type(body: dict[str, Any]) -> str:
     """Return the job's type; which one quick import has is documented nowhere: inferred."""
     return "imsImportDataImageJob" if is_data_disk(body) else "imsImportImageJob"
-
-
-def platform_of(body: dict[str, Any]) -> str:
-    """Return the image's `__os_type`."""
-    return os_type_of(body)
 
 
 def _check_fit(body: dict[str, Any], size: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imsprep.refusals import CODES
+from imsprep.sites import Site
 
 MAX_NAME = 128
 MAX_DESCRIPTION = 1024
@@ -19,9 +20,7 @@ MAX_TAGS = 10
 MAX_TAG_KEY = 36
 MAX_TAG_VALUE = 43
 MAX_KEY_BYTES = 1024  # OBS: the key of an object, in UTF-8
-MAX_DISK_GIB = 1024
-# Huawei Cloud, API reference, 2024-08-09; the OTC editions say 1 to 1024 for both.
-MIN_DISK_GIB = {"huawei": {"Linux": 10, "Windows": 20}, "otc": {"Linux": 1, "Windows": 1}}
+MAX_DISK_GIB = 1024  # every site and variant
 
 _HAN = "\u4e00-\u9fff"  # Huawei Cloud takes Chinese characters in names and tags
 _NAME = re.compile(rf"[A-Za-z0-9\-._ {_HAN}]+")
@@ -57,8 +56,11 @@ class Refused(Exception):  # noqa: N818 - an answer of the service, not an error
         super().__init__(f"{code} {self.message}")
 
 
-def check_body(body: Any, *, family: str) -> None:
-    """Raise Refused with the first fault of a body; `family` is huawei or otc."""
+def check_body(body: Any, site: Site, *, any_os_version: bool = False) -> None:
+    """Raise Refused with the first fault of a body, by what `site` documents.
+
+    `any_os_version` takes values that are not on the site's list, which ages.
+    """
     if not isinstance(body, Mapping):
         raise Refused("IMG.0001", "A JSON object is expected.")
     if not body:
@@ -68,8 +70,8 @@ def check_body(body: Any, *, family: str) -> None:
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise Refused("IMG.0001", f"{name} has the wrong type.")
     _check_name(body)
-    _check_kind(body, family)
-    _check_min_disk(body, family)
+    _check_kind(body, site, any_os_version)
+    _check_min_disk(body, site)
     _check_tags(body)
     split_image_url(body.get("image_url"))
 
@@ -117,16 +119,23 @@ def _check_name(body: Mapping[str, Any]) -> None:
         raise Refused("IMG.0054")
 
 
-def _check_kind(body: Mapping[str, Any], family: str) -> None:
+def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> None:
+    huawei = site.key.startswith("huawei")
     kind = body.get("type") or "ECS"
     if kind not in ("ECS", "BMS", "DataImage"):
-        raise Refused("IMG.0157" if family == "huawei" else "IMG.0024")
+        raise Refused("IMG.0157" if huawei else "IMG.0024")
     if is_data_disk(body):
         if body.get("os_type") not in (None, "Linux", "Windows"):
             raise Refused("IMG.0122")
     elif not body.get("os_version"):
         # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
-        raise Refused("IMG.0159" if family == "huawei" else "IMG.0056")
+        raise Refused("IMG.0159" if huawei else "IMG.0056")
+    elif not any_os_version and body["os_version"] not in site.os_versions.all:
+        raise Refused("IMG.0056")
+    _check_boot(body)
+
+
+def _check_boot(body: Mapping[str, Any]) -> None:
     if body.get("architecture") not in (None, "x86", "arm"):
         raise Refused("IMG.0212")
     firmware = body.get("hw_firmware_type")
@@ -144,9 +153,10 @@ def _check_kind(body: Mapping[str, Any], family: str) -> None:
         raise Refused("IMG.0155")
 
 
-def _check_min_disk(body: Mapping[str, Any], family: str) -> None:
+def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
     size = body.get("min_disk")
-    least = MIN_DISK_GIB[family][os_type_of(body)]
+    windows = os_type_of(body) == "Windows"
+    least = site.min_disk_from(data_disk=is_data_disk(body), windows=windows)
     if size is None or not least <= size <= MAX_DISK_GIB:
         raise Refused("IMG.0055", f"min_disk is {least} to {MAX_DISK_GIB} GB.")  # code inferred
 
