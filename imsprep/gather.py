@@ -12,14 +12,20 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imsprep import formats, partitions
-from imsprep.errors import ReadError, show_path
+from imsprep.errors import ImageChangedError, ReadError, show_path
 from imsprep.facts import Facts, Zeros
+from imsprep.image import Identity
 from imsprep.request import RequestFields
 from imsprep.sites import Site
 from imsprep.units import GIB, MIB, SECTOR
+
+if TYPE_CHECKING:
+    from imsprep.guest.model import Guest
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.
@@ -27,16 +33,29 @@ PROBE_LIMIT = 2 * GIB
 _STEP = 4 * MIB
 
 
-def gather(
-    path: Path, *, request: RequestFields, site: Site, probe_limit: int = PROBE_LIMIT
-) -> Facts:
+@dataclass(frozen=True)
+class Look:
+    """How closely to look; every step beyond the first costs time."""
+
+    scan: bool = False  # read all data and make the block map
+    guest: bool = False  # look inside the file systems
+    probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
+
+
+def gather(path: Path, *, request: RequestFields, site: Site, look: Look = Look()) -> Facts:
     """Return what the rules need to know of the image at `path`.
 
-    Raises ReadError if it is missing, not a file or a block device, or cannot be read.
+    Raises ReadError if it is missing, not a file or a block device, or cannot be read, and
+    ImageChangedError if it changed meanwhile.
     """
     with open_image(path) as fd:
-        size = _size(fd, path)
-        return _look(fd, path, size, request, site, probe_limit)
+        before = Identity.of(fd)
+        facts = _look(fd, path, _size(fd, path), request, site, look.probe_limit)
+        if look.guest:
+            facts = replace(facts, guest=_guest(path))
+        if Identity.of(fd) != before:
+            raise ImageChangedError(f"{show_path(path)} changed while it was being checked")
+    return facts
 
 
 @contextlib.contextmanager
@@ -89,6 +108,13 @@ def _look(
         request=request,
         site=site,
     )
+
+
+def _guest(path: Path) -> Guest:
+    """Look inside the file systems, in a child process; loaded only when it is asked for."""
+    from imsprep.guest.sandbox import inspect_image
+
+    return inspect_image(path)
 
 
 def _zeros(fd: int, size: int, limit: int) -> Zeros:

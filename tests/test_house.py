@@ -23,7 +23,7 @@ LAYERS = {
     "sparse": 2, "directory": 2, "obs": 2, "journal": 2, "retry": 2, "targets": 2,
     "zeros": 3, "transfer": 3,
     "checks": 3,
-    "emulator": 4, "reporters": 4,
+    "config": 3, "emulator": 4, "reporters": 4, "preflight": 4,
     "cli": 5,
 }  # fmt: skip
 

@@ -72,6 +72,11 @@ class Rule:
         """The subject that the id belongs to."""
         return SUBJECTS[self.id[3]]
 
+    def as_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        names = ("id", "subject", "title", "why", "fix", "source")
+        return {"severity": self.severity.word, **{name: getattr(self, name) for name in names}}
+
     def run(self, facts: Facts) -> tuple[list[Finding], Skipped | None]:
         """Apply the rule; a rule that raised Unknown gives no findings and a Skipped."""
         try:

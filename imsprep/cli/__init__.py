@@ -21,6 +21,7 @@ from imsprep.errors import ImsprepError, ReadError
 
 COMMANDS: dict[str, str] = {
     "check": "Check disk images and the request to import them.",
+    "config": "Show which settings apply here and where they came from.",
 }
 
 EXIT_CODES = """\

@@ -2,37 +2,167 @@
 
 from __future__ import annotations
 
-import json
+import datetime
+import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imsprep.cli.request_options import request_fields, request_options
-from imsprep.report import Severity
+from imsprep.errors import UsageError
+
+if TYPE_CHECKING:
+    from imsprep.checks.policy import Policy
+    from imsprep.config import Setting
+    from imsprep.reporters import Run
+
+FORMATS = ("text", "json", "jsonl", "sarif", "junit", "github", "html")
+
+EPILOG = """\
+\b
+Examples:
+  imsprep check disk.raw
+  imsprep check disk.raw --name web01 --os-version "CentOS 7.6 64bit" --min-disk 40
+  imsprep check images/ --output sarif:out.sarif --output html:report.html
+"""
 
 
-@click.command(epilog="Example: imsprep check disk.raw --min-disk 40")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@click.command(epilog=EPILOG)
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option("--site", help="Whose limits: huawei, huawei-intl (default), otc, otc-swiss.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="What stdout gets."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--output", "outputs", multiple=True, metavar="FORMAT:FILE", help="Write a report; repeatable."
+)
+@click.option("--select", multiple=True, metavar="ID", help="Only these rules; IMS2 is all IMS2xx.")
+@click.option("--ignore", multiple=True, metavar="ID", help="Without these rules.")
+@click.option("--severity", multiple=True, metavar="ID=WORD", help="Count a rule as WORD.")
+@click.option("--fail-on", help="error (default), warning, note or never.")
+@click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
+@click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
+@click.option("--guest", is_flag=True, help="Look inside the file systems too.")
+@click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
+@click.option("--config", type=click.Path(path_type=Path), help="The file to use, not the nearest.")
+@click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
+@click.option("--list-rules", is_flag=True, help="Show every rule and end.")
+@click.option("--explain", metavar="ID", help="Show all about one rule and end.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @request_options
-def command(images: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any) -> int:
-    """Check disk images and the request to import them, offline and in seconds."""
-    from imsprep import checks
-    from imsprep.gather import gather
-    from imsprep.sites import DEFAULT_SITE, SITES
+def command(images: tuple[Path, ...], **options: Any) -> int:
+    """Check disk images and the request to import them, offline and in seconds.
 
-    fields = request_fields(options)
-    reports = [
-        checks.run(gather(image, request=fields, site=SITES[DEFAULT_SITE])) for image in images
-    ]
+    Nothing is written, nothing is sent. A folder stands for the images in it.
+    """
+    if options["list_rules"] or options["explain"]:
+        return _tell_rules(options["explain"], options["as_json"])
+    if not images:
+        raise UsageError("no image given; imsprep check --help shows how")
+    targets = [_target(text) for text in options["outputs"]]
+    shown = _shown(options)
+    run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
+    return _publish(run, shown, targets)
+
+
+def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
+    from imsprep import config
+    from imsprep.gather import Look
+    from imsprep.preflight import Order, preflight
+    from imsprep.report import Severity
+    from imsprep.sites import SITES
+
+    settings = config.load(os.environ, Path.cwd(), options["config"])
+    for key in ("site", "fail-on", "strict", "jobs"):
+        value = options[key.replace("-", "_")]
+        if value is not None:
+            settings[key] = config.Setting(value, f"--{key}")
+    config.validate(settings)
+    word = "warning" if settings["strict"].value else settings["fail-on"].value
+    order = Order(
+        request=request_fields(options),
+        site=SITES[settings["site"].value],
+        policy=_policy(settings, options),
+        fail_on=None if word == "never" else Severity.parse(word),
+        look=Look(scan=wants_map, guest=options["guest"]),
+        reproducible=options["reproducible"],
+    )
+    return preflight(images, order, jobs=settings["jobs"].value or (os.cpu_count() or 1))
+
+
+def _policy(settings: dict[str, Setting], options: dict[str, Any]) -> Policy:
+    """Put the rules' settings together; on the command line each list replaces the file's."""
+    from imsprep import config
+    from imsprep.checks.policy import Policy
+
+    pairs = [text.partition("=") for text in options["severity"]]
+    given = {rule: word for rule, _, word in pairs}
+    severity = config.severities(settings["severity"].value, settings["severity"].origin)
+    return Policy(
+        select=options["select"] or tuple(settings["select"].value),
+        ignore=options["ignore"] or tuple(settings["ignore"].value),
+        severity={**severity, **config.severities(given, "--severity")},
+        waivers=config.waivers(settings["waivers"].value, settings["waivers"].origin),
+        today=datetime.datetime.now(tz=datetime.UTC).date(),
+    )
+
+
+def _shown(options: dict[str, Any]) -> str | None:
+    """Return the format for stdout; None if every report goes to a file."""
+    formats = [*options["formats"], *(["json"] if options["as_json"] else [])]
+    if len(set(formats)) > 1:
+        raise UsageError("stdout takes one --format; use --output FORMAT:FILE for the others")
+    return formats[0] if formats else None if options["outputs"] else "text"
+
+
+def _target(text: str) -> tuple[str, Path]:
+    format_, colon, name = text.partition(":")
+    if format_ not in FORMATS or not colon or not name:
+        raise UsageError(
+            f"--output {text!r}: write FORMAT:FILE, FORMAT one of {', '.join(FORMATS)}"
+        )
+    return format_, Path(name)
+
+
+def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]]) -> int:
+    """Write the files, then stdout; what could not be checked is said on stderr too."""
+    from imsprep.atomic import write_bytes
+    from imsprep.reporters import render
+
+    for format_, path in targets:
+        write_bytes(path, render(run, format_).encode("utf-8", "backslashreplace"))
+    for failure in run.failures:
+        click.echo(f"imsprep: {failure.message}", err=True)
+    if shown not in (None, "text"):
+        for complaint in run.complaints:
+            click.echo(f"imsprep: {complaint}", err=True)
+    if shown is not None and (shown != "text" or run.reports):
+        sys.stdout.write(render(run, shown))
+    return run.exit_code
+
+
+def _tell_rules(explain: str | None, as_json: bool) -> int:
+    import json
+
+    from imsprep import checks
+    from imsprep.checks.policy import unknown_rule
+
+    rules = {rule.id: rule for rule in checks.all_rules()}
+    if explain is not None and explain not in rules:
+        raise UsageError(unknown_rule(explain, set(rules)))
+    chosen = [rules[explain]] if explain else list(rules.values())
     if as_json:
+        click.echo(json.dumps({"rules": [rule.as_dict() for rule in chosen]}, indent=2))
+    elif explain:
+        rule = chosen[0]
         click.echo(
-            json.dumps({"reports": [r.as_dict() for r in reports]}, indent=2, sort_keys=True)
+            f"{rule.id}  {rule.severity.word}  {rule.subject}\n{rule.title}\n\n"
+            f"Why:    {rule.why}\nFix:    {rule.fix}\nSource: {rule.source}"
         )
     else:
-        for report in reports:
-            for f in report.findings:
-                click.echo(f"{report.image}: {f.rule} {f.severity.word}: {f.message}")
-    return 1 if any(report.fails(Severity.ERROR) for report in reports) else 0
+        for rule in chosen:
+            click.echo(f"{rule.id}  {rule.severity.word:7}  {rule.subject:9}  {rule.title}")
+    return 0

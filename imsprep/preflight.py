@@ -1,0 +1,98 @@
+"""Preflight: check many images under one policy, in a fixed order, and keep going.
+
+An image that cannot be checked does not stop the others: it becomes a Failure among the reports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from imsprep import __version__, checks
+from imsprep.checks.file import SUFFIXES
+from imsprep.checks.policy import EVERYTHING, Policy
+from imsprep.errors import ImsprepError, ReadError, show_path
+from imsprep.gather import Look, gather
+from imsprep.report import Report, Severity
+from imsprep.reporters import Failure, Run
+from imsprep.request import RequestFields
+from imsprep.sites import DEFAULT_SITE, SITES, Site
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be checked, how, and against what."""
+
+    request: RequestFields = dataclasses.field(default_factory=RequestFields)
+    site: Site = SITES[DEFAULT_SITE]
+    policy: Policy = EVERYTHING
+    fail_on: Severity | None = Severity.ERROR
+    look: Look = Look()
+    reproducible: bool = False  # name images without their folders
+
+
+def preflight(
+    paths: Iterable[Path],
+    order: Order,
+    *,
+    jobs: int = 1,
+    done: Callable[[Path], object] = lambda path: None,
+) -> Run:
+    """Check every image and return the results in the order of `paths`.
+
+    Raises UsageError if the policy names an unknown rule; whatever is wrong with one image ends
+    up in its result. `done` is called with each path when its result is known.
+    """
+    rules = checks.all_rules()
+    order.policy.validate({rule.id for rule in rules})
+    images = expand(paths)
+
+    def check(path: Path) -> Report | Failure:
+        result = _check(path, order)
+        done(path)
+        return result
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        results = tuple(pool.map(check, images))
+    findings = {Path(r.image).name: r.findings for r in results if isinstance(r, Report)}
+    return Run(
+        results=results,
+        rules=tuple(rule for rule in rules if order.policy.selects(rule.id)),
+        fail_on=order.fail_on,
+        version=__version__,
+        complaints=tuple(order.policy.complaints(findings)),
+    )
+
+
+def expand(paths: Iterable[Path]) -> list[Path]:
+    """Replace each folder by the images directly in it, told by suffix and sorted by name.
+
+    A folder without any stays as it is, and cannot be checked. Nothing is named twice.
+    """
+    found: list[Path] = []
+    for path in paths:
+        try:
+            inside = sorted(p for p in path.iterdir() if _is_image(p)) if path.is_dir() else []
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot list", path) from error
+        found += inside or [path]
+    return list(dict.fromkeys(found))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _check(path: Path, order: Order) -> Report | Failure:
+    shown = show_path(path.name if order.reproducible else path)
+    try:
+        facts = gather(path, request=order.request, site=order.site, look=order.look)
+    except ImsprepError as error:
+        message = str(error)
+        if order.reproducible:
+            message = message.replace(show_path(path), shown)
+        return Failure(shown, type(error).__name__, message, error.exit_code)
+    return dataclasses.replace(checks.run(facts, order.policy), image=shown)
