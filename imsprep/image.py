@@ -6,8 +6,15 @@ modification and change time. It is compared before and after everything that re
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from imsprep.errors import ImageChangedError, ReadError, show_path
+from imsprep.sparse import data_ranges
 
 
 class Identity(NamedTuple):
@@ -22,9 +29,82 @@ class Identity(NamedTuple):
     @classmethod
     def of(cls, file: int | str | os.PathLike[str]) -> Identity:
         """Return the identity of an open file descriptor or a path; raises OSError."""
-        stat = os.stat(file)
-        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        now = os.stat(file)
+        return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return self._asdict()
+
+
+class RawImage:
+    """An open disk image; reading is safe from several threads. Opened by `RawImage.open`."""
+
+    def __init__(self, path: Path, file: int, size: int) -> None:
+        self.path, self.size = path, size  # size in bytes
+        self._file = file
+        self.identity = Identity.of(file)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str | os.PathLike[str]) -> Iterator[RawImage]:
+        """Open a file or block device read-only; raises ReadError for anything else."""
+        try:
+            # O_NONBLOCK: a FIFO must be refused, not waited for.
+            file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", path) from error
+        try:
+            mode = os.fstat(file).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+                raise ReadError(f"cannot read {show_path(path)}: neither a file nor a block device")
+            yield cls(Path(path), file, os.lseek(file, 0, os.SEEK_END))
+        finally:
+            os.close(file)
+
+    def extents(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield offset, length (bytes) and whether it is data; holes are what is not data.
+
+        Moves the file's offset, so that only one thread may ask at a time.
+        """
+        position = 0
+        for start, stop in data_ranges(self._file, 0, self.size):
+            if position < start:
+                yield position, start - position, False
+            yield start, stop - start, True
+            position = stop
+        if position < self.size:
+            yield position, self.size - position, False
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return exactly this range; ImageChangedError if the image has become shorter."""
+        pieces = []
+        while length > 0:
+            try:
+                piece = os.pread(self._file, length, offset)
+            except OSError as error:
+                raise ReadError.from_os(
+                    error, f"cannot read byte {offset} of", self.path
+                ) from error
+            if not piece:
+                raise ImageChangedError(
+                    f"{show_path(self.path)} became shorter while it was read,"
+                    f" nothing at byte {offset}"
+                )
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the file is not as it was, or its path names another one."""
+        try:
+            now = {Identity.of(self._file), Identity.of(self.path)}
+        except OSError as error:
+            raise ImageChangedError(
+                f"{show_path(self.path)} was removed while it was read"
+            ) from error
+        if now != {self.identity}:
+            raise ImageChangedError(
+                f"{show_path(self.path)} changed while it was read; stop what writes to it,"
+                " and run again"
+            )

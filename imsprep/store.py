@@ -72,7 +72,8 @@ class ObjectStore(Protocol):
     ) -> str:
         """Make one part from `length` bytes of the object `source`; return its etag.
 
-        A range beyond the source's end is refused, never cut short.
+        A range beyond the source's end is refused, or cut short as OBS does: the sizes that
+        `list_parts` tells are to be compared before completing.
         """
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:

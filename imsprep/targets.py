@@ -17,6 +17,12 @@ from imsprep.errors import UsageError
 from imsprep.store import ObjectStore
 
 DEFAULT_BUCKET = "images"
+# Open Telekom Cloud's regions; every other one is Huawei Cloud's.
+_DOMAINS = {
+    "eu-de": "otc.t-systems.com",
+    "eu-nl": "otc.t-systems.com",
+    "eu-ch2": "sc.otc.t-systems.com",
+}
 # OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen beside another.
 _BUCKET = re.compile(r"(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _FORMS = "local:DIR, obs:BUCKET or obs:BUCKET/PREFIX"
@@ -56,7 +62,9 @@ def parse_target(text: str, *, region: str | None = None, endpoint: str | None =
     return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)
 
 
-def open_store(target: Target) -> ObjectStore:
+def open_store(
+    target: Target, *, ca_bundle: Path | None = None, kms_key: str | None = None
+) -> ObjectStore:
     """Open the bucket; a local one is made if it is missing.
 
     Raises UsageError if credentials or a region are missing, MissingExtra without imsprep[cloud].
@@ -65,7 +73,24 @@ def open_store(target: Target) -> ObjectStore:
         folder = target.folder / target.bucket
         folder.mkdir(parents=True, exist_ok=True)
         return DirectoryStore(folder)
-    raise UsageError("uploading to OBS is not there yet; use local:DIR")
+    if target.region is None:
+        raise UsageError(f"in which region is the bucket {target.bucket}? Give --region")
+    from imsprep import credentials
+    from imsprep.obs import open_obs
+
+    return open_obs(
+        target.bucket,
+        endpoint=target.endpoint or obs_endpoint(target.region),
+        region=target.region,
+        credentials=credentials.find_here(),
+        ca_bundle=ca_bundle,
+        kms_key=kms_key,
+    )
+
+
+def obs_endpoint(region: str) -> str:
+    """Return the address of OBS in a region, as the sites' lists of endpoints form it."""
+    return f"https://obs.{region}.{_DOMAINS.get(region, 'myhuaweicloud.com')}"
 
 
 def _checked_bucket(name: str) -> str:

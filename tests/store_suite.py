@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from imsprep.errors import ServiceError
+from imsprep.errors import ImsprepError, ServiceError
 from imsprep.store import MIN_PART_SIZE, ObjectStore, Part, multipart_etag, zero_md5
 from imsprep.units import MIB
 
@@ -30,6 +30,7 @@ class StoreSuite:
     # A store that answers less strictly than OBS says so here; see the subclasses.
     minds_small_parts = True
     minds_ranges = True
+    minds_gone_uploads = True
     copies_have_md5 = True
 
     def upload(self, store: ObjectStore, key: str, *bodies: bytes) -> str:
@@ -129,6 +130,8 @@ class StoreSuite:
         assert facts.size == 2 * FIVE
 
     def test_a_copy_beyond_the_end_is_refused(self, store: ObjectStore) -> None:
+        if not self.minds_ranges:
+            pytest.skip("this store cuts the copy short, and list_parts tells its size")
         store.put("short", bytes(100))
         upload_id = store.create("k", {})
         with pytest.raises(ServiceError):
@@ -174,7 +177,7 @@ class StoreSuite:
         assert store.list_uploads("gone") == []
         with pytest.raises(ServiceError):
             store.list_parts("gone", upload_id)
-        with pytest.raises(ServiceError):
+        with pytest.raises(ServiceError if self.minds_gone_uploads else ImsprepError):
             store.upload_part("gone", upload_id, 1, b"x")
 
     def test_unfinished_uploads_are_listed_by_prefix(self, store: ObjectStore) -> None:

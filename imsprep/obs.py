@@ -1,0 +1,314 @@
+"""ObsStore: the object store's contract over boto3, as Huawei's OBS understands it.
+
+OBS speaks S3 with exceptions, and each option below is there because of one (dates: November 2026):
+
+- *virtual-host addressing*: path style is refused on Huawei Cloud's domains since 2023-12-30;
+- *checksums when required*: the trailing checksums that boto3 sends since 1.36 are refused by
+  Huawei Cloud (400 XAmzContentSHA256Mismatch), and OTC stored them inside the object;
+- *unsigned payload with Content-MD5*: the mode that OBS documents for signature version 4, and each
+  part is still verified by the service (400 BadDigest);
+- a copied part counts only with an ETag: OBS may answer 200 and mean an error.
+
+boto3's own retries are off: `retry` is the only place that tries again.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imsprep.errors import MissingExtra, ServiceError, TransferError, UsageError
+from imsprep.store import Body, ObjectFacts, Part, Upload
+from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from imsprep.credentials import Credentials
+
+STANDARD = "STANDARD"
+# See the module's docstring for the first five.
+_OPTIONS: dict[str, Any] = {
+    "signature_version": "s3v4",
+    "s3": {"addressing_style": "virtual", "payload_signing_enabled": False},
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+    "retries": {"total_max_attempts": 1},
+    "connect_timeout": 30,  # seconds
+    # Seconds; a store that really copies needs its time for a part of GiBs before it answers.
+    "read_timeout": 300,
+    "max_pool_connections": 64,
+    "tcp_keepalive": True,
+}
+_HASH_STEP = 1 * MIB
+# Answers that a new attempt may change, beyond 5xx and 429: a request or its data was damaged or
+# late on the way.
+_PASSING_CODES = {"BadDigest", "RequestTimeout", "SlowDown", "OperationAborted", "IncompleteBody"}
+
+
+class ObsStore:
+    """A bucket in OBS (or behind any S3 front end); see `store.ObjectStore` for the promises.
+
+    With `kms_key` objects are encrypted by that key of the service ("" means its default key), and
+    etags are no MD5s then.
+    """
+
+    def __init__(self, client: Any, bucket: str, *, kms_key: str | None = None) -> None:
+        self._client, self._bucket, self._kms_key = client, bucket, kms_key
+
+    def __repr__(self) -> str:
+        return f"ObsStore({self._bucket!r})"
+
+    @property
+    def etags_are_md5(self) -> bool:
+        """Say whether a part's etag is its MD5."""
+        return self._kms_key is None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def create(self, key: str, metadata: Mapping[str, str]) -> str:
+        """Begin a multipart upload of storage class STANDARD."""
+        answer = self._call("create_multipart_upload", Key=key, **self._made_with(metadata))
+        return str(answer["UploadId"])
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
+        """Send one part; the service verifies its MD5."""
+        # boto3 takes bytes and files, but no memoryview.
+        body = bytes(data) if isinstance(data, memoryview) else data
+        answer = self._call(
+            "upload_part",
+            Key=key,
+            UploadId=upload_id,
+            PartNumber=number,
+            Body=body,
+            ContentMD5=_content_md5(body),
+        )
+        return _etag(answer)
+
+    def copy_part(
+        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
+    ) -> str:
+        """Make one part from a range of an object in the same bucket."""
+        answer = self._call(
+            "upload_part_copy",
+            Key=key,
+            UploadId=upload_id,
+            PartNumber=number,
+            CopySource={"Bucket": self._bucket, "Key": source},
+            CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+        )
+        etag = _etag(answer.get("CopyPartResult", {}))
+        if not etag:
+            raise ServiceError(f"the store answered without an ETag: part {number} was not copied")
+        return etag
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        """Return all parts that the service holds, in order."""
+        pages = self._pages("list_parts", Key=key, UploadId=upload_id)
+        return [
+            Part(part["PartNumber"], part["Size"], _etag(part))
+            for page in pages
+            for part in page.get("Parts", [])
+        ]
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
+        """Turn the parts into the object and return its etag."""
+        listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]
+        answer = self._call(
+            "complete_multipart_upload",
+            Key=key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": listed},
+        )
+        return _etag(answer)
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Forget an upload and its parts; an unknown one is no error."""
+        with _unless_missing():
+            self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+
+    def list_uploads(self, prefix: str = "") -> list[Upload]:
+        """Return the unfinished uploads whose key starts with `prefix`."""
+        uploads = [
+            Upload(item["Key"], item["UploadId"], f"{item['Initiated']:%Y-%m-%dT%H:%M:%SZ}")
+            for page in self._pages("list_multipart_uploads", Prefix=prefix)
+            for item in page.get("Uploads", [])
+        ]
+        return sorted(upload for upload in uploads if upload.key.startswith(prefix))
+
+    def head(self, key: str) -> ObjectFacts | None:
+        """Return what is known of an object, or None."""
+        answer = None
+        with _unless_missing():
+            answer = self._call("head_object", Key=key)
+        if answer is None:
+            return None
+        return ObjectFacts(
+            key,
+            answer["ContentLength"],
+            _etag(answer),
+            answer.get("StorageClass", STANDARD),  # said only where it is another one
+            # OBS names the upload that made an object: it tells whether a completion worked.
+            answer["ResponseMetadata"]["HTTPHeaders"].get("x-obs-uploadid"),
+            answer.get("Metadata", {}),
+        )
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        """Return a range of an object, shorter only at its end."""
+        try:
+            answer = self._call(
+                "get_object", Key=key, Range=f"bytes={offset}-{offset + length - 1}"
+            )
+        except ServiceError as error:
+            if error.code in ("InvalidRange", "416"):  # nothing there: beyond the end
+                return b""
+            raise
+        with _translated(f"read {key!r}"), answer["Body"] as body:
+            return bytes(body.read())
+
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Write a small object at once, storage class STANDARD."""
+        made_with = self._made_with(metadata or {})
+        answer = self._call(
+            "put_object", Key=key, Body=data, ContentMD5=_content_md5(data), **made_with
+        )
+        return _etag(answer)
+
+    def delete(self, key: str) -> None:
+        """Remove an object; a missing one is no error."""
+        self._call("delete_object", Key=key)
+
+    def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
+        """Return the objects whose key starts with `prefix`; their metadata is not asked for."""
+        return [
+            ObjectFacts(
+                item["Key"], item["Size"], _etag(item), item.get("StorageClass", STANDARD), None, {}
+            )
+            for page in self._pages("list_objects_v2", Prefix=prefix)
+            for item in page.get("Contents", [])
+        ]
+
+    def bucket_storage_class(self) -> str:
+        """Return the bucket's default storage class; OBS says it in a header of HEAD bucket."""
+        headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
+        return str(headers.get("x-obs-storage-class", STANDARD)).upper()
+
+    def _made_with(self, metadata: Mapping[str, str]) -> dict[str, Any]:
+        """Return the arguments that every new object gets."""
+        made_with: dict[str, Any] = {"StorageClass": STANDARD, "Metadata": dict(metadata)}
+        if self._kms_key is not None:
+            made_with["ServerSideEncryption"] = "aws:kms"
+            if self._kms_key:
+                made_with["SSEKMSKeyId"] = self._kms_key
+        return made_with
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        what = f"{operation.replace('_', ' ')} {arguments.get('Key', '')!r}"
+        with _translated(what):
+            return getattr(self._client, operation)(Bucket=self._bucket, **arguments)
+
+    def _pages(self, operation: str, **arguments: Any) -> Iterator[Any]:
+        with _translated(operation.replace("_", " ")):
+            yield from self._client.get_paginator(operation).paginate(
+                Bucket=self._bucket, **arguments
+            )
+
+
+def open_obs(
+    bucket: str,
+    *,
+    endpoint: str,
+    region: str,
+    credentials: Credentials,
+    ca_bundle: Path | None = None,
+    kms_key: str | None = None,
+) -> ObsStore:
+    """Open a bucket; the certificate and the host's name are always verified.
+
+    `ca_bundle` names a file of certificates to trust instead of the usual ones. Proxies are taken
+    from HTTPS_PROXY and NO_PROXY. Raises MissingExtra without imsprep[cloud].
+    """
+    try:
+        import botocore.session
+        from botocore.config import Config
+    except ImportError as error:
+        raise MissingExtra("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
+    if ca_bundle is not None and not os.path.isfile(ca_bundle):
+        raise UsageError(f"no such file of certificates: {ca_bundle}")
+    client = botocore.session.get_session().create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.security_token,
+        verify=str(ca_bundle) if ca_bundle else True,
+        config=Config(**_OPTIONS),
+    )
+    return ObsStore(client, bucket, kms_key=kms_key)
+
+
+def _content_md5(body: Any) -> str:
+    """Return the MD5 of bytes, or of a file that is left at its start, in base64."""
+    digest = hashlib.md5(usedforsecurity=False)
+    if isinstance(body, bytes):
+        digest.update(body)
+    else:
+        while piece := body.read(_HASH_STEP):
+            digest.update(piece)
+        body.seek(0)
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _etag(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("ETag", "")).strip('"')
+
+
+@contextlib.contextmanager
+def _unless_missing() -> Iterator[None]:
+    """Let pass that something does not exist."""
+    try:
+        yield
+    except ServiceError as error:
+        if error.code not in ("404", "NoSuchKey", "NoSuchUpload"):
+            raise
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn botocore's errors into ours: TransferError if a new attempt may help."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        said = error.response.get("Error", {})
+        code = str(said.get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        text = f"the store refused to {what}: {code} {said.get('Message', '')}".rstrip()
+        if status >= 500 or status in (408, 429) or code in _PASSING_CODES:
+            raise TransferError(text) from error
+        raise ServiceError(text + _ADVICE.get(code, ""), code=code) from error
+    except exceptions.SSLError as error:
+        raise ServiceError(
+            f"cannot {what}: the server's certificate is not valid: {error}"
+        ) from error
+    except (exceptions.ParamValidationError, exceptions.NoCredentialsError) as error:
+        raise ServiceError(f"cannot {what}: {error}") from error
+    except (exceptions.BotoCoreError, OSError) as error:
+        raise TransferError(f"cannot {what}: {error}") from error
+
+
+_ADVICE = {
+    "RequestTimeTooSkewed": "; set this machine's clock, it may differ by 15 minutes at most",
+    "SignatureDoesNotMatch": "; check the secret key",
+    "InvalidAccessKeyId": "; check the access key",
+    "AccessDenied": "; the key needs the rights to read, write and list in this bucket",
+    "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
+    "VirtualHostDomainRequired": "; give --endpoint without the bucket's name",
+}

@@ -1,0 +1,75 @@
+"""From a file to an object in one step: look where it is empty, plan the parts, upload.
+
+The block map and the upload read the same open file, and its identity is compared before the
+upload is completed: a block that was empty when it was scanned is empty in the object's source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imsprep.image import RawImage
+from imsprep.journal import Journal
+from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
+from imsprep.scan import scan
+from imsprep.store import ObjectStore
+from imsprep.targets import Target
+from imsprep.transfer import Options, Progress, Uploaded, upload
+from imsprep.units import KIB
+
+# Smaller than a container's block: less zeros travel along with data, and scanning costs the same.
+_SCAN_BLOCK = 512 * KIB
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How to make a plan and carry it out."""
+
+    copy_zeros: bool = True
+    part_size: int = DEFAULT_PART_SIZE  # bytes, the largest data part where 10,000 are enough
+    options: Options = field(default_factory=Options)
+
+
+def plan_file(path: Path, sending: Sending) -> PartPlan:
+    """Return how the file would be uploaded; sends nothing."""
+    with RawImage.open(path) as image:
+        return _plan(image, sending)
+
+
+def send_file(
+    path: Path,
+    store: ObjectStore,
+    target: Target,
+    key: str,
+    *,
+    sending: Sending,
+    watch: Callable[[PartPlan], AbstractContextManager[Progress]],
+) -> Uploaded:
+    """Upload the file at `path` as the object `key`; `watch` is told the plan and follows it.
+
+    Raises what `transfer.upload` and `scan` raise.
+    """
+    with RawImage.open(path) as image:
+        plan = _plan(image, sending)
+        with watch(plan) as progress:
+            return upload(
+                image,
+                plan,
+                store,
+                key,
+                target=str(target),
+                journal=Journal.beside(path),
+                options=sending.options,
+                progress=progress,
+            )
+
+
+def _plan(image: RawImage, sending: Sending) -> PartPlan:
+    if not sending.copy_zeros:
+        return plan_plain(image.size, part_size=sending.part_size)
+    block_map = scan(image, block_size=_SCAN_BLOCK).block_map
+    image.check_unchanged()
+    return plan_parts(block_map, part_size=sending.part_size)

@@ -1,0 +1,130 @@
+"""A strict S3 in this process: moto behind a middleware that minds what OBS minds.
+
+It counts the bytes of request bodies, verifies Content-MD5, refuses trailing checksums
+(aws-chunked) and path style, and breaks on request: 503, dropped connections, latency.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+HOST = "obs.localhost"
+
+
+class Faults:
+    """How often requests fail, 0.0 to 1.0, and how long each takes."""
+
+    def __init__(self, *, busy: float = 0.0, dropped: float = 0.0, latency_s: float = 0.0) -> None:
+        self.busy, self.dropped, self.latency_s = busy, dropped, latency_s
+        self.random = random.Random(7)
+
+
+class Strict:
+    """The middleware."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self.app = app
+        self.faults = Faults()
+        self.lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        self.received = 0  # bytes of bodies
+        self.failed = 0  # requests that were made to fail
+        self.log: list[tuple[str, str, str]] = []  # method, path, query
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        with self.lock:
+            self.received += len(body)
+            self.log.append(
+                (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
+            )
+            chance = self.faults.random.random()
+        time.sleep(self.faults.latency_s)
+        refused = self._refusal(environ, body)
+        if refused is None and chance < self.faults.dropped:
+            self.failed += 1
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionAbortedError
+        if refused is None and chance < self.faults.dropped + self.faults.busy:
+            self.failed += 1
+            refused = ("503 Service Unavailable", "SlowDown")
+        if refused is not None:
+            status, code = refused
+            start(status, [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{code}</Code><Message>refused</Message></Error>".encode()]
+        environ["wsgi.input"] = io.BytesIO(body)
+        return self.app(environ, start)
+
+    @staticmethod
+    def _refusal(environ: dict[str, Any], body: bytes) -> tuple[str, str] | None:
+        sha = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
+        chunked = "aws-chunked" in environ.get("HTTP_CONTENT_ENCODING", "")
+        if chunked or sha.startswith("STREAMING") or "HTTP_X_AMZ_TRAILER" in environ:
+            return "400 Bad Request", "XAmzContentSHA256Mismatch"
+        if environ["HTTP_HOST"].partition(":")[0] == HOST:
+            return "403 Forbidden", "VirtualHostDomainRequired"
+        md5 = environ.get("HTTP_CONTENT_MD5")
+        if md5 and base64.b64decode(md5) != hashlib.md5(body).digest():
+            return "400 Bad Request", "BadDigest"
+        if body and environ["REQUEST_METHOD"] == "PUT" and not md5:
+            return "400 Bad Request", "InvalidDigest"
+        return None
+
+
+class Quiet(WSGIRequestHandler):
+    """Says nothing on stderr, and keeps connections open as a real server does."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *arguments: Any) -> None:
+        pass
+
+
+@contextmanager
+def serve() -> Iterator[tuple[Strict, str]]:
+    """Run the server on a free port of loopback; give the middleware and the endpoint."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    strict = Strict(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, strict, threaded=True, request_handler=Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
+    thread.start()
+    try:
+        yield strict, f"http://{HOST}:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def localhost_resolves() -> Iterator[None]:
+    """Let every name below `localhost` mean loopback, which not every resolver knows."""
+    original = socket.getaddrinfo
+
+    def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(host, str) and host.endswith(".localhost"):
+            host = "127.0.0.1"
+        return original(host, *arguments, **options)
+
+    socket.getaddrinfo = resolve  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = original
