@@ -51,7 +51,7 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
-        except UnreadableError:
+        except (UnreadableError, ImportError):
             raise
         except Exception as error:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
