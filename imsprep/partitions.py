@@ -52,6 +52,7 @@ class Partition(NamedTuple):
     name: str
     active: bool  # MBR: marked active; GPT: marked for BIOS boot
     volume: Volume | None = None
+    unique: str = ""  # what Linux calls PARTUUID: GPT's own GUID, MBR's disk signature and number
 
     @property
     def end(self) -> int:
@@ -187,7 +188,9 @@ def _mbr(read: Read, first: bytes, size: int) -> tuple[tuple[Partition, ...], st
         start, length = lba * SECTOR, sectors * SECTOR
         found.append(Partition(number, start, length, f"{kind:#04x}", "", status == 0x80))
     primaries = [p for p in found if int(p.type, 16) not in _MBR_EXTENDED]
-    return tuple(sorted(primaries, key=lambda p: p.number)), broken
+    (signature,) = struct.unpack_from("<I", first, _BOOT_CODE)
+    named = [p._replace(unique=f"{signature:08x}-{p.number:02x}") for p in primaries]
+    return tuple(sorted(named, key=lambda p: p.number)), broken
 
 
 def _logical(read: Read, base: int, size: int) -> tuple[list[Partition], str | None]:
@@ -271,7 +274,7 @@ def _header(read: Read, size: int, offset: int, sector_size: int) -> GptHeader |
 def _entries(table: bytes, entry_size: int, sector_size: int) -> Iterator[Partition]:
     """Yield the used entries of a table; one that ends before it starts has length 0."""
     for number in range(len(table) // entry_size if table else 0):
-        kind, _guid, first, last, attributes, name = _GPT_ENTRY.unpack_from(
+        kind, unique, first, last, attributes, name = _GPT_ENTRY.unpack_from(
             table, number * entry_size
         )
         if not any(kind):
@@ -280,7 +283,8 @@ def _entries(table: bytes, entry_size: int, sector_size: int) -> Iterator[Partit
         text = name.decode("utf-16-le", "replace").split("\0", 1)[0]
         guid = str(uuid.UUID(bytes_le=kind))
         active = bool(attributes & _LEGACY_BOOT)
-        yield Partition(number + 1, first * sector_size, length, guid, text, active)
+        own = str(uuid.UUID(bytes_le=unique))
+        yield Partition(number + 1, first * sector_size, length, guid, text, active, unique=own)
 
 
 def needed_size(header: GptHeader, sector_size: int) -> int:

@@ -95,7 +95,7 @@ def linux_guest(files: Mapping[str, str | bytes | Link | None], **known: object)
     unread: list[str] = []
     entries = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, unread)
     entries.update(take_secrets(tree))
-    root = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="83", clean=True)
+    root = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="0x83", clean=True)
     values: dict[str, object] = {
         "system": "linux", "machine": machine(tree), "table": "mbr", "boot_code": True,
         "root": "partition 1", "volumes": (root,), "files": entries,

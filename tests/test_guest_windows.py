@@ -20,7 +20,7 @@ from imsprep.guest.tree import Tree
 from imsprep.guest.windows import take_registry
 from imsprep.guest.winrelease import parse_windows
 from imsprep.report import Finding, Severity, Skipped
-from imsprep.request import QuickImportRequest
+from imsprep.request import RequestFields
 from tests.conftest import need
 from tests.guest_trees import MemoryFileSystem
 
@@ -57,7 +57,7 @@ def windows_guest(registry: dict[str, Any] | None = None, **known: Any) -> Guest
 
 
 def check(guest: Guest, os_version: str = OS_VERSION) -> tuple[list[Finding], list[Skipped]]:
-    request = QuickImportRequest("name", "bucket:disk.raw", 40, os_version=os_version)
+    request = RequestFields(os_version=os_version)
     facts = Facts(name="disk.raw", file_size=1, request=request, guest=guest)
     results = [rule.run(facts) for rule in registered() if rule.id.startswith("IMS9")]
     return [f for found, _ in results for f in found], [s for _, s in results if s]

@@ -69,6 +69,14 @@ def summary(facts: Facts) -> dict[str, object]:
             }
             for p in facts.disk.partitions
         ]
+    if facts.guest is not None:
+        values["guest"] = {
+            "system": facts.guest.system,
+            "machine": facts.guest.machine,
+            "root": facts.guest.root,
+            "kernels": [kernel.version for kernel in facts.guest.kernels],
+            "unread": list(facts.guest.unread),
+        }
     if facts.block_map is not None:
         values["data_bytes"] = facts.block_map.data_bytes
         values["block_size"] = facts.block_map.block_size

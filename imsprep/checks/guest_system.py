@@ -31,7 +31,7 @@ _ARCHITECTURES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"
 def requested_system(facts: Facts) -> Iterator[Evidence]:
     """Compare os_version of the request with the release files."""
     system = identify(linux(facts))
-    if facts.request is None or facts.request.os_version is None:
+    if facts.request.os_version is None:
         raise Unknown("the request names no os_version")
     if system is None:
         raise Unknown("the image does not say which system it is")
@@ -64,12 +64,14 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
     system = identify(linux(facts))
     if system is None:
         raise Unknown("the image does not say which system it is")
-    strings = os_versions(facts)
+    strings = list(facts.site.os_versions.all)
     if not fitting(system, strings):
         family = [text for text in strings if parse_os_version(text).family == system.family]
         newest = max(family, key=lambda text: parse_os_version(text).version, default=None)
         hint = f"; the newest of its family is {newest!r}" if newest else ""
-        yield Evidence(f"{system.name} ({system.source}) fits none of the strings{hint}")
+        yield Evidence(
+            f"{system.name} ({system.source}) fits no os_version of {facts.site.title}{hint}"
+        )
 
 
 @rule(
@@ -85,13 +87,13 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
     guest = any_guest(facts)
     if guest.machine is None:
         raise Unknown("no program of the image tells its architecture")
-    requested = (facts.request and facts.request.architecture) or "x86"
+    requested = facts.request.architecture or "x86"
     actual = _ARCHITECTURES.get(guest.machine)
     if actual is None:
         yield Evidence(f"the image is for {guest.machine}, which the service does not run",
                        expected="x86 or arm", found=guest.machine)  # fmt: skip
     elif actual != requested:
-        default = "" if facts.request and facts.request.architecture else " (the default)"
+        default = "" if facts.request.architecture else " (the default)"
         yield Evidence(
             f"the image's programs are {guest.machine}, the request means {requested}{default}",
             expected=actual,
@@ -113,8 +115,8 @@ def boot_mode(facts: Facts) -> Iterator[Evidence]:
     if guest.system is None:
         raise Unknown("no operating system was found in the image")
     request = facts.request
-    firmware = (request and request.hw_firmware_type) or "bios"
-    if request and request.architecture == "arm":
+    firmware = request.hw_firmware_type or "bios"
+    if request.architecture == "arm":
         firmware = "uefi"
     loaders, bios = uefi_loaders(guest), bios_loader(guest)
     if firmware == "uefi" and not loaders:
@@ -189,15 +191,10 @@ def on_lvm(facts: Facts) -> Iterator[Evidence]:
 def no_system(facts: Facts) -> Iterator[Evidence]:
     """Ask for a system unless a data disk is requested."""
     guest = any_guest(facts)
-    if facts.request is not None and facts.request.is_data_disk:
+    if facts.request.is_data_disk:
         return
     if guest.system is None:
         if guest.unread:
             raise Unknown(f"not all could be read: {'; '.join(guest.unread)}")
         kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
         yield Evidence(f"no system was found ({kinds})", expected=LINUX + " or windows")
-
-
-def os_versions(facts: Facts) -> list[str]:
-    """Return the site's strings; Unknown if no site is known."""
-    raise Unknown("the site's list is not known")

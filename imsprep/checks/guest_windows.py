@@ -41,7 +41,8 @@ def windows_ended(facts: Facts) -> Iterator[Evidence]:
     """Tell whoever brings a Windows image."""
     guest = windows(facts)
     name = guest.registry.get("ProductName") or "Windows"
-    yield Evidence(f"the image holds {name}")
+    if facts.site.windows_stopped:
+        yield Evidence(f"the image holds {name}, which {facts.site.title} no longer imports")
 
 
 @rule(
@@ -55,7 +56,7 @@ def windows_ended(facts: Facts) -> Iterator[Evidence]:
 def requested_windows(facts: Facts) -> Iterator[Evidence]:
     """Compare os_version with ProductName."""
     guest = windows(facts)
-    if facts.request is None or facts.request.os_version is None:
+    if facts.request.os_version is None:
         raise Unknown("the request names no os_version")
     actual = windows_release(dict(guest.registry))
     if actual is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from imsprep.guest.model import FILE, Guest
+from imsprep.partitions import BIOS_BOOT, ESP, MBR_ESP
 
-ESP_TYPES = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef")
-BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"  # where GRUB's core lies on a GPT disk
+ESP_TYPES = (ESP, MBR_ESP)
 
 
 def has_esp(guest: Guest) -> bool:

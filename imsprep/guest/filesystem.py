@@ -75,12 +75,10 @@ def open_filesystem(file: BinaryIO, kind: str, *, subvolume: str | None = None) 
             continue
         try:
             adapter = importlib.import_module(module)
-        except ImportError:
-            reasons.append(f"{extra} is not installed")
-            continue
-        try:
             opened: FileSystem = adapter.open_filesystem(file, kind, subvolume)
             return opened
+        except ImportError:
+            reasons.append(f"{extra} is not installed")
         except UnreadableError as error:
             reasons.append(str(error))
     if not reasons:

@@ -40,11 +40,11 @@ class Opened(NamedTuple):
 
 def inspect(file: BinaryIO, size: int) -> Guest:
     """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open."""
-    table, found = find_volumes(file, size)
+    disk, found = find_volumes(file, size)
     opened, volumes = _open_all(found)
     guest = Guest(
-        table=table.kind,
-        boot_code=table.boot_code,
+        table=disk.table,
+        boot_code=disk.can_bios_boot,
         volumes=tuple(volumes),
         unread=tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread),
     )

@@ -8,12 +8,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.guest.model import Volume
 from imsprep.guest.superblock import HEAD_SIZE, identify
-from imsprep.guest.table import Part, Table, read_table
 from imsprep.guest.window import Window
+from imsprep.partitions import Disk, Partition, read_disk
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
 VOLUME_LIMIT = 128
-_EXTENDED = ("05", "0f", "85")
 
 
 class Found(NamedTuple):
@@ -23,26 +22,30 @@ class Found(NamedTuple):
     file: BinaryIO
 
 
-def find_volumes(file: BinaryIO, size: int) -> tuple[Table, list[Found]]:
+def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
     """Find what can hold a file system on a disk of `size` bytes; `file` stays the caller's."""
-    table = read_table(file)
-    if table.kind is None:
-        return table, list(_volume(file, size, Part(0, 0, size, "", None)))
+
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return file.read(max(length, 0))
+
+    disk = read_disk(read, size)
+    if disk.table is None:
+        return disk, list(_volume(file, size, Partition(0, 0, size, "", "", False)))
     found: list[Found] = []
-    for part in table.parts:
-        if part.type not in _EXTENDED and len(found) < VOLUME_LIMIT:
-            found.extend(_volume(file, size, part))
-    return table, found[:VOLUME_LIMIT]
+    for part in disk.partitions[:VOLUME_LIMIT]:
+        found.extend(_volume(file, size, part))
+    return disk, found[:VOLUME_LIMIT]
 
 
-def _volume(file: BinaryIO, disk_size: int, part: Part) -> Iterator[Found]:
-    size = max(min(part.size, disk_size - part.offset), 0)
-    window: Any = Window(file, part.offset, size)
+def _volume(file: BinaryIO, disk_size: int, part: Partition) -> Iterator[Found]:
+    size = max(min(part.length, disk_size - part.start), 0)
+    window: Any = Window(file, part.start, size)
     block = identify(window.read(min(HEAD_SIZE, size)) or b"")
     name = f"partition {part.number}" if part.number else "whole disk"
     volume = Volume(
-        name, part.offset, part.size, block.kind, block.uuid, block.label,
-        part.type or None, part.uuid, part.label, block.clean,
+        name, part.start, part.length, block.kind, block.uuid, block.label,
+        part.type or None, part.unique or None, part.name or None, block.clean,
     )  # fmt: skip
     if block.kind != "lvm":
         yield Found(volume, window)
