@@ -7,7 +7,7 @@ it raises Unknown with the reason. `gather` fills the value from files; this mod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imsprep import formats
 from imsprep.request import RequestFields
@@ -32,6 +32,15 @@ class Zeros:
     looked_at: int  # bytes
 
 
+class Cell(NamedTuple):
+    """One of the equal pieces into which a picture divides the file; bytes."""
+
+    start: int
+    length: int
+    stored: int  # not in holes
+    data: int | None = None  # in blocks with a non-zero byte; None: not scanned
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the rules may look at."""
@@ -42,6 +51,7 @@ class Facts:
     virtual_size: int | None = None  # bytes that the guest sees; None: not known
     stored_size: int | None = None  # bytes that really lie on our disk
     zeros: Zeros | None = None
+    cells: tuple[Cell, ...] = ()  # for a picture of the disk
     disk: Disk | None = None  # partition table and volumes of the disk's content
     block_map: BlockMap | None = None  # only after a scan
     container: Any = None  # what `container` learned of a ZVHD2; see checks.container

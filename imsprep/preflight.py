@@ -15,7 +15,7 @@ from imsprep import __version__, checks
 from imsprep.checks.file import SUFFIXES
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import ImsprepError, ReadError, show_path
-from imsprep.gather import Look, gather
+from imsprep.gather import QUICK, Look, gather
 from imsprep.report import Report, Severity
 from imsprep.reporters import Failure, Run
 from imsprep.request import RequestFields
@@ -30,7 +30,7 @@ class Order:
     site: Site = SITES[DEFAULT_SITE]
     policy: Policy = EVERYTHING
     fail_on: Severity | None = Severity.ERROR
-    look: Look = Look()
+    look: Look = QUICK
     reproducible: bool = False  # name images without their folders
 
 

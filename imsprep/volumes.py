@@ -52,12 +52,13 @@ _EXT_MAGIC = (0x438, b"\x53\xef")
 _EXT_COMPAT = slice(0x45C, 0x460)
 _EXT_INCOMPAT = slice(0x460, 0x464)
 _EXT_JOURNAL, _EXT_EXTENTS_AND_64BIT = 0x4, 0x40 | 0x80
+_NOT_BOOTABLE = b"This is not a bootable disk"  # what mkfs.fat's boot sector prints
 _LVM_LABEL, _LVM_TYPE = b"LABELONE", b"LVM2 001"
 
 
 def identify_volume(start: bytes) -> Volume | None:
     """Name the volume whose first bytes (up to PROBE_SIZE) are `start`; None if unknown."""
-    boot_sector = is_boot_sector(start)
+    boot_sector = is_boot_sector(start) and _NOT_BOOTABLE not in start[:SECTOR]
     for offset, magic, kind, encrypted in _SIGNATURES:
         if start[offset : offset + len(magic)] == magic:
             return Volume(kind, encrypted, boot_sector)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imsprep import formats
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.partitions import Disk, GptHeader, Partition, needed_size
@@ -17,8 +18,10 @@ PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
 
 def disk_of(facts: Facts) -> Disk:
     """Return what is known of the disk; Unknown where the format hides it."""
+    if facts.format == formats.ISO:
+        raise Unknown("an optical disc image is not looked at as a disk")
     if facts.disk is None:
-        raise Unknown(f"the disk inside a {facts.format} file of this state is not read")
+        raise Unknown(f"the disk inside this {facts.format} file is not read")
     return facts.disk
 
 
@@ -178,8 +181,8 @@ def overlapping(facts: Facts) -> Iterator[Evidence]:
     "IMS208", Severity.ERROR, "The disk was partitioned for sectors of 4096 bytes",
     why="Servers see sectors of 512 bytes and look for the table in the wrong place: they find no"
     " partition.",
-    fix="Write the table anew for 512-byte sectors, with every start and length multiplied by 8"
-    " (sfdisk --dump and a text editor; sfdisk --sector-size 512 IMAGE < table).",
+    fix="Write the table anew for 512-byte sectors: fdisk -b 4096 -l IMAGE shows it; every start"
+    " and length times 8 goes to sgdisk --new.",
     source=f"{GPT}; that servers have 512-byte sectors is inferred from the formats' own unit",
 )  # fmt: skip
 def large_sectors(facts: Facts) -> Iterator[Evidence]:
