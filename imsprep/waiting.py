@@ -51,7 +51,7 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
             pace.on_trouble(str(error))
             pause = max(min(pause * 2, INTERVAL_MAX_S), pace.interval_s)
         except ServiceError as error:
-            if not _not_known_yet(error) or pace.clock() - start >= NEW_JOB_GRACE_S:
+            if not is_unknown_job(error) or pace.clock() - start >= NEW_JOB_GRACE_S:
                 raise
             pace.on_trouble(str(error))
         else:
@@ -70,5 +70,6 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
         pace.sleep(min(pause, left))
 
 
-def _not_known_yet(error: ServiceError) -> bool:
+def is_unknown_job(error: ServiceError) -> bool:
+    """Say whether the service refused because it knows no such job."""
     return error.status == 404 or error.code in UNKNOWN_JOB

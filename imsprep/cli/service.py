@@ -1,0 +1,149 @@
+"""How the commands reach an image service: a site's, or the emulator over a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from imsprep.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from imsprep.emulator.app import Settings
+    from imsprep.ims import ImsClient
+    from imsprep.job import JobStatus
+    from imsprep.waiting import Pace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SITES = ("huawei", "huawei-intl", "otc", "otc-swiss")
+# Kept in the folder of `local:`; no bucket can have this name.
+EMULATOR_FOLDER = ".emulator"
+
+_OPTIONS = (
+    click.option("--site", type=click.Choice(SITES), default="huawei-intl", show_default=True,
+                 help="Whose service and limits."),
+    click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+                 help="Such as eu-de or ap-southeast-3."),
+    click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
+    click.option("--api", type=click.Choice(["v2", "v2.1"]), default="v2", show_default=True,
+                 help="Version of the import request."),
+)  # fmt: skip
+
+
+def service_options(command: F) -> F:
+    """Add the options that say which image service is meant."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def pace_options(command: F) -> F:
+    """Add the options of waiting."""
+    command = click.option(
+        "--poll", type=click.FloatRange(min=0.01), default=10.0, show_default=True, metavar="S",
+        help="Seconds between two questions.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--timeout", type=click.FloatRange(min=0), default=7200.0, show_default=True, metavar="S",
+        help="Seconds to wait for the job, in all.",
+    )(command)  # fmt: skip
+
+
+@contextlib.contextmanager
+def connected(
+    folder: Path | None, *, site: str, region: str | None, endpoint: str | None, api: Any
+) -> Iterator[ImsClient]:
+    """Yield a client: of the emulator over `folder`, or of the site if that is None."""
+    from imsprep.credentials import find_here
+    from imsprep.endpoints import Endpoints, endpoints_for
+    from imsprep.ims import ImsClient
+
+    if folder is None or endpoint is not None:
+        yield ImsClient(endpoints_for(site, region, endpoint), find_here(), api=api)
+        return
+    from imsprep.credentials import Credentials
+
+    server = _serving()
+    # Made for this run and known to nobody: the emulator is reached over HTTP like any service.
+    key = Credentials(f"LOCAL{secrets.token_hex(8)}", secrets.token_hex(32))
+    settings = local_settings(folder, key.access_key, key.secret_key, site)
+    with server.serving(settings) as (_, url):
+        yield ImsClient(Endpoints(url, url, "local", _job_query(site)), key, api=api)
+
+
+def local_settings(folder: Path, access_key: str, secret_key: str, site: str) -> Settings:
+    """Return an emulator's settings over a folder of buckets."""
+    from imsprep.directory import DirectoryStore
+    from imsprep.emulator.app import Settings
+    from imsprep.sites import SITES
+
+    def open_bucket(name: str) -> DirectoryStore | None:
+        return DirectoryStore(folder / name) if (folder / name).is_dir() else None
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot use {folder}: {error.strerror}") from error
+    return Settings(access_key, secret_key, open_bucket, folder / EMULATOR_FOLDER, site=SITES[site])
+
+
+def pace_of(poll: float, timeout: float, *, quiet: bool) -> Pace:
+    """Return how to wait, telling the news on stderr unless quiet."""
+    from imsprep.waiting import Pace
+
+    news = _News(quiet)
+    return Pace(
+        time.sleep, time.monotonic, timeout, poll, on_status=news.status, on_trouble=news.trouble
+    )
+
+
+class _News:
+    """A line on stderr whenever something changed."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet, self._last = quiet, ""
+
+    def status(self, status: JobStatus) -> None:
+        """Tell a job's status if it is another one than before."""
+        share = f" {status.progress:.0%}" if status.progress is not None else ""
+        self._tell(f"job {status.job_id}: {status.status}{share}")
+
+    def trouble(self, text: str) -> None:
+        """Tell that a question failed and will be asked again."""
+        self._tell(f"{text}; asking again")
+
+    def _tell(self, text: str) -> None:
+        if text != self._last and not self._quiet:
+            click.echo(text, err=True)
+        self._last = text
+
+
+def _job_query(site: str) -> Any:
+    from imsprep.endpoints import endpoints_for
+
+    return endpoints_for(site, "local").job_query
+
+
+def _serving() -> Any:
+    try:
+        from imsprep.emulator import server
+    except ImportError as error:
+        raise MissingExtra("local: needs the emulator: pip install 'imsprep[emulator]'") from error
+    return server
+
+
+def emulator_key() -> tuple[str, str, bool]:
+    """Return the key pair that an emulator is to accept, and whether it was made up here."""
+    from imsprep.credentials import NoCredentials, find_here
+
+    try:
+        found = find_here()
+    except NoCredentials:
+        return "EMULATOR", secrets.token_hex(16), True
+    return found.access_key, found.secret_key, False

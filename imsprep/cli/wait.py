@@ -1,0 +1,40 @@
+"""`imsprep wait`: wait for an import job that was started before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from imsprep.cli.common import output_options, print_result
+from imsprep.cli.service import connected, pace_of, pace_options, service_options
+
+
+@click.command(
+    epilog="Example: imsprep wait 8a12fc664fb4daa3014fb4e581380005 --site otc --region eu-de"
+)
+@click.argument("job_id", metavar="JOB")
+@click.option("--to", metavar="local:DIR", help="The folder, for a job of the local emulator.")
+@service_options
+@pace_options
+@output_options
+def command(
+    job_id: str,
+    to: str | None,
+    poll: float,
+    timeout: float,
+    as_json: bool,
+    quiet: bool,
+    **where: Any,
+) -> None:
+    """Wait until an import job has ended, and print its image.
+
+    There is one limit, --timeout; a service that is busy or out of reach is asked again until then.
+    """
+    from imsprep.targets import parse_target
+    from imsprep.waiting import wait
+
+    folder = parse_target(to).folder if to else None
+    with connected(folder, **where) as client:
+        status = wait(client.job, job_id, pace_of(poll, timeout, quiet=quiet))
+    print_result(as_json, status.as_dict(), f"{status.image_id or 'done'}")

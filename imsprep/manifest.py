@@ -1,0 +1,110 @@
+"""The manifest: `disk.imsprep.json` beside the image binds image, objects and import job.
+
+It is written after every step, so that a run which ended early is continued by the next: the job is
+waited for and not started again, and a request that may have been accepted is looked for first.
+Its shape is published as a JSON schema, `imsprep/data/manifest-1.json`; a change that a reader
+could notice raises the version. It holds no secret.
+
+    uploaded   the objects are in the bucket
+    asking     the import was about to be asked for; nobody knows whether it was
+    started    a job runs
+    done       the image exists
+    failed     the job failed, or the service refused
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imsprep import __version__, atomic
+
+VERSION = 1
+SUFFIX = ".imsprep.json"
+
+UPLOADED, ASKING, STARTED, DONE, FAILED = "uploaded", "asking", "started", "done", "failed"
+
+
+@dataclass(frozen=True)
+class SentObject:
+    """An object in the bucket, and what it was made of; sizes in bytes."""
+
+    role: str  # image, bitmap or container
+    file: str  # its name on this machine
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    sha256: str | None  # of the whole file; None if it was not asked for
+    sent: int  # travelled over the network, in all runs together
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of one import. Times are UTC, as ISO 8601."""
+
+    state: str
+    image: Mapping[str, Any]  # name, size, data_bytes, identity
+    objects: tuple[SentObject, ...]
+    request: Mapping[str, Any]  # the body, as it was sent
+    service: str  # the URL it was sent to
+    findings: tuple[Mapping[str, Any], ...] = ()
+    job_id: str | None = None
+    image_id: str | None = None
+    reason: str | None = None  # why it failed, in the service's words
+    times: Mapping[str, str] | None = None
+
+    def at(self, state: str, when: str, **changes: Any) -> Manifest:
+        """Return the manifest in a later state, with the time of the change."""
+        times = {**(self.times or {}), state: when}
+        return replace(self, state=state, times=times, **changes)
+
+    def continues(self, other: Manifest) -> bool:
+        """Say whether `other`, read from disk, is about the very same import."""
+        return (self.image, self.request, self.service, _contents(self)) == (
+            other.image,
+            other.request,
+            other.service,
+            _contents(other),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, as the schema describes them."""
+        return {
+            "schema": VERSION,
+            "imsprep": __version__,
+            **{k: v for k, v in vars(self).items() if v is not None},
+            "objects": [vars(sent) for sent in self.objects],
+            "findings": [dict(finding) for finding in self.findings],
+        }
+
+
+def path_beside(image: Path) -> Path:
+    """Return the manifest's path: `disk.raw` has `disk.imsprep.json`."""
+    return image.with_suffix(SUFFIX)
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Write it; the file is whole at every instant. Raises ReadError."""
+    atomic.write_json(path, manifest.as_dict())
+
+
+def read(path: Path) -> Manifest | None:
+    """Return what an earlier run wrote, or None if there is nothing that can be used."""
+    try:
+        value = json.loads(path.read_bytes())
+        if value.pop("schema") != VERSION:
+            return None
+        value.pop("imsprep", None)
+        value["objects"] = tuple(SentObject(**sent) for sent in value["objects"])
+        value["findings"] = tuple(value.get("findings", ()))
+        return Manifest(**value)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _contents(manifest: Manifest) -> list[tuple[str, str, int, str]]:
+    return [(sent.bucket, sent.key, sent.size, sent.etag) for sent in manifest.objects]

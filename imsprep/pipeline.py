@@ -1,0 +1,291 @@
+"""The pipeline: upload what was prepared, ask for the import, wait, and keep the manifest.
+
+The steps are plain functions with values between them:
+
+    prepare   image -> Prepared      check, scan, bitmap or container: nothing leaves the machine
+    ship      Prepared -> Imported   upload, import, wait
+
+`ship` may be called again with the same Prepared after any interruption: objects that are there are
+not sent again, a job that was started is waited for, and a request that may have been accepted is
+looked for before anything is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from imsprep import manifest as manifests
+from imsprep.errors import JobFailedError, ServiceError
+from imsprep.ims import CloudImage
+from imsprep.job import JobStatus
+from imsprep.journal import Journal
+from imsprep.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
+from imsprep.parts import PartPlan
+from imsprep.report import Report
+from imsprep.request import QuickImportRequest
+from imsprep.store import ObjectStore
+from imsprep.submission import Started, submit, wait_for_image
+from imsprep.transfer import Options, Progress, Source, Uploaded, upload
+from imsprep.units import MIB
+from imsprep.waiting import Pace, is_unknown_job, wait
+
+KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
+CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file on this machine that becomes an object."""
+
+    role: str  # image, bitmap or container
+    path: Path
+    key: str
+    plan: PartPlan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image that is ready to be shipped, and everything that will be done with it."""
+
+    image: Path
+    size: int  # bytes, what the guest sees
+    data_bytes: int  # bytes in blocks that hold data
+    identity: Mapping[str, Any]
+    artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
+    request: QuickImportRequest
+    report: Report
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan for `--dry-run`: the exact body and every part."""
+        return {
+            "image": str(self.image),
+            "size": self.size,
+            "data_bytes": self.data_bytes,
+            "uploads": [
+                {"role": a.role, "file": str(a.path), "key": a.key, "plan": a.plan.as_dict()}
+                for a in self.artefacts
+            ],
+            "body": self.request.as_body(),
+            "report": self.report.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of it. Sizes in bytes."""
+
+    image_id: str
+    job_id: str | None  # None if its answer was lost and the image was found by name
+    size: int
+    data_bytes: int
+    sent: int  # travelled in this run
+    copied: int  # copied by the store, in this run
+    uploads: tuple[Uploaded, ...]
+    report: Report
+    manifest: Path
+    files: tuple[Path, ...]
+    removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed
+
+    @property
+    def data_share(self) -> float:
+        """The share of the disk that holds data, 0 to 1."""
+        return self.data_bytes / self.size if self.size else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "image_id": self.image_id,
+            "job_id": self.job_id,
+            "size": self.size,
+            "data_bytes": self.data_bytes,
+            "data_share": round(self.data_share, 6),
+            "sent": self.sent,
+            "copied": self.copied,
+            "manifest": str(self.manifest),
+            "files": [str(path) for path in self.files],
+            "removed": list(self.removed),
+            "report": self.report.as_dict(),
+        }
+
+
+class Service(Protocol):
+    """What is needed of the import API; `ims.ImsClient` is one."""
+
+    def quick_import(self, request: QuickImportRequest) -> str:
+        """Ask for an import; return the job's id."""
+
+    def job(self, job_id: str) -> JobStatus:
+        """Ask how far a job is."""
+
+    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        """Return the private images of this name."""
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """What `ship` works with; all that varies is here."""
+
+    store: ObjectStore
+    bucket: str
+    target: str  # the bucket as the journal names it
+    service: Service
+    service_name: str  # its constant address, for the manifest
+    pace: Pace
+    open_source: Callable[[Path], AbstractContextManager[Source]]
+    progress: Progress
+    options: Options
+    cleanup: str = KEEP
+    with_sha256: bool = True
+    on_job: Callable[[str], object] = lambda job_id: None  # told when a job runs
+
+
+def ship(prepared: Prepared, shipping: Shipping) -> Imported:
+    """Upload, import and wait; see the module for what a second call does.
+
+    Raises TransferError if running again continues, ServiceError if something was refused,
+    JobFailedError, WaitTimeoutError.
+    """
+    uploads, sent = [], []
+    for artefact in prepared.artefacts:
+        done, record = _send(artefact, shipping)
+        uploads.append(done)
+        sent.append(record)
+    path = manifests.path_beside(prepared.image)
+    state = _begin(prepared, shipping, tuple(sent), path)
+    try:
+        state = _import(prepared, shipping, state, path)
+    except ServiceError as error:
+        latest = manifests.read(path) or state
+        # A question that was refused says nothing about a job that runs.
+        ended = isinstance(error, JobFailedError) or is_unknown_job(error)
+        if ended or latest.state != STARTED:
+            manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
+            _clean(prepared, shipping, failed=True)
+        raise
+    return Imported(
+        image_id=state.image_id or "",
+        job_id=state.job_id,
+        size=prepared.size,
+        data_bytes=prepared.data_bytes,
+        sent=sum(done.sent for done in uploads),
+        copied=sum(done.copied for done in uploads),
+        uploads=tuple(uploads),
+        report=prepared.report,
+        manifest=path,
+        files=tuple(artefact.path for artefact in prepared.artefacts),
+        removed=_clean(prepared, shipping, failed=False),
+    )
+
+
+def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]:
+    """Upload one file; return how it went and what the manifest says of it."""
+    with shipping.open_source(artefact.path) as source:
+        digest = _sha256(source, artefact.plan) if shipping.with_sha256 else None
+        done = upload(
+            source,
+            artefact.plan,
+            shipping.store,
+            artefact.key,
+            target=shipping.target,
+            journal=Journal.beside(artefact.path),
+            options=shipping.options,
+            progress=shipping.progress,
+        )
+    return done, SentObject(
+        artefact.role,
+        artefact.path.name,
+        shipping.bucket,
+        artefact.key,
+        done.size,
+        done.etag,
+        digest,
+        done.sent + done.reused,
+    )
+
+
+def _begin(
+    prepared: Prepared, shipping: Shipping, sent: tuple[SentObject, ...], path: Path
+) -> Manifest:
+    """Return the manifest of this import: an earlier run's if it was the very same one."""
+    fresh = Manifest(
+        state=UPLOADED,
+        image={
+            "name": prepared.image.name,
+            "size": prepared.size,
+            "data_bytes": prepared.data_bytes,
+            "identity": dict(prepared.identity),
+        },
+        objects=sent,
+        request=prepared.request.as_body(),
+        service=shipping.service_name,
+        findings=tuple(finding.as_dict() for finding in prepared.report.findings),
+    ).at(UPLOADED, _now())
+    earlier = manifests.read(path)
+    if earlier is not None and earlier.state != FAILED and fresh.continues(earlier):
+        return earlier
+    manifests.write(path, fresh)
+    return fresh
+
+
+def _import(prepared: Prepared, shipping: Shipping, state: Manifest, path: Path) -> Manifest:
+    """Take the import from where it stands to its image."""
+    service, pace = shipping.service, shipping.pace
+    if state.state == DONE and state.image_id is not None:
+        listed = service.images(prepared.request.name)
+        if any(i.image_id == state.image_id and i.status == "active" for i in listed):
+            return state
+        state = state.at(UPLOADED, _now(), job_id=None, image_id=None)
+    if state.state != STARTED:
+        in_doubt = state.state == ASKING
+        state = state.at(ASKING, _now())
+        manifests.write(path, state)
+        begun = submit(service, prepared.request, pace, look_first=in_doubt)
+        state = state.at(STARTED, _now(), job_id=begun.job_id, image_id=begun.image_id)
+        manifests.write(path, state)
+    image_id = _finish(Started(state.job_id, state.image_id), prepared, shipping)
+    state = state.at(DONE, _now(), image_id=image_id)
+    manifests.write(path, state)
+    return state
+
+
+def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
+    """Wait for the job, or for the image of a job whose id was lost; return the image's id."""
+    service, pace = shipping.service, shipping.pace
+    if begun.job_id is None:
+        return wait_for_image(service, prepared.request.name, begun.image_id or "", pace)
+    shipping.on_job(begun.job_id)
+    status = wait(service.job, begun.job_id, pace)
+    if status.image_id is None:
+        raise ServiceError(f"job {begun.job_id} succeeded and named no image; look in the console")
+    return status.image_id
+
+
+def _clean(prepared: Prepared, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
+    """Remove the objects if that was asked for; return their keys."""
+    if shipping.cleanup == KEEP or (failed and shipping.cleanup != ALWAYS):
+        return ()
+    for artefact in prepared.artefacts:
+        shipping.store.delete(artefact.key)
+    return tuple(artefact.key for artefact in prepared.artefacts)
+
+
+def _sha256(source: Source, plan: PartPlan) -> str:
+    """Return the SHA-256 of a whole file; parts of zeros are not read for it."""
+    digest, step = hashlib.sha256(), 4 * MIB
+    zeros = memoryview(bytes(step))
+    for part in plan.parts:
+        for offset in range(part.offset, part.offset + part.length, step):
+            length = min(step, part.offset + part.length - offset)
+            digest.update(zeros[:length] if part.is_zero else source.pread(offset, length))
+    source.check_unchanged()
+    return digest.hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

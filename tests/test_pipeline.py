@@ -1,0 +1,290 @@
+"""The pipeline's second half, from files to an image, over a folder and the emulator."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from imsprep import manifest as manifests
+from imsprep.blockmap import BlockMap
+from imsprep.directory import DirectoryStore
+from imsprep.emulator.app import Settings
+from imsprep.emulator.faults import Faults
+from imsprep.emulator.server import serving
+from imsprep.errors import (
+    ImsprepError,
+    JobFailedError,
+    ServiceError,
+    UncertainError,
+    WaitTimeoutError,
+)
+from imsprep.image import Identity
+from imsprep.manifest import Manifest, SentObject
+from imsprep.parts import plan_parts, plan_plain
+from imsprep.pipeline import Artefact, Prepared, Shipping, ship
+from imsprep.report import Report
+from imsprep.transfer import Options
+from imsprep.units import MIB
+from imsprep.waiting import Pace
+from tests.imscloud import KEY, REQUEST, client, sha256
+from tests.test_ims import Clock
+from tests.test_transfer import File
+
+BLOCK = 2 * MIB
+BLOCKS = 40
+
+
+def make_image(folder: Path, seed: int = 1) -> Prepared:
+    """A RAW disk with some blocks of data, its bitmap, and the plan for both."""
+    folder.mkdir(exist_ok=True)
+    choice = random.Random(seed)
+    flags = np.array([choice.random() < 0.3 for _ in range(BLOCKS)])
+    flags[BLOCKS // 2] = True
+    size = BLOCKS * BLOCK - 512
+    image, bitmap = folder / "disk.raw", folder / "disk.mf"
+    with image.open("wb") as file:
+        for block in np.flatnonzero(flags):
+            file.seek(int(block) * BLOCK)
+            file.write(choice.randbytes(1000) + b"\x01")
+        file.truncate(size)
+    block_map = BlockMap.from_flags(size, BLOCK, flags)
+    bitmap.write_bytes(block_map.bits.tobytes())
+    artefacts = (
+        Artefact("image", image, "disk.raw", plan_parts(block_map)),
+        Artefact("bitmap", bitmap, "disk.mf", plan_plain(bitmap.stat().st_size)),
+    )
+    identity = Identity.of(image).as_dict()
+    report = Report("disk.raw")
+    return Prepared(image, size, block_map.data_bytes, identity, artefacts, REQUEST, report)
+
+
+@contextmanager
+def source(path: Path) -> Iterator[Any]:
+    yield File(path)
+
+
+class Place:
+    """A folder with an image, a bucket, and an emulator that can be started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock = folder, Clock()
+        (folder / "cloud" / "images").mkdir(parents=True)
+        self.store = DirectoryStore(folder / "cloud" / "images")
+        self.prepared = make_image(folder / "local")
+        self.jobs: list[str] = []
+
+    @contextmanager
+    def emulator(self, **faults: Any) -> Iterator[Callable[..., Any]]:
+        settings = Settings(
+            KEY.access_key,
+            KEY.secret_key,
+            self.bucket,
+            self.folder / "state",
+            faults=Faults(**faults),
+        )
+        with serving(settings) as (emulator, url):
+            self.running = emulator
+
+            def go(**changes: Any) -> Any:
+                shipping = Shipping(
+                    self.store, "images", "local", client(url), "emulator", Pace(self.nap, self.clock),
+                    source, lambda **_: None, Options(), on_job=self.jobs.append,
+                )  # fmt: skip
+                return ship(self.prepared, replace(shipping, **changes))
+
+            yield go
+
+    def bucket(self, name: str) -> Any:
+        return self.store if name == "images" else None
+
+    def nap(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        threading.Event().wait(0.02)
+
+    def manifest(self) -> Manifest:
+        found = manifests.read(self.folder / "local" / "disk.imsprep.json")
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def schema() -> Any:
+    text = resources.files("imsprep").joinpath("data", "manifest-1.json").read_text()
+    return json.loads(text)
+
+
+def test_the_imported_disk_is_the_source(place: Place) -> None:
+    with place.emulator() as go:
+        done = go()
+        [image] = place.running.board.images()
+    assert image.image_id == done.image_id
+    assert image.disk["sha256"] == sha256(place.prepared.image.read_bytes())
+    assert sha256(Path(image.disk["path"]).read_bytes()) == image.disk["sha256"]
+    assert done.job_id == place.jobs[0]
+    assert done.sent <= 1.05 * place.prepared.data_bytes + 32 * MIB
+    assert done.sent + done.copied == place.prepared.size + 5
+
+
+def test_the_manifest_tells_it_all_and_fits_its_schema(place: Place) -> None:
+    with place.emulator() as go:
+        done = go()
+    written = json.loads(done.manifest.read_text())
+    jsonschema.validate(written, schema())
+    assert done.manifest.name == "disk.imsprep.json"
+    assert (written["state"], written["image_id"], written["job_id"]) == (
+        "done",
+        done.image_id,
+        done.job_id,
+    )
+    assert written["request"] == REQUEST.as_body()
+    for sent, path in zip(written["objects"], done.files, strict=True):
+        assert sent["sha256"] == sha256(path.read_bytes())
+        assert sent["size"] == path.stat().st_size
+    assert list(written["times"]) == sorted(written["times"])
+    assert KEY.secret_key not in done.manifest.read_text()
+
+
+def test_a_second_run_sends_nothing_and_starts_nothing(place: Place) -> None:
+    with place.emulator() as go:
+        first, second = go(), go()
+        assert len(place.running.board.images()) == 1
+    assert second.image_id == first.image_id
+    assert second.sent == 0
+
+
+def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:
+    with place.emulator() as go:
+        first = go()
+        place.running.board._images.clear()
+        assert go().image_id != first.image_id
+
+
+def test_a_job_that_runs_is_waited_for_by_the_next_run(place: Place) -> None:
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError) as caught:
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    assert f"imsprep wait {place.jobs[0]}" in str(caught.value)
+    assert place.manifest().state == "started"
+    with place.emulator() as go:
+        done = go()
+        assert len(place.running.board.images()) == 1
+    assert done.job_id == place.jobs[0]
+
+
+@pytest.mark.parametrize("fault", ["post_lost", "post_503"])
+def test_a_request_in_doubt_is_made_up_for_by_the_next_run(place: Place, fault: str) -> None:
+    with place.emulator(**{fault: 1}) as go:
+        with pytest.raises(UncertainError):
+            go()
+        assert place.manifest().state == "asking"
+        assert go().job_id
+        assert len(place.running.board.images()) == 1
+
+
+def test_an_answer_that_was_lost_makes_one_image_all_the_same(place: Place) -> None:
+    with place.emulator(post_drop=1) as go:
+        done = go()
+        [image] = place.running.board.images()
+    assert (done.image_id, done.job_id) == (image.image_id, None)
+    jsonschema.validate(json.loads(done.manifest.read_text()), schema())
+
+
+def test_a_failed_job_is_kept_word_for_word_and_the_next_run_starts_anew(place: Place) -> None:
+    with place.emulator(fail_job="IMG.0057") as go, pytest.raises(JobFailedError) as caught:
+        go()
+    assert "The image file is empty, not found" in str(caught.value)
+    assert place.manifest().state == "failed"
+    assert place.manifest().reason == str(caught.value)
+    jsonschema.validate(place.manifest().as_dict(), schema())
+    with place.emulator() as go:
+        assert go().job_id != place.jobs[0]
+
+
+def test_a_refused_request_is_kept_too(place: Place) -> None:
+    place.prepared = replace(place.prepared, request=replace(REQUEST, min_disk=9))
+    with place.emulator() as go, pytest.raises(ServiceError, match=r"IMG\.0055"):
+        go()
+    assert place.manifest().state == "failed"
+
+
+class Expired:
+    """A service that takes the request and refuses every question after it."""
+
+    def quick_import(self, request: object) -> str:
+        return "j-9"
+
+    def job(self, job_id: str) -> Any:
+        raise ServiceError("the token expired", status=401)
+
+    def images(self, name: str, tag: str | None = None) -> list[Any]:
+        return []
+
+
+def test_a_question_refused_while_a_job_runs_leaves_the_job(place: Place) -> None:
+    with place.emulator() as go, pytest.raises(ServiceError, match="token expired"):
+        go(service=Expired())
+    assert (place.manifest().state, place.manifest().job_id) == ("started", "j-9")
+
+
+def test_a_job_that_nobody_knows_any_more_does_not_hold_up_the_next_run(place: Place) -> None:
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    place.folder.joinpath("state").rename(place.folder / "gone")
+    with place.emulator() as go:
+        with pytest.raises(ServiceError, match=r"IMG\.0023"):
+            go()
+        assert go().image_id
+
+
+@pytest.mark.parametrize(("cleanup", "fails", "kept"), [("keep", False, True), ("success", False, False), ("success", True, True), ("always", True, False), ("keep", True, True)])  # fmt: skip
+def test_what_was_uploaded_is_kept_or_removed_as_asked(
+    place: Place, cleanup: str, fails: bool, kept: bool
+) -> None:
+    with place.emulator(fail_job="IMG.0061" if fails else "") as go:
+        try:
+            done = go(cleanup=cleanup)
+            assert set(done.removed) == (set() if kept else {"disk.raw", "disk.mf"})
+        except ImsprepError:
+            assert fails
+    for key in ("disk.raw", "disk.mf"):
+        assert (place.store.head(key) is not None) is kept
+
+
+def test_a_changed_image_is_another_import(place: Place) -> None:
+    with place.emulator() as go:
+        first = go()
+        place.prepared = make_image(place.folder / "local", seed=2)
+        second = go()
+        assert second.image_id != first.image_id
+        disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
+    assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 2}', '{"schema": 1}'])
+def test_a_manifest_that_cannot_be_used_is_as_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "disk.imsprep.json"
+    path.write_text(text)
+    assert manifests.read(path) is None
+
+
+def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
+    sent = SentObject("image", "disk.raw", "b", "k", 5, "e", None, 3)
+    image = {"name": "disk.raw", "size": 5, "data_bytes": 3, "identity": {}}
+    made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u").at("started", "t", job_id="j")
+    path = tmp_path / "m.json"
+    manifests.write(path, made)
+    assert manifests.read(path) == made
