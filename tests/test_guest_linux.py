@@ -167,26 +167,40 @@ def test_os_version_is_compared_with_the_image(asked: str, severity: Severity | 
     assert found(debian(), os_version=asked).get("IMS801") == severity
 
 
-def test_boot_mode_must_fit() -> None:
-    assert found(debian(), hw_firmware_type="uefi")["IMS804"] is E
-    guest = linux_guest(debian(), boot_code=False)
+ESP = Volume("partition 1", 1 << 20, 64 << 20, "vfat", "ABCD-1234", clean=True,
+             part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")  # fmt: skip
+ROOT = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
+
+
+@pytest.mark.parametrize(
+    ("loader", "severity"),
+    [
+        ("/boot/efi/EFI/BOOT/BOOTX64.EFI", None),
+        ("/boot/efi/EFI/debian/grubx64.efi", W),
+        ("/boot/efi/EFI/debian/grub.cfg", E),
+    ],
+)
+def test_a_uefi_loader_must_be_where_firmware_looks(loader: str, severity: Severity | None) -> None:
+    files = {**debian(), loader: b"MZ"}
+    guest = linux_guest(files, table="gpt", boot_code=False, volumes=(ESP, ROOT))
+    for asked in ({"hw_firmware_type": "uefi"}, {}):
+        found = {f.rule: f.severity for f in check(guest, **asked)[0]}
+        assert found == ({"IMS804": severity} if severity else {})
+
+
+def test_grub_needs_a_bios_boot_partition_on_gpt() -> None:
+    guest = linux_guest(debian(), table="gpt")
     assert {f.rule for f in check(guest)[0]} == {"IMS804"}
-
-
-def test_a_uefi_image_starts_with_uefi_only() -> None:
-    esp = Volume("partition 1", 1 << 20, 64 << 20, "vfat", "ABCD-1234", clean=True,
-                 part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")  # fmt: skip
-    root = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
-    files = {**debian(), "/boot/efi/EFI/BOOT/BOOTX64.EFI": b"MZ"}
-    guest = linux_guest(files, table="gpt", boot_code=False, volumes=(esp, root))
-    assert check(guest, hw_firmware_type="uefi")[0] == []
-    assert [f.rule for f in check(guest)[0]] == ["IMS804"]
+    boot = Volume(
+        "partition 1", 1 << 20, 1 << 20, "unknown", part_type="21686148-6449-6e6f-744e-656564454649"
+    )
+    assert check(linux_guest(debian(), table="gpt", volumes=(boot, ROOT)))[0] == []
 
 
 @pytest.mark.parametrize(
     ("volume", "rule", "severity"),
     [
-        (Volume("partition 2", 0, 1, "luks"), "IMS805", E),
+        (Volume("LVM vg0/data", -1, 1, "luks"), "IMS805", E),
         (Volume("partition 2", 0, 1, "ext4", clean=False), "IMS806", W),
     ],
 )

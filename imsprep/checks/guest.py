@@ -54,7 +54,7 @@ def windows(facts: Facts) -> Guest:
 
 def advice(inside: str, offline: str | None = None) -> str:
     """Write a fix: what to run in the guest, and the same with virt-customize if that can do it."""
-    text = f"in the guest: {inside}"
+    text = f"In the guest: {inside}"
     return f"{text}; or: virt-customize -a IMAGE {offline}" if offline else text
 
 

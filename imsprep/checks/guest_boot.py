@@ -35,7 +35,7 @@ def _mounts(guest: Guest) -> list[Mount]:
     "IMS810",
     Severity.ERROR,
     "fstab names a disk by its kernel name",
-    why="disks have other names on KVM; the boot stops in emergency mode",
+    why="Disks have other names on KVM; the boot stops in emergency mode.",
     fix=advice("replace the device by UUID=..., as `blkid` prints it"),
     source=LINUX_GUIDE,
 )
@@ -57,7 +57,7 @@ def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
     "IMS811",
     Severity.ERROR,
     "fstab names a disk that is not in the image",
-    why="only this disk goes along; boot waits for the missing one and login may fail",
+    why="Only this disk goes along; boot waits for the missing one and login may fail.",
     fix=advice(
         "remove the line, or add the option nofail",
         "--edit '/etc/fstab:s/^(?=THE-LINE)/#/'",
@@ -86,8 +86,8 @@ def _unseen(spec: str, guest: Guest) -> bool:
 @rule(
     "IMS812",
     Severity.ERROR,
-    "a kernel command line names the root by its kernel name",
-    why="on KVM the disk has another name, and the kernel stops before it has a root",
+    "A kernel command line names the root by its kernel name",
+    why="On KVM the disk has another name, and the kernel stops before it has a root.",
     fix=advice(
         "set root=UUID=... and run `update-grub` (Debian, Ubuntu) or `grub2-mkconfig -o "
         "/boot/grub2/grub.cfg` (RHEL family, SUSE)",
@@ -119,8 +119,8 @@ def _lines(guest: Guest) -> list:  # type: ignore[type-arg]
 @rule(
     "IMS813",
     Severity.ERROR,
-    "a kernel command line names a root that is not in the image",
-    why="the kernel waits for a disk that will never come",
+    "A kernel command line names a root that is not in the image",
+    why="The kernel waits for a disk that will never come.",
     fix=advice("write the boot loader's configuration again: `update-grub` or `grub2-mkconfig`"),
     source=INFERRED,
 )
@@ -139,8 +139,8 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS814",
     Severity.ERROR,
-    "a kernel has no driver for its disk at boot",
-    why="quick import injects no driver: without virtio in the initramfs no disk is found",
+    "A kernel has no driver for its disk at boot",
+    why="Quick import injects no driver: without virtio in the initramfs no disk is found.",
     fix=_REBUILD,
     source=LINUX_GUIDE,
 )
@@ -155,8 +155,8 @@ def virtio_disk(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS815",
     Severity.WARNING,
-    "a kernel's initramfs lacks a virtio driver",
-    why="the guide asks for all of them; a server with another disk type needs virtio_scsi to boot",
+    "A kernel's initramfs lacks a virtio driver",
+    why="The guide asks for all of them; a server with SCSI disks needs virtio_scsi to boot.",
     fix=_REBUILD,
     source=LINUX_GUIDE,
 )
@@ -195,8 +195,8 @@ def _without(kernel: Kernel, missing: set[str]) -> str:
 @rule(
     "IMS816",
     Severity.ERROR,
-    "a kernel has no initramfs",
-    why="a kernel without one finds its disk only if every driver is built in",
+    "A kernel has no initramfs",
+    why="A kernel without one finds its disk only if every driver is built in.",
     fix=advice("`update-initramfs -c -k all` (Debian, Ubuntu) or `dracut --regenerate-all` (RHEL)"),
     source=INFERRED,
 )
@@ -216,8 +216,8 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS817",
     Severity.NOTE,
-    "the kernel does not write to the serial console",
-    why="without it the console log of the server stays empty when boot goes wrong",
+    "The kernel does not write to the serial console",
+    why="Without it the console log of the server stays empty when boot goes wrong.",
     fix=advice(
         "add console=tty0 console=ttyS0,115200 to GRUB_CMDLINE_LINUX and write grub.cfg again"
     ),

@@ -34,7 +34,7 @@ _TOOLS = (
     "IMS825",
     Severity.WARNING,
     "cloud-init is not installed",
-    why="without it a server gets neither its password or key nor its host name from the service",
+    why="Without it a server gets neither its password or key nor its host name from the service.",
     fix=advice("install cloud-init", "--install cloud-init"),
     source=LINUX_GUIDE,
 )
@@ -55,7 +55,7 @@ def _with_cloud_init(facts: Facts) -> Guest:
     "IMS826",
     Severity.WARNING,
     "cloud-init is installed but will not run",
-    why="a disabled cloud-init does nothing at the server's first start",
+    why="A disabled cloud-init does nothing at the server's first start.",
     fix=advice("rm -f /etc/cloud/cloud-init.disabled; systemctl enable cloud-init-local cloud-init",
                "--delete /etc/cloud/cloud-init.disabled"),
     source=LINUX_GUIDE,
@@ -81,7 +81,7 @@ def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
     "IMS827",
     Severity.WARNING,
     "cloud-init does not look for the service's data source",
-    why="the service offers OpenStack's metadata; cloud-init finds nothing elsewhere",
+    why="The service offers OpenStack's metadata; cloud-init finds nothing elsewhere.",
     fix=advice("write `datasource_list: [ OpenStack ]` to /etc/cloud/cloud.cfg.d/99_openstack.cfg",
                "--write '/etc/cloud/cloud.cfg.d/99_openstack.cfg:datasource_list: [ OpenStack ]'"),
     source=LINUX_GUIDE,
@@ -105,7 +105,7 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
     "IMS828",
     Severity.NOTE,
     "cloud-init lacks settings that the guide asks for",
-    why="with them cloud-init finds the metadata quickly and leaves the DHCP configuration alone",
+    why="With them cloud-init finds the metadata quickly and leaves the DHCP configuration alone.",
     fix=advice(
         "write the settings to /etc/cloud/cloud.cfg.d/99_openstack.cfg, as docs/guest.md shows"
     ),
@@ -131,7 +131,7 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
     "IMS829",
     Severity.WARNING,
     "cloud-init keeps the state of another server",
-    why="where it believes to know the instance, it does not set the server up again",
+    why="Where it believes to know the instance, it does not set the server up again.",
     fix=advice("cloud-init clean --logs", "--run-command 'rm -rf /var/lib/cloud/*'"),
     source=LINUX_GUIDE,
 )
@@ -148,7 +148,7 @@ def stale_instance(facts: Facts) -> Iterator[Evidence]:
     "IMS830",
     Severity.WARNING,
     "ssh keys of people travel with the image",
-    why="whoever holds the private key can log in to every server made from the image",
+    why="Whoever holds the private key can log in to every server made from the image.",
     fix=advice("truncate -s 0 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys",
                "--truncate /root/.ssh/authorized_keys"),
     source=LINUX_GUIDE,
@@ -171,7 +171,7 @@ def _leftovers(facts: Facts, *patterns: str) -> Iterator[Evidence]:
     "IMS831",
     Severity.WARNING,
     "ssh host keys travel with the image",
-    why="all servers from the image have the same identity, which anyone with the image can forge",
+    why="All servers from the image have the same identity, which anyone with the image can forge.",
     fix=advice("rm -f /etc/ssh/ssh_host_*", "--delete '/etc/ssh/ssh_host_*'"),
     source=INFERRED,
 )
@@ -196,8 +196,8 @@ def _renews_keys(guest: Guest) -> bool:
 @rule(
     "IMS832",
     Severity.WARNING,
-    "the machine-id travels with the image",
-    why="all servers have the same id, which DHCP servers and journals take for one machine",
+    "The machine-id travels with the image",
+    why="All servers have the same id, which DHCP servers and journals take for one machine.",
     fix=advice(
         "truncate -s 0 /etc/machine-id; rm -f /var/lib/dbus/machine-id",
         "--truncate /etc/machine-id",
@@ -214,8 +214,8 @@ def machine_id(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS833",
     Severity.NOTE,
-    "shell histories travel with the image",
-    why="histories often hold host names and passwords",
+    "Shell histories travel with the image",
+    why="Histories often hold host names and passwords.",
     fix=advice(
         "history -c; rm -f /root/.bash_history /home/*/.bash_history",
         "--delete /root/.bash_history",
@@ -230,8 +230,8 @@ def histories(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS834",
     Severity.NOTE,
-    "logs travel with the image",
-    why="they tell of another machine, and take up space in every server",
+    "Logs travel with the image",
+    why="They tell of another machine, and take up space in every server.",
     fix=advice(
         "find /var/log -type f -exec truncate -s 0 {} +",
         "--run-command 'find /var/log -type f -exec truncate -s 0 {} +'",
@@ -251,7 +251,7 @@ def logs(facts: Facts) -> Iterator[Evidence]:
     "IMS835",
     Severity.NOTE,
     "DHCP leases travel with the image",
-    why="a client may ask for its old address first, which is slow or wrong",
+    why="A client may ask for its old address first, which is slow or wrong.",
     fix=advice("rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease",
                "--delete '/var/lib/dhcp/*.leases'"),
     source=INFERRED,
@@ -270,8 +270,8 @@ def leases(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS836",
     Severity.WARNING,
-    "tools of another platform are installed",
-    why="they look for a hypervisor that is not there, and can hold up boot or set the clock wrong",
+    "Tools of another platform are installed",
+    why="They look for a hypervisor that is not there; they can hold up boot or set the clock wrong.",
     fix=advice("remove the package"),
     source=LINUX_GUIDE,
 )
@@ -291,8 +291,8 @@ def foreign_tools(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS837",
     Severity.WARNING,
-    "root's password does not fit",
-    why="an empty password lets anyone in; a locked one leaves no way in if cloud-init fails",
+    "Root's password does not fit",
+    why="An empty password lets anyone in; a locked one leaves no way in if cloud-init fails.",
     fix=advice("passwd root", "--root-password file:FILE"),
     source=FILE_TABLE,
 )
@@ -313,7 +313,7 @@ def root_password(facts: Facts) -> Iterator[Evidence]:
     "IMS838",
     Severity.NOTE,
     "sshd allows what the guide advises against",
-    why="servers on the internet are tried for passwords from the first minute",
+    why="Servers on the internet are tried for passwords from the first minute.",
     fix=advice("set PasswordAuthentication no and PermitRootLogin no in /etc/ssh/sshd_config"),
     source=LINUX_GUIDE,
 )

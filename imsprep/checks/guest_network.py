@@ -17,7 +17,7 @@ from imsprep.report import Severity
     "IMS820",
     Severity.WARNING,
     "udev rules bind interface names to old network cards",
-    why="the server's card has another MAC address, becomes eth1, and has no configuration",
+    why="The server's card has another MAC address, becomes eth1, and has no configuration.",
     fix=advice(
         "rm /etc/udev/rules.d/*persistent*net*.rules",
         "--delete '/etc/udev/rules.d/*persistent*net*.rules'",
@@ -37,8 +37,8 @@ def persistent_net(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS821",
     Severity.WARNING,
-    "an initramfs carries udev rules for old network cards",
-    why="they act before those on the disk, so the card is renamed all the same",
+    "An initramfs carries udev rules for old network cards",
+    why="They act before those on the disk, so the card is renamed all the same.",
     fix=advice(
         "remove the rules from /etc/udev/rules.d, then `update-initramfs -u -k all` or `dracut -f`"
     ),
@@ -65,8 +65,8 @@ def _interfaces(facts: Facts) -> list[Interface]:
 @rule(
     "IMS822",
     Severity.WARNING,
-    "a network interface does not use DHCP",
-    why="the service gives addresses by DHCP; with another address the server cannot be reached",
+    "A network interface does not use DHCP",
+    why="The service gives addresses by DHCP; with another address the server cannot be reached.",
     fix=advice("set the interface to DHCP in the file that is named"),
     source=LINUX_GUIDE,
 )
@@ -80,8 +80,8 @@ def static_address(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS823",
     Severity.WARNING,
-    "a network interface is bound to one card",
-    why="the server's card has another MAC address, so the configuration does not apply",
+    "A network interface is bound to one card",
+    why="The server's card has another MAC address, so the configuration does not apply.",
     fix=advice(
         "remove the MAC address (HWADDR, macaddress, mac-address, MACAddress) from the file"
     ),
@@ -99,8 +99,8 @@ def bound_to_card(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS824",
     Severity.WARNING,
-    "no network interface is set up at boot",
-    why="a server without network can only be reached by its console",
+    "No network interface is set up at boot",
+    why="A server without network can only be reached by its console.",
     fix=advice("set up the first interface with DHCP, or let cloud-init do it"),
     source=INFERRED,
 )

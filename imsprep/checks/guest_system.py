@@ -10,22 +10,20 @@ from collections.abc import Iterator
 from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
-from imsprep.guest.bootfiles import bios_loader, has_esp, uefi_loaders
+from imsprep.guest.bootfiles import FALLBACK, bios_loader, has_esp, uefi_loaders
 from imsprep.guest.model import LINUX
 from imsprep.guest.osrelease import depth, fits, fitting, identify, padded, parse_os_version
 from imsprep.report import Severity
 
-_NO_LOADER = "its EFI system partition holds no loader"
-_NO_ESP = "there is no EFI system partition with a FAT file system"
 _ARCHITECTURES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"}
 
 
 @rule(
     "IMS801",
     Severity.ERROR,
-    "the requested os_version is another system",
-    why="the service sets up the server for the system it was told; a wrong one may not boot",
-    fix="request the os_version that fits the image",
+    "The requested os_version is another system",
+    why="The service sets up the server for the system it was told; a wrong one may not boot.",
+    fix="Request the os_version that fits the image",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def requested_system(facts: Facts) -> Iterator[Evidence]:
@@ -54,9 +52,9 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS802",
     Severity.NOTE,
-    "the site lists no os_version for this system",
-    why="os_version must be one of the site's strings; the nearest one has to be chosen by hand",
-    fix="choose the nearest os_version of the same family, or the site's “Other” entry",
+    "The site lists no os_version for this system",
+    why="Os_version must be one of the site's strings; the nearest one has to be chosen by hand.",
+    fix="Choose the nearest os_version of the same family, or the site's “Other” entry",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def listed_system(facts: Facts) -> Iterator[Evidence]:
@@ -77,9 +75,9 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS803",
     Severity.ERROR,
-    "the requested architecture is not the image's",
-    why="a server of another architecture cannot run a single program of the image",
-    fix="request the architecture that fits the image",
+    "The requested architecture is not the image's",
+    why="A server of another architecture cannot run a single program of the image.",
+    fix="Request the architecture that fits the image",
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )
 def requested_architecture(facts: Facts) -> Iterator[Evidence]:
@@ -104,54 +102,58 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS804",
     Severity.ERROR,
-    "the image cannot start in the requested boot mode",
-    why="the boot mode must match at registration or the server will not boot",
-    fix="request hw_firmware_type uefi or bios as the image needs it, or install that boot loader",
-    source=FILE_TABLE,
+    "The boot loader is incomplete for the requested boot mode",
+    why="The firmware finds a place for a loader and no loader, and stays at its own screen.",
+    fix=advice(
+        "`grub-install --target=x86_64-efi --removable` for UEFI, `grub-install DISK` with a BIOS "
+        "boot partition for BIOS on GPT"
+    ),
+    source=f"{FILE_TABLE}; where a loader must lie: UEFI specification 2.10, 3.5.1.1; GRUB manual",
 )
-def boot_mode(facts: Facts) -> Iterator[Evidence]:
-    """Compare hw_firmware_type (bios if absent, uefi for arm) with the boot loaders found."""
+def boot_loader(facts: Facts) -> Iterator[Evidence]:
+    """Look for loaders where IMS210 has found a place for them."""
     guest = any_guest(facts)
     if guest.system is None:
         raise Unknown("no operating system was found in the image")
-    request = facts.request
-    firmware = request.hw_firmware_type or "bios"
-    if request.architecture == "arm":
+    firmware = facts.request.hw_firmware_type or ("uefi" if not guest.boot_code else "bios")
+    if facts.request.architecture == "arm":
         firmware = "uefi"
-    loaders, bios = uefi_loaders(guest), bios_loader(guest)
-    if firmware == "uefi" and not loaders:
-        where = _NO_LOADER if has_esp(guest) else _NO_ESP
-        yield Evidence(f"boot mode uefi: {where}", expected="EFI/BOOT/BOOTX64.EFI or the like")
-    if firmware == "bios" and not bios:
-        also = "; it starts with UEFI, from " + loaders[0] if loaders else ""
-        yield Evidence(
-            f"boot mode bios: the first sector holds no boot program{also}",
-            expected="a boot loader for BIOS",
-            found="UEFI only" if loaders else "none",
-        )
+    if firmware == "uefi" and has_esp(guest):
+        loaders = uefi_loaders(guest)
+        if not loaders:
+            yield Evidence("the EFI system partition holds no loader", expected=FALLBACK)
+        elif not any("/BOOT/BOOT" in path.upper() for path in loaders):
+            yield Evidence(
+                f"{loaders[0]} is there, but a new server's firmware has no entry for it and "
+                "starts only the fallback",
+                expected=FALLBACK,
+                found=loaders[0],
+                severity=Severity.WARNING,
+            )
+    if firmware == "bios" and guest.boot_code and not bios_loader(guest):
+        yield Evidence("the disk is GPT and there is no BIOS boot partition for the rest of GRUB")
 
 
 @rule(
     "IMS805",
     Severity.ERROR,
-    "a volume is encrypted",
-    why="the image must not be encrypted: nobody is there to type the passphrase at boot",
-    fix="copy the system to a volume without encryption",
+    "A logical volume is encrypted",
+    why="The image must not be encrypted: nobody is there to type the passphrase at boot.",
+    fix="Copy the system to a volume without encryption",
     source=FILE_TABLE,
 )
 def encrypted(facts: Facts) -> Iterator[Evidence]:
-    """Look for LUKS and BitLocker."""
-    names = {"luks": "LUKS", "bitlocker": "BitLocker"}
+    """Look for LUKS inside LVM; IMS211 speaks of partitions."""
     for volume in any_guest(facts).volumes:
-        if volume.kind in names:
-            yield Evidence(f"{volume.name} is encrypted with {names[volume.kind]}")
+        if volume.kind in ("luks", "bitlocker") and volume.offset < 0:
+            yield Evidence(f"{volume.name} is encrypted with {volume.kind.upper()}")
 
 
 @rule(
     "IMS806",
     Severity.WARNING,
-    "a file system was not left clean",
-    why="the image was taken from a running or crashed system; the last changes may be lost",
+    "A file system was not left clean",
+    why="The image was taken from a running or crashed system; the last changes may be lost.",
     fix=advice("shut down with `poweroff`, then copy the disk again"),
     source=FILE_TABLE,
 )
@@ -166,26 +168,11 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS807",
-    Severity.NOTE,
-    "the system is on LVM",
-    why="servers from an image on LVM do not support file injection",
-    fix="nothing, if cloud-init sets the server up; else move the system to a plain partition",
-    source=FILE_TABLE,
-)
-def on_lvm(facts: Facts) -> Iterator[Evidence]:
-    """Tell where the root file system lies."""
-    guest = linux(facts)
-    if (guest.root or "").startswith("LVM "):
-        yield Evidence(f"the root file system is {guest.root}")
-
-
-@rule(
     "IMS808",
     Severity.ERROR,
-    "the image holds no operating system",
-    why="a system disk image without a system does not boot; a data disk needs type DataImage",
-    fix="request type DataImage, or import the disk that holds the system",
+    "The image holds no operating system",
+    why="A system disk image without a system does not boot; a data disk needs type DataImage.",
+    fix="Request type DataImage, or import the disk that holds the system",
     source=INFERRED,
 )
 def no_system(facts: Facts) -> Iterator[Evidence]:

@@ -32,9 +32,9 @@ def _values(guest: Guest, name: str, hive: str) -> Any:
 @rule(
     "IMS901",
     Severity.WARNING,
-    "quick import of Windows has ended on some sites",
-    why="Huawei Cloud's own sites no longer take Windows images by quick import; others may",
-    fix="ask the provider before you upload; elsewhere use the ordinary import of the console",
+    "Quick import of Windows has ended on some sites",
+    why="Huawei Cloud's own sites no longer take Windows images by quick import; others may.",
+    fix="Ask the provider before you upload; elsewhere use the ordinary import of the console",
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )
 def windows_ended(facts: Facts) -> Iterator[Evidence]:
@@ -48,9 +48,9 @@ def windows_ended(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS902",
     Severity.ERROR,
-    "the requested os_version is another Windows",
-    why="the service sets up the server, and the licence, for the system it was told",
-    fix="request the os_version that fits the image",
+    "The requested os_version is another Windows",
+    why="The service sets up the server, and the licence, for the system it was told.",
+    fix="Request the os_version that fits the image",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def requested_windows(facts: Facts) -> Iterator[Evidence]:
@@ -94,7 +94,7 @@ def _driver(guest: Guest, service: str, file: str) -> str | None:
     "IMS903",
     Severity.ERROR,
     "Windows has no virtio driver for its disk",
-    why="quick import injects no driver: Windows stops with INACCESSIBLE_BOOT_DEVICE",
+    why="Quick import injects no driver: Windows stops with INACCESSIBLE_BOOT_DEVICE.",
     fix=_DRIVERS_FIX,
     source=WINDOWS_GUIDE,
 )
@@ -114,7 +114,7 @@ def disk_driver(facts: Facts) -> Iterator[Evidence]:
     "IMS904",
     Severity.WARNING,
     "Windows has no virtio driver for SCSI disks",
-    why="a server whose disks are of the SCSI type does not see them",
+    why="A server whose disks are of the SCSI type does not see them.",
     fix=_DRIVERS_FIX,
     source=WINDOWS_GUIDE,
 )
@@ -129,7 +129,7 @@ def scsi_driver(facts: Facts) -> Iterator[Evidence]:
     "IMS905",
     Severity.ERROR,
     "Windows has no virtio driver for its network",
-    why="without NetKVM the server has no network card at all",
+    why="Without NetKVM the server has no network card at all.",
     fix=_DRIVERS_FIX,
     source=WINDOWS_GUIDE,
 )
@@ -144,8 +144,8 @@ def network_driver(facts: Facts) -> Iterator[Evidence]:
     "IMS906",
     Severity.WARNING,
     "Cloudbase-Init is not installed or will not run",
-    why="without it a server gets neither its password nor its name from the service",
-    fix="install Cloudbase-Init as a user, not LocalSystem; do not tick Sysprep or shutdown",
+    why="Without it a server gets neither its password nor its name from the service.",
+    fix="Install Cloudbase-Init as a user, not LocalSystem; do not tick Sysprep or shutdown",
     source=WINDOWS_GUIDE,
 )
 def cloudbase_init(facts: Facts) -> Iterator[Evidence]:
@@ -167,8 +167,8 @@ def cloudbase_init(facts: Facts) -> Iterator[Evidence]:
     "IMS907",
     Severity.NOTE,
     "Cloudbase-Init lacks settings that the guide asks for",
-    why="with them it finds the service's metadata, and keeps names longer than 15 letters",
-    fix="write the settings to cloudbase-init.conf, as docs/guest.md shows",
+    why="With them it finds the service's metadata, and keeps names longer than 15 letters.",
+    fix="Write the settings to cloudbase-init.conf, as docs/guest.md shows",
     source=WINDOWS_GUIDE,
 )
 def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
@@ -190,8 +190,8 @@ def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
     "IMS908",
     Severity.ERROR,
     "Windows is hibernated",
-    why="its file system is in use by a system that sleeps in hiberfil.sys for other hardware",
-    fix="in the guest: powercfg /h off, then shutdown /s /t 0",
+    why="Its file system is in use by a system that sleeps in hiberfil.sys for other hardware.",
+    fix="In the guest: powercfg /h off, then shutdown /s /t 0",
     source=FILE_TABLE,
 )
 def hibernated(facts: Facts) -> Iterator[Evidence]:
@@ -206,9 +206,9 @@ def hibernated(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS909",
     Severity.WARNING,
-    "updates are waiting for a restart",
-    why="they are finished at the first start on foreign hardware, which can fail or take long",
-    fix="in the guest: restart until no update is pending, then shut down",
+    "Updates are waiting for a restart",
+    why="They are finished at the first start on foreign hardware, which can fail or take long.",
+    fix="In the guest: restart until no update is pending, then shut down",
     source=INFERRED,
 )
 def pending_updates(facts: Facts) -> Iterator[Evidence]:
@@ -224,9 +224,9 @@ def pending_updates(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS910",
     Severity.NOTE,
-    "new disks stay offline",
-    why="data disks that are attached to the server have to be brought online by hand",
-    fix="in the guest: echo san policy=onlineall | diskpart",
+    "New disks stay offline",
+    why="Data disks that are attached to the server have to be brought online by hand.",
+    fix="In the guest: echo san policy=onlineall | diskpart",
     source=WINDOWS_GUIDE,
 )
 def san_policy(facts: Facts) -> Iterator[Evidence]:
@@ -240,9 +240,9 @@ def san_policy(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS911",
     Severity.WARNING,
-    "a network interface does not use DHCP",
-    why="the service gives addresses by DHCP; with another address the server cannot be reached",
-    fix="in the guest: netsh interface ip set address NAME dhcp, and set dns NAME dhcp",
+    "A network interface does not use DHCP",
+    why="The service gives addresses by DHCP; with another address the server cannot be reached.",
+    fix="In the guest: netsh interface ip set address NAME dhcp, and set dns NAME dhcp",
     source=WINDOWS_GUIDE,
 )
 def windows_dhcp(facts: Facts) -> Iterator[Evidence]:
@@ -256,8 +256,8 @@ def windows_dhcp(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS912",
     Severity.WARNING,
-    "remote desktop is off",
-    why="the server can then only be reached by its console",
+    "Remote desktop is off",
+    why="The server can then only be reached by its console.",
     fix='in the guest: reg add "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Terminal Server" '
     "/v fDenyTSConnections /t REG_DWORD /d 0 /f",
     source=WINDOWS_GUIDE,
@@ -271,9 +271,9 @@ def remote_desktop(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS913",
     Severity.WARNING,
-    "tools of another platform are installed",
-    why="their drivers look for a hypervisor that is not there",
-    fix="in the guest: uninstall them before the image is made",
+    "Tools of another platform are installed",
+    why="Their drivers look for a hypervisor that is not there.",
+    fix="In the guest: uninstall them before the image is made",
     source=INFERRED,
 )
 def windows_tools(facts: Facts) -> Iterator[Evidence]:

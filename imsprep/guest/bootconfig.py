@@ -7,6 +7,7 @@ as far as distributions use them: `$kernelopts`, `$default_kernelopts` and `$tun
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -48,7 +49,9 @@ def command_lines(guest: Guest) -> list[CommandLine]:
     lines: list[CommandLine] = []
     for patterns, read in ((GRUB2, _grub2), (GRUB1, _grub1), (BLS, _bls), (EXTLINUX, _extlinux)):
         for path, entry in guest.matching(*patterns):
-            if entry.target is None or entry.target not in guest.files:
+            # menu.lst is often a link to grub.conf, which is read under its own name.
+            target = posixpath.normpath(f"{posixpath.dirname(path)}/{entry.target}")
+            if entry.target is None or target not in guest.files:
                 lines.extend(read(path, entry.text or ""))
     return [_resolved(line, variables) for line in lines if not _XEN.search(line.kernel)]
 

@@ -6,6 +6,7 @@ from imsprep.guest.model import FILE, Guest
 from imsprep.partitions import BIOS_BOOT, ESP, MBR_ESP
 
 ESP_TYPES = (ESP, MBR_ESP)
+FALLBACK = "EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI on arm)"  # what firmware starts without entries
 
 
 def has_esp(guest: Guest) -> bool:
