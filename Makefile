@@ -22,6 +22,10 @@ test: $(STAMP)        ## all tests
 quick: $(STAMP)       ## the tests without the slow ones
 	$(BIN)/python -m pytest -n auto -m 'not slow and not e2e'
 
+e2e: $(STAMP)         ## end to end against a real object store on loopback
+	$(BIN)/pip install --quiet --group e2e
+	$(BIN)/python -m pytest -m e2e
+
 lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,4 +38,4 @@ format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install test quick lint format guest-images
+.PHONY: help install test quick lint format guest-images e2e

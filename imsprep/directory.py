@@ -31,12 +31,12 @@ from imsprep import atomic
 from imsprep.errors import ServiceError, TransferError
 from imsprep.sparse import copy_data, is_hole, write_sparse
 from imsprep.store import (
-    MAX_PART_NUMBER,
     MIN_PART_SIZE,
     Body,
     ObjectFacts,
     Part,
     Upload,
+    check_part_number,
     multipart_etag,
     zero_md5,
 )
@@ -212,10 +212,7 @@ class DirectoryStore:
 
     def _upload(self, key: str, upload_id: str, number: int = 1) -> Path:
         """Return the folder of an upload that exists and belongs to `key`."""
-        if not 1 <= number <= MAX_PART_NUMBER:
-            raise ServiceError(
-                f"part number {number} is not one of 1 to {MAX_PART_NUMBER}", code="InvalidArgument"
-            )
+        check_part_number(number)
         folder = self._uploads / upload_id
         if not upload_id.isalnum() or _upload_record(folder)["key"] != key:
             raise ServiceError(f"no upload {upload_id!r} of {key!r}", code="NoSuchUpload")

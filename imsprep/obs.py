@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imsprep.errors import MissingExtra, ServiceError, TransferError, UsageError
-from imsprep.store import Body, ObjectFacts, Part, Upload
+from imsprep.store import Body, ObjectFacts, Part, Upload, check_part_number
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class ObsStore:
 
     def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
         """Send one part; the service verifies its MD5."""
+        check_part_number(number)
         # boto3 takes bytes and files, but no memoryview.
         body = bytes(data) if isinstance(data, memoryview) else data
         answer = self._call(
@@ -94,6 +95,7 @@ class ObsStore:
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
     ) -> str:
         """Make one part from a range of an object in the same bucket."""
+        check_part_number(number)
         answer = self._call(
             "upload_part_copy",
             Key=key,

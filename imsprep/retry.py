@@ -4,8 +4,7 @@ The one question is whether a failure is permanent: TransferError is not, everyt
 waits grow and are random, so that many clients do not come back at once. A request is tried until
 `limit_s` has passed since its first attempt; then its last error stands.
 
-Completing an upload is never repeated blindly: whether the first attempt worked is for `transfer`
-to find out.
+Completing an upload is never repeated blindly: `completing` finds out whether it worked.
 """
 
 from __future__ import annotations
@@ -47,9 +46,15 @@ class RetryingStore:
         """End every wait, now and later: the next failure of a request is its last."""
         self._stopped.set()
 
-    def pause(self) -> None:
-        """Wait as before a second attempt."""
-        self._stopped.wait(self._patience.first_wait_s * (0.5 + self._patience.jitter()))
+    def deadline(self) -> float:
+        """Return when to give up something that begins now, on the patience's clock."""
+        return self._patience.clock() + self._patience.limit_s
+
+    def pause(self, deadline: float) -> bool:
+        """Wait before another attempt; say false if it is too late for one."""
+        wait_s = self._patience.first_wait_s * (0.5 + self._patience.jitter())
+        self.retries += 1
+        return not self._stopped.wait(wait_s) and self._patience.clock() < deadline
 
     @property
     def etags_are_md5(self) -> bool:
@@ -58,7 +63,7 @@ class RetryingStore:
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         patience = self._patience
-        deadline = patience.clock() + patience.limit_s
+        deadline = self.deadline()
         longest = patience.first_wait_s
         while True:
             try:

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, NamedTuple, Protocol
 
+from imsprep.errors import ServiceError
 from imsprep.units import GIB, MIB
 
 MAX_PART_NUMBER = 10_000  # OBS API reference, "Uploading Parts"
@@ -21,6 +22,14 @@ MAX_PART_SIZE = 5 * GIB
 
 # What a part is sent from: bytes, or a file read from its start to its end.
 Body = bytes | memoryview | IO[bytes]
+
+
+def check_part_number(number: int) -> None:
+    """Raise ServiceError for a part number that no store may take."""
+    if not 1 <= number <= MAX_PART_NUMBER:
+        raise ServiceError(
+            f"part number {number} is not one of 1 to {MAX_PART_NUMBER}", code="InvalidArgument"
+        )
 
 
 class Part(NamedTuple):

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from imsprep.completing import complete
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image import Identity
 from imsprep.journal import Entry, Journal
@@ -268,40 +269,20 @@ class _Run:
         for part in held:
             check_etag(self._store, f"part {part.number}", part.etag, self._md5s[part.number])
         expected = multipart_etag(part.etag for part in held) if self._comparable(held) else None
-        try:
-            etag = self._store.complete(entry.key, entry.upload_id, held)
-        except TransferError:
-            etag = self._resolve(entry, held, expected)
+        etag = complete(
+            self._store,
+            entry.key,
+            entry.upload_id,
+            held,
+            is_ours=lambda found: (
+                (found.etag, found.metadata.get(PLAN_METADATA)) == (expected, entry.plan)
+            ),
+        )
         return self._checked(etag, expected)
 
     def _comparable(self, held: list[Part]) -> bool:
         """Say whether the store's etags are the MD5s of the bytes, so that the last one is ours."""
         return all(part.etag == self._md5s[part.number] for part in held)
-
-    def _resolve(self, entry: Entry, held: list[Part], expected: str | None) -> str:
-        """Find out whether a completion without an answer worked; try again only if it did not.
-
-        The object itself tells: by the id of the upload that made it (OBS sends x-obs-uploadId), or
-        by its etag. If the upload is still open instead, it was not completed.
-        """
-        patience = self._options.patience
-        deadline = patience.clock() + patience.limit_s
-        while True:
-            found = self._store.head(entry.key)
-            if found is not None and found.size == self._plan.size:
-                if found.upload_id == entry.upload_id:
-                    return found.etag
-                if (found.etag, found.metadata.get(PLAN_METADATA)) == (expected, entry.plan):
-                    return found.etag
-            try:
-                self._store.list_parts(entry.key, entry.upload_id)
-                return self._store.complete(entry.key, entry.upload_id, held)
-            except TransferError as error:
-                if patience.clock() >= deadline:
-                    raise TransferError(
-                        f"{error}; it is not known whether the upload was completed, run again"
-                    ) from error
-            self._store.pause()
 
     def _checked(self, etag: str, expected: str | None) -> str:
         """Return the finished object's etag after comparing it and the object's size."""

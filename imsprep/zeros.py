@@ -7,14 +7,16 @@ many zeros.
 
 from __future__ import annotations
 
+from imsprep.completing import complete
 from imsprep.errors import ServiceError
 from imsprep.parts import plan_growth
+from imsprep.retry import RetryingStore
 from imsprep.store import ObjectStore, Part, zero_md5s
 
 PREFIX = "imsprep-zeros/"
 
 
-def make_zero_object(store: ObjectStore, key: str, size: int) -> None:
+def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
     """Make sure that `key` is an object of `size` zero bytes; one that is there already will do."""
     found = store.head(key)
     if found is not None and found.size == size:
@@ -32,7 +34,8 @@ def make_zero_object(store: ObjectStore, key: str, size: int) -> None:
         held = store.list_parts(key, upload_id)
         if [(p.number, p.size) for p in held] != [(p.number, p.size) for p in parts]:
             raise ServiceError(f"the store did not copy zeros whole: {step.size} bytes expected")
-        store.complete(key, upload_id, held)
+        size = step.size
+        complete(store, key, upload_id, held, is_ours=lambda found: found.size == size)  # noqa: B023
 
 
 def remove_zero_object(store: ObjectStore, key: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,13 @@ pytest.importorskip("moto", reason="not installed: moto")
 from imsprep.credentials import Credentials
 from imsprep.errors import ServiceError, TransferError, UsageError
 from imsprep.obs import ObsStore, open_obs
+from imsprep.retry import Patience
+from imsprep.sending import Sending, send_file
+from imsprep.targets import Target
+from imsprep.transfer import Options
+from imsprep.units import MIB
 from tests import s3cloud
-from tests.store_suite import StoreSuite
+from tests.store_suite import StoreSuite, pattern
 
 KEYS = Credentials("AKTEST", "SK-very-secret")
 
@@ -93,3 +99,44 @@ def test_encryption_is_asked_for(server: tuple[s3cloud.Strict, str], store: ObsS
     encrypted.put("k", b"x")
     head = store._client.head_object(Bucket=store._bucket, Key="k")
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "key-1")
+
+
+def test_an_upload_ends_right_although_requests_fail(
+    store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
+) -> None:
+    """5 % answered with 503, 1 % dropped, and every one late."""
+    path = tmp_path / "disk.raw"
+    with open(path, "wb") as file:
+        for n in range(10):
+            file.seek(n * 17 * MIB)
+            file.write(pattern(6 * MIB, n))
+        file.truncate(170 * MIB)
+    target = Target(store._bucket, region="r")
+    options = Options(patience=Patience(limit_s=60, first_wait_s=0.01))
+    cloud.faults = s3cloud.Faults(busy=0.05, dropped=0.01, latency_s=0.02)
+    for round_ in range(4):
+        done = send_file(
+            path,
+            store,
+            target,
+            f"disk{round_}.raw",
+            sending=Sending(part_size=10 * MIB, options=options),
+            watch=lambda plan: nullcontext(lambda **_: None),
+        )
+        assert done.sent + done.copied == 170 * MIB
+    assert cloud.failed > 0
+    cloud.faults = s3cloud.Faults()
+    for round_ in range(4):
+        assert store.read(f"disk{round_}.raw", 0, 170 * MIB) == path.read_bytes()
+    assert len(store.list_objects()) == 4
+
+
+def test_only_the_data_travels(store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    with open(path, "wb") as file:
+        file.write(pattern(20 * MIB))
+        file.truncate(200 * MIB)
+    watch = lambda plan: nullcontext(lambda **_: None)  # noqa: E731
+    send_file(path, store, Target(store._bucket), "k", sending=Sending(), watch=watch)
+    # The data, the seed of zeros, and the lists of parts.
+    assert cloud.received < (20 + 5) * MIB + 64 * 1024

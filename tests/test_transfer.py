@@ -342,3 +342,20 @@ def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
     assert entry is not None
     assert set(entry.__dataclass_fields__) == {"target", "key", "upload_id", "zero_key", "plan", "identity"}  # fmt: skip
     assert entry.identity == Identity.of(case.path)
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_lost_completion_of_the_zero_object_is_resolved_too(case: Case, acted: bool) -> None:
+    failed = []
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key.startswith("imsprep-zeros/") and not failed:
+            failed.append(key)
+            if acted:
+                original(key, *arguments)
+            raise TransferError("the connection broke")
+        return original(key, *arguments)
+
+    case.upload(Wrapped(case.store, complete=lose))
+    assert failed
+    assert case.content == case.path.read_bytes()

@@ -1,0 +1,125 @@
+"""End to end against a real server on disk: `make e2e` installs it and runs these."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+pytest.importorskip("botocore", reason="not installed: boto3")
+
+from imsprep.credentials import Credentials
+from imsprep.obs import ObsStore, open_obs
+from imsprep.units import MIB
+from tests.gateway import ACCESS_KEY, SECRET_KEY, Gateway, program
+from tests.store_suite import StoreSuite, pattern
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(program("juicefs") is None, reason="not installed: juicefs (make e2e)"),
+]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    server = Gateway(tmp_path_factory.mktemp("gateway"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def store(gateway: Gateway) -> Iterator[ObsStore]:
+    bucket = f"test-{secrets.token_hex(6)}"
+    keys = Credentials(ACCESS_KEY, SECRET_KEY)
+    store = open_obs(bucket, endpoint=gateway.endpoint, region="us-east-1", credentials=keys)
+    store._client.create_bucket(Bucket=bucket)
+    yield store
+    store.close()
+
+
+class TestGateway(StoreSuite):
+    minds_small_parts = False  # JuiceFS takes them
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.raw"
+    with open(path, "wb") as file:
+        for n in range(6):
+            file.seek(n * 120 * MIB)
+            file.write(pattern(16 * MIB, n))
+        file.truncate(800 * MIB)
+    return path
+
+
+def start_upload(
+    gateway: Gateway, store: ObsStore, disk: Path, *options: str
+) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "HUAWEICLOUD_SDK_AK": ACCESS_KEY,
+        "HUAWEICLOUD_SDK_SK": SECRET_KEY,
+    }
+    command = [
+        sys.executable, "-m", "imsprep", "upload", str(disk), "--to", f"obs:{store._bucket}",
+        "--region", "us-east-1", "--endpoint", gateway.endpoint, "--part-size", "10m", "-q", *options,
+    ]  # fmt: skip
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+def assert_same(store: ObsStore, disk: Path) -> None:
+    """The object is the image, byte for byte, and nothing else is left."""
+    ours, theirs = hashlib.sha256(), hashlib.sha256()
+    size = disk.stat().st_size
+    with open(disk, "rb") as file:
+        for offset in range(0, size, 64 * MIB):
+            ours.update(file.read(64 * MIB))
+            theirs.update(store.read("disk.raw", offset, 64 * MIB))
+    assert ours.digest() == theirs.digest()
+    assert [(o.key, o.size) for o in store.list_objects()] == [("disk.raw", size)]
+    assert store.list_uploads() == []
+
+
+def test_an_image_arrives_whole(gateway: Gateway, store: ObsStore, disk: Path) -> None:
+    assert start_upload(gateway, store, disk).wait() == 0
+    assert_same(store, disk)
+
+
+def test_the_server_is_killed_and_started_again(
+    gateway: Gateway, store: ObsStore, disk: Path
+) -> None:
+    upload = start_upload(gateway, store, disk, "--limit-rate", "40m")
+    for _ in range(2):
+        time.sleep(1.2)
+        gateway.kill()
+        time.sleep(0.5)
+        gateway.start()
+    assert upload.wait() == 0
+    assert_same(store, disk)
+
+
+@pytest.mark.slow
+def test_the_client_is_killed_at_random_instants(
+    gateway: Gateway, store: ObsStore, disk: Path
+) -> None:
+    random = Random(2)
+    for _ in range(int(os.environ.get("IMSPREP_KILLS", "3"))):
+        for _ in range(2):
+            upload = start_upload(gateway, store, disk)
+            timer = threading.Timer(random.uniform(0.3, 2.5), upload.kill)
+            timer.start()
+            upload.wait()
+            timer.cancel()
+        assert start_upload(gateway, store, disk).wait() == 0
+        assert_same(store, disk)
+        store.delete("disk.raw")
