@@ -314,7 +314,7 @@ def hybrid(facts: Facts) -> Iterator[Evidence]:
     "IMS215", Severity.ERROR, "The chain of logical partitions is broken",
     why="The system does not see the logical partitions behind the broken link.",
     fix="Copy the image again; sfdisk --verify IMAGE shows the place.",
-    source="UEFI specification 2.10, chapter 5.2 (MBR); the chain is described by no standard",
+    source="UEFI specification 2.10, chapter 5.2 (2022-08); the chain itself is custom, inferred",
 )  # fmt: skip
 def broken_chain(facts: Facts) -> Iterator[Evidence]:
     """Report why the chain of extended boot records could not be followed."""

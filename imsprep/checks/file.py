@@ -82,7 +82,7 @@ def packed(facts: Facts) -> Iterator[Evidence]:
     why="A fixed VHD is a RAW disk with 512 bytes behind it. Imported as RAW it makes a disk that"
     " is one sector too long, so the backup partition table is not at the end.",
     fix="qemu-img convert -f vpc -O raw IMAGE disk.raw",
-    source=f"{QUICK_IMPORT}, Constraints; Virtual Hard Disk Image Format Specification 1.0",
+    source=f"{QUICK_IMPORT}, Constraints; Virtual Hard Disk Image Format 1.0, 2006-10-11",
 )  # fmt: skip
 def vhd_footer(facts: Facts) -> Iterator[Evidence]:
     """Look for a footer of a fixed VHD behind the disk."""

@@ -1,0 +1,170 @@
+"""Configuration: precedence, origins, and no silent mistake."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imsprep.config import load
+from imsprep.errors import UsageError
+from tests.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+def write(folder: Path, text: str, name: str = "imsprep.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    write(tmp_path, 'site = "otc"\nfail-on = "warning"\n')
+    settings = load({"IMSPREP_SITE": "huawei"}, tmp_path)
+    assert (settings["site"].value, settings["site"].origin) == ("huawei", "IMSPREP_SITE")
+    assert (settings["fail-on"].value, settings["fail-on"].origin) == ("warning", "imsprep.toml")
+    assert settings["strict"].origin == "default"
+
+
+def test_the_nearest_file_above_is_used(tmp_path: Path) -> None:
+    write(tmp_path, '[tool.imsprep]\nsite = "otc"\n', "pyproject.toml")
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    write(tmp_path / "a", "[tool.other]\n", "pyproject.toml")
+    assert load({}, inner)["site"].value == "otc"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('sites = "otc"', "did you mean 'site'"),
+        ('site = "otp"', "is none of"),
+        ("site = 1", "is a text"),
+        ("jobs = true", "is a number"),
+        ("site = ", "not valid TOML"),
+        ('severity = {IMS104 = "bad"}', "unknown severity"),
+        ('[[waivers]]\nrule = "IMS104"', "needs 'reason'"),
+        ('[[waivers]]\nrule = "IMS104"\nreason = "x"\nexpires = "soon"', "is no date"),
+        ('[[waivers]]\nrule = "IMS104"\nreason = "x"\nuntil = 2030-01-01', "unknown key 'until'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(UsageError, match=said):
+        load({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["IMSPREP_SITE=x", "IMSPREP_JOBS=-1", "IMSPREP_STRICT=perhaps", "IMSPREP_SEVERITY=IMS104=x"],
+)
+def test_a_mistake_in_the_environment_is_told(tmp_path: Path, name: str) -> None:
+    key, _, value = name.partition("=")
+    with pytest.raises(UsageError, match=key):
+        load({key: value}, tmp_path)
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small image with one warning (IMS209), in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"x" * 4096)
+    return path
+
+
+def rules(outcome: Outcome) -> dict[str, str | None]:
+    (found,) = outcome.json["images"]
+    return {f["rule"]: f.get("waived") for f in found["findings"]}
+
+
+def test_a_waiver_keeps_the_finding_and_takes_its_weight(imsprep: Run, image: Path) -> None:
+    assert imsprep("check", image, "--strict").code == 1
+    for rule in rules(imsprep("check", image, "--json")):
+        with Path("imsprep.toml").open("a") as file:
+            file.write(f'[[waivers]]\nrule = "{rule}"\nreason = "known"\n')
+    outcome = imsprep("check", image, "--fail-on", "note", "--json")
+    assert outcome.code == 0
+    assert set(rules(outcome).values()) == {"known"}
+
+
+def test_an_expired_or_unused_waiver_is_a_warning(imsprep: Run, image: Path) -> None:
+    yesterday = datetime.datetime.now(tz=datetime.UTC).date() - datetime.timedelta(days=1)
+    write(
+        image.parent,
+        f'[[waivers]]\nrule = "IMS209"\nreason = "old"\nexpires = {yesterday}\n'
+        '[[waivers]]\nrule = "IMS101"\nreason = "unused"\n'
+        '[[waivers]]\nrule = "IMS209"\nimage = "other*"\nreason = "elsewhere"\n',
+    )
+    outcome = imsprep("check", image, "--strict", "--json")
+    assert outcome.code == 1
+    expired, unused, elsewhere = outcome.json["complaints"]
+    assert f"expired on {yesterday}" in expired
+    assert "covers no finding" in unused
+    assert "for other*" in elsewhere
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--select", "IMS999"], ["--ignore", "ims104"], ["--severity", "IMS104=bad"],
+        ["--severity", "IMS999=note"], ["--site", "mars"], ["--fail-on", "sometimes"],
+        ["--output", "pdf:x"], ["--explain", "IMS0"], ["--format", "json", "--format", "sarif"],
+        ["--config", "missing.toml"],
+    ],
+)  # fmt: skip
+def test_a_mistake_on_the_command_line_is_not_a_bad_image(
+    imsprep: Run, image: Path, options: list[str]
+) -> None:
+    outcome = imsprep("check", image, *options)
+    assert outcome.code == (3 if "missing.toml" in options else 2)
+    assert "Traceback" not in outcome.err
+
+
+def test_severity_select_and_ignore(imsprep: Run, image: Path) -> None:
+    assert rules(imsprep("check", image, "--json", "--select", "IMS209")) == {"IMS209": None}
+    assert "IMS209" not in rules(imsprep("check", image, "--json", "--ignore", "IMS2"))
+    again = imsprep("check", image, "--json", "--ignore", "IMS2", "--select", "IMS209")
+    assert rules(again) == {"IMS209": None}
+    assert imsprep("check", image, "--severity", "IMS209=error").code == 1
+
+
+def test_config_show_says_where_each_value_came_from(
+    imsprep: Run, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(image.parent, 'site = "otc"\nignore = ["IMS111"]\n')
+    monkeypatch.setenv("IMSPREP_FAIL_ON", "warning")
+    values = imsprep("config", "show", "--json").json["settings"]
+    assert values["site"] == {"value": "otc", "origin": "imsprep.toml"}
+    assert values["fail-on"] == {"value": "warning", "origin": "IMSPREP_FAIL_ON"}
+    assert "IMS111  (imsprep.toml)" in imsprep("config", "show").out
+
+
+def test_several_images_keep_their_order_whatever_the_jobs(imsprep: Run, tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number:02}.raw").write_bytes(b"x" * 512 * (number + 1))
+    (tmp_path / "notes.txt").write_text("no image")
+    one = imsprep("check", tmp_path, "--json", "--jobs", "1")
+    many = imsprep("check", tmp_path, "--json", "--jobs", "8")
+    assert one.out == many.out
+    assert [Path(i["image"]).name for i in one.json["images"]] == [f"{n:02}.raw" for n in range(12)]
+
+
+def test_reproducible_output_has_no_folder_of_the_machine(imsprep: Run, image: Path) -> None:
+    for format_ in ("text", "json", "sarif", "junit", "github", "html"):
+        outcome = imsprep(
+            "check", image, image.parent / "gone.raw", "--reproducible", "--format", format_
+        )
+        assert str(image.parent) not in outcome.out
+
+
+def test_several_reports_at_once(imsprep: Run, image: Path) -> None:
+    outcome = imsprep(
+        "check", image, "--output", "sarif:a.sarif", "--output", "html:a.html", "--json"
+    )
+    assert outcome.json["exit_code"] == outcome.code == 0
+    assert Path("a.sarif").read_text().startswith("{")
+    assert Path("a.html").read_text().startswith("<!doctype html>")

@@ -1,0 +1,245 @@
+"""Every rule of file, disk, request and site: a case in which it fires, and one in which not."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+
+from imsprep import checks
+from imsprep.facts import Facts, Zeros
+from imsprep.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify
+from imsprep.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
+from imsprep.report import Severity
+from imsprep.request import RequestFields
+from imsprep.sites import SITES
+from imsprep.units import GIB, MIB, TIB
+from imsprep.volumes import Volume
+
+SIZE = 64 * MIB
+SECTORS = SIZE // 512
+LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+QCOW2 = Match("qcow2", Kind.DISK, 0, 8)
+LUKS, LVM = Volume("LUKS", True, False), Volume("LVM", False, False)
+
+
+def header(**changes: Any) -> GptHeader:
+    values: dict[str, Any] = {
+        "offset": 512, "header_valid": True, "entries_valid": True, "own_lba": 1,
+        "other_lba": SECTORS - 1, "first_usable": 34, "last_usable": SECTORS - 34,
+        "disk_guid": "a", "entries": (), "entries_crc": 1,
+    }  # fmt: skip
+    return GptHeader(**{**values, **changes})
+
+
+def part(
+    number: int = 1,
+    start: int = MIB,
+    length: int = MIB,
+    kind: str = ESP,
+    volume: Volume | None = None,
+) -> Partition:
+    return Partition(number, start, length, kind, "", False, volume)
+
+
+def disk(**changes: Any) -> Disk:
+    values: dict[str, Any] = {
+        "size": SIZE, "table": "gpt", "sector_size": 512, "boot_code": True, "protective": True,
+        "mbr_partitions": (part(1, 512, SIZE - 512, "0xee"),), "primary": header(),
+        "backup": header(offset=SIZE - 512, own_lba=SECTORS - 1, other_lba=1),
+        "partitions": (part(), part(2, 2 * MIB, 2 * MIB, BIOS_BOOT)),
+    }  # fmt: skip
+    return Disk(**{**values, **changes})
+
+
+GOOD_REQUEST: dict[str, Any] = {
+    "name": "web 01", "image_url": "images:web/disk.raw", "min_disk": 40, "type": "ECS",
+    "os_version": "CentOS 7.6 64bit", "description": "Made on a day, for the web.",
+    "tags": ("team.web.front", "stage"), "enterprise_project_id": "0",
+}  # fmt: skip
+
+
+def request(**changes: Any) -> Facts:
+    values = {**GOOD_REQUEST, **changes}
+    site = SITES[values.pop("site", "huawei")]
+    return dataclasses.replace(GOOD, request=RequestFields(**values), site=site)
+
+
+def image(**changes: Any) -> Facts:
+    return dataclasses.replace(GOOD, **changes)
+
+
+def on(**changes: Any) -> Facts:
+    return image(disk=disk(**changes))
+
+
+GOOD = Facts(
+    name="disk.raw", file_size=SIZE, virtual_size=SIZE, zeros=Zeros(0, False, 0), disk=disk(),
+    request=RequestFields(), site=SITES["otc"],
+)  # fmt: skip
+
+CUT = header(other_lba=SECTORS + 99, last_usable=SECTORS + 60)
+GROWN = header(other_lba=SECTORS - 999, last_usable=SECTORS - 1040)
+SIGNED = (part(kind="0x83"),)
+
+# id -> facts in which it fires, facts in which it does not
+CASES: dict[str, tuple[Facts, Facts]] = {
+    "IMS101": (image(matches=(QCOW2,)), GOOD),
+    "IMS102": (image(matches=(Match("zstd", Kind.COMPRESSED, 0, 4),)), GOOD),
+    "IMS103": (image(matches=(Match("vhd-fixed", Kind.DISK, SIZE - 512, 8),)), GOOD),
+    "IMS104": (image(name="disk.qcow2"), GOOD),
+    "IMS105": (image(matches=(QCOW2, Match("vhd-fixed", Kind.DISK, 512, 8))), image(matches=(QCOW2,))),
+    "IMS106": (image(file_size=0), image(file_size=1)),
+    "IMS107": (image(file_size=TIB + 1), image(file_size=10**12)),
+    "IMS108": (image(virtual_size=TIB + 512), image(virtual_size=GIB)),
+    "IMS109": (image(file_size=SIZE + 1), GOOD),
+    "IMS110": (image(zeros=Zeros(None, True, SIZE)), GOOD),
+    "IMS111": (image(file_size=128 * GIB - 1), image(file_size=128 * GIB)),
+    "IMS112": (image(matches=(Match("iso", Kind.OPTICAL, 0x8001, 5),)), GOOD),
+    "IMS201": (on(primary=None, backup=None), on(backup=None)),
+    "IMS202": (on(primary=header(entries_valid=False)), GOOD),
+    "IMS203": (on(backup=None), GOOD),
+    "IMS204": (on(primary=CUT, backup=None), GOOD),
+    "IMS205": (on(primary=GROWN), GOOD),
+    "IMS206": (on(partitions=(part(length=SIZE),)), on(partitions=(part(length=SIZE - MIB),))),
+    "IMS207": (on(partitions=(part(), part(2, 2 * MIB - 512))), on(partitions=(part(), part(2, 2 * MIB)))),
+    "IMS208": (on(sector_size=4096), GOOD),
+    "IMS209": (on(boot_code=False, partitions=()), on(boot_code=False)),
+    "IMS210": (on(boot_code=False), GOOD),
+    "IMS211": (on(partitions=(part(volume=LUKS),)), on(partitions=(part(volume=LVM),))),
+    "IMS212": (on(partitions=(part(volume=LVM),)), GOOD),
+    "IMS213": (on(backup=header(disk_guid="b")), GOOD),
+    "IMS214": (on(mbr_partitions=(*disk().mbr_partitions, *SIGNED)), GOOD),
+    "IMS215": (on(table="mbr", broken_chain="a loop"), GOOD),
+    "IMS216": (on(partitions=(part(start=MIB + 512, length=2 * MIB),)), GOOD),
+    "IMS501": (request(name="n" * 129), request(name="n" * 128)),
+    "IMS502": (request(name="web/01"), request(name="网站-1")),
+    "IMS503": (request(description="a <b>"), request(description="d" * 1024)),
+    "IMS504": (request(image_tags=(("k", "v"),)), request()),
+    "IMS505": (request(tags=tuple(f"k{n}.v" for n in range(11))), request(tags=tuple(f"k{n}.v" for n in range(10)))),
+    "IMS506": (request(tags=("k" * 37,)), request(tags=("k" * 36,))),
+    "IMS507": (request(tags=("k." + "v" * 44,)), request(tags=("k." + "v" * 43,))),
+    "IMS508": (request(os_version=None, final=True), request(final=True)),
+    "IMS509": (request(os_version="Centos 7.6 64bit"), request()),
+    "IMS510": (request(min_disk=9), request(min_disk=10)),
+    "IMS511": (dataclasses.replace(request(min_disk=40), virtual_size=41 * GIB), request()),
+    "IMS513": (request(type="ecs"), request(type="BMS")),
+    "IMS514": (request(architecture="x86_64"), request(architecture="arm")),
+    "IMS515": (request(architecture="arm", hw_firmware_type="bios"), request(hw_firmware_type="uefi")),
+    "IMS516": (request(license_type="byol"), request(license_type="byol", os_version="Windows Server 2019 Standard 64bit")),
+    "IMS517": (request(enterprise_project_id="main"), request(enterprise_project_id="ef8b3c5a-2f1d-4c21-9a3b-0123456789ab")),
+    "IMS518": (request(image_url="s3://images/disk.raw"), request()),
+    "IMS519": (request(image_url="images:my disk.raw"), request(image_url="images:" + "k" * 1020 + ".raw")),
+    "IMS520": (request(image_url="images:disk.zvhd2"), request()),
+    "IMS521": (request(os_type="Linux"), request(type="DataImage", os_type="Linux", os_version=None)),
+    "IMS522": (request(os_type="linux"), request(os_type="Linux")),
+    "IMS601": (request(site="huawei-intl", os_version="Windows 10 64bit"), request(os_version="Windows 10 64bit")),
+    "IMS602": (request(hw_firmware_type="uefi"), request(site="otc", hw_firmware_type="uefi")),
+    "IMS603": (GOOD, image(virtual_size=GIB)),
+    "IMS604": (request(os_version="openSUSE 15.1 64bit"), request()),
+}  # fmt: skip
+
+RULES = {rule.id: rule for rule in checks.all_rules()}
+MINE = [rule for rule in RULES if rule[3] in "1256"]
+
+
+def fired(facts: Facts, rule: str) -> bool:
+    findings, _ = RULES[rule].run(facts)
+    return bool(findings)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert sorted(CASES) == MINE
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_fires_where_it_should_and_only_there(rule: str) -> None:
+    bad, good = CASES[rule]
+    assert fired(bad, rule), "did not fire"
+    assert not fired(good, rule), "fired for nothing"
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.id)
+def test_every_rule_explains_itself(rule: Any) -> None:
+    for text in (rule.title, rule.why, rule.fix, rule.source):
+        assert text.strip() == text
+        assert text
+    assert "\n" not in rule.title
+    assert not rule.title.endswith(".")
+    assert len(rule.title) <= 80
+
+
+@pytest.mark.parametrize("rule", MINE)
+def test_a_source_has_a_date_or_says_that_it_is_inferred(rule: str) -> None:
+    source = RULES[rule].source
+    dated = re.search(r"\b20\d\d-\d\d", source)
+    assert dated or "inferred" in source
+
+
+def test_nothing_is_said_of_a_good_image_and_request() -> None:
+    facts = dataclasses.replace(request(), virtual_size=40 * GIB - 512, file_size=128 * GIB)
+    found = {f.rule for f in checks.run(facts).findings if f.severity > Severity.NOTE}
+    assert found <= {"IMS511"}
+
+
+@pytest.mark.parametrize(
+    ("site", "gib", "severity"),
+    [
+        ("otc", 0, Severity.ERROR),
+        ("otc", 9, Severity.WARNING),
+        ("otc", 10, None),
+        ("otc", 1024, None),
+        ("otc", 1025, Severity.ERROR),
+        ("huawei-intl", 9, Severity.ERROR),
+    ],
+)
+def test_where_pages_disagree_the_own_page_decides_and_the_other_warns(
+    site: str, gib: int, severity: Severity | None
+) -> None:
+    findings, _ = RULES["IMS510"].run(
+        request(site=site, min_disk=gib, os_version="CentOS 7.0 64bit")
+    )
+    assert [f.severity for f in findings] == ([] if severity is None else [severity])
+
+
+def test_min_disk_equal_to_the_disk_is_a_warning() -> None:
+    facts = dataclasses.replace(request(min_disk=40), virtual_size=40 * GIB)
+    findings, _ = RULES["IMS511"].run(facts)
+    assert [f.severity for f in findings] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("ubuntu 18.04 server 64bit", "Ubuntu 18.04 server 64bit"),
+        ("CentOS 7.6 64 bit", "CentOS 7.6 64bit"),
+        ("Red Hat Linux Enterprise 7.5 64bit", "Redhat Linux Enterprise 7.5 64bit"),
+    ],
+)
+def test_a_near_miss_is_named(given: str, meant: str) -> None:
+    findings, _ = RULES["IMS509"].run(request(os_version=given))
+    assert meant in findings[0].message
+    assert findings[0].severity is Severity.ERROR
+
+
+@pytest.mark.parametrize("site", SITES.values(), ids=lambda s: s.key)
+def test_a_site_is_dated_and_has_a_list(site: Any) -> None:
+    assert len(site.os_versions.all) > 100
+    assert site.date >= "2022"
+    assert all(hasattr(site, member) for member in site.inferred)
+
+
+def test_a_rule_that_cannot_tell_is_skipped_and_not_passed() -> None:
+    report = checks.run(image(disk=None, matches=(QCOW2,)))
+    skipped = {s.rule for s in report.skipped}
+    assert "IMS204" in skipped
+    assert not skipped & set(report.passed)
+    assert not skipped & {f.rule for f in report.findings}
+
+
+def test_a_polyglot_is_noticed_by_its_bytes() -> None:
+    data = b"QFI\xfb\0\0\0\3" + bytes(HEAD_SIZE + TAIL_SIZE) + b"conectix" + bytes(504)
+    matches = identify(data[:HEAD_SIZE], data[-TAIL_SIZE:], len(data))
+    assert [m.format for m in matches] == ["qcow2", "vhd-fixed"]
