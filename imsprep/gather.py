@@ -2,25 +2,24 @@
 
 Only the first and last bytes, the partition tables, the start of each partition and the first
 non-zero byte are read, so that a disk of a TiB takes no longer than a small one; holes are not
-read. A whole scan happens only when it is asked for.
+read. A whole scan happens only when it is asked for, and so does a look into the file systems.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import itertools
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imsprep import formats, partitions
-from imsprep.errors import ImageChangedError, ReadError, show_path
+from imsprep.blockmap import BlockMap
+from imsprep.errors import ReadError, show_path
 from imsprep.facts import Cell, Facts, Zeros
-from imsprep.image import Identity
+from imsprep.image import RawImage
 from imsprep.request import RequestFields
 from imsprep.sites import Site
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
@@ -30,10 +29,13 @@ if TYPE_CHECKING:
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.
-PROBE_LIMIT = 2 * GIB
+PROBE_LIMIT = GIB
 _STEP = 4 * MIB
 CELLS = 240  # of the picture of a disk
 _MAX_RANGES = 1_000_000  # runs between holes that the picture takes into account
+
+# What is read as a disk: RAW, and what differs from it only by something behind or in front.
+_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
 
 
 @dataclass(frozen=True)
@@ -54,67 +56,94 @@ def gather(path: Path, *, request: RequestFields, site: Site, look: Look = QUICK
     Raises ReadError if it is missing, not a file or a block device, or cannot be read, and
     ImageChangedError if it changed meanwhile.
     """
-    with open_image(path) as fd:
-        before = Identity.of(fd)
-        facts = _look(fd, path, _size(fd, path), request, site, look.probe_limit)
+    if path.is_dir():
+        raise ReadError(f"cannot check {show_path(path)}: it is a folder without disk images")
+    with RawImage.open(path) as image:
+        facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
+        if look.scan and facts.is_raw:
+            facts = _with_scan(facts, image)
         if look.guest:
             facts = replace(facts, guest=_guest(path))
-        if Identity.of(fd) != before:
-            raise ImageChangedError(f"{show_path(path)} changed while it was being checked")
+        image.check_unchanged()
     return facts
 
 
-@contextlib.contextmanager
-def open_image(path: Path) -> Iterator[int]:
-    """Open an image read-only and yield its file descriptor; refuse what cannot be an image."""
-    shown = show_path(path)
-    try:
-        # O_NONBLOCK: a FIFO must be refused, not waited for.
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    except OSError as error:
-        raise ReadError.from_os(error, "cannot read", path) from error
-    try:
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISDIR(mode):
-            raise ReadError(f"cannot check {shown}: it is a directory, not a disk image")
-        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-            raise ReadError(f"cannot check {shown}: it is neither a file nor a block device")
-        yield fd
-    except OSError as error:
-        raise ReadError.from_os(error, "cannot read", path) from error
-    finally:
-        os.close(fd)
+def _quick_look(image: RawImage, probe_limit: int) -> Facts:
+    """Read the ends, the tables and the first data."""
+    size = image.size
 
+    def read(offset: int, length: int) -> bytes:
+        return image.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
 
-def _size(fd: int, path: Path) -> int:
-    """Return the size in bytes; a block device tells it only by seeking to its end."""
-    if stat.S_ISBLK(os.fstat(fd).st_mode):
-        return os.lseek(fd, 0, os.SEEK_END)
-    return os.fstat(fd).st_size
-
-
-def _look(
-    fd: int, path: Path, size: int, request: RequestFields, site: Site, probe_limit: int
-) -> Facts:
-    head = os.pread(fd, formats.HEAD_SIZE, 0)
-    tail_start = max(0, size - formats.TAIL_SIZE)
-    matches = formats.identify(head, os.pread(fd, formats.TAIL_SIZE, tail_start), size)
-    is_raw = formats.primary(matches) in (formats.RAW, formats.VHD_FIXED, formats.ISO)
-    disk = None
-    if is_raw and size >= SECTOR:
-        disk = partitions.read_disk(lambda offset, length: os.pread(fd, length, offset), size)
+    tail = read(max(0, size - formats.TAIL_SIZE), formats.TAIL_SIZE)
+    matches = formats.identify(read(0, formats.HEAD_SIZE), tail, size)
+    is_disk = formats.primary(matches) in _DISKS
+    ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
     return Facts(
-        name=path.name,
+        name=image.path.name,
         file_size=size,
         matches=matches,
-        virtual_size=size if is_raw else None,
-        stored_size=os.fstat(fd).st_blocks * SECTOR,
-        zeros=_zeros(fd, size, probe_limit),
-        cells=_cells(fd, size),
-        disk=disk,
-        request=request,
-        site=site,
+        virtual_size=size if is_disk else None,
+        stored_size=sum(length for _, length in ranges),
+        zeros=_zeros(image, probe_limit),
+        cells=_cells(size, ranges),
+        disk=partitions.read_disk(read, size) if is_disk and size >= SECTOR else None,
     )
+
+
+def _data_ranges(image: RawImage) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of what is not a hole."""
+    return ((offset, length) for offset, length, is_data in image.extents() if is_data)
+
+
+def _zeros(image: RawImage, limit: int) -> Zeros:
+    """Look for a non-zero byte, without reading holes and no more than `limit` bytes."""
+    looked_at = 0
+    for offset, length in _data_ranges(image):
+        for position in range(offset, offset + length, _STEP):
+            if looked_at >= limit:
+                return Zeros(None, complete=False, looked_at=looked_at)
+            step = image.pread(position, min(_STEP, offset + length - position))
+            if np.frombuffer(step, dtype=np.uint8).any():
+                first = position + len(step) - len(step.lstrip(b"\0"))
+                return Zeros(first, complete=False, looked_at=looked_at)
+            looked_at += len(step)
+    return Zeros(None, complete=True, looked_at=looked_at)
+
+
+def _cells(size: int, ranges: list[tuple[int, int]]) -> tuple[Cell, ...]:
+    """Divide the file into equal cells and say how much of each is no hole."""
+    if size == 0:
+        return ()
+    width = max(SECTOR, ceil_div(size, CELLS))
+    stored = [0] * ceil_div(size, width)
+    for offset, length in ranges:
+        for number in range(offset // width, (offset + length - 1) // width + 1):
+            start = max(offset, number * width)
+            stored[number] += min(offset + length, (number + 1) * width) - start
+    return tuple(
+        Cell(number * width, min(width, size - number * width), kept)
+        for number, kept in enumerate(stored)
+    )
+
+
+def _with_scan(facts: Facts, image: RawImage) -> Facts:
+    """Add the block map, and to each cell how much of it lies in allocated blocks."""
+    from imsprep.scan import scan
+
+    block_map = scan(image).block_map
+    cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
+    return replace(facts, block_map=block_map, cells=cells)
+
+
+def _data_in(block_map: BlockMap, cell: Cell) -> int:
+    """Count the bytes of a cell that lie in allocated blocks."""
+    size = block_map.block_size
+    first, last = cell.start // size, (cell.start + cell.length - 1) // size
+    starts = np.arange(first, last + 1) * size
+    flags = np.array(block_map.bits[first : last + 1].tolist(), dtype=np.bool_)
+    inside = np.minimum(starts + size, cell.start + cell.length) - np.maximum(starts, cell.start)
+    return int(inside[flags].sum())
 
 
 def _guest(path: Path) -> Guest:
@@ -122,59 +151,3 @@ def _guest(path: Path) -> Guest:
     from imsprep.guest.sandbox import inspect_image
 
     return inspect_image(path)
-
-
-def _zeros(fd: int, size: int, limit: int) -> Zeros:
-    """Look for a non-zero byte, without reading holes and no more than `limit` bytes."""
-    looked_at = 0
-    for offset, length in _data_ranges(fd, size):
-        position = offset
-        while position < offset + length:
-            if looked_at >= limit:
-                return Zeros(None, complete=False, looked_at=looked_at)
-            step = os.pread(fd, min(_STEP, offset + length - position), position)
-            if not step:
-                break
-            rest = step.lstrip(b"\0")
-            if rest:
-                return Zeros(position + len(step) - len(rest), complete=False, looked_at=looked_at)
-            position += len(step)
-            looked_at += len(step)
-    return Zeros(None, complete=True, looked_at=looked_at)
-
-
-def _cells(fd: int, size: int) -> tuple[Cell, ...]:
-    """Divide the file into equal cells and say how much of each is no hole; reads nothing."""
-    if size == 0:
-        return ()
-    width = max(SECTOR, ceil_div(size, CELLS))
-    kept = [0] * ceil_div(size, width)
-    for offset, length in itertools.islice(_data_ranges(fd, size), _MAX_RANGES):
-        position = offset
-        while position < offset + length:
-            cell = position // width
-            end = min(offset + length, (cell + 1) * width)
-            kept[cell] += end - position
-            position = end
-    return tuple(
-        Cell(number * width, min(width, size - number * width), stored)
-        for number, stored in enumerate(kept)
-    )
-
-
-def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges that are not holes; everything where the system cannot tell."""
-    position = 0
-    while position < size:
-        try:
-            start = os.lseek(fd, position, os.SEEK_DATA)
-            end = os.lseek(fd, start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # ENXIO: nothing but a hole from here on
-                yield position, size - position
-            return
-        except AttributeError:  # a system without SEEK_DATA
-            yield position, size - position
-            return
-        yield start, min(end, size) - start
-        position = end

@@ -73,7 +73,7 @@ def test_an_unreadable_file_cannot_be_checked(tmp_path: Path) -> None:
     path = sparse(tmp_path / "disk.raw", 4096, (0, b"x"))
     path.chmod(0)
     from imsprep.errors import ReadError
-    from imsprep.gather import open_image
+    from imsprep.image import RawImage
 
     child = os.fork()
     if child == 0:
@@ -81,7 +81,7 @@ def test_an_unreadable_file_cannot_be_checked(tmp_path: Path) -> None:
         os.setuid(65534)
         code = 0
         try:
-            with open_image(path):
+            with RawImage.open(path):
                 pass
         except ReadError as error:
             code = error.exit_code if "ermission" in str(error) else 9
