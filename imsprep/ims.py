@@ -68,6 +68,11 @@ class ImsClient:
         self._api, self._ca_file = api, ca_file
         self._project_id = credentials.project_id
 
+    @property
+    def url(self) -> str:
+        """Where the image service is."""
+        return self._endpoints.ims
+
     def quick_import(self, request: QuickImportRequest) -> str:
         """Ask for the import and return the job's id; never asks twice.
 

@@ -13,7 +13,7 @@ looked for before anything is asked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from imsprep.job import JobStatus
 from imsprep.journal import Journal
 from imsprep.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
 from imsprep.parts import PartPlan
+from imsprep.prepare import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.request import QuickImportRequest
 from imsprep.store import ObjectStore
@@ -37,43 +38,6 @@ from imsprep.waiting import Pace, is_unknown_job, wait
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
 CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """A file on this machine that becomes an object."""
-
-    role: str  # image, bitmap or container
-    path: Path
-    key: str
-    plan: PartPlan
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image that is ready to be shipped, and everything that will be done with it."""
-
-    image: Path
-    size: int  # bytes, what the guest sees
-    data_bytes: int  # bytes in blocks that hold data
-    identity: Mapping[str, Any]
-    artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
-    request: QuickImportRequest
-    report: Report
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plan for `--dry-run`: the exact body and every part."""
-        return {
-            "image": str(self.image),
-            "size": self.size,
-            "data_bytes": self.data_bytes,
-            "uploads": [
-                {"role": a.role, "file": str(a.path), "key": a.key, "plan": a.plan.as_dict()}
-                for a in self.artefacts
-            ],
-            "body": self.request.as_body(),
-            "report": self.report.as_dict(),
-        }
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from imsprep.errors import (
 from imsprep.image import Identity
 from imsprep.manifest import Manifest, SentObject
 from imsprep.parts import plan_parts, plan_plain
-from imsprep.pipeline import Artefact, Prepared, Shipping, ship
+from imsprep.pipeline import Shipping, ship
+from imsprep.prepare import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.transfer import Options
 from imsprep.units import MIB

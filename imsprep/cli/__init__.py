@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "upload": "Bring one file into a bucket; only its data travels.",
     "uploads": "Show or remove what unfinished uploads left in a bucket.",
     "config": "Show which settings apply here and where they came from.",
+    "import": "Check, scan, upload, import and wait, in one command.",
     "wait": "Wait for an import job that was started before.",
     "emulator": "A strict local image service, for trying and for CI.",
 }

@@ -1,0 +1,155 @@
+"""Prepare an image for shipping: check it, scan it, make its bitmap, plan its upload.
+
+Nothing leaves the machine; only the bitmap is written. A RAW image becomes two objects, the image
+and its bitmap beside it; a ZVHD2 image is shipped as it is. What comes out is a value that
+can be printed (`--dry-run`) or shipped (`pipeline.ship`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from imsprep import bitmapfile, checks, formats
+from imsprep.atomic import write_bytes
+from imsprep.blockmap import BlockMap
+from imsprep.checks.policy import EVERYTHING, Policy
+from imsprep.errors import FindingsError, UsageError, show_path
+from imsprep.gather import gather
+from imsprep.image import RawImage
+from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
+from imsprep.report import Report, Severity
+from imsprep.request import QuickImportRequest, RequestFields
+from imsprep.scan import scan
+from imsprep.sites import Site
+from imsprep.targets import Target
+from imsprep.units import KIB
+
+# Finer than the bitmap's block: less zeros travel along with data, and the scan costs the same.
+SCAN_BLOCK = 512 * KIB
+
+OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file on this machine that becomes an object."""
+
+    role: str  # image, bitmap or container
+    path: Path
+    key: str
+    plan: PartPlan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image that is ready to be shipped, and everything that will be done with it."""
+
+    image: Path
+    size: int  # bytes, what the guest sees
+    data_bytes: int  # bytes in blocks that hold data
+    identity: Mapping[str, Any]
+    artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
+    request: QuickImportRequest
+    report: Report
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan for `--dry-run`: the exact body and every part."""
+        return {
+            "image": str(self.image),
+            "size": self.size,
+            "data_bytes": self.data_bytes,
+            "uploads": [
+                {"role": a.role, "file": str(a.path), "key": a.key, "plan": a.plan.as_dict()}
+                for a in self.artefacts
+            ],
+            "body": self.request.as_body(),
+            "report": self.report.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: the request as far as it is known, where to, and what may stop it."""
+
+    fields: RequestFields
+    target: Target
+    site: Site
+    key: str | None = None  # the file's name if not given
+    bitmap: Path | None = None  # made elsewhere: taken as it is
+    policy: Policy = EVERYTHING
+    fail_on: Severity | None = Severity.ERROR
+    copy_zeros: bool = True
+    part_size: int = DEFAULT_PART_SIZE  # bytes
+    progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
+
+
+def prepare(image: Path, order: Order) -> Prepared:
+    """Check, scan, make the bitmap and plan the upload.
+
+    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
+    ImageChangedError.
+    """
+    key = order.target.key_for(order.key or image.name)
+    url = f"{order.target.bucket}:{key}"
+    fields = replace(order.fields, image_url=order.fields.image_url or url, final=True)
+    if fields.image_url != url:
+        raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
+    request = _complete(fields)
+    with RawImage.open(image) as opened:
+        facts = gather(image, request=fields, site=order.site)
+        report = checks.run(facts, order.policy)
+        if order.fail_on is not None and report.fails(order.fail_on):
+            raise FindingsError(_why(report, order.fail_on))
+        block_map = scan(opened, block_size=SCAN_BLOCK, progress=order.progress).block_map
+        if facts.format == formats.RAW:
+            artefacts = _raw(image, key, block_map, order)
+            size, data = opened.size, block_map.data_bytes
+        else:
+            artefacts = (Artefact("container", image, key, _plan(block_map, order)),)
+            size, data = facts.virtual_size or opened.size, block_map.data_bytes
+        opened.check_unchanged()
+        identity = opened.identity.as_dict()
+    return Prepared(image, size, data, identity, artefacts, request, report)
+
+
+def _raw(image: Path, key: str, block_map: BlockMap, order: Order) -> tuple[Artefact, ...]:
+    """Return the image and its bitmap as artefacts; the bitmap is written beside the image."""
+    bitmap = order.bitmap
+    if bitmap is None:
+        bitmap = bitmapfile.bitmap_path(image)
+        packed = bitmapfile.encode(block_map)
+        # An equal file stays: a new one would look like another upload.
+        if not bitmap.exists() or bitmap.read_bytes() != packed:
+            write_bytes(bitmap, packed)
+    # Beside the image and with its base name, as the service looks for it.
+    bitmap_key = os.path.splitext(key)[0] + bitmapfile.SUFFIX
+    return (
+        Artefact("image", image, key, _plan(block_map, order)),
+        Artefact("bitmap", bitmap, bitmap_key, plan_plain(bitmap.stat().st_size)),
+    )
+
+
+def _plan(block_map: BlockMap, order: Order) -> PartPlan:
+    return plan_parts(block_map, copy_zeros=order.copy_zeros, part_size=order.part_size)
+
+
+def _complete(fields: RequestFields) -> QuickImportRequest:
+    try:
+        return fields.complete()
+    except KeyError as error:
+        name = str(error.args[0])
+        raise UsageError(f"the import needs {OPTIONS.get(name, name)}") from None
+
+
+def _why(report: Report, at: Severity) -> str:
+    """Write the findings that stop the import, one per line."""
+    failing = [f for f in report.findings if f.waived is None and f.severity >= at]
+    lines = [f"{len(failing)} finding(s) stop the import of {show_path(report.image)}:"]
+    for finding in failing:
+        fix = f" ({finding.fix})" if finding.fix else ""
+        lines.append(f"  {finding.rule} {finding.severity.word}: {finding.message}{fix}")
+    return "\n".join(lines)

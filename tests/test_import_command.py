@@ -1,0 +1,279 @@
+"""`imsprep import`, `wait` and `emulator`: the whole way, from a disk to an image."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Outcome
+from tests.imscloud import sha256
+
+MIB = 1 << 20
+SECRET = "a-secret-that-must-not-be-seen"
+REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A RAW disk of 64 MiB that is mostly holes."""
+    path = tmp_path / "disk.raw"
+    choice = random.Random(4)
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+        file.write(b"\xeb" + bytes(509) + b"\x55\xaa")
+        for offset in (3 * MIB + 5, 20 * MIB, 64 * MIB - 9):
+            file.seek(offset)
+            file.write(choice.randbytes(9))
+    return path
+
+
+def imported(folder: Path) -> list[Path]:
+    return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
+
+
+def test_a_disk_becomes_an_image_that_equals_it(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 0, done.err
+    [made] = imported(tmp_path)
+    assert made.stem == done.json["image_id"]
+    assert sha256(made.read_bytes()) == sha256(disk.read_bytes())
+    assert done.json["sent"] < 40 * MIB
+    manifest = json.loads((tmp_path / "disk.imsprep.json").read_text())
+    assert manifest["state"] == "done"
+    assert manifest["image_id"] == done.json["image_id"]
+    assert (tmp_path / "disk.mf").exists()
+    again = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert again.json["image_id"] == done.json["image_id"]
+    assert again.json["sent"] == 0
+    waited = imsprep("wait", done.json["job_id"], "--to", f"local:{tmp_path}/cloud")
+    assert (waited.code, waited.out.strip()) == (0, done.json["image_id"])
+
+
+@pytest.mark.parametrize("site", ["huawei", "huawei-intl", "otc", "otc-swiss"])
+@pytest.mark.parametrize("api", ["v2", "v2.1"])
+def test_every_site_and_version_works(
+    site: str, api: str, imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep(
+        "import", disk, *REQUEST, "--site", site, "--api", api, "--to", f"local:{tmp_path}/cloud"
+    )
+    assert done.code == 0, done.err
+    assert len(imported(tmp_path)) == 1
+
+
+def test_a_data_disk_needs_no_os_version(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep("import", disk, "--name", "d", "--type", "DataImage", "--min-disk", "40",
+                   "--poll", "0.05", "--to", f"local:{tmp_path}/cloud")  # fmt: skip
+    assert done.code == 0, done.err
+
+
+def test_dry_run_prints_the_exact_body_and_the_plan_and_sends_nothing(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep(
+        "import", disk, *REQUEST, "--tag", "a.b", "--to", "obs:bucket/x", "--dry-run", "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.json["body"] == {
+        "name": "web01",
+        "image_url": "bucket:x/disk.raw",
+        "min_disk": 40,
+        "os_version": "Debian GNU/Linux 10.0.0 64bit",
+        "tags": ["a.b"],
+    }
+    assert [u["key"] for u in done.json["uploads"]] == ["x/disk.raw", "x/disk.mf"]
+    assert sum(p["length"] for p in done.json["uploads"][0]["plan"]["parts"]) == 64 * MIB
+    text = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run").out
+    assert '"image_url": "bucket:disk.raw"' in text
+    assert not (tmp_path / "disk.imsprep.json").exists()
+
+
+def test_findings_stop_the_import_with_exit_code_1(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep(
+        "import", disk, "--name", " x", "--min-disk", "40", "--to", f"local:{tmp_path}/cloud"
+    )
+    assert done.code == 1
+    assert "stop the import of disk.raw" in done.err
+    assert not (tmp_path / "cloud").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--name", "x", "--to", "local:c"), 2, "the import needs --min-disk"),
+        (("--to", "ftp:x"), 2, "expected local:DIR"),
+        ((*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"), 2, "--image-url says"),
+        ((*REQUEST, "--to", "obs:bucket"), 2, "region"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+    imsprep: Run,
+    disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HW_REGION_NAME", "OS_REGION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    done = imsprep("import", disk, *arguments)
+    assert done.code == code, done.err
+    assert words in done.err
+
+
+def test_a_missing_image_is_exit_code_3(imsprep: Run, tmp_path: Path) -> None:
+    done = imsprep("import", tmp_path / "no.raw", *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    assert done.code == 3
+    assert "no.raw" in done.err
+
+
+def test_cleanup_removes_what_was_uploaded(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep(
+        "import",
+        disk,
+        *REQUEST,
+        "--to",
+        f"local:{tmp_path}/cloud",
+        "--cleanup",
+        "success",
+        "--json",
+    )
+    assert done.json["removed"] == ["disk.raw", "disk.mf"]
+    assert not (tmp_path / "cloud" / "images" / "disk.raw").exists()
+
+
+@contextmanager
+def emulator(folder: Path, *options: str) -> Iterator[dict[str, str]]:
+    """`imsprep emulator` as a process of its own; yields the environment of its clients."""
+    environment = {**os.environ, "HUAWEICLOUD_SDK_AK": "AKTEST", "HUAWEICLOUD_SDK_SK": SECRET}
+    command = [
+        sys.executable,
+        "-m",
+        "imsprep",
+        "emulator",
+        "--data",
+        str(folder),
+        "--json",
+        *options,
+    ]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            environment["URL"] = json.loads(process.stdout.readline())["url"]
+            yield environment
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+            assert SECRET not in said
+        assert process.returncode == 143
+
+
+def start(
+    disk: Path, folder: Path, environment: dict[str, str], *options: str
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "imsprep", "import", str(disk), *REQUEST, "--to", f"local:{folder}",
+               "--endpoint", environment["URL"], *options]  # fmt: skip
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_emulator_serves_other_processes_and_no_secret_is_seen(
+    disk: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cloud"
+    with emulator(folder) as environment:
+        with start(disk, folder, environment, "--json") as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert json.loads(out)["image_id"]
+        environment["HUAWEICLOUD_SDK_SK"] = SECRET + "x"
+        (tmp_path / "disk.imsprep.json").unlink()
+        with start(disk, folder, environment, "--json") as process:
+            refused, said = process.communicate(timeout=60)
+        assert process.returncode == 6
+        assert "401 APIGW.0301" in said
+    everything = out + err + refused + said
+    everything += "".join(p.read_text() for p in tmp_path.rglob("*.json"))
+    assert SECRET not in everything
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(disk: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cloud"
+    with emulator(folder, "--fault", "slow-job-s=600") as environment:
+        with start(disk, folder, environment) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "RUNNING" in line:
+                    break
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+    found = re.search(r"imsprep wait ([0-9a-f]{32})", said)
+    assert found, said
+    with emulator(folder) as environment, start(disk, folder, environment, "--json") as process:
+        # The job goes on with the next emulator; its address is another one, which the real
+        # service's is not, so the job is waited for by its id.
+        process.communicate(timeout=60)
+        waiting: list[Any] = [
+            sys.executable,
+            "-m",
+            "imsprep",
+            "wait",
+            found[1],
+            "--endpoint",
+            environment["URL"],
+            "--poll",
+            "0.05",
+        ]
+        done = subprocess.run(waiting, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    assert sha256(
+        (folder / ".emulator" / "disks" / f"{done.stdout.strip()}.raw").read_bytes()
+    ) == sha256(disk.read_bytes())
+
+
+def test_a_failed_job_is_exit_code_6_and_giving_up_7(disk: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cloud"
+    with emulator(folder, "--fault", "fail-job=IMG.0057") as environment:
+        with start(disk, folder, environment) as process:
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 6
+        assert "IMG.0057" in said
+    with emulator(folder, "--fault", "slow-job-s=600") as environment:
+        with start(disk, folder, environment, "--timeout", "0.3") as process:
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 7
+        assert "imsprep wait " in said
+
+
+def test_the_emulator_refuses_a_port_that_is_taken_and_an_unknown_fault(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = imsprep("emulator", "--data", tmp_path, "--port", taken.getsockname()[1])
+    assert done.code == 2
+    assert "take another --port" in done.err
+    done = imsprep("emulator", "--data", tmp_path, "--fault", "nonsense")
+    assert done.code == 2
+    assert "slow-job-s" in done.err
