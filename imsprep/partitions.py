@@ -139,7 +139,7 @@ def read_disk(read: Read, size: int) -> Disk:
         size=size,
         table=table,
         sector_size=sector_size,
-        boot_code=signed and any(first[:_BOOT_CODE]),
+        boot_code=signed and any(first[:_BOOT_CODE]) and not _only_says_no(first, whole),
         protective=protective,
         mbr_partitions=mbr,
         primary=primary if is_gpt or protective else None,
@@ -148,6 +148,11 @@ def read_disk(read: Read, size: int) -> Disk:
         volume=whole if table is None else None,
         broken_chain=broken,
     )
+
+
+def _only_says_no(first: bytes, whole: Volume | None) -> bool:
+    """Say whether the first sector is a file system's whose code only prints that it cannot boot."""
+    return whole is not None and is_boot_sector(first) and not whole.boot_sector
 
 
 def _best(primary: GptHeader | None, backup: GptHeader | None) -> GptHeader | None:
