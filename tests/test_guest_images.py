@@ -142,6 +142,11 @@ def test_an_image_without_anything_is_no_crash(content: bytes, tmp_path: Path) -
     assert guest.unread == ()
 
 
+def test_a_zvhd2_is_not_taken_for_a_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk.zvhd2").write_bytes(b"z2strm\0\0" + bytes(4096))
+    assert "ZVHD2" in inspect_image(tmp_path / "disk.zvhd2").unread[0]
+
+
 def test_a_missing_image_is_a_reason(tmp_path: Path) -> None:
     assert "No such file" in inspect_image(tmp_path / "none.raw").unread[0]
 

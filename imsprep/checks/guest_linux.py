@@ -271,7 +271,7 @@ def leases(facts: Facts) -> Iterator[Evidence]:
     "IMS836",
     Severity.WARNING,
     "Tools of another platform are installed",
-    why="They look for a hypervisor that is not there; they can hold up boot or set the clock wrong.",
+    why="They look for a hypervisor that is not there, and can hold up boot or set a wrong clock.",
     fix=advice("remove the package"),
     source=LINUX_GUIDE,
 )
