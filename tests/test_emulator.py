@@ -27,11 +27,15 @@ from huaweicloudsdkims.v2 import (
     ShowJobRequest,
 )
 
+from imsprep.cli.emulator import _buckets_at
 from imsprep.emulator import validate
+from imsprep.emulator.app import Settings
 from imsprep.emulator.faults import Faults, parse
+from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.errors import UsageError
 from imsprep.sites import SITES, Site
+from tests import s3cloud
 from tests.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
 
 BODY: dict[str, Any] = {
@@ -394,6 +398,23 @@ def test_faults_are_parsed_and_unknown_ones_refused() -> None:
         parse(["x"])
     with pytest.raises(UsageError, match="needs a number"):
         parse(["query-429=many"])
+
+
+def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
+    with s3cloud.localhost_resolves(), s3cloud.serve() as (_, endpoint):
+        open_bucket = _buckets_at(endpoint, "us-east-1", KEY)
+        store: Any = open_bucket("images")
+        store._client.create_bucket(Bucket="images")
+        disk, bitmap = raw_disk()
+        store.put("disk.raw", disk)
+        store.put("disk.mf", bitmap)
+        settings = Settings(KEY.access_key, KEY.secret_key, open_bucket, tmp_path)
+        with serving(settings) as (emulator, url):
+            assert ended(sdk(url), import_by_sdk(sdk(url), BODY)).status == "SUCCESS"
+            assert emulator.board.images()[0].disk["sha256"] == sha256(disk)
+            with pytest.raises(exceptions.ClientRequestException) as caught:
+                import_by_sdk(sdk(url), BODY | {"image_url": "nobody:disk.raw"})
+            assert caught.value.error_code in ("IMG.0069", "IMG.0057")
 
 
 def test_a_secret_is_in_no_file_of_the_emulator(tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imsprep.cli.service import SITES, emulator_key, local_settings
+from imsprep.credentials import Credentials
 from imsprep.errors import MissingExtra
+from imsprep.store import ObjectStore
 
 
 @click.command(epilog="Example: imsprep emulator --data ./cloud --port 8080")
@@ -21,6 +25,8 @@ from imsprep.errors import MissingExtra
     metavar="DIR",
     help="Folder of buckets: DIR/images/disk.raw is images:disk.raw.",
 )
+@click.option("--s3", metavar="URL", help="Read the objects from this store, not from DIR.")
+@click.option("--s3-region", default="us-east-1", show_default=True, help="Region of that store.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0, the default: any free.")
 @click.option(
     "--site",
@@ -43,10 +49,10 @@ def command(
     data: Path,
     port: int,
     site: str,
-    any_os_version: bool,
     faults: tuple[str, ...],
     as_json: bool,
     quiet: bool,
+    **more: Any,
 ) -> None:
     """Serve the quick import API on 127.0.0.1 over a folder of objects, until it is interrupted.
 
@@ -62,7 +68,10 @@ def command(
     misbehaviour = parse(list(faults))
     access_key, secret_key, made_here = emulator_key()
     settings = local_settings(data, access_key, secret_key, site)
-    settings = replace(settings, faults=misbehaviour, any_os_version=any_os_version)
+    settings = replace(settings, faults=misbehaviour, any_os_version=more["any_os_version"])
+    if more["s3"]:
+        key = Credentials(access_key, secret_key)
+        settings = replace(settings, open_bucket=_buckets_at(more["s3"], more["s3_region"], key))
     with serving(settings, port) as (_, url):
         if not quiet:
             if made_here:  # it opens nothing but this emulator
@@ -71,3 +80,10 @@ def command(
             click.echo("serving; end with Ctrl-C", err=True)
         click.echo(json.dumps({"url": url}) if as_json else url)
         threading.Event().wait()
+
+
+def _buckets_at(url: str, region: str, key: Credentials) -> Callable[[str], ObjectStore]:
+    """Return what opens a bucket of an S3 endpoint with the emulator's own key pair."""
+    from imsprep.obs import open_obs
+
+    return lambda name: open_obs(name, endpoint=url, region=region, credentials=key)

@@ -78,7 +78,7 @@ def connected(
 
 
 def local_settings(folder: Path, access_key: str, secret_key: str, site: str) -> Settings:
-    """Return an emulator's settings over a folder of buckets."""
+    """Return an emulator's settings over a folder of buckets, where it also keeps its state."""
     from imsprep.directory import DirectoryStore
     from imsprep.emulator.app import Settings
     from imsprep.sites import SITES

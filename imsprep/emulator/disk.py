@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 from imsprep import atomic, formats
 from imsprep.emulator.validate import Refused
+from imsprep.errors import ServiceError, TransferError
 from imsprep.store import ObjectFacts
 from imsprep.units import MIB, TIB, ceil_div
 
@@ -59,6 +60,15 @@ def accept(objects: Objects | None, key: str) -> Source:
     """Look at an object before a job begins; raise Refused with the documented code."""
     if objects is None:
         raise Refused("IMG.0069")
+    try:
+        return _accept(objects, key)
+    except TransferError as error:
+        raise Refused("IMG.0061", str(error), status=500) from error
+    except ServiceError as error:
+        raise Refused("IMG.0069", str(error)) from error
+
+
+def _accept(objects: Objects, key: str) -> Source:
     found = objects.head(key)
     if found is None or found.size == 0:
         raise Refused("IMG.0057")
