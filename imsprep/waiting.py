@@ -33,8 +33,13 @@ class Pace:
     clock: Callable[[], float]
     limit_s: float = LIMIT_S
     interval_s: float = INTERVAL_S
+    where: str = ""  # options that `imsprep wait` needs to find the service again
     on_status: Callable[[JobStatus], object] = lambda status: None
     on_trouble: Callable[[str], object] = lambda text: None
+
+    def how_to_go_on(self, job_id: str) -> str:
+        """Return the command line that waits for the same job."""
+        return f"imsprep wait {job_id} {self.where}".rstrip()
 
 
 def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatus:
@@ -65,7 +70,7 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
         if left <= 0:
             raise WaitTimeoutError(
                 f"job {job_id} had not ended after {pace.limit_s:.0f} s; its last status was"
-                f" {last}; it may still succeed: imsprep wait {job_id}"
+                f" {last}; it may still succeed: {pace.how_to_go_on(job_id)}"
             )
         pace.sleep(min(pause, left))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imsprep.pipeline import Imported
     from imsprep.prepare import Prepared
     from imsprep.targets import Target
+    from imsprep.waiting import Pace
 
 EPILOG = """\
 \b
@@ -95,15 +96,16 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
     from imsprep.transfer import Options
 
     where = {name: options[name] for name in ("site", "region", "endpoint", "api")}
+    pace = pace_of(options["poll"], options["timeout"], quiet=quiet, to=options["to"], where=where)
     store = open_store(target)
-    with connected(target.folder, **where) as client, _following(prepared, quiet) as follow:
+    with connected(target.folder, **where) as client, _following(prepared, pace, quiet) as follow:
         shipping = Shipping(
             store=store,
             bucket=target.bucket,
             target=str(target),
             service=client,
             service_name=client.url if target.folder is None else f"local:{target.folder}",
-            pace=pace_of(options["poll"], options["timeout"], quiet=quiet),
+            pace=pace,
             open_source=RawImage.open,
             progress=follow.note,
             options=Options(jobs=options["jobs"], bytes_per_s=options["limit_rate"]),
@@ -130,7 +132,7 @@ class _Follow:
 
 
 @contextmanager
-def _following(prepared: Prepared, quiet: bool) -> Iterator[_Follow]:
+def _following(prepared: Prepared, pace: Pace, quiet: bool) -> Iterator[_Follow]:
     """Show progress; an interruption is told how to go on."""
     total = sum(artefact.plan.size for artefact in prepared.artefacts)
     with Progress("upload", total, quiet=quiet) as bar:
@@ -139,13 +141,13 @@ def _following(prepared: Prepared, quiet: bool) -> Iterator[_Follow]:
             yield follow
         except BaseException as error:
             if not isinstance(error, Exception):  # Ctrl-C or SIGTERM
-                _tell_how_to_go_on(follow.job_id)
+                _tell_how_to_go_on(follow.job_id, pace)
             raise
 
 
-def _tell_how_to_go_on(job_id: str) -> None:
+def _tell_how_to_go_on(job_id: str, pace: Pace) -> None:
     if job_id:
-        click.echo(f"job {job_id} goes on without us: imsprep wait {job_id}", err=True)
+        click.echo(f"job {job_id} goes on without us: {pace.how_to_go_on(job_id)}", err=True)
     click.echo("the same command goes on where this one stopped", err=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,13 +94,28 @@ def local_settings(folder: Path, access_key: str, secret_key: str, site: str) ->
     return Settings(access_key, secret_key, open_bucket, folder / EMULATOR_FOLDER, site=SITES[site])
 
 
-def pace_of(poll: float, timeout: float, *, quiet: bool) -> Pace:
-    """Return how to wait, telling the news on stderr unless quiet."""
+def pace_of(
+    poll: float, timeout: float, *, quiet: bool, to: str | None, where: dict[str, Any]
+) -> Pace:
+    """Return how to wait, telling the news on stderr unless quiet.
+
+    `to` and `where` are the options that lead to the service, for whoever waits again.
+    """
     from imsprep.waiting import Pace
 
     news = _News(quiet)
+    again = {"to": to if to and to.startswith("local:") else None, **where}
+    options = shlex.join(
+        word for name, value in again.items() if value for word in (f"--{name}", str(value))
+    )
     return Pace(
-        time.sleep, time.monotonic, timeout, poll, on_status=news.status, on_trouble=news.trouble
+        time.sleep,
+        time.monotonic,
+        timeout,
+        poll,
+        options,
+        on_status=news.status,
+        on_trouble=news.trouble,
     )
 
 

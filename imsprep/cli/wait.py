@@ -36,5 +36,5 @@ def command(
 
     folder = parse_target(to).folder if to else None
     with connected(folder, **where) as client:
-        status = wait(client.job, job_id, pace_of(poll, timeout, quiet=quiet))
+        status = wait(client.job, job_id, pace_of(poll, timeout, quiet=quiet, to=to, where=where))
     print_result(as_json, status.as_dict(), f"{status.image_id or 'done'}")
