@@ -151,7 +151,7 @@ def read_disk(read: Read, size: int) -> Disk:
 
 
 def _only_says_no(first: bytes, whole: Volume | None) -> bool:
-    """Say whether the first sector is a file system's whose code only prints that it cannot boot."""
+    """Say whether the first sector's code only prints that it is no boot sector."""
     return whole is not None and is_boot_sector(first) and not whole.boot_sector
 
 

@@ -49,10 +49,18 @@ GPT = "truncate -s 64M disk.raw; sgdisk -n1:0:+20M -t1:ef00 -n2:0:0 disk.raw; "
 BIOS = "printf '\\353\\143\\220boot' | dd of=disk.raw conv=notrunc status=none; "
 
 
-@pytest.fixture
-def gpt(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def whole_gpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GPT disk with an ESP and some BIOS boot code, in which all is well."""
-    shell(tmp_path, GPT + BIOS)
+    folder = tmp_path_factory.mktemp("gpt")
+    shell(folder, GPT + BIOS)
+    return folder / "disk.raw"
+
+
+@pytest.fixture
+def gpt(whole_gpt: Path, tmp_path: Path) -> Path:
+    """A copy of that disk, to be broken."""
+    shell(tmp_path, f"cp --sparse=always {whole_gpt} disk.raw")
     return tmp_path / "disk.raw"
 
 
