@@ -181,6 +181,10 @@ class DirectoryStore:
             for old in self._records.glob(f"{_record_name(key)}.*.json"):
                 old.unlink(missing_ok=True)
 
+    def bucket_storage_class(self) -> str:
+        """Return STANDARD: a folder knows nothing else."""
+        return STANDARD
+
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""
         keys = []

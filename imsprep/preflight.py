@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imsprep import __version__, checks
+from imsprep.bucket import BucketFacts
 from imsprep.checks.file import SUFFIXES
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import ImsprepError, ReadError, show_path
@@ -31,6 +32,8 @@ class Order:
     policy: Policy = EVERYTHING
     fail_on: Severity | None = Severity.ERROR
     look: Look = QUICK
+    # Tells, for an image's name, what its bucket knows; None asks nobody.
+    online: Callable[[str], BucketFacts] | None = None
     reproducible: bool = False  # name images without their folders
 
 
@@ -90,6 +93,8 @@ def _check(path: Path, order: Order) -> Report | Failure:
     shown = show_path(path.name if order.reproducible else path)
     try:
         facts = gather(path, request=order.request, site=order.site, look=order.look)
+        if order.online is not None:
+            facts = dataclasses.replace(facts, cloud=order.online(path.name))
     except ImsprepError as error:
         message = str(error)
         if order.reproducible:

@@ -128,6 +128,10 @@ class RetryingStore:
         """Remove an object; doing it twice does no harm."""
         self._patiently(lambda: self._store.delete(key))
 
+    def bucket_storage_class(self) -> str:
+        """Return the bucket's class."""
+        return self._patiently(self._store.bucket_storage_class)
+
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """List objects."""
         return self._patiently(lambda: self._store.list_objects(prefix))

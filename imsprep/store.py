@@ -109,6 +109,9 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""
 
+    def bucket_storage_class(self) -> str:
+        """Return the class that objects of this bucket have by default, in capitals."""
+
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""
 

@@ -65,14 +65,12 @@ def parse_target(text: str, *, region: str | None = None, endpoint: str | None =
 def open_store(
     target: Target, *, ca_bundle: Path | None = None, kms_key: str | None = None
 ) -> ObjectStore:
-    """Open the bucket; a local one is made if it is missing.
+    """Open the bucket; a local one is made when something is written.
 
     Raises UsageError if credentials or a region are missing, MissingExtra without imsprep[cloud].
     """
     if target.folder is not None:
-        folder = target.folder / target.bucket
-        folder.mkdir(parents=True, exist_ok=True)
-        return DirectoryStore(folder)
+        return DirectoryStore(target.folder / target.bucket)
     if target.region is None:
         raise UsageError(f"in which region is the bucket {target.bucket}? Give --region")
     from imsprep import credentials

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from imsprep.cli.request_options import request_fields, request_options
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
+    from imsprep.bucket import BucketFacts
     from imsprep.checks.policy import Policy
     from imsprep.config import Setting
     from imsprep.reporters import Run
@@ -46,6 +48,8 @@ Examples:
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
 @click.option("--guest", is_flag=True, help="Look inside the file systems too.")
+@click.option("--online", metavar="TARGET", help="Ask the bucket too: obs:BUCKET or local:DIR.")
+@click.option("--region", envvar="HW_REGION_NAME", help="Region of that bucket.")
 @click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
 @click.option("--config", type=click.Path(path_type=Path), help="The file to use, not the nearest.")
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
@@ -88,9 +92,22 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         policy=_policy(settings, options),
         fail_on=None if word == "never" else Severity.parse(word),
         look=Look(scan=wants_map, guest=options["guest"]),
+        online=_online(options["online"], options["region"]),
         reproducible=options["reproducible"],
     )
     return preflight(images, order, jobs=settings["jobs"].value or (os.cpu_count() or 1))
+
+
+def _online(text: str | None, region: str | None) -> Callable[[str], BucketFacts] | None:
+    """Return how to ask the bucket behind `text`; None without --online."""
+    if text is None:
+        return None
+    from imsprep.bucket import look_at_bucket
+    from imsprep.targets import open_store, parse_target
+
+    target = parse_target(text, region=region)
+    store = open_store(target)
+    return lambda name: look_at_bucket(store, target.bucket, target.key_for(name))
 
 
 def _policy(settings: dict[str, Setting], options: dict[str, Any]) -> Policy:

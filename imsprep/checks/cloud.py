@@ -1,0 +1,112 @@
+"""IMS7xx, cloud: the bucket that the image goes to. Only with --online, and read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.bucket import BucketFacts
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.facts import Facts
+from imsprep.report import Severity
+
+QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
+STANDARD = "STANDARD"
+
+
+def reached(facts: Facts) -> BucketFacts:
+    """Return what the bucket told; Unknown if it was not asked or did not answer."""
+    if not isinstance(facts.cloud, BucketFacts):
+        raise Unknown("not asked: --online names the bucket")
+    if facts.cloud.refusal is not None:
+        raise Unknown("the bucket could not be looked at")
+    return facts.cloud
+
+
+@rule(
+    "IMS701", Severity.ERROR, "The bucket cannot be used",
+    why="The upload fails, or the service does not find the object.",
+    fix="Make the bucket in the region of the import, and give the key the rights to use it.",
+    source=QUICK_IMPORT,
+)  # fmt: skip
+def bucket_answers(facts: Facts) -> Iterator[Evidence]:
+    """Look whether the bucket answered at all."""
+    if not isinstance(facts.cloud, BucketFacts):
+        raise Unknown("not asked: --online names the bucket")
+    if facts.cloud.refusal is not None:
+        yield Evidence(f"bucket {facts.cloud.bucket}: {facts.cloud.refusal}")
+
+
+@rule(
+    "IMS702", Severity.ERROR, "The bucket's storage class is not Standard",
+    why="Quick import reads from Standard buckets only.",
+    fix="Use a bucket of storage class Standard.",
+    source=QUICK_IMPORT,
+)  # fmt: skip
+def bucket_class(facts: Facts) -> Iterator[Evidence]:
+    """Compare the bucket's default storage class."""
+    found = reached(facts).storage_class
+    if found != STANDARD:
+        yield Evidence("the bucket has another storage class", expected=STANDARD, found=found)
+
+
+@rule(
+    "IMS703", Severity.ERROR, "The object's storage class is not Standard",
+    why="Quick import reads Standard objects only.",
+    fix="Upload it again, or change its storage class.",
+    source=QUICK_IMPORT,
+)  # fmt: skip
+def object_class(facts: Facts) -> Iterator[Evidence]:
+    """Compare the storage class of the object that is there."""
+    found = reached(facts)
+    if found.object is None:
+        raise Unknown(f"there is no object {found.key!r} yet")
+    if found.object.storage_class != STANDARD:
+        yield Evidence(
+            f"the object {found.key!r} has another storage class",
+            expected=STANDARD,
+            found=found.object.storage_class,
+        )
+
+
+@rule(
+    "IMS704", Severity.NOTE, "Another object of this name will be replaced",
+    why="An image that was imported from it lazily could still read it (inferred).",
+    fix="Give another --key, or remove the object if nobody needs it.",
+    source="inferred",
+)  # fmt: skip
+def replaces(facts: Facts) -> Iterator[Evidence]:
+    """Tell that the object is there with another size."""
+    found = reached(facts)
+    if found.object is not None and found.object.size != facts.file_size:
+        yield Evidence(
+            f"the object {found.key!r} is there with another size",
+            expected=f"{facts.file_size} bytes, or no object",
+            found=f"{found.object.size} bytes",
+        )
+
+
+@rule(
+    "IMS705", Severity.NOTE, "Unfinished uploads take space in the bucket",
+    why="Their parts are stored, and paid for, until they are completed or aborted.",
+    fix="imsprep uploads list, then imsprep uploads abort.",
+    source='OBS API reference, "Listing Initiated Multipart Uploads"',
+)  # fmt: skip
+def unfinished(facts: Facts) -> Iterator[Evidence]:
+    """Count the unfinished uploads of this object."""
+    found = reached(facts)
+    if found.unfinished:
+        yield Evidence(f"{found.unfinished} unfinished uploads of {found.key!r}")
+
+
+@rule(
+    "IMS706", Severity.WARNING, "The bucket's name has a dot",
+    why="A certificate for *.obs… does not cover a name with one more dot, so TLS fails.",
+    fix="Use a bucket without a dot in its name.",
+    source='OBS API reference, "Creating a Bucket"; RFC 6125, 6.4.3',
+)  # fmt: skip
+def dotted_name(facts: Facts) -> Iterator[Evidence]:
+    """Look for a dot in the bucket's name."""
+    if not isinstance(facts.cloud, BucketFacts):
+        raise Unknown("not asked: --online names the bucket")
+    if "." in facts.cloud.bucket:
+        yield Evidence("the name has a dot", found=facts.cloud.bucket)
