@@ -10,7 +10,7 @@ What lies inside a RAW disk (partition tables, file systems) belongs to `partiti
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from imsprep.units import KIB, SECTOR
 
@@ -119,6 +119,36 @@ def identify(head: bytes, tail: bytes, size: int) -> tuple[Match, ...]:
 def primary(matches: tuple[Match, ...]) -> str:
     """Return the name of the format that a reader would take it for; `raw` if nothing matched."""
     return matches[0].format if matches else RAW
+
+
+def virtual_size(format_: str, head: bytes) -> int | None:
+    """Return the size in bytes of the disk that a header in `head` speaks of; None if unknown.
+
+    Nothing is checked: it is what the header says. RAW says nothing.
+    """
+    layout = _SIZE_FIELDS.get(format_)
+    if layout is None or not head.startswith(layout.magic):
+        return None
+    field = head[layout.offset : layout.offset + 8]
+    return int.from_bytes(field, layout.order) * layout.unit if len(field) == 8 else None
+
+
+class _SizeField(NamedTuple):
+    offset: int
+    order: Literal["little", "big"]
+    unit: int = 1  # bytes
+    magic: bytes = b""
+
+
+_SIZE_FIELDS = {
+    ZVHD2: _SizeField(48, "little"),  # curr_size: rounded up to a whole GiB
+    ZVHD: _SizeField(48, "little"),
+    "qcow": _SizeField(24, "big"),
+    "qcow2": _SizeField(24, "big"),
+    "qed": _SizeField(48, "little"),
+    "vdi": _SizeField(368, "little"),
+    VMDK: _SizeField(12, "little", SECTOR, b"KDMV"),
+}
 
 
 def _bytes_at(head: bytes, tail: bytes, size: int, offset: int, length: int) -> bytes:

@@ -76,14 +76,16 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
         return image.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
 
     tail = read(max(0, size - formats.TAIL_SIZE), formats.TAIL_SIZE)
-    matches = formats.identify(read(0, formats.HEAD_SIZE), tail, size)
-    is_disk = formats.primary(matches) in _DISKS
+    head = read(0, formats.HEAD_SIZE)
+    matches = formats.identify(head, tail, size)
+    name = formats.primary(matches)
+    is_disk = name in _DISKS
     ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
     return Facts(
         name=image.path.name,
         file_size=size,
         matches=matches,
-        virtual_size=size if is_disk else None,
+        virtual_size=size if is_disk else formats.virtual_size(name, head),
         stored_size=sum(length for _, length in ranges),
         zeros=_zeros(image, probe_limit),
         cells=_cells(size, ranges),

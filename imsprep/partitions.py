@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from imsprep.units import SECTOR, ceil_div
+from imsprep.units import SECTOR
 from imsprep.volumes import PROBE_SIZE, Volume, identify_volume, is_boot_sector
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes; fewer at the end of the disk
 
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
-PREP = "9e1a2d38-c612-4316-aa26-8b49521e5a8b"
 MBR_ESP, MBR_PROTECTIVE = "0xef", "0xee"
 _MBR_EXTENDED = (0x05, 0x0F, 0x85)
 
@@ -111,6 +110,11 @@ class Disk:
     def has_esp(self) -> bool:
         """Say whether UEFI firmware has a partition to boot from."""
         return any(p.is_esp for p in self.partitions)
+
+    @property
+    def has_bios_boot_partition(self) -> bool:
+        """Say whether GRUB has its partition, or another one is marked for BIOS boot."""
+        return any(p.type == BIOS_BOOT or p.active for p in self.partitions)
 
     @property
     def can_bios_boot(self) -> bool:
@@ -296,8 +300,3 @@ def needed_size(header: GptHeader, sector_size: int) -> int:
     """Return the size in bytes of the disk that this header was written for."""
     last = max(header.own_lba, header.other_lba, header.last_usable)
     return (last + 1) * sector_size
-
-
-def sectors(length: int, sector_size: int) -> int:
-    """Count the sectors that `length` bytes need."""
-    return ceil_div(length, sector_size)

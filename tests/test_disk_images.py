@@ -84,7 +84,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "grown": (grow, {"IMS205"}),
     "a VHD footer behind it": (lambda p: poke(p, SIZE, b"conectix" + bytes(504)), {"IMS103", "IMS104", "IMS205"}),
     "a tail of 100 bytes": (lambda p: poke(p, SIZE, b"x" * 100), {"IMS109"}),
-    "no protective MBR": (lambda p: poke(p, 0, bytes(512)), {"IMS210", "IMS214"}),
+    "no protective MBR": (lambda p: poke(p, 0, bytes(512)), {"IMS214", "IMS217"}),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ MADE = {
     "hybrid": ("sgdisk", "truncate -s 64M disk.raw; sgdisk -n1:0:+20M -n2:0:0 -h1 disk.raw;" + BIOS, {"IMS214"}),
     "unaligned": ("parted", "truncate -s 64M disk.raw; parted -s disk.raw mklabel gpt mkpart a 34s 20000s;" + BIOS, {"IMS216"}),
     "nothing to boot": ("sgdisk", "truncate -s 64M disk.raw; sgdisk -n1:0:0 disk.raw", {"IMS209"}),
-    "only an ESP": ("sgdisk", GPT, {"IMS210"}),
+    "only an ESP": ("sgdisk", GPT, {"IMS217"}),
     "luks2": ("cryptsetup", "truncate -s 64M disk.raw; echo -n pass | cryptsetup -q luksFormat --pbkdf pbkdf2 --pbkdf-force-iterations 1000 disk.raw -", {"IMS209", "IMS211"}),
     "luks1": ("cryptsetup", "truncate -s 64M disk.raw; echo -n pass | cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 disk.raw -", {"IMS209", "IMS211"}),
     "luks in a partition": ("cryptsetup", GPT + BIOS + "truncate -s 30M l; echo -n pass | cryptsetup -q luksFormat --pbkdf pbkdf2 --pbkdf-force-iterations 1000 l -; dd if=l of=disk.raw bs=1M seek=21 conv=notrunc", {"IMS211"}),
@@ -147,6 +147,14 @@ def test_every_format_that_qemu_writes_is_refused(tmp_path: Path, options: str) 
         tmp_path, f"head -c 3M /dev/urandom > in; qemu-img convert -f raw -O {options} in disk.raw"
     )
     assert found(tmp_path / "disk.raw") == {"IMS101", "IMS104"}
+
+
+@need("qemu-img")
+@pytest.mark.parametrize("kind", ["qcow2", "qcow", "qed", "vdi", "vmdk"])
+def test_the_virtual_size_is_what_qemu_says(tmp_path: Path, kind: str) -> None:
+    shell(tmp_path, f"qemu-img create -q -f {kind} disk.{kind} 7G")
+    facts = gather(tmp_path / f"disk.{kind}", request=RequestFields(), site=SITES["otc"])
+    assert facts.virtual_size == 7 << 30
 
 
 @need("qemu-img")

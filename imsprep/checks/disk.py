@@ -219,25 +219,27 @@ def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
     source=f'{PROPERTIES}: "Boot mode" must match; OTC API reference, 2025-12-17: hw_firmware_type',
 )  # fmt: skip
 def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
-    """Compare what is there with bios or uefi; arm means uefi; neither given is a guess."""
+    """Compare what is there with bios or uefi; arm means uefi."""
     disk = disk_of(facts)
     if not facts.is_system_disk or not (disk.has_esp or disk.can_bios_boot):
         return  # IMS209 speaks of a disk with nothing at all
     request = facts.request
     wanted = "uefi" if request.architecture == "arm" else request.hw_firmware_type
-    no_bios = _why_no_bios(disk)
     if wanted == "uefi" and not disk.has_esp:
         yield Evidence(
             "UEFI is asked for and there is no EFI system partition", expected="an ESP",
             found="boot code for a BIOS",
         )  # fmt: skip
-    elif wanted == "bios" and no_bios:
-        yield Evidence(f"BIOS is asked for and {no_bios}", expected="BIOS boot", found=no_bios)
-    elif wanted is None and no_bios and disk.has_esp:
+    elif wanted == "bios" and not disk.can_bios_boot:
         yield Evidence(
-            f"the disk boots by UEFI only ({no_bios}), and BIOS is what x86 servers start with",
-            expected="--firmware uefi where the site has it", found="no firmware asked for",
-            severity=Severity.WARNING,
+            "BIOS is asked for and there is no boot code in the first sector",
+            expected="boot code for a BIOS", found="an EFI system partition",
+        )  # fmt: skip
+    elif wanted == "bios" and disk.table == "gpt" and not disk.has_bios_boot_partition:
+        yield Evidence(
+            "BIOS is asked for and the GPT has no BIOS boot partition, which GRUB needs",
+            expected="a BIOS boot partition", found="none", severity=Severity.WARNING,
+            fix="sgdisk --new=0:0:+1M --typecode=0:ef02 IMAGE, then grub-install in the system",
         )  # fmt: skip
 
 
@@ -339,6 +341,25 @@ def misaligned(facts: Facts) -> Iterator[Evidence]:
             )  # fmt: skip
 
 
+@rule(
+    "IMS217", Severity.WARNING, "The disk boots by UEFI only, and no firmware was asked for",
+    why="Servers of the x86 architecture start with a BIOS unless the image says otherwise; this"
+    " one would stay at the firmware's screen.",
+    fix="--firmware uefi where the site has it (otc); elsewhere set the image's boot mode to UEFI"
+    " after the import.",
+    source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match',
+)  # fmt: skip
+def uefi_only(facts: Facts) -> Iterator[Evidence]:
+    """Look for a disk with an ESP and no BIOS boot code, where neither was asked for."""
+    disk, request = disk_of(facts), facts.request
+    asked = request.hw_firmware_type is not None or request.architecture == "arm"
+    if facts.is_system_disk and disk.has_esp and not disk.can_bios_boot and not asked:
+        yield Evidence(
+            "there is an EFI system partition, and no boot code in the first sector",
+            expected="--firmware uefi", found="no firmware asked for",
+        )  # fmt: skip
+
+
 def _valid(header: GptHeader | None) -> bool:
     return header is not None and header.valid
 
@@ -359,11 +380,6 @@ def _believed(disk: Disk) -> GptHeader | None:
 def _cut(disk: Disk) -> bool:
     header = _believed(disk)
     return header is not None and needed_size(header, disk.sector_size) > disk.size
-
-
-def _why_no_bios(disk: Disk) -> str | None:
-    """Return why a BIOS cannot boot the disk, or None if it may."""
-    return None if disk.can_bios_boot else "there is no boot code in the first sector"
 
 
 def _volumes(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 
 from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
@@ -35,7 +36,7 @@ def _report(run: Run, report: Report) -> str:
     ordered = sorted(report.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
     for finding in ordered:
         lines += ["", *_finding(finding)]
-    lines += ["", _totals(run, report)]
+    lines += ["", *_skipped(report), _totals(run, report)]
     return "\n".join(lines) + "\n"
 
 
@@ -68,6 +69,14 @@ def _wrapped(label: str, words: str) -> list[str]:
         label + words, WIDTH, initial_indent=indent, subsequent_indent=indent,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+
+
+def _skipped(report: Report) -> list[str]:
+    """Give each reason once, with the number of rules that it kept from running."""
+    reasons = Counter(skipped.reason for skipped in report.skipped)
+    words = "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
+    return textwrap.wrap(f"skipped: {words}", WIDTH, initial_indent="  ", subsequent_indent="    ",
+                         break_on_hyphens=False) if reasons else []  # fmt: skip
 
 
 def _totals(run: Run, report: Report) -> str:
