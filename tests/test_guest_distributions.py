@@ -251,3 +251,39 @@ def test_a_card_that_is_bound_is_found_in_every_format(name: str) -> None:
 )  # fmt: skip
 def test_odd_yaml_is_no_configuration(text: str) -> None:
     assert interfaces(linux_guest({"/etc/netplan/x.yaml": text})) == []
+
+
+LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
+)
+MERGES = "a0: &a0 {k: v}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 30)
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/cloud/cloud.cfg", LAUGHS + "datasource_list: *a29\n"),
+        ("/etc/cloud/cloud.cfg", LAUGHS + "datasource: {OpenStack: {max_wait: *a29}}\n"),
+        ("/etc/cloud/cloud.cfg", MERGES),
+        (
+            "/etc/netplan/x.yaml",
+            LAUGHS + "network: {ethernets: {e: {match: {macaddress: *a29}}}}\n",
+        ),
+        ("/etc/network/interfaces", "\n" * 250_000),
+        ("/etc/netplan/x.yaml", "\n" * 250_000),
+        ("/etc/redhat-release", "CentOS " * 30_000),
+        ("/boot/grub2/grub.cfg", "kernelopts" * 25_000),
+        ("/boot/grub2/grub.cfg", "\tlinux " + "$" * 250_000),
+        ("/boot/grub/grub.conf", "kernel " + "--x " * 60_000),
+        ("/etc/fstab", "UUID=" * 50_000 + " / ext4"),
+        ("/etc/fstab", "/dev/sda1 / ext4\n" * 15_000),
+        ("/etc/sysconfig/network-scripts/ifcfg-e", "'" * 250_000),
+        ("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n" * 5_000),
+    ],
+)
+def test_texts_that_are_made_to_be_slow_come_to_an_end(path: str, text: str) -> None:
+    guest = linux_guest({**TREES["centos7"], path: text})
+    findings, _ = check(guest, os_version="Other")
+    assert all(len(f.message) < 1000 for f in findings)

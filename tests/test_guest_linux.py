@@ -227,3 +227,11 @@ def test_every_rule_has_a_fix_and_a_source() -> None:
 
 def test_a_dead_link_is_no_file() -> None:
     assert found({**debian(), "/root/.bash_history": Link("/dev/null")}) == {}
+
+
+def test_what_an_image_says_cannot_command_a_terminal() -> None:
+    evil = "/home/\x1b]0;owned\x07\udcff/.bash_history"
+    findings, _ = check(linux_guest({**debian(), evil: "x"}))
+    assert [f.rule for f in findings] == ["IMS833"]
+    assert all(f.message.isprintable() for f in findings)
+    assert findings[0].message.encode()

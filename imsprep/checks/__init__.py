@@ -7,6 +7,7 @@ import pkgutil
 
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, registered
+from imsprep.errors import show_path
 from imsprep.facts import Facts
 from imsprep.report import Finding, Report, Skipped
 
@@ -73,9 +74,9 @@ def summary(facts: Facts) -> dict[str, object]:
         values["guest"] = {
             "system": facts.guest.system,
             "machine": facts.guest.machine,
-            "root": facts.guest.root,
-            "kernels": [kernel.version for kernel in facts.guest.kernels],
-            "unread": list(facts.guest.unread),
+            "root": facts.guest.root and show_path(facts.guest.root),
+            "kernels": [show_path(kernel.version) for kernel in facts.guest.kernels],
+            "unread": [show_path(reason) for reason in facts.guest.unread],
         }
     if facts.block_map is not None:
         values["data_bytes"] = facts.block_map.data_bytes

@@ -24,6 +24,11 @@ _REBUILD = advice(
 )  # fmt: skip
 
 
+def _cut(text: str) -> str:
+    """Shorten what an image says of itself: no real name is as long as this."""
+    return text if len(text) <= 120 else f"{text[:120]}…"
+
+
 def _mounts(guest: Guest) -> list[Mount]:
     text = guest.text("/etc/fstab")
     if text is None:
@@ -46,9 +51,9 @@ def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
         if DEVICE_NAME.match(mount.spec):
             soft = not mount.required or mount.spec.startswith("/dev/vd")
             yield Evidence(
-                f"/etc/fstab line {mount.line}: {mount.spec} is mounted on {mount.path}",
+                f"/etc/fstab line {mount.line}: {_cut(mount.spec)} on {_cut(mount.path)}",
                 expected="UUID=... or LABEL=...",
-                found=mount.spec,
+                found=_cut(mount.spec),
                 severity=Severity.WARNING if soft else None,
             )
 
@@ -70,8 +75,9 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
     for mount in _mounts(guest):
         known = not mount.on_disk or DEVICE_NAME.match(mount.spec) or _unseen(mount.spec, guest)
         if not known and find_volume(mount.spec, guest.volumes) is None:
+            where = f"{_cut(mount.spec)} on {_cut(mount.path)}"
             yield Evidence(
-                f"/etc/fstab line {mount.line}: {mount.spec} on {mount.path} is not in the image",
+                f"/etc/fstab line {mount.line}: {where} is not in the image",
                 severity=None if mount.required else Severity.WARNING,
             )
 
@@ -102,9 +108,9 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
         if DEVICE_NAME.match(root):
             soft = root.startswith("/dev/vd")
             yield Evidence(
-                f"{line.path} line {line.line}: root={root} for {line.kernel}",
+                f"{line.path} line {line.line}: root={_cut(root)} for {_cut(line.kernel)}",
                 expected="root=UUID=...",
-                found=f"root={root}",
+                found=f"root={_cut(root)}",
                 severity=Severity.WARNING if soft else None,
             )
 
@@ -132,8 +138,8 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
         named = root.startswith(("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/mapper/",
                                  "/dev/disk/"))  # fmt: skip
         if named and not _unseen(root, guest) and find_volume(root, guest.volumes) is None:
-            yield Evidence(f"{line.path} line {line.line}: root={root} is not in the image",
-                           found=root)  # fmt: skip
+            yield Evidence(f"{line.path} line {line.line}: root={_cut(root)} is not in the image",
+                           found=_cut(root))  # fmt: skip
 
 
 @rule(

@@ -97,8 +97,11 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
             severity=Severity.NOTE,
         )
     elif not isinstance(names, list) or "OpenStack" not in names:
-        yield Evidence(f"{cloudinit.where(guest, 'datasource_list')}: datasource_list is {names}",
-                       expected="[ OpenStack ]", found=str(names)[:120])  # fmt: skip
+        # Only plain names are shown: aliases can make a small YAML text endless.
+        plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        shown = f"[ {', '.join(names)} ]"[:120] if plain else "no list of names"
+        path = cloudinit.where(guest, "datasource_list")
+        yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown)
 
 
 @rule(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imsprep.errors import show_path
 from imsprep.report import Finding, Region, Severity, Skipped
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Rule:
         try:
             return [self._finding(evidence) for evidence in self.check(facts)], None
         except Unknown as unknown:
-            return [], Skipped(self.id, str(unknown))
+            return [], Skipped(self.id, show_path(str(unknown)))
 
     def _finding(self, evidence: Evidence) -> Finding:
         return Finding(
@@ -90,9 +91,10 @@ class Rule:
             severity=evidence.severity or self.severity,
             subject=self.subject,
             title=self.title,
-            message=evidence.message,
+            # Names and texts of an image may hold anything; a terminal must not obey them.
+            message=show_path(evidence.message),
             expected=evidence.expected,
-            found=evidence.found,
+            found=None if evidence.found is None else show_path(evidence.found),
             why=self.why,
             fix=evidence.fix or self.fix,
             source=self.source,

@@ -11,6 +11,8 @@ from imsprep.guest.model import Volume
 # Kernel names of disks, which depend on the driver and on the order of discovery.
 DEVICE_NAME = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]+\d*$|/dev/nvme\d+n\d+(?:p\d+)?$")
 
+LINE_LIMIT = 1000  # lines of fstab that are read
+
 _BY = {
     "UUID": "UUID", "LABEL": "LABEL", "PARTUUID": "PARTUUID", "PARTLABEL": "PARTLABEL",
     "/dev/disk/by-uuid/": "UUID", "/dev/disk/by-label/": "LABEL",
@@ -42,7 +44,7 @@ class Mount(NamedTuple):
 def read_fstab(text: str) -> list[Mount]:
     """Read the lines of fstab; those that are not entries are left out."""
     mounts = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.splitlines()[:LINE_LIMIT], 1):
         fields = [_unescape(word) for word in line.split()]
         if len(fields) >= 2 and not fields[0].startswith("#"):
             kind = fields[2] if len(fields) > 2 else "auto"

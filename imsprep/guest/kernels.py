@@ -44,7 +44,7 @@ _IMAGES = (
 _MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
 _PERSISTENT_NET = re.compile(r"(?:etc|lib)/udev/rules\.d/[^/]*persistent[^/]*net[^/]*\.rules$")
 # A rule file that udev or an administrator emptied does nothing; only one with a rule counts.
-_RULE_LINE = re.compile(rb"^\s*[^#\s]", re.MULTILINE)
+_RULE_LINE = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
 
 
 def take_kernels(tree: Tree) -> Iterator[Kernel]:

@@ -6,7 +6,6 @@ SUSE's ifcfg(5), nm-settings-keyfile(5), systemd.network(5).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -51,8 +50,14 @@ def read_yaml(text: str) -> dict[str, Any]:
     """Read a YAML mapping; {} for what is not one or not YAML. ImportError without PyYAML."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """A loader without merge keys, by which a small text becomes a huge mapping."""
+
+        def flatten_mapping(self, node: Any) -> None:
+            pass
+
     try:
-        value = yaml.safe_load(text[:_LIMIT])
+        value = yaml.load(text[:_LIMIT], Loader)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -65,16 +70,23 @@ def _netplan(path: str, text: str) -> Iterator[Interface]:
         if isinstance(settings, dict):
             match = settings.get("match")
             mac = match.get("macaddress") if isinstance(match, dict) else None
-            yield Interface(path, str(name), settings.get("dhcp4") is True, mac and str(mac), True)
+            card = mac if isinstance(mac, str) else None
+            yield Interface(path, str(name), settings.get("dhcp4") is True, card, True)
 
 
 def _interfaces(path: str, text: str) -> Iterator[Interface]:
-    starts = set(
-        re.findall(r"\S+", " ".join(re.findall(r"^\s*(?:auto|allow-\w+)\s+(.*)$", text, re.M)))
-    )
-    for name, method in re.findall(r"^\s*iface\s+(\S+)\s+inet\s+(\S+)", text, re.M):
-        if method not in ("loopback", "manual"):
-            yield Interface(path, name, method == "dhcp", None, name in starts)
+    lines = [line.split() for line in text.splitlines()]
+    starts = {
+        name
+        for words in lines
+        if words and (words[0] == "auto" or words[0].startswith("allow-"))
+        for name in words[1:]
+    }
+    for words in lines:
+        if len(words) > 3 and words[0] == "iface" and words[2] == "inet":
+            name, method = words[1], words[3]
+            if method not in ("loopback", "manual"):
+                yield Interface(path, name, method == "dhcp", None, name in starts)
 
 
 def _ifcfg(path: str, text: str) -> Iterator[Interface]:

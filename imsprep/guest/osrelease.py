@@ -74,7 +74,7 @@ def identify(guest: Guest) -> System | None:
 
 def _from_release_file(guest: Guest, family: str | None) -> System | None:
     for path, pattern, its_family in _RELEASE_FILES:
-        text = guest.text(path) or ""
+        text = (guest.text(path) or "")[:4096]
         found = re.search(pattern, text, re.MULTILINE)
         if found is None or family not in (None, its_family):
             continue

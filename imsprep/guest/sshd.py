@@ -22,6 +22,7 @@ def sshd_settings(guest: Guest) -> dict[str, tuple[str, str]] | None:
             _take(settings, main.splitlines()[:number], MAIN)
             for path, entry in guest.matching(MORE):
                 _take(settings, (entry.text or "").splitlines(), path)
+            break  # a second look at the same files can change nothing
     _take(settings, main.splitlines(), MAIN)
     return settings
 
