@@ -11,7 +11,7 @@ import random
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from imsprep.guest.initramfs import members
 from imsprep.guest.kernels import VIRTIO
 from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import inspect_image
-from tests.conftest import need
+from tests.conftest import Outcome, need
 from tests.guest_trees import UUID, Link, debian
 from tests.test_guest_linux import check
 
@@ -57,16 +57,20 @@ def make_filesystem(kind: str, tree: Path, image: Path, *options: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def on_mbr(filesystem: Path, image: Path) -> Path:
-    """A disk with a boot program and one partition at 1 MiB."""
-    size = filesystem.stat().st_size
-    entry = struct.pack("<B3sB3sII", 0x80, bytes(3), 0x83, bytes(3), 2048, size // 512)
-    sector = BOOT_PROGRAM.ljust(446, b"\0") + entry + bytes(48) + b"\x55\xaa"
-    with image.open("wb") as disk, filesystem.open("rb") as source:
-        disk.write(sector)
-        disk.seek(MIB)
-        shutil.copyfileobj(source, disk)
-        disk.truncate(MIB + size)
+def on_mbr(image: Path, *filesystems: Path) -> Path:
+    """A disk with a boot program and a partition for each file system, from 1 MiB on."""
+    entries, at = b"", MIB
+    with image.open("wb") as disk:
+        for filesystem in filesystems:
+            size = filesystem.stat().st_size
+            entries += struct.pack("<B3sB3sII", 0, bytes(3), 0x83, bytes(3), at // 512, size // 512)
+            disk.seek(at)
+            with filesystem.open("rb") as source:
+                shutil.copyfileobj(source, disk)
+            at += size
+        disk.truncate(at)
+        disk.seek(0)
+        disk.write(BOOT_PROGRAM.ljust(446, b"\0") + entries.ljust(64, b"\0") + b"\x55\xaa")
     return image
 
 
@@ -93,12 +97,60 @@ def test_a_well_prepared_system_is_read_from_each_file_system(
 ) -> None:
     pytest.importorskip(library)
     make_filesystem(kind, tree, tmp_path / "fs.img", *options)
-    guest = inspect_image(on_mbr(tmp_path / "fs.img", tmp_path / "disk.raw"))
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
     assert guest.unread == ()
     assert (guest.root, guest.table, guest.boot_code) == ("partition 1", "mbr", True)
     assert [(v.kind, v.uuid) for v in guest.volumes] == [(kind, UUID)]
     assert guest.kernels[0].loaded == tuple(sorted(VIRTIO))
     assert check(guest)[0] == []
+
+
+BOOT_UUID = "22222222-2222-4333-8444-555555555555"
+
+
+@need("mkfs.ext4")
+def test_a_boot_partition_of_its_own_is_laid_over_the_root(tmp_path: Path) -> None:
+    files = debian()
+    fstab = f"UUID={UUID} / ext4 defaults 0 1\nUUID={BOOT_UUID} /boot ext4 defaults 0 2\n"
+    root = {k: v for k, v in files.items() if not k.startswith("/boot/")}
+    boot = {k.removeprefix("/boot"): v for k, v in files.items() if k.startswith("/boot/")}
+    write_tree(tmp_path / "root", {**root, "/etc/fstab": fstab, "/boot/.keep": ""})
+    write_tree(tmp_path / "boot", boot)
+    make_filesystem("ext4", tmp_path / "root", tmp_path / "root.img")
+    make_filesystem("ext4", tmp_path / "boot", tmp_path / "boot.img", "-U", BOOT_UUID)
+    disk = on_mbr(tmp_path / "disk.raw", tmp_path / "boot.img", tmp_path / "root.img")
+    guest = inspect_image(disk)
+    assert guest.root == "partition 2"
+    assert guest.kernels[0].loaded == tuple(sorted(VIRTIO))
+    assert check(guest)[0] == []
+    without = on_mbr(tmp_path / "disk.raw", tmp_path / "root.img")
+    assert {f.rule for f in check(inspect_image(without))[0]} >= {"IMS811"}
+
+
+@need("mkfs.btrfs")
+@pytest.mark.parametrize("name", ["@rootfs", "root"])
+def test_a_system_in_a_folder_of_btrfs_is_found(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("dissect.btrfs")
+    fstab = f"UUID={UUID} / btrfs subvol={name} 0 0\n"
+    write_tree(tmp_path / "tree" / name, {**debian(), "/etc/fstab": fstab})
+    make_filesystem("btrfs", tmp_path / "tree", tmp_path / "fs.img")
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
+    assert check(guest)[0] == []
+
+
+@need("mkfs.ext4")
+def test_the_command_line_looks_inside(
+    tree: Path, tmp_path: Path, imsprep: Callable[..., Outcome]
+) -> None:
+    make_filesystem("ext4", tree, tmp_path / "fs.img")
+    disk = on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")
+    asked = ("check", disk, "--json", "--os-version", "CentOS 7.6 64bit")
+    outside, inside = imsprep(*asked), imsprep(*asked, "--guest")
+    rules = [{f["rule"] for f in o.json["images"][0]["findings"]} for o in (outside, inside)]
+    assert "IMS801" not in rules[0]
+    assert "IMS801" in rules[1]
+    assert inside.code == 1
+    assert inside.json["images"][0]["facts"]["guest"]["system"] == "linux"
 
 
 @need("mkfs.btrfs")
@@ -128,7 +180,7 @@ def test_an_unclean_file_system_is_found(tree: Path, tmp_path: Path) -> None:
     subprocess.run(
         ["debugfs", "-w", "-R", "ssv state 2", tmp_path / "fs.img"], check=True, capture_output=True
     )
-    guest = inspect_image(on_mbr(tmp_path / "fs.img", tmp_path / "disk.raw"))
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
     assert [f.rule for f in check(guest)[0]] == ["IMS806"]
 
 

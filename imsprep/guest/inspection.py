@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from imsprep.guest import wanted
@@ -28,6 +30,9 @@ _MOUNTS = ("/boot", "/boot/efi", "/efi", "/usr", "/var", "/var/log", "/var/lib",
            "/boot/grub2/i386-pc", "/boot/grub2/x86_64-efi", "/opt")  # fmt: skip
 _MOUNT_LIMIT = 32
 
+# Where Debian, Ubuntu, Fedora and openSUSE put the root; openSUSE makes it the default as well.
+_SUBVOLUMES = ("@rootfs", "@", "root", "@/.snapshots/1/snapshot")
+
 _WINDOWS_MACHINES = {"AMD64": "x86_64", "x86": "i386", "ARM64": "aarch64"}
 
 
@@ -49,7 +54,7 @@ def inspect(file: BinaryIO, size: int) -> Guest:
         unread=tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread),
     )
     budget = Budget()
-    for candidate in opened:
+    for candidate in _with_subvolumes(opened):
         tree = Tree({"/": candidate.filesystem}, budget)
         try:
             if any(tree.exists(mark) for mark in _LINUX_MARKS):
@@ -76,6 +81,16 @@ def _open_all(found: list[Found]) -> tuple[list[Opened], list[Volume]]:
                 volume = dataclasses.replace(volume, unread=str(error))
         volumes.append(volume)
     return opened, volumes
+
+
+def _with_subvolumes(opened: list[Opened]) -> Iterator[Opened]:
+    """Yield every file system, and of btrfs also the subvolumes that installers put a system in."""
+    for item in opened:
+        yield item
+        for name in _SUBVOLUMES if item.found.volume.kind == "btrfs" else ():
+            with contextlib.suppress(UnreadableError):  # most are not there
+                filesystem = open_filesystem(item.found.file, "btrfs", subvolume=name)
+                yield Opened(item.found, filesystem)
 
 
 def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Guest:
