@@ -15,13 +15,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from imsprep import manifest as manifests
-from imsprep.errors import JobFailedError, ServiceError
+from imsprep.errors import ImageChangedError, JobFailedError, ServiceError, show_path
 from imsprep.ims import CloudImage
 from imsprep.job import JobStatus
 from imsprep.journal import Journal
@@ -115,12 +115,15 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
     Raises TransferError if running again continues, ServiceError if something was refused,
     JobFailedError, WaitTimeoutError.
     """
+    path = manifests.path_beside(prepared.image)
+    done_before = _done_before(prepared, shipping, manifests.read(path))
+    if done_before is not None:
+        return _imported(prepared, done_before, path, ())
     uploads, sent = [], []
     for artefact in prepared.artefacts:
         done, record = _send(artefact, shipping)
         uploads.append(done)
         sent.append(record)
-    path = manifests.path_beside(prepared.image)
     state = _begin(prepared, shipping, tuple(sent), path)
     try:
         state = _import(prepared, shipping, state, path)
@@ -132,6 +135,13 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
             manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
             _clean(prepared, shipping, failed=True)
         raise
+    removed = _clean(prepared, shipping, failed=False)
+    return replace(_imported(prepared, state, path, tuple(uploads)), removed=removed)
+
+
+def _imported(
+    prepared: Prepared, state: Manifest, path: Path, uploads: tuple[Uploaded, ...]
+) -> Imported:
     return Imported(
         image_id=state.image_id or "",
         job_id=state.job_id,
@@ -139,17 +149,45 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
         data_bytes=prepared.data_bytes,
         sent=sum(done.sent for done in uploads),
         copied=sum(done.copied for done in uploads),
-        uploads=tuple(uploads),
+        uploads=uploads,
         report=prepared.report,
         manifest=path,
         files=tuple(artefact.path for artefact in prepared.artefacts),
-        removed=_clean(prepared, shipping, failed=False),
     )
+
+
+def _done_before(
+    prepared: Prepared, shipping: Shipping, earlier: Manifest | None
+) -> Manifest | None:
+    """Return the manifest of an earlier run that made this very image, if the image is there."""
+    if earlier is None or earlier.state != DONE:
+        return None
+    wanted = (_image(prepared), prepared.request.as_body(), shipping.service_name)
+    if (earlier.image, earlier.request, earlier.service) != wanted:
+        return None
+    listed = shipping.service.images(prepared.request.name)
+    there = any(i.image_id == earlier.image_id and i.status == "active" for i in listed)
+    return earlier if there else None
+
+
+def _image(prepared: Prepared) -> dict[str, Any]:
+    """Return what the manifest says of the image."""
+    return {
+        "name": prepared.image.name,
+        "size": prepared.size,
+        "data_bytes": prepared.data_bytes,
+        "identity": dict(prepared.identity),
+    }
 
 
 def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]:
     """Upload one file; return how it went and what the manifest says of it."""
     with shipping.open_source(artefact.path) as source:
+        if source.identity != artefact.identity:
+            # The plan says which blocks are empty, and that was another file.
+            raise ImageChangedError(
+                f"{show_path(artefact.path)} changed after it was checked; run again"
+            )
         digest = _sha256(source, artefact.plan) if shipping.with_sha256 else None
         done = upload(
             source,
@@ -179,19 +217,15 @@ def _begin(
     """Return the manifest of this import: an earlier run's if it was the very same one."""
     fresh = Manifest(
         state=UPLOADED,
-        image={
-            "name": prepared.image.name,
-            "size": prepared.size,
-            "data_bytes": prepared.data_bytes,
-            "identity": dict(prepared.identity),
-        },
+        image=_image(prepared),
         objects=sent,
         request=prepared.request.as_body(),
         service=shipping.service_name,
         findings=tuple(finding.as_dict() for finding in prepared.report.findings),
     ).at(UPLOADED, _now())
     earlier = manifests.read(path)
-    if earlier is not None and earlier.state != FAILED and fresh.continues(earlier):
+    going_on = earlier is not None and earlier.state in (UPLOADED, ASKING, STARTED)
+    if earlier is not None and going_on and fresh.continues(earlier):
         return earlier
     manifests.write(path, fresh)
     return fresh
@@ -200,11 +234,6 @@ def _begin(
 def _import(prepared: Prepared, shipping: Shipping, state: Manifest, path: Path) -> Manifest:
     """Take the import from where it stands to its image."""
     service, pace = shipping.service, shipping.pace
-    if state.state == DONE and state.image_id is not None:
-        listed = service.images(prepared.request.name)
-        if any(i.image_id == state.image_id and i.status == "active" for i in listed):
-            return state
-        state = state.at(UPLOADED, _now(), job_id=None, image_id=None)
     if state.state != STARTED:
         in_doubt = state.state == ASKING
         state = state.at(ASKING, _now())

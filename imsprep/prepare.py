@@ -8,21 +8,23 @@ can be printed (`--dry-run`) or shipped (`pipeline.ship`).
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imsprep import bitmapfile, checks, formats
+from imsprep import bitmapfile, checks, formats, routes
 from imsprep.atomic import write_bytes
 from imsprep.blockmap import BlockMap
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import FindingsError, UsageError, show_path
 from imsprep.gather import gather
-from imsprep.image import RawImage
+from imsprep.image import Identity, RawImage
 from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
+from imsprep.routes import Comparison
 from imsprep.scan import scan
 from imsprep.sites import Site
 from imsprep.targets import Target
@@ -42,6 +44,7 @@ class Artefact:
     path: Path
     key: str
     plan: PartPlan
+    identity: Identity  # of the file that the plan was made of
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Prepared:
     artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
     request: QuickImportRequest
     report: Report
+    comparison: Comparison | None = None  # of the routes, if it was asked for
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for `--dry-run`: the exact body and every part."""
@@ -68,6 +72,7 @@ class Prepared:
             ],
             "body": self.request.as_body(),
             "report": self.report.as_dict(),
+            "routes": self.comparison.as_dict() if self.comparison else None,
         }
 
 
@@ -84,6 +89,9 @@ class Order:
     fail_on: Severity | None = Severity.ERROR
     copy_zeros: bool = True
     part_size: int = DEFAULT_PART_SIZE  # bytes
+    via: str = routes.RAW  # raw, zvhd2 or auto
+    bytes_per_s: float = routes.BANDWIDTH  # of the network, for the comparison of routes
+    clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
 
 
@@ -105,32 +113,50 @@ def prepare(image: Path, order: Order) -> Prepared:
         if order.fail_on is not None and report.fails(order.fail_on):
             raise FindingsError(_why(report, order.fail_on))
         block_map = scan(opened, block_size=SCAN_BLOCK, progress=order.progress).block_map
+        comparison = None
         if facts.format == formats.RAW:
-            artefacts = _raw(image, key, block_map, order)
+            comparison = _comparison(opened, block_map, order)
+            artefacts = _raw(opened, key, block_map, order)
             size, data = opened.size, block_map.data_bytes
         else:
-            artefacts = (Artefact("container", image, key, _plan(block_map, order)),)
+            plan = _plan(block_map, order)
+            artefacts = (Artefact("container", image, key, plan, opened.identity),)
             size, data = facts.virtual_size or opened.size, block_map.data_bytes
         opened.check_unchanged()
         identity = opened.identity.as_dict()
-    return Prepared(image, size, data, identity, artefacts, request, report)
+    return Prepared(image, size, data, identity, artefacts, request, report, comparison)
 
 
-def _raw(image: Path, key: str, block_map: BlockMap, order: Order) -> tuple[Artefact, ...]:
+def _raw(image: RawImage, key: str, block_map: BlockMap, order: Order) -> tuple[Artefact, ...]:
     """Return the image and its bitmap as artefacts; the bitmap is written beside the image."""
     bitmap = order.bitmap
     if bitmap is None:
-        bitmap = bitmapfile.bitmap_path(image)
+        bitmap = bitmapfile.bitmap_path(image.path)
         packed = bitmapfile.encode(block_map)
         # An equal file stays: a new one would look like another upload.
         if not bitmap.exists() or bitmap.read_bytes() != packed:
             write_bytes(bitmap, packed)
     # Beside the image and with its base name, as the service looks for it.
     bitmap_key = os.path.splitext(key)[0] + bitmapfile.SUFFIX
+    identity = Identity.of(bitmap)
     return (
-        Artefact("image", image, key, _plan(block_map, order)),
-        Artefact("bitmap", bitmap, bitmap_key, plan_plain(bitmap.stat().st_size)),
+        Artefact("image", image.path, key, _plan(block_map, order), image.identity),
+        Artefact("bitmap", bitmap, bitmap_key, plan_plain(identity.size), identity),
     )
+
+
+def _comparison(image: RawImage, block_map: BlockMap, order: Order) -> Comparison | None:
+    """Compare the routes, unless RAW was asked for; UsageError for what cannot be done."""
+    if order.via == routes.ZVHD2:
+        raise UsageError(
+            "an import does not convert yet: make the container first and import that file, or"
+            " use --via raw"
+        )
+    if order.via == routes.RAW:
+        return None
+    coarse = block_map.coarsened(routes.BLOCK_SIZE)
+    sample = routes.take_sample(image.pread, coarse, order.clock)
+    return routes.compare(_plan(block_map, order), coarse, sample, bytes_per_s=order.bytes_per_s)
 
 
 def _plan(block_map: BlockMap, order: Order) -> PartPlan:

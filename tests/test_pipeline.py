@@ -23,6 +23,7 @@ from imsprep.emulator.app import Settings
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.server import serving
 from imsprep.errors import (
+    ImageChangedError,
     ImsprepError,
     JobFailedError,
     ServiceError,
@@ -62,8 +63,10 @@ def make_image(folder: Path, seed: int = 1) -> Prepared:
     block_map = BlockMap.from_flags(size, BLOCK, flags)
     bitmap.write_bytes(block_map.bits.tobytes())
     artefacts = (
-        Artefact("image", image, "disk.raw", plan_parts(block_map)),
-        Artefact("bitmap", bitmap, "disk.mf", plan_plain(bitmap.stat().st_size)),
+        Artefact("image", image, "disk.raw", plan_parts(block_map), Identity.of(image)),
+        Artefact(
+            "bitmap", bitmap, "disk.mf", plan_plain(bitmap.stat().st_size), Identity.of(bitmap)
+        ),
     )
     identity = Identity.of(image).as_dict()
     report = Report("disk.raw")
@@ -263,6 +266,28 @@ def test_what_was_uploaded_is_kept_or_removed_as_asked(
             assert fails
     for key in ("disk.raw", "disk.mf"):
         assert (place.store.head(key) is not None) is kept
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "disk.mf"])
+def test_a_file_that_changed_after_it_was_checked_is_not_sent(place: Place, name: str) -> None:
+    path = place.folder / "local" / name
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    with (
+        place.emulator() as go,
+        pytest.raises(ImageChangedError, match="changed after it was checked"),
+    ):
+        go()
+    assert place.jobs == []
+
+
+def test_what_cleanup_removed_is_not_sent_again_for_an_image_that_is_there(place: Place) -> None:
+    with place.emulator() as go:
+        first = go(cleanup="success")
+        second = go(cleanup="success")
+    assert (second.image_id, second.sent) == (first.image_id, 0)
+    assert place.store.head("disk.raw") is None
 
 
 def test_a_changed_image_is_another_import(place: Place) -> None:

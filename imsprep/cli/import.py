@@ -33,6 +33,14 @@ Example:
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].")
 @click.option("--key", help="Name of the object; the file's name if not given.")
+@click.option(
+    "--via",
+    type=click.Choice(["raw", "zvhd2", "auto"]),
+    default="raw",
+    show_default=True,
+    help="auto compares both routes and says which is quicker.",
+)
+@click.option("--bandwidth", type=SIZE, help="Bytes per second of your line, for --via auto.")
 @click.option("--bitmap", type=click.Path(path_type=Path), help="Bitmap made elsewhere, as it is.")
 @request_options
 @click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
@@ -68,6 +76,7 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
 def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) -> Prepared:
     from imsprep.checks.policy import Policy
     from imsprep.prepare import Order, prepare
+    from imsprep.routes import BANDWIDTH
     from imsprep.sites import SITES
 
     size = image.stat().st_size if image.is_file() else 0
@@ -80,12 +89,18 @@ def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) 
             bitmap=options["bitmap"],
             policy=Policy(ignore=options["ignore"]),
             copy_zeros=not options["no_copy"],
+            via=options["via"],
+            bytes_per_s=options["bandwidth"] or BANDWIDTH,
             progress=bar,
         )
         prepared = prepare(image, order)
     for finding in prepared.report.findings:
         if not quiet:
             click.echo(f"{finding.rule} {finding.severity.word}: {finding.message}", err=True)
+    if prepared.comparison is not None and not quiet:
+        click.echo(f"routes: {prepared.comparison.why}", err=True)
+        if prepared.comparison.quicker.name != "raw":
+            click.echo("routes: it goes as raw all the same, an import does not convert", err=True)
     return prepared
 
 
