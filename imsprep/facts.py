@@ -53,6 +53,7 @@ class Facts:
     zeros: Zeros | None = None
     cells: tuple[Cell, ...] = ()  # for a picture of the disk
     disk: Disk | None = None  # partition table and volumes of the disk's content
+    outer_table: str | None = None  # partition table at the start of the file, whatever its format
     block_map: BlockMap | None = None  # only after a scan
     container: Any = None  # what `container` learned of a ZVHD2; see checks.container
     bitmap: Any = None  # what `bitmapfile` learned of the file beside the image; see checks.bitmap

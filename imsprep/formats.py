@@ -93,6 +93,7 @@ _SIGNATURES = (
 _VHD_COOKIE = b"conectix"
 _VHD_TYPE = slice(60, 64)  # big-endian disk type in the footer: 2 fixed, 3 dynamic, 4 differencing
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # first block, or the end of an empty stream
+_ZIP_END, _ZIP_END_SIZE = b"PK\5\6", 22  # end of central directory; a comment may follow
 _LZMA_PROPERTIES = b"\x5d\0\0"  # lc=3 lp=0 pb=2, then the dictionary size and the unpacked size
 _LZMA_UNKNOWN_SIZE = b"\xff" * 8
 
@@ -110,15 +111,24 @@ def identify(head: bytes, tail: bytes, size: int) -> tuple[Match, ...]:
         ):
             match = Match(signature.format, signature.kind, offset, len(signature.magic))
             found.setdefault(signature.format, match)
-    for match in (*_vhd(head, tail, size), *_streams(head)):
+    for match in (*_vhd(head, tail, size), *_streams(head), *_zip_end(tail, size)):
         found.setdefault(match.format, match)
     _settle(found, head)
     return tuple(sorted(found.values(), key=lambda m: (m.offset, m.format)))
 
 
 def primary(matches: tuple[Match, ...]) -> str:
-    """Return the name of the format that a reader would take it for; `raw` if nothing matched."""
-    return matches[0].format if matches else RAW
+    """Return the name of the format that a reader would take it for; `raw` if nothing matched.
+
+    An archive that lies behind something else does not name the whole.
+    """
+    named = [match for match in matches if match.kind is not Kind.ARCHIVE or in_front(match)]
+    return named[0].format if named else RAW
+
+
+def in_front(match: Match) -> bool:
+    """Say whether the signature stands where the format begins, not somewhere behind."""
+    return match.offset < SECTOR
 
 
 def virtual_size(format_: str, head: bytes) -> int | None:
@@ -179,6 +189,17 @@ def _streams(head: bytes) -> list[Match]:
     if head[:3] == _LZMA_PROPERTIES and head[5:13] == _LZMA_UNKNOWN_SIZE:
         return [Match("lzma", _C, 0, 13)]
     return []
+
+
+def _zip_end(tail: bytes, size: int) -> list[Match]:
+    """Find a ZIP directory that ends exactly with the file: readers of ZIP start from there."""
+    at = tail.rfind(_ZIP_END)
+    if at < 0 or at + _ZIP_END_SIZE > len(tail):
+        return []
+    comment = int.from_bytes(tail[at + 20 : at + 22], "little")
+    if at + _ZIP_END_SIZE + comment != len(tail):
+        return []
+    return [Match("zip", _A, size - len(tail) + at, len(_ZIP_END))]
 
 
 def _settle(found: dict[str, Match], head: bytes) -> None:

@@ -80,16 +80,18 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
     matches = formats.identify(head, tail, size)
     name = formats.primary(matches)
     is_disk = name in _DISKS
+    disk = partitions.read_disk(read, size) if size >= SECTOR else None
     ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
     return Facts(
-        name=image.path.name,
+        name=show_path(image.path.name),
         file_size=size,
         matches=matches,
         virtual_size=size if is_disk else formats.virtual_size(name, head),
         stored_size=sum(length for _, length in ranges),
         zeros=_zeros(image, probe_limit),
         cells=_cells(size, ranges),
-        disk=partitions.read_disk(read, size) if is_disk and size >= SECTOR else None,
+        disk=disk if is_disk else None,
+        outer_table=disk.table if disk is not None else None,
     )
 
 

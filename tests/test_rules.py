@@ -244,3 +244,17 @@ def test_a_polyglot_is_noticed_by_its_bytes() -> None:
     data = b"QFI\xfb\0\0\0\3" + bytes(HEAD_SIZE + TAIL_SIZE) + b"conectix" + bytes(504)
     matches = identify(data[:HEAD_SIZE], data[-TAIL_SIZE:], len(data))
     assert [m.format for m in matches] == ["qcow2", "vhd-fixed"]
+
+
+@pytest.mark.parametrize("front", [b"", b"QFI\xfb\0\0\0\3"])
+def test_a_zip_behind_a_disk_is_noticed(front: bytes) -> None:
+    data = front + bytes(HEAD_SIZE + TAIL_SIZE) + b"PK\5\6" + bytes(16) + b"\2\0hi"
+    matches = identify(data[:HEAD_SIZE], data[-TAIL_SIZE:], len(data))
+    facts = image(matches=matches, file_size=len(data))
+    assert fired(facts, "IMS105")
+    assert not fired(facts, "IMS102")
+
+
+def test_a_partition_table_in_front_of_another_format_is_noticed() -> None:
+    assert fired(image(matches=(QCOW2,), outer_table="mbr"), "IMS105")
+    assert not fired(image(outer_table="mbr"), "IMS105")

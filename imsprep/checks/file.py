@@ -128,9 +128,10 @@ def misnamed(facts: Facts) -> Iterator[Evidence]:
 def polyglot(facts: Facts) -> Iterator[Evidence]:
     """Look for more than one signature, or one beside a partition table."""
     names = list(dict.fromkeys(match.format for match in facts.matches))
-    table = facts.disk.table if facts.disk is not None else None
-    if table is not None and facts.format == formats.ISO:
-        names.append(f"raw with a partition table ({table})")
+    if facts.outer_table is not None and facts.format not in (formats.RAW, formats.VHD_FIXED):
+        names.append(f"raw with a partition table ({facts.outer_table})")
+    elif facts.is_raw and names:
+        names.append("raw")
     if len(names) > 1:
         yield Evidence(
             f"signatures of {', '.join(names)} are all present",
@@ -194,7 +195,7 @@ def unaligned(facts: Facts) -> Iterator[Evidence]:
     size = facts.file_size
     last, whole = size // SECTOR * SECTOR, round_up(size, SECTOR)
     yield Evidence(
-        f"{size} bytes are {size // SECTOR} sectors and {size - last} bytes",
+        f"the bytes from {last} to {size} fill no whole sector",
         expected=f"{whole} or {last} bytes",
         found=f"{size} bytes",
         fix=f"Copy it again; if it is whole: truncate -s {whole} {shlex.quote(facts.name)}",
@@ -261,7 +262,15 @@ def optical(facts: Facts) -> Iterator[Evidence]:
 
 
 def _first(facts: Facts, kind: Kind) -> Match | None:
-    return next((match for match in facts.matches if match.kind is kind), None)
+    behind = (Kind.ARCHIVE,)  # an archive behind a disk is for IMS105
+    return next(
+        (
+            m
+            for m in facts.matches
+            if m.kind is kind and (formats.in_front(m) or kind not in behind)
+        ),
+        None,
+    )
 
 
 def _region(match: Match) -> Region:
