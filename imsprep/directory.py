@@ -74,6 +74,7 @@ class DirectoryStore:
     def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
         """Store one part; the same number again replaces it."""
         if not isinstance(data, bytes | memoryview):
+            data.seek(0)
             data = data.read()
         folder = self._upload(key, upload_id, number)
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -81,6 +81,8 @@ class ObsStore:
         check_part_number(number)
         # boto3 takes bytes and files, but no memoryview.
         body = bytes(data) if isinstance(data, memoryview) else data
+        if not isinstance(body, bytes):
+            body.seek(0)  # an attempt before this one may have read some of it
         answer = self._call(
             "upload_part",
             Key=key,

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from io import BufferedReader
 from typing import Protocol
 
 from imsprep.completing import complete
@@ -23,10 +24,16 @@ from imsprep.journal import Entry, Journal
 from imsprep.parts import PartPlan, PlannedPart
 from imsprep.retry import Patience, RateLimit, RetryingStore
 from imsprep.store import ObjectFacts, ObjectStore, Part, multipart_etag, zero_md5s
+from imsprep.units import MIB
+from imsprep.window import window
 from imsprep.zeros import PREFIX, check_etag, make_zero_object, remove_zero_object
 
 # The plan's digest travels with the object, so that the same content is known again.
 PLAN_METADATA = "imsprep-plan"
+
+
+# A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
+HELD_IN_MEMORY = 32 * MIB
 
 
 class Source(Protocol):
@@ -174,8 +181,13 @@ class _Run:
     def _md5(self, part: PlannedPart) -> str:
         if part.is_zero:
             return self._zero_md5s[part.length]
-        data = self._source.pread(part.offset, part.length)
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return _md5_of(self._body(part))
+
+    def _body(self, part: PlannedPart) -> bytes | BufferedReader:
+        """Return a part's bytes, or a file over them if they are many."""
+        if part.length > HELD_IN_MEMORY:
+            return window(self._source.pread, part.offset, part.length)
+        return self._source.pread(part.offset, part.length)
 
     def _continue_or_begin(
         self, journal: Journal, noted: Entry | None, fresh: Entry
@@ -238,8 +250,8 @@ class _Run:
                 check_etag(self._store, f"part {part.number}", etag, md5)
                 self._note(copied=part.length)
         else:
-            data = self._source.pread(part.offset, part.length)
-            md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            data = self._body(part)
+            md5 = _md5_of(data)
             if not self._is_held(part, md5, held):
                 self._limit.wait_for(part.length)
                 etag = self._store.upload_part(entry.key, entry.upload_id, part.number, data)
@@ -326,3 +338,12 @@ class _Run:
             restarted=restarted,
             retries=self._store.retries,
         )
+
+
+def _md5_of(body: bytes | BufferedReader) -> str:
+    """Return the MD5 in hex of bytes, or of a file that is left at its start."""
+    if isinstance(body, bytes):
+        return hashlib.md5(body, usedforsecurity=False).hexdigest()
+    digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False))
+    body.seek(0)
+    return digest.hexdigest()

@@ -90,8 +90,11 @@ def assert_same(store: ObsStore, disk: Path) -> None:
     assert store.list_uploads() == []
 
 
-def test_an_image_arrives_whole(gateway: Gateway, store: ObsStore, disk: Path) -> None:
-    assert start_upload(gateway, store, disk).wait() == 0
+@pytest.mark.parametrize("options", [(), ("--no-copy", "--part-size", "128m")])
+def test_an_image_arrives_whole(
+    gateway: Gateway, store: ObsStore, disk: Path, options: tuple[str, ...]
+) -> None:
+    assert start_upload(gateway, store, disk, *options).wait() == 0
     assert_same(store, disk)
 
 

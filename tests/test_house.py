@@ -20,7 +20,7 @@ LAYERS = {
     "refusals": 1, "job": 1, "credentials": 2, "endpoints": 1, "ims": 2, "waiting": 2,
     "bitmapfile": 1, "submission": 3, "manifest": 3, "routes": 3, "prepare": 4, "pipeline": 4,
     "store": 1, "bucket": 1, "parts": 1,
-    "sparse": 2, "directory": 2, "scan": 2, "obs": 2, "journal": 2, "retry": 2, "targets": 2,
+    "sparse": 2, "directory": 2, "scan": 2, "obs": 2, "journal": 2, "window": 2, "retry": 2, "targets": 2,
     "completing": 2, "zeros": 3, "transfer": 3, "sending": 3, "leftovers": 3,
     "checks": 3,
     "config": 3, "emulator": 4, "reporters": 4, "preflight": 4,

@@ -19,6 +19,7 @@ from imsprep.parts import PartPlan, plan_parts, plan_plain
 from imsprep.retry import Patience, RetryingStore
 from imsprep.transfer import Options, Uploaded, upload
 from imsprep.units import MIB
+from imsprep.window import window
 from tests.store_suite import pattern
 
 # Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
@@ -359,3 +360,27 @@ def test_a_lost_completion_of_the_zero_object_is_resolved_too(case: Case, acted:
     case.upload(Wrapped(case.store, complete=lose))
     assert failed
     assert case.content == case.path.read_bytes()
+
+
+def test_large_parts_are_read_as_they_are_sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imsprep.transfer.HELD_IN_MEMORY", MIB)
+    lost = []
+
+    def half(original: Callable[..., Any], *arguments: Any) -> Any:
+        if not lost:
+            lost.append(arguments[3].read(3 * MIB))
+            raise TransferError("the connection broke in the middle")
+        return original(*arguments)
+
+    case.upload(Wrapped(case.store, upload_part=half))
+    assert lost
+    assert case.content == case.path.read_bytes()
+    assert case.upload().skipped
+
+
+def test_a_window_is_a_file_over_its_range() -> None:
+    data = pattern(5 * MIB)
+    file = window(lambda offset, length: data[offset : offset + length], 100, 3 * MIB)
+    assert file.read() == data[100 : 100 + 3 * MIB]
+    assert (file.seek(-10, 2), file.read(100)) == (3 * MIB - 10, data[3 * MIB + 90 : 3 * MIB + 100])
+    assert (file.seek(5), file.read(3), file.tell()) == (5, data[105:108], 8)
