@@ -8,7 +8,7 @@ read. A whole scan happens only when it is asked for, and so does a look into th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +50,17 @@ class Look:
 QUICK = Look()
 
 
-def gather(path: Path, *, request: RequestFields, site: Site, look: Look = QUICK) -> Facts:
+def gather(
+    path: Path,
+    *,
+    request: RequestFields,
+    site: Site,
+    look: Look = QUICK,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Facts:
     """Return what the rules need to know of the image at `path`.
 
+    `progress` is told the bytes that a scan is done with, holes included.
     Raises ReadError if it is missing, not a file or a block device, or cannot be read, and
     ImageChangedError if it changed meanwhile.
     """
@@ -61,7 +69,7 @@ def gather(path: Path, *, request: RequestFields, site: Site, look: Look = QUICK
     with RawImage.open(path) as image:
         facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
         if look.scan and facts.is_raw:
-            facts = _with_scan(facts, image)
+            facts = _with_scan(facts, image, progress)
         if look.guest:
             facts = replace(facts, guest=_guest(path))
         image.check_unchanged()
@@ -131,11 +139,11 @@ def _cells(size: int, ranges: list[tuple[int, int]]) -> tuple[Cell, ...]:
     )
 
 
-def _with_scan(facts: Facts, image: RawImage) -> Facts:
+def _with_scan(facts: Facts, image: RawImage, progress: Callable[[int], None]) -> Facts:
     """Add the block map, and to each cell how much of it lies in allocated blocks."""
     from imsprep.scan import scan
 
-    block_map = scan(image).block_map
+    block_map = scan(image, progress=progress).block_map
     cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
     return replace(facts, block_map=block_map, cells=cells)
 

@@ -6,6 +6,7 @@ An image that cannot be checked does not stop the others: it becomes a Failure a
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from imsprep.checks.file import SUFFIXES
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.gather import QUICK, Look, gather
-from imsprep.report import Report, Severity
+from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
 from imsprep.request import RequestFields
 from imsprep.sites import DEFAULT_SITE, SITES, Site
@@ -42,25 +43,21 @@ def preflight(
     order: Order,
     *,
     jobs: int = 1,
-    done: Callable[[Path], object] = lambda path: None,
+    progress: Callable[[int], None] = lambda count: None,
 ) -> Run:
     """Check every image and return the results in the order of `paths`.
 
     Raises UsageError if the policy names an unknown rule; whatever is wrong with one image ends
-    up in its result. `done` is called with each path when its result is known.
+    up in its result. `progress` is told the bytes that scans are done with, by several threads.
     """
     rules = checks.all_rules()
     order.policy.validate({rule.id for rule in rules})
-    images = expand(paths)
-
-    def check(path: Path) -> Report | Failure:
-        result = _check(path, order)
-        done(path)
-        return result
-
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        results = tuple(pool.map(check, images))
-    findings = {Path(r.image).name: r.findings for r in results if isinstance(r, Report)}
+    results = _check_all(expand(paths), order, jobs, progress)
+    findings: dict[str, tuple[Finding, ...]] = {}
+    for result in results:
+        if isinstance(result, Report):
+            name = Path(result.image).name
+            findings[name] = findings.get(name, ()) + result.findings
     return Run(
         results=results,
         rules=tuple(rule for rule in rules if order.policy.selects(rule.id)),
@@ -68,6 +65,28 @@ def preflight(
         version=__version__,
         complaints=tuple(order.policy.complaints(findings)),
     )
+
+
+def _check_all(
+    images: list[Path], order: Order, jobs: int, progress: Callable[[int], None]
+) -> tuple[Report | Failure, ...]:
+    """Check images side by side; an interruption stops the scans that are under way."""
+    stopped = threading.Event()
+
+    def tick(count: int) -> None:
+        if stopped.is_set():
+            raise ReadError("stopped")
+        progress(count)
+
+    if len(images) == 1:  # in this thread, so that Ctrl-C arrives where the work is
+        return (_check(images[0], order, tick),)
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        try:
+            return tuple(pool.map(lambda path: _check(path, order, tick), images))
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
@@ -89,10 +108,12 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _check(path: Path, order: Order) -> Report | Failure:
+def _check(path: Path, order: Order, progress: Callable[[int], None]) -> Report | Failure:
     shown = show_path(path.name if order.reproducible else path)
     try:
-        facts = gather(path, request=order.request, site=order.site, look=order.look)
+        facts = gather(
+            path, request=order.request, site=order.site, look=order.look, progress=progress
+        )
         if order.online is not None:
             facts = dataclasses.replace(facts, cloud=order.online(path.name))
     except ImsprepError as error:

@@ -94,3 +94,25 @@ def test_the_image_is_not_touched(imsprep: Run, tmp_path: Path) -> None:
     before = (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_blocks)
     imsprep("check", path)
     assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_blocks) == before
+
+
+def test_an_interruption_stops_the_other_scans(tmp_path: Path) -> None:
+    from imsprep.gather import Look
+    from imsprep.preflight import Order, preflight
+
+    images = [sparse(tmp_path / f"{n}.raw", 1 << 20, (0, b"x")) for n in range(8)]
+
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preflight(images, Order(look=Look(scan=True)), jobs=2, progress=interrupt)
+
+
+def test_a_scan_tells_how_much_will_be_uploaded(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x"), (63 << 20, b"y"))
+    (image,) = imsprep("check", path, "--scan", "--json").json["images"]
+    assert image["facts"]["data_bytes"] == 4 << 20
+    cells = image["facts"]["cells"]
+    assert sum(cell[1] for cell in cells) == 64 << 20
+    assert sum(cell[3] for cell in cells) == 4 << 20

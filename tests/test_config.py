@@ -168,3 +168,11 @@ def test_several_reports_at_once(imsprep: Run, image: Path) -> None:
     assert outcome.json["exit_code"] == outcome.code == 0
     assert Path("a.sarif").read_text().startswith("{")
     assert Path("a.html").read_text().startswith("<!doctype html>")
+
+
+def test_fail_on_from_the_command_line_beats_strict_from_the_file(
+    imsprep: Run, image: Path
+) -> None:
+    write(image.parent, "strict = true\n")
+    assert imsprep("check", image).code == 1
+    assert imsprep("check", image, "--fail-on", "error").code == 0

@@ -74,8 +74,9 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
 
 def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
     from imsprep import config
+    from imsprep.cli.common import Progress
     from imsprep.gather import Look
-    from imsprep.preflight import Order, preflight
+    from imsprep.preflight import Order, expand, preflight
     from imsprep.report import Severity
     from imsprep.sites import SITES
 
@@ -84,6 +85,8 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         value = options[key.replace("-", "_")]
         if value is not None:
             settings[key] = config.Setting(value, f"--{key}")
+    if options["fail_on"] is not None and options["strict"] is None:
+        settings["strict"] = config.Setting(False, "--fail-on")
     config.validate(settings)
     word = "warning" if settings["strict"].value else settings["fail-on"].value
     order = Order(
@@ -95,7 +98,10 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         online=_online(options["online"], options["region"]),
         reproducible=options["reproducible"],
     )
-    return preflight(images, order, jobs=settings["jobs"].value or (os.cpu_count() or 1))
+    jobs = settings["jobs"].value or (os.cpu_count() or 1)
+    total = sum(path.stat().st_size for path in expand(images) if path.is_file())
+    with Progress("scan", total, quiet=options["quiet"] or not wants_map) as progress:
+        return preflight(images, order, jobs=jobs, progress=progress)
 
 
 def _online(text: str | None, region: str | None) -> Callable[[str], BucketFacts] | None:
