@@ -33,7 +33,7 @@ from imsprep.emulator.app import Settings
 from imsprep.emulator.faults import Faults, parse
 from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
-from imsprep.errors import UsageError
+from imsprep.errors import ReadError, UsageError
 from imsprep.sites import SITES, Site
 from tests import s3cloud
 from tests.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
@@ -382,6 +382,39 @@ def test_a_job_of_an_earlier_run_is_known_and_an_unfinished_one_is_begun_again(
         assert emulator.board.images()[0].disk["sha256"] == sha256(objects.objects["disk.raw"])
     with cloud(tmp_path, objects) as (_, url, _):
         assert ended(sdk(url), job_id).status == "SUCCESS"
+
+
+def test_an_emulator_ends_at_once_and_leaves_no_half_disk(tmp_path: Path) -> None:
+    class Endless(Objects):
+        reads = 0
+
+        def head(self, key: str) -> Any:
+            found = super().head(key)
+            return found and found._replace(size=(5 << 30) if key == "disk.raw" else 320)
+
+        def read(self, key: str, offset: int, length: int) -> bytes:
+            if key != "disk.raw":
+                return bytes(length)
+            self.reads += 1
+            time.sleep(0.01)
+            return bytes(length)
+
+    objects = Endless(disk_raw=b"x", disk_mf=b"x")
+    with cloud(tmp_path, objects) as (_, url, _):
+        job_id = import_by_sdk(sdk(url), BODY)
+        while not objects.reads:
+            time.sleep(0.01)
+    assert objects.reads < 640
+    assert list((tmp_path / "disks").iterdir()) == []
+    with cloud(tmp_path) as (_, url, _):
+        assert ended(sdk(url), job_id).status == "SUCCESS"
+
+
+def test_a_record_that_is_none_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "x.json").write_text("{")
+    with pytest.raises(ReadError, match=r"x\.json is not a record"), cloud(tmp_path):
+        pass
 
 
 def test_an_unknown_job_and_a_foreign_project_are_refused(url: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
@@ -102,14 +102,23 @@ def virtual_size(source: Source) -> int:
     raise Refused("IMG.0072", "ZVHD2 is not read yet.")
 
 
-def materialise(source: Source, path: Path) -> Disk:
-    """Write the disk of an object to `path`, sparse, and return it with its SHA-256."""
+class Stopped(Exception):  # noqa: N818 - an order that was followed
+    """The emulator is ending; the disk was not finished."""
+
+
+def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Disk:
+    """Write the disk of an object to `path`, sparse, and return it with its SHA-256.
+
+    Raises Stopped, leaving no file, as soon as `stopping` says so.
+    """
     size = virtual_size(source)
     digest = sha256()
     zeros = bytes(READ_SIZE)
     with atomic.writing(path) as file:
         file.truncate(size)
         for offset, length, data in _pieces(source, size):
+            if stopping():
+                raise Stopped
             if data is None:
                 digest.update(memoryview(zeros)[:length])
             else:

@@ -14,14 +14,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imsprep import atomic
-from imsprep.emulator.disk import Disk, Source, materialise, virtual_size
+from imsprep.emulator.disk import Disk, Source, Stopped, materialise, virtual_size
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.validate import Refused, is_data_disk
-from imsprep.errors import ImsprepError
+from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.units import GIB, exact_size
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class JobBoard:
         self._threads: list[threading.Thread] = []
         for name in ("jobs", "images", "disks"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        self._jobs = {j["job_id"]: Job(**j) for j in _read_all(folder / "jobs")}
-        self._images = {i["image_id"]: Image(**i) for i in _read_all(folder / "images")}
+        self._jobs = {job.job_id: job for job in _read_all(folder / "jobs", Job)}
+        self._images = {i.image_id: i for i in _read_all(folder / "images", Image)}
 
     def start(self, body: dict[str, Any], source: Source) -> Job:
         """Begin a job for a request that was accepted."""
@@ -120,7 +122,10 @@ class JobBoard:
             if faults.fail_job:
                 raise Refused(faults.fail_job)
             _check_fit(job.body, virtual_size(source))
-            disk = materialise(source, self._folder / "disks" / f"{job.image_id}.raw")
+            path = self._folder / "disks" / f"{job.image_id}.raw"
+            disk = materialise(source, path, self._stopping.is_set)
+        except Stopped:
+            return
         except Refused as refused:
             self._fail(job, refused.code, refused.message)
         except (ImsprepError, OSError) as error:
@@ -175,8 +180,17 @@ def _check_fit(body: dict[str, Any], size: int) -> None:
         )
 
 
-def _read_all(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+def _read_all(folder: Path, record: Callable[..., T]) -> list[T]:
+    """Read the records of an earlier run; ReadError names one that is none."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(record(**json.loads(path.read_bytes())))
+        except (OSError, ValueError, TypeError) as error:
+            raise ReadError(
+                f"{show_path(path)} is not a record of the emulator ({error}); remove it to go on"
+            ) from error
+    return found
 
 
 def _now() -> str:

@@ -54,8 +54,8 @@ def serving(settings: Settings, port: int = 0) -> Iterator[tuple[Emulator, str]]
     except OSError as error:
         text = f"cannot serve on {HOST}:{port}: {error.strerror}; take another --port"
         raise UsageError(text) from error
-    emulator = Emulator(settings)
-    with listener:
+    with listener:  # werkzeug works on a copy of its file descriptor
+        emulator = Emulator(settings)
         server = make_server(
             HOST, port, emulator, threaded=True, request_handler=_Handler, fd=listener.fileno()
         )
