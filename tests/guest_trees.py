@@ -139,6 +139,7 @@ def debian() -> dict[str, str | bytes | Link | None]:
             "datasource_list: [ OpenStack ]\ndatasource:\n  OpenStack:\n"
             "    metadata_urls: ['http://169.254.169.254']\n    max_wait: 120\n    timeout: 5\n"
             "    apply_network_config: false\nnetwork: {config: disabled}\n"
+            "manage_etc_hosts: localhost\n"
         ),
         "/etc/systemd/system/cloud-init.target.wants/cloud-init.service": Link("/dev/null"),
         "/etc/ssh/sshd_config": "PasswordAuthentication no\nPermitRootLogin no\n",

@@ -32,6 +32,7 @@ CLOUD = {
         "datasource_list: [ OpenStack ]\ndatasource:\n  OpenStack:\n"
         "    metadata_urls: ['http://169.254.169.254']\n    max_wait: 120\n    timeout: 5\n"
         "    apply_network_config: false\nnetwork: {config: disabled}\n"
+        "manage_etc_hosts: localhost\n"
     ),
     "/etc/systemd/system/multi-user.target.wants/cloud-init.service": Link(
         "/usr/lib/systemd/system/cloud-init.service"
@@ -69,6 +70,8 @@ TREES: dict[str, Mapping[str, Any]] = {
         "/etc/sysconfig/network-scripts/ifcfg-eth0": (
             'DEVICE="eth0"\nBOOTPROTO=dhcp\nONBOOT=yes\nTYPE=Ethernet\nPERSISTENT_DHCLIENT="y"\n'
         ),
+        "/etc/sysconfig/network": "NETWORKING=yes\nNOZEROCONF=yes\n",
+        "/lib/udev/rules.d/75-persistent-net-generator.rules": "",
         "/etc/sysconfig/network-scripts/ifcfg-lo": "DEVICE=lo\nIPADDR=127.0.0.1\n",
         **kernel(CENTOS6, f"/boot/initramfs-{CENTOS6}.img"),
     },
@@ -80,7 +83,10 @@ TREES: dict[str, Mapping[str, Any]] = {
             f"menuentry 'CentOS' {{\n\tlinux16 /boot/vmlinuz-{CENTOS7} root=UUID={UUID} ro "
             f"console=ttyS0\n\tinitrd16 /boot/initramfs-{CENTOS7}.img\n}}\n"
         ),
-        "/etc/sysconfig/network-scripts/ifcfg-eth0": "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n",
+        "/etc/sysconfig/network-scripts/ifcfg-eth0": (
+            "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\nPERSISTENT_DHCLIENT=y\n"
+        ),
+        "/etc/sysconfig/network": "NOZEROCONF=yes\n",
         **kernel(CENTOS7, f"/boot/initramfs-{CENTOS7}.img"),
     },
     "rhel9": {
@@ -107,6 +113,9 @@ TREES: dict[str, Mapping[str, Any]] = {
             f"\tlinux /boot/vmlinuz-{SLES} root=UUID={UUID} console=ttyS0,115200\n"
         ),
         "/etc/sysconfig/network/ifcfg-eth0": "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n",
+        "/etc/sysconfig/network/dhcp": (
+            'DHCLIENT_USE_LAST_LEASE="no"\nDHCLIENT_SET_HOSTNAME="no"\n'
+        ),
         "/etc/sysconfig/network/ifcfg-lo": "IPADDR=127.0.0.1/8\nSTARTMODE='nfsroot'\n",
         **kernel(SLES, f"/boot/initrd-{SLES}"),
     },
@@ -227,7 +236,7 @@ def test_a_fixed_address_is_found_in_every_format(name: str) -> None:
 
 BOUND = {
     "centos7": ("/etc/sysconfig/network-scripts/ifcfg-eth0",
-                "DEVICE=eth0\nBOOTPROTO=dhcp\nHWADDR=52:54:00:12:34:56\nONBOOT=yes\n"),
+                "BOOTPROTO=dhcp\nHWADDR=52:54:00:12:34:56\nPERSISTENT_DHCLIENT=y\n"),
     "rhel9": ("/etc/NetworkManager/system-connections/eth0.nmconnection",
               "[connection]\ntype=ethernet\n[ethernet]\nmac-address=52:54:00:12:34:56\n[ipv4]\nmethod=auto\n"),
     "ubuntu": ("/etc/netplan/50-cloud-init.yaml",
@@ -287,3 +296,20 @@ def test_texts_that_are_made_to_be_slow_come_to_an_end(path: str, text: str) -> 
     guest = linux_guest({**TREES["centos7"], path: text})
     findings, _ = check(guest, os_version="Other")
     assert all(len(f.message) < 1000 for f in findings)
+
+
+FAMILY = {
+    "centos6": ("/lib/udev/rules.d/75-persistent-net-generator.rules", "ACTION=...\n"),
+    "centos7": ("/etc/sysconfig/network", "NETWORKING=yes\n"),
+    "sles12": ("/etc/sysconfig/network/dhcp", 'DHCLIENT_SET_HOSTNAME="no"\n'),
+    "ubuntu": ("/etc/cloud/cloud.cfg.d/99_x.cfg", "manage_etc_hosts: true\n"),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_setting_of_the_family_is_asked_for(name: str) -> None:
+    path, text = FAMILY[name]
+    findings, _ = check(
+        linux_guest({**TREES[name], path: text}), os_version=OS_VERSIONS[name] or ""
+    )
+    assert [f.rule for f in findings] == ["IMS839"]

@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-import imsprep.checks.guest_boot
-import imsprep.checks.guest_linux
-import imsprep.checks.guest_network
-import imsprep.checks.guest_system  # noqa: F401 - the rules register themselves
-from imsprep.checks.rule import registered
+from imsprep.checks import all_rules
 from imsprep.facts import Facts
 from imsprep.guest.model import Guest, Volume
 from imsprep.report import Finding, Severity, Skipped
@@ -31,7 +27,7 @@ def check(guest: Guest | None, **request: Any) -> tuple[list[Finding], list[Skip
         guest=guest,
     )
     findings, skipped = [], []
-    for rule in registered():
+    for rule in all_rules():
         if rule.id.startswith("IMS8"):
             found, skip = rule.run(facts)
             findings += found
@@ -217,7 +213,7 @@ def test_an_image_without_a_system_is_an_error_unless_it_is_a_data_disk() -> Non
 
 
 def test_every_rule_has_a_fix_and_a_source() -> None:
-    rules = [rule for rule in registered() if rule.id.startswith("IMS8")]
+    rules = [rule for rule in all_rules() if rule.id.startswith("IMS8")]
     assert len(rules) >= 30
     for rule in rules:
         assert rule.fix

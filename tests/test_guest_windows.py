@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-import imsprep.checks.guest_windows  # noqa: F401 - the rules register themselves
 from fixtures.guest_hives import empty_hive, make_hive
-from imsprep.checks.rule import registered
+from imsprep.checks import all_rules
 from imsprep.facts import Facts
 from imsprep.guest.model import Entry, Guest, Volume
 from imsprep.guest.sandbox import inspect_image
@@ -59,7 +58,7 @@ def windows_guest(registry: dict[str, Any] | None = None, **known: Any) -> Guest
 def check(guest: Guest, os_version: str = OS_VERSION) -> tuple[list[Finding], list[Skipped]]:
     request = RequestFields(os_version=os_version)
     facts = Facts(name="disk.raw", file_size=1, request=request, guest=guest)
-    results = [rule.run(facts) for rule in registered() if rule.id.startswith("IMS9")]
+    results = [rule.run(facts) for rule in all_rules() if rule.id.startswith("IMS9")]
     return [f for found, _ in results for f in found], [s for _, s in results if s]
 
 
