@@ -258,3 +258,13 @@ def test_a_zip_behind_a_disk_is_noticed(front: bytes) -> None:
 def test_a_partition_table_in_front_of_another_format_is_noticed() -> None:
     assert fired(image(matches=(QCOW2,), outer_table="mbr"), "IMS105")
     assert not fired(image(outer_table="mbr"), "IMS105")
+
+
+@pytest.mark.parametrize(
+    ("site", "severity"), [("huawei", Severity.WARNING), ("otc", Severity.ERROR)]
+)
+def test_a_newer_version_than_an_old_list_knows_is_only_a_warning(
+    site: str, severity: Severity
+) -> None:
+    findings, _ = RULES["IMS509"].run(request(site=site, os_version="Ubuntu 22.04 server 64bit"))
+    assert [f.severity for f in findings] == [severity]

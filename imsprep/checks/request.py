@@ -137,12 +137,14 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
         return
     near = _near(value, listed.all)
     hint = f'; did you mean "{near}"?' if near else ""
-    dated = bool(listed.note) and near is None
+    # A value of another version may simply be newer than an old list; a misspelling is not.
+    misspelt = near is not None and re.findall(r"\d+", near) == re.findall(r"\d+", value)
+    dated = bool(listed.note) and not misspelt
     yield Evidence(
         f"{value!r} is not in the list of {listed.date}{hint}",
         expected=f'"{near}"' if near else f"a value of {listed.source}",
         found=f'"{value}"',
-        fix=f'--os-version "{near}"' if near else None,
+        fix=f'--os-version "{near}"' if near and not dated else None,
         severity=Severity.WARNING if dated else None,
     )
 
