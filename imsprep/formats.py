@@ -59,8 +59,7 @@ _SIGNATURES = (
     _Signature(ZVHD2, _D, -ZVHD2_RECORD, b"z2strm\0\0"),
     _Signature(ZVHD, _D, 0, b"stream\0\0"),
     _Signature("qcow", _D, 0, b"QFI\xfb\0\0\0\1"),
-    _Signature("qcow2", _D, 0, b"QFI\xfb\0\0\0\2"),
-    _Signature("qcow2", _D, 0, b"QFI\xfb\0\0\0\3"),
+    _Signature("qcow2", _D, 0, b"QFI\xfb"),  # of whatever version but the first
     _Signature("qed", _D, 0, b"QED\0"),
     _Signature(VMDK, _D, 0, b"KDMV"),
     _Signature(VMDK, _D, 0, b"COWD"),
@@ -70,6 +69,7 @@ _SIGNATURES = (
     _Signature("parallels", _D, 0, b"WithoutFreeSpace"),
     _Signature("parallels", _D, 0, b"WithouFreSpacExt"),
     _Signature("dmg", _D, -SECTOR, b"koly\0\0\0\4"),
+    _Signature("bochs", _D, 0, b"Bochs Virtual HD Image"),
     _Signature("android-sparse", _D, 0, b"\x3a\xff\x26\xed\1\0"),
     _Signature("ewf", _D, 0, b"EVF\x09\x0d\x0a\xff\0"),
     _Signature("wim", _A, 0, b"MSWIM\0\0\0"),
@@ -80,6 +80,9 @@ _SIGNATURES = (
     _Signature("lz4", _C, 0, b"\x04\x22\x4d\x18"),
     _Signature("lz4", _C, 0, b"\x02\x21\x4c\x18"),
     _Signature("lzop", _C, 0, b"\x89LZO\0\x0d\x0a\x1a\x0a"),
+    _Signature("lrzip", _C, 0, b"LRZI"),
+    _Signature("compress", _C, 0, b"\x1f\x9d\x90"),
+    _Signature("cab", _A, 0, b"MSCF\0\0\0\0"),
     _Signature("lzip", _C, 0, b"LZIP\1"),
     _Signature("zip", _A, 0, b"PK\3\4"),
     _Signature("zip", _A, 0, b"PK\5\6"),
@@ -94,6 +97,7 @@ _VHD_COOKIE = b"conectix"
 _VHD_TYPE = slice(60, 64)  # big-endian disk type in the footer: 2 fixed, 3 dynamic, 4 differencing
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # first block, or the end of an empty stream
 _ZIP_END, _ZIP_END_SIZE = b"PK\5\6", 22  # end of central directory; a comment may follow
+_SKIPPABLE_FRAME = b"\x2a\x4d\x18"  # behind a byte 0x50 to 0x5f; RFC 8878, 3.1.2
 _LZMA_PROPERTIES = b"\x5d\0\0"  # lc=3 lp=0 pb=2, then the dictionary size and the unpacked size
 _LZMA_UNKNOWN_SIZE = b"\xff" * 8
 
@@ -186,6 +190,8 @@ def _streams(head: bytes) -> list[Match]:
     """Find compressed streams whose signature needs more than a fixed string to be believed."""
     if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCKS:
         return [Match("bzip2", _C, 0, 10)]
+    if head[1:4] == _SKIPPABLE_FRAME and head[:1] and head[0] >> 4 == 5:
+        return [Match("zstd", _C, 0, 4)]  # pzstd begins so; LZ4 may too
     if head[:3] == _LZMA_PROPERTIES and head[5:13] == _LZMA_UNKNOWN_SIZE:
         return [Match("lzma", _C, 0, 13)]
     return []
@@ -204,5 +210,7 @@ def _zip_end(tail: bytes, size: int) -> list[Match]:
 
 def _settle(found: dict[str, Match], head: bytes) -> None:
     """Drop a match that another one explains, and name what can be named better."""
+    if "qcow" in found:
+        found.pop("qcow2", None)
     if "tar" in found and head[:100].split(b"\0", 1)[0].lower().endswith(b".ovf"):
         found["ova"] = found.pop("tar")._replace(format="ova")

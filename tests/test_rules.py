@@ -10,7 +10,7 @@ import pytest
 
 from imsprep import checks
 from imsprep.facts import Facts, Zeros
-from imsprep.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify
+from imsprep.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify, primary
 from imsprep.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
 from imsprep.report import Severity
 from imsprep.request import RequestFields
@@ -268,3 +268,22 @@ def test_a_newer_version_than_an_old_list_knows_is_only_a_warning(
 ) -> None:
     findings, _ = RULES["IMS509"].run(request(site=site, os_version="Ubuntu 22.04 server 64bit"))
     assert [f.severity for f in findings] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"QFI\xfb\0\0\0\1", "qcow"), (b"QFI\xfb\0\0\0\2", "qcow2"), (b"QFI\xfb\0\0\0\3", "qcow2"),
+        (b"QFI\xfb\0\0\0\x09", "qcow2"), (b"COWD", "vmdk"), (b"# Disk DescriptorFile\n", "vmdk"),
+        (b"stream\0\0", "zvhd"), (b"z2strm\0\0", "zvhd2"), (b"conectix", "vhd-dynamic"),
+        (b"\x50\x2a\x4d\x18", "zstd"), (b"BZh91AY&SY", "bzip2"), (b"BZh9 is a word", "raw"),
+        (b"MSWIM\0\0\0", "wim"), (b"Bochs Virtual HD Image", "bochs"), (b"\x1f\x9d\x90", "compress"),
+        (b"disk.ovf" + bytes(249) + b"ustar", "ova"), (b"disk.txt" + bytes(249) + b"ustar", "tar"),
+        (b"\xeb\x63\x90", "raw"), (b"", "raw"),
+    ],
+)  # fmt: skip
+def test_one_format_is_told_by_its_first_bytes(start: bytes, name: str) -> None:
+    data = start + bytes(4096)
+    matches = identify(data, data, len(data))
+    assert primary(matches) == name
+    assert len(matches) == (name != "raw")

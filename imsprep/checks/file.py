@@ -27,10 +27,11 @@ SUFFIXES = {
 
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
-               "parallels", "dmg")  # fmt: skip
+               "parallels", "dmg", "bochs")  # fmt: skip
 _UNPACK = {
     "gzip": "gzip -dk {}", "bzip2": "bzip2 -dk {}", "xz": "xz -dk {}", "lzma": "xz -dk {}",
     "zstd": "zstd -d {}", "lz4": "lz4 -d {}", "lzop": "lzop -d {}", "lzip": "lzip -dk {}",
+    "lrzip": "lrzip -d {}", "compress": "uncompress -k {}", "cab": "cabextract {}",
     "zip": "unzip {}", "7z": "7z x {}", "rar": "unrar x {}", "tar": "tar -xf {}",
     "ova": "tar -xf {}", "cpio": "cpio -i < {}", "wim": "wimapply {}",
 }  # fmt: skip
