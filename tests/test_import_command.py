@@ -17,8 +17,12 @@ from typing import Any
 
 import pytest
 
+from imsprep.cli.emulator import _buckets_at
+from imsprep.emulator.app import Settings
+from imsprep.emulator.server import serving
+from tests import s3cloud
 from tests.conftest import Outcome
-from tests.imscloud import sha256
+from tests.imscloud import KEY, sha256
 
 MIB = 1 << 20
 SECRET = "a-secret-that-must-not-be-seen"
@@ -165,6 +169,29 @@ def test_cleanup_removes_what_was_uploaded(imsprep: Run, disk: Path, tmp_path: P
     )
     assert done.json["removed"] == ["disk.raw", "disk.mf"]
     assert not (tmp_path / "cloud" / "images" / "disk.raw").exists()
+
+
+def test_the_way_through_a_bucket_of_s3(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
+    with s3cloud.localhost_resolves(), s3cloud.serve() as (strict, endpoint):
+        open_bucket = _buckets_at(endpoint, "us-east-1", KEY)
+        bucket: Any = open_bucket("images")
+        bucket._client.create_bucket(Bucket="images")
+        strict.reset()
+        settings = Settings(KEY.access_key, KEY.secret_key, open_bucket, tmp_path / "state")
+        with serving(settings) as (emulator, url):
+            done = imsprep("import", disk, *REQUEST, "--to", "obs:images/web", "--region", "us-east-1",
+                           "--obs-endpoint", endpoint, "--endpoint", url, "--json")  # fmt: skip
+            assert done.code == 0, done.err
+            [image] = emulator.board.images()
+    assert image.image_id == done.json["image_id"]
+    assert image.body["image_url"] == "images:web/disk.raw"
+    assert image.disk["sha256"] == sha256(disk.read_bytes())
+    assert strict.received < 40 * MIB
+    assert KEY.secret_key not in done.out + done.err
 
 
 @contextmanager
