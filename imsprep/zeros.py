@@ -53,6 +53,7 @@ def check_etag(store: ObjectStore, what: str, got: str, md5: str) -> None:
     """
     if store.etags_are_md5 and "-" not in got and got != md5:
         raise ServiceError(
-            f"the store says that {what} has the MD5 {got}, expected {md5}; nothing was completed",
+            f"the store says that {what} has the MD5 {got}, expected {md5}; nothing was completed"
+            " (a store whose copies have other ETags needs --no-copy)",
             code="BadDigest",
         )

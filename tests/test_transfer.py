@@ -331,6 +331,23 @@ def test_the_waits_grow_and_are_random() -> None:
     assert waits == [0.5, 1.0, 2.0, 2.0, 2.0]
 
 
+def test_at_most_the_parts_in_flight_are_sent_twice(case: Case) -> None:
+    sent: list[int] = []
+
+    def count(original: Callable[..., Any], *arguments: Any) -> Any:
+        sent.append(arguments[2])
+        if len(sent) == 3:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    store = Wrapped(case.store, upload_part=count)
+    with pytest.raises(KeyboardInterrupt):
+        case.upload(store, jobs=2)
+    case.upload(store, jobs=2)
+    assert len(sent) - len(set(sent)) <= 2
+    assert case.content == case.path.read_bytes()
+
+
 def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
     seen = []
 
