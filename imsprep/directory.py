@@ -71,13 +71,17 @@ class DirectoryStore:
             atomic.write_json(self._uploads / upload_id / "upload.json", value)
         return upload_id
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
+    def upload_part(
+        self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
+    ) -> str:
         """Store one part; the same number again replaces it."""
         if not isinstance(data, bytes | memoryview):
             data.seek(0)
             data = data.read()
         folder = self._upload(key, upload_id, number)
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if md5 not in (None, etag):
+            raise TransferError(f"part {number} has the MD5 {etag}, expected {md5}")
         with (
             _translated("store a part in", folder),
             self._new_part(folder, number, etag) as path,

@@ -76,7 +76,9 @@ class ObsStore:
         answer = self._call("create_multipart_upload", Key=key, **self._made_with(metadata))
         return str(answer["UploadId"])
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
+    def upload_part(
+        self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
+    ) -> str:
         """Send one part; the service verifies its MD5."""
         check_part_number(number)
         # boto3 takes bytes and files, but no memoryview.
@@ -89,7 +91,7 @@ class ObsStore:
             UploadId=upload_id,
             PartNumber=number,
             Body=body,
-            ContentMD5=_content_md5(body),
+            ContentMD5=_in_base64(bytes.fromhex(md5)) if md5 else _content_md5(body),
         )
         return _etag(answer)
 
@@ -266,7 +268,11 @@ def _content_md5(body: Any) -> str:
         while piece := body.read(_HASH_STEP):
             digest.update(piece)
         body.seek(0)
-    return base64.b64encode(digest.digest()).decode()
+    return _in_base64(digest.digest())
+
+
+def _in_base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
 
 
 def _etag(answer: Mapping[str, Any]) -> str:

@@ -84,9 +84,11 @@ class RetryingStore:
         """Begin a multipart upload; a lost answer may leave an empty one behind."""
         return self._patiently(lambda: self._store.create(key, metadata))
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
+    def upload_part(
+        self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
+    ) -> str:
         """Send one part, again if need be: the last attempt replaces the ones before."""
-        return self._patiently(lambda: self._store.upload_part(key, upload_id, number, data))
+        return self._patiently(lambda: self._store.upload_part(key, upload_id, number, data, md5))
 
     def copy_part(
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int

@@ -73,8 +73,13 @@ class ObjectStore(Protocol):
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload of storage class STANDARD and return its upload id."""
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: Body) -> str:
-        """Send one part and return its etag; the same number again replaces the part."""
+    def upload_part(
+        self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
+    ) -> str:
+        """Send one part and return its etag; the same number again replaces the part.
+
+        `md5` is that of the data in hex if it is known already; other bytes are refused.
+        """
 
     def copy_part(
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int

@@ -254,7 +254,7 @@ class _Run:
             md5 = _md5_of(data)
             if not self._is_held(part, md5, held):
                 self._limit.wait_for(part.length)
-                etag = self._store.upload_part(entry.key, entry.upload_id, part.number, data)
+                etag = self._store.upload_part(entry.key, entry.upload_id, part.number, data, md5)
                 check_etag(self._store, f"part {part.number}", etag, md5)
                 self._note(sent=part.length)
         with self._lock:

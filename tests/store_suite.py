@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from imsprep.errors import ImsprepError, ServiceError
+from imsprep.errors import ImsprepError, ServiceError, TransferError
 from imsprep.store import MIN_PART_SIZE, ObjectStore, Part, multipart_etag, zero_md5
 from imsprep.units import MIB
 
@@ -94,6 +94,13 @@ class StoreSuite:
         assert store.list_parts("k", upload_id) == [Part(1, 6, etag)]
         store.complete("k", upload_id, [Part(1, 6, etag)])
         assert store.read("k", 0, 99) == b"second"
+
+    def test_bytes_that_are_not_what_was_announced_are_refused(self, store: ObjectStore) -> None:
+        upload_id = store.create("k", {})
+        with pytest.raises(TransferError):
+            store.upload_part("k", upload_id, 1, b"damaged", md5(b"whole"))
+        assert store.list_parts("k", upload_id) == []
+        store.upload_part("k", upload_id, 1, b"whole", md5(b"whole"))
 
     def test_a_range_of_another_object_is_copied(self, store: ObjectStore) -> None:
         source = pattern(FIVE + 777)
