@@ -252,7 +252,12 @@ def test_the_emulator_serves_other_processes_and_no_secret_is_seen(
     assert SECRET not in everything
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(disk: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
+    sent: signal.Signals, code: int, disk: Path, tmp_path: Path
+) -> None:
+    if signal.getsignal(sent) is signal.SIG_IGN:
+        pytest.skip("the signal is ignored here, as in a shell's background")
     folder = tmp_path / "cloud"
     with emulator(folder, "--fault", "slow-job-s=600") as environment:
         with start(disk, folder, environment) as process:
@@ -261,9 +266,9 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(disk: Path, tmp_path: Pa
                 if "RUNNING" in line:
                     break
             time.sleep(0.2)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             _, said = process.communicate(timeout=30)
-        assert process.returncode == 130
+        assert process.returncode == code
     found = re.search(r"imsprep wait ([0-9a-f]{32})", said)
     assert found, said
     with emulator(folder) as environment, start(disk, folder, environment, "--json") as process:
