@@ -1,0 +1,83 @@
+"""Run the benchmarks: `python -m benchmarks [FAMILY...] [--quick]`.
+
+Each family is a module with `cases(bench)`. A table goes to stdout, the figures to a JSON file. A
+target that is missed stands in the table as missed; the exit code is 0 all the same, since these
+figures belong to the machine as much as to the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Bench, Result, run_case
+from benchmarks.inputs import Inputs
+
+FAMILIES = ("scan", "convert", "container", "upload", "guest", "growth")
+HEAD = "| case | peer | figure | target | min | median | max | |\n" + "|---" * 8 + "|"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}")
+    parser.add_argument("--quick", action="store_true", help="smaller inputs, the quick cases")
+    parser.add_argument("--runs", type=int, help="instead of each case's own number")
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--folder", type=Path, default=Path("bench-run"), help="room for 60 GiB")
+    parser.add_argument("--output", type=Path, help="write the figures here, as JSON")
+    arguments = parser.parse_args()
+    unknown = set(arguments.families) - set(FAMILIES)
+    if unknown:
+        parser.error(f"no such family: {', '.join(sorted(unknown))}")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(Inputs(arguments.folder / "inputs"), arguments.folder, arguments.quick)
+    print(HEAD, flush=True)
+    results = []
+    for family in arguments.families or FAMILIES:
+        for case in importlib.import_module(f"benchmarks.{family}").cases(bench):
+            if arguments.only in case.name and (case.quick or not arguments.quick):
+                result = run_case(family, case, runs=arguments.runs)
+                print(*rows(result), sep="\n", flush=True)
+                results.append(result.as_dict())
+    if arguments.output:
+        text = json.dumps({"machine": machine(), "results": results}, indent=1)
+        arguments.output.write_text(text + "\n")
+
+
+def rows(result: Result) -> list[str]:
+    """Return the lines of the table for one case: one for each goal, or one for its ratio."""
+    made, case = result.as_dict(), result.case
+    lines = []
+    for goal in made["goals"]:
+        spread = made["figures"][goal["figure"]]
+        numbers = " | ".join(f"{spread[key]:.3g}" for key in ("min", "median", "max"))
+        met = "met" if goal["met"] else "**missed**"
+        target = f"{goal['sense']} {goal['value']:g}"
+        words = f"{case.name} | {case.peer_name} | {goal['figure']}"
+        lines.append(f"| {words} | {target} | {numbers} | {met} |")
+    return lines
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on, without the machine's name."""
+    cpu = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
