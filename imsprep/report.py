@@ -1,7 +1,8 @@
 """What a check found, as values: Finding, Skipped, Report.
 
-A *finding* is one result of one rule. A rule that could not run is *skipped* with its reason and
-never counts as passed. A *report* is all of them for one image. Nothing here prints.
+A *finding* is one result of one rule. A rule that could not run, or not to its end, is *skipped*
+with its reason and never counts as passed; what it found before stands. A *report* is all of them
+for one image. Nothing here prints.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A rule that could not run, and why."""
+    """A rule that could not run or not to its end, and why."""
 
     rule: str
     reason: str

@@ -154,6 +154,18 @@ def test_junit_counts_and_never_shows_a_skipped_rule_as_green() -> None:
     assert "known" in (warned.findtext("system-out") or "")
 
 
+@pytest.mark.parametrize(
+    ("severity", "tags"), [(Severity.ERROR, ["failure"]), (Severity.NOTE, ["skipped", "system-out"])]
+)
+def test_junit_shows_a_rule_that_found_something_before_it_was_skipped(
+    severity: Severity, tags: list[str]
+) -> None:
+    finding = Finding("IMS814", severity, "guest", "title", "message")
+    report = Report("x", findings=(finding,), skipped=(Skipped("IMS814", "unread"),))
+    (suite,) = ET.fromstring(render(run(report), "junit"))
+    assert [child.tag for child in suite[0]] == tags
+
+
 def test_github_annotations_cannot_be_forged() -> None:
     for line in render(RUNS["hostile"], "github").splitlines():
         assert line.startswith("::error file=")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from imsprep import checks
+from imsprep.checks.rule import Evidence, Rule, Unknown
 from imsprep.facts import Facts, Zeros
 from imsprep.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify, primary
 from imsprep.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
@@ -238,6 +240,18 @@ def test_a_rule_that_cannot_tell_is_skipped_and_not_passed() -> None:
     assert "IMS204" in skipped
     assert not skipped & set(report.passed)
     assert not skipped & {f.rule for f in report.findings}
+
+
+def test_what_a_rule_found_before_it_could_not_tell_stands() -> None:
+    def check(facts: Facts) -> Iterator[Evidence]:
+        yield Evidence("one thing is wrong")
+        raise Unknown("the other cannot be read")
+
+    rule = Rule("IMS999", Severity.ERROR, "t", "w", "f", "inferred", check)
+    findings, skipped = rule.run(image())
+    assert [f.message for f in findings] == ["one thing is wrong"]
+    assert skipped is not None
+    assert skipped.reason == "the other cannot be read"
 
 
 def test_a_polyglot_is_noticed_by_its_bytes() -> None:

@@ -2,7 +2,7 @@
 
 A rule is a pure function from `Facts` to evidence. It yields nothing when all is well, one
 Evidence per thing that is wrong, and raises Unknown with a reason when it cannot tell: that rule
-is then reported as skipped, never as passed.
+is then reported as skipped, never as passed. It may do both: what it found before stands.
 
 Ids are never reused and never change their meaning. The hundreds name the subject:
 
@@ -79,11 +79,14 @@ class Rule:
         return {"severity": self.severity.word, **{name: getattr(self, name) for name in names}}
 
     def run(self, facts: Facts) -> tuple[list[Finding], Skipped | None]:
-        """Apply the rule; a rule that raised Unknown gives no findings and a Skipped."""
+        """Apply the rule; one that raised Unknown gives what it found before, and a Skipped."""
+        findings: list[Finding] = []
         try:
-            return [self._finding(evidence) for evidence in self.check(facts)], None
+            for evidence in self.check(facts):
+                findings.append(self._finding(evidence))
         except Unknown as unknown:
-            return [], Skipped(self.id, show_path(str(unknown)))
+            return findings, Skipped(self.id, show_path(str(unknown)))
+        return findings, None
 
     def _finding(self, evidence: Evidence) -> Finding:
         return Finding(

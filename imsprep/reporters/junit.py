@@ -47,10 +47,10 @@ def _report(run: Run, suite: ET.Element, report: Report) -> None:
     for rule in sorted({*found, *reasons, *report.passed}):
         name = f"{rule} {titles.get(rule, '')}".strip()
         case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=name)
-        if rule in reasons:
-            ET.SubElement(case, "skipped", message=_clean(reasons[rule]))
-        elif rule in found:
+        if rule in found:
             _findings(run, case, found[rule])
+        if rule in reasons and case.find("failure") is None:
+            case.insert(0, ET.Element("skipped", message=_clean(reasons[rule])))
 
 
 def _findings(run: Run, case: ET.Element, findings: list[Finding]) -> None:
