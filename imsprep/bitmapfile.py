@@ -7,26 +7,16 @@ holds data, nothing before it and nothing after it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from bitarray import bitarray
 
 from imsprep.blockmap import BlockMap
 from imsprep.errors import FormatError
-from imsprep.units import MIB, ceil_div
+from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.units import ceil_div
 
 SUFFIX = ".mf"
-
-
-@dataclass(frozen=True)
-class BitmapLayout:
-    """How a block map lies in a file."""
-
-    block_size: int  # bytes
-
-
-DEFAULT_LAYOUT = BitmapLayout(block_size=2 * MIB)
 
 
 def encode(block_map: BlockMap, layout: BitmapLayout = DEFAULT_LAYOUT) -> bytes:

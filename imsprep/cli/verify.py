@@ -1,0 +1,29 @@
+"""`imsprep verify`: prove a bitmap file against its image again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imsprep.cli.common import Progress, image_argument, output_options, print_result
+
+
+@click.command(epilog="Example: imsprep verify disk.raw")
+@image_argument
+@click.option("--bitmap", type=click.Path(path_type=Path), metavar="FILE",
+              help="The bitmap; IMAGE with the suffix .mf if not given.")  # fmt: skip
+@output_options
+def command(image: Path, bitmap: Path | None, as_json: bool, quiet: bool) -> int:
+    """Prove that every block which the bitmap of IMAGE marks as empty holds only zeros.
+
+    Data that is marked empty would be lost: an error, exit code 1. So is a bitmap of another image
+    or of an older state. Zeros that are marked as data are only noted.
+    """
+    from imsprep.pairing import prove
+
+    size = image.stat().st_size if image.is_file() else 0
+    with Progress("verify", size, quiet=quiet) as bar:
+        proof = prove(image, bitmap=bitmap, progress=bar)
+    print_result(as_json, proof.as_dict(), str(proof))
+    return 0 if proof.holds else 1

@@ -1,0 +1,228 @@
+"""Pairing: make the bitmap of a RAW image, and prove a bitmap against its image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imsprep import bitmapfile, formats
+from imsprep.blockmap import BlockMap
+from imsprep.errors import FormatError, ReadError, show_path
+from imsprep.image import RawImage
+from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.scan import scan
+from imsprep.sidecar import (
+    Sidecar,
+    check_apart,
+    check_replaceable,
+    fingerprint,
+    read_sidecar,
+    sidecar_path,
+    write_pair,
+)
+from imsprep.units import exact_size, format_size
+
+# What is read as a disk: RAW, and what differs from it only by something behind or in front.
+_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
+_SHOWN = 3  # extents named in a message; `--json` has all
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bitmap that was written."""
+
+    bitmap: Path
+    sidecar: Sidecar
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "bitmap": str(self.bitmap),
+            "sidecar": str(sidecar_path(self.bitmap)),
+            **self.sidecar.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        of = self.sidecar
+        return (
+            f"{show_path(self.bitmap)}: {of.allocated} of {of.blocks} blocks of"
+            f" {format_size(of.layout.block_size)} hold data,"
+            f" {format_size(of.data_bytes)} of {exact_size(of.size)}"
+        )
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a bitmap says, held against every byte of its image."""
+
+    bitmap: Path
+    claimed: BlockMap  # as the bitmap has it
+    found: BlockMap  # as the image has it
+    stale: str | None  # why it is the bitmap of another image or state, if it is
+
+    @property
+    def lost(self) -> BlockMap:
+        """The blocks that hold data and are marked empty: their data would be lost."""
+        return _difference(self.found, self.claimed)
+
+    @property
+    def wasted(self) -> BlockMap:
+        """The blocks that are empty and marked as data: they only cost time."""
+        return _difference(self.claimed, self.found)
+
+    @property
+    def holds(self) -> bool:
+        """Say whether no data would be lost, and the bitmap is this image's."""
+        return self.lost.allocated == 0 and self.stale is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; extents as byte ranges."""
+        return {
+            "bitmap": str(self.bitmap),
+            "holds": self.holds,
+            "stale": self.stale,
+            "size": self.found.size,
+            "block_size": self.found.block_size,
+            "blocks": len(self.found),
+            "marked_data": self.claimed.allocated,
+            "marked_empty": len(self.claimed) - self.claimed.allocated,
+            "data_marked_empty": [{"offset": o, "length": n} for o, n in _ranges(self.lost)],
+            "empty_marked_data": [{"offset": o, "length": n} for o, n in _ranges(self.wasted)],
+        }
+
+    def __str__(self) -> str:
+        size = format_size(self.found.block_size)
+        empty = len(self.claimed) - self.claimed.allocated
+        lines = []
+        if self.stale is not None:
+            lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it anew")
+        if self.lost.allocated:
+            lines.append(
+                f"error: {self.lost.allocated} of {empty} blocks of {size} that are marked empty"
+                f" hold data, which would be lost: {_named(self.lost)}"
+            )
+        else:
+            lines.append(f"proved: all {empty} blocks of {size} that are marked empty are zeros")
+        if self.wasted.allocated:
+            lines.append(
+                f"note: {self.wasted.allocated} blocks that are marked as data are empty, which"
+                f" costs time and nothing else: {_named(self.wasted)}"
+            )
+        return "\n".join(lines)
+
+
+def make_bitmap(
+    path: Path,
+    *,
+    layout: BitmapLayout = DEFAULT_LAYOUT,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = lambda count: None,
+) -> Made:
+    """Scan a RAW image and write its bitmap and the sidecar, by default beside the image.
+
+    Raises UsageError if a file that imsprep did not make would be replaced without `force`,
+    FormatError if the image is in another format or empty, ReadError, ImageChangedError.
+    """
+    bitmap = output or bitmapfile.bitmap_path(path)
+    with RawImage.open(path) as image:
+        check_apart(bitmap, path)
+        if not force:
+            check_replaceable(bitmap, path)
+        _check_raw(image)
+        block_map = scan(image, block_size=layout.block_size, progress=progress).block_map
+        packed = bitmapfile.encode(block_map, layout)
+        if bitmapfile.decode(packed, image.size, layout) != block_map:
+            raise FormatError(f"layout {layout.name!r} does not read back what it wrote")
+        sidecar = Sidecar.of(path.name, image.identity, block_map, layout, packed, image.pread)
+        image.check_unchanged()
+        write_pair(bitmap, packed, sidecar)
+    return Made(bitmap, sidecar)
+
+
+def prove(
+    path: Path,
+    *,
+    bitmap: Path | None = None,
+    layout: BitmapLayout | None = None,
+    progress: Progress = lambda count: None,
+) -> Proof:
+    """Read an image again and hold its bitmap against it.
+
+    The layout is the sidecar's, if none is given, or the default. Raises ReadError, FormatError if
+    the bitmap does not have that layout, ImageChangedError.
+    """
+    bitmap = bitmap or bitmapfile.bitmap_path(path)
+    with RawImage.open(path) as image:
+        packed = read_bitmap(bitmap)
+        sidecar = read_sidecar(bitmap)
+        layout = layout or (sidecar.layout if sidecar else DEFAULT_LAYOUT)
+        try:
+            claimed = bitmapfile.decode(packed, image.size, layout)
+        except FormatError as error:
+            raise FormatError(f"{show_path(bitmap)} is no bitmap of this image: {error}") from error
+        found = scan(image, block_size=layout.block_size, progress=progress).block_map
+        reason = None if sidecar is None else stale(sidecar, packed, image)
+        return Proof(bitmap, claimed, found, reason)
+
+
+def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
+    """Say why a bitmap with this sidecar is not the image's, or None if it is."""
+    if not sidecar.describes(packed):
+        return "is not the file that its sidecar describes"
+    if sidecar.size != image.size:
+        return f"was made of an image of {sidecar.size} bytes, this one has {image.size}"
+    if sidecar.identity == image.identity:
+        return None
+    if sidecar.identity.mtime_ns != image.identity.mtime_ns:
+        return "was made before the image was written to"
+    block_map = bitmapfile.decode(packed, image.size, sidecar.layout)
+    if fingerprint(block_map, image.pread) != sidecar.fingerprint:
+        return "was made of an image with other content"
+    return None
+
+
+def read_bitmap(path: Path) -> bytes:
+    """Return a bitmap's bytes; ReadError if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ReadError(
+            f"{show_path(path)} does not exist; make it with imsprep bitmap IMAGE, or name it"
+            " with --bitmap"
+        ) from error
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", path) from error
+
+
+def _check_raw(image: RawImage) -> None:
+    """Raise FormatError for an image of which a bitmap would be nonsense."""
+    if image.size == 0:
+        raise FormatError(f"{show_path(image.path)} is empty; there is no disk in it")
+    head = image.pread(0, min(image.size, formats.HEAD_SIZE))
+    tail_size = min(image.size, formats.TAIL_SIZE)
+    matches = formats.identify(head, image.pread(image.size - tail_size, tail_size), image.size)
+    if (name := formats.primary(matches)) not in _DISKS:
+        raise FormatError(
+            f"{show_path(image.path)} is {name}, and only a RAW image has a bitmap; see"
+            " imsprep check"
+        )
+
+
+def _difference(one: BlockMap, other: BlockMap) -> BlockMap:
+    return BlockMap(one.size, one.block_size, one.bits & ~other.bits)
+
+
+def _ranges(block_map: BlockMap) -> list[tuple[int, int]]:
+    """Return offset and length of each run of marked blocks, in bytes."""
+    return [block_map.byte_range(e.start, e.count) for e in block_map.extents() if e.allocated]
+
+
+def _named(block_map: BlockMap) -> str:
+    ranges = _ranges(block_map)
+    shown = ", ".join(f"{length} bytes at {offset}" for offset, length in ranges[:_SHOWN])
+    return shown + (f" and {len(ranges) - _SHOWN} more runs" if len(ranges) > _SHOWN else "")

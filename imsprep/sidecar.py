@@ -1,0 +1,182 @@
+"""The sidecar: `disk.mf.json` says which state of which image a bitmap belongs to.
+
+Bitmap and sidecar are written so that a crash at any instant leaves a state that can be told: the
+old bitmap goes, the sidecar comes, the bitmap comes. So a sidecar without its bitmap is an
+unfinished run of ours, and a bitmap that its sidecar does not describe was put there by somebody
+else, and is not overwritten.
+
+Whether an image is the one that was scanned is told in two steps. The *identity* (device, inode,
+times) holds for the very file. The *fingerprint*, a hash over samples of the content, also holds
+for a copy that kept its modification time; it notices another image, not every change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imsprep import __version__, atomic
+from imsprep.blockmap import BlockMap
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.image import Identity
+from imsprep.layout import BitmapLayout
+from imsprep.units import KIB
+
+SCHEMA = 1
+SUFFIX = ".json"
+_SAMPLES = 64  # blocks with data that the fingerprint looks into
+_SAMPLE = 4 * KIB  # bytes read of each
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known of a bitmap that was made here; sizes in bytes."""
+
+    image: str  # the image's file name
+    size: int
+    identity: Identity
+    fingerprint: str
+    layout: BitmapLayout
+    blocks: int
+    allocated: int  # blocks marked as data
+    data_bytes: int
+    sha256: str  # of the bitmap file
+    imsprep: str = __version__
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        identity: Identity,
+        block_map: BlockMap,
+        layout: BitmapLayout,
+        packed: bytes,
+        read: Callable[[int, int], bytes],
+    ) -> Sidecar:
+        """Describe a bitmap; `read` takes offset and length in the image."""
+        return cls(
+            image=name,
+            size=block_map.size,
+            identity=identity,
+            fingerprint=fingerprint(block_map, read),
+            layout=layout,
+            blocks=len(block_map),
+            allocated=block_map.allocated,
+            data_bytes=block_map.data_bytes,
+            sha256=hashlib.sha256(packed).hexdigest(),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            **vars(self),
+            "schema": SCHEMA,
+            "identity": self.identity.as_dict(),
+            "layout": self.layout.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Sidecar:
+        """Return what `as_dict` gave; ValueError, KeyError or TypeError for anything else."""
+        if value.get("schema") != SCHEMA:
+            raise ValueError(f"schema {value.get('schema')!r}, not {SCHEMA}")
+        members = {name: value[name] for name in cls.__dataclass_fields__}
+        members["identity"] = Identity(**value["identity"])
+        members["layout"] = BitmapLayout.from_dict(value["layout"])
+        return cls(**members)
+
+    def describes(self, packed: bytes) -> bool:
+        """Say whether the bitmap's bytes are the ones that were written with this sidecar."""
+        return hashlib.sha256(packed).hexdigest() == self.sha256
+
+
+def fingerprint(block_map: BlockMap, read: Callable[[int, int], bytes]) -> str:
+    """Hash the size and the starts of some blocks that hold data, spread over the image."""
+    digest = hashlib.sha256(f"{block_map.size}/{block_map.block_size}".encode())
+    for block in _samples(block_map):
+        offset, length = block_map.byte_range(block)
+        digest.update(b"%d:" % offset + read(offset, min(_SAMPLE, length)))
+    return digest.hexdigest()
+
+
+def _samples(block_map: BlockMap) -> Iterator[int]:
+    """Yield the numbers of up to _SAMPLES blocks with data; first and last are among them."""
+    flags = block_map.flags().nonzero()[0]
+    count = min(_SAMPLES, len(flags))
+    for n in range(count):
+        yield int(flags[n * (len(flags) - 1) // max(1, count - 1)])
+
+
+def sidecar_path(bitmap: Path) -> Path:
+    """Return the path of a bitmap's sidecar: `disk.mf` has `disk.mf.json`."""
+    return bitmap.with_name(bitmap.name + SUFFIX)
+
+
+def read_sidecar(bitmap: Path) -> Sidecar | None:
+    """Return the sidecar of a bitmap, or None if there is none that imsprep wrote."""
+    try:
+        return Sidecar.from_dict(json.loads(sidecar_path(bitmap).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def check_apart(bitmap: Path, image: Path) -> None:
+    """Raise UsageError if the bitmap or its sidecar would replace the image, or no plain file."""
+    for path in (bitmap, sidecar_path(bitmap)):
+        if path.exists() and (path.samefile(image) or not path.is_file()):
+            what = "the image itself" if path.samefile(image) else "no plain file"
+            raise UsageError(
+                f"the bitmap would be written to {show_path(path)}, which is {what}; name another"
+                " file with --output"
+            )
+
+
+def check_replaceable(bitmap: Path, image: Path) -> None:
+    """Raise UsageError if a file would be replaced that is not known to be of our making."""
+    how = "name another file with --output, or replace it with --force"
+    packed = _read(bitmap)
+    sidecar = read_sidecar(bitmap)
+    if sidecar is None and sidecar_path(bitmap).exists():
+        raise UsageError(f"{show_path(sidecar_path(bitmap))} was not written by imsprep; {how}")
+    if packed is None:
+        return
+    if sidecar is None or not sidecar.describes(packed):
+        raise UsageError(
+            f"{show_path(bitmap)} was not made by imsprep; to import it as it is give import"
+            f" --bitmap, else {how}"
+        )
+    other = image.with_name(sidecar.image)
+    if sidecar.image != image.name and other.exists():
+        raise UsageError(
+            f"{show_path(bitmap)} is the bitmap of {show_path(other)}, and one name serves both;"
+            f" rename an image, {how}"
+        )
+
+
+def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:
+    """Write a bitmap and its sidecar; files that are equal already stay. Raises ReadError."""
+    if read_sidecar(bitmap) == sidecar and _read(bitmap) == packed:
+        return
+    with atomic.writing(bitmap) as file:
+        file.write(packed)
+        file.flush()
+        os.fsync(file.fileno())  # whatever fails for want of space fails before the old one goes
+        bitmap.unlink(missing_ok=True)
+        atomic.write_json(sidecar_path(bitmap), sidecar.as_dict())
+    if _read(bitmap) != packed:
+        raise ReadError(f"{show_path(bitmap)} does not read back as it was written; check the disk")
+
+
+def _read(bitmap: Path) -> bytes | None:
+    """Return the bytes of a bitmap that may not exist."""
+    try:
+        return bitmap.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", bitmap) from error
