@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imsprep.blockmap import BlockMap
     from imsprep.guest.model import Guest
     from imsprep.partitions import Disk
+    from imsprep.scan import Vouched
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Facts:
     disk: Disk | None = None  # partition table and volumes of the disk's content
     outer_table: str | None = None  # partition table at the start of the file, whatever its format
     block_map: BlockMap | None = None  # only after a scan
+    vouched: Vouched | None = None  # how the scan knows; only after one
     container: Any = None  # what `container` learned of a ZVHD2; see checks.container
     bitmap: Any = None  # what `bitmapfile` learned of the file beside the image; see checks.bitmap
     guest: Guest | None = None  # what is inside; None unless --guest asked for it

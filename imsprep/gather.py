@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from imsprep.errors import ReadError, show_path
 from imsprep.facts import Cell, Facts, Zeros
 from imsprep.image import RawImage
 from imsprep.request import RequestFields
+from imsprep.scan import ScanOptions, scan
 from imsprep.sites import Site
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
 
@@ -45,6 +46,7 @@ class Look:
     scan: bool = False  # read all data and make the block map
     guest: bool = False  # look inside the file systems
     probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
+    scanning: ScanOptions = field(default_factory=ScanOptions)
 
 
 QUICK = Look()
@@ -69,7 +71,7 @@ def gather(
     with RawImage.open(path) as image:
         facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
         if look.scan and facts.is_raw:
-            facts = _with_scan(facts, image, progress)
+            facts = _with_scan(facts, image, look.scanning, progress)
         if look.guest:
             facts = replace(facts, guest=_guest(path))
         image.check_unchanged()
@@ -139,13 +141,14 @@ def _cells(size: int, ranges: list[tuple[int, int]]) -> tuple[Cell, ...]:
     )
 
 
-def _with_scan(facts: Facts, image: RawImage, progress: Callable[[int], None]) -> Facts:
+def _with_scan(
+    facts: Facts, image: RawImage, scanning: ScanOptions, progress: Callable[[int], None]
+) -> Facts:
     """Add the block map, and to each cell how much of it lies in allocated blocks."""
-    from imsprep.scan import scan
-
-    block_map = scan(image, progress=progress).block_map
+    scanned = scan(image, progress=progress, **scanning)
+    block_map = scanned.block_map
     cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
-    return replace(facts, block_map=block_map, cells=cells)
+    return replace(facts, block_map=block_map, vouched=scanned.vouched, cells=cells)
 
 
 def _data_in(block_map: BlockMap, cell: Cell) -> int:

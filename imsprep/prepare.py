@@ -25,7 +25,7 @@ from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
-from imsprep.scan import scan
+from imsprep.scan import ScanOptions, scan
 from imsprep.sites import Site
 from imsprep.targets import Target
 from imsprep.units import KIB
@@ -91,6 +91,7 @@ class Order:
     part_size: int = DEFAULT_PART_SIZE  # bytes
     via: str = routes.RAW  # raw, zvhd2 or auto
     bytes_per_s: float = routes.BANDWIDTH  # of the network, for the comparison of routes
+    scanning: ScanOptions = field(default_factory=ScanOptions)
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
 
@@ -112,7 +113,8 @@ def prepare(image: Path, order: Order) -> Prepared:
         report = checks.run(facts, order.policy)
         if order.fail_on is not None and report.fails(order.fail_on):
             raise FindingsError(_why(report, order.fail_on))
-        block_map = scan(opened, block_size=SCAN_BLOCK, progress=order.progress).block_map
+        scanned = scan(opened, block_size=SCAN_BLOCK, progress=order.progress, **order.scanning)
+        block_map = scanned.block_map
         comparison = None
         if facts.format == formats.RAW:
             comparison = _comparison(opened, block_map, order)

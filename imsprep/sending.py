@@ -14,7 +14,7 @@ from pathlib import Path
 from imsprep.image import RawImage
 from imsprep.journal import Journal
 from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
-from imsprep.scan import scan
+from imsprep.scan import ScanOptions, scan
 from imsprep.store import ObjectStore
 from imsprep.targets import Target
 from imsprep.transfer import Options, Progress, Uploaded, upload
@@ -31,6 +31,7 @@ class Sending:
     copy_zeros: bool = True
     part_size: int = DEFAULT_PART_SIZE  # bytes, the largest data part where 10,000 are enough
     options: Options = field(default_factory=Options)
+    scanning: ScanOptions = field(default_factory=ScanOptions)
 
 
 def plan_file(path: Path, sending: Sending) -> PartPlan:
@@ -70,6 +71,6 @@ def send_file(
 def _plan(image: RawImage, sending: Sending) -> PartPlan:
     if not sending.copy_zeros:
         return plan_plain(image.size, part_size=sending.part_size)
-    block_map = scan(image, block_size=_SCAN_BLOCK).block_map
+    block_map = scan(image, block_size=_SCAN_BLOCK, **sending.scanning).block_map
     image.check_unchanged()
     return plan_parts(block_map, part_size=sending.part_size)

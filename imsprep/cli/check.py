@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.request_options import request_fields, request_options
+from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ Examples:
 @click.option("--fail-on", help="error (default), warning, note or never.")
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
+@hole_options
 @click.option("--guest", is_flag=True, help="Look inside the file systems too.")
 @click.option("--online", metavar="TARGET", help="Ask the bucket too: obs:BUCKET or local:DIR.")
 @click.option("--region", envvar="HW_REGION_NAME", help="Region of that bucket.")
@@ -94,7 +96,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         site=SITES[settings["site"].value],
         policy=_policy(settings, options),
         fail_on=None if word == "never" else Severity.parse(word),
-        look=Look(scan=wants_map, guest=options["guest"]),
+        look=Look(scan=wants_map, guest=options["guest"], scanning=scanning(options)),
         online=_online(options["online"], options["region"]),
         reproducible=options["reproducible"],
     )

@@ -12,6 +12,7 @@ import click
 
 from imsprep.cli.common import SIZE, Progress, output_options, print_result
 from imsprep.cli.request_options import request_fields, request_options
+from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.cli.service import connected, pace_of, pace_options, service_options
 from imsprep.units import exact_size, format_size
 
@@ -45,6 +46,7 @@ Example:
 @request_options
 @click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Parts at the same time.")
+@hole_options
 @click.option("--limit-rate", type=SIZE, help="Most bytes per second, as 10m.")
 @click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store.")
 @click.option("--no-sha256", is_flag=True, help="Do not hash the whole files for the manifest.")
@@ -92,6 +94,7 @@ def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) 
             via=options["via"],
             bytes_per_s=options["bandwidth"] or BANDWIDTH,
             progress=bar,
+            scanning=scanning(options),
         )
         prepared = prepare(image, order)
     for finding in prepared.report.findings:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from imsprep.cli.common import SIZE, Progress, output_options, print_result
+from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.cli.target_options import target_options
 from imsprep.parts import DEFAULT_PART_SIZE, PartPlan
 from imsprep.retry import Patience
@@ -28,6 +29,7 @@ from imsprep.units import exact_size, format_size
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Parts at the same time.")
 @click.option("--part-size", type=SIZE, default=DEFAULT_PART_SIZE, help="Most bytes in a part.")
 @click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store.")
+@hole_options
 @click.option("--limit-rate", type=SIZE, help="Most bytes per second, as 10m.")
 @click.option("--retry-for", type=float, default=900.0, help="Seconds to repeat a failing request.")
 @click.option("--force", is_flag=True, help="Upload even if the same object is there.")
@@ -73,7 +75,7 @@ def _sending(
     limit_rate: int | None,
     retry_for: float,
     force: bool,
-    **_: Any,
+    **others: Any,
 ) -> Sending:
     options = Options(
         jobs=jobs,
@@ -81,7 +83,12 @@ def _sending(
         bytes_per_s=limit_rate,
         skip_same=not force,
     )
-    return Sending(copy_zeros=not no_copy, part_size=part_size, options=options)
+    return Sending(
+        copy_zeros=not no_copy,
+        part_size=part_size,
+        options=options,
+        scanning=scanning(others),
+    )
 
 
 def _watching(quiet: bool) -> Callable[[PartPlan], AbstractContextManager[Note]]:

@@ -1,0 +1,79 @@
+"""The options that say how an image is scanned, shared by the commands that scan.
+
+`scan_options` is for commands whose work is the scan; its values go through `scanning_with_jobs`.
+`hole_options` is for those that also scan and whose --jobs means something else: `scanning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from imsprep.cli.common import SizeType
+from imsprep.units import KIB, MIB, format_size
+
+if TYPE_CHECKING:
+    from imsprep.scan import ScanOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SMALLEST, _LARGEST = 4 * KIB, 32 * MIB
+
+
+class _BlockSizeType(SizeType):
+    """A size that blocks may have."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes, or end with a usage error."""
+        size = super().convert(value, param, ctx)
+        if not _SMALLEST <= size <= _LARGEST or size % _SMALLEST:
+            limits = f"{format_size(_SMALLEST)} to {format_size(_LARGEST)}"
+            self.fail(f"{value} is no block size; take a multiple of 4 KiB from {limits}")
+        return size
+
+
+def hole_options(command: F) -> F:
+    """Add --holes and --keep-cache."""
+    for option in (
+        click.option(
+            "--keep-cache", is_flag=True, help="Leave in the page cache what the scan read."
+        ),
+        click.option(
+            "--holes",
+            type=click.Choice(["trust", "verify", "auto"]),
+            default="auto",
+            show_default=True,
+            help="Take holes for zeros, read them, or trust known file systems only.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def scan_options(command: F) -> F:
+    """Add --block-size, --jobs, --holes and --keep-cache."""
+    command = hole_options(command)
+    command = click.option(
+        "--jobs", type=click.IntRange(0), default=0, help="Processes that read; 0: one per CPU."
+    )(command)
+    return click.option(
+        "--block-size",
+        type=_BlockSizeType(),
+        default=2 * MIB,
+        show_default="2m",
+        help="Bytes that one bit stands for.",
+    )(command)
+
+
+def scanning(options: Mapping[str, Any]) -> ScanOptions:
+    """Return what `scan` is to be called with, its block size apart."""
+    return {"holes": options["holes"], "keep_cache": options["keep_cache"]}
+
+
+def scanning_with_jobs(options: Mapping[str, Any]) -> ScanOptions:
+    """Return what `scan` is to be called with, where the command's --jobs is the scan's."""
+    return {**scanning(options), "jobs": options["jobs"] or None}
