@@ -155,7 +155,8 @@ def test_junit_counts_and_never_shows_a_skipped_rule_as_green() -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "tags"), [(Severity.ERROR, ["failure"]), (Severity.NOTE, ["skipped", "system-out"])]
+    ("severity", "tags"),
+    [(Severity.ERROR, ["failure"]), (Severity.NOTE, ["skipped", "system-out"])],
 )
 def test_junit_shows_a_rule_that_found_something_before_it_was_skipped(
     severity: Severity, tags: list[str]
