@@ -1,0 +1,207 @@
+"""Reading ZVHD2 files: the driver's own, every legal shape, and the disk as a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import FACTS, NAMES, disk_bytes, golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zvhd2_files import build
+
+from imsprep import zvhd2
+from imsprep.container import Examination, Zvhd2Reader, check_records, examine
+from imsprep.errors import FormatError, ImageChangedError, ReadError
+from imsprep.units import GIB, MIB
+from imsprep.zvhd2_faults import Stage
+
+
+def look(data: bytes) -> Examination:
+    """Examine a file in memory, which must never be read outside."""
+    return examine(reading(data), len(data))
+
+
+def reading(data: bytes):
+    def read(offset: int, length: int) -> bytes:
+        assert 0 <= offset <= offset + length <= len(data), (offset, length)
+        return data[offset : offset + length]
+
+    return read
+
+
+def reader(data: bytes) -> Zvhd2Reader:
+    return Zvhd2Reader(look(data).container_or_raise(), reading(data))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_golden_is_sound_and_holds_the_disk_it_was_made_of(name: str) -> None:
+    data, facts = golden(name), FACTS[name]
+    found = look(data)
+    assert (found.faults, found.stage) == ((), Stage.INDEX)
+    container = found.container_or_raise()
+    assert check_records(container, reading(data)) is None
+    assert container.virtual_size == facts["virtual_size"]
+    assert container.original_size == facts["raw_size"]
+    assert len(container.block_map) == facts["blocks"]
+    stored = np.flatnonzero(container.block_map.flags()).tolist()
+    assert stored == facts["nonzero_blocks"] == container.entries["block"].tolist()
+    assert found.middle_footer == ("stale" if stored else "valid")
+    assert (found.index_ascends, found.records_ascend) == (True, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name]["raw_sha256"]])
+def test_a_golden_reads_as_the_very_disk(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "disk.zvhd2"
+    path.write_bytes(golden(name))
+    digest, facts = hashlib.sha256(), FACTS[name]
+    with Zvhd2Reader.open(path) as file:
+        assert file.seek(0, io.SEEK_END) == file.size == facts["virtual_size"]
+        file.seek(0)
+        left = facts["raw_size"]
+        while left:
+            piece = file.read(min(left, 3 * MIB + 1))
+            digest.update(piece)
+            left -= len(piece)
+        assert digest.hexdigest() == facts["raw_sha256"]
+        assert not any(file.read(MIB))  # what was added up to a whole GiB is zeros
+        file.seek(-5, io.SEEK_END)
+        assert len(file.read()) == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=15)
+@given(st.data())
+def test_any_range_of_a_golden_is_that_of_its_disk(name: str, data: st.DataObject) -> None:
+    file = reader(golden(name))
+    edges = [block * 2 * MIB for block in FACTS[name]["nonzero_blocks"]] + [0, file.size]
+    for _ in range(3):
+        near = data.draw(st.sampled_from(edges)) + data.draw(st.integers(-5 * MIB, 5 * MIB))
+        offset = min(max(0, near), file.size)
+        length = data.draw(st.integers(0, 5 * MIB))
+        expected = disk_bytes(name, offset, min(length, file.size - offset))
+        assert file.pread(offset, length) == expected
+        assert file.seek(offset) == offset
+        assert file.read(length) == expected
+        assert file.tell() == offset + len(expected)
+
+
+BLOCK = MIB
+
+
+@settings(max_examples=50)
+@given(
+    numbers=st.lists(st.integers(0, 40), unique=True, max_size=8),
+    method=st.sampled_from([zvhd2.ZLIB, zvhd2.ZSTD]),
+    all_blocks=st.booleans(),
+    sorted_index=st.booleans(),
+    middle=st.booleans(),
+    size=st.integers(41 * BLOCK - 1000, 41 * BLOCK),
+)
+def test_every_legal_shape_reads_the_same(
+    numbers: list[int], method: int, all_blocks: bool, sorted_index: bool, middle: bool, size: int
+) -> None:
+    """Shuffled records, both kinds of index, both codecs: the disk is the same."""
+    content = {n: bytes([n + 1]) * (n * 1000 + 7) for n in numbers}
+    built = build(
+        content, size, block_size=BLOCK, method=method, all_blocks=all_blocks,
+        index_in_written_order=not sorted_index, middle=middle,
+    )  # fmt: skip
+    found = look(built.data)
+    assert found.faults == ()
+    container = found.container_or_raise()
+    assert check_records(container, reading(built.data)) is None
+    in_order = numbers == sorted(numbers)
+    assert found.records_ascend == in_order
+    assert found.index_ascends == (in_order or sorted_index or all_blocks)
+    assert found.middle_footer == ("none" if not middle else "stale" if numbers else "valid")
+    file = reader(built.data)
+    assert file.size == GIB
+    disk = bytearray(41 * BLOCK)
+    for number, data in content.items():
+        disk[number * BLOCK : number * BLOCK + len(data)] = data
+    assert file.read(41 * BLOCK) == disk
+    assert [b for b in range(41) if file.block_map[b]] == sorted(numbers)
+    for number in range(41):
+        assert file.read_block(number) == disk[number * BLOCK : (number + 1) * BLOCK]
+
+
+def test_reads_by_many_threads_are_right() -> None:
+    content = {n: bytes([n + 1]) * BLOCK for n in range(0, 60, 2)}
+    file = reader(build(content, 60 * BLOCK, block_size=BLOCK).data)
+    rng = np.random.default_rng(3)
+    places = [(int(a), int(b)) for a, b in rng.integers(0, [59 * BLOCK, 3 * BLOCK], (200, 2))]
+
+    def right(place: tuple[int, int]) -> bool:
+        offset, length = place
+        got = np.frombuffer(file.pread(offset, length), np.uint8)
+        inside = got[:: BLOCK // 8]
+        blocks = np.arange(offset, offset + len(got), BLOCK // 8) // BLOCK
+        return bool((inside == np.where((blocks % 2 == 1) | (blocks >= 60), 0, blocks + 1)).all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(right, places))
+
+
+def test_only_a_few_unpacked_blocks_are_kept() -> None:
+    content = {n: bytes([1]) for n in range(50)}
+    file = reader(build(content, 50 * BLOCK, block_size=BLOCK).data)
+    file.read(50 * BLOCK)
+    assert len(file._cache) * BLOCK == 32 * MIB
+    reads: list[int] = []
+    file._read, read = (lambda at, n: reads.append(at) or read(at, n)), file._read
+    file.pread(49 * BLOCK, 10)
+    file.pread(0, 10)
+    assert len(reads) == 1  # block 49 was still there
+
+
+def test_it_is_a_read_only_file_with_a_position() -> None:
+    file = reader(golden("one_block"))
+    assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
+    assert file.seek(10) == 10
+    assert file.seek(5, io.SEEK_CUR) == 15
+    assert file.seek(2 * GIB) == 2 * GIB
+    assert file.read(5) == b""
+    with pytest.raises(ValueError, match="-1"):
+        file.seek(-1)
+    with pytest.raises(ValueError, match="range"):
+        file.pread(-1, 5)
+    buffered = io.BufferedReader(file)
+    buffered.seek(2 * MIB - 3)
+    assert buffered.read(6) == disk_bytes("one_block", 2 * MIB - 3, 6)
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.read(1)
+
+
+def test_a_file_that_is_missing_or_cut_while_open_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "disk.zvhd2"
+    with pytest.raises(ReadError), Zvhd2Reader.open(path):
+        pass
+    path.write_bytes(golden("scattered"))
+    with Zvhd2Reader.open(path) as file:
+        os.truncate(path, 8192)
+        with pytest.raises(ImageChangedError, match="shorter"):
+            file.pread(511 * MIB, 10)
+
+
+def test_a_damaged_record_is_refused_with_its_place() -> None:
+    built = build({3: b"data", 5: b"more"}, 8 * BLOCK, block_size=BLOCK)
+    for at, new in ((4096, b"X"), (4096 + 12, b"\0\0\1"), (4096 + 16, b"\7"), (8192 - 4, b"X")):
+        broken = built.with_bytes(at, new)
+        container = look(broken).container_or_raise()
+        fault = check_records(container, reading(broken))
+        assert fault is not None
+        assert fault.offset == 4096
+        with pytest.raises(FormatError, match=r"block 3 is damaged.*\(at byte 4096\)"):
+            reader(broken).pread(3 * BLOCK, 4)
+        assert reader(broken).pread(5 * BLOCK, 4) == b"more"
+    broken = built.with_bytes(4096 + 48, b"\0\0\0\0")
+    with pytest.raises(FormatError, match=r"block 3: .*\(at byte 4096\)"):
+        reader(broken).pread(3 * BLOCK, 4)

@@ -1,0 +1,102 @@
+"""Make ZVHD2 files of every legal and illegal shape, byte by byte, for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from imsprep import zvhd2
+from imsprep.blockmap import BlockMap
+from imsprep.zvhd2_codec import Packer
+
+ENTRY = zvhd2.INDEX_ENTRY
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file, and where its structures lie."""
+
+    data: bytes
+    header: zvhd2.Footer
+    footer: zvhd2.Footer
+    entries: np.ndarray  # in the order of the index, used ones only
+    middle: int  # offset of the middle footer
+
+    def with_footer(self, *, header: bool = False, **fields: object) -> bytes:
+        """Return the file with fields of its final footer (and header) replaced, sums renewed."""
+        data = bytearray(self.data)
+        data[-4096:-3584] = zvhd2.pack_footer(self.footer._replace(**fields))
+        if header:
+            data[:512] = zvhd2.pack_footer(self.header._replace(**fields))
+        return bytes(data)
+
+    def with_bytes(self, offset: int, new: bytes) -> bytes:
+        """Return the file with some bytes overwritten."""
+        return self.data[:offset] + new + self.data[offset + len(new) :]
+
+    def with_entry(self, number: int, **fields: int) -> bytes:
+        """Return the file with fields of an index entry replaced."""
+        at = self.footer.index_lba + number * ENTRY.itemsize
+        entry = np.frombuffer(self.data, ENTRY, 1, at).copy()
+        for name, value in fields.items():
+            entry[name] = value
+        return self.with_bytes(at, entry.tobytes())
+
+    @property
+    def structures(self) -> list[int]:
+        """The offsets at which something begins or ends."""
+        edges = {0, 512, 4096, self.middle, self.footer.index_lba, self.footer.bitmap_lba}
+        for entry in self.entries:
+            start, end = int(entry["offset"]), int(entry["offset"] + entry["length"])
+            edges |= {start, start + 48, end - 4, end}
+        return sorted(edges | {len(self.data) - 4096, len(self.data) - 3584, len(self.data)})
+
+
+def build(
+    blocks: Mapping[int, bytes],
+    size: int,
+    *,
+    block_size: int = zvhd2.BLOCK_SIZE,
+    method: int = zvhd2.ZSTD,
+    all_blocks: bool = False,
+    order: Iterable[int] | None = None,
+    index_in_written_order: bool = True,
+    middle: bool = True,
+) -> Built:
+    """Return a container of `blocks` (cut or filled with zeros to block_size), written in `order`."""
+    header = zvhd2.new_header(
+        size, block_size=block_size, method=method, timestamp=1, uuid=b"u" * 16
+    )
+    header = header._replace(index_contains_zero_blk=int(all_blocks))
+    pack = Packer(method, 1)
+    pieces, at = [zvhd2.pack_footer(header).ljust(4096, b"\0")], 4096
+    rows = []
+    for block in blocks if order is None else order:
+        record = zvhd2.pack_record(block, pack(blocks[block].ljust(block_size, b"\0")))
+        rows.append((at, block, len(record)))
+        pieces.append(record)
+        at += len(record)
+    middle_at = at
+    if middle:
+        stale = bytearray(zvhd2.pack_footer(header))
+        stale[136:140] = len(rows).to_bytes(4, "little")
+        pieces.append(bytes(stale).ljust(4096, b"\0"))
+        at += 4096
+    if not index_in_written_order:
+        rows.sort(key=lambda row: row[1])
+    entries = np.array(rows, ENTRY)
+    index = entries
+    if all_blocks:
+        index = np.zeros(header.max_blk_num, ENTRY)
+        index[entries["block"]] = entries
+    flags = np.zeros(header.max_blk_num, dtype=np.bool_)
+    flags[entries["block"]] = True
+    footer = zvhd2.final_footer(header, len(rows), at)
+    pieces += [
+        zvhd2.pack_index(index),
+        zvhd2.pack_bitmap(BlockMap.from_flags(header.orig_size, block_size, flags)),
+        zvhd2.pack_footer(footer).ljust(4096, b"\0"),
+    ]
+    return Built(b"".join(pieces), header, footer, entries, middle_at)
