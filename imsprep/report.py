@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class Unknown(Exception):  # noqa: N818 - an answer, not an error
+    """Raised where a rule cannot tell; the text is the reason, shown to the user."""
+
+
 class Severity(enum.IntEnum):
     """How bad a finding is; the words are SARIF's levels."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from imsprep.guest import wanted
-from imsprep.guest.kernels import take_kernels
+from imsprep.guest.inspection import take_all_kernels
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.snapshot import machine, take_files, take_secrets
 from imsprep.guest.tree import Tree
@@ -89,17 +89,20 @@ def drivers(version: str, names: Iterable[str] = VIRTIO) -> dict[str, bytes]:
     return {f"usr/lib/modules/{version}/kernel/drivers/{name}.ko": b"\x7fELF" for name in names}
 
 
-def linux_guest(files: Mapping[str, str | bytes | Link | None], **known: object) -> Guest:
+def linux_guest(
+    files: Mapping[str, str | bytes | Link | None] | MemoryFileSystem, **known: object
+) -> Guest:
     """What an inspection would find in such a tree on one ext4 partition."""
-    tree = Tree({"/": MemoryFileSystem(files)})
-    unread: list[str] = []
-    entries = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, unread)
-    entries.update(take_secrets(tree))
+    filesystem = files if isinstance(files, MemoryFileSystem) else MemoryFileSystem(files)
+    tree = Tree({"/": filesystem})
+    gaps: dict[str, str] = {}
+    entries = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, gaps)
+    entries.update(take_secrets(tree, gaps))
     root = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="0x83", clean=True)
     values: dict[str, object] = {
         "system": "linux", "machine": machine(tree), "table": "mbr", "boot_code": True,
         "root": "partition 1", "volumes": (root,), "files": entries,
-        "kernels": tuple(take_kernels(tree)), "unread": tuple(unread),
+        "kernels": tuple(take_all_kernels(tree, gaps)), "gaps": gaps,
     }  # fmt: skip
     return Guest(**{**values, **known})  # type: ignore[arg-type]
 

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from imsprep.checks import all_rules
 from imsprep.facts import Facts
-from imsprep.guest.model import Guest, Volume
+from imsprep.guest.filesystem import UnreadableError
+from imsprep.guest.model import Guest, Volume, overlap
+from imsprep.guest.tree import Tree
+from imsprep.guest.wanted import PATTERN_LIMIT, TEXT_LIMIT
 from imsprep.report import Finding, Severity, Skipped
 from imsprep.request import RequestFields
-from tests.guest_trees import ELF_X86_64, UUID, VIRTIO, Link, cpio, debian, drivers, linux_guest
+from tests.guest_trees import (
+    ELF_X86_64,
+    UUID,
+    VIRTIO,
+    Link,
+    MemoryFileSystem,
+    MemoryNode,
+    cpio,
+    debian,
+    drivers,
+    kernel,
+    linux_guest,
+)
 
 KERNEL = "4.19.0-27-amd64"
 INITRD = f"/boot/initrd.img-{KERNEL}"
@@ -142,6 +157,92 @@ def test_an_initramfs_that_cannot_be_read_is_skipped_and_not_passed() -> None:
     assert {"IMS814", "IMS815", "IMS821"} <= {skip.rule for skip in skipped}
 
 
+def test_an_unread_initramfs_does_not_hide_what_another_one_lacks() -> None:
+    other = "5.10.0-1-amd64"
+    files = {**debian(), INITRD: b"no initramfs at all, but something else\n"}
+    files |= kernel(other, f"/boot/initrd.img-{other}", ["virtio_net"])
+    findings, skipped = check(linux_guest(files))
+    assert {(f.rule, other in f.message) for f in findings} == {("IMS814", True), ("IMS815", True)}
+    assert {"IMS814", "IMS815", "IMS821"} <= {skip.rule for skip in skipped}
+
+
+class Broken(MemoryFileSystem):
+    """A file system with folders that cannot be read."""
+
+    def __init__(self, files: Mapping[str, Any], *folders: str) -> None:
+        super().__init__(files)
+        self.broken: list[Any] = []
+        self.broken = [Tree({"/": self}).find(folder) for folder in folders]
+
+    def fail(self, directory: MemoryNode) -> None:
+        if any(place is not None and place.node is directory for place in self.broken):
+            raise UnreadableError("checksum mismatch")
+
+    def child(self, directory: MemoryNode, name: str) -> MemoryNode | None:
+        self.fail(directory)
+        return super().child(directory, name)
+
+    def names(self, directory: MemoryNode) -> Iterable[str]:
+        self.fail(directory)
+        return super().names(directory)
+
+
+@pytest.mark.parametrize(
+    ("folder", "rules"),
+    [
+        ("/etc/ssh", {"IMS831", "IMS838"}),
+        ("/root", {"IMS830", "IMS833"}),
+        ("/var/log", {"IMS834"}),
+        ("/etc/cloud", {"IMS826", "IMS827", "IMS828"}),
+        ("/etc/network", {"IMS822", "IMS823"}),
+        ("/boot/grub", {"IMS812", "IMS813", "IMS817"}),
+        ("/boot", {"IMS812", "IMS814", "IMS816", "IMS821"}),
+        ("/lib/modules", {"IMS814", "IMS815", "IMS816"}),
+        ("/usr/bin", {"IMS825", "IMS836"}),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_never_passed(folder: str, rules: set[str]) -> None:
+    files = {**debian(), f"{folder}/.keep": "", "/home/ann/.bashrc": ""}
+    guest = linux_guest(Broken(files, folder))
+    _, skipped = check(guest)
+    assert rules <= {skip.rule for skip in skipped}
+    assert any("checksum mismatch" in skip.reason for skip in skipped)
+
+
+def test_more_homes_than_are_looked_at_are_told() -> None:
+    homes = {f"/home/u{number:03}/.bash_history": "x" for number in range(PATTERN_LIMIT + 1)}
+    findings, skipped = check(linux_guest({**debian(), **homes}))
+    assert len([f for f in findings if f.rule == "IMS833"]) == PATTERN_LIMIT
+    assert [s.rule for s in skipped] == ["IMS833"]
+
+
+def test_a_text_that_is_cut_is_not_taken_for_whole() -> None:
+    files = {**debian(), "/etc/fstab": "#" * (TEXT_LIMIT + 1)}
+    _, skipped = check(linux_guest(files))
+    assert {"IMS810", "IMS811"} <= {s.rule for s in skipped}
+
+
+def test_every_kernel_is_looked_at_or_told() -> None:
+    versions = [f"5.{number}.0-1-amd64" for number in range(20)]
+    files = debian()
+    for version in versions:
+        files |= kernel(version, f"/boot/initrd.img-{version}")
+    guest = linux_guest(files)
+    assert [k.version for k in guest.kernels] == versions[:3:-1], (
+        "numbers, not letters, make newest"
+    )
+    findings, skipped = check(guest)
+    assert findings == []
+    assert {"IMS814", "IMS815", "IMS816", "IMS821"} == {s.rule for s in skipped}
+    assert "the newest 16 of 21 kernels" in skipped[0].reason
+
+
+def test_a_kernel_without_modules_is_one_too() -> None:
+    assert found({**debian(), "/boot/vmlinuz-5.4.1": b"MZ"}) == {"IMS816": E}
+    assert found({**debian(), "/boot/vmlinuz-0-rescue-0123": b"MZ"}) == {}
+    assert found({**debian(), f"/boot/vmlinuz-{KERNEL}.old": b"MZ"}) == {}
+
+
 def test_a_driver_that_is_built_in_needs_no_initramfs() -> None:
     files = {k: v for k, v in debian().items() if k != INITRD}
     lines = "".join(f"kernel/drivers/{name}.ko\n" for name in VIRTIO)
@@ -231,3 +332,20 @@ def test_what_an_image_says_cannot_command_a_terminal() -> None:
     assert [f.rule for f in findings] == ["IMS833"]
     assert all(f.message.isprintable() for f in findings)
     assert findings[0].message.encode()
+
+
+@pytest.mark.parametrize(
+    ("gap", "pattern", "overlaps"),
+    [
+        ("/boot/**", "/boot/grub/grub.cfg", True),
+        ("/boot/**", "/boot", False),
+        ("/usr/**", "/user/x", False),
+        ("/home/*/.bash_history", "/home/*/.*_history", True),
+        ("/home/ann/.ssh", "/home/*/.ssh", True),
+        ("/etc/fstab", "/etc/fstab.d", False),
+    ],
+)
+def test_a_gap_is_for_the_patterns_that_it_could_fit(
+    gap: str, pattern: str, overlaps: bool
+) -> None:
+    assert overlap(gap, pattern) is overlaps

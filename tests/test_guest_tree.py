@@ -86,9 +86,10 @@ def test_a_text_is_cut_at_its_limit() -> None:
     assert (found.text, found.truncated, found.size) == ("x" * 10, True, 1000)
 
 
-def test_a_huge_directory_is_cut() -> None:
-    names = {f"/d/{number}": "" for number in range(DIRECTORY_LIMIT + 5)}
-    assert len(tree(names).names("/d")) == DIRECTORY_LIMIT
+def test_a_huge_directory_ends_with_the_reason() -> None:
+    names = {f"/d/{number}": "" for number in range(DIRECTORY_LIMIT + 1)}
+    with pytest.raises(UnreadableError, match=f"more than {DIRECTORY_LIMIT} names"):
+        tree(names).names("/d")
 
 
 def test_a_deep_path_is_walked_without_recursion() -> None:

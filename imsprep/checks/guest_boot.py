@@ -179,19 +179,25 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
 
 def _missing(guest: Guest, drivers: set[str]) -> Iterator[tuple[Kernel, set[str]]]:
     """Yield the kernels that lack drivers; Unknown if an initramfs could not be read."""
-    kernels = [k for k in guest.kernels if k.image is not None]
-    if not kernels:
-        raise Unknown("no kernel with its modules was found in /lib/modules and /boot")
     unread = []
-    for kernel in kernels:
+    for kernel in _kernels(guest):
         missing = drivers - set(kernel.builtin) - set(kernel.loaded)
-        # Before Linux 4 or so, virtio and its ring are part of the drivers on some kernels.
         if missing and kernel.unread:
-            unread.append(f"{kernel.initramfs}: {kernel.unread}")
+            unread.append(f"{kernel.initramfs or kernel.version}: {kernel.unread}")
         elif missing and kernel.initramfs is not None:
             yield kernel, missing
     if unread:
         raise Unknown(listed(unread))
+    guest.must_see("/lib/modules/*")
+
+
+def _kernels(guest: Guest) -> list[Kernel]:
+    """Return the kernels that can be started; Unknown if there is none."""
+    kernels = [kernel for kernel in guest.kernels if kernel.image is not None]
+    if not kernels:
+        guest.must_see("/lib/modules/*")
+        raise Unknown("no kernel was found in /boot and /lib/modules")
+    return kernels
 
 
 def _without(kernel: Kernel, missing: set[str]) -> str:
@@ -209,14 +215,14 @@ def _without(kernel: Kernel, missing: set[str]) -> str:
 def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     """Ask every kernel in /boot for its initramfs unless the disk drivers are built in."""
     guest = linux(facts)
-    kernels = [k for k in guest.kernels if k.image is not None]
-    if not kernels:
-        raise Unknown("no kernel with its modules was found in /lib/modules and /boot")
-    for kernel in kernels:
+    for kernel in _kernels(guest):
         if kernel.initramfs is None and _DISK_DRIVERS - set(kernel.builtin):
+            if kernel.unread:
+                raise Unknown(f"{kernel.version}: {kernel.unread}")
             yield Evidence(
                 f"{kernel.image} has no initramfs in /boot and its virtio is not built in"
             )
+    guest.must_see("/lib/modules/*")
 
 
 @rule(

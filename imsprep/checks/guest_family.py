@@ -64,8 +64,7 @@ def _redhat(guest: Guest, system: System) -> Iterator[tuple[str, str]]:
                 yield path, 'PERSISTENT_DHCLIENT="y"'
     if configured:  # NetworkManager's own profiles know neither of the two
         yield from _assigned(guest, "/etc/sysconfig/network", NOZEROCONF="yes")
-    generator = guest.files.get(_GENERATOR)
-    if system.version[:1] == (6,) and generator is not None and generator.size:
+    if system.version[:1] == (6,) and guest.exists(_GENERATOR) and guest.files[_GENERATOR].size:
         yield _GENERATOR, "empty the file, or it writes rules for network cards again"
 
 

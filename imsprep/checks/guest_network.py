@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux
+from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.guest import cloudinit
@@ -47,12 +47,15 @@ def persistent_net(facts: Facts) -> Iterator[Evidence]:
 def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
     """Look into every initramfs that could be read."""
     guest = linux(facts)
-    read = [kernel for kernel in guest.kernels if kernel.initramfs and not kernel.unread]
-    if not read:
-        raise Unknown("no initramfs could be read")
-    for kernel in read:
+    for kernel in guest.kernels:
         for path in kernel.rules:
             yield Evidence(f"{kernel.initramfs} holds {path}")
+    unread = [f"{k.initramfs or k.version}: {k.unread}" for k in guest.kernels if k.unread]
+    if unread:
+        raise Unknown(listed(unread))
+    guest.must_see("/lib/modules/*")
+    if not any(kernel.initramfs for kernel in guest.kernels):
+        raise Unknown("there is no initramfs")
 
 
 def _interfaces(facts: Facts) -> list[Interface]:

@@ -82,7 +82,7 @@ def requested_windows(facts: Facts) -> Iterator[Evidence]:
 def _driver(guest: Guest, service: str, file: str) -> str | None:
     """Say what is wrong with a driver, or None."""
     services = _values(guest, "services", "SYSTEM")
-    if not any(path.lower().endswith(f"/drivers/{file}") for path in guest.files):
+    if not guest.exists(f"/Windows/System32/drivers/{file}"):
         return f"{file} is not in /Windows/System32/drivers"
     if service not in services:
         return f"{file} is there, but the registry has no service {service}"

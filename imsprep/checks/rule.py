@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from imsprep.errors import show_path
 from imsprep.report import Finding, Region, Severity, Skipped
+from imsprep.report import Unknown as Unknown
 
 if TYPE_CHECKING:
     from imsprep.facts import Facts
@@ -34,10 +35,6 @@ SUBJECTS = {
     "8": "guest",
     "9": "guest",
 }
-
-
-class Unknown(Exception):  # noqa: N818 - an answer, not an error
-    """Raised by a rule that cannot tell; the text is the reason, shown to the user."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from imsprep.guest.model import Guest
 
-GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
+GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg",
+         "/efi/EFI/*/grub.cfg")  # fmt: skip
 GRUB1 = ("/boot/grub/menu.lst", "/boot/grub/grub.conf")
 BLS = (
     "/boot/loader/entries/*.conf",
@@ -22,7 +23,8 @@ BLS = (
     "/efi/loader/entries/*.conf",
 )
 EXTLINUX = ("/boot/extlinux.conf", "/boot/extlinux/*.conf", "/boot/syslinux/syslinux.cfg")
-_ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv", "/boot/efi/EFI/*/grubenv")
+_ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv", "/boot/efi/EFI/*/grubenv",
+                 "/efi/EFI/*/grubenv")  # fmt: skip
 
 _GRUB2_LINE = re.compile(r"^\s*linux(?:16|efi)?\s+(\S+)\s*(.*)$")
 _GRUB1_LINE = re.compile(r"^\s*kernel\s+(?:--\S+\s+)*(\S+)\s*(.*)$")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imsprep.guest.model import FILE, Guest
+from imsprep.guest.wanted import LOADERS
 from imsprep.partitions import BIOS_BOOT, ESP, MBR_ESP
 
 ESP_TYPES = (ESP, MBR_ESP)
@@ -18,9 +19,7 @@ def uefi_loaders(guest: Guest) -> list[str]:
     """Return the EFI programs that firmware could start."""
     if not has_esp(guest):
         return []
-    patterns = ("/boot/efi/EFI/*/*.[eE][fF][iI]", "/efi/EFI/*/*.[eE][fF][iI]",
-                "/boot/EFI/*/*.[eE][fF][iI]")  # fmt: skip
-    return [path for path, entry in guest.matching(*patterns) if entry.kind == FILE]
+    return [path for path, entry in guest.matching(*LOADERS) if entry.kind == FILE]
 
 
 def bios_loader(guest: Guest) -> bool:

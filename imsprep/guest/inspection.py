@@ -29,6 +29,11 @@ _WINDOWS_MARKS = ("/Windows/System32/config/SOFTWARE", "/Windows/System32/config
 _MOUNTS = ("/boot", "/boot/efi", "/efi", "/usr", "/var", "/var/log", "/var/lib", "/home", "/root",
            "/boot/grub2/i386-pc", "/boot/grub2/x86_64-efi", "/opt")  # fmt: skip
 _MOUNT_LIMIT = 32
+_MERGED = ("/bin", "/sbin", "/lib", "/lib64")  # links into /usr on systems that have it apart
+
+# Where the EFI system partition is laid if fstab says nothing: no system has a folder there that a
+# check looks into, and a mount in the root folder needs none.
+_ESP = "/efi"
 
 # Where Debian, Ubuntu, Fedora and openSUSE put the root; openSUSE makes it the default as well.
 _SUBVOLUMES = ("@rootfs", "@", "root", "@/.snapshots/1/snapshot")
@@ -60,7 +65,7 @@ def inspect(file: BinaryIO, size: int) -> Guest:
             if any(tree.exists(mark) for mark in _LINUX_MARKS):
                 return _linux(guest, tree, candidate, opened)
             if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
-                return _windows(guest, tree, candidate)
+                return _windows(guest, tree, candidate, opened)
         except UnreadableError as error:
             reason = f"{candidate.found.volume.name}: {error}"
             guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
@@ -94,16 +99,12 @@ def _with_subvolumes(opened: list[Opened]) -> Iterator[Opened]:
 
 
 def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Guest:
-    unread: list[str] = []
-    fstab = tree.read("/etc/fstab", limit=wanted.TEXT_LIMIT).decode("utf-8", "surrogateescape")
-    for mount in sorted(read_fstab(fstab)[:_MOUNT_LIMIT], key=lambda m: m.path):
-        if mount.path in _MOUNTS:
-            guarded(unread, lambda mount=mount: _mount(tree, mount, opened))  # type: ignore[misc]
-    _mount_esp(tree, root, opened)
-    files = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, unread)
-    guarded(unread, lambda: files.update(take_secrets(tree)))
-    kernels: list[Kernel] = []
-    guarded(unread, lambda: kernels.extend(take_kernels(tree)))
+    gaps: dict[str, str] = {}
+    guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, opened, gaps))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
+    files = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, gaps)
+    files.update(take_secrets(tree, gaps))
+    kernels = take_all_kernels(tree, gaps)
     return dataclasses.replace(
         guest,
         system=LINUX,
@@ -111,15 +112,48 @@ def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Gues
         root=root.found.volume.name,
         files=files,
         kernels=tuple(kernels),
-        unread=(*guest.unread, *unread),
+        unread=(*guest.unread, *_reasons(gaps)),
+        gaps=gaps,
     )
+
+
+def take_all_kernels(tree: Tree, gaps: dict[str, str]) -> list[Kernel]:
+    """Look at the kernels; those that could not be listed are a gap at /lib/modules."""
+    kernels: list[Kernel] = []
+
+    def take() -> None:
+        for kernel in take_kernels(tree):
+            kernels.append(kernel)
+
+    guarded(gaps, "/lib/modules/*", take)
+    return kernels
+
+
+def _reasons(gaps: dict[str, str]) -> Iterator[str]:
+    """Say each reason once, with the first path that it holds for."""
+    said: set[str] = set()
+    for pattern, reason in gaps.items():
+        if reason not in said:
+            yield f"{pattern}: {reason}"
+        said.add(reason)
+
+
+def _mount_all(tree: Tree, opened: list[Opened], gaps: dict[str, str]) -> None:
+    """Lay the other volumes over the root as fstab says; what cannot be laid is a gap."""
+    fstab = tree.read("/etc/fstab", limit=wanted.TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    for mount in sorted(read_fstab(fstab)[:_MOUNT_LIMIT], key=lambda m: m.path):
+        if mount.path in _MOUNTS and mount.on_disk:
+            below: dict[str, str] = {}
+            guarded(below, mount.path, lambda mount=mount: _mount(tree, mount, opened))  # type: ignore[misc]
+            for path in (mount.path, *(_MERGED if mount.path == "/usr" else ())):
+                gaps.update({f"{path}/**": reason for reason in below.values()})
 
 
 def _mount(tree: Tree, mount: Mount, opened: list[Opened]) -> None:
     volumes = [item.found.volume for item in opened]
     volume = find_volume(mount.spec, volumes) or guess_volume(mount.spec, volumes)
     if volume is None:
-        return  # a rule says that fstab names what is not there
+        raise UnreadableError(f"fstab mounts {mount.spec[:100]} here, which could not be read")
     item = opened[volumes.index(volume)]
     subvolume = next((o.partition("=")[2] for o in mount.options if o.startswith("subvol")), None)
     filesystem = item.filesystem
@@ -128,21 +162,26 @@ def _mount(tree: Tree, mount: Mount, opened: list[Opened]) -> None:
     tree.mount(mount.path, filesystem)
 
 
-def _mount_esp(tree: Tree, root: Opened, opened: list[Opened]) -> None:
+def _mount_esp(tree: Tree, guest: Guest, root: Opened, opened: list[Opened]) -> None:
     """Lay the EFI system partition where fstab does not mention it; firmware reads it anyway."""
-    if tree.mounts.keys() & {"/boot/efi", "/efi"}:
+    if tree.mounts.keys() & {"/boot/efi", _ESP}:
         return
     for item in opened:
         if item.found.volume.kind == "vfat" and item is not root:
             esp = Tree({"/": item.filesystem}, tree.budget)
             if esp.exists("/EFI") and item.filesystem not in tree.mounts.values():
-                tree.mount("/boot/efi", item.filesystem)
+                tree.mount(_ESP, item.filesystem)
                 return
+    unread = [v for v in guest.volumes if v.kind == "vfat" and v.unread]
+    if unread:
+        raise UnreadableError(f"{unread[0].name}: {unread[0].unread}")
 
 
-def _windows(guest: Guest, tree: Tree, root: Opened) -> Guest:
+def _windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Guest:
+    gaps: dict[str, str] = {}
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
+    files = take_files(tree, wanted.WINDOWS_TEXT, wanted.WINDOWS_NAMES, gaps)
     unread: list[str] = []
-    files = take_files(tree, wanted.WINDOWS_TEXT, wanted.WINDOWS_NAMES, unread)
     registry = take_registry(tree, unread)
     return dataclasses.replace(
         guest,
@@ -151,5 +190,6 @@ def _windows(guest: Guest, tree: Tree, root: Opened) -> Guest:
         machine=_WINDOWS_MACHINES.get(registry.get("machine") or ""),
         files=files,
         registry=registry,
-        unread=(*guest.unread, *unread),
+        unread=(*guest.unread, *unread, *_reasons(gaps)),
+        gaps=gaps,
     )

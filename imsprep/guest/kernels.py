@@ -42,35 +42,51 @@ _IMAGES = (
 )  # fmt: skip
 
 _MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
-_PERSISTENT_NET = re.compile(r"(?:etc|lib)/udev/rules\.d/[^/]*persistent[^/]*net[^/]*\.rules$")
+# Not the rescue image of the RHEL family, and no copy that was set aside.
+_IMAGE = re.compile(r"(?:vmlinuz|[Ii]mage)-(\d+\.\d+(?!.*\.(?:old|bak|dpkg-\w+|rpm\w+)$).*)$")
+_PERSISTENT_NET = re.compile(
+    # The generator of such rules is not bound to a card.
+    r"(?:etc|lib)/udev/rules\.d/(?!.*generator)[^/]*persistent[^/]*net[^/]*\.rules$"
+)
 # A rule file that udev or an administrator emptied does nothing; only one with a rule counts.
 _RULE_LINE = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
 
 
 def take_kernels(tree: Tree) -> Iterator[Kernel]:
-    """Look at every installed kernel and into its initramfs; the newest KERNEL_LIMIT names."""
-    versions = [
+    """Look at every installed kernel and into its initramfs, the newest first.
+
+    UnreadableError follows the KERNEL_LIMITth if there are more.
+    """
+    versions = {
         version
         for version in tree.names("/lib/modules")
         if tree.exists(f"/lib/modules/{version}/modules.dep")
-    ]
-    for version in versions[-KERNEL_LIMIT:]:
+    }
+    # A kernel without modules of its own is one too.
+    versions.update(found[1] for name in tree.names("/boot") if (found := _IMAGE.match(name)))
+    for number, version in enumerate(sorted(versions, key=_age)):
+        if number == KERNEL_LIMIT:
+            raise UnreadableError(f"only the newest {number} of {len(versions)} kernels were read")
         yield _kernel(tree, version)
 
 
+def _age(version: str) -> list[int]:
+    """Return what sorts versions, the newest first."""
+    return [-int(number[:9]) for number in re.findall(r"\d+", version)]
+
+
 def _kernel(tree: Tree, version: str) -> Kernel:
-    initramfs = _first(tree, _INITRAMFS, version)
-    kernel = Kernel(
-        version,
-        image=_first(tree, _IMAGES, version),
-        initramfs=initramfs,
-        builtin=tuple(sorted(_builtin(tree, version))),
-        modules=tuple(sorted(_modules(tree, version))),
-    )
-    if initramfs is None:
-        return kernel
+    kernel = Kernel(version, image=_first(tree, _IMAGES, version), initramfs=None)
     try:
-        loaded, rules = _look_into(tree, initramfs)
+        kernel = replace(
+            kernel,
+            initramfs=_first(tree, _INITRAMFS, version),
+            builtin=tuple(sorted(_builtin(tree, version))),
+            modules=tuple(sorted(_modules(tree, version))),
+        )
+        if kernel.initramfs is None:
+            return kernel
+        loaded, rules = _look_into(tree, kernel.initramfs)
     except (FormatError, UnreadableError) as error:
         return replace(kernel, unread=str(error))
     return replace(kernel, loaded=tuple(sorted(loaded)), rules=tuple(sorted(rules)))

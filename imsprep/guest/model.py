@@ -4,6 +4,9 @@ Terms: a *volume* is anything that can hold a file system: a partition, an LVM l
 the whole disk. An *entry* is one path of the guest, as the guest would see it with its file
 systems mounted. Paths are absolute, with `/`, also for Windows (`/Windows/System32`). Text is
 decoded as UTF-8 with surrogates for what is not.
+
+A *gap* is a pattern of paths that could not be looked at, or not to the end. Whoever asks for such
+a path gets what was found, and then Unknown: what was not seen is never taken for absent.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+from imsprep.report import Unknown
 
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
@@ -75,23 +80,37 @@ class Guest:
     kernels: tuple[Kernel, ...] = ()
     registry: Mapping[str, Any] = field(default_factory=dict)  # see `registry`
     unread: tuple[str, ...] = ()  # what could not be looked at, and why
+    gaps: Mapping[str, str] = field(default_factory=dict)  # pattern, `/**` at its end: why
 
     def text(self, path: str) -> str | None:
-        """Return the text of a file, or None if there is none."""
+        """Return the text of a file, or None if there is none; Unknown if it is not whole."""
         entry = self.files.get(path)
+        self.must_see(path)
         return entry.text if entry is not None else None
 
     def exists(self, path: str) -> bool:
-        """Say whether the path was found."""
+        """Say whether the path was found; Unknown if nobody could look."""
+        if path not in self.files:
+            self.must_see(path)
         return path in self.files
 
     def matching(self, *patterns: str) -> Iterator[tuple[str, Entry]]:
-        """Yield the paths that match any of the patterns, in order; `*` stops at `/`."""
+        """Yield the paths that match any of the patterns, in order; `*` stops at `/`.
+
+        Unknown follows the last one if not all could be looked at.
+        """
         for path in sorted(self.files):
             for pattern in patterns:
                 if matches(path, pattern):
                     yield path, self.files[path]
                     break
+        self.must_see(*patterns)
+
+    def must_see(self, *patterns: str) -> None:
+        """Raise Unknown if anything that fits the patterns could not be looked at."""
+        for gap, reason in self.gaps.items():
+            if any(overlap(gap, pattern) for pattern in patterns):
+                raise Unknown(f"{gap}: {reason}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -111,6 +130,7 @@ class Guest:
                 "files": {path: Entry(**entry) for path, entry in values["files"].items()},
                 "kernels": tuple(kernels),
                 "unread": tuple(values["unread"]),
+                "gaps": dict(values["gaps"]),
             }
         )
 
@@ -119,3 +139,15 @@ def matches(path: str, pattern: str) -> bool:
     """Say whether a path fits a pattern, component by component."""
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def overlap(gap: str, pattern: str) -> bool:
+    """Say whether a path could fit both; `/**` at the end of a gap is everything below."""
+    parts, wanted = gap.split("/"), pattern.split("/")
+    if parts[-1] == "**":
+        parts = parts[:-1]
+        wanted = wanted[: len(parts)] if len(wanted) > len(parts) else []
+    return len(parts) == len(wanted) and all(
+        fnmatchcase(one, other) or fnmatchcase(other, one)
+        for one, other in zip(parts, wanted, strict=True)
+    )

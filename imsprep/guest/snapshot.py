@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from imsprep.guest import wanted
 from imsprep.guest.filesystem import UnreadableError
@@ -20,45 +19,61 @@ _CONNECTION_LINE = re.compile(
 )
 
 
-def guarded(unread: list[str], take: Callable[[], None]) -> None:
-    """Run a step; what it cannot read is noted and the next step runs all the same."""
+def guarded(gaps: dict[str, str], pattern: str, take: Callable[[], None]) -> None:
+    """Run a step; what it cannot read becomes a gap, and the next step runs all the same."""
     try:
         take()
     except UnreadableError as error:
-        unread.append(str(error))
+        gaps[pattern] = str(error)
 
 
 def take_files(
-    tree: Tree, texts: tuple[str, ...], names: tuple[str, ...], unread: list[str]
+    tree: Tree, texts: tuple[str, ...], names: tuple[str, ...], gaps: dict[str, str]
 ) -> dict[str, Entry]:
     """Look at all paths that match the patterns; `texts` also with their content."""
     files: dict[str, Entry] = {}
 
     def take(pattern: str, limit: int) -> None:
-        for path in itertools.islice(tree.glob(pattern), wanted.PATTERN_LIMIT):
-            entry = tree.entry(path, text_limit=limit)
-            if entry is not None:
-                files[path] = entry
+        for path, entry in _entries(tree, pattern, limit):
+            files[path] = entry
+            if entry.truncated:
+                gaps[path] = f"only the first {limit} of its {entry.size} bytes were read"
 
     for pattern in names:
-        guarded(unread, lambda pattern=pattern: take(pattern, 0))  # type: ignore[misc]
+        guarded(gaps, pattern, lambda pattern=pattern: take(pattern, 0))  # type: ignore[misc]
     for pattern in texts:
-        guarded(unread, lambda pattern=pattern: take(pattern, wanted.TEXT_LIMIT))  # type: ignore[misc]
+        guarded(gaps, pattern, lambda pattern=pattern: take(pattern, wanted.TEXT_LIMIT))  # type: ignore[misc]
     return files
 
 
-def take_secrets(tree: Tree) -> dict[str, Entry]:
+def take_secrets(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
     """Take of files with secrets in them only the lines a rule needs."""
     files = {}
-    for path in itertools.islice(tree.glob(wanted.CONNECTIONS), wanted.PATTERN_LIMIT):
-        entry = tree.entry(path, text_limit=wanted.TEXT_LIMIT)
-        if entry is not None and entry.text is not None:
-            kept = [line for line in entry.text.splitlines() if _CONNECTION_LINE.match(line)]
-            files[path] = Entry(entry.kind, entry.mode, entry.size, "\n".join(kept))
-    state = password_state(tree.read(wanted.PASSWORDS, limit=wanted.TEXT_LIMIT))
-    if state is not None:
-        files[wanted.PASSWORDS] = Entry("file", 0o640, text=f"root:{state}")
+
+    def connections() -> None:
+        for path, entry in _entries(tree, wanted.CONNECTIONS, wanted.TEXT_LIMIT):
+            if entry.text is not None:
+                kept = [line for line in entry.text.splitlines() if _CONNECTION_LINE.match(line)]
+                files[path] = Entry(entry.kind, entry.mode, entry.size, "\n".join(kept))
+
+    def password() -> None:
+        state = password_state(tree.read(wanted.PASSWORDS, limit=wanted.TEXT_LIMIT))
+        if state is not None:
+            files[wanted.PASSWORDS] = Entry("file", 0o640, text=f"root:{state}")
+
+    guarded(gaps, wanted.CONNECTIONS, connections)
+    guarded(gaps, wanted.PASSWORDS, password)
     return files
+
+
+def _entries(tree: Tree, pattern: str, limit: int) -> Iterator[tuple[str, Entry]]:
+    """Yield the paths that match, and UnreadableError after the first PATTERN_LIMIT."""
+    for number, path in enumerate(tree.glob(pattern)):
+        if number == wanted.PATTERN_LIMIT:
+            raise UnreadableError(f"only the first {number} paths were looked at")
+        entry = tree.entry(path, text_limit=limit)
+        if entry is not None:
+            yield path, entry
 
 
 def password_state(shadow: bytes) -> str | None:
@@ -75,7 +90,10 @@ def password_state(shadow: bytes) -> str | None:
 def machine(tree: Tree) -> str | None:
     """Tell the architecture from the ELF header of one of the guest's own programs."""
     for path in wanted.PROGRAMS:
-        head = tree.read(path, limit=20)
+        try:
+            head = tree.read(path, limit=20)
+        except UnreadableError:
+            continue
         if len(head) == 20 and head[:4] == b"\x7fELF":
             order = ">" if head[5] == 2 else "<"
             (number,) = struct.unpack_from(f"{order}H", head, 18)

@@ -110,7 +110,7 @@ class Tree:
         return self.find(path) is not None
 
     def names(self, path: str) -> list[str]:
-        """List a directory, sorted and at most DIRECTORY_LIMIT names; [] if there is none."""
+        """List a directory, sorted; [] if there is none, UnreadableError past DIRECTORY_LIMIT."""
         place = self.find(path)
         if place is None or not stat.S_ISDIR(place.node.mode):
             return []
@@ -118,8 +118,8 @@ class Tree:
         for name in place.filesystem.names(place.node):
             self.budget.take(lookups=1)
             names.append(name)
-            if len(names) == DIRECTORY_LIMIT:
-                break
+            if len(names) > DIRECTORY_LIMIT:
+                raise UnreadableError(f"{path} holds more than {DIRECTORY_LIMIT} names")
         return sorted(names)
 
     def glob(self, pattern: str) -> Iterator[str]:

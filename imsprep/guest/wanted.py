@@ -11,6 +11,10 @@ from imsprep.units import KIB
 TEXT_LIMIT = 256 * KIB  # of one text file; a grub.cfg with many kernels has some 50 KiB
 PATTERN_LIMIT = 400  # paths that one pattern may give
 
+# The programs of an EFI system partition that is mounted on /boot/efi, /efi or /boot.
+LOADERS = ("/boot/efi/EFI/*/*.[eE][fF][iI]", "/efi/EFI/*/*.[eE][fF][iI]",
+           "/boot/EFI/*/*.[eE][fF][iI]")  # fmt: skip
+
 # A text of any length is cut; these are only good whole and small.
 LINUX_TEXT = (
     # which system
@@ -22,7 +26,8 @@ LINUX_TEXT = (
     # boot loaders
     "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf",
     "/boot/grub2/grubenv", "/boot/grub/grubenv", "/boot/efi/EFI/*/grub.cfg",
-    "/boot/efi/EFI/*/grubenv", "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf",
+    "/efi/EFI/*/grub.cfg", "/boot/efi/EFI/*/grubenv", "/efi/EFI/*/grubenv",
+    "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf",
     "/efi/loader/entries/*.conf", "/boot/extlinux.conf", "/boot/extlinux/extlinux.conf",
     "/boot/syslinux/syslinux.cfg", "/boot/extlinux/*.cfg", "/etc/default/grub",
     "/etc/kernel/cmdline", "/etc/inittab",
@@ -43,8 +48,7 @@ LINUX_TEXT = (
 
 LINUX_NAMES = (
     # boot
-    "/boot/vmlinuz*", "/boot/initr*", "/boot/efi/EFI/*/*.efi", "/boot/efi/EFI/*/*.EFI",
-    "/efi/EFI/*/*.efi", "/boot/EFI/*/*.efi", "/boot/grub/i386-pc/*.img",
+    "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
     # services that start at boot
@@ -79,8 +83,8 @@ PASSWORDS, CONNECTIONS = "/etc/shadow", "/etc/NetworkManager/system-connections/
 PROGRAMS = ("/lib/systemd/systemd", "/sbin/init", "/bin/busybox", "/bin/sh", "/usr/bin/env")
 
 WINDOWS_NAMES = (
-    "/Windows/System32/ntoskrnl.exe", "/Windows/System32/drivers/vio*.sys",
-    "/Windows/System32/drivers/netkvm.sys", "/Windows/System32/drivers/balloon.sys",
+    *LOADERS, "/Windows/System32/ntoskrnl.exe", "/Windows/System32/drivers/viostor.sys",
+    "/Windows/System32/drivers/vioscsi.sys", "/Windows/System32/drivers/netkvm.sys",
     "/Windows/System32/winload.efi", "/Windows/System32/winload.exe", "/bootmgr", "/Boot/BCD",
     "/hiberfil.sys", "/Windows/WinSxS/pending.xml", "/Windows/SysWOW64",
     "/Program Files/Cloudbase Solutions/Cloudbase-Init/Python*/Scripts/cloudbase-init.exe",
