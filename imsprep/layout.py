@@ -1,34 +1,183 @@
-"""BitmapLayout: how a block map lies in a bitmap file, as a value that is saved as JSON."""
+"""BitmapLayout: how a block map lies in a bitmap file, as a value that is saved as JSON.
+
+A file is: header, body, padding, trailer. Header and trailer are *fields*: constant bytes, numbers
+that are counted from the image or the body, checksums. The *body* has one bit per block (`Bits`),
+the same bytes for each block in one state (`Cells`), or a list with an entry for each extent or
+block in one state (`Entries`). Numbers are binary or text, so that one value covers both.
+
+The vendor's byte layout is not published. `DEFAULT_LAYOUT` is the convention that Huawei published
+for the bitmap inside ZVHD2; a layout that was learned carries in `matched` the one file that it
+reproduced, which proves nothing about other files. docs/bitmap-file.md explains it all.
+
+How a layout is applied is in `bitmapfile`, how it is saved in `layoutfile`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 from imsprep.errors import UsageError
-from imsprep.units import MIB, SECTOR
+from imsprep.units import GIB, MIB, SECTOR
+
+Form = Literal["le", "be", "decimal", "hex", "HEX"]
+Over = Literal["body", "before", "after", "file"]
+Algorithm = Literal["crc32", "adler32", "sum", "inverted-sum"]
+Of = Literal["data", "empty"]
+
+# What a number may say, of the file as a whole and of one entry of a list.
+COUNTS = ("image_size", "image_sectors", "block_size", "block_sectors", "blocks", "data_blocks",
+          "empty_blocks", "body_size", "entries")  # fmt: skip
+PLACES = ("start", "length", "end", "last")  # end: the first behind it; last: the last in it
+UNITS = ("block", "sector", "byte")
+
+MAX_BLOCK = GIB  # bytes; beyond this a bitmap says nothing
+MAX_WIDTH = 20  # digits of 2^64, and more than any binary number has bytes
+_MAX_PADDING = 64 * MIB
+
+
+class Constant(NamedTuple):
+    """Bytes that are always the same."""
+
+    data: bytes
+
+
+class Number(NamedTuple):
+    """A number that is counted; see COUNTS and PLACES."""
+
+    what: str
+    form: Form = "le"
+    width: int = 8  # bytes for le and be; least digits of decimal and hex
+    unit: str = "block"  # of a place
+
+
+class Checksum(NamedTuple):
+    """A checksum over a part of the file.
+
+    `before` and `after` mean all bytes before or behind this field, `file` all of the file with
+    this field as zeros. A sum adds bytes; the inverted sum is its one's complement, as in a VHD.
+    """
+
+    algorithm: Algorithm
+    over: Over = "body"
+    form: Literal["le", "be"] = "le"
+    width: int = 4  # bytes
+
+
+Field = Constant | Number | Checksum
+
+
+@dataclass(frozen=True)
+class Bits:
+    """One bit per block."""
+
+    kind: ClassVar[str] = "bits"
+    bit_order: Literal["lsb", "msb"] = "lsb"  # which bit of a byte stands for the first block
+    data_bit: Literal[0, 1] = 1  # the bit of a block that holds data
+    word: int = 1  # bytes; of each word the bytes stand the other way round
+    spare_bit: Literal[0, 1] = 0  # bits behind the last block, up to a whole word
+    trim: bool = False  # leave out words without a set bit from the end
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The same bytes for every block in one state."""
+
+    kind: ClassVar[str] = "cells"
+    data: bytes = b"\1"
+    empty: bytes = b"\0"
+    separator: bytes = b""  # between two cells
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A list with an entry for each extent, or each block, in one state."""
+
+    kind: ClassVar[str] = "entries"
+    entry: tuple[Constant | Number, ...]
+    each: Literal["extent", "block"] = "extent"
+    of: Of = "data"
+    separator: bytes = b""  # between two entries
+
+
+Body = Bits | Cells | Entries
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Bytes behind the body, so that a length becomes a multiple."""
+
+    multiple: int = 1  # bytes
+    of: Literal["body", "file"] = "body"  # the body's length, or the file's up to the trailer
+    fill: int = 0  # the byte's value
+
+
+class Match(NamedTuple):
+    """The one file that a layout reproduced byte for byte."""
+
+    sha256: str
+    length: int  # bytes
+    image_size: int  # bytes, of its image
 
 
 @dataclass(frozen=True)
 class BitmapLayout:
-    """How a block map lies in a file: one bit per block, least significant first, 1 = data."""
+    """How a block map lies in a file. Raises UsageError if it contradicts itself."""
 
     block_size: int  # bytes
+    body: Body = Bits()
+    header: tuple[Field, ...] = ()
+    trailer: tuple[Field, ...] = ()
+    padding: Padding = Padding()
     name: str = ""
+    matched: tuple[Match, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a block size that no disk has."""
-        if self.block_size <= 0 or self.block_size % SECTOR:
-            raise UsageError(f"a block of {self.block_size} bytes is no whole number of sectors")
+        """Check what the types cannot say."""
+        _want(
+            0 < self.block_size <= MAX_BLOCK and self.block_size % SECTOR == 0,
+            f"a block of {self.block_size} bytes is no whole number of sectors up to 1 GiB",
+        )
+        _want(0 < self.padding.multiple <= _MAX_PADDING, "the padding is no multiple of bytes")
+        _want(0 <= self.padding.fill <= 255, f"{self.padding.fill} is no byte to fill with")
+        for field in (*self.header, *self.trailer):
+            _check_field(field, COUNTS)
+        _check_body(self.body)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {"name": self.name, "block_size": self.block_size}
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> BitmapLayout:
-        """Return what `as_dict` gave."""
-        return cls(name=value["name"], block_size=value["block_size"])
+def _check_body(body: Body) -> None:
+    if isinstance(body, Bits):
+        _want(body.word in (1, 2, 4, 8), f"a word of {body.word} bytes; use 1, 2, 4 or 8")
+    elif isinstance(body, Cells):
+        _want(body.data != body.empty, "data and empty blocks have the same bytes")
+        _want(len(body.data) == len(body.empty) > 0, "the two states differ in length")
+    else:
+        for field in body.entry:
+            _check_field(field, PLACES)
+        named = {field.what for field in body.entry if isinstance(field, Number)}
+        size = {"extent": {"length", "end", "last"}, "block": set[str]()}[body.each]
+        _want(
+            "start" in named and bool(named & size) == bool(size) and named <= {"start", *size},
+            f"an entry for each {body.each} says {', '.join(sorted(named)) or 'nothing'}",
+        )
+
+
+def _check_field(field: Field, known: tuple[str, ...]) -> None:
+    if isinstance(field, Number):
+        _want(field.what in known, f"no number {field.what!r} here; use {', '.join(known)}")
+        _want(field.unit in UNITS, f"no unit {field.unit!r}; use {', '.join(UNITS)}")
+        binary = field.form in ("le", "be")
+        least = 1 if binary else 0
+        _want(least <= field.width <= (8 if binary else MAX_WIDTH), f"no width {field.width}")
+    elif isinstance(field, Checksum):
+        _want(known is COUNTS, "a checksum stands in the header or the trailer")
+        _want(1 <= field.width <= 8, f"no width {field.width}")
+        _want(field.algorithm in get_args(Algorithm), f"no checksum {field.algorithm!r}")
+
+
+def _want(fine: bool, complaint: str) -> None:
+    if not fine:
+        raise UsageError(f"no such bitmap layout: {complaint}")
 
 
 DEFAULT_LAYOUT = BitmapLayout(name="zvhd2", block_size=2 * MIB)

@@ -25,6 +25,7 @@ from imsprep.blockmap import BlockMap
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import Identity
 from imsprep.layout import BitmapLayout
+from imsprep.layoutfile import from_plain, to_plain
 from imsprep.units import KIB
 
 SCHEMA = 1
@@ -77,7 +78,7 @@ class Sidecar:
             **vars(self),
             "schema": SCHEMA,
             "identity": self.identity.as_dict(),
-            "layout": self.layout.as_dict(),
+            "layout": to_plain(self.layout),
         }
 
     @classmethod
@@ -87,7 +88,7 @@ class Sidecar:
             raise ValueError(f"schema {value.get('schema')!r}, not {SCHEMA}")
         members = {name: value[name] for name in cls.__dataclass_fields__}
         members["identity"] = Identity(**value["identity"])
-        members["layout"] = BitmapLayout.from_dict(value["layout"])
+        members["layout"] = from_plain(value["layout"])
         return cls(**members)
 
     def describes(self, packed: bytes) -> bool:
@@ -121,7 +122,7 @@ def read_sidecar(bitmap: Path) -> Sidecar | None:
     """Return the sidecar of a bitmap, or None if there is none that imsprep wrote."""
     try:
         return Sidecar.from_dict(json.loads(sidecar_path(bitmap).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
         return None
 
 

@@ -299,3 +299,37 @@ def test_a_layout_that_does_not_fit_is_a_format_error(disk: Path, tmp_path: Path
     made = make_bitmap(disk)
     with pytest.raises(FormatError, match="no bitmap of this image"):
         prove(disk, bitmap=made.bitmap, layout=made.sidecar.layout.__class__(block_size=512))
+
+
+LAYOUT = {
+    "schema": 1,
+    "name": "text",
+    "block_size": 512,
+    "header": [{"kind": "constant", "data": {"text": "blocks "}},
+               {"kind": "number", "what": "blocks", "form": "decimal", "width": 0},
+               {"kind": "constant", "data": {"text": "\n"}}],
+    "body": {"kind": "entries", "each": "block",
+             "entry": [{"kind": "number", "what": "start", "form": "decimal", "width": 0},
+                       {"kind": "constant", "data": {"text": "\n"}}]},
+}  # fmt: skip
+
+
+def test_a_layout_from_a_file_is_written_noted_and_proved(imsprep: Run, disk: Path) -> None:
+    path = disk.with_name("layout.json")
+    path.write_text(json.dumps(LAYOUT))
+    assert imsprep("bitmap", disk, "--layout", path).code == 0
+    bitmap = disk.with_suffix(".mf")
+    assert bitmap.read_text() == "blocks 40961\n4095\n16383\n40959\n"
+    assert imsprep("verify", disk).code == 0  # the sidecar has the layout
+    disk.with_name("disk.mf.json").unlink()
+    assert imsprep("verify", disk).code == 1
+    assert imsprep("verify", disk, "--layout", path).code == 0
+    bitmap.write_text("blocks 40961\n4095\n40959\n")
+    proof = imsprep("verify", disk, "--layout", path, "--json")
+    assert proof.json["data_marked_empty"] == [{"offset": 16383 * 512, "length": 512}]
+
+
+def test_a_layout_that_does_not_exist_is_wrong_usage(imsprep: Run, disk: Path) -> None:
+    done = imsprep("bitmap", disk, "--layout", "none.json")
+    assert done.code == 2
+    assert "neither a file nor one of zvhd2" in done.err

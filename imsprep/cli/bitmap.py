@@ -43,14 +43,27 @@ def command() -> None:
 
 @command.command(hidden=True, epilog="Example: imsprep bitmap disk.raw")
 @image_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-              help="The bitmap's name; IMAGE with the suffix .mf if not given.")  # fmt: skip
-@click.option("--block-size", type=SIZE, help="Bytes that one bit stands for, as 4m; 2m.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The bitmap's name; IMAGE with the suffix .mf if not given.",
+)
+@click.option(
+    "--layout",
+    "layout_name",
+    default="zvhd2",
+    metavar="FILE|NAME",
+    help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
+)
+@click.option("--block-size", type=SIZE, help="Bytes of a block, instead of the layout's.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a bitmap that imsprep did not make.")
 @output_options
 def make(
     image: Path,
     output: Path | None,
+    layout_name: str,
     block_size: int | None,
     force: bool,
     as_json: bool,
@@ -59,10 +72,10 @@ def make(
     """Make the bitmap of IMAGE; the same as without the word `make`."""
     from dataclasses import replace
 
-    from imsprep.layout import DEFAULT_LAYOUT
+    from imsprep.layoutfile import load_layout
     from imsprep.pairing import make_bitmap
 
-    layout = DEFAULT_LAYOUT
+    layout = load_layout(layout_name)
     if block_size is not None:
         layout = replace(layout, block_size=block_size)
     with Progress("scan", _size(image), quiet=quiet) as bar:

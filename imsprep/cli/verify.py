@@ -11,19 +11,29 @@ from imsprep.cli.common import Progress, image_argument, output_options, print_r
 
 @click.command(epilog="Example: imsprep verify disk.raw")
 @image_argument
-@click.option("--bitmap", type=click.Path(path_type=Path), metavar="FILE",
-              help="The bitmap; IMAGE with the suffix .mf if not given.")  # fmt: skip
+@click.option(
+    "--bitmap",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The bitmap; IMAGE with the suffix .mf if not given.",
+)
+@click.option("--layout", "layout_name", metavar="FILE|NAME",
+              help="How the bitmap lies in its file, where no sidecar says it; else zvhd2.")  # fmt: skip
 @output_options
-def command(image: Path, bitmap: Path | None, as_json: bool, quiet: bool) -> int:
+def command(
+    image: Path, bitmap: Path | None, layout_name: str | None, as_json: bool, quiet: bool
+) -> int:
     """Prove that every block which the bitmap of IMAGE marks as empty holds only zeros.
 
     Data that is marked empty would be lost: an error, exit code 1. So is a bitmap of another image
     or of an older state. Zeros that are marked as data are only noted.
     """
+    from imsprep.layoutfile import load_layout
     from imsprep.pairing import prove
 
+    layout = load_layout(layout_name) if layout_name else None
     size = image.stat().st_size if image.is_file() else 0
     with Progress("verify", size, quiet=quiet) as bar:
-        proof = prove(image, bitmap=bitmap, progress=bar)
+        proof = prove(image, bitmap=bitmap, layout=layout, progress=bar)
     print_result(as_json, proof.as_dict(), str(proof))
     return 0 if proof.holds else 1
