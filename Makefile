@@ -3,28 +3,44 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+# What is installed, step by step: the program, then what tests and checks need beside it.
+PROGRAM := $(VENV)/.program
+STAMP   := $(VENV)/.installed
+PYTEST  := $(BIN)/python -m pytest
 
 help:                 ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(STAMP): pyproject.toml
+$(PROGRAM): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable '.[all]' --group test --group lint
-	touch $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --editable '.[all]'
+	@touch $@
+
+$(STAMP): $(PROGRAM)
+	$(BIN)/pip install --quiet --editable '.[all,guest-agpl]' --group test --group lint
+	@touch $@
 
 install: $(STAMP)     ## create the environment in .venv
 
-test: $(STAMP)        ## all tests
-	$(BIN)/python -m pytest -n auto
+test: $(STAMP)        ## all tests but those of `make e2e`
+	$(PYTEST) -n auto -m 'not e2e'
+
+check: lint quick     ## format, lint, types, and the tests without the slow ones
 
 quick: $(STAMP)       ## the tests without the slow ones
-	$(BIN)/python -m pytest -n auto -m 'not slow and not e2e'
+	$(PYTEST) -n auto -m 'not slow and not e2e'
 
 e2e: $(STAMP)         ## end to end against a real object store on loopback
 	$(BIN)/pip install --quiet --group e2e
-	$(BIN)/python -m pytest -m e2e
+	$(PYTEST) -m e2e
+
+coverage: $(STAMP)    ## how much of the code the tests run, by branches
+	$(PYTEST) -n auto -m 'not e2e' --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -38,4 +54,4 @@ format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install test quick lint format guest-images e2e
+.PHONY: help install test check quick lint format guest-images e2e coverage
