@@ -57,7 +57,7 @@ def command() -> None:
     metavar="FILE|NAME",
     help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
 )
-@click.option("--block-size", type=SIZE, help="Bytes of a block, instead of the layout's.")  # fmt: skip
+@click.option("--block-size", type=SIZE, help="Bytes of a block, instead of the layout's.")
 @click.option("--force", is_flag=True, help="Replace a bitmap that imsprep did not make.")
 @output_options
 def make(

@@ -17,8 +17,12 @@ from imsprep.cli.common import Progress, image_argument, output_options, print_r
     metavar="FILE",
     help="The bitmap; IMAGE with the suffix .mf if not given.",
 )
-@click.option("--layout", "layout_name", metavar="FILE|NAME",
-              help="How the bitmap lies in its file, where no sidecar says it; else zvhd2.")  # fmt: skip
+@click.option(
+    "--layout",
+    "layout_name",
+    metavar="FILE|NAME",
+    help="How the bitmap lies in its file, where no sidecar says it; else zvhd2.",
+)
 @output_options
 def command(
     image: Path, bitmap: Path | None, layout_name: str | None, as_json: bool, quiet: bool
