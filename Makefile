@@ -42,6 +42,15 @@ e2e: $(STAMP)         ## end to end against a real object store on loopback
 coverage: $(STAMP)    ## how much of the code the tests run, by branches
 	$(PYTEST) -n auto -m 'not e2e' --cov --cov-report=term:skip-covered
 
+bench: $(STAMP)       ## measure beside the peers and draw docs/benchmarks.md (root, 60 GiB, an hour)
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python -m benchmarks --output benchmarks/results.json
+	$(BIN)/python -m benchmarks.draw benchmarks/results.json
+
+bench-quick: $(STAMP) ## the same with smaller inputs, in minutes; draws nothing
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python -m benchmarks --quick
+
 lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,4 +63,4 @@ format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install test check quick lint format guest-images e2e coverage
+.PHONY: help install test check quick lint format guest-images e2e coverage bench bench-quick

@@ -1,0 +1,158 @@
+"""Draw a run's figures: `python -m benchmarks.draw RESULTS.json` writes docs/benchmarks.md.
+
+One picture for each family, as SVG in docs/pictures; its colours can be read on white and black.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+mpl.rcParams.update(
+    {
+        "svg.fonttype": "none",  # text stays text
+        "svg.hashsalt": "imsprep",  # the same figures give the same file
+        "font.size": 11,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), "#8a8f98"),
+        **dict.fromkeys(("xtick.color", "ytick.color"), "#8a8f98"),
+    }
+)
+import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURES = ROOT / "docs" / "pictures"
+OURS, MISSED, TARGET, QUIET = "#2f81f7", "#d29922", "#e5534b", "#8a8f98"
+
+TITLES = {
+    "scan": "The scan",
+    "convert": "RAW to ZVHD2",
+    "container": "Checking a ZVHD2 file",
+    "upload": "The upload",
+    "guest": "The look inside",
+    "growth": "How the cost of a scan grows",
+}
+HEAD = """\
+# Measured results
+
+Each figure is imsprep beside a peer that does the same work, both run in turn on one machine: a
+ratio of 2 means that the peer takes twice as long. The median of the ratios is held against the
+target. Absolute times belong to the machine. `make bench` makes the inputs and measures all of it
+again; `make bench-quick` takes some minutes and smaller inputs; `python -m benchmarks scan` one
+family. Peak memory is that of all processes of a command together.
+
+This page and its pictures are written by `python -m benchmarks.draw benchmarks/results.json`.
+"""
+
+
+def main() -> None:
+    """Write the page and the pictures of one file of results."""
+    run = json.loads(Path(sys.argv[1]).read_text())
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    machine = run["machine"]
+    text = HEAD + (
+        f"\nMeasured on {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
+        f" {machine['system']}, Python {machine['python']}.\n"
+    )
+    families = list(dict.fromkeys(result["family"] for result in run["results"]))
+    for family in families:
+        results = [result for result in run["results"] if result["family"] == family]
+        draw = growth if family == "growth" else bars
+        name = f"bench-{family}.svg"
+        if draw(results, PICTURES / name):
+            text += f"\n## {TITLES[family]}\n\n![{TITLES[family]}](pictures/{name})\n"
+        else:
+            text += f"\n## {TITLES[family]}\n"
+        text += "\n" + "\n".join(table(results)) + "\n"
+    PAGE.write_text(text)
+
+
+def table(results: list[dict[str, Any]]) -> list[str]:
+    """Return the rows of a family's table, a line for each goal."""
+    lines = ["| case | against | figure | target | min | median | max | |", "|---" * 8 + "|"]
+    for result in results:
+        for goal in result["goals"]:
+            spread = result["figures"][goal["figure"]]
+            numbers = " | ".join(f"{spread[key]:.3g}" for key in ("min", "median", "max"))
+            sense = {">=": "≥", "<=": "≤"}[goal["sense"]]
+            met = "met" if goal["met"] else "**missed**"
+            lines.append(
+                f"| {result['case']} | {result['peer']} | {goal['figure'].replace('_', ' ')} |"
+                f" {sense} {goal['value']:g} | {numbers} | {met} |"
+            )
+    return lines
+
+
+def bars(results: list[dict[str, Any]], path: Path) -> bool:
+    """Draw the ratio of every case that has a peer, with its target; False if there is none."""
+    rows = [
+        (result, next((g for g in result["goals"] if g["figure"] == "ratio"), None))
+        for result in results
+        if "ratio" in result["figures"]
+    ]
+    if not rows:
+        return False
+    figure, axes = plt.subplots(figsize=(9, 0.8 + 0.62 * len(rows)))
+    for y, (result, goal) in enumerate(reversed(rows)):
+        spread = result["figures"]["ratio"]
+        value = spread["median"]
+        error = [[value - spread["min"]], [spread["max"] - value]]
+        colour = MISSED if goal and not goal["met"] else OURS
+        axes.barh(y, value, height=0.5, color=colour, xerr=error, ecolor=QUIET, capsize=3)
+        axes.text(spread["max"] * 1.02, y, f"  {value:.2g}×", va="center")
+        if goal:
+            axes.plot([goal["value"]] * 2, [y - 0.36, y + 0.36], color=TARGET, linewidth=2)
+    axes.set_yticks(
+        range(len(rows)), [f"{r['case']}\nagainst {r['peer']}" for r, _ in reversed(rows)]
+    )
+    axes.tick_params(axis="y", labelsize=9)
+    axes.axvline(1, color=QUIET, linewidth=0.8, linestyle=":")
+    axes.set_xlabel("times as fast as the peer; the red mark is the target")
+    _save(figure, axes, path)
+    return True
+
+
+def growth(results: list[dict[str, Any]], path: Path) -> bool:
+    """Draw seconds over size, a line for each share of data, and memory below."""
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 6), sharex=True, height_ratios=[2, 1])
+    lines: dict[float, list[tuple[float, float, float]]] = {}
+    for result in results:
+        median = {name: spread["median"] for name, spread in result["figures"].items()}
+        point = (median["size_gib"], median["seconds"], median["memory_mib"])
+        lines.setdefault(median["share"], []).append(point)
+    for n, (share, points) in enumerate(sorted(lines.items())):
+        sizes, seconds, memory = zip(*sorted(points), strict=True)
+        colour = ("#2f81f7", "#3fb950", "#d29922", "#a371f7")[n % 4]
+        label = f"{share:.2g} % data"
+        above.plot(sizes, seconds, "o-", color=colour, label=label)
+        below.plot(sizes, memory, "o-", color=colour)
+    above.set_yscale("log")
+    above.set_ylabel("seconds, cold cache")
+    above.legend(frameon=False, labelcolor="linecolor")
+    below.set_xscale("log", base=2)
+    below.set_ylim(0, 160)
+    below.axhline(150, color=TARGET, linewidth=1)
+    below.set_ylabel("MiB of memory")
+    below.set_xlabel("size of the image, GiB")
+    for axes in (above, below):
+        axes.grid(color=QUIET, alpha=0.2)
+    _save(figure, below, path, above)
+    return True
+
+
+def _save(figure: Any, *rest: Any) -> None:
+    path = next(item for item in rest if isinstance(item, Path))
+    for axes in rest:
+        if axes is not path:
+            axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
