@@ -9,7 +9,8 @@ OBS speaks S3 with exceptions, and each option below is there because of one (da
   part is still verified by the service (400 BadDigest);
 - a copied part counts only with an ETag: OBS may answer 200 and mean an error.
 
-boto3's own retries are off: `retry` is the only place that tries again.
+boto3's own retries are off: `retry` is the only place that tries again. Nothing is taken from AWS's
+files and variables (AWS_PROFILE, ~/.aws/config): they are about another cloud.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imsprep.errors import MissingExtra, ServiceError, TransferError, UsageError
+from imsprep.errors import ImsprepError, MissingExtra, ServiceError, TransferError, UsageError
 from imsprep.store import Body, ObjectFacts, Part, Upload, check_part_number
 from imsprep.units import MIB
 
@@ -33,7 +34,13 @@ STANDARD = "STANDARD"
 # See the module's docstring for the first five.
 _OPTIONS: dict[str, Any] = {
     "signature_version": "s3v4",
-    "s3": {"addressing_style": "virtual", "payload_signing_enabled": False},
+    "s3": {
+        "addressing_style": "virtual",
+        "payload_signing_enabled": False,
+        "use_accelerate_endpoint": False,  # this and the next two: of AWS only
+    },
+    "use_dualstack_endpoint": False,
+    "use_fips_endpoint": False,
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
     "retries": {"total_max_attempts": 1},
@@ -43,6 +50,13 @@ _OPTIONS: dict[str, Any] = {
     "max_pool_connections": 64,
     "tcp_keepalive": True,
 }
+# Names in a file, names in the environment, value: no profile, and files that are empty.
+_NOTHING_OF_AWS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+_PLAIN = "AES256"  # encrypted so that etags stay MD5s, as on AWS; KMS is another value
 _HASH_STEP = 1 * MIB
 # Answers that a new attempt may change, beyond 5xx and 429: a request or its data was damaged or
 # late on the way.
@@ -53,19 +67,23 @@ class ObsStore:
     """A bucket in OBS (or behind any S3 front end); see `store.ObjectStore` for the promises.
 
     With `kms_key` objects are encrypted by that key of the service ("" means its default key), and
-    etags are no MD5s then.
+    etags are no MD5s then. A bucket may encrypt by itself; then its answers say so.
     """
 
-    def __init__(self, client: Any, bucket: str, *, kms_key: str | None = None) -> None:
+    def __init__(
+        self, client: Any, bucket: str, *, kms_key: str | None = None, secrets: Sequence[str] = ()
+    ) -> None:
         self._client, self._bucket, self._kms_key = client, bucket, kms_key
+        self._secrets = tuple(secrets)
+        self._encrypts = kms_key is not None
 
     def __repr__(self) -> str:
         return f"ObsStore({self._bucket!r})"
 
     @property
     def etags_are_md5(self) -> bool:
-        """Say whether a part's etag is its MD5."""
-        return self._kms_key is None
+        """Say whether a part's etag is its MD5, as far as the answers so far have told."""
+        return not self._encrypts
 
     def close(self) -> None:
         """Close the connections."""
@@ -174,7 +192,7 @@ class ObsStore:
             if error.code in ("InvalidRange", "416"):  # nothing there: beyond the end
                 return b""
             raise
-        with _translated(f"read {key!r}"), answer["Body"] as body:
+        with _translated(f"read {key!r}", self._secrets), answer["Body"] as body:
             return bytes(body.read())
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
@@ -215,11 +233,14 @@ class ObsStore:
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         what = f"{operation.replace('_', ' ')} {arguments.get('Key', '')!r}"
-        with _translated(what):
-            return getattr(self._client, operation)(Bucket=self._bucket, **arguments)
+        with _translated(what, self._secrets):
+            answer = getattr(self._client, operation)(Bucket=self._bucket, **arguments)
+        if answer.get("ServerSideEncryption", _PLAIN) != _PLAIN:
+            self._encrypts = True
+        return answer
 
     def _pages(self, operation: str, **arguments: Any) -> Iterator[Any]:
-        with _translated(operation.replace("_", " ")):
+        with _translated(operation.replace("_", " "), self._secrets):
             yield from self._client.get_paginator(operation).paginate(
                 Bucket=self._bucket, **arguments
             )
@@ -240,13 +261,15 @@ def open_obs(
     from HTTPS_PROXY and NO_PROXY. Raises MissingExtra without imsprep[cloud].
     """
     try:
+        import boto3.session
         import botocore.session
         from botocore.config import Config
     except ImportError as error:
         raise MissingExtra("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
     if ca_bundle is not None and not os.path.isfile(ca_bundle):
         raise UsageError(f"no such file of certificates: {ca_bundle}")
-    client = botocore.session.get_session().create_client(
+    own = botocore.session.Session(session_vars=_NOTHING_OF_AWS)
+    client = boto3.session.Session(botocore_session=own).client(
         "s3",
         region_name=region,
         endpoint_url=endpoint,
@@ -256,7 +279,7 @@ def open_obs(
         verify=str(ca_bundle) if ca_bundle else True,
         config=Config(**_OPTIONS),
     )
-    return ObsStore(client, bucket, kms_key=kms_key)
+    return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)
 
 
 def _content_md5(body: Any) -> str:
@@ -290,35 +313,51 @@ def _unless_missing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
     """Turn botocore's errors into ours: TransferError if a new attempt may help."""
     from botocore import exceptions
 
     try:
         yield
     except exceptions.ClientError as error:
-        said = error.response.get("Error", {})
-        code = str(said.get("Code", ""))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        text = f"the store refused to {what}: {code} {said.get('Message', '')}".rstrip()
-        if status >= 500 or status in (408, 429) or code in _PASSING_CODES:
-            raise TransferError(text) from error
-        raise ServiceError(text + _ADVICE.get(code, ""), code=code) from error
+        raise _refusal(error, what, secrets) from error
     except exceptions.SSLError as error:
         raise ServiceError(
-            f"cannot {what}: the server's certificate is not valid: {error}"
+            f"cannot {what}: the server's certificate is not valid: {error}; --ca-bundle names the"
+            " certificates of an authority of your own"
         ) from error
     except (exceptions.ParamValidationError, exceptions.NoCredentialsError) as error:
         raise ServiceError(f"cannot {what}: {error}") from error
     except (exceptions.BotoCoreError, OSError) as error:
+        inside = getattr(error, "kwargs", {}).get("error")
+        if isinstance(inside, ImsprepError):  # reading what was to be sent
+            raise inside from error
         raise TransferError(f"cannot {what}: {error}") from error
 
 
+def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | TransferError:
+    """Return the error that an answer means, in the store's words, with what helps."""
+    said = error.response.get("Error", {})
+    code = str(said.get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    text = f"the store refused to {what}: {code} {said.get('Message', '')}".rstrip()
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    if status >= 500 or status in (408, 429) or code in _PASSING_CODES:
+        return TransferError(text)
+    return ServiceError(text + _ADVICE.get(code, ""), code=code, status=status)
+
+
+_RIGHTS = "; the key needs the rights to read, write and list in this bucket"
+_REGION = "; the bucket is in another region, check --region"
 _ADVICE = {
     "RequestTimeTooSkewed": "; set this machine's clock, it may differ by 15 minutes at most",
     "SignatureDoesNotMatch": "; check the secret key",
     "InvalidAccessKeyId": "; check the access key",
-    "AccessDenied": "; the key needs the rights to read, write and list in this bucket",
+    "AccessDenied": _RIGHTS,
+    "403": _RIGHTS,  # an answer to HEAD has no body, so its code is the status
+    "PermanentRedirect": _REGION,
+    "301": _REGION,
     "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
     "VirtualHostDomainRequired": "; give --endpoint without the bucket's name",
 }

@@ -1,7 +1,9 @@
 """A strict S3 in this process: moto behind a middleware that minds what OBS minds.
 
 It counts the bytes of request bodies, verifies Content-MD5, refuses trailing checksums
-(aws-chunked) and path style, and breaks on request: 503, dropped connections, latency.
+(aws-chunked), path style, bodies without a length and clocks that are wrong, names the upload that
+made an object (x-obs-uploadId), and breaks on request: 503, dropped connections, latency, copies
+that are answered with 200 and an error, a bucket that encrypts by itself. With TLS or without.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ import hashlib
 import io
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 HOST = "obs.localhost"
+SKEW_S = 15 * 60
 
 
 class Faults:
@@ -43,6 +49,10 @@ class Strict:
         self.received = 0  # bytes of bodies
         self.failed = 0  # requests that were made to fail
         self.log: list[tuple[str, str, str]] = []  # method, path, query
+        self.signed: set[str] = set()  # what stood in x-amz-content-sha256
+        self.copy_answer = b""  # if given, what every copy is answered with, and 200
+        self.encrypts = False  # the bucket does so by itself
+        self.made_by: dict[tuple[str, str], str] = {}  # host and path: the upload that made it
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -51,6 +61,7 @@ class Strict:
             self.log.append(
                 (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
             )
+            self.signed.add(environ.get("HTTP_X_AMZ_CONTENT_SHA256", ""))
             chance = self.faults.random.random()
         time.sleep(self.faults.latency_s)
         refused = self._refusal(environ, body)
@@ -65,8 +76,29 @@ class Strict:
             status, code = refused
             start(status, [("Content-Type", "application/xml")])
             return [f"<Error><Code>{code}</Code><Message>refused</Message></Error>".encode()]
+        if self.copy_answer and "HTTP_X_AMZ_COPY_SOURCE" in environ:
+            start("200 OK", [("Content-Type", "application/xml")])
+            return [self.copy_answer]
         environ["wsgi.input"] = io.BytesIO(body)
-        return self.app(environ, start)
+        return self.app(environ, self._as_obs_does(environ, start))
+
+    def _as_obs_does(
+        self, environ: dict[str, Any], start: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Add to the answer what OBS says and moto does not."""
+        name = (environ["HTTP_HOST"], environ["PATH_INFO"])
+        upload_id = parse_qs(environ["QUERY_STRING"]).get("uploadId", [""])[0]
+
+        def answer(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if environ["REQUEST_METHOD"] == "POST" and upload_id and status.startswith("200"):
+                self.made_by[name] = upload_id
+            if environ["REQUEST_METHOD"] == "HEAD" and name in self.made_by:
+                headers = [*headers, ("x-obs-uploadId", self.made_by[name])]
+            if self.encrypts and environ["REQUEST_METHOD"] in ("PUT", "POST"):
+                headers = [*headers, ("x-amz-server-side-encryption", "aws:kms")]
+            return start(status, headers, *more)
+
+        return answer
 
     @staticmethod
     def _refusal(environ: dict[str, Any], body: bytes) -> tuple[str, str] | None:
@@ -76,6 +108,12 @@ class Strict:
             return "400 Bad Request", "XAmzContentSHA256Mismatch"
         if environ["HTTP_HOST"].partition(":")[0] == HOST:
             return "403 Forbidden", "VirtualHostDomainRequired"
+        if environ["REQUEST_METHOD"] in ("PUT", "POST") and not environ.get("CONTENT_LENGTH"):
+            return "411 Length Required", "MissingContentLength"
+        date = environ.get("HTTP_X_AMZ_DATE", "19700101T000000Z")
+        sent = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if abs((datetime.now(UTC) - sent).total_seconds()) > SKEW_S:
+            return "403 Forbidden", "RequestTimeTooSkewed"
         md5 = environ.get("HTTP_CONTENT_MD5")
         if md5 and base64.b64decode(md5) != hashlib.md5(body).digest():
             return "400 Bad Request", "BadDigest"
@@ -94,19 +132,21 @@ class Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve() -> Iterator[tuple[Strict, str]]:
+def serve(tls: ssl.SSLContext | None = None) -> Iterator[tuple[Strict, str]]:
     """Run the server on a free port of loopback; give the middleware and the endpoint."""
     from moto.server import DomainDispatcherApplication, create_backend_app
 
     strict = Strict(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, strict, threaded=True, request_handler=Quiet)
+    server = make_server(
+        "127.0.0.1", 0, strict, threaded=True, request_handler=Quiet, ssl_context=tls
+    )
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
     )
     thread.start()
     try:
-        yield strict, f"http://{HOST}:{server.port}"
+        yield strict, f"{'https' if tls else 'http'}://{HOST}:{server.port}"
     finally:
         server.shutdown()
         thread.join()
