@@ -110,10 +110,10 @@ def examine(read: Read, size: int) -> Examination:
     tail = read(offset, FOOTER_LENGTH)
     footer = zvhd2.unpack_footer(tail)
     fault = zvhd2_faults.footer_fault(tail, offset) or zvhd2_faults.field_fault(footer, offset)
+    if fault is None and not faults:  # a damaged header need not be compared
+        fault = zvhd2_faults.other_disk_fault(header, footer, offset)
     if fault is not None:
         return Examination(Stage.FOOTER, (*faults, fault), header, footer)
-    if not faults:  # a damaged header need not be compared
-        faults += zvhd2_faults.first_of([zvhd2_faults.other_disk_fault(header, footer, offset)])
     fault = zvhd2_faults.tables_fault(footer, size)
     if fault is not None:
         return Examination(Stage.TABLES, (*faults, fault), header, footer)
@@ -131,14 +131,13 @@ def _examine_tables(read: Read, header: Footer, footer: Footer, faults: list[Fau
     used = index[zvhd2_faults.used_entries(footer, index)]
     by_block = used[np.argsort(used["block"], kind="stable")]
     by_offset = used[np.argsort(used["offset"], kind="stable")]
-    wrong = zvhd2_faults.first_of(
+    faults += zvhd2_faults.first_of(
         [
-            zvhd2_faults.twice_fault(footer, by_block),
+            zvhd2_faults.twice_fault(by_block)
+            or zvhd2_faults.bitmap_fault(footer, bitmap, by_block),
             zvhd2_faults.overlap_fault(by_offset),
-            zvhd2_faults.bitmap_fault(footer, bitmap, by_block),
         ]
     )
-    faults += wrong
     return Examination(
         Stage.INDEX,
         tuple(faults),

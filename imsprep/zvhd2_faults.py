@@ -235,7 +235,7 @@ def used_entries(footer: Footer, index: Entries) -> NDArray[np.bool_]:
     return used
 
 
-def twice_fault(footer: Footer, by_block: Entries) -> Fault | None:
+def twice_fault(by_block: Entries) -> Fault | None:
     """Look for a block that has two records; `by_block` are the entries in order of blocks."""
     where = np.flatnonzero(by_block["block"][1:] == by_block["block"][:-1])
     if not len(where):
