@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
+from imsprep.errors import FormatError
+from imsprep.guest import lvm
 from imsprep.guest.model import Volume
 from imsprep.guest.superblock import HEAD_SIZE, identify
-from imsprep.guest.window import Window
+from imsprep.guest.window import Joined, Window
 from imsprep.partitions import Disk, Partition, read_disk
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
@@ -31,62 +33,60 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
 
     disk = read_disk(read, size)
     if disk.table is None:
-        return disk, list(_volume(file, size, Partition(0, 0, size, "", "", False)))
+        partitions = [Partition(0, 0, size, "", "", False)]
+    else:
+        partitions = list(disk.partitions[:VOLUME_LIMIT])
     found: list[Found] = []
-    for part in disk.partitions[:VOLUME_LIMIT]:
-        found.extend(_volume(file, size, part))
+    physical: dict[str, Window] = {}
+    described: list[lvm.Physical] = []
+    for part in partitions:
+        window = Window(file, part.start, max(min(part.length, size - part.start), 0))
+        volume = _volume(window, part)
+        if volume.kind == "lvm":
+            try:
+                described.append(_physical(window))
+                physical[described[-1].identifier] = window
+            except FormatError as error:
+                volume = dataclasses.replace(volume, unread=str(error))
+        found.append(_found(volume, window))
+    found.extend(_logical(described, physical))
     return disk, found[:VOLUME_LIMIT]
 
 
-def _volume(file: BinaryIO, disk_size: int, part: Partition) -> Iterator[Found]:
-    size = max(min(part.length, disk_size - part.start), 0)
-    window: Any = Window(file, part.start, size)
-    block = identify(window.read(min(HEAD_SIZE, size)) or b"")
+def _volume(window: Window, part: Partition) -> Volume:
+    block = identify(window.read(HEAD_SIZE) or b"")
     name = f"partition {part.number}" if part.number else "whole disk"
-    volume = Volume(
+    return Volume(
         name, part.start, part.length, block.kind, block.uuid, block.label,
         part.type or None, part.unique or None, part.name or None, block.clean,
     )  # fmt: skip
-    if block.kind != "lvm":
-        yield Found(volume, window)
-        return
-    try:
-        logical = list(_logical(window))
-    except ImportError:
-        unread = "imsprep[guest] is not installed, which reads LVM"
-        yield Found(dataclasses.replace(volume, unread=unread), window)
-    except (OSError, MemoryError, ValueError, RuntimeError) as error:
-        unread = f"LVM cannot be read: {str(error).split('. ', 1)[0]}"
-        yield Found(dataclasses.replace(volume, unread=unread), window)
-    else:
-        yield Found(volume, window)
-        yield from logical
 
 
-def _logical(window: BinaryIO) -> Iterator[Found]:
-    """Open the logical volumes of one physical volume; all must lie on this disk."""
-    import pyvslvm
+def _physical(window: Window) -> lvm.Physical:
+    def read(offset: int, length: int) -> bytes:
+        window.seek(offset)
+        return window.read(length) or b""
 
-    handle = pyvslvm.handle()
-    handle.open_file_object(window)
-    handle.open_physical_volume_files_as_file_objects([window])
-    group = handle.get_volume_group()
-    if group is None:
-        return
-    for number in range(min(group.number_of_logical_volumes, VOLUME_LIMIT)):
-        logical = group.get_logical_volume(number)
-        # The library's volume stays readable only while its handle lives; _LogicalFile keeps it.
-        file: Any = _LogicalFile(logical, handle)
-        block = identify(file.read(min(HEAD_SIZE, file.get_size())) or b"")
-        name = f"LVM {group.name}/{logical.name}"
-        volume = Volume(name, -1, file.get_size(), block.kind, block.uuid, block.label,
-                        clean=block.clean)  # fmt: skip
-        yield Found(volume, file)
+    return lvm.read_physical(read)
 
 
-class _LogicalFile(Window):
-    """A logical volume of libvslvm as a file."""
+def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iterator[Found]:
+    """Yield the logical volumes; one that cannot be followed has its reason and no bytes."""
+    for logical in lvm.logical_volumes(described):
+        joined = Joined([_part(physical[run.identifier], run) for run in logical.runs])
+        name = f"LVM {logical.group}/{logical.name}"
+        if logical.unread:
+            volume = Volume(name, -1, 0, "unknown", unread=logical.unread)
+        else:
+            block = identify(joined.read(HEAD_SIZE) or b"")
+            volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
+                            clean=block.clean)  # fmt: skip
+        yield _found(volume, joined)
 
-    def __init__(self, logical: Any, handle: Any) -> None:
-        super().__init__(logical, 0, int(logical.size))
-        self._handle = handle
+
+def _part(window: Window, run: lvm.Run) -> Window:
+    return Window(window, run.offset, run.length)  # type: ignore[arg-type]  # raw, and read as such
+
+
+def _found(volume: Volume, file: Any) -> Found:
+    return Found(volume, file)  # a Window is a raw file, which typing does not call BinaryIO

@@ -1,8 +1,10 @@
-"""Window: a run of bytes of a file as a file of its own, read-only and seekable."""
+"""Window: a run of bytes of a file as a file of its own, read-only; Joined: several in a row."""
 
 from __future__ import annotations
 
+import bisect
 import io
+import itertools
 from typing import Any, BinaryIO
 
 
@@ -50,3 +52,32 @@ class Window(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+class Joined(Window):
+    """Windows one after another as one file: what a logical volume is made of.
+
+    `pieces` are windows of exactly the size that they claim; what lies past the end of their file
+    is missing, and reading stops there.
+    """
+
+    def __init__(self, pieces: list[Window]) -> None:
+        self._pieces = pieces
+        sizes = [piece.get_size() for piece in pieces]
+        self._starts = [0, *itertools.accumulate(sizes)][:-1]
+        super().__init__(io.BytesIO(), 0, sum(sizes))
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, whole unless something is missing; 0 at the end."""
+        view = memoryview(buffer)
+        done = 0
+        while done < len(view) and self._at < self._size:
+            number = bisect.bisect_right(self._starts, self._at) - 1
+            piece = self._pieces[number]
+            piece.seek(self._at - self._starts[number])
+            count = piece.readinto(view[done:])
+            if not count:
+                break
+            self._at += count
+            done += count
+        return done
