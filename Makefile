@@ -27,6 +27,9 @@ $(STAMP): $(PROGRAM)
 
 install: $(STAMP)     ## create the environment in .venv
 
+demo: $(PROGRAM)      ## make a small disk image in demo/ and import it, all on this machine
+	@$(BIN)/imsprep demo --dir demo
+
 test: $(STAMP)        ## all tests but those of `make e2e`
 	$(PYTEST) -n auto -m 'not e2e'
 
@@ -63,4 +66,4 @@ format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install test check quick lint format guest-images e2e coverage bench bench-quick
+.PHONY: help install demo test check quick lint format guest-images e2e coverage bench bench-quick

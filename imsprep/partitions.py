@@ -32,10 +32,10 @@ SECTOR_SIZES = (SECTOR, 4096)
 _BOOT_CODE = 440  # bytes of the MBR that hold code; the disk signature and the table follow
 _MBR_TABLE = 446
 _MBR_SIGNATURE = b"\x55\xaa"  # at byte 510
-_MBR_ENTRY = struct.Struct("<B3xB3xII")  # status, type, first LBA, sectors
-_GPT_SIGNATURE = b"EFI PART"
-_GPT_HEADER = struct.Struct("<8s4sIII QQQQ 16s QIII".replace(" ", ""))
-_GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
+MBR_ENTRY = struct.Struct("<B3xB3xII")  # status, type, first LBA, sectors
+GPT_SIGNATURE = b"EFI PART"
+GPT_HEADER = struct.Struct("<8s4sIII QQQQ 16s QIII".replace(" ", ""))
+GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
 _LEGACY_BOOT = 1 << 2  # attribute: boot this one on a BIOS
 _MAX_ENTRIES = 4096  # far above the usual 128; keeps a hostile header cheap
 _MAX_LOGICAL = 128  # links of the chain of logical partitions that are followed
@@ -178,7 +178,7 @@ def _with_volume(read: Read, size: int, partition: Partition) -> Partition:
 def _mbr_entries(sector: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield status, type, first LBA and sectors of the four entries."""
     for slot in range(4):
-        yield _MBR_ENTRY.unpack_from(sector, _MBR_TABLE + slot * _MBR_ENTRY.size)
+        yield MBR_ENTRY.unpack_from(sector, _MBR_TABLE + slot * MBR_ENTRY.size)
 
 
 def _mbr(read: Read, first: bytes, size: int) -> tuple[tuple[Partition, ...], str | None]:
@@ -253,11 +253,11 @@ def _last_sector(size: int, sector_size: int) -> int:
 def _header(read: Read, size: int, offset: int, sector_size: int) -> GptHeader | None:
     """Read the header at `offset`; None if its signature is not there."""
     sector = read(offset, SECTOR) if 0 < offset < size else b""
-    if len(sector) < SECTOR or not sector.startswith(_GPT_SIGNATURE):
+    if len(sector) < SECTOR or not sector.startswith(GPT_SIGNATURE):
         return None
     (_, revision, header_size, crc, _reserved, own, other, first, last, guid, entries_lba,
-     count, entry_size, entries_crc) = _GPT_HEADER.unpack_from(sector)  # fmt: skip
-    plausible = _GPT_HEADER.size <= header_size <= SECTOR
+     count, entry_size, entries_crc) = GPT_HEADER.unpack_from(sector)  # fmt: skip
+    plausible = GPT_HEADER.size <= header_size <= SECTOR
     zeroed = sector[:16] + bytes(4) + sector[20 : max(header_size, 20)]
     table = b""
     if 128 <= entry_size <= 4096 and entry_size % 8 == 0 and 0 < count <= _MAX_ENTRIES:
@@ -283,7 +283,7 @@ def _header(read: Read, size: int, offset: int, sector_size: int) -> GptHeader |
 def _entries(table: bytes, entry_size: int, sector_size: int) -> Iterator[Partition]:
     """Yield the used entries of a table; one that ends before it starts has length 0."""
     for number in range(len(table) // entry_size if table else 0):
-        kind, unique, first, last, attributes, name = _GPT_ENTRY.unpack_from(
+        kind, unique, first, last, attributes, name = GPT_ENTRY.unpack_from(
             table, number * entry_size
         )
         if not any(kind):

@@ -25,7 +25,7 @@ LAYERS = {
     "sparse": 2, "directory": 2, "scan": 2, "obs": 2, "journal": 2, "window": 2, "retry": 2, "targets": 2,
     "completing": 2, "zeros": 3, "transfer": 3, "sending": 3, "leftovers": 3,
     "checks": 3,
-    "config": 3, "emulator": 4, "reporters": 4, "preflight": 4,
+    "demodisk": 2, "config": 3, "emulator": 4, "reporters": 4, "preflight": 4,
     "cli": 5, "__main__": 5,
 }  # fmt: skip
 

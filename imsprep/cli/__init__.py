@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "import": "Check, scan, upload, import and wait, in one command.",
     "wait": "Wait for an import job that was started before.",
     "emulator": "A strict local image service, for trying and for CI.",
+    "demo": "Make a small real disk image and bring it through everything.",
 }
 
 EXIT_CODES = """\
