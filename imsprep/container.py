@@ -91,6 +91,29 @@ class Examination:
     index_ascends: bool | None = None  # the entries stand in order of blocks
     records_ascend: bool | None = None  # and so do the records
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: what a sound container is made of."""
+        found = self.container
+        if found is None:
+            return {}
+        footer = found.footer
+        return {
+            "original_size": found.original_size,
+            "virtual_size": found.virtual_size,
+            "block_size": found.block_size,
+            "blocks": footer.max_blk_num,
+            "records": len(found.entries),
+            "stored_size": found.stored_size,
+            "compression": zvhd2.METHODS[footer.compress_method],
+            "uuid": footer.uuid.hex(),
+            "creator_version": f"{footer.creator_version >> 16}.{footer.creator_version & 0xFFFF}",
+            "index_of_all_blocks": bool(footer.index_contains_zero_blk),
+            "index_ascends": self.index_ascends,
+            "records_ascend": self.records_ascend,
+            "middle_footer": self.middle_footer,
+            "unpacked": self.stage is Stage.PAYLOADS,
+        }
+
     def container_or_raise(self) -> Container:
         """Return the container; raise the first fault as FormatError if there is one."""
         if self.faults:
@@ -145,7 +168,7 @@ def _examine_tables(read: Read, header: Footer, footer: Footer, faults: list[Fau
         footer,
         None if faults else Container(header, footer, by_block, _block_map(footer, by_block)),
         _middle_footer(read, footer, by_offset),
-        index_ascends=bool((used["block"][1:] > used["block"][:-1]).all()),
+        index_ascends=bool((used["block"][1:] >= used["block"][:-1]).all()),
         records_ascend=bool((by_block["offset"][1:] > by_block["offset"][:-1]).all()),
     )
 

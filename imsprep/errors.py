@@ -42,13 +42,16 @@ class MissingExtra(UsageError):  # noqa: N818 - a missing part is not an error o
 
 
 class FormatError(ImsprepError):
-    """Bytes are not what they claim to be; `offset` says where in the file, if that is known."""
+    """Bytes are not what they claim to be; `offset` says where in the file, if that is known.
+
+    `reason` is the message without the place.
+    """
 
     exit_code = 1
 
     def __init__(self, message: str, *, offset: int | None = None) -> None:
         super().__init__(message if offset is None else f"{message} (at byte {offset})")
-        self.offset = offset
+        self.reason, self.offset = message, offset
 
 
 class FindingsError(ImsprepError):

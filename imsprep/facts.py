@@ -15,6 +15,7 @@ from imsprep.sites import DEFAULT_SITE, SITES, Site
 
 if TYPE_CHECKING:
     from imsprep.blockmap import BlockMap
+    from imsprep.container import Examination
     from imsprep.guest.model import Guest
     from imsprep.partitions import Disk
     from imsprep.scan import Vouched
@@ -55,9 +56,9 @@ class Facts:
     cells: tuple[Cell, ...] = ()  # for a picture of the disk
     disk: Disk | None = None  # partition table and volumes of the disk's content
     outer_table: str | None = None  # partition table at the start of the file, whatever its format
-    block_map: BlockMap | None = None  # only after a scan
+    block_map: BlockMap | None = None  # after a scan, or of a ZVHD2 file
     vouched: Vouched | None = None  # how the scan knows; only after one
-    container: Any = None  # what `container` learned of a ZVHD2; see checks.container
+    container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: Any = None  # what `bitmapfile` learned of the file beside the image; see checks.bitmap
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
     cloud: Any = None  # what the region answered, only with --online; see checks.cloud

@@ -17,16 +17,19 @@ import numpy as np
 
 from imsprep import formats, partitions
 from imsprep.blockmap import BlockMap
-from imsprep.errors import ReadError, show_path
+from imsprep.container import Examination, Zvhd2Reader, check_records, examine
+from imsprep.errors import FormatError, ReadError, show_path
 from imsprep.facts import Cell, Facts, Zeros
 from imsprep.image import RawImage
 from imsprep.request import RequestFields
 from imsprep.scan import ScanOptions, scan
 from imsprep.sites import Site
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
+from imsprep.zvhd2_faults import Fault, Kind, Stage
 
 if TYPE_CHECKING:
     from imsprep.guest.model import Guest
+    from imsprep.partitions import Disk
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.
@@ -45,6 +48,7 @@ class Look:
 
     scan: bool = False  # read all data and make the block map
     guest: bool = False  # look inside the file systems
+    deep: bool = False  # unpack every block of a ZVHD2 file, on all cores
     probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
     scanning: ScanOptions = field(default_factory=ScanOptions)
 
@@ -70,6 +74,8 @@ def gather(
         raise ReadError(f"cannot check {show_path(path)}: it is a folder without disk images")
     with RawImage.open(path) as image:
         facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
+        if facts.format == formats.ZVHD2:
+            facts = _with_container(facts, image, look.deep, progress)
         if look.scan and facts.is_raw:
             facts = _with_scan(facts, image, look.scanning, progress)
         if look.guest:
@@ -149,6 +155,52 @@ def _with_scan(
     block_map = scanned.block_map
     cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
     return replace(facts, block_map=block_map, vouched=scanned.vouched, cells=cells)
+
+
+def _with_container(
+    facts: Facts, image: RawImage, deep: bool, progress: Callable[[int], None]
+) -> Facts:
+    """Add what lies in a ZVHD2 file: its tables, its record heads, and the disk's own tables."""
+    found = examine(image.pread, image.size)
+    container = found.container
+    if container is None:
+        return replace(facts, container=found, virtual_size=None)
+    found = _added(found, Stage.RECORDS, check_records(container, image.pread))
+    disk = None
+    if not found.faults and deep:
+        from imsprep.payloads import check_payloads
+
+        wrong = check_payloads(container, image.pread, progress=progress)
+        found = _added(found, Stage.PAYLOADS, wrong)
+    if not found.faults:
+        reader = Zvhd2Reader(container, image.pread)
+        disk, wrong = _disk_inside(reader)
+        found = _added(found, found.stage, wrong)
+    return replace(
+        facts,
+        container=found,
+        virtual_size=container.virtual_size,
+        disk=disk,
+        block_map=container.block_map,
+    )
+
+
+def _added(found: Examination, stage: Stage, fault: Fault | None) -> Examination:
+    return replace(found, stage=stage, faults=(*found.faults, *([fault] if fault else [])))
+
+
+def _disk_inside(reader: Zvhd2Reader) -> tuple[Disk | None, Fault | None]:
+    """Read the partition tables of the image that was packed; what was added behind is no disk."""
+    size = reader.container.original_size
+
+    def read(offset: int, length: int) -> bytes:
+        return reader.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
+
+    try:
+        return partitions.read_disk(read, size), None
+    except FormatError as error:
+        at = error.offset or 0
+        return None, Fault(Kind.PAYLOAD, error.reason, at, 0)
 
 
 def _data_in(block_map: BlockMap, cell: Cell) -> int:

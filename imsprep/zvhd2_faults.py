@@ -271,7 +271,7 @@ def bitmap_fault(footer: Footer, bitmap: bytes, by_block: Entries) -> Fault | No
         marked = zvhd2.unpack_bitmap(bitmap, footer).flags()
     except FormatError as error:
         return Fault(
-            Kind.BITMAP, str(error.args[0]).rpartition(" (")[0], error.offset or 0, 1
+            Kind.BITMAP, error.reason, error.offset or 0, 1
         )  # fmt: skip
     stored = np.zeros(len(marked), dtype=np.bool_)
     stored[by_block["block"]] = True

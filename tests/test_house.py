@@ -18,7 +18,7 @@ LAYERS = {
     "blockmap": 1, "facts": 1, "request": 1, "formats": 1, "partitions": 1, "volumes": 1, "sites": 1,
     "atomic": 2, "guest": 2, "image": 2, "gather": 2,
     "refusals": 1, "job": 1, "credentials": 2, "endpoints": 1, "ims": 2, "waiting": 2,
-    "zvhd2": 1, "zvhd2_codec": 1, "zvhd2_faults": 1, "container": 2,
+    "zvhd2": 1, "zvhd2_codec": 1, "zvhd2_faults": 1, "container": 2, "payloads": 2,
     "layout": 1, "bitmapfile": 1, "probe": 1, "learn": 1, "layoutfile": 2, "sidecar": 2, "pairing": 3,
     "submission": 3, "manifest": 3, "routes": 3, "prepare": 4, "pipeline": 4,
     "store": 1, "bucket": 1, "parts": 1,

@@ -9,6 +9,7 @@ from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, registered
 from imsprep.errors import show_path
 from imsprep.facts import Facts
+from imsprep.partitions import Partition
 from imsprep.report import Finding, Report, Skipped
 
 
@@ -59,17 +60,9 @@ def summary(facts: Facts) -> dict[str, object]:
     if facts.disk is not None:
         values["partition_table"] = facts.disk.table
         values["sector_size"] = facts.disk.sector_size
-        values["partitions"] = [
-            {
-                "number": p.number,
-                "start": p.start,
-                "length": p.length,
-                "type": p.type,
-                "name": p.name,
-                "volume": p.volume.kind if p.volume else None,
-            }
-            for p in facts.disk.partitions
-        ]
+        values["partitions"] = [_partition(p) for p in facts.disk.partitions]
+    if facts.container is not None:
+        values["container"] = facts.container.as_dict()
     if facts.guest is not None:
         values["guest"] = {
             "system": facts.guest.system,
@@ -86,3 +79,14 @@ def summary(facts: Facts) -> dict[str, object]:
     if facts.cells:
         values["cells"] = [[c.start, c.length, c.stored, c.data] for c in facts.cells]
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _partition(p: Partition) -> dict[str, object]:
+    return {
+        "number": p.number,
+        "start": p.start,
+        "length": p.length,
+        "type": p.type,
+        "name": p.name,
+        "volume": p.volume.kind if p.volume else None,
+    }

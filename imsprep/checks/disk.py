@@ -21,7 +21,8 @@ def disk_of(facts: Facts) -> Disk:
     if facts.format == formats.ISO:
         raise Unknown("an optical disc image is not looked at as a disk")
     if facts.disk is None:
-        raise Unknown(f"the disk inside this {facts.format} file is not read")
+        reason = "cannot be read" if facts.container else "is not read"
+        raise Unknown(f"the disk inside this {facts.format} file {reason}")
     return facts.disk
 
 

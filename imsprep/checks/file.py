@@ -213,11 +213,11 @@ def unaligned(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def only_zeros(facts: Facts) -> Iterator[Evidence]:
     """Look for a non-zero byte; a map from a scan decides where the quick look gave up."""
-    if facts.file_size == 0 or not facts.is_raw:
+    if facts.file_size == 0 or not (facts.is_raw or facts.container):
         return
     if facts.block_map is not None:
         first = 0 if facts.block_map.allocated else None
-    elif facts.zeros is None:
+    elif facts.zeros is None or facts.container:
         raise Unknown("the content was not looked at")
     else:
         first = facts.zeros.first_data
@@ -226,7 +226,11 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
             raise Unknown(f"the first {looked} are zeros; check --scan looks at all of it")
     if first is None:
         yield Evidence(
-            f"all {exact_size(facts.file_size)} are zero", expected="data", found="zeros"
+            f"all {exact_size(facts.virtual_size or facts.file_size)} are zero",
+            expected="data",
+            found="zeros",
+            # Whoever made a container read the whole disk: it is empty, not badly copied.
+            severity=Severity.WARNING if facts.container else None,
         )
 
 

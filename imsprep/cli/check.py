@@ -50,6 +50,7 @@ Examples:
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
 @hole_options
 @click.option("--guest", is_flag=True, help="Look inside the file systems too.")
+@click.option("--deep", is_flag=True, help="Unpack every block of a ZVHD2 file.")
 @click.option("--online", metavar="TARGET", help="Ask the bucket too: obs:BUCKET or local:DIR.")
 @click.option("--region", envvar="HW_REGION_NAME", help="Region of that bucket.")
 @click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
@@ -96,13 +97,17 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         site=SITES[settings["site"].value],
         policy=_policy(settings, options),
         fail_on=None if word == "never" else Severity.parse(word),
-        look=Look(scan=wants_map, guest=options["guest"], scanning=scanning(options)),
+        look=Look(
+            scan=wants_map, guest=options["guest"], deep=options["deep"], scanning=scanning(options)
+        ),
         online=_online(options["online"], options["region"]),
         reproducible=options["reproducible"],
     )
     jobs = settings["jobs"].value or (os.cpu_count() or 1)
     total = sum(path.stat().st_size for path in expand(images) if path.is_file())
-    with Progress("scan", total, quiet=options["quiet"] or not wants_map) as progress:
+    with Progress(
+        "scan", total, quiet=options["quiet"] or not (wants_map or options["deep"])
+    ) as progress:
         return preflight(images, order, jobs=jobs, progress=progress)
 
 

@@ -1,0 +1,250 @@
+"""IMS3xx, container: whether a ZVHD2 file is whole, and holds each block once and where it says.
+
+What was found wrong comes from `zvhd2_faults`; each kind of fault has its rule here. A rule whose
+part of the file was not reached is skipped, and never passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep import formats, zvhd2
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.container import Examination
+from imsprep.facts import Facts
+from imsprep.report import Region, Severity
+from imsprep.units import GIB, exact_size, round_up
+from imsprep.zvhd2_faults import Kind, Stage
+
+DRIVER = "the published driver of the format, huaweicloud/ims-qemu-img, 2018 (docs/zvhd2.md)"
+CONVERT = "Make the container again: imsprep convert SOURCE disk.zvhd2"
+COPY = (
+    "Copy the file again and compare its length; if it was never whole: "
+    + CONVERT[0].lower()
+    + CONVERT[1:]
+)
+
+
+def container_of(facts: Facts) -> Examination | None:
+    """Return what is known of the container; None for a file of another format."""
+    if facts.format != formats.ZVHD2:
+        return None
+    if facts.container is None:
+        raise Unknown("the container was not looked at")
+    return facts.container
+
+
+def evidence_of(facts: Facts, kind: Kind) -> Iterator[Evidence]:
+    """Yield the faults of one kind; Unknown if the look into the file ended before that."""
+    found = container_of(facts)
+    if found is None:
+        return
+    faults = [fault for fault in found.faults if fault.kind is kind]
+    for fault in faults:
+        yield Evidence(
+            f"{fault.message}, at byte {fault.offset}",
+            expected=fault.expected,
+            found=fault.found,
+            region=Region(fault.offset, fault.length),
+        )
+    if not faults and kind.stage > found.stage:
+        raise Unknown(
+            f"not looked at, since {found.faults[0].message}"
+            if found.faults
+            else "only check --deep unpacks the blocks"
+        )
+
+
+@rule(
+    "IMS301", Severity.ERROR, "The container's header is damaged",
+    why="The header is the first thing that is read. The published driver takes from it whether"
+    " there is an index at all.",
+    fix=COPY, source=DRIVER,
+)  # fmt: skip
+def header(facts: Facts) -> Iterator[Evidence]:
+    """Look at cookie and checksum in the first 512 bytes."""
+    return evidence_of(facts, Kind.HEADER)
+
+
+@rule(
+    "IMS302", Severity.ERROR, "The container has no index",
+    why="Quick import loads blocks as they are needed and finds them by the index; a file of an"
+    " older writer (zvhd2_version 0) has none and can only be read from front to back.",
+    fix=CONVERT, source=f"{DRIVER}; that quick import needs the index is inferred",
+)  # fmt: skip
+def version(facts: Facts) -> Iterator[Evidence]:
+    """Look at the version in the header."""
+    return evidence_of(facts, Kind.VERSION)
+
+
+@rule(
+    "IMS303", Severity.ERROR, "The container was cut short, or its final footer is damaged",
+    why="The last 4096 bytes say where the index is. Without them no block is found.",
+    fix=COPY, source=DRIVER,
+)  # fmt: skip
+def final_footer(facts: Facts) -> Iterator[Evidence]:
+    """Look at cookie and checksum of the last 4096 bytes."""
+    return evidence_of(facts, Kind.FOOTER)
+
+
+@rule(
+    "IMS304", Severity.ERROR, "The final footer has a value that it cannot have",
+    why="Sizes, counts or the codec contradict each other or the format: a reader would take the"
+    " disk for another one, or fail.",
+    fix=CONVERT, source=DRIVER,
+)  # fmt: skip
+def fields(facts: Facts) -> Iterator[Evidence]:
+    """Compare the fields of the final footer with the format and with each other."""
+    return evidence_of(facts, Kind.FIELD)
+
+
+@rule(
+    "IMS305", Severity.ERROR, "Header and final footer describe different disks",
+    why="The file is put together of two, or was changed by hand: which disk it holds is unclear.",
+    fix=COPY, source=f"{DRIVER}: writers copy one into the other",
+)  # fmt: skip
+def two_disks(facts: Facts) -> Iterator[Evidence]:
+    """Compare what the two records say of the disk."""
+    return evidence_of(facts, Kind.OTHER_DISK)
+
+
+@rule(
+    "IMS306", Severity.ERROR, "Index or bitmap do not fit into the file",
+    why="Their sizes or places contradict the number of blocks or the file's length: they cannot"
+    " be read.",
+    fix=COPY, source=DRIVER,
+)  # fmt: skip
+def tables(facts: Facts) -> Iterator[Evidence]:
+    """Compare sizes and places of the tables with the counts and the file's length."""
+    return evidence_of(facts, Kind.TABLES)
+
+
+@rule(
+    "IMS307", Severity.ERROR, "An index entry does not point to a block record",
+    why="The published driver reads what the entry points to without a look at it: the block would"
+    " be garbage, or the import fails.",
+    fix=CONVERT, source=DRIVER,
+)  # fmt: skip
+def entries(facts: Facts) -> Iterator[Evidence]:
+    """Look for entries outside the data area, not aligned, or of impossible length."""
+    return evidence_of(facts, Kind.ENTRY)
+
+
+@rule(
+    "IMS308", Severity.ERROR, "A block is stored twice",
+    why="Which of the two is the disk's is unclear; readers differ in which they take.",
+    fix=CONVERT, source=DRIVER,
+)  # fmt: skip
+def twice(facts: Facts) -> Iterator[Evidence]:
+    """Look for two entries of one block."""
+    return evidence_of(facts, Kind.TWICE)
+
+
+@rule(
+    "IMS309", Severity.ERROR, "Block records overlap",
+    why="Two blocks cannot share bytes: one of them is damaged.",
+    fix=CONVERT, source=DRIVER,
+)  # fmt: skip
+def overlap(facts: Facts) -> Iterator[Evidence]:
+    """Look for records that share bytes."""
+    return evidence_of(facts, Kind.OVERLAP)
+
+
+@rule(
+    "IMS310", Severity.ERROR, "Index and bitmap disagree",
+    why="A reader counts the bits of the bitmap to find an index entry: one wrong bit, and every"
+    " block behind it is taken for another.",
+    fix=CONVERT, source=DRIVER,
+)  # fmt: skip
+def bitmap(facts: Facts) -> Iterator[Evidence]:
+    """Compare the marked blocks with the stored ones."""
+    return evidence_of(facts, Kind.BITMAP)
+
+
+@rule(
+    "IMS311", Severity.ERROR, "A block record is damaged",
+    why="Prefix, number, size or end of the record are not those of the block in the index.",
+    fix=COPY, source=DRIVER,
+)  # fmt: skip
+def records(facts: Facts) -> Iterator[Evidence]:
+    """Look at the head and the last four bytes of every record."""
+    return evidence_of(facts, Kind.RECORD)
+
+
+@rule(
+    "IMS312", Severity.ERROR, "A block cannot be unpacked",
+    why="What is stored does not give exactly one block: it is damaged, and so is the disk.",
+    fix=COPY, source=DRIVER,
+)  # fmt: skip
+def payloads(facts: Facts) -> Iterator[Evidence]:
+    """Look at the blocks that were unpacked; all of them only with --deep."""
+    return evidence_of(facts, Kind.PAYLOAD)
+
+
+@rule(
+    "IMS313", Severity.WARNING, "The index is not in the order of the blocks",
+    why="The published driver finds the entry of a block by counting the marked blocks before it,"
+    " and would give the data of another block. imsprep goes by the numbers and reads it right.",
+    fix="Write it anew: imsprep convert IMAGE disk.raw, then imsprep convert disk.raw new.zvhd2",
+    source=DRIVER,
+)  # fmt: skip
+def index_order(facts: Facts) -> Iterator[Evidence]:
+    """Look for an index of the stored blocks whose numbers do not ascend."""
+    found = container_of(facts)
+    if found is None:
+        return
+    if found.index_ascends is None:
+        raise Unknown("the index was not looked at")
+    if not found.index_ascends and found.footer and not found.footer.index_contains_zero_blk:
+        yield Evidence(
+            "the entries' block numbers do not ascend", expected="ascending block numbers",
+            region=Region(found.footer.index_lba, found.footer.index_size),
+        )  # fmt: skip
+
+
+@rule(
+    "IMS314", Severity.WARNING, "The block size is not 2 MiB",
+    why="The format allows it, and the published driver does not read it: it finds a block by"
+    " dividing by 2 MiB, whatever the footer says.",
+    fix="Make the container with blocks of 2 MiB: imsprep convert SOURCE disk.zvhd2",
+    source=f"{DRIVER}; what the service does is not known",
+)  # fmt: skip
+def block_size(facts: Facts) -> Iterator[Evidence]:
+    """Compare the block size with the only one that the driver reads."""
+    found = container_of(facts)
+    if found is None:
+        return
+    if found.footer is None or found.stage <= Stage.FOOTER:
+        raise Unknown("the final footer was not read")
+    size = found.footer.block_size
+    if size != zvhd2.BLOCK_SIZE:
+        yield Evidence(
+            f"blocks have {exact_size(size)}", expected=str(zvhd2.BLOCK_SIZE), found=str(size)
+        )
+
+
+USUAL = ("features", "ff_version", "data_offset", "type")
+
+
+@rule(
+    "IMS315", Severity.WARNING, "The final footer has a value that no known writer writes",
+    why="It does not keep the disk from being read. Another reader may take it amiss.",
+    fix=CONVERT, source=f"{DRIVER}; what the service does with it is not known",
+)  # fmt: skip
+def unusual(facts: Facts) -> Iterator[Evidence]:
+    """Compare the constant fields, and the virtual size, with what writers write."""
+    found = container_of(facts)
+    if found is None:
+        return
+    if found.footer is None or found.stage <= Stage.FOOTER:
+        raise Unknown("the final footer was not read")
+    footer, start = found.footer, facts.file_size - zvhd2.FOOTER_LENGTH
+    usual = {name: zvhd2.Footer._field_defaults[name] for name in USUAL}
+    usual["curr_size"] = round_up(footer.orig_size, GIB)
+    for name, value in usual.items():
+        said = getattr(footer, name)
+        if said != value:
+            yield Evidence(
+                f"{name} is {said}", expected=str(value), found=str(said),
+                region=Region(start + zvhd2.field_offset(name), 4),
+            )  # fmt: skip
