@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from goldens import NAMES, golden
-from zvhd2_files import build
 
 from imsprep import checks, zvhd2
 from imsprep.gather import QUICK, Look, gather
@@ -19,6 +17,8 @@ from imsprep.request import RequestFields
 from imsprep.sites import DEFAULT_SITE, SITES
 from imsprep.units import GIB, MIB
 from tests.conftest import Outcome
+from tests.goldens import NAMES, golden
+from tests.zvhd2_files import build
 
 Run = Callable[..., Outcome]
 RULES = [rule for rule in checks.all_rules() if rule.id.startswith("IMS3")]

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import FACTS, NAMES, disk_bytes, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zvhd2_files import build
 
 from imsprep import zvhd2
 from imsprep.container import Examination, Zvhd2Reader, check_records, examine
 from imsprep.errors import FormatError, ImageChangedError, ReadError
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2_faults import Stage
+from tests.goldens import FACTS, NAMES, disk_bytes, golden
+from tests.zvhd2_files import build
 
 
 def look(data: bytes) -> Examination:

@@ -6,16 +6,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
-from zvhd2_files import Built, build
 
 from imsprep import zvhd2
 from imsprep.container import Zvhd2Reader, check_records, examine
 from imsprep.errors import FormatError
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2_faults import Fault, Kind
+from tests.goldens import golden
+from tests.zvhd2_files import Built, build
 
 BLOCK = MIB
 CONTENT = {1: b"one" * 2000, 4: b"four", 5: bytes(range(256)) * 100}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from huaweicloudsdkims.v2 import (
     ShowJobRequest,
 )
 
+from imsprep import zvhd2
 from imsprep.cli.emulator import _buckets_at
 from imsprep.emulator import validate
 from imsprep.emulator.app import Settings
@@ -35,8 +37,11 @@ from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.errors import ReadError, UsageError
 from imsprep.sites import SITES, Site
+from imsprep.units import GIB
 from tests import s3cloud
+from tests.goldens import FACTS, golden
 from tests.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
+from tests.zvhd2_files import of_disk
 
 BODY: dict[str, Any] = {
     "name": "web01",
@@ -104,6 +109,56 @@ def test_the_sdk_imports_and_the_disk_is_the_source(
         made = emulator.board.images()[0].disk
         assert made["sha256"] == sha256(objects.objects["disk.raw"])
         assert sha256(Path(made["path"]).read_bytes()) == made["sha256"]
+
+
+ZVHD2_BODY = {**BODY, "image_url": "images:disk.zvhd2"}
+
+
+@pytest.mark.parametrize("method", [zvhd2.ZLIB, zvhd2.ZSTD])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_disk_of_a_zvhd2_is_the_source_and_zeros_up_to_a_gib(
+    method: int, shuffled: bool, tmp_path: Path
+) -> None:
+    disk, _ = raw_disk()
+    order = [4, 5, 1] if shuffled else None
+    objects = Objects(disk_zvhd2=of_disk(disk, method=method, order=order))
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        client = sdk(url)
+        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
+        made = emulator.board.images()[0].disk
+        assert (made["original_size"], made["original_sha256"]) == (len(disk), sha256(disk))
+        assert made["size"] == GIB
+        whole = hashlib.sha256(disk)
+        whole.update(bytes(GIB - len(disk)))
+        assert made["sha256"] == whole.hexdigest()
+        with open(made["path"], "rb") as file:
+            assert file.read(len(disk)) == disk
+            assert file.seek(0, 2) == GIB
+        image = client.list_images(ListImagesRequest(name="web01")).images[0]
+        assert image.image_size == str(GIB)
+
+
+def test_the_disk_of_a_golden_is_the_one_it_was_made_of(tmp_path: Path) -> None:
+    objects = Objects(disk_zvhd2=golden("scattered"))
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        client = sdk(url)
+        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
+        made = emulator.board.images()[0].disk
+        assert made["sha256"] == made["original_sha256"] == FACTS["scattered"]["raw_sha256"]
+        assert Path(made["path"]).stat().st_blocks * 512 < 64 * 1024 * 1024  # sparse
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"), [(50, "checksum of the header"), (4096, "damaged"), (4096 + 48, "block 1")]
+)
+def test_a_damaged_zvhd2_fails_the_job(at: int, reason: str, tmp_path: Path) -> None:
+    data = bytearray(of_disk(raw_disk()[0]))
+    data[at] ^= 0xFF
+    with cloud(tmp_path, Objects(disk_zvhd2=bytes(data))) as (_, url, _):
+        client = sdk(url)
+        answer = ended(client, import_by_sdk(client, ZVHD2_BODY))
+        assert (answer.status, answer.error_code) == ("FAIL", "IMG.0072")
+        assert reason in answer.fail_reason
 
 
 def test_the_sdk_s_older_job_query_gives_the_same(url: str) -> None:

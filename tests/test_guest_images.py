@@ -24,6 +24,7 @@ from imsprep.guest.sandbox import inspect_image
 from tests.conftest import Outcome, need
 from tests.guest_trees import UUID, Link, debian
 from tests.test_guest_linux import check
+from tests.zvhd2_files import of_disk
 
 IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
 BOOT_PROGRAM = b"\xeb\x63\x90" + b"boot" * 100
@@ -194,9 +195,35 @@ def test_an_image_without_anything_is_no_crash(content: bytes, tmp_path: Path) -
     assert guest.unread == ()
 
 
-def test_a_zvhd2_is_not_taken_for_a_disk(tmp_path: Path) -> None:
-    (tmp_path / "disk.zvhd2").write_bytes(b"z2strm\0\0" + bytes(4096))
-    assert "ZVHD2" in inspect_image(tmp_path / "disk.zvhd2").unread[0]
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [
+        pytest.param("ext4", "pyfsext", marks=need("mkfs.ext4")),
+        pytest.param("xfs", "pyfsxfs", marks=need("mkfs.xfs")),
+        pytest.param("btrfs", "dissect.btrfs", marks=need("mkfs.btrfs")),
+    ],
+)
+def test_the_same_is_seen_inside_a_zvhd2(
+    tree: Path, tmp_path: Path, kind: str, library: str
+) -> None:
+    pytest.importorskip(library)
+    make_filesystem(kind, tree, tmp_path / "fs.img")
+    raw = on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(of_disk(raw.read_bytes()))
+    guest = inspect_image(packed)
+    assert guest.system == "linux"
+    assert guest == inspect_image(raw)
+
+
+def test_a_damaged_zvhd2_is_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "disk.zvhd2"
+    path.write_bytes(b"z2strm\0\0" + bytes(4096))
+    assert "checksum of the header does not hold" in inspect_image(path).unread[0]
+    whole = bytearray(of_disk(b"\1" * 4096))
+    whole[4096 + 48] ^= 0xFF  # the payload of block 0
+    path.write_bytes(whole)
+    assert "block 0" in inspect_image(path).unread[0]
 
 
 def test_a_missing_image_is_a_reason(tmp_path: Path) -> None:

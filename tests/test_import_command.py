@@ -23,6 +23,7 @@ from imsprep.emulator.server import serving
 from tests import s3cloud
 from tests.conftest import Outcome
 from tests.imscloud import KEY, sha256
+from tests.zvhd2_files import of_disk
 
 MIB = 1 << 20
 SECRET = "a-secret-that-must-not-be-seen"
@@ -46,6 +47,30 @@ def disk(tmp_path: Path) -> Path:
 
 def imported(folder: Path) -> list[Path]:
     return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
+
+
+def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(of_disk(disk.read_bytes()))
+    done = imsprep("import", packed, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 0, done.err
+    [made] = imported(tmp_path)
+    content = made.read_bytes()
+    assert content[: 64 * MIB] == disk.read_bytes()
+    assert len(content) == 1024 * MIB
+    assert not any(content[64 * MIB :])
+    assert not (tmp_path / "disk.mf").exists()  # a container needs no bitmap
+
+
+def test_a_damaged_zvhd2_is_not_uploaded(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(of_disk(disk.read_bytes())[:-1])
+    done = imsprep("import", packed, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 1
+    assert "IMS303" in done.err
+    assert not (tmp_path / "cloud").exists()
 
 
 def test_a_disk_becomes_an_image_that_equals_it(imsprep: Run, disk: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import zlib
 import numpy as np
 import pytest
 import zstandard
-from goldens import FACTS, NAMES, disk_bytes, golden
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from imsprep.blockmap import BlockMap
 from imsprep.errors import FormatError
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2_codec import LEVELS, Packer, Unpacker
+from tests.goldens import FACTS, NAMES, disk_bytes, golden
 
 # Written by the published driver: the first 142 bytes of header and final footer.
 COMMON = "7a32737472 6d0000 02000000 00000100 ffffffffffffffff"

@@ -100,3 +100,10 @@ def build(
         zvhd2.pack_footer(footer).ljust(4096, b"\0"),
     ]
     return Built(b"".join(pieces), header, footer, entries, middle_at)
+
+
+def of_disk(disk: bytes, **options: object) -> bytes:
+    """Return the container of a whole disk, zero blocks left out."""
+    size = zvhd2.BLOCK_SIZE
+    pieces = {at // size: disk[at : at + size] for at in range(0, len(disk), size)}
+    return build({n: p for n, p in pieces.items() if any(p)}, len(disk), **options).data  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ class Image:
     status: str  # queued or active
     body: dict[str, Any]
     created_at: str
-    disk: dict[str, Any] = field(default_factory=dict)  # path, size, sha256
+    disk: dict[str, Any] = field(default_factory=dict)  # of `disk.Disk`
 
 
 class JobBoard:
@@ -143,7 +143,7 @@ class JobBoard:
         return not self._stopping.is_set()
 
     def _succeed(self, job: Job, disk: Disk) -> None:
-        facts = {"path": str(disk.path), "size": disk.size, "sha256": disk.sha256}
+        facts = {**disk._asdict(), "path": str(disk.path)}
         self._keep_image(Image(job.image_id, "active", job.body, job.begin_time, facts))
         self._keep(replace(job, status="SUCCESS", progress=1.0, end_time=_now()))
 

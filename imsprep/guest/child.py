@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import AbstractContextManager
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
 
-from imsprep.errors import ImsprepError, ReadError
+from imsprep.container import Zvhd2Reader
+from imsprep.errors import ImsprepError
 from imsprep.guest.inspection import inspect
 from imsprep.guest.sandbox import CPU_LIMIT_S
-
-_ZVHD2_COOKIE = b"z2strm"
+from imsprep.zvhd2 import COOKIE_START
 
 
 def main() -> None:
@@ -20,8 +21,7 @@ def main() -> None:
     path, memory_limit = sys.argv[1], int(sys.argv[2])
     _limit(memory_limit)
     try:
-        with _open(path) as file:
-            size = file.seek(0, os.SEEK_END)
+        with _open(path) as (file, size):
             answer = inspect(file, size).as_dict()
     except (ImsprepError, OSError) as error:
         answer = {"error": str(error)}
@@ -32,13 +32,16 @@ def main() -> None:
     json.dump(answer, sys.stdout)
 
 
-def _open(path: str) -> AbstractContextManager[BinaryIO]:
-    """Open a RAW image; of another format the file's bytes are not the disk's."""
-    file = open(path, "rb")  # noqa: SIM115 - handed on to the caller's `with`
-    if file.read(len(_ZVHD2_COOKIE)) == _ZVHD2_COOKIE:
-        file.close()
-        raise ReadError("ZVHD2 cannot be looked into yet; check the RAW image it was made from")
-    return file
+@contextmanager
+def _open(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open the disk in a RAW or ZVHD2 image, and tell its size without what ZVHD2 adds to a GiB."""
+    with open(path, "rb") as file:
+        cookie = file.read(len(COOKIE_START))
+        if cookie != COOKIE_START:
+            yield file, file.seek(0, os.SEEK_END)
+            return
+    with Zvhd2Reader.open(path) as reader:
+        yield cast(BinaryIO, reader), reader.container.original_size
 
 
 def _limit(memory: int) -> None:
