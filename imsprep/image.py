@@ -32,6 +32,15 @@ class Identity(NamedTuple):
         now = os.stat(file)
         return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
+    @property
+    def lasting(self) -> tuple[int, int, int, int]:
+        """What stays the same from run to run: all but the device.
+
+        Network and stacked file systems get another device number with every mount, and on every
+        machine; the change time, which nobody can set, is what tells two files apart.
+        """
+        return (self.inode, self.size, self.mtime_ns, self.ctime_ns)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return self._asdict()

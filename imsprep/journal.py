@@ -33,7 +33,7 @@ class Entry:
         """Say why this upload cannot be continued as `other`, or None if it can."""
         if (self.target, self.key) != (other.target, other.key):
             return f"the upload that was begun goes to {self.key!r} in {self.target}"
-        if self.identity != other.identity:
+        if self.identity.lasting != other.identity.lasting:
             return "the image changed since that upload was begun"
         if self.plan != other.plan:
             return "the plan of its parts is another one"

@@ -56,20 +56,17 @@ class Manifest:
     image_id: str | None = None
     reason: str | None = None  # why it failed, in the service's words
     times: Mapping[str, str] | None = None
+    images_before: tuple[str, ...] = ()  # of the same name, before the import was asked for
 
     def at(self, state: str, when: str, **changes: Any) -> Manifest:
         """Return the manifest in a later state, with the time of the change."""
         times = {**(self.times or {}), state: when}
         return replace(self, state=state, times=times, **changes)
 
-    def continues(self, other: Manifest) -> bool:
-        """Say whether `other`, read from disk, is about the very same import."""
-        return (self.image, self.request, self.service, _contents(self)) == (
-            other.image,
-            other.request,
-            other.service,
-            _contents(other),
-        )
+    def is_about(self, image: Mapping[str, Any], request: Mapping[str, Any], service: str) -> bool:
+        """Say whether this is the import of the same state of the same file, asked for alike."""
+        mine = (_lasting(self.image), self.request, self.service)
+        return mine == (_lasting(image), request, service)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as the schema describes them."""
@@ -79,6 +76,7 @@ class Manifest:
             **{k: v for k, v in vars(self).items() if v is not None},
             "objects": [vars(sent) for sent in self.objects],
             "findings": [dict(finding) for finding in self.findings],
+            "images_before": list(self.images_before),
         }
 
 
@@ -101,10 +99,16 @@ def read(path: Path) -> Manifest | None:
         value.pop("imsprep", None)
         value["objects"] = tuple(SentObject(**sent) for sent in value["objects"])
         value["findings"] = tuple(value.get("findings", ()))
+        value["images_before"] = tuple(value.get("images_before", ()))
         return Manifest(**value)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _contents(manifest: Manifest) -> list[tuple[str, str, int, str]]:
-    return [(sent.bucket, sent.key, sent.size, sent.etag) for sent in manifest.objects]
+def _lasting(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells an image from others in every run; see `Identity.lasting`.
+
+    How much of it is data depends on how it was scanned, and is not part of that.
+    """
+    identity = {k: v for k, v in image["identity"].items() if k != "device"}
+    return {"name": image["name"], "size": image["size"], "identity": identity}

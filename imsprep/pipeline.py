@@ -13,6 +13,7 @@ looked for before anything is asked.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -31,13 +32,14 @@ from imsprep.prepare import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.request import QuickImportRequest
 from imsprep.store import ObjectStore
-from imsprep.submission import Started, submit, wait_for_image
+from imsprep.submission import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
 from imsprep.transfer import Options, Progress, Source, Uploaded, upload
 from imsprep.units import MIB
 from imsprep.waiting import Pace, is_unknown_job, wait
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
 CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
+BITMAP = "bitmap"
 
 
 @dataclass(frozen=True)
@@ -116,27 +118,14 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
     JobFailedError, WaitTimeoutError.
     """
     path = manifests.path_beside(prepared.image)
-    done_before = _done_before(prepared, shipping, manifests.read(path))
-    if done_before is not None:
-        return _imported(prepared, done_before, path, ())
-    uploads, sent = [], []
-    for artefact in prepared.artefacts:
-        done, record = _send(artefact, shipping)
-        uploads.append(done)
-        sent.append(record)
-    state = _begin(prepared, shipping, tuple(sent), path)
-    try:
-        state = _import(prepared, shipping, state, path)
-    except ServiceError as error:
-        latest = manifests.read(path) or state
-        # A question that was refused says nothing about a job that runs.
-        ended = isinstance(error, JobFailedError) or is_unknown_job(error)
-        if ended or latest.state != STARTED:
-            manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
-            _clean(prepared, shipping, failed=True)
-        raise
+    uploads: tuple[Uploaded, ...] = ()
+    state = _taken_up(prepared, shipping, path)
+    if state is None:
+        state, uploads = _upload(prepared, shipping, path)
+    if state.state != DONE:
+        state = _import_or_note_why_not(prepared, shipping, state, path)
     removed = _clean(prepared, shipping, failed=False)
-    return replace(_imported(prepared, state, path, tuple(uploads)), removed=removed)
+    return replace(_imported(prepared, state, path, uploads), removed=removed)
 
 
 def _imported(
@@ -156,18 +145,77 @@ def _imported(
     )
 
 
-def _done_before(
-    prepared: Prepared, shipping: Shipping, earlier: Manifest | None
+def _taken_up(prepared: Prepared, shipping: Shipping, path: Path) -> Manifest | None:
+    """Return where an earlier run left this very import; None if something has to be sent first.
+
+    A job that runs is reading its objects, so nothing is sent while it may.
+    """
+    earlier = manifests.read(path)
+    if earlier is None or not _is_same(earlier, prepared, shipping):
+        return None
+    if earlier.state == DONE:
+        return earlier if _is_listed(earlier, shipping) else None
+    if earlier.state == ASKING:
+        return _found(earlier, prepared, shipping, path, limit_s=_doubt_s(earlier))
+    return earlier if earlier.state == STARTED else None
+
+
+def _is_same(earlier: Manifest, prepared: Prepared, shipping: Shipping) -> bool:
+    """Say whether an earlier run imported this file with this request and this bitmap."""
+    body = prepared.request.as_body()
+    if not earlier.is_about(_image(prepared), body, shipping.service_name):
+        return False
+    kept = {sent.key: sent.sha256 for sent in earlier.objects if sent.role == BITMAP}
+    for artefact in (a for a in prepared.artefacts if a.role == BITMAP):
+        with shipping.open_source(artefact.path) as source:
+            if kept.get(artefact.key) != _sha256(source, artefact.plan):
+                return False
+    return True
+
+
+def _is_listed(earlier: Manifest, shipping: Shipping) -> bool:
+    listed = _images(shipping, str(earlier.request["name"]))
+    return any(i.image_id == earlier.image_id and i.status == "active" for i in listed)
+
+
+def _images(shipping: Shipping, name: str) -> list[CloudImage]:
+    return patiently(lambda: shipping.service.images(name), shipping.pace)
+
+
+def _found(
+    earlier: Manifest, prepared: Prepared, shipping: Shipping, path: Path, *, limit_s: float
 ) -> Manifest | None:
-    """Return the manifest of an earlier run that made this very image, if the image is there."""
-    if earlier is None or earlier.state != DONE:
+    """Look for the image of a request that may have been accepted; a refusal leaves the doubt."""
+    before, pace = earlier.images_before, shipping.pace
+    image = look(shipping.service, prepared.request, pace, before=before, limit_s=limit_s)
+    if image is None:
         return None
-    wanted = (_image(prepared), prepared.request.as_body(), shipping.service_name)
-    if (earlier.image, earlier.request, earlier.service) != wanted:
-        return None
-    listed = shipping.service.images(prepared.request.name)
-    there = any(i.image_id == earlier.image_id and i.status == "active" for i in listed)
-    return earlier if there else None
+    state = earlier.at(STARTED, _now(), image_id=image.image_id)
+    manifests.write(path, state)
+    return state
+
+
+def _doubt_s(earlier: Manifest) -> float:
+    """Return how long the image of a request may still stay out of the list, in seconds."""
+    try:
+        asked = datetime.fromisoformat((earlier.times or {})[ASKING])
+        age = (datetime.now(UTC) - asked).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return LOOK_FOR_S
+    return float(math.ceil(min(LOOK_FOR_S, max(0.0, LOOK_FOR_S - age))))
+
+
+def _upload(
+    prepared: Prepared, shipping: Shipping, path: Path
+) -> tuple[Manifest, tuple[Uploaded, ...]]:
+    """Send what is not there yet; return the manifest of the import that is to be asked for."""
+    done, records = zip(
+        *(_send(artefact, shipping) for artefact in prepared.artefacts), strict=True
+    )
+    state = _begin(prepared, shipping, records, path)
+    if state.state == ASKING:  # still in doubt, and sending took its time
+        state = _found(state, prepared, shipping, path, limit_s=0) or state
+    return state, done
 
 
 def _image(prepared: Prepared) -> dict[str, Any]:
@@ -188,7 +236,9 @@ def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]
             raise ImageChangedError(
                 f"{show_path(artefact.path)} changed after it was checked; run again"
             )
-        digest = _sha256(source, artefact.plan) if shipping.with_sha256 else None
+        # That of a bitmap tells in a later run whether it is the same import.
+        wanted = shipping.with_sha256 or artefact.role == BITMAP
+        digest = _sha256(source, artefact.plan) if wanted else None
         done = upload(
             source,
             artefact.plan,
@@ -214,7 +264,7 @@ def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]
 def _begin(
     prepared: Prepared, shipping: Shipping, sent: tuple[SentObject, ...], path: Path
 ) -> Manifest:
-    """Return the manifest of this import: an earlier run's if it was the very same one."""
+    """Return the manifest of this import: an earlier run's if it got as far with the same one."""
     fresh = Manifest(
         state=UPLOADED,
         image=_image(prepared),
@@ -224,21 +274,40 @@ def _begin(
         findings=tuple(finding.as_dict() for finding in prepared.report.findings),
     ).at(UPLOADED, _now())
     earlier = manifests.read(path)
-    going_on = earlier is not None and earlier.state in (UPLOADED, ASKING, STARTED)
-    if earlier is not None and going_on and fresh.continues(earlier):
-        return earlier
+    in_progress = earlier is not None and earlier.state in (UPLOADED, ASKING)
+    if earlier is not None and in_progress and _is_same(earlier, prepared, shipping):
+        known = {(old.key, old.etag): old for old in earlier.objects}
+        objects = tuple(known.get((new.key, new.etag), new) for new in sent)
+        fresh = replace(earlier, objects=objects)
     manifests.write(path, fresh)
     return fresh
 
 
+def _import_or_note_why_not(
+    prepared: Prepared, shipping: Shipping, state: Manifest, path: Path
+) -> Manifest:
+    """Import, and keep in the manifest why it failed."""
+    try:
+        return _import(prepared, shipping, state, path)
+    except ServiceError as error:
+        latest = manifests.read(path) or state
+        # A question that was refused says nothing about a job that runs.
+        ended = isinstance(error, JobFailedError) or is_unknown_job(error)
+        if ended or latest.state != STARTED:
+            manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
+            _clean(prepared, shipping, failed=True)
+        raise
+
+
 def _import(prepared: Prepared, shipping: Shipping, state: Manifest, path: Path) -> Manifest:
     """Take the import from where it stands to its image."""
-    service, pace = shipping.service, shipping.pace
     if state.state != STARTED:
-        in_doubt = state.state == ASKING
-        state = state.at(ASKING, _now())
+        before = state.images_before
+        if state.state != ASKING:
+            before = tuple(i.image_id for i in _images(shipping, prepared.request.name))
+        state = state.at(ASKING, _now(), images_before=before)
         manifests.write(path, state)
-        begun = submit(service, prepared.request, pace, look_first=in_doubt)
+        begun = submit(shipping.service, prepared.request, shipping.pace, before=before)
         state = state.at(STARTED, _now(), job_id=begun.job_id, image_id=begun.image_id)
         manifests.write(path, state)
     image_id = _finish(Started(state.job_id, state.image_id), prepared, shipping)

@@ -12,8 +12,9 @@ back is a job to wait for, or an image that somebody's request - most likely our
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from imsprep.errors import (
     JobFailedError,
@@ -26,7 +27,10 @@ from imsprep.ims import CloudImage
 from imsprep.request import QuickImportRequest
 from imsprep.waiting import Pace
 
-LOOK_FOR_S = 120.0  # how long an image may take to be listed after a POST without an answer
+T = TypeVar("T")
+
+# How long an image may take to be listed after a POST without an answer; no document tells.
+LOOK_FOR_S = 120.0
 BUSY_LIMIT_S = 900.0  # how long to go on asking a service that is too busy
 DEAD = ("killed", "deleted")  # image statuses that no image comes out of
 
@@ -49,43 +53,86 @@ class Started:
     image_id: str | None = None
 
 
-def find_image(client: Imports, request: QuickImportRequest) -> CloudImage | None:
+def find_image(
+    client: Imports, request: QuickImportRequest, before: Collection[str] = ()
+) -> CloudImage | None:
     """Return the image that this very request made or is making, or None.
 
     It has the request's name and first tag, and its origin is the request's object; an image whose
-    origin the service does not tell counts by name and tag alone.
+    origin the service does not tell counts by name and tag alone. `before` are the ids of images
+    that were there before anything was asked: an older import of the same name and object.
     """
     for image in client.images(request.name, first_tag(request)):
-        if image.status not in DEAD and image.origin in (None, "", f"file,{request.image_url}"):
+        if image.status in DEAD or image.image_id in before:
+            continue
+        if image.origin in (None, "", f"file,{request.image_url}"):
             return image
     return None
 
 
 def submit(
-    client: Imports, request: QuickImportRequest, pace: Pace, *, look_first: bool
+    client: Imports, request: QuickImportRequest, pace: Pace, *, before: Collection[str]
 ) -> Started:
     """Start the import, and never post again after a POST that may have been accepted.
 
-    `look_first` says that an earlier run ended in doubt. Raises ServiceError if the service
-    refuses, TransferError if it stays too busy or out of reach, UncertainError as above.
+    `before` as for `find_image`. Raises ServiceError if the service refuses, TransferError if it
+    stays too busy or out of reach, UncertainError as above.
     """
-    if look_first:
-        found = find_image(client, request)
-        if found is not None:
-            return Started(image_id=found.image_id)
+    try:
+        return Started(job_id=patiently(lambda: client.quick_import(request), pace))
+    except UncertainError as error:
+        pace.on_trouble(f"{error}; looking for the image before anything is asked again")
+        return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
+
+
+def patiently(ask: Callable[[], T], pace: Pace) -> T:
+    """Ask again, with growing pauses, while the service is too busy or out of reach.
+
+    What may have been accepted (UncertainError) is never asked again. After BUSY_LIMIT_S the last
+    TransferError stands.
+    """
     start, pause = pace.clock(), pace.interval_s
     while True:
         try:
-            return Started(job_id=client.quick_import(request))
-        except UncertainError as error:
-            pace.on_trouble(f"{error}; looking for the image before anything is asked again")
-            return Started(image_id=_look(client, request, pace, str(error)).image_id)
+            return ask()
+        except UncertainError:
+            raise
         except TransferError as error:
             if pace.clock() - start >= min(BUSY_LIMIT_S, pace.limit_s):
                 raise
             pace.on_trouble(str(error))
         pace.sleep(pause)
         pause = min(pause * 2, 60.0)
+
+
+def look(
+    client: Imports,
+    request: QuickImportRequest,
+    pace: Pace,
+    *,
+    before: Collection[str],
+    limit_s: float,
+) -> CloudImage | None:
+    """Look for the image of a request that may have been accepted; None if it does not turn up.
+
+    Raises ServiceError if looking is refused, TransferError if the last look failed.
+    """
+    start = pace.clock()
+    while True:
+        failure = None
+        try:
+            found = find_image(client, request, before)
+            if found is not None:
+                return found
+        except TransferError as error:
+            pace.on_trouble(str(error))
+            failure = error
+        left = limit_s - (pace.clock() - start)
+        if left <= 0:
+            if failure is not None:
+                raise failure
+            return None
+        pace.sleep(min(pace.interval_s, left))
 
 
 def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str:
@@ -123,22 +170,16 @@ def first_tag(request: QuickImportRequest) -> str | None:
     return None
 
 
-def _look(client: Imports, request: QuickImportRequest, pace: Pace, why: str) -> CloudImage:
-    start = pace.clock()
-    while True:
-        try:
-            found = find_image(client, request)
-            if found is not None:
-                return found
-        except TransferError as error:
-            pace.on_trouble(str(error))
-        except ServiceError as error:
-            why = f"{why}; looking for the image was refused: {error}"
-            break
-        left = LOOK_FOR_S - (pace.clock() - start)
-        if left <= 0:
-            break
-        pace.sleep(min(pace.interval_s, left))
+def _image_of_doubt(
+    client: Imports, request: QuickImportRequest, pace: Pace, before: Collection[str], why: str
+) -> str:
+    """Return the id of the image that a POST without an answer made; UncertainError if none is."""
+    try:
+        found = look(client, request, pace, before=before, limit_s=LOOK_FOR_S)
+        if found is not None:
+            return found.image_id
+    except (ServiceError, TransferError) as error:
+        why = f"{why}; looking for the image failed: {error}"
     raise UncertainError(
         f"it is not known whether the import of {request.name} was accepted ({why}); no image of"
         " that name and origin is listed yet. Nothing is asked twice: run the same command again,"

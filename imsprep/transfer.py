@@ -170,9 +170,9 @@ class _Run:
             return False
         if not self._options.skip_same or not self._store.etags_are_md5:
             # All that can be told is whether the upload that was noted here made it.
-            identity = self._source.identity
-            ours = noted is not None and noted.identity == identity
-            return ours and noted is not None and found.upload_id == noted.upload_id
+            if noted is None or noted.identity.lasting != self._source.identity.lasting:
+                return False
+            return found.upload_id == noted.upload_id
         with ThreadPoolExecutor(self._options.jobs) as pool:
             md5s = list(pool.map(self._md5, self._plan.parts))
         self._source.check_unchanged()

@@ -98,7 +98,7 @@ class Place:
             faults=Faults(**faults),
         )
         with serving(settings) as (emulator, url):
-            self.running = emulator
+            self.running, self.service = emulator, client(url)
 
             def go(**changes: Any) -> Any:
                 shipping = Shipping(
@@ -298,6 +298,146 @@ def test_a_changed_image_is_another_import(place: Place) -> None:
         assert second.image_id != first.image_id
         disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
     assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Wrapped:
+    """The image service with one of its calls done differently."""
+
+    def __init__(self, real: Any, **calls: Any) -> None:
+        self.real = real
+        for name, call in calls.items():
+            setattr(self, name, call)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def die_after(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the service take the request, and end before its answer is kept."""
+
+    def dying(*arguments: Any) -> Any:
+        call(*arguments)
+        raise Killed
+
+    return dying
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
+def test_killed_right_after_asking_the_image_is_found_although_it_is_listed_late(
+    place: Place,
+) -> None:
+    with place.emulator() as go:
+        service = place.service
+        with pytest.raises(Killed):
+            go(service=Wrapped(service, quick_import=die_after(service.quick_import)))
+        listed_from = place.clock() + 60
+
+        def images(name: str, tag: str | None = None) -> list[Any]:
+            return service.images(name, tag) if place.clock() >= listed_from else []
+
+        done = go(service=Wrapped(service, images=images))
+        [image] = place.running.board.images()
+    assert done.image_id == image.image_id
+
+
+def test_an_older_image_of_the_same_name_and_object_is_not_taken_for_the_new_one(
+    place: Place,
+) -> None:
+    with place.emulator() as go:
+        first = go()
+        place.prepared = make_image(place.folder / "local", seed=2)
+        with pytest.raises(Killed):
+            go(service=Wrapped(place.service, quick_import=die))
+        second = go()
+        disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
+    assert second.image_id != first.image_id
+    assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+
+
+def test_a_look_that_is_refused_leaves_the_doubt(place: Place) -> None:
+    def refused(name: str, tag: str | None = None) -> Any:
+        raise ServiceError("the token expired", status=401)
+
+    with place.emulator() as go:
+        service = place.service
+        with pytest.raises(Killed):
+            go(service=Wrapped(service, quick_import=die_after(service.quick_import)))
+        with pytest.raises(ServiceError, match="token expired"):
+            go(service=Wrapped(service, images=refused))
+        assert place.manifest().state == "asking"
+        go()
+        assert len(place.running.board.images()) == 1
+
+
+class Encrypting(DirectoryStore):
+    """A bucket whose etags tell nothing: each one is new."""
+
+    etags_are_md5 = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.created = 0
+
+    def create(self, key: str, metadata: Any) -> str:
+        self.created += 1
+        return super().create(key, metadata)
+
+    def head(self, key: str) -> Any:
+        found = super().head(key)
+        return found and found._replace(etag=f"{found.upload_id}-1")
+
+    def list_parts(self, key: str, upload_id: str) -> Any:
+        return [p._replace(etag=p.etag[::-1]) for p in super().list_parts(key, upload_id)]
+
+    def complete(self, key: str, upload_id: str, parts: Any) -> str:
+        super().complete(key, upload_id, [p._replace(etag=p.etag[::-1]) for p in parts])
+        return f"{upload_id}-1"
+
+
+def test_nothing_is_sent_while_a_job_runs_even_to_a_bucket_that_encrypts(place: Place) -> None:
+    place.store = Encrypting(place.folder / "cloud" / "images")
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    begun = place.store.created
+    with place.emulator() as go:
+        done = go()
+        assert len(place.running.board.images()) == 1
+    assert (done.sent, place.store.created) == (0, begun)
+    assert done.job_id == place.jobs[0]
+
+
+def test_another_mount_or_machine_goes_on_with_the_same_import(place: Place) -> None:
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    identity = {**place.prepared.identity, "device": 12345}
+    place.prepared = replace(place.prepared, identity=identity)
+    with place.emulator() as go:
+        assert go().job_id == place.jobs[0]
+        assert len(place.running.board.images()) == 1
+
+
+def test_another_bitmap_is_another_import(place: Place) -> None:
+    with place.emulator() as go:
+        first = go(with_sha256=False)
+        image, bitmap = place.prepared.artefacts
+        bitmap.path.write_bytes(b"\xff" * 5)
+        other = replace(bitmap, identity=Identity.of(bitmap.path))
+        place.prepared = replace(place.prepared, artefacts=(image, other))
+        assert go(with_sha256=False).image_id != first.image_id
+
+
+def test_killed_before_cleaning_the_next_run_cleans(place: Place) -> None:
+    with place.emulator() as go:
+        go()
+        assert go(cleanup="success").removed == ("disk.raw", "disk.mf")
+    assert place.store.head("disk.raw") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 2}', '{"schema": 1}'])

@@ -19,7 +19,7 @@ from imsprep.errors import (
 )
 from imsprep.ims import CloudImage
 from imsprep.request import QuickImportRequest
-from imsprep.submission import Started, find_image, submit, wait_for_image
+from imsprep.submission import Started, find_image, look, submit, wait_for_image
 from imsprep.waiting import Pace
 from tests.imscloud import REQUEST, client, cloud
 from tests.test_ims import Clock
@@ -56,21 +56,21 @@ def pace(clock: Clock) -> Pace:
 
 def test_a_clear_answer_is_the_job() -> None:
     service = Service("j-1")
-    assert submit(service, REQUEST, pace(Clock()), look_first=False) == Started(job_id="j-1")
+    assert submit(service, REQUEST, pace(Clock()), before=()) == Started(job_id="j-1")
 
 
 def test_a_busy_service_is_asked_again_and_not_for_ever() -> None:
     service, clock = Service(TransferError("429"), TransferError("429"), "j-1"), Clock()
-    assert submit(service, REQUEST, pace(clock), look_first=False).job_id == "j-1"
+    assert submit(service, REQUEST, pace(clock), before=()).job_id == "j-1"
     assert clock.slept == [10, 20]
     with pytest.raises(TransferError, match="429"):
-        submit(Service(TransferError("429")), REQUEST, pace(clock), look_first=False)
+        submit(Service(TransferError("429")), REQUEST, pace(clock), before=())
 
 
 def test_after_doubt_the_image_is_looked_for_and_nothing_is_posted_again() -> None:
     listed: list[list[CloudImage] | Exception] = [[], TransferError("503"), [OURS]]
     service = Service(UncertainError("no answer"), images=listed)
-    started = submit(service, REQUEST, pace(Clock()), look_first=False)
+    started = submit(service, REQUEST, pace(Clock()), before=())
     assert started == Started(image_id="i-1")
     assert service.posted == 1
 
@@ -81,17 +81,23 @@ def test_doubt_that_stays_is_told_and_nothing_is_posted_again(
 ) -> None:
     service, clock = Service(UncertainError("no answer"), images=[listed]), Clock()
     with pytest.raises(UncertainError, match="run the same command again"):
-        submit(service, REQUEST, pace(clock), look_first=False)
+        submit(service, REQUEST, pace(clock), before=())
     assert service.posted == 1
     assert clock.now <= 120
 
 
-def test_the_next_run_looks_first_and_posts_only_if_there_is_nothing() -> None:
-    service = Service("j-2", images=[[OURS]])
-    assert submit(service, REQUEST, pace(Clock()), look_first=True).image_id == "i-1"
-    assert service.posted == 0
-    service = Service("j-2", images=[[]])
-    assert submit(service, REQUEST, pace(Clock()), look_first=True).job_id == "j-2"
+def test_a_look_goes_on_for_its_time_and_no_longer() -> None:
+    listed: list[list[CloudImage] | Exception] = [[], TransferError("503"), [OURS]]
+    clock = Clock()
+    found = look(Service("", images=listed), REQUEST, pace(clock), before=(), limit_s=60)
+    assert (found, clock.slept) == (OURS, [10, 10])
+    for limit_s in (0, 25):
+        clock = Clock()
+        nothing = look(Service(""), REQUEST, pace(clock), before=(), limit_s=limit_s)
+        assert (nothing, clock.now) == (None, limit_s)
+    failing = Service("", images=[TransferError("503")])
+    with pytest.raises(TransferError, match="503"):
+        look(failing, REQUEST, pace(Clock()), before=(), limit_s=25)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +113,7 @@ def test_the_next_run_looks_first_and_posts_only_if_there_is_nothing() -> None:
 )
 def test_an_image_is_ours_by_name_origin_and_life(image: CloudImage, ours: bool) -> None:
     assert (find_image(Service("", images=[[image]]), REQUEST) is not None) is ours
+    assert find_image(Service("", images=[[image]]), REQUEST, before=("i-1",)) is None
 
 
 def test_an_image_is_waited_for() -> None:
@@ -137,7 +144,7 @@ def test_against_the_emulator_an_accepted_post_without_an_answer_makes_one_image
     request, clock = replace(REQUEST, tags=tags), Clock()
     with cloud(tmp_path, faults=Faults(post_drop=1)) as (emulator, url, _):
         patient = Pace(nap(clock), clock)
-        started = submit(client(url), request, patient, look_first=False)
+        started = submit(client(url), request, patient, before=())
         assert started.job_id is None
         assert started.image_id is not None
         wait_for_image(client(url), "web01", started.image_id, patient)
@@ -151,12 +158,13 @@ def test_against_the_emulator_a_lost_post_is_made_up_for_by_the_next_run(
     clock = Clock()
     with cloud(tmp_path, faults=Faults(**{fault: 1})) as (emulator, url, _):
         with pytest.raises(UncertainError):
-            submit(client(url), REQUEST, pace(clock), look_first=False)
+            submit(client(url), REQUEST, pace(clock), before=())
         assert emulator.board.images() == []
-        assert submit(client(url), REQUEST, pace(clock), look_first=True).job_id
+        assert look(client(url), REQUEST, pace(clock), before=(), limit_s=30) is None
+        assert submit(client(url), REQUEST, pace(clock), before=()).job_id
 
 
 def test_against_the_emulator_a_busy_service_is_asked_again(tmp_path: Path) -> None:
     with cloud(tmp_path, faults=Faults(post_429=2)) as (emulator, url, _):
-        assert submit(client(url), REQUEST, pace(Clock()), look_first=False).job_id
+        assert submit(client(url), REQUEST, pace(Clock()), before=()).job_id
         assert len(emulator.board.images()) == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from imsprep.blockmap import BlockMap
 from imsprep.directory import DirectoryStore
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image import Identity
-from imsprep.journal import Journal
+from imsprep.journal import Entry, Journal
 from imsprep.parts import PartPlan, plan_parts, plan_plain
 from imsprep.retry import Patience, RetryingStore
 from imsprep.transfer import Options, Uploaded, upload
@@ -401,3 +401,12 @@ def test_a_window_is_a_file_over_its_range() -> None:
     assert file.read() == data[100 : 100 + 3 * MIB]
     assert (file.seek(-10, 2), file.read(100)) == (3 * MIB - 10, data[3 * MIB + 90 : 3 * MIB + 100])
     assert (file.seek(5), file.read(3), file.tell()) == (5, data[105:108], 8)
+
+
+def test_an_upload_goes_on_after_another_mount_but_not_with_another_file(tmp_path: Path) -> None:
+    identity = Identity(1, 2, 3, 4, 5)
+    entry = Entry("local:x", "k", "u", "z", "p", identity)
+    assert entry.reason_against(replace(entry, identity=identity._replace(device=9))) is None
+    for field in ("inode", "size", "mtime_ns", "ctime_ns"):
+        other = replace(entry, identity=identity._replace(**{field: 9}))
+        assert "changed" in str(entry.reason_against(other))
