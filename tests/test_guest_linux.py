@@ -273,6 +273,8 @@ ROOT = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
     ("loader", "severity"),
     [
         ("/boot/efi/EFI/BOOT/BOOTX64.EFI", None),
+        ("/efi/EFI/Boot/bootx64.efi", None),
+        ("/boot/efi/EFI/BOOT/BOOTIA32.EFI", W),
         ("/boot/efi/EFI/debian/grubx64.efi", W),
         ("/boot/efi/EFI/debian/grub.cfg", E),
     ],
@@ -283,6 +285,43 @@ def test_a_uefi_loader_must_be_where_firmware_looks(loader: str, severity: Sever
     for asked in ({"hw_firmware_type": "uefi"}, {}):
         found = {f.rule: f.severity for f in check(guest, **asked)[0]}
         assert found == ({"IMS804": severity} if severity else {})
+
+
+def test_an_arm_server_starts_another_fallback() -> None:
+    files = {**debian(), "/boot/efi/EFI/BOOT/BOOTX64.EFI": b"MZ"}
+    guest = linux_guest(files, table="gpt", volumes=(ESP, ROOT), machine="aarch64")
+    (finding,) = [f for f in check(guest, architecture="arm")[0] if f.rule == "IMS804"]
+    assert finding.expected == "EFI/BOOT/BOOTAA64.EFI"
+
+
+LUKS = Volume("partition 3", 2 << 30, 1 << 30, "luks")
+TABLE = {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n",
+         GRUB: f"{LINUX} root=UUID={MISSING_UUID} ro console=ttyS0\n"}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["IMS811", "IMS813"])
+def test_a_volume_that_may_be_inside_another_is_skipped_and_not_passed(rule: str) -> None:
+    seen = linux_guest({**debian(), **TABLE}, volumes=(ROOT,))
+    assert rule in {f.rule for f in check(seen)[0]}
+    findings, skipped = check(linux_guest({**debian(), **TABLE}, volumes=(ROOT, LUKS)))
+    assert rule not in {f.rule for f in findings}
+    assert "partition 3 (luks)" in {s.rule: s.reason for s in skipped}[rule]
+
+
+@pytest.mark.parametrize("arguments", ["ro quiet console=ttyS0", "$kernelopts console=ttyS0"])
+def test_a_boot_entry_that_names_no_root_is_skipped_and_not_passed(arguments: str) -> None:
+    findings, skipped = check(linux_guest({**debian(), GRUB: f"{LINUX} {arguments}\n"}))
+    assert findings == []
+    assert [s.rule for s in skipped] == ["IMS813"]
+
+
+def test_a_file_system_that_does_not_tell_whether_it_is_clean_is_skipped() -> None:
+    silent = Volume("partition 2", 0, 1, "xfs", clean=None)
+    dirty = Volume("partition 3", 0, 1, "ext4", clean=False)
+    root = linux_guest(debian()).volumes[0]
+    findings, skipped = check(linux_guest(debian(), volumes=(root, silent, dirty)))
+    assert [f.message for f in findings] == ["ext4 on partition 3 was not unmounted cleanly"]
+    assert [s.reason for s in skipped] == ["xfs on partition 2 does not tell whether it is clean"]
 
 
 def test_grub_needs_a_bios_boot_partition_on_gpt() -> None:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
-from imsprep.guest.bootconfig import command_lines
+from imsprep.guest.bootconfig import CommandLine, command_lines
 from imsprep.guest.fstab import DEVICE_NAME, Mount, find_volume, read_fstab
 from imsprep.guest.kernels import VIRTIO
 from imsprep.guest.model import Guest, Kernel
 from imsprep.report import Severity
 
+# Devices that are no disk of the image, or may be made of any.
+_NO_DISK = ("/dev/cdrom", "/dev/sr", "/dev/fd", "/dev/loop", "/dev/md", "/dev/nfs", "/dev/ram")
 _DISK_DRIVERS = {"virtio", "virtio_ring", "virtio_pci", "virtio_blk"}
 _REBUILD = advice(
     "Debian, Ubuntu: add the names to /etc/initramfs-tools/modules and run `update-initramfs -u -k "
@@ -72,21 +74,38 @@ def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
 def fstab_missing(facts: Facts) -> Iterator[Evidence]:
     """Look every UUID and label of fstab up among the image's volumes."""
     guest = linux(facts)
-    for mount in _mounts(guest):
-        known = not mount.on_disk or DEVICE_NAME.match(mount.spec) or _unseen(mount.spec, guest)
-        if not known and find_volume(mount.spec, guest.volumes) is None:
-            where = f"{_cut(mount.spec)} on {_cut(mount.path)}"
-            yield Evidence(
-                f"/etc/fstab line {mount.line}: {where} is not in the image",
-                severity=None if mount.required else Severity.WARNING,
-            )
+    missing = [m for m in _mounts(guest) if m.on_disk and _is_missing(m.spec, guest)]
+    for mount in missing if not _hidden(guest) else ():
+        yield Evidence(
+            f"/etc/fstab line {mount.line}: {_cut(mount.spec)} on {_cut(mount.path)} is not in the "
+            "image",
+            severity=None if mount.required else Severity.WARNING,
+        )
+    if missing:
+        _must_see_all(missing[0].spec, guest)
 
 
-def _unseen(spec: str, guest: Guest) -> bool:
-    """Say whether the disk might be there though it was not seen, or is no disk of ours."""
-    if spec.startswith(("/dev/cdrom", "/dev/sr", "/dev/fd", "/dev/loop", "/dev/md")):
-        return True
-    return any((v.unread and v.kind in ("lvm", "luks")) or v.kind == "luks" for v in guest.volumes)
+def _is_missing(spec: str, guest: Guest) -> bool:
+    """Say whether a specification means no volume that was seen; a kernel name means any."""
+    if DEVICE_NAME.match(spec) or spec.startswith(_NO_DISK):
+        return False
+    return find_volume(spec, guest.volumes) is None
+
+
+def _hidden(guest: Guest) -> list[str]:
+    """Name the volumes inside which others may lie that nobody can see here."""
+    return [
+        f"{v.name} ({v.kind})"
+        for v in guest.volumes
+        if v.kind in ("luks", "bitlocker", "linux raid") or (v.kind == "lvm" and v.unread)
+    ]
+
+
+def _must_see_all(spec: str, guest: Guest) -> None:
+    """Raise Unknown if a volume that was not found may lie where nobody can look."""
+    hidden = _hidden(guest)
+    if hidden:
+        raise Unknown(f"{_cut(spec)} may be inside {listed(hidden)}, which cannot be looked into")
 
 
 @rule(
@@ -115,7 +134,7 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
             )
 
 
-def _lines(guest: Guest) -> list:  # type: ignore[type-arg]
+def _lines(guest: Guest) -> list[CommandLine]:
     lines = command_lines(guest)
     if not lines:
         raise Unknown("no boot loader configuration was found")
@@ -133,13 +152,22 @@ def _lines(guest: Guest) -> list:  # type: ignore[type-arg]
 def root_missing(facts: Facts) -> Iterator[Evidence]:
     """Look root= of every boot entry up among the image's volumes."""
     guest = linux(facts)
-    for line in _lines(guest):
-        root = line.value("root") or ""
-        named = root.startswith(("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/mapper/",
-                                 "/dev/disk/"))  # fmt: skip
-        if named and not _unseen(root, guest) and find_volume(root, guest.volumes) is None:
-            yield Evidence(f"{line.path} line {line.line}: root={_cut(root)} is not in the image",
-                           found=_cut(root))  # fmt: skip
+    roots = [(line, line.value("root") or "$") for line in _lines(guest)]
+    missing = [(line, root) for line, root in roots if _names_no_volume(root, guest)]
+    for line, root in missing if not _hidden(guest) else ():
+        yield Evidence(f"{line.path} line {line.line}: root={_cut(root)} is not in the image",
+                       found=_cut(root))  # fmt: skip
+    if missing:
+        _must_see_all(missing[0][1], guest)
+    for line, root in roots:
+        if "$" in root:
+            raise Unknown(f"{line.path} line {line.line} does not say which root it takes")
+
+
+def _names_no_volume(root: str, guest: Guest) -> bool:
+    """Say whether a root is given by a name that means no volume of the image."""
+    named = root.startswith(("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/"))
+    return named and _is_missing(root, guest)
 
 
 @rule(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux
+from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux, listed
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
-from imsprep.guest.bootfiles import FALLBACK, bios_loader, has_esp, uefi_loaders
-from imsprep.guest.model import LINUX
+from imsprep.guest.bootfiles import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
+from imsprep.guest.model import LINUX, NO_FILES
 from imsprep.guest.osrelease import depth, fits, fitting, identify, padded, parse_os_version
 from imsprep.report import Severity
 
@@ -115,18 +115,18 @@ def boot_loader(facts: Facts) -> Iterator[Evidence]:
     guest = any_guest(facts)
     if guest.system is None:
         raise Unknown("no operating system was found in the image")
+    arm = facts.request.architecture == "arm" or guest.machine == "aarch64"
     firmware = facts.request.hw_firmware_type or ("uefi" if not guest.boot_code else "bios")
-    if facts.request.architecture == "arm":
-        firmware = "uefi"
+    firmware = "uefi" if arm else firmware
     if firmware == "uefi" and has_esp(guest):
-        loaders = uefi_loaders(guest)
+        loaders, fallback = uefi_loaders(guest), FALLBACK_ARM if arm else FALLBACK_X86
         if not loaders:
-            yield Evidence("the EFI system partition holds no loader", expected=FALLBACK)
-        elif not any("/BOOT/BOOT" in path.upper() for path in loaders):
+            yield Evidence("the EFI system partition holds no loader", expected=fallback)
+        elif not any(path.upper().endswith(f"/{fallback}") for path in loaders):
             yield Evidence(
                 f"{loaders[0]} is there, but a new server's firmware has no entry for it and "
                 "starts only the fallback",
-                expected=FALLBACK,
+                expected=fallback,
                 found=loaders[0],
                 severity=Severity.WARNING,
             )
@@ -159,12 +159,13 @@ def encrypted(facts: Facts) -> Iterator[Evidence]:
 )
 def unclean(facts: Facts) -> Iterator[Evidence]:
     """Read the state that each file system keeps of itself."""
-    volumes = [v for v in any_guest(facts).volumes if v.clean is not None]
-    if not volumes:
-        raise Unknown("no file system of the image tells whether it is clean")
+    volumes = [v for v in any_guest(facts).volumes if v.kind not in NO_FILES]
     for volume in volumes:
-        if not volume.clean:
+        if volume.clean is False:
             yield Evidence(f"{volume.kind} on {volume.name} was not unmounted cleanly")
+    silent = [f"{v.kind} on {v.name}" for v in volumes if v.clean is None]
+    if silent or not volumes:
+        raise Unknown(f"{listed(silent) or 'no file system'} does not tell whether it is clean")
 
 
 @rule(

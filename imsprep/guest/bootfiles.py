@@ -7,7 +7,8 @@ from imsprep.guest.wanted import LOADERS
 from imsprep.partitions import BIOS_BOOT, ESP, MBR_ESP
 
 ESP_TYPES = (ESP, MBR_ESP)
-FALLBACK = "EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI on arm)"  # what firmware starts without entries
+# What firmware starts that has no entry of its own: UEFI specification 2.10, 3.5.1.1.
+FALLBACK_X86, FALLBACK_ARM = "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI"
 
 
 def has_esp(guest: Guest) -> bool:

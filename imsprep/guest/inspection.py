@@ -11,14 +11,11 @@ from imsprep.guest import wanted
 from imsprep.guest.filesystem import FileSystem, UnreadableError, open_filesystem
 from imsprep.guest.fstab import Mount, find_volume, guess_volume, read_fstab
 from imsprep.guest.kernels import take_kernels
-from imsprep.guest.model import LINUX, WINDOWS, Guest, Kernel, Volume
+from imsprep.guest.model import LINUX, NO_FILES, WINDOWS, Guest, Kernel, Volume
 from imsprep.guest.snapshot import guarded, machine, take_files, take_secrets
 from imsprep.guest.tree import Budget, Tree
 from imsprep.guest.volumes import Found, find_volumes
 from imsprep.guest.windows import take_registry
-
-# Kinds that hold no files.
-_NO_FILES = ("swap", "lvm", "empty", "unknown", "luks", "bitlocker")
 
 # A file system with one of these is a system's root.
 _LINUX_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release", "/etc/fstab",
@@ -76,7 +73,7 @@ def _open_all(found: list[Found]) -> tuple[list[Opened], list[Volume]]:
     opened, volumes = [], []
     for item in found:
         volume = item.volume
-        if volume.kind not in _NO_FILES:
+        if volume.kind not in NO_FILES:
             try:
                 filesystem = open_filesystem(item.file, volume.kind)
                 opened.append(Opened(item, filesystem))

@@ -22,6 +22,9 @@ from imsprep.report import Unknown
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
 
+# Kinds of volumes that hold no files, or none that anyone could read here.
+NO_FILES = ("swap", "lvm", "empty", "unknown", "luks", "bitlocker", "linux raid")
+
 
 @dataclass(frozen=True)
 class Volume:

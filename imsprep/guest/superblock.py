@@ -56,7 +56,7 @@ def _ext(head: bytes, kind: str) -> Superblock:
 
 
 def _xfs(head: bytes, kind: str) -> Superblock:
-    # Whether the log is clean is not in the super block.
+    # Whether the log is clean is not in the super block; see `xfslog`.
     return Superblock(kind, _uuid(head[32:48]), _label(head[108:120]))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.errors import FormatError
-from imsprep.guest import lvm
+from imsprep.guest import lvm, xfslog
 from imsprep.guest.model import Volume
-from imsprep.guest.superblock import HEAD_SIZE, identify
+from imsprep.guest.superblock import HEAD_SIZE, Superblock, identify
 from imsprep.guest.window import Joined, Window
 from imsprep.partitions import Disk, Partition, read_disk
 
@@ -44,7 +44,7 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
         volume = _volume(window, part)
         if volume.kind == "lvm":
             try:
-                described.append(_physical(window))
+                described.append(lvm.read_physical(window.pread))
                 physical[described[-1].identifier] = window
             except FormatError as error:
                 volume = dataclasses.replace(volume, unread=str(error))
@@ -54,7 +54,7 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
 
 
 def _volume(window: Window, part: Partition) -> Volume:
-    block = identify(window.read(HEAD_SIZE) or b"")
+    block = _look(window)
     name = f"partition {part.number}" if part.number else "whole disk"
     return Volume(
         name, part.start, part.length, block.kind, block.uuid, block.label,
@@ -62,12 +62,10 @@ def _volume(window: Window, part: Partition) -> Volume:
     )  # fmt: skip
 
 
-def _physical(window: Window) -> lvm.Physical:
-    def read(offset: int, length: int) -> bytes:
-        window.seek(offset)
-        return window.read(length) or b""
-
-    return lvm.read_physical(read)
+def _look(window: Window) -> Superblock:
+    """Tell what lies on a volume, and of XFS also whether its log is clean."""
+    block = identify(window.pread(0, HEAD_SIZE))
+    return block._replace(clean=xfslog.is_clean(window.pread)) if block.kind == "xfs" else block
 
 
 def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iterator[Found]:
@@ -78,7 +76,7 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         if logical.unread:
             volume = Volume(name, -1, 0, "unknown", unread=logical.unread)
         else:
-            block = identify(joined.read(HEAD_SIZE) or b"")
+            block = _look(joined)
             volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
                             clean=block.clean)  # fmt: skip
         yield _found(volume, joined)

@@ -42,6 +42,11 @@ class Window(io.RawIOBase):
         """Return the size in bytes."""
         return self._size
 
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`; fewer only at the end."""
+        self.seek(offset)
+        return self.read(length) or b""
+
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; 0 at the end."""
         count = min(len(buffer), max(self._size - self._at, 0))
