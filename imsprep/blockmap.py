@@ -2,19 +2,24 @@
 
 A block that holds a non-zero byte is *allocated*. The last block may be short and counts as a
 block. An *extent* is a run of neighbouring blocks in the same state. The map's packed form on disk
-is the business of `bitmapfile`.
+is the business of `bitmapfile`. Only flags need numpy, which takes longer to load than most images
+take to scan, so it is loaded when they are asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 from bitarray import bitarray, frozenbitarray
-from numpy.typing import NDArray
+from bitarray.util import zeros
 
 from imsprep.units import ceil_div
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class BlockMap:
     @classmethod
     def from_flags(cls, size: int, block_size: int, flags: NDArray[np.bool_]) -> BlockMap:
         """Make a map from one bool per block."""
+        import numpy as np
+
         bits = bitarray(endian="little")
         bits.frombytes(np.packbits(flags, bitorder="little").tobytes())
         del bits[len(flags) :]
@@ -57,6 +64,8 @@ class BlockMap:
 
     def flags(self) -> NDArray[np.bool_]:
         """Return one bool per block."""
+        import numpy as np
+
         packed = np.frombuffer(self.bits.tobytes(), dtype=np.uint8)
         return np.unpackbits(packed, count=len(self.bits), bitorder="little").astype(np.bool_)
 
@@ -113,8 +122,8 @@ class BlockMap:
         if block_size % self.block_size:
             raise ValueError(f"{block_size} is no multiple of the block size {self.block_size}")
         ratio = block_size // self.block_size
-        blocks = ceil_div(self.size, block_size)
-        padded = np.zeros(blocks * ratio, dtype=np.bool_)
-        padded[: len(self)] = self.flags()
-        any_of = np.asarray(padded.reshape(-1, ratio).any(axis=1), dtype=np.bool_)
-        return BlockMap.from_flags(self.size, block_size, any_of)
+        bits = zeros(ceil_div(self.size, block_size), endian="little")
+        for extent in self.extents():
+            if extent.allocated:
+                bits[extent.start // ratio : ceil_div(extent.start + extent.count, ratio)] = True
+        return BlockMap(self.size, block_size, bits)

@@ -2,19 +2,31 @@
 
 The *identity* is what tells that a file is still the one we looked at: device, inode, size,
 modification and change time. It is compared before and after everything that reads the image.
+Of a block device the times say little, so one that is mounted or otherwise in use is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from imsprep.errors import ImageChangedError, ReadError, show_path
 from imsprep.sparse import data_ranges
+
+# File times are those of the kernel's last tick, which is 10 ms ago at most.
+_TICK_S = 0.02
+
+# O_NONBLOCK: a FIFO must be refused, not waited for. O_BINARY: Windows would change line ends.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+_SEEKING = threading.Lock()  # held by who moves a file's offset to read there
 
 
 class Identity(NamedTuple):
@@ -52,24 +64,33 @@ class RawImage:
     def __init__(self, path: Path, file: int, size: int) -> None:
         self.path, self.size = path, size  # size in bytes
         self._file = file
+        self.is_device = stat.S_ISBLK(os.fstat(file).st_mode)
         self.identity = Identity.of(file)
 
     @classmethod
     @contextlib.contextmanager
     def open(cls, path: str | os.PathLike[str]) -> Iterator[RawImage]:
         """Open a file or block device read-only; raises ReadError for anything else."""
+        if os.fspath(path) == "-":
+            raise ReadError("cannot read from stdin: an image is read more than once, name a file")
         try:
-            # O_NONBLOCK: a FIFO must be refused, not waited for.
-            file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            file = os.open(path, _FLAGS)
         except OSError as error:
             raise ReadError.from_os(error, "cannot read", path) from error
         try:
             mode = os.fstat(file).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
                 raise ReadError(f"cannot read {show_path(path)}: neither a file nor a block device")
+            if stat.S_ISBLK(mode):
+                _refuse_if_in_use(path)
+            _wait_for_tick(file)
             yield cls(Path(path), file, os.lseek(file, 0, os.SEEK_END))
         finally:
             os.close(file)
+
+    def fileno(self) -> int:
+        """Return the file descriptor; it stays this object's."""
+        return self._file
 
     def extents(self) -> Iterator[tuple[int, int, bool]]:
         """Yield offset, length (bytes) and whether it is data; holes are what is not data.
@@ -90,7 +111,7 @@ class RawImage:
         pieces = []
         while length > 0:
             try:
-                piece = os.pread(self._file, length, offset)
+                piece = _pread(self._file, length, offset)
             except OSError as error:
                 raise ReadError.from_os(
                     error, f"cannot read byte {offset} of", self.path
@@ -108,12 +129,44 @@ class RawImage:
         """Raise ImageChangedError if the file is not as it was, or its path names another one."""
         try:
             now = {Identity.of(self._file), Identity.of(self.path)}
+            # Of a device neither says the size.
+            size = os.lseek(self._file, 0, os.SEEK_END) if self.is_device else self.size
         except OSError as error:
             raise ImageChangedError(
                 f"{show_path(self.path)} was removed while it was read"
             ) from error
-        if now != {self.identity}:
+        if now != {self.identity} or size != self.size:
             raise ImageChangedError(
                 f"{show_path(self.path)} changed while it was read; stop what writes to it,"
                 " and run again"
             )
+
+
+def _pread(file: int, length: int, offset: int) -> bytes:
+    """Read at an offset; Windows can only do so by moving there."""
+    if hasattr(os, "pread"):
+        return os.pread(file, length, offset)
+    with _SEEKING:
+        os.lseek(file, offset, os.SEEK_SET)
+        return os.read(file, length)
+
+
+def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:
+    """Raise ReadError for a block device that the system itself uses; see O_EXCL in open(2)."""
+    try:
+        os.close(os.open(path, _FLAGS | os.O_EXCL))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise ReadError(
+                f"cannot read {show_path(path)}: it is mounted or part of another device, so it may"
+                " change at any time; unmount it, or read a snapshot"
+            ) from error
+        raise ReadError.from_os(error, "cannot read", path) from error
+
+
+def _wait_for_tick(file: int) -> None:
+    """Wait, if a file has just been written, until another write would change its times."""
+    now = os.fstat(file)
+    age_s = time.time() - max(now.st_mtime, now.st_ctime)
+    if 0 <= age_s < _TICK_S:
+        time.sleep(_TICK_S - age_s)

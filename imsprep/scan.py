@@ -1,22 +1,37 @@
-"""Scan: look at every byte of an image that is not in a hole, and tell which blocks hold data."""
+"""Scan: tell which blocks of an image hold data, and read no more of it than that takes.
+
+    hole    the file system says that nothing is stored there; believed where it is known to be true
+    probed  the first page that a block stores is looked at; if it holds data, so does the block
+    read    what is left, looked at byte for byte, by `fullread`
+
+So only zeros that were written must be read, and what stands between the zeros at a block's start
+and its first data. docs/scan.md has the measurements.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
-import numpy as np
+from bitarray import bitarray
+from bitarray.util import zeros
 
 from imsprep.blockmap import BlockMap
+from imsprep.fullread import FullRead, How
 from imsprep.image import RawImage
-from imsprep.units import MIB, ceil_div
+from imsprep.look import PAGE, Range, batched, cut, holds_data, without_readahead
+from imsprep.mounts import TRUSTED, file_system
+from imsprep.units import KIB, MIB, ceil_div
 
 BLOCK_SIZE = 2 * MIB  # the container's default, and the bitmap's
 TRUST, VERIFY, AUTO = "trust", "verify", "auto"
 HOLES = (TRUST, VERIFY, AUTO)
 
-_CHUNK = 8 * MIB  # bytes looked at in one step
+_PROBED_FROM = 256 * KIB  # block size below which a seek costs no less than reading on
+_PROBES = 1024  # at a time: what the disk is asked for together
+_MOST_JOBS = 4  # by default; more readers than that wait for memory, or for the disk
 
 
 class Vouched(NamedTuple):
@@ -63,37 +78,74 @@ def scan(
     in the page cache what the scan brought there. `progress` is told bytes, holes included.
     Raises ReadError, and ImageChangedError if the image changed.
     """
-    flags = np.zeros(ceil_div(image.size, block_size), dtype=np.bool_)
-    in_holes = 0
-    extents = [(0, image.size, True)] if holes == VERIFY else image.extents()
-    for offset, length, is_data in extents:
-        if is_data:
-            _scan_range(image, offset, offset + length, block_size, flags)
-        else:
-            in_holes += length
-        progress(length)
     image.check_unchanged()
-    vouched = Vouched(in_holes, 0, image.size - in_holes)
-    return Scan(BlockMap.from_flags(image.size, block_size, flags), vouched)
+    known = image.is_device or file_system(image.fileno()) in TRUSTED
+    believed = holes == TRUST or (holes == AUTO and known)
+    how = How(
+        block_size,
+        jobs or min(_cpus(), _MOST_JOBS),
+        # Elsewhere another machine, or a cache of the file system's own, may hold what is newer.
+        past_cache=known and not keep_cache,
+        keep_cache=keep_cache,
+    )
+    bits = zeros(ceil_div(image.size, block_size), endian="little")
+    with without_readahead(image), FullRead(image, bits, how, progress) as reading:
+        extents = image.extents() if believed else [(0, image.size, True)]
+        probed = _probe(image, _data(extents, progress), bits, reading, progress)
+        reading.finish()
+    image.check_unchanged()
+    vouched = Vouched(image.size - probed - reading.size, probed, reading.size)
+    return Scan(BlockMap(image.size, block_size, bits), vouched)
 
 
-def _scan_range(
+def _data(
+    extents: Iterable[tuple[int, int, bool]], progress: Callable[[int], None]
+) -> Iterator[Range]:
+    """Yield what is no hole."""
+    for start, length, is_data in extents:
+        if is_data:
+            yield start, start + length
+        else:
+            progress(length)
+
+
+def _probe(
     image: RawImage,
-    start: int,
-    stop: int,
-    block_size: int,
-    flags: np.ndarray[tuple[int], np.dtype[np.bool_]],
-) -> None:
-    """Mark the blocks of one range that hold data; the range may begin and end inside a block."""
-    while start < stop:
-        end = min(stop, (start // block_size + 1) * block_size)
-        while end < stop and end + block_size - start <= _CHUNK:
-            end = min(stop, end + block_size)
-        data = np.frombuffer(image.pread(start, end - start), dtype=np.uint8)
-        edges = np.arange(start // block_size * block_size, end, block_size)
-        starts = np.maximum(edges - start, 0)
-        for block, low, high in zip(
-            edges // block_size, starts, [*starts[1:], len(data)], strict=True
+    data: Iterable[Range],
+    bits: bitarray,
+    reading: FullRead,
+    progress: Callable[[int], None],
+) -> int:
+    """Mark the blocks whose first page holds data, and have the other pieces read in full.
+
+    Returns the bytes that need not be read.
+    """
+    size, total = reading.how.block_size, 0
+    if size < _PROBED_FROM:
+        for start, stop in data:
+            reading.add(start, stop)
+        return 0
+    for batch in batched(cut(data, size), _PROBES):
+        unknown = [piece for piece in batch if not bits[piece[0] // size]]
+        pages = [(start, min(start + PAGE, stop)) for start, stop in unknown]
+        for (start, _), found in zip(
+            unknown, holds_data(image, pages, reading.how.keep_cache), strict=True
         ):
-            flags[block] |= bool(data[low:high].any())
-        start = end
+            bits[start // size] |= found
+        certain = 0
+        for start, stop in batch:
+            if bits[start // size]:
+                certain += stop - start
+            else:
+                reading.add(start, stop)
+        progress(certain)
+        total += certain
+    return total
+
+
+def _cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
