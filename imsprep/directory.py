@@ -16,6 +16,7 @@ What a bucket can and a folder cannot: hold `a` and `a/b` at the same time. That
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,12 +24,13 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 from imsprep import atomic
-from imsprep.errors import ServiceError, TransferError
+from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.sparse import copy_data, is_hole, write_sparse
 from imsprep.store import (
     MIN_PART_SIZE,
@@ -45,6 +47,8 @@ from imsprep.units import MIB
 STANDARD = "STANDARD"
 MAX_KEY_BYTES = 1024  # OBS API reference, "Uploading Objects"
 _STEP = 4 * MIB  # bytes hashed at once
+# What a file system, such as NFS, may get over; a full disk or a missing right it does not.
+_PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT}
 
 
 class DirectoryStore:
@@ -75,20 +79,17 @@ class DirectoryStore:
         self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
     ) -> str:
         """Store one part; the same number again replaces it."""
-        if not isinstance(data, bytes | memoryview):
-            data.seek(0)
-            data = data.read()
         folder = self._upload(key, upload_id, number)
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        if md5 not in (None, etag):
-            raise TransferError(f"part {number} has the MD5 {etag}, expected {md5}")
-        with (
-            _translated("store a part in", folder),
-            self._new_part(folder, number, etag) as path,
-            open(path, "wb") as file,
-        ):
-            write_sparse(file.fileno(), data)
-        return etag
+        digest, position = hashlib.md5(usedforsecurity=False), 0
+        with _translated("store a part in", folder), self._new_part(folder, number) as new:
+            with open(new.path, "wb") as file:
+                for piece in _pieces(data):
+                    digest.update(piece)
+                    position = write_sparse(file.fileno(), piece, position)
+            new.etag = digest.hexdigest()
+            if md5 not in (None, new.etag):
+                raise TransferError(f"part {number} has the MD5 {new.etag}, expected {md5}")
+        return new.etag
 
     def copy_part(
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
@@ -103,11 +104,12 @@ class DirectoryStore:
                     f" it has {size} bytes",
                     code="InvalidRange",
                 )
-            etag = _md5_of_range(origin, offset, length)
-            with self._new_part(folder, number, etag) as path, open(path, "wb") as file:
-                os.ftruncate(file.fileno(), length)
-                copy_data(origin, offset, file.fileno(), 0, length)
-        return etag
+            with self._new_part(folder, number) as new:
+                with open(new.path, "wb") as file:
+                    os.ftruncate(file.fileno(), length)
+                    copy_data(origin, offset, file.fileno(), 0, length)
+                new.etag = _md5_of_range(origin, offset, length)
+        return new.etag
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """Return the parts that are here, in order of their numbers."""
@@ -128,7 +130,8 @@ class DirectoryStore:
                 os.ftruncate(target, sum(part.size for part in parts))
                 position = 0
                 for part, path in zip(parts, files, strict=True):
-                    _append(path, target, position, part.size)
+                    with open(path, "rb") as file:
+                        copy_data(file.fileno(), 0, target, position, part.size)
                     position += part.size
             shutil.rmtree(folder, ignore_errors=True)
         return etag
@@ -229,18 +232,18 @@ class DirectoryStore:
 
     @staticmethod
     @contextlib.contextmanager
-    def _new_part(folder: Path, number: int, etag: str) -> Iterator[Path]:
-        """Give a name to write a part to; afterwards it replaces the part of that number."""
-        temporary = folder / f".{number}.{secrets.token_hex(8)}"
+    def _new_part(folder: Path, number: int) -> Iterator[_NewPart]:
+        """Give a path to write a part to; named, it replaces the part of that number."""
+        new = _NewPart(folder / f".{number}.{secrets.token_hex(8)}")
         try:
-            yield temporary
+            yield new
             # What is acknowledged must survive a crash: a name may reach the disk before its data.
-            _sync(temporary)
+            _sync(new.path)
             # The last write wins; a number has one file, named after its etag so that both
             # change at once.
             older = list(folder.glob(f"{number:05}-*"))
-            final = folder / f"{number:05}-{etag}"
-            os.replace(temporary, final)
+            final = folder / f"{number:05}-{new.etag}"
+            os.replace(new.path, final)
             for path in older:
                 if path != final:
                     path.unlink(missing_ok=True)
@@ -250,7 +253,7 @@ class DirectoryStore:
             ) from error
         finally:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(new.path)
 
     @staticmethod
     def _parts(folder: Path) -> list[tuple[Part, Path]]:
@@ -258,13 +261,9 @@ class DirectoryStore:
         for path in folder.glob("[0-9]*-*"):
             number, _, etag = path.name.partition("-")
             stat = path.stat()
-            seen = newest.get(int(number))
-            if seen is None or stat.st_mtime_ns > seen[0]:
-                newest[int(number)] = (
-                    stat.st_mtime_ns,
-                    Part(int(number), stat.st_size, etag),
-                    path,
-                )
+            part = Part(int(number), stat.st_size, etag)
+            if part.number not in newest or stat.st_mtime_ns > newest[part.number][0]:
+                newest[part.number] = (stat.st_mtime_ns, part, path)
         return [(part, path) for _, (_, part, path) in sorted(newest.items())]
 
     @contextlib.contextmanager
@@ -302,6 +301,24 @@ class DirectoryStore:
         state = f"{stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
         etag = hashlib.md5(state.encode(), usedforsecurity=False).hexdigest()
         return {"etag": f"{etag}-0", "upload_id": None, "metadata": {}}
+
+
+@dataclass
+class _NewPart:
+    """A part that is being written, and its etag as soon as that is known."""
+
+    path: Path
+    etag: str = ""
+
+
+def _pieces(data: Body) -> Iterator[bytes | memoryview]:
+    """Yield what a part is sent from, a file in pieces and from its start."""
+    if isinstance(data, bytes | memoryview):
+        yield data
+        return
+    data.seek(0)
+    while piece := data.read(_STEP):
+        yield piece
 
 
 def _sync(path: Path) -> None:
@@ -353,11 +370,6 @@ def _matched(parts: Sequence[Part], held: list[tuple[Part, Path]]) -> list[Path]
     return files
 
 
-def _append(path: Path, target: int, position: int, size: int) -> None:
-    with open(path, "rb") as file:
-        copy_data(file.fileno(), 0, target, position, size)
-
-
 def _md5_of_range(file: int, offset: int, length: int) -> str:
     if is_hole(file, offset, length):
         return zero_md5(length)
@@ -380,4 +392,6 @@ def _translated(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TransferError(f"cannot {what} {path}: {error.strerror or error}") from error
+        if error.errno in _PASSING:
+            raise TransferError(f"cannot {what} {path}: {error.strerror}") from error
+        raise ReadError.from_os(error, f"cannot {what}", path) from error

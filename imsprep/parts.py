@@ -94,6 +94,13 @@ class PartPlan:
             "parts": [part._asdict() for part in self.parts],
         }
 
+    def lines(self) -> list[str]:
+        """Write each part on a line: number, offset, length, kind."""
+        return [
+            f"{p.number:6} {p.offset:15} {p.length:12} {'zeros' if p.is_zero else 'data'}"
+            for p in self.parts
+        ]
+
     def __str__(self) -> str:
         zero_parts = sum(part.is_zero for part in self.parts)
         return (

@@ -1,8 +1,9 @@
 """Retrying: an object store whose requests are tried again when that can help.
 
 The one question is whether a failure is permanent: TransferError is not, everything else is. The
-waits grow and are random, so that many clients do not come back at once. A request is tried until
-`limit_s` has passed since its first attempt; then its last error stands.
+waits grow and are random, so that many clients do not come back at once. There is one limit for a
+whole upload, however many requests it takes: so long, in all, may nothing work. Then the last error
+stands.
 
 Completing an upload is never repeated blindly: `completing` finds out whether it worked.
 """
@@ -26,11 +27,35 @@ T = TypeVar("T")
 class Patience:
     """How long to try, and how to wait in between; all in seconds."""
 
-    limit_s: float = 900.0  # an outage of a few minutes should not need a person
+    # In all, over a whole upload. An outage of a few minutes should not need a person.
+    limit_s: float = 900.0
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     jitter: Callable[[], float] = field(default=random.random, repr=False)  # 0.0 to 1.0
+
+
+class Outages:
+    """How long nothing has worked, in all: each time from a failure until anything works."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._before_s = 0.0
+        self._since: float | None = None
+
+    def failed(self) -> float:
+        """Note that something failed; return the seconds of all outages so far."""
+        with self._lock:
+            now = self._clock()
+            self._since = now if self._since is None else self._since
+            return self._before_s + now - self._since
+
+    def worked(self) -> None:
+        """Note that something worked."""
+        with self._lock:
+            if self._since is not None:
+                self._before_s += self._clock() - self._since
+                self._since = None
 
 
 class RetryingStore:
@@ -39,12 +64,18 @@ class RetryingStore:
     def __init__(self, store: ObjectStore, patience: Patience) -> None:
         self._store = store
         self._patience = patience
+        self._outages = Outages(patience.clock)
         self._stopped = threading.Event()
         self.retries = 0  # how many attempts failed and were repeated
 
     def stop(self) -> None:
         """End every wait, now and later: the next failure of a request is its last."""
         self._stopped.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, as a part does for its turn; TransferError once `stop` was called."""
+        if self._stopped.wait(seconds):
+            raise TransferError("the upload was stopped")
 
     def deadline(self) -> float:
         """Return when to give up something that begins now, on the patience's clock."""
@@ -63,22 +94,25 @@ class RetryingStore:
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         patience = self._patience
-        deadline = self.deadline()
         longest = patience.first_wait_s
         while True:
             try:
-                return attempt()
+                result = attempt()
             except TransferError as error:
                 # Full jitter: anywhere between nothing and a bound that doubles.
                 wait_s = longest * patience.jitter()
-                if patience.clock() + wait_s >= deadline:
+                if self._outages.failed() + wait_s >= patience.limit_s:
                     raise TransferError(
-                        f"{error}; tried for {patience.limit_s:.0f} s, run again to continue"
+                        f"{error}; nothing worked for {patience.limit_s:.0f} s in all, run again to"
+                        " continue"
                     ) from error
                 if self._stopped.wait(wait_s):
                     raise
                 longest = min(2 * longest, patience.longest_wait_s)
                 self.retries += 1
+            else:
+                self._outages.worked()
+                return result
 
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload; a lost answer may leave an empty one behind."""
@@ -140,14 +174,14 @@ class RetryingStore:
 
 
 class RateLimit:
-    """At most so many bytes per second, counted in whole parts: a part waits for its turn."""
+    """At most so many bytes per second, over all threads together: each piece waits its turn."""
 
     def __init__(
         self,
-        bytes_per_s: float | None,
+        bytes_per_s: float,
         *,
+        sleep: Callable[[float], object],
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._bytes_per_s, self._clock, self._sleep = bytes_per_s, clock, sleep
         self._free_at = clock()
@@ -155,8 +189,6 @@ class RateLimit:
 
     def wait_for(self, count: int) -> None:
         """Return when `count` bytes may be sent."""
-        if self._bytes_per_s is None:
-            return
         with self._lock:
             now = self._clock()
             start = max(self._free_at, now)

@@ -18,17 +18,21 @@ _STEP = 1 * MIB  # bytes copied at once where the kernel cannot copy itself
 _ZEROS = bytes(_PAGE)
 
 
-def write_sparse(file: int, data: bytes | memoryview) -> None:
-    """Write `data` at the start of an empty file; pieces that are all zeros become holes."""
+def write_sparse(file: int, data: bytes | memoryview, position: int = 0) -> int:
+    """Write `data` at the end of a file, `position`; pieces that are all zeros become holes.
+
+    Returns the file's new end.
+    """
     view = memoryview(data)
-    os.ftruncate(file, len(view))
+    os.ftruncate(file, position + len(view))
     start = 0
     while start < len(view):
         stop = start
         while stop < len(view) and bytes(view[stop : stop + _PAGE]) != _ZEROS[: len(view) - stop]:
             stop += _PAGE
-        _write_at(file, view[start:stop], start)
+        _write_at(file, view[start:stop], position + start)
         start = max(stop, start) + (_PAGE if stop < len(view) else 0)
+    return position + len(view)
 
 
 def copy_data(source: int, offset: int, target: int, position: int, length: int) -> None:

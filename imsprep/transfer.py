@@ -124,7 +124,9 @@ class _Run:
     ) -> None:
         self._source, self._plan, self._store, self._key = source, plan, store, key
         self._options, self._progress = options, progress
-        self._limit = RateLimit(options.bytes_per_s)
+        self._limit = None
+        if options.bytes_per_s is not None:
+            self._limit = RateLimit(options.bytes_per_s, sleep=store.wait)
         self._lock = threading.Lock()
         self._sent = self._copied = self._reused = 0
         self._md5s: dict[int, str] = {}
@@ -173,7 +175,7 @@ class _Run:
             if noted is None or noted.identity.lasting != self._source.identity.lasting:
                 return False
             return found.upload_id == noted.upload_id
-        with ThreadPoolExecutor(self._options.jobs) as pool:
+        with self._workers() as pool:
             md5s = list(pool.map(self._md5, self._plan.parts))
         self._source.check_unchanged()
         return found.etag == multipart_etag(md5s)
@@ -186,8 +188,21 @@ class _Run:
     def _body(self, part: PlannedPart) -> bytes | BufferedReader:
         """Return a part's bytes, or a file over them if they are many."""
         if part.length > HELD_IN_MEMORY:
-            return window(self._source.pread, part.offset, part.length)
+            source = self._source
+            # What changed between reading for the MD5 and sending would be refused for ever.
+            return window(source.pread, part.offset, part.length, check=source.check_unchanged)
         return self._source.pread(part.offset, part.length)
+
+    def _paced(self, part: PlannedPart, body: bytes | BufferedReader) -> bytes | BufferedReader:
+        """Return a body as it is, or if there is a limit, one whose bytes wait for their turn."""
+        if self._limit is None:
+            return body
+        source, wait_for = self._source, self._limit.wait_for
+        if isinstance(body, bytes):
+            read = lambda offset, length: body[offset : offset + length]  # noqa: E731
+            return window(read, 0, part.length, wait_for=wait_for)
+        check = source.check_unchanged
+        return window(source.pread, part.offset, part.length, wait_for=wait_for, check=check)
 
     def _continue_or_begin(
         self, journal: Journal, noted: Entry | None, fresh: Entry
@@ -229,15 +244,21 @@ class _Run:
 
     @contextlib.contextmanager
     def _workers(self) -> Iterator[ThreadPoolExecutor]:
-        """Give a pool whose work is dropped and whose waits end when anything goes wrong."""
+        """Give a pool whose work is dropped and whose waits end when anything goes wrong.
+
+        An interruption does not wait for the parts on their way: they are no loss, and may take
+        minutes on a slow line.
+        """
         pool = ThreadPoolExecutor(self._options.jobs, thread_name_prefix="upload")
+        interrupted = False
         try:
             yield pool
-        except BaseException:
+        except BaseException as error:
+            interrupted = not isinstance(error, Exception)
             self._store.stop()
             raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=not interrupted, cancel_futures=True)
 
     def _transfer(self, entry: Entry, part: PlannedPart, held: Part | None) -> None:
         """Bring one part into the store, unless it is there already and right."""
@@ -253,8 +274,8 @@ class _Run:
             data = self._body(part)
             md5 = _md5_of(data)
             if not self._is_held(part, md5, held):
-                self._limit.wait_for(part.length)
-                etag = self._store.upload_part(entry.key, entry.upload_id, part.number, data, md5)
+                body = self._paced(part, data)
+                etag = self._store.upload_part(entry.key, entry.upload_id, part.number, body, md5)
                 check_etag(self._store, f"part {part.number}", etag, md5)
                 self._note(sent=part.length)
         with self._lock:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.directory import DirectoryStore, _safe, _unsafe
-from imsprep.errors import ServiceError
+from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.sparse import copy_data, data_ranges, is_hole, write_sparse
-from imsprep.store import Part
+from imsprep.store import Part, zero_md5
 from imsprep.units import GIB, KIB, MIB
 from tests.store_suite import StoreSuite, pattern
 
@@ -100,6 +102,44 @@ def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
     assert store.read("k", 0, 9) == b"new"
 
 
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENOSPC, ReadError), (errno.EACCES, ReadError), (errno.ESTALE, TransferError)],
+)
+def test_only_what_a_file_system_may_get_over_is_worth_another_try(
+    store: DirectoryStore,
+    number: int,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upload_id = store.create("k", {})
+
+    def fail(*args: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("imsprep.directory.write_sparse", fail)
+    with pytest.raises(error, match=os.strerror(number)):
+        store.upload_part("k", upload_id, 1, b"x")
+
+
+def test_a_large_part_is_never_held_whole(store: DirectoryStore) -> None:
+    class Long:
+        left = 64 * MIB
+
+        def seek(self, offset: int) -> None:
+            self.left = 64 * MIB
+
+        def read(self, count: int = -1) -> bytes:
+            assert 0 < count <= 4 * MIB
+            count = min(count, self.left)
+            self.left -= count
+            return bytes(count)
+
+    body: Any = Long()
+    upload_id = store.create("k", {})
+    assert store.upload_part("k", upload_id, 1, body, zero_md5(64 * MIB)) == zero_md5(64 * MIB)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 200 * KIB)), max_size=6))
 def test_writing_and_copying_sparsely_keeps_every_byte(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[bool, int]]
@@ -109,7 +149,9 @@ def test_writing_and_copying_sparsely_keeps_every_byte(
     )
     folder = tmp_path_factory.mktemp("sparse")
     with open(folder / "a", "w+b") as a, open(folder / "b", "w+b") as b:
-        write_sparse(a.fileno(), data)
+        cut = len(data) // 3
+        assert write_sparse(a.fileno(), data[:cut]) == cut
+        assert write_sparse(a.fileno(), data[cut:], cut) == len(data)
         assert os.pread(a.fileno(), len(data) + 1, 0) == data
         b.truncate(len(data))
         copy_data(a.fileno(), 0, b.fileno(), 0, len(data))

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -97,6 +102,56 @@ def test_targets_are_read() -> None:
     assert parse_target("local:/data").folder == Path("/data")
     assert obs_endpoint("eu-de") == "https://obs.eu-de.otc.t-systems.com"
     assert obs_endpoint("cn-north-4") == "https://obs.cn-north-4.myhuaweicloud.com"
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("slow", ["a limit", "a server that does not answer"])
+def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
+    sent: signal.Signals, code: int, slow: str, disk: Path, tmp_path: Path
+) -> None:
+    if signal.getsignal(sent) is signal.SIG_IGN:
+        pytest.skip("the signal is ignored here, as in a shell's background")
+    with silent_server() as url:
+        to = [f"local:{tmp_path}/cloud", "--limit-rate", "1k"]
+        if slow != "a limit":
+            to = ["obs:bucket", "--region", "x", "--endpoint", url]
+        keys = {"HUAWEICLOUD_SDK_AK": "AK", "HUAWEICLOUD_SDK_SK": "SK"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imsprep", "upload", str(disk), "--to", *to],
+            env={**os.environ, **keys}, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        time.sleep(3)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "the same command goes on where this one stopped" in said
+    assert "Traceback" not in said
+
+
+def test_progress_tells_what_travelled_from_what_was_copied(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.cli.common.time.monotonic", itertools.count(0, 100).__next__)
+    done = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--jobs", "1")
+    last = [line for line in done.err.splitlines() if line.startswith("upload: ")][-1]
+    assert re.fullmatch(r"upload: .* \(\d+ %\); .* of 3.* MiB sent, .* of 26.* MiB copied", last), (
+        last
+    )
+
+
+@pytest.mark.parametrize("option", ["--limit-rate", "--part-size"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan"])
+def test_a_size_that_makes_no_sense_is_a_usage_error(
+    imsprep: Run, disk: Path, option: str, value: str
+) -> None:
+    assert imsprep("upload", disk, "--to", f"local:{disk.parent}/c", option, value).code == 2
 
 
 @pytest.mark.slow

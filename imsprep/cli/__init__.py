@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 import click
@@ -46,6 +47,9 @@ Exit codes:
   130  interrupted (Ctrl-C)
   143  terminated (SIGTERM)
 """
+
+
+INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
 class Terminated(BaseException):
@@ -90,7 +94,13 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process with the documented exit code."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
+        # Somebody waits at the terminal, and a part on its way may take minutes; it is no loss.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -113,9 +123,9 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         return _fail(arguments, ReadError.from_os(error, "cannot use", error.filename or "a file"))
     except (KeyboardInterrupt, click.exceptions.Abort):
-        return _fail_plainly(arguments, "interrupted", 130)
+        return _fail_plainly(arguments, "interrupted", INTERRUPTED)
     except Terminated:
-        return _fail_plainly(arguments, "terminated", 143)
+        return _fail_plainly(arguments, "terminated", TERMINATED)
     except Exception as error:  # the last handler: a traceback must not reach a user
         if os.environ.get("IMSPREP_TRACEBACK"):
             raise

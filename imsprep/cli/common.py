@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import click
 from tqdm import tqdm
@@ -25,6 +25,9 @@ class SizeType(click.ParamType[int]):
 
     name = "size"
 
+    def __init__(self, least: int = 0) -> None:
+        self._least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number of bytes, or end with a usage error."""
         if isinstance(value, int):
@@ -32,12 +35,16 @@ class SizeType(click.ParamType[int]):
         text = str(value).strip().lower().removesuffix("ib").removesuffix("b")
         number, unit = (text[:-1], text[-1:]) if text[-1:] in "kmgt" and text else (text, "")
         try:
-            return int(float(number) * _UNITS[unit])
+            size = int(float(number) * _UNITS[unit])
         except (ValueError, KeyError, OverflowError):
             self.fail(f"{value!r} is not a size; write 2097152, 2m or 2MiB", param, ctx)
+        if size < self._least:
+            self.fail(f"{value!r} is too small; at least {self._least}", param, ctx)
+        return size
 
 
 SIZE = SizeType()
+RATE = SizeType(least=1)  # bytes per second
 
 image_argument = click.argument("image", type=click.Path(path_type=Path))
 
@@ -68,7 +75,7 @@ class Progress:
         self._next_line = time.monotonic() + interval_s
         self._bar: tqdm[Any] | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
                 desc=self._what, total=self._total, unit="B", unit_scale=True, unit_divisor=1024
@@ -84,12 +91,14 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def __call__(self, count: int) -> None:
-        """Note that `count` more bytes are done."""
+    def __call__(self, count: int, note: str = "") -> None:
+        """Note that `count` more bytes are done; `note` is shown beside them."""
         self._done += count
         if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
         elif not self._quiet and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + self._interval_s
             share = f" ({self._done * 100 // self._total} %)" if self._total else ""
-            click.echo(f"{self._what}: {format_size(self._done)}{share}", err=True)
+            note = f"; {note}" if note else ""
+            click.echo(f"{self._what}: {format_size(self._done)}{share}{note}", err=True)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import SIZE, Progress, output_options, print_result
+from imsprep.cli.common import RATE, Progress, output_options, print_result
+from imsprep.cli.following import AGAIN, Following, if_interrupted
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
-from imsprep.cli.service import connected, pace_of, pace_options, service_options
+from imsprep.cli.service import WHERE, connected, pace_of, pace_options, service_options
+from imsprep.cli.transfer_options import transfer_options, transferring
 from imsprep.units import exact_size, format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline import Imported
     from imsprep.prepare import Prepared
     from imsprep.targets import Target
-    from imsprep.waiting import Pace
 
 EPILOG = """\
 \b
@@ -41,14 +40,12 @@ Example:
     show_default=True,
     help="auto compares both routes and says which is quicker.",
 )
-@click.option("--bandwidth", type=SIZE, help="Bytes per second of your line, for --via auto.")
+@click.option("--bandwidth", type=RATE, help="Bytes per second of your line, for --via auto.")
 @click.option("--bitmap", type=click.Path(path_type=Path), help="Bitmap made elsewhere, as it is.")
 @request_options
 @click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Parts at the same time.")
+@transfer_options
 @hole_options
-@click.option("--limit-rate", type=SIZE, help="Most bytes per second, as 10m.")
-@click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store.")
 @click.option("--no-sha256", is_flag=True, help="Do not hash the whole files for the manifest.")
 @click.option("--cleanup", type=click.Choice(["keep", "success", "always"]), default="keep",
               show_default=True, help="When to remove the objects again.")  # fmt: skip
@@ -69,7 +66,7 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     target = parse_target(options["to"], region=options["region"], endpoint=options["obs_endpoint"])
     prepared = _prepare(image, target, options, quiet)
     if dry_run:
-        print_result(as_json, prepared.as_dict(), _plan_text(prepared))
+        print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
         return
     done = _ship(prepared, target, options, quiet)
     print_result(as_json, done.as_dict(), _text(done))
@@ -91,6 +88,7 @@ def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) 
             bitmap=options["bitmap"],
             policy=Policy(ignore=options["ignore"]),
             copy_zeros=not options["no_copy"],
+            part_size=options["part_size"],
             via=options["via"],
             bytes_per_s=options["bandwidth"] or BANDWIDTH,
             progress=bar,
@@ -111,12 +109,22 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
     from imsprep.image import RawImage
     from imsprep.pipeline import Shipping, ship
     from imsprep.targets import open_store
-    from imsprep.transfer import Options
 
-    where = {name: options[name] for name in ("site", "region", "endpoint", "api")}
+    where = {name: options[name] for name in WHERE}
     pace = pace_of(options["poll"], options["timeout"], quiet=quiet, to=options["to"], where=where)
-    store = open_store(target)
-    with connected(target.folder, **where) as client, _following(prepared, pace, quiet) as follow:
+    store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
+    jobs: list[str] = []
+
+    def how_to_go_on() -> list[str]:
+        lines = [f"job {job} goes on without us: {pace.how_to_go_on(job)}" for job in jobs]
+        return [*lines, AGAIN]
+
+    plans = [artefact.plan for artefact in prepared.artefacts]
+    with (
+        connected(target.folder, **where) as client,
+        if_interrupted(how_to_go_on),
+        Following(plans, quiet=quiet) as bar,
+    ):
         shipping = Shipping(
             store=store,
             bucket=target.bucket,
@@ -125,55 +133,25 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
             service_name=client.url if target.folder is None else f"local:{target.folder}",
             pace=pace,
             open_source=RawImage.open,
-            progress=follow.note,
-            options=Options(jobs=options["jobs"], bytes_per_s=options["limit_rate"]),
+            progress=bar.note,
+            options=transferring(options),
             cleanup=options["cleanup"],
             with_sha256=not options["no_sha256"],
-            on_job=follow.job,
+            on_job=jobs.append,
         )
-        return ship(prepared, shipping)
+        done = ship(prepared, shipping)
+    for upload in done.uploads:
+        if upload.restarted:
+            click.echo(f"imsprep: {upload.key} was started anew: {upload.restarted}", err=True)
+    return done
 
 
-class _Follow:
-    """What is told of a shipment while it goes on."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar, self.job_id = bar, ""
-
-    def note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
-        """Advance the bar."""
-        self._bar(sent + copied + reused)
-
-    def job(self, job_id: str) -> None:
-        """Remember the job for whoever interrupts the waiting."""
-        self.job_id = job_id
-
-
-@contextmanager
-def _following(prepared: Prepared, pace: Pace, quiet: bool) -> Iterator[_Follow]:
-    """Show progress; an interruption is told how to go on."""
-    total = sum(artefact.plan.size for artefact in prepared.artefacts)
-    with Progress("upload", total, quiet=quiet) as bar:
-        follow = _Follow(bar)
-        try:
-            yield follow
-        except BaseException as error:
-            if not isinstance(error, Exception):  # Ctrl-C or SIGTERM
-                _tell_how_to_go_on(follow.job_id, pace)
-            raise
-
-
-def _tell_how_to_go_on(job_id: str, pace: Pace) -> None:
-    if job_id:
-        click.echo(f"job {job_id} goes on without us: {pace.how_to_go_on(job_id)}", err=True)
-    click.echo("the same command goes on where this one stopped", err=True)
-
-
-def _plan_text(prepared: Prepared) -> str:
+def _plan_text(prepared: Prepared, api: str) -> str:
     lines = []
     for artefact in prepared.artefacts:
         lines.append(f"{artefact.role} {artefact.path} -> {artefact.key}: {artefact.plan}")
-    lines.append("POST /v2/cloudimages/quickimport/action")
+        lines += artefact.plan.lines()
+    lines.append(f"POST /{api}/cloudimages/quickimport/action")
     lines.append(json.dumps(prepared.request.as_body(), indent=2, ensure_ascii=False))
     return "\n".join(lines)
 

@@ -34,7 +34,11 @@ _OPTIONS = (
     click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
     click.option("--api", type=click.Choice(["v2", "v2.1"]), default="v2", show_default=True,
                  help="Version of the import request."),
+    click.option("--ca-bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                 help="Certificates to trust instead of the usual ones."),
 )  # fmt: skip
+# What `connected` takes of them.
+WHERE = ("site", "region", "endpoint", "api", "ca_bundle")
 
 
 def service_options(command: F) -> F:
@@ -58,7 +62,13 @@ def pace_options(command: F) -> F:
 
 @contextlib.contextmanager
 def connected(
-    folder: Path | None, *, site: str, region: str | None, endpoint: str | None, api: Any
+    folder: Path | None,
+    *,
+    site: str,
+    region: str | None,
+    endpoint: str | None,
+    api: Any,
+    ca_bundle: Path | None,
 ) -> Iterator[ImsClient]:
     """Yield a client: of the emulator over `folder`, or of the site if that is None."""
     from imsprep.credentials import find_here
@@ -66,7 +76,9 @@ def connected(
     from imsprep.ims import ImsClient
 
     if folder is None or endpoint is not None:
-        yield ImsClient(endpoints_for(site, region, endpoint), find_here(), api=api)
+        ca_file = str(ca_bundle) if ca_bundle else None
+        found = endpoints_for(site, region, endpoint)
+        yield ImsClient(found, find_here(), api=api, ca_file=ca_file)
         return
     from imsprep.credentials import Credentials
 
@@ -106,7 +118,10 @@ def pace_of(
     news = _News(quiet)
     again = {"to": to if to and to.startswith("local:") else None, **where}
     options = shlex.join(
-        word for name, value in again.items() if value for word in (f"--{name}", str(value))
+        word
+        for name, value in again.items()
+        if value
+        for word in (f"--{name.replace('_', '-')}", str(value))
     )
     return Pace(
         time.sleep,

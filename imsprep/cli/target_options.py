@@ -16,11 +16,16 @@ def target_options(command: F) -> F:
     for option in (
         click.option(
             "--ca-bundle",
-            type=click.Path(path_type=Path),
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Certificates to trust instead of the usual ones.",
         ),
         click.option("--endpoint", help="Address of OBS, where --region does not tell it."),
-        click.option("--region", envvar="HW_REGION_NAME", help="Region of the bucket, as eu-de."),
+        click.option(
+            "--region",
+            envvar=["HW_REGION_NAME", "OS_REGION_NAME"],
+            show_envvar=True,
+            help="Region of the bucket, as eu-de.",
+        ),
         click.option(
             "--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."
         ),

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from imsprep.cli.common import output_options, print_result
+from imsprep.cli.following import if_interrupted
 from imsprep.cli.service import connected, pace_of, pace_options, service_options
 
 
@@ -35,6 +36,8 @@ def command(
     from imsprep.waiting import wait
 
     folder = parse_target(to).folder if to else None
-    with connected(folder, **where) as client:
-        status = wait(client.job, job_id, pace_of(poll, timeout, quiet=quiet, to=to, where=where))
+    pace = pace_of(poll, timeout, quiet=quiet, to=to, where=where)
+    how_to_go_on = f"job {job_id} goes on without us: {pace.how_to_go_on(job_id)}"
+    with connected(folder, **where) as client, if_interrupted(lambda: [how_to_go_on]):
+        status = wait(client.job, job_id, pace)
     print_result(as_json, status.as_dict(), f"{status.image_id or 'done'}")
