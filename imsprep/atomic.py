@@ -8,14 +8,18 @@ whose name starts with a dot and ends with `.part`, which nothing ever takes for
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from imsprep.errors import ReadError
+
+_UMASK_LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -64,8 +68,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
+@functools.cache
 def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
+    """Return the process's umask, which can only be read by setting it: once, and by one thread."""
+    with _UMASK_LOCK:
+        mask = os.umask(0o077)
+        os.umask(mask)
     return mask
