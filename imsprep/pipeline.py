@@ -26,6 +26,7 @@ from imsprep.errors import ImageChangedError, JobFailedError, ServiceError, show
 from imsprep.ims import CloudImage
 from imsprep.job import JobStatus
 from imsprep.journal import Journal
+from imsprep.locking import locked
 from imsprep.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
 from imsprep.parts import PartPlan
 from imsprep.prepare import Artefact, Prepared
@@ -109,15 +110,25 @@ class Shipping:
     cleanup: str = KEEP
     with_sha256: bool = True
     on_job: Callable[[str], object] = lambda job_id: None  # told when a job runs
+    lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
 
 
 def ship(prepared: Prepared, shipping: Shipping) -> Imported:
     """Upload, import and wait; see the module for what a second call does.
 
-    Raises TransferError if running again continues, ServiceError if something was refused,
+    One process at a time works on an image. Raises TransferError if running again continues or
+    another process works on it, ServiceError if something was refused,
     JobFailedError, WaitTimeoutError.
     """
     path = manifests.path_beside(prepared.image)
+    lock, pace = path.with_suffix(".lock"), shipping.pace
+    what = f"the import of {show_path(prepared.image.name)}"
+    with locked(lock, what, wait_s=shipping.lock_wait_s, sleep=pace.sleep):
+        return _ship(prepared, shipping, path)
+
+
+def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
+    """Do what `ship` says, alone with this image."""
     uploads: tuple[Uploaded, ...] = ()
     state = _taken_up(prepared, shipping, path)
     if state is None:

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "imsprep"
 LAYERS = {
     "units": 0, "errors": 0, "report": 0,
     "blockmap": 1, "facts": 1, "request": 1, "formats": 1, "partitions": 1, "volumes": 1, "sites": 1,
-    "atomic": 2, "guest": 2, "image": 2, "gather": 2,
+    "atomic": 2, "locking": 2, "guest": 2, "image": 2, "gather": 2,
     "refusals": 1, "job": 1, "credentials": 2, "endpoints": 1, "ims": 2, "waiting": 2,
     "zvhd2": 1, "zvhd2_codec": 1, "zvhd2_faults": 1, "container": 2, "payloads": 2,
     "layout": 1, "bitmapfile": 1, "probe": 1, "learn": 1, "layoutfile": 2, "sidecar": 2, "pairing": 3,

@@ -27,10 +27,12 @@ from imsprep.errors import (
     ImsprepError,
     JobFailedError,
     ServiceError,
+    TransferError,
     UncertainError,
     WaitTimeoutError,
 )
 from imsprep.image import Identity
+from imsprep.locking import locked
 from imsprep.manifest import Manifest, SentObject
 from imsprep.parts import plan_parts, plan_plain
 from imsprep.pipeline import Shipping, ship
@@ -411,6 +413,22 @@ def test_nothing_is_sent_while_a_job_runs_even_to_a_bucket_that_encrypts(place: 
         assert len(place.running.board.images()) == 1
     assert (done.sent, place.store.created) == (0, begun)
     assert done.job_id == place.jobs[0]
+
+
+def test_two_processes_never_import_the_same_image_at_once(place: Place) -> None:
+    lock = place.folder / "local" / "disk.imsprep.lock"
+    with place.emulator() as go:
+        with locked(lock, "x"), pytest.raises(TransferError, match=r"works on the import of disk\.raw"):  # fmt: skip
+            go()
+        assert place.running.board.images() == []
+        with locked(lock, "x"):
+            threads = [threading.Thread(target=go, kwargs={"lock_wait_s": 1e6}) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(place.running.board.images()) == 1
+    assert not lock.exists()
 
 
 def test_another_mount_or_machine_goes_on_with_the_same_import(place: Place) -> None:

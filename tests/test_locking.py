@@ -1,0 +1,86 @@
+"""Locks: one holder at a time, whatever ends it, and nothing left over."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from imsprep.errors import ReadError, TransferError
+from imsprep.locking import locked
+
+HOLD = "import sys; from pathlib import Path; from imsprep.locking import locked\nwith locked(Path(sys.argv[1]), 'x'):\n    print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_lock_has_one_holder_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    with locked(path, "disk.raw"):
+        with pytest.raises(TransferError, match=r"another imsprep works on disk\.raw"), locked(path, "disk.raw"):  # fmt: skip
+            raise AssertionError("held twice")
+        assert path.exists()
+    assert list(tmp_path.iterdir()) == []
+    with locked(path, "disk.raw"):
+        pass
+
+
+def test_whoever_waits_gets_it_when_it_is_free(tmp_path: Path) -> None:
+    path, slept = tmp_path / "a.lock", []
+    outer = locked(path, "x")
+    outer.__enter__()
+
+    def nap(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            outer.__exit__(None, None, None)
+
+    with locked(path, "x", wait_s=60, sleep=nap):
+        assert len(slept) == 3
+
+
+def test_a_killed_holder_holds_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(TransferError), locked(path, "x"):
+            pass
+        holder.kill()
+        holder.wait()
+        with locked(path, "x"):
+            pass
+    assert not path.exists()
+
+
+def test_many_threads_never_hold_it_together(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    inside, most, turns = 0, 0, 0
+    count = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most, turns
+        for _ in range(50):
+            with locked(path, "x", wait_s=1e6, sleep=lambda s: None):
+                with count:
+                    inside += 1
+                    most = max(most, inside)
+                    turns += 1
+                with count:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, turns) == (1, 200)
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="cannot write"), locked(tmp_path / "no" / "a.lock", "x"):
+        pass
