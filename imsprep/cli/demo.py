@@ -108,7 +108,9 @@ def _ship(prepared: Prepared, target: Target, tell: _Teller) -> Imported:
     def on_job(job_id: str) -> None:
         tell("import", f"job {job_id}")
 
-    with connected(target.folder, site=SITE, region=None, endpoint=None, api="v2") as client:
+    with connected(
+        target.folder, site=SITE, region=None, endpoint=None, api="v2", ca_bundle=None
+    ) as client:
         shipping = Shipping(
             store=open_store(target),
             bucket=target.bucket,
