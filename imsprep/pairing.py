@@ -130,17 +130,28 @@ def make_bitmap(
     """
     bitmap = output or bitmapfile.bitmap_path(path)
     with RawImage.open(path) as image:
-        check_apart(bitmap, path)
-        if not force:
-            check_replaceable(bitmap, path)
+        check_writable(bitmap, path, force=force)
         _check_raw(image)
         block_map = scan(image, block_size=layout.block_size, progress=progress).block_map
-        packed = bitmapfile.encode(block_map, layout)
-        if bitmapfile.decode(packed, image.size, layout) != block_map:
-            raise FormatError(f"layout {layout.name!r} does not read back what it wrote")
-        sidecar = Sidecar.of(path.name, image.identity, block_map, layout, packed, image.pread)
-        image.check_unchanged()
-        write_pair(bitmap, packed, sidecar)
+        return write_bitmap(bitmap, image, block_map, layout)
+
+
+def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
+    """Raise UsageError if writing this bitmap would cost somebody a file; see `sidecar`."""
+    check_apart(bitmap, image)
+    if not force:
+        check_replaceable(bitmap, image)
+
+
+def write_bitmap(bitmap: Path, image: RawImage, block_map: BlockMap, layout: BitmapLayout) -> Made:
+    """Write an image's block map and the sidecar; an equal pair stays as it is."""
+    packed = bitmapfile.encode(block_map, layout)
+    if bitmapfile.decode(packed, image.size, layout) != block_map:
+        raise FormatError(f"layout {layout.name!r} does not read back what it wrote")
+    name = image.path.name
+    sidecar = Sidecar.of(name, image.identity, block_map, layout, packed, image.pread)
+    image.check_unchanged()
+    write_pair(bitmap, packed, sidecar)
     return Made(bitmap, sidecar)
 
 

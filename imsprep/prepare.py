@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from imsprep import bitmapfile, checks, formats, routes
-from imsprep.atomic import write_bytes
 from imsprep.blockmap import BlockMap
-from imsprep.bucket import BucketFacts
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import FindingsError, UsageError, show_path
-from imsprep.facts import Facts
 from imsprep.gather import gather
 from imsprep.image import Identity, RawImage
+from imsprep.layout import DEFAULT_LAYOUT
+from imsprep.pairing import check_writable, write_bitmap
 from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
 from imsprep.scan import ScanOptions, scan
+from imsprep.sidecar import read_sidecar
 from imsprep.sites import Site
 from imsprep.targets import Target
 from imsprep.units import KIB
@@ -98,24 +98,11 @@ class Order:
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What the check before a scan found out: the request as it will be sent, and the report."""
+def prepare(image: Path, order: Order) -> Prepared:
+    """Check, scan, make the bitmap and plan the upload.
 
-    key: str
-    request: QuickImportRequest
-    facts: Facts
-    report: Report
-
-
-def examine(
-    image: Path, order: Order, cloud: Callable[[str], BucketFacts] | None = None
-) -> Examined:
-    """Check what can be known within seconds; nothing is written.
-
-    `cloud` tells what the bucket knows of a key; None asks nobody. Findings are in the report, and
-    whether they stop anything is for the caller to say. Raises UsageError for a request that lacks
-    a field, ReadError, ImageChangedError.
+    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
+    ImageChangedError.
     """
     key = order.target.key_for(order.key or image.name)
     url = f"{order.target.bucket}:{key}"
@@ -123,46 +110,27 @@ def examine(
     if fields.image_url != url:
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
     request = _complete(fields)
-    facts = gather(image, request=fields, site=order.site)
-    if cloud is not None:
-        facts = replace(facts, cloud=cloud(key))
-    return Examined(key, request, facts, checks.run(facts, order.policy))
-
-
-def prepare(image: Path, order: Order) -> Prepared:
-    """Check, scan, make the bitmap and plan the upload.
-
-    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
-    ImageChangedError.
-    """
     with RawImage.open(image) as opened:
-        examined = examine(image, order)
-        report = examined.report
+        facts = gather(image, request=fields, site=order.site)
+        report = checks.run(facts, order.policy)
         if order.fail_on is not None and report.fails(order.fail_on):
             raise FindingsError(_why(report, order.fail_on))
+        if facts.format == formats.RAW and order.bitmap is None:
+            _check_bitmap(image)  # before the scan, which takes long
         scanned = scan(opened, block_size=SCAN_BLOCK, progress=order.progress, **order.scanning)
         block_map = scanned.block_map
         comparison = None
-        if examined.facts.format == formats.RAW:
+        if facts.format == formats.RAW:
             comparison = _comparison(opened, block_map, order)
-            artefacts = _raw(opened, examined.key, block_map, order)
-            size = opened.size
+            artefacts = _raw(opened, key, block_map, order)
+            size, data = opened.size, block_map.data_bytes
         else:
             plan = _plan(block_map, order)
-            artefacts = (Artefact("container", image, examined.key, plan, opened.identity),)
-            size = examined.facts.virtual_size or opened.size
+            artefacts = (Artefact("container", image, key, plan, opened.identity),)
+            size, data = facts.virtual_size or opened.size, block_map.data_bytes
         opened.check_unchanged()
         identity = opened.identity.as_dict()
-    return Prepared(
-        image=image,
-        size=size,
-        data_bytes=block_map.data_bytes,
-        identity=identity,
-        artefacts=artefacts,
-        request=examined.request,
-        report=report,
-        comparison=comparison,
-    )
+    return Prepared(image, size, data, identity, artefacts, request, report, comparison)
 
 
 def _raw(image: RawImage, key: str, block_map: BlockMap, order: Order) -> tuple[Artefact, ...]:
@@ -170,10 +138,8 @@ def _raw(image: RawImage, key: str, block_map: BlockMap, order: Order) -> tuple[
     bitmap = order.bitmap
     if bitmap is None:
         bitmap = bitmapfile.bitmap_path(image.path)
-        packed = bitmapfile.encode(block_map)
-        # An equal file stays: a new one would look like another upload.
-        if not bitmap.exists() or bitmap.read_bytes() != packed:
-            write_bytes(bitmap, packed)
+        coarse = block_map.coarsened(DEFAULT_LAYOUT.block_size)
+        write_bitmap(bitmap, image, coarse, DEFAULT_LAYOUT)
     # Beside the image and with its base name, as the service looks for it.
     bitmap_key = os.path.splitext(key)[0] + bitmapfile.SUFFIX
     identity = Identity.of(bitmap)
@@ -181,6 +147,18 @@ def _raw(image: RawImage, key: str, block_map: BlockMap, order: Order) -> tuple[
         Artefact("image", image.path, key, _plan(block_map, order), image.identity),
         Artefact("bitmap", bitmap, bitmap_key, plan_plain(identity.size), identity),
     )
+
+
+def _check_bitmap(image: Path) -> None:
+    """Raise UsageError if the bitmap beside the image is not ours to replace."""
+    bitmap = bitmapfile.bitmap_path(image)
+    check_writable(bitmap, image)
+    sidecar = read_sidecar(bitmap)
+    if sidecar is not None and sidecar.layout != DEFAULT_LAYOUT:
+        raise UsageError(
+            f"{show_path(bitmap)} has the layout {sidecar.layout.name!r}; to import it as it is"
+            f" give --bitmap {show_path(bitmap)}, else remove it"
+        )
 
 
 def _comparison(image: RawImage, block_map: BlockMap, order: Order) -> Comparison | None:

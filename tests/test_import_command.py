@@ -20,6 +20,7 @@ import pytest
 from imsprep.cli.emulator import _buckets_at
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
+from imsprep.image import Identity
 from tests import s3cloud
 from tests.conftest import Outcome
 from tests.imscloud import KEY, sha256
@@ -173,6 +174,28 @@ def test_wrong_usage_is_exit_code_2(
     done = imsprep("import", disk, *arguments)
     assert done.code == code, done.err
     assert words in done.err
+
+
+def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    to = ("--to", f"local:{tmp_path}/cloud")
+    (tmp_path / "disk.mf").write_bytes(b"made elsewhere")
+    refused = imsprep("import", disk, *REQUEST, *to)
+    assert refused.code == 2
+    assert "disk.mf was not made by imsprep" in refused.err
+    (tmp_path / "disk.mf").unlink()
+    assert imsprep("bitmap", disk, "--block-size", "4m").code == 0
+    other = imsprep("import", disk, *REQUEST, *to)
+    assert other.code == 2
+    assert "has the layout" in other.err
+    for path in tmp_path.glob("disk.mf*"):
+        path.unlink()
+    assert imsprep("import", disk, *REQUEST, *to).code == 0
+    before = Identity.of(tmp_path / "disk.mf")
+    assert imsprep("verify", disk).code == 0
+    assert imsprep("bitmap", disk).code == 0
+    assert Identity.of(tmp_path / "disk.mf") == before
 
 
 def test_a_missing_image_is_exit_code_3(imsprep: Run, tmp_path: Path) -> None:

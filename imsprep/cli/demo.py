@@ -109,7 +109,7 @@ def _ship(prepared: Prepared, target: Target, tell: _Teller) -> Imported:
         tell("import", f"job {job_id}")
 
     with connected(
-        target.folder, site=SITE, region=None, endpoint=None, api="v2", ca_bundle=None
+        target.folder, site=SITE, region=None, endpoint=None, ca_bundle=None, api="v2"
     ) as client:
         shipping = Shipping(
             store=open_store(target),
