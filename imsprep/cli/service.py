@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 SITES = ("huawei", "huawei-intl", "otc", "otc-swiss")
 # Kept in the folder of `local:`; no bucket can have this name.
 EMULATOR_FOLDER = ".emulator"
+LOCAL_INTERVAL_S = 0.2
 
 _OPTIONS = (
     click.option("--site", type=click.Choice(SITES), default="huawei-intl", show_default=True,
@@ -51,8 +52,8 @@ def service_options(command: F) -> F:
 def pace_options(command: F) -> F:
     """Add the options of waiting."""
     command = click.option(
-        "--poll", type=click.FloatRange(min=0.01), default=10.0, show_default=True, metavar="S",
-        help="Seconds between two questions.",
+        "--poll", type=click.FloatRange(min=0.01), metavar="S",
+        help="Seconds between two questions: 10, or 0.2 where the service is the emulator.",
     )(command)  # fmt: skip
     return click.option(
         "--timeout", type=click.FloatRange(min=0), default=7200.0, show_default=True, metavar="S",
@@ -107,16 +108,17 @@ def local_settings(folder: Path, access_key: str, secret_key: str, site: str) ->
 
 
 def pace_of(
-    poll: float, timeout: float, *, quiet: bool, to: str | None, where: dict[str, Any]
+    poll: float | None, timeout: float, *, quiet: bool, to: str | None, where: dict[str, Any]
 ) -> Pace:
     """Return how to wait, telling the news on stderr unless quiet.
 
     `to` and `where` are the options that lead to the service, for whoever waits again.
     """
-    from imsprep.waiting import Pace
+    from imsprep.waiting import INTERVAL_S, Pace
 
     news = _News(quiet)
-    again = {"to": to if to and to.startswith("local:") else None, **where}
+    local = to is not None and to.startswith("local:")
+    again = {"to": to if local else None, **where}
     options = shlex.join(
         word
         for name, value in again.items()
@@ -127,7 +129,7 @@ def pace_of(
         time.sleep,
         time.monotonic,
         timeout,
-        poll,
+        poll or (LOCAL_INTERVAL_S if local else INTERVAL_S),
         options,
         on_status=news.status,
         on_trouble=news.trouble,

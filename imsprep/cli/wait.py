@@ -22,7 +22,7 @@ from imsprep.cli.service import connected, pace_of, pace_options, service_option
 def command(
     job_id: str,
     to: str | None,
-    poll: float,
+    poll: float | None,
     timeout: float,
     as_json: bool,
     quiet: bool,

@@ -1,0 +1,163 @@
+"""The documentation: its commands run, its sessions happen so, its settings load, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from imsprep import cli
+from imsprep.config import load
+from tests.conftest import Outcome
+from tests.document_shell import ROOT, Block, DocumentShell, blocks, write_disk
+
+Run = Callable[..., Outcome]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if page.exists()]
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+SESSIONS = [block for block in BLOCKS if block.language == "console"]
+PIPELINES = sorted((ROOT / "docs" / "examples").glob("*.yml"))
+PROGRAMS = ("imsprep", "make", "pip", "pipx", "apt-get")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> DocumentShell:
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("not installed: mkfs.ext4")
+    return DocumentShell(tmp_path)
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_commands_of_a_page_run(shell: DocumentShell, block: Block) -> None:
+    done = shell.run(block.text)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What differs from run to run; in a session it is compared as this word.
+CHANGING = {
+    "ID": r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+    "HASH": r"\b[0-9a-f]{32,64}\b",
+    "URL": r"http://127\.0\.0\.1:\d+",
+}
+
+
+def settled(text: str) -> str:
+    for word, pattern in CHANGING.items():
+        text = re.sub(pattern, word, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+@pytest.mark.parametrize("block", SESSIONS, ids=str)
+def test_a_session_of_a_page_happens_as_it_is_shown(shell: DocumentShell, block: Block) -> None:
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        lines = re.match(r"((?:.*\\\n)*.*\n)(.*)", part, re.DOTALL)
+        assert lines is not None
+        done = shell.run(f"{{ {lines[1]} }} 2>&1")
+        assert settled(done.stdout) == settled(lines[2]), lines[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_no_command_of_a_page_escapes_the_tests(page: Path) -> None:
+    lines = [line for line in page.read_text().splitlines() if line.startswith("    ")]
+    for block in blocks(page):
+        inside = block.text.splitlines()
+        if block.language in ("sh", "console"):
+            lines = [line for line in lines if line not in inside]
+        else:
+            lines += inside
+    starts = tuple(f"{name} " for name in PROGRAMS)
+    assert [x for x in lines if x.strip().removeprefix("$ ").startswith(starts)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), target
+
+
+def every_command(
+    command: click.Command | None = None, words: tuple[str, ...] = ()
+) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that a user can call, with its words."""
+    command = command or cli.cli
+    if words:
+        yield " ".join(words), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            if not inner.hidden:
+                yield from every_command(inner, (*words, name))
+
+
+COMMANDS = dict(every_command())
+
+
+def examples(command: click.Command) -> list[str]:
+    """The examples that end a command's help, one string each."""
+    _, mark, text = (command.epilog or "").partition("Example")
+    lines = text.lstrip("s:").replace("\\\n", " ")
+    return re.findall(r"^\s*(imsprep .+)$", lines, re.MULTILINE) if mark else []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_what_it_does_and_its_examples_run(shell: DocumentShell, name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    found = examples(command)
+    assert found, f"imsprep {name} --help ends without an example"
+    assert all(example.startswith(f"imsprep {name}") for example in found)
+    if name == "verify":
+        shell.run("imsprep bitmap disk.raw")
+    for example in found:
+        done = shell.run(example)
+        assert done.returncode == 0, example + done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_command_stands_in_the_readme(name: str) -> None:
+    assert f"imsprep {name}" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda p: p.stem)
+def test_the_command_of_a_pipeline_runs_and_writes_what_it_publishes(
+    imsprep: Run, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_disk(tmp_path / "build" / "disk.raw")
+    if "github" in path.stem:
+        steps = yaml.safe_load(path.read_text())["jobs"]["check"]["steps"]
+        lines = [step.get("run", "") for step in steps]
+        published = ["imsprep.sarif", "imsprep.html"]
+    else:
+        job = yaml.safe_load(path.read_text())["check-image"]
+        lines = job["script"]
+        published = [*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]]
+    (line,) = [line for line in lines if line.startswith("imsprep")]
+    assert imsprep(*shlex.split(line)[1:]).code == 0
+    assert all((tmp_path / name).stat().st_size for name in published)
+
+
+def test_the_settings_of_the_checks_page_are_valid(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "checks.md"
+    (block,) = [block for block in blocks(page) if block.language == "toml"]
+    tomllib.loads(block.text)
+    (tmp_path / "imsprep.toml").write_text(block.text)
+    assert load({}, tmp_path)["site"].value == "otc"
+
+
+def test_the_hook_checks_what_it_says() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"].split()[:2] == ["imsprep", "check"]
+    assert re.search(hook["files"], "a/disk.raw")
+    assert not re.search(hook["files"], "a/disk.raw.txt")
