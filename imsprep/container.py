@@ -6,7 +6,12 @@ read-only, seekable, blocks unpacked as they are asked for.
 
 The disk has two sizes. `orig_size` is the image that was packed, rounded up to 512; `curr_size` is
 that rounded up to a whole GiB, and what the published driver reports. The reader presents
-`curr_size`: behind `original_size` there is nothing but zeros. `zvhd2_faults` says what is wrong.
+`curr_size`: behind `original_size` there is nothing but zeros.
+
+An index of the stored blocks has to be in the order of the blocks, since the published driver
+finds entries by counting. Where it is not, two readers see two disks. The reader here goes by the
+numbers, in which index and records agree; `index_ascends` tells, and the check makes it an error.
+`zvhd2_faults` says what else can be wrong.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ read. A whole scan happens only when it is asked for, and so does a look into th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from imsprep.request import RequestFields
 from imsprep.scan import ScanOptions, scan
 from imsprep.sites import Site
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
-from imsprep.zvhd2_faults import Fault, Kind, Stage
+from imsprep.zvhd2_faults import Fault, Kind, Stage, first_of
 
 if TYPE_CHECKING:
     from imsprep.guest.model import Guest
@@ -165,17 +165,17 @@ def _with_container(
     container = found.container
     if container is None:
         return replace(facts, container=found, virtual_size=None)
-    found = _added(found, Stage.RECORDS, check_records(container, image.pread))
+    found = _added(found, Stage.RECORDS, [check_records(container, image.pread)])
     disk = None
     if not found.faults and deep:
         from imsprep.payloads import check_payloads
 
         wrong = check_payloads(container, image.pread, progress=progress)
         found = _added(found, Stage.PAYLOADS, wrong)
-    if not found.faults:
+    if all(fault.kind is Kind.FINISHED for fault in found.faults):
         reader = Zvhd2Reader(container, image.pread)
-        disk, wrong = _disk_inside(reader)
-        found = _added(found, found.stage, wrong)
+        disk, unread = _disk_inside(reader)
+        found = _added(found, found.stage, [unread])
     return replace(
         facts,
         container=found,
@@ -185,8 +185,8 @@ def _with_container(
     )
 
 
-def _added(found: Examination, stage: Stage, fault: Fault | None) -> Examination:
-    return replace(found, stage=stage, faults=(*found.faults, *([fault] if fault else [])))
+def _added(found: Examination, stage: Stage, faults: Iterable[Fault | None]) -> Examination:
+    return replace(found, stage=stage, faults=(*found.faults, *first_of(faults)))
 
 
 def _disk_inside(reader: Zvhd2Reader) -> tuple[Disk | None, Fault | None]:

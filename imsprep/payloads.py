@@ -28,8 +28,8 @@ def check_payloads(
     *,
     jobs: int = 0,
     progress: Callable[[int], None] = lambda count: None,
-) -> Fault | None:
-    """Unpack every block; return what is wrong with the first bad one, and how many more are.
+) -> list[Fault]:
+    """Unpack every block; return what is wrong, each kind once with the number of blocks.
 
     `read` is called by `jobs` threads (0: as many as there are processors). `progress` is told the
     bytes of the records that are done, in this thread; whatever it raises ends the check.
@@ -52,10 +52,14 @@ def check_payloads(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if not faults:
-        return None
-    more = f", and {len(faults) - 1} more blocks" if faults[1:] else ""
-    return faults[0]._replace(message=faults[0].message + more)
+    return [*_summed(faults, Kind.PAYLOAD), *_summed(faults, Kind.FINISHED)]
+
+
+def _summed(faults: list[Fault], kind: Kind) -> list[Fault]:
+    """Return the first fault of a kind, with the number of the others."""
+    ours = [fault for fault in faults if fault.kind is kind]
+    more = f", and {len(ours) - 1} more blocks" if ours[1:] else ""
+    return [fault._replace(message=fault.message + more) for fault in ours[:1]]
 
 
 def _fault_of(entry: tuple[int, int, int], unpack: Unpacker, read: Read) -> Fault | None:
@@ -66,4 +70,7 @@ def _fault_of(entry: tuple[int, int, int], unpack: Unpacker, read: Read) -> Faul
         unpack(memoryview(record)[zvhd2.BLOCK_HEADER_SIZE :][:size])
     except FormatError as error:
         return Fault(Kind.PAYLOAD, f"block {block} cannot be unpacked: {error}", offset, length)
-    return None
+    if not unpack.finished:
+        return None
+    message = f"the zlib stream of block {block} has an end marker"
+    return Fault(Kind.FINISHED, message, offset, length, "a sync flush as the end")

@@ -16,8 +16,10 @@ from typing import Any
 
 from imsprep import bitmapfile, checks, formats, routes
 from imsprep.blockmap import BlockMap
+from imsprep.bucket import BucketFacts
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import FindingsError, UsageError, show_path
+from imsprep.facts import Facts
 from imsprep.gather import gather
 from imsprep.image import Identity, RawImage
 from imsprep.layout import DEFAULT_LAYOUT
@@ -98,11 +100,24 @@ class Order:
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
 
 
-def prepare(image: Path, order: Order) -> Prepared:
-    """Check, scan, make the bitmap and plan the upload.
+@dataclass(frozen=True)
+class Examined:
+    """What the check before a scan found out: the request as it will be sent, and the report."""
 
-    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
-    ImageChangedError.
+    key: str
+    request: QuickImportRequest
+    facts: Facts
+    report: Report
+
+
+def examine(
+    image: Path, order: Order, cloud: Callable[[str], BucketFacts] | None = None
+) -> Examined:
+    """Check what can be known within seconds; nothing is written.
+
+    `cloud` tells what the bucket knows of a key; None asks nobody. Findings are in the report, and
+    whether they stop anything is for the caller to say. Raises UsageError for a request that lacks
+    a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
     """
     key = order.target.key_for(order.key or image.name)
     url = f"{order.target.bucket}:{key}"
@@ -110,27 +125,48 @@ def prepare(image: Path, order: Order) -> Prepared:
     if fields.image_url != url:
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
     request = _complete(fields)
+    facts = gather(image, request=fields, site=order.site)
+    if cloud is not None:
+        facts = replace(facts, cloud=cloud(key))
+    if facts.format == formats.RAW and order.bitmap is None:
+        _check_bitmap(image)  # before the scan, which takes long
+    return Examined(key, request, facts, checks.run(facts, order.policy))
+
+
+def prepare(image: Path, order: Order) -> Prepared:
+    """Check, scan, make the bitmap and plan the upload.
+
+    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
+    ImageChangedError.
+    """
     with RawImage.open(image) as opened:
-        facts = gather(image, request=fields, site=order.site)
-        report = checks.run(facts, order.policy)
+        examined = examine(image, order)
+        report = examined.report
         if order.fail_on is not None and report.fails(order.fail_on):
             raise FindingsError(_why(report, order.fail_on))
-        if facts.format == formats.RAW and order.bitmap is None:
-            _check_bitmap(image)  # before the scan, which takes long
         scanned = scan(opened, block_size=SCAN_BLOCK, progress=order.progress, **order.scanning)
         block_map = scanned.block_map
         comparison = None
-        if facts.format == formats.RAW:
+        if examined.facts.format == formats.RAW:
             comparison = _comparison(opened, block_map, order)
-            artefacts = _raw(opened, key, block_map, order)
-            size, data = opened.size, block_map.data_bytes
+            artefacts = _raw(opened, examined.key, block_map, order)
+            size = opened.size
         else:
             plan = _plan(block_map, order)
-            artefacts = (Artefact("container", image, key, plan, opened.identity),)
-            size, data = facts.virtual_size or opened.size, block_map.data_bytes
+            artefacts = (Artefact("container", image, examined.key, plan, opened.identity),)
+            size = examined.facts.virtual_size or opened.size
         opened.check_unchanged()
         identity = opened.identity.as_dict()
-    return Prepared(image, size, data, identity, artefacts, request, report, comparison)
+    return Prepared(
+        image=image,
+        size=size,
+        data_bytes=block_map.data_bytes,
+        identity=identity,
+        artefacts=artefacts,
+        request=examined.request,
+        report=report,
+        comparison=comparison,
+    )
 
 
 def _raw(image: RawImage, key: str, block_map: BlockMap, order: Order) -> tuple[Artefact, ...]:

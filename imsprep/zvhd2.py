@@ -226,8 +226,8 @@ def record_length(payload: int) -> int:
 
 
 def max_record_length(block_size: int) -> int:
-    """Return the longest record that is read: no compressor makes more, and buffers end there."""
-    return 2 * block_size
+    """Return the longest record that is read: where the published driver's buffer ends."""
+    return FOOTER_LENGTH + round_up(2 * block_size + block_size // 1000 + 128, ALIGNMENT)
 
 
 def pack_index(entries: Entries) -> bytes:

@@ -36,10 +36,15 @@ class Packer:
 
 
 class Unpacker:
-    """Unpacks blocks, one after the other; each thread needs its own."""
+    """Unpacks blocks, one after the other; each thread needs its own.
+
+    `finished` says whether the last payload was a zlib stream with an end marker: it can be read,
+    and the published driver refuses it.
+    """
 
     def __init__(self, method: int, block_size: int) -> None:
         self._method, self._block_size = method, block_size
+        self.finished = False
         self._zstd = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
 
     def __call__(self, payload: bytes | memoryview) -> bytes:
@@ -67,6 +72,7 @@ class Unpacker:
         block = stream.decompress(payload, self._block_size)
         if len(block) == self._block_size and stream.decompress(stream.unconsumed_tail, 1):
             raise self._wrong_size("more")
+        self.finished = stream.eof
         if stream.unused_data:
             raise FormatError(f"{len(stream.unused_data)} bytes follow the zlib stream")
         return block

@@ -52,6 +52,7 @@ class Kind(enum.Enum):
     BITMAP = "bitmap"
     RECORD = "record"
     PAYLOAD = "payload"
+    FINISHED = "finished"  # for the published driver only: no reader here minds
 
     @property
     def stage(self) -> Stage:
@@ -64,6 +65,7 @@ _STAGES = {
     Kind.FIELD: Stage.FOOTER, Kind.OTHER_DISK: Stage.FOOTER, Kind.TABLES: Stage.TABLES,
     Kind.ENTRY: Stage.INDEX, Kind.TWICE: Stage.INDEX, Kind.OVERLAP: Stage.INDEX,
     Kind.BITMAP: Stage.INDEX, Kind.RECORD: Stage.RECORDS, Kind.PAYLOAD: Stage.PAYLOADS,
+    Kind.FINISHED: Stage.PAYLOADS,
 }  # fmt: skip
 
 

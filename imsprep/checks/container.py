@@ -182,9 +182,10 @@ def payloads(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS313", Severity.WARNING, "The index is not in the order of the blocks",
-    why="The published driver finds the entry of a block by counting the marked blocks before it,"
-    " and would give the data of another block. imsprep goes by the numbers and reads it right.",
+    "IMS313", Severity.ERROR, "The index is not in the order of the blocks",
+    why="Two readers see two disks: the published driver finds the entry of a block by counting the"
+    " marked blocks before it and gives the data of another block; imsprep goes by the numbers in"
+    " the index and in the records.",
     fix="Write it anew: imsprep convert IMAGE disk.raw, then imsprep convert disk.raw new.zvhd2",
     source=DRIVER,
 )  # fmt: skip
@@ -197,7 +198,8 @@ def index_order(facts: Facts) -> Iterator[Evidence]:
         raise Unknown("the index was not looked at")
     if not found.index_ascends and found.footer and not found.footer.index_contains_zero_blk:
         yield Evidence(
-            "the entries' block numbers do not ascend", expected="ascending block numbers",
+            "the entries' block numbers do not ascend, at byte"
+            f" {found.footer.index_lba}", expected="ascending block numbers",
             region=Region(found.footer.index_lba, found.footer.index_size),
         )  # fmt: skip
 
@@ -248,3 +250,14 @@ def unusual(facts: Facts) -> Iterator[Evidence]:
                 f"{name} is {said}", expected=str(value), found=str(said),
                 region=Region(start + zvhd2.field_offset(name), 4),
             )  # fmt: skip
+
+
+@rule(
+    "IMS316", Severity.WARNING, "A zlib stream has an end marker",
+    why="The stream of a block has to end with a sync flush: the published driver takes the end of"
+    " the stream for an error and cannot read the block.",
+    fix=CONVERT, source=f"{DRIVER}; what the service does is not known",
+)  # fmt: skip
+def finished(facts: Facts) -> Iterator[Evidence]:
+    """Look at how the streams end; only with --deep."""
+    return evidence_of(facts, Kind.FINISHED)

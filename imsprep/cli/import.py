@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ import click
 
 from imsprep.cli.common import RATE, Progress, output_options, print_result
 from imsprep.cli.following import AGAIN, Following, if_interrupted
-from imsprep.cli.request_options import request_fields, request_options
-from imsprep.cli.scan_options import hole_options, scanning
+from imsprep.cli.importing import order_of, shipping_of, target_of
+from imsprep.cli.request_options import request_options
+from imsprep.cli.scan_options import hole_options
 from imsprep.cli.service import WHERE, connected, pace_of, pace_options, service_options
-from imsprep.cli.transfer_options import transfer_options, transferring
+from imsprep.cli.transfer_options import transfer_options
 from imsprep.units import exact_size, format_size
 
 if TYPE_CHECKING:
@@ -61,9 +63,7 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     image says how far it came. With --to local:DIR no account and no server is needed: the service
     is the emulator (see `imsprep emulator --help`).
     """
-    from imsprep.targets import parse_target
-
-    target = parse_target(options["to"], region=options["region"], endpoint=options["obs_endpoint"])
+    target = target_of(options)
     prepared = _prepare(image, target, options, quiet)
     if dry_run:
         print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
@@ -73,28 +73,11 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
 
 
 def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) -> Prepared:
-    from imsprep.checks.policy import Policy
-    from imsprep.prepare import Order, prepare
-    from imsprep.routes import BANDWIDTH
-    from imsprep.sites import SITES
+    from imsprep.prepare import prepare
 
     size = image.stat().st_size if image.is_file() else 0
     with Progress("scan", size, quiet=quiet) as bar:
-        order = Order(
-            fields=request_fields(options),
-            target=target,
-            site=SITES[options["site"]],
-            key=options["key"],
-            bitmap=options["bitmap"],
-            policy=Policy(ignore=options["ignore"]),
-            copy_zeros=not options["no_copy"],
-            part_size=options["part_size"],
-            via=options["via"],
-            bytes_per_s=options["bandwidth"] or BANDWIDTH,
-            progress=bar,
-            scanning=scanning(options),
-        )
-        prepared = prepare(image, order)
+        prepared = prepare(image, order_of(options, target, bar))
     for finding in prepared.report.findings:
         if not quiet:
             click.echo(f"{finding.rule} {finding.severity.word}: {finding.message}", err=True)
@@ -106,13 +89,10 @@ def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) 
 
 
 def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bool) -> Imported:
-    from imsprep.image import RawImage
-    from imsprep.pipeline import Shipping, ship
-    from imsprep.targets import open_store
+    from imsprep.pipeline import ship
 
     where = {name: options[name] for name in WHERE}
     pace = pace_of(options["poll"], options["timeout"], quiet=quiet, to=options["to"], where=where)
-    store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
     jobs: list[str] = []
 
     def how_to_go_on() -> list[str]:
@@ -125,21 +105,8 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
         if_interrupted(how_to_go_on),
         Following(plans, quiet=quiet) as bar,
     ):
-        shipping = Shipping(
-            store=store,
-            bucket=target.bucket,
-            target=str(target),
-            service=client,
-            service_name=client.url if target.folder is None else f"local:{target.folder}",
-            pace=pace,
-            open_source=RawImage.open,
-            progress=bar.note,
-            options=transferring(options),
-            cleanup=options["cleanup"],
-            with_sha256=not options["no_sha256"],
-            on_job=jobs.append,
-        )
-        done = ship(prepared, shipping)
+        shipping = shipping_of(options, target, client, pace, bar.note)
+        done = ship(prepared, replace(shipping, on_job=jobs.append))
     for upload in done.uploads:
         if upload.restarted:
             click.echo(f"imsprep: {upload.key} was started anew: {upload.restarted}", err=True)

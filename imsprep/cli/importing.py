@@ -1,0 +1,73 @@
+"""From the options of `imsprep import` to what the library takes; shared with `batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from imsprep.cli.request_options import request_fields
+from imsprep.cli.scan_options import scanning
+from imsprep.cli.transfer_options import transferring
+
+if TYPE_CHECKING:
+    from imsprep.ims import ImsClient
+    from imsprep.pipeline import Shipping
+    from imsprep.prepare import Order
+    from imsprep.targets import Target
+    from imsprep.transfer import Progress
+    from imsprep.waiting import Pace
+
+
+def target_of(options: Mapping[str, Any]) -> Target:
+    """Return where the objects go."""
+    from imsprep.targets import parse_target
+
+    return parse_target(options["to"], region=options["region"], endpoint=options["obs_endpoint"])
+
+
+def order_of(
+    options: Mapping[str, Any], target: Target, progress: Callable[[int], None] = lambda count: None
+) -> Order:
+    """Return what `prepare` is to do; `progress` is told the bytes that are scanned."""
+    from imsprep.checks.policy import Policy
+    from imsprep.prepare import Order
+    from imsprep.routes import BANDWIDTH
+    from imsprep.sites import SITES
+
+    return Order(
+        fields=request_fields(dict(options)),
+        target=target,
+        site=SITES[options["site"]],
+        key=options["key"],
+        bitmap=options["bitmap"],
+        policy=Policy(ignore=options["ignore"]),
+        copy_zeros=not options["no_copy"],
+        part_size=options["part_size"],
+        via=options["via"],
+        bytes_per_s=options["bandwidth"] or BANDWIDTH,
+        progress=progress,
+        scanning=scanning(options),
+    )
+
+
+def shipping_of(
+    options: Mapping[str, Any], target: Target, client: ImsClient, pace: Pace, progress: Progress
+) -> Shipping:
+    """Return what `ship` works with; opens the store."""
+    from imsprep.image import RawImage
+    from imsprep.pipeline import Shipping
+    from imsprep.targets import open_store
+
+    return Shipping(
+        store=open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"]),
+        bucket=target.bucket,
+        target=str(target),
+        service=client,
+        service_name=client.url if target.folder is None else f"local:{target.folder}",
+        pace=pace,
+        open_source=RawImage.open,
+        progress=progress,
+        options=transferring(options),
+        cleanup=options["cleanup"],
+        with_sha256=not options["no_sha256"],
+    )
