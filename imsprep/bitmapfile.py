@@ -106,7 +106,9 @@ def places(block_map: BlockMap, body: Entries) -> Iterator[dict[tuple[str, str],
         blocks = range(extent.start, extent.start + extent.count)
         runs = [extent] if body.each == "extent" else [Extent(n, 1, True) for n in blocks]
         for run in runs:
-            offset, length = block_map.byte_range(run.start, run.count)
+            offset, length = run.start * block_map.block_size, run.count * block_map.block_size
+            if body.cut:
+                length = min(length, block_map.size - offset)
             values: dict[tuple[str, str], int] = {}
             for unit, size in (("block", block_map.block_size), ("sector", SECTOR), ("byte", 1)):
                 start, end = offset // size, ceil_div(offset + length, size)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 from imsprep.errors import UsageError
-from imsprep.units import GIB, MIB, SECTOR
+from imsprep.units import GIB, MIB, SECTOR, format_size
 
 Form = Literal["le", "be", "decimal", "hex", "HEX"]
 Over = Literal["body", "before", "after", "file"]
@@ -34,6 +34,7 @@ UNITS = ("block", "sector", "byte")
 MAX_BLOCK = GIB  # bytes; beyond this a bitmap says nothing
 MAX_WIDTH = 20  # digits of 2^64, and more than any binary number has bytes
 _MAX_PADDING = 64 * MIB
+_SHOWN = 16  # bytes of a constant in words
 
 
 class Constant(NamedTuple):
@@ -98,6 +99,7 @@ class Entries:
     each: Literal["extent", "block"] = "extent"
     of: Of = "data"
     separator: bytes = b""  # between two entries
+    cut: bool = True  # what reaches beyond the disk's end, in sectors or bytes, is cut there
 
 
 Body = Bits | Cells | Entries
@@ -143,6 +145,46 @@ class BitmapLayout:
         for field in (*self.header, *self.trailer):
             _check_field(field, COUNTS)
         _check_body(self.body)
+
+
+def describe(layout: BitmapLayout) -> str:
+    """Return a layout in words, on one line; what is absent is not mentioned."""
+    said = [f"{describe_body(layout.body)} (blocks of {format_size(layout.block_size)})"]
+    for where, fields in (("header", layout.header), ("trailer", layout.trailer)):
+        if fields:
+            said.append(f"{where}: {', '.join(map(_describe_field, fields))}")
+    if layout.padding.multiple > 1:
+        pad = layout.padding
+        said.append(f"the {pad.of} padded to {pad.multiple} bytes with {pad.fill:#04x}")
+    return "; ".join(said)
+
+
+def describe_body(body: Body) -> str:
+    """Return a body in words."""
+    if isinstance(body, Bits):
+        order = {"lsb": "least", "msb": "most"}[body.bit_order]
+        said = f"one bit per block, {order} significant first, {body.data_bit} = data"
+        said += f", in reversed words of {body.word} bytes" if body.word > 1 else ""
+        said += ", spare bits set" if body.spare_bit else ""
+        return said + (", without its empty end" if body.trim else "")
+    if isinstance(body, Cells):
+        between = f", {body.separator!r} between" if body.separator else ""
+        return f"{body.data!r} per block with data, {body.empty!r} per empty one{between}"
+    entry = " ".join(map(_describe_field, body.entry))
+    between = f", {body.separator!r} between" if body.separator else ""
+    state = {"data": "with data", "empty": "without data"}[body.of]
+    cut = "" if body.cut else ", whole blocks even at the end of the disk"
+    return f"for each {body.each} {state}: {entry}{between}{cut}"
+
+
+def _describe_field(field: Field) -> str:
+    if isinstance(field, Constant):
+        long = field.data[:_SHOWN].hex(" ") + (" …" if len(field.data) > _SHOWN else "")
+        return repr(field.data)[1:] if field.data.isascii() and len(field.data) < _SHOWN else long
+    size = f"{field.form} {field.width}" if field.form in ("le", "be") else field.form
+    if isinstance(field, Checksum):
+        return f"{field.algorithm} of {field.over} ({size})"
+    return f"{field.what}{f' in {field.unit}s' if field.what in PLACES else ''} ({size})"
 
 
 def _check_body(body: Body) -> None:

@@ -6,6 +6,7 @@ equals a default of `layout` may be left out when a layout is written by hand.
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
@@ -92,7 +93,8 @@ def _plain(value: Any) -> Any:
     return _record(value)
 
 
-def _members(record: type) -> dict[str, Any]:
+@functools.cache
+def _members(record: Any) -> dict[str, Any]:
     """Return name and type of each member of a record."""
     hints = typing.get_type_hints(record)
     return {n: t for n, t in hints.items() if typing.get_origin(t) is not typing.ClassVar}

@@ -22,10 +22,11 @@ from imsprep.sidecar import (
     sidecar_path,
     write_pair,
 )
-from imsprep.units import exact_size, format_size
+from imsprep.units import MIB, exact_size, format_size
 
 # What is read as a disk: RAW, and what differs from it only by something behind or in front.
 _DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
+MAX_BITMAP = 512 * MIB  # bytes; no layout makes more of an image that can be imported
 _SHOWN = 3  # extents named in a message; `--json` has all
 
 Progress = Callable[[int], None]
@@ -169,6 +170,11 @@ def prove(
     """
     bitmap = bitmap or bitmapfile.bitmap_path(path)
     with RawImage.open(path) as image:
+        if not bitmap.exists():
+            raise ReadError(
+                f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it"
+                " with --bitmap"
+            )
         packed = read_bitmap(bitmap)
         sidecar = read_sidecar(bitmap)
         layout = layout or (sidecar.layout if sidecar else DEFAULT_LAYOUT)
@@ -198,16 +204,13 @@ def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
 
 
 def read_bitmap(path: Path) -> bytes:
-    """Return a bitmap's bytes; ReadError if there is none."""
+    """Return a bitmap's bytes; ReadError if there is none, or if it is far too long to be one."""
     try:
+        if (size := path.stat().st_size) > MAX_BITMAP:
+            raise ReadError(f"{show_path(path)} has {exact_size(size)}, too much for a bitmap")
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ReadError(
-            f"{show_path(path)} does not exist; make it with imsprep bitmap IMAGE, or name it"
-            " with --bitmap"
-        ) from error
     except OSError as error:
-        raise ReadError.from_os(error, "cannot read", path) from error
+        raise ReadError.from_os(error, "cannot read the bitmap", path) from error
 
 
 def _check_raw(image: RawImage) -> None:

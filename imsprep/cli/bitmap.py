@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imsprep.cli.common import SIZE, Progress, image_argument, output_options, print_result
+from imsprep.errors import UsageError, show_path
+
+if TYPE_CHECKING:
+    from imsprep.learn import Learned
 
 
 class _Bitmap(click.Group):
@@ -81,6 +86,94 @@ def make(
     with Progress("scan", _size(image), quiet=quiet) as bar:
         made = make_bitmap(image, layout=layout, output=output, force=force, progress=bar)
     print_result(as_json, made.as_dict(), str(made))
+
+
+@command.command(epilog="Example: imsprep bitmap probe probe.raw")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 16 GiB and five sectors.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@output_options
+def probe(file: Path, size: int | None, force: bool, as_json: bool, quiet: bool) -> None:
+    """Write a sparse RAW image from whose bitmap `learn` can tell how a tool lays bitmaps out.
+
+    Run the other tool on it, as in java -jar CreateMF.jar probe.raw probe.mf, then imsprep bitmap
+    learn probe.raw probe.mf. The image takes a few MiB of disk, whatever its size.
+    """
+    from imsprep.matching import write_probe
+    from imsprep.probe import DEFAULT_SIZE
+    from imsprep.units import exact_size, format_size
+
+    size = size or DEFAULT_SIZE
+    data = write_probe(file, size=size, force=force)
+    text = f"{show_path(file)}: {exact_size(size)}, {format_size(data)} of them data"
+    print_result(as_json, {"file": str(file), "size": size, "data_bytes": data}, text)
+
+
+LEARN_EPILOG = """\
+\b
+Example:
+  imsprep bitmap probe probe.raw
+  java -jar CreateMF.jar probe.raw probe.mf
+  imsprep bitmap learn probe.raw probe.mf
+  imsprep bitmap disk.raw --layout probe.layout.json
+"""
+
+
+@command.command(epilog=LEARN_EPILOG)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path),
+                metavar="RAW MF [RAW MF]...")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Where the layout is saved; MF with the suffix .layout.json.")  # fmt: skip
+@output_options
+def learn(files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bool) -> int:
+    """Find the layout that reproduces another tool's bitmap MF of the image RAW, byte for byte.
+
+    Exit code 1 if none fits, or several: then give the pair of a second probe too. A layout that
+    fits is matched against these files only; nothing is claimed of others.
+    """
+    from imsprep.layoutfile import to_plain
+    from imsprep.matching import LAYOUT_SUFFIX, learn_files, save_learned
+
+    if len(files) % 2:
+        raise UsageError("learn takes pairs: an image and its bitmap, an image and its bitmap, …")
+    pairs = list(zip(files[::2], files[1::2], strict=True))
+    with Progress("scan", sum(_size(image) for image, _ in pairs), quiet=quiet) as bar:
+        learned = learn_files(pairs, progress=bar)
+    saved = None
+    if learned.outcome == "one":
+        saved = output or pairs[0][1].with_suffix(LAYOUT_SUFFIX)
+        save_learned(saved, learned.layouts[0])
+    value = {
+        "outcome": learned.outcome,
+        "layouts": [to_plain(layout) for layout in learned.layouts],
+        "reached": learned.reached,
+        "second_probe": learned.second_probe,
+        "saved": saved and str(saved),
+    }
+    print_result(as_json, value, _learned_text(learned, pairs[0][1], saved))
+    return 0 if learned.outcome == "one" else 1
+
+
+def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
+    from imsprep.layout import describe
+
+    name = show_path(bitmap)
+    if saved is not None:
+        (layout,) = learned.layouts
+        return (
+            f"{name} is reproduced byte for byte by one layout:\n  {describe(layout)}\n"
+            f"saved as {show_path(saved)}; it is matched against"
+            f" {len(layout.matched)} file(s), and nothing is known of others"
+        )
+    if not learned.layouts:
+        return f"{name}: no layout of a known kind fits; {learned.reached}; nothing was saved"
+    lines = [f"{name}: {len(learned.layouts)} layouts fit, and nothing was saved:"]
+    lines += [f"  {describe(layout)}" for layout in learned.layouts]
+    lines += [
+        "make a second probe, run the tool on it, and give learn both pairs:",
+        f"  imsprep bitmap probe second.raw --size {learned.second_probe}",
+    ]
+    return "\n".join(lines)
 
 
 def _size(image: Path) -> int:

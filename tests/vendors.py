@@ -1,0 +1,216 @@
+"""Bitmap files as some other tool might write them, in lines that share nothing with imsprep.
+
+Each function reads the image itself, byte by byte where it is no hole, and builds the file with
+`struct` and plain loops. The learner does not know them; the tests ask it to find them out.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+KIB, MIB = 1 << 10, 1 << 20
+_SEEN: dict[tuple[Path, int], list[int]] = {}
+
+
+def blocks_of(image: Path, block_size: int) -> list[int]:
+    """Return 1 for each block with a non-zero byte, 0 for the others."""
+    key = (image, block_size)
+    if key not in _SEEN:
+        with image.open("rb") as file:
+            size = file.seek(0, 2)
+            found = [0] * ((size + block_size - 1) // block_size)
+            position = 0
+            while position < size:
+                try:
+                    position = os.lseek(file.fileno(), position, os.SEEK_DATA)
+                except OSError:
+                    break
+                piece = os.pread(file.fileno(), min(512, 512 - position % 512), position)
+                if any(piece):
+                    found[position // block_size] = 1
+                position += len(piece) or 1
+        _SEEN[key] = found
+    return _SEEN[key]
+
+
+def extents_of(bits: list[int], state: int) -> list[tuple[int, int]]:
+    """Return first block and number of blocks of each run in one state."""
+    runs: list[tuple[int, int]] = []
+    start = None
+    for n, bit in enumerate([*bits, 1 - state]):
+        if bit == state and start is None:
+            start = n
+        elif bit != state and start is not None:
+            runs.append((start, n - start))
+            start = None
+    return runs
+
+
+def pack(bits: list[int], msb: bool = False, spare: int = 0) -> bytes:
+    """Put eight blocks into each byte."""
+    out = bytearray()
+    for n in range(0, len(bits), 8):
+        eight = bits[n : n + 8]
+        eight += [spare] * (8 - len(eight))
+        out.append(sum(bit << (7 - i if msb else i) for i, bit in enumerate(eight)))
+    return bytes(out)
+
+
+def size_of(image: Path) -> int:
+    return image.stat().st_size
+
+
+def plain_2m(image: Path) -> bytes:
+    return pack(blocks_of(image, 2 * MIB))
+
+
+def msb_inverted_4k(image: Path) -> bytes:
+    return pack([1 - b for b in blocks_of(image, 4 * KIB)], msb=True, spare=1)
+
+
+def little_header_8m(image: Path) -> bytes:
+    bits = blocks_of(image, 8 * MIB)
+    return b"MFBM" + struct.pack("<IQII", 1, size_of(image), 8 * MIB, len(bits)) + pack(bits)
+
+
+def big_header_64k(image: Path) -> bytes:
+    bits = blocks_of(image, 64 * KIB)
+    return struct.pack(">QII16x", size_of(image), len(bits), sum(bits)) + pack(bits, msb=True)
+
+
+def byte_per_block_1m(image: Path) -> bytes:
+    body = bytes(blocks_of(image, MIB))
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def digit_per_block_4m(image: Path) -> bytes:
+    return "".join("01"[b] for b in blocks_of(image, 4 * MIB)).encode() + b"\n"
+
+
+def text_extents_in_sectors(image: Path) -> bytes:
+    runs = extents_of(blocks_of(image, 128 * KIB), 1)
+    lines = [f"# disk {size_of(image)} bytes, {len(runs)} extents\n"]
+    return "".join(lines + [f"{s * 256} {n * 256}\n" for s, n in runs]).encode()
+
+
+def binary_extents_in_bytes(image: Path) -> bytes:
+    runs = extents_of(blocks_of(image, 64 * KIB), 1)
+    out = struct.pack("<4sI", b"XTNT", len(runs))
+    return out + b"".join(struct.pack("<QQ", s * 64 * KIB, n * 64 * KIB) for s, n in runs)
+
+
+def block_numbers_with_an_end(image: Path) -> bytes:
+    numbers = [n for n, bit in enumerate(blocks_of(image, 2 * MIB)) if bit]
+    return b"".join(struct.pack(">I", n) for n in numbers) + b"\xff" * 4
+
+
+def hex_block_numbers(image: Path) -> bytes:
+    numbers = [n for n, bit in enumerate(blocks_of(image, 512 * KIB)) if bit]
+    return b"blocks=" + b",".join(b"0x%08x" % n for n in numbers)
+
+
+def padded_to_512(image: Path) -> bytes:
+    body = struct.pack("<4sQ", b"PAD1", size_of(image)) + pack(blocks_of(image, MIB))
+    return body + bytes(-len(body) % 512)
+
+
+def java_bit_set(image: Path) -> bytes:
+    """As BitSet.toByteArray: the end without set bits is left out."""
+    return pack(blocks_of(image, 2 * MIB)).rstrip(b"\0")
+
+
+def java_longs(image: Path) -> bytes:
+    """As BitSet.toLongArray through a DataOutputStream, with the number of longs before it."""
+    body = pack(blocks_of(image, MIB))
+    body += bytes(-len(body) % 8)
+    longs = list(struct.unpack(f"<{len(body) // 8}Q", body))
+    while longs and not longs[-1]:
+        longs.pop()
+    return struct.pack(f">I{len(longs)}Q", len(longs), *longs)
+
+
+def holes_first_and_last(image: Path) -> bytes:
+    runs = extents_of(blocks_of(image, 128 * KIB), 0)
+    return b"HOLE" + b"".join(struct.pack("<II", s, s + n - 1) for s, n in runs)
+
+
+def words_and_trailer(image: Path) -> bytes:
+    bits = blocks_of(image, 256 * KIB)
+    body = pack(bits, msb=True)
+    body += bytes(-len(body) % 4)
+    swapped = b"".join(body[n : n + 4][::-1] for n in range(0, len(body), 4))
+    return swapped + struct.pack("<QI", size_of(image), sum(swapped) & 0xFFFFFFFF)
+
+
+def json_like(image: Path) -> bytes:
+    runs = extents_of(blocks_of(image, 4 * KIB), 1)
+    inner = ", ".join(f"[{s * 4096}, {(s + n) * 4096}]" for s, n in runs)
+    return f'{{"size": {size_of(image)}, "block": 4096, "data": [{inner}]}}\n'.encode()
+
+
+def footer_with_sum(image: Path) -> bytes:
+    """A header of 512 bytes with the one's complement of the whole file's sum, as a VHD has."""
+    bits = blocks_of(image, 2 * MIB)
+    body = pack(bits)
+    head = bytearray(
+        struct.pack(">8sIQQ", b"z2bitmap", 0x00010002, size_of(image), len(bits)).ljust(512, b"\0")
+    )
+    head[100:104] = struct.pack(">I", ~(sum(head) + sum(body)) & 0xFFFFFFFF)
+    return bytes(head) + body
+
+
+def shorts_per_block_16m(image: Path) -> bytes:
+    return b"".join(struct.pack("<H", 0xAA if b else 0x55) for b in blocks_of(image, 16 * MIB))
+
+
+def lines_per_block_32m(image: Path) -> bytes:
+    return "\n".join("data" if b else "hole" for b in blocks_of(image, 32 * MIB)).encode()
+
+
+FITTING: list[Callable[[Path], bytes]] = [
+    plain_2m, msb_inverted_4k, little_header_8m, big_header_64k, byte_per_block_1m,
+    digit_per_block_4m, text_extents_in_sectors, binary_extents_in_bytes,
+    block_numbers_with_an_end, hex_block_numbers, padded_to_512, java_bit_set, java_longs,
+    holes_first_and_last, words_and_trailer, json_like, footer_with_sum, shorts_per_block_16m,
+    lines_per_block_32m,
+]  # fmt: skip
+
+# A count below 256, and extents in sectors or bytes that may be cut at the end of the disk or not,
+# take a second probe.
+TAKING_TWO = [java_longs, text_extents_in_sectors, binary_extents_in_bytes, json_like]
+
+
+def packed(image: Path) -> bytes:
+    return zlib.compress(pack(blocks_of(image, 2 * MIB)))
+
+
+def three_mib(image: Path) -> bytes:
+    return pack(blocks_of(image, 3 * MIB))
+
+
+def numbered_lines(image: Path) -> bytes:
+    return "".join(f"{n}:{b}\n" for n, b in enumerate(blocks_of(image, 2 * MIB))).encode()
+
+
+def nearly(image: Path) -> bytes:
+    """The plain bitmap with one wrong bit in the middle."""
+    body = bytearray(pack(blocks_of(image, 2 * MIB)))
+    body[len(body) // 2] ^= 4
+    return bytes(body)
+
+
+def run_lengths(image: Path) -> bytes:
+    bits = blocks_of(image, 2 * MIB)
+    runs = [n for _, n in sorted(extents_of(bits, 1) + extents_of(bits, 0))]
+    return b"".join(struct.pack("<I", n) for n in runs)
+
+
+def nothing(image: Path) -> bytes:
+    return b""
+
+
+STRANGE = [packed, three_mib, numbered_lines, nearly, run_lengths, nothing]
