@@ -78,8 +78,9 @@ def from_plain(value: object) -> BitmapLayout:
 
 
 def _record(record: Any) -> dict[str, Any]:
-    kind = {"kind": _NAMES[type(record)]} if type(record) in _NAMES else {}
-    return {**kind, **{name: _plain(getattr(record, name)) for name in _members(type(record))}}
+    of: Any = type(record)
+    kind = {"kind": _NAMES[of]} if of in _NAMES else {}
+    return {**kind, **{name: _plain(getattr(record, name)) for name in _members(of)}}
 
 
 def _plain(value: Any) -> Any:
