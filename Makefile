@@ -59,6 +59,10 @@ lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+fuzz: $(STAMP)        ## fuzz the reading of ZVHD2 for half an hour (build/fuzz keeps what it finds)
+	$(BIN)/pip install --quiet --group fuzz
+	$(BIN)/python fixtures/fuzz_zvhd2.py build/fuzz fixtures/zvhd2_corpus -max_total_time=1800
+
 guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
 	$(BIN)/python fixtures/guest_images.py
 
@@ -66,4 +70,4 @@ format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install demo test check quick lint format guest-images e2e coverage bench bench-quick
+.PHONY: help install demo test check quick lint format fuzz guest-images e2e coverage bench bench-quick

@@ -20,7 +20,9 @@ from imsprep.errors import FormatError
 from imsprep.units import SECTOR, ceil_div
 from imsprep.zvhd2 import ALIGNMENT, FOOTER_LENGTH, Entries, Footer
 
-MAX_ENTRIES = 1 << 24  # of the index: 32 TiB of blocks, whose tables still fit in memory
+# A disk of 8 TiB in blocks of 2 MiB, far above the service's 1 TiB. A sparse file may be as long as
+# it likes, so that its length alone does not bound what tables cost; this does: some 200 MiB.
+MAX_BLOCKS = 1 << 22
 MAX_SIZE = 2**63 - 1  # of a disk: the largest offset that a file has
 ZVHD_COOKIE = b"stream\0\0"  # of version 1, another format
 
@@ -157,48 +159,72 @@ def other_disk_fault(header: Footer, footer: Footer, offset: int) -> Fault | Non
 
 def tables_fault(footer: Footer, size: int) -> Fault | None:
     """Compare counts and places of index and bitmap with each other and with the file's length."""
-    at, end = size - FOOTER_LENGTH, size - FOOTER_LENGTH
+    at = size - FOOTER_LENGTH
+    fault = _sizes_fault(footer, at) or _places_fault(footer, at)
+    if fault is not None:
+        return fault
+    most = (footer.data_end - FOOTER_LENGTH) // ALIGNMENT
+    if footer.non_zero_blk_num > most:
+        return _field(
+            Kind.TABLES, "more blocks than there is room for", at, "non_zero_blk_num",
+            f"at most {most}", str(footer.non_zero_blk_num),
+        )  # fmt: skip
+    return None
+
+
+TABLE_SIZES = ("index_seg_size", "index_seg_num", "index_size", "bitmap_seg_size",
+               "bitmap_seg_num", "bitmap_size")  # fmt: skip
+
+
+def _sizes_fault(footer: Footer, at: int) -> Fault | None:
+    if footer.max_blk_num > MAX_BLOCKS:
+        return _field(
+            Kind.TABLES, "more blocks than are read here", at, "max_blk_num",
+            f"at most {MAX_BLOCKS}", str(footer.max_blk_num),
+        )  # fmt: skip
     wanted = zvhd2.final_footer(footer, footer.non_zero_blk_num, footer.index_lba)
-    for name in ("index_seg_size", "index_seg_num", "index_size", "bitmap_seg_size",
-                 "bitmap_seg_num", "bitmap_size"):  # fmt: skip
+    for name in TABLE_SIZES:
         if getattr(footer, name) != getattr(wanted, name):
             return _field(
                 Kind.TABLES, f"{name} does not fit the number of blocks", at, name,
                 str(getattr(wanted, name)), str(getattr(footer, name)),
             )  # fmt: skip
-    tables = [("bitmap", footer.bitmap_lba, footer.bitmap_size)]
-    if footer.index_size:
-        tables.insert(0, ("index", footer.index_lba, footer.index_size))
-    for name, start, length in tables:
-        if start % ALIGNMENT or not FOOTER_LENGTH <= start <= end - length:
+    return None
+
+
+def _places_fault(footer: Footer, at: int) -> Fault | None:
+    """Look where the tables lie; the final footer, at `at`, ends the room for them."""
+    index = range(footer.index_lba, footer.index_lba + footer.index_size)
+    bitmap = range(footer.bitmap_lba, footer.bitmap_lba + footer.bitmap_size)
+    for name, place in (("index", index), ("bitmap", bitmap)):
+        # An index without entries lies nowhere.
+        if place and (place.start % ALIGNMENT or place.start < FOOTER_LENGTH or place.stop > at):
             return _field(
-                Kind.TABLES, f"the {name} of {length} bytes does not lie inside the file", at,
-                f"{name}_lba", f"a multiple of {ALIGNMENT}, at most {end - length}", str(start),
+                Kind.TABLES, f"the {name} of {len(place)} bytes does not lie inside the file", at,
+                f"{name}_lba", f"a multiple of {ALIGNMENT} from {FOOTER_LENGTH} to"
+                f" {at - len(place)}", str(place.start),
             )  # fmt: skip
-    if len(tables) == 2 and tables[0][1] < tables[1][1] + tables[1][2] and (
-        tables[1][1] < tables[0][1] + tables[0][2]
-    ):  # fmt: skip
+    if index and index.start < bitmap.stop and bitmap.start < index.stop:
         return _field(
             Kind.TABLES, "index and bitmap overlap", at, "bitmap_lba",
-            f"{footer.index_lba + footer.index_size} or more", str(footer.bitmap_lba),
+            f"{index.stop} or more", str(bitmap.start),
         )  # fmt: skip
-    room = (footer.data_end - FOOTER_LENGTH) // ALIGNMENT
-    for count, most in ((footer.non_zero_blk_num, room), (footer.index_entries, MAX_ENTRIES)):
-        if count > most:
-            return _field(
-                Kind.TABLES, "more blocks than there is room for", at, "non_zero_blk_num",
-                f"at most {most}", str(count),
-            )  # fmt: skip
     return None
 
 
 def entry_fault(footer: Footer, index: Entries) -> Fault | None:
-    """Ask of each entry of the whole index whether it points to where a record can be."""
-    used = used_entries(footer, index)
-    offset, length, end = index["offset"], index["length"].astype(np.uint64), footer.data_end
+    """Ask of each entry of the index that is used whether it points to where a record can be."""
+    numbers = used_entries(footer, index)
+    if len(numbers) != footer.non_zero_blk_num:
+        return Fault(
+            Kind.ENTRY, "the index has another number of records than the footer",
+            footer.index_lba, footer.index_size, str(footer.non_zero_blk_num), str(len(numbers)),
+        )  # fmt: skip
+    used = index[numbers]
+    offset, length, end = used["offset"], used["length"].astype(np.uint64), footer.data_end
     inside = np.minimum(offset, end)  # so that nothing wraps around
     tests: tuple[tuple[NDArray[np.bool_], str], ...] = (
-        (index["block"] >= footer.max_blk_num, f"a block below {footer.max_blk_num}"),
+        (used["block"] >= footer.max_blk_num, f"a block below {footer.max_blk_num}"),
         ((offset < FOOTER_LENGTH) | (offset % ALIGNMENT != 0) | (offset >= end),
          f"an offset from {FOOTER_LENGTH} to {end}, a multiple of {ALIGNMENT}"),
         ((length == 0) | (length % ALIGNMENT != 0)
@@ -206,35 +232,27 @@ def entry_fault(footer: Footer, index: Entries) -> Fault | None:
          f"a length that is a multiple of {ALIGNMENT} and ends by byte {end}, before the tables"),
     )  # fmt: skip
     if footer.index_contains_zero_blk:
-        ours = index["block"] == np.arange(len(index))
-        tests += ((~ours, "the entry of each block in its own place"),)
+        tests += ((used["block"] != numbers, "the entry of each block in its own place"),)
     for bad, expected in tests:
-        where = np.flatnonzero(bad & used)
+        where = np.flatnonzero(bad)
         if len(where):
-            entry = index[where[0]]
+            entry, number = used[where[0]], int(numbers[where[0]])
             return Fault(
                 Kind.ENTRY,
-                f"index entry {where[0]} does not point to a block record{_more(where, 'entry')}",
-                footer.index_lba + int(where[0]) * zvhd2.INDEX_ENTRY.itemsize,
+                f"index entry {number} does not point to a block record{_more(where, 'entry')}",
+                footer.index_lba + number * zvhd2.INDEX_ENTRY.itemsize,
                 zvhd2.INDEX_ENTRY.itemsize,
                 expected,
                 f"block {entry['block']}, offset {entry['offset']}, length {entry['length']}",
             )
-    stored = int(used.sum())
-    if stored != footer.non_zero_blk_num:
-        return Fault(
-            Kind.ENTRY, "the index has another number of records than the footer",
-            footer.index_lba, footer.index_size, str(footer.non_zero_blk_num), str(stored),
-        )  # fmt: skip
     return None
 
 
-def used_entries(footer: Footer, index: Entries) -> NDArray[np.bool_]:
-    """Say for each entry whether it stands for a record; in an index of all blocks some do not."""
+def used_entries(footer: Footer, index: Entries) -> NDArray[np.intp]:
+    """Return the numbers of the entries that stand for a record; of all blocks, some do not."""
     if not footer.index_contains_zero_blk:
-        return np.ones(len(index), dtype=np.bool_)
-    used: NDArray[np.bool_] = (index["offset"] | index["block"] | index["length"]) != 0
-    return used
+        return np.arange(len(index))
+    return np.flatnonzero(index["offset"] | index["block"] | index["length"])
 
 
 def twice_fault(by_block: Entries) -> Fault | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep import zvhd2
+from imsprep import zvhd2, zvhd2_faults
 from imsprep.container import Zvhd2Reader, check_records, examine
 from imsprep.errors import FormatError
 from imsprep.units import GIB, MIB
@@ -226,6 +226,31 @@ def test_a_huge_number_of_blocks_in_a_small_file_is_refused_without_memory() -> 
             tracemalloc.stop()
             assert len(faults) == 1
             assert peak < MIB, fields
+
+
+@pytest.mark.parametrize("all_blocks", [0, 1])
+def test_a_huge_number_of_blocks_in_a_long_sparse_file_is_refused_too(all_blocks: int) -> None:
+    """The file's length allows the tables, and costs its maker nothing."""
+    blocks = zvhd2_faults.MAX_BLOCKS
+    for count, fault in ((blocks, None), (blocks + 1, Kind.TABLES), (1 << 28, Kind.TABLES)):
+        header = zvhd2.new_header(count * 2 * MIB)._replace(index_contains_zero_blk=all_blocks)
+        footer = zvhd2.final_footer(header, 0, 8192)
+        footer = footer._replace(index_size=footer.index_size % 2**32)
+        end = footer.bitmap_lba + footer.bitmap_size
+
+        def read(offset: int, length: int) -> bytes:
+            if offset == 0:
+                return zvhd2.pack_footer(header).ljust(length, b"\0")  # noqa: B023
+            if offset == end:  # noqa: B023
+                return zvhd2.pack_footer(footer).ljust(length, b"\0")  # noqa: B023
+            return bytes(length)
+
+        tracemalloc.start()
+        found = examine(read, end + 4096)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert [f.kind for f in found.faults] == ([fault] if fault else [])
+        assert peak < 256 * MIB
 
 
 BOMB = b"\x28\xb5\x2f\xfd\xe0" + (1 << 50).to_bytes(8, "little")  # a frame of a PiB, it says
