@@ -15,7 +15,7 @@ from imsprep.layoutfile import load_layout, save_layout
 from imsprep.learn import Learned, Sample, learn
 from imsprep.pairing import read_bitmap
 from imsprep.probe import DEFAULT_SIZE, MIN_SIZE, sector_content, sectors
-from imsprep.scan import scan
+from imsprep.scan import DEFAULTS, ScanOptions, scan
 from imsprep.units import SECTOR, TIB, exact_size
 
 LAYOUT_SUFFIX = ".layout.json"
@@ -43,13 +43,16 @@ def write_probe(path: Path, *, size: int = DEFAULT_SIZE, force: bool = False) ->
 
 
 def learn_files(
-    pairs: Sequence[tuple[Path, Path]], *, progress: Callable[[int], None] = lambda count: None
+    pairs: Sequence[tuple[Path, Path]],
+    *,
+    scanning: ScanOptions = DEFAULTS,
+    progress: Callable[[int], None] = lambda count: None,
 ) -> Learned:
     """Return the layouts that reproduce each bitmap from its image.
 
     Raises ReadError, ImageChangedError. `progress` is told bytes of the images.
     """
-    learned = learn([_sample(image, bitmap, progress) for image, bitmap in pairs])
+    learned = learn([_sample(image, bitmap, scanning, progress) for image, bitmap in pairs])
     name = f"learned from {pairs[0][1].name}"
     return replace(learned, layouts=tuple(replace(lay, name=name) for lay in learned.layouts))
 
@@ -64,10 +67,14 @@ def save_learned(path: Path, layout: BitmapLayout) -> None:
     save_layout(path, layout)
 
 
-def _sample(image: Path, bitmap: Path, progress: Callable[[int], None]) -> Sample:
+def _sample(
+    image: Path, bitmap: Path, scanning: ScanOptions, progress: Callable[[int], None]
+) -> Sample:
     data = read_bitmap(bitmap)
     with RawImage.open(image) as opened:
         block_size = SECTOR
         while opened.size // block_size > _MAX_BLOCKS:
             block_size *= 2
-        return Sample(scan(opened, block_size=block_size, progress=progress).block_map, data)
+        return Sample(
+            scan(opened, block_size=block_size, progress=progress, **scanning).block_map, data
+        )

@@ -9,10 +9,10 @@ from typing import Any
 
 from imsprep import bitmapfile, formats
 from imsprep.blockmap import BlockMap
-from imsprep.errors import FormatError, ReadError, show_path
+from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image import RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
-from imsprep.scan import scan
+from imsprep.scan import DEFAULTS, Scan, ScanOptions, Vouched, scan
 from imsprep.sidecar import (
     Sidecar,
     check_apart,
@@ -38,12 +38,14 @@ class Made:
 
     bitmap: Path
     sidecar: Sidecar
+    vouched: Vouched  # how it is known
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
             "bitmap": str(self.bitmap),
             "sidecar": str(sidecar_path(self.bitmap)),
+            "vouched": self.vouched.as_dict(),
             **self.sidecar.as_dict(),
         }
 
@@ -52,7 +54,7 @@ class Made:
         return (
             f"{show_path(self.bitmap)}: {of.allocated} of {of.blocks} blocks of"
             f" {format_size(of.layout.block_size)} hold data,"
-            f" {format_size(of.data_bytes)} of {exact_size(of.size)}"
+            f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{_how(self.vouched)}"
         )
 
 
@@ -64,6 +66,7 @@ class Proof:
     claimed: BlockMap  # as the bitmap has it
     found: BlockMap  # as the image has it
     stale: str | None  # why it is the bitmap of another image or state, if it is
+    vouched: Vouched  # how the image is known
 
     @property
     def lost(self) -> BlockMap:
@@ -89,6 +92,7 @@ class Proof:
             "size": self.found.size,
             "block_size": self.found.block_size,
             "blocks": len(self.found),
+            "vouched": self.vouched.as_dict(),
             "marked_data": self.claimed.allocated,
             "marked_empty": len(self.claimed) - self.claimed.allocated,
             "data_marked_empty": [{"offset": o, "length": n} for o, n in _ranges(self.lost)],
@@ -113,6 +117,7 @@ class Proof:
                 f"note: {self.wasted.allocated} blocks that are marked as data are empty, which"
                 f" costs time and nothing else: {_named(self.wasted)}"
             )
+        lines.append(_how(self.vouched))
         return "\n".join(lines)
 
 
@@ -122,6 +127,7 @@ def make_bitmap(
     layout: BitmapLayout = DEFAULT_LAYOUT,
     output: Path | None = None,
     force: bool = False,
+    scanning: ScanOptions = DEFAULTS,
     progress: Progress = lambda count: None,
 ) -> Made:
     """Scan a RAW image and write its bitmap and the sidecar, by default beside the image.
@@ -131,10 +137,12 @@ def make_bitmap(
     """
     bitmap = output or bitmapfile.bitmap_path(path)
     with RawImage.open(path) as image:
+        if image.is_device and output is None:
+            raise UsageError(f"{show_path(path)} is a device; name the bitmap with --output")
         check_writable(bitmap, path, force=force)
         _check_raw(image)
-        block_map = scan(image, block_size=layout.block_size, progress=progress).block_map
-        return write_bitmap(bitmap, image, block_map, layout)
+        scanned = scan(image, block_size=layout.block_size, progress=progress, **scanning)
+        return write_bitmap(bitmap, image, scanned, layout)
 
 
 def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
@@ -144,8 +152,12 @@ def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
         check_replaceable(bitmap, image)
 
 
-def write_bitmap(bitmap: Path, image: RawImage, block_map: BlockMap, layout: BitmapLayout) -> Made:
-    """Write an image's block map and the sidecar; an equal pair stays as it is."""
+def write_bitmap(bitmap: Path, image: RawImage, scanned: Scan, layout: BitmapLayout) -> Made:
+    """Write what a scan found and the sidecar; an equal pair stays as it is.
+
+    The scan's blocks are the layout's, or smaller ones that they consist of.
+    """
+    block_map = scanned.block_map.coarsened(layout.block_size)
     packed = bitmapfile.encode(block_map, layout)
     if bitmapfile.decode(packed, image.size, layout) != block_map:
         raise FormatError(f"layout {layout.name!r} does not read back what it wrote")
@@ -153,7 +165,7 @@ def write_bitmap(bitmap: Path, image: RawImage, block_map: BlockMap, layout: Bit
     sidecar = Sidecar.of(name, image.identity, block_map, layout, packed, image.pread)
     image.check_unchanged()
     write_pair(bitmap, packed, sidecar)
-    return Made(bitmap, sidecar)
+    return Made(bitmap, sidecar, scanned.vouched)
 
 
 def prove(
@@ -161,6 +173,7 @@ def prove(
     *,
     bitmap: Path | None = None,
     layout: BitmapLayout | None = None,
+    scanning: ScanOptions = DEFAULTS,
     progress: Progress = lambda count: None,
 ) -> Proof:
     """Read an image again and hold its bitmap against it.
@@ -182,9 +195,9 @@ def prove(
             claimed = bitmapfile.decode(packed, image.size, layout)
         except FormatError as error:
             raise FormatError(f"{show_path(bitmap)} is no bitmap of this image: {error}") from error
-        found = scan(image, block_size=layout.block_size, progress=progress).block_map
+        found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         reason = None if sidecar is None else stale(sidecar, packed, image)
-        return Proof(bitmap, claimed, found, reason)
+        return Proof(bitmap, claimed, found.block_map, reason, found.vouched)
 
 
 def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
@@ -225,6 +238,14 @@ def _check_raw(image: RawImage) -> None:
             f"{show_path(image.path)} is {name}, and only a RAW image has a bitmap; see"
             " imsprep check"
         )
+
+
+def _how(vouched: Vouched) -> str:
+    """Say how a scan knows what it says."""
+    return (
+        f"known by holes: {format_size(vouched.hole)}, by a page with data:"
+        f" {format_size(vouched.probed)}, by reading: {format_size(vouched.read)}"
+    )
 
 
 def _difference(one: BlockMap, other: BlockMap) -> BlockMap:

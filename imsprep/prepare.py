@@ -28,7 +28,7 @@ from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
-from imsprep.scan import ScanOptions, scan
+from imsprep.scan import Scan, ScanOptions, scan
 from imsprep.sidecar import read_sidecar
 from imsprep.sites import Site
 from imsprep.targets import Target
@@ -149,7 +149,7 @@ def prepare(image: Path, order: Order) -> Prepared:
         comparison = None
         if examined.facts.format == formats.RAW:
             comparison = _comparison(opened, block_map, order)
-            artefacts = _raw(opened, examined.key, block_map, order)
+            artefacts = _raw(opened, examined.key, scanned, order)
             size = opened.size
         else:
             plan = _plan(block_map, order)
@@ -169,18 +169,17 @@ def prepare(image: Path, order: Order) -> Prepared:
     )
 
 
-def _raw(image: RawImage, key: str, block_map: BlockMap, order: Order) -> tuple[Artefact, ...]:
+def _raw(image: RawImage, key: str, scanned: Scan, order: Order) -> tuple[Artefact, ...]:
     """Return the image and its bitmap as artefacts; the bitmap is written beside the image."""
     bitmap = order.bitmap
     if bitmap is None:
         bitmap = bitmapfile.bitmap_path(image.path)
-        coarse = block_map.coarsened(DEFAULT_LAYOUT.block_size)
-        write_bitmap(bitmap, image, coarse, DEFAULT_LAYOUT)
+        write_bitmap(bitmap, image, scanned, DEFAULT_LAYOUT)
     # Beside the image and with its base name, as the service looks for it.
     bitmap_key = os.path.splitext(key)[0] + bitmapfile.SUFFIX
     identity = Identity.of(bitmap)
     return (
-        Artefact("image", image.path, key, _plan(block_map, order), image.identity),
+        Artefact("image", image.path, key, _plan(scanned.block_map, order), image.identity),
         Artefact("bitmap", bitmap, bitmap_key, plan_plain(identity.size), identity),
     )
 

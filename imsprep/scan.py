@@ -62,6 +62,9 @@ class ScanOptions(TypedDict, total=False):
     keep_cache: bool
 
 
+DEFAULTS = ScanOptions()
+
+
 def scan(
     image: RawImage,
     *,

@@ -50,7 +50,9 @@ def test_the_pair_is_written_and_proved(imsprep: Run, disk: Path) -> None:
     assert made.json["bitmap"] == str(disk.with_suffix(".mf"))
     proof = imsprep("verify", disk)
     assert proof.code == 0
-    assert proof.out == "proved: all 8 blocks of 2 MiB that are marked empty are zeros\n"
+    assert "proved: all 8 blocks of 2 MiB that are marked empty are zeros\n" in proof.out
+    assert "known by holes: " in proof.out
+    assert sum(made.json["vouched"].values()) == 10 * BLOCK + 512
 
 
 def test_the_text_names_the_file_and_the_share(imsprep: Run, disk: Path) -> None:
@@ -202,6 +204,17 @@ def test_the_image_itself_is_never_replaced(
     assert imsprep("bitmap", image, *force, "-o", link).code == 2
     assert image.read_bytes() == before
     assert imsprep("bitmap", image, "-o", image.with_name("other.mf")).code == 0
+
+
+def test_holes_are_read_when_that_is_wanted_and_the_answer_is_the_same(
+    imsprep: Run, disk: Path
+) -> None:
+    trusted = imsprep("bitmap", disk, "--holes", "trust", "--json").json
+    read = imsprep("bitmap", disk, "--holes", "verify", "--jobs", "1", "--json").json
+    assert (trusted["sha256"], read["vouched"]["hole"]) == (read["sha256"], 0)
+    proof = imsprep("verify", disk, "--holes", "verify", "--json").json
+    assert proof["holds"]
+    assert proof["vouched"]["hole"] == 0
 
 
 class Killed(BaseException):

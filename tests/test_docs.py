@@ -119,6 +119,8 @@ def test_a_command_says_what_it_does_and_its_examples_run(shell: DocumentShell, 
     assert all(example.startswith(f"imsprep {name}") for example in found)
     if name == "verify":
         shell.run("imsprep bitmap disk.raw")
+    if name == "bitmap learn":
+        shell.run("imsprep bitmap probe probe.raw; imsprep bitmap probe.raw")
     for example in found:
         done = shell.run(example)
         assert done.returncode == 0, example + done.stdout + done.stderr

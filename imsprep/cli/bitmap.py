@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imsprep.cli.common import SIZE, Progress, image_argument, output_options, print_result
+from imsprep.cli.scan_options import reading_options, scan_options, scanning_with_jobs
 from imsprep.errors import UsageError, show_path
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def command() -> None:
     metavar="FILE|NAME",
     help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
 )
-@click.option("--block-size", type=SIZE, help="Bytes of a block, instead of the layout's.")
 @click.option("--force", is_flag=True, help="Replace a bitmap that imsprep did not make.")
+@scan_options
 @output_options
 def make(
     image: Path,
@@ -73,6 +74,7 @@ def make(
     force: bool,
     as_json: bool,
     quiet: bool,
+    **reading: Any,
 ) -> None:
     """Make the bitmap of IMAGE; the same as without the word `make`."""
     from dataclasses import replace
@@ -84,7 +86,14 @@ def make(
     if block_size is not None:
         layout = replace(layout, block_size=block_size)
     with Progress("scan", _size(image), quiet=quiet) as bar:
-        made = make_bitmap(image, layout=layout, output=output, force=force, progress=bar)
+        made = make_bitmap(
+            image,
+            layout=layout,
+            output=output,
+            force=force,
+            scanning=scanning_with_jobs(reading),
+            progress=bar,
+        )
     print_result(as_json, made.as_dict(), str(made))
 
 
@@ -109,27 +118,21 @@ def probe(file: Path, size: int | None, force: bool, as_json: bool, quiet: bool)
     print_result(as_json, {"file": str(file), "size": size, "data_bytes": data}, text)
 
 
-LEARN_EPILOG = """\
-\b
-Example:
-  imsprep bitmap probe probe.raw
-  java -jar CreateMF.jar probe.raw probe.mf
-  imsprep bitmap learn probe.raw probe.mf
-  imsprep bitmap disk.raw --layout probe.layout.json
-"""
-
-
-@command.command(epilog=LEARN_EPILOG)
+@command.command(epilog="Example: imsprep bitmap learn probe.raw probe.mf")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path),
                 metavar="RAW MF [RAW MF]...")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
               help="Where the layout is saved; MF with the suffix .layout.json.")  # fmt: skip
+@reading_options
 @output_options
-def learn(files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bool) -> int:
+def learn(
+    files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bool, **reading: Any
+) -> int:
     """Find the layout that reproduces another tool's bitmap MF of the image RAW, byte for byte.
 
     Exit code 1 if none fits, or several: then give the pair of a second probe too. A layout that
-    fits is matched against these files only; nothing is claimed of others.
+    fits is matched against these files only; nothing is claimed of others. It is saved, and used by
+    imsprep bitmap disk.raw --layout probe.layout.json.
     """
     from imsprep.layoutfile import to_plain
     from imsprep.matching import LAYOUT_SUFFIX, learn_files, save_learned
@@ -138,7 +141,7 @@ def learn(files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bo
         raise UsageError("learn takes pairs: an image and its bitmap, an image and its bitmap, …")
     pairs = list(zip(files[::2], files[1::2], strict=True))
     with Progress("scan", sum(_size(image) for image, _ in pairs), quiet=quiet) as bar:
-        learned = learn_files(pairs, progress=bar)
+        learned = learn_files(pairs, scanning=scanning_with_jobs(reading), progress=bar)
     saved = None
     if learned.outcome == "one":
         saved = output or pairs[0][1].with_suffix(LAYOUT_SUFFIX)

@@ -1,6 +1,7 @@
 """The options that say how an image is scanned, shared by the commands that scan.
 
-`scan_options` is for commands whose work is the scan; its values go through `scanning_with_jobs`.
+`scan_options` is for commands whose work is the scan, `reading_options` for those of them that have
+no block size to choose; their values go through `scanning_with_jobs`.
 `hole_options` is for those that also scan and whose --jobs means something else: `scanning`.
 """
 
@@ -54,19 +55,20 @@ def hole_options(command: F) -> F:
     return command
 
 
-def scan_options(command: F) -> F:
-    """Add --block-size, --jobs, --holes and --keep-cache."""
-    command = hole_options(command)
-    command = click.option(
+def reading_options(command: F) -> F:
+    """Add --jobs, --holes and --keep-cache."""
+    return click.option(
         "--jobs", type=click.IntRange(0), default=0, help="Processes that read; 0: one per CPU."
-    )(command)
+    )(hole_options(command))
+
+
+def scan_options(command: F) -> F:
+    """Add --block-size, which is None if it is not given, and those of `reading_options`."""
     return click.option(
         "--block-size",
         type=_BlockSizeType(),
-        default=2 * MIB,
-        show_default="2m",
-        help="Bytes that one bit stands for.",
-    )(command)
+        help="Bytes that one bit stands for, as 4m; 2m if no --layout says another.",
+    )(reading_options(command))
 
 
 def scanning(options: Mapping[str, Any]) -> ScanOptions:

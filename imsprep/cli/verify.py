@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imsprep.cli.common import Progress, image_argument, output_options, print_result
+from imsprep.cli.scan_options import reading_options, scanning_with_jobs
 
 
 @click.command(epilog="Example: imsprep verify disk.raw")
@@ -23,9 +25,15 @@ from imsprep.cli.common import Progress, image_argument, output_options, print_r
     metavar="FILE|NAME",
     help="How the bitmap lies in its file, where no sidecar says it; else zvhd2.",
 )
+@reading_options
 @output_options
 def command(
-    image: Path, bitmap: Path | None, layout_name: str | None, as_json: bool, quiet: bool
+    image: Path,
+    bitmap: Path | None,
+    layout_name: str | None,
+    as_json: bool,
+    quiet: bool,
+    **reading: Any,
 ) -> int:
     """Prove that every block which the bitmap of IMAGE marks as empty holds only zeros.
 
@@ -38,6 +46,8 @@ def command(
     layout = load_layout(layout_name) if layout_name else None
     size = image.stat().st_size if image.is_file() else 0
     with Progress("verify", size, quiet=quiet) as bar:
-        proof = prove(image, bitmap=bitmap, layout=layout, progress=bar)
+        proof = prove(
+            image, bitmap=bitmap, layout=layout, scanning=scanning_with_jobs(reading), progress=bar
+        )
     print_result(as_json, proof.as_dict(), str(proof))
     return 0 if proof.holds else 1
