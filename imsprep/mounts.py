@@ -19,7 +19,7 @@ def file_system(file: int) -> str:
             fields = dict(line.split(":", 1) for line in info if ":" in line)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
             return _type_of(int(fields["mnt_id"]), mounts.read())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError):
         return ""
 
 

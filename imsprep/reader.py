@@ -30,7 +30,7 @@ WINDOW = 16 << 20  # bytes mapped or read ahead at once
 BUFFER = 4 << 20  # bytes read at once past the page cache
 
 _STRIDE = 64  # bytes; a range of equal strides, the first of them zeros, is zeros
-_ZEROS = bytes(_STRIDE)
+_ZEROS = bytes(PAGE)
 _MADV_POPULATE_READ = 22  # <asm-generic/mman-common.h>; an older kernel refuses it
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
 _SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
@@ -52,10 +52,12 @@ _MAP_FAILED = ctypes.c_void_p(-1).value
 
 def is_zero(address: int, length: int) -> bool:
     """Say whether this much memory is zero; stops at the first byte that is not."""
-    head = min(length, _STRIDE)
-    if ctypes.string_at(address, head) != _ZEROS[:head]:
-        return False
-    return length == head or not _memcmp(address, address + _STRIDE, length - _STRIDE)
+    if length <= len(_ZEROS):
+        return not _memcmp(address, _ZEROS, length)
+    # Comparing it with itself, a little further on, reads it only once.
+    return not _memcmp(address, _ZEROS, _STRIDE) and not _memcmp(
+        address, address + _STRIDE, length - _STRIDE
+    )
 
 
 class Reader:
@@ -103,14 +105,16 @@ class Reader:
             _munmap(address, length)
 
     def _compare(self, start: int, stop: int, address: int) -> None:
-        """Note the blocks of a range that hold data; its bytes lie at `address`."""
-        first = start
-        while start < stop:
-            number = start // self._block_size
-            edge = min(stop, (number + 1) * self._block_size)
-            if number not in self._found and not is_zero(address + start - first, edge - start):
-                self._found.add(number)
-            start = edge
+        """Note the blocks of a range that hold data, by halving it; its bytes lie at `address`."""
+        if is_zero(address, stop - start):
+            return
+        first, last = start // self._block_size, (stop - 1) // self._block_size
+        if first == last:
+            self._found.add(first)
+            return
+        middle = (first + last + 1) // 2 * self._block_size
+        self._compare(start, middle, address)
+        self._compare(middle, stop, address + middle - start)
 
     def _read(self, start: int, stop: int) -> None:
         """Read a range piece by piece and compare it; blocks known to hold data are left out."""

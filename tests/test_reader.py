@@ -1,0 +1,148 @@
+"""The reading process, run in this one: whichever way the bytes come, the blocks are the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imsprep import reader
+from imsprep.mounts import file_system
+from imsprep.reader import PAGE, Reader
+from imsprep.units import KIB, MIB
+
+SIZE = 3 * MIB + 5 * KIB + 11
+
+
+def blocks_by_the_obvious_loop(
+    data: bytes, ranges: list[tuple[int, int]], block_size: int
+) -> list[int]:
+    return sorted({at // block_size for a, b in ranges for at in range(a, b) if data[at]})
+
+
+def drop(file: int) -> None:
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda ends: tuple(sorted(ends))),
+    max_size=3,
+)
+
+
+@settings(max_examples=60)
+@given(
+    places=st.lists(st.integers(0, SIZE - 1), max_size=6),
+    ranges=RANGES,
+    block_size=st.sampled_from([4 * KIB, 12 * KIB, 256 * KIB, 2 * MIB, 32 * MIB]),
+    way=st.sampled_from(["mapped", "past the cache", "through the cache", "mixed"]),
+    window=st.sampled_from([64 * KIB, MIB, 16 * MIB]),
+)
+def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
+    tmp_path_factory: pytest.TempPathFactory,
+    places: list[int],
+    ranges: list[tuple[int, int]],
+    block_size: int,
+    way: str,
+    window: int,
+) -> None:
+    data = bytearray(SIZE)
+    for place in places:
+        data[place] = 1
+    path = tmp_path_factory.mktemp("reader") / "disk.raw"
+    path.write_bytes(data)
+    file = os.open(path, os.O_RDONLY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "WINDOW", window)
+        patch.setattr(reader, "_SHORTEST", 4)
+        try:
+            if way != "mapped":
+                drop(file)
+            if way == "mixed":
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+                for at in range(0, SIZE, 300 * KIB):
+                    os.pread(file, 100 * KIB, at)
+            one = Reader(
+                file,
+                block_size=block_size,
+                past_cache=way != "through the cache",
+                keep_cache=False,
+            )
+            found = one.blocks_with_data(ranges)
+        finally:
+            os.close(file)
+    assert found == blocks_by_the_obvious_loop(data, ranges, block_size)
+
+
+@given(st.binary(max_size=200), st.integers(0, 70))
+def test_memory_is_zero_if_no_byte_of_it_is_not(data: bytes, zeros: int) -> None:
+    import ctypes
+
+    for content in (data, bytes(zeros) + data, bytes(zeros * 90), bytes(zeros * 90) + data):
+        buffer = ctypes.create_string_buffer(content, len(content))
+        assert reader.is_zero(ctypes.addressof(buffer), len(content)) == (not any(content))
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
+def test_runs_of_pages_cover_each_page_once(pages: list[bool], shortest: int) -> None:
+    resident = bytes(pages)
+    runs = list(reader._page_runs(resident, shortest))
+    assert [page for first, last, _ in runs for page in range(first, last)] == list(
+        range(len(pages))
+    )
+    for first, last, cached in runs:
+        assert first < last
+        if cached:  # nothing is called cached that is not, and no short run but the first
+            assert all(pages[first:last])
+            assert last - first >= shortest or first == 0
+
+
+def cached_pages(path: Path) -> set[int]:
+    """Return the pages of a file that are in the page cache."""
+    import ctypes
+
+    size, file = path.stat().st_size, os.open(path, os.O_RDONLY)
+    address = reader._mmap(None, size, 1, 1, file, 0)
+    vector = ctypes.create_string_buffer(-(-size // PAGE))
+    assert reader._mincore(address, size, vector) == 0
+    reader._munmap(address, size)
+    os.close(file)
+    return {number for number, there in enumerate(vector.raw[: -(-size // PAGE)]) if there & 1}
+
+
+@pytest.mark.parametrize("past_cache", [True, False])
+@pytest.mark.parametrize("known", [True, False], ids=["cachestat", "mincore"])
+def test_the_page_cache_is_left_as_it_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past_cache: bool, known: bool
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(40 * MIB + 1000))
+    file = os.open(path, os.O_RDONLY)
+    if file_system(file) == "tmpfs":
+        pytest.skip("a tmpfs is the page cache")
+    if not known:
+        monkeypatch.setattr(reader, "_CACHESTAT_MACHINES", ())
+    drop(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+    for at, length in ((5 * MIB, 2 * MIB), (20 * MIB + 4096, 40_000), (39 * MIB, MIB + 1000)):
+        os.pread(file, length, at)
+    before = cached_pages(path)
+    one = Reader(file, block_size=2 * MIB, past_cache=past_cache, keep_cache=False)
+    assert one.blocks_with_data([(0, 40 * MIB + 1000)]) == []
+    os.close(file)
+    # The system may drop pages at any time, but nobody else reads this file.
+    assert cached_pages(path) <= before
+
+
+def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(MIB))
+    with path.open("rb") as file:
+        drop(file.fileno())
+        one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
+        with pytest.raises(EOFError):
+            one.blocks_with_data([(0, 3 * MIB)])
