@@ -108,6 +108,7 @@ class Examination:
             "block_size": found.block_size,
             "blocks": footer.max_blk_num,
             "records": len(found.entries),
+            "data_bytes": found.block_map.data_bytes,
             "stored_size": found.stored_size,
             "compression": zvhd2.METHODS[footer.compress_method],
             "uuid": footer.uuid.hex(),

@@ -56,7 +56,7 @@ class Facts:
     cells: tuple[Cell, ...] = ()  # for a picture of the disk
     disk: Disk | None = None  # partition table and volumes of the disk's content
     outer_table: str | None = None  # partition table at the start of the file, whatever its format
-    block_map: BlockMap | None = None  # after a scan, or of a ZVHD2 file
+    block_map: BlockMap | None = None  # only after a scan
     vouched: Vouched | None = None  # how the scan knows; only after one
     container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: Any = None  # what `bitmapfile` learned of the file beside the image; see checks.bitmap

@@ -181,7 +181,6 @@ def _with_container(
         container=found,
         virtual_size=container.virtual_size,
         disk=disk,
-        block_map=container.block_map,
     )
 
 

@@ -116,7 +116,8 @@ def test_the_size_of_the_disk_is_that_of_the_container(tmp_path: Path) -> None:
     report = check(PLAIN.data, tmp_path, min_disk=1)
     assert report.facts["virtual_size"] == GIB
     assert report.facts["container"]["original_size"] == 6 * BLOCK
-    assert report.facts["data_bytes"] == 3 * BLOCK
+    assert report.facts["container"]["data_bytes"] == 3 * BLOCK
+    assert "data_bytes" not in report.facts  # that is what a RAW image uploads
 
 
 def gpt_disk(folder: Path) -> dict[int, bytes]:
@@ -199,3 +200,10 @@ def check_matches() -> tuple[Any, ...]:
     from imsprep import formats
 
     return formats.identify(PLAIN.data[:4096], PLAIN.data[-4096:], len(PLAIN.data))
+
+
+def test_an_empty_disk_is_a_warning(tmp_path: Path) -> None:
+    report = check(golden("all_zero"), tmp_path)
+    (finding,) = [f for f in report.findings if f.rule == "IMS110"]
+    assert finding.severity is Severity.WARNING
+    assert "IMS110" in {s.rule for s in check(PLAIN.data[:-1], tmp_path).skipped}

@@ -215,9 +215,13 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
     """Look for a non-zero byte; a map from a scan decides where the quick look gave up."""
     if facts.file_size == 0 or not (facts.is_raw or facts.container):
         return
-    if facts.block_map is not None:
+    if facts.container is not None:
+        if facts.container.container is None:
+            raise Unknown("the container could not be read")
+        first = 0 if facts.container.container.block_map.allocated else None
+    elif facts.block_map is not None:
         first = 0 if facts.block_map.allocated else None
-    elif facts.zeros is None or facts.container:
+    elif facts.zeros is None:
         raise Unknown("the content was not looked at")
     else:
         first = facts.zeros.first_data
