@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imsprep import zvhd2
+from imsprep.blockmap import BlockMap
 from imsprep.container import Examination, Zvhd2Reader, check_records, examine
 from imsprep.errors import FormatError, ImageChangedError, ReadError
 from imsprep.units import GIB, MIB
+from imsprep.zvhd2_codec import Packer
 from imsprep.zvhd2_faults import Stage
 from tests.goldens import FACTS, NAMES, disk_bytes, golden
 from tests.zvhd2_files import build
@@ -130,6 +132,53 @@ def test_every_legal_shape_reads_the_same(
     assert [b for b in range(41) if file.block_map[b]] == sorted(numbers)
     for number in range(41):
         assert file.read_block(number) == disk[number * BLOCK : (number + 1) * BLOCK]
+
+
+def test_two_segments_of_index_and_three_of_bitmap_are_read() -> None:
+    """A container of 33,000 records, in any order, that is made as it is read."""
+    count, block_size = 33000, MIB
+    header = zvhd2.new_header(70000 * block_size, block_size=block_size)
+    places = np.random.default_rng(7).permutation(count)
+    entries = np.zeros(count, zvhd2.INDEX_ENTRY)
+    entries["block"] = np.sort(np.random.default_rng(8).permutation(70000)[:count])
+    entries["offset"], entries["length"] = 4096 + 4096 * places, 4096
+    footer = zvhd2.final_footer(header, count, 4096 + 4096 * count)
+    assert (footer.index_seg_num, footer.bitmap_seg_num) == (2, 3)
+    flags = np.zeros(70000, dtype=np.bool_)
+    flags[entries["block"]] = True
+    tables = zvhd2.pack_index(entries) + zvhd2.pack_bitmap(
+        BlockMap.from_flags(header.orig_size, block_size, flags)
+    )
+    ends = {0: zvhd2.pack_footer(header).ljust(4096, b"\0")}
+    ends[footer.index_lba + len(tables)] = zvhd2.pack_footer(footer).ljust(4096, b"\0")
+    blocks = dict(zip((4096 + 4096 * places).tolist(), entries["block"].tolist(), strict=True))
+    template = zvhd2.pack_record(0, Packer(zvhd2.ZSTD, 1)(b"same".ljust(block_size, b"\0")))
+
+    def record(at: int) -> bytes:
+        return template[:16] + blocks[at].to_bytes(4, "little") + template[20:]
+
+    def read(offset: int, length: int) -> bytes:
+        if offset in ends:
+            return ends[offset][:length]
+        if offset >= footer.index_lba:
+            start = offset - footer.index_lba
+            return tables[start : start + length]
+        first = offset // 4096 * 4096
+        pieces = (record(at) if at in blocks else bytes(4096) for at in (first, first + 4096))
+        return b"".join(pieces)[offset - first :][:length]
+
+    found = examine(read, footer.index_lba + len(tables) + 4096)
+    assert found.faults == ()
+    assert (found.index_ascends, found.records_ascend) == (True, False)
+    container = found.container_or_raise()
+    assert check_records(container, read) is None
+    reader = Zvhd2Reader(container, read)
+    for block in (int(entries["block"][n]) for n in (0, 32767, 32768, count - 1)):
+        assert reader.pread(block * block_size, 6) == b"same\0\0"
+    wrong, blocks[4096] = blocks[4096], 70000
+    fault = check_records(container, read)
+    assert fault is not None
+    assert f"block {wrong} " in fault.message
 
 
 def test_reads_by_many_threads_are_right() -> None:
