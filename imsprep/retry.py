@@ -72,6 +72,11 @@ class RetryingStore:
         """End every wait, now and later: the next failure of a request is its last."""
         self._stopped.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Say whether `stop` was called."""
+        return self._stopped.is_set()
+
     def wait(self, seconds: float) -> None:
         """Wait, as a part does for its turn; TransferError once `stop` was called."""
         if self._stopped.wait(seconds):

@@ -11,14 +11,15 @@ import contextlib
 import hashlib
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import Protocol
 
-from imsprep.completing import complete
+from imsprep.completing import check_object, complete, is_gone
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
+from imsprep.held import Held, check_etag, find, is_held, list_held
 from imsprep.image import Identity
 from imsprep.journal import Entry, Journal
 from imsprep.parts import PartPlan, PlannedPart
@@ -26,7 +27,7 @@ from imsprep.retry import Patience, RateLimit, RetryingStore
 from imsprep.store import ObjectFacts, ObjectStore, Part, multipart_etag, zero_md5s
 from imsprep.units import MIB
 from imsprep.window import window
-from imsprep.zeros import PREFIX, check_etag, make_zero_object, remove_zero_object
+from imsprep.zeros import PREFIX, make_zero_object, remove_zero_object
 
 # The plan's digest travels with the object, so that the same content is known again.
 PLAN_METADATA = "imsprep-plan"
@@ -154,7 +155,10 @@ class _Run:
         )
         entry, held, reason = self._continue_or_begin(journal, noted, fresh)
         try:
-            if any(p.is_zero and p.number not in held for p in self._plan.parts):
+            zero_parts = (part for part in self._plan.parts if part.is_zero)
+            if not all(
+                self._is_held(part, self._zero_md5s[part.length], held) for part in zero_parts
+            ):
                 make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
             self._transfer_parts(entry, held)
             self._source.check_unchanged()
@@ -206,16 +210,17 @@ class _Run:
 
     def _continue_or_begin(
         self, journal: Journal, noted: Entry | None, fresh: Entry
-    ) -> tuple[Entry, dict[int, Part], str | None]:
+    ) -> tuple[Entry, Held, str | None]:
         """Return the upload to work on, the parts it holds, and why an earlier one was left."""
         reason = None
         if noted is not None:
             reason = noted.reason_against(fresh)
             if reason is None:
                 try:
-                    parts = self._store.list_parts(self._key, noted.upload_id)
-                    return noted, {part.number: part for part in parts}, None
+                    return noted, list_held(self._store, self._key, noted.upload_id), None
                 except ServiceError as error:
+                    if not is_gone(error):
+                        raise
                     reason = f"the store does not know the upload any more ({error})"
             if noted.target == fresh.target:
                 self._forget(journal, noted)
@@ -231,13 +236,10 @@ class _Run:
             remove_zero_object(self._store, entry.zero_key)
         journal.remove()
 
-    def _transfer_parts(self, entry: Entry, held: Mapping[int, Part]) -> None:
+    def _transfer_parts(self, entry: Entry, held: Held) -> None:
         """Bring every part into the store, several at a time; the first failure ends it."""
         with self._workers() as pool:
-            futures = [
-                pool.submit(self._transfer, entry, part, held.get(part.number))
-                for part in self._plan.parts
-            ]
+            futures = [pool.submit(self._try, entry, part, held) for part in self._plan.parts]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
@@ -260,82 +262,70 @@ class _Run:
         finally:
             pool.shutdown(wait=not interrupted, cancel_futures=True)
 
-    def _transfer(self, entry: Entry, part: PlannedPart, held: Part | None) -> None:
-        """Bring one part into the store, unless it is there already and right."""
-        if part.is_zero:
-            md5 = self._zero_md5s[part.length]
-            if not self._is_held(part, md5, held):
-                etag = self._store.copy_part(
-                    entry.key, entry.upload_id, part.number, entry.zero_key, 0, part.length
-                )
-                check_etag(self._store, f"part {part.number}", etag, md5)
-                self._note(copied=part.length)
-        else:
-            data = self._body(part)
-            md5 = _md5_of(data)
-            if not self._is_held(part, md5, held):
-                body = self._paced(part, data)
-                etag = self._store.upload_part(entry.key, entry.upload_id, part.number, body, md5)
-                check_etag(self._store, f"part {part.number}", etag, md5)
-                self._note(sent=part.length)
-        with self._lock:
-            self._md5s[part.number] = md5
+    def _try(self, entry: Entry, part: PlannedPart, held: Held) -> None:
+        """Transfer one part, unless another one has failed."""
+        if self._store.stopped:
+            return
+        try:
+            self._transfer(entry, part, held)
+        except BaseException:
+            self._store.stop()
+            raise
 
-    def _is_held(self, part: PlannedPart, md5: str, held: Part | None) -> bool:
-        """Say whether the store holds this part already, with these bytes."""
-        if held is None or held.size != part.length:
-            return False
-        if self._store.etags_are_md5 and held.etag != md5:
-            return False
-        self._note(reused=part.length)
-        return True
+    def _transfer(self, entry: Entry, part: PlannedPart, held: Held) -> None:
+        """Bring one part into the store, unless it is there already and right."""
+        body = None if part.is_zero else self._body(part)
+        md5 = self._zero_md5s[part.length] if body is None else _md5_of(body)
+        upload_id, number = entry.upload_id, part.number
+        if self._is_held(part, md5, held):
+            self._note(reused=part.length)
+        elif body is None:
+            etag = self._store.copy_part(
+                entry.key, upload_id, number, entry.zero_key, 0, part.length
+            )
+            check_etag(self._store, f"part {number}", etag, md5, copied=True)
+            self._note(copied=part.length)
+        else:
+            body = self._paced(part, body)
+            etag = self._store.upload_part(entry.key, upload_id, number, body, md5)
+            check_etag(self._store, f"part {number}", etag, md5)
+            self._note(sent=part.length)
+        with self._lock:
+            self._md5s[number] = md5
+
+    def _is_held(self, part: PlannedPart, md5: str, held: Held) -> bool:
+        return is_held(self._store, held, part.number, part.length, md5, copied=part.is_zero)
 
     def _complete(self, entry: Entry) -> str:
         """Compare what the store holds with the plan, complete, and return the object's etag."""
-        held = self._store.list_parts(entry.key, entry.upload_id)
-        planned = [(part.number, part.length) for part in self._plan.parts]
-        if [(part.number, part.size) for part in held] != planned:
+        held = list_held(self._store, entry.key, entry.upload_id)
+        if len(held) > len(self._plan.parts):
             raise ServiceError(
-                f"the store holds {len(held)} parts with {sum(p.size for p in held)} bytes,"
-                f" expected {len(planned)} with {self._plan.size}; nothing was completed"
+                f"the store holds {len(held)} parts, expected {len(self._plan.parts)};"
+                " nothing was completed"
             )
-        for part in held:
-            check_etag(self._store, f"part {part.number}", part.etag, self._md5s[part.number])
-        expected = multipart_etag(part.etag for part in held) if self._comparable(held) else None
+        md5s = self._md5s
+        parts = [
+            find(self._store, held, p.number, p.length, md5s[p.number], copied=p.is_zero)
+            for p in self._plan.parts
+        ]
+        expected = multipart_etag(part.etag for part in parts) if self._comparable(parts) else None
         etag = complete(
             self._store,
             entry.key,
             entry.upload_id,
-            held,
+            parts,
             is_ours=lambda found: (
                 (found.etag, found.metadata.get(PLAN_METADATA)) == (expected, entry.plan)
             ),
         )
-        return self._checked(etag, expected)
+        return check_object(
+            self._store, self._key, size=self._plan.size, etag=etag, expected=expected
+        )
 
-    def _comparable(self, held: list[Part]) -> bool:
+    def _comparable(self, parts: list[Part]) -> bool:
         """Say whether the store's etags are the MD5s of the bytes, so that the last one is ours."""
-        return all(part.etag == self._md5s[part.number] for part in held)
-
-    def _checked(self, etag: str, expected: str | None) -> str:
-        """Return the finished object's etag after comparing it and the object's size."""
-        found = self._store.head(self._key)
-        if found is None or found.size != self._plan.size:
-            raise ServiceError(
-                f"the store completed {self._key!r} with {found.size if found else 0} bytes,"
-                f" expected {self._plan.size}; do not import it"
-            )
-        if expected is not None and {etag, found.etag} != {expected}:
-            raise ServiceError(
-                f"the object {self._key!r} has the etag {found.etag}, expected {expected};"
-                " do not import it"
-            )
-        if found.storage_class != "STANDARD":
-            raise ServiceError(
-                f"the object {self._key!r} has the storage class {found.storage_class}, and quick"
-                " import reads STANDARD only; use a bucket of that class"
-            )
-        return found.etag
+        return all(part.etag == self._md5s[part.number] for part in parts)
 
     def _note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
         with self._lock:

@@ -8,10 +8,10 @@ many zeros.
 from __future__ import annotations
 
 from imsprep.completing import complete
-from imsprep.errors import ServiceError
+from imsprep.held import check_etag, find, list_held
 from imsprep.parts import plan_growth
 from imsprep.retry import RetryingStore
-from imsprep.store import ObjectStore, Part, zero_md5s
+from imsprep.store import ObjectStore, zero_md5s
 
 PREFIX = "imsprep-zeros/"
 
@@ -26,16 +26,16 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
     check_etag(store, "the seed of zeros", store.put(key, bytes(seed)), md5s[seed])
     for step in steps:
         upload_id = store.create(key, {})
-        parts = []
         for number, length in enumerate(step.copies, 1):
             etag = store.copy_part(key, upload_id, number, key, 0, length)
-            check_etag(store, "a copy of zeros", etag, md5s[length])
-            parts.append(Part(number, length, etag))
-        held = store.list_parts(key, upload_id)
-        if [(p.number, p.size) for p in held] != [(p.number, p.size) for p in parts]:
-            raise ServiceError(f"the store did not copy zeros whole: {step.size} bytes expected")
+            check_etag(store, "a copy of zeros", etag, md5s[length], copied=True)
+        held = list_held(store, key, upload_id)
+        parts = [
+            find(store, held, number, length, md5s[length], copied=True)
+            for number, length in enumerate(step.copies, 1)
+        ]
         size = step.size
-        complete(store, key, upload_id, held, is_ours=lambda found: found.size == size)  # noqa: B023
+        complete(store, key, upload_id, parts, is_ours=lambda found: found.size == size)  # noqa: B023
 
 
 def remove_zero_object(store: ObjectStore, key: str) -> None:
@@ -43,17 +43,3 @@ def remove_zero_object(store: ObjectStore, key: str) -> None:
     for unfinished in store.list_uploads(key):
         store.abort(unfinished.key, unfinished.upload_id)
     store.delete(key)
-
-
-def check_etag(store: ObjectStore, what: str, got: str, md5: str) -> None:
-    """Raise ServiceError if an etag is not this MD5, where the store's etags are MD5s at all.
-
-    Some stores give a copied part the composite etag of its source (`hash-n`); that says nothing
-    about the bytes and is let pass.
-    """
-    if store.etags_are_md5 and "-" not in got and got != md5:
-        raise ServiceError(
-            f"the store says that {what} has the MD5 {got}, expected {md5}; nothing was completed"
-            " (a store whose copies have other ETags needs --no-copy)",
-            code="BadDigest",
-        )

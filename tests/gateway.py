@@ -1,7 +1,12 @@
-"""A real object store on disk for end-to-end tests: the JuiceFS S3 gateway, on loopback."""
+"""Real object stores on disk for end-to-end tests, on loopback.
+
+The JuiceFS S3 gateway keeps to S3 as OBS does. SeaweedFS is a second opinion: the ETags of its
+copied parts are no MD5s.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -26,35 +31,30 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Gateway:
-    """The server: started, killed and started again; its data stays in `folder`."""
+class Server:
+    """A server: started, killed and started again; its data stays in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self._meta = f"sqlite3://{folder}/meta.db"
         self._process: subprocess.Popen[bytes] | None = None
-        self._program = program("juicefs") or "juicefs"
-        subprocess.run(
-            [self._program, "format", "--storage", "file", "--bucket", f"{folder}/store",
-             "--compress", "zstd", "--trash-days", "0", self._meta, "jfs"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
 
     def start(self) -> None:
         environment = {
             **os.environ,
-            "HOME": str(self.folder),  # it makes ~/.minio
+            "HOME": str(self.folder),  # JuiceFS makes ~/.minio
             "MINIO_ROOT_USER": ACCESS_KEY,
             "MINIO_ROOT_PASSWORD": SECRET_KEY,
         }
         self._process = subprocess.Popen(
-            [self._program, "--no-agent", "gateway", "--metrics", "127.0.0.1:0", "--multi-buckets",
-             "--keep-etag", "--object-meta", "--no-usage-report", "--no-banner",
-             "--log", f"{self.folder}/gateway.log", "--cache-size", "0",
-             self._meta, f"127.0.0.1:{self.port}"],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            self.command(),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
             try:
@@ -62,10 +62,59 @@ class Gateway:
                 return
             except OSError:
                 time.sleep(0.1)
-        raise TimeoutError("the gateway did not start")
+        raise TimeoutError(f"{self.command()[0]} did not start")
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class Gateway(Server):
+    """The JuiceFS S3 gateway."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._meta = f"sqlite3://{folder}/meta.db"
+        self._program = program("juicefs") or "juicefs"
+        subprocess.run(
+            [self._program, "format", "--storage", "file", "--bucket", f"{folder}/store",
+             "--compress", "zstd", "--trash-days", "0", self._meta, "jfs"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    def command(self) -> list[str]:
+        # Without the two options it would report home and open a port for profiling.
+        return [self._program, "--no-agent", "gateway", "--no-usage-report",
+                "--metrics", "127.0.0.1:0", "--multi-buckets",
+                "--keep-etag", "--object-meta", "--no-banner",
+                "--log", f"{self.folder}/gateway.log", "--cache-size", "0",
+                self._meta, f"127.0.0.1:{self.port}"]  # fmt: skip
+
+
+class Seaweed(Server):
+    """SeaweedFS: master, volume server, filer and S3 in one process."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        key = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identity = {"name": "test", "credentials": [key], "actions": actions}
+        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        self._ports = [
+            f"-{name}={free_port()}"
+            for name in (
+                "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
+                "filer.port", "filer.port.grpc", "s3.port.grpc",
+            )
+        ]  # fmt: skip
+
+    def command(self) -> list[str]:
+        return [program("weed") or "weed", f"-logdir={self.folder}", "server",
+                f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+                "-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=500",
+                *self._ports, f"-filer.localSocket={self.folder}/filer.sock",
+                "-s3", f"-s3.port={self.port}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+                f"-s3.localSocket={self.folder}/s3.sock",
+                f"-s3.config={self.folder}/s3.json"]  # fmt: skip

@@ -32,6 +32,7 @@ class StoreSuite:
     minds_ranges = True
     minds_gone_uploads = True
     copies_have_md5 = True
+    forgets_replaced_parts = True
 
     def upload(self, store: ObjectStore, key: str, *bodies: bytes) -> str:
         upload_id = store.create(key, {})
@@ -91,7 +92,9 @@ class StoreSuite:
         upload_id = store.create("k", {})
         store.upload_part("k", upload_id, 1, b"first and longer")
         etag = store.upload_part("k", upload_id, 1, b"second")
-        assert store.list_parts("k", upload_id) == [Part(1, 6, etag)]
+        if self.forgets_replaced_parts:
+            assert store.list_parts("k", upload_id) == [Part(1, 6, etag)]
+        assert Part(1, 6, etag) in store.list_parts("k", upload_id)
         store.complete("k", upload_id, [Part(1, 6, etag)])
         assert store.read("k", 0, 99) == b"second"
 

@@ -481,3 +481,112 @@ def test_a_store_that_turns_out_to_encrypt_is_compared_by_size(case: Case) -> No
     )
     case.upload(store)
     assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_refused_second_completion_may_mean_that_the_first_has_worked(
+    case: Case, acted: bool
+) -> None:
+    """The first answer is lost, and the object is listed only after the second was refused."""
+    calls: list[str] = []
+
+    def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key != "web/disk.raw":
+            return original(key, *arguments)
+        calls.append(key)
+        if len(calls) == 1:
+            if acted:
+                original(key, *arguments)
+            raise TransferError("the connection broke")
+        return original(key, *arguments)
+
+    def late(original: Callable[..., Any], key: str) -> Any:
+        return None if len(calls) == 1 else original(key)
+
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        return [] if len(calls) == 1 else original(*arguments)
+
+    case.upload(Wrapped(case.store, complete=complete, head=late, list_parts=listed))
+    assert case.content == case.path.read_bytes()
+    assert len(calls) == 2
+
+
+def test_a_completion_that_is_refused_at_once_is_an_error(case: Case) -> None:
+    def refuse(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw":
+            raise ServiceError("403 no", code="AccessDenied")
+        return original(key, *arguments)
+
+    with pytest.raises(ServiceError, match="403 no"):
+        case.upload(Wrapped(case.store, complete=refuse))
+
+
+@pytest.mark.parametrize("method", ["upload_part", "copy_part"])
+@pytest.mark.parametrize("etag", ["0" * 32, "0" * 32 + "-2", ""])
+def test_only_a_copy_may_have_a_composite_etag(case: Case, method: str, etag: str) -> None:
+    def other(original: Callable[..., str], *arguments: Any) -> str:
+        original(*arguments)
+        return etag
+
+    store = Wrapped(case.store, **{method: other})
+    if method == "copy_part" and "-" in etag:
+        case.upload(store)
+        assert case.content == case.path.read_bytes()
+        return
+    with pytest.raises(ServiceError, match="expected"):
+        case.upload(store)
+    assert case.store.head("web/disk.raw") is None
+
+
+def test_a_store_that_lists_what_was_replaced_is_asked_for_what_is_right(case: Case) -> None:
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        stale = [part._replace(etag="0" * 32, size=part.size + 1) for part in original(*arguments)]
+        return [*stale, *original(*arguments)]
+
+    case.upload(Wrapped(case.store, list_parts=listed))
+    assert case.content == case.path.read_bytes()
+
+
+def test_a_part_that_was_never_planned_is_noticed(case: Case) -> None:
+    def listed(original: Callable[..., Any], key: str, upload_id: str) -> Any:
+        held = original(key, upload_id)
+        return [*held, held[-1]._replace(number=len(held) + 1)] if key == "web/disk.raw" else held
+
+    with pytest.raises(ServiceError, match="nothing was completed"):
+        case.upload(Wrapped(case.store, list_parts=listed))
+
+
+def broken_off(case: Case) -> str:
+    """Begin an upload that ends before it is completed; return its id."""
+
+    def die(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw":
+            raise KeyboardInterrupt
+        return original(key, *arguments)
+
+    with pytest.raises(KeyboardInterrupt):
+        case.upload(Wrapped(case.store, complete=die))
+    entry = case.journal.load()
+    assert entry is not None
+    return entry.upload_id
+
+
+def test_a_refused_question_does_not_throw_away_what_was_sent(case: Case) -> None:
+    broken_off(case)
+
+    def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise ServiceError("403 the token expired", code="AccessDenied")
+
+    with pytest.raises(ServiceError, match="expired"):
+        case.upload(Wrapped(case.store, list_parts=refuse))
+    assert case.upload().sent == 0
+
+
+def test_a_zero_object_that_is_gone_is_made_again(case: Case) -> None:
+    upload_id = broken_off(case)
+    for found in case.store.list_objects("imsprep-zeros/"):
+        case.store.delete(found.key)
+    zeros = next(part for part in case.plan.parts if part.is_zero)
+    case.store.upload_part("web/disk.raw", upload_id, zeros.number, b"x" * zeros.length)
+    assert case.upload().copied == zeros.length
+    assert case.content == case.path.read_bytes()

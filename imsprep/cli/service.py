@@ -69,7 +69,7 @@ def connected(
     region: str | None,
     endpoint: str | None,
     api: Any,
-    ca_bundle: Path | None,
+    ca_bundle: Path | None = None,
 ) -> Iterator[ImsClient]:
     """Yield a client: of the emulator over `folder`, or of the site if that is None."""
     from imsprep.credentials import find_here
