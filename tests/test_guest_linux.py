@@ -67,6 +67,8 @@ CLOUD = "/etc/cloud/cloud.cfg.d/99_openstack.cfg"
 MISSING_UUID = "99999999-2222-4333-8444-555555555555"
 E, W, N = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
+PASSWORD = {"/etc/shadow": "root:$6$x$y:1::::::\n"}
+
 # What is changed in the well-prepared tree (None: removed), and the only finding that must come.
 FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
     "fstab with /dev/sda1": ({"/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n"}, "IMS810", E),
@@ -98,10 +100,21 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         {"/etc/network/interfaces": "auto eth0\niface eth0 inet static\n  address 10.0.0.2/24\n"},
         "IMS822", W),
     "no network": ({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "IMS824", W),
-    "cloud-init switched off": ({"/etc/cloud/cloud-init.disabled": ""}, "IMS826", W),
-    "cloud-init not enabled": (
+    "cloud-init switched off": ({"/etc/cloud/cloud-init.disabled": "", **PASSWORD}, "IMS826", W),
+    "cloud-init switched off on the command line": (
+        {GRUB: f"{LINUX} root=UUID={UUID} console=ttyS0 cloud-init=disabled\n", **PASSWORD}, "IMS826", W),
+    "cloud-init switched off for ds-identify": (
+        {"/etc/cloud/ds-identify.cfg": "policy: disabled\n", **PASSWORD}, "IMS826", W),
+    "cloud-init masked": (
+        {"/etc/systemd/system/cloud-init.service": Link("/dev/null"), **PASSWORD}, "IMS826", W),
+    "cloud-init's generator without its services": (
         {"/etc/systemd/system/cloud-init.target.wants/cloud-init.service": None,
-         "/etc/shadow": "root:$6$x$y:1::::::\n"}, "IMS826", W),
+         "/lib/systemd/system-generators/cloud-init-generator": "",
+         "/lib/systemd/system/cloud-init.service": "", "/etc/rc3.d/S01cloud-init": "", **PASSWORD},
+        "IMS826", W),
+    "cloud-init not enabled": (
+        {"/etc/systemd/system/cloud-init.target.wants/cloud-init.service": None, **PASSWORD},
+        "IMS826", W),
     "another data source": (
         {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ Ec2, None ]")}, "IMS827", W),  # type: ignore[union-attr, arg-type, call-arg]
     "a setting of the guide lacks": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imsprep.checks import guest_fixes
 from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
@@ -18,12 +19,10 @@ _NO_DISK = ("/dev/cdrom", "/dev/sr", "/dev/fd", "/dev/loop", "/dev/md", "/dev/nf
 _DISK_DRIVERS = {"virtio", "virtio_ring", "virtio_pci", "virtio_blk"}
 _REBUILD = advice(
     "Debian, Ubuntu: add the names to /etc/initramfs-tools/modules and run `update-initramfs -u -k "
-    "all`; RHEL family: `dracut -f --regenerate-all --add-drivers \"virtio_blk virtio_scsi "
-    "virtio_net virtio_pci virtio_ring virtio\"`; SUSE before 12 SP1: INITRD_MODULES in "
-    "/etc/sysconfig/kernel and `mkinitrd`",
-    "--run-command 'printf \"virtio\\nvirtio_ring\\nvirtio_pci\\nvirtio_blk\\nvirtio_scsi\\n"
-    "virtio_net\\n\" >>/etc/initramfs-tools/modules && update-initramfs -u -k all'",
-)  # fmt: skip
+    'all`; RHEL family: `dracut -f --regenerate-all --add-drivers "virtio_blk virtio_scsi '
+    'virtio_net virtio_pci virtio_ring virtio"`; SUSE before 12 SP1: INITRD_MODULES in '
+    "/etc/sysconfig/kernel and `mkinitrd`"
+)
 
 
 def _cut(text: str) -> str:
@@ -56,6 +55,7 @@ def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
                 f"/etc/fstab line {mount.line}: {_cut(mount.spec)} on {_cut(mount.path)}",
                 expected="UUID=... or LABEL=...",
                 found=_cut(mount.spec),
+                fix=guest_fixes.mount_by_uuid(guest, mount),
                 severity=Severity.WARNING if soft else None,
             )
 
@@ -65,10 +65,7 @@ def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
     Severity.ERROR,
     "fstab names a disk that is not in the image",
     why="Only this disk goes along; boot waits for the missing one and login may fail.",
-    fix=advice(
-        "remove the line, or add the option nofail",
-        "--edit '/etc/fstab:s/^(?=THE-LINE)/#/'",
-    ),
+    fix=advice("remove the line from /etc/fstab, or add the option nofail"),
     source=LINUX_GUIDE,
 )
 def fstab_missing(facts: Facts) -> Iterator[Evidence]:
@@ -79,6 +76,7 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"/etc/fstab line {mount.line}: {_cut(mount.spec)} on {_cut(mount.path)} is not in the "
             "image",
+            fix=guest_fixes.without_mount(mount),
             severity=None if mount.required else Severity.WARNING,
         )
     if missing:
@@ -130,6 +128,7 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
                 f"{line.path} line {line.line}: root={_cut(root)} for {_cut(line.kernel)}",
                 expected="root=UUID=...",
                 found=f"root={_cut(root)}",
+                fix=guest_fixes.root_by_uuid(guest, line, root),
                 severity=Severity.WARNING if soft else None,
             )
 
@@ -156,7 +155,8 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
     missing = [(line, root) for line, root in roots if _names_no_volume(root, guest)]
     for line, root in missing if not _hidden(guest) else ():
         yield Evidence(f"{line.path} line {line.line}: root={_cut(root)} is not in the image",
-                       found=_cut(root))  # fmt: skip
+                       found=_cut(root),
+                       fix=guest_fixes.root_by_uuid(guest, line, root))  # fmt: skip
     if missing:
         _must_see_all(missing[0][1], guest)
     for line, root in roots:
@@ -180,9 +180,12 @@ def _names_no_volume(root: str, guest: Guest) -> bool:
 )
 def virtio_disk(facts: Facts) -> Iterator[Evidence]:
     """Ask for virtio_pci and virtio_blk in every initramfs, or built in."""
-    for kernel, missing in _missing(linux(facts), _DISK_DRIVERS):
+    guest = linux(facts)
+    for kernel, missing in _missing(guest, _DISK_DRIVERS):
         yield Evidence(
-            _without(kernel, missing), found=", ".join(kernel.loaded) or "no virtio driver"
+            _without(kernel, missing),
+            found=", ".join(kernel.loaded) or "no virtio driver",
+            fix=guest_fixes.with_virtio(guest),
         )
 
 
@@ -196,12 +199,14 @@ def virtio_disk(facts: Facts) -> Iterator[Evidence]:
 )
 def virtio_rest(facts: Facts) -> Iterator[Evidence]:
     """Ask for virtio_scsi and virtio_net; worse if the kernel does not have them at all."""
-    for kernel, missing in _missing(linux(facts), set(VIRTIO) - _DISK_DRIVERS):
+    guest = linux(facts)
+    for kernel, missing in _missing(guest, set(VIRTIO) - _DISK_DRIVERS):
         gone = sorted(missing - set(kernel.modules))
         yield Evidence(
             _without(kernel, missing),
             severity=Severity.ERROR if gone else None,
             found=f"not even in /lib/modules: {', '.join(gone)}" if gone else None,
+            fix=None if gone else guest_fixes.with_virtio(guest),
         )
 
 
@@ -248,7 +253,8 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
             if kernel.unread:
                 raise Unknown(f"{kernel.version}: {kernel.unread}")
             yield Evidence(
-                f"{kernel.image} has no initramfs in /boot and its virtio is not built in"
+                f"{kernel.image} has no initramfs in /boot and its virtio is not built in",
+                fix=guest_fixes.initramfs_again(guest),
             )
     guest.must_see("/lib/modules/*")
 
@@ -265,8 +271,11 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
 )
 def serial_console(facts: Facts) -> Iterator[Evidence]:
     """Look for console=ttyS0 (ttyAMA0 on arm) in the command lines."""
-    lines = _lines(linux(facts))
+    guest = linux(facts)
+    lines = _lines(guest)
     if not any(
         a.startswith(("console=ttyS", "console=ttyAMA")) for line in lines for a in line.arguments
     ):
-        yield Evidence(f"{lines[0].path}: no boot entry has console=ttyS0")
+        path = lines[0].path
+        yield Evidence(f"{path}: no boot entry has console=ttyS0",
+                       fix=guest_fixes.with_serial_console(guest, path))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imsprep.checks import guest_fixes
 from imsprep.checks.guest import LINUX_GUIDE, advice, linux
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
@@ -32,7 +33,9 @@ def family_settings(facts: Facts) -> Iterator[Evidence]:
     if system is None:
         raise Unknown("the image does not say which system it is")
     for path, setting in _lacking(guest, system):
-        yield Evidence(f"{path}: {setting}")
+        empty = guest_fixes.on_file("truncate -s 0", "--truncate", path)
+        fix = empty if path == _GENERATOR else guest_fixes.with_line(path, setting)
+        yield Evidence(f"{path}: {setting}", fix=fix)
 
 
 def _lacking(guest: Guest, system: System) -> Iterator[tuple[str, str]]:
@@ -51,7 +54,7 @@ def _debian(guest: Guest) -> Iterator[tuple[str, str]]:
     except ImportError:
         raise Unknown("cloud-init's YAML needs imsprep[guest]") from None
     if cloudinit.installed(guest) and settings.get("manage_etc_hosts") != "localhost":
-        yield cloudinit.MAIN, "manage_etc_hosts: localhost"
+        yield cloudinit.ours(guest), "manage_etc_hosts: localhost"
 
 
 def _redhat(guest: Guest, system: System) -> Iterator[tuple[str, str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from imsprep.checks import guest_fixes
 from imsprep.checks.guest import FILE_TABLE, INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.guest import cloudinit
 from imsprep.guest.model import DIRECTORY, FILE, Guest
-from imsprep.guest.sshd import sshd_settings
+from imsprep.guest.sshd import MAIN, sshd_settings
 from imsprep.report import Severity
 
 _METADATA = "http://169.254.169.254"
@@ -56,17 +57,17 @@ def _with_cloud_init(facts: Facts) -> Guest:
     Severity.WARNING,
     "cloud-init is installed but will not run",
     why="A disabled cloud-init does nothing at the server's first start.",
-    fix=advice("rm -f /etc/cloud/cloud-init.disabled; systemctl enable cloud-init-local cloud-init",
-               "--delete /etc/cloud/cloud-init.disabled"),
+    fix=advice("`rm -f /etc/cloud/cloud-init.disabled && systemctl enable cloud-init-local "
+               "cloud-init cloud-config cloud-final`",
+               "--delete /etc/cloud/cloud-init.disabled --run-command 'systemctl enable "
+               "cloud-init-local cloud-init cloud-config cloud-final'"),
     source=LINUX_GUIDE,
 )  # fmt: skip
 def cloud_init_disabled(facts: Facts) -> Iterator[Evidence]:
     """Look for the switch file and for anything that starts it."""
-    guest = _with_cloud_init(facts)
-    if guest.exists(cloudinit.DISABLED):
-        yield Evidence(f"{cloudinit.DISABLED} is there")
-    elif not cloudinit.enabled(guest):
-        yield Evidence("no unit or start script of cloud-init is enabled")
+    reason = cloudinit.stopped(_with_cloud_init(facts))
+    if reason is not None:
+        yield Evidence(reason)
 
 
 def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
@@ -82,10 +83,9 @@ def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
     Severity.WARNING,
     "cloud-init does not look for the service's data source",
     why="The service offers OpenStack's metadata; cloud-init finds nothing elsewhere.",
-    fix=advice("write `datasource_list: [ OpenStack ]` to /etc/cloud/cloud.cfg.d/99_openstack.cfg",
-               "--write '/etc/cloud/cloud.cfg.d/99_openstack.cfg:datasource_list: [ OpenStack ]'"),
+    fix=advice("write the settings of docs/guest.md to /etc/cloud/cloud.cfg.d/99_openstack.cfg"),
     source=LINUX_GUIDE,
-)  # fmt: skip
+)
 def datasource(facts: Facts) -> Iterator[Evidence]:
     """Read datasource_list; without one cloud-init probes all, which is slower but works."""
     guest, settings = _settings(facts)
@@ -94,6 +94,7 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             "no datasource_list is set, so cloud-init probes every cloud",
             expected="datasource_list: [ OpenStack ]",
+            fix=guest_fixes.cloud_settings(guest),
             severity=Severity.NOTE,
         )
     elif not isinstance(names, list) or "OpenStack" not in names:
@@ -101,7 +102,8 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
         plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
         shown = f"[ {', '.join(names)} ]"[:120] if plain else "no list of names"
         path = cloudinit.where(guest, "datasource_list")
-        yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown)
+        yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown,
+                       fix=guest_fixes.cloud_settings(guest))  # fmt: skip
 
 
 @rule(
@@ -109,14 +111,13 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
     Severity.NOTE,
     "cloud-init lacks settings that the guide asks for",
     why="With them cloud-init finds the metadata quickly and leaves the DHCP configuration alone.",
-    fix=advice(
-        "write the settings to /etc/cloud/cloud.cfg.d/99_openstack.cfg, as docs/guest.md shows"
-    ),
+    fix=advice("write the settings of docs/guest.md to /etc/cloud/cloud.cfg.d/99_openstack.cfg"),
     source=LINUX_GUIDE,
 )
 def documented_settings(facts: Facts) -> Iterator[Evidence]:
     """Compare with the settings of the user guide."""
-    _, settings = _settings(facts)
+    guest, settings = _settings(facts)
+    fix = guest_fixes.cloud_settings(guest)
     sources = settings.get("datasource")
     openstack = sources.get("OpenStack") if isinstance(sources, dict) else None
     openstack = openstack if isinstance(openstack, dict) else {}
@@ -124,10 +125,10 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
               ("apply_network_config", False))  # fmt: skip
     lacking = [f"{key}: {value}" for key, value in wanted if openstack.get(key) != value]
     if lacking:
-        yield Evidence(f"datasource OpenStack: {', '.join(lacking)}")
+        yield Evidence(f"datasource OpenStack: {', '.join(lacking)}", fix=fix)
     network = settings.get("network")
     if not isinstance(network, dict) or network.get("config") != "disabled":
-        yield Evidence("network: {config: disabled}")
+        yield Evidence("network: {config: disabled}", fix=fix)
 
 
 @rule(
@@ -135,7 +136,7 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "cloud-init keeps the state of another server",
     why="Where it believes to know the instance, it does not set the server up again.",
-    fix=advice("cloud-init clean --logs", "--run-command 'rm -rf /var/lib/cloud/*'"),
+    fix=advice("`cloud-init clean --logs`", "--run-command 'rm -rf /var/lib/cloud/*'"),
     source=LINUX_GUIDE,
 )
 def stale_instance(facts: Facts) -> Iterator[Evidence]:
@@ -152,7 +153,7 @@ def stale_instance(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "ssh keys of people travel with the image",
     why="Whoever holds the private key can log in to every server made from the image.",
-    fix=advice("truncate -s 0 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys",
+    fix=advice("`truncate -s 0 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys`",
                "--truncate /root/.ssh/authorized_keys"),
     source=LINUX_GUIDE,
 )  # fmt: skip
@@ -161,13 +162,15 @@ def authorized_keys(facts: Facts) -> Iterator[Evidence]:
     yield from _leftovers(facts, "/root/.ssh/authorized_keys", "/home/*/.ssh/authorized_keys")
     for path, entry in linux(facts).matching("/root/.ssh/id_*", "/home/*/.ssh/id_*"):
         if entry.size and not path.endswith(".pub"):
-            yield Evidence(f"{path} is a private key ({entry.size} bytes)")
+            yield Evidence(f"{path} is a private key ({entry.size} bytes)",
+                           fix=guest_fixes.on_file("rm -f", "--delete", path))  # fmt: skip
 
 
 def _leftovers(facts: Facts, *patterns: str) -> Iterator[Evidence]:
     for path, entry in linux(facts).matching(*patterns):
         if entry.kind == FILE and entry.size:
-            yield Evidence(f"{path} is not empty ({entry.size} bytes)")
+            fix = guest_fixes.on_file("truncate -s 0", "--truncate", path)
+            yield Evidence(f"{path} is not empty ({entry.size} bytes)", fix=fix)
 
 
 @rule(
@@ -175,7 +178,7 @@ def _leftovers(facts: Facts, *patterns: str) -> Iterator[Evidence]:
     Severity.WARNING,
     "ssh host keys travel with the image",
     why="All servers from the image have the same identity, which anyone with the image can forge.",
-    fix=advice("rm -f /etc/ssh/ssh_host_*", "--delete '/etc/ssh/ssh_host_*'"),
+    fix=advice("`rm -f /etc/ssh/ssh_host_*`", "--delete '/etc/ssh/ssh_host_*'"),
     source=INFERRED,
 )
 def host_keys(facts: Facts) -> Iterator[Evidence]:
@@ -202,8 +205,8 @@ def _renews_keys(guest: Guest) -> bool:
     "The machine-id travels with the image",
     why="All servers have the same id, which DHCP servers and journals take for one machine.",
     fix=advice(
-        "truncate -s 0 /etc/machine-id; rm -f /var/lib/dbus/machine-id",
-        "--truncate /etc/machine-id",
+        "`truncate -s 0 /etc/machine-id; rm -f /var/lib/dbus/machine-id`",
+        "--truncate /etc/machine-id --delete /var/lib/dbus/machine-id",
     ),
     source=INFERRED,
 )
@@ -220,7 +223,7 @@ def machine_id(facts: Facts) -> Iterator[Evidence]:
     "Shell histories travel with the image",
     why="Histories often hold host names and passwords.",
     fix=advice(
-        "history -c; rm -f /root/.bash_history /home/*/.bash_history",
+        "`history -c; rm -f /root/.bash_history /home/*/.bash_history`",
         "--delete /root/.bash_history",
     ),
     source=LINUX_GUIDE,
@@ -236,7 +239,7 @@ def histories(facts: Facts) -> Iterator[Evidence]:
     "Logs travel with the image",
     why="They tell of another machine, and take up space in every server.",
     fix=advice(
-        "find /var/log -type f -exec truncate -s 0 {} +",
+        "`find /var/log -type f -exec truncate -s 0 {} +`",
         "--run-command 'find /var/log -type f -exec truncate -s 0 {} +'",
     ),
     source=LINUX_GUIDE,
@@ -255,7 +258,7 @@ def logs(facts: Facts) -> Iterator[Evidence]:
     Severity.NOTE,
     "DHCP leases travel with the image",
     why="A client may ask for its old address first, which is slow or wrong.",
-    fix=advice("rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease",
+    fix=advice("`rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease`",
                "--delete '/var/lib/dhcp/*.leases'"),
     source=INFERRED,
 )  # fmt: skip
@@ -296,7 +299,7 @@ def foreign_tools(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "Root's password does not fit",
     why="An empty password lets anyone in; a locked one leaves no way in if cloud-init fails.",
-    fix=advice("passwd root", "--root-password file:FILE"),
+    fix=advice("`passwd root`", "--root-password file:FILE"),
     source=FILE_TABLE,
 )
 def root_password(facts: Facts) -> Iterator[Evidence]:
@@ -331,4 +334,6 @@ def sshd(facts: Facts) -> Iterator[Evidence]:
     ):
         value, path = settings.get(key.lower(), (default, "the default"))
         if value.lower() == "yes":
-            yield Evidence(f"{key} is {value} ({path})", expected="no", found=value)
+            # The first value counts, so one at the very beginning does.
+            fix = guest_fixes.command(f"sed -i '1i{key} no' {MAIN}")
+            yield Evidence(f"{key} is {value} ({path})", expected="no", found=value, fix=fix)

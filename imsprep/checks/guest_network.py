@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imsprep.checks import guest_fixes
 from imsprep.checks.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.guest import cloudinit
 from imsprep.guest.model import Guest
-from imsprep.guest.network import Interface, interfaces
+from imsprep.guest.network import Interface, bound_names, brings_up_any, interfaces
 from imsprep.report import Severity
 
 
@@ -31,7 +32,8 @@ def persistent_net(facts: Facts) -> Iterator[Evidence]:
             line for line in (entry.text or "").splitlines() if line.strip() and line[0] != "#"
         ]
         if lines:
-            yield Evidence(f"{path} holds {len(lines)} rules", found=lines[0].strip()[:120])
+            yield Evidence(f"{path} holds {len(lines)} rules", found=lines[0].strip()[:120],
+                           fix=guest_fixes.on_file("rm -f", "--delete", path))  # fmt: skip
 
 
 @rule(
@@ -49,7 +51,8 @@ def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
     guest = linux(facts)
     for kernel in guest.kernels:
         for path in kernel.rules:
-            yield Evidence(f"{kernel.initramfs} holds {path}")
+            fix = guest_fixes.initramfs_again(guest, "rm -f /etc/udev/rules.d/*persistent*net*; ")
+            yield Evidence(f"{kernel.initramfs} holds {path}", fix=fix)
     unread = [f"{k.initramfs or k.version}: {k.unread}" for k in guest.kernels if k.unread]
     if unread:
         raise Unknown(listed(unread))
@@ -70,14 +73,18 @@ def _interfaces(facts: Facts) -> list[Interface]:
     Severity.WARNING,
     "A network interface does not use DHCP",
     why="The service gives addresses by DHCP; with another address the server cannot be reached.",
-    fix=advice("set the interface to DHCP in the file that is named"),
+    fix=advice(
+        "set the interface to DHCP in the file that is named; netplan: `netplan set "
+        "'ethernets.NAME={dhcp4: true, addresses: null, routes: null}'`"
+    ),
     source=LINUX_GUIDE,
 )
 def static_address(facts: Facts) -> Iterator[Evidence]:
     """Read netplan, interfaces, ifcfg, NetworkManager and systemd-networkd."""
     for interface in _interfaces(facts):
         if not interface.dhcp:
-            yield Evidence(f"{interface.path}: {interface.name} has no DHCP", expected="DHCP")
+            yield Evidence(f"{interface.path}: {interface.name} has no DHCP", expected="DHCP",
+                           fix=guest_fixes.with_dhcp(interface.path))  # fmt: skip
 
 
 @rule(
@@ -92,10 +99,12 @@ def static_address(facts: Facts) -> Iterator[Evidence]:
 )
 def bound_to_card(facts: Facts) -> Iterator[Evidence]:
     """Look for MAC addresses in the same files."""
-    for interface in _interfaces(facts):
+    for interface in (*_interfaces(facts), *bound_names(linux(facts))):
         if interface.mac:
             yield Evidence(
-                f"{interface.path}: {interface.name} is for {interface.mac}", found=interface.mac
+                f"{interface.path}: {interface.name} is for {interface.mac}",
+                found=interface.mac,
+                fix=guest_fixes.for_any_card(interface.path),
             )
 
 
@@ -104,7 +113,11 @@ def bound_to_card(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "No network interface is set up at boot",
     why="A server without network can only be reached by its console.",
-    fix=advice("set up the first interface with DHCP, or let cloud-init do it"),
+    fix=advice(
+        "set up the first interface with DHCP: `nmcli connection add type ethernet`; or "
+        "`printf 'auto eth0\\niface eth0 inet dhcp\\n' >>/etc/network/interfaces`; or let "
+        "cloud-init do it"
+    ),
     source=INFERRED,
 )
 def no_network(facts: Facts) -> Iterator[Evidence]:
@@ -117,7 +130,7 @@ def no_network(facts: Facts) -> Iterator[Evidence]:
 
 def _brings_up_any(guest: Guest) -> bool:
     """NetworkManager uses DHCP on cards without a profile; cloud-init writes a fallback."""
-    if guest.exists("/usr/sbin/NetworkManager"):
+    if brings_up_any(guest):
         return True
     try:
         network = cloudinit.settings(guest).get("network")

@@ -19,6 +19,10 @@ IFCFG_REDHAT = "/etc/sysconfig/network-scripts/ifcfg-*"
 IFCFG_SUSE = "/etc/sysconfig/network/ifcfg-*"
 CONNECTIONS = "/etc/NetworkManager/system-connections/*"
 NETWORKD = "/etc/systemd/network/*.network"
+LINKS = "/etc/systemd/network/*.link"
+NETWORK_MANAGER = ("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
+                   "/usr/lib/NetworkManager/conf.d/*.conf")  # fmt: skip
+_NETWORKD_STARTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 _LIMIT = 64 * 1024  # characters of a YAML file; more is no network configuration
 
 
@@ -35,15 +39,47 @@ class Interface(NamedTuple):
 def interfaces(guest: Guest) -> list[Interface]:
     """Return the interfaces that any of the five configuration formats sets up, without lo."""
     readers: tuple[tuple[tuple[str, ...], Callable[[str, str], Iterator[Interface]]], ...] = (
-        (NETPLAN, _netplan), (INTERFACES, _interfaces), ((IFCFG_REDHAT, IFCFG_SUSE), _ifcfg),
+        (INTERFACES, _interfaces), ((IFCFG_REDHAT, IFCFG_SUSE), _ifcfg),
         ((CONNECTIONS,), _connection), ((NETWORKD,), _networkd),
     )  # fmt: skip
-    found: list[Interface] = []
+    found = list(_netplan(guest))
     for patterns, read in readers:
-        for path, entry in guest.matching(*patterns):
-            if entry.text and not path.endswith(("~", ".bak", ".rpmsave", ".dpkg-old")):
-                found.extend(read(path, entry.text))
+        for path, text in _configurations(guest, *patterns):
+            found.extend(read(path, text))
+    if not guest.exists(_NETWORKD_STARTS):
+        found = [i._replace(starts=False) if i.path.endswith(".network") else i for i in found]
     return [i for i in found if i.name != "lo"]
+
+
+def bound_names(guest: Guest) -> Iterator[Interface]:
+    """Yield the names that systemd's .link files give to one card each."""
+    for path, text in _configurations(guest, LINKS):
+        sections = read_ini(text)
+        mac, name = (
+            sections.get("match", {}).get("macaddress"),
+            sections.get("link", {}).get("name"),
+        )
+        if mac and name:
+            yield Interface(path, name, False, mac, False)
+
+
+def brings_up_any(guest: Guest) -> bool:
+    """Say whether something uses DHCP on cards that no file names, cloud-init left aside."""
+    if guest.exists("/etc/network/cloud-ifupdown-helper"):  # of Debian's own cloud images
+        return True
+    if not guest.exists("/usr/sbin/NetworkManager"):
+        return False
+    texts = [text for _, text in _configurations(guest, *NETWORK_MANAGER)]
+    return not any(
+        read_ini(t).get("main", {}).get("no-auto-default", "").strip() == "*" for t in texts
+    )
+
+
+def _configurations(guest: Guest, *patterns: str) -> Iterator[tuple[str, str]]:
+    """Yield path and text of configuration files, without copies that were set aside."""
+    for path, entry in guest.matching(*patterns):
+        if entry.text and not path.endswith(("~", ".bak", ".rpmsave", ".dpkg-old")):
+            yield path, entry.text
 
 
 def read_yaml(text: str) -> dict[str, Any]:
@@ -63,15 +99,20 @@ def read_yaml(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _netplan(path: str, text: str) -> Iterator[Interface]:
-    network = read_yaml(text).get("network")
-    ethernets = network.get("ethernets") if isinstance(network, dict) else None
-    for name, settings in (ethernets if isinstance(ethernets, dict) else {}).items():
-        if isinstance(settings, dict):
-            match = settings.get("match")
-            mac = match.get("macaddress") if isinstance(match, dict) else None
-            card = mac if isinstance(mac, str) else None
-            yield Interface(path, str(name), settings.get("dhcp4") is True, card, True)
+def _netplan(guest: Guest) -> Iterator[Interface]:
+    """Read all files as one: a later one changes what an earlier one says of an interface."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for path, entry in _configurations(guest, *NETPLAN):
+        network = read_yaml(entry).get("network")
+        ethernets = network.get("ethernets") if isinstance(network, dict) else None
+        for name, settings in (ethernets if isinstance(ethernets, dict) else {}).items():
+            if isinstance(settings, dict):
+                found[str(name)] = (path, {**found.get(str(name), ("", {}))[1], **settings})
+    for name, (path, settings) in found.items():
+        match = settings.get("match")
+        mac = match.get("macaddress") if isinstance(match, dict) else None
+        card = mac if isinstance(mac, str) else None
+        yield Interface(path, name, settings.get("dhcp4") is True, card, True)
 
 
 def _interfaces(path: str, text: str) -> Iterator[Interface]:

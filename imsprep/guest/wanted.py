@@ -38,7 +38,8 @@ LINUX_TEXT = (
     "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
     "/etc/netplan/*.yaml", "/etc/netplan/*.yml", "/etc/sysconfig/network-scripts/ifcfg-*",
     "/etc/sysconfig/network/ifcfg-*", "/etc/sysconfig/network/dhcp", "/etc/sysconfig/network",
-    "/etc/NetworkManager/NetworkManager.conf",
+    "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
+    "/usr/lib/NetworkManager/conf.d/*.conf",
     "/etc/systemd/network/*.network", "/etc/systemd/network/*.link",
     # cloud-init and ssh
     "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/etc/cloud/ds-identify.cfg",
@@ -52,11 +53,10 @@ LINUX_NAMES = (
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
     # services that start at boot
-    "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*", "/etc/systemd/system/*.target",
-    "/etc/systemd/system-generators/cloud-init-generator",
-    "/lib/systemd/system-generators/cloud-init-generator",
-    "/lib/systemd/system/cloud-*.service", "/lib/systemd/system/cloud-*.target",
-    "/lib/systemd/systemd-networkd", "/etc/rc3.d/S*", "/etc/rc.d/rc3.d/S*", "/etc/init.d/*",
+    "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",
+    "/lib/systemd/system/*.wants/cloud-*", "/lib/systemd/system/cloud-init.service",
+    "/etc/network/cloud-ifupdown-helper",
+    "/etc/rc3.d/S*", "/etc/rc.d/rc3.d/S*",
     "/etc/runlevels/*/*", "/usr/sbin/NetworkManager", "/usr/lib/dracut/dracut-init.sh",
     # cloud-init
     "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
