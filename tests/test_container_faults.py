@@ -188,6 +188,13 @@ def test_entries_that_point_into_each_other_or_into_the_tables_are_refused() -> 
     assert second["length"]
 
 
+def test_tables_that_overlap_and_counts_without_room_are_refused() -> None:
+    fault = one_fault(PLAIN.with_footer(bitmap_lba=PLAIN.footer.index_lba), Kind.TABLES)
+    assert "overlap" in fault.message
+    fault = one_fault(PLAIN.with_footer(non_zero_blk_num=9), Kind.TABLES)
+    assert "room" in fault.message
+
+
 def test_entries_of_an_index_of_all_blocks_stand_in_their_places() -> None:
     one_fault(ALL_BLOCKS.with_entry(4, block=5), Kind.ENTRY)
     one_fault(ALL_BLOCKS.with_entry(4, offset=0, block=0, length=0), Kind.ENTRY)
