@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from bitarray import bitarray
+from bitarray.util import zeros
 
 from imsprep.blockmap import BlockMap, Extent
 from imsprep.errors import FormatError
@@ -35,7 +35,6 @@ from imsprep.units import SECTOR, ceil_div, round_up
 
 SUFFIX = ".mf"
 
-Flags = NDArray[np.bool_]  # one per block
 _ORDERS: dict[str, Literal["little", "big"]] = {"lsb": "little", "msb": "big"}
 
 
@@ -74,6 +73,8 @@ def encode_body(block_map: BlockMap, body: Body) -> Packed:
     if isinstance(body, Bits):
         return _bits(block_map, body)
     if isinstance(body, Cells):
+        import numpy as np
+
         cells = np.array([body.empty + body.separator, body.data + body.separator])
         packed = np.take(cells.view(f"V{cells.itemsize}"), block_map.flags().astype(np.intp))
         data = packed.tobytes()
@@ -128,15 +129,15 @@ def decode(data: bytes, size: int, layout: BitmapLayout = DEFAULT_LAYOUT) -> Blo
     blocks = ceil_div(size, layout.block_size)
     body = data[header.end() : max(trailer.start(), header.end())]
     wrong: FormatError | None = None
-    for flags in _readings(body, blocks, layout):
-        block_map = BlockMap.from_flags(size, layout.block_size, flags)
+    for bits in _readings(body, blocks, layout):
+        block_map = BlockMap(size, layout.block_size, bits)
         wrong = _difference(data, encode(block_map, layout), blocks)
         if wrong is None:
             return block_map
     raise wrong or FormatError("the body is not the layout's", offset=header.end())
 
 
-def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[Flags]:
+def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[bitarray]:
     """Yield what a body may say; more than once only where padding looks like an entry."""
     if isinstance(layout.body, Bits):
         yield _unpack_bits(body, blocks, layout.body)
@@ -145,10 +146,10 @@ def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[Flags]
     else:
         runs = list(_unpack_entries(body, blocks, layout))
         for count in sorted({len(runs), 0}, reverse=True):
-            flags = np.zeros(blocks, dtype=np.bool_)
+            bits = zeros(blocks)
             for start, end in runs[:count]:
-                flags[start:end] = True
-            yield flags if layout.body.of == "data" else ~flags
+                bits[start:end] = True
+            yield bits if layout.body.of == "data" else ~bits
 
 
 def _difference(data: bytes, expected: bytes, blocks: int) -> FormatError | None:
@@ -264,6 +265,8 @@ def checksum(field: Checksum, data: bytes) -> bytes:
     elif field.algorithm == "adler32":
         value = zlib.adler32(data)
     else:
+        import numpy as np
+
         value = int(np.frombuffer(data, dtype=np.uint8).sum(dtype=np.uint64))
         value = ~value if field.algorithm == "inverted-sum" else value
     value &= (1 << 8 * field.width) - 1
@@ -274,26 +277,37 @@ def checksum(field: Checksum, data: bytes) -> bytes:
 
 
 def _bits(block_map: BlockMap, body: Bits) -> Packed:
-    bits = block_map.flags() if body.data_bit else ~block_map.flags()
-    spare = round_up(len(bits), 8 * body.word) - len(bits)
-    padded: Flags = np.concatenate([bits, np.full(spare, body.spare_bit, dtype=np.bool_)])
-    words = np.packbits(padded, bitorder=_ORDERS[body.bit_order]).reshape(-1, body.word)
+    bits = bitarray(block_map.bits, endian=_ORDERS[body.bit_order])
+    if not body.data_bit:
+        bits.invert()
+    bits.extend([body.spare_bit] * (round_up(len(bits), 8 * body.word) - len(bits)))
+    data = bits.tobytes()
     if body.trim:
-        used = np.flatnonzero(words.any(axis=1))
-        words = words[: used[-1] + 1 if len(used) else 0]
-    return Packed(words[:, ::-1].tobytes(), len(words))
+        data = data[: round_up(len(data.rstrip(b"\0")), body.word)]
+    return Packed(_swapped(data, body.word), len(data) // body.word)
 
 
-def _unpack_bits(data: bytes, blocks: int, body: Bits) -> Flags:
+def _unpack_bits(data: bytes, blocks: int, body: Bits) -> bitarray:
     size = round_up(ceil_div(blocks, 8), body.word)
-    words = np.frombuffer(data[:size].ljust(size, b"\0"), dtype=np.uint8).reshape(-1, body.word)
-    bits = np.unpackbits(words[:, ::-1].reshape(-1), bitorder=_ORDERS[body.bit_order])
-    return np.equal(bits[:blocks], body.data_bit)
+    bits = bitarray(endian=_ORDERS[body.bit_order])
+    bits.frombytes(_swapped(data[:size].ljust(size, b"\0"), body.word))
+    del bits[blocks:]
+    if not body.data_bit:
+        bits.invert()
+    return bits
 
 
-def _unpack_cells(data: bytes, blocks: int, body: Cells) -> Flags:
+def _swapped(data: bytes, word: int) -> bytes:
+    """Return whole words with the bytes of each in the opposite order."""
+    swapped = bytearray(data)
+    for n in range(word):
+        swapped[n::word] = data[word - 1 - n :: word]
+    return bytes(swapped)
+
+
+def _unpack_cells(data: bytes, blocks: int, body: Cells) -> bitarray:
     step = len(body.data) + len(body.separator)
-    return np.array([data.startswith(body.data, n * step) for n in range(blocks)], dtype=np.bool_)
+    return bitarray(data.startswith(body.data, n * step) for n in range(blocks))
 
 
 def _entry(body: Entries, values: dict[tuple[str, str], int]) -> bytes:

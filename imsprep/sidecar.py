@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitarray.util import count_n
+
 from imsprep import __version__, atomic
 from imsprep.blockmap import BlockMap
 from imsprep.errors import ReadError, UsageError, show_path
@@ -107,10 +109,10 @@ def fingerprint(block_map: BlockMap, read: Callable[[int, int], bytes]) -> str:
 
 def _samples(block_map: BlockMap) -> Iterator[int]:
     """Yield the numbers of up to _SAMPLES blocks with data; first and last are among them."""
-    flags = block_map.flags().nonzero()[0]
-    count = min(_SAMPLES, len(flags))
+    count = min(_SAMPLES, block_map.allocated)
     for n in range(count):
-        yield int(flags[n * (len(flags) - 1) // max(1, count - 1)])
+        rank = n * (block_map.allocated - 1) // max(1, count - 1)
+        yield count_n(block_map.bits, rank + 1) - 1
 
 
 def sidecar_path(bitmap: Path) -> Path:

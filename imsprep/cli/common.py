@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
-from tqdm import tqdm
 
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,6 +79,8 @@ class Progress:
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
+            from tqdm import tqdm  # loading it takes as long as scanning a small image
+
             self._bar = tqdm(
                 desc=self._what, total=self._total, unit="B", unit_scale=True, unit_divisor=1024
             )
