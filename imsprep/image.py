@@ -13,12 +13,15 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from imsprep.errors import ImageChangedError, ReadError, show_path
 from imsprep.sparse import data_ranges
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # File times are those of the kernel's last tick, which is 10 ms ago at most.
 _TICK_S = 0.02
@@ -110,20 +113,28 @@ class RawImage:
         """Return exactly this range; ImageChangedError if the image has become shorter."""
         pieces = []
         while length > 0:
-            try:
-                piece = _pread(self._file, length, offset)
-            except OSError as error:
-                raise ReadError.from_os(
-                    error, f"cannot read byte {offset} of", self.path
-                ) from error
-            if not piece:
-                raise ImageChangedError(
-                    f"{show_path(self.path)} became shorter while it was read,"
-                    f" nothing at byte {offset}"
-                )
+            piece = self._read(offset, _pread, self._file, length, offset)
             pieces.append(piece)
             offset, length = offset + len(piece), length - len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer from `offset`; ImageChangedError if the image has become shorter."""
+        while buffer:
+            done = self._read(offset, _pread_into, self._file, buffer, offset)
+            buffer, offset = buffer[done:], offset + done
+
+    def _read(self, at: int, read: Callable[P, T], *what: P.args, **rest: P.kwargs) -> T:
+        """Do one read; if it gives nothing, the image has become shorter."""
+        try:
+            got = read(*what, **rest)
+        except OSError as error:
+            raise ReadError.from_os(error, f"cannot read byte {at} of", self.path) from error
+        if not got:
+            raise ImageChangedError(
+                f"{show_path(self.path)} became shorter while it was read, nothing at byte {at}"
+            )
+        return got
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the file is not as it was, or its path names another one."""
@@ -149,6 +160,15 @@ def _pread(file: int, length: int, offset: int) -> bytes:
     with _SEEKING:
         os.lseek(file, offset, os.SEEK_SET)
         return os.read(file, length)
+
+
+def _pread_into(file: int, buffer: memoryview, offset: int) -> int:
+    """Read at an offset into a buffer; return how much it was."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [buffer], offset)
+    piece = _pread(file, len(buffer), offset)
+    buffer[: len(piece)] = piece
+    return len(piece)
 
 
 def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:

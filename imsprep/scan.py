@@ -82,23 +82,35 @@ def scan(
     Raises ReadError, and ImageChangedError if the image changed.
     """
     image.check_unchanged()
-    known = image.is_device or file_system(image.fileno()) in TRUSTED
-    believed = holes == TRUST or (holes == AUTO and known)
+    known = _knows_holes(image)
     how = How(
         block_size,
-        jobs or min(_cpus(), _MOST_JOBS),
+        jobs or min(usable_cpus(), _MOST_JOBS),
         # Elsewhere another machine, or a cache of the file system's own, may hold what is newer.
         past_cache=known and not keep_cache,
         keep_cache=keep_cache,
     )
     bits = zeros(ceil_div(image.size, block_size), endian="little")
     with without_readahead(image), FullRead(image, bits, how, progress) as reading:
-        extents = image.extents() if believed else [(0, image.size, True)]
+        extents = believed_extents(image, holes)
         probed = _probe(image, _data(extents, progress), bits, reading, progress)
         reading.finish()
     image.check_unchanged()
     vouched = Vouched(image.size - probed - reading.size, probed, reading.size)
     return Scan(BlockMap(image.size, block_size, bits), vouched)
+
+
+def believed_extents(image: RawImage, holes: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield the image's extents, its holes as data where `holes` says not to believe them."""
+    if holes == TRUST or (holes == AUTO and _knows_holes(image)):
+        yield from image.extents()
+    else:
+        yield 0, image.size, True
+
+
+def _knows_holes(image: RawImage) -> bool:
+    """Say whether the image lies where holes are reported rightly."""
+    return image.is_device or file_system(image.fileno()) in TRUSTED
 
 
 def _data(
@@ -146,7 +158,7 @@ def _probe(
     return total
 
 
-def _cpus() -> int:
+def usable_cpus() -> int:
     """Return the number of CPUs that this process may use."""
     try:
         return len(os.sched_getaffinity(0))

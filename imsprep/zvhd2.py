@@ -203,11 +203,19 @@ def _offsets(record: type) -> dict[str, int]:
 _FOOTER_OFFSETS = _offsets(Footer)
 
 
+def record_pieces(block: int, payload: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return head, payload and tail of a whole block record; the tail ends with `end` and a zero.
+
+    Between payload and `end` stand zeros.
+    """
+    head = _BLOCK_HEADER.pack(*BlockHeader(size=len(payload), curr_blk=block))
+    tail = record_length(len(payload)) - len(head) - len(payload)
+    return head, payload, POSTFIX.rjust(tail, b"\0")
+
+
 def pack_record(block: int, payload: bytes) -> bytes:
     """Return a whole block record: head, payload, zeros, and `end` with a zero byte."""
-    head = _BLOCK_HEADER.pack(*BlockHeader(size=len(payload), curr_blk=block))
-    padding = bytes(record_length(len(payload)) - len(head) - len(payload) - len(POSTFIX))
-    return b"".join((head, payload, padding, POSTFIX))
+    return b"".join(record_pieces(block, payload))
 
 
 def unpack_block_header(data: bytes, offset: int = 0) -> BlockHeader:

@@ -12,10 +12,12 @@ import zlib
 import zstandard
 
 from imsprep.errors import FormatError
+from imsprep.units import KIB
 from imsprep.zvhd2 import BLOCK_SIZES, METHODS, ZLIB, ZSTD
 
 ZSTD_LEVEL = 3  # zstd's own default, which the published driver uses
 ZLIB_LEVEL = 1  # what the published driver uses
+DEFAULT_LEVELS = {ZSTD: ZSTD_LEVEL, ZLIB: ZLIB_LEVEL}
 MAX_WINDOW = BLOCK_SIZES[-1]  # bytes that a frame may make its reader keep
 LEVELS = {ZSTD: range(1, 20), ZLIB: range(1, 10)}
 
@@ -27,7 +29,15 @@ class Packer:
         self._method, self._level = method, level
         self._zstd = zstandard.ZstdCompressor(level=level) if method == ZSTD else None
 
-    def __call__(self, block: bytes | memoryview) -> bytes:
+    @staticmethod
+    def memory(method: int, level: int, block_size: int) -> int:
+        """Return the bytes that a packer needs beside block and payload."""
+        if method == ZLIB:
+            return 256 * KIB  # <zlib.h> states it for the defaults of deflate
+        made = zstandard.ZstdCompressionParameters.from_level(level, source_size=block_size)
+        return made.estimated_compression_context_size()
+
+    def __call__(self, block: bytes | bytearray | memoryview) -> bytes:
         """Return the payload for one whole block."""
         if self._zstd is not None:
             return self._zstd.compress(block)

@@ -37,22 +37,23 @@ class _BlockSizeType(SizeType):
         return size
 
 
+def holes_option(command: F) -> F:
+    """Add --holes."""
+    return click.option(
+        "--holes",
+        type=click.Choice(["trust", "verify", "auto"]),
+        default="auto",
+        show_default=True,
+        help="Take holes for zeros, read them, or trust known file systems only.",
+    )(command)
+
+
 def hole_options(command: F) -> F:
     """Add --holes and --keep-cache."""
-    for option in (
-        click.option(
-            "--keep-cache", is_flag=True, help="Leave in the page cache what the scan read."
-        ),
-        click.option(
-            "--holes",
-            type=click.Choice(["trust", "verify", "auto"]),
-            default="auto",
-            show_default=True,
-            help="Take holes for zeros, read them, or trust known file systems only.",
-        ),
-    ):
-        command = option(command)
-    return command
+    keep = click.option(
+        "--keep-cache", is_flag=True, help="Leave in the page cache what the scan read."
+    )
+    return keep(holes_option(command))
 
 
 def reading_options(command: F) -> F:

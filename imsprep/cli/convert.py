@@ -1,0 +1,95 @@
+"""`imsprep convert`: RAW to ZVHD2 and back."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imsprep.cli.common import SIZE, Progress, output_options, print_result
+from imsprep.cli.scan_options import holes_option
+from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from imsprep.zvhd2_writer import Packing
+
+EPILOG = """\
+\b
+Example: imsprep convert disk.raw disk.zvhd2
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--to-format",
+    type=click.Choice(["zvhd2", "raw"]),
+    help="What to make, where the name of TARGET does not say it.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "zlib"]),
+    default="zstd",
+    show_default=True,
+    help="zlib is for older sites.",
+)
+@click.option("--level", type=int, help="1 to 19 for zstd (3 if not given), 1 to 9 for zlib (1).")
+@click.option("--block-size", type=SIZE, default=2 * MIB, show_default="2m", help="1m to 32m.")
+@click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
+@click.option("--uuid", "id_", type=click.UUID, help="The container's id, instead of a random one.")
+@click.option(
+    "--timestamp",
+    type=int,
+    metavar="SECONDS",
+    help="Since 1970, instead of SOURCE_DATE_EPOCH or now. With a given time the same disk gives"
+    " the same bytes.",
+)
+@holes_option
+@click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@output_options
+def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Convert a disk: RAW to ZVHD2, or ZVHD2 to RAW (sparse).
+
+    The format of SOURCE is told by its content, that of TARGET by its name. TARGET appears when it
+    is whole, and every block in it was read back, unpacked and compared; whatever ends the command
+    earlier leaves nothing.
+    """
+    from imsprep.convert import Order, convert
+
+    size = source.stat().st_size if source.is_file() else 0
+    packing = _packing(options)
+    with Progress("convert", size, quiet=quiet) as bar:
+        order = Order(
+            packing=packing,
+            to_format=options["to_format"],
+            holes=options["holes"],
+            force=options["force"],
+            progress=bar,
+        )
+        done = convert(source, target, order)
+    for warning in done.warnings:
+        click.echo(f"imsprep: warning: {warning}", err=True)
+    print_result(as_json, done.as_dict(), str(done))
+
+
+def _packing(options: dict[str, Any]) -> Packing:
+    from imsprep.convert import stamp
+    from imsprep.scan import usable_cpus
+    from imsprep.zvhd2 import METHODS
+    from imsprep.zvhd2_writer import Packing
+
+    timestamp, given = stamp(options["timestamp"], os.environ, time.time())
+    id_ = options["id_"] or (None if given else uuid.uuid4())
+    return Packing(
+        timestamp=timestamp,
+        uuid=id_.bytes if id_ else None,
+        method=next(m for m, name in METHODS.items() if name == options["compression"]),
+        level=options["level"],
+        block_size=options["block_size"],
+        jobs=options["jobs"] or usable_cpus(),
+    )

@@ -1,0 +1,215 @@
+"""Convert a disk: RAW to ZVHD2, ZVHD2 to RAW or to a ZVHD2 that is packed otherwise.
+
+The source's format is told by its content, the target's by its suffix. A target appears under its
+name when it is whole and proved, not before; until then it has another name, and whatever ends the
+conversion removes it. A ZVHD2 gives back the disk that was packed, `orig_size`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imsprep import formats, zvhd2
+from imsprep.atomic import writing
+from imsprep.blockmap import BlockMap
+from imsprep.container import Zvhd2Reader, examine
+from imsprep.disks import Disk, PackedDisk
+from imsprep.errors import UsageError, show_path
+from imsprep.image import RawImage
+from imsprep.scan import AUTO, believed_extents
+from imsprep.units import format_size
+from imsprep.unpacking import unpack_disk
+from imsprep.zvhd2_writer import Packing, write_container
+
+TARGETS = (formats.ZVHD2, formats.RAW)
+SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
+_LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made, and how."""
+
+    packing: Packing  # of a ZVHD2; its jobs also for RAW
+    to_format: str | None = None  # one of TARGETS; None: by the target's suffix
+    holes: str = AUTO  # which holes to believe; see `scan`
+    force: bool = False  # replace a target that is there
+    progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was made. Sizes in bytes."""
+
+    source: Path
+    source_format: str
+    target: Path
+    target_format: str
+    target_size: int
+    block_map: BlockMap  # of the disk
+    packed: int | None = None  # of all stored blocks; None for RAW
+    footer: zvhd2.Footer | None = None  # of the ZVHD2 that was made or read
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """Data to packed data."""
+        return self.block_map.data_bytes / self.packed if self.packed else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        footer = self.footer
+        return {
+            "source": str(self.source),
+            "source_format": self.source_format,
+            "target": str(self.target),
+            "target_format": self.target_format,
+            "target_size": self.target_size,
+            "disk_size": self.block_map.size,
+            "data_bytes": self.block_map.data_bytes,
+            "blocks": len(self.block_map),
+            "stored_blocks": self.block_map.allocated,
+            "packed_bytes": self.packed,
+            "ratio": round(self.ratio, 4) if self.ratio else None,
+            "block_size": self.block_map.block_size,
+            "compression": zvhd2.METHODS[footer.compress_method] if footer else None,
+            "uuid": str(uuid.UUID(bytes=footer.uuid)) if footer else None,
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        ratio = f", packed {self.ratio:.3g} to 1" if self.ratio else ""
+        disk, data = format_size(self.block_map.size), format_size(self.block_map.data_bytes)
+        return (
+            f"{show_path(self.target)}: {format_size(self.target_size)} {self.target_format},"
+            f" a disk of {disk} with {data} of data{ratio}"
+        )
+
+
+def convert(source: Path, target: Path, order: Order) -> Converted:
+    """Convert `source` to `target`; see the module.
+
+    Raises UsageError for a target that may not be written and for formats that are not converted
+    into each other, FormatError for a source that is damaged, ReadError, ImageChangedError.
+    """
+    to_format = order.to_format or _format_of_target(target)
+    place = _place_for(source, target, order.force)
+    with RawImage.open(source) as image:
+        from_format = format_of(image)
+        if from_format == formats.ZVHD2:
+            return _from_zvhd2(image, place, to_format, order)
+        if to_format == formats.RAW or from_format != formats.RAW:
+            raise UsageError(
+                f"{show_path(source)} is {from_format}; RAW is converted to ZVHD2, ZVHD2 to RAW"
+            )
+        return _pack(image, image, from_format, place, order)
+
+
+def format_of(image: RawImage) -> str:
+    """Return the format of an image by its content."""
+    size = image.size
+    head = image.pread(0, min(size, formats.HEAD_SIZE))
+    tail_size = min(size, formats.TAIL_SIZE)
+    tail = image.pread(size - tail_size, tail_size)
+    return formats.primary(formats.identify(head, tail, size))
+
+
+def stamp(text: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
+    """Return a footer's timestamp, and whether it was asked for: then the same bytes come again.
+
+    `text` is in Unix seconds; without it SOURCE_DATE_EPOCH counts, and then the clock.
+    """
+    named = environ.get("SOURCE_DATE_EPOCH")
+    if text is None and named is not None:
+        if not named.isascii() or not named.isdigit():
+            raise UsageError(f"SOURCE_DATE_EPOCH is {named!r}, not a number of seconds since 1970")
+        text = int(named)
+    seconds = (int(now_s) if text is None else text) - zvhd2.EPOCH
+    if not 0 <= seconds <= _LATEST:
+        raise UsageError(
+            f"a ZVHD2 holds times from {zvhd2.EPOCH} (2000-01-01) to {zvhd2.EPOCH + _LATEST}"
+            f" seconds since 1970, not {seconds + zvhd2.EPOCH}"
+        )
+    return seconds, text is not None
+
+
+def _format_of_target(target: Path) -> str:
+    try:
+        return SUFFIXES[target.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"the name {show_path(target)} does not say what to make: let it end in .zvhd2 or .raw,"
+            " or use --to-format"
+        ) from None
+
+
+def _place_for(source: Path, target: Path, force: bool) -> Path:
+    """Return where the target is written, links resolved; UsageError if it must not be."""
+    place = Path(os.path.realpath(target))
+    try:
+        there = os.stat(place)
+    except OSError:
+        return place
+    if not stat.S_ISREG(there.st_mode):
+        raise UsageError(f"{show_path(target)} is no file; name a file to write")
+    if os.path.exists(source) and os.path.samefile(source, place):
+        raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
+    if not force:
+        raise UsageError(f"{show_path(target)} is there already; --force replaces it")
+    return place
+
+
+def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
+    believed = disk.extents() if disk is not image else believed_extents(image, order.holes)
+    with writing(place) as file:
+        written = write_container(disk, believed, file.fileno(), order.packing, order.progress)
+        image.check_unchanged()
+        _place_for(image.path, place, order.force)
+    return Converted(
+        image.path,
+        from_format,
+        place,
+        formats.ZVHD2,
+        written.size,
+        written.block_map,
+        written.payload,
+        written.footer,
+        _warnings(written.footer),
+    )
+
+
+def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:
+    container = examine(image.pread, image.size).container_or_raise()
+    with Zvhd2Reader(container, image.pread) as reader:
+        if to_format == formats.ZVHD2:
+            return _pack(image, PackedDisk(image, reader), formats.ZVHD2, place, order)
+        jobs = order.packing.jobs
+        with writing(place) as file:
+            unpack_disk(reader, file.fileno(), jobs=jobs, progress=order.progress)
+            image.check_unchanged()
+            _place_for(image.path, place, order.force)
+    return Converted(
+        image.path,
+        formats.ZVHD2,
+        place,
+        formats.RAW,
+        container.original_size,
+        container.block_map,
+        footer=container.footer,
+    )
+
+
+def _warnings(footer: zvhd2.Footer) -> tuple[str, ...]:
+    if footer.block_size == zvhd2.BLOCK_SIZE:
+        return ()
+    return (
+        f"blocks of {format_size(footer.block_size)}: the published driver reads blocks of 2 MiB"
+        " only; whether the service reads others is not known",
+    )
