@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures import fuzz_zvhd2
 from fixtures.fuzz_zvhd2 import CORPUS, change_field, file_of, recipe_of, seeds, try_file
+from imsprep import checks
+from imsprep.gather import Look, gather
+from imsprep.report import Severity
+from imsprep.request import RequestFields
+from imsprep.sites import DEFAULT_SITE, SITES
 from tests.goldens import golden
 
 SEEDS = seeds()
@@ -35,6 +42,30 @@ def test_files_with_changed_fields_are_handled(name: str, seed: int, changes: in
     for _ in range(changes):
         recipe = change_field(recipe, choice)
     try_file(file_of(recipe))
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(SEEDS)), st.integers(0, 2**32), st.integers(0, 3))
+def test_the_check_says_what_the_reader_does(name: str, seed: int, changes: int) -> None:
+    """What cannot be read whole has an error, and what has none is read whole."""
+    recipe, choice = SEEDS[name], Random(seed)
+    for _ in range(changes):
+        recipe = change_field(recipe, choice)
+    data = file_of(recipe)
+    sound = try_file(data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "disk.zvhd2")
+        path.write_bytes(data)
+        facts = gather(
+            path, request=RequestFields(), site=SITES[DEFAULT_SITE], look=Look(deep=True)
+        )
+        report = checks.run(facts)
+    errors = {f.rule for f in report.findings if f.severity is Severity.ERROR}
+    if facts.format == "zvhd2":
+        container = {rule for rule in errors if rule.startswith("IMS3")} - {"IMS313"}
+        assert sound == (not container), (sound, container)
+    else:
+        assert not sound
 
 
 @given(st.binary(max_size=300))
