@@ -54,6 +54,9 @@ bench-quick: $(STAMP) ## the same with smaller inputs, in minutes; draws nothing
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m benchmarks --quick
 
+docs: $(STAMP)        ## write anew what the documentation repeats from the program
+	$(BIN)/python docs/generate.py --sessions
+
 lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -70,4 +73,5 @@ format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: help install demo test check quick lint format fuzz guest-images e2e coverage bench bench-quick
+# Every target above does work; none is a file.
+.PHONY: $(shell sed -nE 's/^([a-z0-9-]+):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.goldens import golden
 from tests.guest_trees import UUID, debian
 from tests.test_guest_images import BOOT_PROGRAM, write_tree
 
@@ -85,6 +86,14 @@ def blocks(page: Path) -> Iterator[Block]:
             start = None
 
 
+def steps(session: str) -> Iterator[tuple[str, str]]:
+    """Yield the commands of a session, with their line ends, and what each is shown to print."""
+    for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
+        found = re.fullmatch(r"((?:[^\n]*\\\n)*[^\n]*\n)(.*)", part, re.DOTALL)
+        assert found is not None, part
+        yield found[1], found[2]
+
+
 def write_disk(path: Path) -> None:
     """A disk of 64 MiB with a boot program, and a well-prepared Debian 10 in its one partition."""
     start, length = 1 * MIB, 62 * MIB
@@ -104,12 +113,13 @@ def write_disk(path: Path) -> None:
 
 
 class DocumentShell:
-    """A folder for one document's commands: images, a finished job, and the replaced programs."""
+    """A folder for one document's commands: disks, a finished job, and the replaced programs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"
         for name in IMAGES:
             write_disk(self.folder / name)
+        (self.folder / "disk.zvhd2").write_bytes(golden("scattered"))
         programs = folder / "bin"
         programs.mkdir()
         for name, text in {"imsprep": _IMSPREP, "make": _MAKE, "pip": _PIP, "pipx": _PIP}.items():
@@ -132,6 +142,12 @@ class DocumentShell:
             ["bash", "-euo", "pipefail", "-c", script], cwd=self.folder, env=self._environment,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
+
+    def run_together(self, commands: str) -> str:
+        """Run lines of shell and return what they print, stdout and stderr as they come."""
+        done = self.run(f"{{ {commands} }} 2>&1")
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
     def _add_job(self) -> None:
         """Put the job that examples wait for into the emulator's records."""

@@ -1,0 +1,157 @@
+"""Write what the documentation repeats from the program: run by `make docs`, tested to be current.
+
+    python docs/generate.py [--sessions]
+
+docs/reference/ is written whole; in README.md only what stands between the marks is replaced:
+
+    <!-- generated: NAME -->
+    <!-- end -->
+
+With --sessions the commands of every ```console block are run too, and what they print is written
+below them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from imsprep import checks, cli, refusals
+from imsprep.checks.rule import SUBJECTS
+
+ROOT = Path(__file__).parents[1]
+NOTE = "<!-- Written by docs/generate.py; `make docs` writes it anew. -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated page with the text that it should have."""
+    reference = ROOT / "docs" / "reference"
+    readme = ROOT / "README.md"
+    return {
+        reference / "commands.md": commands_page(),
+        reference / "rules.md": rules_page(),
+        reference / "service-codes.md": codes_page(),
+        readme: filled(readme.read_text()),
+    }
+
+
+def filled(text: str) -> str:
+    """Return a page with the text between its marks written anew."""
+    parts = {"commands": commands_table(), "exit codes": exit_codes_table()}
+    for name, part in parts.items():
+        mark = f"<!-- generated: {name} -->\n"
+        text = re.sub(f"{mark}.*?<!-- end -->", lambda _, new=mark + part: f"{new}<!-- end -->",
+                      text, flags=re.DOTALL)  # fmt: skip
+    return text
+
+
+def commands_table() -> str:
+    """Return the commands as a table, in the order in which a user meets them."""
+    rows = [f"| `imsprep {name}` | {line} |" for name, line in cli.COMMANDS.items()]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n"
+
+
+def exit_codes_table() -> str:
+    """Return the exit codes as a table."""
+    lines = re.findall(r"^ {2}(\d+) +(.+)$", cli.EXIT_CODES, re.MULTILINE)
+    return "| code | meaning |\n|---|---|\n" + "".join(f"| {c} | {text} |\n" for c, text in lines)
+
+
+def every_command(
+    command: click.Command, words: tuple[str, ...], parent: click.Context | None = None
+) -> Iterator[tuple[click.Context, click.Command]]:
+    """Yield every command that a user can call, with the context that its help is written in."""
+    settings = {**command.context_settings, "terminal_width": 96, "max_content_width": 96}
+    context = click.Context(command, info_name=words[-1], parent=parent, **settings)
+    yield context, command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None and not inner.hidden:
+                yield from every_command(inner, (*words, name), context)
+
+
+def commands_page() -> str:
+    """Return the help of every command as one page."""
+    text = [NOTE, "# Commands\n", "What `imsprep COMMAND --help` says.\n"]
+    for context, command in every_command(cli.cli, ("imsprep",)):
+        text.append(f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(text)
+
+
+def rules_page() -> str:
+    """Return all rules: a table to look through, then all that is known of each."""
+    rules = checks.all_rules()
+    text = [NOTE, "# Rules\n", "What `imsprep check --explain ID` says of each.\n"]
+    text += ["| id | severity | the fault |", "|---|---|---|"]
+    for rule in rules:
+        text.append(f"| [{rule.id}](#{rule.id.lower()}) | {rule.severity.word} | {rule.title} |")
+    subject = ""
+    for rule in rules:
+        if rule.subject != subject:
+            subject = rule.subject
+            ids = ", ".join(f"IMS{n}xx" for n, name in SUBJECTS.items() if name == subject)
+            text.append(f"\n## {subject.capitalize()} ({ids})")
+        text.append(f"\n### {rule.id}\n\n*{rule.severity.word}*: {rule.title}\n")
+        text.append(f"- Why: {rule.why}\n- Fix: {rule.fix}\n- Source: {rule.source}")
+    return "\n".join(text) + "\n"
+
+
+def codes_page() -> str:
+    """Return the statuses and error codes of the import service."""
+    text = [
+        NOTE,
+        "# Error codes of the import service\n",
+        "The service's own words, from its documents, and our advice; the editions do not agree on"
+        " all\ncodes. imsprep shows a code that is not here as the service wrote it.\n",
+        "| code | meaning | what helps |",
+        "|---|---|---|",
+    ]
+    known = {**{str(k): v for k, v in refusals.STATUSES.items()}, **refusals.CODES}
+    for code, refusal in known.items():
+        again = " It is asked again by itself." if code in refusals.PASSING else ""
+        text.append(f"| {code} | {refusal.meaning} | {refusal.advice}{again} |".replace("  ", " "))
+    return "\n".join(text) + "\n"
+
+
+def with_sessions(page: Path) -> str:
+    """Return a page with its sessions run anew."""
+    sys.path.insert(0, str(ROOT))
+    from tests.document_shell import DocumentShell, blocks, steps
+
+    text = page.read_text()
+    for block in blocks(page):
+        if block.language == "console":
+            with tempfile.TemporaryDirectory() as folder:
+                shell = DocumentShell(Path(folder))
+                ran = [(words, shell.run_together(words)) for words, _ in steps(block.text)]
+            new = "\n".join(f"$ {words}{said}" for words, said in ran)
+            text = text.replace(block.text, new)
+    return text
+
+
+def main() -> None:
+    """Write every page that is not as it should be."""
+    wanted = pages()
+    if "--sessions" in sys.argv[1:]:
+        write({page: with_sessions(page) for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"))})
+        wanted = pages()
+    write(wanted)
+
+
+def write(texts: dict[Path, str]) -> None:
+    """Write the files that differ and name them."""
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
