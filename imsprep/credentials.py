@@ -6,6 +6,7 @@ or the OpenStack clients works here. The first source that names a key wins, and
     HUAWEICLOUD_SDK_AK, ..._SK, ..._SECURITY_TOKEN, ..._PROJECT_ID
     HW_ACCESS_KEY, HW_SECRET_KEY, HW_SECURITY_TOKEN, HW_PROJECT_ID
     OS_ACCESS_KEY, OS_SECRET_KEY, OS_SECURITY_TOKEN, OS_PROJECT_ID
+    OBS_ACCESS_KEY_ID, OBS_SECRET_ACCESS_KEY, OBS_SECURITY_TOKEN
     ~/.huaweicloud/credentials, section [basic]: ak, sk, security_token, project_id
     (HUAWEICLOUD_SDK_CREDENTIALS_FILE names another file)
 
@@ -32,6 +33,13 @@ ENVIRONMENTS = (
     ),
     ("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", "HW_PROJECT_ID"),
     ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "OS_PROJECT_ID"),
+    # Huawei's SDK for OBS, which knows no projects.
+    (
+        "OBS_ACCESS_KEY_ID",
+        "OBS_SECRET_ACCESS_KEY",
+        "OBS_SECURITY_TOKEN",
+        "HUAWEICLOUD_SDK_PROJECT_ID",
+    ),
 )
 FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 DEFAULT_FILE = "~/.huaweicloud/credentials"

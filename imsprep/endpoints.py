@@ -2,9 +2,9 @@
 
 Sources: Huawei Cloud "Regions and Endpoints" and the region table of Huawei's SDK; Open Telekom
 Cloud "Regions and Endpoints" (2025-12-17). The image service of OTC's Swiss region stands in none
-of them: its name is inferred from its neighbours. For Europe-Dublin (eu-west-101) the SDK says
-`myhuaweicloud.com`, Terraform's and Packer's pages `myhuaweicloud.eu`: the SDK's is taken here, and
-`--endpoint` overrides it.
+of them: its name is inferred from its neighbours. For Europe-Dublin (eu-west-101), whose other
+services are at `myhuaweicloud.eu`, the SDK says `myhuaweicloud.com`, Terraform's and Packer's pages
+`myhuaweicloud.eu`: the SDK's is taken here, and `--endpoint` overrides it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ _SITES = {
     ),
 }
 _SITES["huawei-intl"] = _SITES["huawei"]
+# Regions whose IAM is not where the site's is.
+_IAM = {"eu-west-101": "https://iam.eu-west-101.myhuaweicloud.eu"}
 
 
 def endpoints_for(site: str, region: str | None, override: str | None = None) -> Endpoints:
@@ -67,5 +69,5 @@ def endpoints_for(site: str, region: str | None, override: str | None = None) ->
             raise UsageError("which region? give --region (or set HW_REGION_NAME)")
         return Endpoints(override.rstrip("/"), job_query=found.job_query)
     ims = override.rstrip("/") if override else found.ims.format(region=region)
-    iam = found.iam.format(region=region) if found.iam else None
+    iam = _IAM.get(region) or (found.iam.format(region=region) if found.iam else None)
     return replace(found, ims=ims, iam=iam, region=region)

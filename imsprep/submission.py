@@ -25,7 +25,7 @@ from imsprep.errors import (
 )
 from imsprep.ims import CloudImage
 from imsprep.request import QuickImportRequest
-from imsprep.waiting import Pace
+from imsprep.waiting import NEW_JOB_GRACE_S, Pace
 
 T = TypeVar("T")
 
@@ -136,8 +136,11 @@ def look(
 
 
 def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str:
-    """Wait until an image is active, where no job id is known; return its id."""
-    start = pace.clock()
+    """Wait until an image is active, where no job id is known; return its id.
+
+    That it is not listed counts as its end only if it stays so: a list may lag behind.
+    """
+    start, listed = pace.clock(), pace.clock()
     while True:
         status = "not known"
         try:
@@ -146,7 +149,9 @@ def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str
             pace.on_trouble(str(error))
         if status == "active":
             return image_id
-        if status in (*DEAD, "gone"):
+        if status != "gone":
+            listed = pace.clock()
+        if status in DEAD or pace.clock() - listed >= NEW_JOB_GRACE_S:
             raise JobFailedError(
                 f"the import did not make image {image_id}: it is {status}; the job's id was lost"
                 " with the answer, so the reason is only in the console"

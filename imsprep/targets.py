@@ -17,8 +17,9 @@ from imsprep.errors import UsageError
 from imsprep.store import ObjectStore
 
 DEFAULT_BUCKET = "images"
-# Open Telekom Cloud's regions; every other one is Huawei Cloud's.
+# Open Telekom Cloud's regions, and Huawei Cloud's in Europe; every other is at its usual domain.
 _DOMAINS = {
+    "eu-west-101": "myhuaweicloud.eu",
     "eu-de": "otc.t-systems.com",
     "eu-nl": "otc.t-systems.com",
     "eu-ch2": "sc.otc.t-systems.com",

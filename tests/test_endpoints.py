@@ -13,6 +13,8 @@ from imsprep.errors import UsageError
     [
         ("huawei", "cn-north-4", ("ims.cn-north-4.myhuaweicloud.com", "iam.cn-north-4.myhuaweicloud.com", "progress")),
         ("huawei-intl", "ap-southeast-3", ("ims.ap-southeast-3.myhuaweicloud.com", "iam.ap-southeast-3.myhuaweicloud.com", "progress")),
+        # The SDK's table for IMS, Huawei's European domain for the rest.
+        ("huawei-intl", "eu-west-101", ("ims.eu-west-101.myhuaweicloud.com", "iam.eu-west-101.myhuaweicloud.eu", "progress")),
         ("otc", "eu-de", ("ims.eu-de.otc.t-systems.com", "iam.eu-de.otc.t-systems.com", "jobs")),
         ("otc-swiss", "eu-ch2", ("ims.eu-ch2.sc.otc.t-systems.com", "iam-pub.eu-ch2.sc.otc.t-systems.com", "jobs")),
     ],

@@ -29,24 +29,8 @@ from imsprep.errors import (
 )
 from imsprep.ims import ImsClient
 from imsprep.job import JobStatus
-from imsprep.request import QuickImportRequest
 from imsprep.waiting import Pace, wait
 from tests.imscloud import KEY, REQUEST, client, cloud
-
-# The four bodies of "Importing an Image File Quickly", API reference, 2024-08-09.
-COMMON = {
-    "name": "ims_test_file",
-    "description": "Create an image using a file in the OBS bucket.",
-    "image_url": "ims-image:centos70.zvhd2",
-    "min_disk": 40,
-}
-TAGS = {"tags": ["aaa.111", "bbb.333", "ccc.444"]}
-IMAGE_TAGS = {
-    "image_tags": [{"key": "key2", "value": "value2"}, {"key": "key1", "value": "value1"}]
-}
-SYSTEM = {"os_version": "CentOS 7.0 64bit", "type": "ECS"}
-DATA = {"os_type": "Linux", "type": "DataImage"}
-GOLDEN = [COMMON | kind | tags for kind in (SYSTEM, DATA) for tags in (TAGS, IMAGE_TAGS)]
 
 
 class Clock:
@@ -100,17 +84,6 @@ def answering(*answers: tuple[int, Any], headers: dict[str, str] | None = None) 
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@pytest.mark.parametrize("body", GOLDEN, ids=["system tags", "system image_tags", "data tags", "data image_tags"])  # fmt: skip
-@pytest.mark.parametrize("api", ["v2", "v2.1"])
-def test_the_documented_bodies_go_over_the_wire_as_they_stand(body: Any, api: Any) -> None:
-    with answering((200, {"job_id": "8a12fc664fb4daa3014fb4e581380005"})) as (url, asked):
-        job_id = client(url, api=api).quick_import(QuickImportRequest.from_body(body))
-    assert job_id == "8a12fc664fb4daa3014fb4e581380005"
-    [(method, path, sent)] = asked
-    assert (method, path) == ("POST", f"/{api}/cloudimages/quickimport/action")
-    assert json.loads(sent) == body
 
 
 @pytest.mark.parametrize("api", ["v2", "v2.1"])

@@ -125,6 +125,9 @@ def test_an_image_is_waited_for() -> None:
     for dead in ([OURS._replace(status="killed")], []):
         with pytest.raises(JobFailedError, match="did not make image i-1"):
             wait_for_image(Service("", images=[dead]), "web01", "i-1", pace(clock))
+    clock = Clock()
+    listed = [[OURS], [], [], [active]]
+    assert wait_for_image(Service("", images=listed), "web01", "i-1", pace(clock)) == "i-1"
     with pytest.raises(WaitTimeoutError, match="was queued"):
         wait_for_image(Service("", images=[[OURS]]), "web01", "i-1", pace(Clock()))
 
