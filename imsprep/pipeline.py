@@ -198,6 +198,11 @@ def _found(
 ) -> Manifest | None:
     """Look for the image of a request that may have been accepted; a refusal leaves the doubt."""
     before, pace = earlier.images_before, shipping.pace
+    if limit_s:
+        pace.on_trouble(
+            "an earlier run may have asked for this import; its image is looked for"
+            f" for {limit_s:.0f} s before anything is asked"
+        )
     image = look(shipping.service, prepared.request, pace, before=before, limit_s=limit_s)
     if image is None:
         return None

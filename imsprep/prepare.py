@@ -143,7 +143,7 @@ def prepare(image: Path, order: Order) -> Prepared:
         examined = examine(image, order)
         report = examined.report
         if order.fail_on is not None and report.fails(order.fail_on):
-            raise FindingsError(_why(report, order.fail_on))
+            raise FindingsError(why_not(report, order.fail_on))
         scanned = scan(opened, block_size=SCAN_BLOCK, progress=order.progress, **order.scanning)
         block_map = scanned.block_map
         comparison = None
@@ -222,7 +222,7 @@ def _complete(fields: RequestFields) -> QuickImportRequest:
         raise UsageError(f"the import needs {OPTIONS.get(name, name)}") from None
 
 
-def _why(report: Report, at: Severity) -> str:
+def why_not(report: Report, at: Severity) -> str:
     """Write the findings that stop the import, one per line."""
     failing = [f for f in report.findings if f.waived is None and f.severity >= at]
     lines = [f"{len(failing)} finding(s) stop the import of {show_path(report.image)}:"]

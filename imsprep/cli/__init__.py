@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "uploads": "Show or remove what unfinished uploads left in a bucket.",
     "config": "Show which settings apply here and where they came from.",
     "import": "Check, scan, upload, import and wait, in one command.",
+    "batch": "Import many images by a plan, several at a time.",
     "wait": "Wait for an import job that was started before.",
     "emulator": "A strict local image service, for trying and for CI.",
     "demo": "Make a small real disk image and bring it through everything.",

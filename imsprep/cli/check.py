@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.common import output_target
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
@@ -69,7 +70,7 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
         return _tell_rules(options["explain"], options["as_json"])
     if not images:
         raise UsageError("no image given; imsprep check --help shows how")
-    targets = [_target(text) for text in options["outputs"]]
+    targets = [output_target(text, FORMATS) for text in options["outputs"]]
     shown = _shown(options)
     run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
     return _publish(run, shown, targets)
@@ -146,15 +147,6 @@ def _shown(options: dict[str, Any]) -> str | None:
     if len(set(formats)) > 1:
         raise UsageError("stdout takes one --format; use --output FORMAT:FILE for the others")
     return formats[0] if formats else None if options["outputs"] else "text"
-
-
-def _target(text: str) -> tuple[str, Path]:
-    format_, colon, name = text.partition(":")
-    if format_ not in FORMATS or not colon or not name:
-        raise UsageError(
-            f"--output {text!r}: write FORMAT:FILE, FORMAT one of {', '.join(FORMATS)}"
-        )
-    return format_, Path(name)
 
 
 def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]]) -> int:

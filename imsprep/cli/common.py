@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
+from imsprep.errors import UsageError
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
 
 if TYPE_CHECKING:
@@ -62,6 +63,16 @@ def output_options(command: F) -> F:
 def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
     """Print a result on stdout: the value for programs or the text for people."""
     click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text)
+
+
+def output_target(text: str, formats: Sequence[str]) -> tuple[str, Path]:
+    """Read the FORMAT:FILE of an --output; UsageError says what was expected."""
+    format_, colon, name = text.partition(":")
+    if format_ not in formats or not colon or not name:
+        raise UsageError(
+            f"--output {text!r}: write FORMAT:FILE, FORMAT one of {', '.join(formats)}"
+        )
+    return format_, Path(name)
 
 
 class Progress:

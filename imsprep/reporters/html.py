@@ -68,7 +68,7 @@ def _report(run: Run, report: Report) -> str:
         f"<span class='verdict {'bad' if bad else 'good'}'>{'failed' if bad else 'passed'}</span>"
     )
     ordered = sorted(report.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
-    findings = "".join(_finding(f) for f in ordered) or "<p class='lead'>Nothing was found.</p>"
+    findings = "".join(finding_box(f) for f in ordered) or "<p class='lead'>Nothing was found.</p>"
     return (
         f"<section class='image'><h1>{_name(report.image)}{verdict}</h1>"
         f"<p class='lead'>{_lead(report)}</p>"
@@ -126,7 +126,8 @@ def _table(facts: Mapping[str, Any]) -> str:
     return f"<div class='scroll'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
 
 
-def _finding(finding: Finding) -> str:
+def finding_box(finding: Finding) -> str:
+    """Return one finding as a box that opens."""
     word = "waived" if finding.waived is not None else finding.severity.word
     pairs = [
         ("expected", finding.expected), ("found", finding.found), ("why", finding.why),

@@ -1,0 +1,170 @@
+"""A batch: many images, each its own import; a bounded number at a time, none stopping the others.
+
+A *unit* is one image with the options of its import, as plain values. What checks or imports a unit
+is a plain function of it, so that any executor can run it: threads of this process, or a cluster.
+It returns a value whatever happens. What an *outcome* says of a unit:
+
+    planned    the check passed; nothing was begun, as --dry-run wants it
+    refused    findings, or an image that cannot be checked, keep it from being imported
+    waiting    it was not begun
+    done       the image exists
+    failed     it was begun and did not come to its end; running again may go on
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from imsprep import __version__
+from imsprep.errors import ImsprepError, TransferError
+from imsprep.report import Finding
+
+PLANNED, REFUSED, WAITING, DONE, FAILED = "planned", "refused", "waiting", "done", "failed"
+STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
+
+# The worst exit code first: what needs a person before what only has to be run again. So 5 and 7
+# are given only if running again is all that is left to do.
+WORST_FIRST = (6, 3, 2, 1, 4, 7, 5)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One image and its import, as plain values that can travel; never a secret among them."""
+
+    image: str  # absolute path, the same on every machine that may do the work
+    shown: str  # the path as the plan has it
+    name: str  # of the image that is to be
+    options: Mapping[str, Any]  # of `imsprep import`, by their names in Python
+    version: str = __version__  # of the imsprep that made it; no other is to work on it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one unit. Sizes in bytes."""
+
+    image: str  # the path as the plan has it
+    name: str
+    state: str
+    image_id: str | None = None
+    job_id: str | None = None
+    size: int = 0  # what the guest sees
+    data_bytes: int = 0  # bytes in blocks that hold data
+    sent: int = 0  # travelled in this run
+    seconds: float = 0.0
+    earlier: bool = False  # it was done before this run
+    kind: str | None = None  # class of the error that ended it
+    message: str | None = None
+    exit_code: int = 0
+    findings: tuple[Finding, ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)  # of the request, if it was only planned
+    identity: Mapping[str, Any] = field(default_factory=dict)  # of the file, as far as it is known
+
+    @classmethod
+    def of_error(cls, unit: Unit, state: str, error: BaseException) -> Outcome:
+        """Return the outcome of a unit that ended with an error."""
+        code = error.exit_code if isinstance(error, ImsprepError) else 3
+        text = str(error) if isinstance(error, ImsprepError) else f"internal error: {error!r}"
+        return cls(
+            unit.shown, unit.name, state, kind=type(error).__name__, message=text, exit_code=code
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what is not known is left out."""
+        values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}
+        values["findings"] = [finding.as_dict() for finding in self.findings]
+        values["seconds"] = round(self.seconds, 1)
+        return values
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a whole plan, in its order."""
+
+    plan: str
+    outcomes: tuple[Outcome, ...]
+    version: str = __version__
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every image is there (or planned), or the worst code of those that are not."""
+        codes = {outcome.exit_code for outcome in self.outcomes}
+        return next((code for code in WORST_FIRST if code in codes), 0)
+
+    def count(self, state: str) -> int:
+        """Count the images in a state."""
+        return sum(outcome.state == state for outcome in self.outcomes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "schema": "imsprep.batch/1",
+            "version": self.version,
+            "plan": self.plan,
+            "exit_code": self.exit_code,
+            "counts": {state: self.count(state) for state in STATES},
+            "sent": sum(outcome.sent for outcome in self.outcomes),
+            "images": [outcome.as_dict() for outcome in self.outcomes],
+        }
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Told what happens while units are worked on; called in the thread that runs the batch."""
+
+    began: Callable[[Unit], object] = lambda unit: None
+    ended: Callable[[Unit, Outcome], object] = lambda unit, outcome: None
+    passing: Callable[[], object] = lambda: None  # from time to time
+    interval_s: float = 10.0
+
+
+def run(
+    units: Iterable[Unit],
+    work: Callable[[Unit], Outcome],
+    executor: Executor,
+    *,
+    jobs: int,
+    watching: Watching,
+) -> dict[str, Outcome]:
+    """Work on every unit, at most `jobs` at a time; return the outcomes by the units' `shown`.
+
+    An executor that loses a unit fails that unit. An interruption passes through; what was begun
+    is then for the caller to end.
+    """
+    left, outcomes = deque(units), dict[str, Outcome]()
+    running: dict[Future[Outcome], Unit] = {}
+    while left or running:
+        while left and len(running) < jobs:
+            unit = left.popleft()
+            watching.began(unit)
+            running[executor.submit(work, unit)] = unit
+        ended, _ = wait(running, timeout=watching.interval_s, return_when=FIRST_COMPLETED)
+        for future in ended:
+            unit = running.pop(future)
+            outcomes[unit.shown] = _outcome(future, unit)
+            watching.ended(unit, outcomes[unit.shown])
+        if not ended:
+            watching.passing()
+    return outcomes
+
+
+def _outcome(future: Future[Outcome], unit: Unit) -> Outcome:
+    """Return what a unit's work gave; a unit that was lost may be run again."""
+    try:
+        return future.result()
+    except (Exception, CancelledError) as error:
+        lost = TransferError(f"the work was lost ({type(error).__name__}: {error}); run again")
+        return Outcome.of_error(unit, FAILED, lost)
+
+
+def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:
+    """Return the last word on each image, with what its check found."""
+    return tuple(
+        replace(worked[one.image], findings=one.findings) if one.image in worked else one
+        for one in checked
+    )
