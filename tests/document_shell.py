@@ -58,6 +58,10 @@ for word in sys.argv[2:]:
 """
 
 
+# Said only where something takes long, or by chance of a question's moment.
+_PROGRESS = r"^(scan|verify|upload): .*\n|^job [0-9a-f]{32}: .*\n"
+
+
 class Block(NamedTuple):
     """A fenced block of a document: where it begins, its language, its lines."""
 
@@ -144,10 +148,10 @@ class DocumentShell:
         )  # fmt: skip
 
     def run_together(self, commands: str) -> str:
-        """Run lines of shell and return what they print, stdout and stderr as they come."""
+        """Run lines of shell and return what they print in any case, as it comes."""
         done = self.run(f"{{ {commands} }} 2>&1")
         assert done.returncode == 0, done.stdout
-        return done.stdout
+        return re.sub(_PROGRESS, "", done.stdout, flags=re.MULTILINE)
 
     def _add_job(self) -> None:
         """Put the job that examples wait for into the emulator's records."""

@@ -70,7 +70,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     sent = sum(o.sent for o in manifest.objects) if manifest else done.sent
     imported = folder / "cloud" / EMULATOR_FOLDER / "disks" / f"{done.image_id}.raw"
     sha256 = _compare(disk, imported)
-    tell("compare", "the imported disk equals the source")
+    tell("compare", "the imported disk equals the source\n")
     return {
         "size": done.size,
         "data_bytes": done.data_bytes,
