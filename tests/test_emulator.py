@@ -36,6 +36,7 @@ from imsprep.emulator.faults import Faults, parse
 from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.errors import ReadError, UsageError
+from imsprep.refusals import CODES
 from imsprep.sites import SITES, Site
 from imsprep.units import GIB
 from tests import s3cloud
@@ -476,6 +477,61 @@ def test_an_unknown_job_and_a_foreign_project_are_refused(url: str) -> None:
     with pytest.raises(exceptions.ClientRequestException) as caught:
         sdk(url).show_job_progress(ShowJobProgressRequest(job_id="f" * 32))
     assert caught.value.error_code == "IMG.0023"
+
+
+def by_sdk(tmp_path: Path, body: dict[str, Any], **settings: Any) -> tuple[int, str]:
+    """Return status and code of an import, 200 and nothing if it was accepted."""
+    with cloud(tmp_path, **settings) as (_, url, _):
+        try:
+            import_by_sdk(sdk(url), body)
+        except exceptions.ServiceResponseException as error:
+            return int(error.status_code), str(error.error_code)
+    return 200, ""
+
+
+def test_every_documented_code_can_be_had_at_once_and_late(tmp_path: Path) -> None:
+    with cloud(tmp_path) as (emulator, url, _):
+        client, jobs = sdk(url), {}
+        for code in sorted(CODES):
+            emulator.faults = parse([f"refuse={code}"])
+            with pytest.raises(exceptions.ClientRequestException) as caught:
+                import_by_sdk(client, BODY)
+            expected = {"IMG.0026": 403, "APIGW.0301": 401}.get(code, 400)
+            assert (caught.value.error_code, caught.value.status_code) == (code, expected)
+            emulator.faults = parse([f"fail-job={code}"])
+            jobs[code] = ended(client, import_by_sdk(client, BODY))
+    assert {code: job.error_code for code, job in jobs.items()} == {code: code for code in CODES}
+    assert {job.status for job in jobs.values()} == {"FAIL"}
+
+
+def test_a_name_that_is_taken_is_refused_on_request(tmp_path: Path) -> None:
+    faults = parse(["unique-names"])
+    assert by_sdk(tmp_path, BODY, faults=faults) == (200, "")
+    assert by_sdk(tmp_path, BODY, faults=faults) == (400, "IMG.0009")
+    assert by_sdk(tmp_path, BODY) == (200, "")
+
+
+def test_windows_is_refused_on_request(tmp_path: Path) -> None:
+    body = BODY | {"os_version": "Windows 10 64bit", "min_disk": 40}
+    assert by_sdk(tmp_path, body) == (200, "")
+    assert by_sdk(tmp_path, body, faults=parse(["no-windows"])) == (400, "IMG.0122")
+
+
+def test_the_other_sites_serve_only_what_their_documents_have(tmp_path: Path) -> None:
+    with cloud(tmp_path, site=SITES["otc"]) as (_, url, _):
+        client = sdk(url)
+        job_id = import_by_sdk(client, BODY)
+        for ask in (
+            lambda: import_by_sdk(client, BODY, safe=True),
+            lambda: client.show_job_progress(ShowJobProgressRequest(job_id=job_id)),
+        ):
+            with pytest.raises(exceptions.ClientRequestException) as caught:
+                ask()
+            assert caught.value.status_code == 404
+        with pytest.warns(DeprecationWarning, match="show_job"):
+            assert client.show_job(ShowJobRequest(job_id=job_id)).job_id == job_id
+    # No parameter there, and no document says that unknown ones are refused.
+    assert by_sdk(tmp_path / "2", BODY | {"license_type": "byol"}, site=SITES["otc"]) == (200, "")
 
 
 def test_faults_are_parsed_and_unknown_ones_refused() -> None:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -54,6 +54,11 @@ ROUTES = Map(
         Rule("/v3/auth/tokens", endpoint="tokens", methods=["POST"]),
     ]
 )
+
+# No document of Open Telekom Cloud has these; that they are not served there is inferred.
+HUAWEI_ONLY = {"/v2.1/cloudimages/quickimport/action", "/v1/cloudimages/job/<job_id>"}
+# What is refused with another status than 400.
+STATUSES = {"IMG.0026": 403, "APIGW.0301": 401}
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,10 @@ class Emulator:
         return response(environ, start)
 
     def _answer(self, request: Request) -> Response:
-        endpoint, values = ROUTES.bind_to_environ(request.environ).match()
+        rule, values = ROUTES.bind_to_environ(request.environ).match(return_rule=True)
+        endpoint = rule.endpoint
+        if rule.rule in HUAWEI_ONLY and not self.settings.site.key.startswith("huawei"):
+            raise NotFound
         body = request.get_data()
         if endpoint == "tokens":
             return self._on_tokens(body)
@@ -136,18 +144,30 @@ class Emulator:
 
     def _on_quick_import(self, request: Request, body: bytes) -> Response:
         self._fault("post_429", 429)
+        self._fault("post_500", 500)
         self._fault("post_503", 503)
         if self._spend("post_lost"):
             raise Dropped
         parsed = _read_json(body)
         given = self.settings
         validate.check_body(parsed, given.site, any_os_version=given.any_os_version)
-        if len(self.board.images()) >= given.image_quota:
-            raise Refused("IMG.0015")
+        self._check_account(parsed)
         job = self.board.start(parsed, self._source(parsed))
         if self._spend("post_drop"):
             raise Dropped
         return _json({"job_id": job.job_id})
+
+    def _check_account(self, body: dict[str, Any]) -> None:
+        """Refuse what the account or the service, but not the body, stands in the way of."""
+        code, images = self.faults.refuse, self.board.images()
+        if code:
+            raise Refused(code, status=STATUSES.get(code, 400))
+        if self.faults.no_windows and validate.os_type_of(body) == "Windows":
+            raise Refused("IMG.0122", "Windows images are not provided any more.")  # code inferred
+        if self.faults.unique_names and body["name"] in {image.body["name"] for image in images}:
+            raise Refused("IMG.0009")
+        if len(images) >= self.settings.image_quota:
+            raise Refused("IMG.0015")
 
     def _source(self, body: dict[str, Any]) -> disk.Source:
         bucket, key = validate.split_image_url(body["image_url"])

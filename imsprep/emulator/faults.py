@@ -13,7 +13,10 @@ class Faults:
     """How the emulator misbehaves; all off by default. Counts are spent one per request."""
 
     slow_job_s: float = 0.0  # a job takes at least so long, with its progress growing
+    refuse: str = ""  # every import is refused at once with this code
     fail_job: str = ""  # every job ends as FAIL with this IMG code
+    unique_names: bool = False  # a name that an image has is refused
+    no_windows: bool = False  # Windows is refused, as Huawei Cloud announced
     null_reasons: bool = False  # a failed job tells neither code nor reason
     nested_reason: bool = False  # a failed job tells them only in a sub-job
     early_image_id: bool = False  # a running job shows an image_id
@@ -22,6 +25,7 @@ class Faults:
     query_503: int = 0  # so many job queries are answered 503
     query_drop: int = 0  # so many job queries get no answer
     post_429: int = 0  # so many imports are refused with 429
+    post_500: int = 0  # so many imports are answered 500 and not accepted
     post_503: int = 0  # so many imports are answered 503 and not accepted
     post_drop: int = 0  # so many imports are accepted and get no answer
     post_lost: int = 0  # so many imports are not accepted and get no answer

@@ -133,6 +133,8 @@ def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> No
     elif not any_os_version and body["os_version"] not in site.os_versions.all:
         raise Refused("IMG.0056")
     _check_boot(body)
+    if huawei:  # on the other sites it is no parameter
+        _check_licence(body)
 
 
 def _check_boot(body: Mapping[str, Any]) -> None:
@@ -143,14 +145,17 @@ def _check_boot(body: Mapping[str, Any]) -> None:
         raise Refused("IMG.0141")
     if body.get("architecture") == "arm" and firmware == "bios":
         raise Refused("IMG.0141", "An Arm image boots by UEFI only.")  # code inferred
+    project = body.get("enterprise_project_id")
+    if project not in (None, "", "0") and not _UUID.fullmatch(project):
+        raise Refused("IMG.0155")
+
+
+def _check_licence(body: Mapping[str, Any]) -> None:
     licence = body.get("license_type")
     if licence is not None and (
         licence not in ("platform", "byol") or os_type_of(body) != "Windows"
     ):
         raise Refused("IMG.0001", "license_type is platform or byol, for Windows.")  # code inferred
-    project = body.get("enterprise_project_id")
-    if project not in (None, "", "0") and not _UUID.fullmatch(project):
-        raise Refused("IMG.0155")
 
 
 def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
