@@ -9,6 +9,7 @@ from typing import Any
 
 from imsprep import bitmapfile, formats
 from imsprep.blockmap import BlockMap
+from imsprep.checks.file import MAX_SIZE
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image import RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
@@ -230,6 +231,11 @@ def _check_raw(image: RawImage) -> None:
     """Raise FormatError for an image of which a bitmap would be nonsense."""
     if image.size == 0:
         raise FormatError(f"{show_path(image.path)} is empty; there is no disk in it")
+    if image.size > MAX_SIZE:
+        raise FormatError(
+            f"{show_path(image.path)} has {exact_size(image.size)}, and quick import takes at most"
+            f" {exact_size(MAX_SIZE)}: no bitmap helps it"
+        )
     head = image.pread(0, min(image.size, formats.HEAD_SIZE))
     tail_size = min(image.size, formats.TAIL_SIZE)
     matches = formats.identify(head, image.pread(image.size - tail_size, tail_size), image.size)

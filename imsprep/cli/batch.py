@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import output_options, output_target
+from imsprep.cli.common import PATH, output_options, output_target
 from imsprep.units import format_size
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Example:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("plan", type=PATH)
 @click.option("--jobs", type=click.IntRange(1), metavar="N",
               help=f"Images at a time; {JOBS}, or as many as the cluster takes.")  # fmt: skip
 @click.option(

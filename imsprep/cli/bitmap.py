@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import SIZE, Progress, image_argument, output_options, print_result
+from imsprep.cli.common import PATH, SIZE, Progress, image_argument, output_options, print_result
 from imsprep.cli.scan_options import reading_options, scan_options, scanning_with_jobs
 from imsprep.errors import UsageError, show_path
 
@@ -52,7 +52,7 @@ def command() -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The bitmap's name; IMAGE with the suffix .mf if not given.",
 )
@@ -98,7 +98,7 @@ def make(
 
 
 @command.command(epilog="Example: imsprep bitmap probe probe.raw")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--size", type=SIZE, help="Bytes, in whole sectors; 16 GiB and five sectors.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @output_options
@@ -119,9 +119,9 @@ def probe(file: Path, size: int | None, force: bool, as_json: bool, quiet: bool)
 
 
 @command.command(epilog="Example: imsprep bitmap learn probe.raw probe.mf")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path),
+@click.argument("files", nargs=-1, required=True, type=PATH,
                 metavar="RAW MF [RAW MF]...")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("-o", "--output", type=PATH, metavar="FILE",
               help="Where the layout is saved; MF with the suffix .layout.json.")  # fmt: skip
 @reading_options
 @output_options

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import output_target
+from imsprep.cli.common import PATH, output_target
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
@@ -34,7 +34,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=PATH, metavar="IMAGE...")
 @click.option("--site", help="Whose limits: huawei, huawei-intl (default), otc, otc-swiss.")
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="What stdout gets."
@@ -55,7 +55,7 @@ Examples:
 @click.option("--online", metavar="TARGET", help="Ask the bucket too: obs:BUCKET or local:DIR.")
 @click.option("--region", envvar="HW_REGION_NAME", help="Region of that bucket.")
 @click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
-@click.option("--config", type=click.Path(path_type=Path), help="The file to use, not the nearest.")
+@click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")
 @click.option("--explain", metavar="ID", help="Show all about one rule and end.")

@@ -49,7 +49,11 @@ class SizeType(click.ParamType[int]):
 SIZE = SizeType()
 RATE = SizeType(least=1)  # bytes per second
 
-image_argument = click.argument("image", type=click.Path(path_type=Path))
+# Whether a file can be read is found out by reading it: click would call it wrong usage, and that
+# is another exit code.
+PATH = click.Path(path_type=Path, readable=False)
+
+image_argument = click.argument("image", type=PATH)
 
 
 def output_options(command: F) -> F:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from imsprep.cli.common import print_result
+from imsprep.cli.common import PATH, print_result
 
 
 @click.group(epilog="Example: imsprep config show")
@@ -16,7 +16,7 @@ def command() -> None:
 
 
 @command.command(epilog="Example: imsprep config show --json")
-@click.option("--config", type=click.Path(path_type=Path), help="The file to use, not the nearest.")
+@click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def show(config: Path | None, as_json: bool) -> None:
     """Print every setting, its value, and its origin: environment, file or default."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import SIZE, Progress, output_options, print_result
+from imsprep.cli.common import PATH, SIZE, Progress, output_options, print_result
 from imsprep.cli.scan_options import holes_option
 from imsprep.units import MIB
 
@@ -24,8 +24,8 @@ Example: imsprep convert disk.raw disk.zvhd2
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
 @click.option(
     "--to-format",
     type=click.Choice(["zvhd2", "raw"]),

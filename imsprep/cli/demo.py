@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import output_options, print_result
+from imsprep.cli.common import PATH, output_options, print_result
 from imsprep.cli.service import EMULATOR_FOLDER, connected
 from imsprep.units import exact_size, format_size
 
@@ -22,7 +22,7 @@ MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 
 
 @click.command(epilog="Example: imsprep demo --dir ./demo")
-@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("demo"),
+@click.option("--dir", "folder", type=PATH, default=Path("demo"),
               show_default=True, metavar="DIR", help="Where everything is made.")  # fmt: skip
 @output_options
 def command(folder: Path, as_json: bool, quiet: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from imsprep.cli.common import PATH
 from imsprep.cli.service import SITES, emulator_key, local_settings
 from imsprep.credentials import Credentials
 from imsprep.errors import MissingExtra
@@ -20,7 +21,7 @@ from imsprep.store import ObjectStore
 @click.command(epilog="Example: imsprep emulator --data ./cloud --port 8080")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
     help="Folder of buckets: DIR/images/disk.raw is images:disk.raw.",

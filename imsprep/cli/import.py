@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import RATE, Progress, output_options, print_result
+from imsprep.cli.common import PATH, RATE, Progress, output_options, print_result
 from imsprep.cli.following import AGAIN, Following, if_interrupted
 from imsprep.cli.importing import order_of, shipping_of, target_of
 from imsprep.cli.request_options import request_options
@@ -32,7 +32,7 @@ Example:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PATH)
 @click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].")
 @click.option("--key", help="Name of the object; the file's name if not given.")
 @click.option(
@@ -43,7 +43,7 @@ Example:
     help="auto compares both routes and says which is quicker.",
 )
 @click.option("--bandwidth", type=RATE, help="Bytes per second of your line, for --via auto.")
-@click.option("--bitmap", type=click.Path(path_type=Path), help="Bitmap made elsewhere, as it is.")
+@click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
 @request_options
 @click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
 @transfer_options

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from imsprep.cli.common import output_options, print_result
+from imsprep.cli.common import PATH, output_options, print_result
 from imsprep.cli.following import AGAIN, Following, if_interrupted
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.cli.target_options import target_options
@@ -23,7 +23,7 @@ from imsprep.units import exact_size, format_size
 
 
 @click.command(epilog="Example: imsprep upload disk.raw --to local:./cloud")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @target_options
 @click.option("--key", help="Name of the object; the file's name if not given.")
 @transfer_options

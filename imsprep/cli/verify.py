@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imsprep.cli.common import Progress, image_argument, output_options, print_result
+from imsprep.cli.common import PATH, Progress, image_argument, output_options, print_result
 from imsprep.cli.scan_options import reading_options, scanning_with_jobs
 
 
@@ -15,7 +15,7 @@ from imsprep.cli.scan_options import reading_options, scanning_with_jobs
 @image_argument
 @click.option(
     "--bitmap",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The bitmap; IMAGE with the suffix .mf if not given.",
 )

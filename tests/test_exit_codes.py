@@ -1,0 +1,108 @@
+"""Every command that takes an image, on every file that is none: the right exit code, one clear sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from imsprep.units import MIB, TIB
+from tests.conftest import Outcome, need
+
+Run = Callable[..., Outcome]
+IMSPREP = [sys.executable, "-m", "imsprep"]
+REQUEST = ("--name", "web01", "--type", "DataImage", "--min-disk", "40", "--to", "local:cloud")
+COMMANDS = {
+    "check": ("check", "IMAGE"),
+    "bitmap": ("bitmap", "IMAGE"),
+    "import": ("import", "IMAGE", *REQUEST),
+    "dry run": ("import", "IMAGE", *REQUEST, "--dry-run"),
+}
+# Root reads every file; without these two capabilities it is as anybody else.
+ORDINARY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+class Bad(NamedTuple):
+    """A file that is no image, and what is said of it."""
+
+    make: Callable[[Path], object]
+    code: int
+    words: str | dict[str, str]
+
+
+def make_qcow2(path: Path) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1G"], check=True)
+
+
+def make_sparse(path: Path, size: int) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.write(b"x")
+    return path
+
+
+def make_unreadable(path: Path) -> None:
+    make_sparse(path, MIB).chmod(0)
+
+
+BAD = {
+    "qcow2": Bad(make_qcow2, 1, {"bitmap": "disk.raw is qcow2", "": "disk.raw is a qcow2 image"}),
+    "empty": Bad(lambda path: path.touch(), 1, "disk.raw is empty"),
+    "directory": Bad(Path.mkdir, 3, {"check": "disk.raw: it is a folder", "": "disk.raw: neither a file"}),
+    "missing": Bad(lambda path: None, 3, "disk.raw: No such file"),
+    "unreadable": Bad(make_unreadable, 3, "disk.raw: Permission denied; check its permissions"),
+    "too large": Bad(lambda path: make_sparse(path, TIB + 512), 1,
+                     {"bitmap": "quick import takes at most 1 TiB", "": "512 bytes above the limit"}),
+}  # fmt: skip
+
+
+@need("qemu-img", "setpriv")
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_image_ends_with_its_code_and_a_sentence(
+    tmp_path: Path, command: str, kind: str
+) -> None:
+    bad = BAD[kind]
+    bad.make(tmp_path / "disk.raw")
+    arguments = [word.replace("IMAGE", "disk.raw") for word in COMMANDS[command]]
+    ordinary = ORDINARY if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*ordinary, *IMSPREP, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == bad.code, done.stderr
+    words = (
+        bad.words if isinstance(bad.words, str) else bad.words.get(command, bad.words.get("", ""))
+    )
+    found = [line for line in (done.stdout + done.stderr).splitlines() if words in line]
+    assert len(found) == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if bad.code == 3:
+        assert done.stderr == f"{found[0]}\n"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"disk.raw"}, "nothing is written for what is no image"
+
+
+def bytes_read() -> int:
+    """How much this process has read by system calls, files of Python among it."""
+    with open("/proc/self/io", encoding="ascii") as counters:
+        return int(dict(line.split(": ") for line in counters)["rchar"])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="the kernel counts no reading here")
+def test_a_tib_of_holes_is_scanned_without_being_read(imsprep: Run, tmp_path: Path) -> None:
+    written = tmp_path / "written.raw"
+    written.write_bytes(bytes(64 * MIB) + b"x" * 512)
+    before = bytes_read()
+    assert imsprep("bitmap", written, "--jobs", "1").code == 0
+    assert bytes_read() - before > 64 * MIB, "what is read is counted"
+    sparse = make_sparse(tmp_path / "sparse.raw", TIB)
+    before = bytes_read()
+    done = imsprep("bitmap", sparse, "--jobs", "1", "--holes", "trust", "--json")
+    assert bytes_read() - before < 16 * MIB
+    assert done.code == 0, done.err
+    assert (done.json["blocks"], done.json["allocated"]) == (TIB // (2 * MIB), 1)
