@@ -5,6 +5,7 @@ An example is run by bash as it stands, with a few programs replaced:
 - `imsprep` is this checkout's; a bucket `obs:NAME` becomes a folder, since no test has an account,
   a job is looked for there too, and an emulator in the foreground is ended when it serves;
 - `make` only says what it would do, in this checkout;
+- a plan's bucket becomes a folder as well, and the work of a cluster is done here;
 - `pip` and `pipx` only look whether what they should install is declared.
 """
 
@@ -34,6 +35,9 @@ _IMSPREP = f"""\
 #!{sys.executable}
 import os, re, stat, subprocess, sys
 words = [re.sub(r"^obs:/*([a-z0-9-]+).*", r"local:./cloud?bucket=\\1", w) for w in sys.argv[1:]]
+if "--scheduler" in words:
+    at = words.index("--scheduler")
+    del words[at : at + 2]
 if words[:1] == ["wait"] and not {{"--to", "--endpoint"}} & set(words):
     words += ["--to", "local:./cloud"]
 command = [sys.executable, "-m", "imsprep", *words]
@@ -138,6 +142,7 @@ class DocumentShell:
             "HUAWEICLOUD_SDK_SK": "SKTEST",
         }
         self._add_job()
+        self._add_plan()
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
         """Run lines of shell, which have to end well one by one."""
@@ -160,3 +165,11 @@ class DocumentShell:
         job = {"job_id": JOB, "body": {"name": "web01", "min_disk": 40}, "status": "SUCCESS",
                "progress": 1.0, "image_id": "7ca2b5f7-5e59-4b9c-8a43-5b5f4b1d5a50"}  # fmt: skip
         (jobs / f"{JOB}.json").write_text(json.dumps(job))
+
+    def _add_plan(self) -> None:
+        """Write the example of a plan, with its bucket as a folder, and the disks that it names."""
+        text = (ROOT / "docs" / "examples" / "plan.yaml").read_text()
+        here = re.sub(r"\bobs:.*", "local:./cloud\n  poll: 0.2", text)
+        (self.folder / "plan.yaml").write_text(here)
+        for name in re.findall(r"image: (images/\S+)", text):
+            (self.folder / name).hardlink_to(self.folder / "disk.raw")

@@ -20,6 +20,7 @@ from imsprep import atomic
 from imsprep.cli.units import check_unit, import_unit, known_options, read_units
 from imsprep.locking import locked
 from tests.conftest import Outcome
+from tests.document_shell import ROOT, blocks
 from tests.imscloud import sha256
 from tests.test_import_command import emulator
 
@@ -263,6 +264,16 @@ def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() 
     command: Any = importlib.import_module("imsprep.cli.import").command
     names = {max(p.opts, key=len).removeprefix("--") for p in command.params}
     assert names - set(known_options().options) == {"image", "dry-run", "json", "quiet"}
+
+
+def test_the_plans_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    shown = [b.text for b in blocks(ROOT / "docs" / "batch.md") if b.language == "yaml"]
+    shown.append((ROOT / "docs" / "examples" / "plan.yaml").read_text())
+    for text in shown:
+        (tmp_path / "plan.yaml").write_text(text)
+        assert len(read_units(tmp_path / "plan.yaml")) >= 2
+    last = read_units(tmp_path / "plan.yaml")[-1]
+    assert (last.options["os_version"], last.options["tags"]) == (None, ("project.migration",))
 
 
 def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folder) -> None:
