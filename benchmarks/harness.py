@@ -26,8 +26,9 @@ MIB = 1 << 20
 class Goal:
     """What a figure has to be: `Goal("ratio", ">=", 2.0)`.
 
-    Figures that every case has: `ratio` (the peer's seconds by ours), `seconds`, `cpu_s`, and
-    `memory_mib` of ours; `peer_seconds`, `peer_cpu_s`, `peer_memory_mib` of the peer.
+    Figures that every case has: `ratio` (the peer's seconds by ours), `above_s` (ours less the
+    peer's), `seconds`, `cpu_s`, and `memory_mib` of ours; `peer_seconds`, `peer_cpu_s`,
+    `peer_memory_mib` of the peer.
     """
 
     figure: str
@@ -131,6 +132,7 @@ def run_case(family: str, case: Case, *, runs: int | None = None) -> Result:
             peer = timed(case.peer)
             _note(result, "peer_", peer, case.after_peer())
             result.figures.setdefault("ratio", []).append(peer.seconds / ours.seconds)
+            result.figures.setdefault("above_s", []).append(ours.seconds - peer.seconds)
     if case.memory:
         case.before()
         result.figures["memory_mib"] = [peak_memory(case.ours) / MIB]

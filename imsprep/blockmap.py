@@ -121,6 +121,8 @@ class BlockMap:
         """Return the map for larger blocks; `block_size` must be a multiple of this map's."""
         if block_size % self.block_size:
             raise ValueError(f"{block_size} is no multiple of the block size {self.block_size}")
+        if block_size == self.block_size:
+            return self
         ratio = block_size // self.block_size
         bits = zeros(ceil_div(self.size, block_size), endian="little")
         for extent in self.extents():

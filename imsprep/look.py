@@ -42,7 +42,7 @@ def batched(values: Iterable[T], count: int) -> Iterator[list[T]]:
         yield batch
 
 
-def is_zero(data: bytes | bytearray) -> bool:
+def is_zero(data: bytes) -> bool:
     """Say whether all bytes are zero; of LONGEST bytes at most."""
     return data == _ZEROS[: len(data)]
 
@@ -52,16 +52,11 @@ def holds_data(image: RawImage, ranges: Sequence[Range], keep_cache: bool) -> li
 
     Raises ReadError, and ImageChangedError if the image has become shorter.
     """
-    found = [False] * len(ranges)
-    cold = []
     cache = _Cache(image.fileno())
-    for number, (start, stop) in enumerate(ranges):
-        data = cache.read(start, stop - start)
-        if data is None:
-            cache.advise(start, stop, "POSIX_FADV_WILLNEED")
-            cold.append(number)
-        else:
-            found[number] = not is_zero(data)
+    found = [cache.holds_data(start, stop) for start, stop in ranges]
+    cold = [number for number, known in enumerate(found) if known is None]
+    for number in cold:
+        cache.advise(*ranges[number], "POSIX_FADV_WILLNEED")
     for number in cold:
         start, stop = ranges[number]
         found[number] = not is_zero(image.pread(start, stop - start))
@@ -69,7 +64,7 @@ def holds_data(image: RawImage, ranges: Sequence[Range], keep_cache: bool) -> li
         for start, stop in (ranges[number] for number in cold):
             # Whole pages: the kernel keeps a page of which only a part is to be dropped.
             cache.advise(start // PAGE * PAGE, -(-stop // PAGE) * PAGE, "POSIX_FADV_DONTNEED")
-    return found
+    return [bool(known) for known in found]
 
 
 @contextlib.contextmanager
@@ -88,23 +83,24 @@ class _Cache:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._buffer = bytearray()
+        self._buffer, self._zeros = bytearray(), b""
         self.can_tell = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")
 
-    def read(self, offset: int, length: int) -> bytearray | None:
-        """Return a range if the cache holds all of it; valid until the next call."""
+    def holds_data(self, start: int, stop: int) -> bool | None:
+        """Say whether a byte of a range is not zero; None if the cache does not hold all of it."""
         if not self.can_tell:
             return None
-        if len(self._buffer) != length:
-            self._buffer = bytearray(length)
+        if len(self._zeros) != stop - start:
+            self._zeros = bytes(stop - start)
+            self._buffer = bytearray(self._zeros)
         try:
-            done = os.preadv(self._file, [self._buffer], offset, os.RWF_NOWAIT)
+            done = os.preadv(self._file, (self._buffer,), start, os.RWF_NOWAIT)
         except BlockingIOError:
             return None
         except OSError:
             self.can_tell = False  # the file system does not know, as tmpfs
             return None
-        return self._buffer if done == length else None
+        return self._buffer != self._zeros if done == stop - start else None
 
     def advise(self, start: int, stop: int, advice: str) -> None:
         """Give the kernel a hint, where it takes any."""

@@ -31,6 +31,7 @@ HOLES = (TRUST, VERIFY, AUTO)
 
 _PROBED_FROM = 256 * KIB  # block size below which a seek costs no less than reading on
 _PROBES = 1024  # at a time: what the disk is asked for together
+_LARGEST = 32 * MIB  # of a piece where there are no probes
 _MOST_JOBS = 4  # by default; more readers than that wait for memory, or for the disk
 
 
@@ -93,7 +94,8 @@ def scan(
     bits = zeros(ceil_div(image.size, block_size), endian="little")
     with without_readahead(image), FullRead(image, bits, how, progress) as reading:
         extents = believed_extents(image, holes)
-        probed = _probe(image, _data(extents, progress), bits, reading, progress)
+        data = ((start, start + length) for start, length, is_data in extents if is_data)
+        probed = _probe(image, data, bits, reading, progress)
         reading.finish()
     image.check_unchanged()
     vouched = Vouched(image.size - probed - reading.size, probed, reading.size)
@@ -113,17 +115,6 @@ def _knows_holes(image: RawImage) -> bool:
     return image.is_device or file_system(image.fileno()) in TRUSTED
 
 
-def _data(
-    extents: Iterable[tuple[int, int, bool]], progress: Callable[[int], None]
-) -> Iterator[Range]:
-    """Yield what is no hole."""
-    for start, length, is_data in extents:
-        if is_data:
-            yield start, start + length
-        else:
-            progress(length)
-
-
 def _probe(
     image: RawImage,
     data: Iterable[Range],
@@ -133,29 +124,35 @@ def _probe(
 ) -> int:
     """Mark the blocks whose first page holds data, and have the other pieces read in full.
 
-    Returns the bytes that need not be read.
+    Tells `progress` of what need not be read, and returns how much of that is in no hole.
     """
-    size, total = reading.how.block_size, 0
-    if size < _PROBED_FROM:
-        for start, stop in data:
+    size, probed, position = reading.how.block_size, 0, 0
+    probing = size >= _PROBED_FROM
+    for batch in batched(cut(data, size if probing else _LARGEST), _PROBES):
+        in_doubt = batch
+        if probing:
+            _probe_batch(image, batch, bits, reading.how)
+            in_doubt = [piece for piece in batch if not bits[piece[0] // size]]
+        for start, stop in in_doubt:
             reading.add(start, stop)
-        return 0
-    for batch in batched(cut(data, size), _PROBES):
-        unknown = [piece for piece in batch if not bits[piece[0] // size]]
-        pages = [(start, min(start + PAGE, stop)) for start, stop in unknown]
-        for (start, _), found in zip(
-            unknown, holds_data(image, pages, reading.how.keep_cache), strict=True
-        ):
-            bits[start // size] |= found
-        certain = 0
-        for start, stop in batch:
-            if bits[start // size]:
-                certain += stop - start
-            else:
-                reading.add(start, stop)
-        progress(certain)
-        total += certain
-    return total
+        unread = _length(in_doubt)
+        probed += _length(batch) - unread
+        progress(batch[-1][1] - position - unread)
+        position = batch[-1][1]
+    progress(image.size - position)
+    return probed
+
+
+def _probe_batch(image: RawImage, pieces: list[Range], bits: bitarray, how: How) -> None:
+    """Look at the first page of each piece whose block is not known to hold data."""
+    unknown = [piece for piece in pieces if not bits[piece[0] // how.block_size]]
+    pages = [(start, min(start + PAGE, stop)) for start, stop in unknown]
+    for (start, _), found in zip(unknown, holds_data(image, pages, how.keep_cache), strict=True):
+        bits[start // how.block_size] |= found
+
+
+def _length(ranges: list[Range]) -> int:
+    return sum(stop - start for start, stop in ranges)
 
 
 def usable_cpus() -> int:
