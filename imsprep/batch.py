@@ -14,7 +14,7 @@ It returns a value whatever happens. What an *outcome* says of a unit:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -64,6 +64,7 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     body: Mapping[str, Any] = field(default_factory=dict)  # of the request, if it was only planned
     identity: Mapping[str, Any] = field(default_factory=dict)  # of the file, as far as it is known
+    room: int | None = None  # for so many more images, as the service said when it was checked
 
     @classmethod
     def of_error(cls, unit: Unit, state: str, error: BaseException) -> Outcome:
@@ -164,7 +165,26 @@ def _outcome(future: Future[Outcome], unit: Unit) -> Outcome:
 
 def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:
     """Return the last word on each image, with what its check found."""
-    return tuple(
-        replace(worked[one.image], findings=one.findings) if one.image in worked else one
-        for one in checked
-    )
+    return tuple(_last_word(one, worked.get(one.image)) for one in checked)
+
+
+def _last_word(checked: Outcome, worked: Outcome | None) -> Outcome:
+    if worked is None:
+        return checked
+    return replace(worked, findings=checked.findings, size=worked.size or checked.size)
+
+
+def short_of_room(units: Iterable[Unit], checked: Mapping[str, Outcome]) -> Iterator[str]:
+    """Say which service has less room for images than the units need; one that was begun counts."""
+    asked: dict[tuple[str, ...], list[int | None]] = {}
+    for unit in units:
+        told = (unit.options[name] for name in ("site", "region", "endpoint"))
+        where = tuple(str(word) for word in told if word)
+        asked.setdefault(where, []).append(checked[unit.shown].room)
+    for where, rooms in asked.items():
+        room = min((room for room in rooms if room is not None), default=None)
+        if room is not None and room < len(rooms):
+            yield (
+                f"{' '.join(where)}: {len(rooms)} images are to come, and the quota has room for"
+                f" {max(0, room)} more; remove some that are not needed, or ask for a larger quota"
+            )

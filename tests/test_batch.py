@@ -25,6 +25,7 @@ from imsprep.batch import (
     Watching,
     merged,
     run,
+    short_of_room,
 )
 from imsprep.batchjournal import BatchJournal
 from imsprep.errors import ReadError, ServiceError, UsageError
@@ -157,6 +158,15 @@ def test_the_last_word_is_that_of_the_work_with_the_findings_of_the_check() -> N
     assert second is checked[1]
 
 
+def test_a_quota_that_is_too_small_is_told_for_each_service() -> None:
+    units = [Unit("/x", f"{n}", "n", {"site": "otc", "region": r, "endpoint": None}) for n, r in enumerate(("a", "a", "b", "c"))]  # fmt: skip
+    rooms = {"0": 5, "1": 1, "2": 1, "3": None}
+    checked = {shown: Outcome(shown, "n", WAITING, room=room) for shown, room in rooms.items()}
+    [said] = short_of_room(units, checked)
+    assert said.startswith("otc a: 2 images are to come, and the quota has room for 1 more")
+    assert list(short_of_room(units[2:], checked)) == []
+
+
 @pytest.fixture
 def image(tmp_path: Path) -> Unit:
     (tmp_path / "1.raw").write_bytes(b"x" * 512)
@@ -279,7 +289,7 @@ def test_the_text_has_a_row_for_each_image_and_each_reason_once() -> None:
     assert "done before" in lines[5]
     assert "c.raw (exit code 6):" in lines
     assert f"  d.raw: IMS101 warning: {NASTY}" in lines
-    assert lines[-1].startswith("5 images: 2 done, 1 failed, 1 refused, 1 not begun (1 of them before)")  # fmt: skip
+    assert lines[-1].startswith("5 images: 2 done (1 of them before), 1 failed, 1 refused, 1 not begun")  # fmt: skip
 
 
 def test_the_json_fits_its_schema_and_says_the_same() -> None:

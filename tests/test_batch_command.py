@@ -18,10 +18,13 @@ import pytest
 
 from imsprep import atomic
 from imsprep.cli.units import check_unit, import_unit, known_options, read_units
+from imsprep.directory import DirectoryStore
+from imsprep.emulator.app import Settings
+from imsprep.emulator.server import serving
 from imsprep.locking import locked
 from tests.conftest import Outcome
 from tests.document_shell import ROOT, blocks
-from tests.imscloud import sha256
+from tests.imscloud import KEY, sha256
 from tests.test_import_command import emulator
 
 MIB = 1 << 20
@@ -405,6 +408,21 @@ def test_no_secret_is_in_anything_that_is_written(folder: Folder) -> None:
     ]
     assert secret not in out + err + "".join(written)
     assert secret not in "".join(map(repr, read_units(folder.plan)))
+
+
+def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imsprep: Run
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
+    store = DirectoryStore(folder.path / "cloud" / "images")
+    settings = Settings(KEY.access_key, KEY.secret_key, lambda name: store, tmp_path / "s", image_quota=2)  # fmt: skip
+    with serving(settings) as (_, url):
+        folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {url}\n")
+        done = imsprep("batch", folder.plan, "--json")
+    told = done.err.index("3 images are to come, and the quota has room for 2 more")
+    assert told < done.err.index("importing 3 images")
+    assert (done.code, done.json["counts"]["done"]) == (6, 2)
 
 
 def test_without_credentials_nothing_is_begun(

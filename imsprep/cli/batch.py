@@ -72,7 +72,7 @@ def _work(
     plan: Path, units: list[Unit], options: dict[str, Any], quiet: bool
 ) -> tuple[Outcome, ...]:
     """Check every unit and import those that may; return what became of each."""
-    from imsprep.batch import DONE, PLANNED, WAITING, Watching, merged, run
+    from imsprep.batch import DONE, PLANNED, WAITING, Watching, merged, run, short_of_room
     from imsprep.batchjournal import BatchJournal
     from imsprep.cli.units import check_unit
     from imsprep.locking import locked
@@ -97,6 +97,8 @@ def _work(
             telling.refused(len(left) - len(ready))
             ready = []
         checked = [replace(o, state=WAITING, body={}) if o.state == PLANNED else o for o in checked]
+        for text in short_of_room(ready, found):
+            click.echo(f"imsprep: {text}", err=True)
         telling.working(sum(o.state == DONE for o in checked), len(ready))
         watching = telling.watching(journal)
         return merged(

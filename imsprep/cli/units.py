@@ -24,7 +24,14 @@ from imsprep import __version__, plan
 from imsprep.batch import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
 from imsprep.cli.importing import order_of, shipping_of, target_of
 from imsprep.cli.service import WHERE, connected, pace_of
-from imsprep.errors import FindingsError, ImsprepError, ReadError, UsageError
+from imsprep.errors import (
+    FindingsError,
+    ImsprepError,
+    ReadError,
+    ServiceError,
+    TransferError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from imsprep.ims import ImsClient
@@ -181,14 +188,12 @@ def check_unit(unit: Unit, *, ask_bucket: bool) -> Outcome:
 
 def _checked(unit: Unit, ask_bucket: bool) -> Outcome:
     from imsprep.bucket import look_at_bucket
-    from imsprep.credentials import find_here
     from imsprep.prepare import examine, why_not
     from imsprep.targets import open_store
 
-    options, target, cloud = unit.options, target_of(unit.options), None
+    options, target, cloud, room = unit.options, target_of(unit.options), None, None
     if ask_bucket:
-        if target.folder is None or options["endpoint"]:
-            find_here()
+        room = _room(unit)
         store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
         cloud = partial(look_at_bucket, store, target.bucket)
     order = order_of(options, target)
@@ -200,11 +205,25 @@ def _checked(unit: Unit, ask_bucket: bool) -> Outcome:
         size=examined.facts.virtual_size or examined.facts.file_size,
         findings=examined.report.findings,
         body=examined.request.as_body(),
+        room=room,
     )
     if order.fail_on is not None and examined.report.fails(order.fail_on):
         error = FindingsError(why_not(examined.report, order.fail_on))
         return replace(Outcome.of_error(unit, REFUSED, error), findings=outcome.findings)
     return outcome
+
+
+def _room(unit: Unit) -> int | None:
+    """Return how many more images the service takes; None if it does not tell."""
+    options, target = unit.options, target_of(unit.options)
+    if target.folder is not None and not options["endpoint"]:
+        return None
+    with connected(target.folder, **{name: options[name] for name in WHERE}) as client:
+        try:
+            quota = client.image_quota()
+        except (ServiceError, TransferError):
+            return None
+    return quota[1] - quota[0] if quota else None
 
 
 def import_unit(unit: Unit, company: Company = ALONE) -> Outcome:

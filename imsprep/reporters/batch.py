@@ -131,14 +131,18 @@ def _wrapped(words: str, indent: str) -> list[str]:
 
 
 def _totals(summary: Summary) -> str:
-    counts = [f"{n} {WORDS[state]}" for state in STATES if (n := summary.count(state))]
     before = sum(outcome.earlier for outcome in summary.outcomes)
+    more = f" ({before} of them before)" if before else ""
+    counts = [
+        f"{n} {WORDS[state]}{more if state == DONE else ''}"
+        for state in STATES
+        if (n := summary.count(state))
+    ]
     sent = sum(outcome.sent for outcome in summary.outcomes)
     disks = sum(outcome.size for outcome in summary.outcomes)
     number = len(summary.outcomes)
-    more = f" ({before} of them before)" if before else ""
     return (
-        f"{number} image{'' if number == 1 else 's'}: {', '.join(counts)}{more};"
+        f"{number} image{'' if number == 1 else 's'}: {', '.join(counts)};"
         f" {format_size(sent)} sent for disks of {format_size(disks)}"
     )
 
@@ -192,7 +196,7 @@ def _table(summary: Summary) -> str:
 
 def _details(outcome: Outcome) -> str:
     """Return a section for an image that has more to tell than its row."""
-    if outcome.message is None and not outcome.findings:
+    if outcome.message is None and not _remark(outcome):
         return ""
     reason = ""
     # The sentence of a refusal repeats its findings, which are shown below.
