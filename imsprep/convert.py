@@ -1,5 +1,8 @@
 """Convert a disk: RAW to ZVHD2, ZVHD2 to RAW or to a ZVHD2 that is packed otherwise.
 
+What is neither, such as qcow2, is read through QEMU and becomes a ZVHD2 in one pass, without a RAW
+copy on the way.
+
 The source's format is told by its content, the target's by its suffix. A target appears under its
 name when it is whole and proved, not before; until then it has another name, and whatever ends the
 conversion removes it. A ZVHD2 gives back the disk that was packed, `orig_size`.
@@ -20,14 +23,17 @@ from imsprep.atomic import writing
 from imsprep.blockmap import BlockMap
 from imsprep.container import Zvhd2Reader, examine
 from imsprep.disks import Disk, PackedDisk
-from imsprep.errors import UsageError, show_path
+from imsprep.errors import FormatError, UsageError, show_path
+from imsprep.foreign import DRIVERS, obstacle
 from imsprep.image import RawImage
-from imsprep.scan import AUTO, believed_extents
+from imsprep.qemudisk import open_qemu_disk
+from imsprep.scan import AUTO, believes_holes
 from imsprep.units import format_size
 from imsprep.unpacking import unpack_disk
 from imsprep.zvhd2_writer import Packing, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
+SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
 _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
 
@@ -38,6 +44,7 @@ class Order:
 
     packing: Packing  # of a ZVHD2; its jobs also for RAW
     to_format: str | None = None  # one of TARGETS; None: by the target's suffix
+    from_format: str | None = None  # one of SOURCES; None: by the source's content
     holes: str = AUTO  # which holes to believe; see `scan`
     force: bool = False  # replace a target that is there
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
@@ -102,23 +109,72 @@ def convert(source: Path, target: Path, order: Order) -> Converted:
     to_format = order.to_format or _format_of_target(target)
     place = _place_for(source, target, order.force)
     with RawImage.open(source) as image:
-        from_format = format_of(image)
+        from_format = order.from_format or format_of(image)
         if from_format == formats.ZVHD2:
             return _from_zvhd2(image, place, to_format, order)
-        if to_format == formats.RAW or from_format != formats.RAW:
-            raise UsageError(
-                f"{show_path(source)} is {from_format}; RAW is converted to ZVHD2, ZVHD2 to RAW"
-            )
-        return _pack(image, image, from_format, place, order)
+        if to_format == formats.RAW:
+            raise UsageError(_no_raw(source, from_format))
+        if from_format == formats.RAW:
+            return _pack(image, image, from_format, place, order)
+        _check_whole(image, from_format)
+        with open_qemu_disk(image, from_format, jobs=order.packing.jobs) as disk:
+            return _pack(image, disk, from_format, place, order)
+
+
+def _no_raw(source: Path, format_: str) -> str:
+    if format_ == formats.RAW:
+        return f"{show_path(source)} is RAW already; take: cp --sparse=always"
+    return (
+        f"{show_path(source)} is {format_}, and only ZVHD2 becomes RAW here; take:"
+        f" qemu-img convert -f {DRIVERS[format_]} -O raw"
+    )
 
 
 def format_of(image: RawImage) -> str:
-    """Return the format of an image by its content."""
-    size = image.size
-    head = image.pread(0, min(size, formats.HEAD_SIZE))
-    tail_size = min(size, formats.TAIL_SIZE)
-    tail = image.pread(size - tail_size, tail_size)
-    return formats.primary(formats.identify(head, tail, size))
+    """Return an image's format by its content; UsageError if it is none of SOURCES, or several."""
+    matches = formats.identify(*_ends(image), image.size)
+    named = formats.primary(matches)
+    disks = sorted({m.format for m in matches if m.kind is formats.Kind.DISK})
+    if len(disks) > 1:
+        raise UsageError(
+            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk;"
+            " say which with --from-format"
+        )
+    if named not in SOURCES:
+        kind = next(m.kind.value for m in matches if m.format == named)
+        raise UsageError(
+            f"{show_path(image.path)} is {named} ({kind}), no disk image that can be converted;"
+            " unpack it first, or use --from-format raw if it is a disk all the same"
+        )
+    return named
+
+
+def likely_size(source: Path) -> int:
+    """Return the size of the disk in an image as its header has it, for progress; 0 if unknown."""
+    try:
+        with open(source, "rb") as file:
+            head = file.read(formats.HEAD_SIZE)
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return 0
+    named = formats.primary(formats.identify(head, b"", size))
+    return formats.virtual_size(named, head) or size
+
+
+def _ends(image: RawImage) -> tuple[bytes, bytes]:
+    """Return the first and the last bytes, as `formats` wants them."""
+    size, tail = image.size, min(image.size, formats.TAIL_SIZE)
+    return image.pread(0, min(size, formats.HEAD_SIZE)), image.pread(size - tail, tail)
+
+
+def _check_whole(image: RawImage, format_: str) -> None:
+    """Raise FormatError for an image that needs other files, or a key."""
+    why = obstacle(format_, *_ends(image))
+    if why is not None:
+        raise FormatError(
+            f"{show_path(image.path)} is not a whole disk by itself: {why}; make one of it first:"
+            f" qemu-img convert -f {DRIVERS[format_]} -O qcow2 {show_path(image.path)} whole.qcow2"
+        )
 
 
 def stamp(text: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
@@ -167,9 +223,10 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
 
 
 def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
-    believed = disk.extents() if disk is not image else believed_extents(image, order.holes)
+    believed = isinstance(disk, PackedDisk) or believes_holes(image, order.holes)
+    extents = disk.extents() if believed else iter([(0, disk.size, True)])
     with writing(place) as file:
-        written = write_container(disk, believed, file.fileno(), order.packing, order.progress)
+        written = write_container(disk, extents, file.fileno(), order.packing, order.progress)
         image.check_unchanged()
         _place_for(image.path, place, order.force)
     return Converted(

@@ -93,7 +93,8 @@ def scan(
     )
     bits = zeros(ceil_div(image.size, block_size), endian="little")
     with without_readahead(image), FullRead(image, bits, how, progress) as reading:
-        extents = believed_extents(image, holes)
+        believed = believes_holes(image, holes)
+        extents = image.extents() if believed else [(0, image.size, True)]
         data = ((start, start + length) for start, length, is_data in extents if is_data)
         probed = _probe(image, data, bits, reading, progress)
         reading.finish()
@@ -102,12 +103,9 @@ def scan(
     return Scan(BlockMap(image.size, block_size, bits), vouched)
 
 
-def believed_extents(image: RawImage, holes: str) -> Iterator[tuple[int, int, bool]]:
-    """Yield the image's extents, its holes as data where `holes` says not to believe them."""
-    if holes == TRUST or (holes == AUTO and _knows_holes(image)):
-        yield from image.extents()
-    else:
-        yield 0, image.size, True
+def believes_holes(image: RawImage, holes: str) -> bool:
+    """Say whether the image's holes are taken for zeros."""
+    return holes == TRUST or (holes == AUTO and _knows_holes(image))
 
 
 def _knows_holes(image: RawImage) -> bool:

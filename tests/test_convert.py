@@ -119,15 +119,15 @@ def test_a_disk_of_two_segments_is_read_by_the_driver_and_by_us(tmp_path: Path) 
 
 CONTENTS = st.lists(
     st.tuples(
-        st.integers(0, 7 * BLOCK), st.sampled_from([1, 511, 4096, 70_000, BLOCK + 1]), st.booleans()
+        st.integers(0, 4 * BLOCK), st.sampled_from([1, 511, 4096, 70_000, BLOCK + 1]), st.booleans()
     ),
     max_size=6,
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
-    size=st.integers(1, 7 * BLOCK),
+    size=st.integers(1, 4 * BLOCK),
     contents=CONTENTS,
     method=st.sampled_from(["zstd", "zlib"]),
     block_size=st.sampled_from([MIB, 2 * MIB, 4 * MIB]),
@@ -436,7 +436,7 @@ def test_a_block_size_that_the_driver_does_not_read_is_told(
         (["--block-size", "64m"], "1, 2, 4, 8, 16 or 32 MiB"),
         (["--timestamp", "5"], "2000-01-01"),
         (["--timestamp", "6000000000"], "2000-01-01"),
-        (["--to-format", "raw"], "RAW is converted to ZVHD2"),
+        (["--to-format", "raw"], "is RAW already"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -496,20 +496,20 @@ def test_an_odd_date_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("signal", "code"), [("INT", 130), ("TERM", 143), ("KILL", -9)])
-@pytest.mark.parametrize("moment", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("moment", [0.0, 0.3, 0.8])
 def test_whatever_ends_it_leaves_no_target(
     signal: str, code: int, moment: float, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(2)
-    pieces = [(n * BLOCK, random.bytes(BLOCK // 2)) for n in range(40)]
-    raw = write_disk(tmp_path / "disk.raw", 40 * BLOCK, pieces)
+    pieces = [(n * BLOCK, random.bytes(BLOCK // 4)) for n in range(12)]
+    raw = write_disk(tmp_path / "disk.raw", 12 * BLOCK, pieces)
     target = tmp_path / "disk.zvhd2"
     argv = [sys.executable, "-m", "imsprep", "convert", raw, target, "--level", "19", "--jobs", "1"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
         while not list(tmp_path.glob(".disk.zvhd2.*.part")):
             assert process.poll() is None
         (part,) = tmp_path.glob(".disk.zvhd2.*.part")
-        while part.stat().st_size < moment * 40 * BLOCK // 2:
+        while part.stat().st_size < moment * 12 * BLOCK // 4:
             assert process.poll() is None
         process.send_signal(getattr(__import__("signal"), f"SIG{signal}"))
         process.wait()

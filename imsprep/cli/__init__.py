@@ -24,7 +24,7 @@ COMMANDS: dict[str, str] = {
     "check": "Check disk images and the request to import them.",
     "bitmap": "Make the bitmap file that goes beside a RAW image.",
     "verify": "Prove a bitmap file against its image again.",
-    "convert": "Convert RAW to ZVHD2 and back.",
+    "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",
     "upload": "Bring one file into a bucket; only its data travels.",
     "uploads": "Show or remove what unfinished uploads left in a bucket.",
     "config": "Show which settings apply here and where they came from.",

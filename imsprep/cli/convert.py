@@ -1,4 +1,4 @@
-"""`imsprep convert`: RAW to ZVHD2 and back."""
+"""`imsprep convert`: RAW, qcow2 and others to ZVHD2, and ZVHD2 to RAW."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from imsprep.cli.common import PATH, SIZE, Progress, output_options, print_result
 from imsprep.cli.scan_options import holes_option
+from imsprep.errors import UsageError
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ Example: imsprep convert disk.raw disk.zvhd2
     "--to-format",
     type=click.Choice(["zvhd2", "raw"]),
     help="What to make, where the name of TARGET does not say it.",
+)
+@click.option(
+    "--from-format", metavar="FORMAT", help="What SOURCE is, where its content says it wrong."
 )
 @click.option(
     "--compression",
@@ -53,20 +57,23 @@ Example: imsprep convert disk.raw disk.zvhd2
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @output_options
 def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Convert a disk: RAW to ZVHD2, or ZVHD2 to RAW (sparse).
+    """Convert a disk: RAW to ZVHD2, ZVHD2 to RAW (sparse), or what QEMU reads to ZVHD2.
 
-    The format of SOURCE is told by its content, that of TARGET by its name. TARGET appears when it
+    The format of SOURCE is told by its content, that of TARGET by its name. qcow2, VMDK, VHD, VHDX,
+    VDI and others are read through qemu-nbd, without a RAW copy on the way. TARGET appears when it
     is whole, and every block in it was read back, unpacked and compared; whatever ends the command
     earlier leaves nothing.
     """
-    from imsprep.convert import Order, convert
+    from imsprep.convert import SOURCES, Order, convert, likely_size
 
-    size = source.stat().st_size if source.is_file() else 0
+    if options["from_format"] not in (None, *SOURCES):
+        raise UsageError(f"--from-format is one of {', '.join(SOURCES)}")
     packing = _packing(options)
-    with Progress("convert", size, quiet=quiet) as bar:
+    with Progress("convert", likely_size(source), quiet=quiet) as bar:
         order = Order(
             packing=packing,
             to_format=options["to_format"],
+            from_format=options["from_format"],
             holes=options["holes"],
             force=options["force"],
             progress=bar,
