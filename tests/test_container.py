@@ -21,20 +21,12 @@ from imsprep.units import GIB, MIB
 from imsprep.zvhd2_codec import Packer
 from imsprep.zvhd2_faults import Stage
 from tests.goldens import FACTS, NAMES, disk_bytes, golden
-from tests.zvhd2_files import build
+from tests.zvhd2_files import build, reading
 
 
 def look(data: bytes) -> Examination:
     """Examine a file in memory, which must never be read outside."""
     return examine(reading(data), len(data))
-
-
-def reading(data: bytes):
-    def read(offset: int, length: int) -> bytes:
-        assert 0 <= offset <= offset + length <= len(data), (offset, length)
-        return data[offset : offset + length]
-
-    return read
 
 
 def reader(data: bytes) -> Zvhd2Reader:

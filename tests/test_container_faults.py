@@ -15,7 +15,7 @@ from imsprep.errors import FormatError
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2_faults import Fault, Kind
 from tests.goldens import golden
-from tests.zvhd2_files import Built, build
+from tests.zvhd2_files import Built, build, reading
 
 BLOCK = MIB
 CONTENT = {1: b"one" * 2000, 4: b"four", 5: bytes(range(256)) * 100}
@@ -25,14 +25,6 @@ ALL_BLOCKS = build(CONTENT, SIZE, block_size=BLOCK, all_blocks=True)
 ZLIB = build(CONTENT, SIZE, block_size=BLOCK, method=zvhd2.ZLIB)
 SHAPES = {"plain": PLAIN, "all blocks": ALL_BLOCKS, "zlib": ZLIB}
 DISK = b"".join(CONTENT.get(n, b"").ljust(BLOCK, b"\0") for n in range(9))
-
-
-def reading(data: bytes):
-    def read(offset: int, length: int) -> bytes:
-        assert 0 <= offset <= offset + length <= len(data), (offset, length)
-        return data[offset : offset + length]
-
-    return read
 
 
 def faults_of(data: bytes, *, deep: bool = True) -> list[Fault]:

@@ -7,19 +7,17 @@ import threading
 import pytest
 
 from imsprep import zvhd2
-from imsprep.container import Container, examine
+from imsprep.container import Container, Read, examine
 from imsprep.payloads import check_payloads
 from imsprep.zvhd2_faults import Kind
-from tests.zvhd2_files import build
+from tests.zvhd2_files import build, reading
 
 MIB = 1 << 20
 BUILT = build({n: bytes([n]) for n in range(1, 200)}, 200 * MIB, block_size=MIB)
 
 
-def opened(data: bytes) -> tuple[Container, object]:
-    def read(offset: int, length: int) -> bytes:
-        return data[offset : offset + length]
-
+def opened(data: bytes) -> tuple[Container, Read]:
+    read = reading(data)
     return examine(read, len(data)).container_or_raise(), read
 
 
@@ -32,7 +30,7 @@ def test_every_block_is_unpacked_and_told_once(jobs: int) -> None:
     def noting(offset: int, length: int) -> bytes:
         with lock:
             seen.append(offset)
-        return read(offset, length)  # type: ignore[operator]
+        return read(offset, length)
 
     done: list[int] = []
     assert check_payloads(container, noting, jobs=jobs, progress=done.append) == []
@@ -47,7 +45,7 @@ def test_the_first_bad_block_is_told_for_any_number_of_jobs(jobs: int) -> None:
         at = int(BUILT.entries["offset"][number])
         data[at + zvhd2.BLOCK_HEADER_SIZE] ^= 0xFF
     container, read = opened(bytes(data))
-    (fault,) = check_payloads(container, read, jobs=jobs)  # type: ignore[arg-type]
+    (fault,) = check_payloads(container, read, jobs=jobs)
     assert fault.kind is Kind.PAYLOAD
     assert fault.offset == BUILT.entries["offset"][40]
     assert fault.message.startswith("block 41 cannot be unpacked")
@@ -61,7 +59,7 @@ def test_what_progress_raises_ends_it() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        check_payloads(container, read, jobs=1, progress=stop)  # type: ignore[arg-type]
+        check_payloads(container, read, jobs=1, progress=stop)
     assert not [t for t in threading.enumerate() if "ThreadPoolExecutor" in t.name]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,3 +107,13 @@ def of_disk(disk: bytes, **options: object) -> bytes:
     size = zvhd2.BLOCK_SIZE
     pieces = {at // size: disk[at : at + size] for at in range(0, len(disk), size)}
     return build({n: p for n, p in pieces.items() if any(p)}, len(disk), **options).data  # type: ignore[arg-type]
+
+
+def reading(data: bytes) -> Callable[[int, int], bytes]:
+    """Return how to read a file in memory, which fails if it is asked for what is outside."""
+
+    def read(offset: int, length: int) -> bytes:
+        assert 0 <= offset <= offset + length <= len(data), (offset, length)
+        return data[offset : offset + length]
+
+    return read

@@ -7,6 +7,8 @@ part of the file was not reached is skipped, and never passed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
 from imsprep import formats, zvhd2
 from imsprep.checks.rule import Evidence, Unknown, rule
@@ -34,7 +36,7 @@ def container_of(facts: Facts) -> Examination | None:
     return facts.container
 
 
-def evidence_of(facts: Facts, kind: Kind) -> Iterator[Evidence]:
+def evidence_of(kind: Kind, facts: Facts) -> Iterator[Evidence]:
     """Yield the faults of one kind; Unknown if the look into the file ended before that."""
     found = container_of(facts)
     if found is None:
@@ -55,130 +57,97 @@ def evidence_of(facts: Facts, kind: Kind) -> Iterator[Evidence]:
         )
 
 
-@rule(
-    "IMS301", Severity.ERROR, "The container's header is damaged",
-    why="The header is the first thing that is read. The published driver takes from it whether"
-    " there is an index at all.",
-    fix=COPY, source=DRIVER,
+class _FaultRule(NamedTuple):
+    """A rule that fires for each fault of one kind."""
+
+    id: str
+    kind: Kind
+    title: str
+    why: str
+    fix: str
+    source: str = DRIVER
+    severity: Severity = Severity.ERROR
+
+
+_FAULT_RULES = (
+    _FaultRule(
+        "IMS301", Kind.HEADER, "The container's header is damaged",
+        "The header is the first thing that is read. The published driver takes from it whether"
+        " there is an index at all.",
+        COPY,
+    ),
+    _FaultRule(
+        "IMS302", Kind.VERSION, "The container has no index",
+        "Quick import loads blocks as they are needed and finds them by the index; a file of an"
+        " older writer (zvhd2_version 0) has none and can only be read from front to back.",
+        CONVERT, f"{DRIVER}; that quick import needs the index is inferred",
+    ),
+    _FaultRule(
+        "IMS303", Kind.FOOTER, "The container was cut short, or its final footer is damaged",
+        "The last 4096 bytes say where the index is. Without them no block is found.",
+        COPY,
+    ),
+    _FaultRule(
+        "IMS304", Kind.FIELD, "The final footer has a value that it cannot have",
+        "Sizes, counts or the codec contradict each other or the format: a reader would take the"
+        " disk for another one, or fail.",
+        CONVERT,
+    ),
+    _FaultRule(
+        "IMS305", Kind.OTHER_DISK, "Header and final footer describe different disks",
+        "The file is put together of two, or was changed by hand: which disk it holds is unclear.",
+        COPY, f"{DRIVER}: writers copy one into the other",
+    ),
+    _FaultRule(
+        "IMS306", Kind.TABLES, "Index or bitmap do not fit into the file",
+        "Their sizes or places contradict the number of blocks or the file's length: they cannot"
+        " be read.",
+        COPY,
+    ),
+    _FaultRule(
+        "IMS307", Kind.ENTRY, "An index entry does not point to a block record",
+        "The published driver reads what the entry points to without a look at it: the block would"
+        " be garbage, or the import fails.",
+        CONVERT,
+    ),
+    _FaultRule(
+        "IMS308", Kind.TWICE, "A block is stored twice",
+        "Which of the two is the disk's is unclear; readers differ in which they take.",
+        CONVERT,
+    ),
+    _FaultRule(
+        "IMS309", Kind.OVERLAP, "Block records overlap",
+        "Two blocks cannot share bytes: one of them is damaged.",
+        CONVERT,
+    ),
+    _FaultRule(
+        "IMS310", Kind.BITMAP, "Index and bitmap disagree",
+        "A reader counts the bits of the bitmap to find an index entry: one wrong bit, and every"
+        " block behind it is taken for another.",
+        CONVERT,
+    ),
+    _FaultRule(
+        "IMS311", Kind.RECORD, "A block record is damaged",
+        "Prefix, number, size or end of the record are not those of the block in the index.",
+        COPY,
+    ),
+    _FaultRule(
+        "IMS312", Kind.PAYLOAD, "A block cannot be unpacked",
+        "What is stored does not give exactly one block: it is damaged, and so is the disk.",
+        COPY,
+    ),
+    _FaultRule(
+        "IMS316", Kind.FINISHED, "A zlib stream has an end marker",
+        "The stream of a block has to end with a sync flush: the published driver takes the end of"
+        " the stream for an error and cannot read the block.",
+        CONVERT, f"{DRIVER}; what the service does is not known", Severity.WARNING,
+    ),
 )  # fmt: skip
-def header(facts: Facts) -> Iterator[Evidence]:
-    """Look at cookie and checksum in the first 512 bytes."""
-    return evidence_of(facts, Kind.HEADER)
 
-
-@rule(
-    "IMS302", Severity.ERROR, "The container has no index",
-    why="Quick import loads blocks as they are needed and finds them by the index; a file of an"
-    " older writer (zvhd2_version 0) has none and can only be read from front to back.",
-    fix=CONVERT, source=f"{DRIVER}; that quick import needs the index is inferred",
-)  # fmt: skip
-def version(facts: Facts) -> Iterator[Evidence]:
-    """Look at the version in the header."""
-    return evidence_of(facts, Kind.VERSION)
-
-
-@rule(
-    "IMS303", Severity.ERROR, "The container was cut short, or its final footer is damaged",
-    why="The last 4096 bytes say where the index is. Without them no block is found.",
-    fix=COPY, source=DRIVER,
-)  # fmt: skip
-def final_footer(facts: Facts) -> Iterator[Evidence]:
-    """Look at cookie and checksum of the last 4096 bytes."""
-    return evidence_of(facts, Kind.FOOTER)
-
-
-@rule(
-    "IMS304", Severity.ERROR, "The final footer has a value that it cannot have",
-    why="Sizes, counts or the codec contradict each other or the format: a reader would take the"
-    " disk for another one, or fail.",
-    fix=CONVERT, source=DRIVER,
-)  # fmt: skip
-def fields(facts: Facts) -> Iterator[Evidence]:
-    """Compare the fields of the final footer with the format and with each other."""
-    return evidence_of(facts, Kind.FIELD)
-
-
-@rule(
-    "IMS305", Severity.ERROR, "Header and final footer describe different disks",
-    why="The file is put together of two, or was changed by hand: which disk it holds is unclear.",
-    fix=COPY, source=f"{DRIVER}: writers copy one into the other",
-)  # fmt: skip
-def two_disks(facts: Facts) -> Iterator[Evidence]:
-    """Compare what the two records say of the disk."""
-    return evidence_of(facts, Kind.OTHER_DISK)
-
-
-@rule(
-    "IMS306", Severity.ERROR, "Index or bitmap do not fit into the file",
-    why="Their sizes or places contradict the number of blocks or the file's length: they cannot"
-    " be read.",
-    fix=COPY, source=DRIVER,
-)  # fmt: skip
-def tables(facts: Facts) -> Iterator[Evidence]:
-    """Compare sizes and places of the tables with the counts and the file's length."""
-    return evidence_of(facts, Kind.TABLES)
-
-
-@rule(
-    "IMS307", Severity.ERROR, "An index entry does not point to a block record",
-    why="The published driver reads what the entry points to without a look at it: the block would"
-    " be garbage, or the import fails.",
-    fix=CONVERT, source=DRIVER,
-)  # fmt: skip
-def entries(facts: Facts) -> Iterator[Evidence]:
-    """Look for entries outside the data area, not aligned, or of impossible length."""
-    return evidence_of(facts, Kind.ENTRY)
-
-
-@rule(
-    "IMS308", Severity.ERROR, "A block is stored twice",
-    why="Which of the two is the disk's is unclear; readers differ in which they take.",
-    fix=CONVERT, source=DRIVER,
-)  # fmt: skip
-def twice(facts: Facts) -> Iterator[Evidence]:
-    """Look for two entries of one block."""
-    return evidence_of(facts, Kind.TWICE)
-
-
-@rule(
-    "IMS309", Severity.ERROR, "Block records overlap",
-    why="Two blocks cannot share bytes: one of them is damaged.",
-    fix=CONVERT, source=DRIVER,
-)  # fmt: skip
-def overlap(facts: Facts) -> Iterator[Evidence]:
-    """Look for records that share bytes."""
-    return evidence_of(facts, Kind.OVERLAP)
-
-
-@rule(
-    "IMS310", Severity.ERROR, "Index and bitmap disagree",
-    why="A reader counts the bits of the bitmap to find an index entry: one wrong bit, and every"
-    " block behind it is taken for another.",
-    fix=CONVERT, source=DRIVER,
-)  # fmt: skip
-def bitmap(facts: Facts) -> Iterator[Evidence]:
-    """Compare the marked blocks with the stored ones."""
-    return evidence_of(facts, Kind.BITMAP)
-
-
-@rule(
-    "IMS311", Severity.ERROR, "A block record is damaged",
-    why="Prefix, number, size or end of the record are not those of the block in the index.",
-    fix=COPY, source=DRIVER,
-)  # fmt: skip
-def records(facts: Facts) -> Iterator[Evidence]:
-    """Look at the head and the last four bytes of every record."""
-    return evidence_of(facts, Kind.RECORD)
-
-
-@rule(
-    "IMS312", Severity.ERROR, "A block cannot be unpacked",
-    why="What is stored does not give exactly one block: it is damaged, and so is the disk.",
-    fix=COPY, source=DRIVER,
-)  # fmt: skip
-def payloads(facts: Facts) -> Iterator[Evidence]:
-    """Look at the blocks that were unpacked; all of them only with --deep."""
-    return evidence_of(facts, Kind.PAYLOAD)
+for _row in _FAULT_RULES:
+    rule(
+        _row.id, _row.severity, _row.title, why=_row.why, fix=_row.fix, source=_row.source
+    )(partial(evidence_of, _row.kind))  # fmt: skip
 
 
 @rule(
@@ -250,14 +219,3 @@ def unusual(facts: Facts) -> Iterator[Evidence]:
                 f"{name} is {said}", expected=str(value), found=str(said),
                 region=Region(start + zvhd2.field_offset(name), 4),
             )  # fmt: skip
-
-
-@rule(
-    "IMS316", Severity.WARNING, "A zlib stream has an end marker",
-    why="The stream of a block has to end with a sync flush: the published driver takes the end of"
-    " the stream for an error and cannot read the block.",
-    fix=CONVERT, source=f"{DRIVER}; what the service does is not known",
-)  # fmt: skip
-def finished(facts: Facts) -> Iterator[Evidence]:
-    """Look at how the streams end; only with --deep."""
-    return evidence_of(facts, Kind.FINISHED)
