@@ -66,9 +66,6 @@ fuzz: $(STAMP)        ## fuzz the reading of ZVHD2 for half an hour (build/fuzz 
 	$(BIN)/pip install --quiet --group fuzz
 	$(BIN)/python fixtures/fuzz_zvhd2.py build/fuzz fixtures/zvhd2_corpus -max_total_time=1800
 
-fuzz-corpus: $(STAMP)  ## add to the corpus what fuzzing found, in as few files as will do
-	$(BIN)/python fixtures/fuzz_zvhd2.py -merge=1 fixtures/zvhd2_corpus build/fuzz
-
 guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
 	$(BIN)/python fixtures/guest_images.py
 

@@ -89,6 +89,7 @@ def test_any_range_of_a_golden_is_that_of_its_disk(name: str, data: st.DataObjec
 BLOCK = MIB
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     numbers=st.lists(st.integers(0, 40), unique=True, max_size=8),

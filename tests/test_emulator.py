@@ -115,6 +115,7 @@ def test_the_sdk_imports_and_the_disk_is_the_source(
 ZVHD2_BODY = {**BODY, "image_url": "images:disk.zvhd2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zvhd2.ZLIB, zvhd2.ZSTD])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_the_disk_of_a_zvhd2_is_the_source_and_zeros_up_to_a_gib(

@@ -44,6 +44,7 @@ def test_files_with_changed_fields_are_handled(name: str, seed: int, changes: in
     try_file(file_of(recipe))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.sampled_from(sorted(SEEDS)), st.integers(0, 2**32), st.integers(0, 3))
 def test_the_check_says_what_the_reader_does(name: str, seed: int, changes: int) -> None:
@@ -73,6 +74,7 @@ def test_any_recipe_makes_a_file_that_is_handled(recipe: bytes) -> None:
     try_file(file_of(recipe))
 
 
+@pytest.mark.slow
 def test_the_fuzzer_notices_a_reader_that_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the look at the index a record outside the file is read: the harness must see it."""
     from imsprep import zvhd2_faults

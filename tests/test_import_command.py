@@ -50,6 +50,7 @@ def imported(folder: Path) -> list[Path]:
     return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
 
 
+@pytest.mark.slow
 def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
