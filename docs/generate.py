@@ -13,6 +13,7 @@ below them.
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def pages() -> dict[Path, str]:
         reference / "commands.md": commands_page(),
         reference / "rules.md": rules_page(),
         reference / "service-codes.md": codes_page(),
+        reference / "modules.md": modules_page(),
         readme: filled(readme.read_text()),
     }
 
@@ -117,6 +119,21 @@ def codes_page() -> str:
         again = " It is asked again by itself." if code in refusals.PASSING else ""
         text.append(f"| {code} | {refusal.meaning} | {refusal.advice}{again} |".replace("  ", " "))
     return "\n".join(text) + "\n"
+
+
+def modules_page() -> str:
+    """Return the first sentence of every module's docstring."""
+    text = [NOTE, "# Modules\n", "What each file of `imsprep/` owns, in its own words.\n"]
+    package = ROOT / "imsprep"
+    folders = [package, *sorted(p.parent for p in package.glob("*/__init__.py"))]
+    for folder in folders:
+        text += [f"## {folder.relative_to(ROOT)}/\n", "| file | what it owns |", "|---|---|"]
+        for path in sorted(folder.glob("*.py")):
+            said = ast.get_docstring(ast.parse(path.read_text())) or ""
+            first = " ".join(said.split("\n\n")[0].split()).replace("|", "\\|")
+            text.append(f"| `{path.name}` | {first} |")
+        text.append("")
+    return "\n".join(text)
 
 
 def with_sessions(page: Path) -> str:
