@@ -57,6 +57,9 @@ bench-quick: $(STAMP) ## the same with smaller inputs, in minutes; draws nothing
 docs: $(STAMP)        ## write anew what the documentation repeats from the program
 	$(BIN)/python docs/generate.py --sessions
 
+dist-check:           ## build wheel and sdist and try them in clean environments
+	.ci/dist-check $(PYTHON)
+
 lint: $(STAMP)        ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
