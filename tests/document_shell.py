@@ -127,7 +127,6 @@ class DocumentShell:
         self.folder = folder / "work"
         for name in IMAGES:
             write_disk(self.folder / name)
-        (self.folder / "disk.zvhd2").write_bytes(golden("scattered"))
         programs = folder / "bin"
         programs.mkdir()
         for name, text in {"imsprep": _IMSPREP, "make": _MAKE, "pip": _PIP, "pipx": _PIP}.items():
@@ -146,6 +145,13 @@ class DocumentShell:
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
         """Run lines of shell, which have to end well one by one."""
+        if "convert" in commands:  # which replaces nothing, and reads what QEMU writes
+            (self.folder / "disk.zvhd2").unlink(missing_ok=True)
+            qemu = ["qemu-img", "create", "-q", "-f", "qcow2", self.folder / "disk.qcow2", "64M"]
+            if "qcow2" in commands:
+                subprocess.run(qemu, check=True)
+        else:
+            (self.folder / "disk.zvhd2").write_bytes(golden("scattered"))
         script = "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n" + commands
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script], cwd=self.folder, env=self._environment,

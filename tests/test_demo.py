@@ -52,6 +52,7 @@ def check_disk(path: Path) -> None:
     subprocess.run(["e2fsck", "-f", "-n", filesystem], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "e2fsck")
 def test_the_demo_imports_its_disk_and_a_second_run_sends_nothing(
     imsprep: Run, tmp_path: Path
@@ -138,6 +139,7 @@ def finish(folder: Path) -> None:
     check_disk(folder / "disk.raw")
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "e2fsck")
 def test_killed_while_the_disk_is_written_the_next_run_makes_it_anew(tmp_path: Path) -> None:
     programs, folder = tmp_path / "bin", tmp_path / "demo"

@@ -39,6 +39,8 @@ def shell(tmp_path: Path) -> DocumentShell:
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
 def test_commands_of_a_page_run(shell: DocumentShell, block: Block) -> None:
+    if "qcow2" in block.text and shutil.which("qemu-img") is None:
+        pytest.skip("not installed: qemu-img")
     done = shell.run(block.text)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -59,6 +61,7 @@ def settled(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", SESSIONS, ids=str)
 def test_a_session_of_a_page_happens_as_it_is_shown(shell: DocumentShell, block: Block) -> None:
     for command, shown in steps(block.text):

@@ -97,6 +97,7 @@ def run(environment: dict[str, str], folder: Path, *arguments: str) -> tuple[int
 REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40")
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_a_bare_installation_does_all_that_needs_no_extra(
     bare: dict[str, str], tmp_path: Path
