@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imsprep import atomic
-from imsprep.cli.units import check_unit, import_unit, known_options, read_units
+from imsprep.cli.units import Connections, check_unit, import_unit, known_options, read_units
 from imsprep.directory import DirectoryStore
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
@@ -186,6 +187,35 @@ def test_dry_run_tells_every_request_and_writes_nothing(imsprep: Run, folder: Fo
     assert [i["body"]["image_url"] for i in done.json["images"]] == [f"images:web{n}.raw" for n in range(3)]  # fmt: skip
     assert '"min_disk": 40' in imsprep("batch", folder.plan, "--dry-run").out
     assert sorted(folder.path.iterdir()) == before
+
+
+def test_dry_run_needs_no_account_and_asks_nobody(
+    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_credentials(monkeypatch, folder.path)
+    folder.write_plan({}, {}, {}, defaults=DEFAULTS.replace("local:cloud", "obs:bucket/x"))
+    done = imsprep("batch", folder.plan, "--dry-run", "--json")
+    assert done.code == 0, done.out
+    assert done.json["images"][0]["body"]["image_url"] == "bucket:x/web0.raw"
+
+
+def without_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("HUAWEICLOUD_", "HW_", "OS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+
+
+def test_units_that_need_the_same_service_share_its_connection(tmp_path: Path) -> None:
+    where = {"site": "otc", "region": None, "endpoint": None, "api": "v2", "ca_bundle": None}
+    with ExitStack() as stack:
+        connect = Connections(stack).connect
+        with connect(tmp_path / "a", **where) as one, connect(tmp_path / "a", **where) as two:
+            assert one is two
+        with connect(tmp_path / "b", **where) as other, connect(tmp_path / "a", **where) as again:
+            assert other is not again
+            assert again is one
+            assert again.images("x") == []
 
 
 def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
@@ -428,10 +458,7 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
 def test_without_credentials_nothing_is_begun(
     imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in list(os.environ):
-        if name.startswith(("HUAWEICLOUD_", "HW_", "OS_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(folder.path))
+    without_credentials(monkeypatch, folder.path)
     folder.write_plan({}, {}, {}, defaults=DEFAULTS + "  endpoint: http://127.0.0.1:1\n")
     done = imsprep("batch", folder.plan)
     assert done.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imsprep import locking
 from imsprep.errors import ReadError, TransferError
 from imsprep.locking import locked
 
@@ -54,6 +56,40 @@ def test_a_killed_holder_holds_no_longer(tmp_path: Path) -> None:
         with locked(path, "x"):
             pass
     assert not path.exists()
+
+
+def test_a_file_that_its_holder_removed_meanwhile_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened before the first holder ends, locked after: by then another holds a new file."""
+    path, real = tmp_path / "a.lock", locking.fcntl.flock
+    first, second = locked(path, "x"), locked(path, "x")
+    first.__enter__()
+
+    def late(file: int, operation: int) -> None:
+        monkeypatch.setattr(locking.fcntl, "flock", real)
+        first.__exit__(None, None, None)
+        second.__enter__()
+        real(file, operation)
+
+    monkeypatch.setattr(locking.fcntl, "flock", late)
+    with pytest.raises(TransferError), locked(path, "x"):
+        raise AssertionError("held twice")
+    second.__exit__(None, None, None)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP])
+def test_where_nothing_can_be_locked_it_goes_on(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(locking.fcntl, "flock", refuse)
+    with locked(tmp_path / "a.lock", "x"):
+        assert (tmp_path / "a.lock").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_threads_never_hold_it_together(tmp_path: Path) -> None:
