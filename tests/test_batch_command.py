@@ -316,6 +316,7 @@ def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folde
     assert "another imsprep works on the plan" in done.err
 
 
+@pytest.mark.slow
 def test_a_unit_works_by_itself_after_a_journey(folder: Folder) -> None:
     for unit in read_units(folder.plan):
         travelled = pickle.loads(pickle.dumps(unit))
@@ -398,6 +399,7 @@ def test_killed_at_random_instants_it_goes_on_and_imports_nothing_twice(tmp_path
     assert not list(tmp_path.glob("*.lock"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_ends_it_and_tells_how_to_go_on(
     sent: signal.Signals, code: int, folder: Folder
@@ -423,6 +425,7 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
     assert not list(folder.path.glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_anything_that_is_written(folder: Folder) -> None:
     cloud = folder.path / "cloud"
     with emulator(cloud) as environment:
