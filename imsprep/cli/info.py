@@ -1,0 +1,31 @@
+"""`imsprep info`: what a RAW or ZVHD2 file holds, in one screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imsprep.cli.common import image_argument, output_options, print_result
+from imsprep.sites import DEFAULT_SITE, SITES
+
+
+@click.command(epilog="Example: imsprep info disk.raw")
+@image_argument
+@click.option(
+    "--site",
+    type=click.Choice(list(SITES)),
+    default=DEFAULT_SITE,
+    show_default=True,
+    help="Whose smallest min_disk counts.",
+)
+@output_options
+def command(image: Path, site: str, as_json: bool, quiet: bool) -> None:
+    """Show the sizes of IMAGE, RAW or ZVHD2, its blocks, creator, id and smallest min_disk.
+
+    No data is read: what is stored is what the file system and the container's tables say.
+    """
+    from imsprep.summary import summarize
+
+    summary = summarize(image, SITES[site])
+    print_result(as_json, summary.as_dict(), str(summary))
