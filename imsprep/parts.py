@@ -5,7 +5,9 @@ object once, in order, with
 
 - *data parts*, which travel: 5 MiB to 5 GiB each (the last may be shorter);
 - *zero parts*, which the store copies from a *zero object*, itself grown on the store's side from
-  a seed of 5 MiB (`ZeroObject.steps`) and removed when the upload is done.
+  a seed of 5 MiB (`plan_growth`) and removed when the upload is done;
+- *composed parts*, for data that is too short for a part: zeros in front of it fill the part up and
+  are copied, so that only the data travels (`composing`).
 
 A run of zeros that is too short for a part of its own travels as data. There are never more than
 10,000 parts: sizes double until they fit. Pure: a plan is a value; `transfer` carries it out.
@@ -30,17 +32,36 @@ DEFAULT_PART_SIZE = 32 * MIB
 _MIN_ZERO_SIZE = 64 * MIB
 _ZERO_SHARE = 1024
 _GROWTH = 16  # copies in one step of growing
+# A composed part costs five requests more than a data part; less than this is not worth them.
+_WORTH_COMPOSING = 1 * MIB
 # OBS API reference: an object has at most 48.8 TB.
 MAX_OBJECT_SIZE = 48_800_000_000_000
 
 
 class PlannedPart(NamedTuple):
-    """One part: `length` bytes of the object from `offset`, sent or copied from zeros."""
+    """One part: `length` bytes of the object from `offset`, the first `zeros` of them not sent."""
 
     number: int  # from 1
     offset: int  # bytes
     length: int  # bytes
-    is_zero: bool
+    zeros: int  # bytes; all of a zero part, none of a data part
+
+    @property
+    def is_zero(self) -> bool:
+        """Say whether nothing of it is sent."""
+        return self.zeros == self.length
+
+    @property
+    def sent(self) -> int:
+        """Bytes that travel."""
+        return self.length - self.zeros
+
+    @property
+    def kind(self) -> str:
+        """What it is made of, in a word or two."""
+        if self.is_zero:
+            return "zeros"
+        return f"data, {self.zeros} zeros first" if self.zeros else "data"
 
 
 class Run(NamedTuple):
@@ -66,7 +87,7 @@ class PartPlan:
     @property
     def sent(self) -> int:
         """Bytes that travel."""
-        return sum(part.length for part in self.parts if not part.is_zero)
+        return sum(part.sent for part in self.parts)
 
     @property
     def copied(self) -> int:
@@ -76,12 +97,12 @@ class PartPlan:
     @property
     def zero_size(self) -> int:
         """Bytes that the zero object needs; 0 if nothing is copied."""
-        return max((part.length for part in self.parts if part.is_zero), default=0)
+        return max((part.zeros for part in self.parts), default=0)
 
     @property
     def digest(self) -> str:
         """What tells one plan from another: SHA-256 in hex over all parts."""
-        text = "".join(f"{p.offset} {p.length} {int(p.is_zero)}\n" for p in self.parts)
+        text = "".join(f"{p.offset} {p.length} {p.zeros}\n" for p in self.parts)
         return hashlib.sha256(f"{self.size}\n{text}".encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,10 +117,7 @@ class PartPlan:
 
     def lines(self) -> list[str]:
         """Write each part on a line: number, offset, length, kind."""
-        return [
-            f"{p.number:6} {p.offset:15} {p.length:12} {'zeros' if p.is_zero else 'data'}"
-            for p in self.parts
-        ]
+        return [f"{p.number:6} {p.offset:15} {p.length:12} {p.kind}" for p in self.parts]
 
     def __str__(self) -> str:
         zero_parts = sum(part.is_zero for part in self.parts)
@@ -157,7 +175,7 @@ def _plan(size: int, runs: list[Run], part_size: int) -> PartPlan:
 
 
 def _joined(runs: Iterable[Run], shortest: int) -> list[Run]:
-    """Return runs that can each be parts: no data run too short for one, no zeros below `shortest`.
+    """Return runs that can be parts: no zeros below `shortest`, no short data but after zeros.
 
     Zeros become data where they are too few, or where data before them needs filling up.
     """
@@ -165,8 +183,10 @@ def _joined(runs: Iterable[Run], shortest: int) -> list[Run]:
     for run in runs:
         if joined and not joined[-1].is_zero:
             before = joined[-1]
-            # Data that is too short for a part takes the first of the zeros behind it.
-            wanted = max(before.stop, min(before.start + MIN_PART_SIZE, run.stop))
+            wanted = before.stop
+            if not (len(joined) > 1 and _is_composed(before)):
+                # Data that is too short for a part takes the first of the zeros behind it.
+                wanted = max(before.stop, min(before.start + MIN_PART_SIZE, run.stop))
             if not run.is_zero or run.stop - wanted < shortest:
                 wanted = run.stop
             joined[-1] = before._replace(stop=wanted)
@@ -179,16 +199,40 @@ def _joined(runs: Iterable[Run], shortest: int) -> list[Run]:
     return joined
 
 
-def _cut(runs: Iterable[Run], part_size: int, zero_size: int) -> Iterator[PlannedPart]:
+def _is_composed(run: Run) -> bool:
+    """Say whether a run is data that the zeros before it should fill up to a part."""
+    return not run.is_zero and run.length <= MIN_PART_SIZE - _WORTH_COMPOSING
+
+
+def _cut(runs: list[Run], part_size: int, zero_size: int) -> Iterator[PlannedPart]:
     """Cut runs into parts that are equally long but for rounding, so that none is too short."""
-    number = 0
-    for run in runs:
-        pieces = ceil_div(run.length, zero_size if run.is_zero else part_size)
-        for piece in range(pieces):
+    number = 1
+    for run, before, after in zip(runs, [None, *runs], [*runs[1:], None], strict=False):
+        if before and after and _is_composed(run):
+            lead = _lead(before)
+            yield PlannedPart(number, run.start - lead, lead + run.length, lead)
             number += 1
-            start = run.start + run.length * piece // pieces
-            stop = run.start + run.length * (piece + 1) // pieces
-            yield PlannedPart(number, start, stop - start, run.is_zero)
+            continue
+        # The zeros at the end go into the composed part behind them; the last part may be short.
+        behind = after is not None and after is not runs[-1] and _is_composed(after)
+        stop = run.stop - _lead(run) if run.is_zero and behind else run.stop
+        for start, end in _pieces(run.start, stop, zero_size if run.is_zero else part_size):
+            yield PlannedPart(number, start, end - start, end - start if run.is_zero else 0)
+            number += 1
+
+
+def _lead(zeros: Run) -> int:
+    """Return how many of these zeros go into a composed part; the rest is a part or nothing."""
+    return MIN_PART_SIZE if zeros.length >= 2 * MIN_PART_SIZE else zeros.length
+
+
+def _pieces(start: int, stop: int, longest: int) -> Iterator[tuple[int, int]]:
+    pieces = ceil_div(stop - start, longest)
+    for piece in range(pieces):
+        yield (
+            start + (stop - start) * piece // pieces,
+            start + (stop - start) * (piece + 1) // pieces,
+        )
 
 
 class Growth(NamedTuple):

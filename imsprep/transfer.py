@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import BufferedReader
-from typing import Protocol
+from typing import Any, Protocol
 
 from imsprep.completing import check_object, complete, is_gone
+from imsprep.composing import compose
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.held import Held, check_etag, find, is_held, list_held
 from imsprep.image import Identity
@@ -85,6 +86,7 @@ class Uploaded:
     reused: int  # there already from an earlier run
     skipped: bool = False  # the same object was there
     restarted: str | None = None  # why an earlier upload was not continued
+    left: str | None = None  # what could not be removed from the bucket, and why
     retries: int = 0
 
 
@@ -155,10 +157,7 @@ class _Run:
         )
         entry, held, reason = self._continue_or_begin(journal, noted, fresh)
         try:
-            zero_parts = (part for part in self._plan.parts if part.is_zero)
-            if not all(
-                self._is_held(part, self._zero_md5s[part.length], held) for part in zero_parts
-            ):
+            if self._needs_zeros(held):
                 make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
             self._transfer_parts(entry, held)
             self._source.check_unchanged()
@@ -166,9 +165,17 @@ class _Run:
             self._forget(journal, entry)
             raise
         etag = self._complete(entry)
-        remove_zero_object(self._store, entry.zero_key)
+        left = self._tidy(entry)
         journal.remove()
-        return self._result(etag, restarted=reason)
+        return self._result(etag, restarted=reason, left=left)
+
+    def _tidy(self, entry: Entry) -> str | None:
+        """Remove the zeros; the object is whole also if that fails, so say what was left."""
+        try:
+            remove_zero_object(self._store, entry.zero_key)
+        except (ServiceError, TransferError) as error:
+            return f"{entry.zero_key}*: {error}"
+        return None
 
     def _is_same(self, found: ObjectFacts, noted: Entry | None) -> bool:
         """Say whether an object is what this upload would make, by its etag; reads the data."""
@@ -191,7 +198,7 @@ class _Run:
 
     def _body(self, part: PlannedPart) -> bytes | BufferedReader:
         """Return a part's bytes, or a file over them if they are many."""
-        if part.length > HELD_IN_MEMORY:
+        if part.length > HELD_IN_MEMORY and part.zeros == 0:
             source = self._source
             # What changed between reading for the MD5 and sending would be refused for ever.
             return window(source.pread, part.offset, part.length, check=source.check_unchanged)
@@ -204,7 +211,7 @@ class _Run:
         source, wait_for = self._source, self._limit.wait_for
         if isinstance(body, bytes):
             read = lambda offset, length: body[offset : offset + length]  # noqa: E731
-            return window(read, 0, part.length, wait_for=wait_for)
+            return window(read, 0, len(body), wait_for=wait_for)
         check = source.check_unchanged
         return window(source.pread, part.offset, part.length, wait_for=wait_for, check=check)
 
@@ -285,6 +292,8 @@ class _Run:
             )
             check_etag(self._store, f"part {number}", etag, md5, copied=True)
             self._note(copied=part.length)
+        elif part.zeros and self._compose(entry, part, body, md5):
+            self._note(sent=part.sent, copied=part.zeros)
         else:
             body = self._paced(part, body)
             etag = self._store.upload_part(entry.key, upload_id, number, body, md5)
@@ -292,6 +301,24 @@ class _Run:
             self._note(sent=part.length)
         with self._lock:
             self._md5s[number] = md5
+
+    def _compose(
+        self, entry: Entry, part: PlannedPart, body: bytes | BufferedReader, md5: str
+    ) -> bool:
+        """Bring a part into the store of which only the data travels; say whether that worked."""
+        if not isinstance(body, bytes) or not self._store.etags_are_md5:
+            return False
+        data = self._paced(part, body[part.zeros :])
+        return compose(self._store, entry.key, entry.upload_id, part, entry.zero_key, data) == md5
+
+    def _needs_zeros(self, held: Held) -> bool:
+        """Say whether a part is still to be copied from the zero object."""
+        return any(
+            part.zeros
+            and not (self._is_held(part, self._zero_md5s[part.length], held)
+                     if part.is_zero else part.number in held)
+            for part in self._plan.parts
+        )  # fmt: skip
 
     def _is_held(self, part: PlannedPart, md5: str, held: Held) -> bool:
         return is_held(self._store, held, part.number, part.length, md5, copied=part.is_zero)
@@ -334,9 +361,7 @@ class _Run:
             self._reused += reused
             self._progress(sent=sent, copied=copied, reused=reused)
 
-    def _result(
-        self, etag: str, *, skipped: bool = False, restarted: str | None = None
-    ) -> Uploaded:
+    def _result(self, etag: str, **more: Any) -> Uploaded:
         return Uploaded(
             key=self._key,
             size=self._plan.size,
@@ -345,9 +370,8 @@ class _Run:
             sent=self._sent,
             copied=self._copied,
             reused=self._reused,
-            skipped=skipped,
-            restarted=restarted,
             retries=self._store.retries,
+            **more,
         )
 
 

@@ -39,7 +39,9 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
 
 
 def remove_zero_object(store: ObjectStore, key: str) -> None:
-    """Remove the zero object, and what an interrupted growing of it may have left."""
+    """Remove the zero object, and what an interruption may have left of it and its parts."""
     for unfinished in store.list_uploads(key):
         store.abort(unfinished.key, unfinished.upload_id)
     store.delete(key)
+    for helper in store.list_objects(f"{key}-"):  # see `composing`
+        store.delete(helper.key)

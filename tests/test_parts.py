@@ -34,6 +34,10 @@ def check_plan(plan: PartPlan) -> None:
     assert 1 <= len(plan.parts) <= 10_000
     assert all(MIN <= part.length <= MAX for part in plan.parts[:-1])
     assert 1 <= plan.parts[-1].length <= MAX
+    for part in plan.parts:
+        # Filled up with as few zeros as make two parts of what is there.
+        assert 0 <= part.zeros <= part.length
+        assert part.zeros in (0, part.length) or (MIN <= part.zeros < 2 * MIN and part.sent < MIN)
     assert plan.sent + plan.copied == plan.size
 
 
@@ -46,9 +50,20 @@ def test_parts_cover_every_byte_once_within_the_limits(bm: BlockMap, part_size: 
 def test_no_data_is_ever_copied_from_zeros(bm: BlockMap) -> None:
     flags = bm.flags()
     for part in plan_parts(bm).parts:
-        if part.is_zero:
-            first, last = part.offset // bm.block_size, ceil_div(part.offset + part.length, bm.block_size)  # fmt: skip
+        if part.zeros:
+            first, last = part.offset // bm.block_size, ceil_div(part.offset + part.zeros, bm.block_size)  # fmt: skip
             assert not flags[first:last].any()
+
+
+@given(block_maps())
+def test_what_travels_beside_the_data_is_bounded_by_the_gaps_in_it(bm: BlockMap) -> None:
+    """Every run of zeros long enough for two parts is copied but for a part's length at its edges."""
+    plan = plan_parts(bm)
+    if len(plan.parts) > 5000:
+        return  # sizes were doubled to stay within the limit
+    gaps = [bm.byte_range(e.start, e.count)[1] for e in bm.extents() if not e.allocated]
+    most = sum(length if length < 2 * MIN else MIN for length in gaps)
+    assert plan.sent <= bm.data_bytes + most
 
 
 @given(block_maps())
@@ -94,6 +109,22 @@ def test_a_plan_in_numbers_a_reader_can_check() -> None:
     )
 
 
+def test_little_data_between_zeros_travels_alone() -> None:
+    flags = np.zeros(64, dtype=bool)
+    flags[[0, 20, 21, 30, 63]] = True  # 30: nine blocks behind, the zeros all go into its part
+    plan = plan_parts(BlockMap.from_flags(64 * MIB, MIB, flags))
+    assert [(p.offset // MIB, p.length // MIB, p.zeros // MIB) for p in plan.parts] == [
+        (0, 5, 0),  # nothing before it that could be copied
+        (5, 10, 10),
+        (15, 7, 5),
+        (22, 9, 8),
+        (31, 32, 32),
+        (63, 1, 0),  # the last part may be short
+    ]
+    assert plan.sent == (5 + 2 + 1 + 1) * MIB
+    assert plan.lines()[2].split() == ["3", "15728640", "7340032", "data,", "5242880", "zeros", "first"]  # fmt: skip
+
+
 def test_a_tebibyte_with_a_gibibyte_of_data_is_planned_within_the_limits() -> None:
     blocks = TIB // (2 * MIB)
     flags = np.zeros(blocks, dtype=bool)
@@ -107,7 +138,7 @@ def test_a_plan_is_told_from_another_by_its_digest() -> None:
     assert plan_plain(MIB).digest == plan_plain(MIB).digest != plan_plain(MIB + 1).digest
     zeros = BlockMap.from_flags(64 * MIB, MIB, np.zeros(64, dtype=bool))
     assert plan_parts(zeros).digest != plan_parts(zeros, copy_zeros=False).digest
-    assert plan_parts(zeros).as_dict()["parts"][0]["is_zero"] is True
+    assert plan_parts(zeros).as_dict()["parts"][0]["zeros"] == 64 * MIB
 
 
 @given(st.integers(1, MAX))

@@ -15,7 +15,7 @@ from imsprep.directory import DirectoryStore
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image import Identity
 from imsprep.journal import Entry, Journal
-from imsprep.parts import PartPlan, plan_parts, plan_plain
+from imsprep.parts import PartPlan, PlannedPart, plan_parts, plan_plain
 from imsprep.retry import Patience
 from imsprep.transfer import Options, Uploaded, upload
 from imsprep.units import MIB
@@ -23,7 +23,7 @@ from imsprep.window import window
 from tests.store_suite import pattern
 
 # Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
-LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1]
+LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1] + [0] * 12 + [1]
 
 
 class File:
@@ -106,7 +106,7 @@ def test_an_image_arrives_whole_and_only_its_data_travels(case: Case) -> None:
     done = case.upload()
     assert case.content == case.path.read_bytes()
     assert (done.sent, done.copied, done.reused) == (case.plan.sent, case.plan.copied, 0)
-    assert done.sent == 32 * MIB
+    assert done.sent == 33 * MIB
     assert done.etag == case.store.head("web/disk.raw").etag
     assert not case.journal.path.exists()
     assert case.store.list_uploads() == []
@@ -135,7 +135,7 @@ def test_a_plain_file_is_sent_as_it_is(case: Case) -> None:
 
 
 @pytest.mark.parametrize("method", ["upload_part", "copy_part", "put", "complete", "list_parts", "create", "delete"])  # fmt: skip
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
 @pytest.mark.parametrize("acted", [False, True])
 def test_broken_off_anywhere_it_continues_with_the_same_object(
     case: Case, method: str, after: int, acted: bool
@@ -159,7 +159,8 @@ def test_broken_off_anywhere_it_continues_with_the_same_object(
     assert case.content == case.path.read_bytes()
     if first is None and not done.skipped:
         assert done.sent + done.reused + done.copied == case.plan.size
-    if method in ("complete", "list_parts") and after == 1:  # the first is the zero object's
+    # The zero object is completed first, then what a part is composed of.
+    if (method, after) in (("complete", 2), ("list_parts", 1)):
         assert done.sent == 0
     assert not case.journal.path.exists()
     # Only what was begun a moment before the journal could note it may be left.
@@ -590,3 +591,59 @@ def test_a_zero_object_that_is_gone_is_made_again(case: Case) -> None:
     case.store.upload_part("web/disk.raw", upload_id, zeros.number, b"x" * zeros.length)
     assert case.upload().copied == zeros.length
     assert case.content == case.path.read_bytes()
+
+
+def composed(case: Case) -> PlannedPart:
+    return next(part for part in case.plan.parts if part.zeros and not part.is_zero)
+
+
+def test_a_composed_part_sends_its_data_alone(case: Case) -> None:
+    sizes: list[int] = []
+
+    def size(original: Callable[..., Any], *arguments: Any) -> Any:
+        sizes.append(len(arguments[3]))
+        return original(*arguments)
+
+    case.upload(Wrapped(case.store, upload_part=size))
+    assert sum(sizes) == case.plan.sent
+    assert composed(case).sent == MIB
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("etag", ["0" * 32, "0" * 32 + "-2"])
+def test_a_composed_part_that_nothing_proves_is_sent_whole(case: Case, etag: str) -> None:
+    number = composed(case).number
+
+    def other(original: Callable[..., str], key: str, upload_id: str, n: int, *more: Any) -> str:
+        found = original(key, upload_id, n, *more)
+        return etag if (key, n) == ("web/disk.raw", number) else found
+
+    done = case.upload(Wrapped(case.store, copy_part=other))
+    assert done.sent == case.plan.sent + composed(case).zeros
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["create", "copy_part", "upload_part", "complete"])
+def test_a_store_that_does_not_let_a_part_be_composed_gets_it_whole(
+    case: Case, method: str
+) -> None:
+    def refuse(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key.startswith("imsprep-zeros/") and key.endswith(f"-{composed(case).number}"):
+            raise ServiceError("no", code="AccessDenied")
+        return original(key, *arguments)
+
+    done = case.upload(Wrapped(case.store, **{method: refuse}))
+    assert done.sent == case.plan.sent + composed(case).zeros
+    assert case.content == case.path.read_bytes()
+
+
+def test_a_key_that_may_not_remove_ends_well_and_says_what_was_left(case: Case) -> None:
+    def refuse(original: Callable[..., Any], key: str) -> Any:
+        raise ServiceError("403 may not delete", code="AccessDenied")
+
+    done = case.upload(Wrapped(case.store, delete=refuse))
+    assert done.left is not None
+    assert "imsprep-zeros/" in done.left
+    assert "may not delete" in done.left
+    assert case.content == case.path.read_bytes()
+    assert not case.journal.path.exists()

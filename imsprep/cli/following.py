@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from imsprep.cli.common import Progress
 from imsprep.parts import PartPlan
 from imsprep.units import format_size
+
+if TYPE_CHECKING:
+    from imsprep.transfer import Uploaded
 
 AGAIN = "the same command goes on where this one stopped"
 
@@ -32,6 +36,17 @@ class Following(Progress):
         if self._to_copy:
             said += f", {format_size(self._copied)} of {format_size(self._to_copy)} copied"
         self(sent + copied + reused, said)
+
+
+def tell_how_it_went(done: Uploaded) -> None:
+    """Tell on stderr what a person should know of an upload that ended well."""
+    if done.restarted:
+        click.echo(f"imsprep: {done.key} was started anew: {done.restarted}", err=True)
+    if done.left:
+        click.echo(
+            f"imsprep: left in the bucket, remove it with `imsprep uploads abort`: {done.left}",
+            err=True,
+        )
 
 
 @contextmanager

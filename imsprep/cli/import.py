@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.common import PATH, RATE, Progress, output_options, print_result
-from imsprep.cli.following import AGAIN, Following, if_interrupted
+from imsprep.cli.following import AGAIN, Following, if_interrupted, tell_how_it_went
 from imsprep.cli.importing import order_of, shipping_of, target_of
 from imsprep.cli.request_options import request_options
 from imsprep.cli.scan_options import hole_options
@@ -108,8 +108,7 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
         shipping = shipping_of(options, target, client, pace, bar.note)
         done = ship(prepared, replace(shipping, on_job=jobs.append))
     for upload in done.uploads:
-        if upload.restarted:
-            click.echo(f"imsprep: {upload.key} was started anew: {upload.restarted}", err=True)
+        tell_how_it_went(upload)
     return done
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from imsprep.cli.common import PATH, output_options, print_result
-from imsprep.cli.following import AGAIN, Following, if_interrupted
+from imsprep.cli.following import AGAIN, Following, if_interrupted, tell_how_it_went
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.cli.target_options import target_options
 from imsprep.cli.transfer_options import transfer_options, transferring
@@ -66,8 +66,7 @@ def command(
             yield bar.note
 
     done = send_file(file, store, target, key, sending=sending, watch=watch)
-    if done.restarted:
-        click.echo(f"imsprep: started anew: {done.restarted}", err=True)
+    tell_how_it_went(done)
     print_result(as_json, {**asdict(done), "bucket": target.bucket}, _text(done, target.bucket))
 
 
