@@ -117,6 +117,10 @@ class BlockMap:
             yield Extent(position, stop - position, bool(state))
             position = stop
 
+    def without(self, other: BlockMap) -> BlockMap:
+        """Return the map of the blocks that are allocated here and not in `other`."""
+        return BlockMap(self.size, self.block_size, self.bits & ~other.bits)
+
     def coarsened(self, block_size: int) -> BlockMap:
         """Return the map for larger blocks; `block_size` must be a multiple of this map's."""
         if block_size % self.block_size:

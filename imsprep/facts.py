@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imsprep.blockmap import BlockMap
     from imsprep.container import Examination
     from imsprep.guest.model import Guest
+    from imsprep.layout import BitmapLayout
     from imsprep.partitions import Disk
     from imsprep.scan import Vouched
 
@@ -43,6 +44,19 @@ class Cell(NamedTuple):
     data: int | None = None  # in blocks with a non-zero byte; None: not scanned
 
 
+class BitmapFacts(NamedTuple):
+    """What is known of the bitmap that belongs to a RAW image; `beside` gathers it."""
+
+    name: str  # the bitmap's file name, for messages
+    length: int | None  # bytes; None: there is no such file
+    layout: BitmapLayout | None  # None: made elsewhere, and nobody said how
+    stale: str | None = None  # why it is of another image or an older state, after its name
+    misfit: str | None = None  # why it does not have the layout
+    claimed: BlockMap | None = None  # what it says
+    found: BlockMap | None = None  # what a scan says, in the same blocks; only after a scan
+    to_be_made: bool = False  # whatever is there now is going to be replaced
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the rules may look at."""
@@ -59,7 +73,7 @@ class Facts:
     block_map: BlockMap | None = None  # only after a scan
     vouched: Vouched | None = None  # how the scan knows; only after one
     container: Examination | None = None  # how far a ZVHD2 file could be read
-    bitmap: Any = None  # what `bitmapfile` learned of the file beside the image; see checks.bitmap
+    bitmap: BitmapFacts | None = None  # of the file beside a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
     cloud: Any = None  # what the region answered, only with --online; see checks.cloud
     request: RequestFields = field(default_factory=RequestFields)

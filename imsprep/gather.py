@@ -8,6 +8,7 @@ read. A whole scan happens only when it is asked for, and so does a look into th
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imsprep import formats, partitions
+from imsprep.beside import look_beside
 from imsprep.blockmap import BlockMap
 from imsprep.container import Examination, Zvhd2Reader, check_records, examine
 from imsprep.errors import FormatError, ReadError, show_path
 from imsprep.facts import Cell, Facts, Zeros
 from imsprep.image import RawImage
 from imsprep.request import RequestFields
-from imsprep.scan import ScanOptions, scan
+from imsprep.scan import BLOCK_SIZE, ScanOptions, scan
 from imsprep.sites import Site
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
 from imsprep.zvhd2_faults import Fault, Kind, Stage, first_of
@@ -76,6 +78,8 @@ def gather(
         facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
         if facts.format == formats.ZVHD2:
             facts = _with_container(facts, image, look.deep, progress)
+        if facts.is_raw:
+            facts = replace(facts, bitmap=look_beside(image))
         if look.scan and facts.is_raw:
             facts = _with_scan(facts, image, look.scanning, progress)
         if look.guest:
@@ -150,11 +154,15 @@ def _cells(size: int, ranges: list[tuple[int, int]]) -> tuple[Cell, ...]:
 def _with_scan(
     facts: Facts, image: RawImage, scanning: ScanOptions, progress: Callable[[int], None]
 ) -> Facts:
-    """Add the block map, and to each cell how much of it lies in allocated blocks."""
-    scanned = scan(image, progress=progress, **scanning)
-    block_map = scanned.block_map
+    """Add the block map, also in the bitmap's blocks, and to each cell how much of it is data."""
+    layout = facts.bitmap.layout if facts.bitmap is not None else None
+    wanted = layout.block_size if layout is not None else BLOCK_SIZE
+    block_size = math.gcd(BLOCK_SIZE, wanted)
+    scanned = scan(image, block_size=block_size, progress=progress, **scanning)
+    block_map = scanned.block_map.coarsened(BLOCK_SIZE)
+    bitmap = facts.bitmap and facts.bitmap._replace(found=scanned.block_map.coarsened(wanted))
     cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
-    return replace(facts, block_map=block_map, vouched=scanned.vouched, cells=cells)
+    return replace(facts, block_map=block_map, bitmap=bitmap, vouched=scanned.vouched, cells=cells)
 
 
 def _with_container(

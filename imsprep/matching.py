@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from imsprep import atomic
+from imsprep.beside import read_bitmap
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import RawImage
 from imsprep.layout import BitmapLayout
 from imsprep.layoutfile import load_layout, save_layout
 from imsprep.learn import Learned, Sample, learn
-from imsprep.pairing import read_bitmap
 from imsprep.probe import DEFAULT_SIZE, MIN_SIZE, sector_content, sectors
 from imsprep.scan import DEFAULTS, ScanOptions, scan
 from imsprep.units import SECTOR, TIB, exact_size

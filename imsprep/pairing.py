@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imsprep import bitmapfile, formats
+from imsprep.beside import read_bitmap, stale
 from imsprep.blockmap import BlockMap
 from imsprep.checks.file import MAX_SIZE
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
@@ -18,16 +19,14 @@ from imsprep.sidecar import (
     Sidecar,
     check_apart,
     check_replaceable,
-    fingerprint,
     read_sidecar,
     sidecar_path,
     write_pair,
 )
-from imsprep.units import MIB, exact_size, format_size
+from imsprep.units import exact_size, format_size
 
 # What is read as a disk: RAW, and what differs from it only by something behind or in front.
 _DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
-MAX_BITMAP = 512 * MIB  # bytes; no layout makes more of an image that can be imported
 _SHOWN = 3  # extents named in a message; `--json` has all
 
 Progress = Callable[[int], None]
@@ -68,16 +67,17 @@ class Proof:
     found: BlockMap  # as the image has it
     stale: str | None  # why it is the bitmap of another image or state, if it is
     vouched: Vouched  # how the image is known
+    assumed: bool = False  # nobody said that the bitmap has this layout
 
     @property
     def lost(self) -> BlockMap:
         """The blocks that hold data and are marked empty: their data would be lost."""
-        return _difference(self.found, self.claimed)
+        return self.found.without(self.claimed)
 
     @property
     def wasted(self) -> BlockMap:
         """The blocks that are empty and marked as data: they only cost time."""
-        return _difference(self.claimed, self.found)
+        return self.claimed.without(self.found)
 
     @property
     def holds(self) -> bool:
@@ -90,6 +90,7 @@ class Proof:
             "bitmap": str(self.bitmap),
             "holds": self.holds,
             "stale": self.stale,
+            "layout_assumed": self.assumed,
             "size": self.found.size,
             "block_size": self.found.block_size,
             "blocks": len(self.found),
@@ -104,6 +105,8 @@ class Proof:
         size = format_size(self.found.block_size)
         empty = len(self.claimed) - self.claimed.allocated
         lines = []
+        if self.assumed:
+            lines.append("note: neither a sidecar nor --layout says the layout; taken for zvhd2's")
         if self.stale is not None:
             lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it anew")
         if self.lost.allocated:
@@ -191,40 +194,18 @@ def prove(
             )
         packed = read_bitmap(bitmap)
         sidecar = read_sidecar(bitmap)
+        assumed = layout is None and sidecar is None
         layout = layout or (sidecar.layout if sidecar else DEFAULT_LAYOUT)
         try:
             claimed = bitmapfile.decode(packed, image.size, layout)
         except FormatError as error:
-            raise FormatError(f"{show_path(bitmap)} is no bitmap of this image: {error}") from error
+            hint = "; it was taken for zvhd2's, --layout names another" if assumed else ""
+            raise FormatError(
+                f"{show_path(bitmap)} is no bitmap of this image: {error}{hint}"
+            ) from error
         found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         reason = None if sidecar is None else stale(sidecar, packed, image)
-        return Proof(bitmap, claimed, found.block_map, reason, found.vouched)
-
-
-def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
-    """Say why a bitmap with this sidecar is not the image's, or None if it is."""
-    if not sidecar.describes(packed):
-        return "is not the file that its sidecar describes"
-    if sidecar.size != image.size:
-        return f"was made of an image of {sidecar.size} bytes, this one has {image.size}"
-    if sidecar.identity == image.identity:
-        return None
-    if sidecar.identity.mtime_ns != image.identity.mtime_ns:
-        return "was made before the image was written to"
-    block_map = bitmapfile.decode(packed, image.size, sidecar.layout)
-    if fingerprint(block_map, image.pread) != sidecar.fingerprint:
-        return "was made of an image with other content"
-    return None
-
-
-def read_bitmap(path: Path) -> bytes:
-    """Return a bitmap's bytes; ReadError if there is none, or if it is far too long to be one."""
-    try:
-        if (size := path.stat().st_size) > MAX_BITMAP:
-            raise ReadError(f"{show_path(path)} has {exact_size(size)}, too much for a bitmap")
-        return path.read_bytes()
-    except OSError as error:
-        raise ReadError.from_os(error, "cannot read the bitmap", path) from error
+        return Proof(bitmap, claimed, found.block_map, reason, found.vouched, assumed)
 
 
 def _check_raw(image: RawImage) -> None:
@@ -252,10 +233,6 @@ def _how(vouched: Vouched) -> str:
         f"known by holes: {format_size(vouched.hole)}, by a page with data:"
         f" {format_size(vouched.probed)}, by reading: {format_size(vouched.read)}"
     )
-
-
-def _difference(one: BlockMap, other: BlockMap) -> BlockMap:
-    return BlockMap(one.size, one.block_size, one.bits & ~other.bits)
 
 
 def _ranges(block_map: BlockMap) -> list[tuple[int, int]]:

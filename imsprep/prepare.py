@@ -7,6 +7,7 @@ can be printed (`--dry-run`) or shipped (`pipeline.ship`).
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,21 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from imsprep import bitmapfile, checks, formats, routes
+from imsprep.beside import look_beside
 from imsprep.blockmap import BlockMap
 from imsprep.bucket import BucketFacts
 from imsprep.checks.policy import EVERYTHING, Policy
-from imsprep.errors import FindingsError, UsageError, show_path
-from imsprep.facts import Facts
+from imsprep.errors import FindingsError, ReadError, UsageError, show_path
+from imsprep.facts import BitmapFacts, Facts
 from imsprep.gather import gather
 from imsprep.image import Identity, RawImage
-from imsprep.layout import DEFAULT_LAYOUT
+from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.pairing import check_writable, write_bitmap
 from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
 from imsprep.scan import Scan, ScanOptions, scan
-from imsprep.sidecar import read_sidecar
 from imsprep.sites import Site
 from imsprep.targets import Target
 from imsprep.units import KIB
@@ -63,6 +64,7 @@ class Prepared:
     request: QuickImportRequest
     report: Report
     comparison: Comparison | None = None  # of the routes, if it was asked for
+    layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for `--dry-run`: the exact body and every part."""
@@ -89,6 +91,7 @@ class Order:
     site: Site
     key: str | None = None  # the file's name if not given
     bitmap: Path | None = None  # made elsewhere: taken as it is
+    layout: BitmapLayout | None = None  # of the bitmap; None: as the one there has it
     policy: Policy = EVERYTHING
     fail_on: Severity | None = Severity.ERROR
     copy_zeros: bool = True
@@ -128,8 +131,8 @@ def examine(
     facts = gather(image, request=fields, site=order.site)
     if cloud is not None:
         facts = replace(facts, cloud=cloud(key))
-    if facts.format == formats.RAW and order.bitmap is None:
-        _check_bitmap(image)  # before the scan, which takes long
+    if facts.format == formats.RAW:
+        facts = replace(facts, bitmap=_bitmap_facts(image, order))
     return Examined(key, request, facts, checks.run(facts, order.policy))
 
 
@@ -144,12 +147,16 @@ def prepare(image: Path, order: Order) -> Prepared:
         report = examined.report
         if order.fail_on is not None and report.fails(order.fail_on):
             raise FindingsError(why_not(report, order.fail_on))
-        scanned = scan(opened, block_size=SCAN_BLOCK, progress=order.progress, **order.scanning)
-        block_map = scanned.block_map
+        bitmap = examined.facts.bitmap
+        layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
+        block_size = math.gcd(SCAN_BLOCK, layout.block_size)
+        scanned = scan(opened, block_size=block_size, progress=order.progress, **order.scanning)
+        block_map = scanned.block_map.coarsened(SCAN_BLOCK)
         comparison = None
         if examined.facts.format == formats.RAW:
+            _check_claim(examined.facts, scanned, order)
             comparison = _comparison(opened, block_map, order)
-            artefacts = _raw(opened, examined.key, scanned, order)
+            artefacts = _raw(opened, examined.key, scanned, layout, order)
             size = opened.size
         else:
             plan = _plan(block_map, order)
@@ -166,34 +173,56 @@ def prepare(image: Path, order: Order) -> Prepared:
         request=examined.request,
         report=report,
         comparison=comparison,
+        layout=layout,
     )
 
 
-def _raw(image: RawImage, key: str, scanned: Scan, order: Order) -> tuple[Artefact, ...]:
+def _raw(
+    image: RawImage, key: str, scanned: Scan, layout: BitmapLayout, order: Order
+) -> tuple[Artefact, ...]:
     """Return the image and its bitmap as artefacts; the bitmap is written beside the image."""
     bitmap = order.bitmap
     if bitmap is None:
-        bitmap = bitmapfile.bitmap_path(image.path)
-        write_bitmap(bitmap, image, scanned, DEFAULT_LAYOUT)
+        bitmap = write_bitmap(bitmapfile.bitmap_path(image.path), image, scanned, layout).bitmap
     # Beside the image and with its base name, as the service looks for it.
     bitmap_key = os.path.splitext(key)[0] + bitmapfile.SUFFIX
     identity = Identity.of(bitmap)
+    plan = _plan(scanned.block_map.coarsened(SCAN_BLOCK), order)
     return (
-        Artefact("image", image.path, key, _plan(scanned.block_map, order), image.identity),
+        Artefact("image", image.path, key, plan, image.identity),
         Artefact("bitmap", bitmap, bitmap_key, plan_plain(identity.size), identity),
     )
 
 
-def _check_bitmap(image: Path) -> None:
-    """Raise UsageError if the bitmap beside the image is not ours to replace."""
-    bitmap = bitmapfile.bitmap_path(image)
-    check_writable(bitmap, image)
-    sidecar = read_sidecar(bitmap)
-    if sidecar is not None and sidecar.layout != DEFAULT_LAYOUT:
-        raise UsageError(
-            f"{show_path(bitmap)} has the layout {sidecar.layout.name!r}; to import it as it is"
-            f" give --bitmap {show_path(bitmap)}, else remove it"
-        )
+def _bitmap_facts(image: Path, order: Order) -> BitmapFacts:
+    """Return what is known of the bitmap that will go along.
+
+    Raises UsageError if it would replace one that is not ours, ReadError if the one that was named
+    is missing.
+    """
+    with RawImage.open(image) as opened:
+        facts = look_beside(opened, bitmap=order.bitmap, layout=order.layout)
+    if order.bitmap is None:
+        check_writable(bitmapfile.bitmap_path(image), image)  # before the scan, which takes long
+        layout = facts.layout or DEFAULT_LAYOUT
+        return BitmapFacts(facts.name, facts.length, layout, to_be_made=True)
+    if facts.length is None:
+        raise ReadError(f"there is no bitmap {show_path(order.bitmap)}")
+    return facts
+
+
+def _check_claim(facts: Facts, scanned: Scan, order: Order) -> None:
+    """Raise FindingsError if a bitmap that was made elsewhere marks data as empty."""
+    bitmap = facts.bitmap
+    if bitmap is None or bitmap.claimed is None:
+        return
+    found = scanned.block_map.coarsened(bitmap.claimed.block_size)
+    late = checks.run(
+        replace(facts, bitmap=bitmap._replace(found=found)),
+        replace(order.policy, select=("IMS404",)),
+    )
+    if order.fail_on is not None and late.fails(order.fail_on):
+        raise FindingsError(why_not(late, order.fail_on))
 
 
 def _comparison(image: RawImage, block_map: BlockMap, order: Order) -> Comparison | None:

@@ -6,7 +6,8 @@ An example is run by bash as it stands, with a few programs replaced:
   a job is looked for there too, and an emulator in the foreground is ended when it serves;
 - `make` only says what it would do, in this checkout;
 - a plan's bucket becomes a folder as well, and the work of a cluster is done here;
-- `pip` and `pipx` only look whether what they should install is declared.
+- `pip` and `pipx` only look whether what they should install is declared;
+- `java` makes a bitmap in a layout of its own.
 """
 
 from __future__ import annotations
@@ -64,6 +65,15 @@ for word in sys.argv[2:]:
 
 # Said only where something takes long, or by chance of a question's moment.
 _PROGRESS = r"^(scan|verify|upload): .*\n|^job [0-9a-f]{32}: .*\n"
+# Some tool that makes bitmaps, in place of the vendor's.
+_JAVA = f"""\
+#!{sys.executable}
+import pathlib, sys
+sys.path.insert(0, "{ROOT}")
+from tests.vendors import little_header_8m
+assert sys.argv[1:3] == ["-jar", "CreateMF.jar"], sys.argv
+pathlib.Path(sys.argv[4]).write_bytes(little_header_8m(pathlib.Path(sys.argv[3])))
+"""
 
 
 class Block(NamedTuple):
@@ -129,7 +139,13 @@ class DocumentShell:
             write_disk(self.folder / name)
         programs = folder / "bin"
         programs.mkdir()
-        for name, text in {"imsprep": _IMSPREP, "make": _MAKE, "pip": _PIP, "pipx": _PIP}.items():
+        for name, text in {
+            "imsprep": _IMSPREP,
+            "make": _MAKE,
+            "pip": _PIP,
+            "pipx": _PIP,
+            "java": _JAVA,
+        }.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         self._environment = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,3 +209,12 @@ def test_layouts_are_named_or_files(tmp_path: pytest.TempPathFactory) -> None:
     path.write_text("{")
     with pytest.raises(UsageError, match="is no layout"):
         load_layout(str(path))
+
+
+def test_the_layout_that_the_documentation_shows_is_one() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "bitmap-file.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    layout = from_plain(json.loads(block))
+    made = encode(BlockMap.from_flags(4 << 20, 4 << 20, np.array([True])), layout)
+    assert made.startswith(b"MF01" + (4 << 20).to_bytes(8, "big") + b"\x80" + bytes(499))
+    assert made[512:] == zlib.crc32(b"\x80").to_bytes(4, "little")

@@ -36,6 +36,7 @@ from imsprep.store import ObjectStore
     show_default=True,
     help="Whose documents are followed.",
 )
+@click.option("--layout", metavar="FILE|NAME", help="Layout of the bitmaps, instead of zvhd2's.")
 @click.option("--any-os-version", is_flag=True, help="Take values that the site does not list.")
 @click.option(
     "--fault",
@@ -63,6 +64,7 @@ def command(
     try:
         from imsprep.emulator.faults import parse
         from imsprep.emulator.server import serving
+        from imsprep.layoutfile import load_layout
     except ImportError as error:
         raise MissingExtra("the emulator needs: pip install 'imsprep[emulator]'") from error
 
@@ -70,6 +72,8 @@ def command(
     access_key, secret_key, made_here = emulator_key()
     settings = local_settings(data, access_key, secret_key, site)
     settings = replace(settings, faults=misbehaviour, any_os_version=more["any_os_version"])
+    if more["layout"]:
+        settings = replace(settings, layout=load_layout(more["layout"]))
     if more["s3"]:
         key = Credentials(access_key, secret_key)
         settings = replace(settings, open_bucket=_buckets_at(more["s3"], more["s3_region"], key))

@@ -44,6 +44,8 @@ Example:
 )
 @click.option("--bandwidth", type=RATE, help="Bytes per second of your line, for --via auto.")
 @click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
+@click.option("--layout", metavar="FILE|NAME",
+              help="Layout of the bitmap, instead of zvhd2's; see imsprep bitmap.")  # fmt: skip
 @request_options
 @click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
 @transfer_options
@@ -101,7 +103,7 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
 
     plans = [artefact.plan for artefact in prepared.artefacts]
     with (
-        connected(target.folder, **where) as client,
+        connected(target.folder, **where, layout=prepared.layout) as client,
         if_interrupted(how_to_go_on),
         Following(plans, quiet=quiet) as bar,
     ):

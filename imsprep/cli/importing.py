@@ -30,6 +30,7 @@ def order_of(
 ) -> Order:
     """Return what `prepare` is to do; `progress` is told the bytes that are scanned."""
     from imsprep.checks.policy import Policy
+    from imsprep.layoutfile import load_layout
     from imsprep.prepare import Order
     from imsprep.routes import BANDWIDTH
     from imsprep.sites import SITES
@@ -40,6 +41,7 @@ def order_of(
         site=SITES[options["site"]],
         key=options["key"],
         bitmap=options["bitmap"],
+        layout=load_layout(options["layout"]) if options.get("layout") else None,
         policy=Policy(ignore=options["ignore"]),
         copy_zeros=not options["no_copy"],
         part_size=options["part_size"],

@@ -7,6 +7,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from imsprep.emulator.app import Settings
     from imsprep.ims import ImsClient
     from imsprep.job import JobStatus
+    from imsprep.layout import BitmapLayout
     from imsprep.waiting import Pace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,8 +72,12 @@ def connected(
     endpoint: str | None,
     api: Any,
     ca_bundle: Path | None = None,
+    layout: BitmapLayout | None = None,
 ) -> Iterator[ImsClient]:
-    """Yield a client: of the emulator over `folder`, or of the site if that is None."""
+    """Yield a client: of the emulator over `folder`, or of the site if that is None.
+
+    `layout` is that of the bitmaps, which an emulator has to be told.
+    """
     from imsprep.credentials import find_here
     from imsprep.endpoints import Endpoints, endpoints_for
     from imsprep.ims import ImsClient
@@ -87,6 +93,7 @@ def connected(
     # Made for this run and known to nobody: the emulator is reached over HTTP like any service.
     key = Credentials(f"LOCAL{secrets.token_hex(8)}", secrets.token_hex(32))
     settings = local_settings(folder, key.access_key, key.secret_key, site)
+    settings = replace(settings, layout=layout)
     with server.serving(settings) as (_, url):
         yield ImsClient(Endpoints(url, url, "local", _job_query(site)), key, api=api)
 

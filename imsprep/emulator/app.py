@@ -33,6 +33,7 @@ from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.emulator.validate import Refused
+from imsprep.layout import BitmapLayout
 from imsprep.sites import SITES, Site
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Settings:
     site: Site = SITES["huawei-intl"]  # whose documents are followed
     any_os_version: bool = False  # take values that are not on the site's list
     faults: Faults = NO_FAULTS
+    layout: BitmapLayout | None = None  # of the bitmaps; None: the default
     image_quota: int = 50  # the documents' default
     project_id: str = "0" * 32
 
@@ -171,7 +173,7 @@ class Emulator:
 
     def _source(self, body: dict[str, Any]) -> disk.Source:
         bucket, key = validate.split_image_url(body["image_url"])
-        return disk.accept(self.settings.open_bucket(bucket), key)
+        return disk.accept(self.settings.open_bucket(bucket), key, self.settings.layout)
 
     def _on_progress(self, request: Request, body: bytes, job_id: str) -> Response:
         return self._job_answer(job_id, answers.progress)

@@ -10,26 +10,29 @@ was packed, rounded up to a whole GiB with zeros. What the service makes is not 
 therefore carries two digests, its own and that of the image it was packed from; of a RAW object
 they are the same.
 
-A bitmap is read here in the default layout, in lines of its own and not by `bitmapfile`, so that
-one is a test of the other.
+A bitmap in the default layout is read here in lines of its own and not by `bitmapfile`, so that one
+is a test of the other; another layout has to be told to the emulator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from imsprep import atomic, formats
+from imsprep import atomic, bitmapfile, formats
 from imsprep.container import Zvhd2Reader, examine
 from imsprep.emulator.validate import Refused
 from imsprep.errors import FormatError, ServiceError, TransferError
+from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.store import ObjectFacts
 from imsprep.units import MIB, TIB, ceil_div
 
 BITMAP_BLOCK = 2 * MIB  # bytes; docs/bitmap-file.md
-READ_SIZE = 8 * MIB  # bytes of one read from the store; a multiple of the block
+READ_SIZE = 8 * MIB  # bytes of one read from the store
+MAX_BITMAP = 512 * MIB  # bytes
 MAX_SIZE = TIB  # "the size of an image file cannot exceed 1 TB", API reference, 2024-08-09
 
 
@@ -50,6 +53,7 @@ class Source(NamedTuple):
     key: str
     size: int  # bytes
     format: str  # raw or zvhd2
+    layout: BitmapLayout | None = None  # of a RAW object's bitmap; None: the default
 
 
 class Disk(NamedTuple):
@@ -62,12 +66,12 @@ class Disk(NamedTuple):
     original_sha256: str
 
 
-def accept(objects: Objects | None, key: str) -> Source:
+def accept(objects: Objects | None, key: str, layout: BitmapLayout | None = None) -> Source:
     """Look at an object before a job begins; raise Refused with the documented code."""
     if objects is None:
         raise Refused("IMG.0069")
     try:
-        return _accept(objects, key)
+        return _accept(objects, key)._replace(layout=layout)
     except TransferError as error:
         raise Refused("IMG.0061", str(error), status=500) from error
     except ServiceError as error:
@@ -181,37 +185,55 @@ def _zeros(start: int, stop: int) -> Iterator[Piece]:
 
 def _pieces(source: Source, size: int) -> Iterator[Piece]:
     """Yield a RAW object in order; what its bitmap calls empty is zeros."""
-    empty = _raw_blocks_marked_empty(source, size)
-    zeros = bytes(BITMAP_BLOCK)
-    for offset in range(0, size, READ_SIZE):
-        length = min(READ_SIZE, size - offset)
-        data = source.objects.read(source.key, offset, length)
-        if len(data) != length:
-            raise Refused("IMG.0057", f"The object ends at {offset + len(data)} of {size}.")
-        first = offset // BITMAP_BLOCK
-        for block in range(first, first + ceil_div(length, BITMAP_BLOCK)):
-            start = block * BITMAP_BLOCK - offset
-            piece = data[start : start + BITMAP_BLOCK]
-            if not empty[block]:
-                yield offset + start, len(piece), piece
-                continue
-            if piece != zeros[: len(piece)]:
-                raise Refused(
-                    "IMG.0158", f"The bitmap calls block {block} empty, and it holds data."
-                )
-            yield offset + start, len(piece), None
+    for start, stop, is_data in _runs(source, size):
+        for offset in range(start, stop, READ_SIZE):
+            length = min(READ_SIZE, stop - offset)
+            data = source.objects.read(source.key, offset, length)
+            if len(data) != length:
+                raise Refused("IMG.0057", f"The object ends at {offset + len(data)} of {size}.")
+            if not is_data and data.strip(b"\0"):
+                place = offset + length - len(data.lstrip(b"\0"))
+                raise Refused("IMG.0158", f"The bitmap calls byte {place} empty, and it is data.")
+            yield offset, length, data if is_data else None
 
 
-def _raw_blocks_marked_empty(source: Source, size: int) -> list[bool]:
+def _runs(source: Source, size: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield start, stop and state of what the bitmap calls data or empty, as long as it goes on."""
+    bits: Iterable[int]
+    if source.layout is None or source.layout == DEFAULT_LAYOUT:
+        bits, block_size = _default_bits(source, size), BITMAP_BLOCK
+    else:
+        bits, block_size = _told_bits(source, size, source.layout), source.layout.block_size
+    start = 0
+    for state, run in itertools.groupby(bits):
+        stop = start + sum(1 for _ in run) * block_size
+        yield start, min(stop, size), bool(state)
+        start = stop
+
+
+def _default_bits(source: Source, size: int) -> list[bool]:
     """Read the bitmap: one bit per 2 MiB, least significant first, 1 = data."""
-    key = bitmap_key(source.key)
     blocks = ceil_div(size, BITMAP_BLOCK)
     expected = ceil_div(blocks, 8)
-    found = source.objects.head(key)
-    if found is None or found.size != expected:
-        got = "none" if found is None else f"{found.size} bytes"
-        raise Refused("IMG.0158", f"The bitmap has to be {expected} bytes, there is {got}.")
-    packed = source.objects.read(key, 0, expected)
+    packed = _packed(source)
+    if len(packed) != expected:
+        raise Refused("IMG.0158", f"The bitmap has {len(packed)} bytes instead of {expected}.")
     if blocks % 8 and packed[-1] >> blocks % 8:
         raise Refused("IMG.0158", "The bitmap marks blocks beyond the end of the disk.")
-    return [not packed[block // 8] >> block % 8 & 1 for block in range(blocks)]
+    return [bool(packed[block // 8] >> block % 8 & 1) for block in range(blocks)]
+
+
+def _told_bits(source: Source, size: int, layout: BitmapLayout) -> Iterable[int]:
+    """Read the bitmap in a layout that the emulator was told."""
+    try:
+        return bitmapfile.decode(_packed(source), size, layout).bits
+    except FormatError as error:
+        raise Refused("IMG.0158", f"The bitmap: {error}.") from error
+
+
+def _packed(source: Source) -> bytes:
+    key = bitmap_key(source.key)
+    found = source.objects.head(key)
+    if found is None or found.size > MAX_BITMAP:
+        raise Refused("IMG.0158", f"There is no {key} that can be a bitmap.")
+    return source.objects.read(key, 0, found.size) if found.size else b""
