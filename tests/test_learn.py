@@ -28,6 +28,9 @@ from imsprep.units import KIB, MIB
 from tests import vendors
 from tests.conftest import Outcome
 
+# Each test looks for a layout among thousands of hypotheses, on probes of 16 GiB and more.
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Outcome]
 Tool = Callable[[Path], bytes]
 
