@@ -1,54 +1,46 @@
-"""How long does `imsprep check --guest` take, and how much memory?
+"""`imsprep check --guest` of a real Debian with 2 GiB of files, RAW and ZVHD2, and of its layouts.
 
-    python benchmarks/guest.py build/guest-images/debian-full.raw [--runs 5]
-
-Prints for each image the median of the wall clock and the largest resident set of any process of
-the run (the child that inspects included). The first run is not counted: it warms the page cache.
+There is no peer: no other tool answers these questions without root. The images are those of `make
+guest-images`; where they are not built, the family has no cases and says so.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.harness import Bench, Case, Goal, warm
+from benchmarks.measure import Command, command
 
-def measure(command: list[str]) -> tuple[float, int]:
-    """Run a command; return seconds and the largest resident set in bytes."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 1):
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return time.monotonic() - started, usage.ru_maxrss * 1024
+IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
+GOALS = (Goal("seconds", "<=", 5), Goal("memory_mib", "<=", 300))
+LAYOUTS = ("xfs-uefi", "btrfs-zstd", "lvm-uefi")  # with fewer files; for how the readers differ
 
 
-def child_peak(image: Path) -> int:
-    """Return the largest resident set of the inspecting child alone, in bytes."""
-    command = [sys.executable, "-m", "imsprep.guest.child", str(image), str(1 << 30)]
-    return measure(command)[1]
+def cases(bench: Bench) -> Iterator[Case]:
+    """Look into the whole Debian, the same as ZVHD2, and other file systems."""
+    full = IMAGES / "debian-full.raw"
+    if not full.exists():
+        print(f"no {full}: make guest-images", file=sys.stderr)
+        return
+    yield _case("debian, ext4, 2 GiB of files", full, quick=True)
+    packed = bench.folder / "debian-full.zvhd2"
+    if not packed.exists():
+        convert = (sys.executable, "-m", "imsprep", "convert", "--quiet", full, packed)
+        subprocess.run([str(word) for word in convert], check=True)
+    yield _case("the same as ZVHD2", packed)
+    for layout in LAYOUTS:
+        yield _case(f"debian, {layout}", IMAGES / f"debian-{layout}.raw")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("images", nargs="+", type=Path)
-    parser.add_argument("--runs", type=int, default=5)
-    arguments = parser.parse_args()
-    print("| image | seconds | RSS of the command | RSS of the child |\n|---|---|---|---|")
-    for image in arguments.images:
-        command = [sys.executable, "-m", "imsprep", "check", "--guest", str(image)]
-        measure(command)
-        runs = [measure(command) for _ in range(arguments.runs)]
-        seconds = statistics.median(seconds for seconds, _ in runs)
-        peaks = (max(peak for _, peak in runs), child_peak(image))
-        shown = " | ".join(f"{peak / (1 << 20):.0f} MiB" for peak in peaks)
-        print(f"| {image.name} | {seconds:.2f} | {shown} |", flush=True)
+def _case(name: str, image: Path, *, quick: bool = False) -> Case:
+    return Case(name, _look_inside(image), None, "none", GOALS, before=lambda: warm(image),
+                quick=quick)  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+def _look_inside(image: Path) -> Command:
+    check = (sys.executable, "-m", "imsprep", "check", "--guest", "--quiet", image)
+    return command(*check, codes=(0, 1))
