@@ -1,151 +1,194 @@
-"""Upload one image to a real object store, with imsprep and its peers in turn; print the ratios.
+"""Uploads to a real object store on this machine, beside `aws s3 cp` and `s3cmd put`.
 
-Needs the dependency groups `e2e` and `peers`, and mkfs.ext4. The server is the JuiceFS gateway on
-loopback; it shares the processors with the client, so only ratios mean anything.
-
-    python -m benchmarks.upload sparse      8 GiB ext4 image with 650 MiB of files
-    python -m benchmarks.upload random      3 GiB of random data
+The server is the JuiceFS gateway, which shares the processors with its clients, so that only ratios
+mean anything. Bytes on the wire are counted by a relay between client and server, in a run of its
+own that is not timed.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
+import shutil
+import socket
+import socketserver
 import subprocess
 import sys
-import tempfile
-import time
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.harness import Bench, Case, Goal
+from benchmarks.inputs import GIB, MIB
+from benchmarks.measure import Command, command
 from imsprep.credentials import Credentials
-from imsprep.obs import open_obs
-from imsprep.units import GIB, MIB
+from imsprep.obs import ObsStore, open_obs
 from tests.gateway import ACCESS_KEY, SECRET_KEY, Gateway, program
 
-JOBS = "4"
+JOBS = 4  # for ours and for aws; s3cmd sends one part after the other
+PAGE = 4096
+BUCKET, KEY = "bench", "disk.raw"
+ENVIRONMENT = {
+    "HUAWEICLOUD_SDK_AK": ACCESS_KEY,
+    "HUAWEICLOUD_SDK_SK": SECRET_KEY,
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
-def make_sparse(path: Path) -> None:
-    """An ext4 file system of 8 GiB with 130 files of 5 MiB."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as tree:
-        for n in range(130):
-            Path(tree, f"file{n:03}").write_bytes(os.urandom(5 * MIB))
-        with open(path, "wb") as file:
-            file.truncate(8 * GIB)
-        subprocess.run(["mkfs.ext4", "-q", "-d", tree, str(path)], check=True)
+def cases(bench: Bench) -> Iterator[Case]:
+    """Yield the cases; the server runs from the first to the last."""
+    folder = bench.folder / "upload"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    gateway = Gateway(folder.absolute())
+    gateway.start()
+    try:
+        keys = Credentials(ACCESS_KEY, SECRET_KEY)
+        store = open_obs(BUCKET, endpoint=gateway.endpoint, region="us-east-1", credentials=keys)
+        store._client.create_bucket(Bucket=BUCKET)
+        yield from _cases(bench, gateway, store, folder)
+        store.close()
+    finally:
+        gateway.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_random(path: Path) -> None:
-    with open(path, "wb") as file:
-        for _ in range(3 * GIB // (64 * MIB)):
-            file.write(os.urandom(64 * MIB))
+def _cases(bench: Bench, gateway: Gateway, store: ObsStore, folder: Path) -> Iterator[Case]:
+    sparse = bench.inputs.ext4(8 * GIB, 650 * MIB)
+    random = bench.inputs.random(bench.size(3 * GIB, 256 * MIB))
+    planned = bench.inputs.extents(bench.size(1 << 40, 64 * GIB), 512, bench.size(GIB, 64 * MIB))
+    url, light = gateway.endpoint, Goal("memory_mib", "<=", 300)
+
+    def before() -> None:
+        _empty(store)
+
+    yield Case(
+        "8 GiB ext4, 650 MiB of files", _ours(sparse, url), _aws(sparse, url, folder), "aws s3 cp",
+        (Goal("ratio", ">=", 4), Goal("wire_share", "<=", 1.05), light),
+        before, _counted(sparse, gateway, store), runs=3,
+    )  # fmt: skip
+    yield Case(
+        "8 GiB ext4, 650 MiB of files", _ours(sparse, url), _s3cmd(sparse, url, folder),
+        "s3cmd put", (Goal("ratio", ">=", 4),), before, runs=3, memory=False,
+    )  # fmt: skip
+    yield Case(
+        f"{random.stat().st_size >> 20} MiB of random data", _ours(random, url), _aws(random, url, folder), "aws s3 cp",
+        (Goal("ratio", ">=", 1), light), before, runs=3, quick=True,
+    )  # fmt: skip
+    yield Case(
+        f"{planned.stat().st_size >> 30} GiB in 512 pieces, planning",
+        command(sys.executable, "-m", "imsprep", "upload", planned, "--to", "local:x", "--dry-run"),
+        None, "-", (Goal("seconds", "<=", 1),), quick=True, memory=False,
+    )  # fmt: skip
 
 
-def commands(image: Path, gateway: Gateway, folder: Path) -> dict[str, list[str]]:
-    """The contestants' command lines; each writes an object of its own name."""
-    aws = folder / "aws"
-    aws.write_text(
+def _ours(image: Path, endpoint: str) -> Command:
+    return command(
+        sys.executable, "-m", "imsprep", "upload", image, "--to", f"obs:{BUCKET}", "--key", KEY,
+        "--region", "us-east-1", "--endpoint", endpoint, "--jobs", JOBS, "-q", "--force",
+        env=ENVIRONMENT,
+    )  # fmt: skip
+
+
+def _aws(image: Path, url: str, folder: Path) -> Command:
+    settings = folder / "aws"
+    settings.write_text(
         f"[default]\ns3 =\n  max_concurrent_requests = {JOBS}\n  addressing_style = path\n"
     )
-    host = gateway.endpoint.removeprefix("http://")
-    s3cmd = folder / "s3cfg"
-    s3cmd.write_text(
+    return command(
+        program("aws") or "aws", "--endpoint-url", url, "s3", "cp", "--no-progress",
+        image, f"s3://{BUCKET}/{KEY}", env={**ENVIRONMENT, "AWS_CONFIG_FILE": str(settings)},
+    )  # fmt: skip
+
+
+def _s3cmd(image: Path, url: str, folder: Path) -> Command:
+    settings, host = folder / "s3cfg", url.removeprefix("http://")
+    settings.write_text(
         f"[default]\naccess_key = {ACCESS_KEY}\nsecret_key = {SECRET_KEY}\nhost_base = {host}\n"
         f"host_bucket = {host}\nuse_https = False\n"
     )
-    return {
-        "imsprep": [
-            sys.executable,
-            "-m",
-            "imsprep",
-            "upload",
-            str(image),
-            "--to",
-            "obs:bench",
-            "--key",
-            "imsprep",
-            "--region",
-            "us-east-1",
-            "--endpoint",
-            gateway.endpoint,
-            "--jobs",
-            JOBS,
-            "-q",
-            "--force",
-        ],
-        "aws s3 cp": [
-            program("aws") or "aws",
-            "--endpoint-url",
-            gateway.endpoint,
-            "s3",
-            "cp",
-            "--no-progress",
-            str(image),
-            "s3://bench/aws",
-        ],
-        "s3cmd put": [
-            program("s3cmd") or "s3cmd",
-            "-c",
-            str(s3cmd),
-            "--no-progress",
-            "put",
-            str(image),
-            "s3://bench/s3cmd",
-        ],
-    }
+    return command(
+        program("s3cmd") or "s3cmd", "-c", settings, "--no-progress", "put", image,
+        f"s3://{BUCKET}/{KEY}",
+    )  # fmt: skip
 
 
-def run(command: list[str], folder: Path) -> tuple[float, float]:
-    """Return seconds, and the peak of memory in MiB."""
-    environment = {
-        **os.environ,
-        "HUAWEICLOUD_SDK_AK": ACCESS_KEY,
-        "HUAWEICLOUD_SDK_SK": SECRET_KEY,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(folder / "aws"),
-    }
-    start = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[0]} ended with {process.returncode}")
-    return time.monotonic() - start, usage.ru_maxrss / 1024
+def _empty(store: ObsStore) -> None:
+    for found in store.list_objects():
+        store.delete(found.key)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("case", choices=["sparse", "random"])
-    parser.add_argument("--folder", help="where there is room for the image and the objects")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
-        image = folder / "disk.raw"
-        (make_sparse if arguments.case == "sparse" else make_random)(image)
-        data = image.stat().st_blocks * 512
-        gateway = Gateway(folder)
-        gateway.start()
-        try:
-            keys = Credentials(ACCESS_KEY, SECRET_KEY)
-            store = open_obs(
-                "bench", endpoint=gateway.endpoint, region="us-east-1", credentials=keys
-            )
-            store._client.create_bucket(Bucket="bench")
-            print(f"{arguments.case}: {image.stat().st_size} bytes, {data} of them on disk")
-            ours = None
-            for contestant, command in commands(image, gateway, folder).items():
-                seconds, memory = run(command, folder)
-                ours = ours or seconds
-                print(f"{contestant:10} {seconds:7.1f} s {memory:6.0f} MiB {seconds / ours:6.2f}x")
-                for found in store.list_objects():
-                    store.delete(found.key)
-            store.close()
-        finally:
-            gateway.kill()
+def _counted(image: Path, gateway: Gateway, store: ObsStore) -> Callable[[], Mapping[str, float]]:
+    """Return what gives the bytes on the wire by the bytes of data; counts once."""
+    found: dict[str, float] = {}
+
+    def count() -> Mapping[str, float]:
+        if not found:
+            _empty(store)
+            with Relay(gateway.port) as relay:
+                ours = _ours(image, f"http://127.0.0.1:{relay.server_address[1]}")
+                environment = {**os.environ, **ours.env}
+                subprocess.run(ours.argv, env=environment, check=True, stdout=subprocess.DEVNULL)
+            found["wire_share"] = relay.count / _data(image)
+        return found
+
+    return count
 
 
-if __name__ == "__main__":
-    main()
+def _data(image: Path) -> int:
+    """Return the bytes in pages that hold anything but zeros."""
+    pages = 0
+    with open(image, "rb", buffering=0) as file:
+        while data := file.read(8 * MIB):
+            whole = np.frombuffer(data.ljust(-(-len(data) // PAGE) * PAGE, b"\0"), dtype=np.uint64)
+            pages += int(whole.reshape(-1, PAGE // 8).any(axis=1).sum())
+    return pages * PAGE
+
+
+class _Pipe(socketserver.BaseRequestHandler):
+    """One connection through the relay."""
+
+    server: Relay
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.onward)) as server:
+            back = threading.Thread(target=self._pump, args=(server, self.request, lambda n: None))
+            back.start()
+            self._pump(self.request, server, self.server.note)
+            back.join()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket, note: Callable[[int], None]) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 18):
+                note(len(data))
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Passes connections on to a port of this machine, and counts what clients send."""
+
+    daemon_threads = True
+
+    def __init__(self, onward: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Pipe)
+        self.onward, self.count, self._lock = onward, 0, threading.Lock()
+
+    def note(self, count: int) -> None:
+        with self._lock:
+            self.count += count
+
+    def __enter__(self) -> Relay:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self.server_close()

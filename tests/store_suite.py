@@ -211,6 +211,7 @@ class StoreSuite:
         store.delete("a/1")
         assert [o.key for o in store.list_objects()] == ["a/2", "b"]
 
+    @pytest.mark.slow
     def test_more_than_a_thousand_parts_are_listed(self, store: ObjectStore) -> None:
         # A real store answers with 1,000 at a time.
         upload_id = store.create("many", {})

@@ -61,6 +61,7 @@ def test_a_key_cannot_be_a_folder_too(store: DirectoryStore) -> None:
         store.put("c", b"x")
 
 
+@pytest.mark.slow
 def test_a_terabyte_of_zeros_takes_no_space_and_no_time(store: DirectoryStore) -> None:
     (store._folder).mkdir()
     with open(store._folder / "zeros", "wb") as file:

@@ -490,6 +490,7 @@ def by_sdk(tmp_path: Path, body: dict[str, Any], **settings: Any) -> tuple[int, 
     return 200, ""
 
 
+@pytest.mark.slow
 def test_every_documented_code_can_be_had_at_once_and_late(tmp_path: Path) -> None:
     with cloud(tmp_path) as (emulator, url, _):
         client, jobs = sdk(url), {}

@@ -111,6 +111,7 @@ def test_encryption_is_asked_for(server: tuple[s3cloud.Strict, str], store: ObsS
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "key-1")
 
 
+@pytest.mark.slow
 def test_an_upload_ends_right_although_requests_fail(
     store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_an_upload_ends_right_although_requests_fail(
     assert len(store.list_objects()) == 4
 
 
+@pytest.mark.slow
 def test_only_the_data_travels(store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     with open(path, "wb") as file:

@@ -79,6 +79,7 @@ def test_a_plain_file_is_covered(size: int) -> None:
     check_plan(plan_plain(size))
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4 * TIB // KIB), st.integers(0, 3))
 @settings(max_examples=20, deadline=None)
 def test_the_worst_pattern_still_fits(count: int, spread: int) -> None:

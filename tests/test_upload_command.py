@@ -112,6 +112,7 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("slow", ["a limit", "a server that does not answer"])
 def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
@@ -128,9 +129,12 @@ def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
             [sys.executable, "-m", "imsprep", "upload", str(disk), "--to", *to],
             env={**os.environ, **keys}, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        time.sleep(3)
-        process.send_signal(sent)
-        _, said = process.communicate(timeout=20)
+        try:
+            time.sleep(3)
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert "the same command goes on where this one stopped" in said
     assert "Traceback" not in said
