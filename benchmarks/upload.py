@@ -77,7 +77,8 @@ def _cases(bench: Bench, gateway: Gateway, store: ObsStore, folder: Path) -> Ite
         "s3cmd put", (Goal("ratio", ">=", 4),), before, runs=3, memory=False,
     )  # fmt: skip
     yield Case(
-        f"{random.stat().st_size >> 20} MiB of random data", _ours(random, url), _aws(random, url, folder), "aws s3 cp",
+        f"{random.stat().st_size >> 20} MiB of random data", _ours(random, url),
+        _aws(random, url, folder), "aws s3 cp",
         (Goal("ratio", ">=", 1), light), before, runs=3, quick=True,
     )  # fmt: skip
     yield Case(
