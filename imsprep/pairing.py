@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imsprep import bitmapfile, formats
+from imsprep import bitmapfile, formats, interchange
+from imsprep.atomic import write_bytes
 from imsprep.beside import read_bitmap, stale
 from imsprep.blockmap import BlockMap
 from imsprep.checks.file import MAX_SIZE
@@ -147,6 +148,70 @@ def make_bitmap(
         _check_raw(image)
         scanned = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         return write_bitmap(bitmap, image, scanned, layout)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A map that was written for another tool."""
+
+    path: Path
+    format: str  # of interchange.SUFFIXES
+    found: BlockMap
+    vouched: Vouched
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; sizes in bytes."""
+        return {
+            "file": str(self.path),
+            "format": self.format,
+            "size": self.found.size,
+            "block_size": self.found.block_size,
+            "blocks": len(self.found),
+            "allocated": self.found.allocated,
+            "data_bytes": self.found.data_bytes,
+            "vouched": self.vouched.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        data, size = format_size(self.found.data_bytes), exact_size(self.found.size)
+        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{_how(self.vouched)}"
+
+
+def export(
+    path: Path,
+    format_: str,
+    *,
+    output: Path | None = None,
+    block_size: int | None = None,
+    force: bool = False,
+    scanning: ScanOptions = DEFAULTS,
+    progress: Progress = lambda count: None,
+) -> Exported:
+    """Scan a RAW image and write its map for another tool; see `interchange`.
+
+    Raises UsageError if a file would be replaced without `force`, and as `make_bitmap` does.
+    """
+    target = output or path.with_suffix(interchange.SUFFIXES[format_])
+    with RawImage.open(path) as image:
+        if image.is_device and output is None:
+            raise UsageError(f"{show_path(path)} is a device; name the file with --output")
+        check_apart(target, path)
+        if target.exists() and not force:
+            raise UsageError(
+                f"{show_path(target)} exists; name another file with --output, or replace it with"
+                " --force"
+            )
+        _check_raw(image)
+        size = block_size or interchange.BLOCK_SIZE
+        scanned = scan(image, block_size=size, progress=progress, **scanning)
+        found = scanned.block_map
+        if format_ == interchange.BMAP:
+            text = interchange.bmap(found, image.pread)
+        else:
+            text = interchange.qemu_map(found)
+        image.check_unchanged()
+        write_bytes(target, text)
+        return Exported(target, format_, found, scanned.vouched)
 
 
 def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:

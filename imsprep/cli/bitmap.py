@@ -13,6 +13,7 @@ from imsprep.errors import UsageError, show_path
 
 if TYPE_CHECKING:
     from imsprep.learn import Learned
+    from imsprep.pairing import Exported, Made
 
 
 class _Bitmap(click.Group):
@@ -63,6 +64,14 @@ def command() -> None:
     metavar="FILE|NAME",
     help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
 )
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["mf", "bmap", "qemu-map"]),
+    default="mf",
+    show_default=True,
+    help="bmap: for bmaptool copy; qemu-map: as qemu-img map prints it; both in blocks of 4k.",
+)
 @click.option("--force", is_flag=True, help="Replace a bitmap that imsprep did not make.")
 @scan_options
 @output_options
@@ -70,6 +79,7 @@ def make(
     image: Path,
     output: Path | None,
     layout_name: str,
+    format_: str,
     block_size: int | None,
     force: bool,
     as_json: bool,
@@ -80,20 +90,19 @@ def make(
     from dataclasses import replace
 
     from imsprep.layoutfile import load_layout
-    from imsprep.pairing import make_bitmap
+    from imsprep.pairing import export, make_bitmap
 
-    layout = load_layout(layout_name)
-    if block_size is not None:
-        layout = replace(layout, block_size=block_size)
+    common: dict[str, Any] = {"output": output, "force": force}
+    common["scanning"] = scanning_with_jobs(reading)
     with Progress("scan", _size(image), quiet=quiet) as bar:
-        made = make_bitmap(
-            image,
-            layout=layout,
-            output=output,
-            force=force,
-            scanning=scanning_with_jobs(reading),
-            progress=bar,
-        )
+        made: Made | Exported
+        if format_ == "mf":
+            layout = load_layout(layout_name)
+            if block_size is not None:
+                layout = replace(layout, block_size=block_size)
+            made = make_bitmap(image, layout=layout, progress=bar, **common)
+        else:
+            made = export(image, format_, block_size=block_size, progress=bar, **common)
     print_result(as_json, made.as_dict(), str(made))
 
 
