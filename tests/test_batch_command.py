@@ -452,7 +452,7 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
     settings = Settings(KEY.access_key, KEY.secret_key, lambda name: store, tmp_path / "s", image_quota=2)  # fmt: skip
     with serving(settings) as (_, url):
         folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {url}\n")
-        done = imsprep("batch", folder.plan, "--json")
+        done = imsprep("batch", folder.plan, "--jobs", "1", "--json")
     told = done.err.index("3 images are to come, and the quota has room for 2 more")
     assert told < done.err.index("importing 3 images")
     assert (done.code, done.json["counts"]["done"]) == (6, 2)
