@@ -75,7 +75,7 @@ def grow(path: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "nothing": (lambda p: None, set()),
-    "a flipped bit in the primary header": (lambda p: poke(p, 512 + 60, b"X"), {"IMS202"}),
+    "a flipped bit in the primary header": (lambda p: poke(p, 512 + 40, b"X"), {"IMS202"}),
     "a flipped bit in the primary entries": (lambda p: poke(p, 1024 + 60, b"X"), {"IMS202"}),
     "no primary header": (lambda p: poke(p, 512, bytes(512)), {"IMS202"}),
     "no backup header": (lambda p: poke(p, LAST, bytes(512)), {"IMS203"}),
