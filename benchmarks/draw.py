@@ -31,7 +31,6 @@ OURS, MISSED, TARGET, QUIET = "#2f81f7", "#d29922", "#e5534b", "#8a8f98"
 
 TITLES = {
     "scan": "The scan",
-    "convert": "RAW to ZVHD2",
     "container": "Checking a ZVHD2 file",
     "upload": "The upload",
     "guest": "The look inside",

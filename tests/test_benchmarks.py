@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 pytest.importorskip("psutil", reason="not installed: psutil")
 
-from benchmarks.__main__ import rows
+from benchmarks.__main__ import FAMILIES, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
@@ -29,6 +30,11 @@ def made(*goals: Goal, ours: float = 1.0, peer: float = 3.0) -> Result:
         command(*reporting(peer), reports=True), "a peer", goals, runs=3, memory=False,
     )  # fmt: skip
     return run_case("family", case)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_that_is_offered_has_cases(family: str) -> None:
+    assert callable(importlib.import_module(f"benchmarks.{family}").cases)
 
 
 def test_a_ratio_is_the_peers_time_by_ours() -> None:
