@@ -196,10 +196,12 @@ class DirectoryStore:
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""
         keys = []
-        for path in self._folder.rglob("*"):
-            relative = path.relative_to(self._folder)
-            if path.is_file() and not any(name.startswith(".") for name in relative.parts):
-                keys.append("/".join(_unsafe(name) for name in relative.parts))
+        for parent, folders, files in os.walk(self._folder):
+            # Other uploads come and go in the store's own folders.
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            above = Path(parent).relative_to(self._folder).parts
+            shown = (name for name in files if not name.startswith("."))
+            keys += ["/".join(map(_unsafe, (*above, name))) for name in shown]
         facts = (self.head(key) for key in sorted(keys) if key.startswith(prefix))
         return [fact for fact in facts if fact is not None]
 

@@ -36,6 +36,24 @@ def test_no_key_leaves_the_folder(store: DirectoryStore, tmp_path: Path, key: st
     assert [p.name for p in tmp_path.iterdir()] == ["bucket"]
 
 
+def test_objects_are_listed_while_other_uploads_come_and_go(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a/b", b"x")
+    store.create("disk.raw", {})
+    scandir, looked_at = os.scandir, []
+
+    def watched(path: Any = ".") -> Any:
+        looked_at.append(os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    assert [o.key for o in store.list_objects()] == ["a/b"]
+    assert looked_at
+    # What lies there belongs to other uploads and may vanish at any moment.
+    assert not any(".uploads" in path for path in looked_at)
+
+
 @given(st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), max_size=40))
 def test_a_piece_of_a_key_is_kept_in_its_file_name(piece: str) -> None:
     name = _safe(piece)
