@@ -11,13 +11,16 @@ import contextlib
 import functools
 import json
 import os
-import tempfile
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from imsprep.errors import ReadError
+
+# O_BINARY: Windows would change line ends.
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 _UMASK_LOCK = threading.Lock()
 
@@ -28,12 +31,10 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises ReadError if the folder cannot be written or the disk is full.
     """
+    # Named before it is made: a signal may arrive between the two, and nothing must be left over.
+    name = path.parent / f".{path.name[:64]}.{secrets.token_hex(8)}.part"
     try:
-        fd, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise ReadError.from_os(error, "cannot write", path) from error
-    try:
-        with os.fdopen(fd, "w+b") as file:
+        with os.fdopen(os.open(name, _NEW, 0o600), "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -43,7 +44,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise ReadError.from_os(error, "cannot write", path) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it has its name, or was never made
             os.unlink(name)
 
 

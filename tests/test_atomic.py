@@ -40,3 +40,19 @@ def test_threads_that_write_at_once_leave_the_umask_and_the_modes_as_they_are(
     finally:
         real(old)
         atomic._umask.cache_clear()
+
+
+def test_a_signal_at_the_moment_the_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = os.open
+
+    def interrupted(*arguments: object, **options: object) -> int:
+        os.close(really_open(*arguments, **options))  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic.writing(tmp_path / "disk.mf"):
+        pass
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
