@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from imsprep.errors import FormatError
 from imsprep.guest import initramfs
-from imsprep.guest.initramfs import members
+from imsprep.guest.initramfs import Allowance, members
 from tests.guest_trees import cpio
 
 FILES = {
@@ -48,9 +48,14 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def read(data: bytes, step: int = 1 << 16) -> dict[str, bytes | None]:
+def read(
+    data: bytes, step: int = 1 << 16, *, allowance: Allowance | None = None
+) -> dict[str, bytes | None]:
     pieces = (data[at : at + step] for at in range(0, len(data), step))
-    return {m.name: m.data for m in members(pieces, lambda name: name.endswith(".rules"))}
+    return {
+        m.name: m.data
+        for m in members(pieces, lambda name: name.endswith(".rules"), allowance or Allowance())
+    }
 
 
 EXPECTED = {**dict.fromkeys(FILES), "etc/udev/rules.d/70-persistent-net.rules": b"RULE\n"}
@@ -80,19 +85,26 @@ def test_an_end_in_the_middle_is_an_error(packer: str) -> None:
         read(data[: len(data) // 2])
 
 
-@pytest.mark.parametrize("packer", ["gzip", "xz", "bzip2", "zstd"])
-def test_a_bomb_ends_at_the_limit(packer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(initramfs, "SIZE_LIMIT", 1 << 20)
-    data = PACKERS[packer](cpio({"zeros": bytes(8 << 20)}))
+@pytest.mark.parametrize("packer", ["gzip", "xz", "bzip2", "zstd", "lz4"])
+def test_a_bomb_ends_at_the_limit(packer: str) -> None:
+    data = PACKERS[packer](cpio({"zeros": bytes(7 << 20)}))
     assert len(data) < 100_000
-    with pytest.raises(FormatError, match="more than 1048576"):
-        read(data)
+    with pytest.raises(FormatError, match="unpacks to more"):
+        read(data, allowance=Allowance(bytes_left=1 << 20))
 
 
-def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(initramfs, "ENTRY_LIMIT", 10)
-    with pytest.raises(FormatError, match="more than 10 files"):
-        read(cpio({str(number): b"" for number in range(11)}))
+def test_the_limit_holds_for_all_archives_together() -> None:
+    data = gzip.compress(cpio({"zeros": bytes(600_000)}))
+    assert read(data, allowance=Allowance(bytes_left=1 << 20)) == {"zeros": None}
+    with pytest.raises(FormatError, match="unpacks to more"):
+        read(data * 2, allowance=Allowance(bytes_left=1 << 20))
+
+
+def test_too_many_files_or_archives_are_an_error() -> None:
+    with pytest.raises(FormatError, match="more files than"):
+        read(cpio({str(n): b"" for n in range(11)}), allowance=Allowance(files_left=10))
+    with pytest.raises(FormatError, match="more files than"):
+        read(gzip.compress(cpio({"a": b""})) * 11, allowance=Allowance(archives_left=10))
 
 
 def test_a_long_name_is_an_error() -> None:
@@ -122,5 +134,5 @@ def test_pieces_are_asked_for_as_they_are_needed() -> None:
             taken.append(at)
             yield data[at : at + 4096]
 
-    next(iter(members(pieces(), lambda name: False)))
+    next(iter(members(pieces(), lambda name: False, Allowance())))
     assert len(taken) < 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -401,3 +402,22 @@ def test_a_gap_is_for_the_patterns_that_it_could_fit(
     gap: str, pattern: str, overlaps: bool
 ) -> None:
     assert overlap(gap, pattern) is overlaps
+
+
+def test_an_initramfs_that_is_not_read_to_its_end_is_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imsprep.guest.kernels.INITRAMFS_LIMIT", 4096)
+    _, skipped = check(linux_guest({**debian(), INITRD: bytes(5000)}))
+    assert {"IMS814", "IMS815", "IMS821"} <= {s.rule for s in skipped}
+
+
+def test_what_all_initramfs_unpack_to_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imsprep.guest.kernels.UNPACKED_LIMIT", 2_500)
+    files = debian()
+    for version in ("5.1.0", "5.2.0", "5.3.0"):
+        files |= kernel(version, f"/boot/initrd.img-{version}")
+        files[f"/boot/initrd.img-{version}"] = gzip.compress(cpio(drivers(version)))
+    read = [k.version for k in linux_guest(files).kernels if not k.unread]
+    assert "5.3.0" in read, "the newest first"
+    assert "5.1.0" not in read

@@ -133,3 +133,12 @@ def test_directories_that_hold_themselves_end() -> None:
 )
 def test_a_star_stops_at_a_slash(path: str, pattern: str, fits: bool) -> None:
     assert matches(path, pattern) is fits
+
+
+def test_the_texts_of_one_inspection_are_limited() -> None:
+    small = Tree(
+        {"/": MemoryFileSystem({"/a": bytes(300), "/b": bytes(300)})}, Budget(text_left=500)
+    )
+    assert small.entry("/a", text_limit=1000) is not None
+    with pytest.raises(UnreadableError, match="limit"):
+        small.entry("/b", text_limit=1000)

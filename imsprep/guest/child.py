@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from imsprep.container import Zvhd2Reader
 from imsprep.errors import ImsprepError
 from imsprep.guest.inspection import inspect
-from imsprep.guest.sandbox import CPU_LIMIT_S
+from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_LIMIT_S
 from imsprep.zvhd2 import COOKIE_START
 
 
@@ -54,6 +54,7 @@ def _limit(memory: int) -> None:
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, CPU_LIMIT_S),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, ANSWER_LIMIT),
     ):
         hard = resource.getrlimit(kind)[1]
         soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

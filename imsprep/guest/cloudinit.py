@@ -11,7 +11,7 @@ from typing import Any
 
 from imsprep.guest.bootconfig import command_lines
 from imsprep.guest.model import Guest
-from imsprep.guest.network import read_yaml
+from imsprep.guest.network import read_yaml_files
 
 MAIN, MORE = "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"
 PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init")
@@ -68,10 +68,9 @@ def stopped(guest: Guest) -> str | None:
 def settings(guest: Guest) -> dict[str, Any]:
     """Merge the configuration files as cloud-init does: later files win, mappings are merged."""
     merged: dict[str, Any] = {}
-    texts = [guest.text(MAIN) or ""]
-    texts += [entry.text or "" for _, entry in guest.matching(MORE)]
-    for text in texts:
-        _merge(merged, read_yaml(text))
+    for pattern in (MAIN, MORE):
+        for _, values in read_yaml_files(guest, pattern):
+            _merge(merged, values)
     return merged
 
 
@@ -92,5 +91,5 @@ def ours(guest: Guest) -> str:
 
 def where(guest: Guest, key: str) -> str:
     """Return the file that has the last word on a setting."""
-    files = [path for path, entry in guest.matching(MORE) if key in read_yaml(entry.text or "")]
+    files = [path for path, values in read_yaml_files(guest, MORE) if key in values]
     return files[-1] if files else MAIN

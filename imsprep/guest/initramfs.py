@@ -6,7 +6,7 @@ them may follow one another. Sources: the Linux kernel's "initramfs buffer forma
 lib/decompress*.c; the lz4 legacy frame of "LZ4 Frame Format Description".
 
 Data comes in pieces and no file is kept but the few that the caller names, so memory stays small;
-SIZE_LIMIT and ENTRY_LIMIT end a compression bomb with FormatError.
+an Allowance of bytes and files ends a compression bomb with FormatError.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from imsprep.errors import FormatError
@@ -23,6 +24,7 @@ from imsprep.units import GIB, KIB, MIB
 
 SIZE_LIMIT = 2 * GIB  # bytes after decompression; a generous initramfs has 300 MiB
 ENTRY_LIMIT = 200_000
+ARCHIVE_LIMIT = 10_000  # streams in a row; parallel packers make one for each MiB or so
 NAME_LIMIT = 4096  # PATH_MAX
 KEPT_LIMIT = 64 * KIB  # of one file whose content is wanted
 _STEP = 256 * KIB  # what is decompressed at once
@@ -40,6 +42,25 @@ class Member(NamedTuple):
     name: str  # without a leading "/" or "./"
     mode: int
     data: bytes | None
+
+
+@dataclass
+class Allowance:
+    """What may still be unpacked; spending more raises FormatError. Callers may share one."""
+
+    bytes_left: int = SIZE_LIMIT
+    files_left: int = ENTRY_LIMIT
+    archives_left: int = ARCHIVE_LIMIT
+
+    def take(self, *, size: int = 0, files: int = 0, archives: int = 0) -> None:
+        """Spend bytes, files or archives."""
+        self.bytes_left -= size
+        self.files_left -= files
+        self.archives_left -= archives
+        if self.bytes_left < 0:
+            raise FormatError("it unpacks to more than may be unpacked")
+        if self.files_left < 0 or self.archives_left < 0:
+            raise FormatError("it holds more files than are looked at")
 
 
 class Source:
@@ -95,24 +116,23 @@ class Source:
                 return
 
 
-def members(pieces: Iterable[bytes], wanted: Callable[[str], bool]) -> Iterator[Member]:
+def members(
+    pieces: Iterable[bytes], wanted: Callable[[str], bool], allowance: Allowance
+) -> Iterator[Member]:
     """Yield every file of an initramfs; `wanted(name)` asks for a file's content.
 
     FormatError says what was found where an archive was expected.
     """
     source = Source(pieces)
-    count = 0
     while True:
         source.skip_zeros()
         magic = source.peek(6)
         if not magic:
             return
         packed = magic not in _CPIO
-        archive = Source(_limited(_decompressed(source, magic))) if packed else source
+        archive = Source(_decompressed(source, magic, allowance)) if packed else source
         for member in _archive(archive, wanted):
-            count += 1
-            if count > ENTRY_LIMIT:
-                raise FormatError(f"it holds more than {ENTRY_LIMIT} files")
+            allowance.take(files=1)
             yield member
         if packed:
             while archive.piece():
@@ -142,16 +162,13 @@ def _archive(source: Source, wanted: Callable[[str], bool]) -> Iterator[Member]:
         yield Member(name, mode, data)
 
 
-def _limited(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    total = 0
-    for piece in pieces:
-        total += len(piece)
-        if total > SIZE_LIMIT:
-            raise FormatError(f"it unpacks to more than {SIZE_LIMIT} bytes")
+def _decompressed(source: Source, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
+    for piece in _unpacked(source, magic, allowance):
+        allowance.take(size=len(piece))
         yield piece
 
 
-def _decompressed(source: Source, magic: bytes) -> Iterator[bytes]:
+def _unpacked(source: Source, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
     """Unpack a compressed stream and those of the same kind right behind it."""
     if magic[:4] == b"\x02\x21\x4c\x18":
         yield from _lz4(source)
@@ -160,6 +177,7 @@ def _decompressed(source: Source, magic: bytes) -> Iterator[bytes]:
     if start is None:
         raise FormatError(f"neither cpio nor a known compression: it begins with {magic.hex(' ')}")
     while source.peek(len(start)) == start:
+        allowance.take(archives=1)
         yield from _stream(source, _DECOMPRESSORS[start]())
 
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 
 from imsprep.errors import FormatError
 from imsprep.guest.filesystem import UnreadableError
-from imsprep.guest.initramfs import members
+from imsprep.guest.initramfs import SIZE_LIMIT, Allowance, members
 from imsprep.guest.model import Kernel
 from imsprep.guest.tree import Tree
-from imsprep.units import MIB
+from imsprep.units import GIB, MIB
 
 # Drivers that a guest on KVM needs ("Installing Native KVM Drivers", user guide).
 VIRTIO = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net")
 
 INITRAMFS_LIMIT = 1024 * MIB  # compressed bytes of one initramfs that are read
+UNPACKED_LIMIT = 6 * GIB  # bytes of all initramfs together after decompression
 KERNEL_LIMIT = 16  # kernels that are looked at
 _LIST_LIMIT = 4 * MIB  # bytes of a kernel's list of drivers or configuration
 
@@ -64,10 +65,14 @@ def take_kernels(tree: Tree) -> Iterator[Kernel]:
     }
     # A kernel without modules of its own is one too.
     versions.update(found[1] for name in tree.names("/boot") if (found := _IMAGE.match(name)))
+    left = UNPACKED_LIMIT
     for number, version in enumerate(sorted(versions, key=_age)):
         if number == KERNEL_LIMIT:
             raise UnreadableError(f"only the newest {number} of {len(versions)} kernels were read")
-        yield _kernel(tree, version)
+        allowance = Allowance(bytes_left=min(SIZE_LIMIT, left))
+        granted = allowance.bytes_left
+        yield _kernel(tree, version, allowance)
+        left -= granted - max(allowance.bytes_left, 0)
 
 
 def _age(version: str) -> list[int]:
@@ -75,7 +80,7 @@ def _age(version: str) -> list[int]:
     return [-int(number[:9]) for number in re.findall(r"\d+", version)]
 
 
-def _kernel(tree: Tree, version: str) -> Kernel:
+def _kernel(tree: Tree, version: str, allowance: Allowance) -> Kernel:
     kernel = Kernel(version, image=_first(tree, _IMAGES, version), initramfs=None)
     try:
         kernel = replace(
@@ -86,7 +91,7 @@ def _kernel(tree: Tree, version: str) -> Kernel:
         )
         if kernel.initramfs is None:
             return kernel
-        loaded, rules = _look_into(tree, kernel.initramfs)
+        loaded, rules = _look_into(tree, kernel.initramfs, allowance)
     except (FormatError, UnreadableError) as error:
         return replace(kernel, unread=str(error))
     return replace(kernel, loaded=tuple(sorted(loaded)), rules=tuple(sorted(rules)))
@@ -106,14 +111,17 @@ def _first(tree: Tree, patterns: tuple[str, ...], version: str) -> str | None:
     return None
 
 
-def _look_into(tree: Tree, path: str) -> tuple[set[str], set[str]]:
+def _look_into(tree: Tree, path: str, allowance: Allowance) -> tuple[set[str], set[str]]:
     loaded: set[str] = set()
     rules: set[str] = set()
     pieces = tree.chunks(path, limit=INITRAMFS_LIMIT)
-    for member in members(pieces, lambda name: bool(_PERSISTENT_NET.search(name))):
+    for member in members(pieces, lambda name: bool(_PERSISTENT_NET.search(name)), allowance):
         loaded |= _virtio(member.name)
         if member.data is not None and _RULE_LINE.search(member.data):
             rules.add(member.name)
+    place = tree.find(path)
+    if place is not None and place.node.size > INITRAMFS_LIMIT:
+        raise FormatError(f"only the first {INITRAMFS_LIMIT} of its {place.node.size} bytes count")
     return loaded, rules
 
 

@@ -6,12 +6,14 @@ SUSE's ifcfg(5), nm-settings-keyfile(5), systemd.network(5).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from imsprep.guest.ini import read_ini
 from imsprep.guest.model import Guest
 from imsprep.guest.osrelease import read_assignments
+from imsprep.report import Unknown
 
 NETPLAN = ("/etc/netplan/*.yaml", "/etc/netplan/*.yml")
 INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
@@ -23,7 +25,7 @@ LINKS = "/etc/systemd/network/*.link"
 NETWORK_MANAGER = ("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
                    "/usr/lib/NetworkManager/conf.d/*.conf")  # fmt: skip
 _NETWORKD_STARTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
-_LIMIT = 64 * 1024  # characters of a YAML file; more is no network configuration
+_LIMIT = 128 * 1024  # characters of YAML of one kind; cloud-init brings some 6,000
 
 
 class Interface(NamedTuple):
@@ -82,8 +84,22 @@ def _configurations(guest: Guest, *patterns: str) -> Iterator[tuple[str, str]]:
             yield path, entry.text
 
 
+def read_yaml_files(guest: Guest, *patterns: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield path and mapping of YAML files; Unknown if they are more than anyone writes."""
+    texts = list(_configurations(guest, *patterns))
+    total = sum(len(text) for _, text in texts)
+    if total > _LIMIT:
+        raise Unknown(f"{patterns[0]}: {total} characters of YAML are more than are read")
+    for path, text in texts:
+        yield path, read_yaml(text)
+
+
+@functools.lru_cache(maxsize=256)
 def read_yaml(text: str) -> dict[str, Any]:
-    """Read a YAML mapping; {} for what is not one or not YAML. ImportError without PyYAML."""
+    """Read a YAML mapping; {} for what is not one or not YAML. ImportError without PyYAML.
+
+    Callers share what is returned and change nothing in it.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -93,7 +109,7 @@ def read_yaml(text: str) -> dict[str, Any]:
             pass
 
     try:
-        value = yaml.load(text[:_LIMIT], Loader)
+        value = yaml.load(text, Loader)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -102,8 +118,8 @@ def read_yaml(text: str) -> dict[str, Any]:
 def _netplan(guest: Guest) -> Iterator[Interface]:
     """Read all files as one: a later one changes what an earlier one says of an interface."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for path, entry in _configurations(guest, *NETPLAN):
-        network = read_yaml(entry).get("network")
+    for path, values in read_yaml_files(guest, *NETPLAN):
+        network = values.get("network")
         ethernets = network.get("ethernets") if isinstance(network, dict) else None
         for name, settings in (ethernets if isinstance(ethernets, dict) else {}).items():
             if isinstance(settings, dict):

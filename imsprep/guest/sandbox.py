@@ -22,7 +22,7 @@ from imsprep.guest.model import Guest
 from imsprep.units import GIB, MIB
 
 MEMORY_LIMIT = 1 * GIB  # address space of the child, bytes; a large server takes some 200 MiB
-CPU_LIMIT_S = 120
+CPU_LIMIT_S = 60  # a server with many kernels takes some 10
 TIME_LIMIT_S = 300.0  # on the clock; a slow disk may take its time
 ANSWER_LIMIT = 64 * MIB  # of JSON
 

@@ -27,12 +27,14 @@ class Budget:
 
     bytes_left: int = 4096 * MIB
     lookups_left: int = 500_000
+    text_left: int = 8 * MIB  # of texts that are kept; a server has less than 1 MiB
 
-    def take(self, *, size: int = 0, lookups: int = 0) -> None:
-        """Spend bytes or look-ups."""
+    def take(self, *, size: int = 0, lookups: int = 0, text: int = 0) -> None:
+        """Spend bytes, look-ups or room for texts."""
         self.bytes_left -= size
         self.lookups_left -= lookups
-        if self.bytes_left < 0 or self.lookups_left < 0:
+        self.text_left -= text
+        if self.bytes_left < 0 or self.lookups_left < 0 or self.text_left < 0:
             raise UnreadableError("the limit of what one inspection reads was reached")
 
 
@@ -167,7 +169,9 @@ class Tree:
             return Entry(LINK, found.node.mode & 0o7777, target=target)
         text = None
         if text_limit and stat.S_ISREG(place.node.mode):
-            text = self.read(path, limit=text_limit).decode("utf-8", "surrogateescape")
+            data = self.read(path, limit=text_limit)
+            self.budget.take(text=len(data))
+            text = data.decode("utf-8", "surrogateescape")
         mode, size = place.node.mode, place.node.size
         cut = text is not None and size > text_limit
         return Entry(_kind(mode), mode & 0o7777, size, text, cut, target)
