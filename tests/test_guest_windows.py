@@ -212,6 +212,106 @@ def test_an_ntfs_image_is_read(hives: Path, tmp_path: Path, dirty: bool) -> None
     assert "IMS903" not in {f.rule for f in check(guest)[0]}
 
 
+ESP_LOADERS = ("Boot/bootx64.efi", "Microsoft/Boot/bootmgfw.efi")
+
+
+@pytest.mark.slow
+@need("hivexregedit", "mkntfs", "ntfs-3g", "sgdisk", "mkfs.vfat", "mmd", "mcopy")
+@pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="cannot use /dev/fuse")
+@pytest.mark.parametrize(
+    ("loaders", "severity"), [(ESP_LOADERS, None), (ESP_LOADERS[1:], W), ((), E)]
+)
+def test_the_loader_of_a_windows_on_uefi_is_looked_for(
+    hives: Path, tmp_path: Path, loaders: tuple[str, ...], severity: Severity | None
+) -> None:
+    pytest.importorskip("pyfsntfs")
+    make_ntfs(tmp_path / "win.raw", tmp_path / "mnt", hives)
+    disk = on_gpt(
+        tmp_path / "disk.raw", make_esp(tmp_path / "esp.img", loaders), tmp_path / "win.raw"
+    )
+    guest = inspect_image(disk)
+    assert (guest.system, guest.table, guest.unread) == ("windows", "gpt", ())
+    request = RequestFields(os_version=OS_VERSION, hw_firmware_type="uefi")
+    facts = Facts(name="disk.raw", file_size=1, request=request, guest=guest)
+    (rule,) = [rule for rule in all_rules() if rule.id == "IMS804"]
+    findings, skipped = rule.run(facts)
+    assert skipped is None
+    assert [f.severity for f in findings] == ([severity] if severity else [])
+
+
+def make_esp(image: Path, loaders: tuple[str, ...]) -> Path:
+    with image.open("wb") as file:
+        file.truncate(40 << 20)
+    subprocess.run(["mkfs.vfat", "-F", "32", image], check=True, capture_output=True)
+    loader = image.with_suffix(".efi")
+    loader.write_bytes(b"MZ")
+    for folder in ("EFI", "EFI/Boot", "EFI/Microsoft", "EFI/Microsoft/Boot"):
+        subprocess.run(["mmd", "-i", image, f"::/{folder}"], check=True)
+    for name in loaders:
+        subprocess.run(["mcopy", "-i", image, loader, f"::/EFI/{name}"], check=True)
+    return image
+
+
+def on_gpt(disk: Path, esp: Path, ntfs: Path) -> Path:
+    at = 1 << 20
+    with disk.open("wb") as file:
+        file.truncate(2 * at + esp.stat().st_size + ntfs.stat().st_size)
+    for number, (code, source) in enumerate((("ef00", esp), ("0700", ntfs)), 1):
+        sectors = source.stat().st_size // 512
+        subprocess.run(["sgdisk", "-a", "1", "-n", f"{number}:{at // 512}:{at // 512 + sectors - 1}",
+                        "-t", f"{number}:{code}", disk], check=True, capture_output=True)  # fmt: skip
+        with disk.open("r+b") as file:
+            file.seek(at)
+            file.write(source.read_bytes())
+        at += source.stat().st_size
+    return disk
+
+
+SET = "ControlSet002"
+# Values written into the hives by hivexregedit, and the only finding that must come of each.
+HIVE_FAULTS: dict[str, tuple[str, dict[str, dict[str, str | int]], str]] = {
+    "viostor never": ("SYSTEM", {rf"{SET}\Services\viostor": {"Start": 4}}, "IMS903"),
+    "viostor on demand": ("SYSTEM", {rf"{SET}\Services\viostor": {"Start": 3}}, "IMS903"),
+    "vioscsi never": ("SYSTEM", {rf"{SET}\Services\vioscsi": {"Start": 4}}, "IMS904"),
+    "netkvm never": ("SYSTEM", {rf"{SET}\Services\netkvm": {"Start": 4}}, "IMS905"),
+    "Cloudbase-Init by hand": ("SYSTEM", {rf"{SET}\Services\cloudbase-init": {"Start": 3}}, "IMS906"),
+    "Cloudbase-Init as system": (
+        "SYSTEM", {rf"{SET}\Services\cloudbase-init": {"ObjectName": "LocalSystem"}}, "IMS906"),
+    "fast startup": (
+        "SYSTEM", {rf"{SET}\Control\Session Manager\Power": {"HiberbootEnabled": 1}}, "IMS908"),
+    "a restart is pending": ("SOFTWARE", {
+        r"Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired": {}}, "IMS909"),
+    "disks stay offline": (
+        "SYSTEM", {rf"{SET}\Services\partmgr\Parameters": {"SanPolicy": 3}}, "IMS910"),
+    "a fixed address": ("SYSTEM", {
+        rf"{SET}\Services\Tcpip\Parameters\Interfaces\{{22222222}}": {"EnableDHCP": 0}}, "IMS911"),
+    "no remote desktop": (
+        "SYSTEM", {rf"{SET}\Control\Terminal Server": {"fDenyTSConnections": 1}}, "IMS912"),
+    "VMware tools": ("SYSTEM", {rf"{SET}\Services\VMTools": {"Start": 2}}, "IMS913"),
+    "another edition": ("SOFTWARE", {
+        r"Microsoft\Windows NT\CurrentVersion": {"ProductName": "Windows Server 2016 Standard"}}, "IMS902"),
+}  # fmt: skip
+
+
+@need("hivexregedit")
+@pytest.mark.parametrize("name", [None, *HIVE_FAULTS])
+def test_a_fault_in_a_real_hive_is_found(name: str | None, tmp_path: Path) -> None:
+    pytest.importorskip("pyregf")
+    system = {**SYSTEM_KEYS, rf"{SET}\Services\vioscsi": {"Start": 0}}
+    software = {k: v for k, v in SOFTWARE_KEYS.items() if "RebootPending" not in k}
+    hive, changes, rule = HIVE_FAULTS[name] if name else ("SYSTEM", {}, None)
+    for values, its in ((system, "SYSTEM"), (software, "SOFTWARE")):
+        merged = {k: {**values.get(k, {}), **v} for k, v in changes.items()} if hive == its else {}
+        make_hive(tmp_path / its, {**values, **merged})
+    files = {f"{HIVE_FOLDER}/{n}": (tmp_path / n).read_bytes() for n in ("SYSTEM", "SOFTWARE")}
+    unread: list[str] = []
+    values = take_registry(Tree({"/": MemoryFileSystem(files)}), unread)
+    assert unread == []
+    findings, skipped = check(windows_guest(values))
+    assert [f.rule for f in findings if f.rule != "IMS901"] == ([rule] if rule else [])
+    assert skipped == []
+
+
 def make_ntfs(image: Path, folder: Path, hives: Path) -> None:
     """An NTFS on the bare disk with what a check looks at; ntfs-3g writes the files."""
     with image.open("wb") as file:
@@ -226,7 +326,7 @@ def make_ntfs(image: Path, folder: Path, hives: Path) -> None:
         for name in ("SYSTEM", "SOFTWARE"):
             (config / name).write_bytes((hives / name).read_bytes())
         for name in ("viostor", "vioscsi", "netkvm"):
-            (drivers / f"{name}.sys").write_bytes(b"MZ")
+            (drivers / f"{name.upper()}.SYS").write_bytes(b"MZ")  # NTFS does not mind
     finally:
         subprocess.run(["umount", folder], check=True)
 

@@ -13,7 +13,7 @@ PATTERN_LIMIT = 400  # paths that one pattern may give
 
 # The programs of an EFI system partition that is mounted on /boot/efi, /efi or /boot.
 LOADERS = ("/boot/efi/EFI/*/*.[eE][fF][iI]", "/efi/EFI/*/*.[eE][fF][iI]",
-           "/boot/EFI/*/*.[eE][fF][iI]")  # fmt: skip
+           "/boot/EFI/*/*.[eE][fF][iI]", "/efi/EFI/Microsoft/Boot/bootmgfw.efi")  # fmt: skip
 
 # A text of any length is cut; these are only good whole and small.
 LINUX_TEXT = (
