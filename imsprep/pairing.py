@@ -145,7 +145,7 @@ def make_bitmap(
         if image.is_device and output is None:
             raise UsageError(f"{show_path(path)} is a device; name the bitmap with --output")
         check_writable(bitmap, path, force=force)
-        _check_raw(image)
+        check_raw(image)
         scanned = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         return write_bitmap(bitmap, image, scanned, layout)
 
@@ -201,7 +201,7 @@ def export(
                 f"{show_path(target)} exists; name another file with --output, or replace it with"
                 " --force"
             )
-        _check_raw(image)
+        check_raw(image)
         size = block_size or interchange.BLOCK_SIZE
         scanned = scan(image, block_size=size, progress=progress, **scanning)
         found = scanned.block_map
@@ -273,7 +273,7 @@ def prove(
         return Proof(bitmap, claimed, found.block_map, reason, found.vouched, assumed)
 
 
-def _check_raw(image: RawImage) -> None:
+def check_raw(image: RawImage) -> None:
     """Raise FormatError for an image of which a bitmap would be nonsense."""
     if image.size == 0:
         raise FormatError(f"{show_path(image.path)} is empty; there is no disk in it")

@@ -20,6 +20,7 @@ REQUEST = ("--name", "web01", "--type", "DataImage", "--min-disk", "40", "--to",
 COMMANDS = {
     "check": ("check", "IMAGE"),
     "bitmap": ("bitmap", "IMAGE"),
+    "bench": ("bench", "IMAGE"),
     "import": ("import", "IMAGE", *REQUEST),
     "dry run": ("import", "IMAGE", *REQUEST, "--dry-run"),
 }
@@ -51,13 +52,13 @@ def make_unreadable(path: Path) -> None:
 
 
 BAD = {
-    "qcow2": Bad(make_qcow2, 1, {"bitmap": "disk.raw is qcow2", "": "disk.raw is a qcow2 image"}),
+    "qcow2": Bad(make_qcow2, 1, {"bitmap": "disk.raw is qcow2", "bench": "disk.raw is qcow2", "": "disk.raw is a qcow2 image"}),
     "empty": Bad(lambda path: path.touch(), 1, "disk.raw is empty"),
     "directory": Bad(Path.mkdir, 3, {"check": "disk.raw: it is a folder", "": "disk.raw: neither a file"}),
     "missing": Bad(lambda path: None, 3, "disk.raw: No such file"),
     "unreadable": Bad(make_unreadable, 3, "disk.raw: Permission denied; check its permissions"),
     "too large": Bad(lambda path: make_sparse(path, TIB + 512), 1,
-                     {"bitmap": "quick import takes at most 1 TiB", "": "512 bytes above the limit"}),
+                     {"bitmap": "quick import takes at most 1 TiB", "bench": "quick import takes at most 1 TiB", "": "512 bytes above the limit"}),
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ LAYERS = {
     "zvhd2": 1, "zvhd2_codec": 1, "zvhd2_faults": 1, "container": 2, "payloads": 2,
     "layout": 1, "bitmapfile": 1, "probe": 1, "hypotheses": 1, "explain": 1, "learn": 1,
     "interchange": 1, "layoutfile": 2, "sidecar": 2, "beside": 2, "pairing": 3, "matching": 3,
+    "speed": 2, "bench": 3, "estimate": 3,
     "disks": 2, "writebehind": 2, "zvhd2_writer": 2, "unpacking": 2, "foreign": 1, "nbd": 2, "qemudisk": 2, "convert": 3, "summary": 3,
     "submission": 3, "manifest": 3, "routes": 3, "prepare": 4, "pipeline": 4,
     "plan": 1, "batch": 4, "batchjournal": 4,
