@@ -8,11 +8,10 @@ is completed has been compared part by part, and the object's etag is the one co
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import Any, Protocol
@@ -27,7 +26,7 @@ from imsprep.parts import PartPlan, PlannedPart
 from imsprep.retry import Patience, RateLimit, RetryingStore
 from imsprep.store import ObjectFacts, ObjectStore, Part, multipart_etag, zero_md5s
 from imsprep.units import MIB
-from imsprep.window import window
+from imsprep.window import md5_of, window
 from imsprep.zeros import PREFIX, make_zero_object, remove_zero_object
 
 # The plan's digest travels with the object, so that the same content is known again.
@@ -134,6 +133,7 @@ class _Run:
         self._sent = self._copied = self._reused = 0
         self._md5s: dict[int, str] = {}
         self._zero_md5s: dict[int, str] = {}
+        self._failures: list[BaseException] = []
 
     def do(self, target: str, journal: Journal) -> Uploaded:
         """Go through all steps; see `upload`."""
@@ -157,8 +157,6 @@ class _Run:
         )
         entry, held, reason = self._continue_or_begin(journal, noted, fresh)
         try:
-            if self._needs_zeros(held):
-                make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
             self._transfer_parts(entry, held)
             self._source.check_unchanged()
         except ImageChangedError:
@@ -194,7 +192,7 @@ class _Run:
     def _md5(self, part: PlannedPart) -> str:
         if part.is_zero:
             return self._zero_md5s[part.length]
-        return _md5_of(self._body(part))
+        return md5_of(self._body(part))
 
     def _body(self, part: PlannedPart) -> bytes | BufferedReader:
         """Return a part's bytes, or a file over them if they are many."""
@@ -244,12 +242,20 @@ class _Run:
         journal.remove()
 
     def _transfer_parts(self, entry: Entry, held: Held) -> None:
-        """Bring every part into the store, several at a time; the first failure ends it."""
-        with self._workers() as pool:
-            futures = [pool.submit(self._try, entry, part, held) for part in self._plan.parts]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+        """Bring every part into the store; the first failure ends it.
+
+        Copies have workers of their own, since they cost the line nothing: they go on beside what
+        is sent, and the zeros are grown while data travels already.
+        """
+        with self._workers() as senders, self._workers() as copiers:
+            zeros = copiers.submit(self._make_zeros, entry, held)
+            work = []
+            for part in self._plan.parts:
+                pool = copiers if part.is_zero else senders
+                work.append(pool.submit(self._try, entry, part, held, zeros))
+            wait(work, return_when=FIRST_EXCEPTION)
+            if self._failures:
+                raise self._failures[0]
 
     @contextlib.contextmanager
     def _workers(self) -> Iterator[ThreadPoolExecutor]:
@@ -269,30 +275,32 @@ class _Run:
         finally:
             pool.shutdown(wait=not interrupted, cancel_futures=True)
 
-    def _try(self, entry: Entry, part: PlannedPart, held: Held) -> None:
-        """Transfer one part, unless another one has failed."""
+    def _try(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
+        """Transfer one part, unless another one has failed; note a failure, which ends the rest."""
         if self._store.stopped:
             return
         try:
-            self._transfer(entry, part, held)
-        except BaseException:
+            self._transfer(entry, part, held, zeros)
+        except BaseException as error:
+            self._failures.append(error)  # before the others fail because it stopped them
             self._store.stop()
             raise
 
-    def _transfer(self, entry: Entry, part: PlannedPart, held: Held) -> None:
+    def _transfer(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
         """Bring one part into the store, unless it is there already and right."""
         body = None if part.is_zero else self._body(part)
-        md5 = self._zero_md5s[part.length] if body is None else _md5_of(body)
+        md5 = self._zero_md5s[part.length] if body is None else md5_of(body)
         upload_id, number = entry.upload_id, part.number
         if self._is_held(part, md5, held):
             self._note(reused=part.length)
         elif body is None:
+            zeros.result()
             etag = self._store.copy_part(
                 entry.key, upload_id, number, entry.zero_key, 0, part.length
             )
             check_etag(self._store, f"part {number}", etag, md5, copied=True)
             self._note(copied=part.length)
-        elif part.zeros and self._compose(entry, part, body, md5):
+        elif part.zeros and self._compose(entry, part, body, md5, zeros):
             self._note(sent=part.sent, copied=part.zeros)
         else:
             body = self._paced(part, body)
@@ -303,13 +311,24 @@ class _Run:
             self._md5s[number] = md5
 
     def _compose(
-        self, entry: Entry, part: PlannedPart, body: bytes | BufferedReader, md5: str
+        self,
+        entry: Entry,
+        part: PlannedPart,
+        body: bytes | BufferedReader,
+        md5: str,
+        zeros: Future[None],
     ) -> bool:
         """Bring a part into the store of which only the data travels; say whether that worked."""
         if not isinstance(body, bytes) or not self._store.etags_are_md5:
             return False
+        zeros.result()
         data = self._paced(part, body[part.zeros :])
         return compose(self._store, entry.key, entry.upload_id, part, entry.zero_key, data) == md5
+
+    def _make_zeros(self, entry: Entry, held: Held) -> None:
+        """Make the zero object if a part is to be copied from it."""
+        if self._needs_zeros(held):
+            make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
 
     def _needs_zeros(self, held: Held) -> bool:
         """Say whether a part is still to be copied from the zero object."""
@@ -373,12 +392,3 @@ class _Run:
             retries=self._store.retries,
             **more,
         )
-
-
-def _md5_of(body: bytes | BufferedReader) -> str:
-    """Return the MD5 in hex of bytes, or of a file that is left at its start."""
-    if isinstance(body, bytes):
-        return hashlib.md5(body, usedforsecurity=False).hexdigest()
-    digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False))
-    body.seek(0)
-    return digest.hexdigest()

@@ -647,3 +647,30 @@ def test_a_key_that_may_not_remove_ends_well_and_says_what_was_left(case: Case) 
     assert "may not delete" in done.left
     assert case.content == case.path.read_bytes()
     assert not case.journal.path.exists()
+
+
+def test_copies_do_not_wait_for_what_is_sent(case: Case) -> None:
+    copied = threading.Event()
+
+    def copy(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        etag = original(key, *arguments)
+        if key == "web/disk.raw":
+            copied.set()
+        return etag
+
+    def send(original: Callable[..., Any], *arguments: Any) -> Any:
+        assert copied.wait(20), "the first part was sent before any was copied"
+        return original(*arguments)
+
+    case.upload(Wrapped(case.store, copy_part=copy, upload_part=send), jobs=1)
+    assert case.content == case.path.read_bytes()
+
+
+def test_the_failure_that_is_told_is_the_one_that_ended_it(case: Case) -> None:
+    """Others fail because of it, while they wait for the zeros or for their turn."""
+
+    def seed(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise ServiceError("no zeros here")
+
+    with pytest.raises(ServiceError, match="no zeros here"):
+        case.upload(Wrapped(case.store, put=seed), bytes_per_s=1e6)
