@@ -31,7 +31,6 @@ BUFFER = 4 << 20  # bytes read at once past the page cache
 
 _STRIDE = 64  # bytes; a range of equal strides, the first of them zeros, is zeros
 _ZEROS = bytes(PAGE)
-_MADV_POPULATE_READ = 22  # <asm-generic/mman-common.h>; an older kernel refuses it
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
 _SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
 _CACHESTAT_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
@@ -39,12 +38,11 @@ _SHORTEST = 256  # cached pages; a shorter run is read again with its neighbours
 _SIGKILL = 9  # importing `signal` takes as long as all the rest
 
 _libc = ctypes.CDLL(None)
-_mmap, _munmap, _madvise, _mincore = _libc.mmap, _libc.munmap, _libc.madvise, _libc.mincore
+_mmap, _munmap, _mincore = _libc.mmap, _libc.munmap, _libc.mincore
 _memcmp, _syscall = _libc.memcmp, _libc.syscall
 _mmap.restype = ctypes.c_void_p
 _mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
 _munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _MAP_FAILED = ctypes.c_void_p(-1).value
@@ -95,7 +93,6 @@ class Reader:
             for first, last, cached in _runs(self._file, base, length, address, shortest):
                 low, high = max(start, base + first), min(stop, base + last)
                 if cached:
-                    _madvise(address + first, last - first, _MADV_POPULATE_READ)
                     self._compare(low, high, address + low - base)
                 else:
                     self._read(low, high)
