@@ -12,10 +12,14 @@ from __future__ import annotations
 import enum
 from typing import Literal, NamedTuple
 
-from imsprep.units import KIB, SECTOR
+from imsprep.units import KIB, SECTOR, TIB
 
 HEAD_SIZE = 128 * KIB  # bytes that `identify` wants from the start; ISO 9660 lies at 32 KiB
 TAIL_SIZE = 64 * KIB  # bytes that it wants from the end; the ZIP directory ends within these
+
+# Of an image that is imported: "cannot exceed 1 TB", read as 2^40 bytes; API reference,
+# "Importing an Image File Quickly", 2024-08-09.
+MAX_SIZE = TIB
 
 RAW, ZVHD2, ZVHD = "raw", "zvhd2", "zvhd"
 VHD_FIXED, VHD_DYNAMIC, VMDK, ISO = "vhd-fixed", "vhd-dynamic", "vmdk", "iso"

@@ -35,11 +35,12 @@ def cut(ranges: Iterable[Range], size: int) -> Iterator[Range]:
             yield start, stop
 
 
-def batched(values: Iterable[T], count: int) -> Iterator[list[T]]:
-    """Yield lists of up to `count` values."""
-    iterator = iter(values)
-    while batch := list(itertools.islice(iterator, count)):
+def batched(values: Iterable[T], count: int, *, first: int | None = None) -> Iterator[list[T]]:
+    """Yield lists of up to `count` values; with `first`, so many at first, and soon more."""
+    iterator, size = iter(values), min(first or count, count)
+    while batch := list(itertools.islice(iterator, size)):
         yield batch
+        size = min(count, 4 * size)
 
 
 def is_zero(data: bytes) -> bool:

@@ -11,8 +11,8 @@ from imsprep import bitmapfile, formats, interchange
 from imsprep.atomic import write_bytes
 from imsprep.beside import read_bitmap, stale
 from imsprep.blockmap import BlockMap
-from imsprep.checks.file import MAX_SIZE
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
+from imsprep.formats import MAX_SIZE
 from imsprep.image import RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.scan import DEFAULTS, Scan, ScanOptions, Vouched, scan

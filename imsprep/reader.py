@@ -1,7 +1,7 @@
 """The reading process of a scan: says which blocks in the ranges it is sent hold data.
 
-`readers` starts it by its path, without `site` and without the package: it imports only what it
-needs, so that it works within a few milliseconds. It may die at any moment without harm: a file
+`readers` starts it without `site` and without the package: it imports only what it needs, so that
+it works within a few milliseconds. It may die at any moment without harm: a file
 that is cut short while it is mapped kills whoever touches it, and that must not be the scan.
 
 A range that is in the page cache is mapped and compared where it lies. Any other is read past the
@@ -239,7 +239,3 @@ def main() -> None:
         blocks = reader.blocks_with_data(ranges)
         answers.write(COUNT.pack(len(blocks)) + struct.pack(f"={len(blocks)}q", *blocks))
         answers.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -25,6 +25,12 @@ _TICK_S = 0.2  # how often the scan is asked whether it still wants to go on
 _STOP_S = 1.0  # for a killed process to end; one that hangs in the kernel is left behind
 
 
+# Imported, and not run as a script, so that it is compiled once; last in the path, so that none of
+# our modules is taken for one of Python's.
+_RUN = "import sys; sys.path.append(sys.argv.pop(1)); import reader; reader.main()"
+_FOLDER = os.path.dirname(os.path.abspath(reader.__file__))
+
+
 class Setup(NamedTuple):
     """What readers are told at their start."""
 
@@ -36,7 +42,7 @@ class Setup(NamedTuple):
     def command(self) -> list[str]:
         """Return the command line of a reader."""
         numbers = (int(value) for value in (*self, os.getpid()))
-        return [sys.executable, "-I", "-S", str(reader.__file__), *map(str, numbers)]
+        return [sys.executable, "-I", "-S", "-c", _RUN, _FOLDER, *map(str, numbers)]
 
 
 class Answer(NamedTuple):

@@ -30,7 +30,8 @@ TRUST, VERIFY, AUTO = "trust", "verify", "auto"
 HOLES = (TRUST, VERIFY, AUTO)
 
 _PROBED_FROM = 256 * KIB  # block size below which a seek costs no less than reading on
-_PROBES = 1024  # at a time: what the disk is asked for together
+_PROBES = 256  # at a time: what the disk is asked for together
+_FIRST_PROBES = 16  # at first, so that readers can start early
 _LARGEST = 32 * MIB  # of a piece where there are no probes
 _MOST_JOBS = 4  # by default; more readers than that wait for memory, or for the disk
 
@@ -126,7 +127,8 @@ def _probe(
     """
     size, probed, position = reading.how.block_size, 0, 0
     probing = size >= _PROBED_FROM
-    for batch in batched(cut(data, size if probing else _LARGEST), _PROBES):
+    pieces = cut(data, size if probing else _LARGEST)
+    for batch in batched(pieces, _PROBES, first=_FIRST_PROBES):
         in_doubt = batch
         if probing:
             _probe_batch(image, batch, bits, reading.how)

@@ -31,9 +31,9 @@ def test_pieces_cover_their_ranges_and_cross_no_edge(
     assert all(start < stop and start // size == (stop - 1) // size for start, stop in pieces)
 
 
-@given(st.lists(st.integers()), st.integers(1, 7))
-def test_batches_hold_every_value_once(values: list[int], count: int) -> None:
-    batches = list(batched(values, count))
+@given(st.lists(st.integers()), st.integers(1, 7), st.integers(0, 3))
+def test_batches_hold_every_value_once(values: list[int], count: int, first: int) -> None:
+    batches = list(batched(values, count, first=first))
     assert [value for batch in batches for value in batch] == values
     assert all(0 < len(batch) <= count for batch in batches)
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from imsprep import formats
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
-from imsprep.formats import Kind, Match
+from imsprep.formats import MAX_SIZE, Kind, Match
 from imsprep.report import Region, Severity
-from imsprep.units import GIB, SECTOR, TIB, exact_size, format_size, round_up
+from imsprep.units import GIB, SECTOR, exact_size, format_size, round_up
 
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
-MAX_SIZE = TIB  # "cannot exceed 1 TB", read as 2^40 bytes
 DECIMAL_TB = 10**12  # the same words, read as a power of ten
 ORDINARY_IMPORT = 128 * GIB  # below, the pages advise the ordinary import for other formats
 
