@@ -1,14 +1,11 @@
 """The reading process of a scan: says which blocks in the ranges it is sent hold data.
 
-`readers` starts it without `site` and without the package: it imports only what it needs, so that
-it works within a few milliseconds. It may die at any moment without harm: a file
-that is cut short while it is mapped kills whoever touches it, and that must not be the scan.
+`readers` starts it without `site`, so that it is at work soon. It may die at any moment without
+harm: a file that is cut short while it is mapped kills whoever touches it, and that must not be
+the scan.
 
-A range that is in the page cache is mapped and compared where it lies. Any other is read past the
+A range that is in the page cache is mapped and looked at where it lies. Any other is read past the
 cache (O_DIRECT) where that is known to work, or through it and dropped again.
-
-    task    COUNT, then as many RANGEs: start and stop
-    answer  COUNT, then as many BLOCKs: the numbers of those that hold data
 """
 
 from __future__ import annotations
@@ -17,20 +14,18 @@ import ctypes
 import errno
 import mmap
 import os
-import struct
 import sys
 from collections.abc import Iterator
 
-COUNT = struct.Struct("=q")
-RANGE = struct.Struct("=qq")
-BLOCK = struct.Struct("=q")
+import numpy as np
+from numpy.typing import NDArray
+
+from imsprep import tasks
 
 PAGE = mmap.PAGESIZE
 WINDOW = 16 << 20  # bytes mapped or read ahead at once
 BUFFER = 4 << 20  # bytes read at once past the page cache
 
-_STRIDE = 64  # bytes; a range of equal strides, the first of them zeros, is zeros
-_ZEROS = bytes(PAGE)
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
 _SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
 _CACHESTAT_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
@@ -38,24 +33,10 @@ _SHORTEST = 256  # cached pages; a shorter run is read again with its neighbours
 _SIGKILL = 9  # importing `signal` takes as long as all the rest
 
 _libc = ctypes.CDLL(None)
-_mmap, _munmap, _mincore = _libc.mmap, _libc.munmap, _libc.mincore
-_memcmp, _syscall = _libc.memcmp, _libc.syscall
-_mmap.restype = ctypes.c_void_p
-_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
-_munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_mincore, _syscall = _libc.mincore, _libc.syscall
 _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
-_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_MAP_FAILED = ctypes.c_void_p(-1).value
 
-
-def is_zero(address: int, length: int) -> bool:
-    """Say whether this much memory is zero; stops at the first byte that is not."""
-    if length <= len(_ZEROS):
-        return not _memcmp(address, _ZEROS, length)
-    # Comparing it with itself, a little further on, reads it only once.
-    return not _memcmp(address, _ZEROS, _STRIDE) and not _memcmp(
-        address, address + _STRIDE, length - _STRIDE
-    )
+Content = NDArray[np.bool_]  # bytes of the image, shape (bytes,): each is true unless it is zero
 
 
 class Reader:
@@ -65,8 +46,7 @@ class Reader:
         self._file, self._block_size = file, block_size
         self._direct = _open_direct(file) if past_cache else -1
         self._drops = not keep_cache
-        self._buffer = mmap.mmap(-1, BUFFER)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))
+        self._buffer: Content = np.frombuffer(mmap.mmap(-1, BUFFER), np.bool_)  # starts at a page
         self._found: set[int] = set()
 
     def blocks_with_data(self, ranges: list[tuple[int, int]]) -> list[int]:
@@ -81,37 +61,41 @@ class Reader:
 
     def _look_at(self, start: int, stop: int) -> None:
         """Look at a range within one window: map what is in the page cache, read the rest."""
-        base = start // PAGE * PAGE
-        length = stop - base
-        address = _mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, self._file, base)
-        if address == _MAP_FAILED:
+        base = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        try:
+            mapping = mmap.mmap(
+                self._file, stop - base, mmap.MAP_SHARED, mmap.PROT_READ, offset=base
+            )
+        except (OSError, ValueError):  # it cannot be mapped, or is shorter than it was
             self._read(start, stop)
             return
-        try:
-            # What goes through the cache must be told to the page, to be dropped again.
-            shortest = _SHORTEST if self._direct >= 0 else 1
-            for first, last, cached in _runs(self._file, base, length, address, shortest):
-                low, high = max(start, base + first), min(stop, base + last)
-                if cached:
-                    self._compare(low, high, address + low - base)
-                else:
-                    self._read(low, high)
-                    if self._drops and self._direct < 0:
-                        _advise(self._file, base + first, base + last, "POSIX_FADV_DONTNEED")
-        finally:
-            _munmap(address, length)
+        mapped: Content = np.frombuffer(mapping, np.bool_)
+        # What goes through the cache must be told to the page, to be dropped again.
+        shortest = _SHORTEST if self._direct >= 0 else 1
+        for first, last, cached in _runs(self._file, base, mapped, shortest):
+            low, high = max(start, base + first), min(stop, base + last)
+            if cached:
+                self._compare(low, mapped[low - base : high - base])
+            else:
+                self._read(low, high)
+                if self._drops and self._direct < 0:
+                    _advise(self._file, base + first, base + last, "POSIX_FADV_DONTNEED")
 
-    def _compare(self, start: int, stop: int, address: int) -> None:
-        """Note the blocks of a range that hold data, by halving it; its bytes lie at `address`."""
-        if is_zero(address, stop - start):
-            return
-        first, last = start // self._block_size, (stop - 1) // self._block_size
-        if first == last:
-            self._found.add(first)
-            return
-        middle = (first + last + 1) // 2 * self._block_size
-        self._compare(start, middle, address)
-        self._compare(middle, stop, address + middle - start)
+    def _compare(self, start: int, content: Content) -> None:
+        """Note the blocks that hold data, given what the image holds from `start` on.
+
+        `any` goes over zeros as fast as memory delivers them, and leaves a block at its first byte
+        that is not zero.
+        """
+        size = self._block_size
+        head = -start % size  # bytes that belong to a block that began earlier
+        first, rows = (start + head) // size, max(0, len(content) - head) // size
+        blocks = content[head : head + rows * size].reshape(rows, size)
+        self._found.update((np.flatnonzero(blocks.any(axis=1)) + first).tolist())
+        if content[:head].any():
+            self._found.add(start // size)
+        if content[head + rows * size :].any():
+            self._found.add(first + rows)
 
     def _read(self, start: int, stop: int) -> None:
         """Read a range piece by piece and compare it; blocks known to hold data are left out."""
@@ -127,12 +111,12 @@ class Reader:
             done = base + self._fill(base, min(BUFFER, stop - base))
             if done <= position:
                 raise EOFError(position)
-            self._compare(position, min(done, stop), self._address + position - base)
+            self._compare(position, self._buffer[position - base : min(done, stop) - base])
             position = done
 
     def _fill(self, offset: int, length: int) -> int:
         """Read into the buffer; return the number of bytes, 0 behind the end of the file."""
-        view = memoryview(self._buffer)[: -(-length // PAGE) * PAGE]
+        view = self._buffer.data[: -(-length // PAGE) * PAGE]
         if self._direct >= 0:
             try:
                 return os.preadv(self._direct, [view], offset)
@@ -151,16 +135,15 @@ def _open_direct(file: int) -> int:
         return -1
 
 
-def _runs(
-    file: int, base: int, length: int, address: int, shortest: int
-) -> list[tuple[int, int, bool]]:
+def _runs(file: int, base: int, mapped: Content, shortest: int) -> list[tuple[int, int, bool]]:
     """Return start, stop (in the mapping) and whether it is in the page cache, run by run."""
+    length = len(mapped)
     pages = -(-length // PAGE)
     count = _count_cached(file, base, length)
     if count == pages:
         return [(0, length, True)]
     vector = ctypes.create_string_buffer(pages)
-    if count == 0 or _mincore(address, length, vector):
+    if count == 0 or _mincore(mapped.ctypes.data, length, vector):
         return [(0, length, False)]
     runs = list(_page_runs(vector.raw, shortest))
     if runs == [(0, pages, True)] and (count is not None or not _is_cached(file, base)):
@@ -233,9 +216,7 @@ def main() -> None:
         file, block_size=block_size, past_cache=bool(past_cache), keep_cache=bool(keep_cache)
     )
     _die_with(parent)
-    tasks, answers = open(0, "rb"), open(1, "wb")  # noqa: SIM115 - open as long as we live
-    while head := tasks.read(COUNT.size):
-        ranges = list(RANGE.iter_unpack(tasks.read(COUNT.unpack(head)[0] * RANGE.size)))
-        blocks = reader.blocks_with_data(ranges)
-        answers.write(COUNT.pack(len(blocks)) + struct.pack(f"={len(blocks)}q", *blocks))
+    questions, answers = open(0, "rb"), open(1, "wb")  # noqa: SIM115 - open as long as we live
+    while (ranges := tasks.read_task(questions.read)) is not None:
+        answers.write(tasks.answer(reader.blocks_with_data(ranges)))
         answers.flush()

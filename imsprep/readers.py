@@ -8,6 +8,7 @@ tasks are given back, to be done in a safer way. `stop` leaves no process behind
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import selectors
 import subprocess
@@ -17,18 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from imsprep import reader
+from imsprep import tasks
 from imsprep.look import Range
 
 _AHEAD = 2  # tasks that a reader has; both fit into the smallest pipe
 _TICK_S = 0.2  # how often the scan is asked whether it still wants to go on
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}  # numpy loads sooner without threads that nobody needs
 _STOP_S = 1.0  # for a killed process to end; one that hangs in the kernel is left behind
-
-
-# Imported, and not run as a script, so that it is compiled once; last in the path, so that none of
-# our modules is taken for one of Python's.
-_RUN = "import sys; sys.path.append(sys.argv.pop(1)); import reader; reader.main()"
-_FOLDER = os.path.dirname(os.path.abspath(reader.__file__))
+_PATH = [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), *sys.path]
 
 
 class Setup(NamedTuple):
@@ -41,8 +38,10 @@ class Setup(NamedTuple):
 
     def command(self) -> list[str]:
         """Return the command line of a reader."""
+        # What `site` would add to the path comes from us, and in an instant.
+        run = f"import sys; sys.path += {_PATH}; from imsprep import reader; reader.main()"
         numbers = (int(value) for value in (*self, os.getpid()))
-        return [sys.executable, "-I", "-S", "-c", _RUN, _FOLDER, *map(str, numbers)]
+        return [sys.executable, "-I", "-S", "-c", run, *map(str, numbers)]
 
 
 class Answer(NamedTuple):
@@ -90,9 +89,8 @@ class Readers:
             return
         one = min(self._running, key=lambda one: len(one.pending))
         one.pending.append(task)
-        message = b"".join(reader.RANGE.pack(*piece) for piece in task)
         try:
-            os.write(one.tasks, reader.COUNT.pack(len(task)) + message)
+            os.write(one.tasks, tasks.task(task))
         except BrokenPipeError:
             self._lose(one)
 
@@ -117,6 +115,7 @@ class Readers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=os.environ | _ENVIRONMENT,
             pass_fds=(self._setup.file,),
             process_group=0,  # Ctrl-C is for us, and we end the readers
         )
@@ -133,7 +132,7 @@ class Readers:
             self._on_tick()
         for key, _ in events:
             one: _Running = key.data
-            blocks = _read_answer(one.answers)
+            blocks = tasks.read_answer(functools.partial(_read_exactly, one.answers))
             if blocks is None:
                 self._lose(one)
             else:
@@ -156,18 +155,6 @@ def _bury(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_S)
-
-
-def _read_answer(file: int) -> list[int] | None:
-    """Return the blocks of an answer, or None if the reader died."""
-    head = _read_exactly(file, reader.COUNT.size)
-    if len(head) < reader.COUNT.size:
-        return None
-    (count,) = reader.COUNT.unpack(head)
-    body = _read_exactly(file, count * reader.BLOCK.size)
-    if len(body) < count * reader.BLOCK.size:
-        return None
-    return [number for (number,) in reader.BLOCK.iter_unpack(body)]
 
 
 def _read_exactly(file: int, length: int) -> bytes:
