@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from imsprep import tasks
 
 PAGE = mmap.PAGESIZE
-WINDOW = 16 << 20  # bytes mapped or read ahead at once
-BUFFER = 4 << 20  # bytes read at once past the page cache
+WINDOW = 4 << 20  # bytes mapped or read at once
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
 _SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
@@ -46,7 +45,7 @@ class Reader:
         self._file, self._block_size = file, block_size
         self._direct = _open_direct(file) if past_cache else -1
         self._drops = not keep_cache
-        self._buffer: Content = np.frombuffer(mmap.mmap(-1, BUFFER), np.bool_)  # starts at a page
+        self._buffer: Content = np.frombuffer(mmap.mmap(-1, WINDOW), np.bool_)  # starts at a page
         self._found: set[int] = set()
 
     def blocks_with_data(self, ranges: list[tuple[int, int]]) -> list[int]:
@@ -108,7 +107,7 @@ class Reader:
                 position = (block + 1) * self._block_size
                 continue
             base = position // PAGE * PAGE
-            done = base + self._fill(base, min(BUFFER, stop - base))
+            done = base + self._fill(base, min(WINDOW, stop - base))
             if done <= position:
                 raise EOFError(position)
             self._compare(position, self._buffer[position - base : min(done, stop) - base])
