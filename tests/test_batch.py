@@ -7,6 +7,7 @@ import json
 import pickle
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,17 @@ def test_the_text_has_a_row_for_each_image_and_each_reason_once() -> None:
     assert "c.raw (exit code 6):" in lines
     assert f"  d.raw: IMS101 warning: {NASTY}" in lines
     assert lines[-1].startswith("5 images: 2 done (1 of them before), 1 failed, 1 refused, 1 not begun")  # fmt: skip
+
+
+def test_what_many_images_have_in_common_is_told_once() -> None:
+    finding = nasty().outcomes[3].findings[0]
+    found = tuple(
+        Outcome(f"{n}.raw", "x", DONE, findings=(replace(finding, message=f"says {n // 5}"),))
+        for n in range(6)
+    )
+    lines = render(Summary("plan.yaml", found), "text").splitlines()
+    assert "  0.raw, 1.raw, 2.raw and 2 more: IMS101 warning: says 0" in lines
+    assert "  5.raw: IMS101 warning: says 1" in lines
 
 
 def test_the_json_fits_its_schema_and_says_the_same() -> None:

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from imsprep.batch import DONE, FAILED, PLANNED, REFUSED, STATES, WAITING, Outcome, Summary
-from imsprep.report import Severity
+from imsprep.report import Finding, Severity
 from imsprep.reporters.html import finding_box
 from imsprep.units import format_size
 
@@ -26,6 +26,7 @@ WORDS = {
 _LOOKS = {DONE: "good", PLANNED: "good", FAILED: "bad", REFUSED: "bad", WAITING: "unsure"}
 _TITLES = ("image", "name", "state", "image id", "disk", "sent", "time")
 _WIDTH = 96
+_SHOWN = 3  # images that are named for one finding
 
 
 def render(summary: Summary, format_: str) -> str:
@@ -52,7 +53,11 @@ def text(summary: Summary) -> str:
     for (reason, code), images in _reasons(summary).items():
         title = f"{', '.join(images)} (exit code {code}):"
         lines += ["", *_wrapped(title, ""), *_wrapped(reason, "  ")]
-    remarks = [f"  {o.image}: {remark}" for o in summary.outcomes if (remark := _remark(o))]
+    remarks = [
+        line
+        for remark, images in _remarks(summary).items()
+        for line in _wrapped(f"{_named(images)}: {remark}", "  ")
+    ]
     if remarks:
         lines += ["", "also found:", *remarks]
     bodies = [f"  {_body(outcome)}" for outcome in summary.outcomes if outcome.body]
@@ -108,15 +113,31 @@ def _reasons(summary: Summary) -> dict[tuple[str, int], list[str]]:
     return found
 
 
-def _remark(outcome: Outcome) -> str:
-    """Name the findings above a note that stopped nothing; notes are in the other formats."""
-    if outcome.state == REFUSED:
-        return ""
-    return "; ".join(
-        f"{finding.rule} {finding.severity.word}: {finding.message}"
+def _remarks(summary: Summary) -> dict[str, list[str]]:
+    """Return each finding above a note that stopped nothing, once, with its images.
+
+    Notes are in the other formats.
+    """
+    found: dict[str, list[str]] = {}
+    for outcome in summary.outcomes:
+        for finding in _worth_telling(outcome):
+            words = f"{finding.rule} {finding.severity.word}: {finding.message}"
+            found.setdefault(words, []).append(outcome.image)
+    return found
+
+
+def _worth_telling(outcome: Outcome) -> list[Finding]:
+    return [
+        finding
         for finding in outcome.findings
-        if finding.waived is None and finding.severity > Severity.NOTE
-    )
+        if outcome.state != REFUSED and finding.waived is None and finding.severity > Severity.NOTE
+    ]
+
+
+def _named(images: list[str]) -> str:
+    """Name the first images and count the others."""
+    more = len(images) - _SHOWN
+    return ", ".join(images[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _wrapped(words: str, indent: str) -> list[str]:
@@ -196,7 +217,7 @@ def _table(summary: Summary) -> str:
 
 def _details(outcome: Outcome) -> str:
     """Return a section for an image that has more to tell than its row."""
-    if outcome.message is None and not _remark(outcome):
+    if outcome.message is None and not _worth_telling(outcome):
         return ""
     reason = ""
     # The sentence of a refusal repeats its findings, which are shown below.
