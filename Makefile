@@ -36,7 +36,7 @@ test: $(STAMP)        ## all tests but those of `make e2e`
 check: lint quick     ## format, lint, types, and the tests without the slow ones
 
 quick: $(STAMP)       ## the tests without the slow ones
-	$(PYTEST) -n auto -m 'not slow and not e2e'
+	$(PYTEST) -n auto -m 'not slow and not e2e' --hypothesis-profile=quick
 
 e2e: $(STAMP)         ## end to end against a real object store on loopback
 	$(BIN)/pip install --quiet --group e2e

@@ -15,6 +15,8 @@ from imsprep import cli
 
 # A busy machine must not fail a property: no time is measured.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Of `make quick`; `make test` tries as many examples as each property asks for.
+settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
 settings.load_profile("house")
 
 

@@ -125,6 +125,7 @@ CONTENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     size=st.integers(1, 4 * BLOCK),
@@ -495,6 +496,7 @@ def test_an_odd_date_is_refused() -> None:
     assert stamp(zvhd2.EPOCH + 3, {"SOURCE_DATE_EPOCH": "x"}, 0) == (3, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signal", "code"), [("INT", 130), ("TERM", 143), ("KILL", -9)])
 @pytest.mark.parametrize("moment", [0.0, 0.3, 0.8])
 def test_whatever_ends_it_leaves_no_target(

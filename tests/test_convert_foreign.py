@@ -197,6 +197,7 @@ def test_what_is_no_disk_is_refused_and_may_be_named(
     assert "qemu-img convert -f qcow2 -O raw" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["INT", "KILL"])
 def test_qemu_nbd_ends_whatever_ends_us(name: str, tmp_path: Path) -> None:
     raw, image = tmp_path / "disk.raw", tmp_path / "disk.qcow2"

@@ -375,6 +375,7 @@ def test_a_bitmap_that_would_lose_data_or_does_not_fit_fails_the_job(
     assert outcome(tmp_path, objects) == ("FAIL", "IMG.0158")
 
 
+@pytest.mark.slow
 def test_every_bit_of_the_bitmap_is_read(tmp_path: Path) -> None:
     disk, bitmap = raw_disk()
     for block in range(6):

@@ -195,6 +195,7 @@ def test_an_image_without_anything_is_no_crash(content: bytes, tmp_path: Path) -
     assert guest.unread == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "library"),
     [

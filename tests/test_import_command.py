@@ -219,6 +219,7 @@ def test_cleanup_removes_what_was_uploaded(imsprep: Run, disk: Path, tmp_path: P
     assert not (tmp_path / "cloud" / "images" / "disk.raw").exists()
 
 
+@pytest.mark.slow
 def test_the_way_through_a_bucket_of_s3(
     imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +281,7 @@ def start(
     )
 
 
+@pytest.mark.slow
 def test_the_emulator_serves_other_processes_and_no_secret_is_seen(
     disk: Path, tmp_path: Path
 ) -> None:
@@ -300,6 +302,7 @@ def test_the_emulator_serves_other_processes_and_no_secret_is_seen(
     assert SECRET not in everything
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
     sent: signal.Signals, code: int, disk: Path, tmp_path: Path
@@ -341,6 +344,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
     ) == sha256(disk.read_bytes())
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_exit_code_6_and_giving_up_7(disk: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cloud"
     with emulator(folder, "--fault", "fail-job=IMG.0057") as environment:

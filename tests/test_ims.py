@@ -76,7 +76,7 @@ def answering(*answers: tuple[int, Any], headers: dict[str, str] | None = None) 
         do_POST = do_GET  # noqa: N815 - the name is the library's
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 HOST = "127.0.0.1"  # never another: the emulator is for this machine
+_POLL_S = 0.02  # how often it is asked whether to end; every import to `local:` waits for that
 
 
 class _Handler(WSGIRequestHandler):
@@ -59,7 +60,7 @@ def serving(settings: Settings, port: int = 0) -> Iterator[tuple[Emulator, str]]
         server = make_server(
             HOST, port, emulator, threaded=True, request_handler=_Handler, fd=listener.fileno()
         )
-    thread = threading.Thread(target=server.serve_forever, name="emulator")
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="emulator")
     thread.start()
     try:
         yield emulator, f"http://{HOST}:{server.port}"
