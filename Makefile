@@ -55,7 +55,7 @@ bench-quick: $(STAMP) ## the same with smaller inputs, in minutes; draws nothing
 	$(BIN)/python -m benchmarks --quick
 
 docs: $(STAMP)        ## write anew what the documentation repeats from the program
-	$(BIN)/python docs/generate.py --sessions
+	$(BIN)/python -m docs.generate --sessions
 
 dist-check:           ## build wheel and sdist and try them in clean environments
 	.ci/dist-check $(PYTHON)

@@ -1,8 +1,9 @@
 """Write what the documentation repeats from the program: run by `make docs`, tested to be current.
 
-    python docs/generate.py [--sessions]
+    python -m docs.generate [--sessions]
 
-docs/reference/ is written whole; in README.md only what stands between the marks is replaced:
+docs/reference/ and the picture of a session are written whole; in README.md only what stands
+between the marks is replaced:
 
     <!-- generated: NAME -->
     <!-- end -->
@@ -14,18 +15,22 @@ below them.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
+from docs.terminal import picture
 from imsprep import checks, cli, refusals
 from imsprep.checks.rule import SUBJECTS
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results.json"  # of `make bench`
 NOTE = "<!-- Written by docs/generate.py; `make docs` writes it anew. -->\n"
 
 
@@ -39,12 +44,22 @@ def pages() -> dict[Path, str]:
         reference / "service-codes.md": codes_page(),
         reference / "modules.md": modules_page(),
         readme: filled(readme.read_text()),
+        ROOT / "docs" / "pictures" / "session.svg": session_picture(readme.read_text()),
     }
+
+
+def session_picture(readme: str) -> str:
+    """Return the session of README.md, its first command aside, as a picture of a terminal."""
+    (session,) = re.findall(r"```console\n(.*?)```", readme, re.DOTALL)
+    rest = re.split(r"^(?=\$ )", session, flags=re.MULTILINE)[2:]
+    return picture("".join(rest), "imsprep checks, proves and imports a disk image")
 
 
 def filled(text: str) -> str:
     """Return a page with the text between its marks written anew."""
     parts = {"commands": commands_table(), "exit codes": exit_codes_table()}
+    if RESULTS.exists():
+        parts["measured"] = measured_table(json.loads(RESULTS.read_text())["results"])
     for name, part in parts.items():
         mark = f"<!-- generated: {name} -->\n"
         text = re.sub(f"{mark}.*?<!-- end -->", lambda _, new=mark + part: f"{new}<!-- end -->",
@@ -62,6 +77,22 @@ def exit_codes_table() -> str:
     """Return the exit codes as a table."""
     lines = re.findall(r"^ {2}(\d+) +(.+)$", cli.EXIT_CODES, re.MULTILINE)
     return "| code | meaning |\n|---|---|\n" + "".join(f"| {c} | {text} |\n" for c, text in lines)
+
+
+def measured_table(results: list[dict[str, Any]]) -> str:
+    """Return what was measured beside a peer, with the targets; docs/benchmarks.md has the rest."""
+    lines = ["| what | beside | times as fast (min to max) | target | |", "|---|---|---|---|---|"]
+    for result in results:
+        for goal in result["goals"]:
+            if goal["figure"] == "ratio":
+                spread = result["figures"]["ratio"]
+                shown = f"{spread['median']:.2g} ({spread['min']:.2g} to {spread['max']:.2g})"
+                met = "met" if goal["met"] else "**missed**"
+                target = f"≥ {goal['value']:.2g}"
+                lines.append(
+                    f"| {result['case']} | {result['peer']} | {shown} | {target} | {met} |"
+                )
+    return "\n".join(lines) + "\n"
 
 
 def every_command(

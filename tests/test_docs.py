@@ -9,12 +9,14 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
 import yaml
 
 from docs import generate
+from docs.terminal import COLUMNS, picture
 from imsprep import checks, cli, refusals
 from imsprep.config import load
 from tests.conftest import Outcome
@@ -195,6 +197,17 @@ def test_the_command_of_a_pipeline_runs_and_writes_what_it_publishes(
     (line,) = [line for line in lines if line.startswith("imsprep")]
     assert imsprep(*shlex.split(line)[1:]).code == 0
     assert all((tmp_path / name).stat().st_size for name in published)
+
+
+def test_the_picture_of_a_terminal_says_what_its_session_says() -> None:
+    session = f"$ imsprep check a&b.raw\n  <found>\n\n{'word ' * 40}\n"
+    drawn = ElementTree.fromstring(picture(session, "a title"))
+    rows = [
+        "".join(element.itertext()) for element in drawn.iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert rows[:2] == ["$ imsprep check a&b.raw", "  <found>"]
+    assert " ".join(rows[2:]).split() == ["word"] * 40
+    assert max(map(len, rows)) <= COLUMNS
 
 
 def test_the_settings_of_the_checks_page_are_valid(tmp_path: Path) -> None:

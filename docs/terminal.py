@@ -1,0 +1,65 @@
+"""Draw a session as a picture of a terminal: SVG, in the reader's colours, light or dark.
+
+What is drawn stands in a page as text too, and the tests see that it happens so.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from html import escape
+
+COLUMNS = 100
+_FONT, _LINE, _MARGIN, _BAR = 13, 18, 16, 34  # pixels
+_WIDTH = 0.602  # of a letter of a monospaced font, as a share of its size
+
+_FAMILY = "ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace"
+_STYLE = """\
+  text { fill: #24292f }
+  .window { fill: #f6f8fa; stroke: #d0d7de }
+  .prompt { fill: #116329; font-weight: bold }
+  .command { font-weight: bold }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #d1d7e0 }
+    .window { fill: #151b23; stroke: #3d444d }
+    .prompt { fill: #57ab5a }
+  }
+"""
+
+
+def picture(session: str, title: str) -> str:
+    """Return a session, commands behind `$ ` and what they print, as SVG."""
+    lines = [row for line in session.rstrip("\n").splitlines() for row in _rows(line)]
+    width = round(COLUMNS * _FONT * _WIDTH) + 2 * _MARGIN
+    height = _BAR + len(lines) * _LINE + _MARGIN
+    dots = "".join(
+        f'<circle cx="{_MARGIN + 6 + 20 * n}" cy="{_BAR // 2}" r="6" fill="{colour}"/>\n'
+        for n, colour in enumerate(("#ff5f57", "#febc2e", "#28c840"))
+    )
+    texts = "".join(
+        f'<text x="{_MARGIN}" y="{_BAR + _LINE * n + _FONT}">{_marked(line)}</text>\n'
+        for n, line in enumerate(lines)
+        if line
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+        f' height="{height}" role="img">\n<title>{escape(title)}</title>\n'
+        f"<style>\n{_STYLE}</style>\n"
+        f'<rect class="window" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>\n'
+        f'{dots}<g font-family="{_FAMILY}" font-size="{_FONT}" xml:space="preserve">\n{texts}</g>\n'
+        "</svg>\n"
+    )
+
+
+def _rows(line: str) -> list[str]:
+    """Break a line where a terminal of COLUMNS would have to, at a space if there is one."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(
+        line, COLUMNS, subsequent_indent=indent, drop_whitespace=True, replace_whitespace=False,
+        break_on_hyphens=False,
+    ) or [""]  # fmt: skip
+
+
+def _marked(line: str) -> str:
+    if line.startswith("$ "):
+        return f'<tspan class="prompt">$</tspan> <tspan class="command">{escape(line[2:])}</tspan>'
+    return escape(line)
