@@ -89,11 +89,16 @@ def peak_memory(command: Command) -> int:
 def _start(command: Command, stdout: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command.argv,
-        env={**os.environ, **command.env},
+        env={**_environment(), **command.env},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=None if os.environ.get("BENCH_STDERR") else subprocess.DEVNULL,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment, with Python's bytecode kept: an installed program has it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _check(code: int, command: Command) -> None:
