@@ -53,6 +53,8 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except (UnreadableError, ImportError):
             raise
+        except EOFError as error:  # which says nothing
+            raise UnreadableError("it points past the end of the volume") from error
         except Exception as error:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
 

@@ -68,7 +68,8 @@ def _find_log(read: Read) -> _Log | None:
     if len(head) < _SUPERBLOCK.size:
         return None
     magic, block_size, start, group, blocks, group_log = _SUPERBLOCK.unpack(head)
-    if magic != b"XFSB" or not start or not blocks or block_size % SECTOR or group_log > 31:
+    sound = magic == b"XFSB" and block_size and block_size % SECTOR == 0 and group_log <= 31
+    if not (sound and start and blocks):
         return None
     # The number of the allocation group stands in the upper bits.
     at = (start >> group_log) * group + (start & ((1 << group_log) - 1))
