@@ -11,6 +11,7 @@ import pytest
 from imsprep.checks import all_rules
 from imsprep.facts import Facts
 from imsprep.guest.filesystem import UnreadableError
+from imsprep.guest.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume, overlap
 from imsprep.guest.tree import Tree
 from imsprep.guest.wanted import PATTERN_LIMIT, TEXT_LIMIT
@@ -413,7 +414,7 @@ def test_an_initramfs_that_is_not_read_to_its_end_is_skipped(
 
 
 def test_what_all_initramfs_unpack_to_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imsprep.guest.kernels.UNPACKED_LIMIT", 2_500)
+    monkeypatch.setattr("imsprep.guest.kernels.Allowance", lambda: Allowance(bytes_left=2_500))
     files = debian()
     for version in ("5.1.0", "5.2.0", "5.3.0"):
         files |= kernel(version, f"/boot/initrd.img-{version}")

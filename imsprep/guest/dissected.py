@@ -108,8 +108,6 @@ class DissectFileSystem:
 @translated
 def open_filesystem(file: BinaryIO, kind: str, subvolume: str | None) -> FileSystem:
     """Open a volume with the package for its kind; ImportError if that is missing."""
-    if kind not in MODULES:
-        raise UnreadableError(f"no reader for {kind}")
     package, name = MODULES[kind]
     volume = getattr(importlib.import_module(package), name)(file)
     if kind == "btrfs" and subvolume is not None:

@@ -56,11 +56,7 @@ class FileSystem(Protocol):
 # Module of the adapter, what it reads, and what to install for it; tried in this order.
 ADAPTERS = (
     ("imsprep.guest.yal", ("ext2", "ext3", "ext4", "xfs", "ntfs", "vfat"), "imsprep[guest]"),
-    (
-        "imsprep.guest.dissected",
-        ("ext2", "ext3", "ext4", "xfs", "ntfs", "vfat", "btrfs"),
-        "imsprep[guest-agpl]",
-    ),
+    ("imsprep.guest.dissected", ("ext2", "ext3", "ext4", "xfs", "btrfs"), "imsprep[guest-agpl]"),
 )
 
 

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 from imsprep.errors import FormatError
 from imsprep.units import GIB, KIB, MIB
 
-SIZE_LIMIT = 2 * GIB  # bytes after decompression; a generous initramfs has 300 MiB
+# What all initramfs of an image may cost together; a generous one has 300 MiB and 5,000 files.
+SIZE_LIMIT = 4 * GIB  # bytes after decompression
 ENTRY_LIMIT = 200_000
-ARCHIVE_LIMIT = 10_000  # streams in a row; parallel packers make one for each MiB or so
+STREAM_LIMIT = 10_000  # parallel packers make one for each MiB or so; lz4's blocks count as well
 NAME_LIMIT = 4096  # PATH_MAX
 KEPT_LIMIT = 64 * KIB  # of one file whose content is wanted
 _STEP = 256 * KIB  # what is decompressed at once
@@ -46,20 +47,20 @@ class Member(NamedTuple):
 
 @dataclass
 class Allowance:
-    """What may still be unpacked; spending more raises FormatError. Callers may share one."""
+    """What may still be unpacked of an image; spending more raises FormatError."""
 
     bytes_left: int = SIZE_LIMIT
     files_left: int = ENTRY_LIMIT
-    archives_left: int = ARCHIVE_LIMIT
+    streams_left: int = STREAM_LIMIT
 
-    def take(self, *, size: int = 0, files: int = 0, archives: int = 0) -> None:
-        """Spend bytes, files or archives."""
+    def take(self, *, size: int = 0, files: int = 0, streams: int = 0) -> None:
+        """Spend bytes, files or compressed streams."""
         self.bytes_left -= size
         self.files_left -= files
-        self.archives_left -= archives
+        self.streams_left -= streams
         if self.bytes_left < 0:
             raise FormatError("it unpacks to more than may be unpacked")
-        if self.files_left < 0 or self.archives_left < 0:
+        if self.files_left < 0 or self.streams_left < 0:
             raise FormatError("it holds more files than are looked at")
 
 
@@ -171,13 +172,13 @@ def _decompressed(source: Source, magic: bytes, allowance: Allowance) -> Iterato
 def _unpacked(source: Source, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
     """Unpack a compressed stream and those of the same kind right behind it."""
     if magic[:4] == b"\x02\x21\x4c\x18":
-        yield from _lz4(source)
+        yield from _lz4(source, allowance)
         return
     start = next((start for start in _DECOMPRESSORS if magic.startswith(start)), None)
     if start is None:
         raise FormatError(f"neither cpio nor a known compression: it begins with {magic.hex(' ')}")
     while source.peek(len(start)) == start:
-        allowance.take(archives=1)
+        allowance.take(streams=1)
         yield from _stream(source, _DECOMPRESSORS[start]())
 
 
@@ -245,13 +246,14 @@ class _Zstd(_Unbounded):
                 return
 
 
-def _lz4(source: Source) -> Iterator[bytes]:
+def _lz4(source: Source, allowance: Allowance) -> Iterator[bytes]:
     """Unpack legacy frames: a magic number, then blocks with their length before them."""
     try:
         import lz4.block
     except ImportError:
         raise FormatError("it is packed with lz4: install imsprep[guest]") from None
     while len(head := source.peek(4)) == 4:
+        allowance.take(streams=1)
         if head == b"\x02\x21\x4c\x18":
             source.take(4)
             continue

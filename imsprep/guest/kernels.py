@@ -8,16 +8,15 @@ from dataclasses import replace
 
 from imsprep.errors import FormatError
 from imsprep.guest.filesystem import UnreadableError
-from imsprep.guest.initramfs import SIZE_LIMIT, Allowance, members
+from imsprep.guest.initramfs import Allowance, members
 from imsprep.guest.model import Kernel
 from imsprep.guest.tree import Tree
-from imsprep.units import GIB, MIB
+from imsprep.units import MIB
 
 # Drivers that a guest on KVM needs ("Installing Native KVM Drivers", user guide).
 VIRTIO = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net")
 
 INITRAMFS_LIMIT = 1024 * MIB  # compressed bytes of one initramfs that are read
-UNPACKED_LIMIT = 6 * GIB  # bytes of all initramfs together after decompression
 KERNEL_LIMIT = 16  # kernels that are looked at
 _LIST_LIMIT = 4 * MIB  # bytes of a kernel's list of drivers or configuration
 
@@ -65,14 +64,11 @@ def take_kernels(tree: Tree) -> Iterator[Kernel]:
     }
     # A kernel without modules of its own is one too.
     versions.update(found[1] for name in tree.names("/boot") if (found := _IMAGE.match(name)))
-    left = UNPACKED_LIMIT
+    allowance = Allowance()
     for number, version in enumerate(sorted(versions, key=_age)):
         if number == KERNEL_LIMIT:
             raise UnreadableError(f"only the newest {number} of {len(versions)} kernels were read")
-        allowance = Allowance(bytes_left=min(SIZE_LIMIT, left))
-        granted = allowance.bytes_left
         yield _kernel(tree, version, allowance)
-        left -= granted - max(allowance.bytes_left, 0)
 
 
 def _age(version: str) -> list[int]:

@@ -37,6 +37,9 @@ MODULES = {
 # These compare names without regard to case, as Windows and EFI do.
 CASELESS = ("ntfs", "vfat")
 
+# Names of one directory: WinSxS has some 30,000. A library takes some 500 bytes for each.
+LISTING_LIMIT = 200_000
+
 # What a library may raise on a crafted file system.
 _FAULTS = (OSError, MemoryError, ValueError, RuntimeError, OverflowError, UnicodeError, TypeError)
 
@@ -100,7 +103,7 @@ class YalFileSystem:
     @translated
     def names(self, directory: Node) -> Iterable[str]:
         """Return the names in a directory."""
-        return [entry.name for entry in _own(directory).entry.sub_file_entries if entry.name]
+        return [entry.name for entry in _entries(_own(directory)) if entry.name]
 
     @translated
     def read(self, node: Node, offset: int, length: int) -> bytes:
@@ -132,7 +135,7 @@ class YalFileSystem:
         """Return the entries of a directory by their folded names, read once."""
         key = directory.path.casefold()
         if key not in self._folded:
-            entries = directory.entry.sub_file_entries
+            entries = _entries(directory)
             self._folded[key] = {entry.name.casefold(): entry for entry in entries if entry.name}
         return self._folded[key]
 
@@ -151,6 +154,14 @@ def open_filesystem(file: BinaryIO, kind: str, subvolume: str | None) -> FileSys
 def _own(node: Node) -> YalNode:
     assert isinstance(node, YalNode)
     return node
+
+
+def _entries(directory: YalNode) -> Iterable[Any]:
+    count = directory.entry.number_of_sub_file_entries
+    if count > LISTING_LIMIT:
+        raise UnreadableError(f"a directory of {count} names")
+    entries: Iterable[Any] = directory.entry.sub_file_entries
+    return entries
 
 
 def _mode(entry: Any) -> int:
