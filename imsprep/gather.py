@@ -50,7 +50,7 @@ class Look:
 
     scan: bool = False  # read all data and make the block map
     guest: bool = False  # look inside the file systems
-    deep: bool = False  # unpack every block of a ZVHD2 file, on all cores
+    deep: bool = False  # unpack every block of a ZVHD2 file, by `jobs` threads, or one per CPU
     probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
     scanning: ScanOptions = field(default_factory=ScanOptions)
 
@@ -77,7 +77,7 @@ def gather(
     with RawImage.open(path) as image:
         facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
         if facts.format == formats.ZVHD2:
-            facts = _with_container(facts, image, look.deep, progress)
+            facts = _with_container(facts, image, look, progress)
         if facts.is_raw:
             facts = replace(facts, bitmap=look_beside(image))
         if look.scan and facts.is_raw:
@@ -166,7 +166,7 @@ def _with_scan(
 
 
 def _with_container(
-    facts: Facts, image: RawImage, deep: bool, progress: Callable[[int], None]
+    facts: Facts, image: RawImage, look: Look, progress: Callable[[int], None]
 ) -> Facts:
     """Add what lies in a ZVHD2 file: its tables, its record heads, and the disk's own tables."""
     found = examine(image.pread, image.size)
@@ -175,10 +175,11 @@ def _with_container(
         return replace(facts, container=found, virtual_size=None)
     found = _added(found, Stage.RECORDS, [check_records(container, image.pread)])
     disk = None
-    if not found.faults and deep:
+    if not found.faults and look.deep:
         from imsprep.payloads import check_payloads
 
-        wrong = check_payloads(container, image.pread, progress=progress)
+        jobs = look.scanning.get("jobs") or 0
+        wrong = check_payloads(container, image.pread, jobs=jobs, progress=progress)
         found = _added(found, Stage.PAYLOADS, wrong)
     if all(fault.kind is Kind.FINISHED for fault in found.faults):
         reader = Zvhd2Reader(container, image.pread)

@@ -55,7 +55,7 @@ class Made:
         return (
             f"{show_path(self.bitmap)}: {of.allocated} of {of.blocks} blocks of"
             f" {format_size(of.layout.block_size)} hold data,"
-            f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{_how(self.vouched)}"
+            f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{self.vouched}"
         )
 
 
@@ -122,7 +122,7 @@ class Proof:
                 f"note: {self.wasted.allocated} blocks that are marked as data are empty, which"
                 f" costs time and nothing else: {_named(self.wasted)}"
             )
-        lines.append(_how(self.vouched))
+        lines.append(str(self.vouched))
         return "\n".join(lines)
 
 
@@ -174,7 +174,7 @@ class Exported:
 
     def __str__(self) -> str:
         data, size = format_size(self.found.data_bytes), exact_size(self.found.size)
-        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{_how(self.vouched)}"
+        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{self.vouched}"
 
 
 def export(
@@ -290,14 +290,6 @@ def check_raw(image: RawImage) -> None:
             f"{show_path(image.path)} is {name}, and only a RAW image has a bitmap; see"
             " imsprep check"
         )
-
-
-def _how(vouched: Vouched) -> str:
-    """Say how a scan knows what it says."""
-    return (
-        f"known by holes: {format_size(vouched.hole)}, by a page with data:"
-        f" {format_size(vouched.probed)}, by reading: {format_size(vouched.read)}"
-    )
 
 
 def _ranges(block_map: BlockMap) -> list[tuple[int, int]]:

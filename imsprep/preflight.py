@@ -21,6 +21,7 @@ from imsprep.gather import QUICK, Look, gather
 from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
 from imsprep.request import RequestFields
+from imsprep.scan import ScanOptions, usable_cpus
 from imsprep.sites import DEFAULT_SITE, SITES, Site
 
 
@@ -80,13 +81,23 @@ def _check_all(
 
     if len(images) == 1:  # in this thread, so that Ctrl-C arrives where the work is
         return (_check(images[0], order, tick),)
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    workers = max(1, min(jobs, len(images)))
+    order = dataclasses.replace(order, look=_shared(order.look, workers))
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
             return tuple(pool.map(lambda path: _check(path, order, tick), images))
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _shared(look: Look, workers: int) -> Look:
+    """Give each of `workers` images checked side by side its share of the CPUs."""
+    share = max(1, usable_cpus() // workers)
+    wanted = look.scanning.get("jobs") or share
+    scanning: ScanOptions = {**look.scanning, "jobs": min(wanted, share)}
+    return dataclasses.replace(look, scanning=scanning)
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:

@@ -23,7 +23,7 @@ from imsprep.fullread import FullRead, How
 from imsprep.image import RawImage
 from imsprep.look import PAGE, Range, batched, cut, holds_data, without_readahead
 from imsprep.mounts import TRUSTED, file_system
-from imsprep.units import KIB, MIB, ceil_div
+from imsprep.units import KIB, MIB, ceil_div, format_size
 
 BLOCK_SIZE = 2 * MIB  # the container's default, and the bitmap's
 TRUST, VERIFY, AUTO = "trust", "verify", "auto"
@@ -42,6 +42,10 @@ class Vouched(NamedTuple):
     hole: int  # the file system says that nothing is stored there; not read
     probed: int  # in blocks where a first look found data, so that the rest was not read
     read: int  # looked at byte for byte, as far as a block's first data
+
+    def __str__(self) -> str:
+        hole, probed, read = map(format_size, self)
+        return f"known by holes: {hole}, by a page with data: {probed}, by reading: {read}"
 
     def as_dict(self) -> dict[str, int]:
         """Return plain values for JSON."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,40 @@ def test_a_scan_tells_how_much_will_be_uploaded(imsprep: Run, tmp_path: Path) ->
     path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x"), (63 << 20, b"y"))
     (image,) = imsprep("check", path, "--scan", "--json").json["images"]
     assert image["facts"]["data_bytes"] == 4 << 20
+    assert sum(image["facts"]["vouched"].values()) == 64 << 20
     cells = image["facts"]["cells"]
     assert sum(cell[1] for cell in cells) == 64 << 20
     assert sum(cell[3] for cell in cells) == 4 << 20
+
+
+def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x" * 4096))
+    html = f"html:{tmp_path}/page.html"
+    outcome = imsprep("check", path, "--format", "text", "--holes", "trust", "--output", html)
+    assert "data to upload: 2 MiB (2097152 bytes), in blocks of 2 MiB" in outcome.out
+    assert "known by holes: 64 MiB, by a page with data: 4 KiB, by reading: 0 bytes" in outcome.out
+    page = (tmp_path / "page.html").read_text()
+    assert "Known by holes</dt><dd><span title='67104768 bytes'>" in page
+    assert "known by" not in imsprep("check", path).out
+
+
+@pytest.mark.parametrize(
+    ("images", "jobs", "each"), [(1, 8, None), (8, 8, 1), (2, 8, 4), (8, 1, 8), (8, 3, 2)]
+)
+def test_images_side_by_side_share_the_cpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, jobs: int, each: int | None
+) -> None:
+    from imsprep import gather, preflight, scan
+
+    given: list[int | None] = []
+
+    def counted(*args: Any, **options: Any) -> scan.Scan:
+        given.append(options.get("jobs"))
+        return scan.scan(*args, **options)
+
+    monkeypatch.setattr(preflight, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(gather, "scan", counted)
+    paths = [sparse(tmp_path / f"{n}.raw", 8192, (0, b"x")) for n in range(images)]
+    run = preflight.preflight(paths, preflight.Order(look=gather.Look(scan=True)), jobs=jobs)
+    assert given == [each] * images
+    assert not run.failures

@@ -98,13 +98,22 @@ def test_a_rule_that_cannot_tell_says_why(rule: str, facts: Facts, reason: str) 
     assert reason in skipped.reason
 
 
-def test_the_warning_explains_itself_in_two_sentences() -> None:
+def test_the_unproven_layout_explains_itself_in_two_sentences() -> None:
     (finding,) = RULES["IMS405"].run(GOOD)[0]
-    assert finding.severity is Severity.WARNING
+    assert finding.severity is Severity.NOTE
     assert finding.message.count(". ") == 1
     assert "has not published" in finding.message
     assert "that of ZVHD2" in finding.message
     assert "ZVHD2 file needs no bitmap" in finding.message
+
+
+def test_the_default_layout_is_a_warning_where_a_bitmap_is_about_to_be_sent() -> None:
+    (finding,) = RULES["IMS405"].run(bitmap(to_be_made=True))[0]
+    assert finding.severity is Severity.WARNING
+
+
+def test_a_good_raw_image_passes_a_strict_check(imsprep: Run, disk: Path) -> None:
+    assert imsprep("check", disk, "--strict", "--type", "DataImage").code == 0
 
 
 def test_a_layout_that_somebody_chose_is_not_called_the_published_one() -> None:
@@ -147,7 +156,7 @@ def check(imsprep: Run, disk: Path, *options: str) -> dict[str, str]:
 
 
 def test_check_follows_the_bitmap_through_its_life(imsprep: Run, disk: Path) -> None:
-    unproven = {"IMS405": "warning"}
+    unproven = {"IMS405": "note"}
     assert check(imsprep, disk) == {"IMS401": "note", **unproven}
     imsprep("bitmap", disk)
     assert check(imsprep, disk) == unproven

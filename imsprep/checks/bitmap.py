@@ -103,14 +103,18 @@ def lost(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS405", Severity.WARNING, "Whether the service reads this bitmap's layout is not proven",
+    "IMS405", Severity.NOTE, "Whether the service reads this bitmap's layout is not proven",
     why="A bitmap in a layout that the service does not know is refused, or read wrongly.",
     fix="imsprep bitmap probe probe.raw; run the vendor's tool on it once; imsprep bitmap learn"
     " probe.raw probe.mf. Or import it as ZVHD2: imsprep convert IMAGE",
     source="no manual, SDK or tool describes the layout, inferred from ZVHD2; docs/bitmap-file.md",
 )  # fmt: skip
 def unproven(facts: Facts) -> Iterator[Evidence]:
-    """Say on what the layout rests."""
+    """Say on what the layout rests; a warning where it is about to count, or was chosen freely.
+
+    The convention that imsprep follows by default is no fault of an image, so that a check of one
+    only notes it; an import is about to send it.
+    """
     bitmap = bitmap_of(facts)
     if bitmap.layout is None:
         raise Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
@@ -118,12 +122,13 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"the layout of {bitmap.name} reproduced {len(bitmap.layout.matched)} file(s) of"
             " another tool byte for byte, and nothing is known of others",
-            found=describe(bitmap.layout), severity=Severity.NOTE,
-        )  # fmt: skip
+            found=describe(bitmap.layout),
+        )
         return
+    default = bitmap.layout == DEFAULT_LAYOUT
     chosen = (
         "so imsprep follows the one convention that Huawei has published, that of ZVHD2"
-        if bitmap.layout == DEFAULT_LAYOUT
+        if default
         else f"and {bitmap.name} has a layout that somebody chose"
     )
     yield Evidence(
@@ -131,6 +136,7 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
         " confirmed that the service reads it. One run of the vendor's tool on a probe settles it,"
         " and a ZVHD2 file needs no bitmap at all",
         found=describe(bitmap.layout),
+        severity=Severity.WARNING if bitmap.to_be_made or not default else None,
     )
 
 

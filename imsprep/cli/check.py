@@ -82,6 +82,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     from imsprep.gather import Look
     from imsprep.preflight import Order, expand, preflight
     from imsprep.report import Severity
+    from imsprep.scan import usable_cpus
     from imsprep.sites import SITES
 
     settings = config.load(os.environ, Path.cwd(), options["config"])
@@ -104,7 +105,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         online=_online(options["online"], options["region"]),
         reproducible=options["reproducible"],
     )
-    jobs = settings["jobs"].value or (os.cpu_count() or 1)
+    jobs = settings["jobs"].value or usable_cpus()
     total = sum(path.stat().st_size for path in expand(images) if path.is_file())
     with Progress(
         "scan", total, quiet=options["quiet"] or not (wants_map or options["deep"])

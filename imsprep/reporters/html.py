@@ -105,6 +105,13 @@ def _sizes(facts: Mapping[str, Any]) -> str:
         rows.append(
             ("Table", f"{escape(str(facts['partition_table']).upper())}, {sector}-byte sectors")
         )
+    known = facts.get("vouched") or {}
+    for key, label in (("hole", "Known by holes"), ("probed", "By a page with data"),
+                       ("read", "By reading")):  # fmt: skip
+        if key in known:
+            rows.append(
+                (label, f"<span title='{known[key]} bytes'>{format_size(known[key])}</span>")
+            )
     rows.append(("Limits of", escape(str(facts.get("site", "")))))
     cells = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in rows)
     return f"<dl>{cells}</dl>"

@@ -7,7 +7,8 @@ from collections import Counter
 
 from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
-from imsprep.units import exact_size
+from imsprep.scan import Vouched
+from imsprep.units import exact_size, format_size
 
 WIDTH = 96
 
@@ -32,7 +33,7 @@ def _failure(failure: Failure) -> str:
 
 
 def _report(run: Run, report: Report) -> str:
-    lines = [f"{report.image}: {_headline(report)}"]
+    lines = [f"{report.image}: {_headline(report)}", *_scanned(report)]
     ordered = sorted(report.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
     for finding in ordered:
         lines += ["", *_finding(finding)]
@@ -48,6 +49,16 @@ def _headline(report: Report) -> str:
         f", {str(table).upper()}, {len(facts.get('partitions', []))} partitions" if table else ""
     )
     return f"{facts.get('format', 'unknown')}, {exact_size(int(size))}{described}"  # fmt: skip
+
+
+def _scanned(report: Report) -> list[str]:
+    """Say what a scan found and how it knows, if there was one."""
+    facts = report.facts
+    if "vouched" not in facts:
+        return []
+    data = exact_size(facts["data_bytes"])
+    return [f"  data to upload: {data}, in blocks of {format_size(facts['block_size'])}",
+            f"  {Vouched(**facts['vouched'])}"]  # fmt: skip
 
 
 def _finding(finding: Finding) -> list[str]:
