@@ -201,7 +201,9 @@ def test_a_changed_image_starts_anew_and_says_why(case: Case) -> None:
     assert case.store.list_uploads() == []
 
 
-def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
+def broken_off(case: Case) -> str:
+    """Begin an upload that ends before it is completed; return its id."""
+
     def die(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
         if key == "web/disk.raw":
             raise KeyboardInterrupt
@@ -211,8 +213,13 @@ def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
         case.upload(Wrapped(case.store, complete=die))
     entry = case.journal.load()
     assert entry is not None
+    return entry.upload_id
+
+
+def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
+    upload_id = broken_off(case)
     first = case.plan.parts[0]
-    case.store.upload_part("web/disk.raw", entry.upload_id, 1, bytes(first.length))
+    case.store.upload_part("web/disk.raw", upload_id, 1, bytes(first.length))
     assert case.upload().sent == first.length
     assert case.content == case.path.read_bytes()
 
@@ -555,21 +562,6 @@ def test_a_part_that_was_never_planned_is_noticed(case: Case) -> None:
 
     with pytest.raises(ServiceError, match="nothing was completed"):
         case.upload(Wrapped(case.store, list_parts=listed))
-
-
-def broken_off(case: Case) -> str:
-    """Begin an upload that ends before it is completed; return its id."""
-
-    def die(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
-        if key == "web/disk.raw":
-            raise KeyboardInterrupt
-        return original(key, *arguments)
-
-    with pytest.raises(KeyboardInterrupt):
-        case.upload(Wrapped(case.store, complete=die))
-    entry = case.journal.load()
-    assert entry is not None
-    return entry.upload_id
 
 
 def test_a_refused_question_does_not_throw_away_what_was_sent(case: Case) -> None:
