@@ -47,6 +47,11 @@ def imsprep(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     return run
 
 
+def slow(*values: object) -> Any:
+    """A row of a parametrized test that only `make test` runs."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def need(*tools: str) -> pytest.MarkDecorator:
     """Skip a test where a program is missing, and say which."""
     missing = [tool for tool in tools if shutil.which(tool) is None]

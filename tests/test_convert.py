@@ -406,6 +406,7 @@ def test_a_given_time_gives_the_same_bytes_and_another_disk_another_id(
     assert len({data[68:84] for data in (first, *others)}) == 4
 
 
+@pytest.mark.slow
 def test_zlib_is_flushed_and_not_finished(imsprep: Imsprep, tmp_path: Path) -> None:
     made = tmp_path / "disk.zvhd2"
     assert imsprep("convert", small(tmp_path), made, "--compression", "zlib").code == 0

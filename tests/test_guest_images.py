@@ -21,7 +21,7 @@ from imsprep.guest.initramfs import Allowance, members
 from imsprep.guest.kernels import VIRTIO
 from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import inspect_image
-from tests.conftest import Outcome, need
+from tests.conftest import Outcome, need, slow
 from tests.guest_trees import UUID, Link, debian
 from tests.test_guest_linux import check
 from tests.zvhd2_files import of_disk
@@ -81,13 +81,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FILESYSTEMS = [
-    pytest.param("ext2", (), "pyfsext", marks=need("mkfs.ext2")),
-    pytest.param("ext3", (), "pyfsext", marks=need("mkfs.ext3")),
+    pytest.param("ext2", (), "pyfsext", marks=[need("mkfs.ext2"), pytest.mark.slow]),
+    pytest.param("ext3", (), "pyfsext", marks=[need("mkfs.ext3"), pytest.mark.slow]),
     pytest.param("ext4", (), "pyfsext", marks=need("mkfs.ext4")),
-    pytest.param("ext4", ("-O", "orphan_file,metadata_csum_seed"), "pyfsext", marks=need("mkfs.ext4")),
-    pytest.param("ext4", ("-b", "1024", "-I", "128"), "pyfsext", marks=need("mkfs.ext4")),
+    pytest.param("ext4", ("-O", "orphan_file,metadata_csum_seed"), "pyfsext", marks=[need("mkfs.ext4"), pytest.mark.slow]),
+    pytest.param("ext4", ("-b", "1024", "-I", "128"), "pyfsext", marks=[need("mkfs.ext4"), pytest.mark.slow]),
     pytest.param("xfs", (), "pyfsxfs", marks=need("mkfs.xfs")),
-    pytest.param("xfs", ("-i", "nrext64=1"), "pyfsxfs", marks=need("mkfs.xfs")),
+    pytest.param("xfs", ("-i", "nrext64=1"), "pyfsxfs", marks=[need("mkfs.xfs"), pytest.mark.slow]),
     pytest.param("btrfs", (), "dissect.btrfs", marks=need("mkfs.btrfs")),
 ]  # fmt: skip
 
@@ -129,7 +129,7 @@ def test_a_boot_partition_of_its_own_is_laid_over_the_root(tmp_path: Path) -> No
 
 
 @need("mkfs.btrfs")
-@pytest.mark.parametrize("name", ["@rootfs", "root"])
+@pytest.mark.parametrize("name", ["@rootfs", slow("root")])
 def test_a_system_in_a_folder_of_btrfs_is_found(tmp_path: Path, name: str) -> None:
     pytest.importorskip("dissect.btrfs")
     fstab = f"UUID={UUID} / btrfs subvol={name} 0 0\n"

@@ -94,6 +94,7 @@ def test_a_block_is_allocated_if_any_byte_of_it_is_not_zero(
     holes=st.sampled_from(HOLES),
     jobs=st.integers(1, 3),
 )
+@pytest.mark.slow
 @pytest.mark.usefixtures("by_readers")
 def test_readers_give_the_same_answer(
     tmp_path_factory: pytest.TempPathFactory,
