@@ -74,6 +74,7 @@ _SIGNATURES = (
     _Signature("parallels", _D, 0, b"WithouFreSpacExt"),
     _Signature("dmg", _D, -SECTOR, b"koly\0\0\0\4"),
     _Signature("bochs", _D, 0, b"Bochs Virtual HD Image"),
+    _Signature("cloop", _D, 0, b"#!/bin/sh\n#V2.0 Format\n"),
     _Signature("android-sparse", _D, 0, b"\x3a\xff\x26\xed\1\0"),
     _Signature("ewf", _D, 0, b"EVF\x09\x0d\x0a\xff\0"),
     _Signature("wim", _A, 0, b"MSWIM\0\0\0"),

@@ -100,13 +100,16 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
     matches = formats.identify(head, tail, size)
     name = formats.primary(matches)
     is_disk = name in _DISKS
-    disk = partitions.read_disk(read, size) if size >= SECTOR else None
+    # A fixed VHD is a disk with a footer behind it.
+    footer = next((m.offset for m in matches if m.format == formats.VHD_FIXED), 0)
+    disk_size = footer if name == formats.VHD_FIXED and footer else size
+    disk = partitions.read_disk(read, disk_size) if disk_size >= SECTOR else None
     ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
     return Facts(
         name=show_path(image.path.name),
         file_size=size,
         matches=matches,
-        virtual_size=size if is_disk else formats.virtual_size(name, head),
+        virtual_size=disk_size if is_disk else formats.virtual_size(name, head),
         stored_size=sum(length for _, length in ranges),
         zeros=_zeros(image, probe_limit),
         cells=_cells(size, ranges),

@@ -99,6 +99,8 @@ class Disk:
     backup: GptHeader | None
     partitions: tuple[Partition, ...]
     volume: Volume | None = None  # of the whole disk, where there is no table
+    hidden: Volume | None = None  # an encrypted volume that begins with the disk, under its table
+    extended: tuple[Partition, ...] = ()  # MBR partitions that hold the logical ones
     broken_chain: str | None = None  # why the chain of logical partitions could not be followed
 
     @property
@@ -129,28 +131,31 @@ def read_disk(read: Read, size: int) -> Disk:
     first = read(0, SECTOR)
     whole = identify_volume(read(0, PROBE_SIZE))
     signed = first[510:512] == _MBR_SIGNATURE
-    mbr: tuple[Partition, ...] = ()
-    broken = None
+    mbr = _Mbr()
     if signed and not (whole is not None and is_boot_sector(first)):
-        mbr, broken = _mbr(read, first, size)
+        mbr = _mbr(read, first, size, SECTOR)
     sector_size, primary, backup = _gpt(read, size)
-    protective = any(p.type == MBR_PROTECTIVE for p in mbr)
+    protective = any(p.type == MBR_PROTECTIVE for p in mbr.primaries)
     best = _best(primary, backup)
-    is_gpt = best is not None and (protective or not mbr)
-    found = best.entries if best is not None and is_gpt else mbr
-    table = "gpt" if is_gpt or protective else "mbr" if mbr else None
+    is_gpt = best is not None and (protective or not mbr.partitions)
+    table = "gpt" if is_gpt or protective else "mbr" if mbr.partitions else None
+    if table == "mbr":
+        sector_size, mbr = _mbr_of_its_sectors(read, first, size, mbr)
+    found = best.entries if best is not None and is_gpt else mbr.partitions
     return Disk(
         size=size,
         table=table,
         sector_size=sector_size,
         boot_code=signed and any(first[:_BOOT_CODE]) and not _only_says_no(first, whole),
         protective=protective,
-        mbr_partitions=mbr,
-        primary=primary if is_gpt or protective else None,
-        backup=backup if is_gpt or protective else None,
+        mbr_partitions=mbr.partitions,
+        primary=primary if table == "gpt" else None,
+        backup=backup if table == "gpt" else None,
         partitions=tuple(_with_volume(read, size, p) for p in found if p.type != MBR_PROTECTIVE),
         volume=whole if table is None else None,
-        broken_chain=broken,
+        hidden=whole if table is not None and whole is not None and whole.encrypted else None,
+        extended=mbr.extended if table == "mbr" else (),
+        broken_chain=mbr.broken_chain,
     )
 
 
@@ -181,28 +186,64 @@ def _mbr_entries(sector: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield MBR_ENTRY.unpack_from(sector, _MBR_TABLE + slot * MBR_ENTRY.size)
 
 
-def _mbr(read: Read, first: bytes, size: int) -> tuple[tuple[Partition, ...], str | None]:
+class _Mbr(NamedTuple):
+    """An MBR and the logical partitions behind it."""
+
+    primaries: tuple[Partition, ...] = ()
+    logical: tuple[Partition, ...] = ()
+    extended: tuple[Partition, ...] = ()  # what holds the logical ones
+    broken_chain: str | None = None
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """What can hold a volume, in order of the numbers."""
+        return self.primaries + self.logical
+
+
+def _mbr(read: Read, first: bytes, size: int, sector_size: int) -> _Mbr:
     """Read the primary and logical partitions; an MBR whose status bytes are odd is none."""
     entries = list(_mbr_entries(first))
     if any(status not in (0, 0x80) for status, *_ in entries):
-        return (), None
-    found: list[Partition] = []
-    broken = None
+        return _Mbr()
+    (signature,) = struct.unpack_from("<I", first, _BOOT_CODE)
+    found = _Mbr()
     for number, (status, kind, lba, sectors) in enumerate(entries, 1):
         if kind == 0 or sectors == 0:
             continue
-        if kind in _MBR_EXTENDED:
-            logical, broken = _logical(read, lba * SECTOR, size)
-            found += logical
-        start, length = lba * SECTOR, sectors * SECTOR
-        found.append(Partition(number, start, length, f"{kind:#04x}", "", status == 0x80))
-    primaries = [p for p in found if int(p.type, 16) not in _MBR_EXTENDED]
-    (signature,) = struct.unpack_from("<I", first, _BOOT_CODE)
-    named = [p._replace(unique=f"{signature:08x}-{p.number:02x}") for p in primaries]
-    return tuple(sorted(named, key=lambda p: p.number)), broken
+        start, length = lba * sector_size, sectors * sector_size
+        own = f"{signature:08x}-{number:02x}"
+        p = Partition(number, start, length, f"{kind:#04x}", "", status == 0x80, unique=own)
+        if kind not in _MBR_EXTENDED:
+            found = found._replace(primaries=(*found.primaries, p))
+            continue
+        logical, broken = _logical(read, start, size, sector_size)
+        named = tuple(q._replace(unique=f"{signature:08x}-{q.number:02x}") for q in logical)
+        found = found._replace(
+            logical=found.logical + named, extended=(*found.extended, p), broken_chain=broken
+        )
+    return found
 
 
-def _logical(read: Read, base: int, size: int) -> tuple[list[Partition], str | None]:
+def _mbr_of_its_sectors(read: Read, first: bytes, size: int, mbr: _Mbr) -> tuple[int, _Mbr]:
+    """Return the sector size that an MBR was written for, and the MBR read by it.
+
+    It does not say so itself: larger sectors are believed only where they lead to a volume and
+    those of 512 bytes lead to none.
+    """
+    large = SECTOR_SIZES[-1]
+    scaled = _mbr(read, first, size, large)
+    if not _leads_to_volumes(read, size, mbr) and _leads_to_volumes(read, size, scaled):
+        return large, scaled
+    return SECTOR, mbr
+
+
+def _leads_to_volumes(read: Read, size: int, mbr: _Mbr) -> bool:
+    return any(_with_volume(read, size, p).volume is not None for p in mbr.partitions)
+
+
+def _logical(
+    read: Read, base: int, size: int, sector_size: int
+) -> tuple[list[Partition], str | None]:
     """Follow the chain of extended boot records; stop at its end, a loop, or a broken link."""
     found: list[Partition] = []
     seen: set[int] = set()
@@ -217,11 +258,11 @@ def _logical(read: Read, base: int, size: int) -> tuple[list[Partition], str | N
         (_, kind, lba, sectors), (_, link_kind, link_lba, _link) = list(_mbr_entries(sector))[:2]
         if kind and sectors:
             number = 5 + len(found)
-            start, length = at + lba * SECTOR, sectors * SECTOR
+            start, length = at + lba * sector_size, sectors * sector_size
             found.append(Partition(number, start, length, f"{kind:#04x}", "", False))
         if link_kind not in _MBR_EXTENDED or link_lba == 0:
             return found, None
-        at = base + link_lba * SECTOR
+        at = base + link_lba * sector_size
     return found, f"more than {_MAX_LOGICAL} logical partitions"
 
 

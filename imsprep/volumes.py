@@ -28,6 +28,7 @@ class Volume(NamedTuple):
 # else (encryption) stands first. Offsets are those of each format's own documentation.
 _SIGNATURES = (
     (0, b"LUKS\xba\xbe", LUKS, True),
+    (0x4000, b"SKUL\xba\xbe", LUKS, True),  # LUKS 2: the second header, at its usual place
     (3, b"-FVE-FS-", BITLOCKER, True),
     (0xA0, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", BITLOCKER, True),
     (0x1A8, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", BITLOCKER, True),
@@ -52,13 +53,18 @@ _EXT_MAGIC = (0x438, b"\x53\xef")
 _EXT_COMPAT = slice(0x45C, 0x460)
 _EXT_INCOMPAT = slice(0x460, 0x464)
 _EXT_JOURNAL, _EXT_EXTENTS_AND_64BIT = 0x4, 0x40 | 0x80
+_BOOT_CODE = slice(120, 510)  # of a boot sector: behind the longest fields, before the signature
 _NOT_BOOTABLE = b"This is not a bootable disk"  # what mkfs.fat's boot sector prints
 _LVM_LABEL, _LVM_TYPE = b"LABELONE", b"LVM2 001"
 
 
 def identify_volume(start: bytes) -> Volume | None:
     """Name the volume whose first bytes (up to PROBE_SIZE) are `start`; None if unknown."""
-    boot_sector = is_boot_sector(start) and _NOT_BOOTABLE not in start[:SECTOR]
+    boot_sector = (
+        is_boot_sector(start)
+        and _NOT_BOOTABLE not in start[:SECTOR]
+        and len(set(start[_BOOT_CODE])) > 1  # mkfs.exfat fills it with one byte
+    )
     for offset, magic, kind, encrypted in _SIGNATURES:
         if start[offset : offset + len(magic)] == magic:
             return Volume(kind, encrypted, boot_sector)

@@ -33,7 +33,7 @@ def found(path: Path, **fields: str) -> set[str]:
     """Return the rules that fired as error or warning."""
     facts = gather(path, request=RequestFields(**fields), site=SITES["otc"])  # type: ignore[arg-type]
     report = checks.run(facts)
-    notes = {"IMS212", "IMS216"}
+    notes = {"IMS212", "IMS216", "IMS218"}
     return {f.rule for f in report.findings if f.severity > Severity.NOTE or f.rule in notes} - {
         "IMS603",
     }
@@ -82,7 +82,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "no header": (lambda p: (poke(p, LAST, bytes(512)), poke(p, 512, bytes(512)))[0], {"IMS201"}),
     "cut short": (cut, {"IMS204", "IMS206"}),
     "grown": (grow, {"IMS205"}),
-    "a VHD footer behind it": (lambda p: poke(p, SIZE, b"conectix" + bytes(504)), {"IMS103", "IMS104", "IMS205"}),
+    "a VHD footer behind it": (lambda p: poke(p, SIZE, b"conectix" + bytes(504)), {"IMS103", "IMS104"}),
+    "a LUKS header in front of the table": (lambda p: poke(p, 0, b"LUKS\xba\xbe\0\1"), {"IMS105"}),
+    "a protective MBR that is too short": (lambda p: poke(p, 458, b"\xff\x0f\0\0"), {"IMS218"}),
+    "a protective MBR that starts elsewhere": (lambda p: poke(p, 454, b"\2\0\0\0"), {"IMS218"}),
     "a tail of 100 bytes": (lambda p: poke(p, SIZE, b"x" * 100), {"IMS109"}),
     "no protective MBR": (lambda p: poke(p, 0, bytes(512)), {"IMS214", "IMS217"}),
 }  # fmt: skip
@@ -101,6 +104,10 @@ MADE = {
     "mbr cut short": ("sfdisk", "truncate -s 64M disk.raw; printf 'label: dos\\nsize=10M,type=83\\nsize=40M,type=83' | sfdisk -q disk.raw; truncate -s 12M disk.raw;" + BIOS, {"IMS206"}),
     "mbr whose chain is cut": ("sfdisk", "truncate -s 64M disk.raw; printf 'label: dos\\nsize=10M,type=83\\nsize=40M,type=5\\nsize=3M,type=83' | sfdisk -q disk.raw; dd if=/dev/zero of=disk.raw bs=512 seek=22528 count=1 conv=notrunc;" + BIOS, {"IMS215"}),
     "sectors of 4096": ("fdisk", "truncate -s 64M disk.raw; printf 'g\\nn\\n\\n\\n\\nw\\n' | fdisk -b 4096 disk.raw;" + BIOS, {"IMS208"}),
+    "mbr for sectors of 4096": ("fdisk", "truncate -s 64M disk.raw; printf 'o\\nn\\np\\n1\\n\\n\\nw\\n' | fdisk -b 4096 disk.raw; truncate -s 60M r; mkfs.ext4 -q r; dd if=r of=disk.raw bs=1M seek=1 conv=notrunc,sparse;" + BIOS, {"IMS208"}),
+    "mbr whose extended partition is cut": ("sfdisk", "truncate -s 64M disk.raw; printf 'label: dos\\nsize=10M,type=83\\nsize=40M,type=5\\nsize=3M,type=83' | sfdisk -q disk.raw; truncate -s 40M disk.raw;" + BIOS, {"IMS206"}),
+    "mbr whose partitions overlap": ("sfdisk", "truncate -s 64M disk.raw; printf 'label: dos\\nstart=2048,size=20000,type=83\\nstart=40960,size=20000,type=83' | sfdisk -q disk.raw; printf '\\0\\20' | dd of=disk.raw bs=1 seek=470 conv=notrunc;" + BIOS, {"IMS207"}),
+    "luks2 whose first header is lost": ("cryptsetup", "truncate -s 64M disk.raw; echo -n pass | cryptsetup -q luksFormat --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 disk.raw -; dd if=/dev/zero of=disk.raw bs=4096 count=1 conv=notrunc", {"IMS209", "IMS211"}),
     "hybrid": ("sgdisk", "truncate -s 64M disk.raw; sgdisk -n1:0:+20M -n2:0:0 -h1 disk.raw;" + BIOS, {"IMS214"}),
     "unaligned": ("parted", "truncate -s 64M disk.raw; parted -s disk.raw mklabel gpt mkpart a 34s 20000s;" + BIOS, {"IMS216"}),
     "nothing to boot": ("sgdisk", "truncate -s 64M disk.raw; sgdisk -n1:0:0 disk.raw", {"IMS209"}),
@@ -111,6 +118,7 @@ MADE = {
     "bare ext4": ("mkfs.ext4", "truncate -s 64M disk.raw; mkfs.ext4 -q disk.raw", {"IMS209"}),
     "bare fat": ("mkfs.vfat", "truncate -s 64M disk.raw; mkfs.vfat disk.raw", {"IMS209"}),
     "iso": ("xorriso", "mkdir d; echo hi > d/x; xorriso -as mkisofs -o disk.raw d", {"IMS104", "IMS112"}),
+    "iso that boots from a stick": ("xorriso", "mkdir d; echo hi > d/x; xorriso -as mkisofs -o disk.raw -partition_offset 16 d", {"IMS104", "IMS112"}),
     "only zeros": ("truncate", "truncate -s 64M disk.raw", {"IMS110", "IMS209"}),
 }  # fmt: skip
 
@@ -155,6 +163,16 @@ def test_the_virtual_size_is_what_qemu_says(tmp_path: Path, kind: str) -> None:
     shell(tmp_path, f"qemu-img create -q -f {kind} disk.{kind} 7G")
     facts = gather(tmp_path / f"disk.{kind}", request=RequestFields(), site=SITES["otc"])
     assert facts.virtual_size == 7 << 30
+
+
+@need("qemu-img", "sgdisk")
+def test_the_footer_of_a_fixed_vhd_is_no_part_of_its_disk(gpt: Path) -> None:
+    shell(
+        gpt.parent, "qemu-img convert -f raw -O vpc -o subformat=fixed,force_size=on disk.raw d.vhd"
+    )
+    assert found(gpt.with_name("d.vhd")) == {"IMS103"}
+    facts = gather(gpt.with_name("d.vhd"), request=RequestFields(), site=SITES["otc"])
+    assert facts.virtual_size == SIZE
 
 
 @need("qemu-img")

@@ -18,7 +18,7 @@ from imsprep.report import Severity
 from imsprep.request import RequestFields
 from imsprep.sites import SITES
 from imsprep.units import GIB, MIB, TIB
-from imsprep.volumes import Volume
+from imsprep.volumes import Volume, identify_volume
 
 SIZE = 64 * MIB
 SECTORS = SIZE // 512
@@ -117,6 +117,8 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "IMS215": (on(table="mbr", broken_chain="a loop"), GOOD),
     "IMS216": (on(partitions=(part(start=MIB + 512, length=2 * MIB),)), GOOD),
     "IMS217": (on(boot_code=False), GOOD),
+    "IMS218": (on(mbr_partitions=(part(1, 512, 512 * 4095, "0xee"),)), on(mbr_partitions=(part(1, 512, 512 * 0xFFFFFFFF, "0xee"),))),
+    "IMS219": (on(partitions=(part(start=33 * 512),)), on(partitions=(part(start=34 * 512),))),
     "IMS501": (request(name="n" * 129), request(name="n" * 128)),
     "IMS502": (request(name="web/01"), request(name="网站-1")),
     "IMS503": (request(description="a <b>"), request(description="d" * 1024)),
@@ -291,7 +293,7 @@ def test_a_newer_version_than_an_old_list_knows_is_only_a_warning(
         (b"QFI\xfb\0\0\0\x09", "qcow2"), (b"COWD", "vmdk"), (b"# Disk DescriptorFile\n", "vmdk"),
         (b"stream\0\0", "zvhd"), (b"z2strm\0\0", "zvhd2"), (b"conectix", "vhd-dynamic"),
         (b"\x50\x2a\x4d\x18", "zstd"), (b"BZh91AY&SY", "bzip2"), (b"BZh9 is a word", "raw"),
-        (b"MSWIM\0\0\0", "wim"), (b"Bochs Virtual HD Image", "bochs"), (b"\x1f\x9d\x90", "compress"),
+        (b"MSWIM\0\0\0", "wim"), (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"), (b"Bochs Virtual HD Image", "bochs"), (b"\x1f\x9d\x90", "compress"),
         (b"disk.ovf" + bytes(249) + b"ustar", "ova"), (b"disk.txt" + bytes(249) + b"ustar", "tar"),
         (b"\xeb\x63\x90", "raw"), (b"", "raw"),
     ],
@@ -301,3 +303,9 @@ def test_one_format_is_told_by_its_first_bytes(start: bytes, name: str) -> None:
     matches = identify(data, data, len(data))
     assert primary(matches) == name
     assert len(matches) == (name != "raw")
+
+
+def test_a_boot_sector_filled_with_one_byte_starts_nothing() -> None:
+    start = b"\xeb\x76\x90EXFAT   " + bytes(499) + b"\x55\xaa"
+    assert identify_volume(start) == Volume("exFAT", False, False)
+    assert identify_volume(start[:200] + b"code" + start[204:]) == Volume("exFAT", False, True)

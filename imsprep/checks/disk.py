@@ -146,7 +146,7 @@ def grown(facts: Facts) -> Iterator[Evidence]:
 def past_the_end(facts: Facts) -> Iterator[Evidence]:
     """Compare each partition's end with the disk's."""
     disk = disk_of(facts)
-    for p in disk.partitions:
+    for p in sorted((*disk.partitions, *disk.extended), key=lambda p: p.number):
         if p.end > disk.size:
             yield Evidence(
                 f"partition {p.number} ends {p.end - disk.size} bytes past the end of the disk",
@@ -187,13 +187,18 @@ def overlapping(facts: Facts) -> Iterator[Evidence]:
     source=f"{GPT}; that servers have 512-byte sectors is inferred from the formats' own unit",
 )  # fmt: skip
 def large_sectors(facts: Facts) -> Iterator[Evidence]:
-    """Look for a GPT in the second 4096-byte sector."""
+    """Look for a GPT in the second 4096-byte sector, or an MBR that leads to volumes only so."""
     disk = disk_of(facts)
-    if disk.sector_size != SECTOR and (disk.primary or disk.backup):
-        yield Evidence(
-            "the GPT header stands at byte 4096", expected="byte 512", found="byte 4096",
-            region=Region(disk.sector_size, SECTOR),
-        )  # fmt: skip
+    if disk.sector_size == SECTOR:
+        return
+    header = disk.primary or disk.backup
+    offset = header.offset if header is not None else 0
+    yield Evidence(
+        f"the GPT header stands at byte {offset}" if header is not None
+        else "the MBR's partitions lead to file systems only if its sectors have 4096 bytes",
+        expected=f"sectors of {SECTOR} bytes", found=f"sectors of {disk.sector_size} bytes",
+        region=Region(offset, SECTOR),
+    )  # fmt: skip
 
 
 @rule(

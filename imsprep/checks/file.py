@@ -24,9 +24,11 @@ SUFFIXES = {
     ".bz2": "bzip2", ".lz4": "lz4", ".zip": "zip", ".7z": "7z", ".tar": "tar", ".ova": "ova",
 }  # fmt: skip
 
+# Formats in which a partition table at the start is usual; discs have one to boot from USB sticks.
+_BEGIN_AS_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
-               "parallels", "dmg", "bochs")  # fmt: skip
+               "parallels", "dmg", "bochs", "cloop")  # fmt: skip
 _UNPACK = {
     "gzip": "gzip -dk {}", "bzip2": "bzip2 -dk {}", "xz": "xz -dk {}", "lzma": "xz -dk {}",
     "zstd": "zstd -d {}", "lz4": "lz4 -d {}", "lzop": "lzop -d {}", "lzip": "lzip -dk {}",
@@ -128,16 +130,18 @@ def misnamed(facts: Facts) -> Iterator[Evidence]:
 def polyglot(facts: Facts) -> Iterator[Evidence]:
     """Look for more than one signature, or one beside a partition table."""
     names = list(dict.fromkeys(match.format for match in facts.matches))
-    if facts.outer_table is not None and facts.format not in (formats.RAW, formats.VHD_FIXED):
+    if facts.outer_table is not None and facts.format not in _BEGIN_AS_DISKS:
         names.append(f"raw with a partition table ({facts.outer_table})")
     elif facts.is_raw and names:
         names.append("raw")
+    elif facts.disk is not None and facts.disk.hidden is not None:
+        names += [facts.disk.hidden.kind, f"raw with a partition table ({facts.disk.table})"]
     if len(names) > 1:
         yield Evidence(
             f"signatures of {', '.join(names)} are all present",
             expected="one format",
             found=" + ".join(names),
-            region=_region(facts.matches[-1]),
+            region=_region(facts.matches[-1]) if facts.matches else Region(0, SECTOR),
         )
 
 
@@ -300,7 +304,7 @@ def _conversion(format_: str, name: str) -> str:
 def _size_limit(what: str, size: int) -> Iterator[Evidence]:
     if size > MAX_SIZE:
         yield Evidence(
-            f"{what} is {exact_size(size)}, {size - MAX_SIZE} bytes above the limit",
+            f"{what} is {exact_size(size)}, {exact_size(size - MAX_SIZE)} above the limit",
             expected=f"at most {exact_size(MAX_SIZE)}",
             found=f"{size} bytes",
         )
