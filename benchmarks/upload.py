@@ -1,21 +1,18 @@
 """Uploads to a real object store on this machine, beside `aws s3 cp` and `s3cmd put`.
 
 The server is the JuiceFS gateway, which shares the processors with its clients, so that only ratios
-mean anything. Bytes on the wire are counted by a relay between client and server, in a run of its
-own that is not timed.
+mean anything; it copies zeros as dearly as it receives them, MD5 and all. Bytes on the wire are
+counted by a relay between client and server, in a run of its own that is not timed. The same relay
+is the line of 1 Gbit/s in the case that has one.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +22,7 @@ from benchmarks.inputs import GIB, MIB
 from benchmarks.measure import Command, command
 from imsprep.credentials import Credentials
 from imsprep.obs import ObsStore, open_obs
-from tests.gateway import ACCESS_KEY, SECRET_KEY, Gateway, program
+from tests.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, program
 
 JOBS = 4  # for ours and for aws; s3cmd sends one part after the other
 PAGE = 4096
@@ -76,6 +73,12 @@ def _cases(bench: Bench, gateway: Gateway, store: ObsStore, folder: Path) -> Ite
         "8 GiB ext4, 650 MiB of files", _ours(sparse, url), _s3cmd(sparse, url, folder),
         "s3cmd put", (Goal("ratio", ">=", 4),), before, runs=3, memory=False,
     )  # fmt: skip
+    with Relay(gateway.port, bytes_per_s=1e9 / 8) as line:
+        yield Case(
+            "8 GiB ext4 over 1 Gbit/s", _ours(sparse, line.endpoint),
+            _aws(sparse, line.endpoint, folder), "aws s3 cp", (Goal("ratio", ">=", 4),), before,
+            runs=1, memory=False,
+        )  # fmt: skip
     yield Case(
         f"{random.stat().st_size >> 20} MiB of random data", _ours(random, url),
         _aws(random, url, folder), "aws s3 cp",
@@ -132,7 +135,7 @@ def _counted(image: Path, gateway: Gateway, store: ObsStore) -> Callable[[], Map
         if not found:
             _empty(store)
             with Relay(gateway.port) as relay:
-                ours = _ours(image, f"http://127.0.0.1:{relay.server_address[1]}")
+                ours = _ours(image, relay.endpoint)
                 environment = {**os.environ, **ours.env}
                 subprocess.run(ours.argv, env=environment, check=True, stdout=subprocess.DEVNULL)
             found["wire_share"] = relay.count / _data(image)
@@ -149,47 +152,3 @@ def _data(image: Path) -> int:
             whole = np.frombuffer(data.ljust(-(-len(data) // PAGE) * PAGE, b"\0"), dtype=np.uint64)
             pages += int(whole.reshape(-1, PAGE // 8).any(axis=1).sum())
     return pages * PAGE
-
-
-class _Pipe(socketserver.BaseRequestHandler):
-    """One connection through the relay."""
-
-    server: Relay
-
-    def handle(self) -> None:
-        with socket.create_connection(("127.0.0.1", self.server.onward)) as server:
-            back = threading.Thread(target=self._pump, args=(server, self.request, lambda n: None))
-            back.start()
-            self._pump(self.request, server, self.server.note)
-            back.join()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket, note: Callable[[int], None]) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 18):
-                note(len(data))
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
-
-
-class Relay(socketserver.ThreadingTCPServer):
-    """Passes connections on to a port of this machine, and counts what clients send."""
-
-    daemon_threads = True
-
-    def __init__(self, onward: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Pipe)
-        self.onward, self.count, self._lock = onward, 0, threading.Lock()
-
-    def note(self, count: int) -> None:
-        with self._lock:
-            self.count += count
-
-    def __enter__(self) -> Relay:
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.shutdown()
-        self.server_close()

@@ -10,9 +10,13 @@ import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "testak", "testsk123456"
@@ -118,3 +122,61 @@ class Seaweed(Server):
                 "-s3", f"-s3.port={self.port}", "-s3.port.iceberg=0", "-s3.port.lance=0",
                 f"-s3.localSocket={self.folder}/s3.sock",
                 f"-s3.config={self.folder}/s3.json"]  # fmt: skip
+
+
+class _Pipe(socketserver.BaseRequestHandler):
+    """One connection through the relay."""
+
+    server: Relay
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.onward)) as server:
+            back = threading.Thread(target=self._pump, args=(server, self.request, lambda n: None))
+            back.start()
+            self._pump(self.request, server, self.server.note)
+            back.join()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket, note: Callable[[int], None]) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 18):
+                note(len(data))
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Passes connections on to a port of this machine, and counts what clients send.
+
+    With `bytes_per_s` it is as slow a line as that, for all connections together.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, onward: int, bytes_per_s: float | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Pipe)
+        self.onward, self.count, self._lock = onward, 0, threading.Lock()
+        self._bytes_per_s, self._free_at = bytes_per_s, time.monotonic()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def note(self, count: int) -> None:
+        with self._lock:
+            self.count += count
+            if self._bytes_per_s is None:
+                return
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + count / self._bytes_per_s
+            wait_s = self._free_at - now
+        time.sleep(wait_s)
+
+    def __enter__(self) -> Relay:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self.server_close()
