@@ -39,6 +39,7 @@ from imsprep.units import MIB, exact_size, format_size
 
 HOLE, ZEROS, RANDOM, MIXED = "hole", "zeros", "random", "mixed"
 DISK = "disk"  # no kind of region: random data read in order, as `cat` does
+ANY = "any"  # no cache plays a part
 KINDS = (HOLE, ZEROS, RANDOM, MIXED)
 SIZE = 1024 * MIB
 RUNS = 3
@@ -53,7 +54,7 @@ class Rate:
     """How fast one kind was scanned, or read in order."""
 
     what: str  # one of KINDS, or DISK
-    cache: str  # cold or cached
+    cache: str  # cold or cached, or ANY
     bytes_per_s: Spread
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,8 +87,8 @@ class Bench:
         ]
         for one in self.rates:
             what = "disk, read in order" if one.what == DISK else f"scan of {one.what}"
-            shown = "".join(f"{rate(value):>14}" for value in one.bytes_per_s)
-            lines.append(f"{f'{what}, {one.cache}':26}{shown}")
+            what += "" if one.cache == ANY else f", {one.cache}"
+            lines.append(f"{what:26}" + "".join(f"{rate(value):>14}" for value in one.bytes_per_s))
         return "\n".join([*lines, *(["", *self.missing] if self.missing else [])])
 
 
@@ -138,8 +139,8 @@ class _Measuring:
 
     def rates(self) -> Iterator[Rate]:
         """Measure what can be measured; what cannot is noted in `missing`."""
-        if self.kind == HOLE:  # no cache plays a part
-            yield Rate(HOLE, CACHED, self._spread(self._scan, lambda: True))
+        if self.kind == HOLE:
+            yield Rate(HOLE, ANY, self._spread(self._scan, lambda: True))
             return
         if self._cold():
             if self.kind == RANDOM:
