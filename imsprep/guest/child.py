@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from typing import BinaryIO, cast
 
 from imsprep.container import Zvhd2Reader
 from imsprep.errors import ImsprepError
+from imsprep.guest.filesystem import UnreadableError
 from imsprep.guest.inspection import inspect
-from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_LIMIT_S
+from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_ENOUGH_S, CPU_LIMIT_S
+from imsprep.guest.tree import Budget
 from imsprep.zvhd2 import COOKIE_START
 
 
@@ -20,9 +23,10 @@ def main() -> None:
     """Inspect the image named by the first argument within the memory of the second, in bytes."""
     path, memory_limit = sys.argv[1], int(sys.argv[2])
     _limit(memory_limit)
+    budget = Budget()
     try:
-        with _open(path) as (file, size):
-            answer = inspect(file, size).as_dict()
+        with _open(path) as (file, size), _ended_in_time(budget):
+            answer = inspect(file, size, budget).as_dict()
     except (ImsprepError, OSError) as error:
         answer = {"error": str(error)}
     except MemoryError:
@@ -62,6 +66,28 @@ def _limit(memory: int) -> None:
             resource.setrlimit(kind, (soft, hard))
         except (OSError, ValueError):
             continue  # macOS refuses some of them
+
+
+@contextmanager
+def _ended_in_time(budget: Budget) -> Iterator[None]:
+    """Let nothing more be read after CPU_ENOUGH_S; Python code is interrupted where it stands.
+
+    A loop inside a library of C goes on, to the limit of the process.
+    """
+
+    def enough(*_: object) -> None:
+        budget.spend_all(f"reading took more than {CPU_ENOUGH_S} s of processor time")
+        raise UnreadableError(budget.end)
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGPROF, enough)
+    signal.setitimer(signal.ITIMER_PROF, CPU_ENOUGH_S, 0.2)  # again for what is begun then
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

@@ -45,18 +45,17 @@ class Opened(NamedTuple):
     filesystem: FileSystem
 
 
-def inspect(file: BinaryIO, size: int) -> Guest:
+def inspect(file: BinaryIO, size: int, budget: Budget) -> Guest:
     """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open."""
     disk, found = find_volumes(file, size)
-    opened, volumes = _open_all(found)
+    opened, volumes = _open_all(found, budget)
     guest = Guest(
         table=disk.table,
         boot_code=disk.can_bios_boot,
         volumes=tuple(volumes),
         unread=tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread),
     )
-    budget = Budget()
-    for candidate in _with_subvolumes(opened):
+    for candidate in _with_subvolumes(opened, budget):
         tree = Tree({"/": candidate.filesystem}, budget)
         try:
             if any(tree.exists(mark) for mark in _LINUX_MARKS):
@@ -66,15 +65,18 @@ def inspect(file: BinaryIO, size: int) -> Guest:
         except UnreadableError as error:
             reason = f"{candidate.found.volume.name}: {error}"
             guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
-    return guest
+    # Whatever was being looked at then, a system may be behind it.
+    unread = guest.unread or ((budget.end,) if budget.spent else ())
+    return dataclasses.replace(guest, unread=unread)
 
 
-def _open_all(found: list[Found]) -> tuple[list[Opened], list[Volume]]:
+def _open_all(found: list[Found], budget: Budget) -> tuple[list[Opened], list[Volume]]:
     opened, volumes = [], []
     for item in found:
         volume = item.volume
         if volume.kind not in NO_FILES:
             try:
+                budget.take(lookups=1)
                 filesystem = open_filesystem(item.file, volume.kind)
                 opened.append(Opened(item, filesystem))
                 if volume.clean is None:
@@ -85,11 +87,13 @@ def _open_all(found: list[Found]) -> tuple[list[Opened], list[Volume]]:
     return opened, volumes
 
 
-def _with_subvolumes(opened: list[Opened]) -> Iterator[Opened]:
+def _with_subvolumes(opened: list[Opened], budget: Budget) -> Iterator[Opened]:
     """Yield every file system, and of btrfs also the subvolumes that installers put a system in."""
     for item in opened:
         yield item
         for name in _SUBVOLUMES if item.found.volume.kind == "btrfs" else ():
+            if budget.spent:
+                return
             with contextlib.suppress(UnreadableError):  # most are not there
                 filesystem = open_filesystem(item.found.file, "btrfs", subvolume=name)
                 yield Opened(item.found, filesystem)

@@ -28,14 +28,24 @@ class Budget:
     bytes_left: int = 4096 * MIB
     lookups_left: int = 500_000
     text_left: int = 8 * MIB  # of texts that are kept; a server has less than 1 MiB
+    end: str = "the limit of what one inspection reads was reached"  # why no more is read
 
     def take(self, *, size: int = 0, lookups: int = 0, text: int = 0) -> None:
         """Spend bytes, look-ups or room for texts."""
         self.bytes_left -= size
         self.lookups_left -= lookups
         self.text_left -= text
-        if self.bytes_left < 0 or self.lookups_left < 0 or self.text_left < 0:
-            raise UnreadableError("the limit of what one inspection reads was reached")
+        if self.spent:
+            raise UnreadableError(self.end)
+
+    @property
+    def spent(self) -> bool:
+        """Say whether nothing more may be read."""
+        return min(self.bytes_left, self.lookups_left, self.text_left) < 0
+
+    def spend_all(self, reason: str) -> None:
+        """Let nothing more be read, for another reason than its amount."""
+        self.lookups_left, self.end = -1, reason
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""Images made to harm: each ends soon, with a reason, and passes for nothing that was not read."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imsprep.guest import child, yal
+from imsprep.guest.filesystem import UnreadableError
+from imsprep.guest.inspection import inspect
+from imsprep.guest.model import Guest
+from imsprep.guest.sandbox import inspect_image
+from imsprep.guest.tree import Budget
+from imsprep.units import KIB
+from tests.conftest import need
+from tests.guest_trees import debian
+from tests.test_guest_images import make_filesystem, write_tree
+from tests.test_guest_linux import check
+
+EXT_SUPERBLOCK, BTRFS_SUPERBLOCK = KIB, 64 * KIB
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Callable[..., Path]:
+    """A well-prepared system on the bare disk."""
+
+    def make(kind: str, *options: str) -> Path:
+        write_tree(tmp_path / "tree", debian())
+        make_filesystem(kind, tmp_path / "tree", tmp_path / "fs.img", *options)
+        return tmp_path / "fs.img"
+
+    return make
+
+
+def look(image: Path, budget: Budget | None = None) -> Guest:
+    """Inspect in this process."""
+    with image.open("rb") as file:
+        return inspect(file, image.stat().st_size, budget or Budget())
+
+
+def loop() -> None:
+    while True:
+        pass
+
+
+def test_python_code_that_loops_is_interrupted_and_nothing_more_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child, "CPU_ENOUGH_S", 0.05)
+    budget = Budget()
+    with pytest.raises(UnreadableError, match="processor time"), child._ended_in_time(budget):
+        loop()
+    with pytest.raises(UnreadableError, match="processor time"):
+        budget.take(lookups=1)
+
+
+def test_a_system_that_was_not_looked_for_is_not_called_absent() -> None:
+    budget = Budget()
+    budget.spend_all("enough")
+    guest = inspect(io.BytesIO(b"\1" * 4096), 4096, budget)
+    assert guest.unread == ("enough",)
+    _, skipped = check(guest)
+    assert "IMS808" in {s.rule for s in skipped}
+
+
+@need("mkfs.btrfs")
+def test_a_node_of_btrfs_that_is_its_own_child_ends(
+    image: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dissect.btrfs")
+    monkeypatch.setattr(child, "CPU_ENOUGH_S", 0.5)
+    path = image("btrfs")
+    data = bytearray(path.read_bytes())
+    uuid = data[BTRFS_SUPERBLOCK + 0x20 : BTRFS_SUPERBLOCK + 0x30]
+    for node in range(0, len(data), 4 * KIB):
+        (owner,) = struct.unpack_from("<Q", data, node + 0x58)
+        if node != BTRFS_SUPERBLOCK and data[node + 0x20 : node + 0x30] == uuid and owner == 5:
+            (itself,) = struct.unpack_from("<Q", data, node + 0x30)
+            struct.pack_into("<IB", data, node + 0x60, 400, 1)  # entries, level
+            for entry in range(400):
+                struct.pack_into("<QBQQQ", data, node + 0x65 + 33 * entry, entry, 1, 0, itself, 1)
+    path.write_bytes(data)
+    budget = Budget()
+    with child._ended_in_time(budget):
+        guest = look(path, budget)
+    assert guest.system is None
+    assert "processor time" in guest.unread[0]
+
+
+@need("mkfs.ext4", "debugfs")
+def test_extents_that_hold_themselves_end(image: Callable[..., Path]) -> None:
+    path = image("ext4", "-O", "^metadata_csum", "-b", "4096")
+    said = subprocess.run(
+        ["debugfs", "-R", "imap /etc/fstab", path], check=True, capture_output=True, text=True
+    ).stdout
+    found = re.search(r"block (\d+), offset (0x\w+)", said)
+    assert found is not None
+    inode = int(found[1]) * 4096 + int(found[2], 16)
+    data = bytearray(path.read_bytes())
+    loop = len(data) // 4096 - 5  # a free block
+    entries = b"".join(struct.pack("<IIHH", 10 * n, loop, 0, 0) for n in range(300))
+    header = struct.pack("<HHHHI", 0xF30A, 300, 340, 2, 0)
+    struct.pack_into(f"{len(header + entries)}s", data, loop * 4096, header + entries)
+    struct.pack_into("<I", data, inode + 4, 0x7FFFFFFF)  # size
+    struct.pack_into("<HHHHI", data, inode + 40, 0xF30A, 1, 4, 3, 0)
+    struct.pack_into("<IIHH", data, inode + 52, 0, loop, 0, 0)
+    path.write_bytes(data)
+    guest = inspect_image(path)
+    assert "/etc/fstab" in guest.gaps
+    _, skipped = check(guest)
+    assert {"IMS810", "IMS811"} <= {s.rule for s in skipped}
+
+
+@pytest.mark.slow
+@need("mkfs.ext4")
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        pytest.param(0x18, b"\xff\xff\xff\xff", id="blocks of 2^(10+2^32)"),
+        pytest.param(0x20, bytes(4), id="no blocks in a group"),
+        pytest.param(0x28, bytes(4), id="no inodes in a group"),
+        pytest.param(0x58, bytes(2), id="inodes of no size"),
+        pytest.param(0x150, b"\xff" * 4, id="2^63 blocks"),
+    ],
+)
+def test_an_absurd_superblock_ends_with_an_answer(
+    image: Callable[..., Path], at: int, value: bytes
+) -> None:
+    path = image("ext4")
+    with path.open("r+b") as file:
+        file.seek(EXT_SUPERBLOCK + at)
+        file.write(value)
+    guest = inspect_image(path)
+    findings, skipped = check(guest)
+    assert guest.system == "linux" or "IMS808" in {r.rule for r in (*findings, *skipped)}
+    assert "IMS814" in {s.rule for s in skipped} or guest.kernels
+
+
+@need("mkfs.ext4")
+def test_a_directory_of_too_many_names_is_not_listed(
+    image: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyfsext")
+    monkeypatch.setattr(yal, "LISTING_LIMIT", 0)
+    guest = look(image("ext4"))
+    assert any("a directory of" in reason for reason in guest.gaps.values())
