@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness import Bench, Result, run_case
 from benchmarks.inputs import Inputs
 
-FAMILIES = ("scan", "container", "upload", "guest", "growth")
+FAMILIES = ("scan", "container", "convert", "upload", "guest", "growth")
 HEAD = "| case | peer | figure | target | min | median | max | |\n" + "|---" * 8 + "|"
 
 

@@ -32,6 +32,7 @@ OURS, MISSED, TARGET, QUIET = "#2f81f7", "#d29922", "#e5534b", "#8a8f98"
 TITLES = {
     "scan": "The scan",
     "container": "Checking a ZVHD2 file",
+    "convert": "Converting to ZVHD2",
     "upload": "The upload",
     "guest": "The look inside",
     "growth": "How the cost of a scan grows",

@@ -28,7 +28,8 @@ class Goal:
 
     Figures that every case has: `ratio` (the peer's seconds by ours), `above_s` (ours less the
     peer's), `seconds`, `cpu_s`, and `memory_mib` of ours; `peer_seconds`, `peer_cpu_s`,
-    `peer_memory_mib` of the peer.
+    `peer_memory_mib` of the peer. Of what was made on both sides, such as `size`, there is also the
+    ratio, ours by the peer's: `size_ratio`.
     """
 
     figure: str
@@ -125,12 +126,14 @@ def run_case(family: str, case: Case, *, runs: int | None = None) -> Result:
     result = Result(family, case)
     for _ in range(runs or case.runs):
         case.before()
-        ours = timed(case.ours)
-        _note(result, "", ours, case.after_ours())
+        ours, made = timed(case.ours), case.after_ours()
+        _note(result, "", ours, made)
         if case.peer is not None:
             case.before()
-            peer = timed(case.peer)
-            _note(result, "peer_", peer, case.after_peer())
+            peer, peers = timed(case.peer), case.after_peer()
+            _note(result, "peer_", peer, peers)
+            for name in sorted(made.keys() & peers.keys()):
+                result.figures.setdefault(f"{name}_ratio", []).append(made[name] / peers[name])
             result.figures.setdefault("ratio", []).append(peer.seconds / ours.seconds)
             result.figures.setdefault("above_s", []).append(ours.seconds - peer.seconds)
     if case.memory:

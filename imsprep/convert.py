@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,10 @@ class Order:
     holes: str = AUTO  # which holes to believe; see `scan`
     force: bool = False  # replace a target that is there
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
+    # Told of a ZVHD2 that is whole and proved, before it gets its name: its file, and its source.
+    on_whole: Callable[[int, RawImage, zvhd2.Footer], None] = field(
+        default=lambda file, source, footer: None, repr=False
+    )
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,22 @@ def convert(source: Path, target: Path, order: Order) -> Converted:
             return _from_zvhd2(image, place, to_format, order)
         if to_format == formats.RAW:
             raise UsageError(_no_raw(source, from_format))
-        if from_format == formats.RAW:
-            return _pack(image, image, from_format, place, order)
-        _check_whole(image, from_format)
-        with open_qemu_disk(image, from_format, jobs=order.packing.jobs) as disk:
+        with open_disk(image, from_format, jobs=order.packing.jobs) as disk:
             return _pack(image, disk, from_format, place, order)
+
+
+@contextmanager
+def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
+    """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
+
+    Raises FormatError for an image that is not a whole disk by itself, MissingExtra without QEMU.
+    """
+    if format_ == formats.RAW:
+        yield image
+        return
+    _check_whole(image, format_)
+    with open_qemu_disk(image, format_, jobs=jobs) as disk:
+        yield disk
 
 
 def _no_raw(source: Path, format_: str) -> str:
@@ -229,6 +245,7 @@ def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Ord
         written = write_container(disk, extents, file.fileno(), order.packing, order.progress)
         image.check_unchanged()
         _place_for(image.path, place, order.force)
+        order.on_whole(file.fileno(), image, written.footer)
     return Converted(
         image.path,
         from_format,

@@ -217,5 +217,6 @@ _ADVICE = {
     "the name": "give each its own",
     "the object": "give one of them another 'key'",
     "the bitmap's object": "give one of them another 'key'",
+    "the container": "give one of them another 'work-dir'",
     "the manifest": "rename one of the files, or move it to another folder",
 }

@@ -1,8 +1,9 @@
 """Prepare an image for shipping: check it, scan it, make its bitmap, plan its upload.
 
-Nothing leaves the machine; only the bitmap is written. A RAW image becomes two objects, the image
-and its bitmap beside it; a ZVHD2 image is shipped as it is. What comes out is a value that
-can be printed (`--dry-run`) or shipped (`pipeline.ship`).
+Nothing leaves the machine. By the RAW route an image becomes two objects, itself and the bitmap
+that is made beside it; by the ZVHD2 route it becomes one, the container that `packed` makes of it.
+A ZVHD2 image is shipped as it is. What comes out is a value that can be printed (`--dry-run`, for
+which no container is made) or shipped (`pipeline.ship`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imsprep import bitmapfile, checks, formats, routes
+from imsprep import bitmapfile, checks, convert, formats, packed, routes
 from imsprep.beside import look_beside
 from imsprep.blockmap import BlockMap
 from imsprep.bucket import BucketFacts
 from imsprep.checks.policy import EVERYTHING, Policy
+from imsprep.choosing import compare_routes, map_by_extents
+from imsprep.disks import Disk
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
 from imsprep.facts import BitmapFacts, Facts
+from imsprep.foreign import DRIVERS
 from imsprep.gather import gather
 from imsprep.image import Identity, RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
@@ -30,13 +34,17 @@ from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
-from imsprep.scan import Scan, ScanOptions, scan
+from imsprep.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.sites import Site
 from imsprep.targets import Target
-from imsprep.units import KIB
+from imsprep.units import GIB, KIB, round_up
+from imsprep.zvhd2_writer import Packing
 
 # Finer than the bitmap's block: less zeros travel along with data, and the scan costs the same.
 SCAN_BLOCK = 512 * KIB
+
+# What is wrong with a file that is shipped, and not with one of which a container is made first.
+_MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520", "IMS704")
 
 OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
 
@@ -50,6 +58,7 @@ class Artefact:
     key: str
     plan: PartPlan
     identity: Identity  # of the file that the plan was made of
+    estimated: bool = False  # the file is not made yet, and its size is a guess
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,13 @@ class Prepared:
             "size": self.size,
             "data_bytes": self.data_bytes,
             "uploads": [
-                {"role": a.role, "file": str(a.path), "key": a.key, "plan": a.plan.as_dict()}
+                {
+                    "role": a.role,
+                    "file": str(a.path),
+                    "key": a.key,
+                    "estimated": a.estimated,
+                    "plan": a.plan.as_dict(),
+                }
                 for a in self.artefacts
             ],
             "body": self.request.as_body(),
@@ -96,17 +111,23 @@ class Order:
     fail_on: Severity | None = Severity.ERROR
     copy_zeros: bool = True
     part_size: int = DEFAULT_PART_SIZE  # bytes
-    via: str = routes.RAW  # raw, zvhd2 or auto
+    via: str = routes.RAW  # raw, zvhd2 or auto; a ZVHD2 goes as it is
     bytes_per_s: float = routes.BANDWIDTH  # of the network, for the comparison of routes
+    packing: Packing = field(default_factory=lambda: Packing(timestamp=0, jobs=usable_cpus()))
+    work_folder: Path | None = None  # for the container; None: beside the image
+    dry_run: bool = False  # make no container
     scanning: ScanOptions = field(default_factory=ScanOptions)
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
-    progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
+    progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
+    packed: Callable[[int], None] = field(default=lambda count: None, repr=False)  # bytes of disk
+    told: Callable[[str], object] = field(default=lambda news: None, repr=False)  # news, in words
 
 
 @dataclass(frozen=True)
 class Examined:
     """What the check before a scan found out: the request as it will be sent, and the report."""
 
+    route: str  # raw, also for a ZVHD2; zvhd2; or auto: it takes a scan to tell
     key: str
     request: QuickImportRequest
     facts: Facts
@@ -122,58 +143,152 @@ def examine(
     whether they stop anything is for the caller to say. Raises UsageError for a request that lacks
     a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
     """
-    key = order.target.key_for(order.key or image.name)
+    facts = gather(image, request=order.fields, site=order.site)
+    route, place = _route(facts, order), packed.place_for(image, order.work_folder)
+    name = place.name if route == routes.ZVHD2 else image.name
+    key = order.target.key_for(order.key or name)
     url = f"{order.target.bucket}:{key}"
     fields = replace(order.fields, image_url=order.fields.image_url or url, final=True)
     if fields.image_url != url:
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
-    request = _complete(fields)
-    facts = gather(image, request=fields, site=order.site)
-    if cloud is not None:
-        facts = replace(facts, cloud=cloud(key))
-    if facts.format == formats.RAW:
-        facts = replace(facts, bitmap=_bitmap_facts(image, order))
-    return Examined(key, request, facts, checks.run(facts, order.policy))
+    if order.bitmap is not None and order.via != routes.RAW:
+        raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
+    request, policy = _complete(fields), order.policy
+    facts = replace(facts, request=fields, cloud=cloud(key) if cloud is not None else None)
+    if route == routes.ZVHD2:
+        packed.check_place(image, place)
+        facts = _as_packed(facts)
+        policy = replace(policy, ignore=(*policy.ignore, *_MENDED_BY_PACKING))
+    elif facts.format == formats.RAW:
+        known = _bitmap_facts(image, order) if route == routes.RAW else None
+        facts = replace(facts, bitmap=known)
+    return Examined(route, key, request, facts, checks.run(facts, policy))
 
 
 def prepare(image: Path, order: Order) -> Prepared:
-    """Check, scan, make the bitmap and plan the upload.
+    """Check, scan, choose the route, make the bitmap or the container, and plan the upload.
 
     Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
-    ImageChangedError.
+    ImageChangedError, and what `convert` raises.
     """
     with RawImage.open(image) as opened:
-        examined = examine(image, order)
-        report = examined.report
-        if order.fail_on is not None and report.fails(order.fail_on):
-            raise FindingsError(why_not(report, order.fail_on))
-        bitmap = examined.facts.bitmap
-        layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
-        block_size = math.gcd(SCAN_BLOCK, layout.block_size)
-        scanned = scan(opened, block_size=block_size, progress=order.progress, **order.scanning)
-        block_map = scanned.block_map.coarsened(SCAN_BLOCK)
-        comparison = None
-        if examined.facts.format == formats.RAW:
-            _check_claim(examined.facts, scanned, order)
-            comparison = _comparison(opened, block_map, order)
-            artefacts = _raw(opened, examined.key, scanned, layout, order)
-            size = opened.size
+        examined = _passed(image, order)
+        scanned = comparison = None
+        wanted = examined.route != routes.RAW and (order.via == routes.AUTO or order.dry_run)
+        if wanted and examined.facts.format in DRIVERS:
+            comparison = _compare_foreign(opened, examined.facts.format, order)
+        elif wanted:
+            scanned = _scan(opened, order.layout or DEFAULT_LAYOUT, order)
+            comparison = _compare(opened, opened, scanned.block_map, order)
+            order = replace(order, via=comparison.chosen.name)
+            examined = _passed(image, order)
+        if examined.route == routes.ZVHD2:
+            made = _as_zvhd2(opened, examined, comparison, order)
+        elif examined.facts.format == formats.RAW:
+            made = _as_raw(opened, examined, scanned, order)
         else:
-            plan = _plan(block_map, order)
-            artefacts = (Artefact("container", image, examined.key, plan, opened.identity),)
-            size = examined.facts.virtual_size or opened.size
+            made = _as_it_is(opened, examined, order)
         opened.check_unchanged()
-        identity = opened.identity.as_dict()
+    return replace(made, comparison=comparison)
+
+
+def _route(facts: Facts, order: Order) -> str:
+    """Return the route, as far as it is known without a scan."""
+    if order.via == routes.RAW or facts.format not in (formats.RAW, *DRIVERS):
+        return routes.RAW
+    return order.via if facts.format == formats.RAW else routes.ZVHD2
+
+
+def _as_packed(facts: Facts) -> Facts:
+    """Return the facts as they will be of the container: no bitmap, and a disk of whole GiB."""
+    size = facts.virtual_size
+    return replace(facts, bitmap=None, virtual_size=round_up(size, GIB) if size else size)
+
+
+def _passed(image: Path, order: Order) -> Examined:
+    """Examine; raises FindingsError if the report stops the import."""
+    examined = examine(image, order)
+    if order.fail_on is not None and examined.report.fails(order.fail_on):
+        raise FindingsError(why_not(examined.report, order.fail_on))
+    return examined
+
+
+def _scan(image: RawImage, layout: BitmapLayout, order: Order, earlier: Scan | None = None) -> Scan:
+    """Scan in blocks that suit the bitmap's layout, unless an earlier scan did."""
+    block_size = math.gcd(SCAN_BLOCK, layout.block_size)
+    if earlier is not None and block_size % earlier.block_map.block_size == 0:
+        return earlier
+    return scan(image, block_size=block_size, progress=order.progress, **order.scanning)
+
+
+def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Order) -> Prepared:
+    """Return a RAW image with its bitmap."""
+    bitmap = examined.facts.bitmap
+    layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
+    scanned = _scan(image, layout, order, scanned)
+    _check_claim(examined.facts, scanned, order)
+    artefacts = _raw(image, examined.key, scanned, layout, order)
+    data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
+    made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
+    return replace(made, layout=layout)
+
+
+def _as_it_is(image: RawImage, examined: Examined, order: Order) -> Prepared:
+    """Return a ZVHD2 file as it is (or whatever else nobody objected to)."""
+    block_map = _scan(image, DEFAULT_LAYOUT, order).block_map
+    plan = _plan(block_map.coarsened(SCAN_BLOCK), order)
+    artefact = Artefact("container", image.path, examined.key, plan, image.identity)
+    found = examined.facts.container and examined.facts.container.container
+    return _prepared(
+        image,
+        examined,
+        (artefact,),
+        size=examined.facts.virtual_size or image.size,
+        data_bytes=(found.block_map if found else block_map).data_bytes,
+    )
+
+
+def _as_zvhd2(
+    image: RawImage, examined: Examined, comparison: Comparison | None, order: Order
+) -> Prepared:
+    """Return the container of an image, made or found; a dry run returns what it would be."""
+    place = packed.place_for(image.path, order.work_folder)
+    packing = packed.dated(order.packing, image)
+    if comparison and order.dry_run and not packed.fits(image, place, packing):
+        wire = comparison.route(routes.ZVHD2).wire
+        plan = plan_plain(wire, part_size=order.part_size)
+        artefact = Artefact("container", place, examined.key, plan, image.identity, estimated=True)
+        disk = comparison.block_map
+        size = round_up(disk.size, GIB)
+        return _prepared(image, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
+    holes = order.scanning.get("holes", AUTO)
+    making = convert.Order(packing, holes=holes, progress=order.packed)
+    if packed.pack(image, place, making):
+        order.told(f"{show_path(place)} was made")
+    else:
+        order.told(f"{show_path(place)} was made before, of this state of the image: used again")
+    with RawImage.open(place) as container:
+        done = _as_it_is(container, _passed(place, order), order)
+        container.check_unchanged()
+    return replace(done, image=image.path, identity=image.identity.as_dict())
+
+
+def _prepared(
+    image: RawImage,
+    examined: Examined,
+    artefacts: tuple[Artefact, ...],
+    *,
+    size: int,
+    data_bytes: int,
+) -> Prepared:
     return Prepared(
-        image=image,
+        image=image.path,
         size=size,
-        data_bytes=block_map.data_bytes,
-        identity=identity,
+        data_bytes=data_bytes,
+        identity=image.identity.as_dict(),
         artefacts=artefacts,
         request=examined.request,
-        report=report,
-        comparison=comparison,
-        layout=layout,
+        report=examined.report,
     )
 
 
@@ -225,18 +340,28 @@ def _check_claim(facts: Facts, scanned: Scan, order: Order) -> None:
         raise FindingsError(why_not(late, order.fail_on))
 
 
-def _comparison(image: RawImage, block_map: BlockMap, order: Order) -> Comparison | None:
-    """Compare the routes, unless RAW was asked for; UsageError for what cannot be done."""
-    if order.via == routes.ZVHD2:
-        raise UsageError(
-            "an import does not convert yet: make the container first and import that file, or"
-            " use --via raw"
-        )
-    if order.via == routes.RAW:
-        return None
-    coarse = block_map.coarsened(routes.BLOCK_SIZE)
-    sample = routes.take_sample(image.pread, coarse, order.clock)
-    return routes.compare(_plan(block_map, order), coarse, sample, bytes_per_s=order.bytes_per_s)
+def _compare(
+    image: RawImage, disk: Disk, block_map: BlockMap, order: Order, no_raw: str | None = None
+) -> Comparison:
+    """Compare the routes of the disk in an image."""
+    return compare_routes(
+        disk,
+        block_map,
+        _plan(block_map, order),
+        order.packing,
+        place=packed.place_for(image.path, order.work_folder),
+        bytes_per_s=order.bytes_per_s,
+        clock=order.clock,
+        asked=order.via,
+        no_raw=no_raw,
+    )
+
+
+def _compare_foreign(image: RawImage, format_: str, order: Order) -> Comparison:
+    """Compare the routes of an image that QEMU reads; only one of them can be taken."""
+    no_raw = f"it is {format_}, of which an import makes a ZVHD2 and no RAW image"
+    with convert.open_disk(image, format_, jobs=1) as disk:
+        return _compare(image, disk, map_by_extents(disk, SCAN_BLOCK), order, no_raw)
 
 
 def _plan(block_map: BlockMap, order: Order) -> PartPlan:

@@ -27,6 +27,7 @@ from imsprep import zvhd2
 from imsprep.blockmap import BlockMap
 from imsprep.disks import Disk, Extent
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
+from imsprep.heap import keep_freed_memory
 from imsprep.units import MIB
 from imsprep.writebehind import WriteBehind
 from imsprep.zvhd2 import FOOTER_LENGTH, Footer
@@ -90,6 +91,7 @@ def write_container(
     """
     if disk.size == 0:
         raise UsageError(f"{show_path(disk.path)} is empty: there is no disk to convert")
+    keep_freed_memory()
     with WriteBehind(file) as behind:
         writer = _Writer(disk, file, packing, behind)
         writer.write_blocks(extents, progress)
@@ -149,6 +151,7 @@ class _Writer:
         self._payload = 0
         self._codecs = threading.local()
         self._jobs, buffers = _shares(packing)
+        self._zeros = memoryview(bytes(packing.block_size))
         self._free = [bytearray(packing.block_size) for _ in range(buffers)]
         self._packing_now: deque[tuple[int, bytearray, Future[_Packed | None]]] = deque()
         self._proving_now: deque[tuple[bytearray, Future[int]]] = deque()
@@ -203,10 +206,13 @@ class _Writer:
         """Read a block into the buffer and pack it; None if it is zeros. Runs in a thread."""
         start = block * len(buffer)
         with memoryview(buffer) as view:
-            if sum(length for _, length in ranges) < len(buffer):
-                view[:] = bytes(len(buffer))
+            filled = 0
             for offset, length in ranges:
-                self._disk.pread_into(offset, view[offset - start : offset - start + length])
+                at = offset - start
+                view[filled:at] = self._zeros[filled:at]
+                filled = at + length
+                self._disk.pread_into(offset, view[at:filled])
+            view[filled:] = self._zeros[filled:]
         if not np.frombuffer(buffer, np.uint64).any():
             return None
         if not hasattr(self._codecs, "pack"):

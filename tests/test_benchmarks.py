@@ -47,6 +47,15 @@ def test_a_ratio_is_the_peers_time_by_ours() -> None:
     ]
 
 
+def test_what_both_made_is_compared() -> None:
+    case = Case(
+        "a case", command(*reporting(1), reports=True), command(*reporting(1), reports=True),
+        "a peer", (Goal("size_ratio", "<=", 1),), runs=1, memory=False,
+        after_ours=lambda: {"size": 30.0}, after_peer=lambda: {"size": 40.0},
+    )  # fmt: skip
+    assert run_case("family", case).median("size_ratio") == 0.75
+
+
 def test_a_command_that_fails_stops_the_run() -> None:
     with pytest.raises(SystemExit, match="ended with 3"):
         timed(command(sys.executable, "-c", "raise SystemExit(3)"))

@@ -137,16 +137,6 @@ def test_dry_run_prints_the_exact_body_and_the_plan_and_sends_nothing(
     assert not (tmp_path / "disk.imsprep.json").exists()
 
 
-def test_auto_compares_the_routes_and_zvhd2_is_refused_until_it_converts(
-    imsprep: Run, disk: Path
-) -> None:
-    arguments = ("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run", "--json")
-    done = imsprep(*arguments, "--via", "auto", "--bandwidth", "1m")
-    assert [r["name"] for r in done.json["routes"]["routes"]] == ["raw", "zvhd2"]
-    assert "on the wire" in done.err
-    assert imsprep(*arguments, "--via", "zvhd2").code == 2
-
-
 def test_findings_stop_the_import_with_exit_code_1(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.common import PATH, SIZE, Progress, output_options, print_result
+from imsprep.cli.packing_options import packing_of, packing_options
 from imsprep.cli.scan_options import holes_option
 from imsprep.errors import UsageError
 from imsprep.units import MIB
@@ -35,14 +36,7 @@ Example: imsprep convert disk.raw disk.zvhd2
 @click.option(
     "--from-format", metavar="FORMAT", help="What SOURCE is, where its content says it wrong."
 )
-@click.option(
-    "--compression",
-    type=click.Choice(["zstd", "zlib"]),
-    default="zstd",
-    show_default=True,
-    help="zlib is for older sites.",
-)
-@click.option("--level", type=int, help="1 to 19 for zstd (3 if not given), 1 to 9 for zlib (1).")
+@packing_options
 @click.option("--block-size", type=SIZE, default=2 * MIB, show_default="2m", help="1m to 32m.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
 @click.option("--uuid", "id_", type=click.UUID, help="The container's id, instead of a random one.")
@@ -86,17 +80,13 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
 
 def _packing(options: dict[str, Any]) -> Packing:
     from imsprep.convert import stamp
-    from imsprep.scan import usable_cpus
-    from imsprep.zvhd2 import METHODS
-    from imsprep.zvhd2_writer import Packing
 
     timestamp, given = stamp(options["timestamp"], os.environ, time.time())
     id_ = options["id_"] or (None if given else uuid.uuid4())
-    return Packing(
+    return packing_of(
+        options,
         timestamp=timestamp,
         uuid=id_.bytes if id_ else None,
-        method=next(m for m, name in METHODS.items() if name == options["compression"]),
-        level=options["level"],
         block_size=options["block_size"],
-        jobs=options["jobs"] or usable_cpus(),
+        jobs=options["jobs"],
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,14 @@ import click
 from imsprep.cli.common import PATH, RATE, Progress, output_options, print_result
 from imsprep.cli.following import AGAIN, Following, if_interrupted, tell_how_it_went
 from imsprep.cli.importing import order_of, shipping_of, target_of
+from imsprep.cli.packing_options import packing_options
 from imsprep.cli.request_options import request_options
 from imsprep.cli.scan_options import hole_options
 from imsprep.cli.service import WHERE, connected, pace_of, pace_options, service_options
 from imsprep.cli.transfer_options import transfer_options
 from imsprep.units import exact_size, format_size
+
+BANDWIDTH = 12_500_000  # bytes per second: a line of 100 Mbit/s
 
 if TYPE_CHECKING:
     from imsprep.pipeline import Imported
@@ -40,9 +45,13 @@ Example:
     type=click.Choice(["raw", "zvhd2", "auto"]),
     default="raw",
     show_default=True,
-    help="auto compares both routes and says which is quicker.",
+    help="zvhd2 makes a container first; auto compares both routes and takes the quicker.",
 )
-@click.option("--bandwidth", type=RATE, help="Bytes per second of your line, for --via auto.")
+@click.option("--bandwidth", type=RATE, default=BANDWIDTH, show_default="12500000",
+              help="Bytes per second of your line, for the comparison.")  # fmt: skip
+@click.option("--work-dir", type=PATH, metavar="DIR",
+              help="For the container that is made; beside the image if not given.")  # fmt: skip
+@packing_options
 @click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
 @click.option("--layout", metavar="FILE|NAME",
               help="Layout of the bitmap, instead of zvhd2's; see imsprep bitmap.")  # fmt: skip
@@ -61,12 +70,15 @@ Example:
 def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: Any) -> None:
     """Import a disk image: check it, make its bitmap, upload it, start the import and wait.
 
+    With --via zvhd2 a compressed container is made and uploaded instead, also of qcow2, VMDK and
+    what else QEMU reads; it is kept, and used again while image and options are the same.
+
     Whatever ends it early, the same command goes on where it stopped; disk.imsprep.json beside the
     image says how far it came. With --to local:DIR no account and no server is needed: the service
     is the emulator (see `imsprep emulator --help`).
     """
     target = target_of(options)
-    prepared = _prepare(image, target, options, quiet)
+    prepared = _prepare(image, target, options, quiet=quiet, dry_run=dry_run)
     if dry_run:
         print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
         return
@@ -74,19 +86,30 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     print_result(as_json, done.as_dict(), _text(done))
 
 
-def _prepare(image: Path, target: Target, options: dict[str, Any], quiet: bool) -> Prepared:
+def _prepare(
+    image: Path, target: Target, options: dict[str, Any], *, quiet: bool, dry_run: bool
+) -> Prepared:
+    from imsprep.convert import likely_size
     from imsprep.prepare import prepare
 
-    size = image.stat().st_size if image.is_file() else 0
-    with Progress("scan", size, quiet=quiet) as bar:
-        prepared = prepare(image, order_of(options, target, bar))
-    for finding in prepared.report.findings:
+    def tell(news: str) -> None:
         if not quiet:
-            click.echo(f"{finding.rule} {finding.severity.word}: {finding.message}", err=True)
-    if prepared.comparison is not None and not quiet:
-        click.echo(f"routes: {prepared.comparison.why}", err=True)
-        if prepared.comparison.quicker.name != "raw":
-            click.echo("routes: it goes as raw all the same, an import does not convert", err=True)
+            click.echo(news, err=True)
+
+    size = likely_size(image)
+    with ExitStack() as bars:
+        scanned = bars.enter_context(Progress("scan", size, quiet=quiet))
+
+        @cache
+        def packing() -> Progress:
+            return bars.enter_context(Progress("convert", size, quiet=quiet))
+
+        order = order_of(options, target, scanned, lambda count: packing()(count))
+        prepared = prepare(image, replace(order, dry_run=dry_run, told=tell))
+    for finding in prepared.report.findings:
+        tell(f"{finding.rule} {finding.severity.word}: {finding.message}")
+    if prepared.comparison is not None:
+        tell(f"route: {prepared.comparison.why}")
     return prepared
 
 
@@ -116,8 +139,12 @@ def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bo
 
 def _plan_text(prepared: Prepared, api: str) -> str:
     lines = []
+    if prepared.comparison is not None:
+        lines += [f"route {route}" for route in prepared.comparison.routes]
+        lines.append(f"taken {prepared.comparison.chosen.name}")
     for artefact in prepared.artefacts:
-        lines.append(f"{artefact.role} {artefact.path} -> {artefact.key}: {artefact.plan}")
+        about = "about " if artefact.estimated else ""
+        lines.append(f"{artefact.role} {artefact.path} -> {artefact.key}: {about}{artefact.plan}")
         lines += artefact.plan.lines()
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
     lines.append(json.dumps(prepared.request.as_body(), indent=2, ensure_ascii=False))

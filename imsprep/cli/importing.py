@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from imsprep.cli.packing_options import packing_of
 from imsprep.cli.request_options import request_fields
 from imsprep.cli.scan_options import scanning
 from imsprep.cli.transfer_options import transferring
@@ -26,13 +27,15 @@ def target_of(options: Mapping[str, Any]) -> Target:
 
 
 def order_of(
-    options: Mapping[str, Any], target: Target, progress: Callable[[int], None] = lambda count: None
+    options: Mapping[str, Any],
+    target: Target,
+    scanned: Callable[[int], None] = lambda count: None,
+    packed: Callable[[int], None] = lambda count: None,
 ) -> Order:
-    """Return what `prepare` is to do; `progress` is told the bytes that are scanned."""
+    """Return what `prepare` is to do; it tells the bytes that are scanned, and packed."""
     from imsprep.checks.policy import Policy
     from imsprep.layoutfile import load_layout
     from imsprep.prepare import Order
-    from imsprep.routes import BANDWIDTH
     from imsprep.sites import SITES
 
     return Order(
@@ -46,8 +49,11 @@ def order_of(
         copy_zeros=not options["no_copy"],
         part_size=options["part_size"],
         via=options["via"],
-        bytes_per_s=options["bandwidth"] or BANDWIDTH,
-        progress=progress,
+        bytes_per_s=options["bandwidth"],
+        packing=packing_of(options),
+        work_folder=options["work_dir"],
+        progress=scanned,
+        packed=packed,
         scanning=scanning(options),
     )
 

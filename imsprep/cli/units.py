@@ -165,10 +165,16 @@ def _claims(unit: Unit) -> list[tuple[str, str]]:
     """Return what no other image of the plan may have: in words, and as a value."""
     from imsprep.bitmapfile import bitmap_path
     from imsprep.manifest import path_beside
+    from imsprep.packed import place_for
+    from imsprep.routes import RAW, ZVHD2
 
-    target, image = target_of(unit.options), Path(unit.image)
-    key = target.key_for(unit.options["key"] or image.name)
+    target, image, via = target_of(unit.options), Path(unit.image), unit.options["via"]
+    place = place_for(image, unit.options["work_dir"])
+    name = place.name if via == ZVHD2 else image.name
+    key = target.key_for(unit.options["key"] or name)
+    packed = [] if via == RAW else [("the container", str(place.resolve()))]
     return [
+        *packed,
         ("the image", str(Path(unit.image).resolve())),
         ("the name", unit.name),
         ("the manifest", str(path_beside(image).resolve())),
@@ -247,8 +253,9 @@ def _imported(unit: Unit, company: Company) -> Outcome:
     from imsprep.prepare import prepare
 
     options, target = unit.options, target_of(unit.options)
-    scanned = _counting(unit, company, "scan")
-    prepared = prepare(Path(unit.image), order_of(options, target, scanned))
+    counts = (_counting(unit, company, what) for what in ("scan", "convert"))
+    order = replace(order_of(options, target, *counts), told=partial(company.news, unit))
+    prepared = prepare(Path(unit.image), order)
     with company.connect(target.folder, **{name: options[name] for name in WHERE}) as client:
         done = ship(prepared, _shipping(unit, company, client))
     return Outcome(
