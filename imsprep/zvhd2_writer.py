@@ -17,9 +17,10 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,9 +176,15 @@ class _Writer:
         progress(self._disk.size - told)
 
     def _advance(self, pool: ThreadPoolExecutor) -> None:
-        """Write the oldest block if it is packed; else wait for the oldest one to be proved."""
-        if self._packing_now and (not self._proving_now or self._packing_now[0][2].done()):
-            block, buffer, job = self._packing_now.popleft()
+        """Wait until the oldest block is packed, and write it, or proved, whichever comes first.
+
+        To wait for one of them alone would let the threads run out of work.
+        """
+        packing, proving = self._packing_now, self._proving_now
+        oldest: list[Future[Any]] = [job for _, _, job in islice(packing, 1)]
+        wait(oldest + [job for _, job in islice(proving, 1)], return_when=FIRST_COMPLETED)
+        if packing and packing[0][2].done():
+            block, buffer, job = packing.popleft()
             packed = job.result()
             if packed is None:
                 self._free.append(buffer)
@@ -185,9 +192,9 @@ class _Writer:
             record = self._place(block, packed)
             # Written here: the threads would only wait for each other, at the file's lock.
             _write(self._file, zvhd2.record_pieces(block, record.payload), record.offset)
-            self._proving_now.append((buffer, pool.submit(self._prove, record, buffer)))
+            proving.append((buffer, pool.submit(self._prove, record, buffer)))
             return
-        buffer, proved = self._proving_now.popleft()
+        buffer, proved = proving.popleft()
         self._behind.done(proved.result())
         self._free.append(buffer)
 
