@@ -161,7 +161,9 @@ class DocumentShell:
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
         """Run lines of shell, which have to end well one by one."""
-        if "convert" in commands:  # which replaces nothing, and reads what QEMU writes
+        if (
+            "convert" in commands or "qcow2" in commands
+        ):  # which replaces nothing, and reads what QEMU writes
             (self.folder / "disk.zvhd2").unlink(missing_ok=True)
             qemu = ["qemu-img", "create", "-q", "-f", "qcow2", self.folder / "disk.qcow2", "64M"]
             if "qcow2" in commands:

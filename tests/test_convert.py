@@ -117,6 +117,33 @@ def test_a_disk_of_two_segments_is_read_by_the_driver_and_by_us(tmp_path: Path) 
     assert (tmp_path / "back.raw").stat().st_size == 66 * GIB
 
 
+@pytest.mark.parametrize("holes", ["trust", "verify"])
+def test_a_buffer_that_is_used_again_brings_nothing_of_the_block_before(
+    holes: str, tmp_path: Path
+) -> None:
+    # More full blocks than there are buffers, then blocks with data only in their middles.
+    random, blocks = np.random.default_rng(9), 40
+    full = [(n * BLOCK, random.bytes(BLOCK)) for n in range(20)]
+    sparse = [(n * BLOCK + MIB, random.bytes(5)) for n in range(20, blocks)]
+    raw = write_disk(tmp_path / "disk.raw", blocks * BLOCK, full + sparse)
+    convert(raw, tmp_path / "disk.zvhd2", order(level=1, holes=holes))
+    disk = raw.read_bytes()
+    driver = PublishedDriver(tmp_path / "disk.zvhd2")
+    for n in range(blocks):
+        assert driver.block(n) == disk[n * BLOCK : (n + 1) * BLOCK]
+
+
+def test_records_stand_side_by_side(tmp_path: Path) -> None:
+    convert(golden_disk(tmp_path / "d.raw", "scattered"), tmp_path / "d.zvhd2", order())
+    with Zvhd2Reader.open(tmp_path / "d.zvhd2") as reader:
+        entries, footer = reader.container.entries, reader.container.footer
+    ends = (entries["offset"] + entries["length"]).tolist()
+    assert entries["offset"].tolist() == [4096, *ends[:-1]]
+    assert footer.index_lba == ends[-1] + 4096  # the middle footer
+    size = (tmp_path / "d.zvhd2").stat().st_size
+    assert size == footer.bitmap_lba + footer.bitmap_size + 4096
+
+
 CONTENTS = st.lists(
     st.tuples(
         st.integers(0, 4 * BLOCK), st.sampled_from([1, 511, 4096, 70_000, BLOCK + 1]), st.booleans()
