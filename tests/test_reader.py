@@ -128,6 +128,27 @@ def test_the_page_cache_is_left_as_it_was_found(
     assert cached_pages(path) <= before
 
 
+@pytest.mark.parametrize("past_cache", [True, False])
+def test_only_the_rest_of_a_block_with_data_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past_cache: bool
+) -> None:
+    monkeypatch.setattr(reader, "WINDOW", 64 * KIB)  # its edges lie within blocks
+    block_size = 12 * KIB
+    data = bytearray(1020 * KIB)
+    straddling = [at // block_size for at in range(64 * KIB, len(data), 64 * KIB)]
+    for block in straddling:
+        data[block * block_size] = 1  # found in the window before the edge
+        data[(block + 2) * block_size - 1] = 1  # all that the next block holds
+    path = tmp_path / "disk.raw"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        drop(file.fileno())
+        one = Reader(file.fileno(), block_size=block_size, past_cache=past_cache, keep_cache=False)
+        found = one.blocks_with_data([(0, len(data))])
+    assert found == blocks_by_the_obvious_loop(bytes(data), [(0, len(data))], block_size)
+    assert len(found) > len(straddling)
+
+
 def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(MIB))
