@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.store import ObjectFacts, ObjectStore
@@ -18,12 +18,20 @@ class BucketFacts:
     storage_class: str = "STANDARD"  # of the bucket
     object: ObjectFacts | None = None
     unfinished: int = 0  # uploads of the key that were begun and not ended
+    may_write: bool | None = None  # None: not tried
+    write_refusal: str = ""  # the service's own words
 
 
-def look_at_bucket(store: ObjectStore, bucket: str, key: str) -> BucketFacts:
-    """Ask a bucket; reads only. What the service refuses becomes a fact, not an error."""
+def look_at_bucket(
+    store: ObjectStore, bucket: str, key: str, *, try_write: bool = False
+) -> BucketFacts:
+    """Ask a bucket. What the service refuses becomes a fact, not an error.
+
+    It is only read, unless `try_write`: then an upload of the key is begun and ended at once, since
+    nothing else tells whether that is allowed. Neither data nor an object comes of it.
+    """
     try:
-        return BucketFacts(
+        found = BucketFacts(
             bucket,
             key,
             storage_class=store.bucket_storage_class(),
@@ -32,3 +40,14 @@ def look_at_bucket(store: ObjectStore, bucket: str, key: str) -> BucketFacts:
         )
     except (ServiceError, TransferError) as error:
         return BucketFacts(bucket, key, refusal=str(error))
+    return _tried(store, found) if try_write else found
+
+
+def _tried(store: ObjectStore, found: BucketFacts) -> BucketFacts:
+    try:
+        store.abort(found.key, store.create(found.key, {}))
+    except ServiceError as error:
+        return replace(found, may_write=False, write_refusal=str(error))
+    except TransferError as error:  # no answer
+        return replace(found, write_refusal=str(error))
+    return replace(found, may_write=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imsprep.guest.model import Guest
     from imsprep.layout import BitmapLayout
     from imsprep.partitions import Disk
+    from imsprep.region import RegionFacts
     from imsprep.scan import Vouched
 
 
@@ -76,6 +77,7 @@ class Facts:
     bitmap: BitmapFacts | None = None  # of the file beside a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
     cloud: Any = None  # what the region answered, only with --online; see checks.cloud
+    region: RegionFacts | None = None  # what its image service told, only with --online
     request: RequestFields = field(default_factory=RequestFields)
     site: Site = SITES[DEFAULT_SITE]
 

@@ -18,6 +18,7 @@ from imsprep.checks.file import SUFFIXES
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.gather import QUICK, Look, gather
+from imsprep.region import RegionFacts
 from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
 from imsprep.request import RequestFields
@@ -36,6 +37,7 @@ class Order:
     look: Look = QUICK
     # Tells, for an image's name, what its bucket knows; None asks nobody.
     online: Callable[[str], BucketFacts] | None = None
+    region: RegionFacts | None = None  # what the region told; None asked nobody
     reproducible: bool = False  # name images without their folders
 
 
@@ -125,6 +127,7 @@ def _check(path: Path, order: Order, progress: Callable[[int], None]) -> Report 
         facts = gather(
             path, request=order.request, site=order.site, look=order.look, progress=progress
         )
+        facts = dataclasses.replace(facts, region=order.region)
         if order.online is not None:
             facts = dataclasses.replace(facts, cloud=order.online(path.name))
     except ImsprepError as error:

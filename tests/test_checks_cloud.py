@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,16 @@ import pytest
 
 from imsprep import checks
 from imsprep.bucket import BucketFacts, look_at_bucket
+from imsprep.cli.emulator import _buckets_at
 from imsprep.directory import DirectoryStore
-from imsprep.errors import ServiceError
+from imsprep.errors import ServiceError, TransferError
 from imsprep.facts import Facts
+from imsprep.region import RegionFacts, look_at_region
+from imsprep.request import RequestFields
 from imsprep.store import ObjectFacts
+from tests import s3cloud
 from tests.conftest import Outcome
+from tests.imscloud import KEY, cloud
 
 THERE = ObjectFacts("disk.raw", 100, "e", "STANDARD", None, {})
 GOOD = BucketFacts("images", "disk.raw", object=THERE)
@@ -23,11 +28,13 @@ BAD = {
     "IMS704": BucketFacts("images", "disk.raw", object=THERE._replace(size=99)),
     "IMS705": BucketFacts("images", "disk.raw", unfinished=2),
     "IMS706": BucketFacts("my.images", "disk.raw"),
+    "IMS709": BucketFacts("images", "disk.raw", may_write=False, write_refusal="403"),
 }
+REGION = RegionFacts((49, 50), ("Ubuntu 22.04 server 64bit", "CentOS 7.6 64bit"))
 
 
-def fired(cloud: Any) -> set[str]:
-    report = checks.run(Facts(name="disk.raw", file_size=100, cloud=cloud))
+def fired(cloud: Any, **more: Any) -> set[str]:
+    report = checks.run(Facts(name="disk.raw", file_size=100, cloud=cloud, **more))
     return {f.rule for f in report.findings if f.rule.startswith("IMS7")}
 
 
@@ -43,6 +50,80 @@ def test_a_good_bucket_passes_everything() -> None:
 def test_a_bucket_that_was_not_asked_passes_nothing() -> None:
     report = checks.run(Facts(name="disk.raw", file_size=100))
     assert {s.rule for s in report.skipped} >= set(BAD)
+
+
+@pytest.mark.parametrize(
+    ("region", "os_version", "rules"),
+    [
+        (REGION, "Ubuntu 22.04 server 64bit", set()),
+        (REGION, "Ubuntu 22.04 Server 64bit", {"IMS708"}),
+        (REGION, None, set()),
+    ],
+)
+def test_a_region_is_judged(region: Any, os_version: str | None, rules: set[str]) -> None:
+    assert fired(GOOD, region=region, request=RequestFields(os_version=os_version)) == rules
+
+
+def test_a_full_account_takes_no_image() -> None:
+    assert fired(GOOD, region=RegionFacts((50, 50))) == {"IMS707"}
+    assert fired(GOOD, region=RegionFacts((49, 50))) == set()
+
+
+def test_a_region_that_does_not_answer_passes_nothing() -> None:
+    class Silent:
+        def image_quota(self) -> tuple[int, int] | None:
+            raise ServiceError("403 no rights")
+
+        def os_versions(self) -> list[str]:
+            raise TransferError("timed out")
+
+    region = look_at_region(Silent())
+    request = RequestFields(os_version="x")
+    report = checks.run(Facts(name="d.raw", file_size=1, region=region, request=request))
+    said = {s.rule: s.reason for s in report.skipped}
+    assert (said["IMS707"], said["IMS708"]) == ("403 no rights", "timed out")
+
+
+def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    class Closed(DirectoryStore):
+        def create(self, key: str, metadata: Mapping[str, str]) -> str:
+            raise ServiceError("403 AccessDenied")
+
+    (tmp_path / "b").mkdir()
+    assert look_at_bucket(Closed(tmp_path / "b"), "b", "k", try_write=True).may_write is False
+    store = DirectoryStore(tmp_path / "b")
+    assert look_at_bucket(store, "b", "k", try_write=True).may_write is True
+    assert list(store.list_uploads()) == list(store.list_objects()) == []
+
+
+@pytest.mark.slow
+def test_check_asks_bucket_and_region_over_http(
+    imsprep: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"x" * 1024)
+    with (
+        s3cloud.localhost_resolves(),
+        s3cloud.serve() as (strict, obs),
+        cloud(tmp_path / "ims", image_quota=0) as (_, ims, _objects),
+    ):
+        bucket: Any = _buckets_at(obs, "us-east-1", KEY)("images")
+        bucket._client.create_bucket(Bucket="images")
+        strict.reset()
+        where = ("--region", "us-east-1", "--obs-endpoint", obs, "--endpoint", ims)
+        done = imsprep(
+            "check", image, "--select", "IMS7", "--json", "--online", "obs:images", *where,
+            "--os-version", "Ubuntu 1.04", "--site", "otc",
+        )  # fmt: skip
+        asked = {method for method, _, _ in strict.log}
+    (report,) = done.json["images"]
+    assert done.code == 1, done.err
+    assert {"IMS707", "IMS708"} <= {f["rule"] for f in report["findings"]}
+    assert {"IMS701", "IMS702", "IMS709"} <= set(report["passed"])
+    assert "PUT" not in asked  # nothing but an upload that was begun (POST) and ended
+    assert {"POST", "DELETE"} <= asked
 
 
 def test_a_bucket_is_looked_at(tmp_path: Path) -> None:

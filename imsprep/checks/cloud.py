@@ -1,12 +1,14 @@
-"""IMS7xx, cloud: the bucket that the image goes to. Only with --online, and read-only."""
+"""IMS7xx, cloud: the bucket that the image goes to, and its region; only with --online."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from imsprep.bucket import BucketFacts
+from imsprep.checks.request import given, near_value
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
+from imsprep.region import RegionFacts
 from imsprep.report import Severity
 
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
@@ -110,3 +112,68 @@ def dotted_name(facts: Facts) -> Iterator[Evidence]:
         raise Unknown("not asked: --online names the bucket")
     if "." in facts.cloud.bucket:
         yield Evidence("the name has a dot", found=facts.cloud.bucket)
+
+
+def told(facts: Facts) -> RegionFacts:
+    """Return what the region's image service told; Unknown if it was not asked."""
+    if facts.region is None:
+        raise Unknown("the image service is asked only with --online obs:BUCKET")
+    return facts.region
+
+
+@rule(
+    "IMS707", Severity.ERROR, "The account may have no more private images",
+    why="The import is refused with IMG.0015, after the whole upload.",
+    fix="Delete an image that is not needed, or ask for a larger quota.",
+    source="API reference, Error Codes: IMG.0015, 2025-12-17",
+)  # fmt: skip
+def quota(facts: Facts) -> Iterator[Evidence]:
+    """Compare the number of private images with how many there may be."""
+    found = told(facts)
+    if found.quota is None:
+        raise Unknown(found.refusals[0] or "the service does not tell the quota")
+    used, limit = found.quota
+    if used >= limit:
+        yield Evidence(
+            f"there are {used} private images of {limit}",
+            expected=f"fewer than {limit}", found=str(used),
+        )  # fmt: skip
+
+
+@rule(
+    "IMS708", Severity.ERROR, "os_version is not a value that the region lists at this moment",
+    why="The service answers IMG.0056.",
+    fix="Use a value of the region's list, letter by letter.",
+    source='API reference, "Querying the OSs Supported by Images", Chinese edition, 2022-12-07;'
+    " international, 2025-02-26: the list has no Windows",
+)  # fmt: skip
+def region_os_version(facts: Facts) -> Iterator[Evidence]:
+    """Look the value up in the list of the region itself."""
+    found = told(facts)
+    value = given(facts, "os_version", "--os-version")
+    if not found.os_versions:
+        raise Unknown(found.refusals[1] or "the service lists no values of os_version")
+    if value in found.os_versions or facts.request.is_data_disk:
+        return
+    meant = near_value(value, found.os_versions)
+    hint = f'; did you mean "{meant}"?' if meant else ""
+    yield Evidence(
+        f"{value!r} is none of the {len(found.os_versions)} values that the region lists{hint}",
+        expected=f'"{meant}"' if meant else "a value of the region's list", found=f'"{value}"',
+        severity=Severity.WARNING if facts.request.is_windows else None,
+    )  # fmt: skip
+
+
+@rule(
+    "IMS709", Severity.ERROR, "The key may not write to the bucket",
+    why="The upload fails at its first request.",
+    fix="Give the key the rights to put objects into this bucket and to abort uploads.",
+    source='OBS API reference, "Initiating a Multipart Upload", 2024-04-01',
+)  # fmt: skip
+def may_write(facts: Facts) -> Iterator[Evidence]:
+    """Look at what came of an upload that was begun and ended at once."""
+    found = reached(facts)
+    if found.may_write is None:
+        raise Unknown(found.write_refusal or "a folder is not tried for writing")
+    if not found.may_write:
+        yield Evidence(f"bucket {found.bucket}: {found.write_refusal}")

@@ -135,7 +135,7 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
     listed = facts.site.os_versions
     if facts.request.is_data_disk or not value or value in listed.all:
         return
-    near = _near(value, listed.all)
+    near = near_value(value, listed.all)
     hint = f'; did you mean "{near}"?' if near else ""
     # A value of another version may simply be newer than an old list; a misspelling is not.
     misspelt = near is not None and re.findall(r"\d+", near) == re.findall(r"\d+", value)
@@ -318,7 +318,7 @@ def _odd(text: str, allowed: str) -> str:
     return " ".join(repr(c) for c in dict.fromkeys(re.findall(f"[^{allowed}]", text)))
 
 
-def _near(value: str, values: tuple[str, ...]) -> str | None:
+def near_value(value: str, values: tuple[str, ...]) -> str | None:
     """Return the value that was probably meant: the same but for case and spaces, or close."""
 
     def plain(text: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imsprep.bucket import BucketFacts
     from imsprep.checks.policy import Policy
     from imsprep.config import Setting
+    from imsprep.region import RegionFacts
     from imsprep.reporters import Run
 
 FORMATS = ("text", "json", "jsonl", "sarif", "junit", "github", "html")
@@ -52,9 +53,14 @@ Examples:
 @hole_options
 @click.option("--guest", is_flag=True, help="Look inside the file systems too.")
 @click.option("--deep", is_flag=True, help="Unpack every block of a ZVHD2 file.")
-@click.option("--online", metavar="TARGET", help="Ask the bucket too: obs:BUCKET or local:DIR.")
+@click.option(
+    "--online", metavar="TARGET", help="Ask bucket and service too: obs:BUCKET or local:DIR."
+)
 @click.option("--region", envvar="HW_REGION_NAME", help="Region of that bucket.")
 @click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
+@click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
+@click.option("--endpoint", metavar="URL", help="The image service, instead of the site's.")
+@click.option("--ca-bundle", type=PATH, help="Certificates to trust instead of the usual ones.")
 @click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")
@@ -64,7 +70,8 @@ Examples:
 def command(images: tuple[Path, ...], **options: Any) -> int:
     """Check disk images and the request to import them, offline and in seconds.
 
-    Nothing is written, nothing is sent. A folder stands for the images in it.
+    Nothing is written, and nothing sent but the questions of --online. A folder stands for the
+    images in it.
     """
     if options["list_rules"] or options["explain"]:
         return _tell_rules(options["explain"], options["as_json"])
@@ -94,6 +101,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         settings["strict"] = config.Setting(False, "--fail-on")
     config.validate(settings)
     word = "warning" if settings["strict"].value else settings["fail-on"].value
+    bucket, region = _online(settings["site"].value, options)
     order = Order(
         request=request_fields(options),
         site=SITES[settings["site"].value],
@@ -102,7 +110,8 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         look=Look(
             scan=wants_map, guest=options["guest"], deep=options["deep"], scanning=scanning(options)
         ),
-        online=_online(options["online"], options["region"]),
+        online=bucket,
+        region=region,
         reproducible=options["reproducible"],
     )
     jobs = settings["jobs"].value or usable_cpus()
@@ -113,16 +122,32 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
         return preflight(images, order, jobs=jobs, progress=progress)
 
 
-def _online(text: str | None, region: str | None) -> Callable[[str], BucketFacts] | None:
-    """Return how to ask the bucket behind `text`; None without --online."""
-    if text is None:
-        return None
+def _online(
+    site: str, options: dict[str, Any]
+) -> tuple[Callable[[str], BucketFacts] | None, RegionFacts | None]:
+    """Return how to ask the bucket of --online, and what its region told; a folder has none."""
+    if options["online"] is None:
+        return None, None
     from imsprep.bucket import look_at_bucket
+    from imsprep.cli.service import connected
+    from imsprep.region import look_at_region
     from imsprep.targets import open_store, parse_target
 
-    target = parse_target(text, region=region)
-    store = open_store(target)
-    return lambda name: look_at_bucket(store, target.bucket, target.key_for(name))
+    where = {name: options[name] for name in ("region", "endpoint", "ca_bundle")}
+    target = parse_target(
+        options["online"], region=where["region"], endpoint=options["obs_endpoint"]
+    )
+    store = open_store(target, ca_bundle=where["ca_bundle"])
+    region = None
+    if target.folder is None:
+        with connected(None, site=site, api="v2", **where) as client:
+            region = look_at_region(client)
+
+    def bucket(name: str) -> BucketFacts:
+        key, try_write = target.key_for(name), target.folder is None
+        return look_at_bucket(store, target.bucket, key, try_write=try_write)
+
+    return bucket, region
 
 
 def _policy(settings: dict[str, Setting], options: dict[str, Any]) -> Policy:

@@ -100,11 +100,6 @@ def _sizes(facts: Mapping[str, Any]) -> str:
             rows.append(
                 (label, f"<span title='{facts[key]} bytes'>{exact_size(facts[key])}</span>")
             )
-    if facts.get("partition_table"):
-        sector = facts.get("sector_size", 512)
-        rows.append(
-            ("Table", f"{escape(str(facts['partition_table']).upper())}, {sector}-byte sectors")
-        )
     known = facts.get("vouched") or {}
     for key, label in (("hole", "Known by holes"), ("probed", "By a page with data"),
                        ("read", "By reading")):  # fmt: skip
@@ -112,6 +107,11 @@ def _sizes(facts: Mapping[str, Any]) -> str:
             rows.append(
                 (label, f"<span title='{known[key]} bytes'>{format_size(known[key])}</span>")
             )
+    if facts.get("partition_table"):
+        sector = facts.get("sector_size", 512)
+        rows.append(
+            ("Table", f"{escape(str(facts['partition_table']).upper())}, {sector}-byte sectors")
+        )
     rows.append(("Limits of", escape(str(facts.get("site", "")))))
     cells = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in rows)
     return f"<dl>{cells}</dl>"

@@ -1,0 +1,44 @@
+"""RegionFacts: what the image service of a region told of itself and of the account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from imsprep.errors import ServiceError, TransferError
+
+T = TypeVar("T")
+
+
+class Told(Protocol):
+    """What is asked: a part of `ims.ImsClient`."""
+
+    def image_quota(self) -> tuple[int, int] | None:
+        """Return how many private images there are and how many there may be."""
+
+    def os_versions(self) -> list[str]:
+        """Return the values of `os_version` that the service takes."""
+
+
+@dataclass(frozen=True)
+class RegionFacts:
+    """What was told; None or empty where the service did not tell, and `refusals` why."""
+
+    quota: tuple[int, int] | None = None  # private images: how many there are, and may be
+    os_versions: tuple[str, ...] = ()
+    refusals: tuple[str, str] = ("", "")  # of the quota and of the list, in the service's words
+
+
+def look_at_region(service: Told) -> RegionFacts:
+    """Ask a region; reads only. What the service refuses becomes a fact, not an error."""
+    quota, no_quota = _asked(service.image_quota)
+    listed, no_list = _asked(service.os_versions)
+    return RegionFacts(quota, tuple(listed or ()), (no_quota, no_list))
+
+
+def _asked(question: Callable[[], T]) -> tuple[T | None, str]:
+    try:
+        return question(), ""
+    except (ServiceError, TransferError) as error:
+        return None, str(error)
