@@ -6,6 +6,9 @@ An image that cannot be checked does not stop the others: it becomes a Failure a
 from __future__ import annotations
 
 import dataclasses
+import glob
+import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,16 +108,24 @@ def _shared(look: Look, workers: int) -> Look:
 def expand(paths: Iterable[Path]) -> list[Path]:
     """Replace each folder by the images directly in it, told by suffix and sorted by name.
 
-    A folder without any stays as it is, and cannot be checked. Nothing is named twice.
+    A pattern that no shell replaced stands for the files that it fits. A folder without images
+    stays as it is, as does a pattern without files, and cannot be checked. Nothing is named twice.
     """
     found: list[Path] = []
-    for path in paths:
+    for path in itertools.chain.from_iterable(map(_fitting, paths)):
         try:
             inside = sorted(p for p in path.iterdir() if _is_image(p)) if path.is_dir() else []
         except OSError as error:
             raise ReadError.from_os(error, "cannot list", path) from error
         found += inside or [path]
     return list(dict.fromkeys(found))
+
+
+def _fitting(path: Path) -> list[Path]:
+    """Return what a pattern fits, sorted, unless a file has just this name."""
+    if os.path.lexists(path) or not glob.has_magic(os.fspath(path)):
+        return [path]
+    return [Path(name) for name in sorted(glob.glob(os.fspath(path)))] or [path]
 
 
 def _is_image(path: Path) -> bool:

@@ -191,7 +191,9 @@ def test_a_raw_image_is_asked_nothing_of_a_container(tmp_path: Path) -> None:
     facts = gather(path, request=RequestFields(), site=SITES[DEFAULT_SITE], look=DEEP)
     report = checks.run(facts)
     assert "container" not in report.facts
-    assert not [s for s in report.skipped if s.rule.startswith("IMS3")]
+    assert not [rule for rule in report.passed if rule.startswith("IMS3")]
+    reasons = {s.reason for s in report.skipped if s.rule.startswith("IMS3")}
+    assert reasons == {"only a ZVHD2 file is a container"}
     unseen = dataclasses.replace(facts, matches=check_matches())
     assert all(rule.run(unseen)[1] for rule in RULES)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imsprep.checks.policy import Policy, Waiver
 from imsprep.config import load
 from imsprep.errors import UsageError
 from tests.conftest import Outcome
@@ -176,3 +177,22 @@ def test_fail_on_from_the_command_line_beats_strict_from_the_file(
     write(image.parent, "strict = true\n")
     assert imsprep("check", image).code == 1
     assert imsprep("check", image, "--fail-on", "error").code == 0
+
+
+def test_a_pattern_that_no_shell_replaced_stands_for_its_files(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    for name in ("b.raw", "a.raw", "a[1].raw", "c.img"):
+        (tmp_path / name).write_bytes(b"x" * 512)
+    seen = imsprep("check", tmp_path / "*.raw", "--json").json["images"]
+    assert [Path(i["image"]).name for i in seen] == ["a.raw", "a[1].raw", "b.raw"]
+    (one,) = imsprep("check", tmp_path / "a[1].raw", "--json").json["images"]
+    assert Path(one["image"]).name == "a[1].raw"
+    assert imsprep("check", tmp_path / "z*.raw").code == 3
+
+
+def test_a_waiver_holds_through_its_last_day() -> None:
+    day = datetime.date(2027, 1, 31)
+    waiver = Waiver("IMS205", "known", day)
+    assert not Policy(today=day).expired(waiver)
+    assert Policy(today=day + datetime.timedelta(days=1)).expired(waiver)

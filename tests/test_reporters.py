@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,6 +15,7 @@ from imsprep import checks
 from imsprep.report import Finding, Region, Report, Severity, Skipped
 from imsprep.reporters import FORMATS, Failure, Run, render
 from imsprep.reporters.json import schema
+from imsprep.reporters.picture import picture
 
 SARIF = json.loads((Path(__file__).parent / "schemas" / "sarif-2.1.0.json").read_text())
 HOSTILE = "a<b>&\"'\x00\x1b[31m\n::error::x,y:%0A ]]> </script>"
@@ -171,6 +173,19 @@ def test_github_annotations_cannot_be_forged() -> None:
     for line in render(RUNS["hostile"], "github").splitlines():
         assert line.startswith("::error file=")
     assert "::error::x" not in render(RUNS["hostile"], "github").split("::", 2)[1]
+
+
+def test_the_picture_shows_stored_zeros_behind_the_data() -> None:
+    """A cell of which half is data and the rest is stored zeros; another that is a hole."""
+    cells = [[0, 100, 100, 50], [100, 100, 0, 0]]
+    drawn = picture({"file_size": 200, "cells": cells})
+    heights = dict(re.findall(r"class='(data|zeros|stored)'.*? height='([0-9.]+)'", drawn))
+    assert heights == {"zeros": "44.00", "data": "22.00"}
+
+
+def test_github_tells_nothing_of_a_waived_finding() -> None:
+    lines = render(run(FULL), "github").splitlines()
+    assert [line.split("title=")[1][:6] for line in lines] == ["IMS101", "IMS111"]
 
 
 def test_html_escapes_and_holds_everything_itself() -> None:

@@ -36,11 +36,16 @@ def existing(facts: Facts) -> BitmapFacts:
     return bitmap
 
 
+def made_elsewhere(bitmap: BitmapFacts) -> Unknown:
+    """Return the reason why a bitmap cannot be judged whose layout nobody told."""
+    return Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
+
+
 def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
     """Return the map that the bitmap claims and the one that the scan found."""
     bitmap = existing(facts)
     if bitmap.claimed is None:
-        raise Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
+        raise made_elsewhere(bitmap)
     if bitmap.found is None:
         raise Unknown("not scanned; --scan reads the image")
     return bitmap.claimed, bitmap.found
@@ -87,7 +92,7 @@ def misfit(facts: Facts) -> Iterator[Evidence]:
     if bitmap.misfit is not None:
         yield Evidence(f"{bitmap.name}: {bitmap.misfit}")
     elif bitmap.claimed is None:
-        raise Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
+        raise made_elsewhere(bitmap)
 
 
 @rule(
@@ -117,7 +122,7 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
     """
     bitmap = bitmap_of(facts)
     if bitmap.layout is None:
-        raise Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
+        raise made_elsewhere(bitmap)
     if bitmap.layout.matched:
         yield Evidence(
             f"the layout of {bitmap.name} reproduced {len(bitmap.layout.matched)} file(s) of"

@@ -13,12 +13,13 @@ from imsprep.report import Severity
 
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 STANDARD = "STANDARD"
+NOT_ASKED = "not asked: --online names the bucket"
 
 
 def reached(facts: Facts) -> BucketFacts:
     """Return what the bucket told; Unknown if it was not asked or did not answer."""
     if not isinstance(facts.cloud, BucketFacts):
-        raise Unknown("not asked: --online names the bucket")
+        raise Unknown(NOT_ASKED)
     if facts.cloud.refusal is not None:
         raise Unknown("the bucket could not be looked at")
     return facts.cloud
@@ -33,7 +34,7 @@ def reached(facts: Facts) -> BucketFacts:
 def bucket_answers(facts: Facts) -> Iterator[Evidence]:
     """Look whether the bucket answered at all."""
     if not isinstance(facts.cloud, BucketFacts):
-        raise Unknown("not asked: --online names the bucket")
+        raise Unknown(NOT_ASKED)
     if facts.cloud.refusal is not None:
         yield Evidence(f"bucket {facts.cloud.bucket}: {facts.cloud.refusal}")
 
@@ -109,7 +110,7 @@ def unfinished(facts: Facts) -> Iterator[Evidence]:
 def dotted_name(facts: Facts) -> Iterator[Evidence]:
     """Look for a dot in the bucket's name."""
     if not isinstance(facts.cloud, BucketFacts):
-        raise Unknown("not asked: --online names the bucket")
+        raise Unknown(NOT_ASKED)
     if "." in facts.cloud.bucket:
         yield Evidence("the name has a dot", found=facts.cloud.bucket)
 
@@ -117,7 +118,7 @@ def dotted_name(facts: Facts) -> Iterator[Evidence]:
 def told(facts: Facts) -> RegionFacts:
     """Return what the region's image service told; Unknown if it was not asked."""
     if facts.region is None:
-        raise Unknown("the image service is asked only with --online obs:BUCKET")
+        raise Unknown(NOT_ASKED if facts.cloud is None else "a folder has no region")
     return facts.region
 
 

@@ -27,20 +27,26 @@ COPY = (
 )
 
 
-def container_of(facts: Facts) -> Examination | None:
-    """Return what is known of the container; None for a file of another format."""
+def container_of(facts: Facts) -> Examination:
+    """Return what is known of the container; Unknown for a file of another format."""
     if facts.format != formats.ZVHD2:
-        return None
+        raise Unknown("only a ZVHD2 file is a container")
     if facts.container is None:
         raise Unknown("the container was not looked at")
     return facts.container
 
 
+def footer_of(facts: Facts) -> zvhd2.Footer:
+    """Return the final footer; Unknown if it could not be read."""
+    found = container_of(facts)
+    if found.footer is None or found.stage <= Stage.FOOTER:
+        raise Unknown("the final footer was not read")
+    return found.footer
+
+
 def evidence_of(kind: Kind, facts: Facts) -> Iterator[Evidence]:
     """Yield the faults of one kind; Unknown if the look into the file ended before that."""
     found = container_of(facts)
-    if found is None:
-        return
     faults = [fault for fault in found.faults if fault.kind is kind]
     for fault in faults:
         yield Evidence(
@@ -161,8 +167,6 @@ for _row in _FAULT_RULES:
 def index_order(facts: Facts) -> Iterator[Evidence]:
     """Look for an index of the stored blocks whose numbers do not ascend."""
     found = container_of(facts)
-    if found is None:
-        return
     if found.index_ascends is None:
         raise Unknown("the index was not looked at")
     if not found.index_ascends and found.footer and not found.footer.index_contains_zero_blk:
@@ -182,12 +186,7 @@ def index_order(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def block_size(facts: Facts) -> Iterator[Evidence]:
     """Compare the block size with the only one that the driver reads."""
-    found = container_of(facts)
-    if found is None:
-        return
-    if found.footer is None or found.stage <= Stage.FOOTER:
-        raise Unknown("the final footer was not read")
-    size = found.footer.block_size
+    size = footer_of(facts).block_size
     if size != zvhd2.BLOCK_SIZE:
         yield Evidence(
             f"blocks have {exact_size(size)}", expected=str(zvhd2.BLOCK_SIZE), found=str(size)
@@ -204,12 +203,7 @@ USUAL = ("features", "ff_version", "data_offset", "type")
 )  # fmt: skip
 def unusual(facts: Facts) -> Iterator[Evidence]:
     """Compare the constant fields, and the virtual size, with what writers write."""
-    found = container_of(facts)
-    if found is None:
-        return
-    if found.footer is None or found.stage <= Stage.FOOTER:
-        raise Unknown("the final footer was not read")
-    footer, start = found.footer, facts.file_size - zvhd2.FOOTER_LENGTH
+    footer, start = footer_of(facts), facts.file_size - zvhd2.FOOTER_LENGTH
     usual = {name: zvhd2.Footer._field_defaults[name] for name in USUAL}
     usual["curr_size"] = round_up(footer.orig_size, GIB)
     for name, value in usual.items():

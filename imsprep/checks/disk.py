@@ -105,7 +105,7 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
     disk = gpt_of(facts)
     if disk is None or not _cut(disk):
         return
-    header = _believed(disk)
+    header = believed(disk)
     assert header is not None
     need = needed_size(header, disk.sector_size)
     yield Evidence(
@@ -125,7 +125,7 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
 def grown(facts: Facts) -> Iterator[Evidence]:
     """Look for space behind the last sector that the GPT knows."""
     disk = gpt_of(facts)
-    header = _believed(disk) if disk is not None else None
+    header = believed(disk) if disk is not None else None
     if disk is None or header is None:
         return
     need = needed_size(header, disk.sector_size)
@@ -378,13 +378,13 @@ def _state(header: GptHeader | None) -> str:
     return "valid" if header.entries_valid else "damaged (the checksum of its partitions is wrong)"
 
 
-def _believed(disk: Disk) -> GptHeader | None:
+def believed(disk: Disk) -> GptHeader | None:
     """Return the valid header to go by."""
     return next((h for h in (disk.primary, disk.backup) if h is not None and h.valid), None)
 
 
 def _cut(disk: Disk) -> bool:
-    header = _believed(disk)
+    header = believed(disk)
     return header is not None and needed_size(header, disk.sector_size) > disk.size
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imsprep.checks.disk import GPT, disk_of, gpt_of
+from imsprep.checks.disk import GPT, believed, disk_of, gpt_of
 from imsprep.checks.rule import Evidence, rule
 from imsprep.facts import Facts
 from imsprep.partitions import MBR_PROTECTIVE, needed_size
@@ -35,7 +35,7 @@ def guard(facts: Facts) -> Iterator[Evidence]:
         )  # fmt: skip
         return
     whole = disk.size // SECTOR - 1
-    header = next((h for h in (disk.primary, disk.backup) if h is not None and h.valid), None)
+    header = believed(disk)
     moved = header is None or needed_size(header, SECTOR) != (whole + 1) * SECTOR
     sectors = entry.length // SECTOR
     if sectors not in (min(whole, _ALL_SECTORS), _ALL_SECTORS) and not (
@@ -58,7 +58,7 @@ def over_the_table(facts: Facts) -> Iterator[Evidence]:
     disk = disk_of(facts)
     first, last = SECTOR, disk.size
     if disk.table == "gpt":
-        header = next((h for h in (disk.primary, disk.backup) if h is not None and h.valid), None)
+        header = believed(disk)
         if header is None:
             return
         first = header.first_usable * disk.sector_size
