@@ -196,3 +196,11 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     waiver = Waiver("IMS205", "known", day)
     assert not Policy(today=day).expired(waiver)
     assert Policy(today=day + datetime.timedelta(days=1)).expired(waiver)
+
+
+def test_a_list_on_the_command_line_replaces_the_files(imsprep: Run, image: Path) -> None:
+    write(image.parent, 'ignore = ["IMS209"]\n')
+    assert "IMS209" not in rules(imsprep("check", image, "--json"))
+    again = rules(imsprep("check", image, "--json", "--ignore", "IMS111"))
+    assert "IMS209" in again
+    assert "IMS111" not in again
