@@ -120,6 +120,7 @@ def test_a_second_run_does_nothing_and_says_so(imsprep: Run, folder: Folder) -> 
     folder.assert_each_was_imported_once()
 
 
+@pytest.mark.slow
 def test_an_image_that_is_added_is_imported_and_the_others_are_not(
     imsprep: Run, tmp_path: Path
 ) -> None:
@@ -260,6 +261,7 @@ def test_a_wrong_plan_is_refused_with_its_line(
     assert not (folder.path / "cloud").exists()
 
 
+@pytest.mark.slow
 def test_the_same_key_in_another_bucket_is_no_clash(imsprep: Run, folder: Folder) -> None:
     folder.write_plan({"key": "x.raw"}, {"key": "x.raw", "to": "local:cloud?bucket=other"})
     done = imsprep("batch", folder.plan)
@@ -443,6 +445,7 @@ def test_no_secret_is_in_anything_that_is_written(folder: Folder) -> None:
     assert secret not in "".join(map(repr, read_units(folder.plan)))
 
 
+@pytest.mark.slow
 def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
     folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imsprep: Run
 ) -> None:

@@ -205,6 +205,7 @@ def reading(path: Path) -> Callable[[int, int], bytes]:
     st.lists(st.tuples(st.integers(1, 5000), st.booleans()), max_size=20),
     st.integers(1, 900),
 )
+@pytest.mark.slow
 def test_block_ranges_cover_all_data_once_in_order(
     lengths: list[tuple[int, bool]], block_size: int
 ) -> None:

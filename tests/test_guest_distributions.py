@@ -292,6 +292,7 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(
         ("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n" * 5_000),
     ],
 )
+@pytest.mark.slow
 def test_texts_that_are_made_to_be_slow_come_to_an_end(path: str, text: str) -> None:
     guest = linux_guest({**TREES["centos7"], path: text})
     findings, _ = check(guest, os_version="Other")

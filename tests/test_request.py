@@ -121,6 +121,7 @@ def test_huawei_s_sdk_writes_an_example_alike(text: str) -> None:
 
 
 @examples
+@pytest.mark.slow
 def test_the_command_line_makes_an_example_and_the_emulator_takes_it(
     text: str, imsprep: Run, tmp_path: Path
 ) -> None:
