@@ -79,6 +79,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n"}, "IMS811", E),
     "fstab with a data disk, nofail": (
         {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs nofail 0 2\n"}, "IMS811", W),
+    "fstab with a data disk, noauto": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs noauto 0 2\n"}, "IMS811", W),
+    "fstab with a disk of the network": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs _netdev 0 2\n"}, "IMS811", W),
     "fstab with a missing volume": (
         {"/etc/fstab": f"{FSTAB}/dev/mapper/vg0-data /data xfs defaults 0 2\n"}, "IMS811", E),
     "grub with /dev/sda1": ({GRUB: f"{LINUX} root=/dev/sda1 console=ttyS0\n"}, "IMS812", E),
