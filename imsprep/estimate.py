@@ -125,7 +125,7 @@ def estimate(
         image.check_unchanged()
         return Estimate(
             image=show_path(path.name),
-            file_system=file_system(image.fileno()),
+            file_system="" if image.is_device else file_system(image.fileno()),
             size=image.size,
             stored=sampling.stored,
             extents=sampling.extents,
