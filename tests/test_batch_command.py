@@ -106,6 +106,33 @@ def test_every_disk_of_a_plan_becomes_an_image_that_equals_it(imsprep: Run, fold
     assert not list(folder.path.glob("*.lock"))
 
 
+@pytest.mark.slow
+def test_a_plan_may_say_by_which_route(imsprep: Run, tmp_path: Path) -> None:
+    folder = Folder(tmp_path, count=2)
+    folder.write_plan({"via": "zvhd2"}, {"via": "auto", "bandwidth": "1000g"})
+    done = imsprep("batch", folder.plan, "--json")
+    assert done.code == 0, done.err
+    bodies = {i["body"]["name"]: i["body"] for i in folder.images()}
+    assert bodies["web0"]["image_url"] == "images:web0.zvhd2"
+    assert bodies["web1"]["image_url"] == "images:web1.raw"
+    assert "web0.zvhd2 was made" in done.err
+    attributes = {i["body"]["name"]: i["disk"] for i in folder.images()}
+    for disk in folder.disks:  # a container's disk is followed by zeros up to a GiB
+        assert attributes[disk.stem]["original_sha256"] == sha256(disk.read_bytes())
+
+
+def test_two_images_do_not_share_a_container(imsprep: Run, folder: Folder) -> None:
+    (folder.path / "sub").mkdir()
+    make_disk(folder.path / "sub" / "web0.raw", 7)
+    other = {"image": "sub/web0.raw", "key": "other.zvhd2", "name": "other"}
+    both = {"via": "zvhd2", "work-dir": "."}
+    folder.write_plan(both, {**other, **both})
+    done = imsprep("batch", folder.plan, "--dry-run")
+    assert done.code == 2
+    assert "web0.zvhd2 is that of web0.raw" in done.err
+    assert "another 'work-dir'" in done.err
+
+
 def test_a_second_run_does_nothing_and_says_so(imsprep: Run, folder: Folder) -> None:
     first = imsprep("batch", folder.plan, "--json").json
     second = imsprep("batch", folder.plan, "--json")

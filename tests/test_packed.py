@@ -208,6 +208,16 @@ def test_it_is_made_once_and_anew_when_image_or_options_change(disk: Path) -> No
     assert place.read_bytes() != first
 
 
+def test_a_change_that_hides_its_time_is_noticed(disk: Path) -> None:
+    place, _ = made(disk)
+    before = disk.stat()
+    with disk.open("r+b") as file:
+        file.seek(200 * MIB)
+        file.write(b"changed")
+    os.utime(disk, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert made(disk) == (place, True)
+
+
 def test_one_that_was_changed_is_made_anew(disk: Path) -> None:
     place, _ = made(disk)
     whole = place.read_bytes()
@@ -235,6 +245,15 @@ def test_a_file_of_somebody_else_is_never_replaced(disk: Path, tmp_path: Path) -
         with pytest.raises(UsageError, match="was not"):
             made(disk)
         assert place.read_bytes() == kept, what
+
+
+def test_a_file_of_somebody_else_is_told_before_anything_is_read(
+    imsprep: Imsprep, disk: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk.zvhd2").write_bytes(b"mine")
+    done = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--via", "zvhd2", "--dry-run")
+    assert done.code == 2
+    assert "disk.zvhd2 was not made by an import" in done.err
 
 
 def test_one_name_does_not_serve_two_images(disk: Path, tmp_path: Path) -> None:
