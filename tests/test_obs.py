@@ -30,7 +30,7 @@ from tests.store_suite import StoreSuite, pattern
 
 KEYS = Credentials("AKTEST", "SK-very-secret")
 # `make e2e` tries the full 200 ms against a real server.
-LATENCY_S = 0.02
+LATENCY_S = float(os.environ.get("IMSPREP_LATENCY_MS", "20")) / 1000
 
 
 @pytest.fixture(scope="module")
