@@ -675,3 +675,59 @@ def test_the_failure_that_is_told_is_the_one_that_ended_it(case: Case) -> None:
 
     with pytest.raises(ServiceError, match="no zeros here"):
         case.upload(Wrapped(case.store, put=seed), bytes_per_s=1e6)
+
+
+def test_another_plan_starts_anew_and_says_why(case: Case) -> None:
+    def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise ServiceError("not today")
+
+    with pytest.raises(ServiceError, match="not today"):
+        case.upload(Wrapped(case.store, complete=refuse))
+    case.plan = plan_plain(case.path.stat().st_size, part_size=11 * MIB)
+    done = case.upload()
+    assert done.restarted == "the plan of its parts is another one"
+    assert (done.sent, done.reused) == (case.plan.size, 0)
+    assert case.content == case.path.read_bytes()
+
+
+def test_an_object_of_another_class_is_not_taken_for_done(case: Case) -> None:
+    def head(original: Callable[..., Any], key: str) -> Any:
+        found = original(key)
+        return found and found._replace(storage_class="WARM")
+
+    with pytest.raises(ServiceError, match="storage class WARM, and quick import reads STANDARD"):
+        case.upload(Wrapped(case.store, head=head))
+
+
+def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Case) -> None:
+    case.store.put("web/disk.raw", b"of somebody else")
+    tries: list[str] = []
+
+    def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        tries.append(key)
+        if tries.count("web/disk.raw") == 1 and key == "web/disk.raw":
+            raise TransferError("no answer")
+        return original(key, *arguments)
+
+    done = case.upload(Wrapped(case.store, complete=complete))
+    assert tries.count("web/disk.raw") == 2
+    assert done.etag == case.store.head("web/disk.raw").etag
+    assert case.content == case.path.read_bytes()
+
+
+def test_a_part_is_composed_only_when_the_zeros_are_there(case: Case) -> None:
+    made: list[int] = []
+
+    def seed(original: Callable[..., Any], *arguments: Any) -> Any:
+        threading.Event().wait(0.5)  # the parts have gone on meanwhile as far as they can
+        return original(*arguments)
+
+    def begin(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key.startswith("imsprep-zeros/") and key.endswith(f"-{composed(case).number}"):
+            zeros = case.store.head(key.rpartition("-")[0])
+            made.append(zeros.size if zeros else 0)
+        return original(key, *arguments)
+
+    done = case.upload(Wrapped(case.store, put=seed, create=begin))
+    assert made == [case.plan.zero_size]
+    assert done.sent == case.plan.sent
