@@ -376,3 +376,10 @@ def test_more_yaml_than_anyone_writes_is_skipped_and_not_passed() -> None:
     many = {f"/etc/cloud/cloud.cfg.d/{n:02}.cfg": "x: [1, 2]\n" * 3000 for n in range(9)}
     _, skipped = check(linux_guest({**TREES["ubuntu"], **many}), os_version=OS_VERSIONS["ubuntu"])
     assert {"IMS827", "IMS828"} <= {s.rule for s in skipped}
+
+
+def test_the_service_pack_of_an_old_suse_is_part_of_its_version() -> None:
+    text = "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 4\n"
+    system = identify(linux_guest({"/etc/SuSE-release": text}))
+    assert system is not None
+    assert (system.family, system.version) == ("sles", (11, 4))

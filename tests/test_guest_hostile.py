@@ -71,6 +71,15 @@ def test_a_system_that_was_not_looked_for_is_not_called_absent() -> None:
     assert "IMS808" in {s.rule for s in skipped}
 
 
+def test_no_file_system_is_opened_after_the_end() -> None:
+    budget = Budget()
+    budget.spend_all("enough")
+    disk = bytearray(64 * KIB)
+    disk[EXT_SUPERBLOCK + 0x38 : EXT_SUPERBLOCK + 0x3A] = b"\x53\xef"
+    guest = inspect(io.BytesIO(disk), len(disk), budget)
+    assert [v.unread for v in guest.volumes] == ["enough"]
+
+
 # In a process of its own, because the interruption may fall into whatever else runs in this one.
 IMPATIENT = "from imsprep.guest import child; child.CPU_ENOUGH_S = 0.5; child.main()"
 

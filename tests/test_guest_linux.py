@@ -13,6 +13,7 @@ from imsprep.facts import Facts
 from imsprep.guest.filesystem import UnreadableError
 from imsprep.guest.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume, overlap
+from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
 from imsprep.guest.wanted import PATTERN_LIMIT, TEXT_LIMIT
 from imsprep.report import Finding, Severity, Skipped
@@ -426,3 +427,19 @@ def test_what_all_initramfs_unpack_to_is_limited(monkeypatch: pytest.MonkeyPatch
     read = [k.version for k in linux_guest(files).kernels if not k.unread]
     assert "5.3.0" in read, "the newest first"
     assert "5.1.0" not in read
+
+
+def test_a_driver_that_is_configured_as_a_module_is_not_built_in() -> None:
+    config = "CONFIG_VIRTIO_BLK=m\nCONFIG_VIRTIO_PCI=y\n# CONFIG_VIRTIO_NET is not set\n"
+    files = {"/boot/vmlinuz-6.1.0": b"MZ", "/boot/config-6.1.0": config}
+    (found,) = linux_guest(files).kernels
+    assert found.builtin == ("virtio_pci",)
+
+
+@pytest.mark.parametrize(
+    ("field", "state"),
+    [("", "empty"), ("!", "locked"), ("*", "locked"), ("x", "locked"), ("!!", "locked"),
+     ("$y$j9T$x", "set")],
+)  # fmt: skip
+def test_the_state_of_a_password_is_told_from_its_field(field: str, state: str) -> None:
+    assert password_state(f"bin:*:1::::::\nroot:{field}:19000:0:99999:7:::\n".encode()) == state

@@ -81,6 +81,11 @@ def test_a_well_prepared_windows_has_only_the_notice_of_its_end() -> None:
     assert skipped == []
 
 
+def test_a_san_policy_that_is_not_set_keeps_disks_offline() -> None:
+    findings, _ = check(windows_guest({**REGISTRY, "san_policy": None}))
+    assert [f.rule for f in findings] == ["IMS901", "IMS910"]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "rule", "severity"),
     [

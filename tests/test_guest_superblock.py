@@ -1,0 +1,27 @@
+"""Identifiers and states in super blocks, against what the tools that make them were told."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imsprep.guest.superblock import HEAD_SIZE, Superblock, identify
+from tests.conftest import need
+
+
+@need("mkfs.vfat")
+@pytest.mark.parametrize(("bits", "state_at"), [("12", 37), ("16", 37), ("32", 65)])
+def test_each_width_of_fat_keeps_its_serial_number_label_and_state_elsewhere(
+    tmp_path: Path, bits: str, state_at: int
+) -> None:
+    image = tmp_path / "fat.img"
+    with image.open("wb") as file:
+        file.truncate((4 if bits == "12" else 64) << 20)
+    made = ["mkfs.vfat", "-F", bits, "-i", "ABCD1234", "-n", "BOOT", image]
+    subprocess.run(made, check=True, capture_output=True)
+    head = bytearray(image.read_bytes()[:HEAD_SIZE])
+    assert identify(bytes(head)) == Superblock("vfat", "ABCD-1234", "BOOT", True)
+    head[state_at] |= 1
+    assert identify(bytes(head)).clean is False
