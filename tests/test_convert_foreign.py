@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -72,6 +74,26 @@ def test_every_format_becomes_the_container_of_its_disk(
     assert outcome.json["source_format"] == name.split(",")[0] or "vhd" in name
     assert imsprep("convert", tmp_path / "same.raw", tmp_path / "b.zvhd2", *TIME).code == 0
     assert (tmp_path / "a.zvhd2").read_bytes() == (tmp_path / "b.zvhd2").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["qcow2", "vmdk", "vhd, fixed", "vhd, dynamic", "parallels"])
+def test_what_a_check_advises_for_a_format_gives_an_image_that_is_accepted(
+    name: str, raw: Path, imsprep: Imsprep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    qemu_img("convert", "-f", "raw", *MADE[name], raw, "my image")
+    (found,) = [f for f in findings(imsprep, "my image") if f["rule"] in ("IMS101", "IMS103")]
+    direct, route, to_raw = re.split(", or |, which makes and sends one; or: ", found["fix"])
+    assert route == "imsprep import 'my image' --via zvhd2"
+    assert imsprep(*shlex.split(direct)[1:]).code == 0
+    subprocess.run(shlex.split(to_raw), check=True)
+    for made in ("disk.zvhd2", "disk.raw"):
+        assert not {"IMS101", "IMS103"} & {f["rule"] for f in findings(imsprep, made)}
+
+
+def findings(imsprep: Imsprep, image: str) -> list[dict[str, str]]:
+    report: list[dict[str, str]] = imsprep("check", image, "--json").json["images"][0]["findings"]
+    return report
 
 
 def test_a_sparse_disk_of_a_tib_is_not_read(imsprep: Imsprep, tmp_path: Path) -> None:

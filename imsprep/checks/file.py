@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from imsprep import formats
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
+from imsprep.foreign import DRIVERS
 from imsprep.formats import MAX_SIZE, Kind, Match
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, SECTOR, exact_size, format_size, round_up
@@ -29,6 +30,9 @@ _BEGIN_AS_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
                "parallels", "dmg", "bochs", "cloop")  # fmt: skip
+_TO_ZVHD2 = (
+    "imsprep convert {0} disk.zvhd2, or imsprep import {0} --via zvhd2, which makes and sends one"
+)
 _UNPACK = {
     "gzip": "gzip -dk {}", "bzip2": "bzip2 -dk {}", "xz": "xz -dk {}", "lzma": "xz -dk {}",
     "zstd": "zstd -d {}", "lz4": "lz4 -d {}", "lzop": "lzop -d {}", "lzip": "lzip -dk {}",
@@ -42,7 +46,7 @@ _UNPACK = {
     "IMS101", Severity.ERROR, "The file is in a format that quick import does not accept",
     why="Quick import takes RAW and ZVHD2 only. A file in another format is refused, or its"
     " container is taken for the disk itself and the server finds nothing to boot.",
-    fix="qemu-img convert -O raw IMAGE disk.raw",
+    fix=f"{_TO_ZVHD2.format('IMAGE')}; or: qemu-img convert -O raw IMAGE disk.raw",
     source=f"{QUICK_IMPORT}, Constraints; error IMG.0158",
 )  # fmt: skip
 def wrong_format(facts: Facts) -> Iterator[Evidence]:
@@ -83,7 +87,7 @@ def packed(facts: Facts) -> Iterator[Evidence]:
     "IMS103", Severity.ERROR, "The file ends in a VHD footer",
     why="A fixed VHD is a RAW disk with 512 bytes behind it. Imported as RAW it makes a disk that"
     " is one sector too long, so the backup partition table is not at the end.",
-    fix="qemu-img convert -f vpc -O raw IMAGE disk.raw",
+    fix=f"{_TO_ZVHD2.format('IMAGE')}; or: qemu-img convert -f vpc -O raw IMAGE disk.raw",
     source=f"{QUICK_IMPORT}, Constraints; Virtual Hard Disk Image Format 1.0, 2006-10-11",
 )  # fmt: skip
 def vhd_footer(facts: Facts) -> Iterator[Evidence]:
@@ -160,8 +164,8 @@ def empty(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS107", Severity.ERROR, "The file is larger than quick import allows",
     why="The service refuses files above 1 TB (IMG.0059), after the whole upload.",
-    fix="Make the disk smaller (shrink its last file system and partition, then truncate it), or"
-    " convert it to ZVHD2, which stores no zeros: imsprep convert IMAGE disk.zvhd2",
+    fix="Make the disk smaller: shrink its last file system and partition, then truncate it. A"
+    " ZVHD2 would store no zeros, but the disk in it may be no larger (IMS108).",
     source=f'{QUICK_IMPORT}: "the size of an image file cannot exceed 1 TB"',
 )  # fmt: skip
 def file_too_large(facts: Facts) -> Iterator[Evidence]:
@@ -290,10 +294,12 @@ def _region(match: Match) -> Region:
 
 
 def _conversion(format_: str, name: str) -> str:
-    """Return the command that makes a RAW image of a file in this format."""
+    """Return the commands that make an image which is accepted of a file in this format."""
     name = shlex.quote(name)
     if format_ in _QEMU_READS:
-        return f"qemu-img convert -f {_QEMU_NAMES.get(format_, format_)} -O raw {name} disk.raw"
+        driver = _QEMU_NAMES.get(format_, format_)
+        to_raw = f"qemu-img convert -f {driver} -O raw {name} disk.raw"
+        return f"{_TO_ZVHD2.format(name)}; or: {to_raw}" if format_ in DRIVERS else to_raw
     if format_ == "android-sparse":
         return f"simg2img {name} disk.raw"
     if format_ == formats.ZVHD:
