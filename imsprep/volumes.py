@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from imsprep.geometry import UNTOLD, Geometry, geometry
 from imsprep.units import KIB, SECTOR
 
 PROBE_SIZE = 68 * KIB  # bytes from the start; btrfs keeps its superblock at 64 KiB
@@ -22,6 +23,7 @@ class Volume(NamedTuple):
     kind: str
     encrypted: bool
     boot_sector: bool  # its first sector holds code that a BIOS could start
+    geometry: Geometry = UNTOLD  # what its superblock says of its size
 
 
 # Offset, bytes there, name, encrypted. The first that matches decides, so what wraps something
@@ -67,14 +69,15 @@ def identify_volume(start: bytes) -> Volume | None:
     )
     for offset, magic, kind, encrypted in _SIGNATURES:
         if start[offset : offset + len(magic)] == magic:
-            return Volume(kind, encrypted, boot_sector)
+            return Volume(kind, encrypted, boot_sector, geometry(kind, start))
     for sector in range(4):  # LVM puts its label into one of the first four sectors
         label = start[sector * SECTOR : sector * SECTOR + 32]
         if label.startswith(_LVM_LABEL) and label[24:32] == _LVM_TYPE:
             return Volume(LVM, False, boot_sector)
     offset, magic = _EXT_MAGIC
     if start[offset : offset + 2] == magic:
-        return Volume(_ext_version(start), False, boot_sector)
+        version = _ext_version(start)
+        return Volume(version, False, boot_sector, geometry(version, start))
     return None
 
 

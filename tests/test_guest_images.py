@@ -249,6 +249,7 @@ def test_a_reader_that_crashes_is_a_reason(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     head = bytearray(2 * MIB)
     head[1024 + 0x38 : 1024 + 0x3A] = b"\x53\xef"
+    head[1024 + 0x20 : 1024 + 0x24] = head[1024 + 0x28 : 1024 + 0x2C] = b"\0\1\0\0"
     (tmp_path / "disk.raw").write_bytes(head)
     guest = inspect_image(tmp_path / "disk.raw")
     assert guest == Guest(unread=("the inspection died of SIGSEGV: a reader crashed",))

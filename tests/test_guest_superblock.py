@@ -22,6 +22,7 @@ def test_each_width_of_fat_keeps_its_serial_number_label_and_state_elsewhere(
     made = ["mkfs.vfat", "-F", bits, "-i", "ABCD1234", "-n", "BOOT", image]
     subprocess.run(made, check=True, capture_output=True)
     head = bytearray(image.read_bytes()[:HEAD_SIZE])
-    assert identify(bytes(head)) == Superblock("vfat", "ABCD-1234", "BOOT", True)
+    size = image.stat().st_size
+    assert identify(bytes(head)) == Superblock("vfat", "ABCD-1234", "BOOT", True, size)
     head[state_at] |= 1
     assert identify(bytes(head)).clean is False

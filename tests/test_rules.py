@@ -13,6 +13,7 @@ from imsprep import checks
 from imsprep.checks.rule import Evidence, Rule, Unknown
 from imsprep.facts import Facts, Zeros
 from imsprep.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify, primary
+from imsprep.geometry import Geometry
 from imsprep.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
 from imsprep.report import Severity
 from imsprep.request import RequestFields
@@ -25,6 +26,10 @@ SECTORS = SIZE // 512
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 QCOW2 = Match("qcow2", Kind.DISK, 0, 8)
 LUKS, LVM = Volume("LUKS", True, False), Volume("LVM", False, False)
+
+
+def sized(size: int, fault: str | None = None) -> Volume:
+    return Volume("ext4", False, False, Geometry(size, fault))
 
 
 def header(**changes: Any) -> GptHeader:
@@ -119,6 +124,8 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "IMS217": (on(boot_code=False), GOOD),
     "IMS218": (on(mbr_partitions=(part(1, 512, 512 * 4095, "0xee"),)), on(mbr_partitions=(part(1, 512, 512 * 0xFFFFFFFF, "0xee"),))),
     "IMS219": (on(partitions=(part(start=33 * 512),)), on(partitions=(part(start=34 * 512),))),
+    "IMS220": (on(partitions=(part(volume=sized(MIB + 512)),)), on(partitions=(part(volume=sized(MIB)),))),
+    "IMS221": (on(partitions=(part(volume=sized(MIB, "odd")),)), on(partitions=(part(volume=sized(MIB)),))),
     "IMS501": (request(name="n" * 129), request(name="n" * 128)),
     "IMS502": (request(name="web/01"), request(name="网站-1")),
     "IMS503": (request(description="a <b>"), request(description="d" * 1024)),
@@ -306,6 +313,19 @@ def test_one_format_is_told_by_its_first_bytes(start: bytes, name: str) -> None:
 
 
 def test_a_boot_sector_filled_with_one_byte_starts_nothing() -> None:
-    start = b"\xeb\x76\x90EXFAT   " + bytes(499) + b"\x55\xaa"
-    assert identify_volume(start) == Volume("exFAT", False, False)
-    assert identify_volume(start[:200] + b"code" + start[204:]) == Volume("exFAT", False, True)
+    start = (
+        b"\xeb\x76\x90EXFAT   "
+        + bytes(61)
+        + b"\0\1"
+        + bytes(34)
+        + b"\x09"
+        + bytes(401)
+        + b"\x55\xaa"
+    )
+    empty = Volume("exFAT", False, False, Geometry(256 * 512))
+    assert identify_volume(start) == empty
+    code = start[:200] + b"code" + start[204:]
+    assert identify_volume(code) == empty._replace(boot_sector=True)
+    assert identify_volume(start[:108] + b"\x0d" + start[109:]) == empty._replace(
+        geometry=Geometry(fault="sectors of 2^13 bytes")
+    )

@@ -260,7 +260,7 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
 def encrypted(facts: Facts) -> Iterator[Evidence]:
     """Look for LUKS and BitLocker in partitions and on the whole disk."""
     disk = disk_of(facts)
-    for where, volume, region in _volumes(disk):
+    for where, volume, region in volumes_of(disk):
         if volume.encrypted:
             yield Evidence(
                 f"{where} is encrypted with {volume.kind}",
@@ -276,7 +276,7 @@ def encrypted(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def lvm(facts: Facts) -> Iterator[Evidence]:
     """Look for physical volumes."""
-    for where, volume, region in _volumes(disk_of(facts)):
+    for where, volume, region in volumes_of(disk_of(facts)):
         if volume.kind == "LVM":
             yield Evidence(f"{where} is an LVM physical volume", region=region)
 
@@ -388,7 +388,8 @@ def _cut(disk: Disk) -> bool:
     return header is not None and needed_size(header, disk.sector_size) > disk.size
 
 
-def _volumes(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:
+def volumes_of(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:
+    """Yield what lies on a disk: where, what, and the bytes that are there for it."""
     if disk.volume is not None:
         yield "the whole disk", disk.volume, Region(0, disk.size)
     for p in disk.partitions:

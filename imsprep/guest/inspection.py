@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import stat
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -74,10 +75,11 @@ def _open_all(found: list[Found], budget: Budget) -> tuple[list[Opened], list[Vo
     opened, volumes = [], []
     for item in found:
         volume = item.volume
-        if volume.kind not in NO_FILES:
+        if volume.kind not in NO_FILES and volume.unread is None:
             try:
                 budget.take(lookups=1)
                 filesystem = open_filesystem(item.file, volume.kind)
+                _look_at_root(filesystem, volume.kind)
                 opened.append(Opened(item, filesystem))
                 if volume.clean is None:
                     volume = dataclasses.replace(volume, clean=filesystem.clean())
@@ -85,6 +87,17 @@ def _open_all(found: list[Found], budget: Budget) -> tuple[list[Opened], list[Vo
                 volume = dataclasses.replace(volume, unread=str(error))
         volumes.append(volume)
     return opened, volumes
+
+
+def _look_at_root(filesystem: FileSystem, kind: str) -> None:
+    """Raise UnreadableError unless there is a root directory that can be listed.
+
+    A library opens more than it can read, and then finds nothing where there is a system.
+    """
+    root = filesystem.root()
+    if not stat.S_ISDIR(root.mode):
+        raise UnreadableError(f"cannot read {kind}: its root is no directory")
+    filesystem.names(root)
 
 
 def _with_subvolumes(opened: list[Opened], budget: Budget) -> Iterator[Opened]:

@@ -41,6 +41,8 @@ class Volume:
     part_label: str | None = None  # GPT only
     clean: bool | None = None  # None: the file system does not tell
     unread: str | None = None  # why its files could not be read
+    claimed: int | None = None  # bytes that its file system says it takes
+    fault: str | None = None  # why its superblock cannot be right
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Superblock(NamedTuple):
     uuid: str | None = None
     label: str | None = None
     clean: bool | None = None
+    size: int | None = None  # bytes of the volume that it says it takes
+    fault: str | None = None  # why it cannot be right
 
 
 def identify(head: bytes) -> Superblock:
@@ -43,7 +45,8 @@ def identify(head: bytes) -> Superblock:
         return Superblock("unknown" if any(head) else "empty")
     kind = _KINDS.get(volume.kind, volume.kind.lower())
     read = _READERS.get(kind)
-    return read(head, kind) if read is not None else Superblock(kind)
+    block = read(head, kind) if read is not None else Superblock(kind)
+    return block._replace(size=volume.geometry.size, fault=volume.geometry.fault)
 
 
 def _ext(head: bytes, kind: str) -> Superblock:

@@ -59,7 +59,13 @@ def _volume(window: Window, part: Partition) -> Volume:
     return Volume(
         name, part.start, part.length, block.kind, block.uuid, block.label,
         part.type or None, part.unique or None, part.name or None, block.clean,
+        *_doubts(block),
     )  # fmt: skip
+
+
+def _doubts(block: Superblock) -> tuple[str | None, int | None, str | None]:
+    """Return why the files cannot be read, the size that is claimed, and what is wrong."""
+    return block.fault and f"cannot read {block.kind}: {block.fault}", block.size, block.fault
 
 
 def _look(window: Window) -> Superblock:
@@ -78,7 +84,7 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         else:
             block = _look(joined)
             volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
-                            clean=block.clean)  # fmt: skip
+                            None, None, None, block.clean, *_doubts(block))  # fmt: skip
         yield _found(volume, joined)
 
 

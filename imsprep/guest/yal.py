@@ -84,7 +84,9 @@ class YalFileSystem:
         entry = self._volume.get_root_directory()
         if entry is None:
             raise UnreadableError("the file system has no root directory")
-        return YalNode(entry, "", stat.S_IFDIR | 0o755)
+        # Of FAT and NTFS the root has no attributes that would say so.
+        mode = stat.S_IFDIR | 0o755 if self._caseless else int(entry.file_mode)
+        return YalNode(entry, "", mode)
 
     @translated
     def child(self, directory: Node, name: str) -> Node | None:
