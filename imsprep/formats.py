@@ -10,9 +10,12 @@ What lies inside a RAW disk (partition tables, file systems) belongs to `partiti
 from __future__ import annotations
 
 import enum
+import re
+import struct
+import zlib
 from typing import Literal, NamedTuple
 
-from imsprep.units import KIB, SECTOR, TIB
+from imsprep.units import KIB, MIB, SECTOR, TIB
 
 HEAD_SIZE = 128 * KIB  # bytes that `identify` wants from the start; ISO 9660 lies at 32 KiB
 TAIL_SIZE = 64 * KIB  # bytes that it wants from the end; the ZIP directory ends within these
@@ -94,7 +97,10 @@ _SIGNATURES = (
     _Signature("7z", _A, 0, b"7z\xbc\xaf\x27\x1c"),
     _Signature("rar", _A, 0, b"Rar!\x1a\x07"),
     _Signature("tar", _A, 257, b"ustar"),
+    _Signature("ar", _A, 0, b"!<arch>\n"),
+    _Signature("ar", _A, 0, b"!<thin>\n"),
     _Signature("cpio", _A, 0, b"070701"),
+    _Signature("cpio", _A, 0, b"070702"),
     _Signature("cpio", _A, 0, b"070707"),
 )
 
@@ -103,6 +109,9 @@ _VHD_TYPE = slice(60, 64)  # big-endian disk type in the footer: 2 fixed, 3 dyna
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # first block, or the end of an empty stream
 _ZIP_END, _ZIP_END_SIZE = b"PK\5\6", 22  # end of central directory; a comment may follow
 _SKIPPABLE_FRAME = b"\x2a\x4d\x18"  # behind a byte 0x50 to 0x5f; RFC 8878, 3.1.2
+_ZLIB_LOOK, _ZLIB_ENOUGH = 16 * KIB, MIB  # bytes that are unpacked, and of what comes out
+_TAR_CHECKSUM = slice(148, 156)  # octal digits
+_OLD_CPIO_MAGIC, _OLD_CPIO_SIZE = 0o070707, 26
 _LZMA_PROPERTIES = b"\x5d\0\0"  # lc=3 lp=0 pb=2, then the dictionary size and the unpacked size
 _LZMA_UNKNOWN_SIZE = b"\xff" * 8
 
@@ -120,7 +129,9 @@ def identify(head: bytes, tail: bytes, size: int) -> tuple[Match, ...]:
         ):
             match = Match(signature.format, signature.kind, offset, len(signature.magic))
             found.setdefault(signature.format, match)
-    for match in (*_vhd(head, tail, size), *_streams(head), *_zip_end(tail, size)):
+    for match in (
+        *_vhd(head, tail, size), *_streams(head), *_old_archives(head), *_zip_end(tail, size)
+    ):  # fmt: skip
         found.setdefault(match.format, match)
     _settle(found, head)
     return tuple(sorted(found.values(), key=lambda m: (m.offset, m.format)))
@@ -199,7 +210,57 @@ def _streams(head: bytes) -> list[Match]:
         return [Match("zstd", _C, 0, 4)]  # pzstd begins so; LZ4 may too
     if head[:3] == _LZMA_PROPERTIES and head[5:13] == _LZMA_UNKNOWN_SIZE:
         return [Match("lzma", _C, 0, 13)]
-    return []
+    return [Match("zlib", _C, 0, 2)] if _is_zlib(head) else []
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Unpack the beginning: the header has five bits of proof, the stream makes it certain."""
+    method, flags = (*head[:2], 0, 0)[:2]
+    if method & 0xF != 8 or method >> 4 > 7 or flags & 0x20 or (method << 8 | flags) % 31:
+        return False
+    stream = zlib.decompressobj()
+    try:
+        unpacked = stream.decompress(head[:_ZLIB_LOOK], _ZLIB_ENOUGH)
+    except zlib.error:
+        return False
+    # Not to its end, where the checksum stands: then that much without a fault has to do.
+    return stream.eof or len(unpacked) >= _ZLIB_ENOUGH or len(head) >= _ZLIB_LOOK
+
+
+def _old_archives(head: bytes) -> list[Match]:
+    """Find archives from before there were signatures, by what their first header must hold."""
+    if _is_old_tar(head):
+        return [Match("tar", _A, _TAR_CHECKSUM.start, 8)]
+    return [Match("cpio", _A, 0, 2)] if _is_old_cpio(head) else []
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """Add up the header of Version 7: the checksum counts itself as spaces; POSIX.1, pax."""
+    header = head[:SECTOR]
+    said = re.fullmatch(rb" *([0-7]{1,6})[ \0]*", header[_TAR_CHECKSUM])
+    if len(header) < SECTOR or said is None or not header[0]:
+        return False
+    spaces = header[: _TAR_CHECKSUM.start] + b" " * 8 + header[_TAR_CHECKSUM.stop :]
+    return int(said[1], 8) == sum(spaces)
+
+
+def _is_old_cpio(head: bytes) -> bool:
+    """Look for the binary header of either byte order, a file type and a name; FreeBSD, cpio(5)."""
+    if len(head) < _OLD_CPIO_SIZE:
+        return False
+    for order in "<>":
+        magic, _, _, mode, _, _, links, _, _, _, named, *_ = struct.unpack_from(f"{order}13H", head)
+        name = head[_OLD_CPIO_SIZE : _OLD_CPIO_SIZE + named]
+        if (
+            magic == _OLD_CPIO_MAGIC
+            and mode >> 12 in (1, 2, 4, 6, 8, 10, 12)
+            and links
+            and 1 < named == len(name)
+            and name.find(b"\0") == named - 1
+            and min(name[:-1]) >= ord(" ")
+        ):
+            return True
+    return False
 
 
 def _zip_end(tail: bytes, size: int) -> list[Match]:

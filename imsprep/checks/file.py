@@ -38,7 +38,8 @@ _UNPACK = {
     "zstd": "zstd -d {}", "lz4": "lz4 -d {}", "lzop": "lzop -d {}", "lzip": "lzip -dk {}",
     "lrzip": "lrzip -d {}", "compress": "uncompress -k {}", "cab": "cabextract {}",
     "zip": "unzip {}", "7z": "7z x {}", "rar": "unrar x {}", "tar": "tar -xf {}",
-    "ova": "tar -xf {}", "cpio": "cpio -i < {}", "wim": "wimapply {}",
+    "ova": "tar -xf {}", "cpio": "cpio -i < {}", "ar": "ar x {}",
+    "zlib": "zlib-flate -uncompress < {} > disk.raw", "wim": "wimapply {}",
 }  # fmt: skip
 
 
