@@ -573,6 +573,39 @@ def test_a_part_that_was_never_planned_is_noticed(case: Case) -> None:
         case.upload(Wrapped(case.store, list_parts=listed))
 
 
+@pytest.mark.parametrize("kind", ["zeros", "composed", "data"])
+@pytest.mark.parametrize("wrong", ["size", "etag"])
+def test_what_the_store_lists_is_compared_with_the_plan(case: Case, kind: str, wrong: str) -> None:
+    """The answers were right; only the list tells that a part is another one."""
+    zeros = next(part for part in case.plan.parts if part.is_zero)
+    number = {"zeros": zeros.number, "composed": composed(case).number, "data": 1}[kind]
+
+    def listed(original: Callable[..., Any], key: str, upload_id: str) -> Any:
+        parts = original(key, upload_id)
+        if key != "web/disk.raw":
+            return parts
+        other = {"size": parts[number - 1].size - 1} if wrong == "size" else {"etag": "0" * 32}
+        return [part._replace(**other) if part.number == number else part for part in parts]
+
+    with pytest.raises(ServiceError, match=f"part {number} has .* nothing was completed"):
+        case.upload(Wrapped(case.store, list_parts=listed))
+    assert case.store.head("web/disk.raw") is None
+
+
+def test_the_answer_to_a_part_of_zeros_is_compared(case: Case) -> None:
+    """The zero object was made rightly, and what is listed is right too."""
+
+    def copy(original: Callable[..., str], key: str, *arguments: Any) -> str:
+        etag = original(key, *arguments)
+        number, source = arguments[1], arguments[2]
+        zero_part = key == "web/disk.raw" and case.plan.parts[number - 1].is_zero
+        return "0" * 32 if zero_part and source.startswith("imsprep-zeros/") else etag
+
+    with pytest.raises(ServiceError, match=r"the store says that part .* expected .*--no-copy"):
+        case.upload(Wrapped(case.store, copy_part=copy))
+    assert case.store.head("web/disk.raw") is None
+
+
 def test_a_refused_question_does_not_throw_away_what_was_sent(case: Case) -> None:
     broken_off(case)
 
