@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}")
     parser.add_argument("--quick", action="store_true", help="smaller inputs, the quick cases")
     parser.add_argument("--runs", type=int, help="instead of each case's own number")
-    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--only", default="", help="cases whose NAME | PEER holds this text")
     parser.add_argument("--folder", type=Path, default=Path("bench-run"), help="room for 60 GiB")
     parser.add_argument("--output", type=Path, help="write the figures here, as JSON")
     arguments = parser.parse_args()
@@ -42,7 +42,8 @@ def main() -> None:
     results = []
     for family in arguments.families or FAMILIES:
         for case in importlib.import_module(f"benchmarks.{family}").cases(bench):
-            if arguments.only in case.name and (case.quick or not arguments.quick):
+            chosen = arguments.only in f"{case.name} | {case.peer_name}"
+            if chosen and (case.quick or not arguments.quick):
                 few = min(case.runs, QUICK_RUNS) if arguments.quick else None
                 result = run_case(family, case, runs=arguments.runs or few)
                 print(*rows(result), sep="\n", flush=True)
