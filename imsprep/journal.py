@@ -3,16 +3,22 @@
 `disk.raw.upload.json` says which upload belongs to which state of the image. Which parts are there
 is not its business: the store is asked. It holds no secret. A journal that does not fit the image,
 the plan or the target is not used, and the reason is told.
+
+One process at a time has a journal: two that upload one file would continue the same upload, or
+each abort what the other has begun.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imsprep import atomic
+from imsprep.errors import show_path
 from imsprep.image import Identity
+from imsprep.locking import locked
 
 SCHEMA = 1
 SUFFIX = ".upload.json"
@@ -60,6 +66,20 @@ class Journal:
             return Entry(**{**value, "identity": Identity(**value["identity"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def why_unusable(self) -> str | None:
+        """Say why there is a journal that `load` cannot use; None if there is none, or it can."""
+        if not self.path.exists() or self.load() is not None:
+            return None
+        return (
+            f"{show_path(self.path)} cannot be read or is of another version; `imsprep uploads"
+            " list` shows what that upload left"
+        )
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Have the journal alone during a block; TransferError if another process has it."""
+        image = self.path.name.removesuffix(SUFFIX)
+        return locked(self.path.with_suffix(".lock"), f"the upload of {show_path(image)}")
 
     def save(self, entry: Entry) -> None:
         """Note an upload; the file is whole at every instant."""

@@ -62,6 +62,12 @@ _HASH_STEP = 1 * MIB
 # late on the way.
 _PASSING_CODES = {"BadDigest", "RequestTimeout", "SlowDown", "OperationAborted", "IncompleteBody"}
 
+# The opposite: OBS and S3 may answer 200 and mean one of these, which botocore turns into a 500.
+_LASTING_CODES = {
+    "AccessDenied", "EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest",
+    "MalformedXML", "NoSuchBucket", "NoSuchKey", "NoSuchUpload",
+}  # fmt: skip
+
 
 class ObsStore:
     """A bucket in OBS (or behind any S3 front end); see `store.ObjectStore` for the promises.
@@ -149,7 +155,10 @@ class ObsStore:
             UploadId=upload_id,
             MultipartUpload={"Parts": listed},
         )
-        return _etag(answer)
+        etag = _etag(answer)
+        if not etag:  # it may have worked: whoever asked looks for the object
+            raise TransferError(f"the store answered without an ETag: is {key!r} complete?")
+        return etag
 
     def abort(self, key: str, upload_id: str) -> None:
         """Forget an upload and its parts; an unknown one is no error."""
@@ -343,7 +352,8 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
     text = f"the store refused to {what}: {code} {said.get('Message', '')}".rstrip()
     for secret in secrets:
         text = text.replace(secret, "***")
-    if status >= 500 or status in (408, 429) or code in _PASSING_CODES:
+    passing = status >= 500 or status in (408, 429) or code in _PASSING_CODES
+    if passing and code not in _LASTING_CODES:
         return TransferError(text)
     return ServiceError(text + _ADVICE.get(code, ""), code=code, status=status)
 
@@ -359,5 +369,6 @@ _ADVICE = {
     "PermanentRedirect": _REGION,
     "301": _REGION,
     "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
+    "NoSuchUpload": "; it was aborted or completed by somebody else: run again",
     "VirtualHostDomainRequired": "; give --endpoint without the bucket's name",
 }

@@ -12,13 +12,13 @@ import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from typing import Any, Protocol
 
 from imsprep.completing import check_object, complete, is_gone
 from imsprep.composing import compose
-from imsprep.errors import ImageChangedError, ServiceError, TransferError
+from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
 from imsprep.held import Held, check_etag, find, is_held, list_held
 from imsprep.image import Identity
 from imsprep.journal import Entry, Journal
@@ -31,8 +31,6 @@ from imsprep.zeros import PREFIX, make_zero_object, remove_zero_object
 
 # The plan's digest travels with the object, so that the same content is known again.
 PLAN_METADATA = "imsprep-plan"
-
-
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
 HELD_IN_MEMORY = 32 * MIB
 
@@ -102,14 +100,16 @@ def upload(
 ) -> Uploaded:
     """Upload `source` by `plan` as the object `key`; continue an earlier upload where there is one.
 
-    `target` names the bucket for the journal. Raises TransferError if running again can continue,
-    ServiceError if the store refused, ImageChangedError if the file changed (no object is made).
+    `target` names the bucket for the journal. Raises TransferError if running again can continue or
+    another process uploads this file, ServiceError if the store refused, ReadError if the journal
+    cannot be written, ImageChangedError if the file changed (no object is made).
     """
     if plan.size != source.size:
         raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
     patient = RetryingStore(store, options.patience)
     run = _Run(source, plan, patient, key, options, progress)
-    return run.do(target, journal)
+    with journal.locked():
+        return run.do(target, journal)
 
 
 class _Run:
@@ -217,7 +217,7 @@ class _Run:
         self, journal: Journal, noted: Entry | None, fresh: Entry
     ) -> tuple[Entry, Held, str | None]:
         """Return the upload to work on, the parts it holds, and why an earlier one was left."""
-        reason = None
+        reason = journal.why_unusable()
         if noted is not None:
             reason = noted.reason_against(fresh)
             if reason is None:
@@ -226,12 +226,17 @@ class _Run:
                 except ServiceError as error:
                     if not is_gone(error):
                         raise
-                    reason = f"the store does not know the upload any more ({error})"
+                    reason = "the store does not know the upload any more: somebody ended it"
             if noted.target == fresh.target:
                 self._forget(journal, noted)
         upload_id = self._store.create(self._key, {PLAN_METADATA: self._plan.digest})
-        entry = Entry(**{**fresh.__dict__, "upload_id": upload_id})
-        journal.save(entry)
+        entry = replace(fresh, upload_id=upload_id)
+        try:
+            journal.save(entry)
+        except ReadError:
+            with contextlib.suppress(ServiceError, TransferError):
+                self._store.abort(self._key, upload_id)  # nobody would know of it
+            raise
         return entry, {}, reason
 
     def _forget(self, journal: Journal, entry: Entry) -> None:

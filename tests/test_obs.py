@@ -167,6 +167,42 @@ def test_a_copy_that_is_answered_with_200_and_an_error_is_none(
         store.copy_part("k", upload_id, 1, "zeros", 0, 100)
 
 
+@pytest.mark.parametrize("acted", [False, True])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>",
+        b"<CompleteMultipartUploadResult><ETag>",
+        b"<Error><Code>InternalError</Code><Message>later</Message></Error>",
+    ],
+)
+def test_a_completion_that_is_answered_with_200_and_no_etag_is_looked_into(
+    store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path, said: bytes, acted: bool
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(pattern(6 * MIB))
+    cloud.completion = (said, acted)
+    options = Options(patience=Patience(limit_s=20, first_wait_s=0.01))
+    send_file(
+        path, store, Target(store._bucket), "k", sending=Sending(options=options),
+        watch=lambda plan: nullcontext(lambda **_: None),
+    )  # fmt: skip
+    assert cloud.completion is None
+    assert store.read("k", 0, 7 * MIB) == path.read_bytes()
+    assert store.list_uploads() == []
+
+
+def test_a_completion_that_is_refused_with_200_is_not_tried_for_ever(
+    store: ObsStore, cloud: s3cloud.Strict
+) -> None:
+    upload_id = store.create("k", {})
+    store.upload_part("k", upload_id, 1, b"x")
+    cloud.completion = (b"<Error><Code>InvalidPart</Code><Message>no</Message></Error>", False)
+    with pytest.raises(ServiceError, match="InvalidPart no"):
+        store.complete("k", upload_id, store.list_parts("k", upload_id))
+
+
 def test_the_upload_that_made_an_object_is_told(store: ObsStore) -> None:
     upload_id = store.create("k", {})
     etag = store.upload_part("k", upload_id, 1, b"x")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import threading
@@ -13,9 +14,10 @@ import pytest
 
 from imsprep.blockmap import BlockMap
 from imsprep.directory import DirectoryStore
-from imsprep.errors import ImageChangedError, ServiceError, TransferError
+from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
 from imsprep.image import Identity
 from imsprep.journal import Entry, Journal
+from imsprep.leftovers import remove_leftovers
 from imsprep.parts import PartPlan, PlannedPart, plan_parts, plan_plain
 from imsprep.retry import Patience
 from imsprep.transfer import Options, Uploaded, upload
@@ -236,8 +238,31 @@ def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
 @pytest.mark.parametrize("journal", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 99}', b"\xff"])  # fmt: skip
 def test_a_broken_journal_is_not_believed(case: Case, journal: bytes) -> None:
     case.journal.path.write_bytes(journal)
-    case.upload()
+    assert "upload.json cannot be read or is of another version" in str(case.upload().restarted)
     assert case.content == case.path.read_bytes()
+
+
+def test_a_journal_that_cannot_be_written_leaves_no_upload(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its parts would be paid for, and nobody would know of them."""
+
+    sync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if "disk.raw.upload.json" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    store = Wrapped(case.store)
+    with monkeypatch.context() as patch:
+        patch.setattr("imsprep.atomic.os.fsync", full)
+        with pytest.raises(ReadError, match="No space left on device; free some space"):
+            case.upload(store)
+    assert "upload_part" not in store.calls
+    assert case.store.list_uploads() == []
+    assert sorted(path.name for path in case.path.parent.iterdir()) == ["bucket", "disk.raw"]
+    assert case.upload().restarted is None
 
 
 @pytest.mark.parametrize("acted", [False, True])
@@ -721,6 +746,44 @@ def test_another_plan_starts_anew_and_says_why(case: Case) -> None:
     assert done.restarted == "the plan of its parts is another one"
     assert (done.sent, done.reused) == (case.plan.size, 0)
     assert case.content == case.path.read_bytes()
+
+
+def test_two_uploads_of_one_file_at_once_do_not_meet(case: Case) -> None:
+    """They would share a journal: each would abort, or complete, what the other has begun."""
+    told: list[str] = []
+
+    def again(original: Callable[..., Any], *arguments: Any) -> Any:
+        if not told:
+            told.append("")
+            with pytest.raises(TransferError) as caught:
+                case.upload()
+            told[0] = str(caught.value)
+        return original(*arguments)
+
+    case.upload(Wrapped(case.store, upload_part=again))
+    assert told[0].startswith("another imsprep works on the upload of disk.raw (it holds ")
+    assert case.content == case.path.read_bytes()
+    assert case.store.list_uploads() == []
+    assert sorted(path.name for path in case.path.parent.iterdir()) == ["bucket", "disk.raw"]
+
+
+@pytest.mark.parametrize("method", ["upload_part", "copy_part", "list_parts", "complete"])
+def test_aborted_by_somebody_else_it_ends_and_the_next_run_starts_anew(
+    case: Case, method: str
+) -> None:
+    def abort(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw":
+            remove_leftovers(case.store, "", key=None)
+        return original(key, *arguments)
+
+    with pytest.raises(ServiceError):
+        case.upload(Wrapped(case.store, **{method: abort}))
+    assert case.store.head("web/disk.raw") is None
+    done = case.upload()
+    assert done.restarted == "the store does not know the upload any more: somebody ended it"
+    assert case.content == case.path.read_bytes()
+    assert [o.key for o in case.store.list_objects()] == ["web/disk.raw"]
+    assert case.store.list_uploads() == []
 
 
 def test_an_object_of_another_class_is_not_taken_for_done(case: Case) -> None:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from imsprep.directory import DirectoryStore
+from imsprep.errors import ServiceError
 from imsprep.targets import Target, obs_endpoint, parse_target
 from imsprep.units import MIB
 from tests.conftest import Outcome
@@ -94,6 +96,26 @@ def test_what_was_left_is_listed_and_aborted(imsprep: Run, tmp_path: Path) -> No
         "imsprep-zeros/abc"
     ]
     assert imsprep("uploads", "list", *to).out == "nothing was left\n"
+
+
+def test_another_part_size_starts_anew_and_says_why(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise ServiceError("403 not today", code="AccessDenied")
+
+    to = ("--to", f"local:{tmp_path}/cloud")
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "complete", refuse)
+        ended = imsprep("upload", disk, *to, "--no-copy")
+    assert (ended.code, ended.err.count("403 not today")) == (6, 1)
+    done = imsprep("upload", disk, *to, "--no-copy", "--part-size", "10m", "-q")
+    assert done.err == (
+        "imsprep: disk.raw was started anew: the plan of its parts is another one\n"
+    )
+    store = DirectoryStore(tmp_path / "cloud" / "images")
+    assert store.read("disk.raw", 0, 301 * MIB) == disk.read_bytes()
+    assert store.list_uploads() == []
 
 
 def test_targets_are_read() -> None:
