@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +255,24 @@ def test_a_clock_may_differ_by_15_minutes(seconds: int, right: bool) -> None:
     assert (verify(request, {"AK": "SK"}.get, now) is None) is right
 
 
+@pytest.mark.parametrize(
+    ("late", "status"), [(timedelta(minutes=14), 200), (timedelta(minutes=16), 401)]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_request_is_compared_with_the_emulator_s_own_clock(
+    late: timedelta, status: int, sign: int, url: str
+) -> None:
+    from huaweicloudsdkcore.sdk_request import SdkRequest
+
+    date = (datetime.now(UTC) + sign * late).strftime("%Y%m%dT%H%M%SZ")
+    host = url.removeprefix("http://")
+    request = SdkRequest("GET", "http", host, "/v2/cloudimages", "", [], {"X-Sdk-Date": date}, "")
+    made = BasicCredentials(KEY.access_key, KEY.secret_key, PROJECT).sign_request(request)
+    answer = requests.get(url + made.uri, headers=made.header_params, timeout=10)
+    assert answer.status_code == status
+    assert ("15 minutes" in answer.text) is (status == 401)
+
+
 @pytest.mark.parametrize("name", ["host", "x-sdk-date"])
 def test_what_must_be_signed_is_asked_for(name: str) -> None:
     request = signed()
@@ -466,6 +484,16 @@ def test_an_emulator_ends_at_once_and_leaves_no_half_disk(tmp_path: Path) -> Non
     assert list((tmp_path / "disks").iterdir()) == []
     with cloud(tmp_path) as (_, url, _):
         assert ended(sdk(url), job_id).status == "SUCCESS"
+
+
+def test_a_failed_import_leaves_no_image_for_the_next_emulator_either(tmp_path: Path) -> None:
+    with cloud(tmp_path, faults=parse(["fail-job=IMG.0111"])) as (emulator, url, objects):
+        assert ended(sdk(url), import_by_sdk(sdk(url), BODY)).status == "FAIL"
+        assert emulator.board.images() == []
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        assert emulator.board.images() == []
+        assert sdk(url).list_images(ListImagesRequest()).images == []
+    assert list((tmp_path / "disks").iterdir()) == []
 
 
 def test_a_record_that_is_none_is_told_by_name(tmp_path: Path) -> None:
