@@ -20,21 +20,32 @@ class BucketFacts:
     unfinished: int = 0  # uploads of the key that were begun and not ended
     may_write: bool | None = None  # None: not tried
     write_refusal: str = ""  # the service's own words
+    region: str | None = None  # where it lies; None: not told
+    asked_region: str | None = None  # where the import is going to look for it
 
 
 def look_at_bucket(
-    store: ObjectStore, bucket: str, key: str, *, try_write: bool = False
+    store: ObjectStore,
+    bucket: str,
+    key: str,
+    *,
+    region: str | None = None,
+    try_write: bool = False,
 ) -> BucketFacts:
     """Ask a bucket. What the service refuses becomes a fact, not an error.
 
     It is only read, unless `try_write`: then an upload of the key is begun and ended at once, since
-    nothing else tells whether that is allowed. Neither data nor an object comes of it.
+    nothing else tells whether that is allowed. Neither data nor an object comes of it. `region` is
+    that of the import.
     """
     try:
+        head = store.head_bucket()
         found = BucketFacts(
             bucket,
             key,
-            storage_class=store.bucket_storage_class(),
+            storage_class=head.storage_class,
+            region=head.region,
+            asked_region=region,
             object=store.head(key),
             unfinished=sum(upload.key == key for upload in store.list_uploads(key)),
         )

@@ -35,6 +35,7 @@ from imsprep.sparse import copy_data, is_hole, write_sparse
 from imsprep.store import (
     MIN_PART_SIZE,
     Body,
+    BucketHead,
     ObjectFacts,
     Part,
     Upload,
@@ -189,9 +190,9 @@ class DirectoryStore:
             for old in self._records.glob(f"{_record_name(key)}.*.json"):
                 old.unlink(missing_ok=True)
 
-    def bucket_storage_class(self) -> str:
-        """Return STANDARD: a folder knows nothing else."""
-        return STANDARD
+    def head_bucket(self) -> BucketHead:
+        """Return STANDARD and no region: a folder knows nothing else."""
+        return BucketHead(STANDARD)
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""

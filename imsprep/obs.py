@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imsprep.errors import ImsprepError, MissingExtra, ServiceError, TransferError, UsageError
-from imsprep.store import Body, ObjectFacts, Part, Upload, check_part_number
+from imsprep.store import Body, BucketHead, ObjectFacts, Part, Upload, check_part_number
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
@@ -226,10 +226,16 @@ class ObsStore:
             for item in page.get("Contents", [])
         ]
 
-    def bucket_storage_class(self) -> str:
-        """Return the bucket's default storage class; OBS says it in a header of HEAD bucket."""
+    def head_bucket(self) -> BucketHead:
+        """Return default storage class and region; OBS says both in headers of HEAD bucket.
+
+        boto3 asks for a bucket's location by path style, which OBS refuses.
+        """
         headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
-        return str(headers.get("x-obs-storage-class", STANDARD)).upper()
+        return BucketHead(
+            str(headers.get("x-obs-storage-class", STANDARD)).upper(),
+            headers.get("x-obs-bucket-location") or headers.get("x-amz-bucket-region"),
+        )
 
     def _made_with(self, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Return the arguments that every new object gets."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from imsprep.errors import TransferError
-from imsprep.store import Body, ObjectFacts, ObjectStore, Part, Upload
+from imsprep.store import Body, BucketHead, ObjectFacts, ObjectStore, Part, Upload
 
 T = TypeVar("T")
 
@@ -169,9 +169,9 @@ class RetryingStore:
         """Remove an object; doing it twice does no harm."""
         self._patiently(lambda: self._store.delete(key))
 
-    def bucket_storage_class(self) -> str:
-        """Return the bucket's class."""
-        return self._patiently(self._store.bucket_storage_class)
+    def head_bucket(self) -> BucketHead:
+        """Return what the bucket says of itself."""
+        return self._patiently(self._store.head_bucket)
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """List objects."""

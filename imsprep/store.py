@@ -59,6 +59,13 @@ class ObjectFacts(NamedTuple):
     metadata: Mapping[str, str]
 
 
+class BucketHead(NamedTuple):
+    """What a bucket says of itself."""
+
+    storage_class: str  # that objects have by default, in capitals
+    region: str | None = None  # where it lies; None where it does not say, or there are no regions
+
+
 class ObjectStore(Protocol):
     """A bucket. Safe to call from several threads at once.
 
@@ -114,8 +121,8 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""
 
-    def bucket_storage_class(self) -> str:
-        """Return the class that objects of this bucket have by default, in capitals."""
+    def head_bucket(self) -> BucketHead:
+        """Return what the bucket says of itself."""
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""

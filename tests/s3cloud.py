@@ -54,6 +54,7 @@ class Strict:
         self.copy_answer = b""  # if given, what every copy is answered with, and 200
         # What the next completion is answered with, and 200; and whether it works all the same.
         self.completion: tuple[bytes, bool] | None = None
+        self.bucket_says: dict[str, str] = {}  # headers of HEAD bucket that OBS has
         self.encrypts = False  # the bucket does so by itself
         self.made_by: dict[tuple[str, str], str] = {}  # host and path: the upload that made it
 
@@ -104,6 +105,8 @@ class Strict:
                 self.made_by[name] = upload_id
             if environ["REQUEST_METHOD"] == "HEAD" and name in self.made_by:
                 headers = [*headers, ("x-obs-uploadId", self.made_by[name])]
+            if environ["REQUEST_METHOD"] == "HEAD" and environ["PATH_INFO"] == "/":
+                headers = [*headers, *self.bucket_says.items()]
             if self.encrypts and environ["REQUEST_METHOD"] in ("PUT", "POST"):
                 headers = [*headers, ("x-amz-server-side-encryption", "aws:kms")]
             return start(status, headers, *more)

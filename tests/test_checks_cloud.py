@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from imsprep.errors import ServiceError, TransferError
 from imsprep.facts import Facts
 from imsprep.region import RegionFacts, look_at_region
 from imsprep.request import RequestFields
-from imsprep.store import ObjectFacts
+from imsprep.store import BucketHead, ObjectFacts
 from tests import s3cloud
 from tests.conftest import Outcome
 from tests.imscloud import KEY, cloud
 
 THERE = ObjectFacts("disk.raw", 100, "e", "STANDARD", None, {})
-GOOD = BucketFacts("images", "disk.raw", object=THERE)
+GOOD = BucketFacts("images", "disk.raw", object=THERE, region="eu-de", asked_region="eu-de")
 BAD = {
     "IMS701": BucketFacts("images", "disk.raw", refusal="403"),
     "IMS702": BucketFacts("images", "disk.raw", storage_class="WARM"),
@@ -29,6 +30,7 @@ BAD = {
     "IMS705": BucketFacts("images", "disk.raw", unfinished=2),
     "IMS706": BucketFacts("my.images", "disk.raw"),
     "IMS709": BucketFacts("images", "disk.raw", may_write=False, write_refusal="403"),
+    "IMS710": BucketFacts("images", "disk.raw", region="eu-nl", asked_region="eu-de"),
 }
 REGION = RegionFacts((49, 50), ("Ubuntu 22.04 server 64bit", "CentOS 7.6 64bit"))
 
@@ -96,6 +98,20 @@ def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path
     assert list(store.list_uploads()) == list(store.list_objects()) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"region": None}, "does not tell"),
+        ({"region": "China"}, "'China', which is no name"),
+        ({"asked_region": None}, "no region was named"),
+    ],
+)
+def test_a_region_that_is_not_told_is_skipped(changes: dict[str, Any], reason: str) -> None:
+    report = checks.run(Facts("disk.raw", 100, cloud=dataclasses.replace(GOOD, **changes)))
+    (skipped,) = [s for s in report.skipped if s.rule == "IMS710"]
+    assert reason in skipped.reason
+
+
 @pytest.mark.slow
 def test_check_asks_bucket_and_region_over_http(
     imsprep: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +128,7 @@ def test_check_asks_bucket_and_region_over_http(
         bucket: Any = _buckets_at(obs, "us-east-1", KEY)("images")
         bucket._client.create_bucket(Bucket="images")
         strict.reset()
+        strict.bucket_says = {"x-obs-bucket-location": "us-east-1"}
         where = ("--region", "us-east-1", "--obs-endpoint", obs, "--endpoint", ims)
         done = imsprep(
             "check", image, "--select", "IMS7", "--json", "--online", "obs:images", *where,
@@ -121,7 +138,7 @@ def test_check_asks_bucket_and_region_over_http(
     (report,) = done.json["images"]
     assert done.code == 1, done.err
     assert {"IMS707", "IMS708"} <= {f["rule"] for f in report["findings"]}
-    assert {"IMS701", "IMS702", "IMS709"} <= set(report["passed"])
+    assert {"IMS701", "IMS702", "IMS709", "IMS710"} <= set(report["passed"])
     assert "PUT" not in asked  # nothing but an upload that was begun (POST) and ended
     assert {"POST", "DELETE"} <= asked
 
@@ -138,7 +155,7 @@ def test_a_bucket_is_looked_at(tmp_path: Path) -> None:
 
 def test_a_refusal_is_a_fact() -> None:
     class Refusing:
-        def bucket_storage_class(self) -> str:
+        def head_bucket(self) -> BucketHead:
             raise ServiceError("403 AccessDenied")
 
     assert look_at_bucket(Refusing(), "b", "k").refusal == "403 AccessDenied"  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from imsprep.errors import ImageChangedError, ServiceError, TransferError, Usage
 from imsprep.obs import ObsStore, open_obs
 from imsprep.retry import Patience
 from imsprep.sending import Sending, send_file
+from imsprep.store import BucketHead
 from imsprep.targets import Target
 from imsprep.transfer import Options
 from imsprep.units import MIB
@@ -393,3 +394,11 @@ def test_an_image_that_cannot_be_read_any_more_is_not_taken_for_a_broken_connect
     body: Any = Broken()
     with pytest.raises(ImageChangedError, match="shorter"):
         store.upload_part("k", upload_id, 1, body, "0" * 32)
+
+
+def test_a_bucket_tells_its_class_and_region_in_the_words_of_obs_and_of_s3(
+    cloud: s3cloud.Strict, store: ObsStore
+) -> None:
+    assert store.head_bucket() == BucketHead("STANDARD", "us-east-1")
+    cloud.bucket_says = {"x-obs-bucket-location": "cn-north-4", "x-obs-storage-class": "WARM"}
+    assert store.head_bucket() == BucketHead("WARM", "cn-north-4")

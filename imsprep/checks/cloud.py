@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imsprep.bucket import BucketFacts
@@ -13,6 +14,7 @@ from imsprep.report import Severity
 
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 STANDARD = "STANDARD"
+_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")  # cn-north-4, eu-de, la-north-2
 NOT_ASKED = "not asked: --online names the bucket"
 
 
@@ -113,6 +115,29 @@ def dotted_name(facts: Facts) -> Iterator[Evidence]:
         raise Unknown(NOT_ASKED)
     if "." in facts.cloud.bucket:
         yield Evidence("the name has a dot", found=facts.cloud.bucket)
+
+
+@rule(
+    "IMS710", Severity.ERROR, "The bucket lies in another region than the import",
+    why="The service reads from buckets of its own region and answers IMG.0058, after the upload.",
+    fix="Use a bucket in the region of the import, or import in the bucket's region: --region.",
+    source="API reference, Error Codes: IMG.0058, 2025-12-17; OBS API reference,"
+    ' "Obtaining Bucket Metadata", 2024-03-05',
+)  # fmt: skip
+def bucket_region(facts: Facts) -> Iterator[Evidence]:
+    """Compare where the bucket says it lies."""
+    found = reached(facts)
+    if found.asked_region is None:
+        raise Unknown("no region was named")
+    if found.region is None or not _REGION.fullmatch(found.region):
+        said = f"the store says {found.region!r}" if found.region else "the store does not tell"
+        raise Unknown(f"{said}, which is no name of a region" if found.region else said)
+    if found.region != found.asked_region:
+        yield Evidence(
+            f"the bucket lies in {found.region}",
+            expected=found.asked_region, found=found.region,
+            fix=f"Use a bucket in {found.asked_region}, or import with --region {found.region}.",
+        )  # fmt: skip
 
 
 def told(facts: Facts) -> RegionFacts:

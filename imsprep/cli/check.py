@@ -145,7 +145,7 @@ def _online(
 
     def bucket(name: str) -> BucketFacts:
         key, try_write = target.key_for(name), target.folder is None
-        return look_at_bucket(store, target.bucket, key, try_write=try_write)
+        return look_at_bucket(store, target.bucket, key, region=target.region, try_write=try_write)
 
     return bucket, region
 

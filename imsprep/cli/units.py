@@ -201,7 +201,7 @@ def _checked(unit: Unit, ask_bucket: bool) -> Outcome:
     if ask_bucket:
         room = _room(unit)
         store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
-        cloud = partial(look_at_bucket, store, target.bucket)
+        cloud = partial(look_at_bucket, store, target.bucket, region=target.region)
     order = order_of(options, target)
     examined = examine(Path(unit.image), order, cloud)
     outcome = Outcome(
