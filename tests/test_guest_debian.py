@@ -16,7 +16,7 @@ import pytest
 from fixtures.guest_images import MIB
 from imsprep.partitions import read_disk
 from tests.conftest import Outcome, need
-from tests.test_guest_images import DEBIAN_FAULTS, IMAGES, plant
+from tests.test_guest_images import DEBIAN_FAULTS, IMAGES, need_built, plant
 
 pytestmark = pytest.mark.slow
 ASKED = ("--os-version", "Debian GNU/Linux 10.0.0 64bit", "--json")
@@ -41,8 +41,7 @@ def every(imsprep: Callable[..., Outcome], path: Path) -> tuple[list[Any], list[
 
 def image(name: str) -> Path:
     path = IMAGES / f"{name}.raw"
-    if not path.exists():
-        pytest.skip(f"no {path}: make guest-images")
+    need_built(path)
     if "btrfs" in name:
         pytest.importorskip("dissect.btrfs")
     return path

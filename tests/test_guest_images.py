@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB, xfs_protofile
+from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB, is_current, xfs_protofile
 from imsprep.guest.initramfs import Allowance, members
 from imsprep.guest.kernels import VIRTIO
 from imsprep.guest.model import Guest
@@ -27,6 +27,15 @@ from tests.test_guest_linux import check
 from tests.zvhd2_files import of_disk
 
 IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
+
+
+def need_built(path: Path) -> None:
+    """Skip unless `make guest-images` made this file, and with the builder as it is now."""
+    if not path.exists() or not is_current(IMAGES):
+        old = "of an older builder" if path.exists() else "not there"
+        pytest.skip(f"{path} is {old}: make guest-images")
+
+
 BOOT_PROGRAM = b"\xeb\x63\x90" + b"boot" * 100
 
 
@@ -278,8 +287,7 @@ def test_a_damaged_file_system_never_ends_without_an_answer(
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_well_prepared_debian_has_no_error(name: str) -> None:
     image = IMAGES / f"{name}.raw"
-    if not image.exists():
-        pytest.skip(f"no {image}: make guest-images")
+    need_built(image)
     if LAYOUTS[name].filesystem == "btrfs":
         pytest.importorskip("dissect.btrfs")
     guest = inspect_image(image)
@@ -297,8 +305,7 @@ def test_a_well_prepared_debian_has_no_error(name: str) -> None:
 )
 def test_a_real_initramfs_is_read(name: str) -> None:
     path = IMAGES / "initramfs" / f"{name}.img"
-    if not path.exists():
-        pytest.skip(f"no {path}: make guest-images")
+    need_built(path)
     with path.open("rb") as file:
         pieces = iter(lambda: file.read(MIB), b"")
         names = [m.name for m in members(pieces, lambda _: False, Allowance())]
@@ -369,8 +376,7 @@ CAUSED = {"locked password without cloud-init": {"IMS826"}}
 @need("debugfs")
 def test_each_fault_planted_into_a_real_debian_is_found(tmp_path: Path) -> None:
     source = IMAGES / "debian-small.raw"
-    if not source.exists():
-        pytest.skip(f"no {source}: make guest-images")
+    need_built(source)
     filesystem, copy = tmp_path / "fs.img", tmp_path / "changed.img"
     subprocess.run(
         ["dd", f"if={source}", f"of={filesystem}", "bs=1M", "skip=1", "conv=sparse", "status=none"],
