@@ -337,6 +337,37 @@ def test_a_fault_in_the_body_is_refused_with_its_code(
     assert (caught.value.status_code, caught.value.error_code) == (400, code)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x" * 128},
+        {"description": "x" * 1024},
+        {"min_disk": 10},
+        {"min_disk": 1024},
+        {"os_version": "Windows 10 64bit", "min_disk": 20},
+        {"tags": [f"a{n}.b" for n in range(10)]},
+        {"image_tags": [{"key": f"a{n}", "value": ""} for n in range(10)]},
+        {"tags": ["x" * 36 + "." + "y" * 43]},
+        {"image_url": "abc:" + "k" * 1024},
+        {"unheard_of": 1},  # no document says that unknown members are refused
+    ],
+    ids=lambda v: str(v)[:50],
+)
+def test_what_is_just_allowed_is_taken(change: dict[str, Any]) -> None:
+    validate.check_body(BODY | change, SITES["huawei-intl"])
+
+
+def test_an_eleventh_tag_is_refused_in_either_form() -> None:
+    tags = [(f"a{n}", "b") for n in range(11)]
+    for change in (
+        {"tags": [f"{key}.{value}" for key, value in tags]},
+        {"image_tags": [{"key": key, "value": value} for key, value in tags]},
+    ):
+        with pytest.raises(validate.Refused) as caught:
+            validate.check_body(BODY | change, SITES["otc"])
+        assert caught.value.code == "IMG.0116"
+
+
 def test_the_otc_editions_answer_otherwise() -> None:
     for change, code in [({"type": "x"}, "IMG.0024"), ({"os_version": ""}, "IMG.0056")]:
         with pytest.raises(validate.Refused) as caught:
