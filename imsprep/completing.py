@@ -22,13 +22,15 @@ def complete(
     *,
     is_ours: Callable[[ObjectFacts], bool],
 ) -> str:
-    """Complete the upload and return the object's etag; `is_ours` knows the object by its facts.
+    """Complete the upload and return the object's etag.
 
+    `is_ours` knows the object by its facts, where the store does not say which upload made it.
     Raises TransferError if it stays unknown, for the store's patience, whether it worked.
     """
     deadline = store.deadline()
     lost: TransferError | None = None
     while True:
+        refused = False
         try:
             return store.complete(key, upload_id, parts)
         except TransferError as error:
@@ -37,19 +39,54 @@ def complete(
             # After a lost answer a refusal may only mean that the first attempt has worked.
             if lost is None:
                 raise
-        found = store.head(key)
-        if found is not None and (found.upload_id == upload_id or is_ours(found)):
-            return found.etag
-        try:
-            store.list_parts(key, upload_id)
-        except ServiceError as error:
-            if not is_gone(error):
-                raise
+            refused = True
+        etag, gone = _outcome(store, key, upload_id, is_ours, refused=refused)
+        if etag is not None:
+            return etag
+        if gone:
             raise TransferError(
                 f"{lost}; the upload of {key!r} is gone and no object of it is there, run again"
-            ) from error
+            )
         if not store.pause(deadline):
             raise lost
+
+
+def _outcome(
+    store: RetryingStore,
+    key: str,
+    upload_id: str,
+    is_ours: Callable[[ObjectFacts], bool],
+    *,
+    refused: bool,
+) -> tuple[str | None, bool]:
+    """Return the etag of the object that the upload made, if it did, and whether it is gone."""
+    found = store.head(key)
+    if found is not None and found.upload_id == upload_id:
+        return found.etag, True
+    gone = _is_unknown(store, key, upload_id)
+    if gone or refused:
+        # By now the upload has made its object, or never will. Before that, an equal object may
+        # be one of another time.
+        found = store.head(key)
+        if found is not None and _made(found, upload_id, is_ours):
+            return found.etag, gone
+    return None, gone
+
+
+def _made(found: ObjectFacts, upload_id: str, is_ours: Callable[[ObjectFacts], bool]) -> bool:
+    """Say whether the upload made the object, by its name where the store tells it."""
+    return is_ours(found) if found.upload_id is None else found.upload_id == upload_id
+
+
+def _is_unknown(store: RetryingStore, key: str, upload_id: str) -> bool:
+    """Say whether the store does not know the upload, or not any more."""
+    try:
+        store.list_parts(key, upload_id)
+    except ServiceError as error:
+        if not is_gone(error):
+            raise
+        return True
+    return False
 
 
 def check_object(

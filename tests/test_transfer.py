@@ -811,6 +811,30 @@ def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Ca
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.parametrize("names_uploads", [True, False])
+def test_after_a_lost_completion_the_same_object_of_before_leaves_no_upload(
+    case: Case, names_uploads: bool
+) -> None:
+    """With --force: the object that is there is equal, and not the one that was to be made."""
+    case.upload()
+    lost: list[str] = []
+
+    def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw" and not lost:
+            lost.append(key)
+            raise TransferError("no answer")
+        return original(key, *arguments)
+
+    def head(original: Callable[..., Any], key: str) -> Any:
+        found = original(key)
+        return found if names_uploads or found is None else found._replace(upload_id=None)
+
+    case.upload(Wrapped(case.store, complete=complete, head=head), skip_same=False)
+    assert lost
+    assert case.store.list_uploads() == []
+    assert case.content == case.path.read_bytes()
+
+
 def test_a_part_is_composed_only_when_the_zeros_are_there(case: Case) -> None:
     made: list[int] = []
 
