@@ -11,15 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from imsprep.errors import FormatError
 from imsprep.guest import child, yal
 from imsprep.guest.filesystem import UnreadableError
 from imsprep.guest.inspection import inspect
 from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import MEMORY_LIMIT, inspect_image
 from imsprep.guest.tree import Budget
+from imsprep.guest.window import Window
 from imsprep.units import KIB
 from tests.conftest import need
 from tests.guest_trees import debian
@@ -162,6 +165,43 @@ def test_an_absurd_superblock_is_skipped_with_its_reason(
     assert guest.unread
     assert not {r.rule for r in findings} & {"IMS808"}
     assert {"IMS808", "IMS814"} <= {s.rule for s in skipped}
+
+
+class Broken(Window):
+    """A volume of which nothing more can be read from a moment on."""
+
+    error: Exception | None = None
+
+    def readinto(self, buffer: Any) -> int:
+        if self.error is not None:
+            raise self.error
+        return super().readinto(buffer)
+
+
+@need("mkfs.ext4")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UnreadableError("reading took more than 10 s"), "reading took more than 10 s"),
+        (FormatError("byte 5: the block's checksum"), "byte 5: the block's checksum"),
+        (OSError(5, "Input/output error"), "OSError(5, 'Input/output error')"),
+    ],
+)
+def test_what_ends_the_reading_inside_a_library_is_the_reason(
+    image: Callable[..., Path], error: Exception, reason: str
+) -> None:
+    pytest.importorskip("pyfsext")
+    path = image("ext4")
+    with path.open("rb") as file:
+        volume = Broken(file, 0, path.stat().st_size)
+        filesystem = yal.open_filesystem(volume, "ext4", None)  # type: ignore[arg-type]
+        volume.error = error
+        with pytest.raises(UnreadableError) as caught:
+            filesystem.root()
+        assert str(caught.value) == reason
+        with pytest.raises(UnreadableError) as caught:
+            yal.open_filesystem(volume, "ext4", None)  # type: ignore[arg-type]
+        assert str(caught.value) == reason
 
 
 @need("mkfs.ext4")

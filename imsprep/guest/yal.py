@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ CASELESS = ("ntfs", "vfat")
 
 # Names of one directory: WinSxS has some 30,000. A library takes some 500 bytes for each.
 LISTING_LIMIT = 200_000
+
+# How a library tells what the file object raised: as repr has it.
+_OWN_ERROR = re.compile(r"with error: (?:\w+\((['\"])(.+?)\1,?\)|(.+?))\. py\w+:")
 
 # What a library may raise on a crafted file system.
 _FAULTS = (OSError, MemoryError, ValueError, RuntimeError, OverflowError, UnicodeError, TypeError)
@@ -175,6 +179,13 @@ def _mode(entry: Any) -> int:
 
 
 def _first_sentence(error: BaseException) -> str:
-    """Keep the cause of a libyal error, its last but not its whole chain of C functions."""
+    """Keep the cause of a libyal error, its last but not its whole chain of C functions.
+
+    What reading the image raised stands in the chain, and is the better reason: a limit that was
+    reached, a damaged block of a ZVHD2, a disk that fails.
+    """
+    own = _OWN_ERROR.search(str(error))
+    if own is not None:
+        return own[2] or own[3]
     text = str(error).split(". ", 1)[0] or type(error).__name__
     return text.split(": ", 1)[-1].rstrip(".")
