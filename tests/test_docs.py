@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from docs.terminal import COLUMNS, picture
 from imsprep import checks, cli, refusals
 from imsprep.config import load
 from tests.conftest import Outcome
-from tests.document_shell import ROOT, Block, DocumentShell, blocks, steps, write_disk
+from tests.document_shell import ROOT, Block, DocumentShell, blocks, steps
 
 Run = Callable[..., Outcome]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -180,23 +181,44 @@ def test_a_command_stands_in_the_readme(name: str) -> None:
     assert f"imsprep {name}" in (ROOT / "README.md").read_text()
 
 
+def pipeline(path: Path) -> tuple[list[str], list[str]]:
+    """Return what the steps of a pipeline run, in order, and the files that it publishes."""
+    parsed = yaml.safe_load(path.read_text())
+    if "github" not in path.stem:
+        job = parsed["check-image"]
+        return job["script"], [*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]]
+    steps = parsed["jobs"]["check"]["steps"]
+    given = [step.get("with", {}) for step in steps]
+    published = [words[key] for words in given for key in ("sarif_file", "path") if key in words]
+    return [step["run"] for step in steps if "run" in step], published
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("good", [True, False])
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda p: p.stem)
-def test_the_command_of_a_pipeline_runs_and_writes_what_it_publishes(
-    imsprep: Run, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_steps_of_a_pipeline_run_and_write_what_it_publishes(
+    shell: DocumentShell, path: Path, good: bool
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_disk(tmp_path / "build" / "disk.raw")
-    if "github" in path.stem:
-        steps = yaml.safe_load(path.read_text())["jobs"]["check"]["steps"]
-        lines = [step.get("run", "") for step in steps]
-        published = ["imsprep.sarif", "imsprep.html"]
-    else:
-        job = yaml.safe_load(path.read_text())["check-image"]
-        lines = job["script"]
-        published = [*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]]
-    (line,) = [line for line in lines if line.startswith("imsprep")]
-    assert imsprep(*shlex.split(line)[1:]).code == 0
-    assert all((tmp_path / name).stat().st_size for name in published)
+    disk, script = shell.folder / "build" / "disk.raw", shell.folder / "build-image.sh"
+    if not good:
+        subprocess.run(["truncate", "-s", "-1000", shell.folder / "disk.raw"], check=True)
+    script.write_text('#!/bin/sh\nmkdir -p "$(dirname "$1")"\ncp disk.raw "$1"\n')
+    script.chmod(0o755)
+    lines, published = pipeline(path)
+    assert any(line.startswith("pip install") for line in lines)
+    assert len(published) == 2
+    disk.unlink()
+    if "github" not in path.stem:  # there the disk comes from a job before
+        shutil.copy(shell.folder / "disk.raw", disk)
+    codes = []
+    for line in lines:
+        done = shell.run(line)
+        codes.append(done.returncode)
+        if done.returncode:
+            break
+    assert codes[:-1] == [0] * (len(lines) - 1), done.stdout + done.stderr
+    assert codes[-1] == (0 if good else 1), done.stdout + done.stderr
+    assert all((shell.folder / name).stat().st_size for name in published)
 
 
 def test_the_picture_of_a_terminal_says_what_its_session_says() -> None:
@@ -218,8 +240,15 @@ def test_the_settings_of_the_checks_page_are_valid(tmp_path: Path) -> None:
     assert load({}, tmp_path)["site"].value == "otc"
 
 
-def test_the_hook_checks_what_it_says() -> None:
+@pytest.mark.slow
+def test_the_hook_checks_what_it_says(shell: DocumentShell) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert hook["entry"].split()[:2] == ["imsprep", "check"]
-    assert re.search(hook["files"], "a/disk.raw")
-    assert not re.search(hook["files"], "a/disk.raw.txt")
+    names = ["disk.raw", "disk.raw.txt", "images/one.raw"]
+    fitting = [name for name in names if re.search(hook["files"], name)]
+    assert fitting == ["disk.raw", "images/one.raw"]
+    line = shlex.join([*shlex.split(hook["entry"]), *hook.get("args", []), *fitting])
+    done = shell.run(line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    subprocess.run(["truncate", "-s", "-1000", shell.folder / "disk.raw"], check=True)
+    assert shell.run(line).returncode == 1
