@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 MAX_READ = 8 << 20  # bytes asked for at once; every server grants 32 MiB
 _MAX_STATUS = 1 << 31  # bytes asked about at once, below the 32 bits of a length
+_PATIENCE_S = 120.0  # for a part of an answer; a disk that needs longer is broken
 _MAX_REPLY = 1 << 16  # bytes of a reply that is not data; more is nonsense
 
 _GREETING, _OPTION_MAGIC = b"NBDMAGIC", b"IHAVEOPT"
@@ -61,6 +62,7 @@ class NbdClient:
     def connect(cls, path: Path) -> NbdClient:
         """Connect and negotiate; OSError if nobody listens there, NbdError."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_PATIENCE_S)
         try:
             connection.connect(str(path))
             return cls(connection)
@@ -175,7 +177,7 @@ class NbdClient:
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise NbdError(f"the server went away: {error}") from error
+            raise NbdError(_gone(error)) from error
 
     def _receive(self, length: int) -> bytes:
         buffer = bytearray(length)
@@ -187,7 +189,13 @@ class NbdClient:
             try:
                 got = self._socket.recv_into(buffer)
             except OSError as error:
-                raise NbdError(f"the server went away: {error}") from error
+                raise NbdError(_gone(error)) from error
             if not got:
                 raise NbdError("the server went away")
             buffer = buffer[got:]
+
+
+def _gone(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"the server said nothing for {_PATIENCE_S:g} s"
+    return f"the server went away: {error}"

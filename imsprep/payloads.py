@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from imsprep import zvhd2
 from imsprep.container import Container, Read
 from imsprep.errors import FormatError
+from imsprep.workers import Workers
 from imsprep.zvhd2 import Entries
 from imsprep.zvhd2_codec import Unpacker
 from imsprep.zvhd2_faults import Fault, Kind
@@ -44,14 +44,10 @@ def check_payloads(
         return [fault for fault in found if fault is not None]
 
     faults: list[Fault] = []
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        try:
-            for batch, found in zip(batches, pool.map(unpack_batch, batches), strict=True):
-                faults += found
-                progress(int(batch["length"].sum()))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with Workers(jobs or os.cpu_count() or 1) as workers:
+        for batch, found in zip(batches, workers.map(unpack_batch, batches), strict=True):
+            faults += found
+            progress(int(batch["length"].sum()))
     return [*_summed(faults, Kind.PAYLOAD), *_summed(faults, Kind.FINISHED)]
 
 

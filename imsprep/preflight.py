@@ -11,7 +11,6 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from imsprep.reporters import Failure, Run
 from imsprep.request import RequestFields
 from imsprep.scan import ScanOptions, usable_cpus
 from imsprep.sites import DEFAULT_SITE, SITES, Site
+from imsprep.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,13 @@ def _check_all(
 
     if len(images) == 1:  # in this thread, so that Ctrl-C arrives where the work is
         return (_check(images[0], order, tick),)
-    workers = max(1, min(jobs, len(images)))
-    order = dataclasses.replace(order, look=_shared(order.look, workers))
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    count = max(1, min(jobs, len(images)))
+    order = dataclasses.replace(order, look=_shared(order.look, count))
+    with Workers(count) as workers:
         try:
-            return tuple(pool.map(lambda path: _check(path, order, tick), images))
+            return tuple(workers.map(lambda path: _check(path, order, tick), images))
         except BaseException:
             stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 

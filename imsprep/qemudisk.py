@@ -27,6 +27,7 @@ from imsprep.nbd import NbdClient, NbdError
 PROGRAM, PACKAGE = "qemu-nbd", "qemu-utils"
 _START_S = 30.0  # until it must listen; it does so within a tenth of a second
 _STEP_S = 0.005
+_STOP_S = 10.0  # from being told to end until it is killed
 
 
 class QemuDisk:
@@ -97,8 +98,17 @@ def open_qemu_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Qemu
                 with contextlib.closing(disk):
                     yield disk
         finally:
-            process.terminate()
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have the program end, by force if need be."""
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _description(path: Path, driver: str) -> str:

@@ -6,15 +6,14 @@ Pieces of 4 KiB that are zeros are not written, so that they take no space.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from imsprep.container import Zvhd2Reader
 from imsprep.errors import ReadError
 from imsprep.units import KIB, MIB
+from imsprep.workers import Workers
 from imsprep.writebehind import WriteBehind
 
 MEMORY = 192 * MIB
@@ -33,38 +32,18 @@ def unpack_disk(
     disk = reader.container
     os.ftruncate(file, disk.original_size)
     jobs = max(1, min(jobs, MEMORY // (_COPIES * disk.block_size)))
-    running: deque[tuple[int, Future[None]]] = deque()
+    blocks = disk.entries["block"]
     told = 0
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        with WriteBehind(file) as behind:
-            blocks = map(int, disk.entries["block"])
-            for block in blocks:
-                running.append((block, pool.submit(_unpack, reader, block, file)))
-                if len(running) > 2 * jobs:
-                    told = _finish(running, disk.block_size, behind, progress, told)
-            while running:
-                told = _finish(running, disk.block_size, behind, progress, told)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with WriteBehind(file) as behind, Workers(jobs) as workers:
+        done = workers.map(lambda block: _unpack(reader, int(block), file), blocks)
+        for block, _ in zip(blocks, done, strict=True):
+            position = int(block) * disk.block_size
+            behind.done(position)
+            progress(position - told)
+            told = position
     progress(disk.original_size - told)
     if os.fstat(file).st_size != disk.original_size:
         raise ReadError("what was written has not the disk's size; run again")
-
-
-def _finish(
-    running: deque[tuple[int, Future[None]]],
-    block_size: int,
-    behind: WriteBehind,
-    progress: Callable[[int], None],
-    told: int,
-) -> int:
-    """Wait for the oldest block; return how far the disk is done."""
-    block, job = running.popleft()
-    job.result()
-    behind.done(block * block_size)
-    progress(block * block_size - told)
-    return block * block_size
 
 
 def _unpack(reader: Zvhd2Reader, block: int, file: int) -> None:

@@ -9,57 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from types import TracebackType
 
 from imsprep.units import MIB
+from imsprep.workers import Workers
 
 _STEP = 64 * MIB  # bytes between two syncs
 
 
-class WriteBehind:
+class WriteBehind(Workers):
     """Syncs an open file in the background; `done` says how far its bytes are final."""
 
     def __init__(self, file: int) -> None:
+        super().__init__(1)
         self._file = file
         self._final = self._asked = self._synced = 0  # bytes from the start
-        self._wake = threading.Condition()
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
-
-    def __enter__(self) -> WriteBehind:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        with self._wake:
-            self._ended = True
-            self._wake.notify()
-        self._thread.join()
 
     def done(self, position: int) -> None:
         """Note that everything before `position` is written and will not be looked at again."""
         self._final = position
         if position - self._asked >= _STEP:
-            with self._wake:
-                self._asked = position
-                self._wake.notify()
+            self._asked = position
+            self.give(self._sync)
 
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._ended or self._asked > self._synced)
-                if self._ended:
-                    return
-            self._sync(self._final)
-
-    def _sync(self, position: int) -> None:
+    def _sync(self) -> None:
         # Only a head start: whoever finishes the file syncs it, and hears of what goes wrong.
+        position = self._final
+        if position <= self._synced:
+            return
         with contextlib.suppress(OSError, AttributeError):
             os.fdatasync(self._file)
             os.posix_fadvise(

@@ -17,10 +17,9 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from imsprep.disks import Disk, Extent
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.heap import keep_freed_memory
 from imsprep.units import MIB
+from imsprep.workers import Job, Workers
 from imsprep.writebehind import WriteBehind
 from imsprep.zvhd2 import FOOTER_LENGTH, Footer
 from imsprep.zvhd2_codec import DEFAULT_LEVELS, LEVELS, Packer, Unpacker
@@ -154,36 +154,34 @@ class _Writer:
         self._jobs, buffers = _shares(packing)
         self._zeros = memoryview(bytes(packing.block_size))
         self._free = [bytearray(packing.block_size) for _ in range(buffers)]
-        self._packing_now: deque[tuple[int, bytearray, Future[_Packed | None]]] = deque()
-        self._proving_now: deque[tuple[bytearray, Future[int]]] = deque()
+        self._packing_now: deque[tuple[int, bytearray, Job[_Packed | None]]] = deque()
+        self._proving_now: deque[tuple[bytearray, Job[int]]] = deque()
 
     def write_blocks(self, extents: Iterable[Extent], progress: Callable[[int], None]) -> None:
         """Write a record for each block that is not zeros."""
-        pool, told = ThreadPoolExecutor(self._jobs), 0
-        try:
+        told = 0
+        with Workers(self._jobs) as workers:
             for block, ranges in block_ranges(extents, self._header.block_size):
                 while not self._free:
-                    self._advance(pool)
+                    self._advance(workers)
                 buffer = self._free.pop()
-                job = pool.submit(self._pack, buffer, block, ranges)
+                job = workers.give(partial(self._pack, buffer, block, ranges))
                 self._packing_now.append((block, buffer, job))
                 progress(ranges[0][0] - told)
                 told = ranges[0][0]
             while self._packing_now or self._proving_now:
-                self._advance(pool)
-        finally:
-            pool.shutdown(cancel_futures=True)
+                self._advance(workers)
         progress(self._disk.size - told)
 
-    def _advance(self, pool: ThreadPoolExecutor) -> None:
+    def _advance(self, workers: Workers) -> None:
         """Wait until the oldest block is packed, and write it, or proved, whichever comes first.
 
         To wait for one of them alone would let the threads run out of work.
         """
         packing, proving = self._packing_now, self._proving_now
-        oldest: list[Future[Any]] = [job for _, _, job in islice(packing, 1)]
-        wait(oldest + [job for _, job in islice(proving, 1)], return_when=FIRST_COMPLETED)
-        if packing and packing[0][2].done():
+        while not (packing and packing[0][2].finished) and not (proving and proving[0][1].finished):
+            workers.wait()
+        if packing and packing[0][2].finished:
             block, buffer, job = packing.popleft()
             packed = job.result()
             if packed is None:
@@ -192,7 +190,7 @@ class _Writer:
             record = self._place(block, packed)
             # Written here: the threads would only wait for each other, at the file's lock.
             _write(self._file, zvhd2.record_pieces(block, record.payload), record.offset)
-            proving.append((buffer, pool.submit(self._prove, record, buffer)))
+            proving.append((buffer, workers.give(partial(self._prove, record, buffer))))
             return
         buffer, proved = proving.popleft()
         self._behind.done(proved.result())

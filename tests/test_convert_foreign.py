@@ -15,13 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from conftest import Outcome, need
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsprep.convert import Order, convert
+from imsprep.errors import ImageChangedError, ReadError
 from imsprep.foreign import DRIVERS, obstacle
 from imsprep.units import GIB, KIB, MIB
+from imsprep.zvhd2_writer import Packing
 
 Imsprep = Callable[..., Outcome]
 pytestmark = need("qemu-img", "qemu-nbd")
@@ -171,10 +175,6 @@ def test_a_name_with_anything_in_it_is_only_a_name(
 
 
 def test_a_changed_image_is_refused(raw: Path, imsprep: Imsprep, tmp_path: Path) -> None:
-    from imsprep.convert import Order, convert
-    from imsprep.errors import ImageChangedError
-    from imsprep.zvhd2_writer import Packing
-
     image = tmp_path / "image.qcow2"
     qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
     order = Order(Packing(1, bytes(range(16))), progress=lambda count: os.utime(image))
@@ -239,6 +239,26 @@ def test_qemu_nbd_ends_whatever_ends_us(name: str, tmp_path: Path) -> None:
     else:
         pytest.fail("qemu-nbd still runs")
     assert not (tmp_path / "d.zvhd2").exists()
+
+
+def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.nbd._PATIENCE_S", 0.5)
+    monkeypatch.setattr("imsprep.qemudisk._STOP_S", 0.5)
+    image = tmp_path / "image.qcow2"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    held = list[psutil.Process]()
+
+    def hold(count: int) -> None:
+        if not held:
+            held.extend(p for p in psutil.Process().children() if p.name() == "qemu-nbd")
+            held[0].suspend()
+
+    with pytest.raises(ReadError, match=r"said nothing for 0\.5 s"):
+        convert(image, tmp_path / "out.zvhd2", Order(Packing(1, jobs=1), progress=hold))
+    assert not held[0].is_running()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]
 
 
 @given(st.sampled_from(sorted(DRIVERS)), st.binary(max_size=600), st.binary(max_size=600))

@@ -22,7 +22,7 @@ LAYERS = {
     "layout": 1, "bitmapfile": 1, "probe": 1, "hypotheses": 1, "explain": 1, "learn": 1,
     "interchange": 1, "layoutfile": 2, "sidecar": 2, "beside": 2, "pairing": 3, "matching": 3,
     "speed": 2, "bench": 3, "estimate": 3,
-    "disks": 2, "heap": 2, "writebehind": 2, "zvhd2_writer": 2, "unpacking": 2, "foreign": 1, "nbd": 2, "qemudisk": 2, "convert": 3, "packed": 3, "summary": 3,
+    "disks": 2, "heap": 2, "workers": 2, "writebehind": 2, "zvhd2_writer": 2, "unpacking": 2, "foreign": 1, "nbd": 2, "qemudisk": 2, "convert": 3, "packed": 3, "summary": 3,
     "submission": 3, "manifest": 3, "routes": 3, "choosing": 3, "prepare": 4, "pipeline": 4,
     "plan": 1, "batch": 4, "batchjournal": 4,
     "store": 1, "bucket": 1, "region": 1, "parts": 1,
@@ -34,7 +34,7 @@ LAYERS = {
 }  # fmt: skip
 
 PURE_LAYERS = (0, 1)
-IMPURE_IMPORTS = {"socket", "threading", "subprocess", "time", "random", "secrets", "tempfile", "shutil", "mmap"}  # fmt: skip
+IMPURE_IMPORTS = {"socket", "threading", "_thread", "subprocess", "time", "random", "secrets", "tempfile", "shutil", "mmap"}  # fmt: skip
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
