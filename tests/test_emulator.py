@@ -42,7 +42,7 @@ from imsprep.units import GIB
 from tests import s3cloud
 from tests.goldens import FACTS, golden
 from tests.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
-from tests.zvhd2_files import of_disk
+from tests.zvhd2_files import build, of_disk
 
 BODY: dict[str, Any] = {
     "name": "web01",
@@ -459,6 +459,15 @@ def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
 
     disk, bitmap = raw_disk()
     assert outcome(tmp_path, Huge(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0111")
+
+
+def test_a_zvhd2_is_held_against_min_disk_by_its_virtual_size(tmp_path: Path) -> None:
+    """Its file is a few kilobytes; 10 GiB and a sector are 11 GiB when they are unpacked."""
+    data = build({0: b"data"}, 10 * GIB + 512).data
+    with cloud(tmp_path, Objects(disk_zvhd2=data)) as (_, url, _):
+        answer = ended(sdk(url), import_by_sdk(sdk(url), ZVHD2_BODY))
+    assert (answer.status, answer.error_code) == ("FAIL", "IMG.0111")
+    assert "11 GiB" in answer.fail_reason
 
 
 def test_the_quota_of_images_is_kept(tmp_path: Path) -> None:

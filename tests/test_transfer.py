@@ -811,18 +811,17 @@ def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Ca
     assert case.content == case.path.read_bytes()
 
 
-@pytest.mark.parametrize("names_uploads", [True, False])
+@pytest.mark.parametrize(("names_uploads", "refused"), [(True, 0), (False, 0), (True, 1)])
 def test_after_a_lost_completion_the_same_object_of_before_leaves_no_upload(
-    case: Case, names_uploads: bool
+    case: Case, names_uploads: bool, refused: int
 ) -> None:
     """With --force: the object that is there is equal, and not the one that was to be made."""
     case.upload()
-    lost: list[str] = []
+    answers = [TransferError("no answer"), *[ServiceError("not now")] * refused]
 
     def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
-        if key == "web/disk.raw" and not lost:
-            lost.append(key)
-            raise TransferError("no answer")
+        if key == "web/disk.raw" and answers:
+            raise answers.pop(0)
         return original(key, *arguments)
 
     def head(original: Callable[..., Any], key: str) -> Any:
@@ -830,7 +829,7 @@ def test_after_a_lost_completion_the_same_object_of_before_leaves_no_upload(
         return found if names_uploads or found is None else found._replace(upload_id=None)
 
     case.upload(Wrapped(case.store, complete=complete, head=head), skip_same=False)
-    assert lost
+    assert answers == []
     assert case.store.list_uploads() == []
     assert case.content == case.path.read_bytes()
 
