@@ -89,6 +89,23 @@ def test_a_rule_fires_alone_and_says_where(rule: str, tmp_path: Path) -> None:
         assert re.search(r"at byte \d+$", finding.message)
 
 
+@pytest.mark.parametrize(
+    ("rule", "at"),
+    [
+        ("IMS301", zvhd2.field_offset("checksum")),
+        ("IMS304", len(PLAIN.data) - 4096 + zvhd2.field_offset("compress_method")),
+        ("IMS308", 8192),  # of the second record
+        ("IMS309", 4096),
+        ("IMS310", PLAIN.footer.bitmap_lba),
+        ("IMS311", 8192),
+    ],
+)
+def test_a_finding_points_to_the_bytes_that_are_wrong(rule: str, at: int, tmp_path: Path) -> None:
+    (finding,) = [f for f in check(CASES[rule], tmp_path, DEEP).findings if f.rule == rule]
+    assert finding.region is not None
+    assert finding.region.offset == at
+
+
 @pytest.mark.parametrize("look", [QUICK, DEEP], ids=["fast", "deep"])
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_wrong_with_what_the_driver_wrote(name: str, look: Look, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 from imsprep.geometry import Geometry, _crc32c, geometry
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.sandbox import inspect_image
+from imsprep.report import Severity
 from imsprep.units import MIB
 from imsprep.volumes import PROBE_SIZE, identify_volume
-from tests.conftest import Outcome
+from tests.conftest import Outcome, need
 from tests.test_rules import RULES, image
 
 Run = Callable[..., Outcome]
@@ -148,6 +149,30 @@ def test_an_xxhash_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "XFS", "Btrfs", "NTFS", "FAT", "exFAT"])
 def test_a_volume_that_ends_too_soon_is_at_fault(kind: str) -> None:
     assert geometry(kind, bytes(10)).fault is not None
+
+
+def test_revision_0_of_ext2_has_inodes_of_128_bytes_whatever_the_field_says(tmp_path: Path) -> None:
+    make("ext2, revision 0", tmp_path / "disk.raw")
+    poke(tmp_path / "disk.raw", 1024 + 0x58, b"\3\0")
+    assert told(tmp_path / "disk.raw").fault is None
+
+
+@need("mkfs.btrfs")
+def test_one_device_of_two_takes_its_own_share_of_a_btrfs(tmp_path: Path) -> None:
+    disks = [tmp_path / "one.raw", tmp_path / "two.raw"]
+    for number, path in enumerate(disks, 1):
+        with path.open("wb") as file:
+            file.truncate(number * 200 * MIB)
+    made = subprocess.run(["mkfs.btrfs", "-q", "-d", "single", "-m", "single", *disks], check=False)
+    if made.returncode:
+        pytest.skip("mkfs.btrfs takes no files here")
+    assert [told(path) for path in disks] == [Geometry(200 * MIB), Geometry(400 * MIB)]
+
+
+def test_a_fat_that_is_cut_is_a_warning_also_on_a_logical_volume() -> None:
+    volume = Volume("LVM vg0/efi", -1, MIB, "vfat", claimed=2 * MIB)
+    (finding,) = RULES["IMS220"].run(image(guest=Guest(volumes=(volume,))))[0]
+    assert finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize("changes", [{"claimed": 2 * MIB}, {"fault": "odd"}])

@@ -76,6 +76,8 @@ PASSWORD = {"/etc/shadow": "root:$6$x$y:1::::::\n"}
 FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
     "fstab with /dev/sda1": ({"/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n"}, "IMS810", E),
     "fstab with /dev/vda1": ({"/etc/fstab": "/dev/vda1 / ext4 defaults 0 1\n"}, "IMS810", W),
+    "fstab with /dev/sdb1, nofail": (
+        {"/etc/fstab": f"{FSTAB}/dev/sdb1 /data xfs nofail 0 2\n"}, "IMS810", W),
     "fstab with a data disk": (
         {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n"}, "IMS811", E),
     "fstab with a data disk, nofail": (
@@ -134,6 +136,11 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
     "shell history": ({"/root/.bash_history": "mysql -psecret\n"}, "IMS833", N),
     "logs": ({"/var/log/syslog": "Jan  1 host kernel:\n"}, "IMS834", N),
     "DHCP leases": ({"/var/lib/dhcp/dhclient.eth0.leases": "lease {}\n"}, "IMS835", N),
+    "DHCP leases of Red Hat": (
+        {"/var/lib/dhclient/dhclient.leases": "lease {}\n"}, "IMS835", N),
+    "DHCP leases of dhcpcd": ({"/var/lib/dhcpcd/eth0.lease": "lease\n"}, "IMS835", N),
+    "DHCP leases of NetworkManager": (
+        {"/var/lib/NetworkManager/internal-1-eth0.lease": "ADDRESS=10.0.0.2\n"}, "IMS835", N),
     "VMware tools": ({"/usr/bin/vmtoolsd": ELF_X86_64}, "IMS836", W),
     "VirtualBox additions": ({"/usr/sbin/VBoxService": ELF_X86_64}, "IMS836", W),
     "an empty root password": ({"/etc/shadow": "root::19000::::::\n"}, "IMS837", E),
@@ -443,3 +450,12 @@ def test_a_driver_that_is_configured_as_a_module_is_not_built_in() -> None:
 )  # fmt: skip
 def test_the_state_of_a_password_is_told_from_its_field(field: str, state: str) -> None:
     assert password_state(f"bin:*:1::::::\nroot:{field}:19000:0:99999:7:::\n".encode()) == state
+
+
+def test_a_cloud_init_that_does_not_run_brings_no_network_up() -> None:
+    files = {
+        **debian(), **PASSWORD, "/etc/network/interfaces": "auto lo\niface lo inet loopback\n",
+        CLOUD: "datasource_list: [ OpenStack ]\n",
+    }  # fmt: skip
+    assert "IMS824" not in found(files)
+    assert "IMS824" in found({**files, "/etc/cloud/cloud-init.disabled": ""})

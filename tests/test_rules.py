@@ -329,3 +329,30 @@ def test_a_boot_sector_filled_with_one_byte_starts_nothing() -> None:
     assert identify_volume(start[:108] + b"\x0d" + start[109:]) == empty._replace(
         geometry=Geometry(fault="sectors of 2^13 bytes")
     )
+
+
+ZVHD, NO_BOOT, ARM = Match("zvhd", Kind.DISK, 0, 8), {"boot_code": False}, {"architecture": "arm"}
+
+
+def tagged(key: str) -> Facts:
+    return request(tags=None, image_tags=((key, "v"),))
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "fires"),
+    [
+        ("IMS101", image(matches=(ZVHD,)), True),
+        ("IMS209", image(disk=disk(boot_code=False, partitions=()), request=RequestFields(type="DataImage")), False),
+        ("IMS217", image(disk=disk(**NO_BOOT), request=RequestFields(**ARM)), False),
+        ("IMS217", image(disk=disk(**NO_BOOT), request=RequestFields(type="DataImage")), False),
+        ("IMS506", tagged(""), True),
+        ("IMS506", tagged("team.web"), True),
+        ("IMS506", tagged("team-web_1"), False),
+        ("IMS514", request(architecture="arm64"), True),
+        ("IMS514", request(architecture="x86"), False),
+        ("IMS601", request(site="huawei-intl", type="DataImage", os_type="Windows", os_version=None), True),
+        ("IMS601", request(site="huawei-intl", type="DataImage", os_type="Linux", os_version=None), False),
+    ],
+)  # fmt: skip
+def test_a_rule_keeps_to_its_bounds(rule: str, facts: Facts, fires: bool) -> None:
+    assert bool(RULES[rule].run(facts)[0]) is fires
