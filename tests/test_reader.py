@@ -42,7 +42,7 @@ RANGES = st.lists(
     places=st.dictionaries(st.integers(0, SIZE - 1), st.integers(1, 255), max_size=6),
     ranges=RANGES,
     block_size=st.sampled_from([4 * KIB, 12 * KIB, 256 * KIB, 2 * MIB, 32 * MIB]),
-    way=st.sampled_from(["mapped", "past the cache", "through the cache", "mixed"]),
+    way=st.sampled_from(["mapped", "copied", "past the cache", "through the cache", "mixed"]),
     window=st.sampled_from([64 * KIB, MIB, 16 * MIB]),
 )
 def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
@@ -62,8 +62,10 @@ def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "WINDOW", window)
         patch.setattr(reader, "_SHORTEST", 4)
+        patch.setattr(reader, "_POOR", 0 if way == "mapped" else 1 << 60)  # copy after a window
+        patch.setattr(reader, "COPIED", 100 * KIB)
         try:
-            if way != "mapped":
+            if way not in ("mapped", "copied"):
                 drop(file)
             if way == "mixed":
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
@@ -79,6 +81,42 @@ def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
         finally:
             os.close(file)
     assert found == blocks_by_the_obvious_loop(data, ranges, block_size)
+
+
+def test_what_maps_page_by_page_is_copied_and_mapping_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(40 * MIB))
+    monkeypatch.setattr(reader, "WINDOW", MIB)
+    mapped = list[int]()
+    poor = range(3, 9)  # windows in which every page costs a fault
+    with path.open("rb") as file:
+        one = Reader(file.fileno(), block_size=2 * MIB, past_cache=True, keep_cache=False)
+        faults, compare = 0, one._compare
+
+        def note(start: int, content: reader.Content) -> None:
+            nonlocal faults
+            if len(content) == MIB and content.ctypes.data != one._buffer.ctypes.data:
+                mapped.append(start // MIB)
+                faults += MIB // PAGE if start // MIB in poor else 1
+            compare(start, content)
+
+        monkeypatch.setattr(one, "_compare", note)
+        monkeypatch.setattr(reader, "_faults", lambda: faults)
+        assert one.blocks_with_data([(0, 40 * MIB)]) == []
+    again = 3 + reader._AGAIN + 1
+    assert mapped == [*range(4), *range(again, 40)]
+
+
+def test_a_file_cut_short_while_it_is_copied_ends_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(MIB))
+    with path.open("rb") as file:
+        one = Reader(file.fileno(), block_size=2 * MIB, past_cache=True, keep_cache=False)
+        os.truncate(path, 300 * KIB + 7)
+        with pytest.raises(EOFError):
+            one._copy(0, MIB)
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
