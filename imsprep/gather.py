@@ -83,7 +83,7 @@ def gather(
         if look.scan and facts.is_raw:
             facts = _with_scan(facts, image, look.scanning, progress)
         if look.guest:
-            facts = replace(facts, guest=_guest(path))
+            facts = replace(facts, guest=_guest(path, facts.format))
         image.check_unchanged()
     return facts
 
@@ -114,8 +114,19 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
         zeros=_zeros(image, probe_limit),
         cells=_cells(size, ranges),
         disk=disk if is_disk else None,
-        outer_table=disk.table if disk is not None else None,
+        outer_table=_outer_table(disk) if disk is not None else None,
     )
+
+
+def _outer_table(disk: Disk) -> str | None:
+    """Return the table that a reader of RAW would see at the start of a file of any format.
+
+    A header of a GPT alone is none until its checksums hold: of a VDI or a VHD that QEMU made, the
+    disk begins at byte 3584 and its GPT header comes to lie where sectors of 4096 bytes have it.
+    """
+    seen = disk.protective or bool(disk.mbr_partitions)
+    headers = (disk.primary, disk.backup)
+    return disk.table if seen or any(h is not None and h.valid for h in headers) else None
 
 
 def _data_ranges(image: RawImage) -> Iterator[tuple[int, int]]:
@@ -224,8 +235,12 @@ def _data_in(block_map: BlockMap, cell: Cell) -> int:
     return int(inside[flags].sum())
 
 
-def _guest(path: Path) -> Guest:
+def _guest(path: Path, format_: str) -> Guest:
     """Look inside the file systems, in a child process; loaded only when it is asked for."""
+    if format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
+        from imsprep.guest.model import Guest
+
+        return Guest(unread=(f"the disk inside this {format_} file is not read",))
     from imsprep.guest.sandbox import inspect_image
 
     return inspect_image(path)

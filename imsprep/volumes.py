@@ -55,6 +55,7 @@ _EXT_MAGIC = (0x438, b"\x53\xef")
 _EXT_COMPAT = slice(0x45C, 0x460)
 _EXT_INCOMPAT = slice(0x460, 0x464)
 _EXT_JOURNAL, _EXT_EXTENTS_AND_64BIT = 0x4, 0x40 | 0x80
+_EXT_JOURNAL_DEVICE = 0x8  # holds another one's journal and no files
 _BOOT_CODE = slice(120, 510)  # of a boot sector: behind the longest fields, before the signature
 _NOT_BOOTABLE = b"This is not a bootable disk"  # what mkfs.fat's boot sector prints
 _LVM_LABEL, _LVM_TYPE = b"LABELONE", b"LVM2 001"
@@ -88,6 +89,8 @@ def is_boot_sector(start: bytes) -> bool:
 
 def _ext_version(start: bytes) -> str:
     incompat = int.from_bytes(start[_EXT_INCOMPAT], "little")
+    if incompat & _EXT_JOURNAL_DEVICE:
+        return "ext journal"
     if incompat & _EXT_EXTENTS_AND_64BIT:
         return "ext4"
     return "ext3" if int.from_bytes(start[_EXT_COMPAT], "little") & _EXT_JOURNAL else "ext2"

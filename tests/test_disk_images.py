@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imsprep import checks
 from imsprep.formats import identify
-from imsprep.gather import gather
+from imsprep.gather import Look, gather
 from imsprep.partitions import read_disk
 from imsprep.report import Severity
 from imsprep.request import RequestFields
@@ -325,3 +325,18 @@ def test_any_flipped_bit_in_the_primary_table_is_noticed(
         disk = read_disk(read, SIZE)
     assert disk.primary is None or not disk.primary.valid
     assert [p.number for p in disk.partitions] == [1, 2]
+
+
+@need("sgdisk", "qemu-img")
+@pytest.mark.parametrize("options", ["vdi", "vpc", "qcow2", "vmdk", "vhdx", "parallels", "qed"])
+def test_a_partitioned_disk_in_another_format_is_one_format_and_not_looked_into(
+    gpt: Path, tmp_path: Path, options: str
+) -> None:
+    shell(gpt.parent, f"qemu-img convert -f raw -O {options} disk.raw other.raw")
+    facts = gather(
+        gpt.parent / "other.raw", request=RequestFields(), site=SITES["otc"], look=Look(guest=True)
+    )
+    report = checks.run(facts)
+    assert {f.rule for f in report.findings} & {"IMS101", "IMS105", "IMS808"} == {"IMS101"}
+    reasons = {s.rule: s.reason for s in report.skipped}
+    assert "file is not read" in reasons["IMS808"]

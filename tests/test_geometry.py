@@ -194,3 +194,15 @@ def test_64_bits_of_blocks_count() -> None:
     struct.pack_into("<I", block, 1024 + 0x60, 0x80)
     struct.pack_into("<I", block, 1024 + 0x150, 1)
     assert geometry("ext4", bytes(block)).size == (2**32 + 5) * 1024
+
+
+@need("mke2fs")
+def test_a_journal_of_another_ext4_is_no_file_system_and_not_damaged(
+    tmp_path: Path, imsprep: Run
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(16 * MIB))
+    subprocess.run(["mke2fs", "-q", "-F", "-O", "journal_dev", path], check=True)
+    assert findings(imsprep, path) == {}
+    volume = inspect_image(path).volumes[0]
+    assert (volume.kind, volume.unread) == ("ext journal", None)

@@ -16,6 +16,7 @@ from imsprep.guest.model import Guest, Volume, overlap
 from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
 from imsprep.guest.wanted import PATTERN_LIMIT, TEXT_LIMIT
+from imsprep.partitions import BIOS_BOOT
 from imsprep.report import Finding, Severity, Skipped
 from imsprep.request import RequestFields
 from tests.guest_trees import (
@@ -76,8 +77,6 @@ PASSWORD = {"/etc/shadow": "root:$6$x$y:1::::::\n"}
 FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
     "fstab with /dev/sda1": ({"/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n"}, "IMS810", E),
     "fstab with /dev/vda1": ({"/etc/fstab": "/dev/vda1 / ext4 defaults 0 1\n"}, "IMS810", W),
-    "fstab with /dev/sdb1, nofail": (
-        {"/etc/fstab": f"{FSTAB}/dev/sdb1 /data xfs nofail 0 2\n"}, "IMS810", W),
     "fstab with a data disk": (
         {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n"}, "IMS811", E),
     "fstab with a data disk, nofail": (
@@ -459,3 +458,25 @@ def test_a_cloud_init_that_does_not_run_brings_no_network_up() -> None:
     }  # fmt: skip
     assert "IMS824" not in found(files)
     assert "IMS824" in found({**files, "/etc/cloud/cloud-init.disabled": ""})
+
+
+def test_a_disk_that_need_not_be_there_is_a_warning_by_whatever_name() -> None:
+    files = {**debian(), "/etc/fstab": f"{FSTAB}/dev/sdb1 /data xfs nofail 0 2\n"}
+    assert found(files) == {"IMS810": W}
+
+
+@pytest.mark.parametrize(
+    ("volume", "fires"),
+    [
+        (Volume("partition 1", 0, 1, "luks"), False),
+        (Volume("partition 1", 0, 1, "bitlocker"), False),
+        (Volume("partition 1", 0, 1, "unknown"), False),
+        (Volume("partition 1", 0, 1, "unknown", part_type=BIOS_BOOT), True),
+        (Volume("partition 1", 0, 1, "swap"), True),
+        (Volume("partition 1", 0, 1, "ext journal"), True),
+    ],
+)
+def test_a_system_that_nobody_could_see_is_not_called_absent(volume: Volume, fires: bool) -> None:
+    findings, skipped = check(Guest(volumes=(volume,)))
+    assert ("IMS808" in {f.rule for f in findings}) is fires
+    assert ("IMS808" in {s.rule for s in skipped}) is not fires

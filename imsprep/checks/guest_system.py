@@ -11,10 +11,13 @@ from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux,
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.guest.bootfiles import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
-from imsprep.guest.model import LINUX, NO_FILES
+from imsprep.guest.model import CLOSED, LINUX, NO_FILES, Volume
 from imsprep.guest.osrelease import depth, fits, fitting, identify, padded, parse_os_version
+from imsprep.partitions import BIOS_BOOT
 from imsprep.report import Severity
 
+_MICROSOFT_RESERVED = "e3c9e316-0b5c-4db8-817d-f92df00215ae"
+_NEVER_SYSTEMS = (BIOS_BOOT, _MICROSOFT_RESERVED)
 _ARCHITECTURES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"}
 
 
@@ -168,6 +171,10 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
         raise Unknown(f"{listed(silent) or 'no file system'} does not tell whether it is clean")
 
 
+def _may_hold_a_system(volume: Volume) -> bool:
+    return volume.kind in CLOSED and volume.part_type not in _NEVER_SYSTEMS
+
+
 @rule(
     "IMS808",
     Severity.ERROR,
@@ -184,5 +191,8 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
     if guest.system is None:
         if guest.unread:
             raise Unknown(f"not all could be read: {'; '.join(guest.unread)}")
+        closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v)]
+        if closed:
+            raise Unknown(f"what lies there cannot be looked into: {listed(closed)}")
         kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
         yield Evidence(f"no system was found ({kinds})", expected=LINUX + " or windows")

@@ -23,7 +23,10 @@ FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
 
 # Kinds of volumes that hold no files, or none that anyone could read here.
-NO_FILES = ("swap", "lvm", "empty", "unknown", "luks", "bitlocker", "linux raid")
+NO_FILES = ("swap", "lvm", "empty", "unknown", "luks", "bitlocker", "linux raid",
+            "ext journal")  # fmt: skip
+# Of these, what may hold files, which nobody can see from outside.
+CLOSED = ("luks", "bitlocker", "linux raid", "unknown")
 
 
 @dataclass(frozen=True)
