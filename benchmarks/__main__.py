@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, help="instead of each case's own number")
     parser.add_argument("--only", default="", help="cases whose NAME | PEER holds this text")
     parser.add_argument("--folder", type=Path, default=Path("bench-run"), help="room for 60 GiB")
-    parser.add_argument("--output", type=Path, help="write the figures here, as JSON")
+    parser.add_argument(
+        "--output", type=Path, help="put the figures here, as JSON, in the place of older ones"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.families) - set(FAMILIES)
     if unknown:
@@ -39,7 +41,6 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(Inputs(arguments.folder / "inputs"), arguments.folder, arguments.quick)
     print(HEAD, flush=True)
-    results = []
     for family in arguments.families or FAMILIES:
         for case in importlib.import_module(f"benchmarks.{family}").cases(bench):
             chosen = arguments.only in f"{case.name} | {case.peer_name}"
@@ -47,10 +48,22 @@ def main() -> None:
                 few = min(case.runs, QUICK_RUNS) if arguments.quick else None
                 result = run_case(family, case, runs=arguments.runs or few)
                 print(*rows(result), sep="\n", flush=True)
-                results.append(result.as_dict())
-    if arguments.output:
-        text = json.dumps({"machine": machine(), "results": results}, indent=1)
-        arguments.output.write_text(text + "\n")
+                if arguments.output:
+                    keep(arguments.output, result.as_dict())
+
+
+def keep(path: Path, result: dict[str, Any]) -> None:
+    """Put one case's figures into a file, which holds each case once, family by family."""
+    run = json.loads(path.read_text()) if path.exists() else {"results": []}
+
+    def place(one: dict[str, Any]) -> tuple[str, str, str]:
+        return one["family"], one["case"], one["peer"]
+
+    results = [result if place(one) == place(result) else one for one in run["results"]]
+    if result not in results:
+        results.append(result)
+    results.sort(key=lambda one: FAMILIES.index(one["family"]))
+    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n")
 
 
 def rows(result: Result) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("psutil", reason="not installed: psutil")
 
-from benchmarks.__main__ import FAMILIES, rows
+from benchmarks.__main__ import FAMILIES, keep, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
@@ -54,6 +55,17 @@ def test_what_both_made_is_compared() -> None:
         after_ours=lambda: {"size": 30.0}, after_peer=lambda: {"size": 40.0},
     )  # fmt: skip
     assert run_case("family", case).median("size_ratio") == 0.75
+
+
+def test_the_figures_of_a_case_take_the_place_of_its_older_ones(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    for family, case, seconds in [
+        ("upload", "a", 1), ("scan", "b", 2), ("scan", "c", 3), ("upload", "a", 4), ("scan", "b", 5),
+    ]:  # fmt: skip
+        keep(path, {"family": family, "case": case, "peer": "p", "seconds": seconds})
+    results = json.loads(path.read_text())["results"]
+    found = [(one["family"], one["case"], one["seconds"]) for one in results]
+    assert found == [("scan", "b", 5), ("scan", "c", 3), ("upload", "a", 4)]
 
 
 def test_a_command_that_fails_stops_the_run() -> None:
