@@ -477,6 +477,11 @@ def test_a_disk_that_need_not_be_there_is_a_warning_by_whatever_name() -> None:
     ],
 )
 def test_a_system_that_nobody_could_see_is_not_called_absent(volume: Volume, fires: bool) -> None:
-    findings, skipped = check(Guest(volumes=(volume,)))
+    findings, skipped = check(Guest(volumes=(volume,), table="gpt"))
     assert ("IMS808" in {f.rule for f in findings}) is fires
     assert ("IMS808" in {s.rule for s in skipped}) is not fires
+
+
+def test_a_bare_disk_of_which_nothing_is_known_holds_no_system() -> None:
+    guest = Guest(volumes=(Volume("whole disk", 0, 1, "unknown"),))
+    assert "IMS808" in {f.rule for f in check(guest)[0]}

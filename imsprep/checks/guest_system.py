@@ -11,7 +11,7 @@ from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux,
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.guest.bootfiles import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
-from imsprep.guest.model import CLOSED, LINUX, NO_FILES, Volume
+from imsprep.guest.model import CLOSED, LINUX, NO_FILES, Guest, Volume
 from imsprep.guest.osrelease import depth, fits, fitting, identify, padded, parse_os_version
 from imsprep.partitions import BIOS_BOOT
 from imsprep.report import Severity
@@ -171,8 +171,10 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
         raise Unknown(f"{listed(silent) or 'no file system'} does not tell whether it is clean")
 
 
-def _may_hold_a_system(volume: Volume) -> bool:
-    return volume.kind in CLOSED and volume.part_type not in _NEVER_SYSTEMS
+def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
+    """Say so of what is closed, and of a partition that nobody knows; a bare disk would not boot."""
+    known = volume.kind != "unknown" or guest.table is not None
+    return known and volume.kind in CLOSED and volume.part_type not in _NEVER_SYSTEMS
 
 
 @rule(
@@ -191,7 +193,7 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
     if guest.system is None:
         if guest.unread:
             raise Unknown(f"not all could be read: {'; '.join(guest.unread)}")
-        closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v)]
+        closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v, guest)]
         if closed:
             raise Unknown(f"what lies there cannot be looked into: {listed(closed)}")
         kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
