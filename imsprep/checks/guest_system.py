@@ -172,7 +172,7 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
 
 
 def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
-    """Say so of what is closed, and of a partition that nobody knows; a bare disk would not boot."""
+    """Say so of what is closed, and of an unknown partition; an unknown bare disk boots nothing."""
     known = volume.kind != "unknown" or guest.table is not None
     return known and volume.kind in CLOSED and volume.part_type not in _NEVER_SYSTEMS
 
