@@ -46,6 +46,10 @@ KEYS: dict[str, tuple[type, Any]] = {
 }
 FAIL_ON = ("error", "warning", "note", "never")
 
+_WORDS = {str: "text", bool: "boolean", list: "list", dict: "table", int: "number"}
+_BOOLEANS = {**dict.fromkeys(("1", "true", "yes"), True),
+             **dict.fromkeys(("0", "false", "no", ""), False)}  # fmt: skip
+
 
 def load(
     environment: Mapping[str, str], folder: Path, file: Path | None = None
@@ -183,7 +187,3 @@ def validate(settings: Mapping[str, Setting]) -> None:
             raise UsageError(f"{settings[key].origin}: {key!r} is a list of rule ids")
     if settings["jobs"].value < 0:
         raise UsageError(f"{settings['jobs'].origin}: jobs is 0 or more")
-
-
-_WORDS = {str: "text", bool: "boolean", list: "list", dict: "table", int: "number"}
-_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}  # noqa: E501 # fmt: skip

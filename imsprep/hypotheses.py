@@ -16,7 +16,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from imsprep.units import MIB, SECTOR, ceil_div
 Numbers = NDArray[np.int64]
 
 MAX_BLOCK = 64 * MIB
+_ORDERS: tuple[Literal["lsb", "msb"], ...] = ("lsb", "msb")
+_BITS: tuple[Literal[0, 1], ...] = (0, 1)
 _FORMS: tuple[tuple[Form, int], ...] = tuple(itertools.product(("le", "be"), (8, 4, 2)))
 _ALONE = rb"(?<![0-9A-Za-z])(?:0x)?(%s)(?![0-9A-Za-z])"
 _TOKENS = {
@@ -80,11 +82,11 @@ def find_bodies(block_map: BlockMap, data: bytes) -> Iterator[Placement]:
 
 def all_bits(blocks: int, limit: int) -> Iterator[Bits]:
     """Yield the ways to write bits that fit into `limit` bytes."""
-    for order, bit, word, spare in itertools.product(("lsb", "msb"), (1, 0), (1, 2, 4, 8), (0, 1)):
+    for order, bit, word, spare in itertools.product(_ORDERS, _BITS[::-1], (1, 2, 4, 8), _BITS):
         if ceil_div(blocks, 8) <= limit:
-            yield Bits(order, bit, word, spare)  # type: ignore[arg-type]
+            yield Bits(order, bit, word, spare)
         if bit == 1 and spare == 0:
-            yield Bits(order, 1, word, 0, trim=True)  # type: ignore[arg-type]
+            yield Bits(order, 1, word, 0, trim=True)
 
 
 def _find_bits(block_map: BlockMap, data: bytes) -> Iterator[Placement]:

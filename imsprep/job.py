@@ -32,9 +32,7 @@ class JobStatus:
     job_type: str | None = None
     progress: float | None = None  # 0 to 1
     task: str | None = None  # what the service says it is doing
-    image_id: str | None = (
-        None  # only after SUCCESS: it may be shown earlier and means nothing then
-    )
+    image_id: str | None = None  # only after SUCCESS; one that is shown earlier means nothing
     image_name: str | None = None
     begin_time: str | None = None  # as written; more than one format is documented
     end_time: str | None = None

@@ -6,8 +6,8 @@ the same bytes for each block in one state (`Cells`), or a list with an entry fo
 block in one state (`Entries`). Numbers are binary or text, so that one value covers both.
 
 The vendor's byte layout is not published. `DEFAULT_LAYOUT` is the convention that Huawei published
-for the bitmap inside ZVHD2; a layout that was learned carries in `matched` the one file that it
-reproduced, which proves nothing about other files. docs/bitmap-file.md explains it all.
+for the bitmap inside ZVHD2; a layout that was learned carries in `matched` the files that it
+reproduced, which proves nothing about others. docs/bitmap-file.md explains it all.
 
 How a layout is applied is in `bitmapfile`, how it is saved in `layoutfile`.
 """
@@ -115,7 +115,7 @@ class Padding:
 
 
 class Match(NamedTuple):
-    """The one file that a layout reproduced byte for byte."""
+    """A file that a layout reproduced byte for byte."""
 
     sha256: str
     length: int  # bytes

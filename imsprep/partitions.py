@@ -300,9 +300,10 @@ def _header(read: Read, size: int, offset: int, sector_size: int) -> GptHeader |
      count, entry_size, entries_crc) = GPT_HEADER.unpack_from(sector)  # fmt: skip
     plausible = GPT_HEADER.size <= header_size <= SECTOR
     zeroed = sector[:16] + bytes(4) + sector[20 : max(header_size, 20)]
-    table = b""
-    if 128 <= entry_size <= 4096 and entry_size % 8 == 0 and 0 < count <= _MAX_ENTRIES:
-        table = read(entries_lba * sector_size, count * entry_size) if entries_lba * sector_size < size else b""  # noqa: E501 # fmt: skip
+    table, at = b"", entries_lba * sector_size
+    sensible = 128 <= entry_size <= 4096 and entry_size % 8 == 0 and 0 < count <= _MAX_ENTRIES
+    if sensible and at < size:
+        table = read(at, count * entry_size)
     whole = len(table) == count * entry_size and bool(table)
     return GptHeader(
         offset=offset,

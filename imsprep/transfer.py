@@ -208,8 +208,7 @@ class _Run:
             return body
         source, wait_for = self._source, self._limit.wait_for
         if isinstance(body, bytes):
-            read = lambda offset, length: body[offset : offset + length]  # noqa: E731
-            return window(read, 0, len(body), wait_for=wait_for)
+            return window(lambda at, size: body[at : at + size], 0, len(body), wait_for=wait_for)
         check = source.check_unchanged
         return window(source.pread, part.offset, part.length, wait_for=wait_for, check=check)
 

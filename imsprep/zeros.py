@@ -7,11 +7,13 @@ many zeros.
 
 from __future__ import annotations
 
+from functools import partial
+
 from imsprep.completing import complete
 from imsprep.held import check_etag, find, list_held
 from imsprep.parts import plan_growth
 from imsprep.retry import RetryingStore
-from imsprep.store import ObjectStore, zero_md5s
+from imsprep.store import ObjectFacts, ObjectStore, zero_md5s
 
 PREFIX = "imsprep-zeros/"
 
@@ -34,8 +36,12 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
             find(store, held, number, length, md5s[length], copied=True)
             for number, length in enumerate(step.copies, 1)
         ]
-        size = step.size
-        complete(store, key, upload_id, parts, is_ours=lambda found: found.size == size)  # noqa: B023
+        is_ours = partial(_has_size, step.size)
+        complete(store, key, upload_id, parts, is_ours=is_ours)
+
+
+def _has_size(size: int, found: ObjectFacts) -> bool:
+    return found.size == size
 
 
 def remove_zero_object(store: ObjectStore, key: str) -> None:

@@ -290,9 +290,7 @@ def bitmap_fault(footer: Footer, bitmap: bytes, by_block: Entries) -> Fault | No
     try:
         marked = zvhd2.unpack_bitmap(bitmap, footer).flags()
     except FormatError as error:
-        return Fault(
-            Kind.BITMAP, error.reason, error.offset or 0, 1
-        )  # fmt: skip
+        return Fault(Kind.BITMAP, error.reason, error.offset or 0, 1)
     stored = np.zeros(len(marked), dtype=np.bool_)
     stored[by_block["block"]] = True
     where = np.flatnonzero(marked != stored)

@@ -1,4 +1,4 @@
-"""IMS810–IMS819: whether the guest finds its disk at boot: fstab, command lines, drivers."""
+"""IMS810–IMS817: whether the guest finds its disk at boot: fstab, command lines, drivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IMS801–IMS809: which system is in the image, and whether it can be booted at all.
+"""IMS801–IMS808: which system is in the image, and whether it can be booted at all.
 
 These hold for Linux; what they share with Windows (encryption, unclean file systems) too.
 """

@@ -1,4 +1,4 @@
-"""IMS901–IMS916: a Windows guest: drivers, Cloudbase-Init, and how it was shut down."""
+"""IMS901–IMS913: a Windows guest: drivers, Cloudbase-Init, and how it was shut down."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """What is inside the image: its file systems and the files that decide whether it will boot.
 
-Nothing here mounts, needs root or writes. `sandbox.inspect` is the one door: it runs a child
+Nothing here mounts, needs root or writes. `sandbox.inspect_image` is the one door: it runs a child
 process with limits, because images are not trusted and file-system readers are large; the child
 opens the image (`inspection`), finds the file systems (`volumes`), reads them through a narrow
 door (`filesystem`, served by `yal` or `dissected`), lays them together as the guest would see them
-(`tree`) and takes the few files and names that matter (`snapshot`, `initramfs`, `registry`). What
+(`tree`) and takes the few files and names that matter (`snapshot`, `kernels`, `windows`). What
 comes back is one value, `model.Guest`; the rules of IMS8xx and IMS9xx are pure functions of it.
 """

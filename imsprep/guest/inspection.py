@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import stat
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, NamedTuple
 
 from imsprep.guest import wanted
@@ -158,7 +159,7 @@ def _mount_all(tree: Tree, opened: list[Opened], gaps: dict[str, str]) -> None:
     for mount in sorted(read_fstab(fstab)[:_MOUNT_LIMIT], key=lambda m: m.path):
         if mount.path in _MOUNTS and mount.on_disk:
             below: dict[str, str] = {}
-            guarded(below, mount.path, lambda mount=mount: _mount(tree, mount, opened))  # type: ignore[misc]
+            guarded(below, mount.path, partial(_mount, tree, mount, opened))
             for path in (mount.path, *(_MERGED if mount.path == "/usr" else ())):
                 gaps.update({f"{path}/**": reason for reason in below.values()})
 

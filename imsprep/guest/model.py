@@ -86,7 +86,7 @@ class Guest:
     volumes: tuple[Volume, ...] = ()
     files: Mapping[str, Entry] = field(default_factory=dict)
     kernels: tuple[Kernel, ...] = ()
-    registry: Mapping[str, Any] = field(default_factory=dict)  # see `registry`
+    registry: Mapping[str, Any] = field(default_factory=dict)  # see `windows`
     unread: tuple[str, ...] = ()  # what could not be looked at, and why
     gaps: Mapping[str, str] = field(default_factory=dict)  # pattern, `/**` at its end: why
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from imsprep.guest import wanted
 from imsprep.guest.filesystem import UnreadableError
@@ -40,9 +41,9 @@ def take_files(
                 gaps[path] = f"only the first {limit} of its {entry.size} bytes were read"
 
     for pattern in names:
-        guarded(gaps, pattern, lambda pattern=pattern: take(pattern, 0))  # type: ignore[misc]
+        guarded(gaps, pattern, partial(take, pattern, 0))
     for pattern in texts:
-        guarded(gaps, pattern, lambda pattern=pattern: take(pattern, wanted.TEXT_LIMIT))  # type: ignore[misc]
+        guarded(gaps, pattern, partial(take, pattern, wanted.TEXT_LIMIT))
     return files
 
 

@@ -1,4 +1,4 @@
-"""Text for people: the worst first, each finding with what to do; colour only on a terminal."""
+"""Text for people: the worst first, each finding with what to do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _headline(report: Report) -> str:
     described = (
         f", {str(table).upper()}, {len(facts.get('partitions', []))} partitions" if table else ""
     )
-    return f"{facts.get('format', 'unknown')}, {exact_size(int(size))}{described}"  # fmt: skip
+    return f"{facts.get('format', 'unknown')}, {exact_size(int(size))}{described}"
 
 
 def _scanned(report: Report) -> list[str]:
