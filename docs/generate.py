@@ -2,8 +2,8 @@
 
     python -m docs.generate [--sessions]
 
-docs/reference/ and the picture of a session are written whole; in README.md only what stands
-between the marks is replaced:
+docs/reference/ and the pictures (a session, the way of an image) are written whole; in README.md
+only what stands between the marks is replaced:
 
     <!-- generated: NAME -->
     <!-- end -->
@@ -25,6 +25,7 @@ from typing import Any
 
 import click
 
+from docs import flow
 from docs.terminal import picture
 from imsprep import checks, cli, refusals
 from imsprep.checks.rule import SUBJECTS
@@ -45,6 +46,7 @@ def pages() -> dict[Path, str]:
         reference / "modules.md": modules_page(),
         readme: filled(readme.read_text()),
         ROOT / "docs" / "pictures" / "session.svg": session_picture(readme.read_text()),
+        ROOT / "docs" / "pictures" / "way.svg": flow.picture(),
     }
 
 
