@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +31,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises ReadError if the folder cannot be written or the disk is full.
     """
     # Named before it is made: a signal may arrive between the two, and nothing must be left over.
-    name = path.parent / f".{path.name[:64]}.{secrets.token_hex(8)}.part"
+    name = path.parent / f".{path.name[:64]}.{os.urandom(8).hex()}.part"
     try:
         with os.fdopen(os.open(name, _NEW, 0o600), "w+b") as file:
             yield file

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 MAX_MIN_DISK = 1024  # GiB, every site and variant
@@ -75,6 +74,8 @@ class Site:
 
 @functools.cache
 def _load(name: str) -> OsVersions:
+    from importlib import resources  # when it is needed: most commands ask for no list
+
     text = resources.files("imsprep").joinpath("data", name).read_text(encoding="utf-8")
     value: dict[str, Any] = json.loads(text)
     lists = {platform: tuple(values) for platform, values in value["os_version"].items()}
