@@ -37,7 +37,7 @@ from imsprep.routes import Comparison
 from imsprep.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.sites import Site
 from imsprep.targets import Target
-from imsprep.units import GIB, KIB, round_up
+from imsprep.units import GIB, KIB, counted, round_up
 from imsprep.zvhd2_writer import Packing
 
 # Finer than the bitmap's block: less zeros travel along with data, and the scan costs the same.
@@ -379,7 +379,9 @@ def _complete(fields: RequestFields) -> QuickImportRequest:
 def why_not(report: Report, at: Severity) -> str:
     """Write the findings that stop the import, one per line."""
     failing = [f for f in report.findings if f.waived is None and f.severity >= at]
-    lines = [f"{len(failing)} finding(s) stop the import of {show_path(report.image)}:"]
+    lines = [
+        f"the import of {show_path(report.image)} is stopped by {counted(len(failing), 'finding')}:"
+    ]
     for finding in failing:
         fix = f" ({finding.fix})" if finding.fix else ""
         lines.append(f"  {finding.rule} {finding.severity.word}: {finding.message}{fix}")

@@ -1,4 +1,4 @@
-"""Sizes: the units we count in, and how a person reads them.
+"""Units: what sizes are counted in, and how a person reads sizes and numbers of things.
 
 Everything inside imsprep is in bytes. KiB, MiB, GiB and TiB are powers of two.
 """
@@ -18,6 +18,12 @@ def ceil_div(value: int, divisor: int) -> int:
 def round_up(value: int, multiple: int) -> int:
     """Round `value` up to the next multiple of `multiple`."""
     return ceil_div(value, multiple) * multiple
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things for a person: `1 file`, `2 files`, `3 entries`."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def format_size(size: int) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from imsprep import zvhd2
 from imsprep.errors import FormatError
-from imsprep.units import SECTOR, ceil_div
+from imsprep.units import SECTOR, ceil_div, counted
 from imsprep.zvhd2 import ALIGNMENT, FOOTER_LENGTH, Entries, Footer
 
 # A disk of 8 TiB in blocks of 2 MiB, far above the service's 1 TiB. A sparse file may be as long as
@@ -367,6 +367,5 @@ def _field(kind: Kind, message: str, offset: int, name: str, expected: str, foun
 
 
 def _more(where: NDArray[np.intp], what: str) -> str:
-    count = len(where) - 1
-    plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
-    return f", and {count} more {what if count == 1 else plural}" if count else ""
+    more = len(where) - 1
+    return f", and {counted(more, f'more {what}')}" if more else ""

@@ -125,7 +125,7 @@ def test_a_layout_that_somebody_chose_is_not_called_the_published_one() -> None:
 def test_a_matched_layout_is_only_noted_and_claims_no_more_than_its_files() -> None:
     (finding,) = RULES["IMS405"].run(bitmap(layout=MATCHED))[0]
     assert finding.severity is Severity.NOTE
-    assert "reproduced 1 file(s)" in finding.message
+    assert "reproduced 1 file of" in finding.message
     assert "nothing is known of others" in finding.message
 
 

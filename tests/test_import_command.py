@@ -144,7 +144,7 @@ def test_findings_stop_the_import_with_exit_code_1(
         "import", disk, "--name", " x", "--min-disk", "40", "--to", f"local:{tmp_path}/cloud"
     )
     assert done.code == 1
-    assert "stop the import of disk.raw" in done.err
+    assert "the import of disk.raw is stopped by" in done.err
     assert not (tmp_path / "cloud").exists()
 
 

@@ -214,7 +214,7 @@ def test_the_command_line_goes_all_the_way(imsprep: Run, tmp_path: Path, disks: 
     learned = imsprep("bitmap", "learn", raw, mf)
     assert learned.code == 0, learned.err
     assert "reproduced byte for byte" in learned.out
-    assert "matched against 1 file(s), and nothing is known of others" in learned.out
+    assert "matched against 1 file, and nothing is known of others" in learned.out
     saved = tmp_path / "probe.layout.json"
     value = json.loads(saved.read_text())
     assert value["name"] == "learned from probe.mf"

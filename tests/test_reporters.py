@@ -200,7 +200,7 @@ def test_html_escapes_and_holds_everything_itself() -> None:
 def test_text_puts_the_worst_first_and_ends_with_the_verdict() -> None:
     text = render(run(FULL), "text")
     assert text.index("IMS101") < text.index("IMS111") < text.index("IMS104")
-    assert "FAILED: 1 error, 0 warnings, 1 note, 1 waived; 1 rules passed, 1 skipped" in text
+    assert "FAILED: 1 error, 0 warnings, 1 note, 1 waived; 1 rule passed, 1 skipped" in text
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [(Severity.ERROR, 1), (Severity.NOTE, 1), (None, 0)])

@@ -13,7 +13,7 @@ from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import BitmapFacts, Facts
 from imsprep.layout import DEFAULT_LAYOUT, describe
 from imsprep.report import Region, Severity
-from imsprep.units import format_size
+from imsprep.units import counted, format_size
 
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 NO_BITMAP = "API reference, Error Codes: IMG.0158, 2025-12-17"
@@ -127,8 +127,8 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
         raise made_elsewhere(bitmap)
     if bitmap.layout.matched:
         yield Evidence(
-            f"the layout of {bitmap.name} reproduced {len(bitmap.layout.matched)} file(s) of"
-            " another tool byte for byte, and nothing is known of others",
+            f"the layout of {bitmap.name} reproduced {counted(len(bitmap.layout.matched), 'file')}"
+            " of another tool byte for byte, and nothing is known of others",
             found=describe(bitmap.layout),
         )
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.common import PATH, output_options, output_target
-from imsprep.units import format_size
+from imsprep.units import counted, format_size
 
 if TYPE_CHECKING:
     from imsprep.batch import Outcome, Unit, Watching
@@ -160,7 +160,7 @@ class _Telling:
         if done:
             self._say(f"{done} of {self._total} images were done by an earlier run")
         if count:
-            self._say(f"importing {count} images")
+            self._say(f"importing {counted(count, 'image')}")
 
     def watching(self, journal: BatchJournal) -> Watching:
         """Return what follows the units, on paper and on stderr."""

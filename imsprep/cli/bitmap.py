@@ -10,6 +10,7 @@ import click
 from imsprep.cli.common import PATH, SIZE, Progress, image_argument, output_options, print_result
 from imsprep.cli.scan_options import reading_options, scan_options, scanning_with_jobs
 from imsprep.errors import UsageError, show_path
+from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
     from imsprep.learn import Learned
@@ -119,7 +120,6 @@ def probe(file: Path, size: int | None, force: bool, as_json: bool, quiet: bool)
     """
     from imsprep.matching import write_probe
     from imsprep.probe import DEFAULT_SIZE
-    from imsprep.units import exact_size, format_size
 
     size = size or DEFAULT_SIZE
     data = write_probe(file, size=size, force=force)
@@ -175,7 +175,7 @@ def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
         return (
             f"{name} is reproduced byte for byte by one layout:\n  {describe(layout)}\n"
             f"saved as {show_path(saved)}; it is matched against"
-            f" {len(layout.matched)} file(s), and nothing is known of others"
+            f" {counted(len(layout.matched), 'file')}, and nothing is known of others"
         )
     if not learned.layouts:
         return f"{name}: no layout of a known kind fits; {learned.reached}; nothing was saved"

@@ -10,7 +10,7 @@ import click
 
 from imsprep.cli.common import PATH, output_options, print_result
 from imsprep.cli.service import EMULATOR_FOLDER, connected
-from imsprep.units import exact_size, format_size
+from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline import Imported
@@ -59,8 +59,8 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     made = ensure_disk(disk)
     tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'there from before'}")
     prepared = _prepare(disk, target)
-    report = prepared.report
-    tell("check", f"{len(report.findings)} findings; {len(report.passed)} rules passed")
+    findings, passed = prepared.report.findings, prepared.report.passed
+    tell("check", f"{counted(len(findings), 'finding')}; {counted(len(passed), 'rule')} passed")
     tell("bitmap", prepared.artefacts[1].path)
     tell("verify", prove(disk))
     tell("upload", prepared.artefacts[0].plan)
@@ -75,7 +75,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
         "size": done.size,
         "data_bytes": done.data_bytes,
         "sent": sent,
-        "findings": [finding.as_dict() for finding in report.findings],
+        "findings": [finding.as_dict() for finding in findings],
         "image_id": done.image_id,
         "sha256": sha256,
         "equal": True,

@@ -16,7 +16,7 @@ from typing import Any
 from imsprep.batch import DONE, FAILED, PLANNED, REFUSED, STATES, WAITING, Outcome, Summary
 from imsprep.report import Finding, Severity
 from imsprep.reporters.html import finding_box
-from imsprep.units import format_size
+from imsprep.units import counted, format_size
 
 FORMATS = ("text", "json", "html")
 # What a state is called, and how its mark looks on the page.
@@ -161,9 +161,8 @@ def _totals(summary: Summary) -> str:
     ]
     sent = sum(outcome.sent for outcome in summary.outcomes)
     disks = sum(outcome.size for outcome in summary.outcomes)
-    number = len(summary.outcomes)
     return (
-        f"{number} image{'' if number == 1 else 's'}: {', '.join(counts)};"
+        f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)};"
         f" {format_size(sent)} sent for disks of {format_size(disks)}"
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
 from imsprep.reporters.picture import legend, picture
-from imsprep.units import exact_size, format_size
+from imsprep.units import counted, exact_size, format_size
 
 _MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "i"}
 
@@ -85,9 +85,9 @@ def _name(image: str) -> str:
 
 def _lead(report: Report) -> str:
     counts = [(report.count(s), s.word) for s in sorted(Severity, reverse=True)]
-    words = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts if n]
+    words = [counted(n, word) for n, word in counts if n]
     said = ", ".join(words) or "no findings"
-    return f"{said} · {len(report.passed)} rules passed · {len(report.skipped)} skipped"
+    return f"{said} · {counted(len(report.passed), 'rule')} passed · {len(report.skipped)} skipped"
 
 
 def _sizes(facts: Mapping[str, Any]) -> str:
@@ -169,6 +169,6 @@ def _rest(report: Report) -> str:
         for reason, rules in reasons.items()
     )
     return (
-        f"<details class='skipped'><summary>{len(report.skipped)} rules skipped, and why</summary>"
-        f"<ul>{rows}</ul></details>"
+        f"<details class='skipped'><summary>{counted(len(report.skipped), 'rule')} skipped, and why"
+        f"</summary><ul>{rows}</ul></details>"
     )

@@ -8,7 +8,7 @@ from collections import Counter
 from imsprep.report import Finding, Report, Severity
 from imsprep.reporters import Failure, Run
 from imsprep.scan import Vouched
-from imsprep.units import exact_size, format_size
+from imsprep.units import counted, exact_size, format_size
 
 WIDTH = 96
 
@@ -46,7 +46,9 @@ def _headline(report: Report) -> str:
     size = facts.get("virtual_size") or facts.get("file_size") or 0
     table = facts.get("partition_table")
     described = (
-        f", {str(table).upper()}, {len(facts.get('partitions', []))} partitions" if table else ""
+        f", {str(table).upper()}, {counted(len(facts.get('partitions', [])), 'partition')}"
+        if table
+        else ""
     )
     return f"{facts.get('format', 'unknown')}, {exact_size(int(size))}{described}"
 
@@ -91,14 +93,11 @@ def _skipped(report: Report) -> list[str]:
 
 
 def _totals(run: Run, report: Report) -> str:
-    counts = ", ".join(
-        f"{report.count(s)} {s.word}{'' if report.count(s) == 1 else 's'}"
-        for s in sorted(Severity, reverse=True)
-    )
+    counts = ", ".join(counted(report.count(s), s.word) for s in sorted(Severity, reverse=True))
     waived = sum(f.waived is not None for f in report.findings)
     more = f", {waived} waived" if waived else ""
     verdict = "FAILED" if run.bad(report) else "passed"
     return (
-        f"  {verdict}: {counts}{more}; {len(report.passed)} rules passed,"
+        f"  {verdict}: {counts}{more}; {counted(len(report.passed), 'rule')} passed,"
         f" {len(report.skipped)} skipped"
     )
