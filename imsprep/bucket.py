@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from imsprep.errors import ServiceError, TransferError
-from imsprep.store import ObjectFacts, ObjectStore
+from imsprep.store import STANDARD, ObjectFacts, ObjectStore
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class BucketFacts:
     bucket: str
     key: str
     refusal: str | None = None  # the service's own words
-    storage_class: str = "STANDARD"  # of the bucket
+    storage_class: str = STANDARD  # of the bucket
     object: ObjectFacts | None = None
     unfinished: int = 0  # uploads of the key that were begun and not ended
     may_write: bool | None = None  # None: not tried

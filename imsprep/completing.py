@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.retry import RetryingStore
-from imsprep.store import ObjectFacts, Part
+from imsprep.store import STANDARD, ObjectFacts, Part
 
 
 def complete(
@@ -107,10 +107,10 @@ def check_object(
         raise ServiceError(
             f"the object {key!r} has the etag {found.etag}, expected {expected}; do not import it"
         )
-    if found.storage_class != "STANDARD":
+    if found.storage_class != STANDARD:
         raise ServiceError(
             f"the object {key!r} has the storage class {found.storage_class}, and quick import"
-            " reads STANDARD only; use a bucket of that class"
+            f" reads {STANDARD} only; use a bucket of that class"
         )
     return found.etag
 

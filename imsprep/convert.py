@@ -148,7 +148,7 @@ def _no_raw(source: Path, format_: str) -> str:
 
 def format_of(image: RawImage) -> str:
     """Return an image's format by its content; UsageError if it is none of SOURCES, or several."""
-    matches = formats.identify(*_ends(image), image.size)
+    matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
     named = formats.primary(matches)
     disks = sorted({m.format for m in matches if m.kind is formats.Kind.DISK})
     if len(disks) > 1:
@@ -177,15 +177,9 @@ def likely_size(source: Path) -> int:
     return formats.virtual_size(named, head) or size
 
 
-def _ends(image: RawImage) -> tuple[bytes, bytes]:
-    """Return the first and the last bytes, as `formats` wants them."""
-    size, tail = image.size, min(image.size, formats.TAIL_SIZE)
-    return image.pread(0, min(size, formats.HEAD_SIZE)), image.pread(size - tail, tail)
-
-
 def _check_whole(image: RawImage, format_: str) -> None:
     """Raise FormatError for an image that needs other files, or a key."""
-    why = obstacle(format_, *_ends(image))
+    why = obstacle(format_, *formats.ends(image.pread, image.size))
     if why is not None:
         raise FormatError(
             f"{show_path(image.path)} is not a whole disk by itself: {why}; make one of it first:"

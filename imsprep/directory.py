@@ -34,6 +34,7 @@ from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.sparse import copy_data, is_hole, write_sparse
 from imsprep.store import (
     MIN_PART_SIZE,
+    STANDARD,
     Body,
     BucketHead,
     ObjectFacts,
@@ -45,7 +46,6 @@ from imsprep.store import (
 )
 from imsprep.units import MIB
 
-STANDARD = "STANDARD"
 MAX_KEY_BYTES = 1024  # OBS API reference, "Uploading Objects"
 _STEP = 4 * MIB  # bytes hashed at once
 # What a file system, such as NFS, may get over; a full disk or a missing right it does not.

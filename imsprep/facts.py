@@ -7,7 +7,7 @@ it raises Unknown with the reason. `gather` fills the value from files; this mod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imsprep import formats
 from imsprep.request import RequestFields
@@ -15,6 +15,7 @@ from imsprep.sites import DEFAULT_SITE, SITES, Site
 
 if TYPE_CHECKING:
     from imsprep.blockmap import BlockMap
+    from imsprep.bucket import BucketFacts
     from imsprep.container import Examination
     from imsprep.guest.model import Guest
     from imsprep.layout import BitmapLayout
@@ -76,7 +77,7 @@ class Facts:
     container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: BitmapFacts | None = None  # of the file beside a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
-    cloud: Any = None  # what the region answered, only with --online; see checks.cloud
+    bucket: BucketFacts | None = None  # what the bucket told, only with --online
     region: RegionFacts | None = None  # what its image service told, only with --online
     request: RequestFields = field(default_factory=RequestFields)
     site: Site = SITES[DEFAULT_SITE]

@@ -13,6 +13,7 @@ import enum
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from imsprep.units import KIB, MIB, SECTOR, TIB
@@ -26,6 +27,10 @@ MAX_SIZE = TIB
 
 RAW, ZVHD2, ZVHD = "raw", "zvhd2", "zvhd"
 VHD_FIXED, VHD_DYNAMIC, VMDK, ISO = "vhd-fixed", "vhd-dynamic", "vmdk", "iso"
+
+# What is read as a disk: RAW, and what differs from it only by something behind or in front. In all
+# of them a partition table at the start is usual; discs have one to boot from USB sticks.
+LIKE_RAW = (RAW, VHD_FIXED, ISO)
 
 ZVHD2_RECORD = 4096  # bytes from the start of the final footer to the end of the file
 VHD_OLD_FOOTER = 511  # bytes; footers written before Virtual PC 2004
@@ -135,6 +140,12 @@ def identify(head: bytes, tail: bytes, size: int) -> tuple[Match, ...]:
         found.setdefault(match.format, match)
     _settle(found, head)
     return tuple(sorted(found.values(), key=lambda m: (m.offset, m.format)))
+
+
+def ends(read: Callable[[int, int], bytes], size: int) -> tuple[bytes, bytes]:
+    """Return head and tail of a file as `identify` wants them; `read` takes offset and length."""
+    tail = min(size, TAIL_SIZE)
+    return read(0, min(size, HEAD_SIZE)), read(size - tail, tail)
 
 
 def primary(matches: tuple[Match, ...]) -> str:

@@ -40,9 +40,6 @@ _STEP = 4 * MIB
 CELLS = 240  # of the picture of a disk
 _MAX_RANGES = 1_000_000  # runs between holes that the picture takes into account
 
-# What is read as a disk: RAW, and what differs from it only by something behind or in front.
-_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
-
 
 @dataclass(frozen=True)
 class Look:
@@ -95,11 +92,10 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
     def read(offset: int, length: int) -> bytes:
         return image.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
 
-    tail = read(max(0, size - formats.TAIL_SIZE), formats.TAIL_SIZE)
-    head = read(0, formats.HEAD_SIZE)
+    head, tail = formats.ends(read, size)
     matches = formats.identify(head, tail, size)
     name = formats.primary(matches)
-    is_disk = name in _DISKS
+    is_disk = name in formats.LIKE_RAW
     # A fixed VHD is a disk with a footer behind it.
     footer = next((m.offset for m in matches if m.format == formats.VHD_FIXED), 0)
     disk_size = footer if name == formats.VHD_FIXED and footer else size

@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imsprep.errors import ImsprepError, MissingExtra, ServiceError, TransferError, UsageError
-from imsprep.store import Body, BucketHead, ObjectFacts, Part, Upload, check_part_number
+from imsprep.store import STANDARD, Body, BucketHead, ObjectFacts, Part, Upload, check_part_number
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
     from imsprep.credentials import Credentials
 
-STANDARD = "STANDARD"
 # See the module's docstring for the first five.
 _OPTIONS: dict[str, Any] = {
     "signature_version": "s3v4",

@@ -26,8 +26,6 @@ from imsprep.sidecar import (
 )
 from imsprep.units import exact_size, format_size
 
-# What is read as a disk: RAW, and what differs from it only by something behind or in front.
-_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
 _SHOWN = 3  # extents named in a message; `--json` has all
 
 Progress = Callable[[int], None]
@@ -282,10 +280,8 @@ def check_raw(image: RawImage) -> None:
             f"{show_path(image.path)} has {exact_size(image.size)}, and quick import takes at most"
             f" {exact_size(MAX_SIZE)}: no bitmap helps it"
         )
-    head = image.pread(0, min(image.size, formats.HEAD_SIZE))
-    tail_size = min(image.size, formats.TAIL_SIZE)
-    matches = formats.identify(head, image.pread(image.size - tail_size, tail_size), image.size)
-    if (name := formats.primary(matches)) not in _DISKS:
+    matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
+    if (name := formats.primary(matches)) not in formats.LIKE_RAW:
         raise FormatError(
             f"{show_path(image.path)} is {name}, and only a RAW image has a bitmap; see"
             " imsprep check"

@@ -23,8 +23,11 @@ from typing import Any, NamedTuple
 from imsprep.blockmap import BlockMap
 from imsprep.errors import UsageError
 from imsprep.store import MAX_PART_NUMBER, MAX_PART_SIZE, MIN_PART_SIZE
-from imsprep.units import MIB, ceil_div, exact_size
+from imsprep.units import KIB, MIB, ceil_div, exact_size
 
+# Bytes of the blocks in which a file is scanned for a plan: smaller than those of bitmap and
+# container, so that less zeros travel along with data; the scan costs the same.
+SCAN_BLOCK = 512 * KIB
 # A data part is held in memory while it is sent; four at a time must stay well below 300 MiB.
 DEFAULT_PART_SIZE = 32 * MIB
 # Growing the zero object costs the store its size once; a smaller one costs more requests. With

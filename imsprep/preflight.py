@@ -139,7 +139,7 @@ def _check(path: Path, order: Order, progress: Callable[[int], None]) -> Report 
         )
         facts = dataclasses.replace(facts, region=order.region)
         if order.online is not None:
-            facts = dataclasses.replace(facts, cloud=order.online(path.name))
+            facts = dataclasses.replace(facts, bucket=order.online(path.name))
     except ImsprepError as error:
         message = str(error)
         if order.reproducible:

@@ -30,18 +30,15 @@ from imsprep.gather import gather
 from imsprep.image import Identity, RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.pairing import check_writable, write_bitmap
-from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
+from imsprep.parts import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
 from imsprep.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.sites import Site
 from imsprep.targets import Target
-from imsprep.units import GIB, KIB, counted, round_up
+from imsprep.units import GIB, counted, round_up
 from imsprep.zvhd2_writer import Packing
-
-# Finer than the bitmap's block: less zeros travel along with data, and the scan costs the same.
-SCAN_BLOCK = 512 * KIB
 
 # What is wrong with a file that is shipped, and not with one of which a container is made first.
 _MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520", "IMS704")
@@ -135,13 +132,13 @@ class Examined:
 
 
 def examine(
-    image: Path, order: Order, cloud: Callable[[str], BucketFacts] | None = None
+    image: Path, order: Order, ask_bucket: Callable[[str], BucketFacts] | None = None
 ) -> Examined:
     """Check what can be known within seconds; nothing is written.
 
-    `cloud` tells what the bucket knows of a key; None asks nobody. Findings are in the report, and
-    whether they stop anything is for the caller to say. Raises UsageError for a request that lacks
-    a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
+    `ask_bucket` tells what the bucket knows of a key; None asks nobody. Findings are in the report,
+    and whether they stop anything is for the caller to say. Raises UsageError for a request that
+    lacks a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
     """
     facts = gather(image, request=order.fields, site=order.site)
     route, place = _route(facts, order), packed.place_for(image, order.work_folder)
@@ -154,7 +151,7 @@ def examine(
     if order.bitmap is not None and order.via != routes.RAW:
         raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
     request, policy = _complete(fields), order.policy
-    facts = replace(facts, request=fields, cloud=cloud(key) if cloud is not None else None)
+    facts = replace(facts, request=fields, bucket=ask_bucket(key) if ask_bucket else None)
     if route == routes.ZVHD2:
         packed.check_place(image, place)
         facts = _as_packed(facts)

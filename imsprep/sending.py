@@ -13,15 +13,11 @@ from pathlib import Path
 
 from imsprep.image import RawImage
 from imsprep.journal import Journal
-from imsprep.parts import DEFAULT_PART_SIZE, PartPlan, plan_parts, plan_plain
+from imsprep.parts import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.scan import ScanOptions, scan
 from imsprep.store import ObjectStore
 from imsprep.targets import Target
 from imsprep.transfer import Options, Progress, Uploaded, upload
-from imsprep.units import KIB
-
-# Smaller than a container's block: less zeros travel along with data, and scanning costs the same.
-_SCAN_BLOCK = 512 * KIB
 
 
 @dataclass(frozen=True)
@@ -71,6 +67,6 @@ def send_file(
 def _plan(image: RawImage, sending: Sending) -> PartPlan:
     if not sending.copy_zeros:
         return plan_plain(image.size, part_size=sending.part_size)
-    block_map = scan(image, block_size=_SCAN_BLOCK, **sending.scanning).block_map
+    block_map = scan(image, block_size=SCAN_BLOCK, **sending.scanning).block_map
     image.check_unchanged()
     return plan_parts(block_map, part_size=sending.part_size)

@@ -15,6 +15,7 @@ from typing import IO, NamedTuple, Protocol
 from imsprep.errors import ServiceError
 from imsprep.units import GIB, MIB
 
+STANDARD = "STANDARD"  # the storage class of all that is made here: quick import reads no other
 MAX_PART_NUMBER = 10_000  # OBS API reference, "Uploading Parts"
 # OBS itself takes parts from 100 KB, OTC's S3 compatibility page and other stores from 5 MiB.
 MIN_PART_SIZE = 5 * MIB

@@ -36,7 +36,7 @@ REGION = RegionFacts((49, 50), ("Ubuntu 22.04 server 64bit", "CentOS 7.6 64bit")
 
 
 def fired(cloud: Any, **more: Any) -> set[str]:
-    report = checks.run(Facts(name="disk.raw", file_size=100, cloud=cloud, **more))
+    report = checks.run(Facts(name="disk.raw", file_size=100, bucket=cloud, **more))
     return {f.rule for f in report.findings if f.rule.startswith("IMS7")}
 
 
@@ -107,7 +107,7 @@ def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path
     ],
 )
 def test_a_region_that_is_not_told_is_skipped(changes: dict[str, Any], reason: str) -> None:
-    report = checks.run(Facts("disk.raw", 100, cloud=dataclasses.replace(GOOD, **changes)))
+    report = checks.run(Facts("disk.raw", 100, bucket=dataclasses.replace(GOOD, **changes)))
     (skipped,) = [s for s in report.skipped if s.rule == "IMS710"]
     assert reason in skipped.reason
 

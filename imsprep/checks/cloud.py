@@ -11,20 +11,20 @@ from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.region import RegionFacts
 from imsprep.report import Severity
+from imsprep.store import STANDARD
 
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
-STANDARD = "STANDARD"
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")  # cn-north-4, eu-de, la-north-2
 NOT_ASKED = "not asked: --online names the bucket"
 
 
 def reached(facts: Facts) -> BucketFacts:
     """Return what the bucket told; Unknown if it was not asked or did not answer."""
-    if not isinstance(facts.cloud, BucketFacts):
+    if facts.bucket is None:
         raise Unknown(NOT_ASKED)
-    if facts.cloud.refusal is not None:
+    if facts.bucket.refusal is not None:
         raise Unknown("the bucket could not be looked at")
-    return facts.cloud
+    return facts.bucket
 
 
 @rule(
@@ -35,10 +35,10 @@ def reached(facts: Facts) -> BucketFacts:
 )  # fmt: skip
 def bucket_answers(facts: Facts) -> Iterator[Evidence]:
     """Look whether the bucket answered at all."""
-    if not isinstance(facts.cloud, BucketFacts):
+    if facts.bucket is None:
         raise Unknown(NOT_ASKED)
-    if facts.cloud.refusal is not None:
-        yield Evidence(f"bucket {facts.cloud.bucket}: {facts.cloud.refusal}")
+    if facts.bucket.refusal is not None:
+        yield Evidence(f"bucket {facts.bucket.bucket}: {facts.bucket.refusal}")
 
 
 @rule(
@@ -111,10 +111,10 @@ def unfinished(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def dotted_name(facts: Facts) -> Iterator[Evidence]:
     """Look for a dot in the bucket's name."""
-    if not isinstance(facts.cloud, BucketFacts):
+    if facts.bucket is None:
         raise Unknown(NOT_ASKED)
-    if "." in facts.cloud.bucket:
-        yield Evidence("the name has a dot", found=facts.cloud.bucket)
+    if "." in facts.bucket.bucket:
+        yield Evidence("the name has a dot", found=facts.bucket.bucket)
 
 
 @rule(
@@ -143,7 +143,7 @@ def bucket_region(facts: Facts) -> Iterator[Evidence]:
 def told(facts: Facts) -> RegionFacts:
     """Return what the region's image service told; Unknown if it was not asked."""
     if facts.region is None:
-        raise Unknown(NOT_ASKED if facts.cloud is None else "a folder has no region")
+        raise Unknown(NOT_ASKED if facts.bucket is None else "a folder has no region")
     return facts.region
 
 

@@ -25,8 +25,6 @@ SUFFIXES = {
     ".bz2": "bzip2", ".lz4": "lz4", ".zip": "zip", ".7z": "7z", ".tar": "tar", ".ova": "ova",
 }  # fmt: skip
 
-# Formats in which a partition table at the start is usual; discs have one to boot from USB sticks.
-_BEGIN_AS_DISKS = (formats.RAW, formats.VHD_FIXED, formats.ISO)
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
                "parallels", "dmg", "bochs", "cloop")  # fmt: skip
@@ -135,7 +133,7 @@ def misnamed(facts: Facts) -> Iterator[Evidence]:
 def polyglot(facts: Facts) -> Iterator[Evidence]:
     """Look for more than one signature, or one beside a partition table."""
     names = list(dict.fromkeys(match.format for match in facts.matches))
-    if facts.outer_table is not None and facts.format not in _BEGIN_AS_DISKS:
+    if facts.outer_table is not None and facts.format not in formats.LIKE_RAW:
         names.append(f"raw with a partition table ({facts.outer_table})")
     elif facts.is_raw and names:
         names.append("raw")

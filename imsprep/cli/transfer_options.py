@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from imsprep.cli.common import RATE, SIZE
+from imsprep.store import STANDARD
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _OPTIONS = (
                  metavar="S", help="Seconds that nothing may work, in all, before it gives up."),
     click.option("--kms-key", metavar="ID",
                  help="Encrypt with this key of the service; '' means its default key."),
-    click.option("--storage-class", type=click.Choice(["STANDARD"]), default="STANDARD",
+    click.option("--storage-class", type=click.Choice([STANDARD]), default=STANDARD,
                  help="Quick import reads no other."),
 )  # fmt: skip
 

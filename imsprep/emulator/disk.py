@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
@@ -27,7 +28,7 @@ from imsprep.container import Zvhd2Reader, examine
 from imsprep.emulator.validate import Refused
 from imsprep.errors import FormatError, ServiceError, TransferError
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
-from imsprep.store import ObjectFacts
+from imsprep.store import STANDARD, ObjectFacts
 from imsprep.units import MIB, TIB, ceil_div
 
 BITMAP_BLOCK = 2 * MIB  # bytes; docs/bitmap-file.md
@@ -82,18 +83,16 @@ def _accept(objects: Objects, key: str) -> Source:
     found = objects.head(key)
     if found is None or found.size == 0:
         raise Refused("IMG.0057")
-    if found.storage_class != "STANDARD":
+    if found.storage_class != STANDARD:
         # No document gives a code for it.
         raise Refused("IMG.0057", f"The storage class is {found.storage_class}, not Standard.")
     if found.size > MAX_SIZE:
         raise Refused("IMG.0059")
-    head = objects.read(key, 0, min(found.size, formats.HEAD_SIZE))
-    tail_size = min(found.size, formats.TAIL_SIZE)
-    tail = objects.read(key, found.size - tail_size, tail_size)
+    head, tail = formats.ends(partial(objects.read, key), found.size)
     kind = formats.primary(formats.identify(head, tail, found.size))
     if kind not in (formats.RAW, formats.ZVHD2):
         raise Refused("IMG.0158", f"The file is {kind}.")
-    if kind == "raw" and objects.head(bitmap_key(key)) is None:
+    if kind == formats.RAW and objects.head(bitmap_key(key)) is None:
         raise Refused("IMG.0158", f"There is no {bitmap_key(key)}.")
     return Source(objects, key, found.size, kind)
 
@@ -105,7 +104,7 @@ def bitmap_key(key: str) -> str:
 
 def virtual_size(source: Source) -> int:
     """Return the size in bytes of the disk in an object; raise Refused if it is no whole disk."""
-    if source.format == "raw":
+    if source.format == formats.RAW:
         if source.size % 512:
             raise Refused("IMG.0057", f"{source.size} bytes are no whole number of sectors.")
         return source.size
