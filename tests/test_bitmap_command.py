@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep import atomic, sidecar
-from imsprep.errors import FormatError
-from imsprep.pairing import make_bitmap, prove
+from imsprep import atomic, bitmapfile, interchange, pairing, sidecar
+from imsprep.errors import FormatError, ImageChangedError
+from imsprep.pairing import export, make_bitmap, prove
 from imsprep.units import MIB
 from tests.conftest import Outcome
 
@@ -312,6 +312,33 @@ def test_a_layout_that_does_not_fit_is_a_format_error(disk: Path, tmp_path: Path
     made = make_bitmap(disk)
     with pytest.raises(FormatError, match="no bitmap of this image"):
         prove(disk, bitmap=made.bitmap, layout=made.sidecar.layout.__class__(block_size=512))
+
+
+def test_a_bitmap_that_does_not_say_what_was_found_is_not_written(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = bytes(2)  # of the right length, with all data marked empty
+    monkeypatch.setattr(bitmapfile, "encode", lambda block_map, layout: empty)
+    with pytest.raises(FormatError, match="does not read back"):
+        make_bitmap(disk)
+    assert os.listdir(disk.parent) == ["disk.raw"]
+
+
+@pytest.mark.parametrize("kind", ["mf", *interchange.SUFFIXES])
+def test_an_image_that_is_written_to_behind_the_scan_gets_no_map(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    real = pairing.scan
+
+    def scan(*args: Any, **options: Any) -> Any:
+        found = real(*args, **options)
+        write_byte(disk, 5 * BLOCK)
+        return found
+
+    monkeypatch.setattr(pairing, "scan", scan)
+    with pytest.raises(ImageChangedError):
+        make_bitmap(disk) if kind == "mf" else export(disk, kind)
+    assert os.listdir(disk.parent) == ["disk.raw"]
 
 
 LAYOUT = {

@@ -183,6 +183,8 @@ WRONG = [
     ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "word": 3}}, "a word of 3"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "data_bit": True}}, "use 0, 1"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "cells", "data": {"text": "xx"}}}, "length"),
+    ({"schema": 1, "block_size": 512,
+      "body": {"kind": "cells", "data": {"text": "x"}, "empty": {"text": "x"}}}, "the same bytes"),
     ({"schema": 1, "block_size": 512, "header": [{"kind": "number", "what": "x"}]}, "no number"),
     ({"schema": 1, "block_size": 512, "header": {}}, "no list"),
     ({"schema": 1, "block_size": 512, "header": [{"kind": "constant", "data": {"hex": "z"}}]}, "hex"),

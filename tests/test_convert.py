@@ -384,6 +384,19 @@ def test_a_disk_that_changes_meanwhile_is_refused(change: str, tmp_path: Path) -
     assert set(left(tmp_path)) == set()
 
 
+def test_a_container_that_changes_while_it_is_unpacked_gives_no_disk(tmp_path: Path) -> None:
+    packed = tmp_path / "disk.zvhd2"
+    convert(small(tmp_path), packed, order())
+
+    def meddle(count: int) -> None:
+        with open(packed, "r+b") as file:
+            file.write(b"z")
+
+    with pytest.raises(ImageChangedError):
+        convert(packed, tmp_path / "back.raw", order(progress=meddle))
+    assert left(tmp_path) == ["disk.zvhd2"]
+
+
 def test_a_damaged_container_gives_no_disk(imsprep: Imsprep, tmp_path: Path) -> None:
     convert(small(tmp_path), tmp_path / "disk.zvhd2", order())
     data = bytearray((tmp_path / "disk.zvhd2").read_bytes())
@@ -497,16 +510,15 @@ def test_a_target_is_not_overwritten_unless_asked(imsprep: Imsprep, tmp_path: Pa
     assert there.read_bytes()[:6] == b"z2strm"
 
 
-def test_a_target_that_appears_meanwhile_stays(tmp_path: Path) -> None:
-    target = tmp_path / "disk.zvhd2"
+@pytest.mark.parametrize("name", ["new.zvhd2", "new.raw"])
+def test_a_target_that_appears_meanwhile_stays(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "disk.zvhd2"
+    convert(small(tmp_path), source, order())
+    target = tmp_path / name
     with pytest.raises(UsageError, match="--force"):
-        convert(
-            small(tmp_path),
-            target,
-            order(progress=lambda n: target.write_bytes(b"theirs") and None),
-        )
+        convert(source, target, order(progress=lambda n: target.write_bytes(b"theirs") and None))
     assert target.read_bytes() == b"theirs"
-    assert left(tmp_path) == ["disk.zvhd2"]
+    assert left(tmp_path) == ["disk.zvhd2", name]
 
 
 def test_an_empty_image_is_no_disk(imsprep: Imsprep, tmp_path: Path) -> None:

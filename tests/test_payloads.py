@@ -52,6 +52,16 @@ def test_the_first_bad_block_is_told_for_any_number_of_jobs(jobs: int) -> None:
     assert fault.message.endswith(", and 2 more blocks")
 
 
+@pytest.mark.parametrize("blocks", [1, 31, 32, 33, 64, 65])
+def test_a_bad_last_block_is_told_however_many_stand_before_it(blocks: int) -> None:
+    built = build({n: bytes([n + 1]) for n in range(blocks)}, blocks * MIB, block_size=MIB)
+    data = bytearray(built.data)
+    data[int(built.entries["offset"].max()) + zvhd2.BLOCK_HEADER_SIZE] ^= 0xFF
+    container, read = opened(bytes(data))
+    (fault,) = check_payloads(container, read)
+    assert fault.message.startswith(f"block {blocks - 1} cannot be unpacked")
+
+
 def test_what_progress_raises_ends_it() -> None:
     container, read = opened(BUILT.data)
 

@@ -152,6 +152,25 @@ def test_auto_trusts_only_file_systems_that_are_known(
     assert scanned(path, holes="auto").vouched.hole == in_holes
 
 
+@pytest.mark.parametrize(("name", "past"), [("ext4", True), ("nfs4", False), ("", False)])
+def test_the_cache_is_passed_by_only_where_nothing_newer_lies_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, past: bool
+) -> None:
+    path = make(tmp_path / "disk.raw", 8 * MIB, [])
+    told: list[fullread.How] = []
+
+    class Noting(fullread.FullRead):
+        def __init__(self, image: RawImage, bits: object, how: fullread.How, progress: object):
+            told.append(how)
+            super().__init__(image, bits, how, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "FullRead", Noting)
+    monkeypatch.setattr(module, "file_system", lambda file: name)
+    scanned(path)
+    scanned(path, keep_cache=True)
+    assert [how.past_cache for how in told] == [past, False]
+
+
 @pytest.mark.usefixtures("either_way")
 def test_progress_adds_up_to_the_size(tmp_path: Path) -> None:
     path = make(tmp_path / "disk.raw", 90 * MIB + 5, [(0, 3000, True), (MIB, 70 * MIB, False)])
