@@ -18,7 +18,7 @@ from imscloud import sha256
 
 from imsprep.convert import Order
 from imsprep.errors import ReadError, TransferError, UsageError
-from imsprep.image import RawImage
+from imsprep.image import Identity, RawImage
 from imsprep.locking import locked
 from imsprep.packed import Note, check_place, dated, fits, note_path, pack, place_for
 from imsprep.units import GIB, MIB
@@ -75,11 +75,11 @@ def test_the_imported_disk_is_the_source(imsprep: Imsprep, disk: Path, tmp_path:
     assert manifest["image"]["name"] == "disk.raw"
     assert manifest["image"]["size"] == done.json["size"] == GIB
     assert not (tmp_path / "disk.mf").exists()
-    before = container.stat()
+    before = Identity.of(container)
     again = imsprep(*arguments, "--json")
     assert again.json["image_id"] == done.json["image_id"]
     assert "used again" in again.err
-    assert container.stat() == before
+    assert Identity.of(container) == before
 
 
 def test_the_container_goes_to_the_work_folder(
@@ -260,11 +260,11 @@ def test_one_name_does_not_serve_two_images(disk: Path, tmp_path: Path) -> None:
     other = tmp_path / "disk.img"
     os.truncate(disk, 8 * MIB)
     place, _ = made(disk)
-    before = place.stat()
+    before = Identity.of(place)
     shutil.copyfile(disk, other)
     with pytest.raises(UsageError, match="one name serves both"):
         made(other)
-    assert place.stat() == before
+    assert Identity.of(place) == before
     disk.unlink()
     assert made(other) == (place, True)
 
