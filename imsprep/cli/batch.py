@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from imsprep.batch import Outcome, Unit, Watching
     from imsprep.batchjournal import BatchJournal
 
-FORMATS = ("text", "json", "html")
 JOBS = 4
 
 EPILOG = """\
@@ -56,7 +55,7 @@ def command(
     from imsprep.atomic import write_bytes
     from imsprep.batch import Summary
     from imsprep.cli.units import read_units
-    from imsprep.reporters.batch import render
+    from imsprep.reporters.batch import FORMATS, render
 
     targets = [output_target(text, FORMATS) for text in outputs]
     units = read_units(plan)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import PATH, output_target
+from imsprep.cli.common import PATH, ca_bundle_option, output_target
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
+from imsprep.reporters import FORMATS
 
 if TYPE_CHECKING:
     from imsprep.bucket import BucketFacts
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from imsprep.config import Setting
     from imsprep.region import RegionFacts
     from imsprep.reporters import Run
-
-FORMATS = ("text", "json", "jsonl", "sarif", "junit", "github", "html")
 
 EPILOG = """\
 \b
@@ -56,11 +55,12 @@ Examples:
 @click.option(
     "--online", metavar="TARGET", help="Ask bucket and service too: obs:BUCKET or local:DIR."
 )
-@click.option("--region", envvar="HW_REGION_NAME", help="Region of that bucket.")
+@click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+              help="Region of that bucket.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
 @click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
 @click.option("--endpoint", metavar="URL", help="The image service, instead of the site's.")
-@click.option("--ca-bundle", type=PATH, help="Certificates to trust instead of the usual ones.")
+@ca_bundle_option
 @click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")

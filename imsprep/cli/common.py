@@ -55,13 +55,29 @@ PATH = click.Path(path_type=Path, readable=False)
 
 image_argument = click.argument("image", type=PATH)
 
+ca_bundle_option = click.option(
+    "--ca-bundle",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificates to trust instead of the usual ones.",
+)
+
+
+def with_options(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
+    """Add options to a command, whose help then shows them in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_OUTPUT = (
+    click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+)
+
 
 def output_options(command: F) -> F:
     """Add --json and --quiet, which every command has."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(
-        command
-    )
-    return click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")(command)
+    return with_options(command, _OUTPUT)
 
 
 def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:

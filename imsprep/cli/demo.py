@@ -10,6 +10,7 @@ import click
 
 from imsprep.cli.common import PATH, output_options, print_result
 from imsprep.cli.service import EMULATOR_FOLDER, connected
+from imsprep.sites import DEFAULT_SITE, SITES
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from imsprep.prepare import Prepared
     from imsprep.targets import Target
 
-SITE = "huawei-intl"
+SITE = DEFAULT_SITE
 MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 
 
@@ -92,7 +93,6 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
 def _prepare(disk: Path, target: Target) -> Prepared:
     from imsprep.prepare import Order, prepare
     from imsprep.request import DATA_IMAGE, RequestFields
-    from imsprep.sites import SITES
 
     fields = RequestFields(name="imsprep-demo", type=DATA_IMAGE, os_type="Linux", min_disk=MIN_DISK)
     return prepare(disk, Order(fields=fields, target=target, site=SITES[SITE]))

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from imsprep.cli.common import PATH
-from imsprep.cli.service import SITES, emulator_key, local_settings
+from imsprep.cli.service import emulator_key, local_settings
 from imsprep.credentials import Credentials
 from imsprep.errors import MissingExtra
+from imsprep.sites import DEFAULT_SITE, SITES
 from imsprep.store import ObjectStore
 
 
@@ -31,8 +32,8 @@ from imsprep.store import ObjectStore
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0, the default: any free.")
 @click.option(
     "--site",
-    type=click.Choice(SITES),
-    default="huawei-intl",
+    type=click.Choice(list(SITES)),
+    default=DEFAULT_SITE,
     show_default=True,
     help="Whose documents are followed.",
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.common import F, with_options
+
 if TYPE_CHECKING:
     from imsprep.zvhd2_writer import Packing
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--compression", type=click.Choice(["zstd", "zlib"]), default="zstd",
@@ -22,9 +22,7 @@ _OPTIONS = (
 
 def packing_options(command: F) -> F:
     """Add --compression and --level; the command takes them as keywords, see `packing_of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def packing_of(options: Mapping[str, Any], *, timestamp: int = 0, **more: Any) -> Packing:

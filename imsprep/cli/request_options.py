@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from imsprep.cli.common import F, with_options
 from imsprep.request import RequestFields
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--name", help="Name of the image, 1 to 128 characters."),
@@ -37,9 +35,7 @@ FIELDS = ("name", "image_url", "min_disk", "os_version", "os_type", "type_", "de
 
 def request_options(command: F) -> F:
     """Add the options of a request; the command takes them as keywords, see `request_fields`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def request_fields(options: dict[str, Any]) -> RequestFields:

@@ -6,14 +6,16 @@ import contextlib
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.common import F, ca_bundle_option, with_options
 from imsprep.errors import MissingExtra, UsageError
+from imsprep.sites import DEFAULT_SITE, SITES
 
 if TYPE_CHECKING:
     from imsprep.emulator.app import Settings
@@ -22,45 +24,39 @@ if TYPE_CHECKING:
     from imsprep.layout import BitmapLayout
     from imsprep.waiting import Pace
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-SITES = ("huawei", "huawei-intl", "otc", "otc-swiss")
 # Kept in the folder of `local:`; no bucket can have this name.
 EMULATOR_FOLDER = ".emulator"
 LOCAL_INTERVAL_S = 0.2
 
 _OPTIONS = (
-    click.option("--site", type=click.Choice(SITES), default="huawei-intl", show_default=True,
+    click.option("--site", type=click.Choice(list(SITES)), default=DEFAULT_SITE, show_default=True,
                  help="Whose service and limits."),
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
                  help="Such as eu-de or ap-southeast-3."),
     click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
     click.option("--api", type=click.Choice(["v2", "v2.1"]), default="v2", show_default=True,
                  help="Version of the import request."),
-    click.option("--ca-bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                 help="Certificates to trust instead of the usual ones."),
+    ca_bundle_option,
 )  # fmt: skip
-# What `connected` takes of them.
+_PACE = (
+    click.option("--timeout", type=click.FloatRange(min=0), default=7200.0, show_default=True,
+                 metavar="S", help="Seconds to wait for the job, in all."),
+    click.option("--poll", type=click.FloatRange(min=0.01), metavar="S",
+                 help="Seconds between two questions: 10, or 0.2 where the service is the"
+                 " emulator."),
+)  # fmt: skip
+# What `connected` takes of _OPTIONS.
 WHERE = ("site", "region", "endpoint", "api", "ca_bundle")
 
 
 def service_options(command: F) -> F:
     """Add the options that say which image service is meant."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def pace_options(command: F) -> F:
     """Add the options of waiting."""
-    command = click.option(
-        "--poll", type=click.FloatRange(min=0.01), metavar="S",
-        help="Seconds between two questions: 10, or 0.2 where the service is the emulator.",
-    )(command)  # fmt: skip
-    return click.option(
-        "--timeout", type=click.FloatRange(min=0), default=7200.0, show_default=True, metavar="S",
-        help="Seconds to wait for the job, in all.",
-    )(command)  # fmt: skip
+    return with_options(command, _PACE)
 
 
 @contextlib.contextmanager
@@ -102,7 +98,6 @@ def local_settings(folder: Path, access_key: str, secret_key: str, site: str) ->
     """Return an emulator's settings over a folder of buckets, where it also keeps its state."""
     from imsprep.directory import DirectoryStore
     from imsprep.emulator.app import Settings
-    from imsprep.sites import SITES
 
     def open_bucket(name: str) -> DirectoryStore | None:
         return DirectoryStore(folder / name) if (folder / name).is_dir() else None

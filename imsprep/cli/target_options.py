@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from imsprep.cli.common import F, ca_bundle_option, with_options
+
+if TYPE_CHECKING:
+    from imsprep.targets import Target
+
+_OPTIONS = (
+    click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."),
+    click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+                 help="Region of the bucket, as eu-de."),
+    click.option("--endpoint", help="Address of OBS, where --region does not tell it."),
+    ca_bundle_option,
+)  # fmt: skip
 
 
 def target_options(command: F) -> F:
-    """Add --to, --region, --endpoint and --ca-bundle."""
-    for option in (
-        click.option(
-            "--ca-bundle",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Certificates to trust instead of the usual ones.",
-        ),
-        click.option("--endpoint", help="Address of OBS, where --region does not tell it."),
-        click.option(
-            "--region",
-            envvar=["HW_REGION_NAME", "OS_REGION_NAME"],
-            show_envvar=True,
-            help="Region of the bucket, as eu-de.",
-        ),
-        click.option(
-            "--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."
-        ),
-    ):
-        command = option(command)
-    return command
+    """Add --to, --region, --endpoint and --ca-bundle; see `target_from`."""
+    return with_options(command, _OPTIONS)
+
+
+def target_from(where: Mapping[str, Any]) -> Target:
+    """Return where the objects are, from a command's keywords; --ca-bundle is for the store."""
+    from imsprep.targets import parse_target
+
+    return parse_target(where["to"], region=where["region"], endpoint=where["endpoint"])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import RATE, SIZE
+from imsprep.cli.common import RATE, SIZE, F, with_options
 from imsprep.store import STANDARD
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
     from imsprep.transfer import Options
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
@@ -34,9 +32,7 @@ _OPTIONS = (
 
 def transfer_options(command: F) -> F:
     """Add the options of a transfer; the command takes them as keywords, see `transferring`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def transferring(options: Mapping[str, Any], *, skip_same: bool = True) -> Options:

@@ -13,11 +13,11 @@ import click
 from imsprep.cli.common import PATH, output_options, print_result
 from imsprep.cli.following import AGAIN, Following, if_interrupted, tell_how_it_went
 from imsprep.cli.scan_options import hole_options, scanning
-from imsprep.cli.target_options import target_options
+from imsprep.cli.target_options import target_from, target_options
 from imsprep.cli.transfer_options import transfer_options, transferring
 from imsprep.parts import PartPlan
 from imsprep.sending import Sending, plan_file, send_file
-from imsprep.targets import open_store, parse_target
+from imsprep.targets import open_store
 from imsprep.transfer import Progress, Uploaded
 from imsprep.units import exact_size, format_size
 
@@ -31,22 +31,13 @@ from imsprep.units import exact_size, format_size
 @click.option("--force", is_flag=True, help="Upload even if the same object is there.")
 @click.option("--dry-run", is_flag=True, help="Print the plan of parts, send nothing.")
 @output_options
-def command(
-    file: Path,
-    to: str,
-    region: str | None,
-    endpoint: str | None,
-    ca_bundle: Path | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Upload FILE to a bucket: data is sent, zeros are copied inside the store.
 
     An upload that was interrupted continues when the same command runs again. Keys come from the
     environment or a file (see docs/upload.md), never from the command line.
     """
-    target = parse_target(to, region=region, endpoint=endpoint)
+    target = target_from(options)
     sending = Sending(
         copy_zeros=not options["no_copy"],
         part_size=options["part_size"],
@@ -57,7 +48,7 @@ def command(
         plan = plan_file(file, sending)
         print_result(as_json, plan.as_dict(), "\n".join([str(plan), *plan.lines()]))
         return
-    store = open_store(target, ca_bundle=ca_bundle, kms_key=options["kms_key"])
+    store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
     key = target.key_for(options["key"] or file.name)
 
     @contextmanager

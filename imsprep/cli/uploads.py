@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from imsprep.cli.common import output_options, print_result
-from imsprep.cli.target_options import target_options
+from imsprep.cli.target_options import target_from, target_options
 from imsprep.leftovers import Leftovers, find_leftovers, remove_leftovers
-from imsprep.targets import open_store, parse_target
+from imsprep.targets import open_store
 
 
 @click.group(epilog="Example: imsprep uploads list --to local:./cloud")
@@ -23,17 +23,10 @@ def command() -> None:
 @command.command("list", epilog="Example: imsprep uploads list --to local:./cloud")
 @target_options
 @output_options
-def list_command(
-    to: str,
-    region: str | None,
-    endpoint: str | None,
-    ca_bundle: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def list_command(as_json: bool, quiet: bool, **where: Any) -> None:
     """List unfinished uploads and zero objects that were left."""
-    target = parse_target(to, region=region, endpoint=endpoint)
-    found = find_leftovers(open_store(target, ca_bundle=ca_bundle), target.prefix)
+    target = target_from(where)
+    found = find_leftovers(open_store(target, ca_bundle=where["ca_bundle"]), target.prefix)
     print_result(as_json, found.as_dict(), _text(found) or "nothing was left")
 
 
@@ -43,20 +36,13 @@ def list_command(
 @click.option("--all", "everything", is_flag=True, help="All of them, those still running too.")
 @output_options
 def abort_command(
-    to: str,
-    region: str | None,
-    endpoint: str | None,
-    ca_bundle: Path | None,
-    key: str | None,
-    everything: bool,
-    as_json: bool,
-    quiet: bool,
+    key: str | None, everything: bool, as_json: bool, quiet: bool, **where: Any
 ) -> None:
     """Abort the uploads of one key, or all, and remove zero objects that were left."""
     if (key is None) == (not everything):
         raise click.UsageError("give either --key KEY or --all")
-    target = parse_target(to, region=region, endpoint=endpoint)
-    store = open_store(target, ca_bundle=ca_bundle)
+    target = target_from(where)
+    store = open_store(target, ca_bundle=where["ca_bundle"])
     gone = remove_leftovers(store, target.prefix, key=target.key_for(key) if key else None)
     print_result(as_json, gone.as_dict(), _text(gone) or "nothing was left")
 
