@@ -13,7 +13,8 @@ from typing import Protocol
 from imsprep.container import Zvhd2Reader
 from imsprep.image import RawImage
 
-Extent = tuple[int, int, bool]  # offset and length in bytes, and whether it is data
+# Offset and length in bytes, and whether it is data; `blockmap.Extent` counts blocks.
+ByteExtent = tuple[int, int, bool]
 
 
 class Disk(Protocol):
@@ -22,7 +23,7 @@ class Disk(Protocol):
     path: Path
     size: int  # bytes
 
-    def extents(self) -> Iterator[Extent]:
+    def extents(self) -> Iterator[ByteExtent]:
         """Yield what is data and what reads as zeros, in order; together they are the disk."""
 
     def pread_into(self, offset: int, buffer: memoryview) -> None:
@@ -39,7 +40,7 @@ class PackedDisk:
         self.path, self.size = image.path, reader.container.original_size
         self._image, self._reader = image, reader
 
-    def extents(self) -> Iterator[Extent]:
+    def extents(self) -> Iterator[ByteExtent]:
         """Yield the stored blocks as data."""
         block_map = self._reader.block_map
         for extent in block_map.extents():

@@ -20,7 +20,7 @@ import numpy as np
 from imsprep.bitmapfile import encode, encode_body
 from imsprep.blockmap import BlockMap
 from imsprep.errors import FormatError
-from imsprep.explain import MAX_FIELDS, explain
+from imsprep.framing import MAX_FIELDS, layouts_around
 from imsprep.hypotheses import Placement, all_bits, find_bodies, telling_maps
 from imsprep.layout import BitmapLayout, Body, Match, describe_body
 from imsprep.probe import DEFAULT_SIZE, probe_map
@@ -74,7 +74,7 @@ def learn(samples: Sequence[Sample]) -> Learned:
 
 
 def _candidates(placements: list[Placement], sample: Sample) -> Iterator[BitmapLayout]:
-    layouts = (made for placement in placements for made in explain(sample.data, placement))
+    layouts = (made for placement in placements for made in layouts_around(sample.data, placement))
     return itertools.islice(layouts, MAX_CANDIDATES)
 
 

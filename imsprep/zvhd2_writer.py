@@ -25,7 +25,7 @@ import numpy as np
 
 from imsprep import zvhd2
 from imsprep.blockmap import BlockMap
-from imsprep.disks import Disk, Extent
+from imsprep.disks import ByteExtent, Disk
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.heap import keep_freed_memory
 from imsprep.units import MIB
@@ -37,7 +37,7 @@ from imsprep.zvhd2_codec import DEFAULT_LEVELS, LEVELS, Packer, Unpacker
 MEMORY = 192 * MIB  # for buffers and codecs; the interpreter and its libraries need 60 MiB beside
 _COPIES = 3  # of a block in flight: plain, packed, and unpacked again
 
-Range = tuple[int, int]  # offset and length, bytes
+Piece = tuple[int, int]  # offset and length, bytes; within one block
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Written:
 
 def write_container(
     disk: Disk,
-    extents: Iterable[Extent],
+    extents: Iterable[ByteExtent],
     file: int,
     packing: Packing,
     progress: Callable[[int], None],
@@ -100,9 +100,11 @@ def write_container(
     return writer.finish()
 
 
-def block_ranges(extents: Iterable[Extent], block_size: int) -> Iterator[tuple[int, list[Range]]]:
+def block_ranges(
+    extents: Iterable[ByteExtent], block_size: int
+) -> Iterator[tuple[int, list[Piece]]]:
     """Yield each block in which there is data, in order, with the ranges that are data."""
-    number, ranges = -1, list[Range]()
+    number, ranges = -1, list[Piece]()
     for offset, length, is_data in extents:
         end = offset + length if is_data else offset
         while offset < end:
@@ -157,7 +159,7 @@ class _Writer:
         self._packing_now: deque[tuple[int, bytearray, Job[_Packed | None]]] = deque()
         self._proving_now: deque[tuple[bytearray, Job[int]]] = deque()
 
-    def write_blocks(self, extents: Iterable[Extent], progress: Callable[[int], None]) -> None:
+    def write_blocks(self, extents: Iterable[ByteExtent], progress: Callable[[int], None]) -> None:
         """Write a record for each block that is not zeros."""
         told = 0
         with Workers(self._jobs) as workers:
@@ -207,7 +209,7 @@ class _Writer:
         self._payload += size
         return record
 
-    def _pack(self, buffer: bytearray, block: int, ranges: list[Range]) -> _Packed | None:
+    def _pack(self, buffer: bytearray, block: int, ranges: list[Piece]) -> _Packed | None:
         """Read a block into the buffer and pack it; None if it is zeros. Runs in a thread."""
         start = block * len(buffer)
         with memoryview(buffer) as view:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from imsprep import atomic
-from imsprep.cli.units import Connections, check_unit, import_unit, known_options, read_units
+from imsprep.cli.batch_units import Connections, check_unit, import_unit, known_options, read_units
 from imsprep.directory import DirectoryStore
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving

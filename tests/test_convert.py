@@ -20,7 +20,7 @@ from published_driver import PublishedDriver
 from imsprep import zvhd2, zvhd2_writer
 from imsprep.container import Zvhd2Reader, check_records
 from imsprep.convert import Order, convert, stamp
-from imsprep.disks import Extent
+from imsprep.disks import ByteExtent
 from imsprep.errors import ImageChangedError, ReadError, UsageError
 from imsprep.image import RawImage
 from imsprep.units import GIB, MIB
@@ -209,7 +209,7 @@ def reading(path: Path) -> Callable[[int, int], bytes]:
 def test_block_ranges_cover_all_data_once_in_order(
     lengths: list[tuple[int, bool]], block_size: int
 ) -> None:
-    extents, offset, data = list[Extent](), 0, set[int]()
+    extents, offset, data = list[ByteExtent](), 0, set[int]()
     for length, is_data in lengths:
         extents.append((offset, length, is_data))
         data |= set(range(offset, offset + length)) if is_data else set()

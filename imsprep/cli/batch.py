@@ -54,7 +54,7 @@ def command(
     """
     from imsprep.atomic import write_bytes
     from imsprep.batch import Summary
-    from imsprep.cli.units import read_units
+    from imsprep.cli.batch_units import read_units
     from imsprep.reporters.batch import FORMATS, render
 
     targets = [output_target(text, FORMATS) for text in outputs]
@@ -73,7 +73,7 @@ def _work(
     """Check every unit and import those that may; return what became of each."""
     from imsprep.batch import DONE, PLANNED, WAITING, Watching, merged, run, short_of_room
     from imsprep.batchjournal import BatchJournal
-    from imsprep.cli.units import check_unit
+    from imsprep.cli.batch_units import check_unit
     from imsprep.locking import locked
 
     dry_run, telling = options["dry_run"], _Telling(len(units), quiet)
@@ -117,8 +117,8 @@ class _Place:
 @contextlib.contextmanager
 def _place(units: list[Unit], options: dict[str, Any], telling: _Telling) -> Iterator[_Place]:
     """Give a place to work; an interruption is told how to go on."""
+    from imsprep.cli.batch_units import Company, Connections, check_for_cluster, import_unit
     from imsprep.cli.executors import cluster, threads
-    from imsprep.cli.units import Company, Connections, check_for_cluster, import_unit
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(telling.if_interrupted(on_cluster=bool(options["scheduler"])))

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from imsprep import __version__, plan
+from imsprep import __version__, batchplan
 from imsprep.batch import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
 from imsprep.cli.importing import order_of, shipping_of, target_of
 from imsprep.cli.service import WHERE, connected, pace_of
@@ -34,10 +34,10 @@ from imsprep.errors import (
 )
 
 if TYPE_CHECKING:
+    from imsprep.batchplan import Entry, Known, Value
     from imsprep.ims import ImsClient
     from imsprep.job import JobStatus
     from imsprep.pipeline import Shipping
-    from imsprep.plan import Entry, Known, Value
 
 # Options of `imsprep import` that belong to its command line and not to an image.
 _NOT_OF_AN_IMAGE = ("image", "dry_run", "as_json", "quiet")
@@ -74,13 +74,15 @@ def read_units(path: Path) -> list[Unit]:
         raise ReadError.from_os(error, "cannot read", path) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a plan: byte {error.start} is not UTF-8") from None
-    entries = plan.parse(text, str(path), known_options())
+    entries = batchplan.parse(text, str(path), known_options())
     mistakes: list[tuple[int, str]] = []
     folder = path.absolute().parent
     units = [_unit(entry, folder, mistakes) for entry in entries]
-    plan.refuse(str(path), mistakes)
+    batchplan.refuse(str(path), mistakes)
     named = [(entry, unit) for entry, unit in zip(entries, units, strict=True) if unit is not None]
-    plan.refuse(str(path), plan.clashes([(entry, _claims(unit)) for entry, unit in named]))
+    batchplan.refuse(
+        str(path), batchplan.clashes([(entry, _claims(unit)) for entry, unit in named])
+    )
     return [unit for _, unit in named]
 
 
@@ -89,8 +91,14 @@ def known_options() -> Known:
     found = {}
     for name, option in _options().items():
         assert isinstance(option, click.Option)
-        found[name] = plan.LIST if option.multiple else plan.FLAG if option.is_flag else plan.TEXT
-    return plan.Known(found, _PER_IMAGE)
+        found[name] = (
+            batchplan.LIST
+            if option.multiple
+            else batchplan.FLAG
+            if option.is_flag
+            else batchplan.TEXT
+        )
+    return batchplan.Known(found, _PER_IMAGE)
 
 
 def _options() -> dict[str, click.Parameter]:
@@ -197,13 +205,13 @@ def _checked(unit: Unit, ask_bucket: bool) -> Outcome:
     from imsprep.prepare import examine, why_not
     from imsprep.targets import open_store
 
-    options, target, cloud, room = unit.options, target_of(unit.options), None, None
+    options, target, ask, room = unit.options, target_of(unit.options), None, None
     if ask_bucket:
         room = _room(unit)
         store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
-        cloud = partial(look_at_bucket, store, target.bucket, region=target.region)
+        ask = partial(look_at_bucket, store, target.bucket, region=target.region)
     order = order_of(options, target)
-    examined = examine(Path(unit.image), order, cloud)
+    examined = examine(Path(unit.image), order, ask)
     outcome = Outcome(
         unit.shown,
         unit.name,

@@ -1,4 +1,4 @@
-"""Explain: what the bytes before and behind a body say.
+"""Framing: what the bytes before and behind a body say.
 
 Numbers that are known of the image and the body, and checksums over what is there, are recognised;
 everything else is taken as constant. A number below 256, or of two bytes, may stand there by
@@ -50,7 +50,7 @@ class _Region(NamedTuple):
     values: dict[str, int]
 
 
-def explain(file: bytes, placement: Placement) -> Iterator[BitmapLayout]:
+def layouts_around(file: bytes, placement: Placement) -> Iterator[BitmapLayout]:
     """Yield the layouts that a body at this place may be part of."""
     start, end = placement.start, placement.end
     if start > MAX_FIELDS:

@@ -1,4 +1,4 @@
-"""The plan of a batch: which images, each with its request, as YAML text.
+"""The batch plan: which images, each with its request, as YAML text.
 
     defaults:                    # optional: what holds for every image that does not say otherwise
       to: obs:my-bucket

@@ -9,15 +9,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep import plan
+from imsprep import batchplan
+from imsprep.batchplan import FLAG, LIST, TEXT, Entry, Known
 from imsprep.errors import MissingExtra, UsageError
-from imsprep.plan import FLAG, LIST, TEXT, Entry, Known
 
 KNOWN = Known({"name": TEXT, "to": TEXT, "min-disk": TEXT, "tag": LIST, "no-copy": FLAG, "os-version": TEXT}, ("name",))  # fmt: skip
 
 
 def parse(text: str) -> tuple[Entry, ...]:
-    return plan.parse(text, "plan.yaml", KNOWN)
+    return batchplan.parse(text, "plan.yaml", KNOWN)
 
 
 def mistakes(text: str) -> list[str]:
@@ -102,7 +102,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_their_lines() -> None:
 
 def test_what_two_images_claim_is_told_once_with_both_lines() -> None:
     a, b, c = (Entry(image, line, {}, {}) for image, line in (("a", 3), ("b", 5), ("c", 8)))
-    found = plan.clashes(
+    found = batchplan.clashes(
         [(a, [("the name", "x"), ("the object", "k")]), (b, [("the name", "y")]), (c, [("the name", "x"), ("the object", "k")])]
     )  # fmt: skip
     assert found == [(8, "c: the name x is that of a on line 3 too; give each its own")]
