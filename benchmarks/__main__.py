@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Bench, Result, run_case
+from benchmarks.harness import Bench, Result, judged, run_case
 from benchmarks.inputs import Inputs
 
 FAMILIES = ("scan", "container", "convert", "upload", "guest", "growth")
@@ -70,13 +70,11 @@ def rows(result: Result) -> list[str]:
     """Return the lines of the table for one case: one for each goal, or one for its ratio."""
     made, case = result.as_dict(), result.case
     lines = []
-    for goal in made["goals"]:
-        spread = made["figures"][goal["figure"]]
+    for figure, target, verdict in judged(made):
+        spread = made["figures"][figure]
         numbers = " | ".join(f"{spread[key]:.3g}" for key in ("min", "median", "max"))
-        met = "met" if goal["met"] else "**missed**"
-        target = f"{goal['sense']} {goal['value']:g}"
-        words = f"{case.name} | {case.peer_name} | {goal['figure']}"
-        lines.append(f"| {words} | {target} | {numbers} | {met} |")
+        words = f"{case.name} | {case.peer_name} | {figure}"
+        lines.append(f"| {words} | {target} | {numbers} | {verdict} |")
     return lines
 
 

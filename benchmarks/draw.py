@@ -24,6 +24,8 @@ mpl.rcParams.update(
 )
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 
+from benchmarks.harness import judged  # noqa: E402 - the same
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURES = ROOT / "docs" / "pictures"
@@ -76,15 +78,11 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     """Return the rows of a family's table, a line for each goal."""
     lines = ["| case | against | figure | target | min | median | max | |", "|---" * 8 + "|"]
     for result in results:
-        for goal in result["goals"]:
-            spread = result["figures"][goal["figure"]]
+        for figure, target, verdict in judged(result):
+            spread = result["figures"][figure]
             numbers = " | ".join(f"{spread[key]:.3g}" for key in ("min", "median", "max"))
-            sense = {">=": "≥", "<=": "≤"}[goal["sense"]]
-            met = "met" if goal["met"] else "**missed**"
-            lines.append(
-                f"| {result['case']} | {result['peer']} | {goal['figure'].replace('_', ' ')} |"
-                f" {sense} {goal['value']:g} | {numbers} | {met} |"
-            )
+            words = f"{result['case']} | {result['peer']} | {figure.replace('_', ' ')}"
+            lines.append(f"| {words} | {target} | {numbers} | {verdict} |")
     return lines
 
 

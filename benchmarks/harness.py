@@ -121,6 +121,24 @@ class Result:
         }
 
 
+def judged(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return figure, target and verdict for each goal of a result of `Result.as_dict`.
+
+    A ratio to a peer is shown without a goal too.
+    """
+    lines = [
+        (
+            goal["figure"],
+            f"{ {'>=': '≥', '<=': '≤'}[goal['sense']] } {goal['value']:.3g}",
+            "met" if goal["met"] else "**missed**",
+        )
+        for goal in result["goals"]
+    ]
+    if "ratio" in result["figures"] and "ratio" not in [figure for figure, _, _ in lines]:
+        lines.insert(0, ("ratio", "", ""))
+    return lines
+
+
 def run_case(family: str, case: Case, *, runs: int | None = None) -> Result:
     """Run one case and return its figures."""
     result = Result(family, case)

@@ -25,6 +25,7 @@ from typing import Any
 
 import click
 
+from benchmarks.harness import judged
 from docs import flow
 from docs.terminal import picture
 from imsprep import checks, cli, refusals
@@ -85,15 +86,12 @@ def measured_table(results: list[dict[str, Any]]) -> str:
     """Return what was measured beside a peer, with the targets; docs/benchmarks.md has the rest."""
     lines = ["| what | beside | times as fast (min to max) | target | |", "|---|---|---|---|---|"]
     for result in results:
-        for goal in result["goals"]:
-            if goal["figure"] == "ratio":
+        for figure, target, verdict in judged(result):
+            if figure == "ratio":
                 spread = result["figures"]["ratio"]
                 shown = f"{spread['median']:.2g} ({spread['min']:.2g} to {spread['max']:.2g})"
-                met = "met" if goal["met"] else "**missed**"
-                target = f"≥ {goal['value']:.2g}"
-                lines.append(
-                    f"| {result['case']} | {result['peer']} | {shown} | {target} | {met} |"
-                )
+                words = f"{result['case']} | {result['peer']}"
+                lines.append(f"| {words} | {shown} | {target} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 

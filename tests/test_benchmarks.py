@@ -43,9 +43,13 @@ def test_a_ratio_is_the_peers_time_by_ours() -> None:
     assert result.median("ratio") == 3.0
     assert [goal["met"] for goal in result.as_dict()["goals"]] == [True, False]
     assert rows(result) == [
-        "| a case | a peer | ratio | >= 2.5 | 3 | 3 | 3 | met |",
-        "| a case | a peer | wire | <= 4 | 5 | 5 | 5 | **missed** |",
+        "| a case | a peer | ratio | ≥ 2.5 | 3 | 3 | 3 | met |",
+        "| a case | a peer | wire | ≤ 4 | 5 | 5 | 5 | **missed** |",
     ]
+
+
+def test_a_ratio_without_a_goal_is_shown_and_not_judged() -> None:
+    assert rows(made(Goal("wire", "<=", 5)))[0] == "| a case | a peer | ratio |  | 3 | 3 | 3 |  |"
 
 
 def test_what_both_made_is_compared() -> None:
