@@ -1,4 +1,4 @@
-"""The house rules: imports point down, modules and functions stay small."""
+"""The house rules: imports point down, modules, functions and lines of prose stay small."""
 
 from __future__ import annotations
 
@@ -38,12 +38,18 @@ IMPURE_IMPORTS = {"socket", "threading", "_thread", "subprocess", "time", "rando
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
+MAX_PROSE_WIDTH = 100  # as the code
 
 # Longer on purpose; each with its reason.
 LONG_MODULES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+# Written by hand; what `make docs` writes has the lines of its tables and help texts.
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for page in (ROOT / "docs").glob("*.md") if page.name != "benchmarks.md"),
+]
 
 
 def layer_name(module: str) -> str:
@@ -113,3 +119,13 @@ def test_nobody_but_the_command_line_imports_the_emulator() -> None:
         inside = path.relative_to(PACKAGE).parts[0]
         if inside not in ("emulator", "cli"):
             assert not any(n.startswith("imsprep.emulator") for n in imports(path)), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_prose_of_a_page_is_wrapped(page: Path) -> None:
+    fenced = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        fenced ^= line.lstrip().startswith("```")
+        # A table's row, a heading and what cannot be broken stay on one line.
+        if not fenced and not line.startswith(("|", "#")) and " " in line.strip():
+            assert len(line) <= MAX_PROSE_WIDTH, f"{page.name}:{number} has {len(line)} characters"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -146,3 +147,15 @@ def test_a_look_inside_without_its_libraries_is_skipped_and_says_what_is_missing
     code, said = run(bare, tmp_path, "check", "disk.raw", "--guest")
     assert code == 0
     assert "imsprep[guest] is not installed" in said
+
+
+def test_what_options_say_without_loading_the_library_is_what_the_library_says() -> None:
+    from imsprep import pipeline, routes, scan
+
+    options = {
+        option.name: option
+        for option in importlib.import_module("imsprep.cli.import").command.params
+    }
+    assert options["bandwidth"].default == routes.BANDWIDTH
+    for name, known in (("via", routes.VIA), ("cleanup", pipeline.CLEANUP), ("holes", scan.HOLES)):
+        assert tuple(options[name].type.choices) == known

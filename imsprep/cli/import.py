@@ -21,12 +21,13 @@ from imsprep.cli.service import WHERE, connected, pace_of, pace_options, service
 from imsprep.cli.transfer_options import transfer_options
 from imsprep.units import exact_size, format_size
 
-BANDWIDTH = 12_500_000  # bytes per second: a line of 100 Mbit/s
-
 if TYPE_CHECKING:
     from imsprep.pipeline import Imported
     from imsprep.prepare import Prepared
     from imsprep.targets import Target
+
+# That of `routes`, as are the names of --via: it loads numpy, which a help text cannot wait for.
+BANDWIDTH = 12_500_000
 
 EPILOG = """\
 \b
