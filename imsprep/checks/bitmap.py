@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.blockmap import BlockMap
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
 from imsprep.facts import BitmapFacts, Facts
 from imsprep.layout import DEFAULT_LAYOUT, describe
 from imsprep.report import Region, Severity
 from imsprep.units import counted, format_size
 
-QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 NO_BITMAP = "API reference, Error Codes: IMG.0158, 2025-12-17"
 
 

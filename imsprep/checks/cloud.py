@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 from imsprep.bucket import BucketFacts
 from imsprep.checks.request import given, near_value
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.region import RegionFacts
 from imsprep.report import Severity
 from imsprep.store import STANDARD
 
-QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")  # cn-north-4, eu-de, la-north-2
 NOT_ASKED = "not asked: --online names the bucket"
 

@@ -6,14 +6,13 @@ import shlex
 from collections.abc import Iterator
 
 from imsprep import formats
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.foreign import DRIVERS
 from imsprep.formats import MAX_SIZE, Kind, Match
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, SECTOR, exact_size, format_size, round_up
 
-QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 DECIMAL_TB = 10**12  # the same words, read as a power of ten
 ORDINARY_IMPORT = 128 * GIB  # below, the pages advise the ordinary import for other formats
 

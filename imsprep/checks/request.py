@@ -10,14 +10,13 @@ import re
 import uuid
 from collections.abc import Iterator
 
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.report import Severity
 from imsprep.request import DATA_IMAGE
 from imsprep.sites import MAX_MIN_DISK
 from imsprep.units import GIB, ceil_div, exact_size
 
-QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 ATTRIBUTES = 'API reference, "Image Attributes", 2025-12-17'
 
 MAX_NAME = 128  # characters

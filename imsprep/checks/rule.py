@@ -24,6 +24,9 @@ from imsprep.report import Unknown as Unknown
 if TYPE_CHECKING:
     from imsprep.facts import Facts
 
+# Where most that is known of quick import stands; rules name it as their source.
+QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
+
 SUBJECTS = {
     "1": "file",
     "2": "disk",

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from imsprep import formats
-from imsprep.checks.request import CHINESE, QUICK_IMPORT, given
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.request import CHINESE, given
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.report import Severity
 
