@@ -104,7 +104,7 @@ def linux_guest(
         "root": "partition 1", "volumes": (root,), "files": entries,
         "kernels": tuple(take_all_kernels(tree, gaps)), "gaps": gaps,
     }  # fmt: skip
-    return Guest(**{**values, **known})  # type: ignore[arg-type]
+    return Guest(**{**values, **known})
 
 
 def modules(version: str, names: Iterable[str] = VIRTIO) -> dict[str, str]:

@@ -153,7 +153,7 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[tuple[Strict, str]]:
     server = make_server(
         "127.0.0.1", 0, strict, threaded=True, request_handler=Quiet, ssl_context=tls
     )
-    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.daemon_threads = True
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
     )
@@ -176,7 +176,7 @@ def localhost_resolves() -> Iterator[None]:
             host = "127.0.0.1"
         return original(host, *arguments, **options)
 
-    socket.getaddrinfo = resolve  # type: ignore[assignment]
+    socket.getaddrinfo = resolve
     try:
         yield
     finally:

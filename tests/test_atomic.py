@@ -48,7 +48,7 @@ def test_a_signal_at_the_moment_the_file_is_made_leaves_nothing(
     really_open = os.open
 
     def interrupted(*arguments: object, **options: object) -> int:
-        os.close(really_open(*arguments, **options))  # type: ignore[arg-type]
+        os.close(really_open(*arguments, **options))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "open", interrupted)

@@ -135,7 +135,7 @@ names = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs
 def test_what_is_written_is_what_is_read(images: list[tuple[str, str, list[str]]]) -> None:
     written = {"images": [{"image": i, "name": n, "tag": t} for i, n, t in images]}
     entries = parse(yaml.safe_dump(written, allow_unicode=True))
-    read = [(e.image, e.options.get("name"), list(e.options.get("tag", ()))) for e in entries]  # type: ignore[arg-type]
+    read = [(e.image, e.options.get("name"), list(e.options.get("tag", ()))) for e in entries]
     assert read == images
 
 

@@ -201,7 +201,7 @@ def test_a_layout_that_is_none_says_what_is_wrong(value: object, words: str) -> 
 
 
 def test_layouts_are_named_or_files(tmp_path: pytest.TempPathFactory) -> None:
-    path = tmp_path / "x.json"  # type: ignore[operator]
+    path = tmp_path / "x.json"
     layout = BitmapLayout(B, Cells(), name="mine")
     save_layout(path, layout)
     assert load_layout(str(path)) == layout

@@ -158,7 +158,7 @@ def test_a_refusal_is_a_fact() -> None:
         def head_bucket(self) -> BucketHead:
             raise ServiceError("403 AccessDenied")
 
-    assert look_at_bucket(Refusing(), "b", "k").refusal == "403 AccessDenied"  # type: ignore[arg-type]
+    assert look_at_bucket(Refusing(), "b", "k").refusal == "403 AccessDenied"
 
 
 def test_check_asks_the_bucket_and_writes_nothing(

@@ -40,7 +40,7 @@ def order(**options: object) -> Order:
         for name in ("force", "to_format", "holes", "progress")
         if name in packing
     }
-    return Order(Packing(**packing), **whole)  # type: ignore[arg-type]
+    return Order(Packing(**packing), **whole)
 
 
 def write_disk(path: Path, size: int, pieces: list[tuple[int, bytes]]) -> Path:
@@ -234,7 +234,7 @@ def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
             seen.append((offset, len(buffer)))
             read(offset, buffer)
 
-        image.pread_into = note  # type: ignore[method-assign]
+        image.pread_into = note
         written = zvhd2_writer.write_container(
             image, image.extents(), out.fileno(), Packing(1, ID, jobs=3), lambda count: None
         )

@@ -34,7 +34,7 @@ def shell(folder: Path, command: str) -> None:
 
 def found(path: Path, **fields: str) -> set[str]:
     """Return the rules that fired as error or warning."""
-    facts = gather(path, request=RequestFields(**fields), site=SITES["otc"])  # type: ignore[arg-type]
+    facts = gather(path, request=RequestFields(**fields), site=SITES["otc"])
     report = checks.run(facts)
     notes = {"IMS212", "IMS216", "IMS218"}
     return {f.rule for f in report.findings if f.severity > Severity.NOTE or f.rule in notes} - {

@@ -22,7 +22,7 @@ from imsprep.errors import UsageError
 def test_each_site_has_its_own(site: str, region: str, expected: tuple[str, ...]) -> None:
     ims, iam, query = expected
     found = endpoints_for(site, region)
-    assert found == Endpoints(f"https://{ims}", f"https://{iam}", region, query)  # type: ignore[arg-type]
+    assert found == Endpoints(f"https://{ims}", f"https://{iam}", region, query)
 
 
 def test_an_override_replaces_the_image_service_only() -> None:

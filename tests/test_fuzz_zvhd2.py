@@ -33,7 +33,7 @@ def test_a_recipe_makes_the_very_file() -> None:
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*")), ids=lambda path: path.name)
 def test_what_the_fuzzer_kept_is_handled(path: object) -> None:
-    try_file(file_of(path.read_bytes()))  # type: ignore[attr-defined]
+    try_file(file_of(path.read_bytes()))
 
 
 @given(st.sampled_from(sorted(SEEDS)), st.integers(0, 2**32), st.integers(1, 4))

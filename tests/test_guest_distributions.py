@@ -147,7 +147,7 @@ TREES: dict[str, Mapping[str, Any]] = {
 }  # fmt: skip
 for _tree in TREES.values():
     for _path in [path for path, content in _tree.items() if content is None]:
-        del _tree[_path]  # type: ignore[attr-defined]
+        del _tree[_path]
 
 OS_VERSIONS = {
     "centos6": "CentOS 6.10 64bit",

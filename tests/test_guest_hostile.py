@@ -194,13 +194,13 @@ def test_what_ends_the_reading_inside_a_library_is_the_reason(
     path = image("ext4")
     with path.open("rb") as file:
         volume = Broken(file, 0, path.stat().st_size)
-        filesystem = yal.open_filesystem(volume, "ext4", None)  # type: ignore[arg-type]
+        filesystem = yal.open_filesystem(volume, "ext4", None)
         volume.error = error
         with pytest.raises(UnreadableError) as caught:
             filesystem.root()
         assert str(caught.value) == reason
         with pytest.raises(UnreadableError) as caught:
-            yal.open_filesystem(volume, "ext4", None)  # type: ignore[arg-type]
+            yal.open_filesystem(volume, "ext4", None)
         assert str(caught.value) == reason
 
 

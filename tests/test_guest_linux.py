@@ -124,9 +124,9 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         {"/etc/systemd/system/cloud-init.target.wants/cloud-init.service": None, **PASSWORD},
         "IMS826", W),
     "another data source": (
-        {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ Ec2, None ]")}, "IMS827", W),  # type: ignore[union-attr, arg-type, call-arg]
+        {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ Ec2, None ]")}, "IMS827", W),
     "a setting of the guide lacks": (
-        {CLOUD: debian()[CLOUD].replace("    max_wait: 120\n", "")}, "IMS828", N),  # type: ignore[union-attr, arg-type, call-arg]
+        {CLOUD: debian()[CLOUD].replace("    max_wait: 120\n", "")}, "IMS828", N),
     "stale instance state": ({"/var/lib/cloud/instances/i-1/sem": ""}, "IMS829", W),
     "authorized keys": ({"/home/ann/.ssh/authorized_keys": "ssh-ed25519 AAAA ann\n"}, "IMS830", W),
     "a private key": ({"/root/.ssh/id_ed25519": "-----BEGIN\n"}, "IMS830", W),

@@ -183,9 +183,9 @@ def test_every_hypothesis_makes_another_bitmap_of_the_probe() -> None:
 def lists(block_size: int) -> Iterator[Entries]:
     units = ("block", "sector", "byte")
     for unit, what, form in itertools.product(units, ("length", "end", "last"), ("le", "be")):
-        yield Entries((Number("start", form, 8, unit), Number(what, form, 8, unit)))  # type: ignore[arg-type]
+        yield Entries((Number("start", form, 8, unit), Number(what, form, 8, unit)))
         if what == "end":
-            yield Entries((Number("start", form, 8, unit),), "block")  # type: ignore[arg-type]
+            yield Entries((Number("start", form, 8, unit),), "block")
 
 
 def test_what_a_header_may_count_is_told_apart_on_the_probe() -> None:

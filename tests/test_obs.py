@@ -326,7 +326,7 @@ class Tunnel(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         line = self.request.recv(65536).split(b"\r\n")[0].decode()
-        self.server.asked.append(line)  # type: ignore[attr-defined]
+        self.server.asked.append(line)
         port = int(line.split()[1].rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as onward:
             self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -348,10 +348,10 @@ class Tunnel(socketserver.BaseRequestHandler):
 def proxy() -> Iterator[tuple[str, list[str]]]:
     """Run a proxy; give its URL and what is asked of it."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
-        server.asked = []  # type: ignore[attr-defined]
+        server.asked = []
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.asked  # type: ignore[attr-defined]
+        yield f"http://127.0.0.1:{server.server_address[1]}", server.asked
         server.shutdown()
         thread.join()
 

@@ -46,7 +46,7 @@ def patient(clock: Clock, *answers: Any, **patience: Any) -> RetryingStore:
     given = {"limit_s": 100.0, "first_wait_s": 1.0, "longest_wait_s": 4.0} | patience
     store: Any = Store(*answers)
     made = RetryingStore(store, Patience(clock=clock, jitter=lambda: 0.5, **given))
-    made._stopped.wait = clock.wait  # type: ignore[method-assign,assignment]
+    made._stopped.wait = clock.wait
     return made
 
 

@@ -42,7 +42,7 @@ def by_the_obvious_loop(path: Path, block_size: int) -> list[bool]:
 
 def scanned(path: Path, **options: object) -> Scan:
     with RawImage.open(path) as image:
-        found = scan(image, **options)  # type: ignore[arg-type]
+        found = scan(image, **options)
     assert sum(found.vouched) == path.stat().st_size
     return found
 
@@ -162,7 +162,7 @@ def test_the_cache_is_passed_by_only_where_nothing_newer_lies_in_it(
     class Noting(fullread.FullRead):
         def __init__(self, image: RawImage, bits: object, how: fullread.How, progress: object):
             told.append(how)
-            super().__init__(image, bits, how, progress)  # type: ignore[arg-type]
+            super().__init__(image, bits, how, progress)
 
     monkeypatch.setattr(module, "FullRead", Noting)
     monkeypatch.setattr(module, "file_system", lambda file: name)

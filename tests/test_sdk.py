@@ -114,7 +114,7 @@ def test_the_user_agent_is_our_name_and_version_alone(tmp_path: Path) -> None:
             seen.append(request.headers["User-Agent"])
             return authorise(request, body)
 
-        emulator._unauthorised = look  # type: ignore[method-assign]
+        emulator._unauthorised = look
         client(url).images("x")
     assert [agent.partition("/")[0] for agent in seen] == ["imsprep"]
     assert " " not in seen[0]

@@ -106,7 +106,7 @@ def of_disk(disk: bytes, **options: object) -> bytes:
     """Return the container of a whole disk, zero blocks left out."""
     size = zvhd2.BLOCK_SIZE
     pieces = {at // size: disk[at : at + size] for at in range(0, len(disk), size)}
-    return build({n: p for n, p in pieces.items() if any(p)}, len(disk), **options).data  # type: ignore[arg-type]
+    return build({n: p for n, p in pieces.items() if any(p)}, len(disk), **options).data
 
 
 def reading(data: bytes) -> Callable[[int, int], bytes]:
