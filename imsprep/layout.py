@@ -142,6 +142,12 @@ class BitmapLayout:
         )
         _want(0 < self.padding.multiple <= _MAX_PADDING, "the padding is no multiple of bytes")
         _want(0 <= self.padding.fill <= 255, f"{self.padding.fill} is no byte to fill with")
+        _want(
+            not (isinstance(self.body, Bits) and self.body.trim)
+            or self.padding.multiple == 1
+            or self.padding.fill == 0,
+            "a body without its empty end is padded with zeros, or nobody can tell where it ends",
+        )
         for field in (*self.header, *self.trailer):
             _check_field(field, COUNTS)
         _check_body(self.body)

@@ -97,15 +97,16 @@ def entries(draw: st.DrawFn) -> Entries:
 
 @st.composite
 def layouts(draw: st.DrawFn) -> BitmapLayout:
-    text = draw(text_fields())
+    text, body = draw(text_fields()), draw(bodies())
+    fills = [0] if isinstance(body, Bits) and body.trim else [0, 255]
     return BitmapLayout(
         block_size=draw(st.sampled_from(BLOCK_SIZES)),
-        body=draw(bodies()),
+        body=body,
         header=(*draw(st.lists(fields(), max_size=3)), *text),
         trailer=tuple(draw(st.lists(fields(), max_size=2))),
         padding=Padding(
             draw(st.sampled_from([1, 8, 64])),
             draw(st.sampled_from(["body", "file"])),
-            draw(st.sampled_from([0, 255])),
+            draw(st.sampled_from(fills)),
         ),
     )

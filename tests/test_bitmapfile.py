@@ -190,6 +190,8 @@ WRONG = [
     ({"schema": 1, "block_size": 512, "header": [{"kind": "constant", "data": {"hex": "z"}}]}, "hex"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "entries", "entry": []}}, "says nothing"),
     ({"schema": 1, "block_size": 512, "padding": {"multiple": 0}}, "padding"),
+    ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "trim": True},
+      "padding": {"multiple": 8, "fill": 255}}, "padded with zeros"),
     ({"schema": 1, "block_size": 512, "colour": 1}, "has no 'colour'"),
 ]  # fmt: skip
 
