@@ -187,23 +187,23 @@ def _check_whole(image: RawImage, format_: str) -> None:
         )
 
 
-def stamp(text: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
+def stamp(given: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
     """Return a footer's timestamp, and whether it was asked for: then the same bytes come again.
 
-    `text` is in Unix seconds; without it SOURCE_DATE_EPOCH counts, and then the clock.
+    `given` is in Unix seconds; without it SOURCE_DATE_EPOCH counts, and then the clock.
     """
     named = environ.get("SOURCE_DATE_EPOCH")
-    if text is None and named is not None:
+    if given is None and named is not None:
         if not named.isascii() or not named.isdigit():
             raise UsageError(f"SOURCE_DATE_EPOCH is {named!r}, not a number of seconds since 1970")
-        text = int(named)
-    seconds = (int(now_s) if text is None else text) - zvhd2.EPOCH
+        given = int(named)
+    seconds = (int(now_s) if given is None else given) - zvhd2.EPOCH
     if not 0 <= seconds <= _LATEST:
         raise UsageError(
             f"a ZVHD2 holds times from {zvhd2.EPOCH} (2000-01-01) to {zvhd2.EPOCH + _LATEST}"
             f" seconds since 1970, not {seconds + zvhd2.EPOCH}"
         )
-    return seconds, text is not None
+    return seconds, given is not None
 
 
 def _format_of_target(target: Path) -> str:

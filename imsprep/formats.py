@@ -43,7 +43,6 @@ class Kind(enum.Enum):
     COMPRESSED = "compressed file"
     ARCHIVE = "archive"
     OPTICAL = "optical disc image"
-    ENCRYPTED = "encrypted container"
 
 
 class Match(NamedTuple):

@@ -47,7 +47,7 @@ class Look:
 
     scan: bool = False  # read all data and make the block map
     guest: bool = False  # look inside the file systems
-    deep: bool = False  # unpack every block of a ZVHD2 file, by `jobs` threads, or one per CPU
+    deep: bool = False  # unpack every block of a ZVHD2 file, by the jobs of `scanning`
     probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
     scanning: ScanOptions = field(default_factory=ScanOptions)
 

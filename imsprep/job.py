@@ -15,7 +15,6 @@ from typing import Any
 
 SUCCESS = "SUCCESS"
 FAIL = "FAIL"
-KNOWN = ("INIT", "RUNNING", SUCCESS, FAIL)
 
 # Pairs of members that may hold a code and a reason, most specific first. The first stands at the
 # top of the answer, the others in `entities` (members of the SDK's JobEntities).

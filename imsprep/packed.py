@@ -64,8 +64,8 @@ class Note:
 
     def is_of(self, container: Path) -> bool:
         """Say whether this is the very file that was made, unchanged; raises OSError."""
-        now = Identity.of(container)
-        return (now.inode, now.size, now.mtime_ns) == self.container[1:4]
+        now, made = Identity.of(container), self.container
+        return (now.inode, now.size, now.mtime_ns) == (made.inode, made.size, made.mtime_ns)
 
 
 def place_for(image: Path, folder: Path | None = None) -> Path:

@@ -84,12 +84,6 @@ class QuickImportRequest:
         """Say whether this asks for a data disk image."""
         return self.type == DATA_IMAGE
 
-    @property
-    def fields(self) -> RequestFields:
-        """The same fields for the rules, which then know that nothing will be added."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return RequestFields(**values, final=True)
-
     def as_body(self) -> dict[str, Any]:
         """Return the JSON body exactly as it is sent: fields that are None are left out."""
         body: dict[str, Any] = {}

@@ -150,7 +150,7 @@ def test_a_look_inside_without_its_libraries_is_skipped_and_says_what_is_missing
 
 
 def test_what_options_say_without_loading_the_library_is_what_the_library_says() -> None:
-    from imsprep import pipeline, routes, scan
+    from imsprep import convert, pipeline, routes, scan
 
     options = {
         option.name: option
@@ -159,3 +159,9 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
     assert options["bandwidth"].default == routes.BANDWIDTH
     for name, known in (("via", routes.VIA), ("cleanup", pipeline.CLEANUP), ("holes", scan.HOLES)):
         assert tuple(options[name].type.choices) == known
+    (to_format,) = [
+        o
+        for o in importlib.import_module("imsprep.cli.convert").command.params
+        if o.name == "to_format"
+    ]
+    assert tuple(to_format.type.choices) == convert.TARGETS

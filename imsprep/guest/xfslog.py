@@ -18,12 +18,10 @@ from imsprep.units import KIB, MIB, SECTOR
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes of the file system
 
-_SUPERBLOCK = struct.Struct(
-    ">4sI40xQ28xI8xI24xB"
-)  # magic, block size, log, AG, log size, AG's log2
-_RECORD = struct.Struct(
-    ">4I2Q3I"
-)  # magic, cycle, version, length; LSN, tail; crc, last, operations
+# Magic, block size, start of the log, blocks of an AG, blocks of the log, log2 of an AG's blocks.
+_SUPERBLOCK = struct.Struct(">4sI40xQ28xI8xI24xB")
+# Magic, cycle, version, length; LSN, LSN of the tail; checksum, block before it, operations.
+_RECORD = struct.Struct(">4I2Q3I")
 _RECORD_MAGIC = 0xFEEDBABE
 _RECORD_SIZE_AT = 320  # h_size: the size of the buffer that the record came from
 _HEADER_COVERS = 32 * KIB  # a larger buffer has a header block more for each
