@@ -202,6 +202,14 @@ def test_a_done_image_whose_file_was_removed_stays_done(image: Unit, tmp_path: P
     assert journal.done(image) is not None
 
 
+def test_a_done_image_that_cannot_be_looked_at_is_told(image: Unit, tmp_path: Path) -> None:
+    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    note_done(journal, image)
+    there = Unit(f"{image.image}/below", image.shown, image.name, image.options)
+    with pytest.raises(ReadError, match="Not a directory"):
+        journal.done(there)
+
+
 def test_a_failure_is_noted_and_worked_on_again(image: Unit, tmp_path: Path) -> None:
     journal = BatchJournal.beside(tmp_path / "plan.yaml")
     journal.ended(image, Outcome.of_error(image, FAILED, ServiceError("refused")))

@@ -66,6 +66,19 @@ def test_a_region_is_judged(region: Any, os_version: str | None, rules: set[str]
     assert fired(GOOD, region=region, request=RequestFields(os_version=os_version)) == rules
 
 
+@pytest.mark.parametrize(("size", "rules"), [(99, {"IMS704"}), (100, set()), (101, {"IMS704"})])
+def test_an_object_of_any_other_size_is_told(size: int, rules: set[str]) -> None:
+    found = dataclasses.replace(GOOD, object=THERE._replace(size=size))
+    assert fired(found) == rules
+
+
+def test_the_region_s_list_does_not_bind_a_data_disk() -> None:
+    request = RequestFields(type="DataImage", os_version="none of the list")
+    assert fired(GOOD, region=REGION, request=request) == set()
+    system = RequestFields(os_version="none of the list")
+    assert fired(GOOD, region=REGION, request=system) == {"IMS708"}
+
+
 def test_a_full_account_takes_no_image() -> None:
     assert fired(GOOD, region=RegionFacts((50, 50))) == {"IMS707"}
     assert fired(GOOD, region=RegionFacts((49, 50))) == set()

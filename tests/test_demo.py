@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from imsprep import demodisk
+from imsprep.cli import demo
+from imsprep.errors import FormatError
 from imsprep.partitions import read_disk
 from tests.conftest import Outcome, need
 
@@ -90,6 +92,16 @@ def test_other_programs_read_its_partition_table(tmp_path: Path) -> None:
     assert table.stderr == ""
     [partition] = json.loads(table.stdout)["partitiontable"]["partitions"]
     assert (partition["start"], partition["size"]) == (2048, (1 << 30) // 512 - 4096)
+
+
+def test_an_imported_disk_that_differs_ends_it_with_an_error(tmp_path: Path) -> None:
+    disk, same, other = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    disk.write_bytes(b"one" * 1000)
+    same.write_bytes(b"one" * 1000)
+    other.write_bytes(b"one" * 999 + b"onf")
+    assert demo._compare(disk, same) == digest(disk)
+    with pytest.raises(FormatError, match="is not the disk that was imported"):
+        demo._compare(disk, other)
 
 
 def test_a_file_that_is_not_its_own_is_left_alone(imsprep: Run, tmp_path: Path) -> None:

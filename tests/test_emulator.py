@@ -32,10 +32,14 @@ from imsprep import zvhd2
 from imsprep.cli.emulator import _buckets_at
 from imsprep.emulator import validate
 from imsprep.emulator.app import Settings
+from imsprep.emulator.disk import accept
 from imsprep.emulator.faults import Faults, parse
+from imsprep.emulator.jobs import _check_fit
 from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
+from imsprep.emulator.validate import Refused
 from imsprep.errors import ReadError, UsageError
+from imsprep.formats import MAX_SIZE
 from imsprep.refusals import CODES
 from imsprep.sites import SITES, Site
 from imsprep.units import GIB
@@ -416,7 +420,7 @@ def test_a_raw_image_without_its_bitmap_is_refused(tmp_path: Path) -> None:
     assert outcome(tmp_path, Objects(disk_raw=raw_disk()[0])) == ("refused", "IMG.0158")
 
 
-@pytest.mark.parametrize("bitmap", [b"", b"\x32\x00", b"\x30", b"\xf2", b"\x00"])
+@pytest.mark.parametrize("bitmap", [b"", b"\x32\x00", b"\x30", b"\xf2", b"\x72", b"\x00"])
 def test_a_bitmap_that_would_lose_data_or_does_not_fit_fails_the_job(
     bitmap: bytes, tmp_path: Path
 ) -> None:
@@ -459,6 +463,26 @@ def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
 
     disk, bitmap = raw_disk()
     assert outcome(tmp_path, Huge(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0111")
+
+
+def test_min_disk_is_in_gib_and_a_disk_may_fill_it() -> None:
+    _check_fit({"min_disk": 10}, 10 * GIB)
+    with pytest.raises(Refused, match=r"IMG\.0111"):
+        _check_fit({"min_disk": 10}, 10 * GIB + 512)
+
+
+def test_an_object_may_have_the_largest_size_and_no_byte_more() -> None:
+    class Sized(Objects):
+        def head(self, key: str) -> Any:
+            found = super().head(key)
+            return found and found._replace(size=self.size if key == "disk.raw" else 704)
+
+    objects = Sized(disk_raw=raw_disk()[0], disk_mf=raw_disk()[1])
+    objects.size = MAX_SIZE
+    assert accept(objects, "disk.raw").size == MAX_SIZE
+    objects.size = MAX_SIZE + 1
+    with pytest.raises(Refused, match=r"IMG\.0059"):
+        accept(objects, "disk.raw")
 
 
 def test_a_zvhd2_is_held_against_min_disk_by_its_virtual_size(tmp_path: Path) -> None:

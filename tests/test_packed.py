@@ -11,13 +11,14 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Outcome, need
 from imscloud import sha256
 
-from imsprep.convert import Order
-from imsprep.errors import ReadError, TransferError, UsageError
+from imsprep.convert import Order, convert
+from imsprep.errors import ImageChangedError, ReadError, TransferError, UsageError
 from imsprep.image import Identity, RawImage
 from imsprep.locking import locked
 from imsprep.packed import Note, check_place, dated, fits, note_path, pack, place_for
@@ -200,6 +201,7 @@ def test_it_is_made_once_and_anew_when_image_or_options_change(disk: Path) -> No
     assert made(disk) == (place, False)
     assert made(disk, Packing(0, jobs=1)) == (place, False)  # threads change no byte
     assert made(disk, Packing(0, level=1)) == (place, True)
+    assert made(disk, Packing(0, block_size=MIB)) == (place, True)
     assert made(disk) == (place, True)
     assert place.read_bytes() == first  # the same image and options, the same bytes
     with disk.open("r+b") as file:
@@ -216,6 +218,19 @@ def test_a_change_that_hides_its_time_is_noticed(disk: Path) -> None:
         file.write(b"changed")
     os.utime(disk, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert made(disk) == (place, True)
+
+
+def test_an_image_that_is_another_one_by_the_time_it_is_packed_is_noticed(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*arguments: Any) -> Any:
+        (tmp_path / "new").write_bytes(b"another disk" * 1000)
+        (tmp_path / "new").replace(disk)
+        return convert(*arguments)
+
+    monkeypatch.setattr("imsprep.packed.convert", late)
+    with pytest.raises(ImageChangedError):
+        made(disk)
 
 
 def test_one_that_was_changed_is_made_anew(disk: Path) -> None:

@@ -95,6 +95,16 @@ def test_an_impossible_size_is_refused(size: int) -> None:
         plan_plain(size)
 
 
+def test_the_largest_object_is_taken() -> None:
+    check_plan(plan_plain(MAX_OBJECT_SIZE))
+
+
+def test_ten_thousand_parts_are_enough_and_one_more_is_too_many() -> None:
+    most = 10_000 * 32 * MIB
+    assert len(plan_plain(most).parts) == 10_000
+    check_plan(plan_plain(most + 1))
+
+
 def test_a_plan_in_numbers_a_reader_can_check() -> None:
     # 1 block of data, 7 of zeros, 2 of data, 2 of zeros, 1 of data; 2 MiB each.
     flags = np.array([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1], dtype=bool)
@@ -139,6 +149,11 @@ def test_a_plan_is_told_from_another_by_its_digest() -> None:
     assert plan_plain(MIB).digest == plan_plain(MIB).digest != plan_plain(MIB + 1).digest
     zeros = BlockMap.from_flags(64 * MIB, MIB, np.zeros(64, dtype=bool))
     assert plan_parts(zeros).digest != plan_parts(zeros, copy_zeros=False).digest
+    copied, sent = (plan_parts(zeros, part_size=64 * MIB, copy_zeros=c) for c in (True, False))
+    assert [(p.offset, p.length) for p in copied.parts] == [
+        (p.offset, p.length) for p in sent.parts
+    ]
+    assert copied.digest != sent.digest  # or one upload would go on with the other's parts
     assert plan_parts(zeros).as_dict()["parts"][0]["zeros"] == 64 * MIB
 
 

@@ -98,6 +98,21 @@ def test_a_route_that_cannot_be_taken_is_not_chosen_and_the_reason_is_told() -> 
     assert "it was asked for" in asked.why
 
 
+def test_room_is_enough_when_it_is_just_enough_and_none_is_too_little() -> None:
+    _, block_map = disk([TEXT] * 4)
+    sample = Sample(0.2, 400e6, 4)
+    size = estimated_size(block_map, sample)
+    for free, fits in ((None, True), (size, True), (size - 1, False), (0, False)):
+        found = compare(plan_parts(block_map), block_map, sample, free=free)
+        assert (found.route(ZVHD2).obstacle is None) is fits, free
+
+
+def test_without_a_bandwidth_the_line_has_100_mbit_a_second() -> None:
+    _, block_map = disk([NOISE] * 5)
+    raw = compare(plan_parts(block_map), block_map, Sample(1.0, 1e9, 5)).route(RAW)
+    assert raw.seconds == pytest.approx(raw.wire * 8 / 100e6)
+
+
 def test_more_threads_pack_in_less_time() -> None:
     _, block_map = disk([TEXT] * 4)
     one, two = (
