@@ -56,3 +56,39 @@ def test_a_signal_at_the_moment_the_file_is_made_leaves_nothing(
         pass
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut must not leave the new name with the content of neither file."""
+    steps: list[tuple[str, bytes]] = []
+    target = tmp_path / "disk.mf"
+    target.write_bytes(b"old")
+    sync, replace = os.fsync, os.replace
+
+    def fsync(file: int) -> None:
+        is_folder = os.path.samestat(os.fstat(file), tmp_path.stat())
+        steps.append(
+            ("folder" if is_folder else "file", b"" if is_folder else os.pread(file, 9, 0))
+        )
+        sync(file)
+
+    def renamed(old: Path, new: Path) -> None:
+        steps.append(("rename", target.read_bytes()))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    atomic.write_bytes(target, b"new")
+    assert steps == [("file", b"new"), ("rename", b"old"), ("folder", b"")]
+    assert target.read_bytes() == b"new"
+
+
+def test_whatever_goes_wrong_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "disk.mf"
+    target.write_bytes(b"old")
+    with pytest.raises(TypeError), atomic.writing(target) as file:
+        file.writelines([b"half of the n", "no bytes"])
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["disk.mf"]

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep import atomic, bitmapfile, interchange, pairing, sidecar
+from imsprep.blockmap import BlockMap
 from imsprep.errors import FormatError, ImageChangedError
 from imsprep.image import Identity
 from imsprep.pairing import export, make_bitmap, prove
@@ -313,6 +315,27 @@ def test_a_layout_that_does_not_fit_is_a_format_error(disk: Path, tmp_path: Path
     made = make_bitmap(disk)
     with pytest.raises(FormatError, match="no bitmap of this image"):
         prove(disk, bitmap=made.bitmap, layout=made.sidecar.layout.__class__(block_size=512))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 1000])
+def test_the_fingerprint_looks_at_the_first_and_the_last_block_with_data(count: int) -> None:
+    flags = np.zeros(count + 2, dtype=bool)
+    flags[1:-1] = True
+    found = BlockMap.from_flags(len(flags) * BLOCK - 512, BLOCK, flags)
+    asked: list[int] = []
+
+    def read(offset: int, length: int) -> bytes:
+        asked.append(offset // BLOCK)
+        return bytes(length)
+
+    plain = sidecar.fingerprint(found, read)
+    assert (asked[0], asked[-1]) == (1, count)
+    assert len(set(asked)) == len(asked) == min(64, count)
+    for block in {1, count}:
+        marked = sidecar.fingerprint(
+            found, lambda o, n, at=block * BLOCK: bytes([o == at]) + bytes(n - 1)
+        )
+        assert marked != plain
 
 
 def test_a_bitmap_that_does_not_say_what_was_found_is_not_written(

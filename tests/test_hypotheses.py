@@ -73,6 +73,11 @@ def cells_with_line_ends_between(of: BlockMap) -> bytes:
     return "\n".join("data" if bit else "hole" for bit in bits(of)).encode()
 
 
+def sum_of_all_before_it(of: BlockMap) -> bytes:
+    before = b"SUMS" + struct.pack("<I", len(of)) + pack(bits(of))
+    return before + struct.pack("<I", zlib.crc32(before))
+
+
 def padded(of: BlockMap) -> bytes:
     body = pack(bits(of))
     return body + bytes(-len(body) % 64)
@@ -80,7 +85,7 @@ def padded(of: BlockMap) -> bytes:
 
 TOOLS = [
     numbered, first_and_behind_in_blocks, first_and_last_in_blocks, first_and_last_in_sectors,
-    lines_in_bytes, cells_with_a_sum, cells_with_line_ends_between, padded,
+    lines_in_bytes, cells_with_a_sum, cells_with_line_ends_between, sum_of_all_before_it, padded,
 ]  # fmt: skip
 
 
