@@ -128,26 +128,35 @@ def decode(data: bytes, size: int, layout: BitmapLayout = DEFAULT_LAYOUT) -> Blo
     _check_sizes(header, layout, size)
     blocks = ceil_div(size, layout.block_size)
     body = data[header.end() : max(trailer.start(), header.end())]
-    wrong: FormatError | None = None
-    for bits in _readings(body, blocks, layout):
-        block_map = BlockMap(size, layout.block_size, bits)
-        wrong = _difference(data, encode(block_map, layout), blocks)
-        if wrong is None:
-            return block_map
-    raise wrong or FormatError("the body is not the layout's", offset=header.end())
+    maps = [BlockMap(size, layout.block_size, bits) for bits in _readings(body, blocks, layout)]
+    wrongs = [_difference(data, encode(block_map, layout), blocks) for block_map in maps]
+    right = [block_map for block_map, wrong in zip(maps, wrongs, strict=True) if wrong is None]
+    if not right:
+        raise wrongs[-1] or FormatError("the body is not the layout's", offset=header.end())
+    if len(right) > 1:
+        raise FormatError(
+            "what ends the list may be an entry or padding, and the layout has no count that tells"
+            " which",
+            offset=header.end(),
+        )
+    return right[0]
 
 
 def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[bitarray]:
-    """Yield what a body may say; more than once only where padding looks like an entry."""
+    """Yield what a body may say: twice where the last entry may be padding.
+
+    No more than one can be: entries ascend, and padding repeats itself.
+    """
     if isinstance(layout.body, Bits):
         yield _unpack_bits(body, blocks, layout.body)
     elif isinstance(layout.body, Cells):
         yield _unpack_cells(body, blocks, layout.body)
     else:
         runs = list(_unpack_entries(body, blocks, layout))
-        for count in sorted({len(runs), 0}, reverse=True):
+        padding_like = bool(runs) and set(runs[-1].data) == {layout.padding.fill}
+        for entries in [runs[:-1], runs] if padding_like else [runs]:
             bits = zeros(blocks)
-            for start, end in runs[:count]:
+            for start, end, _ in entries:
                 bits[start:end] = True
             yield bits if layout.body.of == "data" else ~bits
 
@@ -319,8 +328,14 @@ def _entry(body: Entries, values: dict[tuple[str, str], int]) -> bytes:
     )
 
 
-def _unpack_entries(data: bytes, blocks: int, layout: BitmapLayout) -> Iterator[tuple[int, int]]:
-    """Yield first block and the one behind the last of each entry, as long as they make sense."""
+class _Run(NamedTuple):
+    start: int  # first block
+    end: int  # the one behind the last
+    data: bytes  # the entry
+
+
+def _unpack_entries(data: bytes, blocks: int, layout: BitmapLayout) -> Iterator[_Run]:
+    """Yield the entries, as long as they make sense."""
     body = layout.body
     assert isinstance(body, Entries)
     pattern, position, least = _pattern(body.entry), 0, 0
@@ -341,7 +356,7 @@ def _unpack_entries(data: bytes, blocks: int, layout: BitmapLayout) -> Iterator[
             end = values["last"] // layout.block_size + 1
         if not least <= start < end <= blocks:
             return
-        yield start, end
+        yield _Run(start, end, found.group())
         least, position = end, found.end()
         if not data.startswith(body.separator, position):
             return

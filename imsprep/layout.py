@@ -148,6 +148,12 @@ class BitmapLayout:
             or self.padding.fill == 0,
             "a body without its empty end is padded with zeros, or nobody can tell where it ends",
         )
+        _want(
+            not _ends_in_digits(self.body)
+            or self.padding.multiple == 1
+            or self.padding.fill not in b"0123456789abcdefABCDEF",
+            "padding with digits goes on where a number in text ends",
+        )
         for field in (*self.header, *self.trailer):
             _check_field(field, COUNTS)
         _check_body(self.body)
@@ -208,6 +214,11 @@ def _check_body(body: Body) -> None:
             "start" in named and bool(named & size) == bool(size) and named <= {"start", *size},
             f"an entry for each {body.each} says {', '.join(sorted(named)) or 'nothing'}",
         )
+
+
+def _ends_in_digits(body: Body) -> bool:
+    last = body.entry[-1] if isinstance(body, Entries) and body.entry else None
+    return isinstance(last, Number) and last.form not in ("le", "be")
 
 
 def _check_field(field: Field, known: tuple[str, ...]) -> None:

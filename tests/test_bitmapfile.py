@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from imsprep.layout import (
     Checksum,
     Constant,
     Entries,
+    Field,
     Number,
     Padding,
 )
@@ -102,7 +104,52 @@ def test_words_without_a_set_bit_are_left_out_from_the_end(body: Bits, golden: s
 def test_what_was_encoded_is_decoded_to_the_same_map(data: st.DataObject) -> None:
     layout = data.draw(layouts())
     made = data.draw(block_maps(layout.block_size))
-    assert decode(encode(made, layout), made.size, layout) == made
+    file = encode(made, layout)
+    if file in (encode(other, layout) for other in neighbours(made)):
+        with pytest.raises(FormatError, match="may be an entry or padding"):
+            decode(file, made.size, layout)
+    else:
+        assert decode(file, made.size, layout) == made
+
+
+def neighbours(block_map: BlockMap) -> Iterator[BlockMap]:
+    """Yield every map that differs in one block."""
+    for block in range(len(block_map)):
+        flags = block_map.flags().copy()
+        flags[block] ^= True
+        yield BlockMap.from_flags(block_map.size, block_map.block_size, flags)
+
+
+@pytest.mark.parametrize(
+    ("header", "padding", "marked", "is_clear"),
+    [
+        ((), Padding(6, fill=1), [1], False),  # 0101 is block 257, or padding
+        ((), Padding(6, fill=1), [1, 257], False),
+        ((), Padding(6, fill=1), [257], True),
+        ((), Padding(6, fill=1), [1, 2], False),
+        ((), Padding(6, fill=1), [1, 2, 3], True),
+        ((Constant(b"x"),), Padding(6, "file"), [], False),  # 0000 is block 0, or padding
+        ((Constant(b"x"),), Padding(6, "file"), [0], False),
+        ((Constant(b"x"),), Padding(6, "file"), [1], True),
+        ((Number("entries", "le", 1),), Padding(6, "file"), [0], True),
+        ((Number("entries", "le", 1),), Padding(6, "file", 1), [1], True),
+    ],
+)
+def test_what_may_be_an_entry_or_padding_is_not_guessed_at(
+    header: tuple[Field, ...], padding: Padding, marked: list[int], is_clear: bool
+) -> None:
+    body = Entries((Number("start", "le", 2),), "block")
+    layout = BitmapLayout(B, body, header, padding=padding)
+    flags = np.zeros(258, dtype=bool)
+    flags[marked] = True
+    made = BlockMap.from_flags(258 * B, B, flags)
+    file = encode(made, layout)
+    assert (file in (encode(other, layout) for other in neighbours(made))) is not is_clear
+    if is_clear:
+        assert decode(file, made.size, layout) == made
+    else:
+        with pytest.raises(FormatError, match="may be an entry or padding"):
+            decode(file, made.size, layout)
 
 
 @given(st.data())
@@ -192,6 +239,10 @@ WRONG = [
     ({"schema": 1, "block_size": 512, "padding": {"multiple": 0}}, "padding"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "trim": True},
       "padding": {"multiple": 8, "fill": 255}}, "padded with zeros"),
+    ({"schema": 1, "block_size": 512, "padding": {"multiple": 8, "fill": 48},
+      "body": {"kind": "entries", "each": "block",
+               "entry": [{"kind": "number", "what": "start", "form": "decimal", "width": 0}]}},
+     "digits"),
     ({"schema": 1, "block_size": 512, "colour": 1}, "has no 'colour'"),
 ]  # fmt: skip
 
