@@ -87,29 +87,43 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 
 
 def bars(results: list[dict[str, Any]], path: Path) -> bool:
-    """Draw the ratio of every case that has a peer, with its target; False if there is none."""
+    """Draw the ratio of every case that has a peer, with its target; False if there is none.
+
+    The scale is logarithmic: twice as fast is as far from 1 as half as fast.
+    """
     rows = [
         (result, next((g for g in result["goals"] if g["figure"] == "ratio"), None))
         for result in results
-        if "ratio" in result["figures"]
+        if "ratio" in [figure for figure, _, _ in judged(result)]
     ]
     if not rows:
         return False
     figure, axes = plt.subplots(figsize=(9, 0.8 + 0.62 * len(rows)))
+    axes.set_xscale("log")
+    least, most = 0.5, 2.0
     for y, (result, goal) in enumerate(reversed(rows)):
         spread = result["figures"]["ratio"]
         value = spread["median"]
         error = [[value - spread["min"]], [spread["max"] - value]]
         colour = MISSED if goal and not goal["met"] else OURS
-        axes.barh(y, value, height=0.5, color=colour, xerr=error, ecolor=QUIET, capsize=3)
-        axes.text(spread["max"] * 1.02, y, f"  {value:.2g}×", va="center")
+        axes.barh(
+            y, value - 1, left=1, height=0.5, color=colour, xerr=error, ecolor=QUIET, capsize=3
+        )
+        target = goal["value"] if goal else value
         if goal:
-            axes.plot([goal["value"]] * 2, [y - 0.36, y + 0.36], color=TARGET, linewidth=2)
+            axes.plot([target] * 2, [y - 0.36, y + 0.36], color=TARGET, linewidth=2)
+        right = max(spread["max"], target, 1)
+        axes.text(right * 1.06, y, f"{value:.2g}×", va="center")
+        least, most = min(least, spread["min"]), max(most, right * 1.4)
+    axes.set_xlim(least / 1.1, most)
+    ticks = [tick for tick in (0.1, 0.25, 0.5, 1, 2, 4, 10, 20, 40) if least <= tick <= most]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_yticks(
         range(len(rows)), [f"{r['case']}\nagainst {r['peer']}" for r, _ in reversed(rows)]
     )
     axes.tick_params(axis="y", labelsize=9)
-    axes.axvline(1, color=QUIET, linewidth=0.8, linestyle=":")
+    axes.axvline(1, color=QUIET, linewidth=0.8)
     axes.set_xlabel("times as fast as the peer; the red mark is the target")
     _save(figure, axes, path)
     return True

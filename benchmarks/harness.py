@@ -124,7 +124,7 @@ class Result:
 def judged(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return figure, target and verdict for each goal of a result of `Result.as_dict`.
 
-    A ratio to a peer is shown without a goal too.
+    A ratio to a peer is shown without a goal too, unless the case is about another figure.
     """
     lines = [
         (
@@ -134,7 +134,7 @@ def judged(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         )
         for goal in result["goals"]
     ]
-    if "ratio" in result["figures"] and "ratio" not in [figure for figure, _, _ in lines]:
+    if "ratio" in result["figures"] and {figure for figure, _, _ in lines} <= {"memory_mib"}:
         lines.insert(0, ("ratio", "", ""))
     return lines
 
