@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from imsprep import bitmapfile
+from imsprep.bitmapfacts import BitmapFacts
 from imsprep.errors import FormatError, ReadError, show_path
-from imsprep.facts import BitmapFacts
 from imsprep.image import RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.sidecar import Sidecar, fingerprint, read_sidecar

@@ -14,11 +14,11 @@ from imsprep.request import RequestFields
 from imsprep.sites import DEFAULT_SITE, SITES, Site
 
 if TYPE_CHECKING:
+    from imsprep.bitmapfacts import BitmapFacts
     from imsprep.blockmap import BlockMap
     from imsprep.bucket import BucketFacts
     from imsprep.container import Examination
     from imsprep.guest.model import Guest
-    from imsprep.layout import BitmapLayout
     from imsprep.partitions import Disk
     from imsprep.region import RegionFacts
     from imsprep.scan import Vouched
@@ -44,19 +44,6 @@ class Cell(NamedTuple):
     length: int
     stored: int  # not in holes
     data: int | None = None  # in blocks with a non-zero byte; None: not scanned
-
-
-class BitmapFacts(NamedTuple):
-    """What is known of the bitmap that belongs to a RAW image; `beside` gathers it."""
-
-    name: str  # the bitmap's file name, for messages
-    length: int | None  # bytes; None: there is no such file
-    layout: BitmapLayout | None  # None: made elsewhere, and nobody said how
-    stale: str | None = None  # why it is of another image or an older state, after its name
-    misfit: str | None = None  # why it does not have the layout
-    claimed: BlockMap | None = None  # what it says
-    found: BlockMap | None = None  # what a scan says, in the same blocks; only after a scan
-    to_be_made: bool = False  # whatever is there now is going to be replaced
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def holds_data(image: RawImage, ranges: Sequence[Range], keep_cache: bool) -> li
     Raises ReadError, and ImageChangedError if the image has become shorter.
     """
     cache = _Cache(image.fileno())
-    found = [cache.holds_data(start, stop) for start, stop in ranges]
+    found = cache.holds_data(ranges)
     cold = [number for number, known in enumerate(found) if known is None]
     for number in cold:
         cache.advise(*ranges[number], "POSIX_FADV_WILLNEED")
@@ -84,24 +84,27 @@ class _Cache:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._buffer, self._zeros = bytearray(), b""
         self.can_tell = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")
 
-    def holds_data(self, start: int, stop: int) -> bool | None:
-        """Say whether a byte of a range is not zero; None if the cache does not hold all of it."""
-        if not self.can_tell:
-            return None
-        if len(self._zeros) != stop - start:
-            self._zeros = bytes(stop - start)
-            self._buffer = bytearray(self._zeros)
-        try:
-            done = os.preadv(self._file, (self._buffer,), start, os.RWF_NOWAIT)
-        except BlockingIOError:
-            return None
-        except OSError:
-            self.can_tell = False  # the file system does not know, as tmpfs
-            return None
-        return self._buffer != self._zeros if done == stop - start else None
+    def holds_data(self, ranges: Iterable[Range]) -> list[bool | None]:
+        """Say for each range whether a byte is not zero; None if the cache does not hold it all."""
+        found = list[bool | None]()
+        buffer, zeros = bytearray(), b""
+        for start, stop in ranges:
+            if len(zeros) != stop - start:
+                zeros = bytes(stop - start)
+                buffer = bytearray(zeros)
+            known = None
+            if self.can_tell:
+                try:
+                    if os.preadv(self._file, (buffer,), start, os.RWF_NOWAIT) == len(zeros):
+                        known = buffer != zeros
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self.can_tell = False  # the file system does not know, as tmpfs
+            found.append(known)
+        return found
 
     def advise(self, start: int, stop: int, advice: str) -> None:
         """Give the kernel a hint, where it takes any."""

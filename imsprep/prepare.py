@@ -18,13 +18,14 @@ from typing import Any
 
 from imsprep import bitmapfile, checks, convert, formats, packed, routes
 from imsprep.beside import look_beside
+from imsprep.bitmapfacts import BitmapFacts
 from imsprep.blockmap import BlockMap
 from imsprep.bucket import BucketFacts
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.choosing import compare_routes, map_by_extents
 from imsprep.disks import Disk
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
-from imsprep.facts import BitmapFacts, Facts
+from imsprep.facts import Facts
 from imsprep.foreign import DRIVERS
 from imsprep.gather import gather
 from imsprep.image import Identity, RawImage

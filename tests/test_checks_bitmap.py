@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from imsprep import checks
+from imsprep.bitmapfacts import BitmapFacts
 from imsprep.blockmap import BlockMap
-from imsprep.facts import BitmapFacts, Facts
+from imsprep.facts import Facts
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout, Match
 from imsprep.layoutfile import save_layout
 from imsprep.report import Severity

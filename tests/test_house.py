@@ -15,7 +15,7 @@ PACKAGE = ROOT / "imsprep"
 # (listed before it) and lower layers, never a higher one.
 LAYERS = {
     "units": 0, "errors": 0, "report": 0,
-    "blockmap": 1, "facts": 1, "request": 1, "formats": 1, "partitions": 1, "volumes": 1, "geometry": 1, "sites": 1,
+    "blockmap": 1, "bitmapfacts": 1, "facts": 1, "request": 1, "formats": 1, "partitions": 1, "volumes": 1, "geometry": 1, "sites": 1,
     "atomic": 2, "locking": 2, "guest": 2, "image": 2, "gather": 2,
     "refusals": 1, "job": 1, "credentials": 2, "endpoints": 1, "ims": 2, "waiting": 2,
     "zvhd2": 1, "zvhd2_codec": 1, "zvhd2_faults": 1, "container": 2, "payloads": 2,

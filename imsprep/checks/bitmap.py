@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imsprep.bitmapfacts import BitmapFacts
 from imsprep.blockmap import BlockMap
 from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
-from imsprep.facts import BitmapFacts, Facts
+from imsprep.facts import Facts
 from imsprep.layout import DEFAULT_LAYOUT, describe
 from imsprep.report import Region, Severity
 from imsprep.units import counted, format_size
