@@ -143,10 +143,12 @@ def growth(results: list[dict[str, Any]], path: Path) -> bool:
         label = f"{share:.2g} % data"
         above.plot(sizes, seconds, "o-", color=colour, label=label)
         below.plot(sizes, memory, "o-", color=colour)
-    above.set_yscale("log")
+    above.set_ylim(bottom=0)
     above.set_ylabel("seconds, cold cache")
     above.legend(frameon=False, labelcolor="linecolor")
     below.set_xscale("log", base=2)
+    sizes = [4**n for n in range(6)]
+    below.set_xticks(sizes, [str(size) for size in sizes])
     below.set_ylim(0, 160)
     below.axhline(150, color=TARGET, linewidth=1)
     below.set_ylabel("MiB of memory")
