@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from imsprep import demodisk
+from imsprep import demodisk, pairing
 from imsprep.cli import demo
 from imsprep.errors import FormatError
 from imsprep.partitions import read_disk
@@ -39,7 +40,8 @@ def check_result(result: dict[str, object], folder: Path) -> None:
     assert list(folder.rglob("*.part")) == []
     assert len(list((folder / "cloud/.emulator/images").iterdir())) == 1
     assert list((folder / "cloud/.emulator/disks").iterdir()) == [Path(files["imported"])]
-    assert list((folder / "cloud/images/.uploads").iterdir()) == []
+    # A kill right behind the making of an upload's folder leaves it empty, which is no upload.
+    assert [path for path in (folder / "cloud/images/.uploads").rglob("*") if path.is_file()] == []
 
 
 def check_disk(path: Path) -> None:
@@ -102,6 +104,20 @@ def test_an_imported_disk_that_differs_ends_it_with_an_error(tmp_path: Path) -> 
     assert demo._compare(disk, same) == digest(disk)
     with pytest.raises(FormatError, match="is not the disk that was imported"):
         demo._compare(disk, other)
+
+
+@need("mkfs.ext4")
+def test_a_bitmap_that_does_not_hold_ends_the_demo_before_anything_is_sent(
+    imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_prove = pairing.prove
+    monkeypatch.setattr(
+        pairing, "prove", lambda disk: replace(really_prove(disk), stale="is another's")
+    )
+    done = imsprep("demo", "--dir", tmp_path)
+    assert done.code == 1
+    assert "disk.mf does not hold for its image" in done.err
+    assert not (tmp_path / "cloud/images/disk.raw").exists()
 
 
 def test_a_file_that_is_not_its_own_is_left_alone(imsprep: Run, tmp_path: Path) -> None:

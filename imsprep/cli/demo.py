@@ -53,7 +53,6 @@ class _Teller:
 def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     from imsprep.demodisk import ensure_disk
     from imsprep.manifest import read
-    from imsprep.pairing import prove
     from imsprep.targets import parse_target
 
     disk, target = folder / "disk.raw", parse_target(f"local:{folder / 'cloud'}")
@@ -63,7 +62,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     findings, passed = prepared.report.findings, prepared.report.passed
     tell("check", f"{counted(len(findings), 'finding')}; {counted(len(passed), 'rule')} passed")
     tell("bitmap", prepared.artefacts[1].path)
-    tell("verify", prove(disk))
+    _verify(disk, tell)
     tell("upload", prepared.artefacts[0].plan)
     done = _ship(prepared, target, tell)
     tell("import", f"image {done.image_id}{'' if done.uploads else ', there from before'}")
@@ -96,6 +95,16 @@ def _prepare(disk: Path, target: Target) -> Prepared:
 
     fields = RequestFields(name="imsprep-demo", type=DATA_IMAGE, os_type="Linux", min_disk=MIN_DISK)
     return prepare(disk, Order(fields=fields, target=target, site=SITES[SITE]))
+
+
+def _verify(disk: Path, tell: _Teller) -> None:
+    from imsprep.errors import FormatError
+    from imsprep.pairing import prove
+
+    proof = prove(disk)
+    tell("verify", proof)
+    if not proof.holds:
+        raise FormatError(f"{proof.bitmap} does not hold for its image")
 
 
 def _ship(prepared: Prepared, target: Target, tell: _Teller) -> Imported:
