@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from imsprep.blockmap import BlockMap
 from imsprep.errors import UsageError
 from imsprep.store import MAX_PART_NUMBER, MAX_PART_SIZE, MIN_PART_SIZE
-from imsprep.units import KIB, MIB, ceil_div, exact_size
+from imsprep.units import KIB, MIB, ceil_div, counted, exact_size
 
 # Bytes of the blocks in which a file is scanned for a plan: smaller than those of bitmap and
 # container, so that less zeros travel along with data; the scan costs the same.
@@ -125,9 +125,9 @@ class PartPlan:
     def __str__(self) -> str:
         zero_parts = sum(part.is_zero for part in self.parts)
         return (
-            f"{exact_size(self.size)} in {len(self.parts)} parts: {exact_size(self.sent)} to send"
-            f" in {len(self.parts) - zero_parts}, {exact_size(self.copied)} of zeros to copy in"
-            f" {zero_parts}"
+            f"{exact_size(self.size)} in {counted(len(self.parts), 'part')}:"
+            f" {exact_size(self.sent)} to send in {len(self.parts) - zero_parts},"
+            f" {exact_size(self.copied)} of zeros to copy in {zero_parts}"
         )
 
 

@@ -19,7 +19,7 @@ from imsprep.parts import PartPlan
 from imsprep.sending import Sending, plan_file, send_file
 from imsprep.targets import open_store
 from imsprep.transfer import Progress, Uploaded
-from imsprep.units import exact_size, format_size
+from imsprep.units import counted, exact_size, format_size
 
 
 @click.command(epilog="Example: imsprep upload disk.raw --to local:./cloud")
@@ -67,4 +67,4 @@ def _text(done: Uploaded, bucket: str) -> str:
     said = f"{format_size(done.sent)} sent, {format_size(done.copied)} of zeros copied"
     if done.reused:
         said += f", {format_size(done.reused)} there from before"
-    return f"{bucket}:{done.key}: {exact_size(done.size)} in {done.parts} parts; {said}"
+    return f"{bucket}:{done.key}: {exact_size(done.size)} in {counted(done.parts, 'part')}; {said}"
