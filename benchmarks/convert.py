@@ -23,10 +23,11 @@ _PACKED = ("-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M", "
 def cases(bench: Bench) -> Iterator[Case]:
     """Pack a server's disk and random data; one thread against two; a TiB of holes."""
     made, peers = bench.folder / "made.zvhd2", bench.folder / "made.qcow2"
-    files = bench.inputs.ext4(bench.size(8 * GIB, 2 * GIB), 650 * MIB)
+    held = bench.size(650 * MIB, 160 * MIB)
+    files = bench.inputs.ext4(bench.size(8 * GIB, 2 * GIB), held)
     random = bench.inputs.random(bench.size(3 * GIB, 256 * MIB))
     for name, image, ratio in (
-        (f"{files.stat().st_size // GIB} GiB ext4, 650 MiB of files", files, 2.0),
+        (f"{files.stat().st_size // GIB} GiB ext4, {held // MIB} MiB of files", files, 2.0),
         (f"{random.stat().st_size // MIB} MiB of random data", random, 1.5),
     ):
         yield Case(
