@@ -117,7 +117,7 @@ def read_libyal(image: Path, kind: str) -> Content:
 
 
 def _walk_libyal(entry: object, path: str) -> Iterator[tuple[str, str]]:
-    for child in entry.sub_file_entries:  # type: ignore[attr-defined]
+    for child in entry.sub_file_entries:  # type: ignore[attr-defined]  # untyped
         name = f"{path}/{child.name}"
         kind = child.file_mode & 0o170000
         if kind == 0o040000:
@@ -139,7 +139,7 @@ def read_dissect(image: Path, kind: str) -> Content:
 
 
 def _walk_dissect(inode: object, path: str) -> Iterator[tuple[str, str]]:
-    for child, node in inode.listdir().items():  # type: ignore[attr-defined]
+    for child, node in inode.listdir().items():  # type: ignore[attr-defined]  # untyped
         name = f"{path}/{child}"
         kind = getattr(node, "filetype", None) or node.type
         if child in (".", ".."):
@@ -163,7 +163,7 @@ def read_pytsk3(image: Path, kind: str) -> Content:
 def _walk_pytsk3(volume: object, folder: object, path: str) -> Iterator[tuple[str, str]]:
     import pytsk3
 
-    for child in folder:  # type: ignore[attr-defined]
+    for child in folder:  # type: ignore[attr-defined]  # untyped
         text = child.info.name.name.decode()
         if text in (".", "..", "$OrphanFiles") or child.info.meta is None:
             continue
@@ -191,12 +191,12 @@ def read_ext4(image: Path, kind: str) -> Content:
 def _walk_ext4(volume: object, path: str) -> Iterator[tuple[str, str]]:
     import ext4
 
-    for entry, _kind in volume.inode_at(path).opendir():  # type: ignore[attr-defined]
+    for entry, _kind in volume.inode_at(path).opendir():  # type: ignore[attr-defined]  # untyped
         child = entry.name_str
         if child in (".", ".."):
             continue
         name = f"{path.rstrip('/')}/{child}"
-        inode = volume.inodes[entry.inode]  # type: ignore[attr-defined]
+        inode = volume.inodes[entry.inode]  # type: ignore[attr-defined]  # untyped
         if isinstance(inode, ext4.Directory):
             yield from _walk_ext4(volume, name)
         elif isinstance(inode, ext4.SymbolicLink):

@@ -41,7 +41,7 @@ class Run:
 
 def command(*argv: object, **options: object) -> Command:
     """Make a Command of words and paths."""
-    return Command(tuple(str(word) for word in argv), **options)  # type: ignore[arg-type]
+    return Command(tuple(str(word) for word in argv), **options)  # type: ignore[arg-type]  # by name
 
 
 def timed(command: Command) -> Run:

@@ -20,7 +20,7 @@ from imsprep.errors import ReadError, TransferError, show_path
 try:
     import fcntl
 except ImportError:  # pragma: no cover - where there is no flock, nothing is locked
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 _PAUSE_S = 1.0  # between two attempts of whoever waits
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)

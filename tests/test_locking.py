@@ -45,7 +45,7 @@ def test_whoever_waits_gets_it_when_it_is_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wait_s", [0.0, 3.0])
 def test_nobody_waits_longer_than_was_said(tmp_path: Path, wait_s: float) -> None:
     slept: list[float] = []
-    with locked(tmp_path / "a.lock", "x"), pytest.raises(TransferError):  # noqa: SIM117
+    with locked(tmp_path / "a.lock", "x"), pytest.raises(TransferError):  # noqa: SIM117 - what is nested fails
         with locked(tmp_path / "a.lock", "x", wait_s=wait_s, sleep=slept.append):
             raise AssertionError("held twice")
     assert sum(slept) == wait_s

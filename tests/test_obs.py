@@ -149,7 +149,7 @@ def test_only_the_data_travels(store: ObsStore, cloud: s3cloud.Strict, tmp_path:
     with open(path, "wb") as file:
         file.write(pattern(20 * MIB))
         file.truncate(200 * MIB)
-    watch = lambda plan: nullcontext(lambda **_: None)  # noqa: E731
+    watch = lambda plan: nullcontext(lambda **_: None)  # noqa: E731 - one line
     send_file(path, store, Target(store._bucket), "k", sending=Sending(), watch=watch)
     # The data, the seed of zeros, and the lists of parts.
     assert cloud.received < (20 + 5) * MIB + 64 * 1024
@@ -217,7 +217,7 @@ def test_the_upload_that_made_an_object_is_told(store: ObsStore) -> None:
 def test_a_wrong_clock_is_told_with_what_to_do(
     store: ObsStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = lambda *_: datetime.now() - timedelta(minutes=16)  # noqa: E731
+    late = lambda *_: datetime.now() - timedelta(minutes=16)  # noqa: E731 - one line
     monkeypatch.setattr("botocore.auth.get_current_datetime", late)
     with pytest.raises(ServiceError, match="set this machine's clock"):
         store.put("k", b"x")

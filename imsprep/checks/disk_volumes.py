@@ -17,13 +17,14 @@ _MOUNTED_ALL_THE_SAME = ("FAT", "exFAT", "vfat", "exfat")
 
 @rule(
     "IMS220", Severity.ERROR, "A file system is larger than its partition",
-    why="Linux does not mount it (NTFS: for reading only), so that the server does not boot or"
-    " lacks a disk; what lay behind the partition's end is lost. FAT is mounted, and breaks when"
-    " it first uses the missing part.",
+    why="Linux does not mount it (btrfs: since 5.11; NTFS: for reading only), so that the server"
+    " does not boot or lacks a disk; what lay behind the partition's end is lost. FAT is mounted,"
+    " and breaks when it first uses the missing part.",
     fix="Copy the image again, or give the partition its size back. To shrink a disk, shrink the"
     " file system first: resize2fs, btrfs filesystem resize, ntfsresize; XFS cannot be shrunk.",
-    source="Linux 6.12 (2024-11): fs/ext4/super.c (bad geometry), fs/xfs/xfs_mount.c"
-    " (xfs_check_sizes), fs/btrfs/volumes.c (device total_bytes), fs/ntfs3/super.c (RAW volume)",
+    source="tried with Linux 6.18, 2026-11-25: ext4 (bad geometry), XFS (last sector read failed)"
+    " and btrfs (open_ctree failed) are refused; NTFS: fs/ntfs3/super.c, \"RAW NTFS volume\"; FAT"
+    " and exFAT: inferred",
 )  # fmt: skip
 def larger_than_its_partition(facts: Facts) -> Iterator[Evidence]:
     """Compare the size that each superblock tells with its partition's or logical volume's."""
@@ -43,8 +44,8 @@ def larger_than_its_partition(facts: Facts) -> Iterator[Evidence]:
     why="No system mounts it: the server does not boot, or lacks a disk.",
     fix="Copy the image again. If its source is as damaged: e2fsck -f, xfs_repair, btrfs rescue"
     " super-recover or fsck.fat on the volume, which may lose files.",
-    source="Linux 6.12 (2024-11): fs/ext4/super.c, fs/xfs/libxfs/xfs_sb.c, fs/btrfs/disk-io.c,"
-    " fs/fat/inode.c, fs/ntfs3/super.c; FAT specification 1.03",
+    source="tried with Linux 6.18, 2026-11-25: ext4, XFS and btrfs with a checksum that does not"
+    " hold are refused; sizes that no reader can work with: FAT specification 1.03, else inferred",
 )  # fmt: skip
 def damaged(facts: Facts) -> Iterator[Evidence]:
     """Look for checksums that do not hold, and sizes that no system can work with."""
