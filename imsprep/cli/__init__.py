@@ -101,6 +101,7 @@ def main() -> None:
     """Run the command line and end the process with the documented exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(_COLLECT_EVERY)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's; they only wait, and busily
     code = run(sys.argv[1:])
     gc.freeze()  # the process ends: nobody need look for cycles in what it leaves
     if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
