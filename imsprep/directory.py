@@ -3,12 +3,14 @@
     folder/disk.raw                    the object `disk.raw`, a sparse file
     folder/web/disk.raw                the object `web/disk.raw`
     folder/.objects/<name>.json        what the store knows of an object beyond its bytes
-    folder/.uploads/<upload id>/       an unfinished upload: upload.json and one file per part
+    folder/.uploads/<upload id>.json   an unfinished upload
+    folder/.uploads/<upload id>/       its parts, one file each
 
 An object appears under its name by one rename, after its record was written; a record is valid only
 for the inode, size and time it names, so a crash leaves the old object or the new one, never a mix,
 and a file that somebody put into the folder by hand is an object too. Holes stay holes: zeros in a
 part are not stored, and completing copies only the data (inside the file system where it can).
+An upload's record is made before its folder and removed after it: what a kill leaves is listed.
 
 What a bucket can and a folder cannot: hold `a` and `a/b` at the same time. That is refused.
 """
@@ -20,20 +22,15 @@ import errno
 import hashlib
 import json
 import os
-import secrets
-import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from imsprep import atomic
+from imsprep import atomic, unfinished
 from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.sparse import copy_data, is_hole, write_sparse
 from imsprep.store import (
-    MIN_PART_SIZE,
     STANDARD,
     Body,
     BucketHead,
@@ -44,6 +41,7 @@ from imsprep.store import (
     multipart_etag,
     zero_md5,
 )
+from imsprep.unfinished import Unfinished
 from imsprep.units import MIB
 
 MAX_KEY_BYTES = 1024  # OBS API reference, "Uploading Objects"
@@ -68,21 +66,16 @@ class DirectoryStore:
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its upload id."""
         self._path(key)
-        upload_id = secrets.token_hex(16)
-        initiated = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        value = {"key": key, "metadata": dict(metadata), "initiated": initiated}
         with _translated("begin an upload in", self._folder):
-            (self._uploads / upload_id).mkdir(parents=True)
-            atomic.write_json(self._uploads / upload_id / "upload.json", value)
-        return upload_id
+            return unfinished.begin(self._uploads, key, metadata)
 
     def upload_part(
         self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
     ) -> str:
         """Store one part; the same number again replaces it."""
-        folder = self._upload(key, upload_id, number)
+        upload = self._upload(key, upload_id, number)
         digest, position = hashlib.md5(usedforsecurity=False), 0
-        with _translated("store a part in", folder), self._new_part(folder, number) as new:
+        with _translated("store a part in", upload.folder), upload.new_part(number) as new:
             with open(new.path, "wb") as file:
                 for piece in _pieces(data):
                     digest.update(piece)
@@ -96,8 +89,8 @@ class DirectoryStore:
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
     ) -> str:
         """Make one part from a range of the object `source`; the range must lie inside it."""
-        folder = self._upload(key, upload_id, number)
-        with _translated("copy a part in", folder), self._open(source) as origin:
+        upload = self._upload(key, upload_id, number)
+        with _translated("copy a part in", upload.folder), self._open(source) as origin:
             size = os.fstat(origin).st_size
             if length <= 0 or offset < 0 or offset + length > size:
                 raise ServiceError(
@@ -105,7 +98,7 @@ class DirectoryStore:
                     f" it has {size} bytes",
                     code="InvalidRange",
                 )
-            with self._new_part(folder, number) as new:
+            with upload.new_part(number) as new:
                 with open(new.path, "wb") as file:
                     os.ftruncate(file.fileno(), length)
                     copy_data(origin, offset, file.fileno(), 0, length)
@@ -114,18 +107,15 @@ class DirectoryStore:
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """Return the parts that are here, in order of their numbers."""
-        return [part for part, _ in self._parts(self._upload(key, upload_id))]
+        return [part for part, _ in self._upload(key, upload_id).parts()]
 
     def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
         """Put the parts together into the object and return its etag."""
-        folder = self._upload(key, upload_id)
-        files = _matched(parts, self._parts(folder))
+        upload = self._upload(key, upload_id)
+        files = upload.files_of(parts)
         etag = multipart_etag(part.etag for part in parts)
-        record = {
-            "etag": etag,
-            "upload_id": upload_id,
-            "metadata": _upload_record(folder)["metadata"],
-        }
+        metadata = upload.record()["metadata"]
+        record = {"etag": etag, "upload_id": upload_id, "metadata": metadata}
         with _translated("complete", self._path(key)):
             with self._new_object(key, record) as target:
                 os.ftruncate(target, sum(part.size for part in parts))
@@ -134,23 +124,21 @@ class DirectoryStore:
                     with open(path, "rb") as file:
                         copy_data(file.fileno(), 0, target, position, part.size)
                     position += part.size
-            shutil.rmtree(folder, ignore_errors=True)
+            upload.remove()
         return etag
 
     def abort(self, key: str, upload_id: str) -> None:
         """Forget an upload and its parts; an unknown one is no error."""
         with contextlib.suppress(ServiceError):
-            shutil.rmtree(self._upload(key, upload_id), ignore_errors=True)
+            self._upload(key, upload_id).remove()
 
     def list_uploads(self, prefix: str = "") -> list[Upload]:
         """Return the unfinished uploads whose key starts with `prefix`."""
-        found = []
-        for folder in sorted(self._uploads.glob("*")):
-            with contextlib.suppress(ServiceError):
-                record = _upload_record(folder)
-                if record["key"].startswith(prefix):
-                    found.append(Upload(record["key"], folder.name, record["initiated"]))
-        return sorted(found)
+        return sorted(
+            Upload(record["key"], upload_id, record["initiated"])
+            for upload_id, record in unfinished.records(self._uploads)
+            if record["key"].startswith(prefix)
+        )
 
     def head(self, key: str) -> ObjectFacts | None:
         """Return what is known of an object, or None if there is none."""
@@ -225,49 +213,10 @@ class DirectoryStore:
         finally:
             os.close(file)
 
-    def _upload(self, key: str, upload_id: str, number: int = 1) -> Path:
-        """Return the folder of an upload that exists and belongs to `key`."""
+    def _upload(self, key: str, upload_id: str, number: int = 1) -> Unfinished:
+        """Return an upload that is noted and belongs to `key`."""
         check_part_number(number)
-        folder = self._uploads / upload_id
-        if not upload_id.isalnum() or _upload_record(folder)["key"] != key:
-            raise ServiceError(f"no upload {upload_id!r} of {key!r}", code="NoSuchUpload")
-        return folder
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _new_part(folder: Path, number: int) -> Iterator[_NewPart]:
-        """Give a path to write a part to; named, it replaces the part of that number."""
-        new = _NewPart(folder / f".{number}.{secrets.token_hex(8)}")
-        try:
-            yield new
-            # What is acknowledged must survive a crash: a name may reach the disk before its data.
-            _sync(new.path)
-            # The last write wins; a number has one file, named after its etag so that both
-            # change at once.
-            older = list(folder.glob(f"{number:05}-*"))
-            final = folder / f"{number:05}-{new.etag}"
-            os.replace(new.path, final)
-            for path in older:
-                if path != final:
-                    path.unlink(missing_ok=True)
-        except FileNotFoundError as error:
-            raise ServiceError(
-                f"the upload {folder.name!r} is gone", code="NoSuchUpload"
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(new.path)
-
-    @staticmethod
-    def _parts(folder: Path) -> list[tuple[Part, Path]]:
-        newest: dict[int, tuple[int, Part, Path]] = {}
-        for path in folder.glob("[0-9]*-*"):
-            number, _, etag = path.name.partition("-")
-            stat = path.stat()
-            part = Part(int(number), stat.st_size, etag)
-            if part.number not in newest or stat.st_mtime_ns > newest[part.number][0]:
-                newest[part.number] = (stat.st_mtime_ns, part, path)
-        return [(part, path) for _, (_, part, path) in sorted(newest.items())]
+        return Unfinished.of(self._uploads, upload_id, key)
 
     @contextlib.contextmanager
     def _new_object(self, key: str, record: Mapping[str, Any]) -> Iterator[int]:
@@ -306,14 +255,6 @@ class DirectoryStore:
         return {"etag": f"{etag}-0", "upload_id": None, "metadata": {}}
 
 
-@dataclass
-class _NewPart:
-    """A part that is being written, and its etag as soon as that is known."""
-
-    path: Path
-    etag: str = ""
-
-
 def _pieces(data: Body) -> Iterator[bytes | memoryview]:
     """Yield what a part is sent from, a file in pieces and from its start."""
     if isinstance(data, bytes | memoryview):
@@ -322,11 +263,6 @@ def _pieces(data: Body) -> Iterator[bytes | memoryview]:
     data.seek(0)
     while piece := data.read(_STEP):
         yield piece
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def _safe(name: str) -> str:
@@ -343,34 +279,6 @@ def _unsafe(name: str) -> str:
 
 def _record_name(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def _upload_record(folder: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads((folder / "upload.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ServiceError(f"no upload {folder.name!r}", code="NoSuchUpload") from error
-    return record
-
-
-def _matched(parts: Sequence[Part], held: list[tuple[Part, Path]]) -> list[Path]:
-    """Return the file of each part; refuse what a real store refuses."""
-    numbers = [part.number for part in parts]
-    if not parts or numbers != sorted(set(numbers)):
-        raise ServiceError("the parts are not in ascending order", code="InvalidPartOrder")
-    known = {part.number: (part, path) for part, path in held}
-    files = []
-    for part in parts:
-        found, path = known.get(part.number, (None, Path()))
-        if found is None or found.etag != part.etag:
-            raise ServiceError(f"part {part.number} is not held with this etag", code="InvalidPart")
-        if found.size < MIN_PART_SIZE and part is not parts[-1]:
-            raise ServiceError(
-                f"part {part.number} has {found.size} bytes; all but the last need {MIN_PART_SIZE}",
-                code="EntityTooSmall",
-            )
-        files.append(path)
-    return files
 
 
 def _md5_of_range(file: int, offset: int, length: int) -> str:

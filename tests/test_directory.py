@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.sparse import copy_data, data_ranges, is_hole, write_sparse
 from imsprep.store import Part, zero_md5
 from imsprep.units import GIB, KIB, MIB
-from tests.store_suite import StoreSuite, pattern
+from tests.store_suite import StoreSuite, md5, pattern
 
 
 class TestDirectoryStore(StoreSuite):
@@ -119,6 +121,77 @@ def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
     assert store.read("k", 0, 9) == b"old"
     store.complete("k", upload_id, store.list_parts("k", upload_id))
     assert store.read("k", 0, 9) == b"new"
+
+
+# Begins and aborts an upload in the folder argv[1], and dies before its argv[2]-th step.
+KILLED = """
+import os, sys
+from pathlib import Path
+from imsprep.directory import DirectoryStore
+folder, left = Path(sys.argv[1]), int(sys.argv[2])
+def step(event, arguments):
+    global left
+    left -= event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
+    if not left:
+        os._exit(9)
+store = DirectoryStore(folder)
+sys.addaudithook(step)
+upload_id = store.create("k", {})
+store.upload_part("k", upload_id, 1, b"part")
+store.abort("k", upload_id)
+"""
+
+
+@pytest.mark.slow
+def test_wherever_a_process_is_killed_what_is_left_of_an_upload_is_listed_and_can_be_removed(
+    tmp_path: Path,
+) -> None:
+    for number in range(1, 100):
+        folder = tmp_path / str(number)
+        code = subprocess.run([sys.executable, "-c", KILLED, folder, str(number)]).returncode
+        uploads, store = folder / ".uploads", DirectoryStore(folder)
+        held = [path for path in uploads.glob("*") if path.suffix != ".part"]
+        listed = store.list_uploads()
+        assert {path.stem for path in held} == {upload.upload_id for upload in listed}
+        for upload in listed:
+            store.abort(upload.key, upload.upload_id)
+        assert [path for path in uploads.glob("*") if path.suffix != ".part"] == []
+        if code == 0:
+            break
+        assert code == 9
+    assert 10 < number < 99
+
+
+def test_an_upload_whose_removal_was_interrupted_is_unknown_but_for_removing(
+    store: DirectoryStore,
+) -> None:
+    upload_id = store.create("k", {})
+    (store._uploads / upload_id).rmdir()
+    for step in (
+        lambda: store.upload_part("k", upload_id, 1, b"x"),
+        lambda: store.list_parts("k", upload_id),
+        lambda: store.complete("k", upload_id, [Part(1, 1, md5(b"x"))]),
+    ):
+        with pytest.raises(ServiceError) as refused:
+            step()
+        assert refused.value.code == "NoSuchUpload"
+
+
+def test_an_upload_stays_listed_while_a_part_of_it_cannot_be_removed(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = store.create("k", {})
+
+    def not_empty(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    with monkeypatch.context() as patch:
+        # As when another process makes a part in a folder that was just listed to be removed.
+        patch.setattr(os, "rmdir", not_empty)
+        store.abort("k", upload_id)
+    assert [upload.upload_id for upload in store.list_uploads()] == [upload_id]
+    store.abort("k", upload_id)
+    assert store.list_uploads() == list(store._uploads.iterdir()) == []
 
 
 @pytest.mark.parametrize(
