@@ -171,7 +171,7 @@ def _exfat(start: bytes) -> Geometry:
 
 # What `volumes` calls them.
 _READERS: dict[str, Callable[[bytes], Geometry]] = {
-    "ext2": _ext, "ext3": _ext, "ext4": _ext, "XFS": _xfs, "Btrfs": _btrfs, "NTFS": _ntfs,
+    "ext2": _ext, "ext3": _ext, "ext4": _ext, "XFS": _xfs, "btrfs": _btrfs, "NTFS": _ntfs,
     "FAT": _fat, "exFAT": _exfat,
 }  # fmt: skip
 

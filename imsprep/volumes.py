@@ -14,7 +14,11 @@ from imsprep.units import KIB, SECTOR
 
 PROBE_SIZE = 68 * KIB  # bytes from the start; btrfs keeps its superblock at 64 KiB
 
-LUKS, BITLOCKER, LVM, RAID = "LUKS", "BitLocker", "LVM", "Linux RAID"
+# The kinds of volumes, by the names that code, messages and JSON have for them.
+EXT2, EXT3, EXT4, XFS, BTRFS = "ext2", "ext3", "ext4", "XFS", "btrfs"
+NTFS, FAT, EXFAT = "NTFS", "FAT", "exFAT"
+LUKS, BITLOCKER, LVM, RAID, SWAP = "LUKS", "BitLocker", "LVM", "Linux RAID", "swap"
+EXT_JOURNAL = "ext journal"  # holds another file system's journal and no files
 
 
 class Volume(NamedTuple):
@@ -34,17 +38,17 @@ _SIGNATURES = (
     (3, b"-FVE-FS-", BITLOCKER, True),
     (0xA0, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", BITLOCKER, True),
     (0x1A8, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", BITLOCKER, True),
-    (3, b"NTFS    ", "NTFS", False),
-    (3, b"EXFAT   ", "exFAT", False),
-    (0, b"XFSB", "XFS", False),
-    (0x10040, b"_BHRfS_M", "Btrfs", False),
-    (54, b"FAT12   ", "FAT", False),
-    (54, b"FAT16   ", "FAT", False),
-    (82, b"FAT32   ", "FAT", False),
+    (3, b"NTFS    ", NTFS, False),
+    (3, b"EXFAT   ", EXFAT, False),
+    (0, b"XFSB", XFS, False),
+    (0x10040, b"_BHRfS_M", BTRFS, False),
+    (54, b"FAT12   ", FAT, False),
+    (54, b"FAT16   ", FAT, False),
+    (82, b"FAT32   ", FAT, False),
     (0, b"hsqs", "SquashFS", False),
     (0x8001, b"CD001", "ISO 9660", False),
-    (4096 - 10, b"SWAPSPACE2", "swap", False),
-    (4096 - 10, b"SWAP-SPACE", "swap", False),
+    (4096 - 10, b"SWAPSPACE2", SWAP, False),
+    (4096 - 10, b"SWAP-SPACE", SWAP, False),
     (4096, b"\xfc\x4e\x2b\xa9", RAID, False),
     (0, b"\xfc\x4e\x2b\xa9", RAID, False),
     (0x10034, b"ReIsEr", "ReiserFS", False),
@@ -55,7 +59,7 @@ _EXT_MAGIC = (0x438, b"\x53\xef")
 _EXT_COMPAT = slice(0x45C, 0x460)
 _EXT_INCOMPAT = slice(0x460, 0x464)
 _EXT_JOURNAL, _EXT_EXTENTS_AND_64BIT = 0x4, 0x40 | 0x80
-_EXT_JOURNAL_DEVICE = 0x8  # holds another one's journal and no files
+_EXT_JOURNAL_DEVICE = 0x8
 _BOOT_CODE = slice(120, 510)  # of a boot sector: behind the longest fields, before the signature
 _NOT_BOOTABLE = b"This is not a bootable disk"  # what mkfs.fat's boot sector prints
 _LVM_LABEL, _LVM_TYPE = b"LABELONE", b"LVM2 001"
@@ -90,7 +94,7 @@ def is_boot_sector(start: bytes) -> bool:
 def _ext_version(start: bytes) -> str:
     incompat = int.from_bytes(start[_EXT_INCOMPAT], "little")
     if incompat & _EXT_JOURNAL_DEVICE:
-        return "ext journal"
+        return EXT_JOURNAL
     if incompat & _EXT_EXTENTS_AND_64BIT:
-        return "ext4"
-    return "ext3" if int.from_bytes(start[_EXT_COMPAT], "little") & _EXT_JOURNAL else "ext2"
+        return EXT4
+    return EXT3 if int.from_bytes(start[_EXT_COMPAT], "little") & _EXT_JOURNAL else EXT2

@@ -34,10 +34,10 @@ MADE: dict[str, tuple[int, list[str]]] = {
     "XFS": (320 * MIB, ["mkfs.xfs", "-q"]),
     "XFS, version 4": (320 * MIB, ["mkfs.xfs", "-q", "-m", "crc=0"]),
     "XFS, sectors of 4 KiB": (320 * MIB, ["mkfs.xfs", "-q", "-s", "size=4096"]),
-    "Btrfs": (128 * MIB, ["mkfs.btrfs", "-q"]),
-    "Btrfs, sha256": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "sha256"]),
-    "Btrfs, blake2": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "blake2"]),
-    "Btrfs, xxhash": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "xxhash"]),
+    "btrfs": (128 * MIB, ["mkfs.btrfs", "-q"]),
+    "btrfs, sha256": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "sha256"]),
+    "btrfs, blake2": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "blake2"]),
+    "btrfs, xxhash": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "xxhash"]),
     "NTFS": (32 * MIB, ["mkntfs", "-q", "-F", "-f"]),
     "NTFS, sectors of 4 KiB": (32 * MIB, ["mkntfs", "-q", "-F", "-f", "-s", "4096"]),
     "FAT, 12 bits": (4 * MIB, ["mkfs.vfat", "-F", "12"]),
@@ -114,9 +114,9 @@ def test_a_file_system_takes_its_volume_and_is_found_too_large_if_that_is_cut(
         ("XFS, version 4", 4, bytes(4)),
         ("XFS, version 4", 102, b"\0\3"),
         ("XFS, sectors of 4 KiB", 4000, b"label"),
-        ("Btrfs", 0x10000 + 0x12B, b"label"),
-        ("Btrfs, sha256", 0x10000 + 0x12B, b"label"),
-        ("Btrfs, blake2", 0x10000 + 0x12B, b"label"),
+        ("btrfs", 0x10000 + 0x12B, b"label"),
+        ("btrfs, sha256", 0x10000 + 0x12B, b"label"),
+        ("btrfs, blake2", 0x10000 + 0x12B, b"label"),
         ("NTFS", 0xB, bytes(2)),
         ("NTFS", 0x28, bytes(8)),
         ("FAT, 16 bits", 0xD, b"\3"),
@@ -141,12 +141,12 @@ def test_a_damaged_superblock_is_an_error_and_its_files_are_not_called_absent(
 
 
 def test_an_xxhash_is_left_alone(tmp_path: Path) -> None:
-    make("Btrfs, xxhash", tmp_path / "disk.raw")
+    make("btrfs, xxhash", tmp_path / "disk.raw")
     poke(tmp_path / "disk.raw", 0x10000 + 0x12B, b"label")
     assert told(tmp_path / "disk.raw").fault is None
 
 
-@pytest.mark.parametrize("kind", ["ext4", "XFS", "Btrfs", "NTFS", "FAT", "exFAT"])
+@pytest.mark.parametrize("kind", ["ext4", "XFS", "btrfs", "NTFS", "FAT", "exFAT"])
 def test_a_volume_that_ends_too_soon_is_at_fault(kind: str) -> None:
     assert geometry(kind, bytes(10)).fault is not None
 
@@ -170,7 +170,7 @@ def test_one_device_of_two_takes_its_own_share_of_a_btrfs(tmp_path: Path) -> Non
 
 
 def test_a_fat_that_is_cut_is_a_warning_also_on_a_logical_volume() -> None:
-    volume = Volume("LVM vg0/efi", -1, MIB, "vfat", claimed=2 * MIB)
+    volume = Volume("LVM vg0/efi", -1, MIB, "FAT", claimed=2 * MIB)
     (finding,) = RULES["IMS220"].run(image(guest=Guest(volumes=(volume,))))[0]
     assert finding.severity is Severity.WARNING
 

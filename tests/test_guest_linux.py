@@ -290,7 +290,7 @@ def test_os_version_is_compared_with_the_image(asked: str, severity: Severity | 
     assert found(debian(), os_version=asked).get("IMS801") == severity
 
 
-ESP = Volume("partition 1", 1 << 20, 64 << 20, "vfat", "ABCD-1234", clean=True,
+ESP = Volume("partition 1", 1 << 20, 64 << 20, "FAT", "ABCD-1234", clean=True,
              part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")  # fmt: skip
 ROOT = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
 
@@ -320,7 +320,7 @@ def test_an_arm_server_starts_another_fallback() -> None:
     assert finding.expected == "EFI/BOOT/BOOTAA64.EFI"
 
 
-LUKS = Volume("partition 3", 2 << 30, 1 << 30, "luks")
+LUKS = Volume("partition 3", 2 << 30, 1 << 30, "LUKS")
 TABLE = {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n",
          GRUB: f"{LINUX} root=UUID={MISSING_UUID} ro console=ttyS0\n"}  # fmt: skip
 
@@ -331,7 +331,7 @@ def test_a_volume_that_may_be_inside_another_is_skipped_and_not_passed(rule: str
     assert rule in {f.rule for f in check(seen)[0]}
     findings, skipped = check(linux_guest({**debian(), **TABLE}, volumes=(ROOT, LUKS)))
     assert rule not in {f.rule for f in findings}
-    assert "partition 3 (luks)" in {s.rule: s.reason for s in skipped}[rule]
+    assert "partition 3 (LUKS)" in {s.rule: s.reason for s in skipped}[rule]
 
 
 @pytest.mark.parametrize("arguments", ["ro quiet console=ttyS0", "$kernelopts console=ttyS0"])
@@ -342,12 +342,12 @@ def test_a_boot_entry_that_names_no_root_is_skipped_and_not_passed(arguments: st
 
 
 def test_a_file_system_that_does_not_tell_whether_it_is_clean_is_skipped() -> None:
-    silent = Volume("partition 2", 0, 1, "xfs", clean=None)
+    silent = Volume("partition 2", 0, 1, "XFS", clean=None)
     dirty = Volume("partition 3", 0, 1, "ext4", clean=False)
     root = linux_guest(debian()).volumes[0]
     findings, skipped = check(linux_guest(debian(), volumes=(root, silent, dirty)))
     assert [f.message for f in findings] == ["ext4 on partition 3 was not unmounted cleanly"]
-    assert [s.reason for s in skipped] == ["xfs on partition 2 does not tell whether it is clean"]
+    assert [s.reason for s in skipped] == ["XFS on partition 2 does not tell whether it is clean"]
 
 
 def test_grub_needs_a_bios_boot_partition_on_gpt() -> None:
@@ -362,7 +362,7 @@ def test_grub_needs_a_bios_boot_partition_on_gpt() -> None:
 @pytest.mark.parametrize(
     ("volume", "rule", "severity"),
     [
-        (Volume("LVM vg0/data", -1, 1, "luks"), "IMS805", E),
+        (Volume("LVM vg0/data", -1, 1, "LUKS"), "IMS805", E),
         (Volume("partition 2", 0, 1, "ext4", clean=False), "IMS806", W),
     ],
 )
@@ -373,7 +373,7 @@ def test_volumes_are_looked_at(volume: Volume, rule: str, severity: Severity) ->
 
 
 def test_an_image_without_a_system_is_an_error_unless_it_is_a_data_disk() -> None:
-    guest = Guest(volumes=(Volume("whole disk", 0, 1 << 30, "xfs"),))
+    guest = Guest(volumes=(Volume("whole disk", 0, 1 << 30, "XFS"),))
     assert [f.rule for f in check(guest)[0]] == ["IMS808"]
     assert check(guest, type="DataImage")[0] == []
 
@@ -468,8 +468,8 @@ def test_a_disk_that_need_not_be_there_is_a_warning_by_whatever_name() -> None:
 @pytest.mark.parametrize(
     ("volume", "fires"),
     [
-        (Volume("partition 1", 0, 1, "luks"), False),
-        (Volume("partition 1", 0, 1, "bitlocker"), False),
+        (Volume("partition 1", 0, 1, "LUKS"), False),
+        (Volume("partition 1", 0, 1, "BitLocker"), False),
         (Volume("partition 1", 0, 1, "unknown"), False),
         (Volume("partition 1", 0, 1, "unknown", part_type=BIOS_BOOT), True),
         (Volume("partition 1", 0, 1, "swap"), True),

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from imsprep.guest.superblock import HEAD_SIZE, Superblock, identify
+from imsprep.volumes import identify_volume
 from tests.conftest import need
+from tests.test_geometry import make
+
+
+@pytest.mark.parametrize("name", ["ext4", "XFS", "btrfs", "NTFS", "FAT, 16 bits", "exFAT"])
+def test_a_kind_of_volume_has_one_name_outside_and_inside(tmp_path: Path, name: str) -> None:
+    make(name, tmp_path / "disk.raw")
+    with (tmp_path / "disk.raw").open("rb") as file:
+        head = file.read(HEAD_SIZE)
+    outside = identify_volume(head)
+    assert outside is not None
+    assert identify(head).kind == outside.kind == name.partition(",")[0]
 
 
 @need("mkfs.vfat")
@@ -23,6 +35,6 @@ def test_each_width_of_fat_keeps_its_serial_number_label_and_state_elsewhere(
     subprocess.run(made, check=True, capture_output=True)
     head = bytearray(image.read_bytes()[:HEAD_SIZE])
     size = image.stat().st_size
-    assert identify(bytes(head)) == Superblock("vfat", "ABCD-1234", "BOOT", True, size)
+    assert identify(bytes(head)) == Superblock("FAT", "ABCD-1234", "BOOT", True, size)
     head[state_at] |= 1
     assert identify(bytes(head)).clean is False

@@ -50,7 +50,7 @@ def windows_guest(registry: dict[str, Any] | None = None, **known: Any) -> Guest
              for name in ("viostor", "vioscsi", "netkvm")}  # fmt: skip
     files[CONF] = Entry("file", text=CONF_TEXT)
     values = {"system": "windows", "machine": "x86_64", "table": "mbr", "boot_code": True,
-              "volumes": (Volume("partition 1", 1 << 20, 1 << 30, "ntfs", clean=True),),
+              "volumes": (Volume("partition 1", 1 << 20, 1 << 30, "NTFS", clean=True),),
               "files": files, "registry": REGISTRY if registry is None else registry}  # fmt: skip
     return Guest(**{**values, **known})
 

@@ -10,7 +10,7 @@ from imsprep.facts import Facts
 from imsprep.partitions import Disk, GptHeader, Partition, needed_size
 from imsprep.report import Region, Severity
 from imsprep.units import KIB, SECTOR, exact_size
-from imsprep.volumes import Volume
+from imsprep.volumes import LVM, Volume
 
 GPT = "UEFI specification 2.10, chapter 5.3 (2022-08)"
 PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
@@ -277,7 +277,7 @@ def encrypted(facts: Facts) -> Iterator[Evidence]:
 def lvm(facts: Facts) -> Iterator[Evidence]:
     """Look for physical volumes."""
     for where, volume, region in volumes_of(disk_of(facts)):
-        if volume.kind == "LVM":
+        if volume.kind == LVM:
             yield Evidence(f"{where} is an LVM physical volume", region=region)
 
 

@@ -10,9 +10,10 @@ from imsprep.facts import Facts
 from imsprep.geometry import Geometry
 from imsprep.report import Region, Severity
 from imsprep.units import exact_size
+from imsprep.volumes import EXFAT, FAT
 
 # Mounted all the same, and broken as soon as the missing part is used.
-_MOUNTED_ALL_THE_SAME = ("FAT", "exFAT", "vfat", "exfat")
+_MOUNTED_ALL_THE_SAME = (FAT, EXFAT)
 
 
 @rule(

@@ -13,6 +13,7 @@ from imsprep.guest.fstab import DEVICE_NAME, Mount, find_volume, read_fstab
 from imsprep.guest.kernels import VIRTIO
 from imsprep.guest.model import Guest, Kernel
 from imsprep.report import Severity
+from imsprep.volumes import BITLOCKER, LUKS, LVM, RAID
 
 # Devices that are no disk of the image, or may be made of any.
 _NO_DISK = ("/dev/cdrom", "/dev/sr", "/dev/fd", "/dev/loop", "/dev/md", "/dev/nfs", "/dev/ram")
@@ -95,7 +96,7 @@ def _hidden(guest: Guest) -> list[str]:
     return [
         f"{v.name} ({v.kind})"
         for v in guest.volumes
-        if v.kind in ("luks", "bitlocker", "linux raid") or (v.kind == "lvm" and v.unread)
+        if v.kind in (LUKS, BITLOCKER, RAID) or (v.kind == LVM and v.unread)
     ]
 
 

@@ -11,10 +11,11 @@ from imsprep.checks.guest import FILE_TABLE, INFERRED, advice, any_guest, linux,
 from imsprep.checks.rule import Evidence, Unknown, rule
 from imsprep.facts import Facts
 from imsprep.guest.bootfiles import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
-from imsprep.guest.model import CLOSED, LINUX, NO_FILES, Guest, Volume
+from imsprep.guest.model import CLOSED, LINUX, NO_FILES, UNKNOWN, Guest, Volume
 from imsprep.guest.osrelease import depth, fits, fitting, identify, padded, parse_os_version
 from imsprep.partitions import BIOS_BOOT
 from imsprep.report import Severity
+from imsprep.volumes import BITLOCKER, LUKS
 
 _MICROSOFT_RESERVED = "e3c9e316-0b5c-4db8-817d-f92df00215ae"
 _NEVER_SYSTEMS = (BIOS_BOOT, _MICROSOFT_RESERVED)
@@ -148,8 +149,8 @@ def boot_loader(facts: Facts) -> Iterator[Evidence]:
 def encrypted(facts: Facts) -> Iterator[Evidence]:
     """Look for LUKS inside LVM; IMS211 speaks of partitions."""
     for volume in any_guest(facts).volumes:
-        if volume.kind in ("luks", "bitlocker") and volume.offset < 0:
-            yield Evidence(f"{volume.name} is encrypted with {volume.kind.upper()}")
+        if volume.kind in (LUKS, BITLOCKER) and volume.offset < 0:
+            yield Evidence(f"{volume.name} is encrypted with {volume.kind}")
 
 
 @rule(
@@ -173,7 +174,7 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
 
 def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
     """Say so of what is closed, and of an unknown partition; an unknown bare disk boots nothing."""
-    known = volume.kind != "unknown" or guest.table is not None
+    known = volume.kind != UNKNOWN or guest.table is not None
     return known and volume.kind in CLOSED and volume.part_type not in _NEVER_SYSTEMS
 
 

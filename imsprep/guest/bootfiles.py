@@ -5,6 +5,7 @@ from __future__ import annotations
 from imsprep.guest.model import FILE, Guest
 from imsprep.guest.wanted import LOADERS
 from imsprep.partitions import BIOS_BOOT, ESP, MBR_ESP
+from imsprep.volumes import FAT
 
 ESP_TYPES = (ESP, MBR_ESP)
 # What firmware starts that has no entry of its own: UEFI specification 2.10, 3.5.1.1.
@@ -13,7 +14,7 @@ FALLBACK_X86, FALLBACK_ARM = "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI"
 
 def has_esp(guest: Guest) -> bool:
     """Say whether there is an EFI system partition with a FAT file system."""
-    return any(v.part_type in ESP_TYPES and v.kind == "vfat" for v in guest.volumes)
+    return any(v.part_type in ESP_TYPES and v.kind == FAT for v in guest.volumes)
 
 
 def uefi_loaders(guest: Guest) -> list[str]:

@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from imsprep.guest.filesystem import FileSystem, Node, UnreadableError
+from imsprep.volumes import BTRFS, EXT2, EXT3, EXT4, XFS
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Package and class for each kind.
 MODULES = {
-    "ext2": ("dissect.extfs", "ExtFS"),
-    "ext3": ("dissect.extfs", "ExtFS"),
-    "ext4": ("dissect.extfs", "ExtFS"),
-    "xfs": ("dissect.xfs", "XFS"),
-    "btrfs": ("dissect.btrfs", "Btrfs"),
+    EXT2: ("dissect.extfs", "ExtFS"),
+    EXT3: ("dissect.extfs", "ExtFS"),
+    EXT4: ("dissect.extfs", "ExtFS"),
+    XFS: ("dissect.xfs", "XFS"),
+    BTRFS: ("dissect.btrfs", "Btrfs"),
 }
 
 
@@ -110,7 +111,7 @@ def open_filesystem(file: BinaryIO, kind: str, subvolume: str | None) -> FileSys
     """Open a volume with the package for its kind; ImportError if that is missing."""
     package, name = MODULES[kind]
     volume = getattr(importlib.import_module(package), name)(file)
-    if kind == "btrfs" and subvolume is not None:
+    if kind == BTRFS and subvolume is not None:
         if subvolume.isdigit():
             return DissectFileSystem(volume, volume.open_subvolume(int(subvolume)).root)
         # A path counts from the top, whatever the default subvolume is.

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
 from imsprep.errors import ImsprepError
+from imsprep.volumes import BTRFS, EXT2, EXT3, EXT4, FAT, NTFS, XFS
 
 
 class UnreadableError(ImsprepError):
@@ -55,8 +56,8 @@ class FileSystem(Protocol):
 
 # Module of the adapter, what it reads, and what to install for it; tried in this order.
 ADAPTERS = (
-    ("imsprep.guest.yal", ("ext2", "ext3", "ext4", "xfs", "ntfs", "vfat"), "imsprep[guest]"),
-    ("imsprep.guest.dissected", ("ext2", "ext3", "ext4", "xfs", "btrfs"), "imsprep[guest-agpl]"),
+    ("imsprep.guest.yal", (EXT2, EXT3, EXT4, XFS, NTFS, FAT), "imsprep[guest]"),
+    ("imsprep.guest.dissected", (EXT2, EXT3, EXT4, XFS, BTRFS), "imsprep[guest-agpl]"),
 )
 
 

@@ -18,6 +18,7 @@ from imsprep.guest.snapshot import guarded, machine, take_files, take_secrets
 from imsprep.guest.tree import Budget, Tree
 from imsprep.guest.volumes import Found, find_volumes
 from imsprep.guest.windows import take_registry
+from imsprep.volumes import BTRFS, FAT
 
 # A file system with one of these is a system's root.
 _LINUX_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release", "/etc/fstab",
@@ -105,11 +106,11 @@ def _with_subvolumes(opened: list[Opened], budget: Budget) -> Iterator[Opened]:
     """Yield every file system, and of btrfs also the subvolumes that installers put a system in."""
     for item in opened:
         yield item
-        for name in _SUBVOLUMES if item.found.volume.kind == "btrfs" else ():
+        for name in _SUBVOLUMES if item.found.volume.kind == BTRFS else ():
             if budget.spent:
                 return
             with contextlib.suppress(UnreadableError):  # most are not there
-                filesystem = open_filesystem(item.found.file, "btrfs", subvolume=name)
+                filesystem = open_filesystem(item.found.file, BTRFS, subvolume=name)
                 yield Opened(item.found, filesystem)
 
 
@@ -182,12 +183,12 @@ def _mount_esp(tree: Tree, guest: Guest, root: Opened, opened: list[Opened]) -> 
     if tree.mounts.keys() & {"/boot/efi", _ESP}:
         return
     for item in opened:
-        if item.found.volume.kind == "vfat" and item is not root:
+        if item.found.volume.kind == FAT and item is not root:
             esp = Tree({"/": item.filesystem}, tree.budget)
             if esp.exists("/EFI") and item.filesystem not in tree.mounts.values():
                 tree.mount(_ESP, item.filesystem)
                 return
-    unread = [v for v in guest.volumes if v.kind == "vfat" and v.unread]
+    unread = [v for v in guest.volumes if v.kind == FAT and v.unread]
     if unread:
         raise UnreadableError(f"{unread[0].name}: {unread[0].unread}")
 

@@ -18,15 +18,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from imsprep.report import Unknown
+from imsprep.volumes import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
+EMPTY, UNKNOWN = "empty", "unknown"  # kinds of volumes that are none of `imsprep.volumes`
 
 # Kinds of volumes that hold no files, or none that anyone could read here.
-NO_FILES = ("swap", "lvm", "empty", "unknown", "luks", "bitlocker", "linux raid",
-            "ext journal")  # fmt: skip
+NO_FILES = (SWAP, LVM, EMPTY, UNKNOWN, LUKS, BITLOCKER, RAID, EXT_JOURNAL)
 # Of these, what may hold files, which nobody can see from outside.
-CLOSED = ("luks", "bitlocker", "linux raid", "unknown")
+CLOSED = (LUKS, BITLOCKER, RAID, UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Volume:
     name: str  # "partition 2", "LVM vg0/root", "whole disk"
     offset: int  # bytes from the start of the disk; -1 for a logical volume
     size: int  # bytes
-    kind: str  # ext4, xfs, btrfs, ntfs, vfat, swap, lvm, luks, bitlocker, empty or unknown
+    kind: str  # what `imsprep.volumes` calls it, EMPTY or UNKNOWN
     uuid: str | None = None
     label: str | None = None
     part_type: str | None = None  # GPT type GUID or MBR type as two hex digits

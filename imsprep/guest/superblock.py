@@ -13,8 +13,20 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
+from imsprep.guest.model import EMPTY, UNKNOWN
 from imsprep.units import SECTOR
-from imsprep.volumes import identify_volume
+from imsprep.volumes import (
+    BTRFS,
+    EXT2,
+    EXT3,
+    EXT4,
+    FAT,
+    LUKS,
+    NTFS,
+    SWAP,
+    XFS,
+    identify_volume,
+)
 
 # Enough of a volume to tell what is on it: the btrfs super block ends at 68 KiB.
 HEAD_SIZE = 128 * 1024
@@ -42,10 +54,9 @@ def identify(head: bytes) -> Superblock:
     """Tell what lies on a volume from its first HEAD_SIZE bytes; "unknown" if nothing is known."""
     volume = identify_volume(head)
     if volume is None:
-        return Superblock("unknown" if any(head) else "empty")
-    kind = _KINDS.get(volume.kind, volume.kind.lower())
-    read = _READERS.get(kind)
-    block = read(head, kind) if read is not None else Superblock(kind)
+        return Superblock(UNKNOWN if any(head) else EMPTY)
+    read = _READERS.get(volume.kind)
+    block = read(head, volume.kind) if read is not None else Superblock(volume.kind)
     return block._replace(size=volume.geometry.size, fault=volume.geometry.fault)
 
 
@@ -103,11 +114,7 @@ def _label(raw: bytes) -> str | None:
     return raw.split(b"\0")[0].decode("utf-8", "surrogateescape") or None
 
 
-# What `volumes` calls them, and what mount(8) and this package do.
-_KINDS = {"XFS": "xfs", "Btrfs": "btrfs", "NTFS": "ntfs", "FAT": "vfat", "LVM": "lvm",
-          "LUKS": "luks", "BitLocker": "bitlocker"}  # fmt: skip
-
 _READERS: dict[str, Callable[[bytes, str], Superblock]] = {
-    "ext2": _ext, "ext3": _ext, "ext4": _ext, "xfs": _xfs, "btrfs": _btrfs, "ntfs": _ntfs,
-    "vfat": _fat, "luks": _luks, "swap": _swap,
+    EXT2: _ext, EXT3: _ext, EXT4: _ext, XFS: _xfs, BTRFS: _btrfs, NTFS: _ntfs,
+    FAT: _fat, LUKS: _luks, SWAP: _swap,
 }  # fmt: skip

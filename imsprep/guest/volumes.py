@@ -8,10 +8,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.errors import FormatError
 from imsprep.guest import lvm, xfslog
-from imsprep.guest.model import Volume
+from imsprep.guest.model import UNKNOWN, Volume
 from imsprep.guest.superblock import HEAD_SIZE, Superblock, identify
 from imsprep.guest.window import Joined, Window
 from imsprep.partitions import Disk, Partition, read_disk
+from imsprep.volumes import LVM, XFS
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
 VOLUME_LIMIT = 128
@@ -42,7 +43,7 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
     for part in partitions:
         window = Window(file, part.start, max(min(part.length, size - part.start), 0))
         volume = _volume(window, part)
-        if volume.kind == "lvm":
+        if volume.kind == LVM:
             try:
                 described.append(lvm.read_physical(window.pread))
                 physical[described[-1].identifier] = window
@@ -71,7 +72,7 @@ def _doubts(block: Superblock) -> tuple[str | None, int | None, str | None]:
 def _look(window: Window) -> Superblock:
     """Tell what lies on a volume, and of XFS also whether its log is clean."""
     block = identify(window.pread(0, HEAD_SIZE))
-    return block._replace(clean=xfslog.is_clean(window.pread)) if block.kind == "xfs" else block
+    return block._replace(clean=xfslog.is_clean(window.pread)) if block.kind == XFS else block
 
 
 def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iterator[Found]:
@@ -80,7 +81,7 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         joined = Joined([_part(physical[run.identifier], run) for run in logical.runs])
         name = f"LVM {logical.group}/{logical.name}"
         if logical.unread:
-            volume = Volume(name, -1, 0, "unknown", unread=logical.unread)
+            volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread)
         else:
             block = _look(joined)
             volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from imsprep.guest.filesystem import FileSystem, Node, UnreadableError
+from imsprep.volumes import EXT2, EXT3, EXT4, FAT, NTFS, XFS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,15 +29,15 @@ _DOS_REPARSE = 0x400
 _NTFS_VOLUME, _NTFS_VOLUME_INFORMATION, _NTFS_DIRTY = 3, 0x70, 0x0001
 
 MODULES = {
-    "ext2": "pyfsext",
-    "ext3": "pyfsext",
-    "ext4": "pyfsext",
-    "xfs": "pyfsxfs",
-    "ntfs": "pyfsntfs",
-    "vfat": "pyfsfat",
+    EXT2: "pyfsext",
+    EXT3: "pyfsext",
+    EXT4: "pyfsext",
+    XFS: "pyfsxfs",
+    NTFS: "pyfsntfs",
+    FAT: "pyfsfat",
 }
 # These compare names without regard to case, as Windows and EFI do.
-CASELESS = ("ntfs", "vfat")
+CASELESS = (NTFS, FAT)
 
 # Names of one directory: WinSxS has some 30,000. A library takes some 500 bytes for each.
 LISTING_LIMIT = 200_000
