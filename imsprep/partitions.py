@@ -14,14 +14,12 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from imsprep.units import SECTOR
-from imsprep.volumes import PROBE_SIZE, Volume, identify_volume, is_boot_sector
-
-Read = Callable[[int, int], bytes]  # offset, length -> bytes; fewer at the end of the disk
+from imsprep.volumes import PROBE_SIZE, Read, Volume, find_volume, identify_volume, is_boot_sector
 
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
@@ -152,7 +150,7 @@ def read_disk(read: Read, size: int) -> Disk:
         primary=primary if table == "gpt" else None,
         backup=backup if table == "gpt" else None,
         partitions=tuple(_with_volume(read, size, p) for p in found if p.type != MBR_PROTECTIVE),
-        volume=whole if table is None else None,
+        volume=find_volume(read, size) if table is None else None,
         hidden=whole if table is not None and whole is not None and whole.encrypted else None,
         extended=mbr.extended if table == "mbr" else (),
         broken_chain=mbr.broken_chain,
@@ -173,8 +171,9 @@ def _best(primary: GptHeader | None, backup: GptHeader | None) -> GptHeader | No
 def _with_volume(read: Read, size: int, partition: Partition) -> Partition:
     if partition.start >= size:
         return partition
-    start = read(partition.start, min(PROBE_SIZE, partition.length, size - partition.start))
-    return partition._replace(volume=identify_volume(start))
+    length = min(partition.length, size - partition.start)
+    volume = find_volume(lambda at, count: read(partition.start + at, count), length)
+    return partition._replace(volume=volume)
 
 
 # --- MBR ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from imsprep.volumes import XFS
 from tests.conftest import Outcome, need, slow
 from tests.guest_trees import UUID, Link, debian
 from tests.test_guest_linux import check
+from tests.test_volumes import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
 from tests.zvhd2_files import of_disk
 
 IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
@@ -114,6 +115,27 @@ def test_a_well_prepared_system_is_read_from_each_file_system(
     assert [(v.kind, v.uuid) for v in guest.volumes] == [(kind.replace("xfs", XFS), UUID)]
     assert guest.kernels[0].loaded == tuple(sorted(VIRTIO))
     assert check(guest)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        (None, "no system was found (partition 1: zeros at both ends)"),
+        (ZFS_PLACES[3], "not all could be read: partition 1: no reader for ZFS"),
+    ],
+)
+def test_a_partition_whose_start_is_zeros_is_told_by_its_end(
+    tmp_path: Path, place: int | None, found: str
+) -> None:
+    with (tmp_path / "fs.img").open("wb") as file:
+        file.truncate(POOL_SIZE)
+        if place is not None:
+            file.seek(place)
+            file.write(ZFS_MAGIC)
+    findings, skipped = check(inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")))
+    told = {f.rule: f.message for f in findings} | {s.rule: s.reason for s in skipped}
+    assert told["IMS808"] == found
+    assert [f.rule for f in findings] == (["IMS808"] if place is None else [])
 
 
 BOOT_UUID = "22222222-2222-4333-8444-555555555555"

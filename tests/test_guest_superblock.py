@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.guest.superblock import HEAD_SIZE, Superblock, identify
+from imsprep.guest.superblock import HEAD_SIZE, Superblock
+from imsprep.guest.superblock import identify as identify_in
 from imsprep.volumes import identify_volume
 from tests.conftest import need
 from tests.test_geometry import make
+
+
+def identify(data: bytes) -> Superblock:
+    return identify_in(lambda at, count: data[at : at + count], len(data))
 
 
 @pytest.mark.parametrize("name", ["ext4", "XFS", "btrfs", "NTFS", "FAT, 16 bits", "exFAT"])

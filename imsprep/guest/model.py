@@ -22,10 +22,11 @@ from imsprep.volumes import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
-EMPTY, UNKNOWN = "empty", "unknown"  # kinds of volumes that are none of `imsprep.volumes`
+# Kinds of volumes that `imsprep.volumes` does not tell; between the ends nobody looked.
+ZEROS, UNKNOWN = "zeros at both ends", "unknown"
 
 # Kinds of volumes that hold no files, or none that anyone could read here.
-NO_FILES = (SWAP, LVM, EMPTY, UNKNOWN, LUKS, BITLOCKER, RAID, EXT_JOURNAL)
+NO_FILES = (SWAP, LVM, ZEROS, UNKNOWN, LUKS, BITLOCKER, RAID, EXT_JOURNAL)
 # Of these, what may hold files, which nobody can see from outside.
 CLOSED = (LUKS, BITLOCKER, RAID, UNKNOWN)
 
@@ -37,7 +38,7 @@ class Volume:
     name: str  # "partition 2", "LVM vg0/root", "whole disk"
     offset: int  # bytes from the start of the disk; -1 for a logical volume
     size: int  # bytes
-    kind: str  # what `imsprep.volumes` calls it, EMPTY or UNKNOWN
+    kind: str  # what `imsprep.volumes` calls it, ZEROS or UNKNOWN
     uuid: str | None = None
     label: str | None = None
     part_type: str | None = None  # GPT type GUID or MBR type as two hex digits

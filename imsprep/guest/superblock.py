@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
-from imsprep.guest.model import EMPTY, UNKNOWN
+from imsprep.guest.model import UNKNOWN, ZEROS
 from imsprep.units import SECTOR
 from imsprep.volumes import (
     BTRFS,
@@ -25,11 +25,11 @@ from imsprep.volumes import (
     NTFS,
     SWAP,
     XFS,
-    identify_volume,
+    Read,
+    find_volume,
 )
 
-# Enough of a volume to tell what is on it: the btrfs super block ends at 68 KiB.
-HEAD_SIZE = 128 * 1024
+HEAD_SIZE = 128 * 1024  # bytes; all that is read here lies in them
 
 _EXT_START = 1024
 _EXT_CLEAN = 0x0001  # s_state: unmounted cleanly
@@ -50,13 +50,16 @@ class Superblock(NamedTuple):
     fault: str | None = None  # why it cannot be right
 
 
-def identify(head: bytes) -> Superblock:
-    """Tell what lies on a volume from its first HEAD_SIZE bytes; "unknown" if nothing is known."""
-    volume = identify_volume(head)
+def identify(read: Read, size: int) -> Superblock:
+    """Tell what lies on a volume of `size` bytes; `read` gives fewer where the disk is cut."""
+    volume = find_volume(read, size)
+    count = min(HEAD_SIZE, size)
+    head = read(0, count)
     if volume is None:
-        return Superblock(UNKNOWN if any(head) else EMPTY)
-    read = _READERS.get(volume.kind)
-    block = read(head, volume.kind) if read is not None else Superblock(volume.kind)
+        zeros = count > 0 and head == read(size - count, count) == bytes(count)
+        return Superblock(ZEROS if zeros else UNKNOWN)
+    reader = _READERS.get(volume.kind)
+    block = reader(head, volume.kind) if reader is not None else Superblock(volume.kind)
     return block._replace(size=volume.geometry.size, fault=volume.geometry.fault)
 
 

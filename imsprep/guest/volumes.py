@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 from imsprep.errors import FormatError
 from imsprep.guest import lvm, xfslog
 from imsprep.guest.model import UNKNOWN, Volume
-from imsprep.guest.superblock import HEAD_SIZE, Superblock, identify
+from imsprep.guest.superblock import Superblock, identify
 from imsprep.guest.window import Joined, Window
 from imsprep.partitions import Disk, Partition, read_disk
 from imsprep.volumes import LVM, XFS
@@ -55,7 +55,7 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
 
 
 def _volume(window: Window, part: Partition) -> Volume:
-    block = _look(window)
+    block = _look(window, part.length)
     name = f"partition {part.number}" if part.number else "whole disk"
     return Volume(
         name, part.start, part.length, block.kind, block.uuid, block.label,
@@ -69,9 +69,9 @@ def _doubts(block: Superblock) -> tuple[str | None, int | None, str | None]:
     return block.fault and f"cannot read {block.kind}: {block.fault}", block.size, block.fault
 
 
-def _look(window: Window) -> Superblock:
-    """Tell what lies on a volume, and of XFS also whether its log is clean."""
-    block = identify(window.pread(0, HEAD_SIZE))
+def _look(window: Window, size: int) -> Superblock:
+    """Tell what lies on a volume of `size` bytes, and of XFS also whether its log is clean."""
+    block = identify(window.pread, size)
     return block._replace(clean=xfslog.is_clean(window.pread)) if block.kind == XFS else block
 
 
@@ -83,7 +83,7 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         if logical.unread:
             volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread)
         else:
-            block = _look(joined)
+            block = _look(joined, joined.get_size())
             volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
                             None, None, None, block.clean, *_doubts(block))  # fmt: skip
         yield _found(volume, joined)
