@@ -163,7 +163,7 @@ def _plan(size: int, runs: list[Run], part_size: int) -> PartPlan:
     zeros = sum(run.length for run in runs if run.is_zero)
     zero_size = _MIN_ZERO_SIZE
     while zero_size < min(zeros // _ZERO_SHARE, MAX_PART_SIZE):
-        zero_size *= 2
+        zero_size = min(2 * zero_size, MAX_PART_SIZE)
     shortest = MIN_PART_SIZE  # zeros in a shorter run travel
     while True:
         joined = _joined(runs, shortest)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +36,9 @@ def check_plan(plan: PartPlan) -> None:
     assert 1 <= len(plan.parts) <= 10_000
     assert all(MIN <= part.length <= MAX for part in plan.parts[:-1])
     assert 1 <= plan.parts[-1].length <= MAX
+    zero_size = plan.zero_size
     for part in plan.parts:
+        assert part.zeros <= zero_size
         # Filled up with as few zeros as make two parts of what is there.
         assert 0 <= part.zeros <= part.length
         assert part.zeros in (0, part.length) or (MIN <= part.zeros < 2 * MIN and part.sent < MIN)
@@ -95,6 +99,21 @@ def test_an_impossible_size_is_refused(size: int) -> None:
         plan_plain(size)
 
 
+def test_a_part_size_has_limits_between_which_every_cut_is_allowed() -> None:
+    for part_size in (2 * MIN - 1, MAX + 1):
+        with pytest.raises(UsageError, match="the part size is"):
+            plan_plain(MIB, part_size=part_size)
+    for part_size in (2 * MIN, MAX):
+        check_plan(plan_plain(part_size + 1, part_size=part_size))
+
+
+@pytest.mark.parametrize(("data", "zeros"), [(0, 5), (20, 24)])
+def test_parts_of_a_very_large_disk_are_within_the_limits(data: int, zeros: int) -> None:
+    """In TiB: where the zero object, and then a part, would get larger than a part may be."""
+    flags = np.repeat([True, False], [data * TIB // (64 * MIB), zeros * TIB // (64 * MIB)])
+    check_plan(plan_parts(BlockMap.from_flags((data + zeros) * TIB, 64 * MIB, flags)))
+
+
 def test_the_largest_object_is_taken() -> None:
     check_plan(plan_plain(MAX_OBJECT_SIZE))
 
@@ -118,6 +137,12 @@ def test_a_plan_in_numbers_a_reader_can_check() -> None:
         "26 MiB (27262976 bytes) in 3 parts: 15 MiB (15728640 bytes) to send in 2,"
         " 11 MiB (11534336 bytes) of zeros to copy in 1"
     )
+
+
+def test_zeros_that_are_just_enough_for_a_part_are_copied() -> None:
+    flags = np.repeat([True, False, True], [6, 5, 6])
+    plan = plan_parts(BlockMap.from_flags(17 * MIB, MIB, flags))
+    assert [(p.length // MIB, p.is_zero) for p in plan.parts] == [(6, False), (5, True), (6, False)]
 
 
 def test_little_data_between_zeros_travels_alone() -> None:
@@ -153,6 +178,12 @@ def test_a_plan_is_told_from_another_by_its_digest() -> None:
     assert [(p.offset, p.length) for p in copied.parts] == [
         (p.offset, p.length) for p in sent.parts
     ]
+    first, *rest = copied.parts
+    others = [
+        replace(copied, parts=(first._replace(**{name: 1}), *rest))
+        for name in ("offset", "length", "zeros")
+    ]
+    assert len({plan.digest for plan in (copied, replace(copied, size=1), *others)}) == 5
     assert copied.digest != sent.digest  # or one upload would go on with the other's parts
     assert plan_parts(zeros).as_dict()["parts"][0]["zeros"] == 64 * MIB
 
