@@ -6,7 +6,9 @@ import hashlib
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,20 +91,16 @@ def test_any_range_of_a_golden_is_that_of_its_disk(name: str, data: st.DataObjec
 BLOCK = MIB
 
 
-@pytest.mark.slow
-@settings(max_examples=50)
-@given(
-    numbers=st.lists(st.integers(0, 40), unique=True, max_size=8),
-    method=st.sampled_from([zvhd2.ZLIB, zvhd2.ZSTD]),
-    all_blocks=st.booleans(),
-    sorted_index=st.booleans(),
-    middle=st.booleans(),
-    size=st.integers(41 * BLOCK - 1000, 41 * BLOCK),
-)
-def test_every_legal_shape_reads_the_same(
-    numbers: list[int], method: int, all_blocks: bool, sorted_index: bool, middle: bool, size: int
+def check_shape(
+    numbers: list[int],
+    *,
+    method: int = zvhd2.ZSTD,
+    all_blocks: bool = False,
+    sorted_index: bool = False,
+    middle: bool = True,
+    size: int = 41 * BLOCK,
 ) -> None:
-    """Shuffled records, both kinds of index, both codecs: the disk is the same."""
+    """Blocks with these numbers, their records in this order: the disk is the same."""
     content = {n: bytes([n + 1]) * (n * 1000 + 7) for n in numbers}
     built = build(
         content, size, block_size=BLOCK, method=method, all_blocks=all_blocks,
@@ -125,6 +123,26 @@ def test_every_legal_shape_reads_the_same(
     assert [b for b in range(41) if file.block_map[b]] == sorted(numbers)
     for number in range(41):
         assert file.read_block(number) == disk[number * BLOCK : (number + 1) * BLOCK]
+
+
+@pytest.mark.slow
+@settings(max_examples=50)
+@given(
+    numbers=st.lists(st.integers(0, 40), unique=True, max_size=8),
+    method=st.sampled_from([zvhd2.ZLIB, zvhd2.ZSTD]),
+    all_blocks=st.booleans(),
+    sorted_index=st.booleans(),
+    middle=st.booleans(),
+    size=st.integers(41 * BLOCK - 1000, 41 * BLOCK),
+)
+def test_every_legal_shape_reads_the_same(numbers: list[int], **shape: Any) -> None:
+    """Shuffled records, both kinds of index, both codecs."""
+    check_shape(numbers, **shape)
+
+
+@pytest.mark.parametrize("shape", [{}, {"sorted_index": True}, {"all_blocks": True}])
+def test_records_out_of_order_are_found_by_their_numbers(shape: dict[str, bool]) -> None:
+    check_shape([7, 40, 2, 3], **shape)
 
 
 def test_two_segments_of_index_and_three_of_bitmap_are_read() -> None:
@@ -168,10 +186,20 @@ def test_two_segments_of_index_and_three_of_bitmap_are_read() -> None:
     reader = Zvhd2Reader(container, read)
     for block in (int(entries["block"][n]) for n in (0, 32767, 32768, count - 1)):
         assert reader.pread(block * block_size, 6) == b"same\0\0"
-    wrong, blocks[4096] = blocks[4096], 70000
-    fault = check_records(container, read)
-    assert fault is not None
-    assert f"block {wrong} " in fault.message
+    assert container.stored_size == 4096 * count
+    for place in (4096, 4096 * count):  # the first record, and the last
+        wrong, blocks[place] = blocks[place], 70000
+        fault = check_records(container, read)
+        assert fault is not None
+        assert f"block {wrong} " in fault.message
+        blocks[place] = wrong
+
+
+def test_the_size_of_all_records_may_need_more_than_32_bits() -> None:
+    container = look(golden("scattered")).container_or_raise()
+    entries = np.ones(3, zvhd2.INDEX_ENTRY)
+    entries["length"] = 2**31
+    assert replace(container, entries=entries).stored_size == 3 * 2**31
 
 
 def test_reads_by_many_threads_are_right() -> None:
@@ -191,16 +219,26 @@ def test_reads_by_many_threads_are_right() -> None:
         assert all(pool.map(right, places))
 
 
+def test_blocks_are_unpacked_by_many_threads_at_once() -> None:
+    """Each has a codec of its own; of one together they would get each other's bytes."""
+    rng = np.random.default_rng(3)
+    content = {n: rng.integers(0, 4, BLOCK, dtype=np.uint8).tobytes() for n in range(4)}
+    file = reader(build(content, 4 * BLOCK, block_size=BLOCK).data)
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(file.read_block, [0, 1, 2, 3] * 50))
+    assert read == [content[n] for n in range(4)] * 50
+
+
 def test_only_a_few_unpacked_blocks_are_kept() -> None:
     content = {n: bytes([1]) for n in range(50)}
     file = reader(build(content, 50 * BLOCK, block_size=BLOCK).data)
     file.read(50 * BLOCK)
     assert len(file._cache) * BLOCK == 32 * MIB
-    reads: list[int] = []
-    file._read, read = (lambda at, n: reads.append(at) or read(at, n)), file._read
-    file.pread(49 * BLOCK, 10)
-    file.pread(0, 10)
-    assert len(reads) == 1  # block 49 was still there
+    unpacked: list[int] = []
+    file.read_block, read = (lambda n: unpacked.append(n) or read(n)), file.read_block
+    for block in (18, 49, 0, 18, 19):  # of the last 32 the first goes that nobody asked for again
+        file.pread(block * BLOCK, 10)
+    assert unpacked == [0, 19]
 
 
 def test_it_is_a_read_only_file_with_a_position() -> None:
