@@ -2,14 +2,21 @@
 
 Both read a RAW image from the page cache, pack clusters of 2 MiB and leave a whole file; ours also
 proves what it wrote and brings it to the disk before it says so. `size_ratio` is the bytes of our
-file by those of the peer's.
+file by those of the peer's. What the zstd library alone takes, on all cores and with nothing
+written or proved, is what no conversion can undercut: `python -m benchmarks.convert IMAGE LEVEL`.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import zstandard
 
 from benchmarks.harness import Bench, Case, Goal, warm
 from benchmarks.inputs import GIB, MIB
@@ -17,6 +24,8 @@ from benchmarks.measure import Command, command
 
 _MEMORY = Goal("memory_mib", "<=", 300)
 _NO_LARGER = Goal("size_ratio", "<=", 1)
+_NO_LARGER_LEVEL = 2
+_BLOCK = 2 * MIB
 _PACKED = ("-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M", "-m", "16", "-W")
 
 
@@ -36,6 +45,8 @@ def cases(bench: Bench) -> Iterator[Case]:
             before=_afresh(image, made, peers), quick=True,
             after_ours=lambda: _size(made), after_peer=lambda: _size(peers),
         )  # fmt: skip
+        if image is files:
+            yield from _levels(name, image, made, peers)
     yield Case(
         "one more thread, the ext4", _ours(files, made, "--jobs", 2),
         _ours(files, made, "--jobs", 1), "itself with one", (Goal("ratio", ">=", 1.7),),
@@ -48,6 +59,24 @@ def cases(bench: Bench) -> Iterator[Case]:
     )  # fmt: skip
     for path in (made, peers):
         path.unlink(missing_ok=True)
+
+
+def _levels(name: str, image: Path, made: Path, peers: Path) -> Iterator[Case]:
+    """Pack at the fastest level whose file is no larger than the peer's, and by zstd alone."""
+    peer = command("qemu-img", "convert", *_PACKED, image, peers)
+    yield Case(
+        f"{name}, at level {_NO_LARGER_LEVEL}", _ours(image, made, "--level", _NO_LARGER_LEVEL),
+        peer, "qemu-img convert -c, zstd", (_NO_LARGER,), before=_afresh(image, made, peers),
+        memory=False, quick=True,
+        after_ours=lambda: _size(made), after_peer=lambda: _size(peers),
+    )  # fmt: skip
+    for level in (3, _NO_LARGER_LEVEL):
+        alone = command(sys.executable, "-m", "benchmarks.convert", image, level, reports=True)
+        yield Case(
+            f"the limit: {name}, zstd alone at level {level}", alone, peer,
+            "qemu-img convert -c, zstd", (), before=_afresh(image, made, peers), memory=False,
+            quick=True,
+        )  # fmt: skip
 
 
 def _ours(image: Path, made: Path, *options: object) -> Command:
@@ -67,3 +96,24 @@ def _afresh(image: Path, *made: Path) -> Callable[[], None]:
 
 def _size(path: Path) -> Mapping[str, float]:
     return {"size": path.stat().st_size}
+
+
+def _pack(image: Path, level: int) -> float:
+    """Return the seconds in which all cores pack the blocks that are not zeros, once read."""
+    with open(image, "rb") as file:
+        blocks = [block for block in iter(lambda: file.read(_BLOCK), b"") if block.strip(b"\0")]
+
+    def some(batch: list[bytes]) -> None:
+        library = zstandard.ZstdCompressor(level=level)
+        for block in batch:
+            library.compress(block)
+
+    batches = [blocks[at : at + 16] for at in range(0, len(blocks), 16)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        start = time.perf_counter()
+        list(pool.map(some, batches))
+        return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(json.dumps({"seconds": _pack(Path(sys.argv[1]), int(sys.argv[2]))}))

@@ -1,8 +1,8 @@
 """The scan beside qemu-img, bmaptool, cat and plain memory: `imsprep bitmap`, whole process.
 
-Two cases are no whole process of either side: what one pass over memory takes says how near the
-scan of a cached file comes to the machine itself. Run one of them with
-`python -m benchmarks.scan pass IMAGE` or `memory SIZE`.
+Some cases are no whole process of either side: what a pass over memory takes says how near the
+scan of a cached file comes to the machine itself, with one core, and with all of them what no scan
+can undercut. Run one of them with `python -m benchmarks.scan pass IMAGE` or `memory SIZE [CORES]`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -80,10 +81,16 @@ def _zeros(bench: Bench, size: int) -> Iterator[Case]:
         )  # fmt: skip
         target.unlink(missing_ok=True)
         yield Case(
-            f"{name}, one reader", _itself("pass", zeros), _itself("memory", size),
+            f"{name}, one reader at work", _itself("pass", zeros), _itself("memory", size),
             "one pass over memory, one core", (Goal("ratio", ">=", 0.8),),
             before=lambda: warm(zeros), memory=False, quick=True,
         )  # fmt: skip
+    yield Case(
+        f"the limit: {size // GIB} GiB of memory, all cores, without a start",
+        _itself("memory", size, os.cpu_count() or 1), copy, "qemu-img convert into a sparse file",
+        (), before=lambda: _afresh(zeros, target), memory=False, quick=True,
+    )  # fmt: skip
+    target.unlink(missing_ok=True)
 
 
 def _bitmap(image: Path, *options: object) -> Command:
@@ -91,8 +98,8 @@ def _bitmap(image: Path, *options: object) -> Command:
     return command(imsprep, "bitmap", image, "--force", "--quiet", *options)
 
 
-def _itself(what: str, argument: object) -> Command:
-    return command(sys.executable, "-m", "benchmarks.scan", what, argument, reports=True)
+def _itself(what: str, *arguments: object) -> Command:
+    return command(sys.executable, "-m", "benchmarks.scan", what, *arguments, reports=True)
 
 
 def _afresh(image: Path, target: Path) -> None:
@@ -118,31 +125,44 @@ def _forgetting(image: Path) -> Callable[[], None]:
 
 
 def _pass(path: Path) -> float:
-    """Return the seconds that a scan by one reader takes, its start included."""
+    """Return the seconds that a scan by one reader would take for all, by those after its start.
+
+    Its start, to its first answer, is part of the cases that measure a whole process.
+    """
     from imsprep.image import RawImage
     from imsprep.scan import scan
 
+    answers: list[tuple[float, int]] = []  # when, and for how many bytes
     with RawImage.open(path) as image:
-        start = time.perf_counter()
-        scan(image, jobs=1)
-        return time.perf_counter() - start
+        scan(
+            image,
+            jobs=1,
+            progress=lambda count: answers.append((time.perf_counter(), count)) if count else None,
+        )
+        (first, begun), (last, _) = answers[0], answers[-1]
+        return (last - first) * image.size / (image.size - begun)
 
 
-def _memory(size: int) -> float:
+def _memory(size: int, cores: int = 1) -> float:
     """Return the seconds that one pass over `size` bytes of zeros in memory takes."""
     import numpy as np
 
     buffer = np.ones(min(size, _BUFFER), dtype=np.bool_)
     buffer[:] = False  # written, so that every page is there
     rows = buffer.reshape(-1, 2 * MIB)
-    rows.any(axis=1)
-    start = time.perf_counter()
-    for _ in range(size // len(buffer)):
-        rows.any(axis=1)
-    return time.perf_counter() - start
+
+    def share(number: int) -> None:
+        for _ in range(size // len(buffer)):
+            rows[number::cores].any(axis=1)
+
+    share(0)
+    with ThreadPoolExecutor(cores) as pool:
+        start = time.perf_counter()
+        list(pool.map(share, range(cores)))
+        return time.perf_counter() - start
 
 
 if __name__ == "__main__":
-    what, argument = sys.argv[1:]
-    seconds = _pass(Path(argument)) if what == "pass" else _memory(int(argument))
+    what, *arguments = sys.argv[1:]
+    seconds = _pass(Path(*arguments)) if what == "pass" else _memory(*map(int, arguments))
     print(json.dumps({"seconds": seconds}))

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from imsprep import tasks
 
 PAGE = mmap.PAGESIZE
-WINDOW = 4 << 20  # bytes mapped or read at once
+WINDOW = 16 << 20  # bytes mapped at once
+READ = 4 << 20  # bytes read at once
 COPIED = 2 << 20  # bytes copied at once; the processor's cache keeps them until they are looked at
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
@@ -51,7 +52,7 @@ class Reader:
         self._file, self._block_size = file, block_size
         self._direct = _open_direct(file) if past_cache else -1
         self._drops = not keep_cache
-        self._buffer: Content = np.frombuffer(mmap.mmap(-1, WINDOW), np.bool_)  # starts at a page
+        self._buffer: Content = np.frombuffer(mmap.mmap(-1, READ), np.bool_)  # starts at a page
         self._found: set[int] = set()
         self._copies = 0  # so many windows more are copied
 
@@ -131,7 +132,7 @@ class Reader:
         position = start
         while (position := self._undecided(position)) < stop:
             base = position // PAGE * PAGE
-            done = base + self._fill(base, min(WINDOW, stop - base))
+            done = base + self._fill(base, min(READ, stop - base))
             if done <= position:
                 raise EOFError(position)
             self._compare(position, self._buffer[position - base : min(done, stop) - base])
