@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.checks.policy import Policy, Waiver
-from imsprep.config import load
+from imsprep.config import load, waivers
 from imsprep.errors import UsageError
 from tests.conftest import Outcome
 
@@ -18,7 +18,7 @@ Run = Callable[..., Outcome]
 
 def write(folder: Path, text: str, name: str = "imsprep.toml") -> Path:
     path = folder / name
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     return path
 
 
@@ -34,8 +34,35 @@ def test_the_nearest_file_above_is_used(tmp_path: Path) -> None:
     write(tmp_path, '[tool.imsprep]\nsite = "otc"\n', "pyproject.toml")
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    write(tmp_path / "a", "[tool.other]\n", "pyproject.toml")
+    other = write(tmp_path / "a", "[tool.other]\n", "pyproject.toml")
     assert load({}, inner)["site"].value == "otc"
+    other.write_text("tool = 5\n")
+    assert load({}, inner)["site"].value == "otc"
+    other.write_text("[tool.imsprep]\njobs = 2\n")
+    found = load({}, inner)
+    assert (found["site"].origin, found["jobs"].value) == ("default", 2)
+    write(tmp_path / "a", "jobs = 3\n")  # the file that is imsprep's own comes first
+    assert load({}, inner)["jobs"].value == 3
+    named = write(tmp_path, "jobs = 4\n", "other.toml")
+    assert load({}, inner, named)["jobs"].value == 4
+    with pytest.raises(UsageError, match=r"has no table \[tool.imsprep\]"):
+        load({}, inner, write(tmp_path, "[tool.other]\n", "pyproject.toml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "value"),
+    [
+        ("IMSPREP_STRICT", "TRUE", "strict", True),
+        ("IMSPREP_STRICT", "", "strict", False),
+        ("IMSPREP_JOBS", "8", "jobs", 8),
+        ("IMSPREP_IGNORE", "IMS1, IMS216,", "ignore", ["IMS1", "IMS216"]),
+        ("IMSPREP_SEVERITY", " IMS1 = note,", "severity", {"IMS1": "note"}),
+    ],
+)
+def test_the_environment_is_read_by_the_type_of_the_key(
+    tmp_path: Path, name: str, text: str, key: str, value: object
+) -> None:
+    assert load({name: text}, tmp_path)[key].value == value
 
 
 @pytest.mark.parametrize(
@@ -48,7 +75,14 @@ def test_the_nearest_file_above_is_used(tmp_path: Path) -> None:
         ("site = ", "not valid TOML"),
         ('severity = {IMS104 = "bad"}', "unknown severity"),
         ('[[waivers]]\nrule = "IMS104"', "needs 'reason'"),
+        ('[[waivers]]\nrule = "IMS104"\nreason = " "', "needs 'reason'"),
         ('[[waivers]]\nrule = "IMS104"\nreason = "x"\nexpires = "soon"', "is no date"),
+        ('[[waivers]]\nrule = "IMS104"\nreason = "x"\nexpires = 5', "is a date"),
+        ('[[waivers]]\nrule = "IMS104"\nreason = "x"\nimage = 5', "is a pattern"),
+        ("waivers = [1]", "is not a table"),
+        ('select = "IMS1"', "is a list"),
+        ("ignore = [1]", "is a list of rule ids"),
+        ('site = "\udcff"', "not valid TOML"),
         ('[[waivers]]\nrule = "IMS104"\nreason = "x"\nuntil = 2030-01-01', "unknown key 'until'"),
     ],
 )
@@ -60,7 +94,13 @@ def test_a_mistake_in_the_file_is_told(tmp_path: Path, text: str, said: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["IMSPREP_SITE=x", "IMSPREP_JOBS=-1", "IMSPREP_STRICT=perhaps", "IMSPREP_SEVERITY=IMS104=x"],
+    [
+        "IMSPREP_SITE=x",
+        "IMSPREP_JOBS=-1",
+        "IMSPREP_JOBS=²",
+        "IMSPREP_STRICT=perhaps",
+        "IMSPREP_SEVERITY=IMS104=x",
+    ],
 )
 def test_a_mistake_in_the_environment_is_told(tmp_path: Path, name: str) -> None:
     key, _, value = name.partition("=")
@@ -189,6 +229,14 @@ def test_a_pattern_that_no_shell_replaced_stands_for_its_files(
     (one,) = imsprep("check", tmp_path / "a[1].raw", "--json").json["images"]
     assert Path(one["image"]).name == "a[1].raw"
     assert imsprep("check", tmp_path / "z*.raw").code == 3
+
+
+@pytest.mark.parametrize("written", ["2027-01-31", '"2027-01-31"', "2027-01-31T12:00:00Z"])
+def test_a_waiver_expires_at_a_date_however_it_is_written(tmp_path: Path, written: str) -> None:
+    write(tmp_path, f'[[waivers]]\nrule = "IMS1"\nreason = "x"\nexpires = {written}\n')
+    (waiver,) = waivers(load({}, tmp_path)["waivers"].value, "imsprep.toml")
+    assert Policy(today=datetime.date(2027, 2, 1)).expired(waiver)
+    assert not Policy(today=datetime.date(2027, 1, 31)).expired(waiver)
 
 
 def test_a_waiver_holds_through_its_last_day() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.retry import Patience, RateLimit, RetryingStore
+from imsprep.store import ObjectStore
 
 
 class Clock:
@@ -87,12 +89,56 @@ def test_a_refusal_is_not_tried_again() -> None:
     assert clock.waits == []
 
 
+class Once:
+    """A store whose first request fails, whichever it is; notes all of them."""
+
+    etags_are_md5 = True
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*arguments: Any) -> str:
+            self.calls.append((method, *arguments))
+            if len(self.calls) == 1:
+                raise BUSY
+            return "an answer"
+
+        return call
+
+
+@pytest.mark.parametrize("method", [name for name in vars(ObjectStore) if name[0] != "_"])
+def test_every_request_but_a_completion_is_made_again_as_it_was(method: str) -> None:
+    if method == "etags_are_md5":
+        return
+    names = list(inspect.signature(getattr(ObjectStore, method)).parameters)[1:]
+    store: Any = Once()
+    retrying = getattr(RetryingStore(store, Patience(first_wait_s=0.0)), method)
+    if method == "complete":
+        with pytest.raises(TransferError, match="503"):
+            retrying(*names)
+        assert store.calls == [(method, *names)]
+        return
+    retrying(*names)
+    assert store.calls == [(method, *names)] * 2
+
+
+def test_a_completion_is_asked_about_until_the_deadline() -> None:
+    clock = Clock()
+    store = patient(clock, None, limit_s=3.0)
+    clock.now = 1e6
+    deadline = store.deadline()
+    assert [store.pause(deadline) for _ in range(4)] == [True, True, False, False]
+    assert (clock.waits, store.retries) == ([1.0] * 4, 4)
+
+
 def test_a_store_that_was_stopped_waits_no_more() -> None:
     store: Any = Store(BUSY)
-    stopped = RetryingStore(store, Patience())
+    stopped = RetryingStore(store, Patience(limit_s=1.0))
     stopped.stop()
-    with pytest.raises(TransferError, match="503"):
+    with pytest.raises(TransferError, match=r"^503$"):  # not that the limit was reached
         stopped.head("k")
+    assert not stopped.pause(stopped.deadline())
     with pytest.raises(TransferError, match="stopped"):
         stopped.wait(1e6)
 
