@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import re
 import struct
 import subprocess
@@ -16,10 +15,10 @@ from typing import Any
 import pytest
 
 from imsprep.errors import FormatError
-from imsprep.guest import child, yal
+from imsprep.guest import child, sandbox, yal
 from imsprep.guest.filesystem import UnreadableError
 from imsprep.guest.inspection import inspect
-from imsprep.guest.model import Guest
+from imsprep.guest.model import Entry, Guest
 from imsprep.guest.sandbox import MEMORY_LIMIT, inspect_image
 from imsprep.guest.tree import Budget
 from imsprep.guest.window import Window
@@ -47,7 +46,7 @@ def image(tmp_path: Path) -> Callable[..., Path]:
 def look(image: Path) -> Guest:
     """Inspect in this process."""
     with image.open("rb") as file:
-        return inspect(file, image.stat().st_size, Budget())
+        return inspect(file, image.stat().st_size, Budget(), lambda guest: None)
 
 
 def loop() -> None:
@@ -69,7 +68,7 @@ def test_python_code_that_loops_is_interrupted_and_nothing_more_is_read(
 def test_a_system_that_was_not_looked_for_is_not_called_absent() -> None:
     budget = Budget()
     budget.spend_all("enough")
-    guest = inspect(io.BytesIO(b"\1" * 4096), 4096, budget)
+    guest = inspect(io.BytesIO(b"\1" * 4096), 4096, budget, lambda guest: None)
     assert guest.unread == ("enough",)
     _, skipped = check(guest)
     assert "IMS808" in {s.rule for s in skipped}
@@ -81,7 +80,7 @@ def test_no_file_system_is_opened_after_the_end() -> None:
     disk = bytearray(64 * KIB)
     disk[EXT_SUPERBLOCK + 0x38 : EXT_SUPERBLOCK + 0x3A] = b"\x53\xef"
     struct.pack_into("<III", disk, EXT_SUPERBLOCK + 0x20, 8192, 0, 2048)  # blocks, inodes a group
-    guest = inspect(io.BytesIO(disk), len(disk), budget)
+    guest = inspect(io.BytesIO(disk), len(disk), budget, lambda guest: None)
     assert [v.unread for v in guest.volumes] == ["enough"]
 
 
@@ -105,7 +104,7 @@ def test_a_node_of_btrfs_that_is_its_own_child_ends(image: Callable[..., Path]) 
     path.write_bytes(data)
     command = [sys.executable, "-c", IMPATIENT, str(path), str(MEMORY_LIMIT)]
     done = subprocess.run(command, check=True, capture_output=True)
-    guest = Guest.from_dict(json.loads(done.stdout))
+    guest = sandbox._decode(done.stdout, path, None)
     assert guest.system is None
     assert "processor time" in guest.unread[0]
 
@@ -165,6 +164,80 @@ def test_an_absurd_superblock_is_skipped_with_its_reason(
     assert guest.unread
     assert not {r.rule for r in findings} & {"IMS808"}
     assert {"IMS808", "IMS814"} <= {s.rule for s in skipped}
+
+
+# A loop inside a library of C, in which no Python code is heard, and a limit that ends it sooner.
+STUCK = """
+import collections, itertools, resource
+resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+collections.deque(itertools.repeat(0), maxlen=0)
+"""
+DIED = "the inspection died of SIGXCPU: 20 s of processor time"
+
+
+@need("mkfs.ext4")
+@pytest.mark.parametrize(
+    ("library", "system", "gaps"),
+    [("pyfsext", None, ["/**"]), ("lz4", "linux", ["/lib/modules/*"])],
+)
+def test_what_was_found_before_a_library_is_stuck_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, system: str, gaps: list[str]
+) -> None:
+    pytest.importorskip("pyfsext")
+    files = {path: content for path, content in debian().items() if "initrd" not in path}
+    files["/boot/initrd.img-4.19.0-27-amd64"] = b"\x02\x21\x4c\x18" + bytes(9)
+    files["/etc/shadow"] = "root::19000:0:99999:7:::\n"
+    write_tree(tmp_path / "tree", files)
+    make_filesystem("ext4", tmp_path / "tree", tmp_path / "fs.img")
+    (tmp_path / "stuck" / library).mkdir(parents=True)
+    (tmp_path / "stuck" / library / "__init__.py").write_text(STUCK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stuck"))
+    guest = inspect_image(tmp_path / "fs.img")
+    assert (guest.system, guest.unread, guest.gaps) == (system, (DIED,), dict.fromkeys(gaps, DIED))
+    assert [volume.kind for volume in guest.volumes] == ["ext4"]
+    findings, skipped = check(guest)
+    assert [f.rule for f in findings] == (["IMS837"] if system else [])
+    assert {"IMS814", "IMS821"} <= {s.rule for s in skipped}
+    assert (len(skipped) > 20) is (system is None)
+
+
+@need("mkfs.ext4")
+def test_wherever_an_answer_is_cut_off_what_is_left_of_it_is_true(tmp_path: Path) -> None:
+    pytest.importorskip("pyfsext")
+    files = {**debian(), "/etc/shadow": "root::19000:0:99999:7:::\n", "/etc/machine-id": "0" * 32}
+    write_tree(tmp_path / "tree", files)
+    make_filesystem("ext4", tmp_path / "tree", tmp_path / "fs.img")
+    command = [sys.executable, "-m", "imsprep.guest.child", tmp_path / "fs.img", str(MEMORY_LIMIT)]
+    answer = subprocess.run(command, check=True, capture_output=True).stdout
+    whole = sandbox._decode(answer, "fs.img", None)
+    assert whole == inspect_image(tmp_path / "fs.img")
+    found = {f.rule: f.message for f in check(whole)[0]}
+    assert len(found) == 2
+    kept = set()
+    ends = [match.end() for match in re.finditer(b"\n", answer)]
+    for end in [*ends[:-1], *range(0, ends[-2], 97)]:
+        guest = sandbox._decode(answer[:end], "fs.img", "killed")
+        assert guest.unread == ("killed",)
+        assert "killed" in guest.gaps.values() or not guest.volumes
+        assert guest.files.items() <= whole.files.items()
+        part = {f.rule: f.message for f in check(guest)[0]}
+        assert part.items() <= found.items()
+        kept.add(len(part))
+    assert kept == {0, 1, 2}
+
+
+def test_files_of_a_system_that_could_not_be_read_are_not_another_systems(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    teller = child._Teller()
+    one, other = {"/etc/fstab": Entry("file")}, {"/etc/issue": Entry("file")}
+    teller.tell(Guest(system="linux", root="partition 1", files=one))
+    teller.tell(Guest(system="linux", root="partition 1", files=other))
+    last = Guest(system="linux", root="partition 1", files={**other, **one})
+    teller.tell(last)
+    lines = capsys.readouterr().out.encode().split(b"\n\n")
+    for number, files in enumerate([one, other, last.files], 1):
+        assert sandbox._decode(b"\n\n".join(lines[:number]), "", None).files == files
 
 
 class Broken(Window):

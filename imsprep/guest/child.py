@@ -1,4 +1,9 @@
-"""The child process of an inspection: set limits, inspect, print JSON. See `sandbox`."""
+"""The child process of an inspection: set limits, inspect, print JSON. See `sandbox`.
+
+Each line adds to those before: what is new of the Guest, and of its files the new ones; a line with
+`table` starts anew. A last line `{"error": reason}` says why there are no more. So whoever is
+killed has handed over what it had.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from imsprep.container import Zvhd2Reader
 from imsprep.errors import ImsprepError
 from imsprep.guest.filesystem import UnreadableError
 from imsprep.guest.inspection import inspect
+from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_ENOUGH_S, CPU_LIMIT_S
 from imsprep.guest.tree import Budget
 from imsprep.zvhd2 import COOKIE_START
@@ -23,17 +29,42 @@ def main() -> None:
     """Inspect the image named by the first argument within the memory of the second, in bytes."""
     path, memory_limit = sys.argv[1], int(sys.argv[2])
     _limit(memory_limit)
-    budget = Budget()
+    budget, teller = Budget(), _Teller()
     try:
         with _open(path) as (file, size), _ended_in_time(budget):
-            answer = inspect(file, size, budget).as_dict()
+            guest = inspect(file, size, budget, teller.tell)
+        teller.tell(guest)
     except (ImsprepError, OSError) as error:
-        answer = {"error": str(error)}
+        _print({"error": str(error)})
     except MemoryError:
-        answer = {"error": f"the inspection needed more than {memory_limit} bytes of memory"}
+        _print({"error": f"the inspection needed more than {memory_limit} bytes of memory"})
     except RecursionError:
-        answer = {"error": "something in the image is nested too deep"}
-    json.dump(answer, sys.stdout)
+        _print({"error": "something in the image is nested too deep"})
+
+
+class _Teller:
+    """Prints what has become known since it was last told."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Any] = {}
+
+    def tell(self, guest: Guest) -> None:
+        values = guest.as_dict()
+        if not self._told.get("files", {}).keys() <= values["files"].keys():
+            self._told = {}  # they were another system's
+        files = _changed(self._told.get("files", {}), values["files"])
+        _print({**_changed(self._told, values), "files": files})
+        self._told = values
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in new.items() if key not in old or old[key] != value}
+
+
+def _print(values: dict[str, Any]) -> None:
+    # On a line of its own: the one before may have been interrupted.
+    sys.stdout.write(f"\n{json.dumps(values)}\n")
+    sys.stdout.flush()
 
 
 @contextmanager

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.guest import wanted
 from imsprep.guest.filesystem import FileSystem, UnreadableError, open_filesystem
 from imsprep.guest.fstab import Mount, find_volume, guess_volume, read_fstab
 from imsprep.guest.kernels import take_kernels
-from imsprep.guest.model import LINUX, NO_FILES, WINDOWS, Guest, Kernel, Volume
+from imsprep.guest.model import LINUX, NO_FILES, NOT_YET, WINDOWS, Entry, Guest, Kernel, Volume
 from imsprep.guest.snapshot import guarded, machine, take_files, take_secrets
 from imsprep.guest.tree import Budget, Tree
 from imsprep.guest.volumes import Found, find_volumes
@@ -41,6 +41,10 @@ _SUBVOLUMES = ("@rootfs", "@", "root", "@/.snapshots/1/snapshot")
 _WINDOWS_MACHINES = {"AMD64": "x86_64", "x86": "i386", "ARM64": "aarch64"}
 
 
+Tell = Callable[[Guest], object]
+Step = tuple[tuple[str, ...], Callable[[], object]]  # what it looks at as patterns, and how
+
+
 class Opened(NamedTuple):
     """A volume whose file system could be opened."""
 
@@ -48,23 +52,30 @@ class Opened(NamedTuple):
     filesystem: FileSystem
 
 
-def inspect(file: BinaryIO, size: int, budget: Budget) -> Guest:
-    """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open."""
+def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
+    """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open.
+
+    `tell` is handed what is known before each step in which a library could be stuck; what was not
+    looked at by then is a gap.
+    """
     disk, found = find_volumes(file, size)
-    opened, volumes = _open_all(found, budget)
     guest = Guest(
         table=disk.table,
         boot_code=disk.can_bios_boot,
-        volumes=tuple(volumes),
-        unread=tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread),
+        volumes=tuple(item.volume for item in found),
     )
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    opened, volumes = _open_all(found, budget)
+    unread = tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread)
+    guest = dataclasses.replace(guest, volumes=tuple(volumes), unread=unread)
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
     for candidate in _with_subvolumes(opened, budget):
         tree = Tree({"/": candidate.filesystem}, budget)
         try:
             if any(tree.exists(mark) for mark in _LINUX_MARKS):
-                return _linux(guest, tree, candidate, opened)
+                return _linux(guest, tree, candidate, opened, tell)
             if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
-                return _windows(guest, tree, candidate, opened)
+                return _windows(guest, tree, candidate, opened, tell)
         except UnreadableError as error:
             reason = f"{candidate.found.volume.name}: {error}"
             guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
@@ -114,23 +125,37 @@ def _with_subvolumes(opened: list[Opened], budget: Budget) -> Iterator[Opened]:
                 yield Opened(item.found, filesystem)
 
 
-def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Guest:
+def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
     gaps: dict[str, str] = {}
+    files: dict[str, Entry] = {}
+    kernels: list[Kernel] = []
+    names, texts, secrets = wanted.LINUX_NAMES, wanted.LINUX_TEXT, wanted.LINUX_SECRETS
+    guest = dataclasses.replace(guest, system=LINUX, root=root.found.volume.name)
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
     guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, opened, gaps))
     guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
-    files = take_files(tree, wanted.LINUX_TEXT, wanted.LINUX_NAMES, gaps)
-    files.update(take_secrets(tree, gaps))
-    kernels = take_all_kernels(tree, gaps)
+    guest = dataclasses.replace(guest, machine=machine(tree))
+    steps: tuple[Step, ...] = (
+        (names, lambda: files.update(take_files(tree, (), names, gaps))),
+        (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
+        (secrets, lambda: files.update(take_secrets(tree, gaps))),
+        (("/lib/modules/*",), lambda: kernels.extend(take_all_kernels(tree, gaps))),
+    )
+    _take(steps, lambda todo: tell(dataclasses.replace(guest, files=files, gaps={**gaps, **todo})))
     return dataclasses.replace(
         guest,
-        system=LINUX,
-        machine=machine(tree),
-        root=root.found.volume.name,
         files=files,
         kernels=tuple(kernels),
         unread=(*guest.unread, *_reasons(gaps)),
         gaps=gaps,
     )
+
+
+def _take(steps: tuple[Step, ...], tell: Callable[[dict[str, str]], object]) -> None:
+    """Go through the steps; before each, `tell` is handed as gaps what is still to be done."""
+    for number, (_, take) in enumerate(steps):
+        tell({pattern: NOT_YET for patterns, _ in steps[number:] for pattern in patterns})
+        take()
 
 
 def take_all_kernels(tree: Tree, gaps: dict[str, str]) -> list[Kernel]:
@@ -193,16 +218,22 @@ def _mount_esp(tree: Tree, guest: Guest, root: Opened, opened: list[Opened]) -> 
         raise UnreadableError(f"{unread[0].name}: {unread[0].unread}")
 
 
-def _windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened]) -> Guest:
+def _windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
     gaps: dict[str, str] = {}
-    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
-    files = take_files(tree, wanted.WINDOWS_TEXT, wanted.WINDOWS_NAMES, gaps)
+    files: dict[str, Entry] = {}
     unread: list[str] = []
-    registry = take_registry(tree, unread)
+    registry: dict[str, Any] = {}
+    texts, names = wanted.WINDOWS_TEXT, wanted.WINDOWS_NAMES
+    guest = dataclasses.replace(guest, system=WINDOWS, root=root.found.volume.name)
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
+    steps: tuple[Step, ...] = (
+        (names + texts, lambda: files.update(take_files(tree, texts, names, gaps))),
+        ((), lambda: registry.update(take_registry(tree, unread))),
+    )
+    _take(steps, lambda todo: tell(dataclasses.replace(guest, files=files, gaps={**gaps, **todo})))
     return dataclasses.replace(
         guest,
-        system=WINDOWS,
-        root=root.found.volume.name,
         machine=_WINDOWS_MACHINES.get(registry.get("machine") or ""),
         files=files,
         registry=registry,

@@ -20,6 +20,8 @@ from typing import Any
 from imsprep.report import Unknown
 from imsprep.volumes import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 
+NOT_YET = "was not looked at"  # reason of a gap, as long as the inspection goes on
+
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
 # Kinds of volumes that `imsprep.volumes` does not tell; between the ends nobody looked.

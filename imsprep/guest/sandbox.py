@@ -2,12 +2,14 @@
 
 An image is not trusted. Its file systems are read by C libraries and by much Python, so this is
 done in a child with a limit on memory, processor time and the clock, which may write no file. What
-it found comes back as JSON, never as anything that could run.
+it found comes back as JSON, never as anything that could run, and step by step: what was found
+before the child died is kept, and the rest is a gap with the reason.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -15,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import imsprep
 from imsprep.errors import show_path
-from imsprep.guest.model import Guest
+from imsprep.guest.model import NOT_YET, Guest
 from imsprep.units import GIB, MIB
 
 MEMORY_LIMIT = 1 * GIB  # address space of the child, bytes; a large server takes some 200 MiB
@@ -35,7 +38,7 @@ def inspect_image(
     memory_limit: int = MEMORY_LIMIT,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> Guest:
-    """Look inside a RAW or ZVHD2 image; whatever goes wrong is the reason in `Guest.unread`."""
+    """Look inside a RAW or ZVHD2 image; whatever goes wrong is a reason in `Guest.unread`."""
     command = [
         sys.executable,
         "-P",
@@ -57,26 +60,43 @@ def inspect_image(
         )
         try:
             code = child.wait(time_limit_s)
+            reason = _reason(code, complaint.fileno()) if code else None
         except subprocess.TimeoutExpired:
-            return _nothing(f"the inspection was stopped after {time_limit_s:g} seconds")
+            reason = f"the inspection was stopped after {time_limit_s:g} seconds"
         finally:
             with contextlib.suppress(OSError):
                 child.kill()
             child.wait()
-        if code:
-            return _nothing(_reason(code, complaint.fileno()))
         answer.seek(0)
-        return _decode(answer.read(ANSWER_LIMIT + 1), path)
+        return _decode(answer.read(ANSWER_LIMIT + 1), path, reason)
 
 
-def _decode(answer: bytes, path: str | os.PathLike[str]) -> Guest:
+def _decode(answer: bytes, path: str | os.PathLike[str], reason: str | None) -> Guest:
+    """Put together what the child handed over; `reason` says why it could not go on."""
     if len(answer) > ANSWER_LIMIT:
-        return _nothing(f"the inspection of {show_path(path)} gave more than it may")
+        return Guest(unread=(f"the inspection of {show_path(path)} gave more than it may",))
     try:
-        values = json.loads(answer)
-        return _nothing(values["error"]) if "error" in values else Guest.from_dict(values)
+        values = _put_together(answer)
+        reason = values.pop("error", reason)
+        guest = Guest.from_dict(values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return _nothing("the inspection gave an answer that cannot be read")
+        return Guest(unread=(reason or "the inspection gave an answer that cannot be read",))
+    if reason is None:
+        return guest
+    gaps = {path: reason if why == NOT_YET else why for path, why in guest.gaps.items()}
+    return dataclasses.replace(guest, gaps=gaps, unread=(*guest.unread, reason))
+
+
+def _put_together(answer: bytes) -> dict[str, Any]:
+    """Add up the child's lines; one that was cut short does not count."""
+    values: dict[str, Any] = {}
+    for line in answer.splitlines():
+        with contextlib.suppress(ValueError):
+            new = json.loads(line)
+            old = {} if "table" in new else values
+            files = {**old.get("files", {}), **new.get("files", {})}
+            values = {**old, **new, "files": files}
+    return values
 
 
 def _reason(code: int, complaint: int) -> str:
@@ -88,7 +108,3 @@ def _reason(code: int, complaint: int) -> str:
     size = os.fstat(complaint).st_size
     last = os.pread(complaint, 2000, max(size - 2000, 0)).decode("utf-8", "replace").strip()
     return f"the inspection failed: {last.splitlines()[-1] if last else f'exit code {code}'}"
-
-
-def _nothing(reason: str) -> Guest:
-    return Guest(unread=(reason,))

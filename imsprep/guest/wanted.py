@@ -78,6 +78,7 @@ LINUX_NAMES = (
 
 # Names whose text holds secrets; a parser in the child keeps only what a rule needs.
 PASSWORDS, CONNECTIONS = "/etc/shadow", "/etc/NetworkManager/system-connections/*"
+LINUX_SECRETS = (PASSWORDS, CONNECTIONS)
 
 # One of these is a program of the guest's own architecture.
 PROGRAMS = ("/lib/systemd/systemd", "/sbin/init", "/bin/busybox", "/bin/sh", "/usr/bin/env")
