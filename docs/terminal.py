@@ -1,14 +1,18 @@
 """Draw a session as a picture of a terminal: SVG, in the reader's colours, light or dark.
 
-What is drawn stands in a page as text too, and the tests see that it happens so.
+What is drawn stands in a page as text too, and the tests see that it happens so. The terminal is
+narrow, so that it can be read on a telephone; paragraphs are wrapped anew for it.
 """
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from html import escape
 
-COLUMNS = 100
+from imsprep.reporters.text import WIDTH
+
+COLUMNS = 60
 _FONT, _LINE, _MARGIN, _BAR = 13, 18, 16, 34  # pixels
 _WIDTH = 0.602  # of a letter of a monospaced font, as a share of its size
 
@@ -28,7 +32,7 @@ _STYLE = """\
 
 def picture(session: str, title: str) -> str:
     """Return a session, commands behind `$ ` and what they print, as SVG."""
-    lines = [row for line in session.rstrip("\n").splitlines() for row in _rows(line)]
+    lines = [row for line in _unwrapped(session) for row in _rows(*line)]
     width = round(COLUMNS * _FONT * _WIDTH) + 2 * _MARGIN
     height = _BAR + len(lines) * _LINE + _MARGIN
     dots = "".join(
@@ -50,9 +54,33 @@ def picture(session: str, title: str) -> str:
     )
 
 
-def _rows(line: str) -> list[str]:
+def _unwrapped(session: str) -> Iterator[tuple[str, str]]:
+    """Yield each line or paragraph, and the indentation of its further lines."""
+    whole, indent, last = "", "", ""
+    for number, line in enumerate(session.rstrip("\n").splitlines()):
+        if _goes_on(last, line):
+            whole, indent = f"{whole} {line.strip()}", _indent(line)
+        else:
+            if number:
+                yield whole, indent
+            whole, indent = line, f"{_indent(line)}    "
+        last = line
+    yield whole, indent
+
+
+def _goes_on(last: str, line: str) -> bool:
+    """Say whether a report was wrapped here: the first word of the line did not fit into `last`."""
+    word = (line.split(maxsplit=1) or [""])[0]
+    full = len(last) <= WIDTH < len(last) + 1 + len(word)
+    return full and bool(word) and _indent(line).startswith(_indent(last)) and last[:2] != "$ "
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _rows(line: str, indent: str) -> list[str]:
     """Break a line where a terminal of COLUMNS would have to, at a space if there is one."""
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
     return textwrap.wrap(
         line, COLUMNS, subsequent_indent=indent, drop_whitespace=True, replace_whitespace=False,
         break_on_hyphens=False,

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from docs import generate
 from docs.terminal import COLUMNS, picture
 from imsprep import checks, cli, refusals
 from imsprep.config import load
+from imsprep.reporters.text import WIDTH
 from tests.conftest import Outcome
 from tests.document_shell import ROOT, Block, DocumentShell, blocks, steps
 
@@ -230,6 +232,29 @@ def test_the_picture_of_a_terminal_says_what_its_session_says() -> None:
     assert rows[:2] == ["$ imsprep check a&b.raw", "  <found>"]
     assert " ".join(rows[2:]).split() == ["word"] * 40
     assert max(map(len, rows)) <= COLUMNS
+
+
+def test_a_telephone_shows_the_session_in_letters_that_can_be_read() -> None:
+    drawn = ElementTree.parse(ROOT / "docs" / "pictures" / "session.svg").getroot()
+    (group,) = drawn.iter("{http://www.w3.org/2000/svg}g")
+    shown = min(1, 358 / float(drawn.attrib["width"]))  # 390 pixels, less the margins of a page
+    assert float(group.attrib["font-size"]) * shown > 9
+
+
+def test_the_picture_of_a_terminal_wraps_the_paragraphs_of_a_report_anew() -> None:
+    words = " ".join(f"word{number}" for number in range(60))
+    wrapped = textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    session = "\n".join([f"$ {'x' * (WIDTH - 2)}", "y", *wrapped, "    passed", "z" * 200, "end"])
+    drawn = ElementTree.fromstring(picture(session, "a title"))
+    rows = [
+        "".join(element.itertext()) for element in drawn.iter("{http://www.w3.org/2000/svg}text")
+    ]
+    start = rows.index("y") + 1
+    end = start + len(textwrap.wrap(words, COLUMNS, initial_indent="  ", subsequent_indent="    "))
+    assert " ".join(rows[start:end]).split() == words.split()
+    assert {len(row) - len(row.lstrip()) for row in rows[start + 1 : end]} == {4}
+    assert rows[end] == "    passed"
+    assert rows[-1] == "end"
 
 
 def test_the_settings_of_the_checks_page_are_valid(tmp_path: Path) -> None:
