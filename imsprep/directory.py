@@ -112,15 +112,15 @@ class DirectoryStore:
     def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
         """Put the parts together into the object and return its etag."""
         upload = self._upload(key, upload_id)
-        files = upload.files_of(parts)
+        held = upload.held(parts)
         etag = multipart_etag(part.etag for part in parts)
         metadata = upload.record()["metadata"]
         record = {"etag": etag, "upload_id": upload_id, "metadata": metadata}
         with _translated("complete", self._path(key)):
             with self._new_object(key, record) as target:
-                os.ftruncate(target, sum(part.size for part in parts))
+                os.ftruncate(target, sum(part.size for part, _ in held))
                 position = 0
-                for part, path in zip(parts, files, strict=True):
+                for part, path in held:
                     with open(path, "rb") as file:
                         copy_data(file.fileno(), 0, target, position, part.size)
                     position += part.size

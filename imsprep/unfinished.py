@@ -90,13 +90,13 @@ class Unfinished:
                 newest[part.number] = (stat.st_mtime_ns, part, path)
         return [(part, path) for _, (_, part, path) in sorted(newest.items())]
 
-    def files_of(self, parts: Sequence[Part]) -> list[Path]:
-        """Return the file of each part; refuse what a real store refuses."""
+    def held(self, parts: Sequence[Part]) -> list[tuple[Part, Path]]:
+        """Return each part as it is here, and its file; refuse what a real store refuses."""
         numbers = [part.number for part in parts]
         if not parts or numbers != sorted(set(numbers)):
             raise ServiceError("the parts are not in ascending order", code="InvalidPartOrder")
         known = {part.number: (part, path) for part, path in self.parts()}
-        files = []
+        held = []
         for part in parts:
             found, path = known.get(part.number, (None, Path()))
             if found is None or found.etag != part.etag:
@@ -109,8 +109,8 @@ class Unfinished:
                     f" {MIN_PART_SIZE}",
                     code="EntityTooSmall",
                 )
-            files.append(path)
-        return files
+            held.append((found, path))
+        return held
 
     def remove(self) -> None:
         """Remove parts and record; it stays listed while a part cannot be removed."""

@@ -77,6 +77,7 @@ def test_a_key_cannot_be_a_folder_too(store: DirectoryStore) -> None:
     with pytest.raises(ServiceError, match="another key"):
         store.put("a/b", b"x")
     store.put("c/d", b"x")
+    assert store.head("c") is None
     with pytest.raises(ServiceError, match="another key"):
         store.put("c", b"x")
 
@@ -95,19 +96,31 @@ def test_a_terabyte_of_zeros_takes_no_space_and_no_time(store: DirectoryStore) -
     assert stat.st_blocks * 512 < MIB
 
 
-def test_a_file_put_there_by_hand_is_an_object(store: DirectoryStore) -> None:
-    store.put("disk.raw", b"old")
-    (store._folder / "disk.raw").write_bytes(b"by hand")
-    facts = store.head("disk.raw")
-    assert facts is not None
-    assert facts.size == 7
-    assert facts.etag.endswith("-0")
-
-
-def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("content", "later_ns"), [(b"new", 1), (b"longer", 0)])
+def test_a_file_put_there_by_hand_is_an_object(
+    store: DirectoryStore, content: bytes, later_ns: int
 ) -> None:
-    store.put("k", b"old")
+    """What is known of the object before does not hold for it, by whatever it can be told."""
+    etag = store.put("disk.raw", b"old", {"imsprep-plan": "p"})
+    path = store._folder / "disk.raw"
+    for _ in range(2):
+        time_ns = path.stat().st_mtime_ns + later_ns
+        path.write_bytes(content)
+        os.utime(path, ns=(0, time_ns))
+        facts = store.head("disk.raw")
+        assert facts is not None
+        assert (facts.size, facts.metadata, facts.upload_id) == (len(content), {}, None)
+        assert facts.etag.endswith("-0")
+        assert facts.etag != etag
+        etag, content = facts.etag, content if later_ns else content * 2
+
+
+@pytest.mark.parametrize("fails", ["os.replace", "imsprep.directory.atomic.write_json"])
+def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
+    store: DirectoryStore, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("k", b"old", {"a": "b"})
+    before = store.head("k")
     upload_id = store.create("k", {})
     etag = store.upload_part("k", upload_id, 1, b"new")
 
@@ -115,12 +128,88 @@ def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
-        with pytest.raises(Exception, match="No space"):
+        patch.setattr(fails, full)
+        with pytest.raises(ReadError, match="No space"):
             store.complete("k", upload_id, [Part(1, 3, etag)])
     assert store.read("k", 0, 9) == b"old"
+    assert store.head("k") == before
     store.complete("k", upload_id, store.list_parts("k", upload_id))
     assert store.read("k", 0, 9) == b"new"
+    store.delete("k")
+    assert list(store._records.iterdir()) == []
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_part_is_on_the_disk_before_it_has_its_name(
+    store: DirectoryStore, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name alone says what is in it, also to the next run."""
+    store.put("source", b"content")
+    upload_id = store.create("k", {})
+    steps: list[bytes] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (steps.append(os.pread(file, 9, 0)), sync(file)))
+    monkeypatch.setattr(os, "replace", lambda *names: (steps.append(b"named"), replace(*names)))
+    if copied:
+        store.copy_part("k", upload_id, 1, "source", 0, 7)
+    else:
+        store.upload_part("k", upload_id, 1, b"content")
+    assert steps == [b"content", b"named"]
+
+
+@pytest.mark.parametrize(("at", "left"), [("os.replace", b"old"), ("pathlib.Path.unlink", b"new")])
+def test_killed_while_it_replaces_a_part_it_leaves_one_of_both(
+    store: DirectoryStore, at: str, left: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = store.create("k", {})
+    store.upload_part("k", upload_id, 1, b"old")
+    (old,) = (store._uploads / upload_id).iterdir()
+    os.utime(old, (0, 0))
+
+    def killed(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.upload_part("k", upload_id, 1, b"new")
+    parts = [Part(1, 3, md5(left))]
+    assert store.list_parts("k", upload_id) == parts
+    store.complete("k", upload_id, parts)
+    assert store.read("k", 0, 9) == left
+
+
+def test_an_upload_is_found_by_its_key_and_its_very_id(store: DirectoryStore) -> None:
+    upload_id = store.create("k", {})
+    for key, name in (("other", upload_id), ("k", f"../.uploads/{upload_id}"), ("k", "")):
+        with pytest.raises(ServiceError) as refused:
+            store.list_parts(key, name)
+        assert refused.value.code == "NoSuchUpload"
+        store.abort(key, name)
+    assert store.list_parts("k", upload_id) == []
+
+
+def test_an_upload_that_is_aborted_while_a_part_comes_is_gone(store: DirectoryStore) -> None:
+    upload_id = store.create("k", {})
+
+    class Body:
+        def seek(self, offset: int) -> None:
+            store.abort("k", upload_id)
+
+        def read(self, count: int = -1) -> bytes:
+            return b""
+
+    body: Any = Body()
+    with pytest.raises(ServiceError) as refused:
+        store.upload_part("k", upload_id, 1, body)
+    assert refused.value.code == "NoSuchUpload"
+
+
+def test_a_part_is_taken_once(store: DirectoryStore) -> None:
+    upload_id = store.create("k", {})
+    parts = [Part(1, 5 * MIB, store.upload_part("k", upload_id, 1, bytes(5 * MIB)))]
+    with pytest.raises(ServiceError, match="order"):
+        store.complete("k", upload_id, parts * 2)
 
 
 # Begins and aborts an upload in the folder argv[1], and dies before its argv[2]-th step.
