@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 from fixtures.guest_hives import empty_hive, make_hive
 from imsprep.checks import all_rules
 from imsprep.facts import Facts
+from imsprep.guest.inspection import Opened, _windows
 from imsprep.guest.model import Entry, Guest, Volume
 from imsprep.guest.sandbox import inspect_image
 from imsprep.guest.tree import Tree
+from imsprep.guest.volumes import Found
 from imsprep.guest.windows import take_registry
 from imsprep.guest.winrelease import parse_windows
 from imsprep.report import Finding, Severity, Skipped
@@ -127,7 +131,15 @@ def test_a_hive_that_was_not_read_is_skipped() -> None:
     guest = windows_guest({"hibernation": None}, unread=("hive SYSTEM is broken",))
     findings, skipped = check(guest)
     assert [f.rule for f in findings] == ["IMS901"]
-    assert {s.rule for s in skipped} >= {"IMS902", "IMS903", "IMS905", "IMS906", "IMS909", "IMS912"}
+    assert {s.rule for s in skipped} >= {
+        "IMS902",
+        "IMS903",
+        "IMS905",
+        "IMS906",
+        "IMS908",
+        "IMS909",
+        "IMS912",
+    }
     assert all("SYSTEM is broken" in s.reason for s in skipped if s.rule == "IMS903")
 
 
@@ -188,6 +200,26 @@ def test_the_registry_is_read_from_hives(hives: Path) -> None:
     assert values["interfaces"] == [{"dhcp": 1}]
     assert (values["san_policy"], values["deny_rdp"], values["machine"]) == (1, 0, "AMD64")
     assert values["hibernation"] == "HIBR"
+
+
+@need("hivexregedit")
+def test_what_is_known_of_a_windows_before_each_step_passes_for_no_more(hives: Path) -> None:
+    pytest.importorskip("pyregf")
+    files = {f"{HIVE_FOLDER}/{n}": (hives / n).read_bytes() for n in ("SYSTEM", "SOFTWARE")}
+    filesystem = MemoryFileSystem({**files, "/hiberfil.sys": "HIBR\0", CONF: "[DEFAULT]\n"})
+    volume = Volume("partition 1", 1 << 20, 1 << 30, "NTFS")
+    root = Opened(Found(volume, io.BytesIO()), filesystem)
+    told: list[Guest] = []
+    whole = _windows(Guest(volumes=(volume,)), Tree({"/": filesystem}), root, [root], told.append)
+    fired = {f.rule for f in check(whole)[0]}
+    assert {"IMS903", "IMS907", "IMS908", "IMS909"} <= fired
+    kept = []
+    for guest in told:
+        findings, skipped = check(replace(guest, unread=("stuck",)))
+        kept.append({f.rule for f in findings})
+        assert kept[-1] <= fired
+        assert fired <= kept[-1] | {s.rule for s in skipped}
+    assert kept == [{"IMS901"}, {"IMS901"}, {"IMS901", "IMS907"}]
 
 
 @pytest.mark.parametrize("data", [b"", b"regf", b"no hive" * 1000, empty_hive()[:4096]])

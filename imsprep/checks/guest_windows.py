@@ -197,9 +197,9 @@ def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
 def hibernated(facts: Facts) -> Iterator[Evidence]:
     """Read the first letters of hiberfil.sys; fast startup only deserves a note."""
     guest = windows(facts)
-    if (guest.registry.get("hibernation") or "").lower() == "hibr":
+    if (_values(guest, "hibernation", "of /hiberfil.sys") or "").lower() == "hibr":
         yield Evidence("/hiberfil.sys holds a sleeping system")
-    elif guest.registry.get("hiberboot") == 1:
+    elif _values(guest, "hiberboot", "SYSTEM") == 1:
         yield Evidence("fast startup is on, so a plain shutdown hibernates", severity=Severity.NOTE)
 
 
