@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,9 +14,11 @@ from imsprep.checks import all_rules
 from imsprep.facts import Facts
 from imsprep.guest.filesystem import UnreadableError
 from imsprep.guest.initramfs import Allowance
+from imsprep.guest.inspection import Opened, _linux
 from imsprep.guest.model import Guest, Volume, overlap
 from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
+from imsprep.guest.volumes import Found
 from imsprep.guest.wanted import PATTERN_LIMIT, TEXT_LIMIT
 from imsprep.partitions import BIOS_BOOT
 from imsprep.report import Finding, Severity, Skipped
@@ -158,6 +162,24 @@ def test_a_planted_fault_is_found_and_nothing_else(name: str) -> None:
         if content is None:
             del files[path]
     assert found(files) == {rule: severity}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_before_each_step_a_planted_fault_is_found_or_skipped_and_nothing_else(name: str) -> None:
+    changes = FAULTS[name][0]
+    files = {p: c for p, c in {**debian(), **changes}.items() if changes.get(p, c) is not None}
+    filesystem, told = MemoryFileSystem(files), list[Guest]()
+    volume = linux_guest({}).volumes[0]
+    root = Opened(Found(volume, io.BytesIO()), filesystem)
+    known = Guest(table="mbr", boot_code=True, volumes=(volume,))
+    whole = _linux(known, Tree({"/": filesystem}), root, [root], told.append)
+    fired = {f.rule for f in check(whole)[0]}
+    assert fired
+    assert len(told) == 5
+    for guest in told:
+        findings, skipped = check(dataclasses.replace(guest, unread=("stuck",)))
+        part = {f.rule for f in findings}
+        assert part <= fired <= part | {s.rule for s in skipped}
 
 
 def test_no_rule_speaks_when_nobody_looked_inside() -> None:
