@@ -200,8 +200,10 @@ class ObsStore:
             if error.code in ("InvalidRange", "416"):  # nothing there: beyond the end
                 return b""
             raise
-        with _translated(f"read {key!r}", self._secrets), answer["Body"] as body:
-            return bytes(body.read())
+        # As a context manager the body would be urllib3's, whose errors are its own.
+        body = contextlib.closing(answer["Body"])
+        with _translated(f"read {key!r}", self._secrets), body as stream:
+            return bytes(stream.read())
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Write a small object at once, storage class STANDARD."""

@@ -3,8 +3,8 @@
 It counts the bytes of request bodies, verifies Content-MD5, refuses trailing checksums
 (aws-chunked), path style, bodies without a length and clocks that are wrong, names the upload that
 made an object (x-obs-uploadId), and breaks on request: 503, dropped connections, latency, copies
-and completions that are answered with 200 and an error, a bucket that encrypts by itself. With TLS
-or without.
+and completions that are answered with 200 and an error, a bucket that encrypts by itself, objects
+that are cut short, any refusal. With TLS or without.
 """
 
 from __future__ import annotations
@@ -51,11 +51,15 @@ class Strict:
         self.failed = 0  # requests that were made to fail
         self.log: list[tuple[str, str, str]] = []  # method, path, query
         self.signed: set[str] = set()  # what stood in x-amz-content-sha256
+        self.tokens: set[str] = set()  # and in x-amz-security-token
+        self.classes: list[str] = []  # that were asked for when an object was begun
+        self.refuses: tuple[str, str] | None = None  # status and code, for every request
+        self.cuts = False  # the connection breaks in the middle of an object that is read
         self.copy_answer = b""  # if given, what every copy is answered with, and 200
         # What the next completion is answered with, and 200; and whether it works all the same.
         self.completion: tuple[bytes, bool] | None = None
         self.bucket_says: dict[str, str] = {}  # headers of HEAD bucket that OBS has
-        self.encrypts = False  # the bucket does so by itself
+        self.encrypts = ""  # how the bucket does so by itself
         self.made_by: dict[tuple[str, str], str] = {}  # host and path: the upload that made it
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -66,9 +70,15 @@ class Strict:
                 (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
             )
             self.signed.add(environ.get("HTTP_X_AMZ_CONTENT_SHA256", ""))
+            self.tokens.add(environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""))
+            if (
+                environ["REQUEST_METHOD"] in ("PUT", "POST")
+                and "uploadId=" not in environ["QUERY_STRING"]
+            ):
+                self.classes.append(environ.get("HTTP_X_AMZ_STORAGE_CLASS", ""))
             chance = self.faults.random.random()
         time.sleep(self.faults.latency_s)
-        refused = self._refusal(environ, body)
+        refused = self._refusal(environ, body) or self.refuses
         if refused is None and chance < self.faults.dropped:
             self.failed += 1
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
@@ -91,7 +101,15 @@ class Strict:
                 b"".join(self.app(environ, self._as_obs_does(environ, lambda *_: None)))
             start("200 OK", [("Content-Type", "application/xml")])
             return [said]
-        return self.app(environ, self._as_obs_does(environ, start))
+        answer = self.app(environ, self._as_obs_does(environ, start))
+        if self.cuts and environ["REQUEST_METHOD"] == "GET":
+            return self._cut(environ, b"".join(answer))
+        return answer
+
+    @staticmethod
+    def _cut(environ: dict[str, Any], body: bytes) -> Iterator[bytes]:
+        yield body[: len(body) // 2]
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
     def _as_obs_does(
         self, environ: dict[str, Any], start: Callable[..., Any]
@@ -108,7 +126,7 @@ class Strict:
             if environ["REQUEST_METHOD"] == "HEAD" and environ["PATH_INFO"] == "/":
                 headers = [*headers, *self.bucket_says.items()]
             if self.encrypts and environ["REQUEST_METHOD"] in ("PUT", "POST"):
-                headers = [*headers, ("x-amz-server-side-encryption", "aws:kms")]
+                headers = [*headers, ("x-amz-server-side-encryption", self.encrypts)]
             return start(status, headers, *more)
 
         return answer

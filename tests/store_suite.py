@@ -48,6 +48,7 @@ class StoreSuite:
         assert etag == md5(b"hello")
         assert store.read("web/disk one.json", 0, 100) == b"hello"
         assert store.read("web/disk one.json", 1, 3) == b"ell"
+        assert store.read("web/disk one.json", 5, 1) == b""
         facts = store.head("web/disk one.json")
         assert facts is not None
         assert (facts.size, facts.etag, facts.storage_class) == (5, etag, "STANDARD")
@@ -198,6 +199,9 @@ class StoreSuite:
         upload_id = store.create("k", {})
         with pytest.raises(ServiceError):
             store.upload_part("k", upload_id, number, b"x")
+        store.put("source", b"x")
+        with pytest.raises(ServiceError):
+            store.copy_part("k", upload_id, number, "source", 0, 1)
 
     def test_an_aborted_upload_is_gone(self, store: ObjectStore) -> None:
         upload_id = store.create("gone", {})
