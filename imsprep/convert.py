@@ -24,7 +24,7 @@ from imsprep.atomic import writing
 from imsprep.blockmap import BlockMap
 from imsprep.container import Zvhd2Reader, examine
 from imsprep.disks import Disk, PackedDisk
-from imsprep.errors import FormatError, UsageError, show_path
+from imsprep.errors import FormatError, ImageChangedError, ReadError, UsageError, show_path
 from imsprep.foreign import DRIVERS, obstacle
 from imsprep.image import RawImage
 from imsprep.qemudisk import open_qemu_disk
@@ -168,11 +168,11 @@ def format_of(image: RawImage) -> str:
 def likely_size(source: Path) -> int:
     """Return the size of the disk in an image as its header has it, for progress; 0 if unknown."""
     try:
-        with open(source, "rb") as file:
-            head = file.read(formats.HEAD_SIZE)
-            size = file.seek(0, os.SEEK_END)
-    except OSError:
-        return 0
+        with RawImage.open(source) as image:  # refuses what reading would wait for, as a FIFO
+            size = image.size
+            head = image.pread(0, min(size, formats.HEAD_SIZE))
+    except (ReadError, ImageChangedError):
+        return 0  # whoever converts it will say so
     named = formats.primary(formats.identify(head, b"", size))
     return formats.virtual_size(named, head) or size
 

@@ -12,6 +12,7 @@ from imsprep import formats, zvhd2
 from imsprep.container import Container, examine
 from imsprep.convert import format_of
 from imsprep.errors import UsageError, show_path
+from imsprep.foreign import DRIVERS
 from imsprep.image import RawImage
 from imsprep.sites import Site
 from imsprep.units import GIB, ceil_div, exact_size
@@ -97,7 +98,8 @@ def summarize(path: Path, site: Site) -> Summary:
             packed, virtual = _packed(container), container.virtual_size
         elif named != formats.RAW:
             raise UsageError(
-                f"{show_path(path)} is {named}, not RAW or ZVHD2; take: qemu-img info -f {named}"
+                f"{show_path(path)} is {named}, not RAW or ZVHD2; take:"
+                f" qemu-img info -f {DRIVERS[named]}"
             )
         image.check_unchanged()
     smallest = site.min_disk_from(data_disk=False, windows=False)

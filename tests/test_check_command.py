@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,27 @@ def test_what_cannot_be_checked_is_not_a_bad_image(imsprep: Run, tmp_path: Path,
     assert outcome.code == 3
     assert "Traceback" not in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["convert", "FIFO", "disk.zvhd2"],
+        ["import", "FIFO", "--name", "a", "--type", "DataImage", "--min-disk", "40",
+         "--to", "local:cloud"],
+        ["upload", "FIFO", "--to", "local:cloud"],
+        ["bitmap", "FIFO"], ["verify", "FIFO"], ["info", "FIFO"], ["bench", "FIFO"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_no_command_waits_for_somebody_to_write_into_a_fifo(
+    command: list[str], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "FIFO")
+    words = [sys.executable, "-m", "imsprep", *command]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "FIFO: neither a file nor a block device" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
