@@ -246,10 +246,11 @@ def prove(
     """Read an image again and hold its bitmap against it.
 
     The layout is the sidecar's, if none is given, or the default. Raises ReadError, FormatError if
-    the bitmap does not have that layout, ImageChangedError.
+    the bitmap does not have that layout or the image is no RAW one, ImageChangedError.
     """
     bitmap = bitmap or bitmapfile.bitmap_path(path)
     with RawImage.open(path) as image:
+        check_raw(image)
         if not bitmap.exists():
             raise ReadError(
                 f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it"

@@ -163,6 +163,18 @@ def test_a_missing_bitmap_is_exit_code_3(imsprep: Run, disk: Path) -> None:
     assert "imsprep bitmap" in proof.err
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_bitmap_is_not_held_against_what_is_no_raw_image(
+    imsprep: Run, disk: Path, there: bool
+) -> None:
+    imsprep("bitmap", disk)
+    disk.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(4096))
+    if not there:
+        disk.with_suffix(".mf").unlink()
+    proof = imsprep("verify", disk)
+    assert (proof.code, "disk.raw is qcow2, and only a RAW" in proof.err) == (1, True)
+
+
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_bitmap_of_another_tool_is_not_replaced_without_force(
     imsprep: Run, disk: Path, beside: bool
