@@ -121,6 +121,14 @@ def test_a_plan_may_say_by_which_route(imsprep: Run, tmp_path: Path) -> None:
         assert attributes[disk.stem]["original_sha256"] == sha256(disk.read_bytes())
 
 
+def test_an_image_that_is_given_for_a_plan_is_not_read(imsprep: Run, tmp_path: Path) -> None:
+    with open(tmp_path / "disk\n.raw", "wb") as file:
+        file.truncate(1 << 40)
+    outcome = imsprep("batch", tmp_path / "disk\n.raw")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert r"disk\n.raw is not a plan: it has 1 TiB" in outcome.err
+
+
 def test_two_images_do_not_share_a_container(imsprep: Run, folder: Folder) -> None:
     (folder.path / "sub").mkdir()
     make_disk(folder.path / "sub" / "web0.raw", 7)

@@ -31,7 +31,9 @@ from imsprep.errors import (
     ServiceError,
     TransferError,
     UsageError,
+    show_path,
 )
+from imsprep.units import MIB, exact_size
 
 if TYPE_CHECKING:
     from imsprep.batchplan import Entry, Known, Value
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 # Options of `imsprep import` that belong to its command line and not to an image.
 _NOT_OF_AN_IMAGE = ("image", "dry_run", "as_json", "quiet")
 _PER_IMAGE = ("name", "key", "bitmap", "image-url")
+_MAX_PLAN = 16 * MIB  # bytes, some 100,000 images; what is larger is an image itself
 
 
 class Stopped(Exception):  # noqa: N818 - an act, not an error
@@ -69,20 +72,23 @@ ALONE = Company(threading.Event(), _no_news, _no_news, lock_wait_s=None)
 def read_units(path: Path) -> list[Unit]:
     """Return the units of a plan; raises UsageError with all mistakes, ReadError."""
     try:
+        if (size := path.stat().st_size) > _MAX_PLAN:
+            raise UsageError(f"{show_path(path)} is not a plan: it has {exact_size(size)}")
         text = path.read_text("utf-8")
     except OSError as error:
         raise ReadError.from_os(error, "cannot read", path) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a plan: byte {error.start} is not UTF-8") from None
-    entries = batchplan.parse(text, str(path), known_options())
+        raise UsageError(
+            f"{show_path(path)} is not a plan: byte {error.start} is not UTF-8"
+        ) from None
+    entries = batchplan.parse(text, show_path(path), known_options())
     mistakes: list[tuple[int, str]] = []
     folder = path.absolute().parent
     units = [_unit(entry, folder, mistakes) for entry in entries]
-    batchplan.refuse(str(path), mistakes)
+    batchplan.refuse(show_path(path), mistakes)
     named = [(entry, unit) for entry, unit in zip(entries, units, strict=True) if unit is not None]
-    batchplan.refuse(
-        str(path), batchplan.clashes([(entry, _claims(unit)) for entry, unit in named])
-    )
+    clashes = batchplan.clashes([(entry, _claims(unit)) for entry, unit in named])
+    batchplan.refuse(show_path(path), clashes)
     return [unit for _, unit in named]
 
 
