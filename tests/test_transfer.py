@@ -92,6 +92,14 @@ def case(tmp_path: Path) -> Case:
     return Case(path, plan, DirectoryStore(tmp_path / "bucket"), Journal.beside(path))
 
 
+@pytest.fixture
+def small(case: Case) -> Case:
+    """An image of which everything is sent, in one part."""
+    os.truncate(case.path, MIB)
+    case.plan = plan_plain(MIB)
+    return case
+
+
 class Wrapped:
     """A store that does something else at one of its methods."""
 
@@ -137,6 +145,81 @@ def test_other_content_of_the_same_size_is_not_skipped(case: Case) -> None:
         file.write(b"changed")
     assert not case.upload().skipped
     assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("changed", ["nothing", "image", "object"])
+def test_where_etags_do_not_count_only_the_upload_that_was_noted_here_does(
+    small: Case, changed: str, encrypted: bool
+) -> None:
+    """With --force, and in a store that encrypts: it was completed and killed before its end."""
+
+    def die(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    options: dict[str, Any] = {"skip_same": encrypted}
+    store, other = Wrapped(small.store), Journal(small.path.with_name("other.json"))
+    if encrypted:
+        store.etags_are_md5 = False
+    dying = Wrapped(store, delete=die)
+    with pytest.raises(KeyboardInterrupt):
+        small.upload(dying, **options)
+    if changed == "image":
+        with open(small.path, "r+b") as file:
+            file.write(b"changed")
+        os.utime(small.path, (0, 0))  # the clock of file times may not have gone on
+    if changed == "object":
+        assert not replace(small, journal=other).upload(store, **options).skipped
+    assert small.upload(store, **options).skipped == (changed == "nothing")
+    assert small.content == small.path.read_bytes()
+    assert not small.journal.path.exists()
+
+
+def test_an_image_that_changes_while_it_is_compared_is_not_called_the_same(
+    small: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.upload()
+    pread = File.pread
+
+    def change(file: File, offset: int, length: int) -> bytes:
+        data = pread(file, offset, length)
+        with open(small.path, "r+b") as written:
+            written.write(os.urandom(8))
+        os.utime(small.path, (0, 0))
+        return data
+
+    monkeypatch.setattr(File, "pread", change)
+    with pytest.raises(ImageChangedError):
+        small.upload(jobs=1)
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_plan_of_another_size_sends_nothing(case: Case, more: int) -> None:
+    case.plan = plan_plain(case.path.stat().st_size + more)
+    store = Wrapped(case.store)
+    with pytest.raises(ImageChangedError, match="planned for"):
+        case.upload(store)
+    assert store.calls == []
+
+
+def test_what_other_uploads_need_is_left_alone(case: Case) -> None:
+    keys = ["imsprep-zeros/other", "imsprep-zeros/other-3", "web/disk.raw-3"]
+    for key in keys:
+        case.store.put(key, b"x")
+        case.store.create(key, {})
+    case.upload()
+    assert [upload.key for upload in case.store.list_uploads()] == keys
+    assert [found.key for found in case.store.list_objects()] == sorted([*keys, "web/disk.raw"])
+
+
+def test_the_journal_of_an_upload_to_another_bucket_outlives_what_is_the_same_here(
+    small: Case,
+) -> None:
+    small.upload()
+    entry = Entry("another bucket", "k", "u", "z", small.plan.digest, Identity.of(small.path))
+    small.journal.save(entry)
+    assert small.upload().skipped
+    assert small.journal.load() == entry
 
 
 def test_a_plain_file_is_sent_as_it_is(case: Case) -> None:
