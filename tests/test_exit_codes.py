@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,6 +87,35 @@ def test_what_is_no_image_ends_with_its_code_and_a_sentence(
         assert done.stderr == f"{found[0]}\n"
     left = {path.name for path in tmp_path.iterdir()}
     assert left <= {"disk.raw"}, "nothing is written for what is no image"
+
+
+# What a shell does to a command's streams, and the code if the command would end with 0, 2 and 3.
+STREAMS = {
+    "stdout is full": (">/dev/full", (3, 2, 3)),
+    "stderr is full": ("2>/dev/full", (0, 2, 3)),
+    "both are full": (">/dev/full 2>&1", (3, 2, 3)),
+    "stdout is closed": (">&-", (3, 3, 3)),
+    "stderr is closed": ("2>&-", (0, 2, 3)),
+    "stdin is closed": ("<&-", (0, 2, 3)),
+    "all are closed": ("<&- >&- 2>&-", (3, 3, 3)),
+    "the reader has gone": ("| true", (3, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("how", STREAMS)
+def test_a_stream_that_takes_nothing_changes_no_other_code(tmp_path: Path, how: str) -> None:
+    make_sparse(tmp_path / "disk.raw", MIB)
+    streams, codes = STREAMS[how]
+    for command, code in zip(("disk.raw", "disk.raw --none", "none.raw"), codes, strict=True):
+        for options in ("check --json", "bench --runs=1"):
+            # `true` has ended before imsprep, which takes longer to start, writes.
+            line = f"{shlex.join(IMSPREP)} {options} {command} {streams}"
+            shell = ["bash", "-c", f"set -o pipefail; {line}"]
+            done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            assert done.returncode == code, (line, done)
+            assert "Traceback" not in done.stderr + done.stdout
+            assert "internal error" not in done.stderr
+            assert "Exception ignored" not in done.stderr
 
 
 def bytes_read() -> int:

@@ -7,6 +7,7 @@ only place that turns errors into a sentence and an exit code.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -100,6 +101,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process with the documented exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_what_is_closed()
     gc.set_threshold(_COLLECT_EVERY)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's; they only wait, and busily
     code = run(sys.argv[1:])
@@ -121,16 +123,19 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return _tell_program(arguments, "UsageError", error.format_message(), 2)
     except ImsprepError as error:
         return _fail(arguments, error)
-    except BrokenPipeError:
-        # Whoever read our output went away, as `head` does; nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output went away, as `head` does; nothing more can be said. click would
+        # end with 1 then, which here is the code of findings.
+        _give_stdout_up()
         return 3
     except OSError as error:
-        return _fail(arguments, ReadError.from_os(error, "cannot use", error.filename or "a file"))
+        what = error.filename or "stdout or another file"
+        return _fail(arguments, ReadError.from_os(error, "cannot use", what))
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _fail_plainly(arguments, "interrupted", INTERRUPTED)
     except Terminated:
@@ -142,21 +147,56 @@ def run(arguments: list[str]) -> int:
         return _fail_plainly(arguments, text, 3)
 
 
+def _open_what_is_closed() -> None:
+    """Open the null device for a standard stream that is closed, and end if it is stdout.
+
+    A file of ours must not get its number: what a library or another program writes to stderr would
+    go into it.
+    """
+    closed = [number for number in range(3) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    if sys.stdout is None:
+        sys.exit(_fail([], ReadError("cannot write the result: stdout is closed")))
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _give_stdout_up() -> None:
+    """Send what is still to come to the null device, so that no flush fails at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(arguments: list[str], error: ImsprepError) -> int:
-    click.echo(f"imsprep: {error}", err=True)
-    return _tell_program(arguments, type(error).__name__, str(error), error.exit_code)
+    return _say(arguments, type(error).__name__, str(error), error.exit_code)
 
 
 def _fail_plainly(arguments: list[str], text: str, code: int) -> int:
-    click.echo(f"imsprep: {text}", err=True)
-    return _tell_program(arguments, "Stopped", text, code)
+    return _say(arguments, "Stopped", text, code)
+
+
+def _say(arguments: list[str], kind: str, text: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # the code says it too
+        click.echo(f"imsprep: {text}", err=True)
+    return _tell_program(arguments, kind, text, code)
 
 
 def _tell_program(arguments: list[str], kind: str, message: str, code: int) -> int:
     """Say the error on stdout too when JSON was asked for, so that a program can read it."""
     if "--json" in arguments:
         error = {"kind": kind, "message": message, "exit_code": code}
-        click.echo(json.dumps({"error": error}, sort_keys=True))
+        try:
+            click.echo(json.dumps({"error": error}, sort_keys=True))
+        except OSError:
+            _give_stdout_up()
     return code
 
 
