@@ -31,7 +31,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises ReadError if the folder cannot be written or the disk is full.
     """
     # Named before it is made: a signal may arrive between the two, and nothing must be left over.
-    name = path.parent / f".{path.name[:64]}.{os.urandom(8).hex()}.part"
+    # A name has 255 bytes, a character four, and what is added to it 23.
+    name = path.parent / f".{path.name[:58]}.{os.urandom(8).hex()}.part"
     try:
         with os.fdopen(os.open(name, _NEW, 0o600), "w+b") as file:
             yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imsprep import atomic
+from imsprep.errors import ReadError
 
 
 def test_threads_that_write_at_once_leave_the_umask_and_the_modes_as_they_are(
@@ -85,10 +87,56 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_retur
     assert target.read_bytes() == b"new"
 
 
-def test_whatever_goes_wrong_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", ["writelines", "fsync", "replace"])
+def test_whatever_goes_wrong_leaves_the_old_file_and_no_other(
+    tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "disk.mf"
     target.write_bytes(b"old")
-    with pytest.raises(TypeError), atomic.writing(target) as file:
-        file.writelines([b"half of the n", "no bytes"])
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if at == "writelines":
+        with pytest.raises(TypeError), atomic.writing(target) as file:
+            file.writelines([b"half of the n", "no bytes"])
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, at, full)
+            with pytest.raises(ReadError, match=r"cannot write .*disk.mf: No space left .* free"):
+                atomic.write_bytes(target, b"new")
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["disk.mf"]
+
+
+@pytest.mark.parametrize("name", ["disk.mf", "x" * 255, "\N{MUSICAL SYMBOL G CLEF}" * 63])
+def test_until_it_is_whole_it_is_hidden_beside_and_two_writers_do_not_meet(
+    tmp_path: Path, name: str
+) -> None:
+    with atomic.writing(tmp_path / name) as one, atomic.writing(tmp_path / name) as two:
+        hidden = os.listdir(tmp_path)
+        one.write(b"one")
+        two.write(b"two")
+    assert len(hidden) == 2
+    assert all(part.startswith(".") and part.endswith(".part") for part in hidden)
+    assert os.listdir(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == b"one"  # which ended last
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, refused = os.fsync, []
+
+    def fsync(file: int) -> None:
+        if os.path.samestat(os.fstat(file), tmp_path.stat()):
+            refused.append(file)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    atomic.write_bytes(tmp_path / "disk.mf", b"new")
+    assert (tmp_path / "disk.mf").read_bytes() == b"new"
+    (folder,) = refused
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(folder)
