@@ -212,13 +212,21 @@ def test_what_other_uploads_need_is_left_alone(case: Case) -> None:
     assert [found.key for found in case.store.list_objects()] == sorted([*keys, "web/disk.raw"])
 
 
-def test_the_journal_of_an_upload_to_another_bucket_outlives_what_is_the_same_here(
+def test_the_journal_of_an_upload_to_another_bucket_outlives_what_begins_nothing_here(
     small: Case,
 ) -> None:
     small.upload()
     entry = Entry("another bucket", "k", "u", "z", small.plan.digest, Identity.of(small.path))
     small.journal.save(entry)
     assert small.upload().skipped
+    assert small.journal.load() == entry
+
+    def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise ServiceError("403 not here", code="AccessDenied")
+
+    small.store.delete("web/disk.raw")
+    with pytest.raises(ServiceError, match="not here"):
+        small.upload(Wrapped(small.store, create=refuse))
     assert small.journal.load() == entry
 
 
@@ -735,6 +743,16 @@ def test_a_zero_object_that_is_gone_is_made_again(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
+def test_a_zero_object_that_is_gone_is_made_again_for_a_composed_part(case: Case) -> None:
+    upload_id = broken_off(case)
+    for found in case.store.list_objects("imsprep-zeros/"):
+        case.store.delete(found.key)
+    (file,) = (case.store._uploads / upload_id).glob(f"{composed(case).number:05}-*")
+    file.unlink()
+    assert case.upload().sent == composed(case).sent
+    assert case.content == case.path.read_bytes()
+
+
 def composed(case: Case) -> PlannedPart:
     return next(part for part in case.plan.parts if part.zeros and not part.is_zero)
 
@@ -892,6 +910,30 @@ def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Ca
     assert tries.count("web/disk.raw") == 2
     assert done.etag == case.store.head("web/disk.raw").etag
     assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_after_a_lost_completion_another_state_of_the_image_is_not_taken_for_ours(
+    small: Case, encrypted: bool
+) -> None:
+    """It has the same plan, the store tells no uploads, and this one is gone."""
+    small.upload()
+    with open(small.path, "r+b") as file:
+        file.write(b"changed")
+
+    def complete(original: Callable[..., Any], key: str, upload_id: str, parts: Any) -> Any:
+        small.store.abort(key, upload_id)
+        raise TransferError("no answer")
+
+    def head(original: Callable[..., Any], key: str) -> Any:
+        found = original(key)
+        return found and found._replace(upload_id=None)
+
+    store = Wrapped(small.store, complete=complete, head=head)
+    if encrypted:
+        store.etags_are_md5 = False
+    with pytest.raises(TransferError, match="is gone and no object of it is there, run again"):
+        small.upload(store, skip_same=False)
 
 
 @pytest.mark.parametrize(("names_uploads", "refused"), [(True, 0), (False, 0), (True, 1)])
