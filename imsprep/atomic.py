@@ -55,8 +55,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON with sorted keys, atomically."""
-    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+    """Write `value` as JSON, atomically."""
+    write_bytes(path, as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """Return `value` as the JSON that is written: keys in order, the same bytes for the same."""
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -127,7 +127,7 @@ def _outer_table(disk: Disk) -> str | None:
 
 def _data_ranges(image: RawImage) -> Iterator[tuple[int, int]]:
     """Yield offset and length of what is not a hole."""
-    return ((offset, length) for offset, length, is_data in image.extents() if is_data)
+    return ((start, stop - start) for start, stop in image.data())
 
 
 def _zeros(image: RawImage, limit: int) -> Zeros:

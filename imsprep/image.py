@@ -95,13 +95,17 @@ class RawImage:
         """Return the file descriptor; it stays this object's."""
         return self._file
 
-    def extents(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield offset, length (bytes) and whether it is data; holes are what is not data.
+    def data(self) -> Iterator[tuple[int, int]]:
+        """Yield start and stop (bytes) of what is data; the rest are holes.
 
         Moves the file's offset, so that only one thread may ask at a time.
         """
+        return data_ranges(self._file, 0, self.size)
+
+    def extents(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield offset, length (bytes) and whether it is data, of all; otherwise as `data`."""
         position = 0
-        for start, stop in data_ranges(self._file, 0, self.size):
+        for start, stop in self.data():
             if position < start:
                 yield position, start - position, False
             yield start, stop - start, True

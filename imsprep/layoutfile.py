@@ -10,6 +10,7 @@ import functools
 import json
 import types
 import typing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +81,8 @@ def from_plain(value: object) -> BitmapLayout:
 def _record(record: Any) -> dict[str, Any]:
     of: Any = type(record)
     kind = {"kind": _NAMES[of]} if of in _NAMES else {}
-    return {**kind, **{name: _plain(getattr(record, name)) for name in _members(of)}}
+    names = of._fields if hasattr(of, "_fields") else [field.name for field in fields(of)]
+    return {**kind, **{name: _plain(getattr(record, name)) for name in names}}
 
 
 def _plain(value: Any) -> Any:

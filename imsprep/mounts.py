@@ -15,7 +15,7 @@ TRUSTED = frozenset({"ext4", "xfs", "btrfs", "tmpfs"})
 def file_system(file: int) -> str:
     """Return the type of the file system of an open file, as mount(8) names it; "" if unknown."""
     try:
-        with open(f"/proc/self/fdinfo/{file}", encoding="ascii") as info:
+        with open(f"/proc/self/fdinfo/{file}", encoding="utf-8") as info:
             fields = dict(line.split(":", 1) for line in info if ":" in line)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
             return _type_of(int(fields["mnt_id"]), mounts.read())

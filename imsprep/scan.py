@@ -99,8 +99,7 @@ def scan(
     bits = zeros(ceil_div(image.size, block_size), endian="little")
     with without_readahead(image), FullRead(image, bits, how, progress) as reading:
         believed = believes_holes(image, holes)
-        extents = image.extents() if believed else [(0, image.size, True)]
-        data = ((start, start + length) for start, length, is_data in extents if is_data)
+        data = image.data() if believed else [(0, image.size)]
         probed = _probe(image, data, bits, reading, progress)
         reading.finish()
     image.check_unchanged()

@@ -163,16 +163,25 @@ def check_replaceable(bitmap: Path, image: Path) -> None:
 
 def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:
     """Write a bitmap and its sidecar; files that are equal already stay. Raises ReadError."""
-    if read_sidecar(bitmap) == sidecar and _read(bitmap) == packed:
+    described = atomic.as_json(sidecar.as_dict())
+    if _holds(bitmap, packed) and _holds(sidecar_path(bitmap), described):
         return
     with atomic.writing(bitmap) as file:
         file.write(packed)
         file.flush()
         os.fsync(file.fileno())  # whatever fails for want of space fails before the old one goes
         bitmap.unlink(missing_ok=True)
-        atomic.write_json(sidecar_path(bitmap), sidecar.as_dict())
+        atomic.write_bytes(sidecar_path(bitmap), described)
     if _read(bitmap) != packed:
         raise ReadError(f"{show_path(bitmap)} does not read back as it was written; check the disk")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Say whether a file is there and has these bytes."""
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _read(bitmap: Path) -> bytes | None:

@@ -91,7 +91,7 @@ def summarize(path: Path, site: Site) -> Summary:
     """
     with RawImage.open(path) as image:
         named = format_of(image)
-        stored = sum(length for _, length, is_data in image.extents() if is_data)
+        stored = sum(stop - start for start, stop in image.data())
         packed, virtual = None, image.size
         if named == formats.ZVHD2:
             container = examine(image.pread, image.size).container_or_raise()

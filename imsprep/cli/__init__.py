@@ -55,7 +55,6 @@ Exit codes:
 """
 
 
-_COLLECT_EVERY = 50_000  # new objects; at Python's 700, a start would collect 30 times, for nothing
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
@@ -102,8 +101,6 @@ def main() -> None:
     """Run the command line and end the process with the documented exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     _open_what_is_closed()
-    gc.set_threshold(_COLLECT_EVERY)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's; they only wait, and busily
     code = run(sys.argv[1:])
     gc.freeze()  # the process ends: nobody need look for cycles in what it leaves
     if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
