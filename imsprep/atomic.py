@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from imsprep.errors import ReadError
+from imsprep.errors import ReadError, show_path
 
 # O_BINARY: Windows would change line ends.
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -28,8 +28,11 @@ _UMASK_LOCK = threading.Lock()
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing, binary and seekable; it is replaced when the block ends well.
 
-    Raises ReadError if the folder cannot be written or the disk is full.
+    Raises ReadError if the folder cannot be written or the disk is full, or if `path` is a device
+    or a pipe: to root, a file in its place would be the end of /dev/null.
     """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise ReadError(f"cannot write {show_path(path)}: it is no plain file; name another one")
     # Named before it is made: a signal may arrive between the two, and nothing must be left over.
     # A name has 255 bytes, a character four, and what is added to it 23.
     name = path.parent / f".{path.name[:58]}.{os.urandom(8).hex()}.part"

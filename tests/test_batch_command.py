@@ -129,6 +129,15 @@ def test_an_image_that_is_given_for_a_plan_is_not_read(imsprep: Run, tmp_path: P
     assert r"disk\n.raw is not a plan: it has 1 TiB" in outcome.err
 
 
+def test_a_summary_replaces_neither_the_plan_nor_an_image(imsprep: Run, folder: Folder) -> None:
+    before = {path: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
+    assert folder.plan in before
+    for path in before:
+        outcome = imsprep("batch", folder.plan, "--dry-run", "--output", f"json:{path}")
+        assert (outcome.code, "--output would replace" in outcome.err) == (2, True), path
+    assert before == {path: path.read_bytes() for path in before}
+
+
 def test_two_images_do_not_share_a_container(imsprep: Run, folder: Folder) -> None:
     (folder.path / "sub").mkdir()
     make_disk(folder.path / "sub" / "web0.raw", 7)

@@ -173,3 +173,47 @@ def test_images_side_by_side_share_the_cpus(
     run = preflight.preflight(paths, preflight.Order(look=gather.Look(scan=True)), jobs=jobs)
     assert given == [each] * images
     assert not run.failures
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "../images/disk.raw", "hard.raw", "soft.raw"])
+@pytest.mark.parametrize("asked", ["disk.raw", "."])
+def test_a_report_never_replaces_the_image(
+    imsprep: Run, tmp_path: Path, name: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path / "images")
+    disk = sparse(Path("disk.raw"), 1 << 20, (5000, b"data"))
+    os.link(disk, "hard.raw")
+    os.symlink(disk, "soft.raw")
+    before = disk.read_bytes()
+    outcome = imsprep("check", asked, "--output", f"json:{name}")
+    assert (outcome.code, outcome.err.startswith("imsprep: --output would replace ")) == (2, True)
+    assert disk.read_bytes() == before == Path(name).read_bytes()
+
+
+def test_two_reports_do_not_share_a_file(imsprep: Run, tmp_path: Path) -> None:
+    disk = sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    (tmp_path / "there").touch()
+    for name in ("there", "new"):
+        twice = f"json:{tmp_path}/{name}", "--output", f"html:{tmp_path}/./{name}"
+        assert imsprep("check", disk, "--output", *twice).code == 2
+
+
+def test_a_report_goes_into_a_pipe_and_into_an_open_file(tmp_path: Path) -> None:
+    sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    program = f"{sys.executable} -m imsprep check disk.raw"
+    script = f"""
+        mkfifo pipe; cat pipe > one & {program} --output json:pipe; wait
+        {program} --format github --output json:/dev/stdout > two
+        {program} --output json:/proc/self/fd/5 5> three
+        {program} --output json:/dev/stdout --output junit:/dev/null > four
+    """
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    one, two, three, four = ((tmp_path / n).read_text() for n in ("one", "two", "three", "four"))
+    assert '"images"' in one
+    assert one == three == four
+    assert two.startswith(one), "what the command prints comes behind it"
+    assert "::notice" in two
+    assert (tmp_path / "pipe").is_fifo()
+    assert Path("/dev/null").is_char_device()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import PATH, output_options, output_target
+from imsprep.cli.common import PATH, output_options, output_targets, write_output
 from imsprep.units import counted, format_size
 
 if TYPE_CHECKING:
@@ -52,17 +52,18 @@ def command(
     every image exists, else that of the worst failure: 6, 3, 2, 1, 4, 7, 5 in this order, so that 5
     or 7 says that running the same command again is all that is left to do.
     """
-    from imsprep.atomic import write_bytes
     from imsprep.batch import Summary
+    from imsprep.batchjournal import SUFFIX
     from imsprep.cli.batch_units import read_units
     from imsprep.reporters.batch import FORMATS, render
 
-    targets = [output_target(text, FORMATS) for text in outputs]
     units = read_units(plan)
+    kept = [plan, plan.with_name(plan.name + SUFFIX), *(Path(unit.image) for unit in units)]
+    targets = output_targets(outputs, FORMATS, kept)
     outcomes = _work(plan, units, options, quiet)
     summary = Summary(str(plan), outcomes)
     for format_, path in targets:
-        write_bytes(path, render(summary, format_).encode("utf-8", "backslashreplace"))
+        write_output(path, render(summary, format_))
     sys.stdout.write(render(summary, "json" if as_json else "text"))
     return summary.exit_code
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import PATH, ca_bundle_option, output_target
+from imsprep.cli.common import PATH, ca_bundle_option, output_targets, write_output
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
@@ -77,7 +77,10 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
         return _tell_rules(options["explain"], options["as_json"])
     if not images:
         raise UsageError("no image given; imsprep check --help shows how")
-    targets = [output_target(text, FORMATS) for text in options["outputs"]]
+    from imsprep.preflight import expand
+
+    kept = [*expand(images), *filter(None, [options["config"]])] if options["outputs"] else []
+    targets = output_targets(options["outputs"], FORMATS, kept)
     shown = _shown(options)
     run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
     return _publish(run, shown, targets)
@@ -177,11 +180,10 @@ def _shown(options: dict[str, Any]) -> str | None:
 
 def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]]) -> int:
     """Write the files, then stdout; what could not be checked is said on stderr too."""
-    from imsprep.atomic import write_bytes
     from imsprep.reporters import render
 
     for format_, path in targets:
-        write_bytes(path, render(run, format_).encode("utf-8", "backslashreplace"))
+        write_output(path, render(run, format_))
     for failure in run.failures:
         click.echo(f"imsprep: {failure.message}", err=True)
     if shown not in (None, "text"):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
-from imsprep.errors import UsageError
+from imsprep.atomic import write_bytes
+from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_STREAMS = (stat.S_IFIFO, stat.S_IFCHR)  # what is written to, and never replaced
+_OWN_STREAM = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/self/(fd/\d+)")
 _UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 
 
@@ -92,6 +98,64 @@ def output_target(text: str, formats: Sequence[str]) -> tuple[str, Path]:
             f"--output {text!r}: write FORMAT:FILE, FORMAT one of {', '.join(formats)}"
         )
     return format_, Path(name)
+
+
+def output_targets(
+    texts: Sequence[str], formats: Sequence[str], kept: Iterable[Path]
+) -> list[tuple[str, Path]]:
+    """Read every --output; UsageError if one would replace another, or a file that is `kept`."""
+    targets = [output_target(text, formats) for text in texts]
+    taken = {_identity(path): path for path in kept}
+    for _, path in targets:
+        if _kind(path) in _STREAMS:
+            continue
+        if (other := taken.get(_identity(path))) is not None:
+            raise UsageError(
+                f"--output would replace {show_path(other)}, which this command uses;"
+                " name another file"
+            )
+        taken[_identity(path)] = path
+    return targets
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write a report whole or not at all; a pipe or terminal, as /dev/stdout, just gets it.
+
+    Raises ReadError.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    own = _OWN_STREAM.fullmatch(os.path.abspath(path))
+    if own is None and _kind(path) not in _STREAMS:
+        write_bytes(path, data)
+        return
+    try:
+        # One that is open already is not opened anew: a file would be written from its start.
+        number = os.open(path, os.O_WRONLY) if own is None else os.dup(_number(own[1] or own[2]))
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot write", path) from error
+
+
+def _number(name: str) -> int:
+    return {"stdout": 1, "stderr": 2}.get(name) or int(name.rpartition("/")[2])
+
+
+def _kind(path: Path) -> int:
+    """Return what sort of file a path names, as in `stat`; 0 if none."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except OSError:
+        return 0
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Return what is the same for two names of one file, which need not exist."""
+    try:
+        there = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return there.st_dev, there.st_ino
 
 
 class Progress:
