@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from imsprep import tasks
 
 PAGE = mmap.PAGESIZE
-WINDOW = 16 << 20  # bytes mapped at once
+WINDOW = 6 << 20  # bytes mapped at once; of four readers, all processes stay below 150 MiB
 READ = 4 << 20  # bytes read at once
 COPIED = 2 << 20  # bytes copied at once; the processor's cache keeps them until they are looked at
 
