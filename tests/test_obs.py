@@ -140,23 +140,18 @@ def test_an_object_that_is_cut_short_while_it_is_read_can_be_read_again(
 
 def test_a_list_of_several_pages_is_read_to_its_end(store: ObsStore) -> None:
     """A store answers with 1,000 at a time, or with fewer."""
-    limits = {
-        "ListParts": "MaxParts",
-        "ListMultipartUploads": "MaxUploads",
-        "ListObjectsV2": "MaxKeys",
-    }
+    limits = {"ListParts": "MaxParts", "ListObjectsV2": "MaxKeys"}
     for operation, limit in limits.items():
         store._client.meta.events.register(
             f"provide-client-params.s3.{operation}",
             lambda params, limit=limit, **_: {**params, limit: 2},
         )
-    ids = [store.create(f"k{n}", {}) for n in range(5)]
+    upload_id = store.create("k", {})
     for number in range(1, 6):
         store.put(f"o{number}", b"x")
-        store.upload_part("k0", ids[0], number, b"x")
-    assert [part.number for part in store.list_parts("k0", ids[0])] == [1, 2, 3, 4, 5]
+        store.upload_part("k", upload_id, number, b"x")
+    assert [part.number for part in store.list_parts("k", upload_id)] == [1, 2, 3, 4, 5]
     assert [found.key for found in store.list_objects("o")] == ["o1", "o2", "o3", "o4", "o5"]
-    assert sorted(upload.upload_id for upload in store.list_uploads()) == sorted(ids)
 
 
 def test_nobody_listening_can_be_tried_again() -> None:

@@ -560,8 +560,9 @@ def test_a_limit_holds_within_a_part_and_for_what_is_sent_again(
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.parametrize("bytes_per_s", [None, 1e12])
 def test_a_large_part_that_changes_before_it_is_sent_again_is_not_sent_for_ever(
-    case: Case, monkeypatch: pytest.MonkeyPatch
+    case: Case, bytes_per_s: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imsprep.transfer.HELD_IN_MEMORY", MIB)
 
@@ -570,9 +571,10 @@ def test_a_large_part_that_changes_before_it_is_sent_again_is_not_sent_for_ever(
             file.write(os.urandom(MIB))
         return original(*arguments)
 
-    patience = Patience(limit_s=1e9, first_wait_s=0.0)
+    store = Wrapped(case.store, upload_part=change)
+    options: dict[str, Any] = {"jobs": 1, "bytes_per_s": bytes_per_s}
     with pytest.raises(ImageChangedError):
-        case.upload(Wrapped(case.store, upload_part=change), jobs=1, patience=patience)
+        case.upload(store, patience=Patience(limit_s=1e9, first_wait_s=0.0), **options)
     assert case.store.list_objects() == []
 
 
