@@ -159,10 +159,9 @@ class _Windows(RawImage):
         super().__init__(image.path, image.fileno(), image.size)
         self._ranges = ranges
 
-    def extents(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield the ranges as data; what is between them is left out."""
-        for start, stop in self._ranges:
-            yield start, stop - start, True
+    def data(self) -> Iterator[Range]:
+        """Yield the ranges, whatever else holds data."""
+        return iter(self._ranges)
 
 
 class _Sampling:
