@@ -84,6 +84,9 @@ def find(folder: Path) -> Path | None:
 
 def severities(value: Mapping[str, Any], origin: str) -> dict[str, Severity]:
     """Turn `{IMS104: "note"}` into severities."""
+    for rule, word in value.items():
+        if word == "":
+            raise UsageError(f"{origin}: {rule!r} says no severity; write it as in {rule}=note")
     try:
         return {rule: Severity.parse(str(word)) for rule, word in value.items()}
     except ValueError as error:

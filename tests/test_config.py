@@ -165,6 +165,30 @@ def test_a_mistake_on_the_command_line_is_not_a_bad_image(
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ignore", ""], "ignore: there is no rule ''"),
+        (["--select", ""], "select: there is no rule ''"),
+        (["--ignore", "ims104"], "ignore: there is no rule 'ims104'; did you mean IMS104?"),
+        (["--severity", "IMS999=note"], "severity: there is no rule 'IMS999'"),
+        (["--severity", "IMS209"], "--severity: 'IMS209' says no severity; write it as in IMS209=note"),
+    ],
+)  # fmt: skip
+def test_a_mistaken_rule_is_told_with_its_place(
+    imsprep: Run, image: Path, options: list[str], said: str
+) -> None:
+    outcome = imsprep("check", image, *options)
+    assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+
+
+def test_an_empty_rule_stands_for_none_in_an_import_too(imsprep: Run, image: Path) -> None:
+    order = ("--name", "a", "--type", "DataImage", "--min-disk", "40", "--to", "local:cloud")
+    image.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(4096))
+    outcome = imsprep("import", image, *order, "--dry-run", "--ignore", "")
+    assert (outcome.code, "ignore: there is no rule ''" in outcome.err) == (2, True)
+
+
 def test_severity_select_and_ignore(imsprep: Run, image: Path) -> None:
     assert rules(imsprep("check", image, "--json", "--select", "IMS209")) == {"IMS209": None}
     assert "IMS209" not in rules(imsprep("check", image, "--json", "--ignore", "IMS2"))

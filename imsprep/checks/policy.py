@@ -46,13 +46,16 @@ class Policy:
     today: datetime.date | None = None
 
     def validate(self, known: set[str]) -> None:
-        """Raise UsageError for a name that no rule has."""
-        for name in (*self.select, *self.ignore):
-            if not any(rule.startswith(name) for rule in known):
-                raise UsageError(unknown_rule(name, known))
-        for name in (*self.severity, *(waiver.rule for waiver in self.waivers)):
-            if name not in known:
-                raise UsageError(unknown_rule(name, known))
+        """Raise UsageError for a name that no rule has; an empty one would stand for all rules."""
+        for where, names in (("select", self.select), ("ignore", self.ignore)):
+            for name in names:
+                if not name or not any(rule.startswith(name) for rule in known):
+                    raise UsageError(f"{where}: {unknown_rule(name, known)}")
+        waived = [waiver.rule for waiver in self.waivers]
+        for where, names in (("severity", tuple(self.severity)), ("waivers", tuple(waived))):
+            for name in names:
+                if name not in known:
+                    raise UsageError(f"{where}: {unknown_rule(name, known)}")
 
     def selects(self, rule: str) -> bool:
         """Say whether a rule is applied; the longer of two matching names decides."""
@@ -95,6 +98,6 @@ EVERYTHING = Policy()
 
 def unknown_rule(name: str, known: set[str]) -> str:
     """Word the complaint about a rule id that does not exist."""
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+    near = difflib.get_close_matches(name.upper(), sorted(known), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no rule {name!r}{hint} (imsprep check --list-rules shows all)"
