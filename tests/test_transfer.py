@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -356,8 +357,15 @@ def test_a_journal_that_cannot_be_written_leaves_no_upload(
     assert case.upload().restarted is None
 
 
+def nameless(original: Callable[..., Any], key: str) -> Any:
+    """Answer as a store that does not say which upload made an object."""
+    found = original(key)
+    return found and found._replace(upload_id=None)
+
+
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("acted", [False, True])
-def test_a_completion_without_an_answer_is_resolved(case: Case, acted: bool) -> None:
+def test_a_completion_without_an_answer_is_resolved(small: Case, acted: bool, named: bool) -> None:
     failed = []
 
     def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
@@ -368,10 +376,25 @@ def test_a_completion_without_an_answer_is_resolved(case: Case, acted: bool) -> 
             raise TransferError("the connection broke")
         return original(key, *arguments)
 
-    store = Wrapped(case.store, complete=lose)
-    case.upload(store)
-    assert case.content == case.path.read_bytes()
+    store = Wrapped(small.store, complete=lose, **({} if named else {"head": nameless}))
+    small.upload(store)
+    assert small.content == small.path.read_bytes()
     assert failed
+
+
+def test_a_completion_that_is_never_answered_is_given_up_and_can_be_done_later(
+    small: Case,
+) -> None:
+    def lose(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise TransferError("the connection broke")
+
+    store, seconds = Wrapped(small.store, complete=lose), itertools.count()
+    patience = Patience(limit_s=20, first_wait_s=0.0, clock=lambda: float(next(seconds)))
+    with pytest.raises(TransferError, match="the connection broke"):
+        small.upload(store, patience=patience)
+    assert store.calls.count("complete") > 1
+    assert small.upload().reused == MIB
+    assert small.content == small.path.read_bytes()
 
 
 def test_a_store_that_lies_about_a_copy_is_found_out(case: Case) -> None:
@@ -618,9 +641,9 @@ def test_a_store_that_turns_out_to_encrypt_is_compared_by_size(case: Case) -> No
     assert case.content == case.path.read_bytes()
 
 
-@pytest.mark.parametrize("acted", [False, True])
+@pytest.mark.parametrize(("acted", "named"), [(False, True), (True, True), (True, False)])
 def test_a_refused_second_completion_may_mean_that_the_first_has_worked(
-    case: Case, acted: bool
+    small: Case, acted: bool, named: bool
 ) -> None:
     """The first answer is lost, and the object is listed only after the second was refused."""
     calls: list[str] = []
@@ -636,13 +659,14 @@ def test_a_refused_second_completion_may_mean_that_the_first_has_worked(
         return original(key, *arguments)
 
     def late(original: Callable[..., Any], key: str) -> Any:
-        return None if len(calls) == 1 else original(key)
+        return None if len(calls) == 1 else (original(key) if named else nameless(original, key))
 
     def listed(original: Callable[..., Any], *arguments: Any) -> Any:
-        return [] if len(calls) == 1 else original(*arguments)
+        # Where the upload does not name its object, it is also listed for long.
+        return [] if len(calls) == 1 or (calls and not named) else original(*arguments)
 
-    case.upload(Wrapped(case.store, complete=complete, head=late, list_parts=listed))
-    assert case.content == case.path.read_bytes()
+    small.upload(Wrapped(small.store, complete=complete, head=late, list_parts=listed))
+    assert small.content == small.path.read_bytes()
     assert len(calls) == 2
 
 
@@ -927,11 +951,7 @@ def test_after_a_lost_completion_another_state_of_the_image_is_not_taken_for_our
         small.store.abort(key, upload_id)
         raise TransferError("no answer")
 
-    def head(original: Callable[..., Any], key: str) -> Any:
-        found = original(key)
-        return found and found._replace(upload_id=None)
-
-    store = Wrapped(small.store, complete=complete, head=head)
+    store = Wrapped(small.store, complete=complete, head=nameless)
     if encrypted:
         store.etags_are_md5 = False
     with pytest.raises(TransferError, match="is gone and no object of it is there, run again"):
