@@ -913,13 +913,43 @@ def test_aborted_by_somebody_else_it_ends_and_the_next_run_starts_anew(
     assert case.store.list_uploads() == []
 
 
-def test_an_object_of_another_class_is_not_taken_for_done(case: Case) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"storage_class": "WARM"}, "storage class WARM, and quick import reads STANDARD"),
+        ({"size": MIB - 1}, "with 1048575 bytes, expected 1048576; do not import it"),
+    ],
+)
+def test_an_object_of_another_class_or_size_is_not_taken_for_done(
+    small: Case, wrong: dict[str, Any], words: str
+) -> None:
+    """In a store that encrypts nothing else tells."""
+
     def head(original: Callable[..., Any], key: str) -> Any:
         found = original(key)
-        return found and found._replace(storage_class="WARM")
+        return found and found._replace(**wrong)
 
-    with pytest.raises(ServiceError, match="storage class WARM, and quick import reads STANDARD"):
-        case.upload(Wrapped(case.store, head=head))
+    store = Wrapped(small.store, head=head)
+    store.etags_are_md5 = False
+    with pytest.raises(ServiceError, match=words):
+        small.upload(store)
+
+
+def test_what_may_not_be_asked_after_a_lost_completion_is_not_taken_for_gone(small: Case) -> None:
+    lost: list[str] = []
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        lost.append(key)
+        raise TransferError("no answer")
+
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        if lost:
+            raise ServiceError("403 the token expired", code="AccessDenied")
+        return original(*arguments)
+
+    with pytest.raises(ServiceError, match="expired"):
+        small.upload(Wrapped(small.store, complete=lose, list_parts=listed))
+    assert small.upload().reused == MIB
 
 
 def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Case) -> None:
