@@ -138,8 +138,8 @@ def make_bitmap(
     Raises UsageError if a file that imsprep did not make would be replaced without `force`,
     FormatError if the image is in another format or empty, ReadError, ImageChangedError.
     """
-    bitmap = output or bitmapfile.bitmap_path(path)
     with RawImage.open(path) as image:
+        bitmap = output or bitmapfile.bitmap_path(path)
         if image.is_device and output is None:
             raise UsageError(f"{show_path(path)} is a device; name the bitmap with --output")
         check_writable(bitmap, path, force=force)
@@ -189,8 +189,8 @@ def export(
 
     Raises UsageError if a file would be replaced without `force`, and as `make_bitmap` does.
     """
-    target = output or path.with_suffix(interchange.SUFFIXES[format_])
     with RawImage.open(path) as image:
+        target = output or path.with_suffix(interchange.SUFFIXES[format_])
         if image.is_device and output is None:
             raise UsageError(f"{show_path(path)} is a device; name the file with --output")
         check_apart(target, path)
@@ -248,9 +248,9 @@ def prove(
     The layout is the sidecar's, if none is given, or the default. Raises ReadError, FormatError if
     the bitmap does not have that layout or the image is no RAW one, ImageChangedError.
     """
-    bitmap = bitmap or bitmapfile.bitmap_path(path)
     with RawImage.open(path) as image:
         check_raw(image)
+        bitmap = bitmap or bitmapfile.bitmap_path(path)
         if not bitmap.exists():
             raise ReadError(
                 f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it"

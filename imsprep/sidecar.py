@@ -117,7 +117,7 @@ def _samples(block_map: BlockMap) -> Iterator[int]:
 
 def sidecar_path(bitmap: Path) -> Path:
     """Return the path of a bitmap's sidecar: `disk.mf` has `disk.mf.json`."""
-    return bitmap.with_name(bitmap.name + SUFFIX)
+    return bitmap.parent / (bitmap.name + SUFFIX)  # also where a folder is named, as "."
 
 
 def read_sidecar(bitmap: Path) -> Sidecar | None:

@@ -89,6 +89,33 @@ def test_what_is_no_image_ends_with_its_code_and_a_sentence(
     assert left <= {"disk.raw"}, "nothing is written for what is no image"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "check NAME", "info NAME", "bitmap NAME", "bitmap disk.raw -o NAME", "verify NAME",
+        "verify disk.raw --bitmap NAME", "bitmap --format bmap NAME", "convert NAME a.zvhd2",
+        "convert disk.raw NAME", "upload NAME --to local:cloud", "batch NAME", "bench NAME",
+        "check disk.raw --config NAME", "bitmap probe NAME", "bitmap learn disk.raw NAME",
+        f"import NAME {' '.join(REQUEST)}", f"import disk.raw {' '.join(REQUEST)} --bitmap NAME",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_folder_or_nothing_for_a_file_ends_with_a_sentence(
+    imsprep: Run, tmp_path: Path, words: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_sparse(tmp_path / "disk.raw", MIB)
+    done = imsprep(*(name if word == "NAME" else word for word in words.split()))
+    assert "internal error" not in done.err
+    if not name:
+        assert (done.code, done.out) == (2, "")
+        assert "the name is empty; is a variable unset?" in done.err
+    elif words != "check NAME":  # which takes a folder
+        assert done.code in (1, 2, 3)
+        assert done.err.startswith("imsprep: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
+
+
 # What a shell does to a command's streams, and the code if the command would end with 0, 2 and 3.
 STREAMS = {
     "stdout is full": (">/dev/full", (3, 2, 3)),

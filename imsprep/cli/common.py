@@ -51,12 +51,26 @@ class SizeType(click.ParamType[int]):
         return size
 
 
+class PathType(click.Path):
+    """A path that is not empty: to Python an unset variable of a script is the current folder.
+
+    Whether a file can be read is found out by reading it: click would call it wrong usage, and that
+    is another exit code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or end with a usage error."""
+        if value == "":
+            self.fail("the name is empty; is a variable unset?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 SIZE = SizeType()
 RATE = SizeType(least=1)  # bytes per second
-
-# Whether a file can be read is found out by reading it: click would call it wrong usage, and that
-# is another exit code.
-PATH = click.Path(path_type=Path, readable=False)
+PATH = PathType()
 
 image_argument = click.argument("image", type=PATH)
 
