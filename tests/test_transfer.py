@@ -551,6 +551,8 @@ def test_an_upload_goes_on_after_another_mount_but_not_with_another_file(tmp_pat
     for field in ("inode", "size", "mtime_ns", "ctime_ns"):
         other = replace(entry, identity=identity._replace(**{field: 9}))
         assert "changed" in str(entry.reason_against(other))
+    for field, words in (("target", "'k' in local:x"), ("key", "'k' in local:x"), ("plan", "plan")):
+        assert words in str(entry.reason_against(replace(entry, **{field: "other"})))
 
 
 @pytest.mark.parametrize("held", [MIB, 32 * MIB])
@@ -697,13 +699,17 @@ def test_only_a_copy_may_have_a_composite_etag(case: Case, method: str, etag: st
     assert case.store.head("web/disk.raw") is None
 
 
-def test_a_store_that_lists_what_was_replaced_is_asked_for_what_is_right(case: Case) -> None:
+@pytest.mark.parametrize("last", [False, True])
+def test_a_store_that_lists_what_was_replaced_is_asked_for_what_is_right(
+    small: Case, last: bool
+) -> None:
     def listed(original: Callable[..., Any], *arguments: Any) -> Any:
-        stale = [part._replace(etag="0" * 32, size=part.size + 1) for part in original(*arguments)]
-        return [*stale, *original(*arguments)]
+        held = original(*arguments)
+        stale = [part._replace(etag="0" * 32, size=part.size + 1) for part in held]
+        return [*held, *stale] if last else [*stale, *held]
 
-    case.upload(Wrapped(case.store, list_parts=listed))
-    assert case.content == case.path.read_bytes()
+    small.upload(Wrapped(small.store, list_parts=listed))
+    assert small.content == small.path.read_bytes()
 
 
 def test_a_part_that_was_never_planned_is_noticed(case: Case) -> None:
