@@ -28,7 +28,7 @@ from imsprep.errors import FindingsError, ReadError, UsageError, show_path
 from imsprep.facts import Facts
 from imsprep.foreign import DRIVERS
 from imsprep.gather import gather
-from imsprep.image import Identity, RawImage
+from imsprep.image import Identity, RawImage, check_place_beside
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.pairing import check_writable, write_bitmap
 from imsprep.parts import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
@@ -142,6 +142,7 @@ def examine(
     lacks a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
     """
     facts = gather(image, request=order.fields, site=order.site)
+    check_place_beside(image)
     route, place = _route(facts, order), packed.place_for(image, order.work_folder)
     name = place.name if route == routes.ZVHD2 else image.name
     key = order.target.key_for(order.key or name)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imsprep.image import RawImage
+from imsprep.image import RawImage, check_place_beside
 from imsprep.journal import Journal
 from imsprep.parts import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.scan import ScanOptions, scan
@@ -47,9 +47,10 @@ def send_file(
 ) -> Uploaded:
     """Upload the file at `path` as the object `key`; `watch` is told the plan and follows it.
 
-    Raises what `transfer.upload` and `scan` raise.
+    Raises what `transfer.upload`, `scan` and `check_place_beside` raise.
     """
     with RawImage.open(path) as image:
+        check_place_beside(path)
         plan = _plan(image, sending)
         with watch(plan) as progress:
             return upload(

@@ -72,6 +72,25 @@ def test_a_block_device_is_scanned(device: tuple[Path, Path]) -> None:
 
 
 @loops
+def test_a_device_is_imported_by_a_link_and_nothing_is_kept_in_dev(
+    imsprep: Run, device: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, name = set(os.listdir("/dev")), device[0]
+    order = ("--name", "a", "--type", "DataImage", "--min-disk", "40", "--to", "local:cloud")
+    for words in (("import", name, *order), ("upload", name, "--to", "local:cloud")):
+        outcome = imsprep(*words)
+        assert (outcome.code, f"ln -s {name} disk.raw" in outcome.err) == (2, True), outcome.err
+    assert {n for n in os.listdir("/dev") if n.startswith(name.name)} <= before
+    shell("ln", "-s", name, "disk.raw")
+    outcome = imsprep("import", "disk.raw", *order, "--json")
+    assert outcome.code == 0, outcome.err
+    assert {"disk.mf", "disk.imsprep.json"} <= set(os.listdir(tmp_path))
+    (made,) = (tmp_path / "cloud" / ".emulator" / "disks").iterdir()
+    assert made.read_bytes() == device[1].read_bytes()
+
+
+@loops
 @pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("block_size", [4 * KIB, 2 * MIB])
 def test_a_device_that_fails_is_named_with_the_byte(
