@@ -145,6 +145,22 @@ def test_a_stream_that_takes_nothing_changes_no_other_code(tmp_path: Path, how: 
             assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_name_that_the_terminal_has_no_letters_for_is_told_all_the_same(
+    tmp_path: Path, encoding: str
+) -> None:
+    make_sparse(tmp_path / "z\xfcri\u010d.raw", MIB)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for words in ("bitmap", "check", "info", "check --format=junit", "check --format=html"):
+        command = [*IMSPREP, *words.split(), "z\xfcri\u010d.raw"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
+        assert (done.returncode, done.stderr) == (0, b""), words
+        shown = {"z\xfcri\u010d".encode()}  # click writes UTF-8 to what calls itself ASCII
+        if "=" not in words:
+            shown.add("z\xfcri\u010d".encode(encoding, "backslashreplace"))
+        assert any(name in done.stdout for name in shown), words
+
+
 def bytes_read() -> int:
     """How much this process has read by system calls, files of Python among it."""
     with open("/proc/self/io", encoding="ascii") as counters:

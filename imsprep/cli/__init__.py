@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import signal
@@ -100,7 +101,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process with the documented exit code."""
     signal.signal(signal.SIGTERM, _terminate)
-    _open_what_is_closed()
+    _prepare_streams()
     code = run(sys.argv[1:])
     gc.freeze()  # the process ends: nobody need look for cycles in what it leaves
     if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
@@ -144,7 +145,7 @@ def run(arguments: list[str]) -> int:
         return _fail_plainly(arguments, text, 3)
 
 
-def _open_what_is_closed() -> None:
+def _prepare_streams() -> None:
     """Open the null device for a standard stream that is closed, and end if it is stdout.
 
     A file of ours must not get its number: what a library or another program writes to stderr would
@@ -155,6 +156,10 @@ def _open_what_is_closed() -> None:
         os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # names that the locale has no letters for
     if sys.stdout is None:
         sys.exit(_fail([], ReadError("cannot write the result: stdout is closed")))
 

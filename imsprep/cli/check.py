@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -190,6 +191,8 @@ def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]]) -> in
         for complaint in run.complaints:
             click.echo(f"imsprep: {complaint}", err=True)
     if shown is not None and (shown != "text" or run.reports):
+        if shown != "text" and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as the formats say, whatever the locale
         sys.stdout.write(render(run, shown))
     return run.exit_code
 
