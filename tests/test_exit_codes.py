@@ -116,6 +116,15 @@ def test_a_folder_or_nothing_for_a_file_ends_with_a_sentence(
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--poll", "--retry-for"])
+def test_a_limit_that_no_clock_passes_is_no_limit(
+    imsprep: Run, tmp_path: Path, option: str
+) -> None:
+    image = make_sparse(tmp_path / "disk.raw", MIB)
+    done = imsprep("import", image, *REQUEST, "--dry-run", option, "nan")
+    assert (done.code, "'nan' is no number of seconds" in done.err) == (2, True)
+
+
 # What a shell does to a command's streams, and the code if the command would end with 0, 2 and 3.
 STREAMS = {
     "stdout is full": (">/dev/full", (3, 2, 3)),

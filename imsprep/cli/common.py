@@ -51,6 +51,17 @@ class SizeType(click.ParamType[int]):
         return size
 
 
+class SecondsType(click.FloatRange):
+    """A number of seconds; not `nan`, which no clock ever passes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or end with a usage error."""
+        seconds = super().convert(value, param, ctx)
+        if seconds != seconds:
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
 class PathType(click.Path):
     """A path that is not empty: to Python an unset variable of a script is the current folder.
 

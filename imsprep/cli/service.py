@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import F, ca_bundle_option, with_options
+from imsprep.cli.common import F, SecondsType, ca_bundle_option, with_options
 from imsprep.errors import MissingExtra, UsageError
 from imsprep.sites import DEFAULT_SITE, SITES
 
@@ -39,9 +39,9 @@ _OPTIONS = (
     ca_bundle_option,
 )  # fmt: skip
 _PACE = (
-    click.option("--timeout", type=click.FloatRange(min=0), default=7200.0, show_default=True,
+    click.option("--timeout", type=SecondsType(min=0), default=7200.0, show_default=True,
                  metavar="S", help="Seconds to wait for the job, in all."),
-    click.option("--poll", type=click.FloatRange(min=0.01), metavar="S",
+    click.option("--poll", type=SecondsType(min=0.01), metavar="S",
                  help="Seconds between two questions: 10, or 0.2 where the service is the"
                  " emulator."),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import RATE, SIZE, F, with_options
+from imsprep.cli.common import RATE, SIZE, F, SecondsType, with_options
 from imsprep.store import STANDARD
 from imsprep.units import MIB
 
@@ -21,7 +21,7 @@ _OPTIONS = (
                  help="Most bytes in a part, as long as 10,000 parts are enough."),
     click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store."),
     click.option("--limit-rate", type=RATE, help="Most bytes per second, as 10m."),
-    click.option("--retry-for", type=click.FloatRange(min=0), default=900.0, show_default=True,
+    click.option("--retry-for", type=SecondsType(min=0), default=900.0, show_default=True,
                  metavar="S", help="Seconds that nothing may work, in all, before it gives up."),
     click.option("--kms-key", metavar="ID",
                  help="Encrypt with this key of the service; '' means its default key."),
