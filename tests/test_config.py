@@ -189,6 +189,61 @@ def test_an_empty_rule_stands_for_none_in_an_import_too(imsprep: Run, image: Pat
     assert (outcome.code, "ignore: there is no rule ''" in outcome.err) == (2, True)
 
 
+def import_or_batch(command: str, image: Path, min_disk: int) -> tuple[object, ...]:
+    """Return a dry run of an import: of the image alone, or by a plan."""
+    if command == "import":
+        return ("import", image, "--name", "a", "--type", "DataImage", "--min-disk", min_disk,
+                "--to", "local:cloud", "--dry-run")  # fmt: skip
+    Path("plan.yaml").write_text(
+        f"images:\n  - image: {image.name}\n    name: a\n    type: DataImage\n"
+        f"    min-disk: {min_disk}\n    to: local:cloud\n"
+    )
+    return ("batch", "plan.yaml", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        ('ignore = ["IMS109"]', {}),
+        ('severity = { IMS109 = "note" }', {}),
+        ('[[waivers]]\nrule = "IMS109"\nreason = "known"', {}),
+        ("", {"IMSPREP_IGNORE": "IMS109"}),
+    ],
+)
+@pytest.mark.parametrize("command", ["import", "batch"])
+def test_an_import_goes_by_what_the_check_goes_by(
+    imsprep: Run, image: Path, monkeypatch: pytest.MonkeyPatch,
+    command: str, text: str, environment: dict[str, str],
+) -> None:  # fmt: skip
+    image.write_bytes(b"x" * 4095)  # IMS109, an error
+    dry_run = import_or_batch(command, image, 40)
+    assert (imsprep("check", image).code, imsprep(*dry_run).code) == (1, 1)
+    Path("imsprep.toml").write_text(text)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (imsprep("check", image).code, imsprep(*dry_run).code) == (0, 0)
+
+
+def test_a_waived_finding_of_an_import_is_told_with_its_reason(imsprep: Run, image: Path) -> None:
+    Path("imsprep.toml").write_text('[[waivers]]\nrule = "IMS405"\nreason = "known"\n')
+    outcome = imsprep(*import_or_batch("import", image, 40))
+    (line,) = (line for line in outcome.err.splitlines() if line.startswith("IMS405"))
+    assert line.endswith("(waived: known)")
+
+
+@pytest.mark.parametrize("command", ["import", "batch"])
+def test_an_import_goes_to_the_site_of_the_file(imsprep: Run, image: Path, command: str) -> None:
+    dry_run = import_or_batch(command, image, 5)  # GB: too few for Huawei Cloud, enough for OTC
+    assert imsprep(*dry_run).code == 1
+    Path("imsprep.toml").write_text('site = "otc"')
+    assert imsprep(*dry_run).code == 0
+    if command == "import":
+        assert imsprep(*dry_run, "--site", "huawei-intl").code == 1
+    Path("imsprep.toml").write_text('sites = "otc"')
+    outcome = imsprep(*dry_run)
+    assert (outcome.code, "unknown key 'sites'" in outcome.err) == (2, True)
+
+
 def test_severity_select_and_ignore(imsprep: Run, image: Path) -> None:
     assert rules(imsprep("check", image, "--json", "--select", "IMS209")) == {"IMS209": None}
     assert "IMS209" not in rules(imsprep("check", image, "--json", "--ignore", "IMS2"))

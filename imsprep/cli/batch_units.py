@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ import click
 
 from imsprep import __version__, batchplan
 from imsprep.batch import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
+from imsprep.cli.configured import policy_of, settings_here
 from imsprep.cli.importing import order_of, shipping_of, target_of
 from imsprep.cli.service import WHERE, connected, pace_of
 from imsprep.errors import (
@@ -37,6 +38,7 @@ from imsprep.units import MIB, exact_size
 
 if TYPE_CHECKING:
     from imsprep.batchplan import Entry, Known, Value
+    from imsprep.config import Setting
     from imsprep.ims import ImsClient
     from imsprep.job import JobStatus
     from imsprep.pipeline import Shipping
@@ -84,7 +86,8 @@ def read_units(path: Path) -> list[Unit]:
     entries = batchplan.parse(text, show_path(path), known_options())
     mistakes: list[tuple[int, str]] = []
     folder = path.absolute().parent
-    units = [_unit(entry, folder, mistakes) for entry in entries]
+    settings = settings_here()
+    units = [_unit(entry, folder, settings, mistakes) for entry in entries]
     batchplan.refuse(show_path(path), mistakes)
     named = [(entry, unit) for entry, unit in zip(entries, units, strict=True) if unit is not None]
     clashes = batchplan.clashes([(entry, _claims(unit)) for entry, unit in named])
@@ -121,7 +124,9 @@ def _import_command() -> click.Command:
     return command
 
 
-def _unit(entry: Entry, folder: Path, mistakes: list[tuple[int, str]]) -> Unit | None:
+def _unit(
+    entry: Entry, folder: Path, settings: Mapping[str, Setting], mistakes: list[tuple[int, str]]
+) -> Unit | None:
     """Return an entry with its values read as the command line reads them; note what is wrong."""
     options, arguments, before = _options(), [], len(mistakes)
     for name, value in entry.options.items():
@@ -138,9 +143,14 @@ def _unit(entry: Entry, folder: Path, mistakes: list[tuple[int, str]]) -> Unit |
     if len(mistakes) > before:
         return None
     try:
-        context = _import_command().make_context("import", [*arguments, "--", entry.image])
+        context = _import_command().make_context(
+            "import",
+            [*arguments, "--", entry.image],
+            default_map={"site": settings["site"].value},
+        )
         settled = {k: v for k, v in context.params.items() if k not in _NOT_OF_AN_IMAGE}
         target_of(settled)
+        settled["policy"] = policy_of(settings, ignore=settled["ignore"])
         if not settled["name"]:
             raise UsageError("it needs a 'name'")
     except (click.ClickException, UsageError) as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import io
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.common import PATH, ca_bundle_option, output_targets, write_output
+from imsprep.cli.configured import RULE_OPTIONS, policy_of, settings_here
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
@@ -20,8 +19,6 @@ from imsprep.reporters import FORMATS
 
 if TYPE_CHECKING:
     from imsprep.bucket import BucketFacts
-    from imsprep.checks.policy import Policy
-    from imsprep.config import Setting
     from imsprep.region import RegionFacts
     from imsprep.reporters import Run
 
@@ -96,7 +93,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     from imsprep.scan import usable_cpus
     from imsprep.sites import SITES
 
-    settings = config.load(os.environ, Path.cwd(), options["config"])
+    settings = settings_here(options["config"])
     for key in ("site", "fail-on", "strict", "jobs"):
         value = options[key.replace("-", "_")]
         if value is not None:
@@ -109,7 +106,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     order = Order(
         request=request_fields(options),
         site=SITES[settings["site"].value],
-        policy=_policy(settings, options),
+        policy=policy_of(settings, **{key: options[key] for key in RULE_OPTIONS}),
         fail_on=None if word == "never" else Severity.parse(word),
         look=Look(
             scan=wants_map, guest=options["guest"], deep=options["deep"], scanning=scanning(options)
@@ -152,23 +149,6 @@ def _online(
         return look_at_bucket(store, target.bucket, key, region=target.region, try_write=try_write)
 
     return bucket, region
-
-
-def _policy(settings: dict[str, Setting], options: dict[str, Any]) -> Policy:
-    """Put the rules' settings together; on the command line each list replaces the file's."""
-    from imsprep import config
-    from imsprep.checks.policy import Policy
-
-    pairs = [text.partition("=") for text in options["severity"]]
-    given = {rule: word for rule, _, word in pairs}
-    severity = config.severities(settings["severity"].value, settings["severity"].origin)
-    return Policy(
-        select=options["select"] or tuple(settings["select"].value),
-        ignore=options["ignore"] or tuple(settings["ignore"].value),
-        severity={**severity, **config.severities(given, "--severity")},
-        waivers=config.waivers(settings["waivers"].value, settings["waivers"].origin),
-        today=datetime.datetime.now(tz=datetime.UTC).date(),
-    )
 
 
 def _shown(options: dict[str, Any]) -> str | None:

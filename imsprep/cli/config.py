@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from imsprep.cli.common import PATH, print_result
+from imsprep.cli.configured import settings_here
 
 
 @click.group(epilog="Example: imsprep config show")
@@ -20,9 +20,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def show(config: Path | None, as_json: bool) -> None:
     """Print every setting, its value, and its origin: environment, file or default."""
-    from imsprep import config as configuration
-
-    settings = configuration.load(os.environ, Path.cwd(), config)
+    settings = settings_here(config)
     width = max(len(key) for key in settings)
     lines = [f"{k:{width}}  {_words(s.value)}  ({s.origin})" for k, s in settings.items()]
     values = {k: {"value": _plain(s.value), "origin": s.origin} for k, s in settings.items()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.common import PATH, RATE, Progress, output_options, print_result
+from imsprep.cli.configured import policy_of, settings_here
 from imsprep.cli.following import AGAIN, Following, if_interrupted, tell_how_it_went
 from imsprep.cli.importing import order_of, shipping_of, target_of
 from imsprep.cli.packing_options import packing_options
@@ -79,6 +80,7 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     is the emulator (see `imsprep emulator --help`).
     """
     target = target_of(options)
+    options["policy"] = policy_of(settings_here(), ignore=options["ignore"])
     prepared = _prepare(image, target, options, quiet=quiet, dry_run=dry_run)
     if dry_run:
         print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
@@ -108,7 +110,8 @@ def _prepare(
         order = order_of(options, target, scanned, lambda count: packing()(count))
         prepared = prepare(image, replace(order, dry_run=dry_run, told=tell))
     for finding in prepared.report.findings:
-        tell(f"{finding.rule} {finding.severity.word}: {finding.message}")
+        waived = f" (waived: {finding.waived})" if finding.waived else ""
+        tell(f"{finding.rule} {finding.severity.word}: {finding.message}{waived}")
     if prepared.comparison is not None:
         tell(f"route: {prepared.comparison.why}")
     return prepared

@@ -32,8 +32,10 @@ def order_of(
     scanned: Callable[[int], None] = lambda count: None,
     packed: Callable[[int], None] = lambda count: None,
 ) -> Order:
-    """Return what `prepare` is to do; it tells the bytes that are scanned, and packed."""
-    from imsprep.checks.policy import Policy
+    """Return what `prepare` is to do; it tells the bytes that are scanned, and packed.
+
+    `options` has a `policy` beside what the command line gave.
+    """
     from imsprep.layoutfile import load_layout
     from imsprep.prepare import Order
     from imsprep.sites import SITES
@@ -45,7 +47,7 @@ def order_of(
         key=options["key"],
         bitmap=options["bitmap"],
         layout=load_layout(options["layout"]) if options.get("layout") else None,
-        policy=Policy(ignore=options["ignore"]),
+        policy=options["policy"],
         copy_zeros=not options["no_copy"],
         part_size=options["part_size"],
         via=options["via"],

@@ -7,18 +7,13 @@ from pathlib import Path
 import click
 
 from imsprep.cli.common import image_argument, output_options, print_result
-from imsprep.sites import DEFAULT_SITE, SITES
+from imsprep.cli.configured import site_option
+from imsprep.sites import SITES
 
 
 @click.command(epilog="Example: imsprep info disk.raw")
 @image_argument
-@click.option(
-    "--site",
-    type=click.Choice(list(SITES)),
-    default=DEFAULT_SITE,
-    show_default=True,
-    help="Whose smallest min_disk counts.",
-)
+@site_option("Whose smallest min_disk counts.")
 @output_options
 def command(image: Path, site: str, as_json: bool, quiet: bool) -> None:
     """Show the sizes of IMAGE, RAW or ZVHD2, its blocks, creator, id and smallest min_disk.

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.common import F, SecondsType, ca_bundle_option, with_options
+from imsprep.cli.configured import site_option
 from imsprep.errors import MissingExtra, UsageError
-from imsprep.sites import DEFAULT_SITE, SITES
+from imsprep.sites import SITES
 
 if TYPE_CHECKING:
     from imsprep.emulator.app import Settings
@@ -29,8 +30,7 @@ EMULATOR_FOLDER = ".emulator"
 LOCAL_INTERVAL_S = 0.2
 
 _OPTIONS = (
-    click.option("--site", type=click.Choice(list(SITES)), default=DEFAULT_SITE, show_default=True,
-                 help="Whose service and limits."),
+    site_option("Whose service and limits."),
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
                  help="Such as eu-de or ap-southeast-3."),
     click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
