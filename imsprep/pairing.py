@@ -24,7 +24,7 @@ from imsprep.sidecar import (
     sidecar_path,
     write_pair,
 )
-from imsprep.units import exact_size, format_size
+from imsprep.units import counted, exact_size, format_size
 
 _SHOWN = 3  # extents named in a message; `--json` has all
 
@@ -101,8 +101,8 @@ class Proof:
         }
 
     def __str__(self) -> str:
-        size = format_size(self.found.block_size)
         empty = len(self.claimed) - self.claimed.allocated
+        all_empty = f"{counted(empty, 'block')} of {format_size(self.found.block_size)}"
         lines = []
         if self.assumed:
             lines.append("note: neither a sidecar nor --layout says the layout; taken for zvhd2's")
@@ -110,14 +110,19 @@ class Proof:
             lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it anew")
         if self.lost.allocated:
             lines.append(
-                f"error: {self.lost.allocated} of {empty} blocks of {size} that are marked empty"
-                f" hold data, which would be lost: {_named(self.lost)}"
+                f"error: {self.lost.allocated} of {all_empty} marked empty with data in it,"
+                f" which would be lost: {_named(self.lost)}"
             )
         else:
-            lines.append(f"proved: all {empty} blocks of {size} that are marked empty are zeros")
+            are = (
+                "the {} that is marked empty is"
+                if empty == 1
+                else "all {} that are marked empty are"
+            )
+            lines.append(f"proved: {are.format(all_empty)} zeros")
         if self.wasted.allocated:
             lines.append(
-                f"note: {self.wasted.allocated} blocks that are marked as data are empty, which"
+                f"note: {counted(self.wasted.allocated, 'empty block')} marked as data, which"
                 f" costs time and nothing else: {_named(self.wasted)}"
             )
         lines.append(str(self.vouched))

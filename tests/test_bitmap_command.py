@@ -63,6 +63,18 @@ def test_the_text_names_the_file_and_the_share(imsprep: Run, disk: Path) -> None
     assert "disk.mf: 3 of 11 blocks of 2 MiB hold data, 6 MiB of 20 MiB" in said
 
 
+def test_one_block_is_told_as_one(imsprep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(BLOCK))
+    imsprep("bitmap", path)
+    assert (
+        "proved: the 1 block of 2 MiB that is marked empty is zeros\n"
+        in imsprep("verify", path).out
+    )
+    path.write_bytes(b"x" * BLOCK)
+    assert "error: 1 of 1 block of 2 MiB marked empty with data" in imsprep("verify", path).out
+
+
 @pytest.mark.parametrize("block", range(11))
 def test_a_single_flipped_bit_is_found_either_way(imsprep: Run, disk: Path, block: int) -> None:
     imsprep("bitmap", disk)
@@ -80,7 +92,7 @@ def test_a_single_flipped_bit_is_found_either_way(imsprep: Run, disk: Path, bloc
     else:
         assert proof.code == 0
         assert (proof.json["data_marked_empty"], proof.json["empty_marked_data"]) == ([], at)
-        assert "note: 1 blocks" in imsprep("verify", disk).out
+        assert "note: 1 empty block marked as data, which" in imsprep("verify", disk).out
 
 
 @given(st.data())

@@ -132,7 +132,7 @@ def test_a_matched_layout_is_only_noted_and_claims_no_more_than_its_files() -> N
 
 def test_the_first_lost_block_is_pointed_at() -> None:
     (finding,) = RULES["IMS404"].run(bitmap(claimed=block_map(), found=block_map(3, 4, 7)))[0]
-    assert finding.message.startswith("3 blocks of 2 MiB hold data")
+    assert finding.message.startswith("3 blocks of 2 MiB with data marked empty")
     assert finding.region is not None
     assert (finding.region.offset, finding.region.length) == (3 * BLOCK, 2 * BLOCK)
 
@@ -231,7 +231,7 @@ def test_a_bitmap_made_elsewhere_is_checked_as_far_as_its_layout_is_known(
     other.write_bytes(bytes([0b00000001, 0]))
     done = imports(imsprep, disk, "--bitmap", other, "--layout", "zvhd2")
     assert done.code == 1
-    assert "IMS404 error: 1 blocks of 2 MiB hold data and are marked empty" in done.err
+    assert "IMS404 error: 1 block of 2 MiB with data marked empty" in done.err
     other.write_bytes(b"\x01")
     done = imports(imsprep, disk, "--bitmap", other, "--layout", "zvhd2")
     assert done.code == 1

@@ -105,7 +105,7 @@ def misfit(facts: Facts) -> Iterator[Evidence]:
 def lost(facts: Facts) -> Iterator[Evidence]:
     """Hold the bitmap against the scan."""
     claimed, found = compared(facts)
-    yield from _evidence(found.without(claimed), "hold data and are marked empty")
+    yield from _evidence(found.without(claimed), "with data marked empty")
 
 
 @rule(
@@ -156,7 +156,7 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
 def wasted(facts: Facts) -> Iterator[Evidence]:
     """Hold the bitmap against the scan."""
     claimed, found = compared(facts)
-    yield from _evidence(claimed.without(found), "are empty and marked as data")
+    yield from _evidence(claimed.without(found), "without data marked as data")
 
 
 def _evidence(blocks: BlockMap, what: str) -> Iterator[Evidence]:
@@ -165,7 +165,7 @@ def _evidence(blocks: BlockMap, what: str) -> Iterator[Evidence]:
     if first is not None:
         offset, length = blocks.byte_range(first.start, first.count)
         yield Evidence(
-            f"{blocks.allocated} blocks of {format_size(blocks.block_size)} {what}, the first at"
-            f" byte {offset}",
+            f"{counted(blocks.allocated, 'block')} of {format_size(blocks.block_size)} {what},"
+            f" the first at byte {offset}",
             region=Region(offset, length),
         )
