@@ -236,6 +236,21 @@ def test_a_near_miss_is_named(given: str, meant: str) -> None:
     assert findings[0].severity is Severity.ERROR
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("my disk.raw", "has a space"), ("a\nb.raw", r"has white space: '\n'")],
+)
+def test_white_space_in_a_key_is_named(key: str, said: str) -> None:
+    findings, _ = RULES["IMS519"].run(request(image_url=f"images:{key}"))
+    assert said in findings[0].message.replace("\\\\", "\\")
+
+
+def test_a_disk_that_is_too_small_is_compared_in_bytes() -> None:
+    (finding,) = RULES["IMS603"].run(image(virtual_size=GIB, site=SITES["huawei"]))[0]
+    assert finding.expected == "40 GB (42949672960 bytes) or more"
+    assert finding.found == "1073741824 bytes"
+
+
 @pytest.mark.parametrize("site", SITES.values(), ids=lambda s: s.key)
 def test_a_site_is_dated_and_has_a_list(site: Any) -> None:
     assert len(site.os_versions.all) > 100

@@ -57,7 +57,7 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
     if facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB:
         yield Evidence(
             f"the disk has {exact_size(facts.virtual_size)}",
-            expected=f"{smallest} GB or more",
+            expected=f"{smallest} GB ({smallest * GIB} bytes) or more",
             found=f"{facts.virtual_size} bytes",
             # Inferred limits and tiny disks are no reason for alarm: nothing was seen refused.
             severity=Severity.NOTE if smallest > 1 else None,

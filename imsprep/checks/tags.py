@@ -96,7 +96,7 @@ def bucket(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS519", Severity.ERROR, "The object's key has spaces or is too long",
+    "IMS519", Severity.ERROR, "The object's key has white space or is too long",
     why="The service answers IMG.0175 for spaces; OBS takes keys up to 1024 bytes.",
     fix="Use letters, digits, dots, hyphens, underscores and slashes.",
     source=f"API reference, Error Codes: IMG.0175, 2025-12-17; {OBS}: keys",
@@ -106,7 +106,9 @@ def object_key(facts: Facts) -> Iterator[Evidence]:
     key = given(facts, "image_url", "--image-url").partition(":")[2]
     length = len(key.encode("utf-8", "surrogatepass"))
     if any(c.isspace() for c in key):
-        yield Evidence(f"the key {key!r} has a space", expected="no spaces", found=key)
+        odd = sorted({c for c in key if c.isspace()})
+        what = "a space" if odd == [" "] else f"white space: {' '.join(map(repr, odd))}"
+        yield Evidence(f"the key {key!r} has {what}", expected="no white space", found=key)
     if length > MAX_KEY:
         yield Evidence(
             f"the key has {length} bytes", expected=f"at most {MAX_KEY}", found=str(length)
