@@ -263,6 +263,25 @@ def test_config_show_says_where_each_value_came_from(
     assert "IMS111  (imsprep.toml)" in imsprep("config", "show").out
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("check", "disk.raw"), ("config", "show"), ("import", "disk.raw", "--to", "local:x")],
+)
+def test_a_current_folder_that_was_removed_is_told(
+    imsprep: Run, image: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    config = image.with_name("imsprep.toml")
+    config.touch()
+    gone = image.with_name("gone")
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    done = imsprep(*(image if word == "disk.raw" else word for word in command))
+    assert (done.code, done.out) == (3, "")
+    assert "the current folder was removed" in done.err
+    assert imsprep("check", image, "--config", config).code == 0
+
+
 def test_several_images_keep_their_order_whatever_the_jobs(imsprep: Run, tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"{number:02}.raw").write_bytes(b"x" * 512 * (number + 1))

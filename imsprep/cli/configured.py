@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imsprep.cli.common import F
+from imsprep.errors import ReadError
 from imsprep.sites import DEFAULT_SITE, SITES
 
 if TYPE_CHECKING:
@@ -21,10 +22,20 @@ RULE_OPTIONS = ("select", "ignore", "severity")  # what `policy_of` takes of a c
 
 
 def settings_here(file: Path | None = None) -> dict[str, Setting]:
-    """Return the settings that hold in the working directory, or those of `file`."""
+    """Return the settings that hold in the working directory, or those of `file`.
+
+    Raises ReadError if that directory was removed, and as `config.load` does.
+    """
     from imsprep import config
 
-    return config.load(os.environ, Path.cwd(), file)
+    try:
+        folder = Path.cwd() if file is None else file.parent
+    except FileNotFoundError as error:
+        raise ReadError(
+            "the current folder was removed, so that there is no looking for imsprep.toml; cd to"
+            " another and run again"
+        ) from error
+    return config.load(os.environ, folder, file)
 
 
 def site_option(words: str) -> Callable[[F], F]:
