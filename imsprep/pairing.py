@@ -50,9 +50,10 @@ class Made:
 
     def __str__(self) -> str:
         of = self.sidecar
+        hold = "holds" if of.blocks == 1 else "hold"
         return (
-            f"{show_path(self.bitmap)}: {of.allocated} of {of.blocks} blocks of"
-            f" {format_size(of.layout.block_size)} hold data,"
+            f"{show_path(self.bitmap)}: {of.allocated} of {counted(of.blocks, 'block')} of"
+            f" {format_size(of.layout.block_size)} {hold} data,"
             f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{self.vouched}"
         )
 

@@ -66,7 +66,9 @@ def test_the_text_names_the_file_and_the_share(imsprep: Run, disk: Path) -> None
 def test_one_block_is_told_as_one(imsprep: Run, tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(BLOCK))
-    imsprep("bitmap", path)
+    assert (
+        "disk.mf: 0 of 1 block of 2 MiB holds data, 0 bytes of 2 MiB" in imsprep("bitmap", path).out
+    )
     assert (
         "proved: the 1 block of 2 MiB that is marked empty is zeros\n"
         in imsprep("verify", path).out
