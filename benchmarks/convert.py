@@ -18,7 +18,7 @@ from pathlib import Path
 
 import zstandard
 
-from benchmarks.harness import Bench, Case, Goal, warm
+from benchmarks.harness import LIMIT, Bench, Case, Goal, warm
 from benchmarks.inputs import GIB, MIB
 from benchmarks.measure import Command, command
 
@@ -73,7 +73,7 @@ def _levels(name: str, image: Path, made: Path, peers: Path) -> Iterator[Case]:
     for level in (3, _NO_LARGER_LEVEL):
         alone = command(sys.executable, "-m", "benchmarks.convert", image, level, reports=True)
         yield Case(
-            f"the limit: {name}, zstd alone at level {level}", alone, peer,
+            f"{LIMIT}{name}, zstd alone at level {level}", alone, peer,
             "qemu-img convert -c, zstd", (), before=_afresh(image, made, peers), memory=False,
             quick=True,
         )  # fmt: skip

@@ -46,7 +46,8 @@ Each figure is imsprep beside a peer that does the same work, both run in turn o
 ratio of 2 means that the peer takes twice as long. The median of the ratios is held against the
 target. Absolute times belong to the machine. `make bench` makes the inputs and measures all of it
 again; `make bench-quick` takes some minutes and smaller inputs; `python -m benchmarks scan` one
-family. Peak memory is that of all processes of a command together.
+family. Peak memory is that of all processes of a command together. In a case that is called a limit
+no imsprep runs: it says what the memory, or the library both use, allows at most.
 
 This page and its pictures are written by `python -m benchmarks.draw benchmarks/results.json`.
 """

@@ -121,6 +121,10 @@ class Result:
         }
 
 
+# How the name of a case begins in which no imsprep runs: what the machine, or a library, allows.
+LIMIT = "the limit: "
+
+
 def judged(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return figure, target and verdict for each goal of a result of `Result.as_dict`.
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks.harness import Bench, Case, Goal, warm
+from benchmarks.harness import LIMIT, Bench, Case, Goal, warm
 from benchmarks.inputs import GIB, MIB
 from benchmarks.measure import Command, command
 
@@ -86,7 +86,7 @@ def _zeros(bench: Bench, size: int) -> Iterator[Case]:
             before=lambda: warm(zeros), memory=False, quick=True,
         )  # fmt: skip
     yield Case(
-        f"the limit: {size // GIB} GiB of memory, all cores, without a start",
+        f"{LIMIT}{size // GIB} GiB of memory, all cores, without a start",
         _itself("memory", size, os.cpu_count() or 1), copy, "qemu-img convert into a sparse file",
         (), before=lambda: _afresh(zeros, target), memory=False, quick=True,
     )  # fmt: skip
