@@ -84,8 +84,22 @@ def dated(packing: Packing, image: RawImage) -> Packing:
     return replace(packing, timestamp=min(max(0, seconds), 2**32 - 1), uuid=None)
 
 
+def check_folder(place: Path) -> None:
+    """Raise ReadError if the folder that the container belongs into is not there."""
+    if not place.parent.is_dir():
+        what = "is no folder" if place.parent.exists() else "does not exist"
+        raise ReadError(
+            f"the work folder {show_path(place.parent)} {what}; make it, or name another with"
+            " --work-dir"
+        )
+
+
 def check_place(image: Path, place: Path) -> None:
-    """Raise UsageError if the container would replace what is not known to be of our making."""
+    """Raise UsageError if the container would replace what is not known to be of our making.
+
+    Raises ReadError where there is no folder for it.
+    """
+    check_folder(place)
     note = Note.read(place)
     how = "rename it, import it by itself, or name another folder with --work-dir"
     for path in (place, note_path(place)):
@@ -126,9 +140,10 @@ def pack(image: RawImage, place: Path, order: Order) -> bool:
     """Have the container of an image at `place`; say whether it had to be made.
 
     One process at a time makes it. Raises UsageError for a place that is not ours, TransferError if
-    another process works on it, and what `convert` raises.
+    another process works on it, ReadError if it has no folder, and what `convert` raises.
     """
     what = f"the ZVHD2 of {show_path(image.path.name)}"
+    check_folder(place)  # before the lock, which lies in it
     with locked(place.with_name(place.name + ".lock"), what):
         check_place(image.path, place)
         if fits(image, place, order.packing):

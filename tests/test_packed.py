@@ -88,13 +88,19 @@ def test_the_container_goes_to_the_work_folder(
 ) -> None:
     work = tmp_path / "work"
     arguments = ("import", disk, *REQUEST, "--via", "zvhd2", "--work-dir", work)
-    arguments += ("--to", "obs:bucket", "--dry-run", "--json")
-    assert imsprep(*arguments).json["uploads"][0]["file"] == str(work / "disk.zvhd2")
-    missing = imsprep(*arguments[:-2], "--region", "x")
-    assert missing.code == 3
-    assert "No such file" in missing.err
-    assert not work.exists()
+    arguments += ("--to", f"local:{tmp_path / 'cloud'}", "--dry-run", "--json")
+    said = f"the work folder {work} does not exist; make it, or name another with --work-dir"
+    for run in (arguments, arguments[:-2]):
+        missing = imsprep(*run)
+        assert missing.code == 3
+        assert said in missing.err
     assert sorted(os.listdir(tmp_path)) == ["disk.raw"]
+    work.touch()
+    assert f"the work folder {work} is no folder" in imsprep(*arguments).err
+    work.unlink()
+    work.mkdir()
+    assert imsprep(*arguments).json["uploads"][0]["file"] == str(work / "disk.zvhd2")
+    assert sorted(os.listdir(tmp_path)) == ["disk.raw", "work"]
 
 
 @pytest.mark.parametrize("via", ["zvhd2", "auto"])
