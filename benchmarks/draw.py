@@ -24,7 +24,7 @@ mpl.rcParams.update(
 )
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 
-from benchmarks.harness import judged  # noqa: E402 - the same
+from benchmarks.harness import LIMIT, judged  # noqa: E402 - the same
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -107,6 +107,8 @@ def bars(results: list[dict[str, Any]], path: Path) -> bool:
         value = spread["median"]
         error = [[value - spread["min"]], [spread["max"] - value]]
         colour = MISSED if goal and not goal["met"] else OURS
+        if result["case"].startswith(LIMIT):
+            colour = QUIET
         axes.barh(
             y, value - 1, left=1, height=0.5, color=colour, xerr=error, ecolor=QUIET, capsize=3
         )
