@@ -47,7 +47,7 @@ ratio of 2 means that the peer takes twice as long. The median of the ratios is 
 target. Absolute times belong to the machine. `make bench` makes the inputs and measures all of it
 again; `make bench-quick` takes some minutes and smaller inputs; `python -m benchmarks scan` one
 family. Peak memory is that of all processes of a command together. In a case that is called a limit
-no imsprep runs: it says what the memory, or the library both use, allows at most.
+(grey in the pictures) no imsprep runs: it says what memory, or the library both use, allows.
 
 This page and its pictures are written by `python -m benchmarks.draw benchmarks/results.json`.
 """
