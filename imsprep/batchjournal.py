@@ -19,6 +19,7 @@ from imsprep import __version__, atomic
 from imsprep.batch import DONE, Outcome, Unit
 from imsprep.errors import ReadError, show_path
 from imsprep.image import Identity
+from imsprep.plainfile import read_plain
 
 SCHEMA = 1
 SUFFIX = ".batch.json"
@@ -42,7 +43,7 @@ class BatchJournal:
         """
         path = plan.with_name(plan.name + SUFFIX)
         try:
-            value = json.loads(path.read_bytes())
+            value = json.loads(read_plain(path))
             if value["schema"] != SCHEMA:
                 raise ValueError(f"its schema is {value['schema']}, expected {SCHEMA}")
             return cls(path, {str(image): dict(note) for image, note in value["images"].items()})

@@ -13,6 +13,7 @@ from imsprep.bitmapfacts import BitmapFacts
 from imsprep.errors import FormatError, ReadError, show_path
 from imsprep.image import RawImage
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.plainfile import read_plain
 from imsprep.sidecar import Sidecar, fingerprint, read_sidecar
 from imsprep.units import MIB, exact_size
 
@@ -68,10 +69,10 @@ def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
 
 
 def read_bitmap(path: Path) -> bytes:
-    """Return a bitmap's bytes; ReadError if there is none, or if it is far too long to be one."""
+    """Return a bitmap's bytes; ReadError if there is no file, or one far too long for it."""
     try:
         if (size := path.stat().st_size) > MAX_BITMAP:
             raise ReadError(f"{show_path(path)} has {exact_size(size)}, too much for a bitmap")
-        return path.read_bytes()
+        return read_plain(path)
     except OSError as error:
         raise ReadError.from_os(error, "cannot read the bitmap", path) from error

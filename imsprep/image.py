@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from imsprep.errors import ImageChangedError, ReadError, UsageError, show_path
+from imsprep.plainfile import READING
 from imsprep.sparse import data_ranges
 
 P = ParamSpec("P")
@@ -25,9 +26,6 @@ T = TypeVar("T")
 
 # File times are those of the kernel's last tick, which is 10 ms ago at most.
 _TICK_S = 0.02
-
-# O_NONBLOCK: a FIFO must be refused, not waited for. O_BINARY: Windows would change line ends.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 _SEEKING = threading.Lock()  # held by who moves a file's offset to read there
 
@@ -77,7 +75,7 @@ class RawImage:
         if os.fspath(path) == "-":
             raise ReadError("cannot read from stdin: an image is read more than once, name a file")
         try:
-            file = os.open(path, _FLAGS)
+            file = os.open(path, READING)
         except OSError as error:
             raise ReadError.from_os(error, "cannot read", path) from error
         try:
@@ -188,7 +186,7 @@ def check_place_beside(path: Path) -> None:
 def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:
     """Raise ReadError for a block device that the system itself uses; see O_EXCL in open(2)."""
     try:
-        os.close(os.open(path, _FLAGS | os.O_EXCL))
+        os.close(os.open(path, READING | os.O_EXCL))
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise ReadError(

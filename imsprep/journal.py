@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imsprep import atomic
-from imsprep.errors import show_path
+from imsprep.errors import ReadError, show_path
 from imsprep.image import Identity
 from imsprep.locking import locked
+from imsprep.plainfile import read_plain
 
 SCHEMA = 1
 SUFFIX = ".upload.json"
@@ -60,11 +61,11 @@ class Journal:
     def load(self) -> Entry | None:
         """Return what was noted, or None if there is nothing that can be used."""
         try:
-            value = json.loads(self.path.read_bytes())
+            value = json.loads(read_plain(self.path))
             if value.pop("schema") != SCHEMA:
                 return None
             return Entry(**{**value, "identity": Identity(**value["identity"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ReadError):
             return None
 
     def why_unusable(self) -> str | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from imsprep import __version__, atomic
+from imsprep.plainfile import read_plain
 
 VERSION = 1
 SUFFIX = ".imsprep.json"
@@ -91,9 +92,12 @@ def write(path: Path, manifest: Manifest) -> None:
 
 
 def read(path: Path) -> Manifest | None:
-    """Return what an earlier run wrote, or None if there is nothing that can be used."""
+    """Return what an earlier run wrote, or None if there is nothing that can be used.
+
+    Raises ReadError if it is no plain file: no manifest could be written in its place.
+    """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_plain(path))
         if value.pop("schema") != VERSION:
             return None
         value.pop("imsprep", None)

@@ -24,6 +24,7 @@ from imsprep.convert import Order, convert
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import Identity, RawImage
 from imsprep.locking import locked
+from imsprep.plainfile import read_plain
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import Footer
 from imsprep.zvhd2_writer import Packing
@@ -48,13 +49,13 @@ class Note:
     def read(cls, container: Path) -> Note | None:
         """Return the note beside a container, or None if there is none that imsprep wrote."""
         try:
-            value = json.loads(note_path(container).read_bytes())
+            value = json.loads(read_plain(note_path(container)))
             if value.pop("schema") != SCHEMA:
                 return None
             value["source"] = Identity(**value["source"])
             value["container"] = Identity(**value["container"])
             return cls(**value)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ReadError):
             return None
 
     def write(self, container: Path) -> None:

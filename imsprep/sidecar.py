@@ -28,6 +28,7 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import Identity
 from imsprep.layout import BitmapLayout
 from imsprep.layoutfile import from_plain, to_plain
+from imsprep.plainfile import read_plain
 from imsprep.units import KIB
 
 SCHEMA = 1
@@ -123,8 +124,8 @@ def sidecar_path(bitmap: Path) -> Path:
 def read_sidecar(bitmap: Path) -> Sidecar | None:
     """Return the sidecar of a bitmap, or None if there is none that imsprep wrote."""
     try:
-        return Sidecar.from_dict(json.loads(sidecar_path(bitmap).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
+        return Sidecar.from_dict(json.loads(read_plain(sidecar_path(bitmap))))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError, ReadError):
         return None
 
 
@@ -179,15 +180,15 @@ def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:
 def _holds(path: Path, data: bytes) -> bool:
     """Say whether a file is there and has these bytes."""
     try:
-        return path.read_bytes() == data
-    except OSError:
+        return read_plain(path) == data
+    except (OSError, ReadError):
         return False
 
 
 def _read(bitmap: Path) -> bytes | None:
     """Return the bytes of a bitmap that may not exist."""
     try:
-        return bitmap.read_bytes()
+        return read_plain(bitmap)
     except FileNotFoundError:
         return None
     except OSError as error:

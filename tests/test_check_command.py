@@ -91,6 +91,41 @@ def test_no_command_waits_for_somebody_to_write_into_a_fifo(
     assert "FIFO: neither a file nor a block device" in done.stderr
 
 
+_IMPORT = ["import", "disk.raw", "--name", "a", "--type", "DataImage", "--min-disk", "10",
+           "--to", "local:cloud"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fifo", "command", "code", "said"),
+    [
+        ("disk.mf", ["verify", "disk.raw"], 3, "no plain file"),
+        ("disk.mf", ["check", "disk.raw"], 1, "no plain file"),
+        ("disk.mf", ["bitmap", "disk.raw"], 2, "no plain file"),
+        ("disk.mf", _IMPORT, 2, "no plain file"),
+        ("disk.mf.json", ["bitmap", "disk.raw"], 2, "no plain file"),
+        ("disk.mf.json", ["verify", "disk.raw"], 0, "neither a sidecar nor"),
+        ("disk.mf.json", _IMPORT, 2, "no plain file"),
+        ("other", ["verify", "disk.raw", "--bitmap", "other"], 3, "no plain file"),
+        ("other", [*_IMPORT, "--bitmap", "other"], 1, "no plain file"),
+        ("disk.imsprep.json", _IMPORT, 3, "no plain file; move it away"),
+        ("disk.zvhd2.json", [*_IMPORT, "--via", "zvhd2"], 2, "no plain file"),
+    ],
+)
+def test_no_command_waits_for_a_fifo_beside_the_image(
+    fifo: str, command: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    sparse(tmp_path / "disk.raw", 4 << 20, (0, b"x"))
+    if fifo == "disk.mf.json":
+        (tmp_path / "disk.mf").write_bytes(b"\x01")
+    os.mkfifo(tmp_path / fifo)
+    words = [sys.executable, "-m", "imsprep", *command]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("cloud/*/*.raw"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
 def test_an_unreadable_file_cannot_be_checked(tmp_path: Path) -> None:
     path = sparse(tmp_path / "disk.raw", 4096, (0, b"x"))

@@ -26,7 +26,7 @@ LAYERS = {
     "submission": 3, "manifest": 3, "routes": 3, "choosing": 3, "prepare": 4, "pipeline": 4,
     "batchplan": 1, "batch": 4, "batchjournal": 4,
     "store": 1, "bucket": 1, "region": 1, "parts": 1,
-    "sparse": 2, "unfinished": 2, "directory": 2, "mounts": 2, "look": 2, "tasks": 1, "reader": 2, "readers": 2, "fullread": 2, "scan": 2, "obs": 2, "journal": 2, "window": 2, "retry": 2, "targets": 2,
+    "sparse": 2, "plainfile": 2, "unfinished": 2, "directory": 2, "mounts": 2, "look": 2, "tasks": 1, "reader": 2, "readers": 2, "fullread": 2, "scan": 2, "obs": 2, "journal": 2, "window": 2, "retry": 2, "targets": 2,
     "completing": 2, "held": 2, "zeros": 3, "composing": 3, "transfer": 3, "sending": 3, "leftovers": 3,
     "checks": 3,
     "demodisk": 2, "config": 3, "emulator": 4, "reporters": 4, "preflight": 4,

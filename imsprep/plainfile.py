@@ -1,0 +1,29 @@
+"""Plain files: reading what lies beside an image whole, and never waiting for it.
+
+Somebody may have put a FIFO under the name of a bitmap or of a manifest. Opening one waits until
+somebody else writes into it, which may be never.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from imsprep.errors import ReadError, show_path
+
+# O_NONBLOCK: a FIFO must be refused, not waited for. O_BINARY: Windows would change line ends.
+READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def read_plain(path: Path) -> bytes:
+    """Return the bytes of a file; ReadError if it is none but a pipe, a device or a folder.
+
+    Raises OSError where there is nothing, or nothing that can be read.
+    """
+    file = os.open(path, READING)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ReadError(f"cannot read {show_path(path)}: it is no plain file; move it away")
+    with os.fdopen(file, "rb") as opened:
+        return opened.read()
