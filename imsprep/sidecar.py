@@ -110,9 +110,10 @@ def fingerprint(block_map: BlockMap, read: Callable[[int, int], bytes]) -> str:
 
 def _samples(block_map: BlockMap) -> Iterator[int]:
     """Yield the numbers of up to _SAMPLES blocks with data; first and last are among them."""
-    count = min(_SAMPLES, block_map.allocated)
+    allocated = block_map.allocated
+    count = min(_SAMPLES, allocated)
     for n in range(count):
-        rank = n * (block_map.allocated - 1) // max(1, count - 1)
+        rank = n * (allocated - 1) // max(1, count - 1)
         yield count_n(block_map.bits, rank + 1) - 1
 
 
