@@ -30,12 +30,13 @@ from imsprep.foreign import DRIVERS
 from imsprep.gather import gather
 from imsprep.image import Identity, RawImage, check_place_beside
 from imsprep.layout import DEFAULT_LAYOUT, BitmapLayout
-from imsprep.pairing import check_writable, write_bitmap
+from imsprep.pairing import write_bitmap
 from imsprep.parts import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.report import Report, Severity
 from imsprep.request import QuickImportRequest, RequestFields
 from imsprep.routes import Comparison
 from imsprep.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
+from imsprep.sidecar import check_apart, check_replaceable
 from imsprep.sites import Site
 from imsprep.targets import Target
 from imsprep.units import GIB, counted, round_up
@@ -43,6 +44,8 @@ from imsprep.zvhd2_writer import Packing
 
 # What is wrong with a file that is shipped, and not with one of which a container is made first.
 _MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520", "IMS704")
+
+_NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
 
 OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
 
@@ -317,7 +320,9 @@ def _bitmap_facts(image: Path, order: Order) -> BitmapFacts:
     with RawImage.open(image) as opened:
         facts = look_beside(opened, bitmap=order.bitmap, layout=order.layout)
     if order.bitmap is None:
-        check_writable(bitmapfile.bitmap_path(image), image)  # before the scan, which takes long
+        beside = bitmapfile.bitmap_path(image)  # looked at before the scan, which takes long
+        check_apart(beside, image, advice=_NO_BITMAP)
+        check_replaceable(beside, image, advice=_NO_BITMAP)
         layout = facts.layout or DEFAULT_LAYOUT
         return BitmapFacts(facts.name, facts.length, layout, to_be_made=True)
     if facts.length is None:

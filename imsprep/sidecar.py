@@ -33,6 +33,8 @@ from imsprep.units import KIB
 
 SCHEMA = 1
 SUFFIX = ".json"
+NAME_ANOTHER = "name another file with --output"
+OR_REPLACE = f"{NAME_ANOTHER}, or replace it with --force"
 _SAMPLES = 64  # blocks with data that the fingerprint looks into
 _SAMPLE = 4 * KIB  # bytes read of each
 
@@ -130,36 +132,40 @@ def read_sidecar(bitmap: Path) -> Sidecar | None:
         return None
 
 
-def check_apart(bitmap: Path, image: Path) -> None:
-    """Raise UsageError if the bitmap or its sidecar would replace the image, or no plain file."""
+def check_apart(bitmap: Path, image: Path, *, advice: str = NAME_ANOTHER) -> None:
+    """Raise UsageError if the bitmap or its sidecar would replace the image, or no plain file.
+
+    `advice` ends the message: what the command that writes the bitmap offers instead.
+    """
     for path in (bitmap, sidecar_path(bitmap)):
         if path.exists() and (path.samefile(image) or not path.is_file()):
             what = "the image itself" if path.samefile(image) else "no plain file"
             raise UsageError(
-                f"the bitmap would be written to {show_path(path)}, which is {what}; name another"
-                " file with --output"
+                f"the bitmap would be written to {show_path(path)}, which is {what}; {advice}"
             )
 
 
-def check_replaceable(bitmap: Path, image: Path) -> None:
-    """Raise UsageError if a file would be replaced that is not known to be of our making."""
-    how = "name another file with --output, or replace it with --force"
+def check_replaceable(bitmap: Path, image: Path, *, advice: str = OR_REPLACE) -> None:
+    """Raise UsageError if a file would be replaced that is not known to be of our making.
+
+    `advice` as in `check_apart`.
+    """
     packed = _read(bitmap)
     sidecar = read_sidecar(bitmap)
     if sidecar is None and sidecar_path(bitmap).exists():
-        raise UsageError(f"{show_path(sidecar_path(bitmap))} was not written by imsprep; {how}")
+        raise UsageError(f"{show_path(sidecar_path(bitmap))} was not written by imsprep; {advice}")
     if packed is None:
         return
     if sidecar is None or not sidecar.describes(packed):
         raise UsageError(
             f"{show_path(bitmap)} was not made by imsprep; to import it as it is give import"
-            f" --bitmap, else {how}"
+            f" --bitmap, else {advice}"
         )
     other = image.with_name(sidecar.image)
     if sidecar.image != image.name and other.exists():
         raise UsageError(
             f"{show_path(bitmap)} is the bitmap of {show_path(other)}, and one name serves both;"
-            f" rename an image, {how}"
+            f" rename an image, else {advice}"
         )
 
 

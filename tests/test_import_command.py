@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,31 @@ def test_wrong_usage_is_exit_code_2(
     assert words in done.err
 
 
+def assert_advised(err: str) -> None:
+    """Look that a refusal offers only what an import has."""
+    assert "rename it, or import with --via zvhd2, which needs no bitmap" in err
+    assert "--output" not in err
+    assert "--force" not in err
+
+
+@pytest.mark.parametrize("case", ["image", "fifo", "sidecar", "other"])
+def test_a_bitmap_that_cannot_be_written_is_told_with_advice_for_an_import(
+    imsprep: Run, disk: Path, tmp_path: Path, case: str
+) -> None:
+    if case == "image":
+        disk = disk.rename(tmp_path / "disk.mf")
+    elif case == "fifo":
+        os.mkfifo(tmp_path / "disk.mf")
+    elif case == "sidecar":
+        (tmp_path / "disk.mf.json").write_text("{}")
+    else:
+        imsprep("bitmap", disk)
+        disk = shutil.copyfile(disk, tmp_path / "disk.img")
+    refused = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    assert refused.code == 2
+    assert_advised(refused.err)
+
+
 def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +206,7 @@ def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(
     refused = imsprep("import", disk, *REQUEST, *to)
     assert refused.code == 2
     assert "disk.mf was not made by imsprep" in refused.err
+    assert_advised(refused.err)
     (tmp_path / "disk.mf").unlink()
     assert imsprep("import", disk, *REQUEST, *to).code == 0
     before = Identity.of(tmp_path / "disk.mf")
