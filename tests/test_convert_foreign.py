@@ -82,15 +82,27 @@ def test_every_format_becomes_the_container_of_its_disk(
     assert (tmp_path / "a.zvhd2").read_bytes() == (tmp_path / "b.zvhd2").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["qcow2", "vmdk", "vhd, fixed", "vhd, dynamic", "parallels"])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("qcow2", "my image"), ("qcow2", "-x:y"), ("vmdk", "my image"), ("vhd, fixed", "my image"),
+        ("vhd, dynamic", "my image"), ("parallels", "my image"),
+    ],
+)  # fmt: skip
 def test_what_a_check_advises_for_a_format_gives_an_image_that_is_accepted(
-    name: str, raw: Path, imsprep: Imsprep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    file: str,
+    raw: Path,
+    imsprep: Imsprep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    qemu_img("convert", "-f", "raw", *MADE[name], raw, "my image")
-    (found,) = [f for f in findings(imsprep, "my image") if f["rule"] in ("IMS101", "IMS103")]
+    qemu_img("convert", "-f", "raw", *MADE[name], raw, f"./{file}")
+    (found,) = [f for f in findings(imsprep, f"./{file}") if f["rule"] in ("IMS101", "IMS103")]
     direct, route, to_raw = re.split(", or |, which makes and sends one; or: ", found["fix"])
-    assert route == "imsprep import 'my image' --via zvhd2"
+    source = shlex.quote(f"./{file}" if file.startswith("-") else file)
+    assert route == f"imsprep import {source} --via zvhd2"
     assert imsprep(*shlex.split(direct)[1:]).code == 0
     subprocess.run(shlex.split(to_raw), check=True)
     for made in ("disk.zvhd2", "disk.raw"):

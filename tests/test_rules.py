@@ -237,6 +237,36 @@ def test_a_near_miss_is_named(given: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "format_", "command"),
+    [
+        ("-x.qcow2", "qcow2", "qemu-img convert -f qcow2 -O raw ./-x.qcow2 disk.raw"),
+        ("-x.qcow2", "qcow2", "imsprep convert ./-x.qcow2 disk.zvhd2, "),
+        ("nbd:x y", "qcow2", "-O raw './nbd:x y' disk.raw"),
+        ("disk.raw", "qcow2", "-O raw disk.raw new.raw"),
+        ("disk.zvhd2", "qcow2", "imsprep convert disk.zvhd2 new.zvhd2, "),
+        ("disk.zvhd2", "zvhd", "-O zvhd2 disk.zvhd2 new.zvhd2"),
+        ("disk.raw", "android-sparse", "simg2img disk.raw new.raw"),
+        ("host:x.tar", "tar", "tar -xf ./host:x.tar"),
+        ("disk.raw", "zlib", "zlib-flate -uncompress < disk.raw > new.raw"),
+        ("-x", "gzip", "gzip -dk ./-x"),
+        ("-x", "?", "unpack ./-x"),
+    ],
+)
+def test_a_command_takes_every_name_for_a_file_and_never_writes_over_it(
+    name: str, format_: str, command: str
+) -> None:
+    kind = Kind.DISK if format_ in ("qcow2", "zvhd", "android-sparse") else Kind.ARCHIVE
+    facts = image(name=name, matches=(Match(format_, kind, 0, 4),))
+    (finding,) = RULES["IMS101" if kind is Kind.DISK else "IMS102"].run(facts)[0]
+    assert command in finding.fix
+
+
+def test_a_cut_file_is_enlarged_by_its_name() -> None:
+    (finding,) = RULES["IMS109"].run(image(name="-x", file_size=SIZE + 1))[0]
+    assert finding.fix.endswith(f"truncate -s {SIZE + 512} ./-x")
+
+
+@pytest.mark.parametrize(
     ("key", "said"),
     [("my disk.raw", "has a space"), ("a\nb.raw", r"has white space: '\n'")],
 )

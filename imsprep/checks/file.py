@@ -27,16 +27,14 @@ SUFFIXES = {
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
                "parallels", "dmg", "bochs", "cloop")  # fmt: skip
-_TO_ZVHD2 = (
-    "imsprep convert {0} disk.zvhd2, or imsprep import {0} --via zvhd2, which makes and sends one"
-)
+_TO_ZVHD2 = "imsprep convert {0} {1}, or imsprep import {0} --via zvhd2, which makes and sends one"
 _UNPACK = {
     "gzip": "gzip -dk {}", "bzip2": "bzip2 -dk {}", "xz": "xz -dk {}", "lzma": "xz -dk {}",
     "zstd": "zstd -d {}", "lz4": "lz4 -d {}", "lzop": "lzop -d {}", "lzip": "lzip -dk {}",
     "lrzip": "lrzip -d {}", "compress": "uncompress -k {}", "cab": "cabextract {}",
     "zip": "unzip {}", "7z": "7z x {}", "rar": "unrar x {}", "tar": "tar -xf {}",
     "ova": "tar -xf {}", "cpio": "cpio -i < {}", "ar": "ar x {}",
-    "zlib": "zlib-flate -uncompress < {} > disk.raw", "wim": "wimapply {}",
+    "zlib": "zlib-flate -uncompress < {0} > {1}", "wim": "wimapply {}",
 }  # fmt: skip
 
 
@@ -44,7 +42,7 @@ _UNPACK = {
     "IMS101", Severity.ERROR, "The file is in a format that quick import does not accept",
     why="Quick import takes RAW and ZVHD2 only. A file in another format is refused, or its"
     " container is taken for the disk itself and the server finds nothing to boot.",
-    fix=f"{_TO_ZVHD2.format('IMAGE')}; or: qemu-img convert -O raw IMAGE disk.raw",
+    fix=f"{_TO_ZVHD2.format('IMAGE', 'disk.zvhd2')}; or: qemu-img convert -O raw IMAGE disk.raw",
     source=f"{QUICK_IMPORT}, Constraints; error IMG.0158",
 )  # fmt: skip
 def wrong_format(facts: Facts) -> Iterator[Evidence]:
@@ -76,7 +74,9 @@ def packed(facts: Facts) -> Iterator[Evidence]:
         f"{facts.name} is a {match.format} {match.kind.value.removeprefix('compressed ')}",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=_UNPACK.get(match.format, "unpack {}").format(shlex.quote(facts.name)),
+        fix=_UNPACK.get(match.format, "unpack {}").format(
+            _argument(facts.name), _target(facts.name, ".raw")
+        ),
         region=_region(match),
     )
 
@@ -85,7 +85,8 @@ def packed(facts: Facts) -> Iterator[Evidence]:
     "IMS103", Severity.ERROR, "The file ends in a VHD footer",
     why="A fixed VHD is a RAW disk with 512 bytes behind it. Imported as RAW it makes a disk that"
     " is one sector too long, so the backup partition table is not at the end.",
-    fix=f"{_TO_ZVHD2.format('IMAGE')}; or: qemu-img convert -f vpc -O raw IMAGE disk.raw",
+    fix=f"{_TO_ZVHD2.format('IMAGE', 'disk.zvhd2')}; or: qemu-img convert -f vpc -O raw IMAGE"
+    " disk.raw",
     source=f"{QUICK_IMPORT}, Constraints; Virtual Hard Disk Image Format 1.0, 2006-10-11",
 )  # fmt: skip
 def vhd_footer(facts: Facts) -> Iterator[Evidence]:
@@ -204,7 +205,7 @@ def unaligned(facts: Facts) -> Iterator[Evidence]:
         f"the bytes from {last} to {size} fill no whole sector",
         expected=f"{whole} or {last} bytes",
         found=f"{size} bytes",
-        fix=f"Copy it again; if it is whole: truncate -s {whole} {shlex.quote(facts.name)}",
+        fix=f"Copy it again; if it is whole: truncate -s {whole} {_argument(facts.name)}",
         region=Region(last, size - last),
     )
 
@@ -293,16 +294,29 @@ def _region(match: Match) -> Region:
 
 def _conversion(format_: str, name: str) -> str:
     """Return the commands that make an image which is accepted of a file in this format."""
-    name = shlex.quote(name)
+    source, raw, zvhd2 = _argument(name), _target(name, ".raw"), _target(name, ".zvhd2")
     if format_ in _QEMU_READS:
         driver = _QEMU_NAMES.get(format_, format_)
-        to_raw = f"qemu-img convert -f {driver} -O raw {name} disk.raw"
-        return f"{_TO_ZVHD2.format(name)}; or: {to_raw}" if format_ in DRIVERS else to_raw
+        to_raw = f"qemu-img convert -f {driver} -O raw {source} {raw}"
+        return f"{_TO_ZVHD2.format(source, zvhd2)}; or: {to_raw}" if format_ in DRIVERS else to_raw
     if format_ == "android-sparse":
-        return f"simg2img {name} disk.raw"
+        return f"simg2img {source} {raw}"
     if format_ == formats.ZVHD:
-        return f"qemu-img-hw convert -O zvhd2 {name} disk.zvhd2 (Huawei's tool; ZVHD is not ZVHD2)"
+        return f"qemu-img-hw convert -O zvhd2 {source} {zvhd2} (Huawei's tool; ZVHD is not ZVHD2)"
     return "convert it to RAW with the tool that made it"
+
+
+def _argument(name: str) -> str:
+    """Write a file's name so that a shell, and the command it starts, take it for one.
+
+    A dash in front makes an option of it; a colon makes a host of it for tar, a protocol for QEMU.
+    """
+    return shlex.quote(f"./{name}" if name.startswith("-") or ":" in name else name)
+
+
+def _target(name: str, suffix: str) -> str:
+    """Name the file that a command makes of another: never that one, which would be lost."""
+    return f"disk{suffix}" if name != f"disk{suffix}" else f"new{suffix}"
 
 
 def _size_limit(what: str, size: int) -> Iterator[Evidence]:
