@@ -63,6 +63,10 @@ class DirectoryStore:
     def __repr__(self) -> str:
         return f"DirectoryStore({str(self._folder)!r})"
 
+    def path_of(self, key: str) -> Path:
+        """Return the file that is, or would be, an object; ServiceError if no such key can be."""
+        return self._path(key)
+
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its upload id."""
         self._path(key)

@@ -38,7 +38,7 @@ from imsprep.routes import Comparison
 from imsprep.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.sidecar import check_apart, check_replaceable
 from imsprep.sites import Site
-from imsprep.targets import Target
+from imsprep.targets import Target, check_objects_apart
 from imsprep.units import GIB, counted, round_up
 from imsprep.zvhd2_writer import Packing
 
@@ -155,6 +155,9 @@ def examine(
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
     if order.bitmap is not None and order.via != routes.RAW:
         raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
+    pair = facts.format == formats.RAW and route != routes.ZVHD2
+    files = (image, order.bitmap or bitmapfile.bitmap_path(image), place)
+    check_objects_apart(order.target, [key, _bitmap_key(key)] if pair else [key], files)
     request, policy = _complete(fields), order.policy
     facts = replace(facts, request=fields, bucket=ask_bucket(key) if ask_bucket else None)
     if route == routes.ZVHD2:
@@ -301,14 +304,17 @@ def _raw(
     bitmap = order.bitmap
     if bitmap is None:
         bitmap = write_bitmap(bitmapfile.bitmap_path(image.path), image, scanned, layout).bitmap
-    # Beside the image and with its base name, as the service looks for it.
-    bitmap_key = os.path.splitext(key)[0] + bitmapfile.SUFFIX
     identity = Identity.of(bitmap)
     plan = _plan(scanned.block_map.coarsened(SCAN_BLOCK), order)
     return (
         Artefact("image", image.path, key, plan, image.identity),
-        Artefact("bitmap", bitmap, bitmap_key, plan_plain(identity.size), identity),
+        Artefact("bitmap", bitmap, _bitmap_key(key), plan_plain(identity.size), identity),
     )
+
+
+def _bitmap_key(key: str) -> str:
+    """Return the bitmap's key: beside the image, by its base name, as the service looks for it."""
+    return os.path.splitext(key)[0] + bitmapfile.SUFFIX
 
 
 def _bitmap_facts(image: Path, order: Order) -> BitmapFacts:

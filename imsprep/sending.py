@@ -16,7 +16,7 @@ from imsprep.journal import Journal
 from imsprep.parts import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.scan import ScanOptions, scan
 from imsprep.store import ObjectStore
-from imsprep.targets import Target
+from imsprep.targets import Target, check_objects_apart
 from imsprep.transfer import Options, Progress, Uploaded, upload
 
 
@@ -47,10 +47,11 @@ def send_file(
 ) -> Uploaded:
     """Upload the file at `path` as the object `key`; `watch` is told the plan and follows it.
 
-    Raises what `transfer.upload`, `scan` and `check_place_beside` raise.
+    Raises what `transfer.upload`, `scan`, `check_place_beside` and `check_objects_apart` raise.
     """
     with RawImage.open(path) as image:
         check_place_beside(path)
+        check_objects_apart(target, [key], [path])
         plan = _plan(image, sending)
         with watch(plan) as progress:
             return upload(

@@ -8,12 +8,14 @@ obs:BUCKET/PREFIX        … every key begins with PREFIX/
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imsprep.directory import DirectoryStore
-from imsprep.errors import UsageError
+from imsprep.errors import UsageError, show_path
 from imsprep.store import ObjectStore
 
 DEFAULT_BUCKET = "images"
@@ -61,6 +63,36 @@ def parse_target(text: str, *, region: str | None = None, endpoint: str | None =
     bucket, _, prefix = rest.removeprefix("//").partition("/")
     prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
     return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)
+
+
+def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Path]) -> None:
+    """Raise UsageError if two objects would be one, or one of them a file that they are made of.
+
+    An upload to a local bucket would replace that file, and cleaning up would remove it.
+    Raises ServiceError for a key that cannot be.
+    """
+    if len(set(keys)) < len(keys):
+        raise UsageError(
+            f"the object {keys[0]!r} would be replaced by its own bitmap; give another --key"
+        )
+    if target.folder is None:
+        return
+    store = DirectoryStore(target.folder / target.bucket)
+    for key in keys:
+        if (file := _same_file(store.path_of(key), files)) is not None:
+            raise UsageError(
+                f"the object {key!r} would be {show_path(file)} itself; name a folder with --to"
+                " that does not hold it, or another --key"
+            )
+
+
+def _same_file(place: Path, files: Sequence[Path]) -> Path | None:
+    """Return the first of the files that a place is, by whatever name; they need not exist."""
+    for file in files:
+        both = place.exists() and file.exists()
+        if place.samefile(file) if both else os.path.realpath(place) == os.path.realpath(file):
+            return file
+    return None
 
 
 def open_store(

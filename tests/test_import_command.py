@@ -388,3 +388,48 @@ def test_the_emulator_refuses_a_port_that_is_taken_and_an_unknown_fault(
     done = imsprep("emulator", "--data", tmp_path, "--fault", "nonsense")
     assert done.code == 2
     assert "slow-job-s" in done.err
+
+
+@pytest.mark.parametrize("cleanup", ["keep", "success", "always"])
+def test_an_image_that_lies_in_the_bucket_is_neither_replaced_nor_cleaned_up(
+    imsprep: Run, disk: Path, tmp_path: Path, cleanup: str
+) -> None:
+    inside = tmp_path / "images" / "disk.raw"
+    inside.parent.mkdir()
+    disk.rename(inside)
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path)
+    before = Identity.of(inside)
+    for name, to in ((inside, tmp_path), (linked / "images/disk.raw", tmp_path), (inside, linked)):
+        done = imsprep("import", name, *REQUEST, "--to", f"local:{to}", "--cleanup", cleanup)
+        assert done.code == 2
+        assert "the object 'disk.raw' would be" in done.err
+    hard = tmp_path / "hard.raw"
+    os.link(inside, hard)
+    done = imsprep("upload", hard, "--key", "disk.raw", "--to", f"local:{tmp_path}")
+    assert done.code == 2
+    hard.unlink()
+    assert (before.inode, before.mtime_ns) == (Identity.of(inside).inode, inside.stat().st_mtime_ns)
+    assert [path.name for path in inside.parent.iterdir()] == ["disk.raw"]
+
+
+def test_a_bitmap_that_lies_in_the_bucket_is_not_cleaned_up(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    inside = tmp_path / "images" / "own.mf"
+    inside.parent.mkdir()
+    inside.write_bytes(b"made elsewhere")
+    where = ("--to", f"local:{tmp_path}", "--key", "own.raw", "--cleanup", "always")
+    done = imsprep("import", disk, *REQUEST, *where, "--bitmap", inside)
+    assert done.code == 2
+    assert "the object 'own.mf' would be" in done.err
+    assert inside.read_bytes() == b"made elsewhere"
+
+
+def test_an_object_is_not_replaced_by_its_own_bitmap(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--key", "disk.mf")
+    assert done.code == 2
+    assert "the object 'disk.mf' would be replaced by its own bitmap" in done.err
+    assert not (tmp_path / "cloud").exists()
