@@ -34,6 +34,7 @@ _PARTITION_GUID = uuid.UUID("6d1a5e2c-5f0e-4d3b-9a77-1d5e0d15c002")
 _FILESYSTEM_UUID = "6d1a5e2c-5f0e-4d3b-9a77-1d5e0d15c003"
 _LINUX_DATA = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 _ENTRIES, _ENTRIES_SECTORS = 128, 32
+_LOCK = ".demo.lock"
 _LAST = SIZE // SECTOR - 1  # the last sector, where the backup header lies
 
 
@@ -61,13 +62,15 @@ def ensure_disk(path: Path) -> bool:
 def claimed(folder: Path) -> Iterator[None]:
     """Hold a demo folder while the block runs, and remove what a killed run left unfinished.
 
-    Raises UsageError if another run holds it, ReadError if the folder cannot be made.
+    Raises UsageError if another run holds it or it holds what is not the demo's, ReadError if the
+    folder cannot be made.
     """
     import fcntl
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        _check_ours(folder)
+        lock = (folder / _LOCK).open("a")
     except OSError as error:
         raise ReadError.from_os(error, "cannot write", folder) from error
     with lock:
@@ -78,6 +81,19 @@ def claimed(folder: Path) -> Iterator[None]:
         for path in list(folder.rglob(".*.part")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise UsageError for a folder that is neither empty nor a demo's: its files would be at risk.
+
+    The lock is the first thing that a demo puts into a folder, and an empty file.
+    """
+    lock = folder / _LOCK
+    made_here = lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0
+    if not made_here and any(folder.iterdir()):
+        raise UsageError(
+            f"{show_path(folder)} is not empty and not the demo's folder; choose another --dir"
+        )
 
 
 def _is_demo_disk(path: Path) -> bool:

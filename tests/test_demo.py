@@ -123,8 +123,25 @@ def test_a_file_that_is_not_its_own_is_left_alone(imsprep: Run, tmp_path: Path) 
     (tmp_path / "disk.raw").write_bytes(b"somebody's disk")
     done = imsprep("demo", "--dir", tmp_path)
     assert done.code == 2
+    assert "is not empty and not the demo's folder; choose another --dir" in done.err
+    (tmp_path / ".demo.lock").touch()
+    done = imsprep("demo", "--dir", tmp_path)
+    assert done.code == 2
     assert "is not the demo's disk; choose another --dir" in done.err
     assert (tmp_path / "disk.raw").read_bytes() == b"somebody's disk"
+
+
+def test_a_folder_that_is_not_the_demos_is_left_as_it_is(imsprep: Run, tmp_path: Path) -> None:
+    kept = [tmp_path / ".demo.lock", tmp_path / ".film.part", tmp_path / "sub" / ".film.part"]
+    (tmp_path / "sub").mkdir()
+    for path in kept:
+        path.write_text("somebody's")
+    for _ in range(2):
+        done = imsprep("demo", "--dir", tmp_path)
+        assert done.code == 2
+        assert "is not empty and not the demo's folder" in done.err
+        assert [path.read_text() for path in kept if path.exists()] == ["somebody's"] * len(kept)
+        kept.pop(0).unlink(missing_ok=True)  # the second time without a lock
 
 
 def test_a_missing_program_is_named_with_its_package(
@@ -134,7 +151,7 @@ def test_a_missing_program_is_named_with_its_package(
     done = imsprep("demo", "--dir", tmp_path)
     assert done.code == 2
     assert done.err.endswith("the demo needs mkfs.ext4: apt-get install e2fsprogs\n")
-    assert [p.name for p in tmp_path.iterdir()] == [".lock"]
+    assert [p.name for p in tmp_path.iterdir()] == [".demo.lock"]
 
 
 def test_mkfs_is_found_though_it_is_not_on_the_path(
