@@ -37,7 +37,7 @@ def locked(
     """Hold the lock file `path` during the block; `what` says in messages what it protects.
 
     Raises TransferError if another process still holds it after `wait_s`, ReadError if the file
-    cannot be made.
+    cannot be made or has something in it.
     """
     waited = 0.0
     while (file := _try(path)) is None:
@@ -64,6 +64,9 @@ def _try(path: Path) -> int | None:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise ReadError.from_os(error, "cannot write", path) from error
+        if os.fstat(file).st_size:  # ours are empty, and removed at the end: not somebody's file
+            os.close(file)
+            raise ReadError(f"{show_path(path)} is no lock of imsprep: it is not empty; rename it")
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -61,7 +61,7 @@ def save_learned(path: Path, layout: BitmapLayout) -> None:
     """Write a layout; UsageError if the file exists and is something else."""
     if path.exists():
         try:
-            load_layout(str(path))
+            load_layout(str(path.absolute()))  # a file, also if its name is a known layout's
         except (UsageError, ReadError) as error:
             raise UsageError(f"not replaced, name another file with --output: {error}") from error
     save_layout(path, layout)
