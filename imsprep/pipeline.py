@@ -135,7 +135,7 @@ def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
         state, uploads = _upload(prepared, shipping, path)
     if state.state != DONE:
         state = _import_or_note_why_not(prepared, shipping, state, path)
-    removed = _clean(prepared, shipping, failed=False)
+    removed = _clean(state, shipping, failed=False)
     return replace(_imported(prepared, state, path, uploads), removed=removed)
 
 
@@ -311,7 +311,7 @@ def _import_or_note_why_not(
         ended = isinstance(error, JobFailedError) or is_unknown_job(error)
         if ended or latest.state != STARTED:
             manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
-            _clean(prepared, shipping, failed=True)
+            _clean(latest, shipping, failed=True)
         raise
 
 
@@ -344,13 +344,20 @@ def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
     return status.image_id
 
 
-def _clean(prepared: Prepared, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
-    """Remove the objects if that was asked for; return their keys."""
+def _clean(state: Manifest, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
+    """Remove the objects if that was asked for; return their keys.
+
+    What has taken an object's place since then is somebody else's, and stays.
+    """
     if shipping.cleanup == KEEP or (failed and shipping.cleanup != ALWAYS):
         return ()
-    for artefact in prepared.artefacts:
-        shipping.store.delete(artefact.key)
-    return tuple(artefact.key for artefact in prepared.artefacts)
+    removed = []
+    for sent in state.objects:
+        found = shipping.store.head(sent.key)
+        if found is not None and (found.size, found.etag) == (sent.size, sent.etag):
+            shipping.store.delete(sent.key)
+            removed.append(sent.key)
+    return tuple(removed)
 
 
 def _sha256(source: Source, plan: PartPlan) -> str:

@@ -292,6 +292,14 @@ def test_what_cleanup_removed_is_not_sent_again_for_an_image_that_is_there(place
     assert place.store.head("disk.raw") is None
 
 
+def test_an_object_that_took_the_place_of_ours_is_not_cleaned_up(place: Place) -> None:
+    with place.emulator() as go:
+        go()
+        place.store.put("disk.raw", b"somebody else's")
+        assert go(cleanup="always").removed == ("disk.mf",)
+    assert place.store.read("disk.raw", 0, 99) == b"somebody else's"
+
+
 def test_a_changed_image_is_another_import(place: Place) -> None:
     with place.emulator() as go:
         first = go()
