@@ -210,6 +210,30 @@ def test_images_side_by_side_share_the_cpus(
     assert not run.failures
 
 
+@pytest.mark.parametrize("name", ["disk.mf", "disk.mf.json", "disk.imsprep.json", "disk.raw.upload.json", "disk.zvhd2", "disk.zvhd2.json", "disk.zvhd2.upload.json"])  # fmt: skip
+def test_a_report_replaces_nothing_that_belongs_to_the_image(
+    imsprep: Run, tmp_path: Path, name: str
+) -> None:
+    disk = sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    (tmp_path / name).write_text("{}")
+    outcome = imsprep("check", disk, "--output", f"json:{tmp_path / name}")
+    assert (outcome.code, outcome.err.startswith("imsprep: --output would replace ")) == (2, True)
+    assert (tmp_path / name).read_text() == "{}"
+
+
+@pytest.mark.parametrize("offset", [0, 1 << 20])
+def test_a_report_replaces_no_other_disk(imsprep: Run, tmp_path: Path, offset: int) -> None:
+    disk = sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    other = tmp_path / "other.img"
+    before = (b"x" * (1 << 20))[: 1 << 20] + bytes(512)
+    other.write_bytes(before[offset:] + before[:offset])
+    outcome = imsprep("check", disk, "--output", f"json:{other}")
+    assert (outcome.code, outcome.err.endswith("which is no report\n")) == (2, True)
+    report = tmp_path / "report.json"
+    for _ in range(2):  # an older report is replaced, as ever
+        assert imsprep("check", disk, "--fail-on", "never", "--output", f"json:{report}").code == 0
+
+
 @pytest.mark.parametrize("name", ["disk.raw", "../images/disk.raw", "hard.raw", "soft.raw"])
 @pytest.mark.parametrize("asked", ["disk.raw", "."])
 def test_a_report_never_replaces_the_image(

@@ -59,6 +59,7 @@ def command(
 
     units = read_units(plan)
     kept = [plan, plan.with_name(plan.name + SUFFIX), *(Path(unit.image) for unit in units)]
+    kept += [unit.options["bitmap"] for unit in units if unit.options["bitmap"]]
     targets = output_targets(outputs, FORMATS, kept)
     outcomes = _work(plan, units, options, quiet)
     summary = Summary(str(plan), outcomes)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ENDS = 64 * KIB  # bytes looked at, at each end
 _STREAMS = (stat.S_IFIFO, stat.S_IFCHR)  # what is written to, and never replaced
 _OWN_STREAM = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/self/(fd/\d+)")
 _UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
@@ -128,9 +129,15 @@ def output_target(text: str, formats: Sequence[str]) -> tuple[str, Path]:
 def output_targets(
     texts: Sequence[str], formats: Sequence[str], kept: Iterable[Path]
 ) -> list[tuple[str, Path]]:
-    """Read every --output; UsageError if one would replace another, or a file that is `kept`."""
+    """Read every --output; UsageError if one would replace what a report must not.
+
+    That is another one, a file that is `kept`, what imsprep keeps beside an image of these, and
+    whatever is no text. Raises ReadError for a file that cannot be read.
+    """
     targets = [output_target(text, formats) for text in texts]
-    taken = {_identity(path): path for path in kept}
+    taken: dict[tuple[int, int] | str, Path] = {}
+    for path in kept if targets else ():
+        taken |= {_identity(own): own for own in (path, *_own_files(path))}
     for _, path in targets:
         if _kind(path) in _STREAMS:
             continue
@@ -139,8 +146,36 @@ def output_targets(
                 f"--output would replace {show_path(other)}, which this command uses;"
                 " name another file"
             )
+        if _kind(path) == stat.S_IFREG and _is_binary(path):
+            raise UsageError(f"--output would replace {show_path(path)}, which is no report")
         taken[_identity(path)] = path
     return targets
+
+
+def _own_files(image: Path) -> list[Path]:
+    """Return what imsprep keeps beside an image: it is continued from it, or was made elsewhere."""
+    from imsprep.bitmapfile import bitmap_path
+    from imsprep.journal import Journal
+    from imsprep.manifest import path_beside
+    from imsprep.packed import note_path, place_for
+    from imsprep.sidecar import sidecar_path
+
+    if not image.name:  # a folder, as "."
+        return []
+    made = [bitmap_path(image), place_for(image)]
+    sent = [Journal.beside(path).path for path in (image, *made)]
+    return [*made, sidecar_path(made[0]), note_path(made[1]), path_beside(image), *sent]
+
+
+def _is_binary(path: Path) -> bool:
+    """Say whether a file holds zero bytes, as no report does: at either end, where disks do."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            return b"\0" in head or b"\0" in file.read(_ENDS)
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", path) from error
 
 
 def write_output(path: Path, text: str) -> None:
