@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from imsprep import __version__, atomic
+from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.plainfile import read_plain
 
 VERSION = 1
@@ -107,6 +108,28 @@ def read(path: Path) -> Manifest | None:
         return Manifest(**value)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def check_replaceable(path: Path, image: Path) -> None:
+    """Raise UsageError if a manifest would replace somebody's file, or that of a begun import.
+
+    One of another version of imsprep may be replaced. Raises ReadError.
+    """
+    earlier = read(path)
+    if earlier is None:
+        try:
+            ours = not path.exists() or b'"imsprep"' in path.read_bytes()
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", path) from error
+        if not ours:
+            raise UsageError(f"{show_path(path)} was not written by imsprep; rename it")
+        return
+    other = image.with_name(earlier.image["name"])
+    if earlier.state in (ASKING, STARTED) and other.name != image.name and other.exists():
+        raise UsageError(
+            f"{show_path(path)} is that of {show_path(other)}, whose import was begun, and one name"
+            " serves both; finish that one first, or rename this image"
+        )
 
 
 def _lasting(image: Mapping[str, Any]) -> dict[str, Any]:

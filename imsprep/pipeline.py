@@ -116,9 +116,9 @@ class Shipping:
 def ship(prepared: Prepared, shipping: Shipping) -> Imported:
     """Upload, import and wait; see the module for what a second call does.
 
-    One process at a time works on an image. Raises TransferError if running again continues or
-    another process works on it, ServiceError if something was refused,
-    JobFailedError, WaitTimeoutError.
+    One process at a time works on an image. Raises UsageError if the manifest is not ours to
+    replace, TransferError if running again continues or another process works on it, ServiceError
+    if something was refused, JobFailedError, WaitTimeoutError.
     """
     path = manifests.path_beside(prepared.image)
     lock, pace = path.with_suffix(".lock"), shipping.pace
@@ -130,6 +130,7 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
 def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
     """Do what `ship` says, alone with this image."""
     uploads: tuple[Uploaded, ...] = ()
+    manifests.check_replaceable(path, prepared.image)
     state = _taken_up(prepared, shipping, path)
     if state is None:
         state, uploads = _upload(prepared, shipping, path)

@@ -29,6 +29,7 @@ from imsprep.errors import (
     ServiceError,
     TransferError,
     UncertainError,
+    UsageError,
     WaitTimeoutError,
 )
 from imsprep.image import Identity
@@ -298,6 +299,26 @@ def test_an_object_that_took_the_place_of_ours_is_not_cleaned_up(place: Place) -
         place.store.put("disk.raw", b"somebody else's")
         assert go(cleanup="always").removed == ("disk.mf",)
     assert place.store.read("disk.raw", 0, 99) == b"somebody else's"
+
+
+def test_a_manifest_of_a_running_import_or_of_somebody_else_is_left(place: Place) -> None:
+    path = place.folder / "local" / "disk.imsprep.json"
+    path.write_text('{"mine": 1}')
+    with place.emulator(slow_job_s=600) as go:
+        with pytest.raises(UsageError, match="was not written by imsprep"):
+            go()
+        assert path.read_text() == '{"mine": 1}'
+        path.unlink()
+        with pytest.raises(WaitTimeoutError):
+            go(pace=Pace(place.nap, place.clock, limit_s=5))
+        begun, mine = path.read_bytes(), place.prepared
+        other = place.folder / "local" / "disk.img"
+        other.write_bytes(b"another one")
+        place.prepared = replace(mine, image=other)
+        with pytest.raises(UsageError, match=r"is that of .*disk\.raw, whose import was begun"):
+            go()
+        assert path.read_bytes() == begun
+    assert len(place.jobs) == 1
 
 
 def test_a_changed_image_is_another_import(place: Place) -> None:
