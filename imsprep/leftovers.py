@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from imsprep.store import ObjectStore, Upload
 from imsprep.zeros import PREFIX, remove_zero_object
+
+# A zero object as `transfer` names it, and a helper as `composing` does.
+_OURS = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ def find_leftovers(store: ObjectStore, prefix: str) -> Leftovers:
     uploads = [u for u in store.list_uploads(prefix) if not u.key.startswith(PREFIX)]
     growing = {u.key for u in store.list_uploads(PREFIX)}
     zero_keys = growing | {o.key for o in store.list_objects(PREFIX)}
-    return Leftovers(tuple(uploads), tuple(sorted(zero_keys)))
+    # Whatever else somebody put below this name is not ours to remove.
+    return Leftovers(tuple(uploads), tuple(sorted(filter(_OURS.fullmatch, zero_keys))))
 
 
 def remove_leftovers(store: ObjectStore, prefix: str, *, key: str | None) -> Leftovers:

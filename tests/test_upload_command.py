@@ -87,14 +87,18 @@ def test_what_cannot_be_uploaded_ends_with_one_sentence(
 def test_what_was_left_is_listed_and_aborted(imsprep: Run, tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "images")
     upload_id = store.create("disk.raw", {})
-    store.put("imsprep-zeros/abc", bytes(10))
+    zeros = "imsprep-zeros/" + "0a" * 16
+    for key in (zeros, f"{zeros}-3", "imsprep-zeros/notes.txt"):
+        store.put(key, bytes(10))
     to = ("--to", f"local:{tmp_path}")
     assert upload_id in imsprep("uploads", "list", *to).out
     assert imsprep("uploads", "abort", *to).code == 2
     assert imsprep("uploads", "abort", *to, "--key", "other").out == "nothing was left\n"
     assert imsprep("uploads", "abort", *to, "--all", "--json").json["zero_objects"] == [
-        "imsprep-zeros/abc"
+        zeros,
+        f"{zeros}-3",
     ]
+    assert store.head("imsprep-zeros/notes.txt") is not None
     assert imsprep("uploads", "list", *to).out == "nothing was left\n"
 
 
