@@ -113,12 +113,22 @@ def check_place(image: Path, place: Path) -> None:
         raise UsageError(f"{show_path(note_path(place))} was not written by imsprep; {how}")
     if place.exists() and (note is None or _uuid(place) != note.uuid):
         raise UsageError(f"{show_path(place)} was not made by an import; {how}")
-    other = image.with_name(note.image) if note is not None else image
-    if other.name != image.name and other.exists():
+    # Also if the other image is gone: then this may be all that is left of its disk.
+    if note is not None and place.exists() and _is_of_another(note, image):
+        other = image.with_name(note.image)
         raise UsageError(
             f"{show_path(place)} is the ZVHD2 of {show_path(other)}, and one name serves both;"
-            " rename an image, or name another folder with --work-dir"
+            " rename one of them, or name another folder with --work-dir"
         )
+
+
+def _is_of_another(note: Note, image: Path) -> bool:
+    """Say whether a container was made of another file, and not of this one before its renaming."""
+    if note.image == image.name:
+        return False
+    now, then = Identity.of(image), note.source  # a new name changes the change time
+    same = (now.inode, now.size, now.mtime_ns) == (then.inode, then.size, then.mtime_ns)
+    return image.with_name(note.image).exists() or not same
 
 
 def fits(image: RawImage, place: Path, packing: Packing) -> bool:

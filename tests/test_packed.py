@@ -287,7 +287,12 @@ def test_one_name_does_not_serve_two_images(disk: Path, tmp_path: Path) -> None:
         made(other)
     assert Identity.of(place) == before
     disk.unlink()
+    with pytest.raises(UsageError, match="one name serves both"):  # all that is left of the disk
+        made(other)
+    assert Identity.of(place) == before
+    place.unlink()
     assert made(other) == (place, True)
+    assert made(other.rename(disk)) == (place, True)  # the same file under another name
 
 
 def test_the_image_itself_is_never_replaced(disk: Path, tmp_path: Path) -> None:
