@@ -203,7 +203,8 @@ def clashes(claimed: Iterable[tuple[Entry, Iterable[tuple[str, str]]]]) -> list[
     mistakes = []
     for entry, claims in claimed:
         for word, value in claims:
-            other = first.setdefault((word, value), entry)
+            kind = "the object" if word == "the bitmap's object" else word  # in one bucket
+            other = first.setdefault((kind, value), entry)
             if other is not entry:
                 text = (
                     f"{entry.image}: {word} {value} is that of {other.image} on line {other.line}"

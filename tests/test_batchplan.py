@@ -108,6 +108,16 @@ def test_what_two_images_claim_is_told_once_with_both_lines() -> None:
     assert found == [(8, "c: the name x is that of a on line 3 too; give each its own")]
 
 
+def test_an_object_of_one_image_is_not_the_bitmap_of_another() -> None:
+    a, b = (Entry(image, line, {}, {}) for image, line in (("a", 3), ("b", 5)))
+    own = (a, [("the object", "k.mf"), ("the bitmap's object", "k.mf")])
+    assert batchplan.clashes([own]) == []
+    [(line, said)] = batchplan.clashes([own, (b, [("the bitmap's object", "k.mf")])])
+    assert (line, said[:38]) == (5, "b: the bitmap's object k.mf is that of")
+    clash = [(a, [("the object", "k.mf")]), (b, [("the bitmap's object", "k.mf")])]
+    assert [line for line, _ in batchplan.clashes(clash)] == [5]
+
+
 def test_without_pyyaml_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingExtra, match=r"pip install 'imsprep\[batch\]'"):
