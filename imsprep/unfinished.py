@@ -2,6 +2,7 @@
 
     .uploads/<upload id>.json   key, metadata and when it began
     .uploads/<upload id>/       its parts, one file each
+    .uploads/<upload id>.going/ the same while it is removed
 
 The record is made before the folder and removed after it: wherever a process is killed, what it
 leaves has a record, is listed and can be aborted.
@@ -23,6 +24,8 @@ from typing import Any
 from imsprep import atomic
 from imsprep.errors import ServiceError
 from imsprep.store import MIN_PART_SIZE, Part
+
+_GOING = ".going"
 
 
 @dataclass
@@ -114,8 +117,11 @@ class Unfinished:
 
     def remove(self) -> None:
         """Remove parts and record; it stays listed while a part cannot be removed."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if not self.folder.exists():
+        going = self.folder.with_suffix(_GOING)
+        with contextlib.suppress(OSError):  # a removal that was interrupted may have done it
+            os.rename(self.folder, going)  # at once, so that nobody adds a part meanwhile
+        shutil.rmtree(going, ignore_errors=True)
+        if not self.folder.exists() and not going.exists():
             with contextlib.suppress(OSError):
                 os.unlink(_record_path(self.folder))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -264,6 +265,23 @@ def test_an_upload_whose_removal_was_interrupted_is_unknown_but_for_removing(
         with pytest.raises(ServiceError) as refused:
             step()
         assert refused.value.code == "NoSuchUpload"
+
+
+def test_a_part_that_comes_while_an_upload_is_removed_does_not_keep_it(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = store.create("k", {})
+    rmdir = os.rmdir
+
+    def late(*arguments: Any, **options: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (store._uploads / upload_id / ".2.late").write_bytes(b"x")
+        rmdir(*arguments, **options)
+
+    monkeypatch.setattr(os, "rmdir", late)
+    store.abort("k", upload_id)
+    assert store.list_uploads() == []
+    assert list(store._uploads.iterdir()) == []
 
 
 def test_an_upload_stays_listed_while_a_part_of_it_cannot_be_removed(
