@@ -155,9 +155,6 @@ def examine(
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
     if order.bitmap is not None and order.via != routes.RAW:
         raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
-    pair = facts.format == formats.RAW and route != routes.ZVHD2
-    files = (image, order.bitmap or bitmapfile.bitmap_path(image), place)
-    check_objects_apart(order.target, [key, _bitmap_key(key)] if pair else [key], files)
     request, policy = _complete(fields), order.policy
     facts = replace(facts, request=fields, bucket=ask_bucket(key) if ask_bucket else None)
     if route == routes.ZVHD2:
@@ -167,6 +164,9 @@ def examine(
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, order) if route == routes.RAW else None
         facts = replace(facts, bitmap=known)
+    pair = facts.format == formats.RAW and route != routes.ZVHD2
+    files = (image, order.bitmap or bitmapfile.bitmap_path(image), place)
+    check_objects_apart(order.target, [key, _bitmap_key(key)] if pair else [key], files)
     return Examined(route, key, request, facts, checks.run(facts, policy))
 
 
