@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from imsprep import cli
+
+# A shell's background ignores Ctrl-C, and so would each program that a test starts from there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine must not fail a property: no time is measured.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])

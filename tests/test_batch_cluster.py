@@ -138,8 +138,6 @@ def test_a_worker_that_was_taken_for_dead_and_is_not_imports_nothing_twice(
 def test_a_batch_that_is_interrupted_goes_on_from_another_machine(
     tmp_path: Path, stack: ExitStack
 ) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        pytest.skip("the signal is ignored here, as in a shell's background")
     folder, cluster, _, batch = begin(tmp_path, stack, slow_s=2, count=3)
     batch.send_signal(signal.SIGINT)
     _, err = batch.communicate(timeout=60)

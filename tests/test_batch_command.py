@@ -450,8 +450,6 @@ def test_killed_at_random_instants_it_goes_on_and_imports_nothing_twice(tmp_path
 def test_an_interruption_ends_it_and_tells_how_to_go_on(
     sent: signal.Signals, code: int, folder: Folder
 ) -> None:
-    if signal.getsignal(sent) is signal.SIG_IGN:
-        pytest.skip("the signal is ignored here, as in a shell's background")
     cloud = folder.path / "cloud"
     with emulator(cloud, "--fault", "slow-job-s=600") as environment:
         folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {environment['URL']}\n")

@@ -144,8 +144,6 @@ def silent_server() -> Iterator[str]:
 def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
     sent: signal.Signals, code: int, slow: str, disk: Path, tmp_path: Path
 ) -> None:
-    if signal.getsignal(sent) is signal.SIG_IGN:
-        pytest.skip("the signal is ignored here, as in a shell's background")
     with silent_server() as url:
         to = [f"local:{tmp_path}/cloud", "--limit-rate", "1k"]
         if slow != "a limit":
