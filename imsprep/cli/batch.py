@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import PATH, output_options, output_targets, write_output
+from imsprep.cli.common import PATH, output_options
+from imsprep.cli.outputs import output_targets, write_output
 from imsprep.units import counted, format_size
 
 if TYPE_CHECKING:

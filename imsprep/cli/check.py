@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import PATH, ca_bundle_option, output_targets, write_output
+from imsprep.cli.common import PATH, ca_bundle_option
 from imsprep.cli.configured import RULE_OPTIONS, policy_of, settings_here
+from imsprep.cli.outputs import output_targets, write_output
 from imsprep.cli.request_options import request_fields, request_options
 from imsprep.cli.scan_options import hole_options, scanning
 from imsprep.errors import UsageError
