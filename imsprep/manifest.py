@@ -22,7 +22,7 @@ from typing import Any
 
 from imsprep import __version__, atomic
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.plainfile import read_plain
+from imsprep.plainfile import file_name, read_plain
 
 VERSION = 1
 SUFFIX = ".imsprep.json"
@@ -102,6 +102,7 @@ def read(path: Path) -> Manifest | None:
         if value.pop("schema") != VERSION:
             return None
         value.pop("imsprep", None)
+        file_name(value["image"]["name"])
         value["objects"] = tuple(SentObject(**sent) for sent in value["objects"])
         value["findings"] = tuple(value.get("findings", ()))
         value["images_before"] = tuple(value.get("images_before", ()))
@@ -118,7 +119,7 @@ def check_replaceable(path: Path, image: Path) -> None:
     earlier = read(path)
     if earlier is None:
         try:
-            ours = not path.exists() or b'"imsprep"' in path.read_bytes()
+            ours = not path.exists() or b'"imsprep"' in read_plain(path)
         except OSError as error:
             raise ReadError.from_os(error, "cannot read", path) from error
         if not ours:

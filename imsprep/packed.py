@@ -24,7 +24,7 @@ from imsprep.convert import Order, convert
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import Identity, RawImage
 from imsprep.locking import locked
-from imsprep.plainfile import read_plain
+from imsprep.plainfile import file_name, read_plain
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import Footer
 from imsprep.zvhd2_writer import Packing
@@ -52,6 +52,7 @@ class Note:
             value = json.loads(read_plain(note_path(container)))
             if value.pop("schema") != SCHEMA:
                 return None
+            file_name(value["image"])
             value["source"] = Identity(**value["source"])
             value["container"] = Identity(**value["container"])
             return cls(**value)

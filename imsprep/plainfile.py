@@ -1,4 +1,4 @@
-"""Plain files: reading what lies beside an image whole, and never waiting for it.
+"""Plain files: reading what lies beside an image whole, never waiting for it, trusting no name.
 
 Somebody may have put a FIFO under the name of a bitmap or of a manifest. Opening one waits until
 somebody else writes into it, which may be never.
@@ -27,3 +27,10 @@ def read_plain(path: Path) -> bytes:
         raise ReadError(f"cannot read {show_path(path)}: it is no plain file; move it away")
     with os.fdopen(file, "rb") as opened:
         return opened.read()
+
+
+def file_name(value: object) -> str:
+    """Return a name that a record gives of a file in its own folder; ValueError for all else."""
+    if not isinstance(value, str) or value in ("", ".", "..") or set(value) & {"/", os.sep, "\0"}:
+        raise ValueError(f"{value!r} is no name of a file")
+    return value

@@ -28,7 +28,7 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import Identity
 from imsprep.layout import BitmapLayout
 from imsprep.layoutfile import from_plain, to_plain
-from imsprep.plainfile import read_plain
+from imsprep.plainfile import file_name, read_plain
 from imsprep.units import KIB
 
 SCHEMA = 1
@@ -92,6 +92,7 @@ class Sidecar:
         if value.get("schema") != SCHEMA:
             raise ValueError(f"schema {value.get('schema')!r}, not {SCHEMA}")
         members = {name: value[name] for name in cls.__dataclass_fields__}
+        members["image"] = file_name(value["image"])
         members["identity"] = Identity(**value["identity"])
         members["layout"] = from_plain(value["layout"])
         return cls(**members)

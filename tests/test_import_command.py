@@ -23,7 +23,7 @@ from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image import Identity
 from tests import s3cloud
-from tests.conftest import Outcome
+from tests.conftest import Outcome, slow
 from tests.imscloud import KEY, sha256
 from tests.zvhd2_files import of_disk
 
@@ -196,6 +196,24 @@ def test_a_bitmap_that_cannot_be_written_is_told_with_advice_for_an_import(
     refused = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
     assert refused.code == 2
     assert_advised(refused.err)
+
+
+@pytest.mark.parametrize("name", ["a/b", slow(""), slow(5), slow(None)])
+@pytest.mark.parametrize("record", ["disk.imsprep.json", "disk.mf.json", "disk.zvhd2.json"])
+def test_a_record_that_names_no_file_is_none_of_ours(
+    imsprep: Run, disk: Path, tmp_path: Path, record: str, name: object
+) -> None:
+    via = "zvhd2" if record.startswith("disk.zvhd2") else "raw"
+    started = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via", via)
+    assert imsprep(*started).code == 0
+    path = tmp_path / record
+    value = json.loads(path.read_text())
+    value["image"] = {**value["image"], "name": name} if "imsprep" in record else name
+    path.write_text(json.dumps(value))
+    again = imsprep(*started)
+    # A manifest that says nothing is begun anew; what a file beside it is of, nobody knows.
+    assert again.code == (0 if "imsprep" in record else 2), again.err
+    assert "internal error" not in again.err
 
 
 def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(

@@ -98,13 +98,13 @@ def _prepare(disk: Path, target: Target) -> Prepared:
 
 
 def _verify(disk: Path, tell: _Teller) -> None:
-    from imsprep.errors import FormatError
+    from imsprep.errors import FormatError, show_path
     from imsprep.pairing import prove
 
     proof = prove(disk)
     tell("verify", proof)
     if not proof.holds:
-        raise FormatError(f"{proof.bitmap} does not hold for its image")
+        raise FormatError(f"{show_path(proof.bitmap)} does not hold for its image")
 
 
 def _ship(prepared: Prepared, target: Target, tell: _Teller) -> Imported:
