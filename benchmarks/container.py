@@ -66,28 +66,28 @@ def _blocks(image: Path) -> Iterator[tuple[int, bytes]]:
 
 def _make(path: Path, size: int, blocks: Iterator[tuple[int, bytes]]) -> None:
     """Write a container, block after block."""
-    from imsprep import zvhd2
-    from imsprep.blockmap import BlockMap
-    from imsprep.zvhd2_codec import Packer
+    from imsprep.image.blockmap import BlockMap
+    from imsprep.zvhd2 import records
+    from imsprep.zvhd2.codec import Packer
 
-    header, rows, at = zvhd2.new_header(size), [], zvhd2.FOOTER_LENGTH
-    pack = Packer(zvhd2.ZSTD, 3)
+    header, rows, at = records.new_header(size), [], records.FOOTER_LENGTH
+    pack = Packer(records.ZSTD, 3)
     last: tuple[bytes, bytes] = (b"", b"")
     flags = np.zeros(header.max_blk_num, dtype=np.bool_)
     with open(path.with_suffix(".part"), "wb") as file:
-        file.write(zvhd2.pack_footer(header).ljust(at, b"\0"))
+        file.write(records.pack_footer(header).ljust(at, b"\0"))
         for number, data in blocks:
             if data != last[0]:
                 last = data, pack(data.ljust(BLOCK, b"\0"))
-            record = zvhd2.pack_record(number, last[1])
+            record = records.pack_record(number, last[1])
             file.write(record)
             rows.append((at, number, len(record)))
             flags[number] = True
             at += len(record)
-        footer = zvhd2.final_footer(header, len(rows), at)
-        file.write(zvhd2.pack_index(np.array(rows, zvhd2.INDEX_ENTRY)))
-        file.write(zvhd2.pack_bitmap(BlockMap.from_flags(header.orig_size, BLOCK, flags)))
-        file.write(zvhd2.pack_footer(footer).ljust(zvhd2.FOOTER_LENGTH, b"\0"))
+        footer = records.final_footer(header, len(rows), at)
+        file.write(records.pack_index(np.array(rows, records.INDEX_ENTRY)))
+        file.write(records.pack_bitmap(BlockMap.from_flags(header.orig_size, BLOCK, flags)))
+        file.write(records.pack_footer(footer).ljust(records.FOOTER_LENGTH, b"\0"))
     path.with_suffix(".part").rename(path)
 
 

@@ -129,8 +129,8 @@ def _pass(path: Path) -> float:
 
     Its start, to its first answer, is part of the cases that measure a whole process.
     """
-    from imsprep.image import RawImage
-    from imsprep.scan import scan
+    from imsprep.image.file import RawImage
+    from imsprep.scan.scan import scan
 
     answers: list[tuple[float, int]] = []  # when, and for how many bytes
     with RawImage.open(path) as image:

@@ -18,17 +18,17 @@ class Value(NamedTuple):
     kept: tuple[str, ...] = ()
 
 
-# What `prepare` does, then what `pipeline.ship` does.
+# What `pipeline.prepare` does, then what `pipeline.ship` does.
 STEPS = (
     (
         "prepare: nothing leaves the machine",
         (
             Value("disk.raw"),
-            Value("facts, block map", "gather, scan"),
+            Value("facts, block map", "checks/gather, scan/"),
             Value("findings", "checks/"),
             Value(
                 "bitmap or container",
-                "pairing, packed",
+                "bitmap/, zvhd2/",
                 ("disk.mf, disk.mf.json", "disk.zvhd2, disk.zvhd2.json"),
             ),
         ),
@@ -36,9 +36,9 @@ STEPS = (
     (
         "ship: goes on where it stopped",
         (
-            Value("objects in the bucket", "transfer", ("disk.raw.upload.json: journal",)),
-            Value("import job", "submission", ("disk.imsprep.json: manifest",)),
-            Value("image", "waiting"),
+            Value("objects in the bucket", "upload/", ("disk.raw.upload.json: journal",)),
+            Value("import job", "ims/submit", ("disk.imsprep.json: manifest",)),
+            Value("image", "ims/wait"),
         ),
     ),
 )

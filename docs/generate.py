@@ -28,8 +28,10 @@ import click
 from benchmarks.harness import LIMIT, judged
 from docs import flow
 from docs.terminal import picture
-from imsprep import checks, cli, refusals
+from imsprep import cli
+from imsprep.checks import registry
 from imsprep.checks.rule import SUBJECTS
+from imsprep.ims import error_codes
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"  # of `make bench`
@@ -121,7 +123,7 @@ def commands_page() -> str:
 
 def rules_page() -> str:
     """Return all rules: a table to look through, then all that is known of each."""
-    rules = checks.all_rules()
+    rules = registry.all_rules()
     text = [NOTE, "# Rules\n", "What `imsprep check --explain ID` says of each.\n"]
     text += ["| id | severity | the fault |", "|---|---|---|"]
     for rule in rules:
@@ -147,9 +149,9 @@ def codes_page() -> str:
         "| code | meaning | what helps |",
         "|---|---|---|",
     ]
-    known = {**{str(k): v for k, v in refusals.STATUSES.items()}, **refusals.CODES}
+    known = {**{str(k): v for k, v in error_codes.STATUSES.items()}, **error_codes.CODES}
     for code, refusal in known.items():
-        again = " It is asked again by itself." if code in refusals.PASSING else ""
+        again = " It is asked again by itself." if code in error_codes.PASSING else ""
         text.append(f"| {code} | {refusal.meaning} | {refusal.advice}{again} |".replace("  ", " "))
     return "\n".join(text) + "\n"
 
@@ -158,7 +160,7 @@ def modules_page() -> str:
     """Return the first sentence of every module's docstring."""
     text = [NOTE, "# Modules\n", "What each file of `imsprep/` owns, in its own words.\n"]
     package = ROOT / "imsprep"
-    folders = [package, *sorted(p.parent for p in package.glob("*/__init__.py"))]
+    folders = [package, *sorted(p.parent for p in package.glob("*/**/__init__.py"))]
     for folder in folders:
         text += [f"## {folder.relative_to(ROOT)}/\n", "| file | what it owns |", "|---|---|"]
         for path in sorted(folder.glob("*.py")):
@@ -172,7 +174,7 @@ def modules_page() -> str:
 def with_sessions(page: Path) -> str:
     """Return a page with its sessions run anew."""
     sys.path.insert(0, str(ROOT))
-    from tests.document_shell import DocumentShell, blocks, steps
+    from tests.support.document_shell import DocumentShell, blocks, steps
 
     text = page.read_text()
     for block in blocks(page):

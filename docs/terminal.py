@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from html import escape
 
-from imsprep.reporters.text import WIDTH
+from imsprep.checks.reporters.text import WIDTH
 
 COLUMNS = 60
 _FONT, _LINE, _MARGIN, _BAR = 13, 18, 16, 34  # pixels

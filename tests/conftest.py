@@ -13,10 +13,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from imsprep import cli
+from tests.support import house
 
 # A shell's background ignores Ctrl-C, and so would each program that a test starts from there.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+house.watch()
 
 # A busy machine must not fail a property: no time is measured.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -19,11 +19,13 @@ import yaml
 
 from docs import generate
 from docs.terminal import COLUMNS, picture
-from imsprep import checks, cli, refusals
-from imsprep.config import load
-from imsprep.reporters.text import WIDTH
+from imsprep import cli
+from imsprep.checks import registry
+from imsprep.checks.reporters.text import WIDTH
+from imsprep.cli.settings import load
+from imsprep.ims import error_codes
 from tests.conftest import Outcome
-from tests.document_shell import ROOT, Block, DocumentShell, blocks, steps
+from tests.support.document_shell import ROOT, Block, DocumentShell, blocks, steps
 
 Run = Callable[..., Outcome]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -118,8 +120,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)
 def test_rules_and_codes_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text()
-    assert set(re.findall(r"IMS\d{3}\b", text)) <= {rule.id for rule in checks.all_rules()}
-    assert set(re.findall(r"IMG\.\d{4}\b", text)) <= set(refusals.CODES)
+    assert set(re.findall(r"IMS\d{3}\b", text)) <= {rule.id for rule in registry.all_rules()}
+    assert set(re.findall(r"IMG\.\d{4}\b", text)) <= set(error_codes.CODES)
 
 
 def test_a_symptom_is_quoted_as_the_program_says_it() -> None:

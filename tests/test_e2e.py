@@ -22,16 +22,16 @@ pytest.importorskip("botocore", reason="not installed: boto3")
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imsprep.credentials import Credentials
+from imsprep.cloud.credentials import Credentials
 from imsprep.errors import TransferError
-from imsprep.obs import ObsStore, open_obs
-from imsprep.retry import Patience, RetryingStore
-from imsprep.sending import Sending, plan_file
-from imsprep.store import MIN_PART_SIZE
-from imsprep.transfer import Options
+from imsprep.store.contract import MIN_PART_SIZE
+from imsprep.store.obs import ObsStore, open_obs
+from imsprep.store.retry import Patience, RetryingStore
 from imsprep.units import MIB
-from tests.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, Seaweed, Server, program
-from tests.store_suite import StoreSuite, pattern
+from imsprep.upload.file import Sending, plan_file
+from imsprep.upload.transfer import Options
+from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, Seaweed, Server, program
+from tests.support.store_suite import StoreSuite, pattern
 
 told = logging.getLogger(__name__)  # pytest --log-cli-level=INFO shows it
 pytestmark = [

@@ -22,7 +22,7 @@ from imsprep.report import Finding, Region, Severity, Skipped
 from imsprep.report import Unknown as Unknown
 
 if TYPE_CHECKING:
-    from imsprep.facts import Facts
+    from imsprep.checks.facts import Facts
 
 # Where most that is known of quick import stands; rules name it as their source.
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'

@@ -12,6 +12,7 @@ import gc
 import importlib
 import io
 import json
+import keyword
 import os
 import signal
 import sys
@@ -74,7 +75,9 @@ class CommandTable(click.Group):
         """Import the module of a command and return the command."""
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"imsprep.cli.{name.replace('-', '_')}")
+        word = name.replace("-", "_")
+        word += "_" * keyword.iskeyword(word)
+        module = importlib.import_module(f"imsprep.cli.commands.{word}")
         command: click.Command = module.command
         return command
 

@@ -20,10 +20,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from imsprep import __version__, batchplan
-from imsprep.batch import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
+from imsprep import __version__
 from imsprep.cli.configured import policy_of, settings_here
-from imsprep.cli.importing import order_of, shipping_of, target_of
+from imsprep.cli.options.importing import order_of, shipping_of, target_of
 from imsprep.cli.service import WHERE, connected, pace_of
 from imsprep.errors import (
     FindingsError,
@@ -34,14 +33,16 @@ from imsprep.errors import (
     UsageError,
     show_path,
 )
+from imsprep.pipeline.batch import plan
+from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
 from imsprep.units import MIB, exact_size
 
 if TYPE_CHECKING:
-    from imsprep.batchplan import Entry, Known, Value
-    from imsprep.config import Setting
-    from imsprep.ims import ImsClient
-    from imsprep.job import JobStatus
-    from imsprep.pipeline import Shipping
+    from imsprep.cli.settings import Setting
+    from imsprep.ims.client import ImsClient
+    from imsprep.ims.job import JobStatus
+    from imsprep.pipeline.batch.plan import Entry, Known, Value
+    from imsprep.pipeline.ship import Shipping
 
 # Options of `imsprep import` that belong to its command line and not to an image.
 _NOT_OF_AN_IMAGE = ("image", "dry_run", "as_json", "quiet")
@@ -83,15 +84,15 @@ def read_units(path: Path) -> list[Unit]:
         raise UsageError(
             f"{show_path(path)} is not a plan: byte {error.start} is not UTF-8"
         ) from None
-    entries = batchplan.parse(text, show_path(path), known_options())
+    entries = plan.parse(text, show_path(path), known_options())
     mistakes: list[tuple[int, str]] = []
     folder = path.absolute().parent
     settings = settings_here()
     units = [_unit(entry, folder, settings, mistakes) for entry in entries]
-    batchplan.refuse(show_path(path), mistakes)
+    plan.refuse(show_path(path), mistakes)
     named = [(entry, unit) for entry, unit in zip(entries, units, strict=True) if unit is not None]
-    clashes = batchplan.clashes([(entry, _claims(unit)) for entry, unit in named])
-    batchplan.refuse(show_path(path), clashes)
+    clashes = plan.clashes([(entry, _claims(unit)) for entry, unit in named])
+    plan.refuse(show_path(path), clashes)
     return [unit for _, unit in named]
 
 
@@ -100,14 +101,8 @@ def known_options() -> Known:
     found = {}
     for name, option in _options().items():
         assert isinstance(option, click.Option)
-        found[name] = (
-            batchplan.LIST
-            if option.multiple
-            else batchplan.FLAG
-            if option.is_flag
-            else batchplan.TEXT
-        )
-    return batchplan.Known(found, _PER_IMAGE)
+        found[name] = plan.LIST if option.multiple else plan.FLAG if option.is_flag else plan.TEXT
+    return plan.Known(found, _PER_IMAGE)
 
 
 def _options() -> dict[str, click.Parameter]:
@@ -120,7 +115,7 @@ def _options() -> dict[str, click.Parameter]:
 
 
 def _import_command() -> click.Command:
-    command: click.Command = importlib.import_module("imsprep.cli.import").command
+    command: click.Command = importlib.import_module("imsprep.cli.commands.import_").command
     return command
 
 
@@ -187,10 +182,10 @@ def _check_holds_no_secret(name: str, value: Value) -> None:
 
 def _claims(unit: Unit) -> list[tuple[str, str]]:
     """Return what no other image of the plan may have: in words, and as a value."""
-    from imsprep.bitmapfile import bitmap_path
-    from imsprep.manifest import path_beside
-    from imsprep.packed import place_for
-    from imsprep.routes import RAW, ZVHD2
+    from imsprep.bitmap.codec import bitmap_path
+    from imsprep.pipeline.container import place_for
+    from imsprep.pipeline.formats import RAW, ZVHD2
+    from imsprep.pipeline.manifest import path_beside
 
     target, image, via = target_of(unit.options), Path(unit.image), unit.options["via"]
     place = place_for(image, unit.options["work_dir"])
@@ -217,9 +212,9 @@ def check_unit(unit: Unit, *, ask_bucket: bool) -> Outcome:
 
 
 def _checked(unit: Unit, ask_bucket: bool) -> Outcome:
-    from imsprep.bucket import look_at_bucket
-    from imsprep.prepare import examine, why_not
-    from imsprep.targets import open_store
+    from imsprep.pipeline.prepare import examine, why_not
+    from imsprep.store.bucket import look_at_bucket
+    from imsprep.store.target import open_store
 
     options, target, ask, room = unit.options, target_of(unit.options), None, None
     if ask_bucket:
@@ -273,8 +268,8 @@ def import_unit(unit: Unit, company: Company = ALONE) -> Outcome:
 
 
 def _imported(unit: Unit, company: Company) -> Outcome:
-    from imsprep.pipeline import ship
-    from imsprep.prepare import prepare
+    from imsprep.pipeline.prepare import prepare
+    from imsprep.pipeline.ship import ship
 
     options, target = unit.options, target_of(unit.options)
     counts = (_counting(unit, company, what) for what in ("scan", "convert"))

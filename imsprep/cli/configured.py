@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imsprep.cli.common import F
+from imsprep.cli.options.common import F
+from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import ReadError
-from imsprep.sites import DEFAULT_SITE, SITES
 
 if TYPE_CHECKING:
     from imsprep.checks.policy import Policy
-    from imsprep.config import Setting
+    from imsprep.cli.settings import Setting
 
 RULE_OPTIONS = ("select", "ignore", "severity")  # what `policy_of` takes of a command line
 
@@ -26,7 +26,7 @@ def settings_here(file: Path | None = None) -> dict[str, Setting]:
 
     Raises ReadError if that directory was removed, and as `config.load` does.
     """
-    from imsprep import config
+    from imsprep.cli import settings as config
 
     try:
         folder = Path.cwd() if file is None else file.parent
@@ -62,8 +62,8 @@ def policy_of(
     severity: Sequence[str] = (),
 ) -> Policy:
     """Put the rules' settings together; on the command line each list replaces the file's."""
-    from imsprep import config
     from imsprep.checks.policy import Policy
+    from imsprep.cli import settings as config
 
     given = {rule: word for rule, _, word in (text.partition("=") for text in severity)}
     written = config.severities(settings["severity"].value, settings["severity"].origin)

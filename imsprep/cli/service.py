@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.common import F, SecondsType, ca_bundle_option, with_options
 from imsprep.cli.configured import site_option
+from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
+from imsprep.cloud.sites import SITES
 from imsprep.errors import MissingExtra, UsageError
-from imsprep.sites import SITES
 
 if TYPE_CHECKING:
+    from imsprep.bitmap.layout import BitmapLayout
     from imsprep.emulator.app import Settings
-    from imsprep.ims import ImsClient
-    from imsprep.job import JobStatus
-    from imsprep.layout import BitmapLayout
-    from imsprep.waiting import Pace
+    from imsprep.ims.client import ImsClient
+    from imsprep.ims.job import JobStatus
+    from imsprep.ims.wait import Pace
 
 # Kept in the folder of `local:`; no bucket can have this name.
 EMULATOR_FOLDER = ".emulator"
@@ -74,16 +74,16 @@ def connected(
 
     `layout` is that of the bitmaps, which an emulator has to be told.
     """
-    from imsprep.credentials import find_here
-    from imsprep.endpoints import Endpoints, endpoints_for
-    from imsprep.ims import ImsClient
+    from imsprep.cloud.credentials import find_here
+    from imsprep.cloud.endpoints import Endpoints, endpoints_for
+    from imsprep.ims.client import ImsClient
 
     if folder is None or endpoint is not None:
         ca_file = str(ca_bundle) if ca_bundle else None
         found = endpoints_for(site, region, endpoint)
         yield ImsClient(found, find_here(), api=api, ca_file=ca_file)
         return
-    from imsprep.credentials import Credentials
+    from imsprep.cloud.credentials import Credentials
 
     server = _serving()
     # Made for this run and known to nobody: the emulator is reached over HTTP like any service.
@@ -96,8 +96,8 @@ def connected(
 
 def local_settings(folder: Path, access_key: str, secret_key: str, site: str) -> Settings:
     """Return an emulator's settings over a folder of buckets, where it also keeps its state."""
-    from imsprep.directory import DirectoryStore
     from imsprep.emulator.app import Settings
+    from imsprep.store.directory import DirectoryStore
 
     def open_bucket(name: str) -> DirectoryStore | None:
         return DirectoryStore(folder / name) if (folder / name).is_dir() else None
@@ -116,7 +116,7 @@ def pace_of(
 
     `to` and `where` are the options that lead to the service, for whoever waits again.
     """
-    from imsprep.waiting import INTERVAL_S, Pace
+    from imsprep.ims.wait import INTERVAL_S, Pace
 
     news = _News(quiet)
     local = to is not None and to.startswith("local:")
@@ -160,7 +160,7 @@ class _News:
 
 
 def _job_query(site: str) -> Any:
-    from imsprep.endpoints import endpoints_for
+    from imsprep.cloud.endpoints import endpoints_for
 
     return endpoints_for(site, "local").job_query
 
@@ -175,7 +175,7 @@ def _serving() -> Any:
 
 def emulator_key() -> tuple[str, str, bool]:
     """Return the key pair that an emulator is to accept, and whether it was made up here."""
-    from imsprep.credentials import NoCredentials, find_here
+    from imsprep.cloud.credentials import NoCredentials, find_here
 
     try:
         found = find_here()

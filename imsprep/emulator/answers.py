@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from imsprep.cloud.sites import Site
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import Image, Job, job_type
 from imsprep.emulator.validate import is_data_disk, os_type_of
-from imsprep.sites import Site
 from imsprep.units import GIB, ceil_div
 
 

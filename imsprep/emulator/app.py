@@ -28,13 +28,13 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from imsprep.emulator import answers, disk, validate
+from imsprep.bitmap.layout import BitmapLayout
+from imsprep.cloud.sites import SITES, Site
+from imsprep.emulator import answers, materialise, validate
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.emulator.validate import Refused
-from imsprep.layout import BitmapLayout
-from imsprep.sites import SITES, Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -68,7 +68,7 @@ class Settings:
 
     access_key: str
     secret_key: str = field(repr=False)
-    open_bucket: Callable[[str], disk.Objects | None]  # None: no such bucket
+    open_bucket: Callable[[str], materialise.Objects | None]  # None: no such bucket
     folder: Path  # where jobs, images and disks are kept
     site: Site = SITES["huawei-intl"]  # whose documents are followed
     any_os_version: bool = False  # take values that are not on the site's list
@@ -171,9 +171,9 @@ class Emulator:
         if len(images) >= self.settings.image_quota:
             raise Refused("IMG.0015")
 
-    def _source(self, body: dict[str, Any]) -> disk.Source:
+    def _source(self, body: dict[str, Any]) -> materialise.Source:
         bucket, key = validate.split_image_url(body["image_url"])
-        return disk.accept(self.settings.open_bucket(bucket), key, self.settings.layout)
+        return materialise.accept(self.settings.open_bucket(bucket), key, self.settings.layout)
 
     def _on_progress(self, request: Request, body: bytes, job_id: str) -> Response:
         return self._job_answer(job_id, answers.progress)

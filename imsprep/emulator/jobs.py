@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imsprep import atomic
-from imsprep.emulator.disk import Disk, Source, Stopped, materialise, virtual_size
 from imsprep.emulator.faults import Faults
+from imsprep.emulator.materialise import Disk, Source, Stopped, materialise, virtual_size
 from imsprep.emulator.validate import Refused, is_data_disk
 from imsprep.errors import ImsprepError, ReadError, show_path
+from imsprep.system import atomic
 from imsprep.units import GIB, exact_size
 
 T = TypeVar("T")

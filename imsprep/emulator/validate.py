@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from imsprep.refusals import CODES
-from imsprep.sites import Site
+from imsprep.cloud.sites import Site
+from imsprep.ims.error_codes import CODES
 
 MAX_NAME = 128
 MAX_DESCRIPTION = 1024

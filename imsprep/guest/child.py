@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from imsprep.container import Zvhd2Reader
 from imsprep.errors import ImsprepError
-from imsprep.guest.filesystem import UnreadableError
-from imsprep.guest.inspection import inspect
+from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.inspect import inspect
 from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_ENOUGH_S, CPU_LIMIT_S
 from imsprep.guest.tree import Budget
-from imsprep.zvhd2 import COOKIE_START
+from imsprep.zvhd2.reader import Zvhd2Reader
+from imsprep.zvhd2.records import COOKIE_START
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from imsprep.guest import wanted
-from imsprep.guest.filesystem import UnreadableError
+from imsprep.guest import paths
+from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.model import Entry
 from imsprep.guest.tree import Tree
 
@@ -43,7 +43,7 @@ def take_files(
     for pattern in names:
         guarded(gaps, pattern, partial(take, pattern, 0))
     for pattern in texts:
-        guarded(gaps, pattern, partial(take, pattern, wanted.TEXT_LIMIT))
+        guarded(gaps, pattern, partial(take, pattern, paths.TEXT_LIMIT))
     return files
 
 
@@ -52,25 +52,25 @@ def take_secrets(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
     files = {}
 
     def connections() -> None:
-        for path, entry in _entries(tree, wanted.CONNECTIONS, wanted.TEXT_LIMIT):
+        for path, entry in _entries(tree, paths.CONNECTIONS, paths.TEXT_LIMIT):
             if entry.text is not None:
                 kept = [line for line in entry.text.splitlines() if _CONNECTION_LINE.match(line)]
                 files[path] = Entry(entry.kind, entry.mode, entry.size, "\n".join(kept))
 
     def password() -> None:
-        state = password_state(tree.read(wanted.PASSWORDS, limit=wanted.TEXT_LIMIT))
+        state = password_state(tree.read(paths.PASSWORDS, limit=paths.TEXT_LIMIT))
         if state is not None:
-            files[wanted.PASSWORDS] = Entry("file", 0o640, text=f"root:{state}")
+            files[paths.PASSWORDS] = Entry("file", 0o640, text=f"root:{state}")
 
-    guarded(gaps, wanted.CONNECTIONS, connections)
-    guarded(gaps, wanted.PASSWORDS, password)
+    guarded(gaps, paths.CONNECTIONS, connections)
+    guarded(gaps, paths.PASSWORDS, password)
     return files
 
 
 def _entries(tree: Tree, pattern: str, limit: int) -> Iterator[tuple[str, Entry]]:
     """Yield the paths that match, and UnreadableError after the first PATTERN_LIMIT."""
     for number, path in enumerate(tree.glob(pattern)):
-        if number == wanted.PATTERN_LIMIT:
+        if number == paths.PATTERN_LIMIT:
             raise UnreadableError(f"only the first {number} paths were looked at")
         entry = tree.entry(path, text_limit=limit)
         if entry is not None:
@@ -90,7 +90,7 @@ def password_state(shadow: bytes) -> str | None:
 
 def machine(tree: Tree) -> str | None:
     """Tell the architecture from the ELF header of one of the guest's own programs."""
-    for path in wanted.PROGRAMS:
+    for path in paths.PROGRAMS:
         try:
             head = tree.read(path, limit=20)
         except UnreadableError:

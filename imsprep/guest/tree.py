@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from imsprep.guest.filesystem import FileSystem, Node, UnreadableError
+from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
 from imsprep.guest.model import DIRECTORY, FILE, LINK, OTHER, Entry
 from imsprep.units import MIB
 

@@ -1,0 +1,290 @@
+"""Pairing: make the bitmap of a RAW image, and prove a bitmap against its image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imsprep.bitmap import codec
+from imsprep.bitmap import export as interchange
+from imsprep.bitmap.inspect import read_bitmap, stale
+from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.bitmap.sidecar import (
+    Sidecar,
+    check_apart,
+    check_replaceable,
+    read_sidecar,
+    sidecar_path,
+    write_pair,
+)
+from imsprep.errors import FormatError, ReadError, UsageError, show_path
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import RawImage
+from imsprep.image.formats import check_raw
+from imsprep.scan.scan import DEFAULTS, Scan, ScanOptions, Vouched, scan
+from imsprep.system.atomic import write_bytes
+from imsprep.units import counted, exact_size, format_size
+
+_SHOWN = 3  # extents named in a message; `--json` has all
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bitmap that was written."""
+
+    bitmap: Path
+    sidecar: Sidecar
+    vouched: Vouched  # how it is known
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "bitmap": str(self.bitmap),
+            "sidecar": str(sidecar_path(self.bitmap)),
+            "vouched": self.vouched.as_dict(),
+            **self.sidecar.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        of = self.sidecar
+        hold = "holds" if of.blocks == 1 else "hold"
+        return (
+            f"{show_path(self.bitmap)}: {of.allocated} of {counted(of.blocks, 'block')} of"
+            f" {format_size(of.layout.block_size)} {hold} data,"
+            f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{self.vouched}"
+        )
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a bitmap says, held against every byte of its image."""
+
+    bitmap: Path
+    claimed: BlockMap  # as the bitmap has it
+    found: BlockMap  # as the image has it
+    stale: str | None  # why it is the bitmap of another image or state, if it is
+    vouched: Vouched  # how the image is known
+    assumed: bool = False  # nobody said that the bitmap has this layout
+
+    @property
+    def lost(self) -> BlockMap:
+        """The blocks that hold data and are marked empty: their data would be lost."""
+        return self.found.without(self.claimed)
+
+    @property
+    def wasted(self) -> BlockMap:
+        """The blocks that are empty and marked as data: they only cost time."""
+        return self.claimed.without(self.found)
+
+    @property
+    def holds(self) -> bool:
+        """Say whether no data would be lost, and the bitmap is this image's."""
+        return self.lost.allocated == 0 and self.stale is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; extents as byte ranges."""
+        return {
+            "bitmap": str(self.bitmap),
+            "holds": self.holds,
+            "stale": self.stale,
+            "layout_assumed": self.assumed,
+            "size": self.found.size,
+            "block_size": self.found.block_size,
+            "blocks": len(self.found),
+            "vouched": self.vouched.as_dict(),
+            "marked_data": self.claimed.allocated,
+            "marked_empty": len(self.claimed) - self.claimed.allocated,
+            "data_marked_empty": [{"offset": o, "length": n} for o, n in _ranges(self.lost)],
+            "empty_marked_data": [{"offset": o, "length": n} for o, n in _ranges(self.wasted)],
+        }
+
+    def __str__(self) -> str:
+        empty = len(self.claimed) - self.claimed.allocated
+        all_empty = f"{counted(empty, 'block')} of {format_size(self.found.block_size)}"
+        lines = []
+        if self.assumed:
+            lines.append("note: neither a sidecar nor --layout says the layout; taken for zvhd2's")
+        if self.stale is not None:
+            lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it anew")
+        if self.lost.allocated:
+            lines.append(
+                f"error: {self.lost.allocated} of {all_empty} marked empty with data in it,"
+                f" which would be lost: {_named(self.lost)}"
+            )
+        else:
+            are = (
+                "the {} that is marked empty is"
+                if empty == 1
+                else "all {} that are marked empty are"
+            )
+            lines.append(f"proved: {are.format(all_empty)} zeros")
+        if self.wasted.allocated:
+            lines.append(
+                f"note: {counted(self.wasted.allocated, 'empty block')} marked as data, which"
+                f" costs time and nothing else: {_named(self.wasted)}"
+            )
+        lines.append(str(self.vouched))
+        return "\n".join(lines)
+
+
+def make_bitmap(
+    path: Path,
+    *,
+    layout: BitmapLayout = DEFAULT_LAYOUT,
+    output: Path | None = None,
+    force: bool = False,
+    scanning: ScanOptions = DEFAULTS,
+    progress: Progress = lambda count: None,
+) -> Made:
+    """Scan a RAW image and write its bitmap and the sidecar, by default beside the image.
+
+    Raises UsageError if a file that imsprep did not make would be replaced without `force`,
+    FormatError if the image is in another format or empty, ReadError, ImageChangedError.
+    """
+    with RawImage.open(path) as image:
+        bitmap = output or codec.bitmap_path(path)
+        if image.is_device and output is None:
+            raise UsageError(f"{show_path(path)} is a device; name the bitmap with --output")
+        check_writable(bitmap, path, force=force)
+        check_raw(image)
+        scanned = scan(image, block_size=layout.block_size, progress=progress, **scanning)
+        return write_bitmap(bitmap, image, scanned, layout)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A map that was written for another tool."""
+
+    path: Path
+    format: str  # of interchange.SUFFIXES
+    found: BlockMap
+    vouched: Vouched
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; sizes in bytes."""
+        return {
+            "file": str(self.path),
+            "format": self.format,
+            "size": self.found.size,
+            "block_size": self.found.block_size,
+            "blocks": len(self.found),
+            "allocated": self.found.allocated,
+            "data_bytes": self.found.data_bytes,
+            "vouched": self.vouched.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        data, size = format_size(self.found.data_bytes), exact_size(self.found.size)
+        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{self.vouched}"
+
+
+def export(
+    path: Path,
+    format_: str,
+    *,
+    output: Path | None = None,
+    block_size: int | None = None,
+    force: bool = False,
+    scanning: ScanOptions = DEFAULTS,
+    progress: Progress = lambda count: None,
+) -> Exported:
+    """Scan a RAW image and write its map for another tool; see `interchange`.
+
+    Raises UsageError if a file would be replaced without `force`, and as `make_bitmap` does.
+    """
+    with RawImage.open(path) as image:
+        target = output or path.with_suffix(interchange.SUFFIXES[format_])
+        if image.is_device and output is None:
+            raise UsageError(f"{show_path(path)} is a device; name the file with --output")
+        check_apart(target, path)
+        if target.exists() and not force:
+            raise UsageError(
+                f"{show_path(target)} exists; name another file with --output, or replace it with"
+                " --force"
+            )
+        check_raw(image)
+        size = block_size or interchange.BLOCK_SIZE
+        scanned = scan(image, block_size=size, progress=progress, **scanning)
+        found = scanned.block_map
+        if format_ == interchange.BMAP:
+            text = interchange.bmap(found, image.pread)
+        else:
+            text = interchange.qemu_map(found)
+        image.check_unchanged()
+        write_bytes(target, text)
+        return Exported(target, format_, found, scanned.vouched)
+
+
+def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
+    """Raise UsageError if writing this bitmap would cost somebody a file; see `sidecar`."""
+    check_apart(bitmap, image)
+    if not force:
+        check_replaceable(bitmap, image)
+
+
+def write_bitmap(bitmap: Path, image: RawImage, scanned: Scan, layout: BitmapLayout) -> Made:
+    """Write what a scan found and the sidecar; an equal pair stays as it is.
+
+    The scan's blocks are the layout's, or smaller ones that they consist of.
+    """
+    block_map = scanned.block_map.coarsened(layout.block_size)
+    packed = codec.encode(block_map, layout)
+    if codec.decode(packed, image.size, layout) != block_map:
+        raise FormatError(f"layout {layout.name!r} does not read back what it wrote")
+    name = image.path.name
+    sidecar = Sidecar.of(name, image.identity, block_map, layout, packed, image.pread)
+    image.check_unchanged()
+    write_pair(bitmap, packed, sidecar)
+    return Made(bitmap, sidecar, scanned.vouched)
+
+
+def prove(
+    path: Path,
+    *,
+    bitmap: Path | None = None,
+    layout: BitmapLayout | None = None,
+    scanning: ScanOptions = DEFAULTS,
+    progress: Progress = lambda count: None,
+) -> Proof:
+    """Read an image again and hold its bitmap against it.
+
+    The layout is the sidecar's, if none is given, or the default. Raises ReadError, FormatError if
+    the bitmap does not have that layout or the image is no RAW one, ImageChangedError.
+    """
+    with RawImage.open(path) as image:
+        check_raw(image)
+        bitmap = bitmap or codec.bitmap_path(path)
+        if not bitmap.exists():
+            raise ReadError(
+                f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it"
+                " with --bitmap"
+            )
+        packed = read_bitmap(bitmap)
+        sidecar = read_sidecar(bitmap)
+        assumed = layout is None and sidecar is None
+        layout = layout or (sidecar.layout if sidecar else DEFAULT_LAYOUT)
+        try:
+            claimed = codec.decode(packed, image.size, layout)
+        except FormatError as error:
+            hint = "; it was taken for zvhd2's, --layout names another" if assumed else ""
+            raise FormatError(
+                f"{show_path(bitmap)} is no bitmap of this image: {error}{hint}"
+            ) from error
+        found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
+        reason = None if sidecar is None else stale(sidecar, packed, image)
+        return Proof(bitmap, claimed, found.block_map, reason, found.vouched, assumed)
+
+
+def _ranges(block_map: BlockMap) -> list[tuple[int, int]]:
+    """Return offset and length of each run of marked blocks, in bytes."""
+    return [block_map.byte_range(e.start, e.count) for e in block_map.extents() if e.allocated]
+
+
+def _named(block_map: BlockMap) -> str:
+    ranges = _ranges(block_map)
+    shown = ", ".join(f"{length} bytes at {offset}" for offset, length in ranges[:_SHOWN])
+    return shown + (f" and {len(ranges) - _SHOWN} more runs" if len(ranges) > _SHOWN else "")

@@ -1,0 +1,80 @@
+"""Matching: make the probe image, and learn a layout from images and the files of another tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from imsprep.bitmap.inspect import read_bitmap
+from imsprep.bitmap.layout import BitmapLayout
+from imsprep.bitmap.layout_json import load_layout, save_layout
+from imsprep.bitmap.learn.probe import DEFAULT_SIZE, MIN_SIZE, sector_content, sectors
+from imsprep.bitmap.learn.search import Learned, Sample, learn
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.image.file import RawImage
+from imsprep.scan.scan import DEFAULTS, ScanOptions, scan
+from imsprep.system import atomic
+from imsprep.units import SECTOR, TIB, exact_size
+
+LAYOUT_SUFFIX = ".layout.json"
+_MAX_BLOCKS = 1 << 26  # blocks of a map that is kept in memory, one byte each
+
+
+def write_probe(path: Path, *, size: int = DEFAULT_SIZE, force: bool = False) -> int:
+    """Write the probe image, sparse, and return how many bytes of it hold data.
+
+    Raises UsageError for an impossible size, or if the file exists and `force` is not given.
+    """
+    if not MIN_SIZE <= size <= TIB or size % SECTOR:
+        raise UsageError(
+            f"a probe has from {exact_size(MIN_SIZE)} to 1 TiB in whole sectors, not {size} bytes"
+        )
+    if path.exists() and not force:
+        raise UsageError(f"{show_path(path)} exists; name another file, or replace it with --force")
+    numbers = sectors(size).tolist()
+    with atomic.writing(path) as file:
+        os.truncate(file.fileno(), size)
+        for number in numbers:
+            file.seek(number * SECTOR)
+            file.write(sector_content(number))
+    return len(numbers) * SECTOR
+
+
+def learn_files(
+    pairs: Sequence[tuple[Path, Path]],
+    *,
+    scanning: ScanOptions = DEFAULTS,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Learned:
+    """Return the layouts that reproduce each bitmap from its image.
+
+    Raises ReadError, ImageChangedError. `progress` is told bytes of the images.
+    """
+    learned = learn([_sample(image, bitmap, scanning, progress) for image, bitmap in pairs])
+    name = f"learned from {pairs[0][1].name}"
+    return replace(learned, layouts=tuple(replace(lay, name=name) for lay in learned.layouts))
+
+
+def save_learned(path: Path, layout: BitmapLayout) -> None:
+    """Write a layout; UsageError if the file exists and is something else."""
+    if path.exists():
+        try:
+            load_layout(str(path.absolute()))  # a file, also if its name is a known layout's
+        except (UsageError, ReadError) as error:
+            raise UsageError(f"not replaced, name another file with --output: {error}") from error
+    save_layout(path, layout)
+
+
+def _sample(
+    image: Path, bitmap: Path, scanning: ScanOptions, progress: Callable[[int], None]
+) -> Sample:
+    data = read_bitmap(bitmap)
+    with RawImage.open(image) as opened:
+        block_size = SECTOR
+        while opened.size // block_size > _MAX_BLOCKS:
+            block_size *= 2
+        return Sample(
+            scan(opened, block_size=block_size, progress=progress, **scanning).block_map, data
+        )

@@ -1,0 +1,195 @@
+"""Learn: find the layout that reproduces the bitmap file of another tool, byte for byte.
+
+Each sample is an image's block map and the file that the tool wrote for it. Every layout that makes
+exactly these files is a candidate; candidates that cannot be told apart by any image count as one.
+If several are left, the size of a second probe is named that tells them apart.
+
+A match is a match with these files and proves nothing about others: `matched` names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from imsprep.bitmap.codec import encode, encode_body
+from imsprep.bitmap.layout import BitmapLayout, Body, Match, describe_body
+from imsprep.bitmap.learn.bodies import Placement, all_bits, find_bodies, telling_maps
+from imsprep.bitmap.learn.fields import MAX_FIELDS, layouts_around
+from imsprep.bitmap.learn.probe import DEFAULT_SIZE, probe_map
+from imsprep.errors import FormatError
+from imsprep.image.blockmap import BlockMap
+from imsprep.units import GIB, MIB, SECTOR, format_size
+
+MAX_CANDIDATES = 64  # beyond this many nothing was learned
+_CONTROLS = (1, 3, 8, 64, 200, 1031)  # blocks of the maps by which candidates are compared
+# Larger ones too: lengths that led to one multiple then lead to different ones.
+_PROBE_SIZES = tuple(DEFAULT_SIZE + n * (4 * GIB + 61 * MIB + 7 * SECTOR) for n in range(9))
+_ANCHOR = 8  # bytes by which the beginning of a body is looked for
+
+
+class Sample(NamedTuple):
+    """An image's block map, in the smallest blocks that are wanted, and its bitmap file."""
+
+    block_map: BlockMap
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The layouts that fit all samples: one is what was hoped for."""
+
+    layouts: tuple[BitmapLayout, ...]
+    reached: str  # how far it got, where none fits
+    second_probe: int | None = None  # bytes; the size of a probe that tells the layouts apart
+
+    @property
+    def outcome(self) -> str:
+        """Say in a word how many fit."""
+        return {0: "none", 1: "one"}.get(len(self.layouts), "several")
+
+
+def learn(samples: Sequence[Sample]) -> Learned:
+    """Return the layouts that reproduce the file of every sample."""
+    placements = list(find_bodies(*samples[0]))
+    candidates = [made for made in _candidates(placements, samples[0]) if _fits(made, samples[0])]
+    fitting = candidates
+    for number, sample in enumerate(samples[1:], 2):
+        fitting = [layout for layout in fitting if _fits(layout, sample)]
+        if candidates and not fitting:
+            return Learned((), f"{len(candidates)} layouts fit the files before number {number}")
+    if not fitting:
+        return Learned((), _nearest(placements, samples[0]))
+    different = _different(fitting)
+    matches = tuple(_match(sample) for sample in samples)
+    layouts = tuple(replace(layout, matched=matches) for layout in different)
+    seen = {sample.block_map.size for sample in samples}
+    sizes = [size for size in _PROBE_SIZES if size not in seen] or [*_PROBE_SIZES]
+    return Learned(layouts, "", _second_probe(different, sizes) if len(different) > 1 else None)
+
+
+def _candidates(placements: list[Placement], sample: Sample) -> Iterator[BitmapLayout]:
+    layouts = (made for placement in placements for made in layouts_around(sample.data, placement))
+    return itertools.islice(layouts, MAX_CANDIDATES)
+
+
+def _fits(layout: BitmapLayout, sample: Sample) -> bool:
+    try:
+        return encode(sample.block_map, layout) == sample.data
+    except FormatError:
+        return False
+
+
+def _match(sample: Sample) -> Match:
+    digest = hashlib.sha256(sample.data).hexdigest()
+    return Match(digest, len(sample.data), sample.block_map.size)
+
+
+def _different(layouts: list[BitmapLayout]) -> list[BitmapLayout]:
+    """Keep the first of those layouts that make the same file of every map."""
+    kept: dict[tuple[object, ...], BitmapLayout] = {}
+    for layout in layouts:
+        files = (_encoded(made, layout) for made in _controls(layout.block_size))
+        kept.setdefault((layout.block_size, *files), layout)
+    return list(kept.values())
+
+
+def _encoded(block_map: BlockMap, layout: BitmapLayout) -> bytes | None:
+    try:
+        return encode(block_map, layout)
+    except FormatError:
+        return None
+
+
+def _controls(block_size: int) -> Iterator[BlockMap]:
+    """Yield maps of many lengths, with data and without at their ends."""
+    for blocks in _CONTROLS:
+        noise = hashlib.shake_128(b"control %d" % blocks).digest(blocks)
+        some = np.frombuffer(noise, dtype=np.uint8) < 100
+        for flags in (
+            some,
+            ~some,
+            np.arange(blocks) < blocks // 2,
+            np.ones(blocks, dtype=np.bool_),
+        ):
+            for short in (0, SECTOR):
+                if flags.any() and blocks * block_size > short < block_size:
+                    yield BlockMap.from_flags(blocks * block_size - short, block_size, flags)
+
+
+def _second_probe(layouts: list[BitmapLayout], sizes: list[int]) -> int:
+    """Return the size of a probe for which these layouts make the most different files."""
+
+    def kinds(size: int) -> int:
+        return len({_encoded(probe_map(size, made.block_size), made) for made in layouts})
+
+    best = sizes[0]
+    most = kinds(best)
+    for size in sizes[1:]:
+        if most == len(layouts):
+            break
+        if (found := kinds(size)) > most:
+            best, most = size, found
+    return best
+
+
+def _nearest(placements: list[Placement], sample: Sample) -> str:
+    """Say which body came closest, and what spoke against it."""
+    if placements:
+        whole = placements[0]
+        return (
+            f"{_named(whole.body, whole.block_map)} stands at byte {whole.start}, whole, but there"
+            f" are more than {MAX_FIELDS} bytes beside it"
+        )
+    if next(telling_maps(sample.block_map), None) is None:
+        return "the image has so few extents that any file might fit; use imsprep bitmap probe"
+    best, score = "no body of a known kind even begins in the file", 0
+    for coarse in telling_maps(sample.block_map):
+        if len(coarse) > 64 * len(sample.data):
+            continue
+        for body in all_bits(len(coarse), 2 * len(sample.data)):
+            packed = encode_body(coarse, body).data
+            run = _longest_run(packed, sample.data)
+            if run is not None and run.telling > score:
+                score = run.telling
+                best = (
+                    f"{_named(body, coarse)} comes closest: from byte {run.start} on the file"
+                    f" equals its bytes {run.first} to {run.first + run.length - 1} of"
+                    f" {len(packed)}, and no further"
+                )
+    return best
+
+
+def _named(body: Body, block_map: BlockMap) -> str:
+    return f"{describe_body(body)} (blocks of {format_size(block_map.block_size)})"
+
+
+class _Run(NamedTuple):
+    """A part of a body that stands in a file."""
+
+    start: int  # in the file
+    first: int  # in the body
+    length: int  # bytes
+    telling: int  # bytes that differ from the one before them; the others tell nothing
+
+
+def _longest_run(wanted: bytes, data: bytes) -> _Run | None:
+    """Look for the first bytes of `wanted` that tell anything, and see how far they go on."""
+    plain = len(wanted) - len(wanted.lstrip(wanted[:1]))
+    start = data.find(wanted[plain : plain + _ANCHOR]) if plain < len(wanted) else -1
+    if start < 0:
+        return None
+    a = np.frombuffer(wanted, dtype=np.uint8)[plain:]
+    b = np.frombuffer(data, dtype=np.uint8)[start : start + len(a)]
+    differing = np.flatnonzero(a[: len(b)] != b)
+    length = int(differing[0]) if len(differing) else len(b)
+    before = 0
+    while before < min(plain, start) and data[start - before - 1] == wanted[0]:
+        before += 1
+    telling = int(np.count_nonzero(np.diff(a[:length])))
+    return _Run(start - before, plain - before, length + before, telling)

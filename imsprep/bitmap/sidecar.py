@@ -1,0 +1,204 @@
+"""The sidecar: `disk.mf.json` says which state of which image a bitmap belongs to.
+
+Bitmap and sidecar are written so that a crash at any instant leaves a state that can be told: the
+old bitmap goes, the sidecar comes, the bitmap comes. So a sidecar without its bitmap is an
+unfinished run of ours, and a bitmap that its sidecar does not describe was put there by somebody
+else, and is not overwritten.
+
+Whether an image is the one that was scanned is told in two steps. The *identity* (device, inode,
+times) holds for the very file. The *fingerprint*, a hash over samples of the content, also holds
+for a copy that kept its modification time; it notices another image, not every change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitarray.util import count_n
+
+from imsprep import __version__
+from imsprep.bitmap.layout import BitmapLayout
+from imsprep.bitmap.layout_json import from_plain, to_plain
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import Identity
+from imsprep.system import atomic
+from imsprep.system.regular import file_name, read_plain
+from imsprep.units import KIB
+
+SCHEMA = 1
+SUFFIX = ".json"
+NAME_ANOTHER = "name another file with --output"
+OR_REPLACE = f"{NAME_ANOTHER}, or replace it with --force"
+_SAMPLES = 64  # blocks with data that the fingerprint looks into
+_SAMPLE = 4 * KIB  # bytes read of each
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known of a bitmap that was made here; sizes in bytes."""
+
+    image: str  # the image's file name
+    size: int
+    identity: Identity
+    fingerprint: str
+    layout: BitmapLayout
+    blocks: int
+    allocated: int  # blocks marked as data
+    data_bytes: int
+    sha256: str  # of the bitmap file
+    imsprep: str = __version__
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        identity: Identity,
+        block_map: BlockMap,
+        layout: BitmapLayout,
+        packed: bytes,
+        read: Callable[[int, int], bytes],
+    ) -> Sidecar:
+        """Describe a bitmap; `read` takes offset and length in the image."""
+        return cls(
+            image=name,
+            size=block_map.size,
+            identity=identity,
+            fingerprint=fingerprint(block_map, read),
+            layout=layout,
+            blocks=len(block_map),
+            allocated=block_map.allocated,
+            data_bytes=block_map.data_bytes,
+            sha256=hashlib.sha256(packed).hexdigest(),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            **vars(self),
+            "schema": SCHEMA,
+            "identity": self.identity.as_dict(),
+            "layout": to_plain(self.layout),
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Sidecar:
+        """Return what `as_dict` gave; ValueError, KeyError or TypeError for anything else."""
+        if value.get("schema") != SCHEMA:
+            raise ValueError(f"schema {value.get('schema')!r}, not {SCHEMA}")
+        members = {name: value[name] for name in cls.__dataclass_fields__}
+        members["image"] = file_name(value["image"])
+        members["identity"] = Identity(**value["identity"])
+        members["layout"] = from_plain(value["layout"])
+        return cls(**members)
+
+    def describes(self, packed: bytes) -> bool:
+        """Say whether the bitmap's bytes are the ones that were written with this sidecar."""
+        return hashlib.sha256(packed).hexdigest() == self.sha256
+
+
+def fingerprint(block_map: BlockMap, read: Callable[[int, int], bytes]) -> str:
+    """Hash the size and the starts of some blocks that hold data, spread over the image."""
+    digest = hashlib.sha256(f"{block_map.size}/{block_map.block_size}".encode())
+    for block in _samples(block_map):
+        offset, length = block_map.byte_range(block)
+        digest.update(b"%d:" % offset + read(offset, min(_SAMPLE, length)))
+    return digest.hexdigest()
+
+
+def _samples(block_map: BlockMap) -> Iterator[int]:
+    """Yield the numbers of up to _SAMPLES blocks with data; first and last are among them."""
+    allocated = block_map.allocated
+    count = min(_SAMPLES, allocated)
+    for n in range(count):
+        rank = n * (allocated - 1) // max(1, count - 1)
+        yield count_n(block_map.bits, rank + 1) - 1
+
+
+def sidecar_path(bitmap: Path) -> Path:
+    """Return the path of a bitmap's sidecar: `disk.mf` has `disk.mf.json`."""
+    return bitmap.parent / (bitmap.name + SUFFIX)  # also where a folder is named, as "."
+
+
+def read_sidecar(bitmap: Path) -> Sidecar | None:
+    """Return the sidecar of a bitmap, or None if there is none that imsprep wrote."""
+    try:
+        return Sidecar.from_dict(json.loads(read_plain(sidecar_path(bitmap))))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError, ReadError):
+        return None
+
+
+def check_apart(bitmap: Path, image: Path, *, advice: str = NAME_ANOTHER) -> None:
+    """Raise UsageError if the bitmap or its sidecar would replace the image, or no plain file.
+
+    `advice` ends the message: what the command that writes the bitmap offers instead.
+    """
+    for path in (bitmap, sidecar_path(bitmap)):
+        if path.exists() and (path.samefile(image) or not path.is_file()):
+            what = "the image itself" if path.samefile(image) else "no plain file"
+            raise UsageError(
+                f"the bitmap would be written to {show_path(path)}, which is {what}; {advice}"
+            )
+
+
+def check_replaceable(bitmap: Path, image: Path, *, advice: str = OR_REPLACE) -> None:
+    """Raise UsageError if a file would be replaced that is not known to be of our making.
+
+    `advice` as in `check_apart`.
+    """
+    packed = _read(bitmap)
+    sidecar = read_sidecar(bitmap)
+    if sidecar is None and sidecar_path(bitmap).exists():
+        raise UsageError(f"{show_path(sidecar_path(bitmap))} was not written by imsprep; {advice}")
+    if packed is None:
+        return
+    if sidecar is None or not sidecar.describes(packed):
+        raise UsageError(
+            f"{show_path(bitmap)} was not made by imsprep; to import it as it is give import"
+            f" --bitmap, else {advice}"
+        )
+    other = image.with_name(sidecar.image)
+    if sidecar.image != image.name and other.exists():
+        raise UsageError(
+            f"{show_path(bitmap)} is the bitmap of {show_path(other)}, and one name serves both;"
+            f" rename an image, else {advice}"
+        )
+
+
+def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:
+    """Write a bitmap and its sidecar; files that are equal already stay. Raises ReadError."""
+    described = atomic.as_json(sidecar.as_dict())
+    if _holds(bitmap, packed) and _holds(sidecar_path(bitmap), described):
+        return
+    with atomic.writing(bitmap) as file:
+        file.write(packed)
+        file.flush()
+        os.fsync(file.fileno())  # whatever fails for want of space fails before the old one goes
+        bitmap.unlink(missing_ok=True)
+        atomic.write_bytes(sidecar_path(bitmap), described)
+    if _read(bitmap) != packed:
+        raise ReadError(f"{show_path(bitmap)} does not read back as it was written; check the disk")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Say whether a file is there and has these bytes."""
+    try:
+        return read_plain(path) == data
+    except (OSError, ReadError):
+        return False
+
+
+def _read(bitmap: Path) -> bytes | None:
+    """Return the bytes of a bitmap that may not exist."""
+    try:
+        return read_plain(bitmap)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", bitmap) from error

@@ -1,0 +1,85 @@
+"""Facts: all that is known of one image and its request, gathered before any rule runs.
+
+Rules are pure functions of this value. A member that is None was not gathered; a rule that needs
+it raises Unknown with the reason. `gather` fills the value from files; this module opens nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
+from imsprep.image import formats
+from imsprep.ims.request import RequestFields
+
+if TYPE_CHECKING:
+    from imsprep.bitmap.facts import BitmapFacts
+    from imsprep.guest.model import Guest
+    from imsprep.image.blockmap import BlockMap
+    from imsprep.image.partitions import Disk
+    from imsprep.ims.region import RegionFacts
+    from imsprep.scan.scan import Vouched
+    from imsprep.store.bucket import BucketFacts
+    from imsprep.zvhd2.reader import Examination
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """What is known of the image's content being zero.
+
+    `first_data` is the offset of a non-zero byte that was found, or None; `complete` says whether
+    the whole image was looked at. Bytes in holes count as looked at.
+    """
+
+    first_data: int | None
+    complete: bool
+    looked_at: int  # bytes
+
+
+class Cell(NamedTuple):
+    """One of the equal pieces into which a picture divides the file; bytes."""
+
+    start: int
+    length: int
+    stored: int  # not in holes
+    data: int | None = None  # in blocks with a non-zero byte; None: not scanned
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules may look at."""
+
+    name: str  # the image's file name, for messages
+    file_size: int  # bytes on our disk, holes included
+    matches: tuple[formats.Match, ...] = ()  # formats that its bytes claim, none means RAW
+    virtual_size: int | None = None  # bytes that the guest sees; None: not known
+    stored_size: int | None = None  # bytes that really lie on our disk
+    zeros: Zeros | None = None
+    cells: tuple[Cell, ...] = ()  # for a picture of the disk
+    disk: Disk | None = None  # partition table and volumes of the disk's content
+    outer_table: str | None = None  # partition table at the start of the file, whatever its format
+    block_map: BlockMap | None = None  # only after a scan
+    vouched: Vouched | None = None  # how the scan knows; only after one
+    container: Examination | None = None  # how far a ZVHD2 file could be read
+    bitmap: BitmapFacts | None = None  # of the file beside a RAW image
+    guest: Guest | None = None  # what is inside; None unless --guest asked for it
+    bucket: BucketFacts | None = None  # what the bucket told, only with --online
+    region: RegionFacts | None = None  # what its image service told, only with --online
+    request: RequestFields = field(default_factory=RequestFields)
+    site: Site = SITES[DEFAULT_SITE]
+
+    @property
+    def format(self) -> str:
+        """The disk format by content, `raw` if nothing else matched."""
+        return formats.primary(self.matches)
+
+    @property
+    def is_raw(self) -> bool:
+        """Say whether the content carries no signature of another format."""
+        return self.format == formats.RAW
+
+    @property
+    def is_system_disk(self) -> bool:
+        """Say whether the image is meant to boot: it is, unless the request says DataImage."""
+        return not self.request.is_data_disk

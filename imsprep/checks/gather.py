@@ -1,0 +1,242 @@
+"""Gather: look at an image, read-only, and return its Facts.
+
+Only the first and last bytes, the partition tables, the start of each partition and the first
+non-zero byte are read, so that a disk of a TiB takes no longer than a small one; holes are not
+read. A whole scan happens only when it is asked for, and so does a look into the file systems.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imsprep.bitmap.inspect import look_beside
+from imsprep.checks.facts import Cell, Facts, Zeros
+from imsprep.cloud.sites import Site
+from imsprep.errors import FormatError, ReadError, show_path
+from imsprep.image import formats, partitions
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import RawImage
+from imsprep.ims.request import RequestFields
+from imsprep.scan.scan import BLOCK_SIZE, ScanOptions, scan
+from imsprep.units import GIB, MIB, SECTOR, ceil_div
+from imsprep.zvhd2.faults import Fault, Kind, Stage, first_of
+from imsprep.zvhd2.reader import Examination, Zvhd2Reader, check_records, examine
+
+if TYPE_CHECKING:
+    from imsprep.guest.model import Guest
+    from imsprep.image.partitions import Disk
+
+# Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
+# speed of one disk this is a second or two.
+PROBE_LIMIT = GIB
+_STEP = 4 * MIB
+CELLS = 240  # of the picture of a disk
+_MAX_RANGES = 1_000_000  # runs between holes that the picture takes into account
+
+
+@dataclass(frozen=True)
+class Look:
+    """How closely to look; every step beyond the first costs time."""
+
+    scan: bool = False  # read all data and make the block map
+    guest: bool = False  # look inside the file systems
+    deep: bool = False  # unpack every block of a ZVHD2 file, by the jobs of `scanning`
+    probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
+    scanning: ScanOptions = field(default_factory=ScanOptions)
+
+
+QUICK = Look()
+
+
+def gather(
+    path: Path,
+    *,
+    request: RequestFields,
+    site: Site,
+    look: Look = QUICK,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Facts:
+    """Return what the rules need to know of the image at `path`.
+
+    `progress` is told the bytes that a scan is done with, holes included.
+    Raises ReadError if it is missing, not a file or a block device, or cannot be read, and
+    ImageChangedError if it changed meanwhile.
+    """
+    if path.is_dir():
+        raise ReadError(f"cannot check {show_path(path)}: it is a folder without disk images")
+    with RawImage.open(path) as image:
+        facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
+        if facts.format == formats.ZVHD2:
+            facts = _with_container(facts, image, look, progress)
+        if facts.is_raw:
+            facts = replace(facts, bitmap=look_beside(image))
+        if look.scan and facts.is_raw:
+            facts = _with_scan(facts, image, look.scanning, progress)
+        if look.guest:
+            facts = replace(facts, guest=_guest(path, facts.format))
+        image.check_unchanged()
+    return facts
+
+
+def _quick_look(image: RawImage, probe_limit: int) -> Facts:
+    """Read the ends, the tables and the first data."""
+    size = image.size
+
+    def read(offset: int, length: int) -> bytes:
+        return image.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
+
+    head, tail = formats.ends(read, size)
+    matches = formats.identify(head, tail, size)
+    name = formats.primary(matches)
+    is_disk = name in formats.LIKE_RAW
+    # A fixed VHD is a disk with a footer behind it.
+    footer = next((m.offset for m in matches if m.format == formats.VHD_FIXED), 0)
+    disk_size = footer if name == formats.VHD_FIXED and footer else size
+    disk = partitions.read_disk(read, disk_size) if disk_size >= SECTOR else None
+    ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
+    return Facts(
+        name=show_path(image.path.name),
+        file_size=size,
+        matches=matches,
+        virtual_size=disk_size if is_disk else formats.virtual_size(name, head),
+        stored_size=sum(length for _, length in ranges),
+        zeros=_zeros(image, probe_limit),
+        cells=_cells(size, ranges),
+        disk=disk if is_disk else None,
+        outer_table=_outer_table(disk) if disk is not None else None,
+    )
+
+
+def _outer_table(disk: Disk) -> str | None:
+    """Return the table that a reader of RAW would see at the start of a file of any format.
+
+    A header of a GPT alone is none until its checksums hold: of a VDI or a VHD that QEMU made, the
+    disk begins at byte 3584 and its GPT header comes to lie where sectors of 4096 bytes have it.
+    """
+    seen = disk.protective or bool(disk.mbr_partitions)
+    headers = (disk.primary, disk.backup)
+    return disk.table if seen or any(h is not None and h.valid for h in headers) else None
+
+
+def _data_ranges(image: RawImage) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of what is not a hole."""
+    return ((start, stop - start) for start, stop in image.data())
+
+
+def _zeros(image: RawImage, limit: int) -> Zeros:
+    """Look for a non-zero byte, without reading holes and no more than `limit` bytes."""
+    looked_at = 0
+    for offset, length in _data_ranges(image):
+        for position in range(offset, offset + length, _STEP):
+            if looked_at >= limit:
+                return Zeros(None, complete=False, looked_at=looked_at)
+            step = image.pread(position, min(_STEP, offset + length - position))
+            if np.frombuffer(step, dtype=np.uint8).any():
+                first = position + len(step) - len(step.lstrip(b"\0"))
+                return Zeros(first, complete=False, looked_at=looked_at)
+            looked_at += len(step)
+    return Zeros(None, complete=True, looked_at=looked_at)
+
+
+def _cells(size: int, ranges: list[tuple[int, int]]) -> tuple[Cell, ...]:
+    """Divide the file into equal cells and say how much of each is no hole."""
+    if size == 0:
+        return ()
+    width = max(SECTOR, ceil_div(size, CELLS))
+    stored = [0] * ceil_div(size, width)
+    for offset, length in ranges:
+        for number in range(offset // width, (offset + length - 1) // width + 1):
+            start = max(offset, number * width)
+            stored[number] += min(offset + length, (number + 1) * width) - start
+    return tuple(
+        Cell(number * width, min(width, size - number * width), kept)
+        for number, kept in enumerate(stored)
+    )
+
+
+def _with_scan(
+    facts: Facts, image: RawImage, scanning: ScanOptions, progress: Callable[[int], None]
+) -> Facts:
+    """Add the block map, also in the bitmap's blocks, and to each cell how much of it is data."""
+    layout = facts.bitmap.layout if facts.bitmap is not None else None
+    wanted = layout.block_size if layout is not None else BLOCK_SIZE
+    block_size = math.gcd(BLOCK_SIZE, wanted)
+    scanned = scan(image, block_size=block_size, progress=progress, **scanning)
+    block_map = scanned.block_map.coarsened(BLOCK_SIZE)
+    bitmap = facts.bitmap and facts.bitmap._replace(found=scanned.block_map.coarsened(wanted))
+    cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
+    return replace(facts, block_map=block_map, bitmap=bitmap, vouched=scanned.vouched, cells=cells)
+
+
+def _with_container(
+    facts: Facts, image: RawImage, look: Look, progress: Callable[[int], None]
+) -> Facts:
+    """Add what lies in a ZVHD2 file: its tables, its record heads, and the disk's own tables."""
+    found = examine(image.pread, image.size)
+    container = found.container
+    if container is None:
+        return replace(facts, container=found, virtual_size=None)
+    found = _added(found, Stage.RECORDS, [check_records(container, image.pread)])
+    disk = None
+    if not found.faults and look.deep:
+        from imsprep.zvhd2.verify import check_payloads
+
+        jobs = look.scanning.get("jobs") or 0
+        wrong = check_payloads(container, image.pread, jobs=jobs, progress=progress)
+        found = _added(found, Stage.PAYLOADS, wrong)
+    if all(fault.kind is Kind.FINISHED for fault in found.faults):
+        reader = Zvhd2Reader(container, image.pread)
+        disk, unread = _disk_inside(reader)
+        found = _added(found, found.stage, [unread])
+    return replace(
+        facts,
+        container=found,
+        virtual_size=container.virtual_size,
+        disk=disk,
+    )
+
+
+def _added(found: Examination, stage: Stage, faults: Iterable[Fault | None]) -> Examination:
+    return replace(found, stage=stage, faults=(*found.faults, *first_of(faults)))
+
+
+def _disk_inside(reader: Zvhd2Reader) -> tuple[Disk | None, Fault | None]:
+    """Read the partition tables of the image that was packed; what was added behind is no disk."""
+    size = reader.container.original_size
+
+    def read(offset: int, length: int) -> bytes:
+        return reader.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
+
+    try:
+        return partitions.read_disk(read, size), None
+    except FormatError as error:
+        at = error.offset or 0
+        return None, Fault(Kind.PAYLOAD, error.reason, at, 0)
+
+
+def _data_in(block_map: BlockMap, cell: Cell) -> int:
+    """Count the bytes of a cell that lie in allocated blocks."""
+    size = block_map.block_size
+    first, last = cell.start // size, (cell.start + cell.length - 1) // size
+    starts = np.arange(first, last + 1) * size
+    flags = np.array(block_map.bits[first : last + 1].tolist(), dtype=np.bool_)
+    inside = np.minimum(starts + size, cell.start + cell.length) - np.maximum(starts, cell.start)
+    return int(inside[flags].sum())
+
+
+def _guest(path: Path, format_: str) -> Guest:
+    """Look inside the file systems, in a child process; loaded only when it is asked for."""
+    if format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
+        from imsprep.guest.model import Guest
+
+        return Guest(unread=(f"the disk inside this {format_} file is not read",))
+    from imsprep.guest.sandbox import inspect_image
+
+    return inspect_image(path)

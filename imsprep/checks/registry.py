@@ -1,0 +1,93 @@
+"""The rules: one module per subject, one registry (`rule`), one way to apply them (`run`)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from imsprep.checks import rules
+from imsprep.checks.facts import Facts
+from imsprep.checks.policy import EVERYTHING, Policy
+from imsprep.checks.rule import Rule, registered
+from imsprep.errors import show_path
+from imsprep.image.partitions import Partition
+from imsprep.report import Finding, Report, Skipped
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Import every module of `rules` and return the rules in order of their ids."""
+    for module in pkgutil.walk_packages(rules.__path__, f"{rules.__name__}."):
+        importlib.import_module(module.name)
+    return tuple(registered())
+
+
+def run(facts: Facts, policy: Policy = EVERYTHING) -> Report:
+    """Apply every rule that the policy selects; the report's order is that of the rule ids.
+
+    Raises UsageError if the policy names a rule that does not exist.
+    """
+    rules = all_rules()
+    policy.validate({rule.id for rule in rules})
+    findings: list[Finding] = []
+    skipped: list[Skipped] = []
+    passed: list[str] = []
+    for rule in rules:
+        if not policy.selects(rule.id):
+            continue
+        found, not_run = rule.run(facts)
+        findings += [policy.judge(finding, facts.name) for finding in found]
+        if not_run is not None:
+            skipped.append(not_run)
+        elif not found:
+            passed.append(rule.id)
+    return Report(
+        image=facts.name,
+        findings=tuple(findings),
+        skipped=tuple(skipped),
+        passed=tuple(passed),
+        facts=summary(facts),
+    )
+
+
+def summary(facts: Facts) -> dict[str, object]:
+    """Return the facts that a reader wants to see beside the findings, as plain values."""
+    values: dict[str, object] = {
+        "format": facts.format,
+        "file_size": facts.file_size,
+        "virtual_size": facts.virtual_size,
+        "stored_size": facts.stored_size,
+        "site": facts.site.key,
+    }
+    if facts.disk is not None:
+        values["partition_table"] = facts.disk.table
+        values["sector_size"] = facts.disk.sector_size
+        values["partitions"] = [_partition(p) for p in facts.disk.partitions]
+    if facts.container is not None:
+        values["container"] = facts.container.as_dict()
+    if facts.guest is not None:
+        values["guest"] = {
+            "system": facts.guest.system,
+            "machine": facts.guest.machine,
+            "root": facts.guest.root and show_path(facts.guest.root),
+            "kernels": [show_path(kernel.version) for kernel in facts.guest.kernels],
+            "unread": [show_path(reason) for reason in facts.guest.unread],
+        }
+    if facts.block_map is not None:
+        values["data_bytes"] = facts.block_map.data_bytes
+        values["block_size"] = facts.block_map.block_size
+    if facts.vouched is not None:
+        values["vouched"] = facts.vouched.as_dict()
+    if facts.cells:
+        values["cells"] = [[c.start, c.length, c.stored, c.data] for c in facts.cells]
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _partition(p: Partition) -> dict[str, object]:
+    return {
+        "number": p.number,
+        "start": p.start,
+        "length": p.length,
+        "type": p.type,
+        "name": p.name,
+        "volume": p.volume.kind if p.volume else None,
+    }

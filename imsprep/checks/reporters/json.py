@@ -1,0 +1,50 @@
+"""JSON for programs: one document, or one line per image; `check.schema.json` describes it."""
+
+from __future__ import annotations
+
+import json as codec
+from importlib import resources
+from typing import Any
+
+from imsprep.checks.reporters import SCHEMA, Failure, Run
+from imsprep.report import Report, Severity
+
+
+def json(run: Run) -> str:
+    """Return the whole run as one document."""
+    return codec.dumps(as_dict(run), indent=2, sort_keys=True) + "\n"
+
+
+def jsonl(run: Run) -> str:
+    """Return one line per image; each names the schema, so that lines can be read alone."""
+    lines = [{"schema": SCHEMA, **result(run, r)} for r in run.results]
+    return "".join(codec.dumps(line, sort_keys=True) + "\n" for line in lines)
+
+
+def as_dict(run: Run) -> dict[str, Any]:
+    """Return the run as plain values."""
+    return {
+        "schema": SCHEMA,
+        "version": run.version,
+        "exit_code": run.exit_code,
+        "fail_on": run.fail_on.word if run.fail_on else "never",
+        "images": [result(run, r) for r in run.results],
+        "complaints": list(run.complaints),
+    }
+
+
+def result(run: Run, one: Report | Failure) -> dict[str, Any]:
+    """Return one image's part of the document."""
+    if isinstance(one, Failure):
+        error = {"kind": one.kind, "message": one.message, "exit_code": one.exit_code}
+        return {"image": one.image, "outcome": "not checked", "error": error}
+    counts = {severity.word: one.count(severity) for severity in Severity}
+    outcome = "failed" if run.bad(one) else "passed"
+    return {**one.as_dict(), "outcome": outcome, "counts": counts}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of `json`."""
+    text = resources.files("imsprep").joinpath("data", "check.schema.json").read_text("utf-8")
+    value: dict[str, Any] = codec.loads(text)
+    return value

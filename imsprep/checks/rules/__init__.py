@@ -1,0 +1,1 @@
+"""The rules: one module a subject. `registry.all_rules` imports them all."""

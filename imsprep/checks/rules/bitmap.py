@@ -1,0 +1,171 @@
+"""IMS4xx, bitmap: the file that quick import wants beside a RAW image.
+
+The vendor's byte layout is not published (docs/bitmap-file.md). What a bitmap says is therefore
+judged as far as its layout is known; of one that was made elsewhere it usually is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.bitmap.facts import BitmapFacts
+from imsprep.bitmap.layout import DEFAULT_LAYOUT, describe
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.image.blockmap import BlockMap
+from imsprep.report import Region, Severity
+from imsprep.units import counted, format_size
+
+NO_BITMAP = "API reference, Error Codes: IMG.0158, 2025-12-17"
+
+
+def bitmap_of(facts: Facts) -> BitmapFacts:
+    """Return what is known of the bitmap; Unknown if the image needs none."""
+    if facts.bitmap is None:
+        raise Unknown("only a RAW image has a bitmap")
+    return facts.bitmap
+
+
+def existing(facts: Facts) -> BitmapFacts:
+    """Return what is known of a bitmap that is there and stays."""
+    bitmap = bitmap_of(facts)
+    if bitmap.to_be_made:
+        raise Unknown(f"{bitmap.name} is going to be made")
+    if bitmap.length is None:
+        raise Unknown(f"there is no {bitmap.name}")
+    return bitmap
+
+
+def made_elsewhere(bitmap: BitmapFacts) -> Unknown:
+    """Return the reason why a bitmap cannot be judged whose layout nobody told."""
+    return Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
+
+
+def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
+    """Return the map that the bitmap claims and the one that the scan found."""
+    bitmap = existing(facts)
+    if bitmap.claimed is None:
+        raise made_elsewhere(bitmap)
+    if bitmap.found is None:
+        raise Unknown("not scanned; --scan reads the image")
+    return bitmap.claimed, bitmap.found
+
+
+@rule(
+    "IMS401", Severity.NOTE, "The RAW image has no bitmap beside it",
+    why="Quick import looks for the bitmap of a RAW image by its name, and answers IMG.0158 if"
+    " there is none.",
+    fix="imsprep bitmap IMAGE; imsprep import makes it by itself. A ZVHD2 needs none: imsprep"
+    " import IMAGE --via zvhd2, or imsprep convert IMAGE disk.zvhd2",
+    source=f"{QUICK_IMPORT}; {NO_BITMAP}",
+)  # fmt: skip
+def missing(facts: Facts) -> Iterator[Evidence]:
+    """Look for the file."""
+    bitmap = bitmap_of(facts)
+    if bitmap.length is None and not bitmap.to_be_made:
+        yield Evidence(f"there is no {bitmap.name}", expected=bitmap.name, found="no file")
+
+
+@rule(
+    "IMS402", Severity.ERROR, "The bitmap is of another image, or of an older state of it",
+    why="Blocks that were written since, or that differ, may be marked empty: their data would be"
+    " lost without a word.",
+    fix="imsprep bitmap IMAGE; if another tool made the file, remove the .json beside it instead.",
+    source="inferred: the bitmap decides which blocks are read from a RAW image",
+)  # fmt: skip
+def stale(facts: Facts) -> Iterator[Evidence]:
+    """Compare the image with what the sidecar says of it."""
+    bitmap = existing(facts)
+    if bitmap.stale is not None:
+        yield Evidence(f"{bitmap.name} {bitmap.stale}")
+
+
+@rule(
+    "IMS403", Severity.ERROR, "The bitmap does not fit the image",
+    why="A bitmap of another length or form is refused (IMG.0158), or its bits are taken for other"
+    " blocks than they were made for.",
+    fix="imsprep bitmap IMAGE",
+    source=f"{NO_BITMAP}; the length follows from the layout, docs/bitmap-file.md",
+)  # fmt: skip
+def misfit(facts: Facts) -> Iterator[Evidence]:
+    """Read the bitmap by its layout; every byte has to be as the layout has it."""
+    bitmap = existing(facts)
+    if bitmap.misfit is not None:
+        yield Evidence(f"{bitmap.name}: {bitmap.misfit}")
+    elif bitmap.claimed is None:
+        raise made_elsewhere(bitmap)
+
+
+@rule(
+    "IMS404", Severity.ERROR, "The bitmap marks blocks as empty that hold data",
+    why="The service does not read what is marked empty: the data in these blocks would be lost.",
+    fix="imsprep bitmap IMAGE",
+    source="inferred: the bitmap decides which blocks are read from a RAW image",
+)  # fmt: skip
+def lost(facts: Facts) -> Iterator[Evidence]:
+    """Hold the bitmap against the scan."""
+    claimed, found = compared(facts)
+    yield from _evidence(found.without(claimed), "with data marked empty")
+
+
+@rule(
+    "IMS405", Severity.NOTE, "Whether the service reads this bitmap's layout is not proven",
+    why="A bitmap in a layout that the service does not know is refused, or read wrongly.",
+    fix="imsprep bitmap probe probe.raw; run the vendor's tool on it once; imsprep bitmap learn"
+    " probe.raw probe.mf. Or without a bitmap: imsprep import IMAGE --via zvhd2, or imsprep convert"
+    " IMAGE disk.zvhd2",
+    source="no manual, SDK or tool describes the layout, inferred from ZVHD2; docs/bitmap-file.md",
+)  # fmt: skip
+def unproven(facts: Facts) -> Iterator[Evidence]:
+    """Say on what the layout rests; a warning where it is about to count, or was chosen freely.
+
+    The convention that imsprep follows by default is no fault of an image, so that a check of one
+    only notes it; an import is about to send it.
+    """
+    bitmap = bitmap_of(facts)
+    if bitmap.layout is None:
+        raise made_elsewhere(bitmap)
+    if bitmap.layout.matched:
+        yield Evidence(
+            f"the layout of {bitmap.name} reproduced {counted(len(bitmap.layout.matched), 'file')}"
+            " of another tool byte for byte, and nothing is known of others",
+            found=describe(bitmap.layout),
+        )
+        return
+    default = bitmap.layout == DEFAULT_LAYOUT
+    chosen = (
+        "so imsprep follows the one convention that Huawei has published, that of ZVHD2"
+        if default
+        else f"and {bitmap.name} has a layout that somebody chose"
+    )
+    yield Evidence(
+        f"the vendor has not published how its bitmap files are laid out, {chosen}, and nobody has"
+        " confirmed that the service reads it. One run of the vendor's tool on a probe settles it,"
+        " and a ZVHD2 file needs no bitmap at all",
+        found=describe(bitmap.layout),
+        severity=Severity.WARNING if bitmap.to_be_made or not default else None,
+    )
+
+
+@rule(
+    "IMS406", Severity.NOTE, "The bitmap marks empty blocks as data",
+    why="They are read and stored like data, which costs time and nothing else.",
+    fix="imsprep bitmap IMAGE",
+    source="inferred: what is marked as data is read",
+)  # fmt: skip
+def wasted(facts: Facts) -> Iterator[Evidence]:
+    """Hold the bitmap against the scan."""
+    claimed, found = compared(facts)
+    yield from _evidence(claimed.without(found), "without data marked as data")
+
+
+def _evidence(blocks: BlockMap, what: str) -> Iterator[Evidence]:
+    """Yield one piece of evidence for all marked blocks, with the first run's place."""
+    first = next((extent for extent in blocks.extents() if extent.allocated), None)
+    if first is not None:
+        offset, length = blocks.byte_range(first.start, first.count)
+        yield Evidence(
+            f"{counted(blocks.allocated, 'block')} of {format_size(blocks.block_size)} {what},"
+            f" the first at byte {offset}",
+            region=Region(offset, length),
+        )

@@ -1,0 +1,1 @@
+"""The rules of what lies inside the image (IMS8xx, IMS9xx)."""

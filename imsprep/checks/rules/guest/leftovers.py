@@ -1,0 +1,345 @@
+"""IMS825–IMS838: a Linux guest's cloud-init, and what it should not carry along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rules.guest import fixes
+from imsprep.checks.rules.guest.advice import (
+    FILE_TABLE,
+    INFERRED,
+    LINUX_GUIDE,
+    advice,
+    linux,
+    listed,
+)
+from imsprep.guest.linux import cloud_init
+from imsprep.guest.linux.sshd import MAIN, sshd_settings
+from imsprep.guest.model import DIRECTORY, FILE, Guest
+from imsprep.report import Severity
+
+_METADATA = "http://169.254.169.254"
+
+# Program or folder of a platform's tools: pattern, name, how to remove.
+_TOOLS = (
+    (("/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd", "/etc/vmware-tools/*"), "VMware tools",
+     "open-vm-tools"),
+    (("/usr/sbin/VBoxService", "/usr/bin/VBoxClient", "/opt/VBoxGuestAdditions-*"),
+     "VirtualBox guest additions", "virtualbox-guest-utils"),
+    (("/usr/sbin/hv_kvp_daemon", "/usr/sbin/hypervkvpd"), "Hyper-V daemons", "hyperv-daemons"),
+    (("/usr/sbin/xe-daemon",), "Xen guest utilities", "xe-guest-utilities"),
+    (("/usr/sbin/waagent", "/usr/bin/waagent"), "Azure agent", "waagent"),
+    (("/usr/bin/google_guest_agent",), "Google guest agent", "google-guest-agent"),
+    (("/usr/bin/amazon-ssm-agent",), "Amazon SSM agent", "amazon-ssm-agent"),
+    (("/usr/bin/prltoolsd",), "Parallels tools", "parallels-tools"),
+)  # fmt: skip
+
+
+@rule(
+    "IMS825",
+    Severity.WARNING,
+    "cloud-init is not installed",
+    why="Without it a server gets neither its password or key nor its host name from the service.",
+    fix=advice("install cloud-init", "--install cloud-init"),
+    source=LINUX_GUIDE,
+)
+def no_cloud_init(facts: Facts) -> Iterator[Evidence]:
+    """Look for the program and its configuration."""
+    if not cloud_init.installed(linux(facts)):
+        yield Evidence("neither /usr/bin/cloud-init nor /etc/cloud/cloud.cfg is there")
+
+
+def _with_cloud_init(facts: Facts) -> Guest:
+    guest = linux(facts)
+    if not cloud_init.installed(guest):
+        raise Unknown("cloud-init is not installed")
+    return guest
+
+
+@rule(
+    "IMS826",
+    Severity.WARNING,
+    "cloud-init is installed but will not run",
+    why="A disabled cloud-init does nothing at the server's first start.",
+    fix=advice("`rm -f /etc/cloud/cloud-init.disabled && systemctl enable cloud-init-local "
+               "cloud-init cloud-config cloud-final`",
+               "--delete /etc/cloud/cloud-init.disabled --run-command 'systemctl enable "
+               "cloud-init-local cloud-init cloud-config cloud-final'"),
+    source=LINUX_GUIDE,
+)  # fmt: skip
+def cloud_init_disabled(facts: Facts) -> Iterator[Evidence]:
+    """Look for the switch file and for anything that starts it."""
+    reason = cloud_init.stopped(_with_cloud_init(facts))
+    if reason is not None:
+        yield Evidence(reason)
+
+
+def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
+    guest = _with_cloud_init(facts)
+    try:
+        return guest, cloud_init.settings(guest)
+    except ImportError:
+        raise Unknown("cloud-init's YAML needs imsprep[guest]") from None
+
+
+@rule(
+    "IMS827",
+    Severity.WARNING,
+    "cloud-init does not look for the service's data source",
+    why="The service offers OpenStack's metadata; cloud-init finds nothing elsewhere.",
+    fix=advice("write the settings of docs/guest.md to /etc/cloud/cloud.cfg.d/99_openstack.cfg"),
+    source=LINUX_GUIDE,
+)
+def datasource(facts: Facts) -> Iterator[Evidence]:
+    """Read datasource_list; without one cloud-init probes all, which is slower but works."""
+    guest, settings = _settings(facts)
+    names = settings.get("datasource_list")
+    if names is None:
+        yield Evidence(
+            "no datasource_list is set, so cloud-init probes every cloud",
+            expected="datasource_list: [ OpenStack ]",
+            fix=fixes.cloud_settings(guest),
+            severity=Severity.NOTE,
+        )
+    elif not isinstance(names, list) or "OpenStack" not in names:
+        # Only plain names are shown: aliases can make a small YAML text endless.
+        plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        shown = f"[ {', '.join(names)} ]"[:120] if plain else "no list of names"
+        path = cloud_init.where(guest, "datasource_list")
+        yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown,
+                       fix=fixes.cloud_settings(guest))  # fmt: skip
+
+
+@rule(
+    "IMS828",
+    Severity.NOTE,
+    "cloud-init lacks settings that the guide asks for",
+    why="With them cloud-init finds the metadata quickly and leaves the DHCP configuration alone.",
+    fix=advice("write the settings of docs/guest.md to /etc/cloud/cloud.cfg.d/99_openstack.cfg"),
+    source=LINUX_GUIDE,
+)
+def documented_settings(facts: Facts) -> Iterator[Evidence]:
+    """Compare with the settings of the user guide."""
+    guest, settings = _settings(facts)
+    fix = fixes.cloud_settings(guest)
+    sources = settings.get("datasource")
+    openstack = sources.get("OpenStack") if isinstance(sources, dict) else None
+    openstack = openstack if isinstance(openstack, dict) else {}
+    wanted = (("metadata_urls", [_METADATA]), ("max_wait", 120), ("timeout", 5),
+              ("apply_network_config", False))  # fmt: skip
+    lacking = [f"{key}: {value}" for key, value in wanted if openstack.get(key) != value]
+    if lacking:
+        yield Evidence(f"datasource OpenStack: {', '.join(lacking)}", fix=fix)
+    network = settings.get("network")
+    if not isinstance(network, dict) or network.get("config") != "disabled":
+        yield Evidence("network: {config: disabled}", fix=fix)
+
+
+@rule(
+    "IMS829",
+    Severity.WARNING,
+    "cloud-init keeps the state of another server",
+    why="Where it believes to know the instance, it does not set the server up again.",
+    fix=advice("`cloud-init clean --logs`", "--run-command 'rm -rf /var/lib/cloud/*'"),
+    source=LINUX_GUIDE,
+)
+def stale_instance(facts: Facts) -> Iterator[Evidence]:
+    """Look below /var/lib/cloud."""
+    paths = [
+        p for p, _ in linux(facts).matching("/var/lib/cloud/instance", "/var/lib/cloud/instances/*")
+    ]
+    if paths:
+        yield Evidence(listed(paths))
+
+
+@rule(
+    "IMS830",
+    Severity.WARNING,
+    "ssh keys of people travel with the image",
+    why="Whoever holds the private key can log in to every server made from the image.",
+    fix=advice("`truncate -s 0 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys`",
+               "--truncate /root/.ssh/authorized_keys"),
+    source=LINUX_GUIDE,
+)  # fmt: skip
+def authorized_keys(facts: Facts) -> Iterator[Evidence]:
+    """Look for authorized_keys and private keys that are not empty."""
+    yield from _leftovers(facts, "/root/.ssh/authorized_keys", "/home/*/.ssh/authorized_keys")
+    for path, entry in linux(facts).matching("/root/.ssh/id_*", "/home/*/.ssh/id_*"):
+        if entry.size and not path.endswith(".pub"):
+            yield Evidence(f"{path} is a private key ({entry.size} bytes)",
+                           fix=fixes.on_file("rm -f", "--delete", path))  # fmt: skip
+
+
+def _leftovers(facts: Facts, *patterns: str) -> Iterator[Evidence]:
+    for path, entry in linux(facts).matching(*patterns):
+        if entry.kind == FILE and entry.size:
+            fix = fixes.on_file("truncate -s 0", "--truncate", path)
+            yield Evidence(f"{path} is not empty ({entry.size} bytes)", fix=fix)
+
+
+@rule(
+    "IMS831",
+    Severity.WARNING,
+    "ssh host keys travel with the image",
+    why="All servers from the image have the same identity, which anyone with the image can forge.",
+    fix=advice("`rm -f /etc/ssh/ssh_host_*`", "--delete '/etc/ssh/ssh_host_*'"),
+    source=INFERRED,
+)
+def host_keys(facts: Facts) -> Iterator[Evidence]:
+    """Look for private host keys; cloud-init makes new ones unless it is told not to."""
+    guest = linux(facts)
+    paths = [path for path, _ in guest.matching("/etc/ssh/ssh_host_*_key")]
+    if paths:
+        yield Evidence(f"{listed(paths)}", severity=Severity.NOTE if _renews_keys(guest) else None)
+
+
+def _renews_keys(guest: Guest) -> bool:
+    try:
+        kept = cloud_init.settings(guest).get("ssh_deletekeys", True)
+    except ImportError:
+        return False
+    runs = cloud_init.installed(guest) and cloud_init.enabled(guest)
+    return runs and kept not in (False, 0, "false")
+
+
+@rule(
+    "IMS832",
+    Severity.WARNING,
+    "The machine-id travels with the image",
+    why="All servers have the same id, which DHCP servers and journals take for one machine.",
+    fix=advice(
+        "`truncate -s 0 /etc/machine-id; rm -f /var/lib/dbus/machine-id`",
+        "--truncate /etc/machine-id --delete /var/lib/dbus/machine-id",
+    ),
+    source=INFERRED,
+)
+def machine_id(facts: Facts) -> Iterator[Evidence]:
+    """Look for an id in /etc/machine-id."""
+    text = (linux(facts).text("/etc/machine-id") or "").strip()
+    if text and text != "uninitialized":
+        yield Evidence("/etc/machine-id is set")
+
+
+@rule(
+    "IMS833",
+    Severity.NOTE,
+    "Shell histories travel with the image",
+    why="Histories often hold host names and passwords.",
+    fix=advice(
+        "`history -c; rm -f /root/.bash_history /home/*/.bash_history`",
+        "--delete /root/.bash_history",
+    ),
+    source=LINUX_GUIDE,
+)
+def histories(facts: Facts) -> Iterator[Evidence]:
+    """Look for the histories of bash, zsh and ash."""
+    yield from _leftovers(facts, "/root/.*_history", "/home/*/.*_history")
+
+
+@rule(
+    "IMS834",
+    Severity.NOTE,
+    "Logs travel with the image",
+    why="They tell of another machine, and take up space in every server.",
+    fix=advice(
+        "`find /var/log -type f -exec truncate -s 0 {} +`",
+        "--run-command 'find /var/log -type f -exec truncate -s 0 {} +'",
+    ),
+    source=LINUX_GUIDE,
+)
+def logs(facts: Facts) -> Iterator[Evidence]:
+    """Count the files below /var/log that are not empty."""
+    patterns = ("/var/log/*", "/var/log/audit/*", "/var/log/journal/*/*")
+    found = [(p, e.size) for p, e in linux(facts).matching(*patterns) if e.kind == FILE and e.size]
+    if found:
+        total = sum(size for _, size in found)
+        yield Evidence(f"{len(found)} log files, {total} bytes: {listed([p for p, _ in found])}")
+
+
+@rule(
+    "IMS835",
+    Severity.NOTE,
+    "DHCP leases travel with the image",
+    why="A client may ask for its old address first, which is slow or wrong.",
+    fix=advice("`rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease`",
+               "--delete '/var/lib/dhcp/*.leases'"),
+    source=INFERRED,
+)  # fmt: skip
+def leases(facts: Facts) -> Iterator[Evidence]:
+    """Look where dhclient, dhcpcd and NetworkManager keep leases."""
+    yield from _leftovers(
+        facts,
+        "/var/lib/dhcp/*",
+        "/var/lib/dhclient/*",
+        "/var/lib/dhcpcd/*",
+        "/var/lib/NetworkManager/*.lease",
+    )
+
+
+@rule(
+    "IMS836",
+    Severity.WARNING,
+    "Tools of another platform are installed",
+    why="They look for a hypervisor that is not there, and can hold up boot or set a wrong clock.",
+    fix=advice("remove the package"),
+    source=LINUX_GUIDE,
+)
+def foreign_tools(facts: Facts) -> Iterator[Evidence]:
+    """Look for the programs of VMware, VirtualBox, Hyper-V, Xen, and of other clouds."""
+    guest = linux(facts)
+    for patterns, name, package in _TOOLS:
+        paths = [
+            path for path, entry in guest.matching(*patterns) if entry.kind in (FILE, DIRECTORY)
+        ]
+        if paths:
+            yield Evidence(
+                f"{name}: {paths[0]}", fix=advice(f"remove {package}", f"--uninstall {package}")
+            )
+
+
+@rule(
+    "IMS837",
+    Severity.WARNING,
+    "Root's password does not fit",
+    why="An empty password lets anyone in; a locked one leaves no way in if cloud-init fails.",
+    fix=advice("`passwd root`", "--root-password file:FILE"),
+    source=FILE_TABLE,
+)
+def root_password(facts: Facts) -> Iterator[Evidence]:
+    """Read the state of root's password; the password itself is never kept."""
+    guest = linux(facts)
+    text = guest.text("/etc/shadow")
+    if text is None:
+        raise Unknown("there is no root in /etc/shadow")
+    state = text.partition(":")[2]
+    if state == "empty":
+        yield Evidence("/etc/shadow: root has an empty password", severity=Severity.ERROR)
+    elif state == "locked" and not (cloud_init.installed(guest) and cloud_init.enabled(guest)):
+        yield Evidence("/etc/shadow: root's password is locked and no cloud-init would set one")
+
+
+@rule(
+    "IMS838",
+    Severity.NOTE,
+    "sshd allows what the guide advises against",
+    why="Servers on the internet are tried for passwords from the first minute.",
+    fix=advice("set PasswordAuthentication no and PermitRootLogin no in /etc/ssh/sshd_config"),
+    source=LINUX_GUIDE,
+)
+def sshd(facts: Facts) -> Iterator[Evidence]:
+    """Read sshd_config with what it includes; the first value of a keyword counts."""
+    settings = sshd_settings(linux(facts))
+    if settings is None:
+        raise Unknown("there is no /etc/ssh/sshd_config")
+    for key, default in (
+        ("PasswordAuthentication", "yes"),
+        ("PermitRootLogin", "prohibit-password"),
+    ):
+        value, path = settings.get(key.lower(), (default, "the default"))
+        if value.lower() == "yes":
+            # The first value counts, so one at the very beginning does.
+            fix = fixes.command(f"sed -i '1i{key} no' {MAIN}")
+            yield Evidence(f"{key} is {value} ({path})", expected="no", found=value, fix=fix)

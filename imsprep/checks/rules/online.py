@@ -1,0 +1,204 @@
+"""IMS7xx, cloud: the bucket that the image goes to, and its region; only with --online."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.checks.rules.request import given, near_value
+from imsprep.ims.region import RegionFacts
+from imsprep.report import Severity
+from imsprep.store.bucket import BucketFacts
+from imsprep.store.contract import STANDARD
+
+_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")  # cn-north-4, eu-de, la-north-2
+NOT_ASKED = "not asked: --online names the bucket"
+
+
+def reached(facts: Facts) -> BucketFacts:
+    """Return what the bucket told; Unknown if it was not asked or did not answer."""
+    if facts.bucket is None:
+        raise Unknown(NOT_ASKED)
+    if facts.bucket.refusal is not None:
+        raise Unknown("the bucket could not be looked at")
+    return facts.bucket
+
+
+@rule(
+    "IMS701", Severity.ERROR, "The bucket cannot be used",
+    why="The upload fails, or the service does not find the object.",
+    fix="Make the bucket in the region of the import, and give the key the rights to use it.",
+    source=QUICK_IMPORT,
+)  # fmt: skip
+def bucket_answers(facts: Facts) -> Iterator[Evidence]:
+    """Look whether the bucket answered at all."""
+    if facts.bucket is None:
+        raise Unknown(NOT_ASKED)
+    if facts.bucket.refusal is not None:
+        yield Evidence(f"bucket {facts.bucket.bucket}: {facts.bucket.refusal}")
+
+
+@rule(
+    "IMS702", Severity.ERROR, "The bucket's storage class is not Standard",
+    why="Quick import reads from Standard buckets only.",
+    fix="Use a bucket of storage class Standard.",
+    source=QUICK_IMPORT,
+)  # fmt: skip
+def bucket_class(facts: Facts) -> Iterator[Evidence]:
+    """Compare the bucket's default storage class."""
+    found = reached(facts).storage_class
+    if found != STANDARD:
+        yield Evidence("the bucket has another storage class", expected=STANDARD, found=found)
+
+
+@rule(
+    "IMS703", Severity.ERROR, "The object's storage class is not Standard",
+    why="Quick import reads Standard objects only.",
+    fix="Upload it again, or change its storage class.",
+    source=QUICK_IMPORT,
+)  # fmt: skip
+def object_class(facts: Facts) -> Iterator[Evidence]:
+    """Compare the storage class of the object that is there."""
+    found = reached(facts)
+    if found.object is None:
+        raise Unknown(f"there is no object {found.key!r} yet")
+    if found.object.storage_class != STANDARD:
+        yield Evidence(
+            f"the object {found.key!r} has another storage class",
+            expected=STANDARD,
+            found=found.object.storage_class,
+        )
+
+
+@rule(
+    "IMS704", Severity.NOTE, "Another object of this name will be replaced",
+    why="An image that was imported from it lazily could still read it (inferred).",
+    fix="Give another --key, or remove the object if nobody needs it.",
+    source="inferred",
+)  # fmt: skip
+def replaces(facts: Facts) -> Iterator[Evidence]:
+    """Tell that the object is there with another size."""
+    found = reached(facts)
+    if found.object is not None and found.object.size != facts.file_size:
+        yield Evidence(
+            f"the object {found.key!r} is there with another size",
+            expected=f"{facts.file_size} bytes, or no object",
+            found=f"{found.object.size} bytes",
+        )
+
+
+@rule(
+    "IMS705", Severity.NOTE, "Unfinished uploads take space in the bucket",
+    why="Their parts are stored, and paid for, until they are completed or aborted.",
+    fix="imsprep uploads list, then imsprep uploads abort.",
+    source='OBS API reference, "Listing Initiated Multipart Uploads"',
+)  # fmt: skip
+def unfinished(facts: Facts) -> Iterator[Evidence]:
+    """Count the unfinished uploads of this object."""
+    found = reached(facts)
+    if found.unfinished:
+        yield Evidence(f"{found.unfinished} unfinished uploads of {found.key!r}")
+
+
+@rule(
+    "IMS706", Severity.WARNING, "The bucket's name has a dot",
+    why="A certificate for *.obs… does not cover a name with one more dot, so TLS fails.",
+    fix="Use a bucket without a dot in its name.",
+    source='OBS API reference, "Creating a Bucket"; RFC 6125, 6.4.3',
+)  # fmt: skip
+def dotted_name(facts: Facts) -> Iterator[Evidence]:
+    """Look for a dot in the bucket's name."""
+    if facts.bucket is None:
+        raise Unknown(NOT_ASKED)
+    if "." in facts.bucket.bucket:
+        yield Evidence("the name has a dot", found=facts.bucket.bucket)
+
+
+@rule(
+    "IMS710", Severity.ERROR, "The bucket lies in another region than the import",
+    why="The service reads from buckets of its own region and answers IMG.0058, after the upload.",
+    fix="Use a bucket in the region of the import, or import in the bucket's region: --region.",
+    source="API reference, Error Codes: IMG.0058, 2025-12-17; OBS API reference,"
+    ' "Obtaining Bucket Metadata", 2024-03-05',
+)  # fmt: skip
+def bucket_region(facts: Facts) -> Iterator[Evidence]:
+    """Compare where the bucket says it lies."""
+    found = reached(facts)
+    if found.asked_region is None:
+        raise Unknown("no region was named")
+    if found.region is None or not _REGION.fullmatch(found.region):
+        said = f"the store says {found.region!r}" if found.region else "the store does not tell"
+        raise Unknown(f"{said}, which is no name of a region" if found.region else said)
+    if found.region != found.asked_region:
+        yield Evidence(
+            f"the bucket lies in {found.region}",
+            expected=found.asked_region, found=found.region,
+            fix=f"Use a bucket in {found.asked_region}, or import with --region {found.region}.",
+        )  # fmt: skip
+
+
+def told(facts: Facts) -> RegionFacts:
+    """Return what the region's image service told; Unknown if it was not asked."""
+    if facts.region is None:
+        raise Unknown(NOT_ASKED if facts.bucket is None else "a folder has no region")
+    return facts.region
+
+
+@rule(
+    "IMS707", Severity.ERROR, "The account may have no more private images",
+    why="The import is refused with IMG.0015, after the whole upload.",
+    fix="Delete an image that is not needed, or ask for a larger quota.",
+    source="API reference, Error Codes: IMG.0015, 2025-12-17",
+)  # fmt: skip
+def quota(facts: Facts) -> Iterator[Evidence]:
+    """Compare the number of private images with how many there may be."""
+    found = told(facts)
+    if found.quota is None:
+        raise Unknown(found.refusals[0] or "the service does not tell the quota")
+    used, limit = found.quota
+    if used >= limit:
+        yield Evidence(
+            f"there are {used} private images of {limit}",
+            expected=f"fewer than {limit}", found=str(used),
+        )  # fmt: skip
+
+
+@rule(
+    "IMS708", Severity.ERROR, "os_version is not a value that the region lists at this moment",
+    why="The service answers IMG.0056.",
+    fix="Use a value of the region's list, letter by letter.",
+    source='API reference, "Querying the OSs Supported by Images", Chinese edition, 2022-12-07;'
+    " international, 2025-02-26: the list has no Windows",
+)  # fmt: skip
+def region_os_version(facts: Facts) -> Iterator[Evidence]:
+    """Look the value up in the list of the region itself."""
+    found = told(facts)
+    value = given(facts, "os_version", "--os-version")
+    if not found.os_versions:
+        raise Unknown(found.refusals[1] or "the service lists no values of os_version")
+    if value in found.os_versions or facts.request.is_data_disk:
+        return
+    meant = near_value(value, found.os_versions)
+    hint = f'; did you mean "{meant}"?' if meant else ""
+    yield Evidence(
+        f"{value!r} is none of the {len(found.os_versions)} values that the region lists{hint}",
+        expected=f'"{meant}"' if meant else "a value of the region's list", found=f'"{value}"',
+        severity=Severity.WARNING if facts.request.is_windows else None,
+    )  # fmt: skip
+
+
+@rule(
+    "IMS709", Severity.ERROR, "The key may not write to the bucket",
+    why="The upload fails at its first request.",
+    fix="Give the key the rights to put objects into this bucket and to abort uploads.",
+    source='OBS API reference, "Initiating a Multipart Upload", 2024-04-01',
+)  # fmt: skip
+def may_write(facts: Facts) -> Iterator[Evidence]:
+    """Look at what came of an upload that was begun and ended at once."""
+    found = reached(facts)
+    if found.may_write is None:
+        raise Unknown(found.write_refusal or "a folder is not tried for writing")
+    if not found.may_write:
+        yield Evidence(f"bucket {found.bucket}: {found.write_refusal}")

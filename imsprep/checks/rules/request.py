@@ -1,0 +1,329 @@
+"""IMS5xx, request: what may stand in the body of the quick import call.
+
+The limits that differ between sites are the site's; those that all sites share stand here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import uuid
+from collections.abc import Iterator
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.cloud.sites import MAX_MIN_DISK
+from imsprep.ims.request import DATA_IMAGE
+from imsprep.report import Severity
+from imsprep.units import GIB, ceil_div, exact_size
+
+ATTRIBUTES = 'API reference, "Image Attributes", 2025-12-17'
+
+MAX_NAME = 128  # characters
+MAX_DESCRIPTION = 1024  # characters
+
+CHINESE = "\u4e00-\u9fff"
+
+
+def given(facts: Facts, field: str, option: str) -> str:
+    """Return a field of the request; Unknown if it was not given."""
+    value = getattr(facts.request, field)
+    if value is None:
+        raise Unknown(f"no {option} given")
+    return str(value)
+
+
+@rule(
+    "IMS501", Severity.ERROR, "The image name is empty or too long",
+    why="The service refuses the request with IMG.0002 or IMG.0013.",
+    fix="Give a name of 1 to 128 characters.",
+    source=f"{ATTRIBUTES}: name",
+)  # fmt: skip
+def name_length(facts: Facts) -> Iterator[Evidence]:
+    """Check the length of the name."""
+    name = given(facts, "name", "--name")
+    if not 1 <= len(name) <= MAX_NAME:
+        yield Evidence(
+            f"the name has {len(name)} characters",
+            expected=f"1 to {MAX_NAME} characters", found=f"{len(name)} characters",
+        )  # fmt: skip
+
+
+@rule(
+    "IMS502", Severity.ERROR, "The image name has characters that are not allowed",
+    why="The service refuses the request with IMG.0003.",
+    fix="Use letters, digits, hyphens, dots, underscores and inner spaces.",
+    source=f"{ATTRIBUTES}: name; Chinese characters: Huawei Cloud, Chinese edition, 2022-12-07",
+)  # fmt: skip
+def name_characters(facts: Facts) -> Iterator[Evidence]:
+    """Check the alphabet of the name; Chinese is an error only where no page allows it."""
+    name = given(facts, "name", "--name")
+    if name != name.strip(" "):
+        yield Evidence("the name starts or ends with a space", found=repr(name))
+    odd = _odd(name, "A-Za-z0-9._ -")
+    if not odd:
+        return
+    if _odd(name, f"A-Za-z0-9._ {CHINESE}-"):
+        yield Evidence(
+            f"not allowed in a name: {odd}", expected="letters, digits, - . _ space", found=odd
+        )
+    elif not facts.site.chinese_names:
+        title = facts.site.title
+        yield Evidence(
+            f"Chinese characters in names are not documented for {title}",
+            expected="letters, digits, - . _ space", found=odd,
+        )  # fmt: skip
+
+
+@rule(
+    "IMS503", Severity.ERROR, "The description is too long or has characters that are not allowed",
+    why="The service refuses the request with IMG.0004 or IMG.0054.",
+    fix="Use at most 1024 characters on one line, without < and >.",
+    source=f"{QUICK_IMPORT}: description",
+)  # fmt: skip
+def description(facts: Facts) -> Iterator[Evidence]:
+    """Check length and alphabet; the page's "only letters and digits" is contradicted by itself."""
+    text = given(facts, "description", "--description")
+    if len(text) > MAX_DESCRIPTION:
+        yield Evidence(
+            f"the description has {len(text)} characters",
+            expected=f"at most {MAX_DESCRIPTION}", found=str(len(text)),
+        )  # fmt: skip
+    odd = sorted({c for c in text if c in "<>\r\n"})
+    if odd:
+        shown = " ".join(repr(c) for c in odd)
+        yield Evidence(f"not allowed in a description: {shown}", found=shown)
+
+
+@rule(
+    "IMS504", Severity.ERROR, "Both tags and image_tags are given",
+    why="The page allows one of the two; which one the service would keep is not said.",
+    fix="Use --tag for all of them, or --image-tag for all of them.",
+    source=f'{QUICK_IMPORT}: "Set either tags or image_tags"',
+)  # fmt: skip
+def both_kinds_of_tags(facts: Facts) -> Iterator[Evidence]:
+    """Look for both fields."""
+    if facts.request.tags and facts.request.image_tags:
+        yield Evidence("tags and image_tags are both set", expected="one of them", found="both")
+
+
+@rule(
+    "IMS508", Severity.ERROR, "os_version is missing",
+    why="A system disk image needs it; the service answers IMG.0159.",
+    fix='Give --os-version, as in --os-version "Ubuntu 18.04 server 64bit".',
+    source=f"{QUICK_IMPORT}: os_version is mandatory for a system disk",
+)  # fmt: skip
+def os_version_missing(facts: Facts) -> Iterator[Evidence]:
+    """Look for a complete request for a system disk without os_version."""
+    if facts.request.is_data_disk or facts.request.os_version:
+        return
+    if not facts.request.final and facts.request.os_version is None:
+        raise Unknown("no --os-version given")
+    yield Evidence("a system disk image needs os_version", expected="a value of the site's list")
+
+
+@rule(
+    "IMS509", Severity.ERROR, "os_version is not a value that the site lists",
+    why="The service answers IMG.0056. A near miss is as wrong as any other value.",
+    fix="Use a value of the list, letter by letter.",
+    source='API reference, "Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07',
+)  # fmt: skip
+def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
+    """Look the value up; where the list is old, a value that is not in it is only a warning."""
+    value = given(facts, "os_version", "--os-version")
+    listed = facts.site.os_versions
+    if facts.request.is_data_disk or not value or value in listed.all:
+        return
+    near = near_value(value, listed.all)
+    hint = f'; did you mean "{near}"?' if near else ""
+    # A value of another version may simply be newer than an old list; a misspelling is not.
+    misspelt = near is not None and re.findall(r"\d+", near) == re.findall(r"\d+", value)
+    dated = bool(listed.note) and not misspelt
+    yield Evidence(
+        f"{value!r} is not in the list of {listed.date}{hint}",
+        expected=f'"{near}"' if near else f"a value of {listed.source}",
+        found=f'"{value}"',
+        fix=f'--os-version "{near}"' if near and not dated else None,
+        severity=Severity.WARNING if dated else None,
+    )
+
+
+@rule(
+    "IMS510", Severity.ERROR, "min_disk is out of range",
+    why="The service refuses the request (IMG.0055).",
+    fix="Choose a size within the range of the site and the operating system.",
+    source=f"{QUICK_IMPORT}: Linux 10 to 1024, Windows 20 to 1024; OTC, 2025-12-17: 1 to 1024",
+)  # fmt: skip
+def min_disk_range(facts: Facts) -> Iterator[Evidence]:
+    """Check the range of the site; what only another site's page forbids is a warning."""
+    value = int(given(facts, "min_disk", "--min-disk"))
+    request, site = facts.request, facts.site
+    windows = request.is_windows
+    smallest = site.min_disk_from(data_disk=request.is_data_disk, windows=windows)
+    strict = 20 if windows else 10
+    system = "Windows" if windows else "Linux"
+    if not smallest <= value <= MAX_MIN_DISK:
+        yield Evidence(
+            f"min_disk {value} for {system} on {site.key}",
+            expected=f"{smallest} to {MAX_MIN_DISK} GB",
+            found=f"{value} GB",
+        )
+    elif value < strict:
+        yield Evidence(
+            f"{site.source} ({site.date}) allows {value} GB, the Huawei Cloud page (2024-08-09)"
+            f" wants at least {strict} GB for {system}",
+            expected=f"{strict} GB or more",
+            found=f"{value} GB",
+            severity=Severity.WARNING,
+        )
+
+
+@rule(
+    "IMS511", Severity.ERROR, "min_disk is smaller than the disk in the image",
+    why="The import fails, or a disk made from the image lacks its end. The pages say that"
+    " min_disk must be greater than the size of the image file (or of the disk in it).",
+    fix="Raise --min-disk.",
+    source=f"{QUICK_IMPORT}: min_disk; OTC user guide, 2025-12-17: not less than the disk",
+)  # fmt: skip
+def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
+    """Compare with the virtual size and the file size; equality is where the pages disagree."""
+    value = int(given(facts, "min_disk", "--min-disk"))
+    if facts.virtual_size is None:
+        raise Unknown(f"the virtual size of a {facts.format} file is not read")
+    for what, size in (("disk", facts.virtual_size), ("file", facts.file_size)):
+        if value * GIB < size:
+            yield Evidence(
+                f"min_disk {value} is {value * GIB} bytes, the {what} has {exact_size(size)}",
+                expected=f"{ceil_div(size, GIB)} GB or more", found=f"{value} GB",
+                fix=f"--min-disk {ceil_div(size, GIB)}",
+            )  # fmt: skip
+            return
+    if value * GIB == facts.virtual_size and not facts.request.is_data_disk:
+        yield Evidence(
+            f"min_disk {value} is exactly the disk's size: the console's table says \"not less"
+            ' than", the API page says "greater than"',
+            expected=f"{value + 1} GB to satisfy both", found=f"{value} GB",
+            fix=f"--min-disk {value + 1}, if the import is refused", severity=Severity.WARNING,
+        )  # fmt: skip
+
+
+@rule(
+    "IMS513", Severity.ERROR, "type is not a value that quick import knows",
+    why="The service answers IMG.0024 or IMG.0117.",
+    fix="Use ECS or BMS for a system disk, DataImage for a data disk.",
+    source=f"{QUICK_IMPORT}: type",
+)  # fmt: skip
+def type_value(facts: Facts) -> Iterator[Evidence]:
+    """Check the value of type."""
+    yield from _choice(facts, "type", "--type", ("ECS", "BMS", DATA_IMAGE))
+
+
+@rule(
+    "IMS514", Severity.ERROR, "architecture is not a value that quick import knows",
+    why="The service answers IMG.0212.",
+    fix="Use x86 or arm.",
+    source=f"{QUICK_IMPORT}: architecture",
+)  # fmt: skip
+def architecture_value(facts: Facts) -> Iterator[Evidence]:
+    """Check the value of architecture."""
+    yield from _choice(facts, "architecture", "--architecture", ("x86", "arm"))
+
+
+@rule(
+    "IMS515", Severity.ERROR, "hw_firmware_type is wrong, or does not go with the architecture",
+    why="The service answers IMG.0141; an Arm server boots by UEFI only.",
+    fix="Use bios or uefi; with --architecture arm leave it out or use uefi.",
+    source="OTC API reference, 2025-12-17: hw_firmware_type",
+)  # fmt: skip
+def firmware_value(facts: Facts) -> Iterator[Evidence]:
+    """Check the value, alone and together with the architecture."""
+    yield from _choice(facts, "hw_firmware_type", "--firmware", ("bios", "uefi"))
+    if facts.request.architecture == "arm" and facts.request.hw_firmware_type == "bios":
+        yield Evidence("arm boots by UEFI only", expected="uefi", found="bios")
+
+
+@rule(
+    "IMS516", Severity.ERROR, "license_type is wrong, or given for a system without a licence",
+    why="The field is for Windows only; its values are platform and byol.",
+    fix="Leave it out, or use platform or byol with a Windows os_version.",
+    source=f"{QUICK_IMPORT}: license_type",
+)  # fmt: skip
+def license_value(facts: Facts) -> Iterator[Evidence]:
+    """Check the value, and that the guest is Windows."""
+    yield from _choice(facts, "license_type", "--license-type", ("platform", "byol"))
+    if not facts.request.is_windows:
+        found = facts.request.os_version or facts.request.os_type or "no Windows os_version"
+        yield Evidence("license_type is only for Windows", expected="a Windows image", found=found)
+
+
+@rule(
+    "IMS517", Severity.ERROR, "enterprise_project_id is neither 0 nor a UUID",
+    why="The service answers IMG.0155.",
+    fix="Use 0 for the default project, or the project's UUID.",
+    source=f"{QUICK_IMPORT}: enterprise_project_id",
+)  # fmt: skip
+def enterprise_project(facts: Facts) -> Iterator[Evidence]:
+    """Check the form of the id."""
+    value = given(facts, "enterprise_project_id", "--enterprise-project-id")
+    if value in ("", "0"):
+        return
+    try:
+        well_formed = str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        yield Evidence(f"{value!r} is not a UUID", expected="0 or a UUID", found=value)
+
+
+@rule(
+    "IMS521", Severity.ERROR, "A field is given that the kind of image does not have",
+    why="The page lists it only for the other kind; what the service does with it is not said.",
+    fix="Leave the field out.",
+    source=f"{QUICK_IMPORT}: the two tables of parameters",
+)  # fmt: skip
+def foreign_fields(facts: Facts) -> Iterator[Evidence]:
+    """Look for fields of the other variant."""
+    names: tuple[str, ...] = ("os_type",)
+    if facts.request.is_data_disk:
+        names = ("os_version", "architecture", "hw_firmware_type", "license_type")
+    kind = "data disk" if facts.request.is_data_disk else "system disk"
+    for name in names:
+        if getattr(facts.request, name) is not None:
+            yield Evidence(f"{name} is not a parameter of a {kind} image", found=name)
+
+
+@rule(
+    "IMS522", Severity.ERROR, "os_type is neither Linux nor Windows",
+    why="The service answers IMG.0122.",
+    fix="Use Linux or Windows.",
+    source=f"{QUICK_IMPORT}: os_type of a data disk",
+)  # fmt: skip
+def os_type_value(facts: Facts) -> Iterator[Evidence]:
+    """Check the value of os_type."""
+    yield from _choice(facts, "os_type", "--os-type", ("Linux", "Windows"))
+
+
+def _choice(facts: Facts, field: str, option: str, values: tuple[str, ...]) -> Iterator[Evidence]:
+    value = given(facts, field, option)
+    if value not in values:
+        near = difflib.get_close_matches(value.lower(), [v.lower() for v in values], n=1)
+        exact = next((v for v in values if near and v.lower() == near[0]), None)
+        hint = f"; did you mean {exact}?" if exact else ""
+        yield Evidence(f"{field} is {value!r}{hint}", expected=" or ".join(values), found=value)
+
+
+def _odd(text: str, allowed: str) -> str:
+    """Return the characters outside the class `allowed`, each once, so that they can be read."""
+    return " ".join(repr(c) for c in dict.fromkeys(re.findall(f"[^{allowed}]", text)))
+
+
+def near_value(value: str, values: tuple[str, ...]) -> str | None:
+    """Return the value that was probably meant: the same but for case and spaces, or close."""
+
+    def plain(text: str) -> str:
+        text = re.sub(r"(\d)\s*-?\s*bit", r"\1bit", text.lower().replace("red hat", "redhat"))
+        return re.sub(r"[\s_-]+", " ", text).strip()
+
+    by_plain = {plain(v): v for v in values}
+    near = difflib.get_close_matches(plain(value), by_plain, n=1, cutoff=0.75)
+    return by_plain[near[0]] if near else None

@@ -1,0 +1,82 @@
+"""IMS6xx, site: what is right elsewhere and not documented on the chosen site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.cloud.sites import OPTIONAL_FIELDS, SITES
+from imsprep.report import Severity
+from imsprep.units import GIB, exact_size
+
+
+@rule(
+    "IMS601", Severity.WARNING, "The site says that it imports Windows images no longer",
+    why="The international pages say since 2024 that Windows images are no longer provided and"
+    " that this API will not import them. Whether it refuses them is not said.",
+    fix="Ask the site's support before the upload, or choose another --site.",
+    source='API reference, "Importing an Image File Quickly", international, 2026-01-19',
+)  # fmt: skip
+def windows_stopped(facts: Facts) -> Iterator[Evidence]:
+    """Look for a Windows image on a site that stopped them."""
+    if facts.site.windows_stopped and facts.request.is_windows:
+        found = facts.request.os_version or "os_type Windows"
+        yield Evidence(f"{found} on {facts.site.title}", found=found)
+
+
+@rule(
+    "IMS602", Severity.WARNING, "A field is given that the site does not document",
+    why="The service may ignore it, so that the image is not what was asked for, or refuse it.",
+    fix="Leave the field out on this site.",
+    source="API references: Huawei Cloud 2024-08-09, OTC 2025-12-17, OTC Switzerland 2025-07-16",
+)  # fmt: skip
+def undocumented_field(facts: Facts) -> Iterator[Evidence]:
+    """Compare the optional fields with the site's table."""
+    for name in OPTIONAL_FIELDS:
+        if getattr(facts.request, name) is not None and name not in facts.site.fields:
+            elsewhere = ", ".join(site.key for site in SITES.values() if name in site.fields)
+            yield Evidence(
+                f"{name} is documented for {elsewhere}, not for {facts.site.key}", found=name
+            )
+
+
+@rule(
+    "IMS603", Severity.WARNING, "The disk is smaller than the site's pages say it should be",
+    why='The table "Image File Properties" gives a range for the system disk in the file. The API'
+    " page has no such limit: the table may mean the disk that is made from it.",
+    fix="Enlarge the image (truncate -s), then sgdisk -e for a GPT; or try it as it is.",
+    source='User guides, "Image File Properties": Huawei Cloud 2022-12-07 (40 to 1024 GB), OTC'
+    " 2025-12-17 (1 GB to 1 TB)",
+)  # fmt: skip
+def small_disk(facts: Facts) -> Iterator[Evidence]:
+    """Compare the virtual size of a system disk with the table's lower end."""
+    if facts.virtual_size is None:
+        raise Unknown(f"the virtual size of a {facts.format} file is not read")
+    smallest = facts.site.smallest_system_disk
+    if facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB:
+        yield Evidence(
+            f"the disk has {exact_size(facts.virtual_size)}",
+            expected=f"{smallest} GB ({smallest * GIB} bytes) or more",
+            found=f"{facts.virtual_size} bytes",
+            # Inferred limits and tiny disks are no reason for alarm: nothing was seen refused.
+            severity=Severity.NOTE if smallest > 1 else None,
+        )
+
+
+@rule(
+    "IMS604", Severity.WARNING, "os_version is listed only by another site",
+    why="Each site has its own list; a value of another one is refused with IMG.0056.",
+    fix="Use a value of this site's list, or choose the --site that you mean.",
+    source='"Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07',
+)  # fmt: skip
+def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
+    """Look the value up in the lists of the other sites."""
+    value = facts.request.os_version
+    if value is None or facts.request.is_data_disk:
+        return
+    if value in facts.site.os_versions.all:
+        return
+    others = [site.key for site in SITES.values() if value in site.os_versions.all]
+    if others:
+        yield Evidence(f'"{value}" is in the list of {", ".join(others)}', found=value)

@@ -1,0 +1,77 @@
+"""`imsprep bench`: how fast this machine scans, and what an image will take."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imsprep.cli.options.common import PATH, RATE, Progress, SizeType, output_options, print_result
+from imsprep.cli.options.scan import reading_options, scanning_with_jobs
+from imsprep.errors import UsageError
+from imsprep.units import GIB, MIB
+
+EPILOG = """\
+\b
+Examples:
+  imsprep bench --synthetic --size 64m
+  imsprep bench disk.raw --bandwidth 12m
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("image", type=PATH, required=False)
+@click.option("--synthetic", is_flag=True, help="Make a file of each kind and scan it.")
+@click.option("--dir", "folder", type=PATH, metavar="DIR",
+              help="Whose disk --synthetic measures; the current folder if not given.")  # fmt: skip
+@click.option("--size", type=SizeType(MIB), help="Bytes of each --synthetic file; 1g.")
+@click.option("--bandwidth", type=RATE, help="Bytes per second of your line: the upload too.")
+@click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True,
+              help="How often each thing is measured.")  # fmt: skip
+@reading_options
+@output_options
+def command(
+    image: Path | None,
+    synthetic: bool,
+    folder: Path | None,
+    size: int | None,
+    bandwidth: int | None,
+    runs: int,
+    as_json: bool,
+    quiet: bool,
+    **reading: Any,
+) -> None:
+    """Measure how fast this machine scans, or estimate what IMAGE will take.
+
+    With --synthetic, files of holes, written zeros, random data and both in turn are made one by
+    one, scanned, cold and cached, and removed. Samples of IMAGE are only read. Each figure is the
+    median, with the least and the most.
+    """
+    if (image is None) != synthetic:
+        raise UsageError("name an IMAGE to estimate, or give --synthetic, not both")
+    if image is not None and (folder is not None or size is not None):
+        raise UsageError("--dir and --size are for --synthetic")
+    if synthetic and bandwidth is not None:
+        raise UsageError("--bandwidth is for an IMAGE")
+    common = {"clock": time.perf_counter, "runs": runs, "scanning": scanning_with_jobs(reading)}
+    with Progress("bench", 0, quiet=quiet) as bar:
+        result = (
+            _estimate(image, bandwidth, common, bar)
+            if image is not None
+            else _bench(folder or Path(), size or GIB, common, bar)
+        )
+    print_result(as_json, result.as_dict(), str(result))
+
+
+def _bench(folder: Path, size: int, common: dict[str, Any], bar: Progress) -> Any:
+    from imsprep.scan.bench import bench
+
+    return bench(folder, size=size, progress=bar, **common)
+
+
+def _estimate(image: Path, bandwidth: int | None, common: dict[str, Any], bar: Progress) -> Any:
+    from imsprep.scan.estimate import estimate
+
+    return estimate(image, bytes_per_s=bandwidth, progress=bar, **common)

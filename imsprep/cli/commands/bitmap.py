@@ -1,0 +1,199 @@
+"""`imsprep bitmap`: make the bitmap file that goes beside a RAW image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imsprep.cli.options.common import (
+    PATH,
+    SIZE,
+    Progress,
+    image_argument,
+    output_options,
+    print_result,
+)
+from imsprep.cli.options.scan import reading_options, scan_options, scanning_with_jobs
+from imsprep.errors import UsageError, show_path
+from imsprep.units import counted, exact_size, format_size
+
+if TYPE_CHECKING:
+    from imsprep.bitmap.files import Exported, Made
+    from imsprep.bitmap.learn.search import Learned
+
+
+class _Bitmap(click.Group):
+    """A group whose main form needs no name: `imsprep bitmap disk.raw` makes a bitmap.
+
+    An image that is called as a subcommand is reached as `./probe`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the main form's name in front, where no subcommand is named."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [make.name or "", *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the main form first."""
+        formatter.write_usage(ctx.command_path, "[OPTIONS] IMAGE")
+        formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the main form's options, then the other commands."""
+        make.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group(cls=_Bitmap, epilog="Example: imsprep bitmap disk.raw")
+def command() -> None:
+    """Make the bitmap file of a RAW image: disk.raw gets disk.mf, and disk.mf.json beside it.
+
+    The bitmap says which blocks hold data; quick import asks for it. A block is marked empty only
+    if every byte of it is zero. An IMAGE that is called as one of the commands is written ./IMAGE.
+    """
+
+
+@command.command(hidden=True, epilog="Example: imsprep bitmap disk.raw")
+@image_argument
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="The bitmap's name; IMAGE with the suffix .mf if not given.",
+)
+@click.option(
+    "--layout",
+    "layout_name",
+    default="zvhd2",
+    metavar="FILE|NAME",
+    help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["mf", "bmap", "qemu-map"]),
+    default="mf",
+    show_default=True,
+    help="bmap: for bmaptool copy; qemu-map: as qemu-img map prints it; both in blocks of 4k.",
+)
+@click.option("--force", is_flag=True, help="Replace a bitmap that imsprep did not make.")
+@scan_options
+@output_options
+def make(
+    image: Path,
+    output: Path | None,
+    layout_name: str,
+    format_: str,
+    block_size: int | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **reading: Any,
+) -> None:
+    """Make the bitmap of IMAGE; the same as without the word `make`."""
+    from dataclasses import replace
+
+    from imsprep.bitmap.files import export, make_bitmap
+    from imsprep.bitmap.layout_json import load_layout
+
+    common: dict[str, Any] = {"output": output, "force": force}
+    common["scanning"] = scanning_with_jobs(reading)
+    with Progress("scan", _size(image), quiet=quiet) as bar:
+        made: Made | Exported
+        if format_ == "mf":
+            layout = load_layout(layout_name)
+            if block_size is not None:
+                layout = replace(layout, block_size=block_size)
+            made = make_bitmap(image, layout=layout, progress=bar, **common)
+        else:
+            made = export(image, format_, block_size=block_size, progress=bar, **common)
+    print_result(as_json, made.as_dict(), str(made))
+
+
+@command.command(epilog="Example: imsprep bitmap probe probe.raw")
+@click.argument("file", type=PATH)
+@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 16 GiB and five sectors.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@output_options
+def probe(file: Path, size: int | None, force: bool, as_json: bool, quiet: bool) -> None:
+    """Write a sparse RAW image from whose bitmap `learn` can tell how a tool lays bitmaps out.
+
+    Run the other tool on it, as in java -jar CreateMF.jar probe.raw probe.mf, then imsprep bitmap
+    learn probe.raw probe.mf. The image takes a few MiB of disk, whatever its size.
+    """
+    from imsprep.bitmap.learn.files import write_probe
+    from imsprep.bitmap.learn.probe import DEFAULT_SIZE
+
+    size = size or DEFAULT_SIZE
+    data = write_probe(file, size=size, force=force)
+    text = f"{show_path(file)}: {exact_size(size)}, {format_size(data)} of them data"
+    print_result(as_json, {"file": str(file), "size": size, "data_bytes": data}, text)
+
+
+@command.command(epilog="Example: imsprep bitmap learn probe.raw probe.mf")
+@click.argument("files", nargs=-1, required=True, type=PATH,
+                metavar="RAW MF [RAW MF]...")  # fmt: skip
+@click.option("-o", "--output", type=PATH, metavar="FILE",
+              help="Where the layout is saved; MF with the suffix .layout.json.")  # fmt: skip
+@reading_options
+@output_options
+def learn(
+    files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bool, **reading: Any
+) -> int:
+    """Find the layout that reproduces another tool's bitmap MF of the image RAW, byte for byte.
+
+    Exit code 1 if none fits, or several: then give the pair of a second probe too. A layout that
+    fits is matched against these files only; nothing is claimed of others. It is saved, and used by
+    imsprep bitmap disk.raw --layout probe.layout.json.
+    """
+    from imsprep.bitmap.layout_json import to_plain
+    from imsprep.bitmap.learn.files import LAYOUT_SUFFIX, learn_files, save_learned
+
+    if len(files) % 2:
+        raise UsageError("learn takes pairs: an image and its bitmap, an image and its bitmap, …")
+    pairs = list(zip(files[::2], files[1::2], strict=True))
+    with Progress("scan", sum(_size(image) for image, _ in pairs), quiet=quiet) as bar:
+        learned = learn_files(pairs, scanning=scanning_with_jobs(reading), progress=bar)
+    saved = None
+    if learned.outcome == "one":
+        saved = output or pairs[0][1].with_suffix(LAYOUT_SUFFIX)
+        save_learned(saved, learned.layouts[0])
+    value = {
+        "outcome": learned.outcome,
+        "layouts": [to_plain(layout) for layout in learned.layouts],
+        "reached": learned.reached,
+        "second_probe": learned.second_probe,
+        "saved": saved and str(saved),
+    }
+    print_result(as_json, value, _learned_text(learned, pairs[0][1], saved))
+    return 0 if learned.outcome == "one" else 1
+
+
+def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
+    from imsprep.bitmap.layout import describe
+
+    name = show_path(bitmap)
+    if saved is not None:
+        (layout,) = learned.layouts
+        return (
+            f"{name} is reproduced byte for byte by one layout:\n  {describe(layout)}\n"
+            f"saved as {show_path(saved)}; it is matched against"
+            f" {counted(len(layout.matched), 'file')}, and nothing is known of others"
+        )
+    if not learned.layouts:
+        return f"{name}: no layout of a known kind fits; {learned.reached}; nothing was saved"
+    lines = [f"{name}: {len(learned.layouts)} layouts fit, and nothing was saved:"]
+    lines += [f"  {describe(layout)}" for layout in learned.layouts]
+    lines += [
+        "make a second probe, run the tool on it, and give learn both pairs:",
+        f"  imsprep bitmap probe second.raw --size {learned.second_probe}",
+    ]
+    return "\n".join(lines)
+
+
+def _size(image: Path) -> int:
+    return image.stat().st_size if image.is_file() else 0

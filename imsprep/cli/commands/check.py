@@ -1,0 +1,202 @@
+"""`imsprep check`: everything that can be known about an image before a byte is uploaded."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imsprep.checks.reporters import FORMATS
+from imsprep.cli.configured import RULE_OPTIONS, policy_of, settings_here
+from imsprep.cli.options.common import PATH, ca_bundle_option
+from imsprep.cli.options.output import output_targets, write_output
+from imsprep.cli.options.request import request_fields, request_options
+from imsprep.cli.options.scan import hole_options, scanning
+from imsprep.errors import UsageError
+
+if TYPE_CHECKING:
+    from imsprep.checks.reporters import Run
+    from imsprep.ims.region import RegionFacts
+    from imsprep.store.bucket import BucketFacts
+
+EPILOG = """\
+\b
+Examples:
+  imsprep check disk.raw
+  imsprep check disk.raw --name web01 --os-version "CentOS 7.6 64bit" --min-disk 40
+  imsprep check images/ --output sarif:out.sarif --output html:report.html
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("images", nargs=-1, type=PATH, metavar="IMAGE...")
+@click.option("--site", help="Whose limits: huawei, huawei-intl (default), otc, otc-swiss.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="What stdout gets."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--output", "outputs", multiple=True, metavar="FORMAT:FILE", help="Write a report; repeatable."
+)
+@click.option("--select", multiple=True, metavar="ID", help="Only these rules; IMS2 is all IMS2xx.")
+@click.option("--ignore", multiple=True, metavar="ID", help="Without these rules.")
+@click.option("--severity", multiple=True, metavar="ID=WORD", help="Count a rule as WORD.")
+@click.option("--fail-on", help="error (default), warning, note or never.")
+@click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
+@click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
+@hole_options
+@click.option("--guest", is_flag=True, help="Look inside the file systems too.")
+@click.option("--deep", is_flag=True, help="Unpack every block of a ZVHD2 file.")
+@click.option(
+    "--online", metavar="TARGET", help="Ask bucket and service too: obs:BUCKET or local:DIR."
+)
+@click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+              help="Region of that bucket.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
+@click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
+@click.option("--endpoint", metavar="URL", help="The image service, instead of the site's.")
+@ca_bundle_option
+@click.option("--config", type=PATH, help="The file to use, not the nearest.")
+@click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
+@click.option("--list-rules", is_flag=True, help="Show every rule and end.")
+@click.option("--explain", metavar="ID", help="Show all about one rule and end.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@request_options
+def command(images: tuple[Path, ...], **options: Any) -> int:
+    """Check disk images and the request to import them, offline and in seconds.
+
+    Nothing is written, and nothing sent but the questions of --online. A folder stands for the
+    images in it.
+    """
+    if options["list_rules"] or options["explain"]:
+        return _tell_rules(options["explain"], options["as_json"])
+    if not images:
+        raise UsageError("no image given; imsprep check --help shows how")
+    from imsprep.checks.check import expand
+
+    kept = [*expand(images), *filter(None, [options["config"]])] if options["outputs"] else []
+    targets = output_targets(options["outputs"], FORMATS, kept)
+    shown = _shown(options)
+    run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
+    return _publish(run, shown, targets)
+
+
+def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
+    from imsprep.checks.check import Order, expand, preflight
+    from imsprep.checks.gather import Look
+    from imsprep.cli import settings as config
+    from imsprep.cli.options.common import Progress
+    from imsprep.cloud.sites import SITES
+    from imsprep.report import Severity
+    from imsprep.scan.scan import usable_cpus
+
+    settings = settings_here(options["config"])
+    for key in ("site", "fail-on", "strict", "jobs"):
+        value = options[key.replace("-", "_")]
+        if value is not None:
+            settings[key] = config.Setting(value, f"--{key}")
+    if options["fail_on"] is not None and options["strict"] is None:
+        settings["strict"] = config.Setting(False, "--fail-on")
+    config.validate(settings)
+    word = "warning" if settings["strict"].value else settings["fail-on"].value
+    bucket, region = _online(settings["site"].value, options)
+    order = Order(
+        request=request_fields(options),
+        site=SITES[settings["site"].value],
+        policy=policy_of(settings, **{key: options[key] for key in RULE_OPTIONS}),
+        fail_on=None if word == "never" else Severity.parse(word),
+        look=Look(
+            scan=wants_map, guest=options["guest"], deep=options["deep"], scanning=scanning(options)
+        ),
+        online=bucket,
+        region=region,
+        reproducible=options["reproducible"],
+    )
+    jobs = settings["jobs"].value or usable_cpus()
+    total = sum(path.stat().st_size for path in expand(images) if path.is_file())
+    with Progress(
+        "scan", total, quiet=options["quiet"] or not (wants_map or options["deep"])
+    ) as progress:
+        return preflight(images, order, jobs=jobs, progress=progress)
+
+
+def _online(
+    site: str, options: dict[str, Any]
+) -> tuple[Callable[[str], BucketFacts] | None, RegionFacts | None]:
+    """Return how to ask the bucket of --online, and what its region told; a folder has none."""
+    if options["online"] is None:
+        return None, None
+    from imsprep.cli.service import connected
+    from imsprep.ims.region import look_at_region
+    from imsprep.store.bucket import look_at_bucket
+    from imsprep.store.target import open_store, parse_target
+
+    where = {name: options[name] for name in ("region", "endpoint", "ca_bundle")}
+    target = parse_target(
+        options["online"], region=where["region"], endpoint=options["obs_endpoint"]
+    )
+    store = open_store(target, ca_bundle=where["ca_bundle"])
+    region = None
+    if target.folder is None:
+        with connected(None, site=site, api="v2", **where) as client:
+            region = look_at_region(client)
+
+    def bucket(name: str) -> BucketFacts:
+        key, try_write = target.key_for(name), target.folder is None
+        return look_at_bucket(store, target.bucket, key, region=target.region, try_write=try_write)
+
+    return bucket, region
+
+
+def _shown(options: dict[str, Any]) -> str | None:
+    """Return the format for stdout; None if every report goes to a file."""
+    formats = [*options["formats"], *(["json"] if options["as_json"] else [])]
+    if len(set(formats)) > 1:
+        raise UsageError("stdout takes one --format; use --output FORMAT:FILE for the others")
+    return formats[0] if formats else None if options["outputs"] else "text"
+
+
+def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]]) -> int:
+    """Write the files, then stdout; what could not be checked is said on stderr too."""
+    from imsprep.checks.reporters import render
+
+    for format_, path in targets:
+        write_output(path, render(run, format_))
+    for failure in run.failures:
+        click.echo(f"imsprep: {failure.message}", err=True)
+    if shown not in (None, "text"):
+        for complaint in run.complaints:
+            click.echo(f"imsprep: {complaint}", err=True)
+    if shown is not None and (shown != "text" or run.reports):
+        if shown != "text" and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as the formats say, whatever the locale
+        sys.stdout.write(render(run, shown))
+    return run.exit_code
+
+
+def _tell_rules(explain: str | None, as_json: bool) -> int:
+    import json
+
+    from imsprep.checks import registry
+    from imsprep.checks.policy import unknown_rule
+
+    rules = {rule.id: rule for rule in registry.all_rules()}
+    if explain is not None and explain not in rules:
+        raise UsageError(unknown_rule(explain, set(rules)))
+    chosen = [rules[explain]] if explain else list(rules.values())
+    if as_json:
+        click.echo(json.dumps({"rules": [rule.as_dict() for rule in chosen]}, indent=2))
+    elif explain:
+        rule = chosen[0]
+        click.echo(
+            f"{rule.id}  {rule.severity.word}  {rule.subject}\n{rule.title}\n\n"
+            f"Why:    {rule.why}\nFix:    {rule.fix}\nSource: {rule.source}"
+        )
+    else:
+        for rule in chosen:
+            click.echo(f"{rule.id}  {rule.severity.word:7}  {rule.subject:9}  {rule.title}")
+    return 0

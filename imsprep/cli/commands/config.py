@@ -1,0 +1,46 @@
+"""`imsprep config`: which settings apply here, and where each one came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imsprep.cli.configured import settings_here
+from imsprep.cli.options.common import PATH, print_result
+
+
+@click.group(epilog="Example: imsprep config show")
+def command() -> None:
+    """Show which settings apply here and where they came from."""
+
+
+@command.command(epilog="Example: imsprep config show --json")
+@click.option("--config", type=PATH, help="The file to use, not the nearest.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def show(config: Path | None, as_json: bool) -> None:
+    """Print every setting, its value, and its origin: environment, file or default."""
+    settings = settings_here(config)
+    width = max(len(key) for key in settings)
+    lines = [f"{k:{width}}  {_words(s.value)}  ({s.origin})" for k, s in settings.items()]
+    values = {k: {"value": _plain(s.value), "origin": s.origin} for k, s in settings.items()}
+    print_result(as_json, {"settings": values}, "\n".join(lines))
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(_words(v) for v in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={v}" for k, v in value.items()) or "none"
+    return str(value)
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON can hold; dates become text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,92 @@
+"""`imsprep convert`: RAW, qcow2 and others to ZVHD2, and ZVHD2 to RAW."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imsprep.cli.options.common import PATH, SIZE, Progress, output_options, print_result
+from imsprep.cli.options.packing import packing_of, packing_options
+from imsprep.cli.options.scan import holes_option
+from imsprep.errors import UsageError
+from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from imsprep.zvhd2.writer import Packing
+
+EPILOG = """\
+\b
+Example: imsprep convert disk.raw disk.zvhd2
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
+@click.option(
+    "--to-format",
+    type=click.Choice(["zvhd2", "raw"]),
+    help="What to make, where the name of TARGET does not say it.",
+)
+@click.option(
+    "--from-format", metavar="FORMAT", help="What SOURCE is, where its content says it wrong."
+)
+@packing_options
+@click.option("--block-size", type=SIZE, default=2 * MIB, show_default="2m", help="1m to 32m.")
+@click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
+@click.option("--uuid", "id_", type=click.UUID, help="The container's id, instead of a random one.")
+@click.option(
+    "--timestamp",
+    type=int,
+    metavar="SECONDS",
+    help="Since 1970, instead of SOURCE_DATE_EPOCH or now. With a given time the same disk gives"
+    " the same bytes.",
+)
+@holes_option
+@click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@output_options
+def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Convert a disk: RAW to ZVHD2, ZVHD2 to RAW (sparse), or what QEMU reads to ZVHD2.
+
+    The format of SOURCE is told by its content, that of TARGET by its name. qcow2, VMDK, VHD, VHDX,
+    VDI and others are read through qemu-nbd, without a RAW copy on the way. TARGET appears when it
+    is whole, and every block in it was read back, unpacked and compared; whatever ends the command
+    earlier leaves nothing.
+    """
+    from imsprep.zvhd2.convert import SOURCES, Order, convert, likely_size
+
+    if options["from_format"] not in (None, *SOURCES):
+        raise UsageError(f"--from-format is one of {', '.join(SOURCES)}")
+    packing = _packing(options)
+    with Progress("convert", likely_size(source), quiet=quiet) as bar:
+        order = Order(
+            packing=packing,
+            to_format=options["to_format"],
+            from_format=options["from_format"],
+            holes=options["holes"],
+            force=options["force"],
+            progress=bar,
+        )
+        done = convert(source, target, order)
+    for warning in done.warnings:
+        click.echo(f"imsprep: warning: {warning}", err=True)
+    print_result(as_json, done.as_dict(), str(done))
+
+
+def _packing(options: dict[str, Any]) -> Packing:
+    from imsprep.zvhd2.convert import stamp
+
+    timestamp, given = stamp(options["timestamp"], os.environ, time.time())
+    id_ = options["id_"] or (None if given else uuid.uuid4())
+    return packing_of(
+        options,
+        timestamp=timestamp,
+        uuid=id_.bytes if id_ else None,
+        block_size=options["block_size"],
+        jobs=options["jobs"],
+    )

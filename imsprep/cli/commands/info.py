@@ -1,0 +1,26 @@
+"""`imsprep info`: what a RAW or ZVHD2 file holds, in one screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imsprep.cli.configured import site_option
+from imsprep.cli.options.common import image_argument, output_options, print_result
+from imsprep.cloud.sites import SITES
+
+
+@click.command(epilog="Example: imsprep info disk.raw")
+@image_argument
+@site_option("Whose smallest min_disk counts.")
+@output_options
+def command(image: Path, site: str, as_json: bool, quiet: bool) -> None:
+    """Show the sizes of IMAGE, RAW or ZVHD2, its blocks, creator, id and smallest min_disk.
+
+    No data is read: what is stored is what the file system and the container's tables say.
+    """
+    from imsprep.pipeline.info import summarize
+
+    summary = summarize(image, SITES[site])
+    print_result(as_json, summary.as_dict(), str(summary))

@@ -1,0 +1,70 @@
+"""`imsprep upload`: bring one file into a bucket; only its data travels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imsprep.cli.options.common import PATH, output_options, print_result
+from imsprep.cli.options.scan import hole_options, scanning
+from imsprep.cli.options.target import target_from, target_options
+from imsprep.cli.options.transfer import transfer_options, transferring
+from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_went
+from imsprep.store.target import open_store
+from imsprep.units import counted, exact_size, format_size
+from imsprep.upload.file import Sending, plan_file, send_file
+from imsprep.upload.plan import PartPlan
+from imsprep.upload.transfer import Progress, Uploaded
+
+
+@click.command(epilog="Example: imsprep upload disk.raw --to local:./cloud")
+@click.argument("file", type=PATH)
+@target_options
+@click.option("--key", help="Name of the object; the file's name if not given.")
+@transfer_options
+@hole_options
+@click.option("--force", is_flag=True, help="Upload even if the same object is there.")
+@click.option("--dry-run", is_flag=True, help="Print the plan of parts, send nothing.")
+@output_options
+def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Upload FILE to a bucket: data is sent, zeros are copied inside the store.
+
+    An upload that was interrupted continues when the same command runs again. Keys come from the
+    environment or a file (see docs/upload.md), never from the command line.
+    """
+    target = target_from(options)
+    sending = Sending(
+        copy_zeros=not options["no_copy"],
+        part_size=options["part_size"],
+        options=transferring(options, skip_same=not options["force"]),
+        scanning=scanning(options),
+    )
+    if options["dry_run"]:
+        plan = plan_file(file, sending)
+        print_result(as_json, plan.as_dict(), "\n".join([str(plan), *plan.lines()]))
+        return
+    store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
+    key = target.key_for(options["key"] or file.name)
+
+    @contextmanager
+    def watch(plan: PartPlan) -> Iterator[Progress]:
+        with if_interrupted(lambda: [AGAIN]), Following([plan], quiet=quiet) as bar:
+            yield bar.note
+
+    done = send_file(file, store, target, key, sending=sending, watch=watch)
+    tell_how_it_went(done)
+    print_result(as_json, {**asdict(done), "bucket": target.bucket}, _text(done, target.bucket))
+
+
+def _text(done: Uploaded, bucket: str) -> str:
+    if done.skipped:
+        return f"{bucket}:{done.key} is there already, the same {exact_size(done.size)}"
+    said = f"{format_size(done.sent)} sent, {format_size(done.copied)} of zeros copied"
+    if done.reused:
+        said += f", {format_size(done.reused)} there from before"
+    return f"{bucket}:{done.key}: {exact_size(done.size)} in {counted(done.parts, 'part')}; {said}"

@@ -1,0 +1,52 @@
+"""`imsprep uploads`: what unfinished uploads left in a bucket, and how to remove it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from imsprep.cli.options.common import output_options, print_result
+from imsprep.cli.options.target import target_from, target_options
+from imsprep.store.target import open_store
+from imsprep.upload.cleanup import Leftovers, find_leftovers, remove_leftovers
+
+
+@click.group(epilog="Example: imsprep uploads list --to local:./cloud")
+def command() -> None:
+    """Show or remove what unfinished uploads left in a bucket.
+
+    Parts of an unfinished upload take space, and are paid for, until it is completed or aborted.
+    """
+
+
+@command.command("list", epilog="Example: imsprep uploads list --to local:./cloud")
+@target_options
+@output_options
+def list_command(as_json: bool, quiet: bool, **where: Any) -> None:
+    """List unfinished uploads and zero objects that were left."""
+    target = target_from(where)
+    found = find_leftovers(open_store(target, ca_bundle=where["ca_bundle"]), target.prefix)
+    print_result(as_json, found.as_dict(), _text(found) or "nothing was left")
+
+
+@command.command("abort", epilog="Example: imsprep uploads abort --to local:./cloud --key disk.raw")
+@target_options
+@click.option("--key", help="Only uploads of this object.")
+@click.option("--all", "everything", is_flag=True, help="All of them, those still running too.")
+@output_options
+def abort_command(
+    key: str | None, everything: bool, as_json: bool, quiet: bool, **where: Any
+) -> None:
+    """Abort the uploads of one key, or all, and remove zero objects that were left."""
+    if (key is None) == (not everything):
+        raise click.UsageError("give either --key KEY or --all")
+    target = target_from(where)
+    store = open_store(target, ca_bundle=where["ca_bundle"])
+    gone = remove_leftovers(store, target.prefix, key=target.key_for(key) if key else None)
+    print_result(as_json, gone.as_dict(), _text(gone) or "nothing was left")
+
+
+def _text(found: Leftovers) -> str:
+    uploads = [f"upload  {u.initiated}  {u.upload_id}  {u.key}" for u in found.uploads]
+    return "\n".join(uploads + [f"zeros   {key}" for key in found.zero_keys])

@@ -1,0 +1,53 @@
+"""`imsprep verify`: prove a bitmap file against its image again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imsprep.cli.options.common import PATH, Progress, image_argument, output_options, print_result
+from imsprep.cli.options.scan import reading_options, scanning_with_jobs
+
+
+@click.command(epilog="Example: imsprep verify disk.raw")
+@image_argument
+@click.option(
+    "--bitmap",
+    type=PATH,
+    metavar="FILE",
+    help="The bitmap; IMAGE with the suffix .mf if not given.",
+)
+@click.option(
+    "--layout",
+    "layout_name",
+    metavar="FILE|NAME",
+    help="How the bitmap lies in its file, where no sidecar says it; else zvhd2.",
+)
+@reading_options
+@output_options
+def command(
+    image: Path,
+    bitmap: Path | None,
+    layout_name: str | None,
+    as_json: bool,
+    quiet: bool,
+    **reading: Any,
+) -> int:
+    """Prove that every block which the bitmap of IMAGE marks as empty holds only zeros.
+
+    Data that is marked empty would be lost: an error, exit code 1. So is a bitmap of another image
+    or of an older state. Zeros that are marked as data are only noted.
+    """
+    from imsprep.bitmap.files import prove
+    from imsprep.bitmap.layout_json import load_layout
+
+    layout = load_layout(layout_name) if layout_name else None
+    size = image.stat().st_size if image.is_file() else 0
+    with Progress("verify", size, quiet=quiet) as bar:
+        proof = prove(
+            image, bitmap=bitmap, layout=layout, scanning=scanning_with_jobs(reading), progress=bar
+        )
+    print_result(as_json, proof.as_dict(), str(proof))
+    return 0 if proof.holds else 1

@@ -1,0 +1,119 @@
+"""Reports into files: what --output may name, and how it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.system.atomic import write_bytes
+from imsprep.units import KIB
+
+_ENDS = 64 * KIB  # bytes looked at, at each end
+_STREAMS = (stat.S_IFIFO, stat.S_IFCHR)  # what is written to, and never replaced
+_OWN_STREAM = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/self/(fd/\d+)")
+
+
+def _target(text: str, formats: Sequence[str]) -> tuple[str, Path]:
+    """Read the FORMAT:FILE of an --output; UsageError says what was expected."""
+    format_, colon, name = text.partition(":")
+    if format_ not in formats or not colon or not name:
+        raise UsageError(
+            f"--output {text!r}: write FORMAT:FILE, FORMAT one of {', '.join(formats)}"
+        )
+    return format_, Path(name)
+
+
+def output_targets(
+    texts: Sequence[str], formats: Sequence[str], kept: Iterable[Path]
+) -> list[tuple[str, Path]]:
+    """Read every --output; UsageError if one would replace what a report must not.
+
+    That is another one, a file that is `kept`, what imsprep keeps beside an image of these, and
+    whatever is no text. Raises ReadError for a file that cannot be read.
+    """
+    targets = [_target(text, formats) for text in texts]
+    taken: dict[tuple[int, int] | str, Path] = {}
+    for path in kept if targets else ():
+        taken |= {_identity(own): own for own in (path, *_own_files(path))}
+    for _, path in targets:
+        if _kind(path) in _STREAMS:
+            continue
+        if (other := taken.get(_identity(path))) is not None:
+            raise UsageError(
+                f"--output would replace {show_path(other)}, which this command uses;"
+                " name another file"
+            )
+        if _kind(path) == stat.S_IFREG and _is_binary(path):
+            raise UsageError(f"--output would replace {show_path(path)}, which is no report")
+        taken[_identity(path)] = path
+    return targets
+
+
+def _own_files(image: Path) -> list[Path]:
+    """Return what imsprep keeps beside an image: it is continued from it, or was made elsewhere."""
+    from imsprep.bitmap.codec import bitmap_path
+    from imsprep.bitmap.sidecar import sidecar_path
+    from imsprep.pipeline.container import note_path, place_for
+    from imsprep.pipeline.manifest import path_beside
+    from imsprep.upload.journal import Journal
+
+    if not image.name:  # a folder, as "."
+        return []
+    made = [bitmap_path(image), place_for(image)]
+    sent = [Journal.beside(path).path for path in (image, *made)]
+    return [*made, sidecar_path(made[0]), note_path(made[1]), path_beside(image), *sent]
+
+
+def _is_binary(path: Path) -> bool:
+    """Say whether a file holds zero bytes, as no report does: at either end, where disks do."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            return b"\0" in head or b"\0" in file.read(_ENDS)
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", path) from error
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write a report whole or not at all; a pipe or terminal, as /dev/stdout, just gets it.
+
+    Raises ReadError.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    own = _OWN_STREAM.fullmatch(os.path.abspath(path))
+    if own is None and _kind(path) not in _STREAMS:
+        write_bytes(path, data)
+        return
+    try:
+        # One that is open already is not opened anew: a file would be written from its start.
+        number = os.open(path, os.O_WRONLY) if own is None else os.dup(_number(own[1] or own[2]))
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot write", path) from error
+
+
+def _number(name: str) -> int:
+    return {"stdout": 1, "stderr": 2}.get(name) or int(name.rpartition("/")[2])
+
+
+def _kind(path: Path) -> int:
+    """Return what sort of file a path names, as in `stat`; 0 if none."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except OSError:
+        return 0
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Return what is the same for two names of one file, which need not exist."""
+    try:
+        there = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return there.st_dev, there.st_ino

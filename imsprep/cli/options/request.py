@@ -1,0 +1,53 @@
+"""The options that describe an import request, shared by `check` and `import`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from imsprep.cli.options.common import F, with_options
+from imsprep.ims.request import RequestFields
+
+_OPTIONS = (
+    click.option("--name", help="Name of the image, 1 to 128 characters."),
+    click.option("--image-url", metavar="BUCKET:KEY", help="Where the image will lie."),
+    click.option("--min-disk", type=int, metavar="GB", help="Smallest disk, in GB (2^30 bytes)."),
+    click.option("--os-version", help='System, as in "Ubuntu 18.04 server 64bit".'),
+    click.option("--os-type", help="Linux or Windows; for a data disk."),
+    click.option("--type", "type_", metavar="ECS|BMS|DataImage", help="Kind of image."),
+    click.option("--description", help="Up to 1024 characters, one line."),
+    click.option("--license-type", metavar="platform|byol", help="Windows only."),
+    click.option("--tag", "tags", multiple=True, metavar="KEY.VALUE", help="A tag; repeatable."),
+    click.option(
+        "--image-tag", "image_tags", multiple=True, metavar="KEY=VALUE",
+        help="A tag in the newer form; repeatable. Use one form only.",
+    ),
+    click.option("--enterprise-project-id", metavar="UUID", help="0 is the default project."),
+    click.option("--architecture", metavar="x86|arm", help="x86 unless given."),
+    click.option("--firmware", "hw_firmware_type", metavar="bios|uefi", help="How it boots."),
+)  # fmt: skip
+
+FIELDS = ("name", "image_url", "min_disk", "os_version", "os_type", "type_", "description",
+          "license_type", "tags", "image_tags", "enterprise_project_id", "architecture",
+          "hw_firmware_type")  # fmt: skip
+
+
+def request_options(command: F) -> F:
+    """Add the options of a request; the command takes them as keywords, see `request_fields`."""
+    return with_options(command, _OPTIONS)
+
+
+def request_fields(options: dict[str, Any]) -> RequestFields:
+    """Take the request's options out of a command's keywords and return what they say."""
+    values = {name.rstrip("_"): options.pop(name) for name in FIELDS}
+    values["tags"] = tuple(values["tags"]) or None
+    values["image_tags"] = tuple(_pair(text) for text in values["image_tags"]) or None
+    return RequestFields(**values)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise click.UsageError(f"--image-tag {text!r}: write KEY=VALUE")
+    return key, value

@@ -1,0 +1,82 @@
+"""The options that say how an image is scanned, shared by the commands that scan.
+
+`scan_options` is for commands whose work is the scan, `reading_options` for those of them that have
+no block size to choose; their values go through `scanning_with_jobs`.
+`hole_options` is for those that also scan and whose --jobs means something else: `scanning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from imsprep.cli.options.common import SizeType
+from imsprep.units import KIB, MIB, format_size
+
+if TYPE_CHECKING:
+    from imsprep.scan.scan import ScanOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SMALLEST, _LARGEST = 4 * KIB, 32 * MIB
+
+
+class _BlockSizeType(SizeType):
+    """A size that blocks may have."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes, or end with a usage error."""
+        size = super().convert(value, param, ctx)
+        if not _SMALLEST <= size <= _LARGEST or size % _SMALLEST:
+            limits = f"{format_size(_SMALLEST)} to {format_size(_LARGEST)}"
+            self.fail(f"{value} is no block size; take a multiple of 4 KiB from {limits}")
+        return size
+
+
+def holes_option(command: F) -> F:
+    """Add --holes."""
+    return click.option(
+        "--holes",
+        type=click.Choice(["trust", "verify", "auto"]),
+        default="auto",
+        show_default=True,
+        help="Take holes for zeros, read them, or trust known file systems only.",
+    )(command)
+
+
+def hole_options(command: F) -> F:
+    """Add --holes and --keep-cache."""
+    keep = click.option(
+        "--keep-cache", is_flag=True, help="Leave in the page cache what the scan read."
+    )
+    return keep(holes_option(command))
+
+
+def reading_options(command: F) -> F:
+    """Add --jobs, --holes and --keep-cache."""
+    return click.option(
+        "--jobs", type=click.IntRange(0), default=0, help="Processes that read; 0: one per CPU."
+    )(hole_options(command))
+
+
+def scan_options(command: F) -> F:
+    """Add --block-size, which is None if it is not given, and those of `reading_options`."""
+    return click.option(
+        "--block-size",
+        type=_BlockSizeType(),
+        help="Bytes that one bit stands for, as 4m; 2m if no --layout says another.",
+    )(reading_options(command))
+
+
+def scanning(options: Mapping[str, Any]) -> ScanOptions:
+    """Return what `scan` is to be called with, its block size apart."""
+    return {"holes": options["holes"], "keep_cache": options["keep_cache"]}
+
+
+def scanning_with_jobs(options: Mapping[str, Any]) -> ScanOptions:
+    """Return what `scan` is to be called with, where the command's --jobs is the scan's."""
+    return {**scanning(options), "jobs": options["jobs"] or None}

@@ -1,0 +1,33 @@
+"""The options that say where objects are, shared by the commands that use a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imsprep.cli.options.common import F, ca_bundle_option, with_options
+
+if TYPE_CHECKING:
+    from imsprep.store.target import Target
+
+_OPTIONS = (
+    click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."),
+    click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+                 help="Region of the bucket, as eu-de."),
+    click.option("--endpoint", help="Address of OBS, where --region does not tell it."),
+    ca_bundle_option,
+)  # fmt: skip
+
+
+def target_options(command: F) -> F:
+    """Add --to, --region, --endpoint and --ca-bundle; see `target_from`."""
+    return with_options(command, _OPTIONS)
+
+
+def target_from(where: Mapping[str, Any]) -> Target:
+    """Return where the objects are, from a command's keywords; --ca-bundle is for the store."""
+    from imsprep.store.target import parse_target
+
+    return parse_target(where["to"], region=where["region"], endpoint=where["endpoint"])

@@ -1,0 +1,48 @@
+"""The options that say how a file is brought into a bucket, shared by `upload` and `import`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imsprep.cli.options.common import RATE, SIZE, F, SecondsType, with_options
+from imsprep.store.contract import STANDARD
+from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from imsprep.upload.transfer import Options
+
+_OPTIONS = (
+    click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
+                 help="Parts sent at the same time; as many are copied beside them."),
+    click.option("--part-size", type=SIZE, default=32 * MIB, show_default="32m",
+                 help="Most bytes in a part, as long as 10,000 parts are enough."),
+    click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store."),
+    click.option("--limit-rate", type=RATE, help="Most bytes per second, as 10m."),
+    click.option("--retry-for", type=SecondsType(min=0), default=900.0, show_default=True,
+                 metavar="S", help="Seconds that nothing may work, in all, before it gives up."),
+    click.option("--kms-key", metavar="ID",
+                 help="Encrypt with this key of the service; '' means its default key."),
+    click.option("--storage-class", type=click.Choice([STANDARD]), default=STANDARD,
+                 help="Quick import reads no other."),
+)  # fmt: skip
+
+
+def transfer_options(command: F) -> F:
+    """Add the options of a transfer; the command takes them as keywords, see `transferring`."""
+    return with_options(command, _OPTIONS)
+
+
+def transferring(options: Mapping[str, Any], *, skip_same: bool = True) -> Options:
+    """Return how to upload, from a command's keywords."""
+    from imsprep.store.retry import Patience
+    from imsprep.upload.transfer import Options
+
+    return Options(
+        jobs=options["jobs"],
+        patience=Patience(limit_s=options["retry_for"]),
+        bytes_per_s=options["limit_rate"],
+        skip_same=skip_same,
+    )

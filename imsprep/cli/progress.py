@@ -1,0 +1,61 @@
+"""What a person sees of an upload: how far it is, and how to go on after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from imsprep.cli.options.common import Progress
+from imsprep.units import format_size
+from imsprep.upload.plan import PartPlan
+
+if TYPE_CHECKING:
+    from imsprep.upload.transfer import Uploaded
+
+AGAIN = "the same command goes on where this one stopped"
+
+
+class Following(Progress):
+    """How far an upload is, in bytes that travelled and bytes that were copied in the store."""
+
+    def __init__(self, plans: Iterable[PartPlan], *, quiet: bool) -> None:
+        plans = list(plans)
+        self._sent = self._copied = 0
+        self._to_send = sum(plan.sent for plan in plans)
+        self._to_copy = sum(plan.copied for plan in plans)
+        super().__init__("upload", sum(plan.size for plan in plans), quiet=quiet)
+
+    def note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
+        """Note that so many more bytes are done; see `transfer.Progress`."""
+        self._sent += sent
+        self._copied += copied
+        said = f"{format_size(self._sent)} of {format_size(self._to_send)} sent"
+        if self._to_copy:
+            said += f", {format_size(self._copied)} of {format_size(self._to_copy)} copied"
+        self(sent + copied + reused, said)
+
+
+def tell_how_it_went(done: Uploaded) -> None:
+    """Tell on stderr what a person should know of an upload that ended well."""
+    if done.restarted:
+        click.echo(f"imsprep: {done.key} was started anew: {done.restarted}", err=True)
+    if done.left:
+        click.echo(
+            f"imsprep: left in the bucket, remove it with `imsprep uploads abort`: {done.left}",
+            err=True,
+        )
+
+
+@contextmanager
+def if_interrupted(how_to_go_on: Callable[[], Iterable[str]]) -> Iterator[None]:
+    """Tell on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            for line in how_to_go_on():
+                click.echo(line, err=True)
+        raise

@@ -1,0 +1,192 @@
+"""Configuration: what applies when an option is not given, and where each value came from.
+
+The order is command line, environment (`IMSPREP_*`), file, default. The file is `imsprep.toml` or
+the table `[tool.imsprep]` of `pyproject.toml`, in the working directory or the nearest folder
+above it that has one. An unknown key is an error: a misspelt key must not be silently ignored.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imsprep.checks.policy import Waiver
+from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.report import Severity
+
+FILE_NAME = "imsprep.toml"
+PYPROJECT = "pyproject.toml"
+PREFIX = "IMSPREP_"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value and its origin, in words: `default`, `IMSPREP_SITE`, or the file's name."""
+
+    value: Any
+    origin: str
+
+
+# Key, type in the file, default. In the environment a list is separated by commas.
+KEYS: dict[str, tuple[type, Any]] = {
+    "site": (str, DEFAULT_SITE),
+    "fail-on": (str, "error"),
+    "strict": (bool, False),
+    "select": (list, []),
+    "ignore": (list, []),
+    "severity": (dict, {}),
+    "waivers": (list, []),
+    "jobs": (int, 0),
+}
+FAIL_ON = ("error", "warning", "note", "never")
+
+_WORDS = {str: "text", bool: "boolean", list: "list", dict: "table", int: "number"}
+_BOOLEANS = {**dict.fromkeys(("1", "true", "yes"), True),
+             **dict.fromkeys(("0", "false", "no", ""), False)}  # fmt: skip
+
+
+def load(
+    environment: Mapping[str, str], folder: Path, file: Path | None = None
+) -> dict[str, Setting]:
+    """Return every setting with its origin; raises UsageError for anything not understood.
+
+    `file` names the file to read; without it the nearest one at or above `folder` is taken.
+    """
+    settings = {key: Setting(default, "default") for key, (_, default) in KEYS.items()}
+    found = file if file is not None else find(folder)
+    if found is not None:
+        for key, value in _read(found).items():
+            settings[key] = Setting(_typed(key, value, found.name), found.name)
+    for key in KEYS:
+        name = PREFIX + key.upper().replace("-", "_")
+        if key != "waivers" and name in environment:
+            settings[key] = Setting(_from_text(key, environment[name], name), name)
+    validate(settings)
+    return settings
+
+
+def find(folder: Path) -> Path | None:
+    """Return the nearest configuration file at or above `folder`."""
+    for place in (folder, *folder.parents):
+        if (place / FILE_NAME).is_file():
+            return place / FILE_NAME
+        pyproject = place / PYPROJECT
+        if pyproject.is_file() and _table(pyproject) is not None:
+            return pyproject
+    return None
+
+
+def severities(value: Mapping[str, Any], origin: str) -> dict[str, Severity]:
+    """Turn `{IMS104: "note"}` into severities."""
+    for rule, word in value.items():
+        if word == "":
+            raise UsageError(f"{origin}: {rule!r} says no severity; write it as in {rule}=note")
+    try:
+        return {rule: Severity.parse(str(word)) for rule, word in value.items()}
+    except ValueError as error:
+        raise UsageError(f"{origin}: severity: {error}") from error
+
+
+def waivers(value: list[Any], origin: str) -> tuple[Waiver, ...]:
+    """Turn the tables `[[waivers]]` into waivers; each needs a rule and a reason."""
+    return tuple(_waiver(entry, number, origin) for number, entry in enumerate(value, 1))
+
+
+def _waiver(entry: Any, number: int, origin: str) -> Waiver:
+    where = f"{origin}: waiver {number}"
+    if not isinstance(entry, dict):
+        raise UsageError(f"{where} is not a table; write [[waivers]]")
+    unknown = set(entry) - {"rule", "reason", "expires", "image"}
+    if unknown:
+        raise UsageError(f"{where} has an unknown key {sorted(unknown)[0]!r}")
+    for key in ("rule", "reason"):
+        if not isinstance(entry.get(key), str) or not entry[key].strip():
+            raise UsageError(f"{where} needs {key!r}, a text")
+    if not isinstance(entry.get("image", "*"), str):
+        raise UsageError(f"{where}: 'image' is a pattern for file names, as in \"web*.raw\"")
+    expires = entry.get("expires")
+    if isinstance(expires, str):
+        try:
+            expires = datetime.date.fromisoformat(expires)
+        except ValueError as error:
+            raise UsageError(f"{where}: 'expires' is no date: {expires!r}") from error
+    if isinstance(expires, datetime.datetime):
+        expires = expires.date()
+    if expires is not None and not isinstance(expires, datetime.date):
+        raise UsageError(f"{where}: 'expires' is a date, as in 2027-01-31")
+    return Waiver(entry["rule"], entry["reason"], expires, entry.get("image", "*"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    table = _table(path)
+    if table is None:
+        raise UsageError(f"{show_path(path)} has no table [tool.imsprep]")
+    for key in table:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(KEYS)}"
+            raise UsageError(f"{show_path(path)}: unknown key {key!r}{hint}")
+    return table
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    """Return imsprep's table of a TOML file, or None if the file is a pyproject without one."""
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{show_path(path)} is not valid TOML: {error}") from error
+    if path.name != PYPROJECT:
+        return value
+    tool = value.get("tool", {})
+    table = tool.get("imsprep") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else None
+
+
+def _typed(key: str, value: Any, origin: str) -> Any:
+    kind = KEYS[key][0]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UsageError(f"{origin}: {key!r} is a {_WORDS[kind]}, got {value!r}")
+    return value
+
+
+def _from_text(key: str, text: str, name: str) -> Any:
+    """Read an environment variable as the key's type."""
+    kind = KEYS[key][0]
+    if kind is list:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if kind is dict:
+        parts = [part.partition("=") for part in text.split(",") if part.strip()]
+        return {rule.strip(): word.strip() for rule, _, word in parts}
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise UsageError(f"{name} is true or false, got {text!r}")
+        return _BOOLEANS[text.lower()]
+    if kind is int:
+        if not text.isdecimal():
+            raise UsageError(f"{name} is a number, got {text!r}")
+        return int(text)
+    return text
+
+
+def validate(settings: Mapping[str, Setting]) -> None:
+    """Raise UsageError for a value that its key cannot have."""
+    for key, values in (("site", tuple(SITES)), ("fail-on", FAIL_ON)):
+        setting = settings[key]
+        if setting.value not in values:
+            known = ", ".join(values)
+            raise UsageError(f"{setting.origin}: {key} {setting.value!r} is none of {known}")
+    severities(settings["severity"].value, settings["severity"].origin)
+    waivers(settings["waivers"].value, settings["waivers"].origin)
+    for key in ("select", "ignore"):
+        if not all(isinstance(item, str) for item in settings[key].value):
+            raise UsageError(f"{settings[key].origin}: {key!r} is a list of rule ids")
+    if settings["jobs"].value < 0:
+        raise UsageError(f"{settings['jobs'].origin}: jobs is 0 or more")

@@ -1,0 +1,1 @@
+"""What is known of the clouds before any is asked: sites, host names, credentials."""

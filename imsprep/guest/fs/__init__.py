@@ -1,0 +1,1 @@
+"""File systems and volumes inside an image, read without mounting."""

@@ -1,0 +1,124 @@
+"""Tell a volume's file system, UUID and label from its first bytes.
+
+Libraries read the files, `imsprep.image.signatures` tells the kind; this module reads what is
+left: the identifiers that fstab and the boot loader use, and whether the file system was left
+clean.
+Sources: the Linux kernel's documentation of ext4 (super block), xfs_format.h, btrfs's on-disk
+format, LUKS specifications 1.2.3 and 2, FAT specification 1.03.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+from imsprep.guest.model import UNKNOWN, ZEROS
+from imsprep.image.signatures import (
+    BTRFS,
+    EXT2,
+    EXT3,
+    EXT4,
+    FAT,
+    LUKS,
+    NTFS,
+    SWAP,
+    XFS,
+    Read,
+    find_volume,
+)
+from imsprep.units import SECTOR
+
+HEAD_SIZE = 128 * 1024  # bytes; all that is read here lies in them
+
+_EXT_START = 1024
+_EXT_CLEAN = 0x0001  # s_state: unmounted cleanly
+_EXT_ERRORS = 0x0002  # s_state: errors were found
+_EXT_NEEDS_RECOVERY = 0x0004  # s_feature_incompat: the journal holds changes
+_BTRFS_START = 64 * 1024
+_FAT_DIRTY = 0x01  # bit of the reserved byte: not unmounted cleanly
+
+
+class Superblock(NamedTuple):
+    """What the head of a volume says."""
+
+    kind: str
+    uuid: str | None = None
+    label: str | None = None
+    clean: bool | None = None
+    size: int | None = None  # bytes of the volume that it says it takes
+    fault: str | None = None  # why it cannot be right
+
+
+def identify(read: Read, size: int) -> Superblock:
+    """Tell what lies on a volume of `size` bytes; `read` gives fewer where the disk is cut."""
+    volume = find_volume(read, size)
+    count = min(HEAD_SIZE, size)
+    head = read(0, count)
+    if volume is None:
+        zeros = count > 0 and head == read(size - count, count) == bytes(count)
+        return Superblock(ZEROS if zeros else UNKNOWN)
+    reader = _READERS.get(volume.kind)
+    block = reader(head, volume.kind) if reader is not None else Superblock(volume.kind)
+    return block._replace(size=volume.geometry.size, fault=volume.geometry.fault)
+
+
+def _ext(head: bytes, kind: str) -> Superblock:
+    block = head[_EXT_START : _EXT_START + 1024].ljust(1024, b"\0")
+    (state,) = struct.unpack_from("<H", block, 0x3A)
+    (incompat,) = struct.unpack_from("<I", block, 0x60)
+    clean = bool(state & _EXT_CLEAN) and not state & _EXT_ERRORS
+    clean = clean and not incompat & _EXT_NEEDS_RECOVERY
+    return Superblock(kind, _uuid(block[0x68:0x78]), _label(block[0x78:0x88]), clean)
+
+
+def _xfs(head: bytes, kind: str) -> Superblock:
+    # Whether the log is clean is not in the super block; see `xfslog`.
+    return Superblock(kind, _uuid(head[32:48]), _label(head[108:120]))
+
+
+def _btrfs(head: bytes, kind: str) -> Superblock:
+    block = head[_BTRFS_START : _BTRFS_START + 4096].ljust(4096, b"\0")
+    # log_root: a log tree that must be replayed is left only after a crash.
+    (log_root,) = struct.unpack_from("<Q", block, 0x60)
+    return Superblock(kind, _uuid(block[0x20:0x30]), _label(block[0x12B:0x22B]), log_root == 0)
+
+
+def _ntfs(head: bytes, kind: str) -> Superblock:
+    (serial,) = struct.unpack_from("<Q", head.ljust(80, b"\0"), 72)
+    # The dirty flag is in the file $Volume; see `yal`.
+    return Superblock(kind, f"{serial:016X}")
+
+
+def _fat(head: bytes, kind: str) -> Superblock:
+    boot = head[:SECTOR].ljust(SECTOR, b"\0")
+    # Where FAT32 and the older two keep their serial number; the name follows it.
+    serial_at = 67 if boot[82:85] == b"FAT" else 39
+    (serial,) = struct.unpack_from("<I", boot, serial_at)
+    label = boot[serial_at + 4 : serial_at + 15].decode("latin-1").strip()
+    clean = not boot[serial_at - 2] & _FAT_DIRTY
+    identity = f"{serial >> 16:04X}-{serial & 0xFFFF:04X}"
+    return Superblock(kind, identity, None if label == "NO NAME" else label, clean)
+
+
+def _luks(head: bytes, kind: str) -> Superblock:
+    return Superblock(kind, head[168:208].split(b"\0")[0].decode("latin-1") or None)
+
+
+def _swap(head: bytes, kind: str) -> Superblock:
+    return Superblock(kind, _uuid(head[1036:1052]), _label(head[1052:1068]))
+
+
+def _uuid(raw: bytes) -> str | None:
+    return str(uuid.UUID(bytes=raw)) if len(raw) == 16 and any(raw) else None
+
+
+def _label(raw: bytes) -> str | None:
+    return raw.split(b"\0")[0].decode("utf-8", "surrogateescape") or None
+
+
+_READERS: dict[str, Callable[[bytes, str], Superblock]] = {
+    EXT2: _ext, EXT3: _ext, EXT4: _ext, XFS: _xfs, BTRFS: _btrfs, NTFS: _ntfs,
+    FAT: _fat, LUKS: _luks, SWAP: _swap,
+}  # fmt: skip

@@ -1,0 +1,97 @@
+"""Find the volumes of a disk: partitions, LVM logical volumes, or the bare disk itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from imsprep.errors import FormatError
+from imsprep.guest.fs import lvm, xfs_log
+from imsprep.guest.fs.ranges import Joined, Window
+from imsprep.guest.fs.superblock import Superblock, identify
+from imsprep.guest.model import UNKNOWN, Volume
+from imsprep.image.partitions import Disk, Partition, read_disk
+from imsprep.image.signatures import LVM, XFS
+
+# Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
+VOLUME_LIMIT = 128
+
+
+class Found(NamedTuple):
+    """A volume and the file that holds its bytes."""
+
+    volume: Volume
+    file: BinaryIO
+
+
+def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
+    """Find what can hold a file system on a disk of `size` bytes; `file` stays the caller's."""
+
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return file.read(max(length, 0))
+
+    disk = read_disk(read, size)
+    if disk.table is None:
+        partitions = [Partition(0, 0, size, "", "", False)]
+    else:
+        partitions = list(disk.partitions[:VOLUME_LIMIT])
+    found: list[Found] = []
+    physical: dict[str, Window] = {}
+    described: list[lvm.Physical] = []
+    for part in partitions:
+        window = Window(file, part.start, max(min(part.length, size - part.start), 0))
+        volume = _volume(window, part)
+        if volume.kind == LVM:
+            try:
+                described.append(lvm.read_physical(window.pread))
+                physical[described[-1].identifier] = window
+            except FormatError as error:
+                volume = dataclasses.replace(volume, unread=str(error))
+        found.append(_found(volume, window))
+    found.extend(_logical(described, physical))
+    return disk, found[:VOLUME_LIMIT]
+
+
+def _volume(window: Window, part: Partition) -> Volume:
+    block = _look(window, part.length)
+    name = f"partition {part.number}" if part.number else "whole disk"
+    return Volume(
+        name, part.start, part.length, block.kind, block.uuid, block.label,
+        part.type or None, part.unique or None, part.name or None, block.clean,
+        *_doubts(block),
+    )  # fmt: skip
+
+
+def _doubts(block: Superblock) -> tuple[str | None, int | None, str | None]:
+    """Return why the files cannot be read, the size that is claimed, and what is wrong."""
+    return block.fault and f"cannot read {block.kind}: {block.fault}", block.size, block.fault
+
+
+def _look(window: Window, size: int) -> Superblock:
+    """Tell what lies on a volume of `size` bytes, and of XFS also whether its log is clean."""
+    block = identify(window.pread, size)
+    return block._replace(clean=xfs_log.is_clean(window.pread)) if block.kind == XFS else block
+
+
+def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iterator[Found]:
+    """Yield the logical volumes; one that cannot be followed has its reason and no bytes."""
+    for logical in lvm.logical_volumes(described):
+        joined = Joined([_part(physical[run.identifier], run) for run in logical.runs])
+        name = f"LVM {logical.group}/{logical.name}"
+        if logical.unread:
+            volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread)
+        else:
+            block = _look(joined, joined.get_size())
+            volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
+                            None, None, None, block.clean, *_doubts(block))  # fmt: skip
+        yield _found(volume, joined)
+
+
+def _part(window: Window, run: lvm.Run) -> Window:
+    return Window(window, run.offset, run.length)  # type: ignore[arg-type]  # raw, and read as such
+
+
+def _found(volume: Volume, file: Any) -> Found:
+    return Found(volume, file)  # a Window is a raw file, which typing does not call BinaryIO

@@ -1,0 +1,242 @@
+"""Inspect one open image: volumes, the system's root, its mounts, and what the rules need of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import stat
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple
+
+from imsprep.guest import paths
+from imsprep.guest.fs.interface import FileSystem, UnreadableError, open_filesystem
+from imsprep.guest.fs.volumes import Found, find_volumes
+from imsprep.guest.linux.fstab import Mount, find_volume, guess_volume, read_fstab
+from imsprep.guest.linux.kernels import take_kernels
+from imsprep.guest.model import LINUX, NO_FILES, NOT_YET, WINDOWS, Entry, Guest, Kernel, Volume
+from imsprep.guest.snapshot import guarded, machine, take_files, take_secrets
+from imsprep.guest.tree import Budget, Tree
+from imsprep.guest.windows.registry import take_registry
+from imsprep.image.signatures import BTRFS, FAT
+
+# A file system with one of these is a system's root.
+_LINUX_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release", "/etc/fstab",
+                "/etc/SuSE-release", "/etc/debian_version")  # fmt: skip
+_WINDOWS_MARKS = ("/Windows/System32/config/SOFTWARE", "/Windows/System32/config/SYSTEM")
+
+# Mounts that hold what is looked at; others stay closed.
+_MOUNTS = ("/boot", "/boot/efi", "/efi", "/usr", "/var", "/var/log", "/var/lib", "/home", "/root",
+           "/boot/grub2/i386-pc", "/boot/grub2/x86_64-efi", "/opt")  # fmt: skip
+_MOUNT_LIMIT = 32
+_MERGED = ("/bin", "/sbin", "/lib", "/lib64")  # links into /usr on systems that have it apart
+
+# Where the EFI system partition is laid if fstab says nothing: no system has a folder there that a
+# check looks into, and a mount in the root folder needs none.
+_ESP = "/efi"
+
+# Where Debian, Ubuntu, Fedora and openSUSE put the root; openSUSE makes it the default as well.
+_SUBVOLUMES = ("@rootfs", "@", "root", "@/.snapshots/1/snapshot")
+
+_WINDOWS_MACHINES = {"AMD64": "x86_64", "x86": "i386", "ARM64": "aarch64"}
+
+
+Tell = Callable[[Guest], object]
+Step = tuple[tuple[str, ...], Callable[[], object]]  # what it looks at as patterns, and how
+
+
+class Opened(NamedTuple):
+    """A volume whose file system could be opened."""
+
+    found: Found
+    filesystem: FileSystem
+
+
+def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
+    """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open.
+
+    `tell` is handed what is known before each step in which a library could be stuck; what was not
+    looked at by then is a gap.
+    """
+    disk, found = find_volumes(file, size)
+    guest = Guest(
+        table=disk.table,
+        boot_code=disk.can_bios_boot,
+        volumes=tuple(item.volume for item in found),
+    )
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    opened, volumes = _open_all(found, budget)
+    unread = tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread)
+    guest = dataclasses.replace(guest, volumes=tuple(volumes), unread=unread)
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    for candidate in _with_subvolumes(opened, budget):
+        tree = Tree({"/": candidate.filesystem}, budget)
+        try:
+            if any(tree.exists(mark) for mark in _LINUX_MARKS):
+                return _linux(guest, tree, candidate, opened, tell)
+            if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
+                return _windows(guest, tree, candidate, opened, tell)
+        except UnreadableError as error:
+            reason = f"{candidate.found.volume.name}: {error}"
+            guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
+    # Whatever was being looked at then, a system may be behind it.
+    unread = guest.unread or ((budget.end,) if budget.spent else ())
+    return dataclasses.replace(guest, unread=unread)
+
+
+def _open_all(found: list[Found], budget: Budget) -> tuple[list[Opened], list[Volume]]:
+    opened, volumes = [], []
+    for item in found:
+        volume = item.volume
+        if volume.kind not in NO_FILES and volume.unread is None:
+            try:
+                budget.take(lookups=1)
+                filesystem = open_filesystem(item.file, volume.kind)
+                _look_at_root(filesystem, volume.kind)
+                opened.append(Opened(item, filesystem))
+                if volume.clean is None:
+                    volume = dataclasses.replace(volume, clean=filesystem.clean())
+            except UnreadableError as error:
+                volume = dataclasses.replace(volume, unread=str(error))
+        volumes.append(volume)
+    return opened, volumes
+
+
+def _look_at_root(filesystem: FileSystem, kind: str) -> None:
+    """Raise UnreadableError unless there is a root directory that can be listed.
+
+    A library opens more than it can read, and then finds nothing where there is a system.
+    """
+    root = filesystem.root()
+    if not stat.S_ISDIR(root.mode):
+        raise UnreadableError(f"cannot read {kind}: its root is no directory")
+    filesystem.names(root)
+
+
+def _with_subvolumes(opened: list[Opened], budget: Budget) -> Iterator[Opened]:
+    """Yield every file system, and of btrfs also the subvolumes that installers put a system in."""
+    for item in opened:
+        yield item
+        for name in _SUBVOLUMES if item.found.volume.kind == BTRFS else ():
+            if budget.spent:
+                return
+            with contextlib.suppress(UnreadableError):  # most are not there
+                filesystem = open_filesystem(item.found.file, BTRFS, subvolume=name)
+                yield Opened(item.found, filesystem)
+
+
+def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
+    gaps: dict[str, str] = {}
+    files: dict[str, Entry] = {}
+    kernels: list[Kernel] = []
+    names, texts, secrets = paths.LINUX_NAMES, paths.LINUX_TEXT, paths.LINUX_SECRETS
+    guest = dataclasses.replace(guest, system=LINUX, root=root.found.volume.name)
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, opened, gaps))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
+    guest = dataclasses.replace(guest, machine=machine(tree))
+    steps: tuple[Step, ...] = (
+        (names, lambda: files.update(take_files(tree, (), names, gaps))),
+        (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
+        (secrets, lambda: files.update(take_secrets(tree, gaps))),
+        (("/lib/modules/*",), lambda: kernels.extend(take_all_kernels(tree, gaps))),
+    )
+    _take(steps, lambda todo: tell(dataclasses.replace(guest, files=files, gaps={**gaps, **todo})))
+    return dataclasses.replace(
+        guest,
+        files=files,
+        kernels=tuple(kernels),
+        unread=(*guest.unread, *_reasons(gaps)),
+        gaps=gaps,
+    )
+
+
+def _take(steps: tuple[Step, ...], tell: Callable[[dict[str, str]], object]) -> None:
+    """Go through the steps; before each, `tell` is handed as gaps what is still to be done."""
+    for number, (_, take) in enumerate(steps):
+        tell({pattern: NOT_YET for patterns, _ in steps[number:] for pattern in patterns})
+        take()
+
+
+def take_all_kernels(tree: Tree, gaps: dict[str, str]) -> list[Kernel]:
+    """Look at the kernels; those that could not be listed are a gap at /lib/modules."""
+    kernels: list[Kernel] = []
+
+    def take() -> None:
+        for kernel in take_kernels(tree):
+            kernels.append(kernel)
+
+    guarded(gaps, "/lib/modules/*", take)
+    return kernels
+
+
+def _reasons(gaps: dict[str, str]) -> Iterator[str]:
+    """Say each reason once, with the first path that it holds for."""
+    said: set[str] = set()
+    for pattern, reason in gaps.items():
+        if reason not in said:
+            yield f"{pattern}: {reason}"
+        said.add(reason)
+
+
+def _mount_all(tree: Tree, opened: list[Opened], gaps: dict[str, str]) -> None:
+    """Lay the other volumes over the root as fstab says; what cannot be laid is a gap."""
+    fstab = tree.read("/etc/fstab", limit=paths.TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    for mount in sorted(read_fstab(fstab)[:_MOUNT_LIMIT], key=lambda m: m.path):
+        if mount.path in _MOUNTS and mount.on_disk:
+            below: dict[str, str] = {}
+            guarded(below, mount.path, partial(_mount, tree, mount, opened))
+            for path in (mount.path, *(_MERGED if mount.path == "/usr" else ())):
+                gaps.update({f"{path}/**": reason for reason in below.values()})
+
+
+def _mount(tree: Tree, mount: Mount, opened: list[Opened]) -> None:
+    volumes = [item.found.volume for item in opened]
+    volume = find_volume(mount.spec, volumes) or guess_volume(mount.spec, volumes)
+    if volume is None:
+        raise UnreadableError(f"fstab mounts {mount.spec[:100]} here, which could not be read")
+    item = opened[volumes.index(volume)]
+    subvolume = next((o.partition("=")[2] for o in mount.options if o.startswith("subvol")), None)
+    filesystem = item.filesystem
+    if subvolume is not None:
+        filesystem = open_filesystem(item.found.file, volume.kind, subvolume=subvolume)
+    tree.mount(mount.path, filesystem)
+
+
+def _mount_esp(tree: Tree, guest: Guest, root: Opened, opened: list[Opened]) -> None:
+    """Lay the EFI system partition where fstab does not mention it; firmware reads it anyway."""
+    if tree.mounts.keys() & {"/boot/efi", _ESP}:
+        return
+    for item in opened:
+        if item.found.volume.kind == FAT and item is not root:
+            esp = Tree({"/": item.filesystem}, tree.budget)
+            if esp.exists("/EFI") and item.filesystem not in tree.mounts.values():
+                tree.mount(_ESP, item.filesystem)
+                return
+    unread = [v for v in guest.volumes if v.kind == FAT and v.unread]
+    if unread:
+        raise UnreadableError(f"{unread[0].name}: {unread[0].unread}")
+
+
+def _windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
+    gaps: dict[str, str] = {}
+    files: dict[str, Entry] = {}
+    unread: list[str] = []
+    registry: dict[str, Any] = {}
+    texts, names = paths.WINDOWS_TEXT, paths.WINDOWS_NAMES
+    guest = dataclasses.replace(guest, system=WINDOWS, root=root.found.volume.name)
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
+    steps: tuple[Step, ...] = (
+        (names + texts, lambda: files.update(take_files(tree, texts, names, gaps))),
+        ((), lambda: registry.update(take_registry(tree, unread))),
+    )
+    _take(steps, lambda todo: tell(dataclasses.replace(guest, files=files, gaps={**gaps, **todo})))
+    return dataclasses.replace(
+        guest,
+        machine=_WINDOWS_MACHINES.get(registry.get("machine") or ""),
+        files=files,
+        registry=registry,
+        unread=(*guest.unread, *unread, *_reasons(gaps)),
+        gaps=gaps,
+    )

@@ -1,0 +1,95 @@
+"""cloud-init: whether it is there, will run, and is set as the service's guide asks.
+
+Sources: cloud-init's documentation (boot stages, ds-identify, configuration merging);
+"Installing Cloud-Init" and "Configuring Cloud-Init", user guide of the service.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from imsprep.guest.linux.bootloader import command_lines
+from imsprep.guest.linux.network import read_yaml_files
+from imsprep.guest.model import Guest
+
+MAIN, MORE = "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"
+PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init")
+DISABLED, IDENTIFY = "/etc/cloud/cloud-init.disabled", "/etc/cloud/ds-identify.cfg"
+
+# The services that ask for metadata; the names behind the first two are those of cloud-init 24.3.
+# What systemd starts is linked in a .wants folder; cloud-init's generator alone, which adds
+# cloud-init.target at boot, starts nothing if the services are not linked there.
+_SERVICES = ("cloud-init", "cloud-init-local", "cloud-init-main", "cloud-init-network")
+_UNITS = tuple(
+    f"{folder}/*.wants/{name}.service"
+    for folder in ("/etc/systemd/system", "/lib/systemd/system")
+    for name in _SERVICES
+)
+# systemd looks at no start script of a service for which it has a unit.
+_UNIT = "/lib/systemd/system/cloud-init.service"
+_SCRIPTS = ("/etc/rc3.d/S*cloud-init*", "/etc/rc.d/rc3.d/S*cloud-init*",
+            "/etc/runlevels/*/cloud-init*")  # fmt: skip
+_MERGE_DEPTH = 8  # YAML's aliases can make a mapping that holds itself
+
+
+def installed(guest: Guest) -> bool:
+    """Say whether cloud-init is there."""
+    return any(guest.exists(path) for path in PROGRAMS) or guest.exists(MAIN)
+
+
+def enabled(guest: Guest) -> bool:
+    """Say whether it runs at boot."""
+    return stopped(guest) is None
+
+
+def stopped(guest: Guest) -> str | None:
+    """Say what keeps it from running at boot, or None."""
+    if guest.exists(DISABLED):
+        return f"{DISABLED} is there"
+    if re.search(r"^\s*policy:\s*disabled", guest.text(IDENTIFY) or "", re.MULTILINE):
+        return f"{IDENTIFY} says policy: disabled"
+    for line in command_lines(guest):
+        if "cloud-init=disabled" in line.arguments:
+            return f"{line.path} line {line.line} says cloud-init=disabled"
+    masked = [
+        name
+        for name in _SERVICES
+        if (entry := guest.files.get(f"/etc/systemd/system/{name}.service")) is not None
+        and entry.target == "/dev/null"
+    ]
+    if masked:
+        return f"{masked[0]}.service is masked"
+    starters = _UNITS if guest.exists(_UNIT) else (*_UNITS, *_SCRIPTS)
+    started = any(True for _ in guest.matching(*starters))
+    return None if started else "no unit or start script of cloud-init is enabled"
+
+
+def settings(guest: Guest) -> dict[str, Any]:
+    """Merge the configuration files as cloud-init does: later files win, mappings are merged."""
+    merged: dict[str, Any] = {}
+    for pattern in (MAIN, MORE):
+        for _, values in read_yaml_files(guest, pattern):
+            _merge(merged, values)
+    return merged
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any], depth: int = 0) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict) and depth < _MERGE_DEPTH:
+            into[key] = dict(into[key])  # an alias may hold it elsewhere too
+            _merge(into[key], value, depth + 1)
+        else:
+            into[key] = value
+
+
+def ours(guest: Guest) -> str:
+    """Return the file for the guide's settings, so named that it has the last word."""
+    usual, last = (f"/etc/cloud/cloud.cfg.d/{name}_openstack.cfg" for name in ("99", "zzz"))
+    return last if any(path > usual for path, _ in guest.matching(MORE)) else usual
+
+
+def where(guest: Guest, key: str) -> str:
+    """Return the file that has the last word on a setting."""
+    files = [path for path, values in read_yaml_files(guest, MORE) if key in values]
+    return files[-1] if files else MAIN

@@ -1,0 +1,153 @@
+"""Find the guest's kernels and which virtio drivers each can reach when it boots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from imsprep.errors import FormatError
+from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.linux.initramfs import Allowance, members
+from imsprep.guest.model import Kernel
+from imsprep.guest.tree import Tree
+from imsprep.units import MIB
+
+# Drivers that a guest on KVM needs ("Installing Native KVM Drivers", user guide).
+VIRTIO = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net")
+
+INITRAMFS_LIMIT = 1024 * MIB  # compressed bytes of one initramfs that are read
+KERNEL_LIMIT = 16  # kernels that are looked at
+_LIST_LIMIT = 4 * MIB  # bytes of a kernel's list of drivers or configuration
+
+# Which kernel option builds which driver in; virtio_ring has none of its own and comes along.
+_OPTIONS = {
+    "CONFIG_VIRTIO": ("virtio", "virtio_ring"),
+    "CONFIG_VIRTIO_PCI": ("virtio_pci",),
+    "CONFIG_VIRTIO_BLK": ("virtio_blk",),
+    "CONFIG_SCSI_VIRTIO": ("virtio_scsi",),
+    "CONFIG_VIRTIO_NET": ("virtio_net",),
+}
+
+# Where distributions put the initramfs and the image of kernel {v}; {f} is Alpine's flavour of it.
+_INITRAMFS = (
+    "/boot/initrd.img-{v}", "/boot/initramfs-{v}.img", "/boot/initrd-{v}", "/boot/initrd-{v}.img",
+    "/lib/modules/{v}/initrd", "/boot/initramfs-{f}", "/boot/initramfs-{f}.img",
+    "/boot/*/{v}/initrd", "/boot/efi/*/{v}/initrd", "/efi/*/{v}/initrd",
+)  # fmt: skip
+_IMAGES = (
+    "/boot/vmlinuz-{v}", "/boot/vmlinux-{v}", "/boot/Image-{v}", "/boot/image-{v}",
+    "/boot/vmlinuz-{f}", "/boot/*/{v}/linux", "/boot/efi/*/{v}/linux", "/efi/*/{v}/linux",
+    "/lib/modules/{v}/vmlinuz",
+)  # fmt: skip
+
+_MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
+# Not the rescue image of the RHEL family, and no copy that was set aside.
+_IMAGE = re.compile(r"(?:vmlinuz|[Ii]mage)-(\d+\.\d+(?!.*\.(?:old|bak|dpkg-\w+|rpm\w+)$).*)$")
+_PERSISTENT_NET = re.compile(
+    # The generator of such rules is not bound to a card.
+    r"(?:etc|lib)/udev/rules\.d/(?!.*generator)[^/]*persistent[^/]*net[^/]*\.rules$"
+)
+# A rule file that udev or an administrator emptied does nothing; only one with a rule counts.
+_RULE_LINE = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
+
+
+def take_kernels(tree: Tree) -> Iterator[Kernel]:
+    """Look at every installed kernel and into its initramfs, the newest first.
+
+    UnreadableError follows the KERNEL_LIMITth if there are more.
+    """
+    versions = {
+        version
+        for version in tree.names("/lib/modules")
+        if tree.exists(f"/lib/modules/{version}/modules.dep")
+    }
+    # A kernel without modules of its own is one too.
+    versions.update(found[1] for name in tree.names("/boot") if (found := _IMAGE.match(name)))
+    allowance = Allowance()
+    for number, version in enumerate(sorted(versions, key=_age)):
+        if number == KERNEL_LIMIT:
+            raise UnreadableError(f"only the newest {number} of {len(versions)} kernels were read")
+        yield _kernel(tree, version, allowance)
+
+
+def _age(version: str) -> list[int]:
+    """Return what sorts versions, the newest first."""
+    return [-int(number[:9]) for number in re.findall(r"\d+", version)]
+
+
+def _kernel(tree: Tree, version: str, allowance: Allowance) -> Kernel:
+    kernel = Kernel(version, image=_first(tree, _IMAGES, version), initramfs=None)
+    try:
+        kernel = replace(
+            kernel,
+            initramfs=_first(tree, _INITRAMFS, version),
+            builtin=tuple(sorted(_builtin(tree, version))),
+            modules=tuple(sorted(_modules(tree, version))),
+        )
+        if kernel.initramfs is None:
+            return kernel
+        loaded, rules = _look_into(tree, kernel.initramfs, allowance)
+    except (FormatError, UnreadableError) as error:
+        return replace(kernel, unread=str(error))
+    return replace(kernel, loaded=tuple(sorted(loaded)), rules=tuple(sorted(rules)))
+
+
+def _first(tree: Tree, patterns: tuple[str, ...], version: str) -> str | None:
+    """Return the first path that is there; a version is no pattern, so it is not expanded."""
+    flavour = version.rsplit("-", 1)[-1]
+    for pattern in patterns:
+        before, star, after = pattern.partition("*")
+        after = after.format(v=version, f=flavour)
+        folders = tree.names(before) if star else [""]
+        for folder in folders:
+            path = f"{before}{folder}{after}" if star else before.format(v=version, f=flavour)
+            if tree.exists(path):
+                return path
+    return None
+
+
+def _look_into(tree: Tree, path: str, allowance: Allowance) -> tuple[set[str], set[str]]:
+    loaded: set[str] = set()
+    rules: set[str] = set()
+    pieces = tree.chunks(path, limit=INITRAMFS_LIMIT)
+    for member in members(pieces, lambda name: bool(_PERSISTENT_NET.search(name)), allowance):
+        loaded |= _virtio(member.name)
+        if member.data is not None and _RULE_LINE.search(member.data):
+            rules.add(member.name)
+    place = tree.find(path)
+    if place is not None and place.node.size > INITRAMFS_LIMIT:
+        raise FormatError(f"only the first {INITRAMFS_LIMIT} of its {place.node.size} bytes count")
+    return loaded, rules
+
+
+def _virtio(path: str) -> set[str]:
+    """Return the driver's name if the path is a virtio driver that the service needs."""
+    found = _MODULE.search(path)
+    name = found.group(1).replace("-", "_") if found else ""
+    return {name} & set(VIRTIO)
+
+
+def _builtin(tree: Tree, version: str) -> set[str]:
+    """Tell what is compiled in, from modules.builtin or else the kernel's configuration."""
+    found: set[str] = set()
+    for line in _text(tree, f"/lib/modules/{version}/modules.builtin").splitlines():
+        found |= _virtio(line)
+    if not found:
+        for path in (f"/boot/config-{version}", f"/lib/modules/{version}/config"):
+            for line in _text(tree, path).splitlines():
+                option, _, value = line.partition("=")
+                if value == "y":
+                    found.update(_OPTIONS.get(option, ()))
+    return found
+
+
+def _modules(tree: Tree, version: str) -> set[str]:
+    found: set[str] = set()
+    for line in _text(tree, f"/lib/modules/{version}/modules.dep").splitlines():
+        found |= _virtio(line.partition(":")[0])
+    return found
+
+
+def _text(tree: Tree, path: str) -> str:
+    return tree.read(path, limit=_LIST_LIMIT).decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""What a Windows guest's registry says."""

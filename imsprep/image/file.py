@@ -1,0 +1,204 @@
+"""RawImage: a disk image on this machine, open for reading, and its identity.
+
+The *identity* is what tells that a file is still the one we looked at: device, inode, size,
+modification and change time. It is compared before and after everything that reads the image.
+Of a block device the times say little, so one that is mounted or otherwise in use is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from imsprep.errors import ImageChangedError, ReadError, UsageError, show_path
+from imsprep.system.regular import READING
+from imsprep.system.sparse import data_ranges
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# File times are those of the kernel's last tick, which is 10 ms ago at most.
+_TICK_S = 0.02
+
+_SEEKING = threading.Lock()  # held by who moves a file's offset to read there
+
+
+class Identity(NamedTuple):
+    """What tells one state of a file from another."""
+
+    device: int
+    inode: int
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, file: int | str | os.PathLike[str]) -> Identity:
+        """Return the identity of an open file descriptor or a path; raises OSError."""
+        now = os.stat(file)
+        return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+
+    @property
+    def lasting(self) -> tuple[int, int, int, int]:
+        """What stays the same from run to run: all but the device.
+
+        Network and stacked file systems get another device number with every mount, and on every
+        machine; the change time, which nobody can set, is what tells two files apart.
+        """
+        return (self.inode, self.size, self.mtime_ns, self.ctime_ns)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return self._asdict()
+
+
+class RawImage:
+    """An open disk image; reading is safe from several threads. Opened by `RawImage.open`."""
+
+    def __init__(self, path: Path, file: int, size: int) -> None:
+        self.path, self.size = path, size  # size in bytes
+        self._file = file
+        self.is_device = stat.S_ISBLK(os.fstat(file).st_mode)
+        self.identity = Identity.of(file)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str | os.PathLike[str]) -> Iterator[RawImage]:
+        """Open a file or block device read-only; raises ReadError for anything else."""
+        if os.fspath(path) == "-":
+            raise ReadError("cannot read from stdin: an image is read more than once, name a file")
+        try:
+            file = os.open(path, READING)
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", path) from error
+        try:
+            mode = os.fstat(file).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+                raise ReadError(f"cannot read {show_path(path)}: neither a file nor a block device")
+            if stat.S_ISBLK(mode):
+                _refuse_if_in_use(path)
+            _wait_for_tick(file)
+            yield cls(Path(path), file, os.lseek(file, 0, os.SEEK_END))
+        finally:
+            os.close(file)
+
+    def fileno(self) -> int:
+        """Return the file descriptor; it stays this object's."""
+        return self._file
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        """Yield start and stop (bytes) of what is data; the rest are holes.
+
+        Moves the file's offset, so that only one thread may ask at a time.
+        """
+        return data_ranges(self._file, 0, self.size)
+
+    def extents(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield offset, length (bytes) and whether it is data, of all; otherwise as `data`."""
+        position = 0
+        for start, stop in self.data():
+            if position < start:
+                yield position, start - position, False
+            yield start, stop - start, True
+            position = stop
+        if position < self.size:
+            yield position, self.size - position, False
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return exactly this range; ImageChangedError if the image has become shorter."""
+        pieces = []
+        while length > 0:
+            piece = self._read(offset, _pread, self._file, length, offset)
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer from `offset`; ImageChangedError if the image has become shorter."""
+        while buffer:
+            done = self._read(offset, _pread_into, self._file, buffer, offset)
+            buffer, offset = buffer[done:], offset + done
+
+    def _read(self, at: int, read: Callable[P, T], *what: P.args, **rest: P.kwargs) -> T:
+        """Do one read; if it gives nothing, the image has become shorter."""
+        try:
+            got = read(*what, **rest)
+        except OSError as error:
+            raise ReadError.from_os(error, f"cannot read byte {at} of", self.path) from error
+        if not got:
+            raise ImageChangedError(
+                f"{show_path(self.path)} became shorter while it was read, nothing at byte {at}"
+            )
+        return got
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the file is not as it was, or its path names another one."""
+        try:
+            now = {Identity.of(self._file), Identity.of(self.path)}
+            # Of a device neither says the size.
+            size = os.lseek(self._file, 0, os.SEEK_END) if self.is_device else self.size
+        except OSError as error:
+            raise ImageChangedError(
+                f"{show_path(self.path)} was removed while it was read"
+            ) from error
+        if now != {self.identity} or size != self.size:
+            raise ImageChangedError(
+                f"{show_path(self.path)} changed while it was read; stop what writes to it,"
+                " and run again"
+            )
+
+
+def _pread(file: int, length: int, offset: int) -> bytes:
+    """Read at an offset; Windows can only do so by moving there."""
+    if hasattr(os, "pread"):
+        return os.pread(file, length, offset)
+    with _SEEKING:
+        os.lseek(file, offset, os.SEEK_SET)
+        return os.read(file, length)
+
+
+def _pread_into(file: int, buffer: memoryview, offset: int) -> int:
+    """Read at an offset into a buffer; return how much it was."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [buffer], offset)
+    piece = _pread(file, len(buffer), offset)
+    buffer[: len(piece)] = piece
+    return len(piece)
+
+
+def check_place_beside(path: Path) -> None:
+    """Raise UsageError for an image in /dev: what is kept beside it is gone with the next boot."""
+    folder = os.path.realpath(path.parent)
+    if f"{folder}/".startswith("/dev/") and not f"{folder}/".startswith("/dev/shm/"):
+        raise UsageError(
+            f"{show_path(path)} lies in {folder}, where nothing can be kept beside it; link to it"
+            f" from a folder of yours, and name the link: ln -s {show_path(path)} disk.raw"
+        )
+
+
+def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:
+    """Raise ReadError for a block device that the system itself uses; see O_EXCL in open(2)."""
+    try:
+        os.close(os.open(path, READING | os.O_EXCL))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise ReadError(
+                f"cannot read {show_path(path)}: it is mounted or part of another device, so it may"
+                " change at any time; unmount it, or read a snapshot"
+            ) from error
+        raise ReadError.from_os(error, "cannot read", path) from error
+
+
+def _wait_for_tick(file: int) -> None:
+    """Wait, if a file has just been written, until another write would change its times."""
+    now = os.fstat(file)
+    age_s = time.time() - max(now.st_mtime, now.st_ctime)
+    if 0 <= age_s < _TICK_S:
+        time.sleep(_TICK_S - age_s)

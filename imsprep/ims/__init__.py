@@ -1,0 +1,1 @@
+"""The Image Management Service: its API, requests, jobs and error codes."""

@@ -1,0 +1,293 @@
+"""ImsClient: the import API over HTTP - start an import, ask for its job, look for its image.
+
+Signing is that of Huawei's SDK (`huaweicloudsdkcore`, imported when used). Requests are sent one
+level below its generated clients, because those hide what an import needs: the code in a 429, the
+difference between "never sent" and "sent, no answer", and members of a job that they do not know.
+They also write `~/.huaweicloud/application_id` and send the machine's details in the User-Agent;
+neither happens here.
+
+Errors: TransferError where asking again may help (429, 5xx, broken connections), UncertainError
+where a POST may have been accepted, ServiceError where the service refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from imsprep import __version__
+from imsprep.cloud.credentials import Credentials
+from imsprep.cloud.endpoints import Endpoints
+from imsprep.errors import (
+    MissingExtra,
+    ServiceError,
+    TransferError,
+    UncertainError,
+    UsageError,
+)
+from imsprep.ims import error_codes, job
+from imsprep.ims.job import JobStatus
+from imsprep.ims.request import QuickImportRequest
+
+ApiVersion = Literal["v2", "v2.1"]
+
+CONNECT_TIMEOUT_S = 20.0
+READ_TIMEOUT_S = 120.0  # as the SDK's default: a request may be checked against the object store
+
+
+class Answer(NamedTuple):
+    """An HTTP answer that was not refused."""
+
+    status: int
+    body: Any
+
+
+class CloudImage(NamedTuple):
+    """An image as the service lists it."""
+
+    image_id: str
+    name: str
+    status: str  # queued, saving, active, killed, deleted
+    origin: str | None  # `file,bucket:key` if it was made from an object
+
+
+class ImsClient:
+    """One account's view of the image service. Holds no connection between calls."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        *,
+        api: ApiVersion = "v2",
+        ca_file: str | None = None,
+    ) -> None:
+        self._endpoints, self._credentials = endpoints, credentials
+        self._api, self._ca_file = api, ca_file
+        self._project_id = credentials.project_id
+
+    @property
+    def url(self) -> str:
+        """Where the image service is."""
+        return self._endpoints.ims
+
+    def quick_import(self, request: QuickImportRequest) -> str:
+        """Ask for the import and return the job's id; never asks twice.
+
+        Raises UncertainError if it is not known whether the service accepted the request.
+        """
+        path = f"/{self._api}/cloudimages/quickimport/action"
+        answer = self._call(self._endpoints.ims, "POST", path, body=request.as_body())
+        job_id = answer.body.get("job_id") if isinstance(answer.body, Mapping) else None
+        if not isinstance(job_id, str) or not job_id:
+            raise UncertainError(f"the service answered {answer.status} without a job_id")
+        return job_id
+
+    def job(self, job_id: str) -> JobStatus:
+        """Ask how far a job is: first the query that the site documents, then the other one."""
+        if self._endpoints.job_query == "progress":
+            queries = (self._progress_path, self._jobs_path)
+        else:
+            queries = (self._jobs_path, self._progress_path)
+        try:
+            body = self._get(self._endpoints.ims, queries[0](job_id))
+        except ServiceError as first:
+            if first.status != 404:
+                raise
+            try:
+                body = self._get(self._endpoints.ims, queries[1](job_id))
+            except (ServiceError, UsageError):
+                raise first from None
+        try:
+            return job.parse(body if isinstance(body, Mapping) else {}, job_id)
+        except ValueError as error:
+            raise TransferError(f"job {job_id}: {error}") from error
+
+    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        """Return the private images of exactly this name, and with the tag `key.value`."""
+        query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
+        body = self._get(self._endpoints.ims, "/v2/cloudimages", query)
+        listed = body.get("images") if isinstance(body, Mapping) else None
+        found = [i for i in listed or () if isinstance(i, Mapping) and i.get("name") == name]
+        return [
+            CloudImage(str(i["id"]), name, str(i.get("status")), i.get("__data_origin"))
+            for i in found
+            if "id" in i
+        ]
+
+    def os_versions(self) -> list[str]:
+        """Return the values of `os_version` that the service takes at this moment."""
+        body = self._get(self._endpoints.ims, "/v1/cloudimages/os_version")
+        groups = body if isinstance(body, list) else []
+        return [str(v["os_version"]) for group in groups for v in group.get("version_list", ())]
+
+    def image_quota(self) -> tuple[int, int] | None:
+        """Return how many private images there are and how many there may be, if it is told."""
+        body = self._get(self._endpoints.ims, "/v1/cloudimages/quota")
+        quotas = body.get("quotas", {}) if isinstance(body, Mapping) else {}
+        for resource in quotas.get("resources", ()):
+            if resource.get("type") == "image":
+                return int(resource["used"]), int(resource["quota"])
+        return None
+
+    def project_id(self) -> str:
+        """Return the project's id: as given, or asked of IAM by the region's name."""
+        if self._project_id is None:
+            region, iam = self._endpoints.region, self._endpoints.iam
+            if region is None or iam is None:
+                raise UsageError(
+                    "this job query needs a project id: set HUAWEICLOUD_SDK_PROJECT_ID"
+                    " (or HW_PROJECT_ID, OS_PROJECT_ID)"
+                )
+            body = self._get(iam, "/v3/projects", {"name": region})
+            found = body.get("projects", []) if isinstance(body, Mapping) else []
+            if len(found) != 1:
+                raise UsageError(
+                    f"IAM knows {len(found)} projects named {region}, expected 1:"
+                    " set HUAWEICLOUD_SDK_PROJECT_ID"
+                )
+            self._project_id = str(found[0]["id"])
+        return self._project_id
+
+    def _progress_path(self, job_id: str) -> str:
+        return f"/v1/cloudimages/job/{quote(job_id, safe='')}"
+
+    def _jobs_path(self, job_id: str) -> str:
+        return f"/v1/{self.project_id()}/jobs/{quote(job_id, safe='')}"
+
+    def _get(self, endpoint: str, path: str, query: Mapping[str, str] | None = None) -> Any:
+        return self._call(endpoint, "GET", path, query=query).body
+
+    def _call(
+        self,
+        endpoint: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        data = json.dumps(body).encode() if body is not None else b""
+        url, headers = _signed(self._credentials, endpoint, method, path, query or {}, data)
+        with _network_errors(method, endpoint), _session() as session:
+            response = session.request(
+                method,
+                url,
+                data=data or None,
+                headers=headers,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                allow_redirects=False,
+                auth=_leave_alone,  # else requests would put a .netrc entry over the signature
+                verify=self._ca_file,
+            )
+            content = response.content
+        try:
+            parsed = json.loads(content) if content else None
+        except ValueError:
+            parsed = None
+        if 200 <= response.status_code < 300:
+            return Answer(response.status_code, parsed)
+        request_id = response.headers.get("X-Request-Id")
+        raise _refusal(method, response.status_code, parsed, request_id, self._credentials)
+
+
+def _signed(
+    credentials: Credentials,
+    endpoint: str,
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    data: bytes,
+) -> tuple[str, dict[str, str]]:
+    """Return the URL and the headers of a request, signed as Huawei's SDK does."""
+    try:
+        from huaweicloudsdkcore.auth.credentials import BasicCredentials
+        from huaweicloudsdkcore.sdk_request import SdkRequest
+    except ImportError as error:
+        raise MissingExtra(
+            "the import API needs Huawei's SDK: pip install 'imsprep[cloud]'"
+        ) from error
+    signer = BasicCredentials(
+        credentials.access_key, credentials.secret_key, credentials.project_id
+    ).with_security_token(credentials.security_token)
+    headers = {"User-Agent": f"imsprep/{__version__}"}
+    if method == "POST":
+        headers["Content-Type"] = "application/json;charset=utf-8"
+    request = SdkRequest(
+        method=method,
+        schema="https",
+        host=urlsplit(endpoint).netloc,
+        resource_path=path,
+        query_params=sorted(query.items()),
+        header_params=headers,
+        body=data or "",
+    )
+    signed = signer.sign_request(request)
+    return endpoint.rstrip("/") + signed.uri, dict(signed.header_params)
+
+
+def _session() -> Any:
+    import requests
+
+    return requests.Session()
+
+
+def _leave_alone(request: Any) -> Any:
+    """Be the `auth` of a request that is signed already."""
+    return request
+
+
+@contextmanager
+def _network_errors(method: str, endpoint: str) -> Iterator[None]:
+    """Translate errors of `requests`; a POST that may have arrived is an UncertainError."""
+    import requests
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    where = urlsplit(endpoint).netloc
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        raise ServiceError(
+            f"no trusted connection to {where}: {_short(error)} (a company's own authority: set"
+            " REQUESTS_CA_BUNDLE to its certificate)"
+        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+        raise UsageError(f"{endpoint!r} is not the URL of a service: {error}") from error
+    except requests.exceptions.RequestException as error:
+        cause = getattr(error.args[0], "reason", None) if error.args else None
+        never_sent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
+        text = f"no answer from {where}: {_short(error)}"
+        if method == "POST" and not never_sent:
+            raise UncertainError(text) from error
+        raise TransferError(text) from error
+
+
+def _short(error: Exception) -> str:
+    """Return the innermost sentence of a nested network error."""
+    inner: Any = error
+    while getattr(inner, "reason", None) is not None or (
+        getattr(inner, "args", None) and isinstance(inner.args[-1], Exception)
+    ):
+        inner = getattr(inner, "reason", None) or inner.args[-1]
+    return str(inner).rpartition(": ")[2] or type(inner).__name__
+
+
+def _refusal(
+    method: str, status: int, body: Any, request_id: str | None, credentials: Credentials
+) -> ServiceError | TransferError:
+    """Return the error that an answer other than 2xx means."""
+    code, message = error_codes.read_error(body)
+    text = error_codes.explain(status, code, message)
+    if request_id:
+        text += f" [request {request_id}]"
+    for secret in credentials.secrets:
+        # The gateway is known to quote what was signed, and a security token is signed.
+        text = text.replace(secret, "***")
+    if status == 429 or code in error_codes.PASSING:
+        return TransferError(text)
+    if status >= 500:
+        return UncertainError(text) if method == "POST" else TransferError(text)
+    return ServiceError(text, code=code, status=status)

@@ -1,0 +1,192 @@
+"""Start an import at most once, although the request has no key that would make it repeatable.
+
+A POST that got no clear answer may have been accepted. Then nothing is posted again; the image is
+looked for instead, by its name, and by its origin and tag where the service tells them. What comes
+back is a job to wait for, or an image that somebody's request - most likely ours - is making.
+
+    refused for the moment (429, flow control), or never sent    asked again, after a pause
+    no clear answer, the image is found                          the image is waited for
+    no clear answer, no image in time                            UncertainError: run again, which
+                                                                 looks for the image before it posts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from imsprep.errors import (
+    JobFailedError,
+    ServiceError,
+    TransferError,
+    UncertainError,
+    WaitTimeoutError,
+)
+from imsprep.ims.client import CloudImage
+from imsprep.ims.request import QuickImportRequest
+from imsprep.ims.wait import NEW_JOB_GRACE_S, Pace
+
+T = TypeVar("T")
+
+# How long an image may take to be listed after a POST without an answer; no document tells.
+LOOK_FOR_S = 120.0
+BUSY_LIMIT_S = 900.0  # how long to go on asking a service that is too busy
+DEAD = ("killed", "deleted")  # image statuses that no image comes out of
+
+
+class Imports(Protocol):
+    """What is needed of the import API: a part of `ims.ImsClient`."""
+
+    def quick_import(self, request: QuickImportRequest) -> str:
+        """Ask for an import; return the job's id."""
+
+    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        """Return the private images of this name, and with this tag."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What to wait for: a job, or the image of a job whose id was lost."""
+
+    job_id: str | None = None
+    image_id: str | None = None
+
+
+def find_image(
+    client: Imports, request: QuickImportRequest, before: Collection[str] = ()
+) -> CloudImage | None:
+    """Return the image that this very request made or is making, or None.
+
+    It has the request's name and first tag, and its origin is the request's object; an image whose
+    origin the service does not tell counts by name and tag alone. `before` are the ids of images
+    that were there before anything was asked: an older import of the same name and object.
+    """
+    for image in client.images(request.name, first_tag(request)):
+        if image.status in DEAD or image.image_id in before:
+            continue
+        if image.origin in (None, "", f"file,{request.image_url}"):
+            return image
+    return None
+
+
+def submit(
+    client: Imports, request: QuickImportRequest, pace: Pace, *, before: Collection[str]
+) -> Started:
+    """Start the import, and never post again after a POST that may have been accepted.
+
+    `before` as for `find_image`. Raises ServiceError if the service refuses, TransferError if it
+    stays too busy or out of reach, UncertainError as above.
+    """
+    try:
+        return Started(job_id=patiently(lambda: client.quick_import(request), pace))
+    except UncertainError as error:
+        pace.on_trouble(f"{error}; looking for the image before anything is asked again")
+        return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
+
+
+def patiently(ask: Callable[[], T], pace: Pace) -> T:
+    """Ask again, with growing pauses, while the service is too busy or out of reach.
+
+    What may have been accepted (UncertainError) is never asked again. After BUSY_LIMIT_S the last
+    TransferError stands.
+    """
+    start, pause = pace.clock(), pace.interval_s
+    while True:
+        try:
+            return ask()
+        except UncertainError:
+            raise
+        except TransferError as error:
+            if pace.clock() - start >= min(BUSY_LIMIT_S, pace.limit_s):
+                raise
+            pace.on_trouble(str(error))
+        pace.sleep(pause)
+        pause = min(pause * 2, 60.0)
+
+
+def look(
+    client: Imports,
+    request: QuickImportRequest,
+    pace: Pace,
+    *,
+    before: Collection[str],
+    limit_s: float,
+) -> CloudImage | None:
+    """Look for the image of a request that may have been accepted; None if it does not turn up.
+
+    Raises ServiceError if looking is refused, TransferError if the last look failed.
+    """
+    start = pace.clock()
+    while True:
+        failure = None
+        try:
+            found = find_image(client, request, before)
+            if found is not None:
+                return found
+        except TransferError as error:
+            pace.on_trouble(str(error))
+            failure = error
+        left = limit_s - (pace.clock() - start)
+        if left <= 0:
+            if failure is not None:
+                raise failure
+            return None
+        pace.sleep(min(pace.interval_s, left))
+
+
+def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str:
+    """Wait until an image is active, where no job id is known; return its id.
+
+    That it is not listed counts as its end only if it stays so: a list may lag behind.
+    """
+    start, listed = pace.clock(), pace.clock()
+    while True:
+        status = "not known"
+        try:
+            status = next((i.status for i in client.images(name) if i.image_id == image_id), "gone")
+        except TransferError as error:
+            pace.on_trouble(str(error))
+        if status == "active":
+            return image_id
+        if status != "gone":
+            listed = pace.clock()
+        if status in DEAD or pace.clock() - listed >= NEW_JOB_GRACE_S:
+            raise JobFailedError(
+                f"the import did not make image {image_id}: it is {status}; the job's id was lost"
+                " with the answer, so the reason is only in the console"
+            )
+        left = pace.limit_s - (pace.clock() - start)
+        if left <= 0:
+            raise WaitTimeoutError(
+                f"image {image_id} was {status} after {pace.limit_s:.0f} s; it may still become"
+                " active: run again to go on waiting"
+            )
+        pace.sleep(min(pace.interval_s, left))
+
+
+def first_tag(request: QuickImportRequest) -> str | None:
+    """Return the request's first tag as `key.value`, the form of the list's filter."""
+    if request.tags:
+        return request.tags[0]
+    if request.image_tags:
+        key, value = request.image_tags[0]
+        return f"{key}.{value}"
+    return None
+
+
+def _image_of_doubt(
+    client: Imports, request: QuickImportRequest, pace: Pace, before: Collection[str], why: str
+) -> str:
+    """Return the id of the image that a POST without an answer made; UncertainError if none is."""
+    try:
+        found = look(client, request, pace, before=before, limit_s=LOOK_FOR_S)
+        if found is not None:
+            return found.image_id
+    except (ServiceError, TransferError) as error:
+        why = f"{why}; looking for the image failed: {error}"
+    raise UncertainError(
+        f"it is not known whether the import of {request.name} was accepted ({why}); no image of"
+        " that name and origin is listed yet. Nothing is asked twice: run the same command again,"
+        " and it looks for the image first"
+    )

@@ -1,0 +1,1 @@
+"""The whole way: prepare, send, import, and what is kept of it."""

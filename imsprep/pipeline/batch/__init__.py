@@ -1,0 +1,1 @@
+"""Many images by a plan: entries, journal, executors, report."""

@@ -1,0 +1,109 @@
+"""The batch journal: `plan.yaml.batch.json` beside the plan says how far each of its images is.
+
+It is written whole after every step, so that a batch which ended in any way is continued by the
+next run. What is noted as done is bound to what the plan says of the image and to the state of its
+file; if either is another one, the image is worked on again. How far an image is that was begun and
+not done is the business of the manifest beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imsprep import __version__
+from imsprep.errors import ReadError, show_path
+from imsprep.image.file import Identity
+from imsprep.pipeline.batch.run import DONE, Outcome, Unit
+from imsprep.system import atomic
+from imsprep.system.regular import read_plain
+
+SCHEMA = 1
+SUFFIX = ".batch.json"
+BEGUN = "begun"
+# What a note keeps of an outcome.
+_KEPT = ("image_id", "job_id", "size", "data_bytes", "kind", "message", "exit_code")
+
+
+class BatchJournal:
+    """The notes on the images of one plan; opened by `BatchJournal.beside`."""
+
+    def __init__(self, path: Path, notes: dict[str, dict[str, Any]]) -> None:
+        self.path, self._notes = path, notes
+
+    @classmethod
+    def beside(cls, plan: Path) -> BatchJournal:
+        """Read the journal of a plan; none is an empty one.
+
+        Raises ReadError if there is one that cannot be read: to go on without it is the user's
+        decision.
+        """
+        path = plan.with_name(plan.name + SUFFIX)
+        try:
+            value = json.loads(read_plain(path))
+            if value["schema"] != SCHEMA:
+                raise ValueError(f"its schema is {value['schema']}, expected {SCHEMA}")
+            return cls(path, {str(image): dict(note) for image, note in value["images"].items()})
+        except FileNotFoundError:
+            return cls(path, {})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ReadError(
+                f"cannot use the journal {show_path(path)} ({error}); if it is moved away, every"
+                " image is looked at again, and none that exists is imported twice"
+            ) from error
+
+    def done(self, unit: Unit) -> Outcome | None:
+        """Return the outcome of a unit that an earlier run brought to its end, or None.
+
+        A file that is gone since then was not needed any more.
+        """
+        note = self._notes.get(unit.shown, {})
+        if note.get("state") != DONE or note.get("entry") != entry_digest(unit):
+            return None
+        try:
+            now = Identity.of(unit.image).lasting
+        except FileNotFoundError:
+            now = None
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", unit.image) from error
+        if now is not None and now != _lasting(note.get("identity")):
+            return None
+        kept = {name: note[name] for name in _KEPT if name in note}
+        return Outcome(unit.shown, unit.name, DONE, earlier=True, **kept)
+
+    def begun(self, unit: Unit) -> None:
+        """Note that a unit is being worked on."""
+        self._note(unit, BEGUN, {})
+
+    def ended(self, unit: Unit, outcome: Outcome) -> None:
+        """Note what became of a unit."""
+        kept = {name: getattr(outcome, name) for name in _KEPT}
+        kept["identity"] = dict(outcome.identity)
+        self._note(unit, outcome.state, {k: v for k, v in kept.items() if v not in (None, {})})
+
+    def _note(self, unit: Unit, state: str, more: Mapping[str, Any]) -> None:
+        note = {"state": state, "entry": entry_digest(unit), "at": _now(), "name": unit.name}
+        self._notes[unit.shown] = {**note, **more}
+        value = {"schema": SCHEMA, "imsprep": __version__, "images": self._notes}
+        atomic.write_json(self.path, value)
+
+
+def entry_digest(unit: Unit) -> str:
+    """Return a digest of what the plan says of an image."""
+    text = json.dumps([unit.shown, unit.options], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _lasting(identity: Any) -> tuple[int, int, int, int] | None:
+    try:
+        return Identity(**identity).lasting
+    except TypeError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

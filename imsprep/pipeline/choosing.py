@@ -1,0 +1,60 @@
+"""Choosing: look at a disk before it goes, and compare the routes that it may take."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.disk import Disk
+from imsprep.pipeline import formats
+from imsprep.pipeline.formats import Comparison
+from imsprep.units import ceil_div
+from imsprep.upload.plan import PartPlan
+from imsprep.zvhd2.codec import Packer
+from imsprep.zvhd2.writer import Packing, block_ranges
+
+
+def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
+    """Return the blocks that the disk's format stores; what lies in them may still be zeros."""
+    flags = np.zeros(ceil_div(disk.size, block_size), np.bool_)
+    for block, _ in block_ranges(disk.extents(), block_size):
+        flags[block] = True
+    return BlockMap.from_flags(disk.size, block_size, flags)
+
+
+def compare_routes(
+    disk: Disk,
+    block_map: BlockMap,
+    plan: PartPlan,
+    packing: Packing,
+    *,
+    place: Path,
+    bytes_per_s: float,
+    clock: Callable[[], float],
+    asked: str,
+    no_raw: str | None = None,
+) -> Comparison:
+    """Pack a sample of the disk's blocks and compare; `plan` is of the RAW route.
+
+    `place` is where the container would be written; see `routes.compare` for the rest.
+    """
+
+    def pread(offset: int, length: int) -> bytes:
+        buffer = bytearray(length)
+        disk.pread_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    coarse = block_map.coarsened(packing.block_size)
+    sample = formats.take_sample(pread, coarse, Packer(packing.method, packing.chosen_level), clock)
+    try:
+        free = shutil.disk_usage(place.parent).free
+    except OSError:
+        free = None
+    return formats.compare(
+        plan, coarse, sample, bytes_per_s=bytes_per_s, jobs=packing.jobs, free=free,
+        no_raw=no_raw, asked=asked,
+    )  # fmt: skip

@@ -1,0 +1,198 @@
+"""Packed: the ZVHD2 that an import makes of an image, and uses again for as long as it fits.
+
+`disk.raw` becomes `disk.zvhd2`, beside it or in a work folder. A *note*, `disk.zvhd2.json`, says
+which file that is, of which state of which image it was made, and how. An older container goes
+before a new one is begun, and the note is written before the new one gets its name: so a crash at
+any instant leaves a container that its note describes, or none. One that its note does not describe
+was put there by somebody else, and is not replaced.
+
+The same image and options give the same bytes: the container's date is the image's, and its id is
+made of the content.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imsprep import __version__
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.image import formats
+from imsprep.image.file import Identity, RawImage
+from imsprep.system import atomic
+from imsprep.system.locking import locked
+from imsprep.system.regular import file_name, read_plain
+from imsprep.units import SECTOR
+from imsprep.zvhd2 import records
+from imsprep.zvhd2.convert import Order, convert
+from imsprep.zvhd2.records import Footer
+from imsprep.zvhd2.writer import Packing
+
+SCHEMA = 1
+SUFFIX = ".zvhd2"
+_NS = 10**9
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is known of a container that was made here."""
+
+    image: str  # the source's file name
+    source: Identity
+    options: Mapping[str, Any]  # how it was packed, as far as that changes its bytes
+    uuid: str  # of the container, in hex
+    container: Identity  # as it was before it got its name, which changes the change time
+    imsprep: str = __version__
+
+    @classmethod
+    def read(cls, container: Path) -> Note | None:
+        """Return the note beside a container, or None if there is none that imsprep wrote."""
+        try:
+            value = json.loads(read_plain(note_path(container)))
+            if value.pop("schema") != SCHEMA:
+                return None
+            file_name(value["image"])
+            value["source"] = Identity(**value["source"])
+            value["container"] = Identity(**value["container"])
+            return cls(**value)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ReadError):
+            return None
+
+    def write(self, container: Path) -> None:
+        """Write the note beside the container; raises ReadError."""
+        plain = {**asdict(self), "source": self.source.as_dict(), "schema": SCHEMA}
+        atomic.write_json(note_path(container), {**plain, "container": self.container.as_dict()})
+
+    def is_of(self, container: Path) -> bool:
+        """Say whether this is the very file that was made, unchanged; raises OSError."""
+        now, made = Identity.of(container), self.container
+        return (now.inode, now.size, now.mtime_ns) == (made.inode, made.size, made.mtime_ns)
+
+
+def place_for(image: Path, folder: Path | None = None) -> Path:
+    """Return where the container of an image belongs: beside it, or in a work folder."""
+    return (folder or image.parent) / (image.stem + SUFFIX)
+
+
+def note_path(container: Path) -> Path:
+    """Return the path of a container's note."""
+    return container.with_name(container.name + ".json")
+
+
+def dated(packing: Packing, image: RawImage) -> Packing:
+    """Return how to pack an image so that the same bytes come again: with its own date."""
+    seconds = image.identity.mtime_ns // _NS - records.EPOCH
+    return replace(packing, timestamp=min(max(0, seconds), 2**32 - 1), uuid=None)
+
+
+def check_folder(place: Path) -> None:
+    """Raise ReadError if the folder that the container belongs into is not there."""
+    if not place.parent.is_dir():
+        what = "is no folder" if place.parent.exists() else "does not exist"
+        raise ReadError(
+            f"the work folder {show_path(place.parent)} {what}; make it, or name another with"
+            " --work-dir"
+        )
+
+
+def check_place(image: Path, place: Path) -> None:
+    """Raise UsageError if the container would replace what is not known to be of our making.
+
+    Raises ReadError where there is no folder for it.
+    """
+    check_folder(place)
+    note = Note.read(place)
+    how = "rename it, import it by itself, or name another folder with --work-dir"
+    for path in (place, note_path(place)):
+        if path.exists() and (path.samefile(image) or not path.is_file()):
+            what = "the image itself" if path.samefile(image) else "no plain file"
+            raise UsageError(
+                f"the ZVHD2 would be written to {show_path(path)}, which is {what}; {how}"
+            )
+    if note is None and note_path(place).exists():
+        raise UsageError(f"{show_path(note_path(place))} was not written by imsprep; {how}")
+    if place.exists() and (note is None or _uuid(place) != note.uuid):
+        raise UsageError(f"{show_path(place)} was not made by an import; {how}")
+    # Also if the other image is gone: then this may be all that is left of its disk.
+    if note is not None and place.exists() and _is_of_another(note, image):
+        other = image.with_name(note.image)
+        raise UsageError(
+            f"{show_path(place)} is the ZVHD2 of {show_path(other)}, and one name serves both;"
+            " rename one of them, or name another folder with --work-dir"
+        )
+
+
+def _is_of_another(note: Note, image: Path) -> bool:
+    """Say whether a container was made of another file, and not of this one before its renaming."""
+    if note.image == image.name:
+        return False
+    now, then = Identity.of(image), note.source  # a new name changes the change time
+    same = (now.inode, now.size, now.mtime_ns) == (then.inode, then.size, then.mtime_ns)
+    return image.with_name(note.image).exists() or not same
+
+
+def fits(image: RawImage, place: Path, packing: Packing) -> bool:
+    """Say whether the container that is there is the one that packing the image would give."""
+    note = Note.read(place)
+    try:
+        return (
+            note is not None
+            and note.image == image.path.name
+            and note.source.lasting == image.identity.lasting
+            and dict(note.options) == _options(packing)
+            and note.is_of(place)
+            and _uuid(place) == note.uuid
+        )
+    except OSError:
+        return False
+
+
+def pack(image: RawImage, place: Path, order: Order) -> bool:
+    """Have the container of an image at `place`; say whether it had to be made.
+
+    One process at a time makes it. Raises UsageError for a place that is not ours, TransferError if
+    another process works on it, ReadError if it has no folder, and what `convert` raises.
+    """
+    what = f"the ZVHD2 of {show_path(image.path.name)}"
+    check_folder(place)  # before the lock, which lies in it
+    with locked(place.with_name(place.name + ".lock"), what):
+        check_place(image.path, place)
+        if fits(image, place, order.packing):
+            return False
+
+        def note(file: int, source: RawImage, footer: Footer) -> None:
+            options = _options(order.packing)
+            made = Identity.of(file)
+            Note(image.path.name, source.identity, options, footer.uuid.hex(), made).write(place)
+
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot replace", place) from error
+        convert(image.path, place, replace(order, to_format=formats.ZVHD2, on_whole=note))
+        image.check_unchanged()
+    return True
+
+
+def _options(packing: Packing) -> dict[str, Any]:
+    """Return what changes the bytes of a container, as JSON gives it back."""
+    return {
+        "compression": records.METHODS[packing.method],
+        "level": packing.chosen_level,
+        "block_size": packing.block_size,
+        "timestamp": packing.timestamp,
+    }
+
+
+def _uuid(container: Path) -> str:
+    """Return the id in a container's final footer, or "" if there is none."""
+    try:
+        with open(container, "rb") as file:
+            file.seek(-records.FOOTER_LENGTH, os.SEEK_END)
+            return records.unpack_footer(file.read(SECTOR)).uuid.hex()
+    except OSError:
+        return ""

@@ -1,0 +1,134 @@
+"""Summary: what a person wants to know of a RAW or ZVHD2 file, without reading its data."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imsprep.cloud.sites import Site
+from imsprep.errors import UsageError, show_path
+from imsprep.image import formats
+from imsprep.image.file import RawImage
+from imsprep.image.foreign import DRIVERS
+from imsprep.units import GIB, ceil_div, exact_size
+from imsprep.zvhd2 import records
+from imsprep.zvhd2.convert import format_of
+from imsprep.zvhd2.reader import Container, examine
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What only a ZVHD2 has. Sizes in bytes."""
+
+    original_size: int  # of the image that was packed
+    block_size: int
+    blocks: int
+    stored_blocks: int
+    data_bytes: int  # in stored blocks
+    packed_bytes: int  # of their records
+    compression: str
+    creator: str
+    made: str  # the header's time
+    uuid: str
+
+    @property
+    def ratio(self) -> float | None:
+        """Data to what it takes in the file."""
+        return self.data_bytes / self.packed_bytes if self.packed_bytes else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One file. Sizes in bytes."""
+
+    image: str
+    format: str
+    file_size: int
+    stored_size: int  # of the file, holes left out
+    virtual_size: int  # what the guest sees
+    min_disk: int  # GiB, the smallest that the site takes for a system disk of Linux
+    packed: Packed | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        value = asdict(self)
+        if self.packed is not None:
+            ratio = self.packed.ratio
+            value["packed"]["ratio"] = round(ratio, 4) if ratio else None
+        return value
+
+    def __str__(self) -> str:
+        """Write a screen of it."""
+        lines = [
+            ("image", self.image),
+            ("format", self.format),
+            ("virtual size", exact_size(self.virtual_size)),
+            ("file size", exact_size(self.file_size)),
+            ("stored here", exact_size(self.stored_size)),
+        ]
+        if (packed := self.packed) is not None:
+            ratio = f"{packed.ratio:.3g} to 1" if packed.ratio else "no data"
+            lines += [
+                ("packed from", exact_size(packed.original_size)),
+                ("data", exact_size(packed.data_bytes)),
+                ("compressed", f"{exact_size(packed.packed_bytes)}, {ratio}, {packed.compression}"),
+                ("blocks", f"{packed.stored_blocks} of {packed.blocks} stored"),
+                ("block size", exact_size(packed.block_size)),
+                ("creator", packed.creator),
+                ("made", packed.made),
+                ("id", packed.uuid),
+            ]
+        lines.append(("min_disk", f"{self.min_disk} GB or more"))
+        return "\n".join(f"{name:13} {value}" for name, value in lines)
+
+
+def summarize(path: Path, site: Site) -> Summary:
+    """Return what is known of a RAW or ZVHD2 file.
+
+    Raises UsageError for another format, FormatError for a damaged container, ReadError.
+    """
+    with RawImage.open(path) as image:
+        named = format_of(image)
+        stored = sum(stop - start for start, stop in image.data())
+        packed, virtual = None, image.size
+        if named == formats.ZVHD2:
+            container = examine(image.pread, image.size).container_or_raise()
+            packed, virtual = _packed(container), container.virtual_size
+        elif named != formats.RAW:
+            raise UsageError(
+                f"{show_path(path)} is {named}, not RAW or ZVHD2; take:"
+                f" qemu-img info -f {DRIVERS[named]}"
+            )
+        image.check_unchanged()
+    smallest = site.min_disk_from(data_disk=False, windows=False)
+    return Summary(
+        show_path(path.name),
+        named,
+        image.size,
+        stored,
+        virtual,
+        max(smallest, ceil_div(max(virtual, image.size), GIB)),
+        packed,
+    )
+
+
+def _packed(container: Container) -> Packed:
+    footer, block_map = container.footer, container.block_map
+    major, minor = divmod(footer.creator_version, 1 << 16)
+    made = datetime.fromtimestamp(footer.timestamp + records.EPOCH, UTC)
+    app = show_path(footer.creator_app.rstrip(b"\0"))
+    return Packed(
+        original_size=container.original_size,
+        block_size=container.block_size,
+        blocks=len(block_map),
+        stored_blocks=block_map.allocated,
+        data_bytes=block_map.data_bytes,
+        packed_bytes=container.stored_size,
+        compression=records.METHODS[footer.compress_method],
+        creator=f"{app} {major}.{minor}",
+        made=made.isoformat(),
+        uuid=str(uuid.UUID(bytes=footer.uuid)),
+    )

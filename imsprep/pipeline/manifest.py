@@ -1,0 +1,143 @@
+"""The manifest: `disk.imsprep.json` beside the image binds image, objects and import job.
+
+It is written after every step, so that a run which ended early is continued by the next: the job is
+waited for and not started again, and a request that may have been accepted is looked for first.
+Its shape is published as a JSON schema, `imsprep/data/manifest-1.json`; a change that a reader
+could notice raises the version. It holds no secret.
+
+    uploaded   the objects are in the bucket
+    asking     the import was about to be asked for; nobody knows whether it was
+    started    a job runs
+    done       the image exists
+    failed     the job failed, or the service refused
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imsprep import __version__
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.system import atomic
+from imsprep.system.regular import file_name, read_plain
+
+VERSION = 1
+SUFFIX = ".imsprep.json"
+
+UPLOADED, ASKING, STARTED, DONE, FAILED = "uploaded", "asking", "started", "done", "failed"
+
+
+@dataclass(frozen=True)
+class SentObject:
+    """An object in the bucket, and what it was made of; sizes in bytes."""
+
+    role: str  # image, bitmap or container
+    file: str  # its name on this machine
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    sha256: str | None  # of the whole file; None if it was not asked for
+    sent: int  # travelled over the network, in all runs together
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of one import. Times are UTC, as ISO 8601."""
+
+    state: str
+    image: Mapping[str, Any]  # name, size, data_bytes, identity
+    objects: tuple[SentObject, ...]
+    request: Mapping[str, Any]  # the body, as it was sent
+    service: str  # the URL it was sent to
+    findings: tuple[Mapping[str, Any], ...] = ()
+    job_id: str | None = None
+    image_id: str | None = None
+    reason: str | None = None  # why it failed, in the service's words
+    times: Mapping[str, str] | None = None
+    images_before: tuple[str, ...] = ()  # of the same name, before the import was asked for
+
+    def at(self, state: str, when: str, **changes: Any) -> Manifest:
+        """Return the manifest in a later state, with the time of the change."""
+        times = {**(self.times or {}), state: when}
+        return replace(self, state=state, times=times, **changes)
+
+    def is_about(self, image: Mapping[str, Any], request: Mapping[str, Any], service: str) -> bool:
+        """Say whether this is the import of the same state of the same file, asked for alike."""
+        mine = (_lasting(self.image), self.request, self.service)
+        return mine == (_lasting(image), request, service)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, as the schema describes them."""
+        return {
+            "schema": VERSION,
+            "imsprep": __version__,
+            **{k: v for k, v in vars(self).items() if v is not None},
+            "objects": [vars(sent) for sent in self.objects],
+            "findings": [dict(finding) for finding in self.findings],
+            "images_before": list(self.images_before),
+        }
+
+
+def path_beside(image: Path) -> Path:
+    """Return the manifest's path: `disk.raw` has `disk.imsprep.json`."""
+    return image.with_suffix(SUFFIX)
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Write it; the file is whole at every instant. Raises ReadError."""
+    atomic.write_json(path, manifest.as_dict())
+
+
+def read(path: Path) -> Manifest | None:
+    """Return what an earlier run wrote, or None if there is nothing that can be used.
+
+    Raises ReadError if it is no plain file: no manifest could be written in its place.
+    """
+    try:
+        value = json.loads(read_plain(path))
+        if value.pop("schema") != VERSION:
+            return None
+        value.pop("imsprep", None)
+        file_name(value["image"]["name"])
+        value["objects"] = tuple(SentObject(**sent) for sent in value["objects"])
+        value["findings"] = tuple(value.get("findings", ()))
+        value["images_before"] = tuple(value.get("images_before", ()))
+        return Manifest(**value)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def check_replaceable(path: Path, image: Path) -> None:
+    """Raise UsageError if a manifest would replace somebody's file, or that of a begun import.
+
+    One of another version of imsprep may be replaced. Raises ReadError.
+    """
+    earlier = read(path)
+    if earlier is None:
+        try:
+            ours = not path.exists() or b'"imsprep"' in read_plain(path)
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", path) from error
+        if not ours:
+            raise UsageError(f"{show_path(path)} was not written by imsprep; rename it")
+        return
+    other = image.with_name(earlier.image["name"])
+    if earlier.state in (ASKING, STARTED) and other.name != image.name and other.exists():
+        raise UsageError(
+            f"{show_path(path)} is that of {show_path(other)}, whose import was begun, and one name"
+            " serves both; finish that one first, or rename this image"
+        )
+
+
+def _lasting(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells an image from others in every run; see `Identity.lasting`.
+
+    How much of it is data depends on how it was scanned, and is not part of that.
+    """
+    identity = {k: v for k, v in image["identity"].items() if k != "device"}
+    return {"name": image["name"], "size": image["size"], "identity": identity}

@@ -1,0 +1,403 @@
+"""Prepare an image for shipping: check it, scan it, make its bitmap, plan its upload.
+
+Nothing leaves the machine. By the RAW route an image becomes two objects, itself and the bitmap
+that is made beside it; by the ZVHD2 route it becomes one, the container that `packed` makes of it.
+A ZVHD2 image is shipped as it is. What comes out is a value that can be printed (`--dry-run`, for
+which no container is made) or shipped (`pipeline.ship`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from imsprep.bitmap import codec
+from imsprep.bitmap.facts import BitmapFacts
+from imsprep.bitmap.files import write_bitmap
+from imsprep.bitmap.inspect import look_beside
+from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.bitmap.sidecar import check_apart, check_replaceable
+from imsprep.checks import registry
+from imsprep.checks.facts import Facts
+from imsprep.checks.gather import gather
+from imsprep.checks.policy import EVERYTHING, Policy
+from imsprep.cloud.sites import Site
+from imsprep.errors import FindingsError, ReadError, UsageError, show_path
+from imsprep.image import formats
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.disk import Disk
+from imsprep.image.file import Identity, RawImage, check_place_beside
+from imsprep.image.foreign import DRIVERS
+from imsprep.ims.request import QuickImportRequest, RequestFields
+from imsprep.pipeline import container as packed
+from imsprep.pipeline import formats as routes
+from imsprep.pipeline.choosing import compare_routes, map_by_extents
+from imsprep.pipeline.formats import Comparison
+from imsprep.report import Report, Severity
+from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
+from imsprep.store.bucket import BucketFacts
+from imsprep.store.target import Target, check_objects_apart
+from imsprep.units import GIB, counted, round_up
+from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
+from imsprep.zvhd2 import convert
+from imsprep.zvhd2.writer import Packing
+
+# What is wrong with a file that is shipped, and not with one of which a container is made first.
+_MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520", "IMS704")
+
+_NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
+
+OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file on this machine that becomes an object."""
+
+    role: str  # image, bitmap or container
+    path: Path
+    key: str
+    plan: PartPlan
+    identity: Identity  # of the file that the plan was made of
+    estimated: bool = False  # the file is not made yet, and its size is a guess
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image that is ready to be shipped, and everything that will be done with it."""
+
+    image: Path
+    size: int  # bytes, what the guest sees
+    data_bytes: int  # bytes in blocks that hold data
+    identity: Mapping[str, Any]
+    artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
+    request: QuickImportRequest
+    report: Report
+    comparison: Comparison | None = None  # of the routes, if it was asked for
+    layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan for `--dry-run`: the exact body and every part."""
+        return {
+            "image": str(self.image),
+            "size": self.size,
+            "data_bytes": self.data_bytes,
+            "uploads": [
+                {
+                    "role": a.role,
+                    "file": str(a.path),
+                    "key": a.key,
+                    "estimated": a.estimated,
+                    "plan": a.plan.as_dict(),
+                }
+                for a in self.artefacts
+            ],
+            "body": self.request.as_body(),
+            "report": self.report.as_dict(),
+            "routes": self.comparison.as_dict() if self.comparison else None,
+        }
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: the request as far as it is known, where to, and what may stop it."""
+
+    fields: RequestFields
+    target: Target
+    site: Site
+    key: str | None = None  # the file's name if not given
+    bitmap: Path | None = None  # made elsewhere: taken as it is
+    layout: BitmapLayout | None = None  # of the bitmap; None: as the one there has it
+    policy: Policy = EVERYTHING
+    fail_on: Severity | None = Severity.ERROR
+    copy_zeros: bool = True
+    part_size: int = DEFAULT_PART_SIZE  # bytes
+    via: str = routes.RAW  # raw, zvhd2 or auto; a ZVHD2 goes as it is
+    bytes_per_s: float = routes.BANDWIDTH  # of the network, for the comparison of routes
+    packing: Packing = field(default_factory=lambda: Packing(timestamp=0, jobs=usable_cpus()))
+    work_folder: Path | None = None  # for the container; None: beside the image
+    dry_run: bool = False  # make no container
+    scanning: ScanOptions = field(default_factory=ScanOptions)
+    clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
+    progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
+    packed: Callable[[int], None] = field(default=lambda count: None, repr=False)  # bytes of disk
+    told: Callable[[str], object] = field(default=lambda news: None, repr=False)  # news, in words
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the check before a scan found out: the request as it will be sent, and the report."""
+
+    route: str  # raw, also for a ZVHD2; zvhd2; or auto: it takes a scan to tell
+    key: str
+    request: QuickImportRequest
+    facts: Facts
+    report: Report
+
+
+def examine(
+    image: Path, order: Order, ask_bucket: Callable[[str], BucketFacts] | None = None
+) -> Examined:
+    """Check what can be known within seconds; nothing is written.
+
+    `ask_bucket` tells what the bucket knows of a key; None asks nobody. Findings are in the report,
+    and whether they stop anything is for the caller to say. Raises UsageError for a request that
+    lacks a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
+    """
+    facts = gather(image, request=order.fields, site=order.site)
+    check_place_beside(image)
+    route, place = _route(facts, order), packed.place_for(image, order.work_folder)
+    name = place.name if route == routes.ZVHD2 else image.name
+    key = order.target.key_for(order.key or name)
+    url = f"{order.target.bucket}:{key}"
+    fields = replace(order.fields, image_url=order.fields.image_url or url, final=True)
+    if fields.image_url != url:
+        raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
+    if order.bitmap is not None and order.via != routes.RAW:
+        raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
+    request, policy = _complete(fields), order.policy
+    facts = replace(facts, request=fields, bucket=ask_bucket(key) if ask_bucket else None)
+    if route == routes.ZVHD2:
+        packed.check_place(image, place)
+        facts = _as_packed(facts)
+        policy = replace(policy, ignore=(*policy.ignore, *_MENDED_BY_PACKING))
+    elif facts.format == formats.RAW:
+        known = _bitmap_facts(image, order) if route == routes.RAW else None
+        facts = replace(facts, bitmap=known)
+    pair = facts.format == formats.RAW and route != routes.ZVHD2
+    files = (image, order.bitmap or codec.bitmap_path(image), place)
+    check_objects_apart(order.target, [key, _bitmap_key(key)] if pair else [key], files)
+    return Examined(route, key, request, facts, registry.run(facts, policy))
+
+
+def prepare(image: Path, order: Order) -> Prepared:
+    """Check, scan, choose the route, make the bitmap or the container, and plan the upload.
+
+    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
+    ImageChangedError, and what `convert` raises.
+    """
+    with RawImage.open(image) as opened:
+        examined = _passed(image, order)
+        scanned = comparison = None
+        wanted = examined.route != routes.RAW and (order.via == routes.AUTO or order.dry_run)
+        if wanted and examined.facts.format in DRIVERS:
+            comparison = _compare_foreign(opened, examined.facts.format, order)
+        elif wanted:
+            scanned = _scan(opened, order.layout or DEFAULT_LAYOUT, order)
+            comparison = _compare(opened, opened, scanned.block_map, order)
+            order = replace(order, via=comparison.chosen.name)
+            examined = _passed(image, order)
+        if examined.route == routes.ZVHD2:
+            made = _as_zvhd2(opened, examined, comparison, order)
+        elif examined.facts.format == formats.RAW:
+            made = _as_raw(opened, examined, scanned, order)
+        else:
+            made = _as_it_is(opened, examined, order)
+        opened.check_unchanged()
+    return replace(made, comparison=comparison)
+
+
+def _route(facts: Facts, order: Order) -> str:
+    """Return the route, as far as it is known without a scan."""
+    if order.via == routes.RAW or facts.format not in (formats.RAW, *DRIVERS):
+        return routes.RAW
+    return order.via if facts.format == formats.RAW else routes.ZVHD2
+
+
+def _as_packed(facts: Facts) -> Facts:
+    """Return the facts as they will be of the container: no bitmap, and a disk of whole GiB."""
+    size = facts.virtual_size
+    return replace(facts, bitmap=None, virtual_size=round_up(size, GIB) if size else size)
+
+
+def _passed(image: Path, order: Order) -> Examined:
+    """Examine; raises FindingsError if the report stops the import."""
+    examined = examine(image, order)
+    if order.fail_on is not None and examined.report.fails(order.fail_on):
+        raise FindingsError(why_not(examined.report, order.fail_on))
+    return examined
+
+
+def _scan(image: RawImage, layout: BitmapLayout, order: Order, earlier: Scan | None = None) -> Scan:
+    """Scan in blocks that suit the bitmap's layout, unless an earlier scan did."""
+    block_size = math.gcd(SCAN_BLOCK, layout.block_size)
+    if earlier is not None and block_size % earlier.block_map.block_size == 0:
+        return earlier
+    return scan(image, block_size=block_size, progress=order.progress, **order.scanning)
+
+
+def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Order) -> Prepared:
+    """Return a RAW image with its bitmap."""
+    bitmap = examined.facts.bitmap
+    layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
+    scanned = _scan(image, layout, order, scanned)
+    _check_claim(examined.facts, scanned, order)
+    artefacts = _raw(image, examined.key, scanned, layout, order)
+    data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
+    made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
+    return replace(made, layout=layout)
+
+
+def _as_it_is(image: RawImage, examined: Examined, order: Order) -> Prepared:
+    """Return a ZVHD2 file as it is (or whatever else nobody objected to)."""
+    block_map = _scan(image, DEFAULT_LAYOUT, order).block_map
+    plan = _plan(block_map.coarsened(SCAN_BLOCK), order)
+    artefact = Artefact("container", image.path, examined.key, plan, image.identity)
+    found = examined.facts.container and examined.facts.container.container
+    return _prepared(
+        image,
+        examined,
+        (artefact,),
+        size=examined.facts.virtual_size or image.size,
+        data_bytes=(found.block_map if found else block_map).data_bytes,
+    )
+
+
+def _as_zvhd2(
+    image: RawImage, examined: Examined, comparison: Comparison | None, order: Order
+) -> Prepared:
+    """Return the container of an image, made or found; a dry run returns what it would be."""
+    place = packed.place_for(image.path, order.work_folder)
+    packing = packed.dated(order.packing, image)
+    if comparison and order.dry_run and not packed.fits(image, place, packing):
+        wire = comparison.route(routes.ZVHD2).wire
+        plan = plan_plain(wire, part_size=order.part_size)
+        artefact = Artefact("container", place, examined.key, plan, image.identity, estimated=True)
+        disk = comparison.block_map
+        size = round_up(disk.size, GIB)
+        return _prepared(image, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
+    holes = order.scanning.get("holes", AUTO)
+    making = convert.Order(packing, holes=holes, progress=order.packed)
+    if packed.pack(image, place, making):
+        order.told(f"{show_path(place)} was made")
+    else:
+        order.told(f"{show_path(place)} was made before, of this state of the image: used again")
+    with RawImage.open(place) as container:
+        done = _as_it_is(container, _passed(place, order), order)
+        container.check_unchanged()
+    return replace(done, image=image.path, identity=image.identity.as_dict())
+
+
+def _prepared(
+    image: RawImage,
+    examined: Examined,
+    artefacts: tuple[Artefact, ...],
+    *,
+    size: int,
+    data_bytes: int,
+) -> Prepared:
+    return Prepared(
+        image=image.path,
+        size=size,
+        data_bytes=data_bytes,
+        identity=image.identity.as_dict(),
+        artefacts=artefacts,
+        request=examined.request,
+        report=examined.report,
+    )
+
+
+def _raw(
+    image: RawImage, key: str, scanned: Scan, layout: BitmapLayout, order: Order
+) -> tuple[Artefact, ...]:
+    """Return the image and its bitmap as artefacts; the bitmap is written beside the image."""
+    bitmap = order.bitmap
+    if bitmap is None:
+        bitmap = write_bitmap(codec.bitmap_path(image.path), image, scanned, layout).bitmap
+    identity = Identity.of(bitmap)
+    plan = _plan(scanned.block_map.coarsened(SCAN_BLOCK), order)
+    return (
+        Artefact("image", image.path, key, plan, image.identity),
+        Artefact("bitmap", bitmap, _bitmap_key(key), plan_plain(identity.size), identity),
+    )
+
+
+def _bitmap_key(key: str) -> str:
+    """Return the bitmap's key: beside the image, by its base name, as the service looks for it."""
+    return os.path.splitext(key)[0] + codec.SUFFIX
+
+
+def _bitmap_facts(image: Path, order: Order) -> BitmapFacts:
+    """Return what is known of the bitmap that will go along.
+
+    Raises UsageError if it would replace one that is not ours, ReadError if the one that was named
+    is missing.
+    """
+    with RawImage.open(image) as opened:
+        facts = look_beside(opened, bitmap=order.bitmap, layout=order.layout)
+    if order.bitmap is None:
+        beside = codec.bitmap_path(image)  # looked at before the scan, which takes long
+        check_apart(beside, image, advice=_NO_BITMAP)
+        check_replaceable(beside, image, advice=_NO_BITMAP)
+        layout = facts.layout or DEFAULT_LAYOUT
+        return BitmapFacts(facts.name, facts.length, layout, to_be_made=True)
+    if facts.length is None:
+        raise ReadError(f"there is no bitmap {show_path(order.bitmap)}")
+    return facts
+
+
+def _check_claim(facts: Facts, scanned: Scan, order: Order) -> None:
+    """Raise FindingsError if a bitmap that was made elsewhere marks data as empty."""
+    bitmap = facts.bitmap
+    if bitmap is None or bitmap.claimed is None:
+        return
+    found = scanned.block_map.coarsened(bitmap.claimed.block_size)
+    late = registry.run(
+        replace(facts, bitmap=bitmap._replace(found=found)),
+        replace(order.policy, select=("IMS404",)),
+    )
+    if order.fail_on is not None and late.fails(order.fail_on):
+        raise FindingsError(why_not(late, order.fail_on))
+
+
+def _compare(
+    image: RawImage, disk: Disk, block_map: BlockMap, order: Order, no_raw: str | None = None
+) -> Comparison:
+    """Compare the routes of the disk in an image."""
+    return compare_routes(
+        disk,
+        block_map,
+        _plan(block_map, order),
+        order.packing,
+        place=packed.place_for(image.path, order.work_folder),
+        bytes_per_s=order.bytes_per_s,
+        clock=order.clock,
+        asked=order.via,
+        no_raw=no_raw,
+    )
+
+
+def _compare_foreign(image: RawImage, format_: str, order: Order) -> Comparison:
+    """Compare the routes of an image that QEMU reads; only one of them can be taken."""
+    no_raw = f"it is {format_}, of which an import makes a ZVHD2 and no RAW image"
+    with convert.open_disk(image, format_, jobs=1) as disk:
+        return _compare(image, disk, map_by_extents(disk, SCAN_BLOCK), order, no_raw)
+
+
+def _plan(block_map: BlockMap, order: Order) -> PartPlan:
+    return plan_parts(block_map, copy_zeros=order.copy_zeros, part_size=order.part_size)
+
+
+def _complete(fields: RequestFields) -> QuickImportRequest:
+    try:
+        return fields.complete()
+    except KeyError as error:
+        name = str(error.args[0])
+        raise UsageError(f"the import needs {OPTIONS.get(name, name)}") from None
+
+
+def why_not(report: Report, at: Severity) -> str:
+    """Write the findings that stop the import, one per line."""
+    failing = [f for f in report.findings if f.waived is None and f.severity >= at]
+    lines = [
+        f"the import of {show_path(report.image)} is stopped by {counted(len(failing), 'finding')}:"
+    ]
+    for finding in failing:
+        fix = f" ({finding.fix})" if finding.fix else ""
+        lines.append(f"  {finding.rule} {finding.severity.word}: {finding.message}{fix}")
+    return "\n".join(lines)

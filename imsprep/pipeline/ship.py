@@ -1,0 +1,377 @@
+"""The pipeline: upload what was prepared, ask for the import, wait, and keep the manifest.
+
+The steps are plain functions with values between them:
+
+    prepare   image -> Prepared      check, scan, bitmap or container: nothing leaves the machine
+    ship      Prepared -> Imported   upload, import, wait
+
+`ship` may be called again with the same Prepared after any interruption: objects that are there are
+not sent again, a job that was started is waited for, and a request that may have been accepted is
+looked for before anything is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from imsprep.errors import ImageChangedError, JobFailedError, ServiceError, show_path
+from imsprep.ims.client import CloudImage
+from imsprep.ims.job import JobStatus
+from imsprep.ims.request import QuickImportRequest
+from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
+from imsprep.ims.wait import Pace, is_unknown_job, wait
+from imsprep.pipeline import manifest as manifests
+from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
+from imsprep.pipeline.prepare import Artefact, Prepared
+from imsprep.report import Report
+from imsprep.store.contract import ObjectStore
+from imsprep.system.locking import locked
+from imsprep.units import MIB
+from imsprep.upload.journal import Journal
+from imsprep.upload.plan import PartPlan
+from imsprep.upload.transfer import Options, Progress, Source, Uploaded, upload
+
+KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
+CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
+BITMAP = "bitmap"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of it. Sizes in bytes."""
+
+    image_id: str
+    job_id: str | None  # None if its answer was lost and the image was found by name
+    size: int
+    data_bytes: int
+    sent: int  # travelled in this run
+    copied: int  # copied by the store, in this run
+    uploads: tuple[Uploaded, ...]
+    report: Report
+    manifest: Path
+    files: tuple[Path, ...]
+    removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed
+
+    @property
+    def data_share(self) -> float:
+        """The share of the disk that holds data, 0 to 1."""
+        return self.data_bytes / self.size if self.size else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "image_id": self.image_id,
+            "job_id": self.job_id,
+            "size": self.size,
+            "data_bytes": self.data_bytes,
+            "data_share": round(self.data_share, 6),
+            "sent": self.sent,
+            "copied": self.copied,
+            "manifest": str(self.manifest),
+            "files": [str(path) for path in self.files],
+            "removed": list(self.removed),
+            "report": self.report.as_dict(),
+        }
+
+
+class Service(Protocol):
+    """What is needed of the import API; `ims.ImsClient` is one."""
+
+    def quick_import(self, request: QuickImportRequest) -> str:
+        """Ask for an import; return the job's id."""
+
+    def job(self, job_id: str) -> JobStatus:
+        """Ask how far a job is."""
+
+    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        """Return the private images of this name."""
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """What `ship` works with; all that varies is here."""
+
+    store: ObjectStore
+    bucket: str
+    target: str  # the bucket as the journal names it
+    service: Service
+    service_name: str  # its constant address, for the manifest
+    pace: Pace
+    open_source: Callable[[Path], AbstractContextManager[Source]]
+    progress: Progress
+    options: Options
+    cleanup: str = KEEP
+    with_sha256: bool = True
+    on_job: Callable[[str], object] = lambda job_id: None  # told when a job runs
+    lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
+
+
+def ship(prepared: Prepared, shipping: Shipping) -> Imported:
+    """Upload, import and wait; see the module for what a second call does.
+
+    One process at a time works on an image. Raises UsageError if the manifest is not ours to
+    replace, TransferError if running again continues or another process works on it, ServiceError
+    if something was refused, JobFailedError, WaitTimeoutError.
+    """
+    path = manifests.path_beside(prepared.image)
+    lock, pace = path.with_suffix(".lock"), shipping.pace
+    what = f"the import of {show_path(prepared.image.name)}"
+    with locked(lock, what, wait_s=shipping.lock_wait_s, sleep=pace.sleep):
+        return _ship(prepared, shipping, path)
+
+
+def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
+    """Do what `ship` says, alone with this image."""
+    uploads: tuple[Uploaded, ...] = ()
+    manifests.check_replaceable(path, prepared.image)
+    state = _taken_up(prepared, shipping, path)
+    if state is None:
+        state, uploads = _upload(prepared, shipping, path)
+    if state.state != DONE:
+        state = _import_or_note_why_not(prepared, shipping, state, path)
+    removed = _clean(state, shipping, failed=False)
+    return replace(_imported(prepared, state, path, uploads), removed=removed)
+
+
+def _imported(
+    prepared: Prepared, state: Manifest, path: Path, uploads: tuple[Uploaded, ...]
+) -> Imported:
+    return Imported(
+        image_id=state.image_id or "",
+        job_id=state.job_id,
+        size=prepared.size,
+        data_bytes=prepared.data_bytes,
+        sent=sum(done.sent for done in uploads),
+        copied=sum(done.copied for done in uploads),
+        uploads=uploads,
+        report=prepared.report,
+        manifest=path,
+        files=tuple(artefact.path for artefact in prepared.artefacts),
+    )
+
+
+def _taken_up(prepared: Prepared, shipping: Shipping, path: Path) -> Manifest | None:
+    """Return where an earlier run left this very import; None if something has to be sent first.
+
+    A job that runs is reading its objects, so nothing is sent while it may.
+    """
+    earlier = manifests.read(path)
+    if earlier is None or not _is_same(earlier, prepared, shipping):
+        return None
+    if earlier.state == DONE:
+        return earlier if _is_listed(earlier, shipping) else None
+    if earlier.state == ASKING:
+        return _found(earlier, prepared, shipping, path, limit_s=_doubt_s(earlier))
+    return earlier if earlier.state == STARTED else None
+
+
+def _is_same(earlier: Manifest, prepared: Prepared, shipping: Shipping) -> bool:
+    """Say whether an earlier run imported this file with this request and this bitmap."""
+    body = prepared.request.as_body()
+    if not earlier.is_about(_image(prepared), body, shipping.service_name):
+        return False
+    kept = {sent.key: sent.sha256 for sent in earlier.objects if sent.role == BITMAP}
+    for artefact in (a for a in prepared.artefacts if a.role == BITMAP):
+        with shipping.open_source(artefact.path) as source:
+            if kept.get(artefact.key) != _sha256(source, artefact.plan):
+                return False
+    return True
+
+
+def _is_listed(earlier: Manifest, shipping: Shipping) -> bool:
+    listed = _images(shipping, str(earlier.request["name"]))
+    return any(i.image_id == earlier.image_id and i.status == "active" for i in listed)
+
+
+def _images(shipping: Shipping, name: str) -> list[CloudImage]:
+    return patiently(lambda: shipping.service.images(name), shipping.pace)
+
+
+def _found(
+    earlier: Manifest, prepared: Prepared, shipping: Shipping, path: Path, *, limit_s: float
+) -> Manifest | None:
+    """Look for the image of a request that may have been accepted; a refusal leaves the doubt."""
+    before, pace = earlier.images_before, shipping.pace
+    if limit_s:
+        pace.on_trouble(
+            "an earlier run may have asked for this import; its image is looked for"
+            f" for {limit_s:.0f} s before anything is asked"
+        )
+    image = look(shipping.service, prepared.request, pace, before=before, limit_s=limit_s)
+    if image is None:
+        return None
+    state = earlier.at(STARTED, _now(), image_id=image.image_id)
+    manifests.write(path, state)
+    return state
+
+
+def _doubt_s(earlier: Manifest) -> float:
+    """Return how long the image of a request may still stay out of the list, in seconds."""
+    try:
+        asked = datetime.fromisoformat((earlier.times or {})[ASKING])
+        age = (datetime.now(UTC) - asked).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return LOOK_FOR_S
+    return float(math.ceil(min(LOOK_FOR_S, max(0.0, LOOK_FOR_S - age))))
+
+
+def _upload(
+    prepared: Prepared, shipping: Shipping, path: Path
+) -> tuple[Manifest, tuple[Uploaded, ...]]:
+    """Send what is not there yet; return the manifest of the import that is to be asked for."""
+    done, records = zip(
+        *(_send(artefact, shipping) for artefact in prepared.artefacts), strict=True
+    )
+    state = _begin(prepared, shipping, records, path)
+    if state.state == ASKING:  # still in doubt, and sending took its time
+        state = _found(state, prepared, shipping, path, limit_s=0) or state
+    return state, done
+
+
+def _image(prepared: Prepared) -> dict[str, Any]:
+    """Return what the manifest says of the image."""
+    return {
+        "name": prepared.image.name,
+        "size": prepared.size,
+        "data_bytes": prepared.data_bytes,
+        "identity": dict(prepared.identity),
+    }
+
+
+def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]:
+    """Upload one file; return how it went and what the manifest says of it."""
+    with shipping.open_source(artefact.path) as source:
+        if source.identity != artefact.identity:
+            # The plan says which blocks are empty, and that was another file.
+            raise ImageChangedError(
+                f"{show_path(artefact.path)} changed after it was checked; run again"
+            )
+        # That of a bitmap tells in a later run whether it is the same import.
+        wanted = shipping.with_sha256 or artefact.role == BITMAP
+        digest = _sha256(source, artefact.plan) if wanted else None
+        done = upload(
+            source,
+            artefact.plan,
+            shipping.store,
+            artefact.key,
+            target=shipping.target,
+            journal=Journal.beside(artefact.path),
+            options=shipping.options,
+            progress=shipping.progress,
+        )
+    return done, SentObject(
+        artefact.role,
+        artefact.path.name,
+        shipping.bucket,
+        artefact.key,
+        done.size,
+        done.etag,
+        digest,
+        done.sent + done.reused,
+    )
+
+
+def _begin(
+    prepared: Prepared, shipping: Shipping, sent: tuple[SentObject, ...], path: Path
+) -> Manifest:
+    """Return the manifest of this import: an earlier run's if it got as far with the same one."""
+    fresh = Manifest(
+        state=UPLOADED,
+        image=_image(prepared),
+        objects=sent,
+        request=prepared.request.as_body(),
+        service=shipping.service_name,
+        findings=tuple(finding.as_dict() for finding in prepared.report.findings),
+    ).at(UPLOADED, _now())
+    earlier = manifests.read(path)
+    in_progress = earlier is not None and earlier.state in (UPLOADED, ASKING)
+    if earlier is not None and in_progress and _is_same(earlier, prepared, shipping):
+        known = {(old.key, old.etag): old for old in earlier.objects}
+        objects = tuple(known.get((new.key, new.etag), new) for new in sent)
+        fresh = replace(earlier, objects=objects)
+    manifests.write(path, fresh)
+    return fresh
+
+
+def _import_or_note_why_not(
+    prepared: Prepared, shipping: Shipping, state: Manifest, path: Path
+) -> Manifest:
+    """Import, and keep in the manifest why it failed."""
+    try:
+        return _import(prepared, shipping, state, path)
+    except ServiceError as error:
+        latest = manifests.read(path) or state
+        # A question that was refused says nothing about a job that runs.
+        ended = isinstance(error, JobFailedError) or is_unknown_job(error)
+        if ended or latest.state != STARTED:
+            manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
+            _clean(latest, shipping, failed=True)
+        raise
+
+
+def _import(prepared: Prepared, shipping: Shipping, state: Manifest, path: Path) -> Manifest:
+    """Take the import from where it stands to its image."""
+    if state.state != STARTED:
+        before = state.images_before
+        if state.state != ASKING:
+            before = tuple(i.image_id for i in _images(shipping, prepared.request.name))
+        state = state.at(ASKING, _now(), images_before=before)
+        manifests.write(path, state)
+        begun = submit(shipping.service, prepared.request, shipping.pace, before=before)
+        state = state.at(STARTED, _now(), job_id=begun.job_id, image_id=begun.image_id)
+        manifests.write(path, state)
+    image_id = _finish(Started(state.job_id, state.image_id), prepared, shipping)
+    state = state.at(DONE, _now(), image_id=image_id)
+    manifests.write(path, state)
+    return state
+
+
+def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
+    """Wait for the job, or for the image of a job whose id was lost; return the image's id."""
+    service, pace = shipping.service, shipping.pace
+    if begun.job_id is None:
+        return wait_for_image(service, prepared.request.name, begun.image_id or "", pace)
+    shipping.on_job(begun.job_id)
+    status = wait(service.job, begun.job_id, pace)
+    if status.image_id is None:
+        raise ServiceError(f"job {begun.job_id} succeeded and named no image; look in the console")
+    return status.image_id
+
+
+def _clean(state: Manifest, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
+    """Remove the objects if that was asked for; return their keys.
+
+    What has taken an object's place since then is somebody else's, and stays.
+    """
+    if shipping.cleanup == KEEP or (failed and shipping.cleanup != ALWAYS):
+        return ()
+    removed = []
+    for sent in state.objects:
+        found = shipping.store.head(sent.key)
+        if found is not None and (found.size, found.etag) == (sent.size, sent.etag):
+            shipping.store.delete(sent.key)
+            removed.append(sent.key)
+    return tuple(removed)
+
+
+def _sha256(source: Source, plan: PartPlan) -> str:
+    """Return the SHA-256 of a whole file; parts of zeros are not read for it."""
+    digest, step = hashlib.sha256(), 4 * MIB
+    zeros = memoryview(bytes(step))
+    for part in plan.parts:
+        for offset in range(part.offset, part.offset + part.length, step):
+            length = min(step, part.offset + part.length - offset)
+            digest.update(zeros[:length] if part.is_zero else source.pread(offset, length))
+    source.check_unchanged()
+    return digest.hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,251 @@
+"""The reading process of a scan: says which blocks in the ranges it is sent hold data.
+
+`readers` starts it without `site`, so that it is at work soon. It may die at any moment without
+harm: a file that is cut short while it is mapped kills whoever touches it, and that must not be
+the scan.
+
+A range that is in the page cache is mapped and looked at where it lies, if the kernel maps it in
+large pieces, as it does with files that were read; where it maps page by page, as with most that
+were written, copying is faster, into a buffer that stays in the processor's cache. Any other range
+is read past the cache (O_DIRECT) where that is known to work, or through it and dropped again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import resource
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imsprep.scan import protocol
+
+PAGE = mmap.PAGESIZE
+WINDOW = 6 << 20  # bytes mapped at once; of four readers, all processes stay below 150 MiB
+READ = 4 << 20  # bytes read at once
+COPIED = 2 << 20  # bytes copied at once; the processor's cache keeps them until they are looked at
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
+_SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
+_CACHESTAT_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
+_POOR = 256 << 10  # bytes mapped by one page fault, below which copying is faster
+_AGAIN = 16  # windows after which mapping is tried again
+_SHORTEST = 256  # cached pages; a shorter run is read again with its neighbours
+_SIGKILL = 9  # importing `signal` takes as long as all the rest
+
+_libc = ctypes.CDLL(None)
+_mincore, _syscall = _libc.mincore, _libc.syscall
+_mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+
+Content = NDArray[np.bool_]  # bytes of the image, shape (bytes,): each is true unless it is zero
+
+
+class Reader:
+    """Finds the blocks of a file that hold data."""
+
+    def __init__(self, file: int, *, block_size: int, past_cache: bool, keep_cache: bool) -> None:
+        self._file, self._block_size = file, block_size
+        self._direct = _open_direct(file) if past_cache else -1
+        self._drops = not keep_cache
+        self._buffer: Content = np.frombuffer(mmap.mmap(-1, READ), np.bool_)  # starts at a page
+        self._found: set[int] = set()
+        self._copies = 0  # so many windows more are copied
+
+    def blocks_with_data(self, ranges: list[tuple[int, int]]) -> list[int]:
+        """Return the blocks in these ranges that hold data; raises OSError, EOFError."""
+        self._found = set()
+        for start, stop in ranges:
+            while start < stop:
+                edge = min(stop, start // WINDOW * WINDOW + WINDOW)
+                self._look_at(start, edge)
+                start = edge
+        return sorted(self._found)
+
+    def _look_at(self, start: int, stop: int) -> None:
+        """Look at a range within one window: map what is in the page cache, read the rest."""
+        base = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        try:
+            mapping = mmap.mmap(
+                self._file, stop - base, mmap.MAP_SHARED, mmap.PROT_READ, offset=base
+            )
+        except (OSError, ValueError):  # it cannot be mapped, or is shorter than it was
+            self._read(start, stop)
+            return
+        mapped: Content = np.frombuffer(mapping, np.bool_)
+        # What goes through the cache must be told to the page, to be dropped again.
+        shortest = _SHORTEST if self._direct >= 0 else 1
+        for first, last, cached in _runs(self._file, base, mapped, shortest):
+            low, high = max(start, base + first), min(stop, base + last)
+            if cached and self._copies > 0:
+                self._copies -= 1
+                self._copy(low, high)
+            elif cached:
+                before = _faults()
+                self._compare(low, mapped[low - base : high - base])
+                self._copies = _AGAIN if (_faults() - before) * _POOR > high - low else 0
+            else:
+                self._read(low, high)
+                if self._drops and self._direct < 0:
+                    _advise(self._file, base + first, base + last, "POSIX_FADV_DONTNEED")
+
+    def _compare(self, start: int, content: Content) -> None:
+        """Note the blocks that hold data, given what the image holds from `start` on.
+
+        `any` goes over zeros as fast as memory delivers them, and leaves a block at its first byte
+        that is not zero.
+        """
+        size = self._block_size
+        head = -start % size  # bytes that belong to a block that began earlier
+        first, rows = (start + head) // size, max(0, len(content) - head) // size
+        blocks = content[head : head + rows * size].reshape(rows, size)
+        self._found.update((np.flatnonzero(blocks.any(axis=1)) + first).tolist())
+        if content[:head].any():
+            self._found.add(start // size)
+        if content[head + rows * size :].any():
+            self._found.add(first + rows)
+
+    def _copy(self, start: int, stop: int) -> None:
+        """Compare a range that is in the page cache by copying it, piece by piece."""
+        position = start
+        while (position := self._undecided(position)) < stop:
+            view = self._buffer.data[: min(COPIED, stop - position)]
+            done = os.preadv(self._file, [view], position)
+            if not done:
+                raise EOFError(position)
+            self._compare(position, self._buffer[:done])
+            position += done
+
+    def _undecided(self, position: int) -> int:
+        """Return where to go on: behind the block, if that is known to hold data."""
+        block = position // self._block_size
+        return (block + 1) * self._block_size if block in self._found else position
+
+    def _read(self, start: int, stop: int) -> None:
+        """Read a range piece by piece and compare it."""
+        if self._direct < 0:
+            _advise(self._file, start, stop, "POSIX_FADV_WILLNEED")
+        position = start
+        while (position := self._undecided(position)) < stop:
+            base = position // PAGE * PAGE
+            done = base + self._fill(base, min(READ, stop - base))
+            if done <= position:
+                raise EOFError(position)
+            self._compare(position, self._buffer[position - base : min(done, stop) - base])
+            position = done
+
+    def _fill(self, offset: int, length: int) -> int:
+        """Read into the buffer; return the number of bytes, 0 behind the end of the file."""
+        view = self._buffer.data[: -(-length // PAGE) * PAGE]
+        if self._direct >= 0:
+            try:
+                return os.preadv(self._direct, [view], offset)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._direct = -1  # it wants another alignment: go through the cache
+        return os.preadv(self._file, [view], offset)
+
+
+def _faults() -> int:
+    """Return how often this process had to have memory mapped that was there."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def _open_direct(file: int) -> int:
+    """Open the same file for reading past the page cache; -1 where that cannot be done."""
+    try:
+        return os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_DIRECT)
+    except (OSError, AttributeError):
+        return -1
+
+
+def _runs(file: int, base: int, mapped: Content, shortest: int) -> list[tuple[int, int, bool]]:
+    """Return start, stop (in the mapping) and whether it is in the page cache, run by run."""
+    length = len(mapped)
+    pages = -(-length // PAGE)
+    count = _count_cached(file, base, length)
+    if count == pages:
+        return [(0, length, True)]
+    vector = ctypes.create_string_buffer(pages)
+    if count == 0 or _mincore(mapped.ctypes.data, length, vector):
+        return [(0, length, False)]
+    runs = list(_page_runs(vector.raw, shortest))
+    if runs == [(0, pages, True)] and (count is not None or not _is_cached(file, base)):
+        # Of another user's file `mincore` tells nothing: it calls every page cached.
+        return [(0, length, False)]
+    return [(first * PAGE, min(last * PAGE, length), cached) for first, last, cached in runs]
+
+
+def _count_cached(file: int, base: int, length: int) -> int | None:
+    """Return how many pages of a range are in the page cache; None if the kernel cannot tell.
+
+    cachestat(2) is new in Linux 6.5, has no wrapper in libc and looks at folios, not at each page.
+    """
+    if os.uname().machine not in _CACHESTAT_MACHINES:
+        return None
+    counts = (ctypes.c_uint64 * 5)()  # cached, dirty, writeback, evicted, recently evicted
+    span = (ctypes.c_uint64 * 2)(base, length)
+    failed = _syscall(_SYS_CACHESTAT, file, ctypes.byref(span), ctypes.byref(counts), 0)
+    return None if failed else counts[0]
+
+
+def _is_cached(file: int, offset: int) -> bool:
+    """Say whether a byte can be read without the disk."""
+    try:
+        return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
+    except (OSError, AttributeError):
+        return True  # nobody knows: believe `mincore`
+
+
+def _page_runs(resident: bytes, shortest: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield first and behind-last page of each run; cached runs that are too short count as not."""
+    start = 0
+    while start < len(resident):
+        cold = resident.find(b"\0", start)
+        cold = len(resident) if cold < 0 else cold
+        if cold > start:
+            yield start, cold, True
+        warm = resident.find(b"\1" * shortest, cold)
+        warm = len(resident) if warm < 0 else warm
+        if warm > cold:
+            yield cold, warm, False
+        start = warm
+
+
+def _advise(file: int, start: int, stop: int, advice: str) -> None:
+    try:
+        os.posix_fadvise(file, start, stop - start, getattr(os, advice))
+    except (OSError, AttributeError):
+        return  # only a hint
+
+
+def _die_with(parent: int) -> None:
+    """End when the parent ends, however it ends, and leave no core file."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+        _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def main() -> None:
+    """Answer tasks from stdin on stdout until it is closed; end at the first error.
+
+    Which error it was is found out by whoever does the task again.
+    """
+    file, block_size, past_cache, keep_cache, parent = map(int, sys.argv[1:])
+    reader = Reader(
+        file, block_size=block_size, past_cache=bool(past_cache), keep_cache=bool(keep_cache)
+    )
+    _die_with(parent)
+    questions, answers = open(0, "rb"), open(1, "wb")  # noqa: SIM115 - open as long as we live
+    while (ranges := protocol.read_task(questions.read)) is not None:
+        answers.write(protocol.answer(reader.blocks_with_data(ranges)))
+        answers.flush()

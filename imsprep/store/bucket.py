@@ -1,0 +1,64 @@
+"""BucketFacts: what a bucket told of itself and of the object that an import would read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from imsprep.errors import ServiceError, TransferError
+from imsprep.store.contract import STANDARD, ObjectFacts, ObjectStore
+
+
+@dataclass(frozen=True)
+class BucketFacts:
+    """What was found; with a `refusal` nothing else is known."""
+
+    bucket: str
+    key: str
+    refusal: str | None = None  # the service's own words
+    storage_class: str = STANDARD  # of the bucket
+    object: ObjectFacts | None = None
+    unfinished: int = 0  # uploads of the key that were begun and not ended
+    may_write: bool | None = None  # None: not tried
+    write_refusal: str = ""  # the service's own words
+    region: str | None = None  # where it lies; None: not told
+    asked_region: str | None = None  # where the import is going to look for it
+
+
+def look_at_bucket(
+    store: ObjectStore,
+    bucket: str,
+    key: str,
+    *,
+    region: str | None = None,
+    try_write: bool = False,
+) -> BucketFacts:
+    """Ask a bucket. What the service refuses becomes a fact, not an error.
+
+    It is only read, unless `try_write`: then an upload of the key is begun and ended at once, since
+    nothing else tells whether that is allowed. Neither data nor an object comes of it. `region` is
+    that of the import.
+    """
+    try:
+        head = store.head_bucket()
+        found = BucketFacts(
+            bucket,
+            key,
+            storage_class=head.storage_class,
+            region=head.region,
+            asked_region=region,
+            object=store.head(key),
+            unfinished=sum(upload.key == key for upload in store.list_uploads(key)),
+        )
+    except (ServiceError, TransferError) as error:
+        return BucketFacts(bucket, key, refusal=str(error))
+    return _tried(store, found) if try_write else found
+
+
+def _tried(store: ObjectStore, found: BucketFacts) -> BucketFacts:
+    try:
+        store.abort(found.key, store.create(found.key, {}))
+    except ServiceError as error:
+        return replace(found, may_write=False, write_refusal=str(error))
+    except TransferError as error:  # no answer
+        return replace(found, write_refusal=str(error))
+    return replace(found, may_write=True)

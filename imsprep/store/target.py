@@ -1,0 +1,132 @@
+"""Where to upload to: `--to` parsed, and the object store behind it opened.
+
+local:DIR                a folder of buckets; objects lie in DIR/images
+local:DIR?bucket=NAME    … in DIR/NAME
+obs:BUCKET               a bucket in OBS; obs://BUCKET means the same
+obs:BUCKET/PREFIX        … every key begins with PREFIX/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imsprep.errors import UsageError, show_path
+from imsprep.store.contract import ObjectStore
+from imsprep.store.directory import DirectoryStore
+
+DEFAULT_BUCKET = "images"
+# Open Telekom Cloud's regions, and Huawei Cloud's in Europe; every other is at its usual domain.
+_DOMAINS = {
+    "eu-west-101": "myhuaweicloud.eu",
+    "eu-de": "otc.t-systems.com",
+    "eu-nl": "otc.t-systems.com",
+    "eu-ch2": "sc.otc.t-systems.com",
+}
+# OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen beside another.
+_BUCKET = re.compile(r"(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_FORMS = "local:DIR, obs:BUCKET or obs:BUCKET/PREFIX"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place for objects. `folder` is set for `local:`; region and endpoint are for `obs:`."""
+
+    bucket: str
+    prefix: str = ""  # with its final slash, or empty
+    folder: Path | None = None
+    region: str | None = None
+    endpoint: str | None = None
+
+    def key_for(self, name: str) -> str:
+        """Return the key under which a file of this name is stored."""
+        return self.prefix + name
+
+    def __str__(self) -> str:
+        if self.folder is not None:
+            return f"local:{self.folder} (bucket {self.bucket})"
+        place = self.endpoint or self.region
+        return f"obs:{self.bucket} at {place}" if place else f"obs:{self.bucket}"
+
+
+def parse_target(text: str, *, region: str | None = None, endpoint: str | None = None) -> Target:
+    """Read what stands after `--to`; raises UsageError with what was expected."""
+    scheme, colon, rest = text.partition(":")
+    if not colon or not rest or scheme not in ("local", "obs"):
+        raise UsageError(f"cannot upload to {text!r}: expected {_FORMS}")
+    if scheme == "local":
+        folder, _, bucket = rest.partition("?bucket=")
+        return Target(_checked_bucket(bucket or DEFAULT_BUCKET), folder=Path(folder).absolute())
+    bucket, _, prefix = rest.removeprefix("//").partition("/")
+    prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
+    return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)
+
+
+def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Path]) -> None:
+    """Raise UsageError if two objects would be one, or one of them a file that they are made of.
+
+    An upload to a local bucket would replace that file, and cleaning up would remove it.
+    Raises ServiceError for a key that cannot be.
+    """
+    if len(set(keys)) < len(keys):
+        raise UsageError(
+            f"the object {keys[0]!r} would be replaced by its own bitmap; give another --key"
+        )
+    if target.folder is None:
+        return
+    store = DirectoryStore(target.folder / target.bucket)
+    for key in keys:
+        if (file := _same_file(store.path_of(key), files)) is not None:
+            raise UsageError(
+                f"the object {key!r} would be {show_path(file)} itself; name a folder with --to"
+                " that does not hold it, or another --key"
+            )
+
+
+def _same_file(place: Path, files: Sequence[Path]) -> Path | None:
+    """Return the first of the files that a place is, by whatever name; they need not exist."""
+    for file in files:
+        both = place.exists() and file.exists()
+        if place.samefile(file) if both else os.path.realpath(place) == os.path.realpath(file):
+            return file
+    return None
+
+
+def open_store(
+    target: Target, *, ca_bundle: Path | None = None, kms_key: str | None = None
+) -> ObjectStore:
+    """Open the bucket; a local one is made when something is written.
+
+    Raises UsageError if credentials or a region are missing, MissingExtra without imsprep[cloud].
+    """
+    if target.folder is not None:
+        return DirectoryStore(target.folder / target.bucket)
+    if target.region is None:
+        raise UsageError(f"in which region is the bucket {target.bucket}? Give --region")
+    from imsprep.cloud import credentials
+    from imsprep.store.obs import open_obs
+
+    return open_obs(
+        target.bucket,
+        endpoint=target.endpoint or obs_endpoint(target.region),
+        region=target.region,
+        credentials=credentials.find_here(),
+        ca_bundle=ca_bundle,
+        kms_key=kms_key,
+    )
+
+
+def obs_endpoint(region: str) -> str:
+    """Return the address of OBS in a region, as the sites' lists of endpoints form it."""
+    return f"https://obs.{region}.{_DOMAINS.get(region, 'myhuaweicloud.com')}"
+
+
+def _checked_bucket(name: str) -> str:
+    if not _BUCKET.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is not a bucket's name: expected 3 to 63 of a-z, 0-9, hyphen and dot"
+        )
+    return name

@@ -1,0 +1,1 @@
+"""Bring a file into a store by parts: plan, transfer, resume, verify, clean up."""

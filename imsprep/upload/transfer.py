@@ -1,0 +1,398 @@
+"""Upload one file by its plan: send what is data, copy what is zeros, prove it, then complete.
+
+An upload that broke off continues: the journal says which upload it was, the store says which parts
+it holds, and the image says whether those are right, because each part's MD5 is computed anew. What
+is completed has been compared part by part, and the object's etag is the one computed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from typing import Any, Protocol
+
+from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
+from imsprep.image.file import Identity
+from imsprep.store.contract import ObjectFacts, ObjectStore, Part, multipart_etag, zero_md5s
+from imsprep.store.retry import Patience, RateLimit, RetryingStore
+from imsprep.units import MIB
+from imsprep.upload.body import md5_of, window
+from imsprep.upload.complete import check_object, complete, is_gone
+from imsprep.upload.composing import compose
+from imsprep.upload.journal import Entry, Journal
+from imsprep.upload.plan import PartPlan, PlannedPart
+from imsprep.upload.verify import Held, check_etag, find, is_held, list_held
+from imsprep.upload.zeros import PREFIX, make_zero_object, remove_zero_object
+
+# The plan's digest travels with the object, so that the same content is known again.
+PLAN_METADATA = "imsprep-plan"
+# A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
+HELD_IN_MEMORY = 32 * MIB
+
+
+class Source(Protocol):
+    """What is uploaded: `image.RawImage`, or anything that reads and knows when it changed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def identity(self) -> Identity:
+        """The state of the file when it was opened."""
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return exactly this range; safe to call from several threads."""
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the file is not as it was when it was opened."""
+
+
+class Progress(Protocol):
+    """Told what was done: bytes that travelled, bytes copied in the store, bytes already there."""
+
+    def __call__(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
+        """Note that so many more bytes are done; called from one thread at a time."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to upload; the defaults suit a client near its bucket."""
+
+    jobs: int = 4
+    patience: Patience = field(default_factory=Patience)
+    bytes_per_s: float | None = None  # limit of what travels; None means as fast as it goes
+    skip_same: bool = True  # do nothing if the object is there already
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """How an upload ended; all sizes in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    parts: int
+    sent: int  # travelled in this run
+    copied: int  # copied by the store in this run
+    reused: int  # there already from an earlier run
+    skipped: bool = False  # the same object was there
+    restarted: str | None = None  # why an earlier upload was not continued
+    left: str | None = None  # what could not be removed from the bucket, and why
+    retries: int = 0
+
+
+def upload(
+    source: Source,
+    plan: PartPlan,
+    store: ObjectStore,
+    key: str,
+    *,
+    target: str,
+    journal: Journal,
+    options: Options,
+    progress: Progress,
+) -> Uploaded:
+    """Upload `source` by `plan` as the object `key`; continue an earlier upload where there is one.
+
+    `target` names the bucket for the journal. Raises TransferError if running again can continue or
+    another process uploads this file, ServiceError if the store refused, ReadError if the journal
+    cannot be written, ImageChangedError if the file changed (no object is made).
+    """
+    if plan.size != source.size:
+        raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
+    patient = RetryingStore(store, options.patience)
+    run = _Run(source, plan, patient, key, options, progress)
+    with journal.locked():
+        return run.do(target, journal)
+
+
+class _Run:
+    """One upload in progress: what all steps share, and the tally."""
+
+    def __init__(
+        self,
+        source: Source,
+        plan: PartPlan,
+        store: RetryingStore,
+        key: str,
+        options: Options,
+        progress: Progress,
+    ) -> None:
+        self._source, self._plan, self._store, self._key = source, plan, store, key
+        self._options, self._progress = options, progress
+        self._limit = None
+        if options.bytes_per_s is not None:
+            self._limit = RateLimit(options.bytes_per_s, sleep=store.wait)
+        self._lock = threading.Lock()
+        self._sent = self._copied = self._reused = 0
+        self._md5s: dict[int, str] = {}
+        self._zero_md5s: dict[int, str] = {}
+        self._failures: list[BaseException] = []
+
+    def do(self, target: str, journal: Journal) -> Uploaded:
+        """Go through all steps; see `upload`."""
+        if self._plan.zero_size:
+            lengths = (part.length for part in self._plan.parts if part.is_zero)
+            self._zero_md5s = zero_md5s(lengths)
+        noted = journal.load()
+        found = self._store.head(self._key)
+        if found is not None and self._is_same(found, noted):
+            if noted is not None and (noted.target, noted.key) == (target, self._key):
+                self._forget(journal, noted)  # it was completed, and killed before it could tidy
+            self._note(reused=self._plan.size)
+            return self._result(found.etag, skipped=True)
+        fresh = Entry(
+            target=target,
+            key=self._key,
+            upload_id="",
+            zero_key=PREFIX + secrets.token_hex(16),
+            plan=self._plan.digest,
+            identity=self._source.identity,
+        )
+        entry, held, reason = self._continue_or_begin(journal, noted, fresh)
+        try:
+            self._transfer_parts(entry, held)
+            self._source.check_unchanged()
+        except ImageChangedError:
+            self._forget(journal, entry)
+            raise
+        etag = self._complete(entry)
+        left = self._tidy(entry)
+        journal.remove()
+        return self._result(etag, restarted=reason, left=left)
+
+    def _tidy(self, entry: Entry) -> str | None:
+        """Remove the zeros; the object is whole also if that fails, so say what was left."""
+        try:
+            remove_zero_object(self._store, entry.zero_key)
+        except (ServiceError, TransferError) as error:
+            return f"{entry.zero_key}*: {error}"
+        return None
+
+    def _is_same(self, found: ObjectFacts, noted: Entry | None) -> bool:
+        """Say whether an object is what this upload would make, by its etag; reads the data."""
+        if (found.size, found.metadata.get(PLAN_METADATA)) != (self._plan.size, self._plan.digest):
+            return False
+        if not self._options.skip_same or not self._store.etags_are_md5:
+            # All that can be told is whether the upload that was noted here made it.
+            if noted is None or noted.identity.lasting != self._source.identity.lasting:
+                return False
+            return found.upload_id == noted.upload_id
+        with self._workers() as pool:
+            md5s = list(pool.map(self._md5, self._plan.parts))
+        self._source.check_unchanged()
+        return found.etag == multipart_etag(md5s)
+
+    def _md5(self, part: PlannedPart) -> str:
+        if part.is_zero:
+            return self._zero_md5s[part.length]
+        return md5_of(self._body(part))
+
+    def _body(self, part: PlannedPart) -> bytes | BufferedReader:
+        """Return a part's bytes, or a file over them if they are many."""
+        if part.length > HELD_IN_MEMORY and part.zeros == 0:
+            source = self._source
+            # What changed between reading for the MD5 and sending would be refused for ever.
+            return window(source.pread, part.offset, part.length, check=source.check_unchanged)
+        return self._source.pread(part.offset, part.length)
+
+    def _paced(self, part: PlannedPart, body: bytes | BufferedReader) -> bytes | BufferedReader:
+        """Return a body as it is, or if there is a limit, one whose bytes wait for their turn."""
+        if self._limit is None:
+            return body
+        source, wait_for = self._source, self._limit.wait_for
+        if isinstance(body, bytes):
+            return window(lambda at, size: body[at : at + size], 0, len(body), wait_for=wait_for)
+        check = source.check_unchanged
+        return window(source.pread, part.offset, part.length, wait_for=wait_for, check=check)
+
+    def _continue_or_begin(
+        self, journal: Journal, noted: Entry | None, fresh: Entry
+    ) -> tuple[Entry, Held, str | None]:
+        """Return the upload to work on, the parts it holds, and why an earlier one was left."""
+        reason = journal.why_unusable()
+        if noted is not None:
+            reason = noted.reason_against(fresh)
+            if reason is None:
+                try:
+                    return noted, list_held(self._store, self._key, noted.upload_id), None
+                except ServiceError as error:
+                    if not is_gone(error):
+                        raise
+                    reason = "the store does not know the upload any more: somebody ended it"
+            if noted.target == fresh.target:
+                self._forget(journal, noted)
+        upload_id = self._store.create(self._key, {PLAN_METADATA: self._plan.digest})
+        entry = replace(fresh, upload_id=upload_id)
+        try:
+            journal.save(entry)
+        except ReadError:
+            with contextlib.suppress(ServiceError, TransferError):
+                self._store.abort(self._key, upload_id)  # nobody would know of it
+            raise
+        return entry, {}, reason
+
+    def _forget(self, journal: Journal, entry: Entry) -> None:
+        """Remove what an upload left in the store; what cannot be removed is left to a person."""
+        with contextlib.suppress(ServiceError, TransferError):
+            self._store.abort(entry.key, entry.upload_id)
+            remove_zero_object(self._store, entry.zero_key)
+        journal.remove()
+
+    def _transfer_parts(self, entry: Entry, held: Held) -> None:
+        """Bring every part into the store; the first failure ends it.
+
+        Copies have workers of their own, since they cost the line nothing: they go on beside what
+        is sent, and the zeros are grown while data travels already.
+        """
+        with self._workers() as senders, self._workers() as copiers:
+            zeros = copiers.submit(self._make_zeros, entry, held)
+            work = []
+            for part in self._plan.parts:
+                pool = copiers if part.is_zero else senders
+                work.append(pool.submit(self._try, entry, part, held, zeros))
+            wait(work, return_when=FIRST_EXCEPTION)
+            if self._failures:
+                raise self._failures[0]
+
+    @contextlib.contextmanager
+    def _workers(self) -> Iterator[ThreadPoolExecutor]:
+        """Give a pool whose work is dropped and whose waits end when anything goes wrong.
+
+        An interruption does not wait for the parts on their way: they are no loss, and may take
+        minutes on a slow line.
+        """
+        pool = ThreadPoolExecutor(self._options.jobs, thread_name_prefix="upload")
+        interrupted = False
+        try:
+            yield pool
+        except BaseException as error:
+            interrupted = not isinstance(error, Exception)
+            self._store.stop()
+            raise
+        finally:
+            pool.shutdown(wait=not interrupted, cancel_futures=True)
+
+    def _try(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
+        """Transfer one part, unless another one has failed; note a failure, which ends the rest."""
+        if self._store.stopped:
+            return
+        try:
+            self._transfer(entry, part, held, zeros)
+        except BaseException as error:
+            self._failures.append(error)  # before the others fail because it stopped them
+            self._store.stop()
+            raise
+
+    def _transfer(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
+        """Bring one part into the store, unless it is there already and right."""
+        body = None if part.is_zero else self._body(part)
+        md5 = self._zero_md5s[part.length] if body is None else md5_of(body)
+        upload_id, number = entry.upload_id, part.number
+        if self._is_held(part, md5, held):
+            self._note(reused=part.length)
+        elif body is None:
+            zeros.result()
+            etag = self._store.copy_part(
+                entry.key, upload_id, number, entry.zero_key, 0, part.length
+            )
+            check_etag(self._store, f"part {number}", etag, md5, copied=True)
+            self._note(copied=part.length)
+        elif part.zeros and self._compose(entry, part, body, md5, zeros):
+            self._note(sent=part.sent, copied=part.zeros)
+        else:
+            body = self._paced(part, body)
+            etag = self._store.upload_part(entry.key, upload_id, number, body, md5)
+            check_etag(self._store, f"part {number}", etag, md5)
+            self._note(sent=part.length)
+        with self._lock:
+            self._md5s[number] = md5
+
+    def _compose(
+        self,
+        entry: Entry,
+        part: PlannedPart,
+        body: bytes | BufferedReader,
+        md5: str,
+        zeros: Future[None],
+    ) -> bool:
+        """Bring a part into the store of which only the data travels; say whether that worked."""
+        if not isinstance(body, bytes) or not self._store.etags_are_md5:
+            return False
+        zeros.result()
+        data = self._paced(part, body[part.zeros :])
+        return compose(self._store, entry.key, entry.upload_id, part, entry.zero_key, data) == md5
+
+    def _make_zeros(self, entry: Entry, held: Held) -> None:
+        """Make the zero object if a part is to be copied from it."""
+        if self._needs_zeros(held):
+            make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
+
+    def _needs_zeros(self, held: Held) -> bool:
+        """Say whether a part is still to be copied from the zero object."""
+        return any(
+            part.zeros
+            and not (self._is_held(part, self._zero_md5s[part.length], held)
+                     if part.is_zero else part.number in held)
+            for part in self._plan.parts
+        )  # fmt: skip
+
+    def _is_held(self, part: PlannedPart, md5: str, held: Held) -> bool:
+        return is_held(self._store, held, part.number, part.length, md5, copied=part.is_zero)
+
+    def _complete(self, entry: Entry) -> str:
+        """Compare what the store holds with the plan, complete, and return the object's etag."""
+        held = list_held(self._store, entry.key, entry.upload_id)
+        if len(held) > len(self._plan.parts):
+            raise ServiceError(
+                f"the store holds {len(held)} parts, expected {len(self._plan.parts)};"
+                " nothing was completed"
+            )
+        md5s = self._md5s
+        parts = [
+            find(self._store, held, p.number, p.length, md5s[p.number], copied=p.is_zero)
+            for p in self._plan.parts
+        ]
+        expected = multipart_etag(part.etag for part in parts) if self._comparable(parts) else None
+        etag = complete(
+            self._store,
+            entry.key,
+            entry.upload_id,
+            parts,
+            is_ours=lambda found: (
+                (found.etag, found.metadata.get(PLAN_METADATA)) == (expected, entry.plan)
+            ),
+        )
+        return check_object(
+            self._store, self._key, size=self._plan.size, etag=etag, expected=expected
+        )
+
+    def _comparable(self, parts: list[Part]) -> bool:
+        """Say whether the store's etags are the MD5s of the bytes, so that the last one is ours."""
+        return all(part.etag == self._md5s[part.number] for part in parts)
+
+    def _note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
+        with self._lock:
+            self._sent += sent
+            self._copied += copied
+            self._reused += reused
+            self._progress(sent=sent, copied=copied, reused=reused)
+
+    def _result(self, etag: str, **more: Any) -> Uploaded:
+        return Uploaded(
+            key=self._key,
+            size=self._plan.size,
+            etag=etag,
+            parts=len(self._plan.parts),
+            sent=self._sent,
+            copied=self._copied,
+            reused=self._reused,
+            retries=self._store.retries,
+            **more,
+        )

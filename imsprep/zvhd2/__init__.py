@@ -1,0 +1,1 @@
+"""ZVHD2 containers: records, codec, reading, writing, proving, conversion."""

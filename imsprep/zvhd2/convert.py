@@ -1,0 +1,284 @@
+"""Convert a disk: RAW to ZVHD2, ZVHD2 to RAW or to a ZVHD2 that is packed otherwise.
+
+What is neither, such as qcow2, is read through QEMU and becomes a ZVHD2 in one pass, without a RAW
+copy on the way.
+
+The source's format is told by its content, the target's by its suffix. A target appears under its
+name when it is whole and proved, not before; until then it has another name, and whatever ends the
+conversion removes it. A ZVHD2 gives back the disk that was packed, `orig_size`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imsprep.errors import FormatError, ImageChangedError, ReadError, UsageError, show_path
+from imsprep.image import formats
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.disk import Disk
+from imsprep.image.file import RawImage
+from imsprep.image.foreign import DRIVERS, obstacle
+from imsprep.image.qemu import open_qemu_disk
+from imsprep.scan.scan import AUTO, believes_holes
+from imsprep.system.atomic import writing
+from imsprep.units import format_size
+from imsprep.zvhd2 import records
+from imsprep.zvhd2.extract import unpack_disk
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, examine
+from imsprep.zvhd2.writer import Packing, write_container
+
+TARGETS = (formats.ZVHD2, formats.RAW)
+SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS)
+SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
+_LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made, and how."""
+
+    packing: Packing  # of a ZVHD2; its jobs also for RAW
+    to_format: str | None = None  # one of TARGETS; None: by the target's suffix
+    from_format: str | None = None  # one of SOURCES; None: by the source's content
+    holes: str = AUTO  # which holes to believe; see `scan`
+    force: bool = False  # replace a target that is there
+    progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
+    # Told of a ZVHD2 that is whole and proved, before it gets its name: its file, and its source.
+    on_whole: Callable[[int, RawImage, records.Footer], None] = field(
+        default=lambda file, source, footer: None, repr=False
+    )
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was made. Sizes in bytes."""
+
+    source: Path
+    source_format: str
+    target: Path
+    target_format: str
+    target_size: int
+    block_map: BlockMap  # of the disk
+    packed: int | None = None  # of all stored blocks; None for RAW
+    footer: records.Footer | None = None  # of the ZVHD2 that was made or read
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """Data to packed data."""
+        return self.block_map.data_bytes / self.packed if self.packed else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        footer = self.footer
+        return {
+            "source": str(self.source),
+            "source_format": self.source_format,
+            "target": str(self.target),
+            "target_format": self.target_format,
+            "target_size": self.target_size,
+            "disk_size": self.block_map.size,
+            "data_bytes": self.block_map.data_bytes,
+            "blocks": len(self.block_map),
+            "stored_blocks": self.block_map.allocated,
+            "packed_bytes": self.packed,
+            "ratio": round(self.ratio, 4) if self.ratio else None,
+            "block_size": self.block_map.block_size,
+            "compression": records.METHODS[footer.compress_method] if footer else None,
+            "uuid": str(uuid.UUID(bytes=footer.uuid)) if footer else None,
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        ratio = f", packed {self.ratio:.3g} to 1" if self.ratio else ""
+        disk, data = format_size(self.block_map.size), format_size(self.block_map.data_bytes)
+        return (
+            f"{show_path(self.target)}: {format_size(self.target_size)} {self.target_format},"
+            f" a disk of {disk} with {data} of data{ratio}"
+        )
+
+
+def convert(source: Path, target: Path, order: Order) -> Converted:
+    """Convert `source` to `target`; see the module.
+
+    Raises UsageError for a target that may not be written and for formats that are not converted
+    into each other, FormatError for a source that is damaged, ReadError, ImageChangedError.
+    """
+    to_format = order.to_format or _format_of_target(target)
+    place = _place_for(source, target, order.force)
+    with RawImage.open(source) as image:
+        from_format = order.from_format or format_of(image)
+        if from_format == formats.ZVHD2:
+            return _from_zvhd2(image, place, to_format, order)
+        if to_format == formats.RAW:
+            raise UsageError(_no_raw(source, from_format))
+        with open_disk(image, from_format, jobs=order.packing.jobs) as disk:
+            return _pack(image, disk, from_format, place, order)
+
+
+@contextmanager
+def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
+    """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
+
+    Raises FormatError for an image that is not a whole disk by itself, MissingExtra without QEMU.
+    """
+    if format_ == formats.RAW:
+        yield image
+        return
+    _check_whole(image, format_)
+    with open_qemu_disk(image, format_, jobs=jobs) as disk:
+        yield disk
+
+
+def _no_raw(source: Path, format_: str) -> str:
+    if format_ == formats.RAW:
+        return f"{show_path(source)} is RAW already; take: cp --sparse=always"
+    return (
+        f"{show_path(source)} is {format_}, and only ZVHD2 becomes RAW here; take:"
+        f" qemu-img convert -f {DRIVERS[format_]} -O raw"
+    )
+
+
+def format_of(image: RawImage) -> str:
+    """Return an image's format by its content; UsageError if it is none of SOURCES, or several."""
+    matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
+    named = formats.primary(matches)
+    disks = sorted({m.format for m in matches if m.kind is formats.Kind.DISK})
+    if len(disks) > 1:
+        raise UsageError(
+            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk;"
+            " say which with --from-format"
+        )
+    if named not in SOURCES:
+        kind = next(m.kind.value for m in matches if m.format == named)
+        raise UsageError(
+            f"{show_path(image.path)} is {named} ({kind}), no disk image that can be converted;"
+            " unpack it first, or use --from-format raw if it is a disk all the same"
+        )
+    return named
+
+
+def likely_size(source: Path) -> int:
+    """Return the size of the disk in an image as its header has it, for progress; 0 if unknown."""
+    try:
+        with RawImage.open(source) as image:  # refuses what reading would wait for, as a FIFO
+            size = image.size
+            head = image.pread(0, min(size, formats.HEAD_SIZE))
+    except (ReadError, ImageChangedError):
+        return 0  # whoever converts it will say so
+    named = formats.primary(formats.identify(head, b"", size))
+    return formats.virtual_size(named, head) or size
+
+
+def _check_whole(image: RawImage, format_: str) -> None:
+    """Raise FormatError for an image that needs other files, or a key."""
+    why = obstacle(format_, *formats.ends(image.pread, image.size))
+    if why is not None:
+        raise FormatError(
+            f"{show_path(image.path)} is not a whole disk by itself: {why}; make one of it first:"
+            f" qemu-img convert -f {DRIVERS[format_]} -O qcow2 {show_path(image.path)} whole.qcow2"
+        )
+
+
+def stamp(given: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
+    """Return a footer's timestamp, and whether it was asked for: then the same bytes come again.
+
+    `given` is in Unix seconds; without it SOURCE_DATE_EPOCH counts, and then the clock.
+    """
+    named = environ.get("SOURCE_DATE_EPOCH")
+    if given is None and named is not None:
+        if not named.isascii() or not named.isdigit():
+            raise UsageError(f"SOURCE_DATE_EPOCH is {named!r}, not a number of seconds since 1970")
+        given = int(named)
+    seconds = (int(now_s) if given is None else given) - records.EPOCH
+    if not 0 <= seconds <= _LATEST:
+        raise UsageError(
+            f"a ZVHD2 holds times from {records.EPOCH} (2000-01-01) to {records.EPOCH + _LATEST}"
+            f" seconds since 1970, not {seconds + records.EPOCH}"
+        )
+    return seconds, given is not None
+
+
+def _format_of_target(target: Path) -> str:
+    try:
+        return SUFFIXES[target.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"the name {show_path(target)} does not say what to make: let it end in .zvhd2 or .raw,"
+            " or use --to-format"
+        ) from None
+
+
+def _place_for(source: Path, target: Path, force: bool) -> Path:
+    """Return where the target is written, links resolved; UsageError if it must not be."""
+    place = Path(os.path.realpath(target))
+    try:
+        there = os.stat(place)
+    except OSError:
+        return place
+    if not stat.S_ISREG(there.st_mode):
+        raise UsageError(f"{show_path(target)} is no file; name a file to write")
+    if os.path.exists(source) and os.path.samefile(source, place):
+        raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
+    if not force:
+        raise UsageError(f"{show_path(target)} is there already; --force replaces it")
+    return place
+
+
+def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
+    believed = isinstance(disk, PackedDisk) or believes_holes(image, order.holes)
+    extents = disk.extents() if believed else iter([(0, disk.size, True)])
+    with writing(place) as file:
+        written = write_container(disk, extents, file.fileno(), order.packing, order.progress)
+        image.check_unchanged()
+        _place_for(image.path, place, order.force)
+        order.on_whole(file.fileno(), image, written.footer)
+    return Converted(
+        image.path,
+        from_format,
+        place,
+        formats.ZVHD2,
+        written.size,
+        written.block_map,
+        written.payload,
+        written.footer,
+        _warnings(written.footer),
+    )
+
+
+def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:
+    container = examine(image.pread, image.size).container_or_raise()
+    with Zvhd2Reader(container, image.pread) as reader:
+        if to_format == formats.ZVHD2:
+            return _pack(image, PackedDisk(image, reader), formats.ZVHD2, place, order)
+        jobs = order.packing.jobs
+        with writing(place) as file:
+            unpack_disk(reader, file.fileno(), jobs=jobs, progress=order.progress)
+            image.check_unchanged()
+            _place_for(image.path, place, order.force)
+    return Converted(
+        image.path,
+        formats.ZVHD2,
+        place,
+        formats.RAW,
+        container.original_size,
+        container.block_map,
+        footer=container.footer,
+    )
+
+
+def _warnings(footer: records.Footer) -> tuple[str, ...]:
+    if footer.block_size == records.BLOCK_SIZE:
+        return ()
+    return (
+        f"blocks of {format_size(footer.block_size)}: the published driver reads blocks of 2 MiB"
+        " only; whether the service reads others is not known",
+    )

@@ -1,0 +1,308 @@
+"""Write a ZVHD2 file: find the blocks of a disk that hold data, pack them, and prove each record.
+
+One pass. Threads read a block into a buffer, look whether it is zeros, and pack it; records get
+their places in order of blocks, so that any number of threads writes the same bytes; a record is
+written, read back, unpacked and compared with the block, which is still in its buffer. At the end
+header, footers and tables are read back too. Holes are not read; zeros are read once.
+
+What is written is docs/zvhd2.md to the letter, but for the middle footer: the published driver
+leaves a checksum there that does not hold, and here it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from imsprep.errors import FormatError, ReadError, UsageError, show_path
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.disk import ByteExtent, Disk
+from imsprep.system.malloc import keep_freed_memory
+from imsprep.system.threads import Job, Workers
+from imsprep.system.writeback import WriteBehind
+from imsprep.units import MIB
+from imsprep.zvhd2 import records
+from imsprep.zvhd2.codec import DEFAULT_LEVELS, LEVELS, Packer, Unpacker
+from imsprep.zvhd2.records import FOOTER_LENGTH, Footer
+
+MEMORY = 192 * MIB  # for buffers and codecs; the interpreter and its libraries need 60 MiB beside
+_COPIES = 3  # of a block in flight: plain, packed, and unpacked again
+
+Piece = tuple[int, int]  # offset and length, bytes; within one block
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How to write a container."""
+
+    timestamp: int  # seconds since 2000
+    uuid: bytes | None = None  # 16 bytes; None: made of the content, the same for the same disk
+    method: int = records.ZSTD
+    level: int | None = None  # None: the method's default
+    block_size: int = records.BLOCK_SIZE
+    jobs: int = 1  # threads; fewer are used if memory asks for it
+
+    def __post_init__(self) -> None:
+        if self.block_size not in records.BLOCK_SIZES:
+            raise UsageError(
+                f"a ZVHD2 has blocks of 1, 2, 4, 8, 16 or 32 MiB, not of {self.block_size} bytes"
+            )
+        levels = LEVELS[self.method]
+        if self.chosen_level not in levels:
+            name = records.METHODS[self.method]
+            raise UsageError(f"{name} has levels {levels[0]} to {levels[-1]}, not {self.level}")
+
+    @property
+    def chosen_level(self) -> int:
+        """The level that is used."""
+        return DEFAULT_LEVELS[self.method] if self.level is None else self.level
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written and proved. Sizes in bytes."""
+
+    footer: Footer
+    size: int  # of the file
+    block_map: BlockMap
+    payload: int  # of all packed blocks
+
+
+def write_container(
+    disk: Disk,
+    extents: Iterable[ByteExtent],
+    file: int,
+    packing: Packing,
+    progress: Callable[[int], None],
+) -> Written:
+    """Write the container of a disk to an empty file, and prove it.
+
+    `extents` are the disk's, or all of it as data, if its holes are not to be believed. `progress`
+    is told bytes of the disk. Raises ReadError if something cannot be read or does not read back,
+    and ImageChangedError.
+    """
+    if disk.size == 0:
+        raise UsageError(f"{show_path(disk.path)} is empty: there is no disk to convert")
+    keep_freed_memory()
+    with WriteBehind(file) as behind:
+        writer = _Writer(disk, file, packing, behind)
+        writer.write_blocks(extents, progress)
+    disk.check_unchanged()
+    return writer.finish()
+
+
+def block_ranges(
+    extents: Iterable[ByteExtent], block_size: int
+) -> Iterator[tuple[int, list[Piece]]]:
+    """Yield each block in which there is data, in order, with the ranges that are data."""
+    number, ranges = -1, list[Piece]()
+    for offset, length, is_data in extents:
+        end = offset + length if is_data else offset
+        while offset < end:
+            stop = min(end, (offset // block_size + 1) * block_size)
+            if offset // block_size != number:
+                if ranges:
+                    yield number, ranges
+                number, ranges = offset // block_size, []
+            ranges.append((offset, stop - offset))
+            offset = stop
+    if ranges:
+        yield number, ranges
+
+
+class _Record(NamedTuple):
+    """A block record that has its place."""
+
+    block: int
+    offset: int
+    length: int
+    payload: bytes
+
+
+class _Packed(NamedTuple):
+    """A packed block, and its checksum if one is asked for."""
+
+    payload: bytes
+    crc: int
+
+
+class _Writer:
+    """One container while it is written: `write_blocks`, then `finish`."""
+
+    def __init__(self, disk: Disk, file: int, packing: Packing, behind: WriteBehind) -> None:
+        self._disk, self._file, self._packing, self._behind = disk, file, packing, behind
+        self._header = records.new_header(
+            disk.size,
+            block_size=packing.block_size,
+            method=packing.method,
+            uuid=packing.uuid or bytes(16),
+            timestamp=packing.timestamp,
+        )
+        self._end = FOOTER_LENGTH  # where the next record begins
+        self._index = np.zeros(self._header.max_blk_num, records.INDEX_ENTRY)
+        self._crcs = np.zeros(self._header.max_blk_num, "<u4")
+        self._stored = 0
+        self._payload = 0
+        self._codecs = threading.local()
+        self._jobs, buffers = _shares(packing)
+        self._zeros = memoryview(bytes(packing.block_size))
+        self._free = [bytearray(packing.block_size) for _ in range(buffers)]
+        self._packing_now: deque[tuple[int, bytearray, Job[_Packed | None]]] = deque()
+        self._proving_now: deque[tuple[bytearray, Job[int]]] = deque()
+
+    def write_blocks(self, extents: Iterable[ByteExtent], progress: Callable[[int], None]) -> None:
+        """Write a record for each block that is not zeros."""
+        told = 0
+        with Workers(self._jobs) as workers:
+            for block, ranges in block_ranges(extents, self._header.block_size):
+                while not self._free:
+                    self._advance(workers)
+                buffer = self._free.pop()
+                job = workers.give(partial(self._pack, buffer, block, ranges))
+                self._packing_now.append((block, buffer, job))
+                progress(ranges[0][0] - told)
+                told = ranges[0][0]
+            while self._packing_now or self._proving_now:
+                self._advance(workers)
+        progress(self._disk.size - told)
+
+    def _advance(self, workers: Workers) -> None:
+        """Wait until the oldest block is packed, and write it, or proved, whichever comes first.
+
+        To wait for one of them alone would let the threads run out of work.
+        """
+        packing, proving = self._packing_now, self._proving_now
+        while not (packing and packing[0][2].finished) and not (proving and proving[0][1].finished):
+            workers.wait()
+        if packing and packing[0][2].finished:
+            block, buffer, job = packing.popleft()
+            packed = job.result()
+            if packed is None:
+                self._free.append(buffer)
+                return
+            record = self._place(block, packed)
+            # Written here: the threads would only wait for each other, at the file's lock.
+            _write(self._file, records.record_pieces(block, record.payload), record.offset)
+            proving.append((buffer, workers.give(partial(self._prove, record, buffer))))
+            return
+        buffer, proved = proving.popleft()
+        self._behind.done(proved.result())
+        self._free.append(buffer)
+
+    def _place(self, block: int, packed: _Packed) -> _Record:
+        """Give a packed block its place, behind all before it."""
+        size = len(packed.payload)
+        record = _Record(block, self._end, records.record_length(size), packed.payload)
+        self._index[self._stored] = (record.offset, block, record.length)
+        self._crcs[self._stored] = packed.crc
+        self._stored += 1
+        self._end += record.length
+        self._payload += size
+        return record
+
+    def _pack(self, buffer: bytearray, block: int, ranges: list[Piece]) -> _Packed | None:
+        """Read a block into the buffer and pack it; None if it is zeros. Runs in a thread."""
+        start = block * len(buffer)
+        with memoryview(buffer) as view:
+            filled = 0
+            for offset, length in ranges:
+                at = offset - start
+                view[filled:at] = self._zeros[filled:at]
+                filled = at + length
+                self._disk.pread_into(offset, view[at:filled])
+            view[filled:] = self._zeros[filled:]
+        if not np.frombuffer(buffer, np.uint64).any():
+            return None
+        if not hasattr(self._codecs, "pack"):
+            self._codecs.pack = Packer(self._packing.method, self._packing.chosen_level)
+        payload: bytes = self._codecs.pack(buffer)
+        return _Packed(payload, 0 if self._packing.uuid else zlib.crc32(payload))
+
+    def _prove(self, record: _Record, buffer: bytearray) -> int:
+        """Read a record back and compare it with its block; return its end. Runs in a thread."""
+        head, payload, tail = records.record_pieces(record.block, record.payload)
+        back = os.pread(self._file, record.length, record.offset)
+        at = len(head) + len(payload)
+        if not hasattr(self._codecs, "unpack"):
+            header = self._header
+            self._codecs.unpack = Unpacker(header.compress_method, header.block_size)
+        try:
+            block = self._codecs.unpack(memoryview(back)[len(head) : at])
+        except FormatError as error:
+            raise _faulty(record.offset, record.length) from error
+        if block != buffer or back[: len(head)] != head or back[at:] != tail:
+            raise _faulty(record.offset, record.length)
+        return record.offset + record.length
+
+    def finish(self) -> Written:
+        """Write the header, the tables and the footers, and prove them."""
+        entries = self._index[: self._stored]
+        header = self._header._replace(uuid=self._packing.uuid or self._uuid_of_content(entries))
+        footer = records.final_footer(header, self._stored, self._end + FOOTER_LENGTH)
+        flags = np.zeros(footer.max_blk_num, np.bool_)
+        flags[entries["block"]] = True
+        block_map = BlockMap.from_flags(footer.orig_size, footer.block_size, flags)
+        tables = (
+            _padded(header._replace(non_zero_blk_num=self._stored)),
+            records.pack_index(entries),
+            records.pack_bitmap(block_map),
+            _padded(footer),
+        )
+        end = self._end
+        for offset, written in ((0, _padded(header)), (end, b"".join(tables))):
+            _write(self._file, [written], offset)
+            if os.pread(self._file, len(written), offset) != written:
+                raise _faulty(offset, len(written))
+            end = offset + len(written)
+        if os.fstat(self._file).st_size != end:
+            raise _faulty(end, 0)
+        return Written(footer, end, block_map, self._payload)
+
+    def _uuid_of_content(self, entries: records.Entries) -> bytes:
+        """Return an id that is the same for the same records of the same disk (RFC 9562, v8)."""
+        digest = hashlib.sha256(records.pack_footer(self._header))
+        digest.update(entries.tobytes() + self._crcs[: self._stored].tobytes())
+        raw = bytearray(digest.digest()[:16])
+        raw[6] = raw[6] & 0x0F | 0x80
+        raw[8] = raw[8] & 0x3F | 0x80
+        return bytes(raw)
+
+
+def _shares(packing: Packing) -> tuple[int, int]:
+    """Return how many threads and how many buffers there is memory for."""
+    size = packing.block_size
+    codec = Packer.memory(packing.method, packing.chosen_level, size)
+    jobs = max(1, min(packing.jobs, MEMORY // (codec + 2 * _COPIES * size)))
+    most = (MEMORY - jobs * codec) // (_COPIES * size)
+    return jobs, max(2, min(4 * jobs, most))
+
+
+def _padded(footer: Footer) -> bytes:
+    return records.pack_footer(footer).ljust(FOOTER_LENGTH, b"\0")
+
+
+def _write(file: int, pieces: Iterable[bytes], offset: int) -> None:
+    left = [memoryview(piece) for piece in pieces]
+    while left:
+        done = os.pwritev(file, left, offset)
+        offset += done
+        while left and done >= len(left[0]):
+            done -= len(left.pop(0))
+        if left:
+            left[0] = left[0][done:]
+
+
+def _faulty(offset: int, length: int) -> ReadError:
+    return ReadError(
+        f"what was written does not read back: {length} bytes at byte {offset} of the container;"
+        " memory or disk may be faulty, see the system log, and run again"
+    )

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.checks import registry
+from imsprep.checks.facts import Facts
+from imsprep.cli.commands.emulator import _buckets_at
+from imsprep.errors import ServiceError, TransferError
+from imsprep.ims.region import RegionFacts, look_at_region
+from imsprep.ims.request import RequestFields
+from imsprep.store.bucket import BucketFacts, look_at_bucket
+from imsprep.store.contract import BucketHead, ObjectFacts
+from imsprep.store.directory import DirectoryStore
+from tests.conftest import Outcome
+from tests.support import s3cloud
+from tests.support.imscloud import KEY, cloud
+
+THERE = ObjectFacts("disk.raw", 100, "e", "STANDARD", None, {})
+GOOD = BucketFacts("images", "disk.raw", object=THERE, region="eu-de", asked_region="eu-de")
+BAD = {
+    "IMS701": BucketFacts("images", "disk.raw", refusal="403"),
+    "IMS702": BucketFacts("images", "disk.raw", storage_class="WARM"),
+    "IMS703": BucketFacts("images", "disk.raw", object=THERE._replace(storage_class="COLD")),
+    "IMS704": BucketFacts("images", "disk.raw", object=THERE._replace(size=99)),
+    "IMS705": BucketFacts("images", "disk.raw", unfinished=2),
+    "IMS706": BucketFacts("my.images", "disk.raw"),
+    "IMS709": BucketFacts("images", "disk.raw", may_write=False, write_refusal="403"),
+    "IMS710": BucketFacts("images", "disk.raw", region="eu-nl", asked_region="eu-de"),
+}
+REGION = RegionFacts((49, 50), ("Ubuntu 22.04 server 64bit", "CentOS 7.6 64bit"))
+
+
+def fired(cloud: Any, **more: Any) -> set[str]:
+    report = registry.run(Facts(name="disk.raw", file_size=100, bucket=cloud, **more))
+    return {f.rule for f in report.findings if f.rule.startswith("IMS7")}
+
+
+@pytest.mark.parametrize("rule", BAD)
+def test_a_rule_fires_where_it_should_and_only_there(rule: str) -> None:
+    assert fired(BAD[rule]) == {rule}
+
+
+def test_a_good_bucket_passes_everything() -> None:
+    assert fired(GOOD) == set()
+
+
+def test_a_bucket_that_was_not_asked_passes_nothing() -> None:
+    report = registry.run(Facts(name="disk.raw", file_size=100))
+    assert {s.rule for s in report.skipped} >= set(BAD)
+
+
+@pytest.mark.parametrize(
+    ("region", "os_version", "rules"),
+    [
+        (REGION, "Ubuntu 22.04 server 64bit", set()),
+        (REGION, "Ubuntu 22.04 Server 64bit", {"IMS708"}),
+        (REGION, None, set()),
+    ],
+)
+def test_a_region_is_judged(region: Any, os_version: str | None, rules: set[str]) -> None:
+    assert fired(GOOD, region=region, request=RequestFields(os_version=os_version)) == rules
+
+
+@pytest.mark.parametrize(("size", "rules"), [(99, {"IMS704"}), (100, set()), (101, {"IMS704"})])
+def test_an_object_of_any_other_size_is_told(size: int, rules: set[str]) -> None:
+    found = dataclasses.replace(GOOD, object=THERE._replace(size=size))
+    assert fired(found) == rules
+
+
+def test_the_region_s_list_does_not_bind_a_data_disk() -> None:
+    request = RequestFields(type="DataImage", os_version="none of the list")
+    assert fired(GOOD, region=REGION, request=request) == set()
+    system = RequestFields(os_version="none of the list")
+    assert fired(GOOD, region=REGION, request=system) == {"IMS708"}
+
+
+def test_a_full_account_takes_no_image() -> None:
+    assert fired(GOOD, region=RegionFacts((50, 50))) == {"IMS707"}
+    assert fired(GOOD, region=RegionFacts((49, 50))) == set()
+
+
+def test_a_region_that_does_not_answer_passes_nothing() -> None:
+    class Silent:
+        def image_quota(self) -> tuple[int, int] | None:
+            raise ServiceError("403 no rights")
+
+        def os_versions(self) -> list[str]:
+            raise TransferError("timed out")
+
+    region = look_at_region(Silent())
+    request = RequestFields(os_version="x")
+    report = registry.run(Facts(name="d.raw", file_size=1, region=region, request=request))
+    said = {s.rule: s.reason for s in report.skipped}
+    assert (said["IMS707"], said["IMS708"]) == ("403 no rights", "timed out")
+
+
+def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    class Closed(DirectoryStore):
+        def create(self, key: str, metadata: Mapping[str, str]) -> str:
+            raise ServiceError("403 AccessDenied")
+
+    (tmp_path / "b").mkdir()
+    assert look_at_bucket(Closed(tmp_path / "b"), "b", "k", try_write=True).may_write is False
+    store = DirectoryStore(tmp_path / "b")
+    assert look_at_bucket(store, "b", "k", try_write=True).may_write is True
+    assert list(store.list_uploads()) == list(store.list_objects()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"region": None}, "does not tell"),
+        ({"region": "China"}, "'China', which is no name"),
+        ({"asked_region": None}, "no region was named"),
+    ],
+)
+def test_a_region_that_is_not_told_is_skipped(changes: dict[str, Any], reason: str) -> None:
+    report = registry.run(Facts("disk.raw", 100, bucket=dataclasses.replace(GOOD, **changes)))
+    (skipped,) = [s for s in report.skipped if s.rule == "IMS710"]
+    assert reason in skipped.reason
+
+
+@pytest.mark.slow
+def test_check_asks_bucket_and_region_over_http(
+    imsprep: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"x" * 1024)
+    with (
+        s3cloud.localhost_resolves(),
+        s3cloud.serve() as (strict, obs),
+        cloud(tmp_path / "ims", image_quota=0) as (_, ims, _objects),
+    ):
+        bucket: Any = _buckets_at(obs, "us-east-1", KEY)("images")
+        bucket._client.create_bucket(Bucket="images")
+        strict.reset()
+        strict.bucket_says = {"x-obs-bucket-location": "us-east-1"}
+        where = ("--region", "us-east-1", "--obs-endpoint", obs, "--endpoint", ims)
+        done = imsprep(
+            "check", image, "--select", "IMS7", "--json", "--online", "obs:images", *where,
+            "--os-version", "Ubuntu 1.04", "--site", "otc",
+        )  # fmt: skip
+        asked = {method for method, _, _ in strict.log}
+    (report,) = done.json["images"]
+    assert done.code == 1, done.err
+    assert {"IMS707", "IMS708"} <= {f["rule"] for f in report["findings"]}
+    assert {"IMS701", "IMS702", "IMS709", "IMS710"} <= set(report["passed"])
+    assert "PUT" not in asked  # nothing but an upload that was begun (POST) and ended
+    assert {"POST", "DELETE"} <= asked
+
+
+def test_a_bucket_is_looked_at(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.create("disk.raw", {})
+    store.put("disk.raw", b"12345")
+    found = look_at_bucket(store, "images", "disk.raw")
+    assert (found.unfinished, found.storage_class) == (1, "STANDARD")
+    assert found.object is not None
+    assert found.object.size == 5
+
+
+def test_a_refusal_is_a_fact() -> None:
+    class Refusing:
+        def head_bucket(self) -> BucketHead:
+            raise ServiceError("403 AccessDenied")
+
+    assert look_at_bucket(Refusing(), "b", "k").refusal == "403 AccessDenied"
+
+
+def test_check_asks_the_bucket_and_writes_nothing(
+    imsprep: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"x" * 1024)
+    imsprep("check", image, "--online", f"local:{tmp_path}/cloud", "--select", "IMS7")
+    assert not (tmp_path / "cloud").exists()
+    DirectoryStore(tmp_path / "cloud/images").create("disk.raw", {})
+    shown = imsprep("check", image, "--online", f"local:{tmp_path}/cloud", "--select", "IMS7")
+    assert "IMS705" in shown.out

@@ -1,0 +1,212 @@
+"""Reporters: every format is what it claims to be, for good, bad and hostile input."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from imsprep.checks import registry
+from imsprep.checks.reporters import FORMATS, Failure, Run, render
+from imsprep.checks.reporters.json import schema
+from imsprep.checks.reporters.picture import picture
+from imsprep.report import Finding, Region, Report, Severity, Skipped
+from tests.support.paths import ROOT
+
+SARIF = json.loads((ROOT / "tests" / "support" / "schemas" / "sarif-2.1.0.json").read_text())
+HOSTILE = "a<b>&\"'\x00\x1b[31m\n::error::x,y:%0A ]]> </script>"
+
+
+def finding(rule: str = "IMS101", severity: Severity = Severity.ERROR, **more: Any) -> Finding:
+    return Finding(
+        rule,
+        severity,
+        "file",
+        "A title",
+        "a message",
+        "this",
+        "that",
+        "why",
+        "do it",
+        "page, 2024",
+        **more,
+    )
+
+
+def run(
+    *results: Report | Failure,
+    fail_on: Severity | None = Severity.ERROR,
+    complaints: tuple[str, ...] = (),
+) -> Run:
+    return Run(results, registry.all_rules(), fail_on, "0.1.0", complaints)
+
+
+FACTS = {
+    "format": "raw", "file_size": 1 << 20, "virtual_size": 1 << 20, "site": "otc",
+    "partition_table": "gpt", "sector_size": 512,
+    "partitions": [{"number": 1, "start": 0, "length": 1 << 30, "type": "x", "name": HOSTILE, "volume": None}],
+    "cells": [[0, 1 << 19, 4096, 0], [1 << 19, 1 << 19, 1 << 19, 1 << 19]],
+}  # fmt: skip
+FULL = Report(
+    "a/disk.raw",
+    (
+        finding(region=Region(512, 8)),
+        finding("IMS104", Severity.WARNING, waived="known"),
+        finding("IMS111", Severity.NOTE),
+    ),
+    (Skipped("IMS501", "no --name given"),),
+    ("IMS106",),
+    FACTS,
+)
+RUNS = {
+    "full": run(
+        FULL, Failure("gone.raw", "ReadError", "cannot read", 3), complaints=("a waiver expired",)
+    ),
+    "good": run(Report("b.raw", passed=("IMS106",))),
+    "nothing": run(),
+    "hostile": run(
+        Report(
+            HOSTILE,
+            (
+                Finding(
+                    "IMS101",
+                    Severity.ERROR,
+                    "file",
+                    HOSTILE,
+                    HOSTILE,
+                    HOSTILE,
+                    HOSTILE,
+                    HOSTILE,
+                    HOSTILE,
+                    HOSTILE,
+                ),
+            ),
+            (Skipped("IMS102", HOSTILE),),
+            (),
+            FACTS,
+        ),
+        Failure(HOSTILE, "E", HOSTILE, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+@pytest.mark.parametrize("format_", FORMATS)
+def test_the_same_run_gives_the_same_bytes(format_: str, case: str) -> None:
+    assert render(RUNS[case], format_) == render(RUNS[case], format_)
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_json_obeys_its_schema(case: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(json.loads(render(RUNS[case], "json")), schema())
+
+
+def test_the_schema_refuses_what_it_should() -> None:
+    value = json.loads(render(RUNS["full"], "json"))
+    value["images"][0]["findings"][0]["severity"] = "fatal"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, schema())
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_sarif_obeys_the_standards_schema(case: str) -> None:
+    log = json.loads(render(RUNS[case], "sarif"))
+    jsonschema.Draft4Validator(SARIF).validate(log)
+    log["runs"][0]["tool"]["driver"]["rules"][0].pop("id")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft4Validator(SARIF).validate(log)
+
+
+def test_sarif_points_at_bytes_and_keeps_waived_findings_suppressed() -> None:
+    (log,) = json.loads(render(RUNS["full"], "sarif"))["runs"]
+    first, waived, _ = log["results"]
+    place = first["locations"][0]["physicalLocation"]
+    assert place["region"] == {"byteOffset": 512, "byteLength": 8}
+    assert log["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == first["ruleId"]
+    assert waived["suppressions"][0]["justification"] == "known"
+    said = [n["message"]["text"] for n in log["invocations"][0]["toolExecutionNotifications"]]
+    assert any("no --name given" in text for text in said)
+    assert any("cannot read" in text for text in said)
+
+
+def test_jsonl_is_one_object_a_line() -> None:
+    lines = render(RUNS["hostile"], "jsonl").splitlines()
+    assert [json.loads(line)["image"] for line in lines] == [HOSTILE, HOSTILE]
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_junit_is_xml_whatever_the_image_is_called(case: str) -> None:
+    root = ET.fromstring(render(RUNS[case], "junit"))
+    assert len(root) == len(RUNS[case].results)
+
+
+def test_junit_counts_and_never_shows_a_skipped_rule_as_green() -> None:
+    suite, gone = ET.fromstring(render(RUNS["full"], "junit"))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "1")
+    assert gone.get("errors") == "1"
+    skipped = next(c for c in suite if c.get("name", "").startswith("IMS501"))
+    assert skipped.find("skipped") is not None
+    warned = next(c for c in suite if c.get("name", "").startswith("IMS104"))
+    assert warned.find("failure") is None
+    assert "known" in (warned.findtext("system-out") or "")
+
+
+@pytest.mark.parametrize(
+    ("severity", "tags"),
+    [(Severity.ERROR, ["failure"]), (Severity.NOTE, ["skipped", "system-out"])],
+)
+def test_junit_shows_a_rule_that_found_something_before_it_was_skipped(
+    severity: Severity, tags: list[str]
+) -> None:
+    finding = Finding("IMS814", severity, "guest", "title", "message")
+    report = Report("x", findings=(finding,), skipped=(Skipped("IMS814", "unread"),))
+    (suite,) = ET.fromstring(render(run(report), "junit"))
+    assert [child.tag for child in suite[0]] == tags
+
+
+def test_github_annotations_cannot_be_forged() -> None:
+    for line in render(RUNS["hostile"], "github").splitlines():
+        assert line.startswith("::error file=")
+    assert "::error::x" not in render(RUNS["hostile"], "github").split("::", 2)[1]
+
+
+def test_the_picture_shows_stored_zeros_behind_the_data() -> None:
+    """A cell of which half is data and the rest is stored zeros; another that is a hole."""
+    cells = [[0, 100, 100, 50], [100, 100, 0, 0]]
+    drawn = picture({"file_size": 200, "cells": cells})
+    heights = dict(re.findall(r"class='(data|zeros|stored)'.*? height='([0-9.]+)'", drawn))
+    assert heights == {"zeros": "44.00", "data": "22.00"}
+
+
+def test_github_tells_nothing_of_a_waived_finding() -> None:
+    lines = render(run(FULL), "github").splitlines()
+    assert [line.split("title=")[1][:6] for line in lines] == ["IMS101", "IMS111"]
+
+
+def test_html_escapes_and_holds_everything_itself() -> None:
+    page = render(RUNS["hostile"], "html")
+    assert "</script>" not in page
+    assert "a<b>" not in page
+    assert "<script" not in page
+    assert "http" not in page
+    assert "src=" not in page
+
+
+def test_text_puts_the_worst_first_and_ends_with_the_verdict() -> None:
+    text = render(run(FULL), "text")
+    assert text.index("IMS101") < text.index("IMS111") < text.index("IMS104")
+    assert "FAILED: 1 error, 0 warnings, 1 note, 1 waived; 1 rule passed, 1 skipped" in text
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [(Severity.ERROR, 1), (Severity.NOTE, 1), (None, 0)])
+def test_the_exit_code_follows_the_failing_severity(fail_on: Severity | None, code: int) -> None:
+    assert run(FULL, fail_on=fail_on).exit_code == code
+
+
+def test_what_could_not_be_checked_weighs_more_than_a_bad_image() -> None:
+    assert RUNS["full"].exit_code == 3

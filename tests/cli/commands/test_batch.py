@@ -1,0 +1,536 @@
+"""`imsprep batch`: many disks become images, whatever ends it in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.cli.batch_units import Connections, check_unit, import_unit, known_options, read_units
+from imsprep.emulator.app import Settings
+from imsprep.emulator.server import serving
+from imsprep.store.directory import DirectoryStore
+from imsprep.system import atomic
+from imsprep.system.locking import locked
+from tests.cli.commands.test_import_ import emulator
+from tests.conftest import Outcome
+from tests.support.document_shell import ROOT, blocks
+from tests.support.imscloud import KEY, sha256
+
+MIB = 1 << 20
+Run = Callable[..., Outcome]
+DEFAULTS = """\
+defaults:
+  to: local:cloud
+  min-disk: 40
+  os-version: Debian GNU/Linux 10.0.0 64bit
+  poll: 0.05
+"""
+
+
+def make_disk(path: Path, seed: int) -> Path:
+    """A RAW disk of 24 MiB that is mostly holes; the seed is its content."""
+    with path.open("wb") as file:
+        file.truncate(24 * MIB)
+        file.write(b"\xeb" + bytes(509) + b"\x55\xaa")
+        file.seek(3 * MIB + 5)
+        file.write(random.Random(seed).randbytes(4000))
+    return path
+
+
+class Folder:
+    """A folder with disks, a plan for them, and what the emulator made of them."""
+
+    def __init__(self, path: Path, count: int = 3) -> None:
+        self.path, self.plan = path, path / "plan.yaml"
+        self.disks = [make_disk(path / f"web{n}.raw", n) for n in range(count)]
+        self.write_plan(*({} for _ in self.disks))
+
+    def write_plan(self, *entries: dict[str, Any], defaults: str = DEFAULTS) -> None:
+        lines = [defaults + "images:"]
+        for n, entry in enumerate(entries):
+            lines.append(f"  - {json.dumps({'image': f'web{n}.raw', 'name': f'web{n}', **entry})}")
+        self.plan.write_text("\n".join(lines) + "\n")
+
+    def images(self) -> list[dict[str, Any]]:
+        """The images that the service lists."""
+        found = (self.path / "cloud" / ".emulator" / "images").glob("*.json")
+        return [json.loads(path.read_text()) for path in found]
+
+    def assert_each_was_imported_once(self) -> None:
+        assert sorted(i["body"]["name"] for i in self.images()) == sorted(
+            d.stem for d in self.disks
+        )
+        for image in self.images():
+            source = self.path / f"{image['body']['name']}.raw"
+            assert image["status"] == "active"
+            assert sha256(Path(image["disk"]["path"]).read_bytes()) == sha256(source.read_bytes())
+
+    def start(self, *options: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "imsprep", "batch", str(self.plan), *options]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env or os.environ
+        )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_every_disk_of_a_plan_becomes_an_image_that_equals_it(imsprep: Run, folder: Folder) -> None:
+    folder.write_plan({"tag": ["a.b"]}, {"min-disk": "50"}, {"key": "sub/web2.raw"})
+    done = imsprep("batch", folder.plan, "--json")
+    assert done.code == 0, done.err
+    folder.assert_each_was_imported_once()
+    assert [i["state"] for i in done.json["images"]] == ["done"] * 3
+    assert {i["image_id"] for i in done.json["images"]} == {
+        Path(i["disk"]["path"]).stem for i in folder.images()
+    }
+    bodies = {i["body"]["name"]: i["body"] for i in folder.images()}
+    assert bodies["web0"]["tags"] == ["a.b"]
+    assert bodies["web1"]["min_disk"] == 50
+    assert bodies["web2"]["image_url"] == "images:sub/web2.raw"
+    assert "[3/3]" in done.err
+    assert not list(folder.path.glob("*.lock"))
+
+
+@pytest.mark.slow
+def test_a_plan_may_say_by_which_route(imsprep: Run, tmp_path: Path) -> None:
+    folder = Folder(tmp_path, count=2)
+    folder.write_plan({"via": "zvhd2"}, {"via": "auto", "bandwidth": "1000g"})
+    done = imsprep("batch", folder.plan, "--json")
+    assert done.code == 0, done.err
+    bodies = {i["body"]["name"]: i["body"] for i in folder.images()}
+    assert bodies["web0"]["image_url"] == "images:web0.zvhd2"
+    assert bodies["web1"]["image_url"] == "images:web1.raw"
+    assert "web0.zvhd2 was made" in done.err
+    attributes = {i["body"]["name"]: i["disk"] for i in folder.images()}
+    for disk in folder.disks:  # a container's disk is followed by zeros up to a GiB
+        assert attributes[disk.stem]["original_sha256"] == sha256(disk.read_bytes())
+
+
+def test_an_image_that_is_given_for_a_plan_is_not_read(imsprep: Run, tmp_path: Path) -> None:
+    with open(tmp_path / "disk\n.raw", "wb") as file:
+        file.truncate(1 << 40)
+    outcome = imsprep("batch", tmp_path / "disk\n.raw")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert r"disk\n.raw is not a plan: it has 1 TiB" in outcome.err
+
+
+def test_a_summary_replaces_neither_the_plan_nor_an_image(imsprep: Run, folder: Folder) -> None:
+    before = {path: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
+    assert folder.plan in before
+    for path in before:
+        outcome = imsprep("batch", folder.plan, "--dry-run", "--output", f"json:{path}")
+        assert (outcome.code, "--output would replace" in outcome.err) == (2, True), path
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_two_images_do_not_share_a_container(imsprep: Run, folder: Folder) -> None:
+    (folder.path / "sub").mkdir()
+    make_disk(folder.path / "sub" / "web0.raw", 7)
+    other = {"image": "sub/web0.raw", "key": "other.zvhd2", "name": "other"}
+    both = {"via": "zvhd2", "work-dir": "."}
+    folder.write_plan(both, {**other, **both})
+    done = imsprep("batch", folder.plan, "--dry-run")
+    assert done.code == 2
+    assert "web0.zvhd2 is that of web0.raw" in done.err
+    assert "another 'work-dir'" in done.err
+
+
+def test_a_second_run_does_nothing_and_says_so(imsprep: Run, folder: Folder) -> None:
+    first = imsprep("batch", folder.plan, "--json").json
+    second = imsprep("batch", folder.plan, "--json")
+    assert [i["earlier"] for i in second.json["images"]] == [True] * 3
+    assert [i["image_id"] for i in second.json["images"]] == [
+        i["image_id"] for i in first["images"]
+    ]
+    assert "3 of 3 images were done by an earlier run" in second.err
+    Path(f"{folder.plan}.batch.json").unlink()
+    third = imsprep("batch", folder.plan, "--json").json
+    assert ([i["state"] for i in third["images"]], third["sent"]) == (["done"] * 3, 0)
+    folder.assert_each_was_imported_once()
+
+
+@pytest.mark.slow
+def test_an_image_that_is_added_is_imported_and_the_others_are_not(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    folder = Folder(tmp_path)
+    folder.write_plan({}, {})
+    assert imsprep("batch", folder.plan).code == 0
+    folder.write_plan({}, {}, {})
+    again = imsprep("batch", folder.plan, "--json").json
+    assert [i["earlier"] for i in again["images"]] == [True, True, False]
+    folder.assert_each_was_imported_once()
+
+
+def test_all_are_checked_before_anything_is_sent(imsprep: Run, folder: Folder) -> None:
+    folder.write_plan({}, {"min-disk": 0}, {"name": " x"})
+    done = imsprep("batch", folder.plan, "--json")
+    assert done.code == 1
+    assert [i["state"] for i in done.json["images"]] == ["waiting", "refused", "refused"]
+    assert not (folder.path / "cloud").exists()
+    assert not list(folder.path.glob("*.imsprep.json"))
+    text = imsprep("batch", folder.plan)
+    for words in ("IMS510", "web1.raw (exit code 1):", "web2.raw (exit code 1):", "1 not begun"):
+        assert words in text.out
+    assert "nothing was sent" in text.err
+
+
+def test_what_cannot_be_checked_is_refused_with_its_own_code(imsprep: Run, folder: Folder) -> None:
+    folder.disks[1].unlink()
+    done = imsprep("batch", folder.plan)
+    assert done.code == 3
+    assert "cannot read" in done.out
+    assert not (folder.path / "cloud").exists()
+
+
+def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, folder: Folder) -> None:
+    folder.write_plan({}, {"min-disk": 0}, {})
+    done = imsprep("batch", folder.plan, "--skip-failing", "--json")
+    assert done.code == 1
+    assert [i["state"] for i in done.json["images"]] == ["done", "refused", "done"]
+    assert sorted(i["body"]["name"] for i in folder.images()) == ["web0", "web2"]
+    folder.write_plan({}, {}, {})
+    assert imsprep("batch", folder.plan).code == 0
+    folder.assert_each_was_imported_once()
+
+
+def test_one_that_fails_does_not_stop_the_others(imsprep: Run, folder: Folder) -> None:
+    # The check has no eye for it; the service has.
+    (folder.path / "cloud" / "images" / "web1.raw").mkdir(parents=True)
+    done = imsprep("batch", folder.plan, "--jobs", "1", "--json")
+    assert [i["state"] for i in done.json["images"]] == ["done", "failed", "done"]
+    assert done.code == 6
+    assert "KeyConflict" not in done.err
+    assert done.json["images"][1]["message"] in done.err
+    (folder.path / "cloud" / "images" / "web1.raw").rmdir()
+    again = imsprep("batch", folder.plan, "--json")
+    assert again.code == 0
+    assert [i["earlier"] for i in again.json["images"]] == [True, False, True]
+    folder.assert_each_was_imported_once()
+
+
+def test_dry_run_tells_every_request_and_writes_nothing(imsprep: Run, folder: Folder) -> None:
+    before = sorted(folder.path.iterdir())
+    done = imsprep("batch", folder.plan, "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert [i["body"]["name"] for i in done.json["images"]] == ["web0", "web1", "web2"]
+    assert [i["body"]["image_url"] for i in done.json["images"]] == [f"images:web{n}.raw" for n in range(3)]  # fmt: skip
+    assert '"min_disk": 40' in imsprep("batch", folder.plan, "--dry-run").out
+    assert sorted(folder.path.iterdir()) == before
+
+
+def test_dry_run_needs_no_account_and_asks_nobody(
+    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_credentials(monkeypatch, folder.path)
+    folder.write_plan({}, {}, {}, defaults=DEFAULTS.replace("local:cloud", "obs:bucket/x"))
+    done = imsprep("batch", folder.plan, "--dry-run", "--json")
+    assert done.code == 0, done.out
+    assert done.json["images"][0]["body"]["image_url"] == "bucket:x/web0.raw"
+
+
+def without_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("HUAWEICLOUD_", "HW_", "OS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+
+
+def test_units_that_need_the_same_service_share_its_connection(tmp_path: Path) -> None:
+    where = {"site": "otc", "region": None, "endpoint": None, "api": "v2", "ca_bundle": None}
+    with ExitStack() as stack:
+        connect = Connections(stack).connect
+        with connect(tmp_path / "a", **where) as one, connect(tmp_path / "a", **where) as two:
+            assert one is two
+        with connect(tmp_path / "b", **where) as other, connect(tmp_path / "a", **where) as again:
+            assert other is not again
+            assert again is one
+            assert again.images("x") == []
+
+
+def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
+    page, data = folder.path / "r.html", folder.path / "r.json"
+    done = imsprep("batch", folder.plan, "--output", f"html:{page}", "--output", f"json:{data}")
+    assert done.code == 0
+    assert all(f"web{n}.raw" in page.read_text() for n in range(3))
+    assert json.loads(data.read_text())["counts"]["done"] == 3
+    assert "3 images: 3 done" in done.out
+    wrong = imsprep("batch", folder.plan, "--output", "pdf:x")
+    assert wrong.code == 2
+    assert "FORMAT one of text, json, html" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([{}, {"name": "web0"}], "web1.raw: the name web0 is that of web0.raw on line 7 too"),
+        ([{}, {"image": "./web0.raw"}], "the image"),
+        ([{}, {"image": "../{here}/web0.raw"}], "the image"),
+        ([{"key": "x.raw"}, {"key": "x.raw"}], "give one of them another 'key'"),
+        ([{"key": "x.raw"}, {"key": "x.img"}], "the bitmap's object x.mf"),
+        ([{}, {"image": "web0.img"}], "the manifest"),
+        ([{"min-disk": "many"}, {"api": "v9"}], "min-disk: "),
+        ([{"min-disk": "many"}, {"api": "v9"}], ":8: api: "),
+        ([{"to": "ftp:x"}], "expected local:DIR"),
+        ([{"name": None}], "it needs a 'name'"),
+        ([{"to": None}], "--to"),
+        ([{"endpoint": "https://me:pw@host"}], "holds no user or password"),
+        ([{"dry-run": "true"}], "unknown key 'dry-run'"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_its_line(
+    entries: list[dict[str, Any]], said: str, imsprep: Run, folder: Folder
+) -> None:
+    text = json.dumps(entries).replace("{here}", folder.path.name)
+    folder.write_plan(*json.loads(text))
+    done = imsprep("batch", folder.plan)
+    assert done.code == 2
+    assert said in done.err
+    assert "plan.yaml:" in done.err
+    assert not (folder.path / "cloud").exists()
+
+
+@pytest.mark.slow
+def test_the_same_key_in_another_bucket_is_no_clash(imsprep: Run, folder: Folder) -> None:
+    folder.write_plan({"key": "x.raw"}, {"key": "x.raw", "to": "local:cloud?bucket=other"})
+    done = imsprep("batch", folder.plan)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"\xff", 2), (None, 3)])
+def test_a_plan_that_cannot_be_read_is_told(
+    data: bytes | None, code: int, imsprep: Run, tmp_path: Path
+) -> None:
+    if data is not None:
+        (tmp_path / "plan.yaml").write_bytes(data)
+    done = imsprep("batch", tmp_path / "plan.yaml")
+    assert done.code == code
+    assert "plan.yaml" in done.err
+
+
+def test_paths_are_relative_to_the_plan_wherever_it_is_called_from(
+    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
+) -> None:
+    bundle = folder.path / "ca.pem"
+    bundle.write_text("")
+    folder.write_plan({"ca-bundle": "ca.pem", "bitmap": "web0.map"})
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    [unit] = read_units(folder.plan)
+    assert unit.image == str(folder.disks[0])
+    assert unit.options["to"] == f"local:{folder.path}/cloud"
+    assert unit.options["ca_bundle"] == bundle
+    assert unit.options["bitmap"] == folder.path / "web0.map"
+
+
+def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() -> None:
+    import importlib
+
+    command: Any = importlib.import_module("imsprep.cli.commands.import_").command
+    names = {max(p.opts, key=len).removeprefix("--") for p in command.params}
+    assert names - set(known_options().options) == {"image", "dry-run", "json", "quiet"}
+
+
+def test_the_plans_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    shown = [b.text for b in blocks(ROOT / "docs" / "batch.md") if b.language == "yaml"]
+    shown.append((ROOT / "docs" / "examples" / "plan.yaml").read_text())
+    for text in shown:
+        (tmp_path / "plan.yaml").write_text(text)
+        assert len(read_units(tmp_path / "plan.yaml")) >= 2
+    last = read_units(tmp_path / "plan.yaml")[-1]
+    assert (last.options["os_version"], last.options["tags"]) == (None, ("project.migration",))
+
+
+def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folder) -> None:
+    with locked(Path(f"{folder.plan}.batch.lock"), "x"):
+        done = imsprep("batch", folder.plan)
+    assert done.code == 5
+    assert "another imsprep works on the plan" in done.err
+
+
+@pytest.mark.slow
+def test_a_unit_works_by_itself_after_a_journey(folder: Folder) -> None:
+    for unit in read_units(folder.plan):
+        travelled = pickle.loads(pickle.dumps(unit))
+        assert check_unit(travelled, ask_bucket=True).state == "planned"
+        outcome = pickle.loads(pickle.dumps(import_unit(travelled)))
+        assert (outcome.state, outcome.message) == ("done", None)
+    folder.assert_each_was_imported_once()
+
+
+def test_a_worker_with_another_version_refuses(folder: Folder) -> None:
+    from dataclasses import replace
+
+    unit = replace(read_units(folder.plan)[0], version="0.0.1")
+    for outcome in (check_unit(unit, ask_bucket=False), import_unit(unit)):
+        assert outcome.exit_code == 2
+        assert "read by imsprep 0.0.1" in str(outcome.message)
+    assert not (folder.path / "cloud").exists()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+STATE = (".imsprep.json", ".upload.json", ".batch.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_ended_at_any_note_it_goes_on_and_imports_nothing_twice(
+    before: bool, imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """End the run at its first note, then at its second, and so on, until one comes through."""
+    real = atomic.write_json
+    monkeypatch.setattr("imsprep.pipeline.ship.LOOK_FOR_S", 0.1)
+    for last in range(40):
+        folder_path = tmp_path / str(last)
+        folder_path.mkdir()
+        folder = Folder(folder_path, count=1)
+        left = last
+
+        def write(path: Path, value: Any) -> None:
+            nonlocal left
+            if path.name.endswith(STATE):
+                left -= 1
+                if left < 0 and before:
+                    raise Killed
+            real(path, value)
+            if path.name.endswith(STATE) and left < 0:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic, "write_json", write)
+            try:
+                done = imsprep("batch", folder.plan, "--jobs", "1", "-q")
+            except Killed:
+                done = None
+        if done is not None:
+            assert done.code == 0
+            break
+        assert imsprep("batch", folder.plan, "--jobs", "1", "-q").code == 0
+        folder.assert_each_was_imported_once()
+    assert 7 < last < 39  # so many notes there are for one image
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants_it_goes_on_and_imports_nothing_twice(tmp_path: Path) -> None:
+    folder, choice = Folder(tmp_path, count=4), random.Random(7)
+    for _ in range(6):
+        with folder.start("--jobs", "2") as process:
+            assert process.stderr is not None
+            process.stderr.readline()  # it has begun
+            time.sleep(choice.random())
+            process.kill()
+    with folder.start("--jobs", "2", "--json") as process:
+        # Killed between a request and its answer, it looks for the image for two minutes.
+        out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    assert json.loads(out)["counts"]["done"] == 4
+    folder.assert_each_was_imported_once()
+    assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_it_and_tells_how_to_go_on(
+    sent: signal.Signals, code: int, folder: Folder
+) -> None:
+    cloud = folder.path / "cloud"
+    with emulator(cloud, "--fault", "slow-job-s=600") as environment:
+        folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {environment['URL']}\n")
+        with folder.start("--jobs", "2", env=environment) as process:
+            assert process.stderr is not None
+            running = 0
+            for line in process.stderr:
+                running += "RUNNING" in line
+                if running == 2:
+                    break
+            process.send_signal(sent)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert "0 of 3 images are done; the same command goes on where this one stopped" in err
+        assert "Traceback" not in err
+    assert not list(folder.path.glob("*.lock"))
+    assert not list(folder.path.glob(".*.part"))
+
+
+@pytest.mark.slow
+def test_no_secret_is_in_anything_that_is_written(folder: Folder) -> None:
+    cloud = folder.path / "cloud"
+    with emulator(cloud) as environment:
+        folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {environment['URL']}\n")
+        with folder.start(
+            "--json", "--output", f"html:{folder.path}/r.html", env=environment
+        ) as run:
+            out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    secret = environment["HUAWEICLOUD_SDK_SK"]
+    written = [p.read_text() for p in folder.path.glob("*.json")] + [
+        (folder.path / "r.html").read_text()
+    ]
+    assert secret not in out + err + "".join(written)
+    assert secret not in "".join(map(repr, read_units(folder.plan)))
+
+
+@pytest.mark.slow
+def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imsprep: Run
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
+    store = DirectoryStore(folder.path / "cloud" / "images")
+    settings = Settings(KEY.access_key, KEY.secret_key, lambda name: store, tmp_path / "s", image_quota=2)  # fmt: skip
+    with serving(settings) as (_, url):
+        folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {url}\n")
+        done = imsprep("batch", folder.plan, "--jobs", "1", "--json")
+    told = done.err.index("3 images are to come, and the quota has room for 2 more")
+    assert told < done.err.index("importing 3 images")
+    assert (done.code, done.json["counts"]["done"]) == (6, 2)
+
+
+def test_without_credentials_nothing_is_begun(
+    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_credentials(monkeypatch, folder.path)
+    folder.write_plan({}, {}, {}, defaults=DEFAULTS + "  endpoint: http://127.0.0.1:1\n")
+    done = imsprep("batch", folder.plan)
+    assert done.code == 2
+    assert done.out.count("no credentials found") == 1
+    assert "web0.raw, web1.raw, web2.raw (exit code 2):" in done.out
+
+
+def test_a_scheduler_is_not_given_what_only_this_process_can_do(
+    imsprep: Run, folder: Folder
+) -> None:
+    done = imsprep("batch", folder.plan, "--scheduler", "tcp://127.0.0.1:1")
+    assert done.code == 2
+    assert "also needs `endpoint`" in done.err
+
+
+def test_the_command_ends_with_what_it_can_tell_about_a_broken_unit(
+    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imsprep.pipeline import ship
+
+    def broken(*_: object) -> Any:
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(ship, "ship", broken)
+    done = imsprep("batch", folder.plan)
+    assert done.code == 3
+    assert "internal error" in done.out

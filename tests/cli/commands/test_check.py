@@ -1,0 +1,279 @@
+"""`imsprep check`: exit codes and the sentence for each way in which an image can be wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.units import TIB
+from tests.conftest import Outcome, need
+
+Run = Callable[..., Outcome]
+
+
+def sparse(path: Path, size: int, *data: tuple[int, bytes]) -> Path:
+    """Make a file of holes with a few bytes in it."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, text in data:
+            file.seek(offset)
+            file.write(text)
+    return path
+
+
+def test_a_plain_image_passes(imsprep: Run, tmp_path: Path) -> None:
+    assert imsprep("check", sparse(tmp_path / "disk.raw", 1 << 30, (5000, b"data"))).code == 0
+
+
+@need("qemu-img")
+def test_a_qcow2_named_raw_fails(imsprep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1G"], check=True)
+    outcome = imsprep("check", path)
+    assert outcome.code == 1
+    assert "disk.raw is a qcow2 image" in outcome.out
+
+
+def test_an_empty_file_fails(imsprep: Run, tmp_path: Path) -> None:
+    outcome = imsprep("check", sparse(tmp_path / "disk.raw", 0))
+    assert outcome.code == 1
+    assert "IMS106" in outcome.out
+
+
+def test_a_tib_passes_and_one_sector_more_fails(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", TIB, (0, b"x"))
+    assert "IMS107 error" not in imsprep("check", path).out
+    os.truncate(path, TIB + 512)
+    outcome = imsprep("check", path)
+    assert outcome.code == 1
+    assert "512 bytes above the limit" in outcome.out
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "loop"])
+def test_what_cannot_be_checked_is_not_a_bad_image(imsprep: Run, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "disk.raw"
+    if kind == "directory":
+        path = tmp_path
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    outcome = imsprep("check", path)
+    assert outcome.code == 3
+    assert "Traceback" not in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["convert", "FIFO", "disk.zvhd2"],
+        ["import", "FIFO", "--name", "a", "--type", "DataImage", "--min-disk", "40",
+         "--to", "local:cloud"],
+        ["upload", "FIFO", "--to", "local:cloud"],
+        ["bitmap", "FIFO"], ["verify", "FIFO"], ["info", "FIFO"], ["bench", "FIFO"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_no_command_waits_for_somebody_to_write_into_a_fifo(
+    command: list[str], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "FIFO")
+    words = [sys.executable, "-m", "imsprep", *command]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "FIFO: neither a file nor a block device" in done.stderr
+
+
+_IMPORT = ["import", "disk.raw", "--name", "a", "--type", "DataImage", "--min-disk", "10",
+           "--to", "local:cloud"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fifo", "command", "code", "said"),
+    [
+        ("disk.mf", ["verify", "disk.raw"], 3, "no plain file"),
+        ("disk.mf", ["check", "disk.raw"], 1, "no plain file"),
+        ("disk.mf", ["bitmap", "disk.raw"], 2, "no plain file"),
+        ("disk.mf", _IMPORT, 2, "no plain file"),
+        ("disk.mf.json", ["bitmap", "disk.raw"], 2, "no plain file"),
+        ("disk.mf.json", ["verify", "disk.raw"], 0, "neither a sidecar nor"),
+        ("disk.mf.json", _IMPORT, 2, "no plain file"),
+        ("other", ["verify", "disk.raw", "--bitmap", "other"], 3, "no plain file"),
+        ("other", [*_IMPORT, "--bitmap", "other"], 1, "no plain file"),
+        ("disk.imsprep.json", _IMPORT, 3, "no plain file; move it away"),
+        ("disk.zvhd2.json", [*_IMPORT, "--via", "zvhd2"], 2, "no plain file"),
+    ],
+)
+def test_no_command_waits_for_a_fifo_beside_the_image(
+    fifo: str, command: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    sparse(tmp_path / "disk.raw", 4 << 20, (0, b"x"))
+    if fifo == "disk.mf.json":
+        (tmp_path / "disk.mf").write_bytes(b"\x01")
+    os.mkfifo(tmp_path / fifo)
+    words = [sys.executable, "-m", "imsprep", *command]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("cloud/*/*.raw"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_an_unreadable_file_cannot_be_checked(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 4096, (0, b"x"))
+    path.chmod(0)
+    from imsprep.errors import ReadError
+    from imsprep.image.file import RawImage
+
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setuid(65534)
+        code = 0
+        try:
+            with RawImage.open(path):
+                pass
+        except ReadError as error:
+            code = error.exit_code if "ermission" in str(error) else 9
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_the_image_is_not_touched(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 1 << 20, (0, b"x"))
+    before = (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_blocks)
+    imsprep("check", path)
+    assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_blocks) == before
+
+
+def test_an_interruption_stops_the_other_scans(tmp_path: Path) -> None:
+    from imsprep.checks.check import Order, preflight
+    from imsprep.checks.gather import Look
+
+    images = [sparse(tmp_path / f"{n}.raw", 1 << 20, (0, b"x")) for n in range(8)]
+
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preflight(images, Order(look=Look(scan=True)), jobs=2, progress=interrupt)
+
+
+def test_a_scan_tells_how_much_will_be_uploaded(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x"), (63 << 20, b"y"))
+    (image,) = imsprep("check", path, "--scan", "--json").json["images"]
+    assert image["facts"]["data_bytes"] == 4 << 20
+    assert sum(image["facts"]["vouched"].values()) == 64 << 20
+    cells = image["facts"]["cells"]
+    assert sum(cell[1] for cell in cells) == 64 << 20
+    assert sum(cell[3] for cell in cells) == 4 << 20
+
+
+def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x" * 4096))
+    html = f"html:{tmp_path}/page.html"
+    outcome = imsprep("check", path, "--format", "text", "--holes", "trust", "--output", html)
+    assert "data to upload: 2 MiB (2097152 bytes), in blocks of 2 MiB" in outcome.out
+    assert "known by holes: 64 MiB, by a page with data: 4 KiB, by reading: 0 bytes" in outcome.out
+    page = (tmp_path / "page.html").read_text()
+    assert "Known by holes</dt><dd><span title='67104768 bytes'>" in page
+    assert "known by" not in imsprep("check", path).out
+
+
+@pytest.mark.parametrize(
+    ("images", "jobs", "each"), [(1, 8, None), (8, 8, 1), (2, 8, 4), (8, 1, 8), (8, 3, 2)]
+)
+def test_images_side_by_side_share_the_cpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, jobs: int, each: int | None
+) -> None:
+    from imsprep.checks import check, gather
+    from imsprep.scan import scan
+
+    given: list[int | None] = []
+
+    def counted(*args: Any, **options: Any) -> scan.Scan:
+        given.append(options.get("jobs"))
+        return scan.scan(*args, **options)
+
+    monkeypatch.setattr(check, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(gather, "scan", counted)
+    paths = [sparse(tmp_path / f"{n}.raw", 8192, (0, b"x")) for n in range(images)]
+    run = check.preflight(paths, check.Order(look=gather.Look(scan=True)), jobs=jobs)
+    assert given == [each] * images
+    assert not run.failures
+
+
+@pytest.mark.parametrize("name", ["disk.mf", "disk.mf.json", "disk.imsprep.json", "disk.raw.upload.json", "disk.zvhd2", "disk.zvhd2.json", "disk.zvhd2.upload.json"])  # fmt: skip
+def test_a_report_replaces_nothing_that_belongs_to_the_image(
+    imsprep: Run, tmp_path: Path, name: str
+) -> None:
+    disk = sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    (tmp_path / name).write_text("{}")
+    outcome = imsprep("check", disk, "--output", f"json:{tmp_path / name}")
+    assert (outcome.code, outcome.err.startswith("imsprep: --output would replace ")) == (2, True)
+    assert (tmp_path / name).read_text() == "{}"
+
+
+@pytest.mark.parametrize("offset", [0, 1 << 20])
+def test_a_report_replaces_no_other_disk(imsprep: Run, tmp_path: Path, offset: int) -> None:
+    disk = sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    other = tmp_path / "other.img"
+    before = (b"x" * (1 << 20))[: 1 << 20] + bytes(512)
+    other.write_bytes(before[offset:] + before[:offset])
+    outcome = imsprep("check", disk, "--output", f"json:{other}")
+    assert (outcome.code, outcome.err.endswith("which is no report\n")) == (2, True)
+    report = tmp_path / "report.json"
+    for _ in range(2):  # an older report is replaced, as ever
+        assert imsprep("check", disk, "--fail-on", "never", "--output", f"json:{report}").code == 0
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "../images/disk.raw", "hard.raw", "soft.raw"])
+@pytest.mark.parametrize("asked", ["disk.raw", "."])
+def test_a_report_never_replaces_the_image(
+    imsprep: Run, tmp_path: Path, name: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path / "images")
+    disk = sparse(Path("disk.raw"), 1 << 20, (5000, b"data"))
+    os.link(disk, "hard.raw")
+    os.symlink(disk, "soft.raw")
+    before = disk.read_bytes()
+    outcome = imsprep("check", asked, "--output", f"json:{name}")
+    assert (outcome.code, outcome.err.startswith("imsprep: --output would replace ")) == (2, True)
+    assert disk.read_bytes() == before == Path(name).read_bytes()
+
+
+def test_two_reports_do_not_share_a_file(imsprep: Run, tmp_path: Path) -> None:
+    disk = sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    (tmp_path / "there").touch()
+    for name in ("there", "new"):
+        twice = f"json:{tmp_path}/{name}", "--output", f"html:{tmp_path}/./{name}"
+        assert imsprep("check", disk, "--output", *twice).code == 2
+
+
+def test_a_report_goes_into_a_pipe_and_into_an_open_file(tmp_path: Path) -> None:
+    sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    program = f"{sys.executable} -m imsprep check disk.raw"
+    script = f"""
+        mkfifo pipe; cat pipe > one & {program} --output json:pipe; wait
+        {program} --format github --output json:/dev/stdout > two
+        {program} --output json:/proc/self/fd/5 5> three
+        {program} --output json:/dev/stdout --output junit:/dev/null > four
+    """
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    one, two, three, four = ((tmp_path / n).read_text() for n in ("one", "two", "three", "four"))
+    assert '"images"' in one
+    assert one == three == four
+    assert two.startswith(one), "what the command prints comes behind it"
+    assert "::notice" in two
+    assert (tmp_path / "pipe").is_fifo()
+    assert Path("/dev/null").is_char_device()

@@ -1,0 +1,451 @@
+"""`imsprep import`, `wait` and `emulator`: the whole way, from a disk to an image."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.cli.commands.emulator import _buckets_at
+from imsprep.emulator.app import Settings
+from imsprep.emulator.server import serving
+from imsprep.image.file import Identity
+from tests.conftest import Outcome, slow
+from tests.support import s3cloud
+from tests.support.imscloud import KEY, sha256
+from tests.support.zvhd2_files import of_disk
+
+MIB = 1 << 20
+SECRET = "a-secret-that-must-not-be-seen"
+REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A RAW disk of 64 MiB that is mostly holes."""
+    path = tmp_path / "disk.raw"
+    choice = random.Random(4)
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+        file.write(b"\xeb" + bytes(509) + b"\x55\xaa")
+        for offset in (3 * MIB + 5, 20 * MIB, 64 * MIB - 9):
+            file.seek(offset)
+            file.write(choice.randbytes(9))
+    return path
+
+
+def imported(folder: Path) -> list[Path]:
+    return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
+
+
+@pytest.mark.slow
+def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(of_disk(disk.read_bytes()))
+    done = imsprep("import", packed, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 0, done.err
+    [made] = imported(tmp_path)
+    content = made.read_bytes()
+    assert content[: 64 * MIB] == disk.read_bytes()
+    assert len(content) == 1024 * MIB
+    assert not any(content[64 * MIB :])
+    assert not (tmp_path / "disk.mf").exists()  # a container needs no bitmap
+
+
+def test_a_damaged_zvhd2_is_not_uploaded(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(of_disk(disk.read_bytes())[:-1])
+    done = imsprep("import", packed, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 1
+    assert "IMS303" in done.err
+    assert not (tmp_path / "cloud").exists()
+
+
+def test_a_disk_becomes_an_image_that_equals_it(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 0, done.err
+    [made] = imported(tmp_path)
+    assert made.stem == done.json["image_id"]
+    assert sha256(made.read_bytes()) == sha256(disk.read_bytes())
+    assert done.json["sent"] < 40 * MIB
+    manifest = json.loads((tmp_path / "disk.imsprep.json").read_text())
+    assert manifest["state"] == "done"
+    assert manifest["image_id"] == done.json["image_id"]
+    assert (tmp_path / "disk.mf").exists()
+    again = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert again.json["image_id"] == done.json["image_id"]
+    assert again.json["sent"] == 0
+    waited = imsprep("wait", done.json["job_id"], "--to", f"local:{tmp_path}/cloud")
+    assert (waited.code, waited.out.strip()) == (0, done.json["image_id"])
+
+
+@pytest.mark.parametrize("site", ["huawei", "huawei-intl", "otc", "otc-swiss"])
+@pytest.mark.parametrize("api", ["v2", "v2.1"])
+def test_every_site_and_version_works_that_is_documented(
+    site: str, api: str, imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep(
+        "import", disk, *REQUEST, "--site", site, "--api", api, "--to", f"local:{tmp_path}/cloud"
+    )
+    if api == "v2.1" and site.startswith("otc"):
+        assert done.code == 6
+        assert "404" in done.err
+        assert "not every site serves every version" in done.err
+        return
+    assert done.code == 0, done.err
+    assert len(imported(tmp_path)) == 1
+
+
+def test_a_data_disk_needs_no_os_version(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep("import", disk, "--name", "d", "--type", "DataImage", "--min-disk", "40",
+                   "--poll", "0.05", "--to", f"local:{tmp_path}/cloud")  # fmt: skip
+    assert done.code == 0, done.err
+
+
+def test_dry_run_prints_the_exact_body_and_the_plan_and_sends_nothing(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep(
+        "import", disk, *REQUEST, "--tag", "a.b", "--to", "obs:bucket/x", "--dry-run", "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.json["body"] == {
+        "name": "web01",
+        "image_url": "bucket:x/disk.raw",
+        "min_disk": 40,
+        "os_version": "Debian GNU/Linux 10.0.0 64bit",
+        "tags": ["a.b"],
+    }
+    assert [u["key"] for u in done.json["uploads"]] == ["x/disk.raw", "x/disk.mf"]
+    assert sum(p["length"] for p in done.json["uploads"][0]["plan"]["parts"]) == 64 * MIB
+    text = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run").out
+    assert '"image_url": "bucket:disk.raw"' in text
+    assert not (tmp_path / "disk.imsprep.json").exists()
+
+
+def test_findings_stop_the_import_with_exit_code_1(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep(
+        "import", disk, "--name", " x", "--min-disk", "40", "--to", f"local:{tmp_path}/cloud"
+    )
+    assert done.code == 1
+    assert "the import of disk.raw is stopped by" in done.err
+    assert not (tmp_path / "cloud").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--name", "x", "--to", "local:c"), 2, "the import needs --min-disk"),
+        (("--to", "ftp:x"), 2, "expected local:DIR"),
+        ((*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"), 2, "--image-url says"),
+        ((*REQUEST, "--to", "obs:bucket"), 2, "region"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+    imsprep: Run,
+    disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HW_REGION_NAME", "OS_REGION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    done = imsprep("import", disk, *arguments)
+    assert done.code == code, done.err
+    assert words in done.err
+
+
+def assert_advised(err: str) -> None:
+    """Look that a refusal offers only what an import has."""
+    assert "rename it, or import with --via zvhd2, which needs no bitmap" in err
+    assert "--output" not in err
+    assert "--force" not in err
+
+
+@pytest.mark.parametrize("case", ["image", "fifo", "sidecar", "other"])
+def test_a_bitmap_that_cannot_be_written_is_told_with_advice_for_an_import(
+    imsprep: Run, disk: Path, tmp_path: Path, case: str
+) -> None:
+    if case == "image":
+        disk = disk.rename(tmp_path / "disk.mf")
+    elif case == "fifo":
+        os.mkfifo(tmp_path / "disk.mf")
+    elif case == "sidecar":
+        (tmp_path / "disk.mf.json").write_text("{}")
+    else:
+        imsprep("bitmap", disk)
+        disk = shutil.copyfile(disk, tmp_path / "disk.img")
+    refused = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    assert refused.code == 2
+    assert_advised(refused.err)
+
+
+@pytest.mark.parametrize("name", ["a/b", slow(""), slow(5), slow(None)])
+@pytest.mark.parametrize("record", ["disk.imsprep.json", "disk.mf.json", "disk.zvhd2.json"])
+def test_a_record_that_names_no_file_is_none_of_ours(
+    imsprep: Run, disk: Path, tmp_path: Path, record: str, name: object
+) -> None:
+    via = "zvhd2" if record.startswith("disk.zvhd2") else "raw"
+    started = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via", via)
+    assert imsprep(*started).code == 0
+    path = tmp_path / record
+    value = json.loads(path.read_text())
+    value["image"] = {**value["image"], "name": name} if "imsprep" in record else name
+    path.write_text(json.dumps(value))
+    again = imsprep(*started)
+    # A manifest that says nothing is begun anew; what a file beside it is of, nobody knows.
+    assert again.code == (0 if "imsprep" in record else 2), again.err
+    assert "internal error" not in again.err
+
+
+def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    to = ("--to", f"local:{tmp_path}/cloud")
+    (tmp_path / "disk.mf").write_bytes(b"made elsewhere")
+    refused = imsprep("import", disk, *REQUEST, *to)
+    assert refused.code == 2
+    assert "disk.mf was not made by imsprep" in refused.err
+    assert_advised(refused.err)
+    (tmp_path / "disk.mf").unlink()
+    assert imsprep("import", disk, *REQUEST, *to).code == 0
+    before = Identity.of(tmp_path / "disk.mf")
+    assert imsprep("verify", disk).code == 0
+    assert imsprep("bitmap", disk).code == 0
+    assert Identity.of(tmp_path / "disk.mf") == before
+
+
+def test_a_missing_image_is_exit_code_3(imsprep: Run, tmp_path: Path) -> None:
+    done = imsprep("import", tmp_path / "no.raw", *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    assert done.code == 3
+    assert "no.raw" in done.err
+
+
+def test_cleanup_removes_what_was_uploaded(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep(
+        "import",
+        disk,
+        *REQUEST,
+        "--to",
+        f"local:{tmp_path}/cloud",
+        "--cleanup",
+        "success",
+        "--json",
+    )
+    assert done.json["removed"] == ["disk.raw", "disk.mf"]
+    assert not (tmp_path / "cloud" / "images" / "disk.raw").exists()
+
+
+@pytest.mark.slow
+def test_the_way_through_a_bucket_of_s3(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
+    with s3cloud.localhost_resolves(), s3cloud.serve() as (strict, endpoint):
+        open_bucket = _buckets_at(endpoint, "us-east-1", KEY)
+        bucket: Any = open_bucket("images")
+        bucket._client.create_bucket(Bucket="images")
+        strict.reset()
+        settings = Settings(KEY.access_key, KEY.secret_key, open_bucket, tmp_path / "state")
+        with serving(settings) as (emulator, url):
+            done = imsprep("import", disk, *REQUEST, "--to", "obs:images/web", "--region", "us-east-1",
+                           "--obs-endpoint", endpoint, "--endpoint", url, "--json")  # fmt: skip
+            assert done.code == 0, done.err
+            [image] = emulator.board.images()
+    assert image.image_id == done.json["image_id"]
+    assert image.body["image_url"] == "images:web/disk.raw"
+    assert image.disk["sha256"] == sha256(disk.read_bytes())
+    assert strict.received < 40 * MIB
+    assert KEY.secret_key not in done.out + done.err
+
+
+@contextmanager
+def emulator(folder: Path, *options: str) -> Iterator[dict[str, str]]:
+    """`imsprep emulator` as a process of its own; yields the environment of its clients."""
+    environment = {**os.environ, "HUAWEICLOUD_SDK_AK": "AKTEST", "HUAWEICLOUD_SDK_SK": SECRET}
+    command = [
+        sys.executable,
+        "-m",
+        "imsprep",
+        "emulator",
+        "--data",
+        str(folder),
+        "--json",
+        *options,
+    ]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            environment["URL"] = json.loads(process.stdout.readline())["url"]
+            yield environment
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+            assert SECRET not in said
+        assert process.returncode == 143
+
+
+def start(
+    disk: Path, folder: Path, environment: dict[str, str], *options: str
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "imsprep", "import", str(disk), *REQUEST, "--to", f"local:{folder}",
+               "--endpoint", environment["URL"], *options]  # fmt: skip
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_the_emulator_serves_other_processes_and_no_secret_is_seen(
+    disk: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cloud"
+    with emulator(folder) as environment:
+        with start(disk, folder, environment, "--json") as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert json.loads(out)["image_id"]
+        environment["HUAWEICLOUD_SDK_SK"] = SECRET + "x"
+        (tmp_path / "disk.imsprep.json").unlink()
+        with start(disk, folder, environment, "--json") as process:
+            refused, said = process.communicate(timeout=60)
+        assert process.returncode == 6
+        assert "401 APIGW.0301" in said
+    everything = out + err + refused + said
+    everything += "".join(p.read_text() for p in tmp_path.rglob("*.json"))
+    assert SECRET not in everything
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
+    sent: signal.Signals, code: int, disk: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cloud"
+    with emulator(folder, "--fault", "slow-job-s=600") as environment:
+        with start(disk, folder, environment) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "RUNNING" in line:
+                    break
+            time.sleep(0.2)
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == code
+    found = re.search(r"imsprep wait ([0-9a-f]{32})", said)
+    assert found, said
+    with emulator(folder) as environment, start(disk, folder, environment, "--json") as process:
+        # The job goes on with the next emulator; its address is another one, which the real
+        # service's is not, so the job is waited for by its id.
+        process.communicate(timeout=60)
+        waiting: list[Any] = [
+            sys.executable,
+            "-m",
+            "imsprep",
+            "wait",
+            found[1],
+            "--endpoint",
+            environment["URL"],
+            "--poll",
+            "0.05",
+        ]
+        done = subprocess.run(waiting, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    assert sha256(
+        (folder / ".emulator" / "disks" / f"{done.stdout.strip()}.raw").read_bytes()
+    ) == sha256(disk.read_bytes())
+
+
+@pytest.mark.slow
+def test_a_failed_job_is_exit_code_6_and_giving_up_7(disk: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cloud"
+    with emulator(folder, "--fault", "fail-job=IMG.0057") as environment:
+        with start(disk, folder, environment) as process:
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 6
+        assert "IMG.0057" in said
+    with emulator(folder, "--fault", "slow-job-s=600") as environment:
+        with start(disk, folder, environment, "--timeout", "0.3") as process:
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 7
+        assert "imsprep wait " in said
+
+
+def test_the_emulator_refuses_a_port_that_is_taken_and_an_unknown_fault(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = imsprep("emulator", "--data", tmp_path, "--port", taken.getsockname()[1])
+    assert done.code == 2
+    assert "take another --port" in done.err
+    done = imsprep("emulator", "--data", tmp_path, "--fault", "nonsense")
+    assert done.code == 2
+    assert "slow-job-s" in done.err
+
+
+@pytest.mark.parametrize("cleanup", ["keep", "success", "always"])
+def test_an_image_that_lies_in_the_bucket_is_neither_replaced_nor_cleaned_up(
+    imsprep: Run, disk: Path, tmp_path: Path, cleanup: str
+) -> None:
+    inside = tmp_path / "images" / "disk.raw"
+    inside.parent.mkdir()
+    disk.rename(inside)
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path)
+    before = Identity.of(inside)
+    for name, to in ((inside, tmp_path), (linked / "images/disk.raw", tmp_path), (inside, linked)):
+        done = imsprep("import", name, *REQUEST, "--to", f"local:{to}", "--cleanup", cleanup)
+        assert done.code == 2
+        assert "the object 'disk.raw' would be" in done.err
+    hard = tmp_path / "hard.raw"
+    os.link(inside, hard)
+    done = imsprep("upload", hard, "--key", "disk.raw", "--to", f"local:{tmp_path}")
+    assert done.code == 2
+    hard.unlink()
+    assert (before.inode, before.mtime_ns) == (Identity.of(inside).inode, inside.stat().st_mtime_ns)
+    assert [path.name for path in inside.parent.iterdir()] == ["disk.raw"]
+
+
+def test_a_bitmap_that_lies_in_the_bucket_is_not_cleaned_up(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    inside = tmp_path / "images" / "own.mf"
+    inside.parent.mkdir()
+    inside.write_bytes(b"made elsewhere")
+    where = ("--to", f"local:{tmp_path}", "--key", "own.raw", "--cleanup", "always")
+    done = imsprep("import", disk, *REQUEST, *where, "--bitmap", inside)
+    assert done.code == 2
+    assert "the object 'own.mf' would be" in done.err
+    assert inside.read_bytes() == b"made elsewhere"
+
+
+def test_an_object_is_not_replaced_by_its_own_bitmap(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--key", "disk.mf")
+    assert done.code == 2
+    assert "the object 'disk.mf' would be replaced by its own bitmap" in done.err
+    assert not (tmp_path / "cloud").exists()

@@ -1,0 +1,49 @@
+"""Info: one screen about a RAW or ZVHD2 file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from imsprep.units import GIB, MIB
+from tests.conftest import Outcome
+from tests.support.goldens import FACTS, golden
+
+Imsprep = Callable[..., Outcome]
+
+
+def test_a_container_is_told_in_one_screen(imsprep: Imsprep, tmp_path: Path) -> None:
+    path = tmp_path / "disk.zvhd2"
+    path.write_bytes(golden("scattered_zlib"))
+    said = imsprep("info", path, "--json").json
+    facts = FACTS["scattered_zlib"]
+    assert (said["format"], said["virtual_size"]) == ("zvhd2", facts["virtual_size"])
+    assert said["file_size"] == facts["zvhd2_size"]
+    packed = said["packed"]
+    assert packed["stored_blocks"] == len(facts["nonzero_blocks"])
+    assert (packed["blocks"], packed["block_size"]) == (facts["blocks"], facts["block_size"])
+    assert (packed["compression"], packed["creator"]) == ("zlib", "tap 1.4")
+    assert packed["data_bytes"] == 6 * 2 * MIB
+    assert packed["ratio"] > 1
+    text = imsprep("info", path).out
+    assert packed["uuid"] in text
+    assert len(text.splitlines()) <= 24
+
+
+def test_min_disk_holds_the_whole_disk(imsprep: Imsprep, tmp_path: Path) -> None:
+    for size, smallest in ((MIB, 10), (40 * GIB, 40), (40 * GIB + 512, 41)):
+        path = tmp_path / "disk.raw"
+        with open(path, "wb") as file:
+            file.truncate(size)
+        said = imsprep("info", path, "--json", "--site", "huawei").json
+        assert (said["min_disk"], said["packed"], said["stored_size"]) == (smallest, None, 0)
+
+
+def test_what_it_cannot_tell_is_refused(imsprep: Imsprep, tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(golden("one_block")[:-4096])
+    assert imsprep("info", path).code == 1
+    path.write_bytes(b"QFI\xfb" + bytes(4096))
+    outcome = imsprep("info", path)
+    assert (outcome.code, "qemu-img info -f qcow2" in outcome.err) == (2, True)
+    assert imsprep("info", tmp_path / "none").code == 3

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from imsprep.errors import ServiceError
+from imsprep.store.directory import DirectoryStore
+from imsprep.store.target import Target, obs_endpoint, parse_target
+from imsprep.units import MIB
+from tests.conftest import Outcome
+from tests.support.store_suite import pattern
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.raw"
+    with open(path, "wb") as file:
+        file.write(pattern(12 * MIB))
+        file.seek(200 * MIB)
+        file.write(pattern(20 * MIB + 512, 2))
+        file.truncate(300 * MIB)
+    return path
+
+
+def test_an_upload_copies_the_zeros_and_says_so(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--json")
+    assert done.code == 0
+    assert done.json["sent"] < 34 * MIB
+    assert done.json["sent"] + done.json["copied"] == 300 * MIB
+    assert (tmp_path / "cloud/images/disk.raw").read_bytes() == disk.read_bytes()
+    again = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud")
+    assert again.code == 0
+    assert "is there already" in again.out
+
+
+def test_without_copies_everything_travels(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    done = imsprep(
+        "upload", disk, "--to", f"local:{tmp_path}/cloud", "--no-copy", "--key", "a/b", "--json"
+    )
+    assert done.json["sent"] == 300 * MIB
+    assert (tmp_path / "cloud/images/a/b").read_bytes() == disk.read_bytes()
+
+
+def test_a_dry_run_sends_nothing(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    shown = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--dry-run")
+    assert shown.code == 0
+    assert "of zeros to copy" in shown.out
+    assert not (tmp_path / "cloud").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nothing.raw", "--to", "local:cloud"], 3),
+        (["disk.raw", "--to", "s3:bucket"], 2),
+        (["disk.raw", "--to", "obs:No_Bucket"], 2),
+        (["disk.raw", "--to", "obs:bucket"], 2),  # no region
+        (["disk.raw", "--to", "local:cloud", "--part-size", "1m"], 2),
+        (["empty.raw", "--to", "local:cloud"], 2),
+    ],
+)
+def test_what_cannot_be_uploaded_ends_with_one_sentence(
+    imsprep: Run, disk: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    monkeypatch.chdir(disk.parent)
+    (disk.parent / "empty.raw").touch()
+    ended = imsprep("upload", *arguments)
+    assert ended.code == code
+    assert ended.err.count("\n") == 1
+
+
+def test_what_was_left_is_listed_and_aborted(imsprep: Run, tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "images")
+    upload_id = store.create("disk.raw", {})
+    zeros = "imsprep-zeros/" + "0a" * 16
+    for key in (zeros, f"{zeros}-3", "imsprep-zeros/notes.txt"):
+        store.put(key, bytes(10))
+    to = ("--to", f"local:{tmp_path}")
+    assert upload_id in imsprep("uploads", "list", *to).out
+    assert imsprep("uploads", "abort", *to).code == 2
+    assert imsprep("uploads", "abort", *to, "--key", "other").out == "nothing was left\n"
+    assert imsprep("uploads", "abort", *to, "--all", "--json").json["zero_objects"] == [
+        zeros,
+        f"{zeros}-3",
+    ]
+    assert store.head("imsprep-zeros/notes.txt") is not None
+    assert imsprep("uploads", "list", *to).out == "nothing was left\n"
+
+
+def test_another_part_size_starts_anew_and_says_why(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise ServiceError("403 not today", code="AccessDenied")
+
+    to = ("--to", f"local:{tmp_path}/cloud")
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "complete", refuse)
+        ended = imsprep("upload", disk, *to, "--no-copy")
+    assert (ended.code, ended.err.count("403 not today")) == (6, 1)
+    done = imsprep("upload", disk, *to, "--no-copy", "--part-size", "10m", "-q")
+    assert done.err == (
+        "imsprep: disk.raw was started anew: the plan of its parts is another one\n"
+    )
+    store = DirectoryStore(tmp_path / "cloud" / "images")
+    assert store.read("disk.raw", 0, 301 * MIB) == disk.read_bytes()
+    assert store.list_uploads() == []
+
+
+def test_targets_are_read() -> None:
+    assert parse_target("obs:bkt") == parse_target("obs://bkt/") == Target("bkt")
+    assert parse_target("obs:bkt/a/b").key_for("x.raw") == "a/b/x.raw"
+    assert parse_target("local:/data").folder == Path("/data")
+    assert obs_endpoint("eu-de") == "https://obs.eu-de.otc.t-systems.com"
+    assert obs_endpoint("eu-west-101") == "https://obs.eu-west-101.myhuaweicloud.eu"
+    assert obs_endpoint("cn-north-4") == "https://obs.cn-north-4.myhuaweicloud.com"
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("slow", ["a limit", "a server that does not answer"])
+def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
+    sent: signal.Signals, code: int, slow: str, disk: Path, tmp_path: Path
+) -> None:
+    with silent_server() as url:
+        to = [f"local:{tmp_path}/cloud", "--limit-rate", "1k"]
+        if slow != "a limit":
+            to = ["obs:bucket", "--region", "x", "--endpoint", url]
+        keys = {"HUAWEICLOUD_SDK_AK": "AK", "HUAWEICLOUD_SDK_SK": "SK"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imsprep", "upload", str(disk), "--to", *to],
+            env={**os.environ, **keys}, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            time.sleep(3)
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == code
+    assert "the same command goes on where this one stopped" in said
+    assert "Traceback" not in said
+
+
+def test_progress_tells_what_travelled_from_what_was_copied(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "imsprep.cli.options.common.time.monotonic", itertools.count(0, 100).__next__
+    )
+    done = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--jobs", "1")
+    last = [line for line in done.err.splitlines() if line.startswith("upload: ")][-1]
+    assert re.fullmatch(r"upload: .* \(\d+ %\); .* of 3.* MiB sent, .* of 26.* MiB copied", last), (
+        last
+    )
+
+
+@pytest.mark.parametrize("option", ["--limit-rate", "--part-size"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan"])
+def test_a_size_that_makes_no_sense_is_a_usage_error(
+    imsprep: Run, disk: Path, option: str, value: str
+) -> None:
+    assert imsprep("upload", disk, "--to", f"local:{disk.parent}/c", option, value).code == 2
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants_it_continues_with_the_same_object(
+    disk: Path, tmp_path: Path
+) -> None:
+    kills = int(os.environ.get("IMSPREP_KILLS", "6"))
+    random = Random(1)
+    command = [sys.executable, "-m", "imsprep", "upload", str(disk), "--part-size", "10m", "-q"]
+    for round_ in range(kills):
+        to = ["--to", f"local:{tmp_path}/cloud{round_}"]
+        process = subprocess.Popen([*command, *to], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(random.uniform(0.2, 1.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        subprocess.run([*command, *to], check=True, stdout=subprocess.DEVNULL)
+        assert (tmp_path / f"cloud{round_}/images/disk.raw").read_bytes() == disk.read_bytes()
+        store = DirectoryStore(tmp_path / f"cloud{round_}/images")
+        assert [o.key for o in store.list_objects()] == ["disk.raw"]

@@ -1,0 +1,86 @@
+"""Credentials: where they come from, and that they never come out."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from imsprep.cloud.credentials import ENVIRONMENTS, Credentials, find
+from imsprep.errors import UsageError
+
+SECRET = "s3cr3t-value-of-the-key"
+
+
+def write(home: Path, text: str) -> Path:
+    path = home / ".huaweicloud" / "credentials"
+    path.parent.mkdir()
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("names", ENVIRONMENTS, ids=lambda n: n[0])
+def test_each_ecosystem_names_its_own_variables(names: tuple[str, ...], tmp_path: Path) -> None:
+    found = find(dict(zip(names, ("AK", SECRET, "TOKEN", "P1"), strict=True)), tmp_path)
+    assert found == Credentials("AK", SECRET, "TOKEN", "P1", names[0])
+
+
+def test_the_sdk_s_variables_come_first(tmp_path: Path) -> None:
+    environment = {n: f"{n}-value" for names in ENVIRONMENTS for n in names}
+    assert find(environment, tmp_path).access_key == "HUAWEICLOUD_SDK_AK-value"
+
+
+def test_the_file_is_read_where_the_environment_is_silent(tmp_path: Path) -> None:
+    write(tmp_path, f"[basic]\nak = AK\nsk = {SECRET}\nproject_id = p%1\n")
+    found = find({}, tmp_path)
+    assert (found.access_key, found.secret_key, found.project_id) == ("AK", SECRET, "p%1")
+
+
+def test_another_file_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"[basic]\nak=AK\nsk={SECRET}\n")
+    found = find({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(path)}, tmp_path)
+    assert found.secret_key == SECRET
+
+
+def test_nothing_found_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"):
+        find({}, tmp_path)
+
+
+@pytest.mark.parametrize("names", ENVIRONMENTS, ids=lambda n: n[0])
+@pytest.mark.parametrize("given", [0, 1])
+def test_half_a_pair_is_refused(names: tuple[str, ...], given: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{names[given]} is set but {names[1 - given]} is not"):
+        find({names[given]: SECRET}, tmp_path)
+
+
+@pytest.mark.parametrize("value", ["a b", "a\nb", "schlüssel"])
+def test_a_value_that_fits_no_header_is_refused_unshown(value: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="HW_SECRET_KEY holds a space") as caught:
+        find({"HW_ACCESS_KEY": "AK", "HW_SECRET_KEY": value}, tmp_path)
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [f"ak = AK\nsk = {SECRET}\n", f"[basic]\n{SECRET}\n", "[basic]\n[basic]"]
+)
+def test_a_broken_file_is_refused_and_not_quoted(text: str, tmp_path: Path) -> None:
+    write(tmp_path, text)
+    with pytest.raises(UsageError, match="not a credentials file") as caught:
+        find({}, tmp_path)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_file_without_the_section_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "[global]\nak = AK\nsk = SK\n")
+    with pytest.raises(UsageError, match="no credentials found"):
+        find({}, tmp_path)
+
+
+def test_a_secret_is_not_shown() -> None:
+    credentials = Credentials("AK", SECRET, "T" + SECRET)
+    for text in (repr(credentials), str(credentials), f"{credentials}", repr([credentials])):
+        assert SECRET not in text
+    assert "AK" in repr(credentials)

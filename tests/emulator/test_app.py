@@ -1,0 +1,665 @@
+"""The emulator: as strict as the documents, and Huawei's own SDK as its independent client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.exceptions import exceptions
+from huaweicloudsdkcore.http.http_config import HttpConfig
+from huaweicloudsdkims.v2 import (
+    ImportImageQuickInSafeModeRequest,
+    ImportImageQuickRequest,
+    ImsClient,
+    ListImagesRequest,
+    ListOsVersionsRequest,
+    QuickImportImageByFileRequestBody,
+    ResourceTag,
+    ShowImageQuotaRequest,
+    ShowJobProgressRequest,
+    ShowJobRequest,
+)
+
+from imsprep.cli.commands.emulator import _buckets_at
+from imsprep.cloud.sites import SITES, Site
+from imsprep.emulator import validate
+from imsprep.emulator.app import Settings
+from imsprep.emulator.faults import Faults, parse
+from imsprep.emulator.jobs import _check_fit
+from imsprep.emulator.materialise import accept
+from imsprep.emulator.server import serving
+from imsprep.emulator.signature import SignedRequest, verify
+from imsprep.emulator.validate import Refused
+from imsprep.errors import ReadError, UsageError
+from imsprep.image.formats import MAX_SIZE
+from imsprep.ims.error_codes import CODES
+from imsprep.units import GIB
+from imsprep.zvhd2 import records
+from tests.support import s3cloud
+from tests.support.goldens import FACTS, golden
+from tests.support.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
+from tests.support.zvhd2_files import build, of_disk
+
+BODY: dict[str, Any] = {
+    "name": "web01",
+    "image_url": "images:disk.raw",
+    "os_version": "Ubuntu 18.04 server 64bit",
+    "min_disk": 10,
+}
+DATA: dict[str, Any] = {
+    "name": "data01",
+    "image_url": "images:disk.raw",
+    "type": "DataImage",
+    "min_disk": 10,
+}
+PROJECT = "0" * 32
+
+
+def sdk(url: str, ak: str = KEY.access_key, sk: str = KEY.secret_key) -> ImsClient:
+    config = HttpConfig.get_default_config()
+    config.user_agent = "test"  # else the SDK writes a file into the home directory
+    credentials = BasicCredentials(ak, sk, PROJECT)
+    builder = ImsClient.new_builder().with_http_config(config)
+    return builder.with_credentials(credentials).with_endpoint(url).build()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with cloud(tmp_path) as (_, url, _):
+        yield url
+
+
+def import_by_sdk(client: ImsClient, body: dict[str, Any], *, safe: bool = False) -> str:
+    values = dict(body)
+    if "image_tags" in values:
+        values["image_tags"] = [ResourceTag(**tag) for tag in values["image_tags"]]
+    sent = QuickImportImageByFileRequestBody(**values)
+    if safe:
+        request = ImportImageQuickInSafeModeRequest(body=sent)
+        return str(client.import_image_quick_in_safe_mode(request).job_id)
+    return str(client.import_image_quick(ImportImageQuickRequest(body=sent)).job_id)
+
+
+def ended(client: ImsClient, job_id: str) -> Any:
+    for _ in range(2000):
+        answer = client.show_job_progress(ShowJobProgressRequest(job_id=job_id))
+        if answer.status in ("SUCCESS", "FAIL"):
+            return answer
+        time.sleep(0.01)
+    raise AssertionError("the job does not end")
+
+
+@pytest.mark.parametrize("safe", [False, True], ids=["v2", "v2.1"])
+@pytest.mark.parametrize("body", [BODY, DATA], ids=["system", "data"])
+def test_the_sdk_imports_and_the_disk_is_the_source(
+    body: dict[str, Any], safe: bool, tmp_path: Path
+) -> None:
+    with cloud(tmp_path) as (emulator, url, objects):
+        client = sdk(url)
+        job_id = import_by_sdk(client, body, safe=safe)
+        assert len(job_id) == 32
+        answer = ended(client, job_id)
+        assert answer.status == "SUCCESS"
+        image = client.list_images(ListImagesRequest(name=body["name"])).images[0]
+        assert image.id == answer.entities.image_id
+        assert image.status == "active"
+        made = emulator.board.images()[0].disk
+        assert made["sha256"] == sha256(objects.objects["disk.raw"])
+        assert sha256(Path(made["path"]).read_bytes()) == made["sha256"]
+
+
+ZVHD2_BODY = {**BODY, "image_url": "images:disk.zvhd2"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [records.ZLIB, records.ZSTD])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_disk_of_a_zvhd2_is_the_source_and_zeros_up_to_a_gib(
+    method: int, shuffled: bool, tmp_path: Path
+) -> None:
+    disk, _ = raw_disk()
+    order = [4, 5, 1] if shuffled else None
+    objects = Objects(disk_zvhd2=of_disk(disk, method=method, order=order))
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        client = sdk(url)
+        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
+        made = emulator.board.images()[0].disk
+        assert (made["original_size"], made["original_sha256"]) == (len(disk), sha256(disk))
+        assert made["size"] == GIB
+        whole = hashlib.sha256(disk)
+        whole.update(bytes(GIB - len(disk)))
+        assert made["sha256"] == whole.hexdigest()
+        with open(made["path"], "rb") as file:
+            assert file.read(len(disk)) == disk
+            assert file.seek(0, 2) == GIB
+        image = client.list_images(ListImagesRequest(name="web01")).images[0]
+        assert image.image_size == str(GIB)
+
+
+def test_the_disk_of_a_golden_is_the_one_it_was_made_of(tmp_path: Path) -> None:
+    objects = Objects(disk_zvhd2=golden("scattered"))
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        client = sdk(url)
+        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
+        made = emulator.board.images()[0].disk
+        assert made["sha256"] == made["original_sha256"] == FACTS["scattered"]["raw_sha256"]
+        assert Path(made["path"]).stat().st_blocks * 512 < 64 * 1024 * 1024  # sparse
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"), [(50, "checksum of the header"), (4096, "damaged"), (4096 + 48, "block 1")]
+)
+def test_a_damaged_zvhd2_fails_the_job(at: int, reason: str, tmp_path: Path) -> None:
+    data = bytearray(of_disk(raw_disk()[0]))
+    data[at] ^= 0xFF
+    with cloud(tmp_path, Objects(disk_zvhd2=bytes(data))) as (_, url, _):
+        client = sdk(url)
+        answer = ended(client, import_by_sdk(client, ZVHD2_BODY))
+        assert (answer.status, answer.error_code) == ("FAIL", "IMG.0072")
+        assert reason in answer.fail_reason
+
+
+def test_the_sdk_s_older_job_query_gives_the_same(url: str) -> None:
+    client = sdk(url)
+    job_id = import_by_sdk(client, BODY)
+    ended(client, job_id)
+    with pytest.warns(DeprecationWarning, match="show_job"):
+        answer = client.show_job(ShowJobRequest(job_id=job_id))
+    assert answer.status == "SUCCESS"
+    assert answer.entities.image_name == "web01"
+
+
+def test_the_sdk_reads_quota_and_os_versions(url: str) -> None:
+    client = sdk(url)
+    quota = client.show_image_quota(ShowImageQuotaRequest()).quotas.resources[0]
+    assert (quota.type, quota.used, quota.quota) == ("image", 0, 50)
+    listed = client.list_os_versions(ListOsVersionsRequest(tag="uefi"))
+    assert BODY["os_version"] in [v.os_version for p in listed.body for v in p.version_list]
+
+
+def test_a_wrong_secret_is_401_with_the_gateway_s_code(url: str) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        import_by_sdk(sdk(url, sk="wrong"), BODY)
+    assert caught.value.status_code == 401
+    assert caught.value.error_code == "APIGW.0301"
+
+
+def test_an_unknown_key_is_401(url: str) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        import_by_sdk(sdk(url, ak="nobody"), BODY)
+    assert caught.value.status_code == 401
+
+
+def test_no_signature_at_all_is_401(url: str) -> None:
+    answer = requests.get(f"{url}/v2/cloudimages", timeout=10)
+    assert answer.status_code == 401
+    assert answer.json()["error_code"] == "APIGW.0301"
+
+
+def test_a_token_stands_for_a_key(url: str) -> None:
+    key = {"access": {"key": KEY.access_key}, "secret": {"key": KEY.secret_key}}
+    auth = {"auth": {"identity": {"methods": ["hw_ak_sk"], "hw_ak_sk": key}}}
+    answer = requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10)
+    assert answer.status_code == 201
+    token = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    assert requests.get(f"{url}/v2/cloudimages", headers=token, timeout=10).status_code == 200
+    token = {"X-Auth-Token": "made up"}
+    assert requests.get(f"{url}/v2/cloudimages", headers=token, timeout=10).status_code == 401
+    key["secret"]["key"] = "wrong"
+    assert requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10).status_code == 401
+
+
+def signed(body: bytes = b"{}") -> SignedRequest:
+    """A request that Huawei's own signer signed."""
+    from huaweicloudsdkcore.sdk_request import SdkRequest
+
+    headers = {"Content-Type": "application/json;charset=utf-8", "User-Agent": "x"}
+    request = SdkRequest(
+        "POST", "https", "h:1", "/a/b%2Fc d", "", [("k", "ü v"), ("a", "1")], headers, body
+    )
+    made = BasicCredentials("AK", "SK", "P").sign_request(request)
+    path, _, query = made.uri.partition("?")
+    lower = {k.lower(): v for k, v in made.header_params.items()}
+    return SignedRequest("POST", path, query, lower, body)
+
+
+def test_the_sdk_s_signature_is_accepted_and_a_change_is_noticed() -> None:
+    request, now = signed(), datetime.now(UTC)
+    secret = {"AK": "SK"}.get
+    assert verify(request, secret, now) is None
+    changed = [
+        request._replace(method="PUT"),
+        request._replace(path=request.path + "x"),
+        request._replace(query="a=2"),
+        request._replace(body=b"{ }"),
+        *(
+            request._replace(headers={**request.headers, name: value + "x"})
+            for name, value in request.headers.items()
+            if name != "x-sdk-date"
+        ),
+    ]
+    assert all(verify(r, secret, now) is not None for r in changed)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "right"), [(0, True), (890, True), (910, False), (-910, False)]
+)
+def test_a_clock_may_differ_by_15_minutes(seconds: int, right: bool) -> None:
+    request = signed()
+    sent = datetime.strptime(request.headers["x-sdk-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    now = datetime.fromtimestamp(sent.timestamp() + seconds, UTC)
+    assert (verify(request, {"AK": "SK"}.get, now) is None) is right
+
+
+@pytest.mark.parametrize(
+    ("late", "status"), [(timedelta(minutes=14), 200), (timedelta(minutes=16), 401)]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_request_is_compared_with_the_emulator_s_own_clock(
+    late: timedelta, status: int, sign: int, url: str
+) -> None:
+    from huaweicloudsdkcore.sdk_request import SdkRequest
+
+    date = (datetime.now(UTC) + sign * late).strftime("%Y%m%dT%H%M%SZ")
+    host = url.removeprefix("http://")
+    request = SdkRequest("GET", "http", host, "/v2/cloudimages", "", [], {"X-Sdk-Date": date}, "")
+    made = BasicCredentials(KEY.access_key, KEY.secret_key, PROJECT).sign_request(request)
+    answer = requests.get(url + made.uri, headers=made.header_params, timeout=10)
+    assert answer.status_code == status
+    assert ("15 minutes" in answer.text) is (status == 401)
+
+
+@pytest.mark.parametrize("name", ["host", "x-sdk-date"])
+def test_what_must_be_signed_is_asked_for(name: str) -> None:
+    request = signed()
+    authorization = request.headers["authorization"].replace(f"{name};", "").replace(f";{name}", "")
+    request = request._replace(headers={**request.headers, "authorization": authorization})
+    reason = verify(request, {"AK": "SK"}.get, datetime.now(UTC))
+    assert reason is not None
+    assert name in reason
+
+
+# (what is changed in the system disk's body, the code); "otc:" marks the OTC editions' answer.
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "IMG.0013"),
+    ({"name": ""}, "IMG.0013"),
+    ({"name": "x" * 129}, "IMG.0002"),
+    ({"name": " x"}, "IMG.0003"),
+    ({"name": "a/b"}, "IMG.0003"),
+    ({"name": 5}, "IMG.0001"),
+    ({"description": "x" * 1025}, "IMG.0004"),
+    ({"description": "a<b"}, "IMG.0054"),
+    ({"description": "a\rb"}, "IMG.0054"),
+    ({"os_version": None}, "IMG.0159"),
+    ({"os_version": ""}, "IMG.0159"),
+    ({"type": "FusionCompute"}, "IMG.0157"),
+    ({"type": "DataImage", "os_type": "BSD"}, "IMG.0122"),
+    ({"architecture": "ppc"}, "IMG.0212"),
+    ({"hw_firmware_type": "efi"}, "IMG.0141"),
+    ({"architecture": "arm", "hw_firmware_type": "bios"}, "IMG.0141"),
+    ({"license_type": "byol"}, "IMG.0001"),
+    ({"enterprise_project_id": "x"}, "IMG.0155"),
+    ({"min_disk": None}, "IMG.0055"),
+    ({"min_disk": 9}, "IMG.0055"),
+    ({"min_disk": 1025}, "IMG.0055"),
+    ({"min_disk": "40"}, "IMG.0001"),
+    ({"min_disk": True}, "IMG.0001"),
+    ({"os_version": "Windows 10 64bit", "min_disk": 19}, "IMG.0055"),
+    ({"tags": ["a.b"], "image_tags": [{"key": "a", "value": "b"}]}, "IMG.0115"),
+    ({"tags": ["a.b"] * 11}, "IMG.0116"),
+    ({"tags": [".b"]}, "IMG.0115"),
+    ({"tags": ["a.b", "a.c"]}, "IMG.0115"),
+    ({"tags": ["x" * 37]}, "IMG.0115"),
+    ({"tags": ["a." + "x" * 44]}, "IMG.0115"),
+    ({"image_tags": [{"key": "a"}]}, "IMG.0001"),
+    ({"image_url": None}, "IMG.0017"),
+    ({"image_url": "no-colon"}, "IMG.0017"),
+    ({"image_url": ":key"}, "IMG.0068"),
+    ({"image_url": "A_b:key"}, "IMG.0109"),
+    ({"image_url": "images:"}, "IMG.0017"),
+    ({"image_url": "images:my disk.raw"}, "IMG.0175"),
+    ({"image_url": "other:disk.raw"}, "IMG.0069"),
+    ({"image_url": "images:absent.raw"}, "IMG.0057"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), REFUSALS, ids=lambda v: str(v)[:50])
+def test_a_fault_in_the_body_is_refused_with_its_code(
+    change: dict[str, Any], code: str, url: str
+) -> None:
+    body = {k: v for k, v in (BODY | change).items() if v is not None}
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        import_by_sdk(sdk(url), body)
+    assert (caught.value.status_code, caught.value.error_code) == (400, code)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x" * 128},
+        {"description": "x" * 1024},
+        {"min_disk": 10},
+        {"min_disk": 1024},
+        {"os_version": "Windows 10 64bit", "min_disk": 20},
+        {"tags": [f"a{n}.b" for n in range(10)]},
+        {"image_tags": [{"key": f"a{n}", "value": ""} for n in range(10)]},
+        {"tags": ["x" * 36 + "." + "y" * 43]},
+        {"image_url": "abc:" + "k" * 1024},
+        {"unheard_of": 1},  # no document says that unknown members are refused
+    ],
+    ids=lambda v: str(v)[:50],
+)
+def test_what_is_just_allowed_is_taken(change: dict[str, Any]) -> None:
+    validate.check_body(BODY | change, SITES["huawei-intl"])
+
+
+def test_an_eleventh_tag_is_refused_in_either_form() -> None:
+    tags = [(f"a{n}", "b") for n in range(11)]
+    for change in (
+        {"tags": [f"{key}.{value}" for key, value in tags]},
+        {"image_tags": [{"key": key, "value": value} for key, value in tags]},
+    ):
+        with pytest.raises(validate.Refused) as caught:
+            validate.check_body(BODY | change, SITES["otc"])
+        assert caught.value.code == "IMG.0116"
+
+
+def test_the_otc_editions_answer_otherwise() -> None:
+    for change, code in [({"type": "x"}, "IMG.0024"), ({"os_version": ""}, "IMG.0056")]:
+        with pytest.raises(validate.Refused) as caught:
+            validate.check_body(BODY | change, SITES["otc"])
+        assert caught.value.code == code
+    validate.check_body(BODY | {"min_disk": 1}, SITES["otc"])
+
+
+def test_an_os_version_has_to_be_on_the_site_s_list_unless_any_is_taken() -> None:
+    body = BODY | {"os_version": "Ubuntu 99.04 server 64bit"}
+    with pytest.raises(validate.Refused) as caught:
+        validate.check_body(body, SITES["otc"])
+    assert caught.value.code == "IMG.0056"
+    validate.check_body(body, SITES["otc"], any_os_version=True)
+
+
+@pytest.mark.parametrize("site", SITES.values(), ids=lambda s: s.key)
+def test_every_listed_os_version_is_taken(site: Site) -> None:
+    for os_version in site.os_versions.all:
+        validate.check_body(BODY | {"os_version": os_version, "min_disk": 40}, site)
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"", "IMG.0007"), (b"{}", "IMG.0007"), (b"{", "IMG.0001"), (b"[1]", "IMG.0001")])  # fmt: skip
+def test_a_body_that_is_no_object_is_refused(data: bytes, code: str, url: str) -> None:
+    key = {"access": {"key": KEY.access_key}, "secret": {"key": KEY.secret_key}}
+    auth = {"auth": {"identity": {"methods": ["hw_ak_sk"], "hw_ak_sk": key}}}
+    token = requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10).headers
+    headers = {"X-Auth-Token": token["X-Subject-Token"]}
+    path = f"{url}/v2/cloudimages/quickimport/action"
+    answer = requests.post(path, data=data, headers=headers, timeout=10)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+def outcome(tmp_path: Path, objects: Objects, **settings: Any) -> tuple[str, str]:
+    """Import BODY; return SUCCESS or FAIL or refused, and the code."""
+    with cloud(tmp_path, objects, **settings) as (_, url, _):
+        client = sdk(url)
+        try:
+            answer = ended(client, import_by_sdk(client, BODY))
+        except exceptions.ClientRequestException as error:
+            return "refused", str(error.error_code)
+        return answer.status, answer.error_code
+
+
+def test_a_raw_image_without_its_bitmap_is_refused(tmp_path: Path) -> None:
+    assert outcome(tmp_path, Objects(disk_raw=raw_disk()[0])) == ("refused", "IMG.0158")
+
+
+@pytest.mark.parametrize("bitmap", [b"", b"\x32\x00", b"\x30", b"\xf2", b"\x72", b"\x00"])
+def test_a_bitmap_that_would_lose_data_or_does_not_fit_fails_the_job(
+    bitmap: bytes, tmp_path: Path
+) -> None:
+    objects = Objects(disk_raw=raw_disk()[0], disk_mf=bitmap)
+    assert outcome(tmp_path, objects) == ("FAIL", "IMG.0158")
+
+
+@pytest.mark.slow
+def test_every_bit_of_the_bitmap_is_read(tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    for block in range(6):
+        marked = bitmap[0] | 1 << block
+        objects = Objects(disk_raw=disk, disk_mf=bytes([marked]))
+        assert outcome(tmp_path / str(block), objects)[0] == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    "head", [b"QFI\xfb\0\0\0\x03", b"KDMV\x01\0\0\0", b"conectix", b"\x1f\x8b\x08\0\0\0\0\0\0\x03"]
+)
+def test_another_format_is_refused_by_its_content(head: bytes, tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    objects = Objects(disk_raw=head + disk[len(head) :], disk_mf=bitmap)
+    assert outcome(tmp_path, objects) == ("refused", "IMG.0158")
+
+
+def test_an_empty_object_or_a_wrong_class_is_refused(tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    assert outcome(tmp_path / "1", Objects(disk_raw=b"", disk_mf=b""))[1] == "IMG.0057"
+    objects = Objects(disk_raw=disk, disk_mf=bitmap)
+    objects.storage_class = "GLACIER"
+    assert outcome(tmp_path / "2", objects) == ("refused", "IMG.0057")
+
+
+def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
+    class Huge(Objects):
+        def head(self, key: str) -> Any:
+            found = super().head(key)
+            size = 11 << 30 if key == "disk.raw" else 704
+            return found and found._replace(size=size)
+
+    disk, bitmap = raw_disk()
+    assert outcome(tmp_path, Huge(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0111")
+
+
+def test_min_disk_is_in_gib_and_a_disk_may_fill_it() -> None:
+    _check_fit({"min_disk": 10}, 10 * GIB)
+    with pytest.raises(Refused, match=r"IMG\.0111"):
+        _check_fit({"min_disk": 10}, 10 * GIB + 512)
+
+
+def test_an_object_may_have_the_largest_size_and_no_byte_more() -> None:
+    class Sized(Objects):
+        def head(self, key: str) -> Any:
+            found = super().head(key)
+            return found and found._replace(size=self.size if key == "disk.raw" else 704)
+
+    objects = Sized(disk_raw=raw_disk()[0], disk_mf=raw_disk()[1])
+    objects.size = MAX_SIZE
+    assert accept(objects, "disk.raw").size == MAX_SIZE
+    objects.size = MAX_SIZE + 1
+    with pytest.raises(Refused, match=r"IMG\.0059"):
+        accept(objects, "disk.raw")
+
+
+def test_a_zvhd2_is_held_against_min_disk_by_its_virtual_size(tmp_path: Path) -> None:
+    """Its file is a few kilobytes; 10 GiB and a sector are 11 GiB when they are unpacked."""
+    data = build({0: b"data"}, 10 * GIB + 512).data
+    with cloud(tmp_path, Objects(disk_zvhd2=data)) as (_, url, _):
+        answer = ended(sdk(url), import_by_sdk(sdk(url), ZVHD2_BODY))
+    assert (answer.status, answer.error_code) == ("FAIL", "IMG.0111")
+    assert "11 GiB" in answer.fail_reason
+
+
+def test_the_quota_of_images_is_kept(tmp_path: Path) -> None:
+    disk, bitmap = raw_disk()
+    objects = Objects(disk_raw=disk, disk_mf=bitmap)
+    assert outcome(tmp_path, objects, image_quota=0) == ("refused", "IMG.0015")
+
+
+def test_an_object_that_shrinks_fails_the_job(tmp_path: Path) -> None:
+    class Short(Objects):
+        def read(self, key: str, offset: int, length: int) -> bytes:
+            data = super().read(key, offset, length)
+            return data[:-1] if length > BLOCK else data
+
+    disk, bitmap = raw_disk()
+    assert outcome(tmp_path, Short(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0057")
+
+
+def test_a_job_of_an_earlier_run_is_known_and_an_unfinished_one_is_begun_again(
+    tmp_path: Path,
+) -> None:
+    with cloud(tmp_path, faults=Faults(slow_job_s=600)) as (_, url, objects):
+        job_id = import_by_sdk(sdk(url), BODY)
+        running = sdk(url).show_job_progress(ShowJobProgressRequest(job_id=job_id))
+        assert running.status in ("INIT", "RUNNING")
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        assert ended(sdk(url), job_id).status == "SUCCESS"
+        assert emulator.board.images()[0].disk["sha256"] == sha256(objects.objects["disk.raw"])
+    with cloud(tmp_path, objects) as (_, url, _):
+        assert ended(sdk(url), job_id).status == "SUCCESS"
+
+
+def test_an_emulator_ends_at_once_and_leaves_no_half_disk(tmp_path: Path) -> None:
+    class Endless(Objects):
+        reads = 0
+
+        def head(self, key: str) -> Any:
+            found = super().head(key)
+            return found and found._replace(size=(5 << 30) if key == "disk.raw" else 320)
+
+        def read(self, key: str, offset: int, length: int) -> bytes:
+            if key != "disk.raw":
+                return bytes(length)
+            self.reads += 1
+            time.sleep(0.01)
+            return bytes(length)
+
+    objects = Endless(disk_raw=b"x", disk_mf=b"x")
+    with cloud(tmp_path, objects) as (_, url, _):
+        job_id = import_by_sdk(sdk(url), BODY)
+        while not objects.reads:
+            time.sleep(0.01)
+    assert objects.reads < 640
+    assert list((tmp_path / "disks").iterdir()) == []
+    with cloud(tmp_path) as (_, url, _):
+        assert ended(sdk(url), job_id).status == "SUCCESS"
+
+
+def test_a_failed_import_leaves_no_image_for_the_next_emulator_either(tmp_path: Path) -> None:
+    with cloud(tmp_path, faults=parse(["fail-job=IMG.0111"])) as (emulator, url, objects):
+        assert ended(sdk(url), import_by_sdk(sdk(url), BODY)).status == "FAIL"
+        assert emulator.board.images() == []
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        assert emulator.board.images() == []
+        assert sdk(url).list_images(ListImagesRequest()).images == []
+    assert list((tmp_path / "disks").iterdir()) == []
+
+
+def test_a_record_that_is_none_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "x.json").write_text("{")
+    with pytest.raises(ReadError, match=r"x\.json is not a record"), cloud(tmp_path):
+        pass
+
+
+def test_an_unknown_job_and_a_foreign_project_are_refused(url: str) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as caught:
+        sdk(url).show_job_progress(ShowJobProgressRequest(job_id="f" * 32))
+    assert caught.value.error_code == "IMG.0023"
+
+
+def by_sdk(tmp_path: Path, body: dict[str, Any], **settings: Any) -> tuple[int, str]:
+    """Return status and code of an import, 200 and nothing if it was accepted."""
+    with cloud(tmp_path, **settings) as (_, url, _):
+        try:
+            import_by_sdk(sdk(url), body)
+        except exceptions.ServiceResponseException as error:
+            return int(error.status_code), str(error.error_code)
+    return 200, ""
+
+
+@pytest.mark.slow
+def test_every_documented_code_can_be_had_at_once_and_late(tmp_path: Path) -> None:
+    with cloud(tmp_path) as (emulator, url, _):
+        client, jobs = sdk(url), {}
+        for code in sorted(CODES):
+            emulator.faults = parse([f"refuse={code}"])
+            with pytest.raises(exceptions.ClientRequestException) as caught:
+                import_by_sdk(client, BODY)
+            expected = {"IMG.0026": 403, "APIGW.0301": 401}.get(code, 400)
+            assert (caught.value.error_code, caught.value.status_code) == (code, expected)
+            emulator.faults = parse([f"fail-job={code}"])
+            jobs[code] = ended(client, import_by_sdk(client, BODY))
+    assert {code: job.error_code for code, job in jobs.items()} == {code: code for code in CODES}
+    assert {job.status for job in jobs.values()} == {"FAIL"}
+
+
+def test_a_name_that_is_taken_is_refused_on_request(tmp_path: Path) -> None:
+    faults = parse(["unique-names"])
+    assert by_sdk(tmp_path, BODY, faults=faults) == (200, "")
+    assert by_sdk(tmp_path, BODY, faults=faults) == (400, "IMG.0009")
+    assert by_sdk(tmp_path, BODY) == (200, "")
+
+
+def test_windows_is_refused_on_request(tmp_path: Path) -> None:
+    body = BODY | {"os_version": "Windows 10 64bit", "min_disk": 40}
+    assert by_sdk(tmp_path, body) == (200, "")
+    assert by_sdk(tmp_path, body, faults=parse(["no-windows"])) == (400, "IMG.0122")
+
+
+def test_the_other_sites_serve_only_what_their_documents_have(tmp_path: Path) -> None:
+    with cloud(tmp_path, site=SITES["otc"]) as (_, url, _):
+        client = sdk(url)
+        job_id = import_by_sdk(client, BODY)
+        for ask in (
+            lambda: import_by_sdk(client, BODY, safe=True),
+            lambda: client.show_job_progress(ShowJobProgressRequest(job_id=job_id)),
+        ):
+            with pytest.raises(exceptions.ClientRequestException) as caught:
+                ask()
+            assert caught.value.status_code == 404
+        with pytest.warns(DeprecationWarning, match="show_job"):
+            assert client.show_job(ShowJobRequest(job_id=job_id)).job_id == job_id
+    # No parameter there, and no document says that unknown ones are refused.
+    assert by_sdk(tmp_path / "2", BODY | {"license_type": "byol"}, site=SITES["otc"]) == (200, "")
+
+
+def test_faults_are_parsed_and_unknown_ones_refused() -> None:
+    assert parse(["slow-job-s=2.5", "null-reasons", "query-429=3"]) == Faults(
+        slow_job_s=2.5, null_reasons=True, query_429=3
+    )
+    with pytest.raises(UsageError, match="no fault is called 'x'"):
+        parse(["x"])
+    with pytest.raises(UsageError, match="needs a number"):
+        parse(["query-429=many"])
+
+
+def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
+    with s3cloud.localhost_resolves(), s3cloud.serve() as (_, endpoint):
+        open_bucket = _buckets_at(endpoint, "us-east-1", KEY)
+        store: Any = open_bucket("images")
+        store._client.create_bucket(Bucket="images")
+        disk, bitmap = raw_disk()
+        store.put("disk.raw", disk)
+        store.put("disk.mf", bitmap)
+        settings = Settings(KEY.access_key, KEY.secret_key, open_bucket, tmp_path)
+        with serving(settings) as (emulator, url):
+            assert ended(sdk(url), import_by_sdk(sdk(url), BODY)).status == "SUCCESS"
+            assert emulator.board.images()[0].disk["sha256"] == sha256(disk)
+            with pytest.raises(exceptions.ClientRequestException) as caught:
+                import_by_sdk(sdk(url), BODY | {"image_url": "nobody:disk.raw"})
+            assert caught.value.error_code in ("IMG.0069", "IMG.0057")
+
+
+def test_a_secret_is_in_no_file_of_the_emulator(tmp_path: Path) -> None:
+    with cloud(tmp_path) as (emulator, url, _):
+        ended(sdk(url), import_by_sdk(sdk(url), BODY))
+        assert KEY.secret_key not in repr(emulator.settings)
+    for path in tmp_path.rglob("*.json"):
+        assert KEY.secret_key not in path.read_text()
+        json.loads(path.read_text())

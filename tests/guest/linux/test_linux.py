@@ -1,0 +1,511 @@
+"""The rules of IMS8xx: a well-prepared system has no finding, each planted fault its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.registry import all_rules
+from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.fs.volumes import Found
+from imsprep.guest.inspect import Opened, _linux
+from imsprep.guest.linux.initramfs import Allowance
+from imsprep.guest.model import Guest, Volume, overlap
+from imsprep.guest.paths import PATTERN_LIMIT, TEXT_LIMIT
+from imsprep.guest.snapshot import password_state
+from imsprep.guest.tree import Tree
+from imsprep.image.partitions import BIOS_BOOT
+from imsprep.ims.request import RequestFields
+from imsprep.report import Finding, Severity, Skipped
+from tests.support.guest_trees import (
+    ELF_X86_64,
+    UUID,
+    VIRTIO,
+    Link,
+    MemoryFileSystem,
+    MemoryNode,
+    cpio,
+    debian,
+    drivers,
+    kernel,
+    linux_guest,
+)
+
+KERNEL = "4.19.0-27-amd64"
+INITRD = f"/boot/initrd.img-{KERNEL}"
+
+
+def check(guest: Guest | None, **request: Any) -> tuple[list[Finding], list[Skipped]]:
+    asked = {"os_version": "Debian GNU/Linux 10.0.0 64bit", **request}
+    facts = Facts(
+        name="disk.raw",
+        file_size=1 << 30,
+        request=RequestFields(**asked),
+        guest=guest,
+    )
+    findings, skipped = [], []
+    for rule in all_rules():
+        if rule.id.startswith("IMS8"):
+            found, skip = rule.run(facts)
+            findings += found
+            skipped += [skip] if skip else []
+    return findings, skipped
+
+
+def found(files: Mapping[str, Any], **request: Any) -> dict[str, Severity]:
+    return {f.rule: f.severity for f in check(linux_guest(files), **request)[0]}
+
+
+def test_a_well_prepared_system_has_no_finding() -> None:
+    findings, skipped = check(linux_guest(debian()))
+    assert findings == []
+    assert skipped == []
+
+
+FSTAB = f"UUID={UUID} / ext4 defaults 0 1\n"
+GRUB = "/boot/grub/grub.cfg"
+LINUX = f"linux /boot/vmlinuz-{KERNEL}"
+CLOUD = "/etc/cloud/cloud.cfg.d/99_openstack.cfg"
+MISSING_UUID = "99999999-2222-4333-8444-555555555555"
+E, W, N = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+PASSWORD = {"/etc/shadow": "root:$6$x$y:1::::::\n"}
+
+# What is changed in the well-prepared tree (None: removed), and the only finding that must come.
+FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
+    "fstab with /dev/sda1": ({"/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n"}, "IMS810", E),
+    "fstab with /dev/vda1": ({"/etc/fstab": "/dev/vda1 / ext4 defaults 0 1\n"}, "IMS810", W),
+    "fstab with a data disk": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n"}, "IMS811", E),
+    "fstab with a data disk, nofail": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs nofail 0 2\n"}, "IMS811", W),
+    "fstab with a data disk, noauto": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs noauto 0 2\n"}, "IMS811", W),
+    "fstab with a disk of the network": (
+        {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs _netdev 0 2\n"}, "IMS811", W),
+    "fstab with a missing volume": (
+        {"/etc/fstab": f"{FSTAB}/dev/mapper/vg0-data /data xfs defaults 0 2\n"}, "IMS811", E),
+    "grub with /dev/sda1": ({GRUB: f"{LINUX} root=/dev/sda1 console=ttyS0\n"}, "IMS812", E),
+    "grub with another UUID": (
+        {GRUB: f"{LINUX} root=UUID={MISSING_UUID} ro console=ttyS0\n"}, "IMS813", E),
+    "no virtio_blk": (
+        {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_blk"]))}, "IMS814", E),
+    "no virtio_pci": (
+        {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_pci"]))}, "IMS814", E),
+    "no virtio_net in the initramfs": (
+        {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_net"]))}, "IMS815", W),
+    "no initramfs": ({INITRD: None}, "IMS816", E),
+    "no serial console": ({GRUB: f"{LINUX} root=UUID={UUID} ro quiet\n"}, "IMS817", N),
+    "persistent net rules": (
+        {"/etc/udev/rules.d/70-persistent-net.rules": 'SUBSYSTEM=="net", NAME="eth0"\n'}, "IMS820", W),
+    "persistent net rules in the initramfs": (
+        {INITRD: cpio({**drivers(KERNEL),
+                       "etc/udev/rules.d/70-persistent-net.rules": b'SUBSYSTEM=="net"\n'})},
+        "IMS821", W),
+    "a static address": (
+        {"/etc/network/interfaces": "auto eth0\niface eth0 inet static\n  address 10.0.0.2/24\n"},
+        "IMS822", W),
+    "no network": ({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "IMS824", W),
+    "cloud-init switched off": ({"/etc/cloud/cloud-init.disabled": "", **PASSWORD}, "IMS826", W),
+    "cloud-init switched off on the command line": (
+        {GRUB: f"{LINUX} root=UUID={UUID} console=ttyS0 cloud-init=disabled\n", **PASSWORD}, "IMS826", W),
+    "cloud-init switched off for ds-identify": (
+        {"/etc/cloud/ds-identify.cfg": "policy: disabled\n", **PASSWORD}, "IMS826", W),
+    "cloud-init masked": (
+        {"/etc/systemd/system/cloud-init.service": Link("/dev/null"), **PASSWORD}, "IMS826", W),
+    "cloud-init's generator without its services": (
+        {"/etc/systemd/system/cloud-init.target.wants/cloud-init.service": None,
+         "/lib/systemd/system-generators/cloud-init-generator": "",
+         "/lib/systemd/system/cloud-init.service": "", "/etc/rc3.d/S01cloud-init": "", **PASSWORD},
+        "IMS826", W),
+    "cloud-init not enabled": (
+        {"/etc/systemd/system/cloud-init.target.wants/cloud-init.service": None, **PASSWORD},
+        "IMS826", W),
+    "another data source": (
+        {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ Ec2, None ]")}, "IMS827", W),
+    "a setting of the guide lacks": (
+        {CLOUD: debian()[CLOUD].replace("    max_wait: 120\n", "")}, "IMS828", N),
+    "stale instance state": ({"/var/lib/cloud/instances/i-1/sem": ""}, "IMS829", W),
+    "authorized keys": ({"/home/ann/.ssh/authorized_keys": "ssh-ed25519 AAAA ann\n"}, "IMS830", W),
+    "a private key": ({"/root/.ssh/id_ed25519": "-----BEGIN\n"}, "IMS830", W),
+    "host keys": ({"/etc/ssh/ssh_host_rsa_key": "-----BEGIN\n"}, "IMS831", N),
+    "machine-id": ({"/etc/machine-id": "0123456789abcdef0123456789abcdef\n"}, "IMS832", W),
+    "shell history": ({"/root/.bash_history": "mysql -psecret\n"}, "IMS833", N),
+    "logs": ({"/var/log/syslog": "Jan  1 host kernel:\n"}, "IMS834", N),
+    "DHCP leases": ({"/var/lib/dhcp/dhclient.eth0.leases": "lease {}\n"}, "IMS835", N),
+    "DHCP leases of Red Hat": (
+        {"/var/lib/dhclient/dhclient.leases": "lease {}\n"}, "IMS835", N),
+    "DHCP leases of dhcpcd": ({"/var/lib/dhcpcd/eth0.lease": "lease\n"}, "IMS835", N),
+    "DHCP leases of NetworkManager": (
+        {"/var/lib/NetworkManager/internal-1-eth0.lease": "ADDRESS=10.0.0.2\n"}, "IMS835", N),
+    "VMware tools": ({"/usr/bin/vmtoolsd": ELF_X86_64}, "IMS836", W),
+    "VirtualBox additions": ({"/usr/sbin/VBoxService": ELF_X86_64}, "IMS836", W),
+    "an empty root password": ({"/etc/shadow": "root::19000::::::\n"}, "IMS837", E),
+    "sshd with passwords": (
+        {"/etc/ssh/sshd_config": "PasswordAuthentication yes\nPermitRootLogin no\n"}, "IMS838", N),
+    "another architecture": (
+        {"/bin/sh": ELF_X86_64[:18] + b"\xb7\x00"}, "IMS803", E),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else(name: str) -> None:
+    changes, rule, severity = FAULTS[name]
+    files = {**debian(), **changes}
+    for path, content in changes.items():
+        if content is None:
+            del files[path]
+    assert found(files) == {rule: severity}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_before_each_step_a_planted_fault_is_found_or_skipped_and_nothing_else(name: str) -> None:
+    changes = FAULTS[name][0]
+    files = {p: c for p, c in {**debian(), **changes}.items() if changes.get(p, c) is not None}
+    filesystem, told = MemoryFileSystem(files), list[Guest]()
+    volume = linux_guest({}).volumes[0]
+    root = Opened(Found(volume, io.BytesIO()), filesystem)
+    known = Guest(table="mbr", boot_code=True, volumes=(volume,))
+    whole = _linux(known, Tree({"/": filesystem}), root, [root], told.append)
+    fired = {f.rule for f in check(whole)[0]}
+    assert fired
+    assert len(told) == 5
+    for guest in told:
+        findings, skipped = check(dataclasses.replace(guest, unread=("stuck",)))
+        part = {f.rule for f in findings}
+        assert part <= fired <= part | {s.rule for s in skipped}
+
+
+def test_no_rule_speaks_when_nobody_looked_inside() -> None:
+    findings, skipped = check(None)
+    assert findings == []
+    assert all("--guest" in skip.reason for skip in skipped)
+    assert {"IMS801", "IMS814", "IMS830"} <= {skip.rule for skip in skipped}
+
+
+def test_what_could_not_be_read_is_skipped_with_its_reason() -> None:
+    volume = Volume("partition 1", 0, 1, "btrfs", unread="cannot read btrfs: no reader")
+    guest = Guest(volumes=(volume,), unread=("partition 1: cannot read btrfs: no reader",))
+    findings, skipped = check(guest)
+    assert findings == []
+    reasons = {skip.rule: skip.reason for skip in skipped}
+    assert "cannot read btrfs: no reader" in reasons["IMS814"]
+    assert "cannot read btrfs: no reader" in reasons["IMS808"]
+
+
+def test_an_initramfs_that_cannot_be_read_is_skipped_and_not_passed() -> None:
+    files = {**debian(), INITRD: b"no initramfs at all, but something else\n"}
+    _, skipped = check(linux_guest(files))
+    assert {"IMS814", "IMS815", "IMS821"} <= {skip.rule for skip in skipped}
+
+
+def test_an_unread_initramfs_does_not_hide_what_another_one_lacks() -> None:
+    other = "5.10.0-1-amd64"
+    files = {**debian(), INITRD: b"no initramfs at all, but something else\n"}
+    files |= kernel(other, f"/boot/initrd.img-{other}", ["virtio_net"])
+    findings, skipped = check(linux_guest(files))
+    assert {(f.rule, other in f.message) for f in findings} == {("IMS814", True), ("IMS815", True)}
+    assert {"IMS814", "IMS815", "IMS821"} <= {skip.rule for skip in skipped}
+
+
+class Broken(MemoryFileSystem):
+    """A file system with folders that cannot be read."""
+
+    def __init__(self, files: Mapping[str, Any], *folders: str) -> None:
+        super().__init__(files)
+        self.broken: list[Any] = []
+        self.broken = [Tree({"/": self}).find(folder) for folder in folders]
+
+    def fail(self, directory: MemoryNode) -> None:
+        if any(place is not None and place.node is directory for place in self.broken):
+            raise UnreadableError("checksum mismatch")
+
+    def child(self, directory: MemoryNode, name: str) -> MemoryNode | None:
+        self.fail(directory)
+        return super().child(directory, name)
+
+    def names(self, directory: MemoryNode) -> Iterable[str]:
+        self.fail(directory)
+        return super().names(directory)
+
+
+@pytest.mark.parametrize(
+    ("folder", "rules"),
+    [
+        ("/etc/ssh", {"IMS831", "IMS838"}),
+        ("/root", {"IMS830", "IMS833"}),
+        ("/var/log", {"IMS834"}),
+        ("/etc/cloud", {"IMS826", "IMS827", "IMS828"}),
+        ("/etc/network", {"IMS822", "IMS823"}),
+        ("/boot/grub", {"IMS812", "IMS813", "IMS817"}),
+        ("/boot", {"IMS812", "IMS814", "IMS816", "IMS821"}),
+        ("/lib/modules", {"IMS814", "IMS815", "IMS816"}),
+        ("/usr/bin", {"IMS825", "IMS836"}),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_never_passed(folder: str, rules: set[str]) -> None:
+    files = {**debian(), f"{folder}/.keep": "", "/home/ann/.bashrc": ""}
+    guest = linux_guest(Broken(files, folder))
+    _, skipped = check(guest)
+    assert rules <= {skip.rule for skip in skipped}
+    assert any("checksum mismatch" in skip.reason for skip in skipped)
+
+
+def test_more_homes_than_are_looked_at_are_told() -> None:
+    homes = {f"/home/u{number:03}/.bash_history": "x" for number in range(PATTERN_LIMIT + 1)}
+    findings, skipped = check(linux_guest({**debian(), **homes}))
+    assert len([f for f in findings if f.rule == "IMS833"]) == PATTERN_LIMIT
+    assert [s.rule for s in skipped] == ["IMS833"]
+
+
+def test_a_text_that_is_cut_is_not_taken_for_whole() -> None:
+    files = {**debian(), "/etc/fstab": "#" * (TEXT_LIMIT + 1)}
+    _, skipped = check(linux_guest(files))
+    assert {"IMS810", "IMS811"} <= {s.rule for s in skipped}
+
+
+def test_every_kernel_is_looked_at_or_told() -> None:
+    versions = [f"5.{number}.0-1-amd64" for number in range(20)]
+    files = debian()
+    for version in versions:
+        files |= kernel(version, f"/boot/initrd.img-{version}")
+    guest = linux_guest(files)
+    assert [k.version for k in guest.kernels] == versions[:3:-1], (
+        "numbers, not letters, make newest"
+    )
+    findings, skipped = check(guest)
+    assert findings == []
+    assert {"IMS814", "IMS815", "IMS816", "IMS821"} == {s.rule for s in skipped}
+    assert "the newest 16 of 21 kernels" in skipped[0].reason
+
+
+def test_a_kernel_without_modules_is_one_too() -> None:
+    assert found({**debian(), "/boot/vmlinuz-5.4.1": b"MZ"}) == {"IMS816": E}
+    assert found({**debian(), "/boot/vmlinuz-0-rescue-0123": b"MZ"}) == {}
+    assert found({**debian(), f"/boot/vmlinuz-{KERNEL}.old": b"MZ"}) == {}
+
+
+def test_a_driver_that_is_built_in_needs_no_initramfs() -> None:
+    files = {k: v for k, v in debian().items() if k != INITRD}
+    lines = "".join(f"kernel/drivers/{name}.ko\n" for name in VIRTIO)
+    files[f"/lib/modules/{KERNEL}/modules.builtin"] = lines
+    assert found(files) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "severity"),
+    [
+        ("Debian GNU/Linux 10.0.0 64bit", None),
+        ("Other(64 bit)", None),
+        ("Debian GNU/Linux 9.0.0 64bit", W),
+        ("CentOS 7.6 64bit", E),
+        ("CentOS 6.10 32bit", E),
+    ],
+)
+def test_os_version_is_compared_with_the_image(asked: str, severity: Severity | None) -> None:
+    assert found(debian(), os_version=asked).get("IMS801") == severity
+
+
+ESP = Volume("partition 1", 1 << 20, 64 << 20, "FAT", "ABCD-1234", clean=True,
+             part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")  # fmt: skip
+ROOT = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
+
+
+@pytest.mark.parametrize(
+    ("loader", "severity"),
+    [
+        ("/boot/efi/EFI/BOOT/BOOTX64.EFI", None),
+        ("/efi/EFI/Boot/bootx64.efi", None),
+        ("/boot/efi/EFI/BOOT/BOOTIA32.EFI", W),
+        ("/boot/efi/EFI/debian/grubx64.efi", W),
+        ("/boot/efi/EFI/debian/grub.cfg", E),
+    ],
+)
+def test_a_uefi_loader_must_be_where_firmware_looks(loader: str, severity: Severity | None) -> None:
+    files = {**debian(), loader: b"MZ"}
+    guest = linux_guest(files, table="gpt", boot_code=False, volumes=(ESP, ROOT))
+    for asked in ({"hw_firmware_type": "uefi"}, {}):
+        found = {f.rule: f.severity for f in check(guest, **asked)[0]}
+        assert found == ({"IMS804": severity} if severity else {})
+
+
+def test_an_arm_server_starts_another_fallback() -> None:
+    files = {**debian(), "/boot/efi/EFI/BOOT/BOOTX64.EFI": b"MZ"}
+    guest = linux_guest(files, table="gpt", volumes=(ESP, ROOT), machine="aarch64")
+    (finding,) = [f for f in check(guest, architecture="arm")[0] if f.rule == "IMS804"]
+    assert finding.expected == "EFI/BOOT/BOOTAA64.EFI"
+
+
+LUKS = Volume("partition 3", 2 << 30, 1 << 30, "LUKS")
+TABLE = {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs defaults 0 2\n",
+         GRUB: f"{LINUX} root=UUID={MISSING_UUID} ro console=ttyS0\n"}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["IMS811", "IMS813"])
+def test_a_volume_that_may_be_inside_another_is_skipped_and_not_passed(rule: str) -> None:
+    seen = linux_guest({**debian(), **TABLE}, volumes=(ROOT,))
+    assert rule in {f.rule for f in check(seen)[0]}
+    findings, skipped = check(linux_guest({**debian(), **TABLE}, volumes=(ROOT, LUKS)))
+    assert rule not in {f.rule for f in findings}
+    assert "partition 3 (LUKS)" in {s.rule: s.reason for s in skipped}[rule]
+
+
+@pytest.mark.parametrize("arguments", ["ro quiet console=ttyS0", "$kernelopts console=ttyS0"])
+def test_a_boot_entry_that_names_no_root_is_skipped_and_not_passed(arguments: str) -> None:
+    findings, skipped = check(linux_guest({**debian(), GRUB: f"{LINUX} {arguments}\n"}))
+    assert findings == []
+    assert [s.rule for s in skipped] == ["IMS813"]
+
+
+def test_a_file_system_that_does_not_tell_whether_it_is_clean_is_skipped() -> None:
+    silent = Volume("partition 2", 0, 1, "XFS", clean=None)
+    dirty = Volume("partition 3", 0, 1, "ext4", clean=False)
+    root = linux_guest(debian()).volumes[0]
+    findings, skipped = check(linux_guest(debian(), volumes=(root, silent, dirty)))
+    assert [f.message for f in findings] == ["ext4 on partition 3 was not unmounted cleanly"]
+    assert [s.reason for s in skipped] == ["XFS on partition 2 does not tell whether it is clean"]
+
+
+def test_grub_needs_a_bios_boot_partition_on_gpt() -> None:
+    guest = linux_guest(debian(), table="gpt")
+    assert {f.rule for f in check(guest)[0]} == {"IMS804"}
+    boot = Volume(
+        "partition 1", 1 << 20, 1 << 20, "unknown", part_type="21686148-6449-6e6f-744e-656564454649"
+    )
+    assert check(linux_guest(debian(), table="gpt", volumes=(boot, ROOT)))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "rule", "severity"),
+    [
+        (Volume("LVM vg0/data", -1, 1, "LUKS"), "IMS805", E),
+        (Volume("partition 2", 0, 1, "ext4", clean=False), "IMS806", W),
+    ],
+)
+def test_volumes_are_looked_at(volume: Volume, rule: str, severity: Severity) -> None:
+    root = linux_guest(debian()).volumes[0]
+    findings, _ = check(linux_guest(debian(), volumes=(root, volume)))
+    assert [(f.rule, f.severity) for f in findings] == [(rule, severity)]
+
+
+def test_an_image_without_a_system_is_an_error_unless_it_is_a_data_disk() -> None:
+    guest = Guest(volumes=(Volume("whole disk", 0, 1 << 30, "XFS"),))
+    assert [f.rule for f in check(guest)[0]] == ["IMS808"]
+    assert check(guest, type="DataImage")[0] == []
+
+
+def test_every_rule_has_a_fix_and_a_source() -> None:
+    rules = [rule for rule in all_rules() if rule.id.startswith("IMS8")]
+    assert len(rules) >= 30
+    for rule in rules:
+        assert rule.fix
+        assert rule.why
+        assert rule.source
+
+
+def test_a_dead_link_is_no_file() -> None:
+    assert found({**debian(), "/root/.bash_history": Link("/dev/null")}) == {}
+
+
+def test_what_an_image_says_cannot_command_a_terminal() -> None:
+    evil = "/home/\x1b]0;owned\x07\udcff/.bash_history"
+    findings, _ = check(linux_guest({**debian(), evil: "x"}))
+    assert [f.rule for f in findings] == ["IMS833"]
+    assert all(f.message.isprintable() for f in findings)
+    assert findings[0].message.encode()
+
+
+@pytest.mark.parametrize(
+    ("gap", "pattern", "overlaps"),
+    [
+        ("/boot/**", "/boot/grub/grub.cfg", True),
+        ("/boot/**", "/boot", False),
+        ("/usr/**", "/user/x", False),
+        ("/home/*/.bash_history", "/home/*/.*_history", True),
+        ("/home/ann/.ssh", "/home/*/.ssh", True),
+        ("/etc/fstab", "/etc/fstab.d", False),
+    ],
+)
+def test_a_gap_is_for_the_patterns_that_it_could_fit(
+    gap: str, pattern: str, overlaps: bool
+) -> None:
+    assert overlap(gap, pattern) is overlaps
+
+
+def test_an_initramfs_that_is_not_read_to_its_end_is_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imsprep.guest.linux.kernels.INITRAMFS_LIMIT", 4096)
+    _, skipped = check(linux_guest({**debian(), INITRD: bytes(5000)}))
+    assert {"IMS814", "IMS815", "IMS821"} <= {s.rule for s in skipped}
+
+
+def test_what_all_initramfs_unpack_to_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "imsprep.guest.linux.kernels.Allowance", lambda: Allowance(bytes_left=2_500)
+    )
+    files = debian()
+    for version in ("5.1.0", "5.2.0", "5.3.0"):
+        files |= kernel(version, f"/boot/initrd.img-{version}")
+        files[f"/boot/initrd.img-{version}"] = gzip.compress(cpio(drivers(version)))
+    read = [k.version for k in linux_guest(files).kernels if not k.unread]
+    assert "5.3.0" in read, "the newest first"
+    assert "5.1.0" not in read
+
+
+def test_a_driver_that_is_configured_as_a_module_is_not_built_in() -> None:
+    config = "CONFIG_VIRTIO_BLK=m\nCONFIG_VIRTIO_PCI=y\n# CONFIG_VIRTIO_NET is not set\n"
+    files = {"/boot/vmlinuz-6.1.0": b"MZ", "/boot/config-6.1.0": config}
+    (found,) = linux_guest(files).kernels
+    assert found.builtin == ("virtio_pci",)
+
+
+@pytest.mark.parametrize(
+    ("field", "state"),
+    [("", "empty"), ("!", "locked"), ("*", "locked"), ("x", "locked"), ("!!", "locked"),
+     ("$y$j9T$x", "set")],
+)  # fmt: skip
+def test_the_state_of_a_password_is_told_from_its_field(field: str, state: str) -> None:
+    assert password_state(f"bin:*:1::::::\nroot:{field}:19000:0:99999:7:::\n".encode()) == state
+
+
+def test_a_cloud_init_that_does_not_run_brings_no_network_up() -> None:
+    files = {
+        **debian(), **PASSWORD, "/etc/network/interfaces": "auto lo\niface lo inet loopback\n",
+        CLOUD: "datasource_list: [ OpenStack ]\n",
+    }  # fmt: skip
+    assert "IMS824" not in found(files)
+    assert "IMS824" in found({**files, "/etc/cloud/cloud-init.disabled": ""})
+
+
+def test_a_disk_that_need_not_be_there_is_a_warning_by_whatever_name() -> None:
+    files = {**debian(), "/etc/fstab": f"{FSTAB}/dev/sdb1 /data xfs nofail 0 2\n"}
+    assert found(files) == {"IMS810": W}
+
+
+@pytest.mark.parametrize(
+    ("volume", "fires"),
+    [
+        (Volume("partition 1", 0, 1, "LUKS"), False),
+        (Volume("partition 1", 0, 1, "BitLocker"), False),
+        (Volume("partition 1", 0, 1, "unknown"), False),
+        (Volume("partition 1", 0, 1, "unknown", part_type=BIOS_BOOT), True),
+        (Volume("partition 1", 0, 1, "swap"), True),
+        (Volume("partition 1", 0, 1, "ext journal"), True),
+    ],
+)
+def test_a_system_that_nobody_could_see_is_not_called_absent(volume: Volume, fires: bool) -> None:
+    findings, skipped = check(Guest(volumes=(volume,), table="gpt"))
+    assert ("IMS808" in {f.rule for f in findings}) is fires
+    assert ("IMS808" in {s.rule for s in skipped}) is not fires
+
+
+def test_a_bare_disk_of_which_nothing_is_known_holds_no_system() -> None:
+    guest = Guest(volumes=(Volume("whole disk", 0, 1, "unknown"),))
+    assert "IMS808" in {f.rule for f in check(guest)[0]}

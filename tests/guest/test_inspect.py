@@ -1,0 +1,437 @@
+"""Whole images: file systems made by their own tools, a real Debian, and images that are hostile.
+
+The Debian images come from `make guest-images`; IMSPREP_GUEST_IMAGES says where they are if not in
+build/guest-images. Without them those tests are skipped; the others make small images themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB, is_current, xfs_protofile
+from imsprep.guest.linux.initramfs import Allowance, members
+from imsprep.guest.linux.kernels import VIRTIO
+from imsprep.guest.sandbox import inspect_image
+from imsprep.image.signatures import XFS
+from tests.conftest import Outcome, need, slow
+from tests.guest.linux.test_linux import check
+from tests.image.test_signatures import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
+from tests.support.guest_trees import UUID, Link, debian
+from tests.support.zvhd2_files import of_disk
+
+IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
+
+
+def need_built(path: Path) -> None:
+    """Skip unless `make guest-images` made this file, and with the builder as it is now."""
+    if not path.exists() or not is_current(IMAGES):
+        old = "of an older builder" if path.exists() else "not there"
+        pytest.skip(f"{path} is {old}: make guest-images")
+
+
+BOOT_PROGRAM = b"\xeb\x63\x90" + b"boot" * 100
+
+
+def write_tree(folder: Path, files: Mapping[str, object]) -> Path:
+    for name, content in files.items():
+        path = folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Link):
+            path.symlink_to(content.target)
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(str(content or ""))
+    return folder
+
+
+def make_filesystem(kind: str, tree: Path, image: Path, *options: str) -> None:
+    size = 320 * MIB if kind == "xfs" else 128 * MIB
+    with image.open("wb") as file:
+        file.truncate(size)
+    if kind == "xfs":
+        protofile = tree.with_suffix(".proto")
+        protofile.write_text(xfs_protofile(tree))
+        command = ["mkfs.xfs", "-q", "-f", "-m", f"uuid={UUID}", *options, "-p", protofile, image]
+    elif kind == "btrfs":
+        command = ["mkfs.btrfs", "-q", "-f", "-U", UUID, *options, "--rootdir", tree, image]
+    else:
+        command = [f"mkfs.{kind}", "-q", "-F", "-U", UUID, *options, "-d", tree, image]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def on_mbr(image: Path, *filesystems: Path) -> Path:
+    """A disk with a boot program and a partition for each file system, from 1 MiB on."""
+    entries, at = b"", MIB
+    with image.open("wb") as disk:
+        for filesystem in filesystems:
+            size = filesystem.stat().st_size
+            entries += struct.pack("<B3sB3sII", 0, bytes(3), 0x83, bytes(3), at // 512, size // 512)
+            disk.seek(at)
+            with filesystem.open("rb") as source:
+                shutil.copyfileobj(source, disk)
+            at += size
+        disk.truncate(at)
+        disk.seek(0)
+        disk.write(BOOT_PROGRAM.ljust(446, b"\0") + entries.ljust(64, b"\0") + b"\x55\xaa")
+    return image
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("debian"), debian())
+
+
+FILESYSTEMS = [
+    pytest.param("ext2", (), "pyfsext", marks=[need("mkfs.ext2"), pytest.mark.slow]),
+    pytest.param("ext3", (), "pyfsext", marks=[need("mkfs.ext3"), pytest.mark.slow]),
+    pytest.param("ext4", (), "pyfsext", marks=need("mkfs.ext4")),
+    pytest.param("ext4", ("-O", "orphan_file,metadata_csum_seed"), "pyfsext", marks=[need("mkfs.ext4"), pytest.mark.slow]),
+    pytest.param("ext4", ("-b", "1024", "-I", "128"), "pyfsext", marks=[need("mkfs.ext4"), pytest.mark.slow]),
+    pytest.param("xfs", (), "pyfsxfs", marks=need("mkfs.xfs")),
+    pytest.param("xfs", ("-i", "nrext64=1"), "pyfsxfs", marks=[need("mkfs.xfs"), pytest.mark.slow]),
+    pytest.param("btrfs", (), "dissect.btrfs", marks=need("mkfs.btrfs")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "options", "library"), FILESYSTEMS)
+def test_a_well_prepared_system_is_read_from_each_file_system(
+    tree: Path, tmp_path: Path, kind: str, options: tuple[str, ...], library: str
+) -> None:
+    pytest.importorskip(library)
+    make_filesystem(kind, tree, tmp_path / "fs.img", *options)
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
+    assert guest.unread == ()
+    assert (guest.root, guest.table, guest.boot_code) == ("partition 1", "mbr", True)
+    assert [(v.kind, v.uuid) for v in guest.volumes] == [(kind.replace("xfs", XFS), UUID)]
+    assert guest.kernels[0].loaded == tuple(sorted(VIRTIO))
+    assert check(guest)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        (None, "no system was found (partition 1: zeros at both ends)"),
+        (ZFS_PLACES[3], "not all could be read: partition 1: no reader for ZFS"),
+    ],
+)
+def test_a_partition_whose_start_is_zeros_is_told_by_its_end(
+    tmp_path: Path, place: int | None, found: str
+) -> None:
+    with (tmp_path / "fs.img").open("wb") as file:
+        file.truncate(POOL_SIZE)
+        if place is not None:
+            file.seek(place)
+            file.write(ZFS_MAGIC)
+    findings, skipped = check(inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")))
+    told = {f.rule: f.message for f in findings} | {s.rule: s.reason for s in skipped}
+    assert told["IMS808"] == found
+    assert [f.rule for f in findings] == (["IMS808"] if place is None else [])
+
+
+BOOT_UUID = "22222222-2222-4333-8444-555555555555"
+
+
+@need("mkfs.ext4")
+def test_a_boot_partition_of_its_own_is_laid_over_the_root(tmp_path: Path) -> None:
+    files = debian()
+    fstab = f"UUID={UUID} / ext4 defaults 0 1\nUUID={BOOT_UUID} /boot ext4 defaults 0 2\n"
+    root = {k: v for k, v in files.items() if not k.startswith("/boot/")}
+    boot = {k.removeprefix("/boot"): v for k, v in files.items() if k.startswith("/boot/")}
+    write_tree(tmp_path / "root", {**root, "/etc/fstab": fstab, "/boot/.keep": ""})
+    write_tree(tmp_path / "boot", boot)
+    make_filesystem("ext4", tmp_path / "root", tmp_path / "root.img")
+    make_filesystem("ext4", tmp_path / "boot", tmp_path / "boot.img", "-U", BOOT_UUID)
+    disk = on_mbr(tmp_path / "disk.raw", tmp_path / "boot.img", tmp_path / "root.img")
+    guest = inspect_image(disk)
+    assert guest.root == "partition 2"
+    assert guest.kernels[0].loaded == tuple(sorted(VIRTIO))
+    assert check(guest)[0] == []
+    without = on_mbr(tmp_path / "disk.raw", tmp_path / "root.img")
+    assert {f.rule for f in check(inspect_image(without))[0]} >= {"IMS811"}
+
+
+@need("mkfs.btrfs")
+@pytest.mark.parametrize("name", ["@rootfs", slow("root")])
+def test_a_system_in_a_folder_of_btrfs_is_found(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("dissect.btrfs")
+    fstab = f"UUID={UUID} / btrfs subvol={name} 0 0\n"
+    write_tree(tmp_path / "tree" / name, {**debian(), "/etc/fstab": fstab})
+    make_filesystem("btrfs", tmp_path / "tree", tmp_path / "fs.img")
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
+    assert check(guest)[0] == []
+
+
+@need("mkfs.ext4")
+def test_the_command_line_looks_inside(
+    tree: Path, tmp_path: Path, imsprep: Callable[..., Outcome]
+) -> None:
+    make_filesystem("ext4", tree, tmp_path / "fs.img")
+    disk = on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")
+    asked = ("check", disk, "--json", "--os-version", "CentOS 7.6 64bit")
+    outside, inside = imsprep(*asked), imsprep(*asked, "--guest")
+    rules = [{f["rule"] for f in o.json["images"][0]["findings"]} for o in (outside, inside)]
+    assert "IMS801" not in rules[0]
+    assert "IMS801" in rules[1]
+    assert inside.code == 1
+    assert inside.json["images"][0]["facts"]["guest"]["system"] == "linux"
+
+
+@need("mkfs.btrfs")
+def test_what_no_reader_is_installed_for_is_said(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_filesystem("btrfs", tree, tmp_path / "fs.img")
+    monkeypatch.setenv("PYTHONPATH", str(blocked(tmp_path, "dissect")))
+    guest = inspect_image(tmp_path / "fs.img")
+    assert guest.system is None
+    assert "imsprep[guest-agpl] is not installed" in guest.unread[0]
+    findings, skipped = check(guest)
+    assert findings == []
+    assert all("guest-agpl" in s.reason for s in skipped if s.rule in ("IMS808", "IMS814"))
+
+
+def blocked(folder: Path, package: str) -> Path:
+    """A folder for PYTHONPATH in which a package cannot be imported."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text("raise ImportError('blocked')\n")
+    return folder
+
+
+@need("mkfs.ext4", "debugfs")
+def test_an_unclean_file_system_is_found(tree: Path, tmp_path: Path) -> None:
+    make_filesystem("ext4", tree, tmp_path / "fs.img")
+    subprocess.run(
+        ["debugfs", "-w", "-R", "ssv state 2", tmp_path / "fs.img"], check=True, capture_output=True
+    )
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
+    assert [f.rule for f in check(guest)[0]] == ["IMS806"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", bytes(4096), b"\x55\xaa" * 4096, b"EFI PART" * 1000], ids=len
+)
+def test_an_image_without_anything_is_no_crash(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "disk.raw").write_bytes(content)
+    guest = inspect_image(tmp_path / "disk.raw")
+    assert guest.system is None
+    assert guest.unread == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [
+        pytest.param("ext4", "pyfsext", marks=need("mkfs.ext4")),
+        pytest.param("xfs", "pyfsxfs", marks=need("mkfs.xfs")),
+        pytest.param("btrfs", "dissect.btrfs", marks=need("mkfs.btrfs")),
+    ],
+)
+def test_the_same_is_seen_inside_a_zvhd2(
+    tree: Path, tmp_path: Path, kind: str, library: str
+) -> None:
+    pytest.importorskip(library)
+    make_filesystem(kind, tree, tmp_path / "fs.img")
+    raw = on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(of_disk(raw.read_bytes()))
+    guest = inspect_image(packed)
+    assert guest.system == "linux"
+    assert guest == inspect_image(raw)
+
+
+def test_a_damaged_zvhd2_is_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "disk.zvhd2"
+    path.write_bytes(b"z2strm\0\0" + bytes(4096))
+    assert "checksum of the header does not hold" in inspect_image(path).unread[0]
+    whole = bytearray(of_disk(b"\1" * 4096))
+    whole[4096 + 48] ^= 0xFF  # the payload of block 0
+    path.write_bytes(whole)
+    assert "block 0" in inspect_image(path).unread[0]
+
+
+def test_a_missing_image_is_a_reason(tmp_path: Path) -> None:
+    assert "No such file" in inspect_image(tmp_path / "none.raw").unread[0]
+
+
+@need("mkfs.ext4")
+def test_limits_end_an_inspection_with_a_reason(tree: Path, tmp_path: Path) -> None:
+    make_filesystem("ext4", tree, tmp_path / "fs.img")
+    late = inspect_image(tmp_path / "fs.img", time_limit_s=0.001)
+    assert "stopped after 0.001 seconds" in late.unread[0]
+    poor = inspect_image(tmp_path / "fs.img", memory_limit=8 * MIB)
+    assert poor.system is None
+    assert len(poor.unread) == 1
+
+
+def test_a_reader_that_crashes_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    package = tmp_path / "pyfsext"
+    package.mkdir()
+    (package / "__init__.py").write_text(crash)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    head = bytearray(2 * MIB)
+    head[1024 + 0x38 : 1024 + 0x3A] = b"\x53\xef"
+    head[1024 + 0x20 : 1024 + 0x24] = head[1024 + 0x28 : 1024 + 0x2C] = b"\0\1\0\0"
+    (tmp_path / "disk.raw").write_bytes(head)
+    guest = inspect_image(tmp_path / "disk.raw")
+    assert guest.unread == ("the inspection died of SIGSEGV: a reader crashed",)
+    assert guest.gaps == {"/**": guest.unread[0]}
+    assert [(volume.name, volume.kind) for volume in guest.volumes] == [("whole disk", "ext2")]
+
+
+@pytest.mark.slow
+@need("mkfs.ext4", "mkfs.xfs")
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_damaged_file_system_never_ends_without_an_answer(
+    tree: Path, tmp_path: Path, kind: str
+) -> None:
+    make_filesystem(kind, tree, tmp_path / "fs.img")
+    original = (tmp_path / "fs.img").read_bytes()
+    used = [at for at in range(0, len(original), 4096) if any(original[at : at + 4096])]
+    chance = random.Random(20240809)
+    for _ in range(12):
+        damaged = bytearray(original)
+        for _ in range(chance.choice((1, 10, 200))):
+            damaged[chance.choice(used) + chance.randrange(4096)] = chance.randrange(256)
+        (tmp_path / "fs.img").write_bytes(damaged)
+        guest = inspect_image(tmp_path / "fs.img", time_limit_s=60)
+        assert guest.system == "linux" or guest.unread or guest.volumes[0].kind == "unknown"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_well_prepared_debian_has_no_error(name: str) -> None:
+    image = IMAGES / f"{name}.raw"
+    need_built(image)
+    if LAYOUTS[name].filesystem == "btrfs":
+        pytest.importorskip("dissect.btrfs")
+    guest = inspect_image(image)
+    findings, skipped = check(guest, hw_firmware_type=LAYOUTS[name].firmware)
+    # Debian 12 is newer than what was asked for and than any string of the sites.
+    assert {f.rule: f.severity.word for f in findings} == {"IMS801": "warning", "IMS802": "note"}
+    assert {s.rule for s in skipped} <= {"IMS806"}
+    assert guest.unread == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [*COMPRESSORS, "early", "rules", "dracut", "no-virtio_blk", "no-virtio_scsi", "no-virtio_net"],
+)
+def test_a_real_initramfs_is_read(name: str) -> None:
+    path = IMAGES / "initramfs" / f"{name}.img"
+    need_built(path)
+    with path.open("rb") as file:
+        pieces = iter(lambda: file.read(MIB), b"")
+        names = [m.name for m in members(pieces, lambda _: False, Allowance())]
+    found = {n for n in VIRTIO if any(path.endswith(f"/{n}.ko") for path in names)}
+    # Debian's dracut leaves the network out unless the root is on it.
+    left_out = {"dracut": {"virtio_net"}, **{f"no-{driver}": {driver} for driver in VIRTIO}}
+    assert found == set(VIRTIO) - left_out.get(name, set())
+
+
+# Faults planted into the real Debian by debugfs: path → new content (None: removed).
+NEW_UUID = "99999999-2222-4333-8444-555555555555"
+WANTS = "/etc/systemd/system/cloud-init.target.wants"
+PASSWORD = {"/etc/shadow": "root:$y$j9T$x:19000:0:99999:7:::\n"}
+DEBIAN_FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
+    "fstab by name": ({"/etc/fstab": "/dev/sda2 / ext4 defaults 0 1\n"}, "IMS810"),
+    "fstab with a data disk": (
+        {"/etc/fstab": f"UUID={UUID} / ext4 defaults 0 1\nUUID={NEW_UUID} /d xfs defaults 0 2\n"}, "IMS811"),
+    "root by name": (
+        {"/boot/grub/grub.cfg": "linux /boot/vmlinuz root=/dev/sda2 console=ttyS0\n"}, "IMS812"),
+    "root elsewhere": (
+        {"/boot/grub/grub.cfg": f"linux /boot/vmlinuz root=UUID={NEW_UUID} console=ttyS0\n"}, "IMS813"),
+    "no virtio_blk": ({"INITRD": "no-virtio_blk"}, "IMS814"),
+    "no virtio_scsi": ({"INITRD": "no-virtio_scsi"}, "IMS815"),
+    "no virtio_net": ({"INITRD": "no-virtio_net"}, "IMS815"),
+    "persistent net in the initramfs": ({"INITRD": "rules"}, "IMS821"),
+    "no initramfs": ({"INITRD": None}, "IMS816"),
+    "no serial console": (
+        {"/boot/grub/grub.cfg": f"linux /boot/vmlinuz root=UUID={UUID} ro quiet\n"}, "IMS817"),
+    "persistent net": ({"/etc/udev/rules.d/70-persistent-net.rules": 'NAME="eth0"\n'}, "IMS820"),
+    "static address": (
+        {"/etc/network/interfaces": "auto eth0\niface eth0 inet static\naddress 10.0.0.2/8\n"}, "IMS822"),
+    "no network": ({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "IMS824"),
+    "bound to a card": (
+        {"/etc/systemd/network/70-e.link": "[Match]\nMACAddress=52:54:00:12:34:56\n[Link]\nName=e0\n"}, "IMS823"),
+    "cloud-init removed": (
+        {"/usr/bin/cloud-init": None, "/etc/cloud/cloud.cfg": None, **PASSWORD}, "IMS825"),
+    "cloud-init disabled": ({"/etc/cloud/cloud-init.disabled": "\n", **PASSWORD}, "IMS826"),
+    "cloud-init not linked": (
+        {**{f"{WANTS}/{name}.service": None for name in ("cloud-init", "cloud-init-local")}, **PASSWORD}, "IMS826"),
+    "cloud-init off on the command line": (
+        {"/boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={UUID} console=ttyS0 cloud-init=disabled\n",
+         **PASSWORD}, "IMS826"),
+    "another data source": (
+        {"/etc/cloud/cloud.cfg.d/99_zz.cfg": "datasource_list: [ Ec2 ]\n"}, "IMS827"),
+    "settings lack": ({"/etc/cloud/cloud.cfg.d/99_zz.cfg": "network: {config: {}}\n"}, "IMS828"),
+    "stale state": ({"/var/lib/cloud/instances/i-1": "x\n"}, "IMS829"),
+    "authorized keys": ({"/root/.ssh/authorized_keys": "ssh-rsa AAAA\n"}, "IMS830"),
+    "host keys": ({"/etc/ssh/ssh_host_rsa_key": "KEY\n"}, "IMS831"),
+    "machine-id": ({"/etc/machine-id": "0123456789abcdef0123456789abcdef\n"}, "IMS832"),
+    "history": ({"/root/.bash_history": "ls\n"}, "IMS833"),
+    "logs": ({"/var/log/syslog": "line\n"}, "IMS834"),
+    "leases": ({"/var/lib/dhcp/dhclient.leases": "lease {}\n"}, "IMS835"),
+    "VMware tools": ({"/usr/bin/vmtoolsd": "ELF\n"}, "IMS836"),
+    "empty password": ({"/etc/shadow": "root::19000:0:99999:7:::\n"}, "IMS837"),
+    "locked password without cloud-init": (
+        {"/etc/cloud/cloud-init.disabled": "\n"}, "IMS837"),
+    "manage_etc_hosts": ({"/etc/cloud/cloud.cfg.d/99_zz.cfg": "manage_etc_hosts: true\n"}, "IMS839"),
+    "sshd with passwords": (
+        {"/etc/ssh/sshd_config.d/10-cloud.conf": "PasswordAuthentication yes\nPermitRootLogin no\n"}, "IMS838"),
+}  # fmt: skip
+
+
+# What else a fault rightly causes.
+CAUSED = {"locked password without cloud-init": {"IMS826"}}
+
+
+@pytest.mark.slow
+@need("debugfs")
+def test_each_fault_planted_into_a_real_debian_is_found(tmp_path: Path) -> None:
+    source = IMAGES / "debian-small.raw"
+    need_built(source)
+    filesystem, copy = tmp_path / "fs.img", tmp_path / "changed.img"
+    subprocess.run(
+        ["dd", f"if={source}", f"of={filesystem}", "bs=1M", "skip=1", "conv=sparse", "status=none"],
+        check=True,
+    )
+    missed = []
+    for name, (changes, rule) in DEBIAN_FAULTS.items():
+        subprocess.run(["cp", "--sparse=always", filesystem, copy], check=True)
+        plant(copy, changes, tmp_path)
+        findings, _ = check(inspect_image(copy), hw_firmware_type="bios")
+        # Debian 12 was not asked for.
+        others = {f.rule for f in findings} - {"IMS801", "IMS802"} - CAUSED.get(name, set())
+        if others != {rule}:
+            missed.append((name, rule, others))
+    assert missed == []
+
+
+def plant(image: Path, changes: Mapping[str, str | None], scratch: Path) -> None:
+    commands = []
+    for number, (path, content) in enumerate(changes.items()):
+        new = scratch / f"new{number}"
+        if path == "INITRD":
+            path = "/boot/" + next((IMAGES / "base/boot").glob("initrd.img-*")).name
+            new = IMAGES.resolve() / "initramfs" / f"{content}.img"
+        elif content is not None:
+            new.write_text(content)
+        folders = path.split("/")[1:-1]
+        commands += [f"mkdir /{'/'.join(folders[: depth + 1])}" for depth in range(len(folders))]
+        commands.append(f"rm {path}")
+        if content is not None:
+            commands.append(f"write {new} {path}")
+    script = scratch / "commands"
+    script.write_text("\n".join(commands) + "\n")
+    subprocess.run(["debugfs", "-w", "-f", script, image], check=True, capture_output=True)

@@ -1,0 +1,289 @@
+"""Convert what QEMU reads: every format becomes the container of its RAW disk, and none leads astray."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.errors import ImageChangedError, ReadError
+from imsprep.image.foreign import DRIVERS, obstacle
+from imsprep.units import GIB, KIB, MIB
+from imsprep.zvhd2.convert import Order, convert
+from imsprep.zvhd2.writer import Packing
+from tests.conftest import Outcome, need
+
+Imsprep = Callable[..., Outcome]
+pytestmark = need("qemu-img", "qemu-nbd")
+
+SIZE = 64 * MIB + 512 * KIB
+TIME = ("--timestamp", "1700000000")
+MADE = {  # a name, and how qemu-img makes it
+    "qcow2": ["-O", "qcow2"],
+    "qcow2, packed": ["-O", "qcow2", "-c"],
+    "qcow2, version 2": ["-O", "qcow2", "-o", "compat=0.10"],
+    "qcow2, clusters of 2 MiB": ["-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M"],
+    "qcow2, preallocated": ["-O", "qcow2", "-o", "preallocation=metadata"],
+    "qcow": ["-O", "qcow"],
+    "qed": ["-O", "qed"],
+    "vmdk": ["-O", "vmdk"],
+    "vmdk, streamed": ["-O", "vmdk", "-o", "subformat=streamOptimized"],
+    "vdi": ["-O", "vdi"],
+    "vhdx": ["-O", "vhdx"],
+    "vhd, fixed": ["-O", "vpc", "-o", "subformat=fixed,force_size=on"],
+    "vhd, dynamic": ["-O", "vpc", "-o", "force_size=on"],
+    "parallels": ["-O", "parallels"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("raw") / "disk.raw"
+    random = np.random.default_rng(3)
+    with open(path, "wb") as file:
+        file.truncate(SIZE)
+        for offset, length in ((0, 4096), (7 * MIB, 3 * MIB), (40 * MIB, 5), (SIZE - 512, 512)):
+            os.pwrite(file.fileno(), random.bytes(length), offset)
+        os.pwrite(file.fileno(), bytes(MIB), 20 * MIB)
+    return path
+
+
+def qemu_img(*words: object) -> None:
+    subprocess.run(["qemu-img", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_format_becomes_the_container_of_its_disk(
+    name: str, raw: Path, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    qemu_img("convert", "-f", "raw", *MADE[name], raw, image)
+    advice = imsprep("info", image).err.partition("; take: ")[2]
+    qemu_img(*shlex.split(advice)[1:], image)
+    qemu_img("convert", *(["-f", MADE[name][1]]), "-O", "raw", image, tmp_path / "same.raw")
+    outcome = imsprep("convert", image, tmp_path / "a.zvhd2", *TIME, "--json", "--jobs", 3)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["source_format"] == name.split(",")[0] or "vhd" in name
+    assert imsprep("convert", tmp_path / "same.raw", tmp_path / "b.zvhd2", *TIME).code == 0
+    assert (tmp_path / "a.zvhd2").read_bytes() == (tmp_path / "b.zvhd2").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("qcow2", "my image"), ("qcow2", "-x:y"), ("vmdk", "my image"), ("vhd, fixed", "my image"),
+        ("vhd, dynamic", "my image"), ("parallels", "my image"),
+    ],
+)  # fmt: skip
+def test_what_a_check_advises_for_a_format_gives_an_image_that_is_accepted(
+    name: str,
+    file: str,
+    raw: Path,
+    imsprep: Imsprep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    qemu_img("convert", "-f", "raw", *MADE[name], raw, f"./{file}")
+    (found,) = [f for f in findings(imsprep, f"./{file}") if f["rule"] in ("IMS101", "IMS103")]
+    direct, route, to_raw = re.split(", or |, which makes and sends one; or: ", found["fix"])
+    source = shlex.quote(f"./{file}" if file.startswith("-") else file)
+    assert route == f"imsprep import {source} --via zvhd2"
+    assert imsprep(*shlex.split(direct)[1:]).code == 0
+    subprocess.run(shlex.split(to_raw), check=True)
+    for made in ("disk.zvhd2", "disk.raw"):
+        assert not {"IMS101", "IMS103"} & {f["rule"] for f in findings(imsprep, made)}
+
+
+def findings(imsprep: Imsprep, image: str) -> list[dict[str, str]]:
+    report: list[dict[str, str]] = imsprep("check", image, "--json").json["images"][0]["findings"]
+    return report
+
+
+def test_a_sparse_disk_of_a_tib_is_not_read(imsprep: Imsprep, tmp_path: Path) -> None:
+    image = tmp_path / "large.qcow2"
+    qemu_img("create", "-f", "qcow2", image, "1000G")
+    qemu_io = ["qemu-io", "-f", "qcow2", "-c", "write -P 7 700G 1M", str(image)]
+    subprocess.run(qemu_io, check=True, stdout=subprocess.DEVNULL)
+    outcome = imsprep("convert", image, tmp_path / "large.zvhd2", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["disk_size"] == 1000 * GIB
+    assert outcome.json["stored_blocks"] == 1
+
+
+def test_only_its_own_file_is_opened(raw: Path, imsprep: Imsprep, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"password" * 1000)
+    cases = {
+        "backing file": ["create", "-f", "qcow2", "-F", "raw", "-b", secret, tmp_path / "b.img"],
+        "another file": ["create", "-f", "qcow2", "-o", f"data_file={secret},data_file_raw=on",
+                         tmp_path / "d.img", "64K"],
+        "backing": ["create", "-f", "qed", "-F", "raw", "-b", secret, tmp_path / "q.img"],
+        "parent": ["create", "-f", "vmdk", "-F", "vmdk", "-b", tmp_path / "p.vmdk", tmp_path / "v.img"],
+    }  # fmt: skip
+    qemu_img("create", "-f", "vmdk", tmp_path / "p.vmdk", "1M")
+    for said, words in cases.items():
+        qemu_img(*words)
+        image = next(w for w in words if str(w).endswith(".img"))
+        outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+        assert outcome.code == 1, outcome.err
+        assert said in outcome.err
+    flat = f'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 16 FLAT "{secret}" 0\n'
+    (tmp_path / "f.img").write_text(flat)
+    outcome = imsprep("convert", tmp_path / "f.img", tmp_path / "out.zvhd2")
+    assert outcome.code == 1
+    assert "description of other files" in outcome.err
+    assert not (tmp_path / "out.zvhd2").exists()
+
+
+def test_an_encrypted_image_is_refused(imsprep: Imsprep, tmp_path: Path) -> None:
+    image = tmp_path / "e.qcow2"
+    qemu_img("create", "-f", "qcow2", image, "1M")
+    with open(image, "r+b") as file:
+        os.pwrite(file.fileno(), b"\0\0\0\2", 32)  # crypt_method: LUKS
+    outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+    assert (outcome.code, "encrypted" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["qcow2", "vmdk", "vdi", "vhdx", "vhd, dynamic", "qed"])
+def test_a_damaged_image_gives_one_sentence(
+    name: str, raw: Path, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image, target = tmp_path / "image", tmp_path / "out.zvhd2"
+    qemu_img("convert", "-f", "raw", *MADE[name], raw, image)
+    whole = image.read_bytes()
+    for cut in (600, 4096, len(whole) // 2):
+        image.write_bytes(whole[:cut])
+        outcome = imsprep("convert", image, target, "--force")
+        # What lies behind the end of a file reads as zeros to some of QEMU's drivers.
+        assert outcome.code in (0, 1, 3), outcome.err
+        assert outcome.code == 0 or outcome.err.startswith("imsprep: ")
+    image.write_bytes(whole[:512] + b"\xff" * 8192 + whole[8704:])
+    outcome = imsprep("convert", image, tmp_path / "none.zvhd2")
+    assert outcome.code in (0, 1, 3)
+    assert "internal error" not in outcome.err
+
+
+def test_a_name_with_anything_in_it_is_only_a_name(
+    raw: Path, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = tmp_path / 'json:{"driver":"raw"},file.filename=a b"c.qcow2'
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, tmp_path / "plain")
+    shutil.move(tmp_path / "plain", image)
+    outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_changed_image_is_refused(raw: Path, imsprep: Imsprep, tmp_path: Path) -> None:
+    image = tmp_path / "image.qcow2"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    order = Order(Packing(1, bytes(range(16))), progress=lambda count: os.utime(image))
+    with pytest.raises(ImageChangedError):
+        convert(image, tmp_path / "out.zvhd2", order)
+
+
+def test_without_qemu_nbd_the_package_is_named(
+    raw: Path, imsprep: Imsprep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "image.qcow2"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+    assert outcome.code == 2
+    assert "apt install qemu-utils" in outcome.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]
+
+
+def test_what_is_no_disk_is_refused_and_may_be_named(
+    raw: Path, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    iso = tmp_path / "cd.img"
+    data = bytearray(MIB)
+    data[0x8001:0x8006] = b"CD001"
+    iso.write_bytes(data)
+    outcome = imsprep("convert", iso, tmp_path / "cd.zvhd2")
+    assert outcome.code == 2
+    assert "--from-format raw" in outcome.err
+    assert imsprep("convert", iso, tmp_path / "cd.zvhd2", "--from-format", "raw").code == 0
+    data[:4] = b"QFI\xfb"
+    data[-512:-504] = b"conectix"
+    iso.write_bytes(data)
+    outcome = imsprep("convert", iso, tmp_path / "two.zvhd2")
+    assert outcome.code == 2
+    assert "qcow2 or vhd-fixed" in outcome.err
+    assert imsprep("convert", iso, tmp_path / "two.zvhd2", "--from-format", "tar").code == 2
+    image = tmp_path / "image.qcow2"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    outcome = imsprep("convert", image, tmp_path / "out.raw")
+    assert outcome.code == 2
+    assert "qemu-img convert -f qcow2 -O raw" in outcome.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["INT", "KILL"])
+def test_qemu_nbd_ends_whatever_ends_us(name: str, tmp_path: Path) -> None:
+    raw, image = tmp_path / "disk.raw", tmp_path / "disk.qcow2"
+    raw.write_bytes(np.random.default_rng(4).bytes(48 * MIB))
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    argv = [sys.executable, "-m", "imsprep", "convert", str(image), str(tmp_path / "d.zvhd2")]
+    with subprocess.Popen([*argv, "--level", "19", "--jobs", "1"], stderr=subprocess.PIPE) as ours:
+        while not [p for p in tmp_path.glob(".d.zvhd2.*.part") if p.stat().st_size > 4096]:
+            assert ours.poll() is None
+        (server,) = Path(f"/proc/{ours.pid}/task/{ours.pid}/children").read_text().split()
+        ours.send_signal(getattr(signal, f"SIG{name}"))
+        ours.wait()
+    for _ in range(500):
+        if not Path(f"/proc/{server}").exists() or "Z" in Path(f"/proc/{server}/stat").read_text():
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("qemu-nbd still runs")
+    assert not (tmp_path / "d.zvhd2").exists()
+
+
+def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.image.nbd._PATIENCE_S", 0.5)
+    monkeypatch.setattr("imsprep.image.qemu._STOP_S", 0.5)
+    image = tmp_path / "image.qcow2"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    held = list[psutil.Process]()
+
+    def hold(count: int) -> None:
+        if not held:
+            held.extend(p for p in psutil.Process().children() if p.name() == "qemu-nbd")
+            held[0].suspend()
+
+    with pytest.raises(ReadError, match=r"said nothing for 0\.5 s"):
+        convert(image, tmp_path / "out.zvhd2", Order(Packing(1, jobs=1), progress=hold))
+    assert not held[0].is_running()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]
+
+
+@given(st.sampled_from(sorted(DRIVERS)), st.binary(max_size=600), st.binary(max_size=600))
+def test_no_header_leads_to_more_than_a_sentence(format_: str, head: bytes, tail: bytes) -> None:
+    said = obstacle(format_, b"KDMV" + head if format_ == "vmdk" else head, tail)
+    assert said is None or said.startswith("it")
+
+
+def test_json_names_are_whole(raw: Path) -> None:
+    from imsprep.image.qemu import _description
+
+    said = json.loads(_description(Path("a,b"), "qcow2").removeprefix("json:"))
+    assert said["backing"] is None
+    assert said["file"]["filename"].endswith("/a,b")

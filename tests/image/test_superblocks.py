@@ -1,0 +1,208 @@
+"""Geometry: sizes and checksums of what the real tools make, cut short and damaged."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.guest.model import Guest, Volume
+from imsprep.guest.sandbox import inspect_image
+from imsprep.image.signatures import PROBE_SIZE, identify_volume
+from imsprep.image.superblocks import Geometry, _crc32c, geometry
+from imsprep.report import Severity
+from imsprep.units import MIB
+from tests.checks.test_registry import RULES, image
+from tests.conftest import Outcome, need
+
+Run = Callable[..., Outcome]
+# A name, the bytes of the volume, and how it is made.
+MADE: dict[str, tuple[int, list[str]]] = {
+    "ext2": (9 * MIB, ["mkfs.ext2", "-q", "-F"]),
+    "ext2, revision 0": (9 * MIB, ["mkfs.ext2", "-q", "-F", "-r", "0"]),
+    "ext3": (20 * MIB, ["mkfs.ext3", "-q", "-F"]),
+    "ext4": (64 * MIB, ["mkfs.ext4", "-q", "-F"]),
+    "ext4, bigalloc": (64 * MIB, ["mkfs.ext4", "-q", "-F", "-O", "bigalloc"]),
+    "ext4, 64bit off": (64 * MIB, ["mkfs.ext4", "-q", "-F", "-O", "^64bit,^metadata_csum"]),
+    "ext4, blocks of 1 KiB": (64 * MIB, ["mkfs.ext4", "-q", "-F", "-b", "1024", "-I", "1024"]),
+    "ext4, blocks of 64 KiB": (256 * MIB, ["mkfs.ext4", "-q", "-F", "-F", "-b", "65536"]),
+    "XFS": (320 * MIB, ["mkfs.xfs", "-q"]),
+    "XFS, version 4": (320 * MIB, ["mkfs.xfs", "-q", "-m", "crc=0"]),
+    "XFS, sectors of 4 KiB": (320 * MIB, ["mkfs.xfs", "-q", "-s", "size=4096"]),
+    "btrfs": (128 * MIB, ["mkfs.btrfs", "-q"]),
+    "btrfs, sha256": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "sha256"]),
+    "btrfs, blake2": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "blake2"]),
+    "btrfs, xxhash": (128 * MIB, ["mkfs.btrfs", "-q", "--csum", "xxhash"]),
+    "NTFS": (32 * MIB, ["mkntfs", "-q", "-F", "-f"]),
+    "NTFS, sectors of 4 KiB": (32 * MIB, ["mkntfs", "-q", "-F", "-f", "-s", "4096"]),
+    "FAT, 12 bits": (4 * MIB, ["mkfs.vfat", "-F", "12"]),
+    "FAT, 16 bits": (32 * MIB, ["mkfs.vfat", "-F", "16"]),
+    "FAT, 32 bits": (64 * MIB, ["mkfs.vfat", "-F", "32"]),
+    "FAT, 32 bits, sectors of 4 KiB": (600 * MIB, ["mkfs.vfat", "-F", "32", "-S", "4096"]),
+    "exFAT": (32 * MIB, ["mkfs.exfat"]),
+}
+
+
+def make(name: str, path: Path) -> int:
+    size, command = MADE[name]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"not installed: {command[0]}")
+    with path.open("wb") as file:
+        file.truncate(size)
+    done = subprocess.run([*command, path], capture_output=True, text=True)
+    if done.returncode and "unsupported" in done.stderr.lower():
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    return size
+
+
+def told(path: Path) -> Geometry:
+    with path.open("rb") as file:
+        volume = identify_volume(file.read(PROBE_SIZE))
+    assert volume is not None
+    return volume.geometry
+
+
+def poke(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def findings(imsprep: Run, path: Path, *options: str) -> dict[str, str]:
+    report = imsprep("check", path, "--type", "DataImage", "--json", *options).json["images"][0]
+    return {f["rule"]: f["severity"] for f in report["findings"] if f["rule"] in ("IMS220", "IMS221")}  # fmt: skip
+
+
+def test_the_crc_is_that_of_the_standard() -> None:
+    assert _crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
+    assert _crc32c(b"\xff" * 32) == 0x62A8AB43
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_file_system_takes_its_volume_and_is_found_too_large_if_that_is_cut(
+    name: str, tmp_path: Path, imsprep: Run
+) -> None:
+    path = tmp_path / "disk.raw"
+    size = make(name, path)
+    assert told(path).fault is None
+    assert told(path).size == size
+    assert findings(imsprep, path) == {}
+    with path.open("r+b") as file:
+        file.truncate(size - MIB)
+    severity = "warning" if "FAT" in name else "error"
+    assert findings(imsprep, path) == {"IMS220": severity}
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value"),
+    [
+        ("ext4, 64bit off", 1024 + 0x58, b"\0\0"),
+        ("ext4, 64bit off", 1024 + 0x58, b"\x2c\1"),
+        ("ext4, 64bit off", 1024 + 0x58, b"\0\x20"),
+        ("ext4, 64bit off", 1024 + 0x18, b"\7"),
+        ("ext4, 64bit off", 1024 + 0x20, bytes(4)),
+        ("ext4, 64bit off", 1024 + 0x28, bytes(4)),
+        ("ext4, 64bit off", 1024 + 0x28, b"\xff" * 4),
+        ("ext4", 1024 + 0x78, b"label"),
+        ("XFS", 108, b"label"),
+        ("XFS, version 4", 4, bytes(4)),
+        ("XFS, version 4", 102, b"\0\3"),
+        ("XFS, sectors of 4 KiB", 4000, b"label"),
+        ("btrfs", 0x10000 + 0x12B, b"label"),
+        ("btrfs, sha256", 0x10000 + 0x12B, b"label"),
+        ("btrfs, blake2", 0x10000 + 0x12B, b"label"),
+        ("NTFS", 0xB, bytes(2)),
+        ("NTFS", 0x28, bytes(8)),
+        ("FAT, 16 bits", 0xD, b"\3"),
+        ("FAT, 16 bits", 0xE, bytes(2)),
+        ("FAT, 16 bits", 0x10, b"\0"),
+        ("FAT, 16 bits", 0x16, b"\xff\xff"),
+        ("FAT, 32 bits", 0x2C, b"\1\0\0\0"),
+        ("FAT, 32 bits", 0x2C, b"\3\0\0\0"),
+        ("FAT, 32 bits", 0x2C, b"\0\0\0\1"),
+    ],
+)
+def test_a_damaged_superblock_is_an_error_and_its_files_are_not_called_absent(
+    name: str, at: int, value: bytes, tmp_path: Path, imsprep: Run
+) -> None:
+    path = tmp_path / "disk.raw"
+    make(name, path)
+    poke(path, at, value)
+    found = findings(imsprep, path)
+    assert found == {"IMS221": "error"}
+    guest = inspect_image(path)
+    assert guest.volumes[0].unread in "; ".join(guest.unread)
+
+
+def test_an_xxhash_is_left_alone(tmp_path: Path) -> None:
+    make("btrfs, xxhash", tmp_path / "disk.raw")
+    poke(tmp_path / "disk.raw", 0x10000 + 0x12B, b"label")
+    assert told(tmp_path / "disk.raw").fault is None
+
+
+@pytest.mark.parametrize("kind", ["ext4", "XFS", "btrfs", "NTFS", "FAT", "exFAT"])
+def test_a_volume_that_ends_too_soon_is_at_fault(kind: str) -> None:
+    assert geometry(kind, bytes(10)).fault is not None
+
+
+def test_revision_0_of_ext2_has_inodes_of_128_bytes_whatever_the_field_says(tmp_path: Path) -> None:
+    make("ext2, revision 0", tmp_path / "disk.raw")
+    poke(tmp_path / "disk.raw", 1024 + 0x58, b"\3\0")
+    assert told(tmp_path / "disk.raw").fault is None
+
+
+@need("mkfs.btrfs")
+def test_one_device_of_two_takes_its_own_share_of_a_btrfs(tmp_path: Path) -> None:
+    disks = [tmp_path / "one.raw", tmp_path / "two.raw"]
+    for number, path in enumerate(disks, 1):
+        with path.open("wb") as file:
+            file.truncate(number * 200 * MIB)
+    made = subprocess.run(["mkfs.btrfs", "-q", "-d", "single", "-m", "single", *disks], check=False)
+    if made.returncode:
+        pytest.skip("mkfs.btrfs takes no files here")
+    assert [told(path) for path in disks] == [Geometry(200 * MIB), Geometry(400 * MIB)]
+
+
+def test_a_fat_that_is_cut_is_a_warning_also_on_a_logical_volume() -> None:
+    volume = Volume("LVM vg0/efi", -1, MIB, "FAT", claimed=2 * MIB)
+    (finding,) = RULES["IMS220"].run(image(guest=Guest(volumes=(volume,))))[0]
+    assert finding.severity is Severity.WARNING
+
+
+@pytest.mark.parametrize("changes", [{"claimed": 2 * MIB}, {"fault": "odd"}])
+def test_a_logical_volume_is_judged_where_the_inside_was_looked_at(changes: Any) -> None:
+    rule = RULES["IMS220" if "claimed" in changes else "IMS221"]
+    volume = Volume("LVM vg0/root", -1, MIB, "ext4", **changes)
+    (finding,) = rule.run(image(guest=Guest(volumes=(volume,))))[0]
+    assert "LVM vg0/root" in finding.message
+    sound = Volume("LVM vg0/root", -1, MIB, "ext4", claimed=MIB)
+    assert not rule.run(image(guest=Guest(volumes=(sound,))))[0]
+
+
+def test_64_bits_of_blocks_count() -> None:
+    block = bytearray(PROBE_SIZE)
+    struct.pack_into("<I", block, 1024 + 0x4, 5)
+    struct.pack_into("<III", block, 1024 + 0x20, 8192, 0, 2048)
+    struct.pack_into("<I", block, 1024 + 0x4C, 1)
+    struct.pack_into("<H", block, 1024 + 0x58, 256)
+    struct.pack_into("<I", block, 1024 + 0x60, 0x80)
+    struct.pack_into("<I", block, 1024 + 0x150, 1)
+    assert geometry("ext4", bytes(block)).size == (2**32 + 5) * 1024
+
+
+@need("mke2fs")
+def test_a_journal_of_another_ext4_is_no_file_system_and_not_damaged(
+    tmp_path: Path, imsprep: Run
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(16 * MIB))
+    subprocess.run(["mke2fs", "-q", "-F", "-O", "journal_dev", path], check=True)
+    assert findings(imsprep, path) == {}
+    volume = inspect_image(path).volumes[0]
+    assert (volume.kind, volume.unread) == ("ext journal", None)

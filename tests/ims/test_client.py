@@ -1,0 +1,318 @@
+"""The client against the emulator, and waiting against everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.cloud.credentials import Credentials
+from imsprep.cloud.endpoints import Endpoints
+from imsprep.emulator.faults import Faults
+from imsprep.errors import (
+    ImsprepError,
+    JobFailedError,
+    ServiceError,
+    TransferError,
+    UncertainError,
+    UsageError,
+    WaitTimeoutError,
+)
+from imsprep.ims import error_codes, job
+from imsprep.ims.client import ImsClient
+from imsprep.ims.job import JobStatus
+from imsprep.ims.wait import Pace, wait
+from tests.support.imscloud import KEY, REQUEST, client, cloud
+
+
+class Clock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        assert self.now < 1e5, "this waits for ever"
+
+
+@contextmanager
+def answering(*answers: tuple[int, Any], headers: dict[str, str] | None = None) -> Iterator[Any]:
+    """A server that gives these answers in turn; yields (url, list of what was asked)."""
+    asked: list[tuple[str, str, bytes]] = []
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            asked.append((self.command, self.path, self.rfile.read(length)))
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            if status == 0:
+                self.close_connection = True
+                return
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_POST = do_GET  # noqa: N815 - the name is the library's
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("api", ["v2", "v2.1"])
+@pytest.mark.parametrize("job_query", ["progress", "jobs"])
+@pytest.mark.parametrize("token", [None, "a security token"])
+def test_an_import_runs_to_success(api: Any, job_query: Any, token: Any, tmp_path: Path) -> None:
+    credentials = replace(KEY, security_token=token)
+    with cloud(tmp_path) as (_, url, _):
+        ims = client(url, credentials, api=api, job_query=job_query)
+        job_id = ims.quick_import(REQUEST)
+        clock, seen = Clock(), list[JobStatus]()
+
+        def nap(seconds: float) -> None:
+            clock.sleep(seconds)
+            threading.Event().wait(0.02)
+
+        status = wait(ims.job, job_id, Pace(nap, clock, on_status=seen.append))
+        assert status.image_id
+        assert [i.image_id for i in ims.images("web01")] == [status.image_id]
+        assert ims.images("web01")[0].origin == "file,images:disk.raw"
+        assert ims.images("web") == []
+        assert ims.image_quota() == (1, 50)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "IMG.0024", "message": "The imagetype is invalid."}},
+        {"error_code": "IMG.0024", "error_msg": "The imagetype is invalid."},
+    ],
+)
+def test_a_refusal_is_told_in_the_service_s_words(status: int, body: Any) -> None:
+    with (
+        answering((status, body), headers={"X-Request-Id": "r-7"}) as (url, _),
+        pytest.raises(ServiceError, match=r"The imagetype is invalid\.") as caught,
+    ):
+        client(url).quick_import(REQUEST)
+    assert (caught.value.code, caught.value.status) == ("IMG.0024", status)
+    assert f"{status} IMG.0024" in str(caught.value)
+    assert "r-7" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
+@pytest.mark.parametrize("body", [b"", b"<html>oops</html>", b"[]", b"null"])
+def test_every_status_of_the_page_is_explained_even_without_a_body(
+    status: int, body: bytes
+) -> None:
+    with answering((status, body)) as (url, _), pytest.raises(ImsprepError) as caught:
+        client(url).job("j")
+    assert error_codes.STATUSES[status].meaning in str(caught.value)
+    assert isinstance(caught.value, ServiceError if status < 500 else TransferError)
+
+
+def test_a_429_keeps_its_code_and_may_be_tried_again() -> None:
+    body = {"error": {"code": "IMG.0060", "message": "too many"}}
+    for ask in (lambda c: c.job("j"), lambda c: c.quick_import(REQUEST)):
+        with answering((429, body)) as (url, asked), pytest.raises(TransferError) as caught:
+            ask(client(url))
+        assert "429 IMG.0060: too many" in str(caught.value)
+        assert not isinstance(caught.value, UncertainError)
+        assert len(asked) == 1
+
+
+@pytest.mark.parametrize("answer", [(0, b""), (500, b""), (502, b""), (503, b""), (504, b""), (200, b"{}"), (200, b"")])  # fmt: skip
+def test_a_post_without_a_clear_answer_is_uncertain_and_sent_once(answer: Any) -> None:
+    with answering(answer) as (url, asked), pytest.raises(UncertainError):
+        client(url).quick_import(REQUEST)
+    assert len(asked) == 1
+
+
+def test_a_post_that_never_left_is_not_uncertain() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(TransferError, match=r"no answer from 127\.0\.0\.1") as caught:
+        client(f"http://127.0.0.1:{port}").quick_import(REQUEST)
+    assert not isinstance(caught.value, UncertainError)
+
+
+def test_a_netrc_and_a_redirect_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    with cloud(tmp_path / "cloud") as (_, url, _):
+        assert client(url).images("x") == []
+    with (
+        answering((302, b""), headers={"Location": "http://127.0.0.1:1/"}) as (url, _),
+        pytest.raises(ServiceError, match="302"),
+    ):
+        client(url).images("x")
+
+
+def test_the_sdk_s_file_in_the_home_directory_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with cloud(tmp_path / "cloud") as (_, url, _):
+        client(url).quick_import(REQUEST)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_secret_that_the_service_quotes_is_hidden() -> None:
+    credentials = Credentials("AK", "the-secret", "the-token")
+    body = {"error_code": "APIGW.0301", "error_msg": "signed the-token with the-secret"}
+    with answering((401, body)) as (url, _), pytest.raises(ServiceError) as caught:
+        client(url, credentials).images("x")
+    assert "the-token" not in str(caught.value)
+    assert "the-secret" not in str(caught.value)
+    assert "signed *** with ***" in str(caught.value)
+
+
+def test_the_other_job_query_is_asked_where_the_first_is_not_served() -> None:
+    running = {"status": "RUNNING", "job_id": "j"}
+    with answering((404, b""), (200, running)) as (url, asked):
+        assert client(url, replace(KEY, project_id="p1")).job("j").status == "RUNNING"
+    assert [path for _, path, _ in asked] == ["/v1/cloudimages/job/j", "/v1/p1/jobs/j"]
+
+
+def test_a_missing_project_id_says_what_to_set() -> None:
+    ims = ImsClient(Endpoints("http://127.0.0.1:1", job_query="jobs"), KEY)
+    with pytest.raises(UsageError, match="HUAWEICLOUD_SDK_PROJECT_ID"):
+        ims.job("j")
+
+
+def test_an_endpoint_that_is_no_url_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="is not the URL"):
+        ImsClient(Endpoints("ims.example"), KEY).images("x")
+
+
+Step = JobStatus | Exception
+
+
+def playing(*steps: Step) -> Callable[[str], JobStatus]:
+    left = list(steps)
+
+    def query(job_id: str) -> JobStatus:
+        step = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    return query
+
+
+RUNNING = JobStatus("j", "RUNNING")
+DONE = JobStatus("j", "SUCCESS", image_id="i")
+
+
+def test_waiting_outlasts_trouble_and_unknown_statuses() -> None:
+    clock, troubles = Clock(), list[str]()
+    query = playing(
+        JobStatus("j", "INIT"),
+        TransferError("503"),
+        TransferError("429"),
+        JobStatus("j", "ODD"),
+        RUNNING,
+        DONE,
+    )
+    done = wait(query, "j", Pace(clock.sleep, clock, on_trouble=troubles.append))
+    assert done is DONE
+    assert troubles == ["503", "429"]
+    assert clock.slept == [10, 20, 40, 10, 10]
+
+
+def test_a_failed_job_is_told_word_for_word() -> None:
+    failed = job.parse({"status": "FAIL", "error_code": "IMG.0057", "fail_reason": "wörd"}, "j")
+    clock = Clock()
+    with pytest.raises(JobFailedError, match=r"job j failed: IMG\.0057 wörd"):
+        wait(playing(RUNNING, failed), "j", Pace(clock.sleep, clock))
+
+
+@pytest.mark.parametrize("step", [RUNNING, TransferError("down"), JobStatus("j", "ODD")])
+@pytest.mark.parametrize("limit", [0, 7, 100, 3601])
+def test_waiting_ends_at_its_one_limit_and_says_how_to_go_on(step: Step, limit: float) -> None:
+    clock = Clock()
+    with pytest.raises(WaitTimeoutError, match="imsprep wait j"):
+        wait(playing(step), "j", Pace(clock.sleep, clock, limit_s=limit))
+    assert clock.now == limit
+
+
+def test_a_new_job_may_be_unknown_for_a_minute() -> None:
+    clock = Clock()
+    unknown = ServiceError("unknown", code="IMG.0023", status=400)
+    query = playing(unknown, unknown, DONE)
+    assert wait(query, "j", Pace(clock.sleep, clock)) is DONE
+    clock = Clock()
+    with pytest.raises(ServiceError, match="unknown"):
+        wait(playing(unknown), "j", Pace(clock.sleep, clock))
+    assert clock.now == 60
+
+
+def test_a_refused_question_ends_the_waiting() -> None:
+    clock = Clock()
+    refused = ServiceError("no rights", status=403)
+    with pytest.raises(ServiceError, match="no rights"):
+        wait(playing(refused), "j", Pace(clock.sleep, clock))
+    assert clock.now == 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "error"),
+    [
+        (
+            Faults(query_429=2, query_503=2, query_drop=2, odd_status=True, early_image_id=True),
+            None,
+        ),
+        (Faults(fail_job="IMG.0057"), "IMG.0057"),
+        (Faults(fail_job="IMG.0057", nested_reason=True), "IMG.0057"),
+        (Faults(fail_job="IMG.0057", null_reasons=True), "gave no reason"),
+    ],
+)
+@pytest.mark.parametrize("job_query", ["progress", "jobs"])
+def test_the_emulator_s_faults_are_met(
+    faults: Faults, error: str | None, job_query: Any, tmp_path: Path
+) -> None:
+    faults = replace(faults, slow_job_s=0.3)
+    with cloud(tmp_path, faults=faults) as (_, url, _):
+        ims = client(url, job_query=job_query)
+        job_id = ims.quick_import(REQUEST)
+        clock = Clock()
+
+        def nap(seconds: float) -> None:
+            clock.sleep(0.01)
+            threading.Event().wait(0.01)
+
+        if error is None:
+            assert wait(ims.job, job_id, Pace(nap, clock)).image_id
+        else:
+            with pytest.raises(JobFailedError, match=error):
+                wait(ims.job, job_id, Pace(nap, clock))

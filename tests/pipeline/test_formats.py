@@ -1,0 +1,131 @@
+"""Routes: what each way costs, from a sample of the image's own blocks."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.image.blockmap import BlockMap
+from imsprep.pipeline.formats import RAW, ZVHD2, Sample, compare, estimated_size, take_sample
+from imsprep.upload.plan import plan_parts
+from imsprep.zvhd2.codec import Packer
+from imsprep.zvhd2.records import BITMAP_SEGMENT, BLOCK_SIZE, INDEX_SEGMENT, ZSTD
+from tests.support.zvhd2_files import of_disk
+
+
+class Clock:
+    """Each look costs a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def disk(blocks: list[bytes]) -> tuple[bytes, BlockMap]:
+    flags = np.array([any(b) for b in blocks])
+    data = b"".join(blocks)
+    return data, BlockMap.from_flags(len(data), BLOCK_SIZE, flags)
+
+
+NOISE = random.Random(1).randbytes(BLOCK_SIZE)
+TEXT = b"to be compressed " * (BLOCK_SIZE // 17 + 1)
+TEXT = TEXT[:BLOCK_SIZE]
+ZEROS = bytes(BLOCK_SIZE)
+PACK = Packer(ZSTD, 3)
+
+
+@pytest.mark.parametrize(("block", "low", "high"), [(NOISE, 1.0, 1.001), (TEXT, 0.0, 0.01)])
+def test_a_sample_tells_how_data_compresses(block: bytes, low: float, high: float) -> None:
+    data, block_map = disk([block, ZEROS, block])
+    sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clock())
+    assert low <= sample.ratio <= high
+    assert sample.blocks == 2
+    assert sample.bytes_per_s == BLOCK_SIZE
+
+
+def test_an_empty_disk_needs_no_sample() -> None:
+    _, block_map = disk([ZEROS, ZEROS])
+    assert take_sample(lambda o, n: b"", block_map, PACK, Clock()).ratio == 0.0
+
+
+def test_data_that_compresses_goes_as_zvhd2_on_a_slow_line_and_raw_on_a_fast_one() -> None:
+    _, block_map = disk([TEXT] * 4)
+    sample = Sample(0.2, 400e6, 4)
+    slow = compare(plan_parts(block_map), block_map, sample, bytes_per_s=1e6)
+    assert slow.chosen.name == ZVHD2
+    fast = compare(plan_parts(block_map), block_map, sample, bytes_per_s=10e9)
+    assert fast.chosen.name == RAW
+    assert slow.why.startswith("zvhd2 about ")
+    assert "estimate from 4 blocks" in slow.why
+
+
+def test_noise_goes_raw() -> None:
+    _, block_map = disk([NOISE] * 4)
+    found = compare(plan_parts(block_map), block_map, Sample(1.0, 400e6, 4))
+    assert found.chosen.name == RAW
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.floats(0, 1), st.floats(1e5, 1e10))
+def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: float) -> None:
+    size = len(flags) * BLOCK_SIZE
+    block_map = BlockMap.from_flags(size, BLOCK_SIZE, np.array(flags))
+    found = compare(plan_parts(block_map), block_map, Sample(ratio, 1e8, 9), bytes_per_s=bandwidth)
+    raw, zvhd2 = found.routes
+    assert raw.wire >= block_map.data_bytes
+    assert zvhd2.wire <= block_map.data_bytes * 1.01 + 3 * 4096 + INDEX_SEGMENT + BITMAP_SEGMENT
+    assert found.chosen in found.routes
+    assert found.as_dict()["chosen"] == found.chosen.name
+
+
+def test_a_route_that_cannot_be_taken_is_not_chosen_and_the_reason_is_told() -> None:
+    _, block_map = disk([TEXT] * 4)
+    plan, sample = plan_parts(block_map), Sample(0.2, 400e6, 4)
+    full = compare(plan, block_map, sample, bytes_per_s=1e6, free=1000)
+    assert full.chosen.name == RAW
+    assert "zvhd2 cannot be taken: there are 1000 bytes of room" in full.why
+    fast = compare(plan, block_map, sample, bytes_per_s=10e9, no_raw="it is qcow2")
+    assert fast.chosen.name == ZVHD2
+    assert "raw cannot be taken: it is qcow2" in fast.why
+    asked = compare(plan, block_map, sample, bytes_per_s=1e6, asked=RAW)
+    assert asked.chosen.name == RAW
+    assert "it was asked for" in asked.why
+
+
+def test_room_is_enough_when_it_is_just_enough_and_none_is_too_little() -> None:
+    _, block_map = disk([TEXT] * 4)
+    sample = Sample(0.2, 400e6, 4)
+    size = estimated_size(block_map, sample)
+    for free, fits in ((None, True), (size, True), (size - 1, False), (0, False)):
+        found = compare(plan_parts(block_map), block_map, sample, free=free)
+        assert (found.route(ZVHD2).obstacle is None) is fits, free
+
+
+def test_without_a_bandwidth_the_line_has_100_mbit_a_second() -> None:
+    _, block_map = disk([NOISE] * 5)
+    raw = compare(plan_parts(block_map), block_map, Sample(1.0, 1e9, 5)).route(RAW)
+    assert raw.seconds == pytest.approx(raw.wire * 8 / 100e6)
+
+
+def test_more_threads_pack_in_less_time() -> None:
+    _, block_map = disk([TEXT] * 4)
+    one, two = (
+        compare(plan_parts(block_map), block_map, Sample(0.5, 1e6, 4), jobs=n).route(ZVHD2)
+        for n in (1, 2)
+    )
+    assert one.wire == two.wire
+    assert one.seconds - two.seconds == pytest.approx(len(TEXT) * 4 / 1e6 / 2)
+
+
+@pytest.mark.parametrize("blocks", [[NOISE, ZEROS, NOISE], [TEXT, TEXT], [ZEROS]])
+def test_where_all_blocks_pack_alike_the_estimate_is_right(blocks: list[bytes]) -> None:
+    data, block_map = disk(blocks)
+    sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clock())
+    made = len(of_disk(data))  # at another level, which changes a record by a page at most
+    assert abs(estimated_size(block_map, sample) - made) <= 4096 * len(blocks)

@@ -1,0 +1,503 @@
+"""The pipeline's second half, from files to an image, over a folder and the emulator."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from imsprep.emulator.app import Settings
+from imsprep.emulator.faults import Faults
+from imsprep.emulator.server import serving
+from imsprep.errors import (
+    ImageChangedError,
+    ImsprepError,
+    JobFailedError,
+    ServiceError,
+    TransferError,
+    UncertainError,
+    UsageError,
+    WaitTimeoutError,
+)
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import Identity
+from imsprep.ims.wait import Pace
+from imsprep.pipeline import manifest as manifests
+from imsprep.pipeline.manifest import Manifest, SentObject
+from imsprep.pipeline.prepare import Artefact, Prepared
+from imsprep.pipeline.ship import Shipping, ship
+from imsprep.report import Report
+from imsprep.store.directory import DirectoryStore
+from imsprep.system.locking import locked
+from imsprep.units import MIB
+from imsprep.upload.plan import plan_parts, plan_plain
+from imsprep.upload.transfer import Options
+from tests.ims.test_client import Clock
+from tests.support.imscloud import KEY, REQUEST, client, sha256
+from tests.upload.test_transfer import File
+
+BLOCK = 2 * MIB
+BLOCKS = 40
+
+
+def make_image(folder: Path, seed: int = 1) -> Prepared:
+    """A RAW disk with some blocks of data, its bitmap, and the plan for both."""
+    folder.mkdir(exist_ok=True)
+    choice = random.Random(seed)
+    flags = np.array([choice.random() < 0.3 for _ in range(BLOCKS)])
+    flags[BLOCKS // 2] = True
+    size = BLOCKS * BLOCK - 512
+    image, bitmap = folder / "disk.raw", folder / "disk.mf"
+    with image.open("wb") as file:
+        for block in np.flatnonzero(flags):
+            file.seek(int(block) * BLOCK)
+            file.write(choice.randbytes(1000) + b"\x01")
+        file.truncate(size)
+    block_map = BlockMap.from_flags(size, BLOCK, flags)
+    bitmap.write_bytes(block_map.bits.tobytes())
+    artefacts = (
+        Artefact("image", image, "disk.raw", plan_parts(block_map), Identity.of(image)),
+        Artefact(
+            "bitmap", bitmap, "disk.mf", plan_plain(bitmap.stat().st_size), Identity.of(bitmap)
+        ),
+    )
+    identity = Identity.of(image).as_dict()
+    report = Report("disk.raw")
+    return Prepared(image, size, block_map.data_bytes, identity, artefacts, REQUEST, report)
+
+
+@contextmanager
+def source(path: Path) -> Iterator[Any]:
+    yield File(path)
+
+
+class Place:
+    """A folder with an image, a bucket, and an emulator that can be started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock = folder, Clock()
+        (folder / "cloud" / "images").mkdir(parents=True)
+        self.store = DirectoryStore(folder / "cloud" / "images")
+        self.prepared = make_image(folder / "local")
+        self.jobs: list[str] = []
+
+    @contextmanager
+    def emulator(self, **faults: Any) -> Iterator[Callable[..., Any]]:
+        settings = Settings(
+            KEY.access_key,
+            KEY.secret_key,
+            self.bucket,
+            self.folder / "state",
+            faults=Faults(**faults),
+        )
+        with serving(settings) as (emulator, url):
+            self.running, self.service = emulator, client(url)
+
+            def go(**changes: Any) -> Any:
+                shipping = Shipping(
+                    self.store, "images", "local", client(url), "emulator", Pace(self.nap, self.clock),
+                    source, lambda **_: None, Options(), on_job=self.jobs.append,
+                )  # fmt: skip
+                return ship(self.prepared, replace(shipping, **changes))
+
+            yield go
+
+    def bucket(self, name: str) -> Any:
+        return self.store if name == "images" else None
+
+    def nap(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        threading.Event().wait(0.02)
+
+    def manifest(self) -> Manifest:
+        found = manifests.read(self.folder / "local" / "disk.imsprep.json")
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def schema() -> Any:
+    text = resources.files("imsprep").joinpath("data", "manifest-1.json").read_text()
+    return json.loads(text)
+
+
+def test_the_imported_disk_is_the_source(place: Place) -> None:
+    with place.emulator() as go:
+        done = go()
+        [image] = place.running.board.images()
+    assert image.image_id == done.image_id
+    assert image.disk["sha256"] == sha256(place.prepared.image.read_bytes())
+    assert sha256(Path(image.disk["path"]).read_bytes()) == image.disk["sha256"]
+    assert done.job_id == place.jobs[0]
+    assert done.sent <= 1.05 * place.prepared.data_bytes + 32 * MIB
+    assert done.sent + done.copied == place.prepared.size + 5
+
+
+def test_the_manifest_tells_it_all_and_fits_its_schema(place: Place) -> None:
+    with place.emulator() as go:
+        done = go()
+    written = json.loads(done.manifest.read_text())
+    jsonschema.validate(written, schema())
+    assert done.manifest.name == "disk.imsprep.json"
+    assert (written["state"], written["image_id"], written["job_id"]) == (
+        "done",
+        done.image_id,
+        done.job_id,
+    )
+    assert written["request"] == REQUEST.as_body()
+    for sent, path in zip(written["objects"], done.files, strict=True):
+        assert sent["sha256"] == sha256(path.read_bytes())
+        assert sent["size"] == path.stat().st_size
+    assert list(written["times"]) == sorted(written["times"])
+    assert KEY.secret_key not in done.manifest.read_text()
+
+
+def test_a_second_run_sends_nothing_and_starts_nothing(place: Place) -> None:
+    with place.emulator() as go:
+        first, second = go(), go()
+        assert len(place.running.board.images()) == 1
+    assert second.image_id == first.image_id
+    assert second.sent == 0
+
+
+def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:
+    with place.emulator() as go:
+        first = go()
+        place.running.board._images.clear()
+        assert go().image_id != first.image_id
+
+
+def test_a_job_that_runs_is_waited_for_by_the_next_run(place: Place) -> None:
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError) as caught:
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    assert f"imsprep wait {place.jobs[0]}" in str(caught.value)
+    assert place.manifest().state == "started"
+    with place.emulator() as go:
+        done = go()
+        assert len(place.running.board.images()) == 1
+    assert done.job_id == place.jobs[0]
+
+
+@pytest.mark.parametrize("fault", ["post_lost", "post_503"])
+def test_a_request_in_doubt_is_made_up_for_by_the_next_run(place: Place, fault: str) -> None:
+    with place.emulator(**{fault: 1}) as go:
+        with pytest.raises(UncertainError):
+            go()
+        assert place.manifest().state == "asking"
+        assert go().job_id
+        assert len(place.running.board.images()) == 1
+
+
+def test_an_answer_that_was_lost_makes_one_image_all_the_same(place: Place) -> None:
+    with place.emulator(post_drop=1) as go:
+        done = go()
+        [image] = place.running.board.images()
+    assert (done.image_id, done.job_id) == (image.image_id, None)
+    jsonschema.validate(json.loads(done.manifest.read_text()), schema())
+
+
+def test_a_failed_job_is_kept_word_for_word_and_the_next_run_starts_anew(place: Place) -> None:
+    with place.emulator(fail_job="IMG.0057") as go, pytest.raises(JobFailedError) as caught:
+        go()
+    assert "The image file is empty, not found" in str(caught.value)
+    assert place.manifest().state == "failed"
+    assert place.manifest().reason == str(caught.value)
+    jsonschema.validate(place.manifest().as_dict(), schema())
+    with place.emulator() as go:
+        assert go().job_id != place.jobs[0]
+
+
+def test_a_refused_request_is_kept_too(place: Place) -> None:
+    place.prepared = replace(place.prepared, request=replace(REQUEST, min_disk=9))
+    with place.emulator() as go, pytest.raises(ServiceError, match=r"IMG\.0055"):
+        go()
+    assert place.manifest().state == "failed"
+
+
+class Expired:
+    """A service that takes the request and refuses every question after it."""
+
+    def quick_import(self, request: object) -> str:
+        return "j-9"
+
+    def job(self, job_id: str) -> Any:
+        raise ServiceError("the token expired", status=401)
+
+    def images(self, name: str, tag: str | None = None) -> list[Any]:
+        return []
+
+
+def test_a_question_refused_while_a_job_runs_leaves_the_job(place: Place) -> None:
+    with place.emulator() as go, pytest.raises(ServiceError, match="token expired"):
+        go(service=Expired())
+    assert (place.manifest().state, place.manifest().job_id) == ("started", "j-9")
+
+
+def test_a_job_that_nobody_knows_any_more_does_not_hold_up_the_next_run(place: Place) -> None:
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    place.folder.joinpath("state").rename(place.folder / "gone")
+    with place.emulator() as go:
+        with pytest.raises(ServiceError, match=r"IMG\.0023"):
+            go()
+        assert go().image_id
+
+
+@pytest.mark.parametrize(("cleanup", "fails", "kept"), [("keep", False, True), ("success", False, False), ("success", True, True), ("always", True, False), ("keep", True, True)])  # fmt: skip
+def test_what_was_uploaded_is_kept_or_removed_as_asked(
+    place: Place, cleanup: str, fails: bool, kept: bool
+) -> None:
+    with place.emulator(fail_job="IMG.0061" if fails else "") as go:
+        try:
+            done = go(cleanup=cleanup)
+            assert set(done.removed) == (set() if kept else {"disk.raw", "disk.mf"})
+        except ImsprepError:
+            assert fails
+    for key in ("disk.raw", "disk.mf"):
+        assert (place.store.head(key) is not None) is kept
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "disk.mf"])
+def test_a_file_that_changed_after_it_was_checked_is_not_sent(place: Place, name: str) -> None:
+    path = place.folder / "local" / name
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    with (
+        place.emulator() as go,
+        pytest.raises(ImageChangedError, match="changed after it was checked"),
+    ):
+        go()
+    assert place.jobs == []
+
+
+def test_what_cleanup_removed_is_not_sent_again_for_an_image_that_is_there(place: Place) -> None:
+    with place.emulator() as go:
+        first = go(cleanup="success")
+        second = go(cleanup="success")
+    assert (second.image_id, second.sent) == (first.image_id, 0)
+    assert place.store.head("disk.raw") is None
+
+
+def test_an_object_that_took_the_place_of_ours_is_not_cleaned_up(place: Place) -> None:
+    with place.emulator() as go:
+        go()
+        place.store.put("disk.raw", b"somebody else's")
+        assert go(cleanup="always").removed == ("disk.mf",)
+    assert place.store.read("disk.raw", 0, 99) == b"somebody else's"
+
+
+def test_a_manifest_of_a_running_import_or_of_somebody_else_is_left(place: Place) -> None:
+    path = place.folder / "local" / "disk.imsprep.json"
+    path.write_text('{"mine": 1}')
+    with place.emulator(slow_job_s=600) as go:
+        with pytest.raises(UsageError, match="was not written by imsprep"):
+            go()
+        assert path.read_text() == '{"mine": 1}'
+        path.unlink()
+        with pytest.raises(WaitTimeoutError):
+            go(pace=Pace(place.nap, place.clock, limit_s=5))
+        begun, mine = path.read_bytes(), place.prepared
+        other = place.folder / "local" / "disk.img"
+        other.write_bytes(b"another one")
+        place.prepared = replace(mine, image=other)
+        with pytest.raises(UsageError, match=r"is that of .*disk\.raw, whose import was begun"):
+            go()
+        assert path.read_bytes() == begun
+    assert len(place.jobs) == 1
+
+
+def test_a_changed_image_is_another_import(place: Place) -> None:
+    with place.emulator() as go:
+        first = go()
+        place.prepared = make_image(place.folder / "local", seed=2)
+        second = go()
+        assert second.image_id != first.image_id
+        disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
+    assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Wrapped:
+    """The image service with one of its calls done differently."""
+
+    def __init__(self, real: Any, **calls: Any) -> None:
+        self.real = real
+        for name, call in calls.items():
+            setattr(self, name, call)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def die_after(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the service take the request, and end before its answer is kept."""
+
+    def dying(*arguments: Any) -> Any:
+        call(*arguments)
+        raise Killed
+
+    return dying
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
+def test_killed_right_after_asking_the_image_is_found_although_it_is_listed_late(
+    place: Place,
+) -> None:
+    with place.emulator() as go:
+        service = place.service
+        with pytest.raises(Killed):
+            go(service=Wrapped(service, quick_import=die_after(service.quick_import)))
+        listed_from = place.clock() + 60
+
+        def images(name: str, tag: str | None = None) -> list[Any]:
+            return service.images(name, tag) if place.clock() >= listed_from else []
+
+        done = go(service=Wrapped(service, images=images))
+        [image] = place.running.board.images()
+    assert done.image_id == image.image_id
+
+
+def test_an_older_image_of_the_same_name_and_object_is_not_taken_for_the_new_one(
+    place: Place,
+) -> None:
+    with place.emulator() as go:
+        first = go()
+        place.prepared = make_image(place.folder / "local", seed=2)
+        with pytest.raises(Killed):
+            go(service=Wrapped(place.service, quick_import=die))
+        second = go()
+        disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
+    assert second.image_id != first.image_id
+    assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+
+
+def test_a_look_that_is_refused_leaves_the_doubt(place: Place) -> None:
+    def refused(name: str, tag: str | None = None) -> Any:
+        raise ServiceError("the token expired", status=401)
+
+    with place.emulator() as go:
+        service = place.service
+        with pytest.raises(Killed):
+            go(service=Wrapped(service, quick_import=die_after(service.quick_import)))
+        with pytest.raises(ServiceError, match="token expired"):
+            go(service=Wrapped(service, images=refused))
+        assert place.manifest().state == "asking"
+        go()
+        assert len(place.running.board.images()) == 1
+
+
+class Encrypting(DirectoryStore):
+    """A bucket whose etags tell nothing: each one is new."""
+
+    etags_are_md5 = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.created = 0
+
+    def create(self, key: str, metadata: Any) -> str:
+        self.created += 1
+        return super().create(key, metadata)
+
+    def head(self, key: str) -> Any:
+        found = super().head(key)
+        return found and found._replace(etag=f"{found.upload_id}-1")
+
+    def list_parts(self, key: str, upload_id: str) -> Any:
+        return [p._replace(etag=p.etag[::-1]) for p in super().list_parts(key, upload_id)]
+
+    def complete(self, key: str, upload_id: str, parts: Any) -> str:
+        super().complete(key, upload_id, [p._replace(etag=p.etag[::-1]) for p in parts])
+        return f"{upload_id}-1"
+
+
+def test_nothing_is_sent_while_a_job_runs_even_to_a_bucket_that_encrypts(place: Place) -> None:
+    place.store = Encrypting(place.folder / "cloud" / "images")
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    begun = place.store.created
+    with place.emulator() as go:
+        done = go()
+        assert len(place.running.board.images()) == 1
+    assert (done.sent, place.store.created) == (0, begun)
+    assert done.job_id == place.jobs[0]
+
+
+def test_two_processes_never_import_the_same_image_at_once(place: Place) -> None:
+    lock = place.folder / "local" / "disk.imsprep.lock"
+    with place.emulator() as go:
+        with locked(lock, "x"), pytest.raises(TransferError, match=r"works on the import of disk\.raw"):  # fmt: skip
+            go()
+        assert place.running.board.images() == []
+        with locked(lock, "x"):
+            threads = [threading.Thread(target=go, kwargs={"lock_wait_s": 1e6}) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(place.running.board.images()) == 1
+    assert not lock.exists()
+
+
+def test_another_mount_or_machine_goes_on_with_the_same_import(place: Place) -> None:
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=Pace(place.nap, place.clock, limit_s=5))
+    identity = {**place.prepared.identity, "device": 12345}
+    place.prepared = replace(place.prepared, identity=identity)
+    with place.emulator() as go:
+        assert go().job_id == place.jobs[0]
+        assert len(place.running.board.images()) == 1
+
+
+def test_another_bitmap_is_another_import(place: Place) -> None:
+    with place.emulator() as go:
+        first = go(with_sha256=False)
+        image, bitmap = place.prepared.artefacts
+        bitmap.path.write_bytes(b"\xff" * 5)
+        other = replace(bitmap, identity=Identity.of(bitmap.path))
+        place.prepared = replace(place.prepared, artefacts=(image, other))
+        assert go(with_sha256=False).image_id != first.image_id
+
+
+def test_killed_before_cleaning_the_next_run_cleans(place: Place) -> None:
+    with place.emulator() as go:
+        go()
+        assert go(cleanup="success").removed == ("disk.raw", "disk.mf")
+    assert place.store.head("disk.raw") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 2}', '{"schema": 1}'])
+def test_a_manifest_that_cannot_be_used_is_as_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "disk.imsprep.json"
+    path.write_text(text)
+    assert manifests.read(path) is None
+
+
+def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
+    sent = SentObject("image", "disk.raw", "b", "k", 5, "e", None, 3)
+    image = {"name": "disk.raw", "size": 5, "data_bytes": 3, "identity": {}}
+    made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u").at("started", "t", job_id="j")
+    path = tmp_path / "m.json"
+    manifests.write(path, made)
+    assert manifests.read(path) == made

@@ -1,0 +1,83 @@
+"""Looking at ranges in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.image.file import RawImage
+from imsprep.scan.probe import LONGEST, batched, cut, holds_data, without_readahead
+from imsprep.system.mounts import file_system
+from imsprep.units import KIB, MIB
+from tests.scan.test_worker import cached_pages, drop
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 3000)), max_size=5),
+    st.integers(1, 2000),
+)
+def test_pieces_cover_their_ranges_and_cross_no_edge(
+    ranges: list[tuple[int, int]], size: int
+) -> None:
+    given_ranges = [(start, start + length) for start, length in ranges]
+    pieces = list(cut(given_ranges, size))
+    assert [n for a, b in pieces for n in range(a, b)] == [
+        n for a, b in given_ranges for n in range(a, b)
+    ]
+    assert all(start < stop and start // size == (stop - 1) // size for start, stop in pieces)
+
+
+@given(st.lists(st.integers()), st.integers(1, 7), st.integers(0, 3))
+def test_batches_hold_every_value_once(values: list[int], count: int, first: int) -> None:
+    batches = list(batched(values, count, first=first))
+    assert [value for batch in batches for value in batch] == values
+    assert all(0 < len(batch) <= count for batch in batches)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("length", [1, 4 * KIB, 5000, LONGEST])
+def test_a_range_holds_data_wherever_its_byte_is(tmp_path: Path, length: int, cached: bool) -> None:
+    path = tmp_path / "disk.raw"
+    for place in (0, 1, length // 2, length - 1):
+        content = bytearray(3 * length)
+        content[length + place % length] = 1
+        path.write_bytes(content)
+        with RawImage.open(path) as image:
+            if not cached:
+                drop(image.fileno())
+            ranges = [(0, length), (length, 2 * length), (2 * length, 3 * length)]
+            assert holds_data(image, ranges, keep_cache=False) == [False, True, False]
+
+
+@pytest.mark.parametrize("keep_cache", [True, False])
+def test_what_was_not_in_the_page_cache_is_dropped_again(tmp_path: Path, keep_cache: bool) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(8 * MIB + 100))
+    with RawImage.open(path) as image:
+        if file_system(image.fileno()) == "tmpfs":
+            pytest.skip("a tmpfs is the page cache")
+        with without_readahead(image):
+            drop(image.fileno())
+            image.pread(MIB, 4096)
+            before = cached_pages(path)
+            probes = [(at, at + 100) for at in range(0, 8 * MIB + 100, MIB)]
+            assert not any(holds_data(image, probes, keep_cache=keep_cache))
+    # The system may drop pages at any time, but nobody else reads this file.
+    if not keep_cache:
+        assert cached_pages(path) <= before
+
+
+def test_reads_go_ahead_again_after_the_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"x")
+    advice: list[int] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda f, start, length, what: advice.append(what))
+    with RawImage.open(path) as image, pytest.raises(KeyError), without_readahead(image):
+        raise KeyError
+    assert advice == [os.POSIX_FADV_RANDOM, os.POSIX_FADV_NORMAL]

@@ -1,0 +1,338 @@
+"""The scan: the same answer as the obvious loop, whatever way it takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from imsprep.errors import ImageChangedError, ReadError
+from imsprep.image.file import RawImage
+from imsprep.scan import scan as module
+from imsprep.scan import schedule
+from imsprep.scan.scan import HOLES, Scan, scan
+from imsprep.units import KIB, MIB
+
+# Bytes, and whether zeros are written or left as a hole where there is no data.
+Writes = list[tuple[int, int, bool]]
+
+
+def make(path: Path, size: int, writes: Writes) -> Path:
+    """Make a file of holes with runs of data and of written zeros."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, length, data in writes:
+            os.pwrite(file.fileno(), bytes(length - data) + b"x" * data, offset)
+        file.truncate(size)
+    return path
+
+
+def by_the_obvious_loop(path: Path, block_size: int) -> list[bool]:
+    data = path.read_bytes()
+    return [any(data[i : i + block_size]) for i in range(0, len(data), block_size)]
+
+
+def scanned(path: Path, **options: object) -> Scan:
+    with RawImage.open(path) as image:
+        found = scan(image, **options)
+    assert sum(found.vouched) == path.stat().st_size
+    return found
+
+
+@pytest.fixture
+def by_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all that is read in full read by processes."""
+    monkeypatch.setattr(schedule, "_HERE", 0)
+
+
+@pytest.fixture(params=["here", "readers"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in this process, then by others."""
+    if request.param == "readers":
+        monkeypatch.setattr(schedule, "_HERE", 0)
+
+
+RUNS = st.lists(
+    st.tuples(st.integers(0, 800 * KIB), st.integers(1, 60_000), st.booleans()), max_size=8
+)
+
+
+@given(
+    writes=RUNS,
+    size=st.integers(0, 900 * KIB),
+    block_size=st.sampled_from([512, 4 * KIB, 12 * KIB, 96 * KIB, 256 * KIB, 512 * KIB, 32 * MIB]),
+    holes=st.sampled_from(HOLES),
+    keep_cache=st.booleans(),
+)
+@example(writes=[], size=0, block_size=512, holes="auto", keep_cache=False)
+def test_a_block_is_allocated_if_any_byte_of_it_is_not_zero(
+    tmp_path_factory: pytest.TempPathFactory,
+    writes: Writes,
+    size: int,
+    block_size: int,
+    holes: str,
+    keep_cache: bool,
+) -> None:
+    path = make(tmp_path_factory.mktemp("scan") / "disk.raw", size, writes)
+    found = scanned(path, block_size=block_size, holes=holes, keep_cache=keep_cache)
+    assert found.block_map.flags().tolist() == by_the_obvious_loop(path, block_size)
+
+
+@settings(max_examples=25)
+@given(
+    writes=RUNS,
+    size=st.integers(1, 900 * KIB),
+    block_size=st.sampled_from([4 * KIB, 256 * KIB, 512 * KIB]),
+    holes=st.sampled_from(HOLES),
+    jobs=st.integers(1, 3),
+)
+@pytest.mark.slow
+@pytest.mark.usefixtures("by_readers")
+def test_readers_give_the_same_answer(
+    tmp_path_factory: pytest.TempPathFactory,
+    writes: Writes,
+    size: int,
+    block_size: int,
+    holes: str,
+    jobs: int,
+) -> None:
+    path = make(tmp_path_factory.mktemp("scan") / "disk.raw", size, writes)
+    found = scanned(path, block_size=block_size, holes=holes, jobs=jobs)
+    assert found.block_map.flags().tolist() == by_the_obvious_loop(path, block_size)
+
+
+# A single byte beside every kind of edge: of a page, a probe, a piece, a buffer, a window, a task.
+EDGES = [0, 4 * KIB, 64 * KIB, 256 * KIB, 2 * MIB, 4 * MIB, 6 * MIB, 32 * MIB, 35 * MIB + 77]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("block_size", [4 * KIB, 2 * MIB, 32 * MIB])
+def test_a_single_byte_at_every_edge_is_found(tmp_path: Path, block_size: int) -> None:
+    size = EDGES[-1]
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(size))  # written zeros: all of it must be read
+    with path.open("r+b", buffering=0) as file:
+        for place in sorted({edge + by for edge in EDGES for by in (-1, 0, 1)} & set(range(size))):
+            os.pwrite(file.fileno(), b"x", place)
+            bits = scanned(path, block_size=block_size, jobs=1).block_map.bits
+            assert (bits.find(1), bits.count()) == (place // block_size, 1)
+            os.pwrite(file.fileno(), b"\0", place)
+
+
+def test_it_says_for_how_many_bytes_each_source_vouches(tmp_path: Path) -> None:
+    path = make(tmp_path / "disk.raw", 20 * MIB, [(0, 4096, True), (8 * MIB, 2 * MIB, False)])
+    assert scanned(path, holes="trust").vouched == (18 * MIB - 4096, 4096, 2 * MIB)
+    assert scanned(path, holes="verify").vouched == (0, 2 * MIB, 18 * MIB)
+
+
+def test_verify_finds_data_that_the_file_system_calls_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "disk.raw", 8 * MIB, [(5 * MIB, 10, True)])
+    monkeypatch.setattr(RawImage, "data", lambda self: iter(()))
+    assert not scanned(path, holes="trust").block_map.allocated
+    assert scanned(path, holes="verify").block_map.allocated == 1
+
+
+@pytest.mark.parametrize(("name", "in_holes"), [("ext4", 8 * MIB), ("zfs", 0), ("", 0)])
+def test_auto_trusts_only_file_systems_that_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, in_holes: int
+) -> None:
+    path = make(tmp_path / "disk.raw", 8 * MIB, [])
+    monkeypatch.setattr(module, "file_system", lambda file: name)
+    assert scanned(path, holes="auto").vouched.hole == in_holes
+
+
+@pytest.mark.parametrize(("name", "past"), [("ext4", True), ("nfs4", False), ("", False)])
+def test_the_cache_is_passed_by_only_where_nothing_newer_lies_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, past: bool
+) -> None:
+    path = make(tmp_path / "disk.raw", 8 * MIB, [])
+    told: list[schedule.How] = []
+
+    class Noting(schedule.FullRead):
+        def __init__(self, image: RawImage, bits: object, how: schedule.How, progress: object):
+            told.append(how)
+            super().__init__(image, bits, how, progress)
+
+    monkeypatch.setattr(module, "FullRead", Noting)
+    monkeypatch.setattr(module, "file_system", lambda file: name)
+    scanned(path)
+    scanned(path, keep_cache=True)
+    assert [how.past_cache for how in told] == [past, False]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_progress_adds_up_to_the_size(tmp_path: Path) -> None:
+    path = make(tmp_path / "disk.raw", 90 * MIB + 5, [(0, 3000, True), (MIB, 70 * MIB, False)])
+    told: list[int] = []
+    scanned(path, progress=told.append)
+    assert sum(told) == 90 * MIB + 5
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, 4096)
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"x")
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\0")
+
+
+def swap(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("change", [cut_short, grow, rewrite, swap, os.unlink])
+def test_a_change_during_the_scan_is_noticed(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(200 * MIB))
+    pending = [change]
+
+    def progress(count: int) -> None:
+        while pending:
+            pending.pop()(path)
+
+    with pytest.raises(ImageChangedError, match=r"disk\.raw"):
+        scanned(path, progress=progress)
+    assert not pending
+
+
+def test_an_image_that_changed_before_the_scan_is_noticed(tmp_path: Path) -> None:
+    path = make(tmp_path / "disk.raw", MIB, [(0, 10, True)])
+    with RawImage.open(path) as image:
+        rewrite(path)
+        with pytest.raises(ImageChangedError):
+            scan(image)
+
+
+# What some platforms lack; each set is taken away together.
+MISSING = {
+    "no holes": ["SEEK_DATA", "SEEK_HOLE"],
+    "no hints": ["posix_fadvise"],
+    "no reads from the cache": ["RWF_NOWAIT"],
+    "macOS": ["SEEK_DATA", "SEEK_HOLE", "posix_fadvise", "RWF_NOWAIT", "sched_getaffinity"],
+    "Windows": ["SEEK_DATA", "SEEK_HOLE", "posix_fadvise", "RWF_NOWAIT", "preadv", "pread",
+                "sched_getaffinity", "O_NONBLOCK"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_without_a_call_the_answer_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    path = make(tmp_path / "disk.raw", 80 * MIB + 5, [(9, 9, True), (3 * MIB, 70 * MIB, False)])
+    expected = by_the_obvious_loop(path, 2 * MIB)
+    for name in MISSING[missing]:
+        monkeypatch.delattr(os, name)
+    if missing == "Windows":
+        monkeypatch.setattr(schedule, "_HAS_READERS", False)
+    assert scanned(path).block_map.flags().tolist() == expected
+
+
+def test_where_no_reader_can_be_started_it_reads_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_readers: None
+) -> None:
+    path = make(tmp_path / "disk.raw", 20 * MIB, [(0, 20 * MIB, True)])
+    for broken in ("/nothing/there", "/bin/false"):
+        monkeypatch.setattr("sys.executable", broken)
+        assert scanned(path).block_map.allocated == 1
+
+
+BIG = 1 << 40  # of holes, which take minutes to be read
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that scans for minutes, with readers at work."""
+    path = make(tmp_path / "disk.raw", BIG, [(0, 10, True)])
+    command = [*IMSPREP, "check", "--scan", "--holes", "verify", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        wait_for(lambda: readers_of(process.pid))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+IMSPREP = [sys.executable, "-m", "imsprep"]
+
+
+def readers_of(pid: int) -> list[int]:
+    """Return the readers that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until something is true; a minute is for a machine that is very busy."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_the_scan_and_its_readers(
+    endless: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
+    readers = readers_of(endless.pid)
+    endless.send_signal(number)
+    code = endless.wait(60)
+    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    for reader in readers:
+        wait_for(lambda reader=reader: is_gone(reader))
+
+
+def test_a_reader_that_is_killed_costs_only_time(tmp_path: Path, by_readers: None) -> None:
+    path = make(tmp_path / "disk.raw", 100 * MIB, [(0, 90 * MIB, False), (99 * MIB, 5, True)])
+
+    def kill_one(count: int) -> None:
+        for reader in readers_of(os.getpid())[:1]:
+            os.kill(reader, signal.SIGKILL)
+
+    found = scanned(path, holes="verify", progress=kill_one).block_map
+    assert (found.allocated, found[49]) == (1, True)
+
+
+def test_a_folder_and_a_missing_file_cannot_be_opened(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(ReadError, match="cannot read"), RawImage.open(path):
+            pass
+
+
+def test_an_image_that_became_shorter_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"x" * 4096)
+    with RawImage.open(path) as image:
+        path.write_bytes(b"y" * 2048)
+        with pytest.raises(ImageChangedError, match="shorter"):
+            image.pread(0, 4096)

@@ -1,0 +1,197 @@
+"""The reading process, run in this one: whichever way the bytes come, the blocks are the same."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imsprep.scan import worker
+from imsprep.scan.worker import PAGE, Reader
+from imsprep.system.mounts import file_system
+from imsprep.units import KIB, MIB
+
+SIZE = 3 * MIB + 5 * KIB + 11
+
+
+def blocks_by_the_obvious_loop(
+    data: bytes, ranges: list[tuple[int, int]], block_size: int
+) -> list[int]:
+    return sorted({at // block_size for a, b in ranges for at in range(a, b) if data[at]})
+
+
+def drop(file: int) -> None:
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda ends: tuple(sorted(ends))),
+    max_size=3,
+)
+
+
+@settings(max_examples=60)
+@given(
+    places=st.dictionaries(st.integers(0, SIZE - 1), st.integers(1, 255), max_size=6),
+    ranges=RANGES,
+    block_size=st.sampled_from([4 * KIB, 12 * KIB, 256 * KIB, 2 * MIB, 32 * MIB]),
+    way=st.sampled_from(["mapped", "copied", "past the cache", "through the cache", "mixed"]),
+    window=st.sampled_from([64 * KIB, MIB, 16 * MIB]),
+)
+def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
+    tmp_path_factory: pytest.TempPathFactory,
+    places: dict[int, int],
+    ranges: list[tuple[int, int]],
+    block_size: int,
+    way: str,
+    window: int,
+) -> None:
+    data = bytearray(SIZE)
+    for place, value in places.items():
+        data[place] = value
+    path = tmp_path_factory.mktemp("reader") / "disk.raw"
+    path.write_bytes(data)
+    file = os.open(path, os.O_RDONLY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "WINDOW", window)
+        patch.setattr(worker, "_SHORTEST", 4)
+        patch.setattr(worker, "_POOR", 0 if way == "mapped" else 1 << 60)  # copy after a window
+        patch.setattr(worker, "COPIED", 100 * KIB)
+        try:
+            if way not in ("mapped", "copied"):
+                drop(file)
+            if way == "mixed":
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+                for at in range(0, SIZE, 300 * KIB):
+                    os.pread(file, 100 * KIB, at)
+            one = Reader(
+                file,
+                block_size=block_size,
+                past_cache=way != "through the cache",
+                keep_cache=False,
+            )
+            found = one.blocks_with_data(ranges)
+        finally:
+            os.close(file)
+    assert found == blocks_by_the_obvious_loop(data, ranges, block_size)
+
+
+def test_what_maps_page_by_page_is_copied_and_mapping_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(40 * MIB))
+    monkeypatch.setattr(worker, "WINDOW", MIB)
+    mapped = list[int]()
+    poor = range(3, 9)  # windows in which every page costs a fault
+    with path.open("rb") as file:
+        one = Reader(file.fileno(), block_size=2 * MIB, past_cache=True, keep_cache=False)
+        faults, compare = 0, one._compare
+
+        def note(start: int, content: worker.Content) -> None:
+            nonlocal faults
+            if len(content) == MIB and content.ctypes.data != one._buffer.ctypes.data:
+                mapped.append(start // MIB)
+                faults += MIB // PAGE if start // MIB in poor else 1
+            compare(start, content)
+
+        monkeypatch.setattr(one, "_compare", note)
+        monkeypatch.setattr(worker, "_faults", lambda: faults)
+        assert one.blocks_with_data([(0, 40 * MIB)]) == []
+    again = 3 + worker._AGAIN + 1
+    assert mapped == [*range(4), *range(again, 40)]
+
+
+def test_a_file_cut_short_while_it_is_copied_ends_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(MIB))
+    with path.open("rb") as file:
+        one = Reader(file.fileno(), block_size=2 * MIB, past_cache=True, keep_cache=False)
+        os.truncate(path, 300 * KIB + 7)
+        with pytest.raises(EOFError):
+            one._copy(0, MIB)
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
+def test_runs_of_pages_cover_each_page_once(pages: list[bool], shortest: int) -> None:
+    resident = bytes(pages)
+    runs = list(worker._page_runs(resident, shortest))
+    assert [page for first, last, _ in runs for page in range(first, last)] == list(
+        range(len(pages))
+    )
+    for first, last, cached in runs:
+        assert first < last
+        if cached:  # nothing is called cached that is not, and no short run but the first
+            assert all(pages[first:last])
+            assert last - first >= shortest or first == 0
+
+
+def cached_pages(path: Path) -> set[int]:
+    """Return the pages of a file that are in the page cache."""
+    with open(path, "rb") as file:
+        mapped = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.bool_)
+    vector = ctypes.create_string_buffer(-(-len(mapped) // PAGE))
+    assert worker._mincore(mapped.ctypes.data, len(mapped), vector) == 0
+    return {number for number, there in enumerate(vector.raw) if there & 1}
+
+
+@pytest.mark.parametrize("past_cache", [True, False])
+@pytest.mark.parametrize("known", [True, False], ids=["cachestat", "mincore"])
+def test_the_page_cache_is_left_as_it_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past_cache: bool, known: bool
+) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(40 * MIB + 1000))
+    file = os.open(path, os.O_RDONLY)
+    if file_system(file) == "tmpfs":
+        pytest.skip("a tmpfs is the page cache")
+    if not known:
+        monkeypatch.setattr(worker, "_CACHESTAT_MACHINES", ())
+    drop(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+    for at, length in ((5 * MIB, 2 * MIB), (20 * MIB + 4096, 40_000), (39 * MIB, MIB + 1000)):
+        os.pread(file, length, at)
+    before = cached_pages(path)
+    one = Reader(file, block_size=2 * MIB, past_cache=past_cache, keep_cache=False)
+    assert one.blocks_with_data([(0, 40 * MIB + 1000)]) == []
+    os.close(file)
+    # The system may drop pages at any time, but nobody else reads this file.
+    assert cached_pages(path) <= before
+
+
+@pytest.mark.parametrize("past_cache", [True, False])
+def test_only_the_rest_of_a_block_with_data_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past_cache: bool
+) -> None:
+    monkeypatch.setattr(worker, "WINDOW", 64 * KIB)  # its edges lie within blocks
+    block_size = 12 * KIB
+    data = bytearray(1020 * KIB)
+    straddling = [at // block_size for at in range(64 * KIB, len(data), 64 * KIB)]
+    for block in straddling:
+        data[block * block_size] = 1  # found in the window before the edge
+        data[(block + 2) * block_size - 1] = 1  # all that the next block holds
+    path = tmp_path / "disk.raw"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        drop(file.fileno())
+        one = Reader(file.fileno(), block_size=block_size, past_cache=past_cache, keep_cache=False)
+        found = one.blocks_with_data([(0, len(data))])
+    assert found == blocks_by_the_obvious_loop(bytes(data), [(0, len(data))], block_size)
+    assert len(found) > len(straddling)
+
+
+def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(MIB))
+    with path.open("rb") as file:
+        drop(file.fileno())
+        one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
+        with pytest.raises(EOFError):
+            one.blocks_with_data([(0, 3 * MIB)])

@@ -1,0 +1,152 @@
+"""Guests made of dictionaries: a path to its bytes, or to a Link. Real names, real formats."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from imsprep.guest import paths
+from imsprep.guest.inspect import take_all_kernels
+from imsprep.guest.model import Guest, Volume
+from imsprep.guest.snapshot import machine, take_files, take_secrets
+from imsprep.guest.tree import Tree
+
+UUID = "11111111-2222-4333-8444-555555555555"
+ELF_X86_64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00"
+VIRTIO = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net")
+
+
+@dataclass(frozen=True)
+class Link:
+    target: str
+
+
+@dataclass
+class MemoryNode:
+    content: bytes | Link | None  # None: a directory
+    children: dict[str, MemoryNode] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> int:
+        if self.content is None:
+            return stat.S_IFDIR | 0o755
+        return (stat.S_IFLNK if isinstance(self.content, Link) else stat.S_IFREG) | 0o644
+
+    @property
+    def size(self) -> int:
+        return len(self.content) if isinstance(self.content, bytes) else 0
+
+
+class MemoryFileSystem:
+    """A file system in memory; obeys the same contract as the adapters."""
+
+    def __init__(self, files: Mapping[str, str | bytes | Link | None]) -> None:
+        self._root = MemoryNode(None)
+        for path, content in files.items():
+            node = self._root
+            *folders, name = [part for part in path.split("/") if part]
+            for folder in folders:
+                node = node.children.setdefault(folder, MemoryNode(None))
+            data = content.encode() if isinstance(content, str) else content
+            node.children[name] = MemoryNode(data)
+
+    def root(self) -> MemoryNode:
+        return self._root
+
+    def child(self, directory: MemoryNode, name: str) -> MemoryNode | None:
+        return directory.children.get(name)
+
+    def names(self, directory: MemoryNode) -> Iterable[str]:
+        return list(directory.children)
+
+    def read(self, node: MemoryNode, offset: int, length: int) -> bytes:
+        assert isinstance(node.content, bytes)
+        return node.content[offset : offset + length]
+
+    def link(self, node: MemoryNode) -> str:
+        assert isinstance(node.content, Link)
+        return node.content.target
+
+    def clean(self) -> bool | None:
+        return None
+
+
+def cpio(files: Mapping[str, bytes], *, trailer: bool = True) -> bytes:
+    """A newc archive as the kernel's documentation describes it."""
+    archive = b""
+    names = {**files, "TRAILER!!!": b""} if trailer else dict(files)
+    for number, (name, data) in enumerate(names.items(), 1):
+        raw = name.encode() + b"\0"
+        fields = (number, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(raw), 0)
+        header = b"070701" + b"".join(b"%08X" % value for value in fields)
+        archive += header + raw + bytes(-(len(header) + len(raw)) % 4)
+        archive += data + bytes(-len(data) % 4)
+    return archive
+
+
+def drivers(version: str, names: Iterable[str] = VIRTIO) -> dict[str, bytes]:
+    return {f"usr/lib/modules/{version}/kernel/drivers/{name}.ko": b"\x7fELF" for name in names}
+
+
+def linux_guest(
+    files: Mapping[str, str | bytes | Link | None] | MemoryFileSystem, **known: object
+) -> Guest:
+    """What an inspection would find in such a tree on one ext4 partition."""
+    filesystem = files if isinstance(files, MemoryFileSystem) else MemoryFileSystem(files)
+    tree = Tree({"/": filesystem})
+    gaps: dict[str, str] = {}
+    entries = take_files(tree, paths.LINUX_TEXT, paths.LINUX_NAMES, gaps)
+    entries.update(take_secrets(tree, gaps))
+    root = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="0x83", clean=True)
+    values: dict[str, object] = {
+        "system": "linux", "machine": machine(tree), "table": "mbr", "boot_code": True,
+        "root": "partition 1", "volumes": (root,), "files": entries,
+        "kernels": tuple(take_all_kernels(tree, gaps)), "gaps": gaps,
+    }  # fmt: skip
+    return Guest(**{**values, **known})
+
+
+def modules(version: str, names: Iterable[str] = VIRTIO) -> dict[str, str]:
+    lines = [f"kernel/drivers/{name}.ko:" for name in names]
+    return {f"/lib/modules/{version}/modules.dep": "\n".join(lines) + "\n"}
+
+
+def kernel(version: str, initramfs: str, names: Iterable[str] = VIRTIO) -> dict[str, str | bytes]:
+    """A kernel with its modules and an initramfs that holds these drivers."""
+    return {
+        f"/boot/vmlinuz-{version}": b"MZ",
+        initramfs: cpio(drivers(version, names)),
+        **modules(version),
+    }
+
+
+def debian() -> dict[str, str | bytes | Link | None]:
+    """A well-prepared Debian 10."""
+    version = "4.19.0-27-amd64"
+    return {
+        "/bin/sh": ELF_X86_64,
+        "/etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 10 (buster)"\nVERSION_ID="10"\nID=debian\n',
+        "/etc/debian_version": "10.13\n",
+        "/etc/fstab": f"UUID={UUID} / ext4 errors=remount-ro 0 1\n",
+        "/boot/grub/grub.cfg": (
+            "set default=0\nmenuentry 'Debian GNU/Linux' {\n"
+            f"\tlinux\t/boot/vmlinuz-{version} root=UUID={UUID} ro console=ttyS0,115200\n"
+            f"\tinitrd\t/boot/initrd.img-{version}\n}}\n"
+        ),
+        **kernel(version, f"/boot/initrd.img-{version}"),
+        "/etc/network/interfaces": "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n",
+        "/usr/bin/cloud-init": "#!/usr/bin/python3\n",
+        "/etc/cloud/cloud.cfg": "disable_root: true\n",
+        "/etc/cloud/cloud.cfg.d/99_openstack.cfg": (
+            "datasource_list: [ OpenStack ]\ndatasource:\n  OpenStack:\n"
+            "    metadata_urls: ['http://169.254.169.254']\n    max_wait: 120\n    timeout: 5\n"
+            "    apply_network_config: false\nnetwork: {config: disabled}\n"
+            "manage_etc_hosts: localhost\n"
+        ),
+        "/etc/systemd/system/cloud-init.target.wants/cloud-init.service": Link("/dev/null"),
+        "/etc/ssh/sshd_config": "PasswordAuthentication no\nPermitRootLogin no\n",
+        "/etc/machine-id": "",
+        "/etc/shadow": "root:!:19000:0:99999:7:::\n",
+        "/var/log/nginx/.keep": "",
+    }  # fmt: skip

@@ -1,0 +1,150 @@
+"""Atomic files, from several threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from imsprep.errors import ReadError
+from imsprep.system import atomic
+
+
+def test_threads_that_write_at_once_leave_the_umask_and_the_modes_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.umask
+
+    def slowly(mask: int) -> int:
+        before = real(mask)
+        time.sleep(0.005)  # as if another thread came to work just here
+        return before
+
+    atomic._umask.cache_clear()
+    monkeypatch.setattr(os, "umask", slowly)
+    old = real(0o022)
+    try:
+        barrier = threading.Barrier(4)
+
+        def write(number: int) -> None:
+            barrier.wait()
+            atomic.write_bytes(tmp_path / f"{number}", b"x")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+        assert real(0o022) == 0o022
+    finally:
+        real(old)
+        atomic._umask.cache_clear()
+
+
+def test_a_signal_at_the_moment_the_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = os.open
+
+    def interrupted(*arguments: object, **options: object) -> int:
+        os.close(really_open(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic.writing(tmp_path / "disk.mf"):
+        pass
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut must not leave the new name with the content of neither file."""
+    steps: list[tuple[str, bytes]] = []
+    target = tmp_path / "disk.mf"
+    target.write_bytes(b"old")
+    sync, replace = os.fsync, os.replace
+
+    def fsync(file: int) -> None:
+        is_folder = os.path.samestat(os.fstat(file), tmp_path.stat())
+        steps.append(
+            ("folder" if is_folder else "file", b"" if is_folder else os.pread(file, 9, 0))
+        )
+        sync(file)
+
+    def renamed(old: Path, new: Path) -> None:
+        steps.append(("rename", target.read_bytes()))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    atomic.write_bytes(target, b"new")
+    assert steps == [("file", b"new"), ("rename", b"old"), ("folder", b"")]
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("at", ["writelines", "fsync", "replace"])
+def test_whatever_goes_wrong_leaves_the_old_file_and_no_other(
+    tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "disk.mf"
+    target.write_bytes(b"old")
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if at == "writelines":
+        with pytest.raises(TypeError), atomic.writing(target) as file:
+            file.writelines([b"half of the n", "no bytes"])
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, at, full)
+            with pytest.raises(ReadError, match=r"cannot write .*disk.mf: No space left .* free"):
+                atomic.write_bytes(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["disk.mf"]
+
+
+@pytest.mark.parametrize("name", ["disk.mf", "x" * 255, "\N{MUSICAL SYMBOL G CLEF}" * 63])
+def test_until_it_is_whole_it_is_hidden_beside_and_two_writers_do_not_meet(
+    tmp_path: Path, name: str
+) -> None:
+    with atomic.writing(tmp_path / name) as one, atomic.writing(tmp_path / name) as two:
+        hidden = os.listdir(tmp_path)
+        one.write(b"one")
+        two.write(b"two")
+    assert len(hidden) == 2
+    assert all(part.startswith(".") and part.endswith(".part") for part in hidden)
+    assert os.listdir(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == b"one"  # which ended last
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, refused = os.fsync, []
+
+    def fsync(file: int) -> None:
+        if os.path.samestat(os.fstat(file), tmp_path.stat()):
+            refused.append(file)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    atomic.write_bytes(tmp_path / "disk.mf", b"new")
+    assert (tmp_path / "disk.mf").read_bytes() == b"new"
+    (folder,) = refused
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(folder)
+
+
+def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ReadError, match=r"cannot write .*pipe: it is no plain file"):
+        atomic.write_bytes(tmp_path / "pipe", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    assert (tmp_path / "pipe").is_fifo()

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imsprep.errors import UsageError
+from imsprep.image.blockmap import BlockMap
+from imsprep.units import GIB, KIB, MIB, TIB, ceil_div
+from imsprep.upload.plan import MAX_OBJECT_SIZE, PartPlan, plan_growth, plan_parts, plan_plain
+
+MIN, MAX = 5 * MIB, 5 * GIB
+
+
+@st.composite
+def block_maps(draw: st.DrawFn) -> BlockMap:
+    """Disks of up to 2 TiB, from runs of blocks; every size of run is likely."""
+    block_size = draw(st.sampled_from([64 * KIB, MIB, 2 * MIB, 32 * MIB]))
+    runs = draw(st.lists(st.integers(0, 14).flatmap(lambda n: st.integers(1, 1 << n)), min_size=1, max_size=40))  # fmt: skip
+    state = draw(st.booleans())
+    flags = np.concatenate([np.full(run, state ^ bool(i % 2)) for i, run in enumerate(runs)])
+    size = len(flags) * block_size - draw(st.integers(0, block_size - 1))
+    return BlockMap.from_flags(size, block_size, flags)
+
+
+def check_plan(plan: PartPlan) -> None:
+    """The promises of every plan."""
+    position = 0
+    for number, part in enumerate(plan.parts, 1):
+        assert (part.number, part.offset) == (number, position)
+        position += part.length
+    assert position == plan.size
+    assert 1 <= len(plan.parts) <= 10_000
+    assert all(MIN <= part.length <= MAX for part in plan.parts[:-1])
+    assert 1 <= plan.parts[-1].length <= MAX
+    zero_size = plan.zero_size
+    for part in plan.parts:
+        assert part.zeros <= zero_size
+        # Filled up with as few zeros as make two parts of what is there.
+        assert 0 <= part.zeros <= part.length
+        assert part.zeros in (0, part.length) or (MIN <= part.zeros < 2 * MIN and part.sent < MIN)
+    assert plan.sent + plan.copied == plan.size
+
+
+@given(block_maps(), st.sampled_from([10 * MIB, 32 * MIB, 5 * GIB]))
+def test_parts_cover_every_byte_once_within_the_limits(bm: BlockMap, part_size: int) -> None:
+    check_plan(plan_parts(bm, part_size=part_size))
+
+
+@given(block_maps())
+def test_no_data_is_ever_copied_from_zeros(bm: BlockMap) -> None:
+    flags = bm.flags()
+    for part in plan_parts(bm).parts:
+        if part.zeros:
+            first, last = part.offset // bm.block_size, ceil_div(part.offset + part.zeros, bm.block_size)  # fmt: skip
+            assert not flags[first:last].any()
+
+
+@given(block_maps())
+def test_what_travels_beside_the_data_is_bounded_by_the_gaps_in_it(bm: BlockMap) -> None:
+    """Every run of zeros long enough for two parts is copied but for a part's length at its edges."""
+    plan = plan_parts(bm)
+    if len(plan.parts) > 5000:
+        return  # sizes were doubled to stay within the limit
+    gaps = [bm.byte_range(e.start, e.count)[1] for e in bm.extents() if not e.allocated]
+    most = sum(length if length < 2 * MIN else MIN for length in gaps)
+    assert plan.sent <= bm.data_bytes + most
+
+
+@given(block_maps())
+def test_without_copies_everything_is_sent(bm: BlockMap) -> None:
+    plan = plan_parts(bm, copy_zeros=False)
+    check_plan(plan)
+    assert plan.sent == plan.size
+    assert plan.zero_size == 0
+
+
+@given(st.integers(1, MAX_OBJECT_SIZE))
+def test_a_plain_file_is_covered(size: int) -> None:
+    check_plan(plan_plain(size))
+
+
+@pytest.mark.slow
+@given(st.integers(1, 4 * TIB // KIB), st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_the_worst_pattern_still_fits(count: int, spread: int) -> None:
+    # Every other block holds data, with gaps just long enough for a part of their own.
+    blocks = min(count, 300_000)
+    flags = np.arange(blocks) % (spread + 4) == 0
+    check_plan(plan_parts(BlockMap.from_flags(blocks * 4 * MIB, 4 * MIB, flags)))
+
+
+@pytest.mark.parametrize("size", [0, MAX_OBJECT_SIZE + 1])
+def test_an_impossible_size_is_refused(size: int) -> None:
+    with pytest.raises(UsageError, match="cannot upload"):
+        plan_plain(size)
+
+
+def test_a_part_size_has_limits_between_which_every_cut_is_allowed() -> None:
+    for part_size in (2 * MIN - 1, MAX + 1):
+        with pytest.raises(UsageError, match="the part size is"):
+            plan_plain(MIB, part_size=part_size)
+    for part_size in (2 * MIN, MAX):
+        check_plan(plan_plain(part_size + 1, part_size=part_size))
+
+
+@pytest.mark.parametrize(("data", "zeros"), [(0, 5), (20, 24)])
+def test_parts_of_a_very_large_disk_are_within_the_limits(data: int, zeros: int) -> None:
+    """In TiB: where the zero object, and then a part, would get larger than a part may be."""
+    flags = np.repeat([True, False], [data * TIB // (64 * MIB), zeros * TIB // (64 * MIB)])
+    check_plan(plan_parts(BlockMap.from_flags((data + zeros) * TIB, 64 * MIB, flags)))
+
+
+def test_the_largest_object_is_taken() -> None:
+    check_plan(plan_plain(MAX_OBJECT_SIZE))
+
+
+def test_ten_thousand_parts_are_enough_and_one_more_is_too_many() -> None:
+    most = 10_000 * 32 * MIB
+    assert len(plan_plain(most).parts) == 10_000
+    check_plan(plan_plain(most + 1))
+
+
+def test_a_plan_in_numbers_a_reader_can_check() -> None:
+    # 1 block of data, 7 of zeros, 2 of data, 2 of zeros, 1 of data; 2 MiB each.
+    flags = np.array([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1], dtype=bool)
+    plan = plan_parts(BlockMap.from_flags(26 * MIB, 2 * MIB, flags))
+    assert [(p.offset / MIB, p.length / MIB, p.is_zero) for p in plan.parts] == [
+        (0, 5, False),  # filled up to the least a part can have
+        (5, 11, True),
+        (16, 10, False),  # the 4 MiB of zeros in it are too few for a part
+    ]
+    assert str(plan) == (
+        "26 MiB (27262976 bytes) in 3 parts: 15 MiB (15728640 bytes) to send in 2,"
+        " 11 MiB (11534336 bytes) of zeros to copy in 1"
+    )
+
+
+def test_zeros_that_are_just_enough_for_a_part_are_copied() -> None:
+    flags = np.repeat([True, False, True], [6, 5, 6])
+    plan = plan_parts(BlockMap.from_flags(17 * MIB, MIB, flags))
+    assert [(p.length // MIB, p.is_zero) for p in plan.parts] == [(6, False), (5, True), (6, False)]
+
+
+def test_little_data_between_zeros_travels_alone() -> None:
+    flags = np.zeros(64, dtype=bool)
+    flags[[0, 20, 21, 30, 63]] = True  # 30: nine blocks behind, the zeros all go into its part
+    plan = plan_parts(BlockMap.from_flags(64 * MIB, MIB, flags))
+    assert [(p.offset // MIB, p.length // MIB, p.zeros // MIB) for p in plan.parts] == [
+        (0, 5, 0),  # nothing before it that could be copied
+        (5, 10, 10),
+        (15, 7, 5),
+        (22, 9, 8),
+        (31, 32, 32),
+        (63, 1, 0),  # the last part may be short
+    ]
+    assert plan.sent == (5 + 2 + 1 + 1) * MIB
+    assert plan.lines()[2].split() == ["3", "15728640", "7340032", "data,", "5242880", "zeros", "first"]  # fmt: skip
+
+
+def test_a_tebibyte_with_a_gibibyte_of_data_is_planned_within_the_limits() -> None:
+    blocks = TIB // (2 * MIB)
+    flags = np.zeros(blocks, dtype=bool)
+    flags[np.random.default_rng(1).choice(blocks, 512, replace=False)] = True
+    plan = plan_parts(BlockMap.from_flags(TIB, 2 * MIB, flags))
+    check_plan(plan)
+    assert plan.sent < 3 * GIB
+
+
+def test_a_plan_is_told_from_another_by_its_digest() -> None:
+    assert plan_plain(MIB).digest == plan_plain(MIB).digest != plan_plain(MIB + 1).digest
+    zeros = BlockMap.from_flags(64 * MIB, MIB, np.zeros(64, dtype=bool))
+    assert plan_parts(zeros).digest != plan_parts(zeros, copy_zeros=False).digest
+    copied, sent = (plan_parts(zeros, part_size=64 * MIB, copy_zeros=c) for c in (True, False))
+    assert [(p.offset, p.length) for p in copied.parts] == [
+        (p.offset, p.length) for p in sent.parts
+    ]
+    first, *rest = copied.parts
+    others = [
+        replace(copied, parts=(first._replace(**{name: 1}), *rest))
+        for name in ("offset", "length", "zeros")
+    ]
+    assert len({plan.digest for plan in (copied, replace(copied, size=1), *others)}) == 5
+    assert copied.digest != sent.digest  # or one upload would go on with the other's parts
+    assert plan_parts(zeros).as_dict()["parts"][0]["zeros"] == 64 * MIB
+
+
+@given(st.integers(1, MAX))
+def test_growing_reaches_the_size_by_copies_of_what_is_there(size: int) -> None:
+    current, steps = plan_growth(size)
+    assert current <= MIN
+    for step in steps:
+        assert sum(step.copies) == step.size
+        assert all(length == current for length in step.copies[:-1])
+        assert 0 < step.copies[-1] <= current
+        assert current >= MIN
+        current = step.size
+    assert current == size
