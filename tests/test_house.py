@@ -49,8 +49,10 @@ ORDER = {
     """,
     "image": """
         blockmap
+        digest
         disk
         file
+        hashing
         formats
         nbd
         superblocks
@@ -202,6 +204,7 @@ ORDER = {
         batch.plan
         batch.run
         container
+        digests
         formats
         info
         manifest
@@ -227,6 +230,7 @@ ORDER = {
         commands.bitmap
         commands.config
         commands.convert
+        commands.digest
         commands.info
         commands.upload
         commands.uploads

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "bitmap": "Make the bitmap file that goes beside a RAW image.",
     "verify": "Prove a bitmap file against its image again.",
     "info": "Show what a RAW or ZVHD2 file holds, in one screen.",
+    "digest": "Print the digest of disks, whatever their format; compare them.",
     "bench": "Measure this machine's scan, or estimate what an image will take.",
     "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",
     "upload": "Bring one file into a bucket; only its data travels.",

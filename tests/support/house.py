@@ -12,7 +12,7 @@ import sys
 _PURE = """
     units errors report
     cloud.endpoints
-    image.blockmap image.formats image.partitions image.signatures image.superblocks image.foreign
+    image.blockmap image.digest image.formats image.partitions image.signatures image.superblocks image.foreign
     scan.protocol
     store.contract
     bitmap.export bitmap.facts bitmap.layout bitmap.codec

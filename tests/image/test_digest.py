@@ -1,0 +1,131 @@
+"""The digest of a disk: what docs/digest.md says, whatever the order, the pieces and the format."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.image.digest import LEAF, UNIT, ZEROS, DigestTree
+from imsprep.image.file import RawImage
+from imsprep.image.hashing import digest_disk, sha256_disk
+from tests.support.paths import ROOT
+from tests.support.treedigest import tree_digest
+
+SIZES = [
+    0,
+    1,
+    511,
+    512,
+    LEAF - 1,
+    LEAF,
+    LEAF + 1,
+    UNIT,
+    UNIT + 512,
+    17 * UNIT,
+    33 * UNIT + LEAF + 5,
+]
+
+
+def disk_of(size: int, places: list[int]) -> bytes:
+    disk = bytearray(size)
+    for place in places:
+        disk[place % size : place % size + 7] = b"content"[: size - place % size]
+    return bytes(disk)
+
+
+def digest_in_pieces(disk: bytes, order: list[int], step: int) -> str:
+    tree = DigestTree(len(disk))
+    starts = list(range(0, len(disk), step))
+    for place in order:
+        if starts:
+            start = starts.pop(place % len(starts))
+            tree.add(start, disk[start : start + step])
+    for start in starts:
+        tree.add(start, disk[start : start + step])
+    return tree.digest()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_has_the_digest_of_the_definition(size: int) -> None:
+    disk = disk_of(size, [0, size // 2, size - 1]) if size else b""
+    assert digest_in_pieces(disk, [], UNIT) == tree_digest(disk)
+    assert DigestTree(size).digest() == tree_digest(bytes(size))
+
+
+@given(
+    st.sampled_from(SIZES[1:]),
+    st.lists(st.integers(0, 1 << 30), max_size=4),
+    st.lists(st.integers(0, 1 << 30), max_size=8),
+    st.sampled_from([LEAF, 3 * LEAF, UNIT, 5 * UNIT]),
+)
+def test_neither_order_nor_pieces_change_it(
+    size: int, places: list[int], order: list[int], step: int
+) -> None:
+    disk = disk_of(size, places)
+    assert digest_in_pieces(disk, order, step) == tree_digest(disk)
+
+
+def test_a_size_is_rounded_up_to_sectors_and_counts() -> None:
+    assert DigestTree(1000).digest() == DigestTree(1024).digest() != DigestTree(1025).digest()
+
+
+def test_a_piece_that_cuts_a_leaf_is_refused() -> None:
+    for offset, length in [(1, LEAF), (0, LEAF - 1)]:
+        with pytest.raises(ValueError, match="leaf"):
+            DigestTree(UNIT).add(offset, bytes(length))
+
+
+def test_the_page_has_the_numbers_of_the_code() -> None:
+    page = (ROOT / "docs/digest.md").read_text()
+    assert [ZEROS[level].hex() in page for level in (0, 1)] == [True, True]
+    vectors = re.findall(r"^\| (\d+) \| (.*?) \| `(tree1:[0-9a-f]{64})` \|$", page, re.MULTILINE)
+    assert len(vectors) >= 5
+    for size, content, digest in vectors:
+        disk = bytearray(int(size))
+        for value, place in re.findall(r"`([0-9a-f]{2})` at (\d+)", content):
+            disk[int(place)] = int(value, 16)
+        assert tree_digest(bytes(disk)) == digest
+        tree = DigestTree(len(disk))
+        tree.add(0, disk)
+        assert tree.digest() == digest
+
+
+def test_a_file_is_hashed_by_its_data_alone(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+        for place in (0, 5 << 20, (1 << 39) + 4097, (1 << 40) - 1):
+            file.seek(place)
+            file.write(b"x")
+    with RawImage.open(path) as image:
+        read = []
+        image.pread_into = lambda offset, buffer, real=image.pread_into: (  # type: ignore[method-assign,misc]
+            read.append(len(buffer)), real(offset, buffer))[1]  # fmt: skip
+        told: list[int] = []
+        digest = digest_disk(image, jobs=2, progress=told.append)
+    assert sum(read) <= 4 * 2 * LEAF
+    assert sum(told) == 1 << 40
+    tree = DigestTree(1 << 40)
+    for place in (0, 5 << 20, (1 << 39) + 4097, (1 << 40) - 1):
+        leaf = bytearray(LEAF)
+        leaf[place % LEAF] = ord("x")
+        tree.add(place // LEAF * LEAF, leaf)
+    assert digest == tree.digest()
+
+
+def test_holes_and_written_zeros_are_the_same(tmp_path: Path) -> None:
+    disk = disk_of(9 * UNIT + 700, [3, 4 * UNIT, 9 * UNIT])
+    plain, sparse = tmp_path / "plain.raw", tmp_path / "sparse.raw"
+    plain.write_bytes(disk)
+    with sparse.open("wb") as file:
+        file.truncate(len(disk))
+        for place in (3, 4 * UNIT, 9 * UNIT):
+            file.seek(place)
+            file.write(disk[place : place + 7])
+    with RawImage.open(plain) as one, RawImage.open(sparse) as other:
+        assert digest_disk(one, jobs=2) == digest_disk(other, jobs=1) == tree_digest(disk)
+        assert sha256_disk(one) == sha256_disk(other)
