@@ -1,3 +1,163 @@
-"""imsprep: bring a disk image into Huawei Cloud IMS by quick import, without surprises."""
+"""imsprep: bring a disk image into Huawei Cloud IMS by quick import, without surprises.
+
+    import imsprep
+
+    report = imsprep.check("disk.raw", name="web01", min_disk=40)
+    imsprep.make_bitmap("disk.raw")
+
+`__all__` names what is public; docs/python.md shows each. A name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Each public name, by the module that has it.
+_PLACES = {
+    "imsprep.api": (
+        "Bucket", "check", "check_images", "convert", "import_image", "info", "make_bitmap",
+        "open_store", "plan_import", "plan_upload", "scan", "upload", "verify_bitmap", "wait",
+    ),
+    "imsprep.bitmap.files": ("Made", "Proof"),
+    "imsprep.bitmap.layout": ("BitmapLayout",),
+    "imsprep.checks.policy": ("Waiver",),
+    "imsprep.checks.reporters": ("Failure", "Run"),
+    "imsprep.errors": (
+        "FindingsError", "FormatError", "ImageChangedError", "ImsprepError", "JobFailedError",
+        "MissingExtraError", "ReadError", "ServiceError", "TransferError", "UncertainError",
+        "UsageError", "WaitTimeoutError",
+    ),
+    "imsprep.image.blockmap": ("BlockMap", "Extent"),
+    "imsprep.ims.job": ("JobStatus",),
+    "imsprep.options": ("CheckOptions", "ImportOptions"),
+    "imsprep.pipeline.info": ("Summary",),
+    "imsprep.pipeline.prepare": ("Prepared",),
+    "imsprep.pipeline.ship": ("Imported",),
+    "imsprep.progress": ("Event", "Progress"),
+    "imsprep.report": ("Finding", "Report", "Severity", "Skipped"),
+    "imsprep.scan.scan": ("Scan",),
+    "imsprep.upload.plan": ("PartPlan",),
+    "imsprep.upload.transfer": ("Uploaded",),
+    "imsprep.zvhd2.convert": ("Converted",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+_PACKAGES = ("scan", "upload")  # that can be called; see `callable_package`
+
+if TYPE_CHECKING:
+    from imsprep.api import (
+        Bucket,
+        check,
+        check_images,
+        convert,
+        import_image,
+        info,
+        make_bitmap,
+        open_store,
+        plan_import,
+        plan_upload,
+        scan,
+        upload,
+        verify_bitmap,
+        wait,
+    )
+    from imsprep.bitmap.files import Made, Proof
+    from imsprep.bitmap.layout import BitmapLayout
+    from imsprep.checks.policy import Waiver
+    from imsprep.checks.reporters import Failure, Run
+    from imsprep.errors import (
+        FindingsError,
+        FormatError,
+        ImageChangedError,
+        ImsprepError,
+        JobFailedError,
+        MissingExtraError,
+        ReadError,
+        ServiceError,
+        TransferError,
+        UncertainError,
+        UsageError,
+        WaitTimeoutError,
+    )
+    from imsprep.image.blockmap import BlockMap, Extent
+    from imsprep.ims.job import JobStatus
+    from imsprep.options import CheckOptions, ImportOptions
+    from imsprep.pipeline.info import Summary
+    from imsprep.pipeline.prepare import Prepared
+    from imsprep.pipeline.ship import Imported
+    from imsprep.progress import Event, Progress
+    from imsprep.report import Finding, Report, Severity, Skipped
+    from imsprep.scan.scan import Scan
+    from imsprep.upload.plan import PartPlan
+    from imsprep.upload.transfer import Uploaded
+    from imsprep.zvhd2.convert import Converted
+
+__all__ = [
+    "BitmapLayout",
+    "BlockMap",
+    "Bucket",
+    "CheckOptions",
+    "Converted",
+    "Event",
+    "Extent",
+    "Failure",
+    "Finding",
+    "FindingsError",
+    "FormatError",
+    "ImageChangedError",
+    "ImportOptions",
+    "Imported",
+    "ImsprepError",
+    "JobFailedError",
+    "JobStatus",
+    "Made",
+    "MissingExtraError",
+    "PartPlan",
+    "Prepared",
+    "Progress",
+    "Proof",
+    "ReadError",
+    "Report",
+    "Run",
+    "Scan",
+    "ServiceError",
+    "Severity",
+    "Skipped",
+    "Summary",
+    "TransferError",
+    "UncertainError",
+    "Uploaded",
+    "UsageError",
+    "WaitTimeoutError",
+    "Waiver",
+    "__version__",
+    "check",
+    "check_images",
+    "convert",
+    "import_image",
+    "info",
+    "make_bitmap",
+    "open_store",
+    "plan_import",
+    "plan_upload",
+    "scan",
+    "upload",
+    "verify_bitmap",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name; see PEP 562."""
+    if name in _PACKAGES:
+        return importlib.import_module(f"imsprep.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'imsprep' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

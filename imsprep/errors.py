@@ -2,7 +2,7 @@
 
     ImsprepError
     ├── UsageError         2  wrong option, wrong configuration
-    │   └── MissingExtra   2  a part of imsprep that is not installed
+    │   └── MissingExtraError   2  a part of imsprep that is not installed
     ├── FormatError        1  bytes are not what they claim to be
     ├── FindingsError      1  the image or the request has findings that fail
     ├── ReadError          3  could not check: unreadable, I/O error, no space
@@ -37,7 +37,7 @@ class UsageError(ImsprepError):
     exit_code = 2
 
 
-class MissingExtra(UsageError):  # noqa: N818 - a missing part is not an error of the program
+class MissingExtraError(UsageError):
     """A command needs an optional part of imsprep (or a system package) that is not installed."""
 
 

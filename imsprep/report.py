@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class Unknown(Exception):  # noqa: N818 - an answer, not an error
+class UnknownError(Exception):
     """Raised where a rule cannot tell; the text is the reason, shown to the user."""
 
 

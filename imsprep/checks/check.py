@@ -132,18 +132,24 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
+def check_one(path: Path, order: Order, progress: Callable[[int], None]) -> Report:
+    """Check one image; raises ReadError, ImageChangedError, UsageError for an unknown rule."""
+    facts = gather(path, request=order.request, site=order.site, look=order.look, progress=progress)
+    facts = dataclasses.replace(facts, region=order.region)
+    if order.online is not None:
+        facts = dataclasses.replace(facts, bucket=order.online(path.name))
+    return dataclasses.replace(registry.run(facts, order.policy), image=_shown(path, order))
+
+
+def _shown(path: Path, order: Order) -> str:
+    return show_path(path.name if order.reproducible else path)
+
+
 def _check(path: Path, order: Order, progress: Callable[[int], None]) -> Report | Failure:
-    shown = show_path(path.name if order.reproducible else path)
     try:
-        facts = gather(
-            path, request=order.request, site=order.site, look=order.look, progress=progress
-        )
-        facts = dataclasses.replace(facts, region=order.region)
-        if order.online is not None:
-            facts = dataclasses.replace(facts, bucket=order.online(path.name))
+        return check_one(path, order, progress)
     except ImsprepError as error:
-        message = str(error)
+        shown, message = _shown(path, order), str(error)
         if order.reproducible:
             message = message.replace(show_path(path), shown)
         return Failure(shown, type(error).__name__, message, error.exit_code)
-    return dataclasses.replace(registry.run(facts, order.policy), image=shown)

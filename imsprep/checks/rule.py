@@ -1,8 +1,8 @@
 """Rule and the registry: what a check is, and the list of all of them.
 
 A rule is a pure function from `Facts` to evidence. It yields nothing when all is well, one
-Evidence per thing that is wrong, and raises Unknown with a reason when it cannot tell: that rule
-is then reported as skipped, never as passed. It may do both: what it found before stands.
+Evidence per thing that is wrong, and raises UnknownError with a reason when it cannot tell: that
+rule is then reported as skipped, never as passed. It may do both: what it found before stands.
 
 Ids are never reused and never change their meaning. The hundreds name the subject:
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from imsprep.errors import show_path
 from imsprep.report import Finding, Region, Severity, Skipped
-from imsprep.report import Unknown as Unknown
+from imsprep.report import UnknownError as UnknownError
 
 if TYPE_CHECKING:
     from imsprep.checks.facts import Facts
@@ -79,12 +79,12 @@ class Rule:
         return {"severity": self.severity.word, **{name: getattr(self, name) for name in names}}
 
     def run(self, facts: Facts) -> tuple[list[Finding], Skipped | None]:
-        """Apply the rule; one that raised Unknown gives what it found before, and a Skipped."""
+        """Apply the rule; after an UnknownError what it found before stands, with a Skipped."""
         findings: list[Finding] = []
         try:
             for evidence in self.check(facts):
                 findings.append(self._finding(evidence))
-        except Unknown as unknown:
+        except UnknownError as unknown:
             return findings, Skipped(self.id, show_path(str(unknown)))
         return findings, None
 

@@ -50,7 +50,7 @@ _PER_IMAGE = ("name", "key", "bitmap", "image-url")
 _MAX_PLAN = 16 * MIB  # bytes, some 100,000 images; what is larger is an image itself
 
 
-class Stopped(Exception):  # noqa: N818 - an act, not an error
+class StoppedError(Exception):
     """Raised inside a unit that is to end because the whole batch does."""
 
 
@@ -254,13 +254,13 @@ def _room(unit: Unit) -> int | None:
 def import_unit(unit: Unit, company: Company = ALONE) -> Outcome:
     """Import a unit, or go on with it; the outcome is done or failed.
 
-    Raises Stopped if the company's `stop` is set meanwhile.
+    Raises StoppedError if the company's `stop` is set meanwhile.
     """
     start = time.monotonic()
     try:
         _check_version(unit)
         outcome = _imported(unit, company)
-    except Stopped:
+    except StoppedError:
         raise
     except Exception as error:
         outcome = Outcome.of_error(unit, FAILED, _translated(error, unit))
@@ -305,7 +305,7 @@ def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
 
     def sleep(seconds: float) -> None:
         if company.stop.wait(seconds):
-            raise Stopped
+            raise StoppedError
 
     where = {name: options[name] for name in WHERE}
     pace = pace_of(options["poll"], options["timeout"], quiet=True, to=options["to"], where=where)
@@ -322,7 +322,7 @@ def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
 def _counting(unit: Unit, company: Company, what: str) -> Callable[[int], None]:
     def count(size: int) -> None:
         if company.stop.is_set():
-            raise Stopped
+            raise StoppedError
         company.moved(unit, what, size)
 
     return count
@@ -336,7 +336,7 @@ def _open_stoppable(stop: threading.Event, open_source: Any, path: Path) -> Iter
 
         def read(offset: int, length: int) -> bytes:
             if stop.is_set():
-                raise Stopped
+                raise StoppedError
             data: bytes = pread(offset, length)
             return data
 

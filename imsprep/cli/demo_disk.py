@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from imsprep.errors import MissingExtra, ReadError, UsageError, show_path
+from imsprep.errors import MissingExtraError, ReadError, UsageError, show_path
 from imsprep.image.file import RawImage
 from imsprep.image.partitions import GPT_ENTRY, GPT_HEADER, GPT_SIGNATURE, MBR_ENTRY, read_disk
 from imsprep.units import GIB, KIB, MIB, SECTOR
@@ -41,7 +41,7 @@ _LAST = SIZE // SECTOR - 1  # the last sector, where the backup header lies
 def ensure_disk(path: Path) -> bool:
     """Make the disk at `path` unless it is there; say whether it was made.
 
-    Raises MissingExtra without mkfs.ext4, UsageError if `path` is there and not the demo's,
+    Raises MissingExtraError without mkfs.ext4, UsageError if `path` is there and not the demo's,
     ReadError if it cannot be written.
     """
     if path.exists():
@@ -148,7 +148,7 @@ def _make_filesystem(path: Path, tree: Path) -> None:
     # Not on the path of those who are not root, though anybody may run it.
     program = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
-        raise MissingExtra("the demo needs mkfs.ext4: apt-get install e2fsprogs")
+        raise MissingExtraError("the demo needs mkfs.ext4: apt-get install e2fsprogs")
     command = [
         program, "-q", "-F", "-L", "demo", "-U", _FILESYSTEM_UUID, "-E", f"offset={START}",
         "-d", str(tree), str(path), f"{LENGTH // KIB}k",

@@ -16,7 +16,7 @@ import click
 from imsprep.cli.configured import site_option
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
 from imsprep.cloud.sites import SITES
-from imsprep.errors import MissingExtra, UsageError
+from imsprep.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
@@ -169,16 +169,18 @@ def _serving() -> Any:
     try:
         from imsprep.emulator import server
     except ImportError as error:
-        raise MissingExtra("local: needs the emulator: pip install 'imsprep[emulator]'") from error
+        raise MissingExtraError(
+            "local: needs the emulator: pip install 'imsprep[emulator]'"
+        ) from error
     return server
 
 
 def emulator_key() -> tuple[str, str, bool]:
     """Return the key pair that an emulator is to accept, and whether it was made up here."""
-    from imsprep.cloud.credentials import NoCredentials, find_here
+    from imsprep.cloud.credentials import NoCredentialsError, find_here
 
     try:
         found = find_here()
-    except NoCredentials:
+    except NoCredentialsError:
         return "EMULATOR", secrets.token_hex(16), True
     return found.access_key, found.secret_key, False

@@ -62,15 +62,15 @@ class Credentials:
         return tuple(s for s in (self.secret_key, self.security_token) if s)
 
 
-class NoCredentials(UsageError):  # noqa: N818 - reads as what is the case
+class NoCredentialsError(UsageError):
     """No source names any credentials."""
 
 
 def find(environment: Mapping[str, str], home: Path) -> Credentials:
     """Return the first credentials found, in the order of the module's docstring.
 
-    Raises NoCredentials if there are none, and UsageError if the source that names a key lacks its
-    other half.
+    Raises NoCredentialsError if there are none, and UsageError if the source that names a key lacks
+    its other half.
     """
     for names in ENVIRONMENTS:
         found = _from_values([environment.get(name, "").strip() for name in names], names)
@@ -81,7 +81,7 @@ def find(environment: Mapping[str, str], home: Path) -> Credentials:
     found = _from_file(path, required=bool(named))
     if found is not None:
         return found
-    raise NoCredentials(
+    raise NoCredentialsError(
         "no credentials found: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK (or HW_ACCESS_KEY and"
         f" HW_SECRET_KEY, or OS_ACCESS_KEY and OS_SECRET_KEY), or write {DEFAULT_FILE} with a"
         f" section [{SECTION}] that has ak and sk"

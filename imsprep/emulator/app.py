@@ -34,7 +34,7 @@ from imsprep.emulator import answers, materialise, validate
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
-from imsprep.emulator.validate import Refused
+from imsprep.emulator.validate import RefusedError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -78,7 +78,7 @@ class Settings:
     project_id: str = "0" * 32
 
 
-class Dropped(Exception):  # noqa: N818 - an act, not an error
+class DroppedError(Exception):
     """Raised to end a connection without an answer."""
 
 
@@ -103,12 +103,12 @@ class Emulator:
         request.max_content_length = MAX_BODY
         try:
             response = self._answer(request)
-        except Refused as refused:
+        except RefusedError as refused:
             response = _json(answers.refusal(refused.code, refused.message), refused.status)
         except HTTPException as error:
             status = error.code or 500
             response = _json(answers.gateway(f"APIGW.0{status}", error.name), status)
-        except Dropped:
+        except DroppedError:
             environ["imsprep.drop"]()
             # What werkzeug takes for a client that went away: it ends the connection silently.
             raise ConnectionResetError from None
@@ -149,27 +149,29 @@ class Emulator:
         self._fault("post_500", 500)
         self._fault("post_503", 503)
         if self._spend("post_lost"):
-            raise Dropped
+            raise DroppedError
         parsed = _read_json(body)
         given = self.settings
         validate.check_body(parsed, given.site, any_os_version=given.any_os_version)
         self._check_account(parsed)
         job = self.board.start(parsed, self._source(parsed))
         if self._spend("post_drop"):
-            raise Dropped
+            raise DroppedError
         return _json({"job_id": job.job_id})
 
     def _check_account(self, body: dict[str, Any]) -> None:
         """Refuse what the account or the service, but not the body, stands in the way of."""
         code, images = self.faults.refuse, self.board.images()
         if code:
-            raise Refused(code, status=STATUSES.get(code, 400))
+            raise RefusedError(code, status=STATUSES.get(code, 400))
         if self.faults.no_windows and validate.os_type_of(body) == "Windows":
-            raise Refused("IMG.0122", "Windows images are not provided any more.")  # code inferred
+            raise RefusedError(
+                "IMG.0122", "Windows images are not provided any more."
+            )  # code inferred
         if self.faults.unique_names and body["name"] in {image.body["name"] for image in images}:
-            raise Refused("IMG.0009")
+            raise RefusedError("IMG.0009")
         if len(images) >= self.settings.image_quota:
-            raise Refused("IMG.0015")
+            raise RefusedError("IMG.0015")
 
     def _source(self, body: dict[str, Any]) -> materialise.Source:
         bucket, key = validate.split_image_url(body["image_url"])
@@ -180,17 +182,17 @@ class Emulator:
 
     def _on_job(self, request: Request, body: bytes, project_id: str, job_id: str) -> Response:
         if project_id != self.settings.project_id:
-            raise Refused("IMG.0067")
+            raise RefusedError("IMG.0067")
         return self._job_answer(job_id, answers.job)
 
     def _job_answer(self, job_id: str, shape: Callable[..., dict[str, Any]]) -> Response:
         if self._spend("query_drop"):
-            raise Dropped
+            raise DroppedError
         self._fault("query_429", 429)
         self._fault("query_503", 503)
         job = self.board.job(job_id)
         if job is None:
-            raise Refused("IMG.0023")  # inferred: no document says what an unknown id gives
+            raise RefusedError("IMG.0023")  # inferred: no document says what an unknown id gives
         return _json(shape(job, self.faults))
 
     def _on_images(self, request: Request, body: bytes) -> Response:
@@ -246,16 +248,16 @@ class Emulator:
 
     def _fault(self, name: str, status: int) -> None:
         if self._spend(name):
-            raise Refused("IMG.0060" if status == 429 else "IMG.0061", status=status)
+            raise RefusedError("IMG.0060" if status == 429 else "IMG.0061", status=status)
 
 
 def _read_json(body: bytes) -> Any:
     if not body:
-        raise Refused("IMG.0007")
+        raise RefusedError("IMG.0007")
     try:
         return json.loads(body)
     except ValueError:
-        raise Refused("IMG.0001") from None
+        raise RefusedError("IMG.0001") from None
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imsprep.emulator.faults import Faults
-from imsprep.emulator.materialise import Disk, Source, Stopped, materialise, virtual_size
-from imsprep.emulator.validate import Refused, is_data_disk
+from imsprep.emulator.materialise import Disk, Source, StoppedError, materialise, virtual_size
+from imsprep.emulator.validate import RefusedError, is_data_disk
 from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.system import atomic
 from imsprep.units import GIB, exact_size
@@ -89,7 +89,7 @@ class JobBoard:
         for job in [j for j in self._jobs.values() if not j.ended]:
             try:
                 self._run(job, find(job.body))
-            except Refused as refused:
+            except RefusedError as refused:
                 self._fail(job, refused.code, refused.message)
 
     def job(self, job_id: str) -> Job | None:
@@ -120,13 +120,13 @@ class JobBoard:
             if not self._pass_time(job, faults.slow_job_s):
                 return  # the emulator is ending; the next one begins this job again
             if faults.fail_job:
-                raise Refused(faults.fail_job)
+                raise RefusedError(faults.fail_job)
             _check_fit(job.body, virtual_size(source))
             path = self._folder / "disks" / f"{job.image_id}.raw"
             disk = materialise(source, path, self._stopping.is_set)
-        except Stopped:
+        except StoppedError:
             return
-        except Refused as refused:
+        except RefusedError as refused:
             self._fail(job, refused.code, refused.message)
         except (ImsprepError, OSError) as error:
             self._fail(job, "IMG.0061", str(error))
@@ -175,7 +175,7 @@ def job_type(body: dict[str, Any]) -> str:
 def _check_fit(body: dict[str, Any], size: int) -> None:
     """Fail late if the disk is larger than was asked for; neither time nor code is documented."""
     if size > body["min_disk"] * GIB:
-        raise Refused(
+        raise RefusedError(
             "IMG.0111", f"min_disk is {body['min_disk']} GB, the disk has {exact_size(size)}."
         )
 

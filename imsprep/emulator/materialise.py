@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol
 
 from imsprep.bitmap import codec
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
-from imsprep.emulator.validate import Refused
+from imsprep.emulator.validate import RefusedError
 from imsprep.errors import FormatError, ServiceError, TransferError
 from imsprep.image import formats
 from imsprep.store.contract import STANDARD, ObjectFacts
@@ -70,32 +70,32 @@ class Disk(NamedTuple):
 
 
 def accept(objects: Objects | None, key: str, layout: BitmapLayout | None = None) -> Source:
-    """Look at an object before a job begins; raise Refused with the documented code."""
+    """Look at an object before a job begins; raise RefusedError with the documented code."""
     if objects is None:
-        raise Refused("IMG.0069")
+        raise RefusedError("IMG.0069")
     try:
         return _accept(objects, key)._replace(layout=layout)
     except TransferError as error:
-        raise Refused("IMG.0061", str(error), status=500) from error
+        raise RefusedError("IMG.0061", str(error), status=500) from error
     except ServiceError as error:
-        raise Refused("IMG.0069", str(error)) from error
+        raise RefusedError("IMG.0069", str(error)) from error
 
 
 def _accept(objects: Objects, key: str) -> Source:
     found = objects.head(key)
     if found is None or found.size == 0:
-        raise Refused("IMG.0057")
+        raise RefusedError("IMG.0057")
     if found.storage_class != STANDARD:
         # No document gives a code for it.
-        raise Refused("IMG.0057", f"The storage class is {found.storage_class}, not Standard.")
+        raise RefusedError("IMG.0057", f"The storage class is {found.storage_class}, not Standard.")
     if found.size > MAX_SIZE:
-        raise Refused("IMG.0059")
+        raise RefusedError("IMG.0059")
     head, tail = formats.ends(partial(objects.read, key), found.size)
     kind = formats.primary(formats.identify(head, tail, found.size))
     if kind not in (formats.RAW, formats.ZVHD2):
-        raise Refused("IMG.0158", f"The file is {kind}.")
+        raise RefusedError("IMG.0158", f"The file is {kind}.")
     if kind == formats.RAW and objects.head(bitmap_key(key)) is None:
-        raise Refused("IMG.0158", f"There is no {bitmap_key(key)}.")
+        raise RefusedError("IMG.0158", f"There is no {bitmap_key(key)}.")
     return Source(objects, key, found.size, kind)
 
 
@@ -105,22 +105,22 @@ def bitmap_key(key: str) -> str:
 
 
 def virtual_size(source: Source) -> int:
-    """Return the size in bytes of the disk in an object; raise Refused if it is no whole disk."""
+    """Return the size in bytes of the disk in an object; RefusedError if it is no whole disk."""
     if source.format == formats.RAW:
         if source.size % 512:
-            raise Refused("IMG.0057", f"{source.size} bytes are no whole number of sectors.")
+            raise RefusedError("IMG.0057", f"{source.size} bytes are no whole number of sectors.")
         return source.size
     return _open_container(source).size
 
 
-class Stopped(Exception):  # noqa: N818 - an order that was followed
+class StoppedError(Exception):
     """The emulator is ending; the disk was not finished."""
 
 
 def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Disk:
     """Write the disk of an object to `path`, sparse, and return it with its SHA-256.
 
-    Raises Stopped, leaving no file, as soon as `stopping` says so.
+    Raises StoppedError, leaving no file, as soon as `stopping` says so.
     """
     pieces, size, original_size = _content(source)
     digest = original = sha256()
@@ -129,7 +129,7 @@ def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Dis
         file.truncate(size)
         for offset, length, data in pieces:
             if stopping():
-                raise Stopped
+                raise StoppedError
             if offset == original_size:
                 original = digest.copy()
             if data is None:
@@ -164,7 +164,7 @@ def _open_container(source: Source) -> Zvhd2Reader:
     try:
         return Zvhd2Reader(examine(read, source.size).container_or_raise(), read)
     except FormatError as error:
-        raise Refused("IMG.0072", f"{error}.") from error
+        raise RefusedError("IMG.0072", f"{error}.") from error
 
 
 def _unpacked(reader: Zvhd2Reader) -> Iterator[Piece]:
@@ -174,7 +174,7 @@ def _unpacked(reader: Zvhd2Reader) -> Iterator[Piece]:
         try:
             data = reader.read_block(block)[:length] if reader.block_map[block] else None
         except FormatError as error:
-            raise Refused("IMG.0072", f"{error}.") from error
+            raise RefusedError("IMG.0072", f"{error}.") from error
         yield from ((offset, length, data),) if data else _zeros(offset, offset + length)
     yield from _zeros(reader.container.original_size, reader.size)
 
@@ -191,10 +191,14 @@ def _pieces(source: Source, size: int) -> Iterator[Piece]:
             length = min(READ_SIZE, stop - offset)
             data = source.objects.read(source.key, offset, length)
             if len(data) != length:
-                raise Refused("IMG.0057", f"The object ends at {offset + len(data)} of {size}.")
+                raise RefusedError(
+                    "IMG.0057", f"The object ends at {offset + len(data)} of {size}."
+                )
             if not is_data and data.strip(b"\0"):
                 place = offset + length - len(data.lstrip(b"\0"))
-                raise Refused("IMG.0158", f"The bitmap calls byte {place} empty, and it is data.")
+                raise RefusedError(
+                    "IMG.0158", f"The bitmap calls byte {place} empty, and it is data."
+                )
             yield offset, length, data if is_data else None
 
 
@@ -218,9 +222,9 @@ def _default_bits(source: Source, size: int) -> list[bool]:
     expected = ceil_div(blocks, 8)
     packed = _packed(source)
     if len(packed) != expected:
-        raise Refused("IMG.0158", f"The bitmap has {len(packed)} bytes instead of {expected}.")
+        raise RefusedError("IMG.0158", f"The bitmap has {len(packed)} bytes instead of {expected}.")
     if blocks % 8 and packed[-1] >> blocks % 8:
-        raise Refused("IMG.0158", "The bitmap marks blocks beyond the end of the disk.")
+        raise RefusedError("IMG.0158", "The bitmap marks blocks beyond the end of the disk.")
     return [bool(packed[block // 8] >> block % 8 & 1) for block in range(blocks)]
 
 
@@ -229,12 +233,12 @@ def _told_bits(source: Source, size: int, layout: BitmapLayout) -> Iterable[int]
     try:
         return codec.decode(_packed(source), size, layout).bits
     except FormatError as error:
-        raise Refused("IMG.0158", f"The bitmap: {error}.") from error
+        raise RefusedError("IMG.0158", f"The bitmap: {error}.") from error
 
 
 def _packed(source: Source) -> bytes:
     key = bitmap_key(source.key)
     found = source.objects.head(key)
     if found is None or found.size > MAX_BITMAP:
-        raise Refused("IMG.0158", f"There is no {key} that can be a bitmap.")
+        raise RefusedError("IMG.0158", f"There is no {key} that can be a bitmap.")
     return source.objects.read(key, 0, found.size) if found.size else b""

@@ -46,7 +46,7 @@ TYPES = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - an answer of the service, not an error of the program
+class RefusedError(Exception):
     """The service says no: an IMG code, its message, and the HTTP status."""
 
     def __init__(self, code: str, detail: str = "", *, status: int = 400) -> None:
@@ -57,18 +57,18 @@ class Refused(Exception):  # noqa: N818 - an answer of the service, not an error
 
 
 def check_body(body: Any, site: Site, *, any_os_version: bool = False) -> None:
-    """Raise Refused with the first fault of a body, by what `site` documents.
+    """Raise RefusedError with the first fault of a body, by what `site` documents.
 
     `any_os_version` takes values that are not on the site's list, which ages.
     """
     if not isinstance(body, Mapping):
-        raise Refused("IMG.0001", "A JSON object is expected.")
+        raise RefusedError("IMG.0001", "A JSON object is expected.")
     if not body:
-        raise Refused("IMG.0007")
+        raise RefusedError("IMG.0007")
     for name, kind in TYPES.items():
         value = body.get(name)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise Refused("IMG.0001", f"{name} has the wrong type.")
+            raise RefusedError("IMG.0001", f"{name} has the wrong type.")
     _check_name(body)
     _check_kind(body, site, any_os_version)
     _check_min_disk(body, site)
@@ -89,49 +89,49 @@ def os_type_of(body: Mapping[str, Any]) -> str:
 
 
 def split_image_url(value: Any) -> tuple[str, str]:
-    """Return bucket and key of `bucket:key`, or raise Refused."""
+    """Return bucket and key of `bucket:key`, or raise RefusedError."""
     if not isinstance(value, str) or ":" not in value:
-        raise Refused("IMG.0017")
+        raise RefusedError("IMG.0017")
     bucket, _, key = value.partition(":")
     if not bucket:
-        raise Refused("IMG.0068")
+        raise RefusedError("IMG.0068")
     dots = any(pair in bucket for pair in ("..", ".-", "-."))
     if not _BUCKET.fullmatch(bucket) or dots or re.fullmatch(r"\d+(\.\d+){3}", bucket):
-        raise Refused("IMG.0109")
+        raise RefusedError("IMG.0109")
     if " " in key:
-        raise Refused("IMG.0175")
+        raise RefusedError("IMG.0175")
     if not key or len(key.encode()) > MAX_KEY_BYTES or key.startswith("/"):
-        raise Refused("IMG.0017")
+        raise RefusedError("IMG.0017")
     return bucket, key
 
 
 def _check_name(body: Mapping[str, Any]) -> None:
     name, description = body.get("name"), body.get("description") or ""
     if not name:
-        raise Refused("IMG.0013")
+        raise RefusedError("IMG.0013")
     if len(name) > MAX_NAME:
-        raise Refused("IMG.0002")
+        raise RefusedError("IMG.0002")
     if name != name.strip(" ") or not _NAME.fullmatch(name):
-        raise Refused("IMG.0003")
+        raise RefusedError("IMG.0003")
     if len(description) > MAX_DESCRIPTION:
-        raise Refused("IMG.0004")
+        raise RefusedError("IMG.0004")
     if any(c in description for c in "\r\n<>"):
-        raise Refused("IMG.0054")
+        raise RefusedError("IMG.0054")
 
 
 def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> None:
     huawei = site.key.startswith("huawei")
     kind = body.get("type") or "ECS"
     if kind not in ("ECS", "BMS", "DataImage"):
-        raise Refused("IMG.0157" if huawei else "IMG.0024")
+        raise RefusedError("IMG.0157" if huawei else "IMG.0024")
     if is_data_disk(body):
         if body.get("os_type") not in (None, "Linux", "Windows"):
-            raise Refused("IMG.0122")
+            raise RefusedError("IMG.0122")
     elif not body.get("os_version"):
         # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
-        raise Refused("IMG.0159" if huawei else "IMG.0056")
+        raise RefusedError("IMG.0159" if huawei else "IMG.0056")
     elif not any_os_version and body["os_version"] not in site.os_versions.all:
-        raise Refused("IMG.0056")
+        raise RefusedError("IMG.0056")
     _check_boot(body)
     if huawei:  # on the other sites it is no parameter
         _check_licence(body)
@@ -139,15 +139,15 @@ def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> No
 
 def _check_boot(body: Mapping[str, Any]) -> None:
     if body.get("architecture") not in (None, "x86", "arm"):
-        raise Refused("IMG.0212")
+        raise RefusedError("IMG.0212")
     firmware = body.get("hw_firmware_type")
     if firmware not in (None, "bios", "uefi"):
-        raise Refused("IMG.0141")
+        raise RefusedError("IMG.0141")
     if body.get("architecture") == "arm" and firmware == "bios":
-        raise Refused("IMG.0141", "An Arm image boots by UEFI only.")  # code inferred
+        raise RefusedError("IMG.0141", "An Arm image boots by UEFI only.")  # code inferred
     project = body.get("enterprise_project_id")
     if project not in (None, "", "0") and not _UUID.fullmatch(project):
-        raise Refused("IMG.0155")
+        raise RefusedError("IMG.0155")
 
 
 def _check_licence(body: Mapping[str, Any]) -> None:
@@ -155,7 +155,9 @@ def _check_licence(body: Mapping[str, Any]) -> None:
     if licence is not None and (
         licence not in ("platform", "byol") or os_type_of(body) != "Windows"
     ):
-        raise Refused("IMG.0001", "license_type is platform or byol, for Windows.")  # code inferred
+        raise RefusedError(
+            "IMG.0001", "license_type is platform or byol, for Windows."
+        )  # code inferred
 
 
 def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
@@ -163,30 +165,32 @@ def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
     windows = os_type_of(body) == "Windows"
     least = site.min_disk_from(data_disk=is_data_disk(body), windows=windows)
     if size is None or not least <= size <= MAX_DISK_GIB:
-        raise Refused("IMG.0055", f"min_disk is {least} to {MAX_DISK_GIB} GB.")  # code inferred
+        raise RefusedError(
+            "IMG.0055", f"min_disk is {least} to {MAX_DISK_GIB} GB."
+        )  # code inferred
 
 
 def _check_tags(body: Mapping[str, Any]) -> None:
     tags, image_tags = body.get("tags"), body.get("image_tags")
     if tags and image_tags:
-        raise Refused("IMG.0115", "Set either tags or image_tags.")  # code inferred
+        raise RefusedError("IMG.0115", "Set either tags or image_tags.")  # code inferred
     pairs: list[tuple[str, str]] = []
     for tag in tags or ():
         if not isinstance(tag, str):
-            raise Refused("IMG.0001", "A tag is a string.")
+            raise RefusedError("IMG.0001", "A tag is a string.")
         pairs.append(tag.partition(".")[::2])
     for tag in image_tags or ():
         if not isinstance(tag, Mapping) or not all(
             isinstance(tag.get(k), str) for k in ("key", "value")
         ):
-            raise Refused("IMG.0001", "An image tag is an object with key and value.")
+            raise RefusedError("IMG.0001", "An image tag is an object with key and value.")
         # "Spaces at the edges are deleted by the system" (OTC, image tag format).
         pairs.append((tag["key"].strip(" "), tag["value"].strip(" ")))
     if len(pairs) > MAX_TAGS:
-        raise Refused("IMG.0116")
+        raise RefusedError("IMG.0116")
     for key, value in pairs:
         fits = len(key) <= MAX_TAG_KEY and len(value) <= MAX_TAG_VALUE
         if not fits or not _TAG_KEY.fullmatch(key) or not _TAG_VALUE.fullmatch(value):
-            raise Refused("IMG.0115")
+            raise RefusedError("IMG.0115")
     if len({key for key, _ in pairs}) != len(pairs):
-        raise Refused("IMG.0115", "A tag key may stand once.")
+        raise RefusedError("IMG.0115", "A tag key may stand once.")

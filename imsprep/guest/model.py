@@ -6,7 +6,7 @@ systems mounted. Paths are absolute, with `/`, also for Windows (`/Windows/Syste
 decoded as UTF-8 with surrogates for what is not.
 
 A *gap* is a pattern of paths that could not be looked at, or not to the end. Whoever asks for such
-a path gets what was found, and then Unknown: what was not seen is never taken for absent.
+a path gets what was found, and then UnknownError: what was not seen is never taken for absent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from imsprep.image.signatures import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
-from imsprep.report import Unknown
+from imsprep.report import UnknownError
 
 NOT_YET = "was not looked at"  # reason of a gap, as long as the inspection goes on
 
@@ -95,13 +95,13 @@ class Guest:
     gaps: Mapping[str, str] = field(default_factory=dict)  # pattern, `/**` at its end: why
 
     def text(self, path: str) -> str | None:
-        """Return the text of a file, or None if there is none; Unknown if it is not whole."""
+        """Return the text of a file, or None if there is none; UnknownError if it is not whole."""
         entry = self.files.get(path)
         self.must_see(path)
         return entry.text if entry is not None else None
 
     def exists(self, path: str) -> bool:
-        """Say whether the path was found; Unknown if nobody could look."""
+        """Say whether the path was found; UnknownError if nobody could look."""
         if path not in self.files:
             self.must_see(path)
         return path in self.files
@@ -119,10 +119,10 @@ class Guest:
         self.must_see(*patterns)
 
     def must_see(self, *patterns: str) -> None:
-        """Raise Unknown if anything that fits the patterns could not be looked at."""
+        """Raise UnknownError if anything that fits the patterns could not be looked at."""
         for gap, reason in self.gaps.items():
             if any(overlap(gap, pattern) for pattern in patterns):
-                raise Unknown(f"{gap}: {reason}")
+                raise UnknownError(f"{gap}: {reason}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from imsprep.errors import FormatError, MissingExtra, ReadError, show_path
+from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
 from imsprep.image.file import RawImage
 from imsprep.image.foreign import DRIVERS
 from imsprep.image.nbd import NbdClient, NbdError
@@ -75,11 +75,11 @@ class QemuDisk:
 def open_qemu_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[QemuDisk]:
     """Open the disk in an image, for `jobs` threads.
 
-    Raises MissingExtra without qemu-nbd, FormatError if it does not take the image.
+    Raises MissingExtraError without qemu-nbd, FormatError if it does not take the image.
     """
     program = shutil.which(PROGRAM)
     if program is None:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"reading {format_} needs {PROGRAM}; on Debian or Ubuntu: apt install {PACKAGE}"
         )
     with tempfile.TemporaryDirectory(prefix="imsprep-") as folder, tempfile.TemporaryFile() as log:

@@ -22,7 +22,7 @@ from imsprep import __version__
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.endpoints import Endpoints
 from imsprep.errors import (
-    MissingExtra,
+    MissingExtraError,
     ServiceError,
     TransferError,
     UncertainError,
@@ -207,7 +207,7 @@ def _signed(
         from huaweicloudsdkcore.auth.credentials import BasicCredentials
         from huaweicloudsdkcore.sdk_request import SdkRequest
     except ImportError as error:
-        raise MissingExtra(
+        raise MissingExtraError(
             "the import API needs Huawei's SDK: pip install 'imsprep[cloud]'"
         ) from error
     signer = BasicCredentials(

@@ -1,1 +1,5 @@
 """Find the blocks that hold data: holes, probes, readers, and how fast this machine does it."""
+
+from imsprep.callable_package import make_callable
+
+make_callable(__name__)  # imsprep.scan(...) is a function of the front door

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imsprep.errors import ImsprepError, MissingExtra, ServiceError, TransferError, UsageError
+from imsprep.errors import ImsprepError, MissingExtraError, ServiceError, TransferError, UsageError
 from imsprep.store.contract import (
     STANDARD,
     Body,
@@ -282,14 +282,14 @@ def open_obs(
     """Open a bucket; the certificate and the host's name are always verified.
 
     `ca_bundle` names a file of certificates to trust instead of the usual ones. Proxies are taken
-    from HTTPS_PROXY and NO_PROXY. Raises MissingExtra without imsprep[cloud].
+    from HTTPS_PROXY and NO_PROXY. Raises MissingExtraError without imsprep[cloud].
     """
     try:
         import boto3.session
         import botocore.session
         from botocore.config import Config
     except ImportError as error:
-        raise MissingExtra("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
+        raise MissingExtraError("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
     if ca_bundle is not None and not os.path.isfile(ca_bundle):
         raise UsageError(f"no such file of certificates: {ca_bundle}")
     own = botocore.session.Session(session_vars=_NOTHING_OF_AWS)

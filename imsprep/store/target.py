@@ -100,7 +100,8 @@ def open_store(
 ) -> ObjectStore:
     """Open the bucket; a local one is made when something is written.
 
-    Raises UsageError if credentials or a region are missing, MissingExtra without imsprep[cloud].
+    Raises UsageError if credentials or a region are missing, MissingExtraError without
+    imsprep[cloud].
     """
     if target.folder is not None:
         return DirectoryStore(target.folder / target.bucket)

@@ -128,7 +128,8 @@ def convert(source: Path, target: Path, order: Order) -> Converted:
 def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
 
-    Raises FormatError for an image that is not a whole disk by itself, MissingExtra without QEMU.
+    Raises FormatError for an image that is not a whole disk by itself, MissingExtraError without
+    QEMU.
     """
     if format_ == formats.RAW:
         yield image

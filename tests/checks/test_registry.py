@@ -11,7 +11,7 @@ import pytest
 
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts, Zeros
-from imsprep.checks.rule import Evidence, Rule, Unknown
+from imsprep.checks.rule import Evidence, Rule, UnknownError
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify, primary
 from imsprep.image.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
@@ -299,7 +299,7 @@ def test_a_rule_that_cannot_tell_is_skipped_and_not_passed() -> None:
 def test_what_a_rule_found_before_it_could_not_tell_stands() -> None:
     def check(facts: Facts) -> Iterator[Evidence]:
         yield Evidence("one thing is wrong")
-        raise Unknown("the other cannot be read")
+        raise UnknownError("the other cannot be read")
 
     rule = Rule("IMS999", Severity.ERROR, "t", "w", "f", "inferred", check)
     findings, skipped = rule.run(image())

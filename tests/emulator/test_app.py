@@ -37,7 +37,7 @@ from imsprep.emulator.jobs import _check_fit
 from imsprep.emulator.materialise import accept
 from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
-from imsprep.emulator.validate import Refused
+from imsprep.emulator.validate import RefusedError
 from imsprep.errors import ReadError, UsageError
 from imsprep.image.formats import MAX_SIZE
 from imsprep.ims.error_codes import CODES
@@ -367,14 +367,14 @@ def test_an_eleventh_tag_is_refused_in_either_form() -> None:
         {"tags": [f"{key}.{value}" for key, value in tags]},
         {"image_tags": [{"key": key, "value": value} for key, value in tags]},
     ):
-        with pytest.raises(validate.Refused) as caught:
+        with pytest.raises(validate.RefusedError) as caught:
             validate.check_body(BODY | change, SITES["otc"])
         assert caught.value.code == "IMG.0116"
 
 
 def test_the_otc_editions_answer_otherwise() -> None:
     for change, code in [({"type": "x"}, "IMG.0024"), ({"os_version": ""}, "IMG.0056")]:
-        with pytest.raises(validate.Refused) as caught:
+        with pytest.raises(validate.RefusedError) as caught:
             validate.check_body(BODY | change, SITES["otc"])
         assert caught.value.code == code
     validate.check_body(BODY | {"min_disk": 1}, SITES["otc"])
@@ -382,7 +382,7 @@ def test_the_otc_editions_answer_otherwise() -> None:
 
 def test_an_os_version_has_to_be_on_the_site_s_list_unless_any_is_taken() -> None:
     body = BODY | {"os_version": "Ubuntu 99.04 server 64bit"}
-    with pytest.raises(validate.Refused) as caught:
+    with pytest.raises(validate.RefusedError) as caught:
         validate.check_body(body, SITES["otc"])
     assert caught.value.code == "IMG.0056"
     validate.check_body(body, SITES["otc"], any_os_version=True)
@@ -467,7 +467,7 @@ def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
 
 def test_min_disk_is_in_gib_and_a_disk_may_fill_it() -> None:
     _check_fit({"min_disk": 10}, 10 * GIB)
-    with pytest.raises(Refused, match=r"IMG\.0111"):
+    with pytest.raises(RefusedError, match=r"IMG\.0111"):
         _check_fit({"min_disk": 10}, 10 * GIB + 512)
 
 
@@ -481,7 +481,7 @@ def test_an_object_may_have_the_largest_size_and_no_byte_more() -> None:
     objects.size = MAX_SIZE
     assert accept(objects, "disk.raw").size == MAX_SIZE
     objects.size = MAX_SIZE + 1
-    with pytest.raises(Refused, match=r"IMG\.0059"):
+    with pytest.raises(RefusedError, match=r"IMG\.0059"):
         accept(objects, "disk.raw")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from imsprep.bitmap.facts import BitmapFacts
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, describe
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image.blockmap import BlockMap
 from imsprep.report import Region, Severity
 from imsprep.units import counted, format_size
@@ -20,9 +20,9 @@ NO_BITMAP = "API reference, Error Codes: IMG.0158, 2025-12-17"
 
 
 def bitmap_of(facts: Facts) -> BitmapFacts:
-    """Return what is known of the bitmap; Unknown if the image needs none."""
+    """Return what is known of the bitmap; UnknownError if the image needs none."""
     if facts.bitmap is None:
-        raise Unknown("only a RAW image has a bitmap")
+        raise UnknownError("only a RAW image has a bitmap")
     return facts.bitmap
 
 
@@ -30,15 +30,15 @@ def existing(facts: Facts) -> BitmapFacts:
     """Return what is known of a bitmap that is there and stays."""
     bitmap = bitmap_of(facts)
     if bitmap.to_be_made:
-        raise Unknown(f"{bitmap.name} is going to be made")
+        raise UnknownError(f"{bitmap.name} is going to be made")
     if bitmap.length is None:
-        raise Unknown(f"there is no {bitmap.name}")
+        raise UnknownError(f"there is no {bitmap.name}")
     return bitmap
 
 
-def made_elsewhere(bitmap: BitmapFacts) -> Unknown:
+def made_elsewhere(bitmap: BitmapFacts) -> UnknownError:
     """Return the reason why a bitmap cannot be judged whose layout nobody told."""
-    return Unknown(f"{bitmap.name} was made elsewhere, and its layout is not known")
+    return UnknownError(f"{bitmap.name} was made elsewhere, and its layout is not known")
 
 
 def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
@@ -47,7 +47,7 @@ def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
     if bitmap.claimed is None:
         raise made_elsewhere(bitmap)
     if bitmap.found is None:
-        raise Unknown("not scanned; --scan reads the image")
+        raise UnknownError("not scanned; --scan reads the image")
     return bitmap.claimed, bitmap.found
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.foreign import DRIVERS
 from imsprep.image.formats import MAX_SIZE, Kind, Match
@@ -183,7 +183,7 @@ def file_too_large(facts: Facts) -> Iterator[Evidence]:
 def disk_too_large(facts: Facts) -> Iterator[Evidence]:
     """Compare the virtual size with the limit."""
     if facts.virtual_size is None:
-        raise Unknown(f"the virtual size of a {facts.format} file is not read")
+        raise UnknownError(f"the virtual size of a {facts.format} file is not read")
     if facts.virtual_size != facts.file_size:  # RAW: IMS107 says it already
         yield from _size_limit("the disk", facts.virtual_size)
 
@@ -223,17 +223,17 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
         return
     if facts.container is not None:
         if facts.container.container is None:
-            raise Unknown("the container could not be read")
+            raise UnknownError("the container could not be read")
         first = 0 if facts.container.container.block_map.allocated else None
     elif facts.block_map is not None:
         first = 0 if facts.block_map.allocated else None
     elif facts.zeros is None:
-        raise Unknown("the content was not looked at")
+        raise UnknownError("the content was not looked at")
     else:
         first = facts.zeros.first_data
         if first is None and not facts.zeros.complete:
             looked = format_size(facts.zeros.looked_at)
-            raise Unknown(f"the first {looked} are zeros; check --scan looks at all of it")
+            raise UnknownError(f"the first {looked} are zeros; check --scan looks at all of it")
     if first is None:
         yield Evidence(
             f"all {exact_size(facts.virtual_size or facts.file_size)} are zero",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.checks.rules.request import given, near_value
 from imsprep.ims.region import RegionFacts
 from imsprep.report import Severity
@@ -18,11 +18,11 @@ NOT_ASKED = "not asked: --online names the bucket"
 
 
 def reached(facts: Facts) -> BucketFacts:
-    """Return what the bucket told; Unknown if it was not asked or did not answer."""
+    """Return what the bucket told; UnknownError if it was not asked or did not answer."""
     if facts.bucket is None:
-        raise Unknown(NOT_ASKED)
+        raise UnknownError(NOT_ASKED)
     if facts.bucket.refusal is not None:
-        raise Unknown("the bucket could not be looked at")
+        raise UnknownError("the bucket could not be looked at")
     return facts.bucket
 
 
@@ -35,7 +35,7 @@ def reached(facts: Facts) -> BucketFacts:
 def bucket_answers(facts: Facts) -> Iterator[Evidence]:
     """Look whether the bucket answered at all."""
     if facts.bucket is None:
-        raise Unknown(NOT_ASKED)
+        raise UnknownError(NOT_ASKED)
     if facts.bucket.refusal is not None:
         yield Evidence(f"bucket {facts.bucket.bucket}: {facts.bucket.refusal}")
 
@@ -63,7 +63,7 @@ def object_class(facts: Facts) -> Iterator[Evidence]:
     """Compare the storage class of the object that is there."""
     found = reached(facts)
     if found.object is None:
-        raise Unknown(f"there is no object {found.key!r} yet")
+        raise UnknownError(f"there is no object {found.key!r} yet")
     if found.object.storage_class != STANDARD:
         yield Evidence(
             f"the object {found.key!r} has another storage class",
@@ -111,7 +111,7 @@ def unfinished(facts: Facts) -> Iterator[Evidence]:
 def dotted_name(facts: Facts) -> Iterator[Evidence]:
     """Look for a dot in the bucket's name."""
     if facts.bucket is None:
-        raise Unknown(NOT_ASKED)
+        raise UnknownError(NOT_ASKED)
     if "." in facts.bucket.bucket:
         yield Evidence("the name has a dot", found=facts.bucket.bucket)
 
@@ -127,10 +127,10 @@ def bucket_region(facts: Facts) -> Iterator[Evidence]:
     """Compare where the bucket says it lies."""
     found = reached(facts)
     if found.asked_region is None:
-        raise Unknown("no region was named")
+        raise UnknownError("no region was named")
     if found.region is None or not _REGION.fullmatch(found.region):
         said = f"the store says {found.region!r}" if found.region else "the store does not tell"
-        raise Unknown(f"{said}, which is no name of a region" if found.region else said)
+        raise UnknownError(f"{said}, which is no name of a region" if found.region else said)
     if found.region != found.asked_region:
         yield Evidence(
             f"the bucket lies in {found.region}",
@@ -140,9 +140,9 @@ def bucket_region(facts: Facts) -> Iterator[Evidence]:
 
 
 def told(facts: Facts) -> RegionFacts:
-    """Return what the region's image service told; Unknown if it was not asked."""
+    """Return what the region's image service told; UnknownError if it was not asked."""
     if facts.region is None:
-        raise Unknown(NOT_ASKED if facts.bucket is None else "a folder has no region")
+        raise UnknownError(NOT_ASKED if facts.bucket is None else "a folder has no region")
     return facts.region
 
 
@@ -156,7 +156,7 @@ def quota(facts: Facts) -> Iterator[Evidence]:
     """Compare the number of private images with how many there may be."""
     found = told(facts)
     if found.quota is None:
-        raise Unknown(found.refusals[0] or "the service does not tell the quota")
+        raise UnknownError(found.refusals[0] or "the service does not tell the quota")
     used, limit = found.quota
     if used >= limit:
         yield Evidence(
@@ -177,7 +177,7 @@ def region_os_version(facts: Facts) -> Iterator[Evidence]:
     found = told(facts)
     value = given(facts, "os_version", "--os-version")
     if not found.os_versions:
-        raise Unknown(found.refusals[1] or "the service lists no values of os_version")
+        raise UnknownError(found.refusals[1] or "the service lists no values of os_version")
     if value in found.os_versions or facts.request.is_data_disk:
         return
     meant = near_value(value, found.os_versions)
@@ -199,6 +199,6 @@ def may_write(facts: Facts) -> Iterator[Evidence]:
     """Look at what came of an upload that was begun and ended at once."""
     found = reached(facts)
     if found.may_write is None:
-        raise Unknown(found.write_refusal or "a folder is not tried for writing")
+        raise UnknownError(found.write_refusal or "a folder is not tried for writing")
     if not found.may_write:
         yield Evidence(f"bucket {found.bucket}: {found.write_refusal}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.partitions import Disk, GptHeader, Partition, needed_size
 from imsprep.image.signatures import LVM, Volume
@@ -17,12 +17,12 @@ PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
 
 
 def disk_of(facts: Facts) -> Disk:
-    """Return what is known of the disk; Unknown where the format hides it."""
+    """Return what is known of the disk; UnknownError where the format hides it."""
     if facts.format == formats.ISO:
-        raise Unknown("an optical disc image is not looked at as a disk")
+        raise UnknownError("an optical disc image is not looked at as a disk")
     if facts.disk is None:
         reason = "cannot be read" if facts.container else "is not read"
-        raise Unknown(f"the disk inside this {facts.format} file {reason}")
+        raise UnknownError(f"the disk inside this {facts.format} file {reason}")
     return facts.disk
 
 

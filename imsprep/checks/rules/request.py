@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.cloud.sites import MAX_MIN_DISK
 from imsprep.ims.request import DATA_IMAGE
 from imsprep.report import Severity
@@ -26,10 +26,10 @@ CHINESE = "\u4e00-\u9fff"
 
 
 def given(facts: Facts, field: str, option: str) -> str:
-    """Return a field of the request; Unknown if it was not given."""
+    """Return a field of the request; UnknownError if it was not given."""
     value = getattr(facts.request, field)
     if value is None:
-        raise Unknown(f"no {option} given")
+        raise UnknownError(f"no {option} given")
     return str(value)
 
 
@@ -118,7 +118,7 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
     if facts.request.is_data_disk or facts.request.os_version:
         return
     if not facts.request.final and facts.request.os_version is None:
-        raise Unknown("no --os-version given")
+        raise UnknownError("no --os-version given")
     yield Evidence("a system disk image needs os_version", expected="a value of the site's list")
 
 
@@ -189,7 +189,7 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
     """Compare with the virtual size and the file size; equality is where the pages disagree."""
     value = int(given(facts, "min_disk", "--min-disk"))
     if facts.virtual_size is None:
-        raise Unknown(f"the virtual size of a {facts.format} file is not read")
+        raise UnknownError(f"the virtual size of a {facts.format} file is not read")
     for what, size in (("disk", facts.virtual_size), ("file", facts.file_size)):
         if value * GIB < size:
             yield Evidence(

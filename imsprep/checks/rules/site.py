@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.cloud.sites import OPTIONAL_FIELDS, SITES
 from imsprep.report import Severity
 from imsprep.units import GIB, exact_size
@@ -52,7 +52,7 @@ def undocumented_field(facts: Facts) -> Iterator[Evidence]:
 def small_disk(facts: Facts) -> Iterator[Evidence]:
     """Compare the virtual size of a system disk with the table's lower end."""
     if facts.virtual_size is None:
-        raise Unknown(f"the virtual size of a {facts.format} file is not read")
+        raise UnknownError(f"the virtual size of a {facts.format} file is not read")
     smallest = facts.site.smallest_system_disk
     if facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB:
         yield Evidence(

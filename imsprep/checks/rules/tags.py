@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, Unknown, rule
+from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.checks.rules.request import CHINESE, given
 from imsprep.image import formats
 from imsprep.report import Severity
@@ -24,7 +24,7 @@ _SAFE_KEY = re.compile(r"[A-Za-z0-9._/-]+")
 def pairs(facts: Facts) -> list[tuple[str, str]]:
     """Return all tags as key and value; a plain tag is split at its first dot."""
     if facts.request.tags is None and facts.request.image_tags is None:
-        raise Unknown("no --tag or --image-tag given")
+        raise UnknownError("no --tag or --image-tag given")
     plain = [tag.partition(".")[::2] for tag in facts.request.tags or ()]
     # Edge spaces of image_tags are deleted by the service.
     return plain + [(k.strip(" "), v.strip(" ")) for k, v in facts.request.image_tags or ()]

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, exact_size, round_up
@@ -29,24 +29,24 @@ COPY = (
 
 
 def container_of(facts: Facts) -> Examination:
-    """Return what is known of the container; Unknown for a file of another format."""
+    """Return what is known of the container; UnknownError for a file of another format."""
     if facts.format != formats.ZVHD2:
-        raise Unknown("only a ZVHD2 file is a container")
+        raise UnknownError("only a ZVHD2 file is a container")
     if facts.container is None:
-        raise Unknown("the container was not looked at")
+        raise UnknownError("the container was not looked at")
     return facts.container
 
 
 def footer_of(facts: Facts) -> records.Footer:
-    """Return the final footer; Unknown if it could not be read."""
+    """Return the final footer; UnknownError if it could not be read."""
     found = container_of(facts)
     if found.footer is None or found.stage <= Stage.FOOTER:
-        raise Unknown("the final footer was not read")
+        raise UnknownError("the final footer was not read")
     return found.footer
 
 
 def evidence_of(kind: Kind, facts: Facts) -> Iterator[Evidence]:
-    """Yield the faults of one kind; Unknown if the look into the file ended before that."""
+    """Yield the faults of one kind; UnknownError if the look into the file ended before that."""
     found = container_of(facts)
     faults = [fault for fault in found.faults if fault.kind is kind]
     for fault in faults:
@@ -57,7 +57,7 @@ def evidence_of(kind: Kind, facts: Facts) -> Iterator[Evidence]:
             region=Region(fault.offset, fault.length),
         )
     if not faults and kind.stage > found.stage:
-        raise Unknown(
+        raise UnknownError(
             f"not looked at, since {found.faults[0].message}"
             if found.faults
             else "only check --deep unpacks the blocks"
@@ -169,7 +169,7 @@ def index_order(facts: Facts) -> Iterator[Evidence]:
     """Look for an index of the stored blocks whose numbers do not ascend."""
     found = container_of(facts)
     if found.index_ascends is None:
-        raise Unknown("the index was not looked at")
+        raise UnknownError("the index was not looked at")
     if not found.index_ascends and found.footer and not found.footer.index_contains_zero_blk:
         yield Evidence(
             "the entries' block numbers do not ascend, at byte"

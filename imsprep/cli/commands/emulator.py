@@ -15,7 +15,7 @@ from imsprep.cli.options.common import PATH
 from imsprep.cli.service import emulator_key, local_settings
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
-from imsprep.errors import MissingExtra
+from imsprep.errors import MissingExtraError
 from imsprep.store.contract import ObjectStore
 
 
@@ -67,7 +67,7 @@ def command(
         from imsprep.emulator.faults import parse
         from imsprep.emulator.server import serving
     except ImportError as error:
-        raise MissingExtra("the emulator needs: pip install 'imsprep[emulator]'") from error
+        raise MissingExtraError("the emulator needs: pip install 'imsprep[emulator]'") from error
 
     misbehaviour = parse(list(faults))
     access_key, secret_key, made_here = emulator_key()

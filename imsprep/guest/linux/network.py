@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
-from imsprep.report import Unknown
+from imsprep.report import UnknownError
 
 NETPLAN = ("/etc/netplan/*.yaml", "/etc/netplan/*.yml")
 INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
@@ -85,11 +85,11 @@ def _configurations(guest: Guest, *patterns: str) -> Iterator[tuple[str, str]]:
 
 
 def read_yaml_files(guest: Guest, *patterns: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield path and mapping of YAML files; Unknown if they are more than anyone writes."""
+    """Yield path and mapping of YAML files; UnknownError if they are more than anyone writes."""
     texts = list(_configurations(guest, *patterns))
     total = sum(len(text) for _, text in texts)
     if total > _LIMIT:
-        raise Unknown(f"{patterns[0]}: {total} characters of YAML are more than are read")
+        raise UnknownError(f"{patterns[0]}: {total} characters of YAML are more than are read")
     for path, text in texts:
         yield path, read_yaml(text)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
-from imsprep.errors import MissingExtra, UsageError
+from imsprep.errors import MissingExtraError, UsageError
 
 _CONNECT_S = 10.0
 # After an interruption: so long may units take to end by themselves; what is cut off then is no
@@ -41,12 +41,12 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
     """Give a Dask cluster as an executor, and how many units it can work on at a time.
 
     If the block is interrupted, units that were not begun are taken back. Raises UsageError if no
-    scheduler answers or has no workers, MissingExtra without imsprep[dask].
+    scheduler answers or has no workers, MissingExtraError without imsprep[dask].
     """
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
-        raise MissingExtra("--scheduler needs Dask: pip install 'imsprep[dask]'") from error
+        raise MissingExtraError("--scheduler needs Dask: pip install 'imsprep[dask]'") from error
     try:
         client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:

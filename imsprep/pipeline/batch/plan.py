@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imsprep.errors import MissingExtra, UsageError
+from imsprep.errors import MissingExtraError, UsageError
 
 TEXT, LIST, FLAG = "text", "list", "flag"
 IMAGE, IMAGES, DEFAULTS = "image", "images", "defaults"
@@ -65,7 +65,7 @@ class _Reading:
 def parse(text: str, source: str, known: Known) -> tuple[Entry, ...]:
     """Read a plan; `source` is its name for messages.
 
-    Raises UsageError with every mistake and its line, MissingExtra without PyYAML.
+    Raises UsageError with every mistake and its line, MissingExtraError without PyYAML.
     """
     reading = _Reading(source, known)
     top = _mapping(reading, _compose(text, source), "the plan", (DEFAULTS, IMAGES))
@@ -93,7 +93,7 @@ def _compose(text: str, source: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise MissingExtra("a plan needs PyYAML: pip install 'imsprep[batch]'") from error
+        raise MissingExtraError("a plan needs PyYAML: pip install 'imsprep[batch]'") from error
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.errors import MissingExtra, UsageError
+from imsprep.errors import MissingExtraError, UsageError
 from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Entry, Known
 
@@ -120,7 +120,7 @@ def test_an_object_of_one_image_is_not_the_bitmap_of_another() -> None:
 
 def test_without_pyyaml_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'imsprep\[batch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'imsprep\[batch\]'"):
         parse("images: []")
 
 

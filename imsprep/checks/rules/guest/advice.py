@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imsprep.checks.rule import Unknown
+from imsprep.checks.rule import UnknownError
 from imsprep.guest.model import LINUX, WINDOWS, Guest
 
 if TYPE_CHECKING:
@@ -21,25 +21,25 @@ INFERRED = "inferred"
 
 
 def any_guest(facts: Facts) -> Guest:
-    """Return what was found inside the image; Unknown if nobody looked or nothing was read."""
+    """Return what was found inside the image; UnknownError if nobody looked or nothing was read."""
     guest = facts.guest
     if guest is None:
-        raise Unknown(NOT_ASKED)
+        raise UnknownError(NOT_ASKED)
     if not guest.volumes and guest.unread:
-        raise Unknown("; ".join(guest.unread))
+        raise UnknownError("; ".join(guest.unread))
     return guest
 
 
 def guest_of(facts: Facts, system: str) -> Guest:
-    """Return the guest if it is of this system; Unknown with the reason otherwise."""
+    """Return the guest if it is of this system; UnknownError with the reason otherwise."""
     guest = any_guest(facts)
     if guest.system == system:
         return guest
     if guest.system is not None:
-        raise Unknown(f"the image holds {_NAMES[guest.system]}, not {_NAMES[system]}")
+        raise UnknownError(f"the image holds {_NAMES[guest.system]}, not {_NAMES[system]}")
     if guest.unread:
-        raise Unknown(f"no operating system could be read: {'; '.join(guest.unread)}")
-    raise Unknown("no operating system was found in the image")
+        raise UnknownError(f"no operating system could be read: {'; '.join(guest.unread)}")
+    raise UnknownError("no operating system was found in the image")
 
 
 def linux(facts: Facts) -> Guest:

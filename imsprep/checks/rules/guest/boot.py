@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.guest.linux.bootloader import CommandLine, command_lines
@@ -34,7 +34,7 @@ def _cut(text: str) -> str:
 def _mounts(guest: Guest) -> list[Mount]:
     text = guest.text("/etc/fstab")
     if text is None:
-        raise Unknown("there is no /etc/fstab")
+        raise UnknownError("there is no /etc/fstab")
     return read_fstab(text)
 
 
@@ -101,10 +101,12 @@ def _hidden(guest: Guest) -> list[str]:
 
 
 def _must_see_all(spec: str, guest: Guest) -> None:
-    """Raise Unknown if a volume that was not found may lie where nobody can look."""
+    """Raise UnknownError if a volume that was not found may lie where nobody can look."""
     hidden = _hidden(guest)
     if hidden:
-        raise Unknown(f"{_cut(spec)} may be inside {listed(hidden)}, which cannot be looked into")
+        raise UnknownError(
+            f"{_cut(spec)} may be inside {listed(hidden)}, which cannot be looked into"
+        )
 
 
 @rule(
@@ -137,7 +139,7 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
 def _lines(guest: Guest) -> list[CommandLine]:
     lines = command_lines(guest)
     if not lines:
-        raise Unknown("no boot loader configuration was found")
+        raise UnknownError("no boot loader configuration was found")
     return lines
 
 
@@ -162,7 +164,7 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
         _must_see_all(missing[0][1], guest)
     for line, root in roots:
         if "$" in root:
-            raise Unknown(f"{line.path} line {line.line} does not say which root it takes")
+            raise UnknownError(f"{line.path} line {line.line} does not say which root it takes")
 
 
 def _names_no_volume(root: str, guest: Guest) -> bool:
@@ -212,7 +214,7 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
 
 
 def _missing(guest: Guest, drivers: set[str]) -> Iterator[tuple[Kernel, set[str]]]:
-    """Yield the kernels that lack drivers; Unknown if an initramfs could not be read."""
+    """Yield the kernels that lack drivers; UnknownError if an initramfs could not be read."""
     unread = []
     for kernel in _kernels(guest):
         missing = drivers - set(kernel.builtin) - set(kernel.loaded)
@@ -221,16 +223,16 @@ def _missing(guest: Guest, drivers: set[str]) -> Iterator[tuple[Kernel, set[str]
         elif missing and kernel.initramfs is not None:
             yield kernel, missing
     if unread:
-        raise Unknown(listed(unread))
+        raise UnknownError(listed(unread))
     guest.must_see("/lib/modules/*")
 
 
 def _kernels(guest: Guest) -> list[Kernel]:
-    """Return the kernels that can be started; Unknown if there is none."""
+    """Return the kernels that can be started; UnknownError if there is none."""
     kernels = [kernel for kernel in guest.kernels if kernel.image is not None]
     if not kernels:
         guest.must_see("/lib/modules/*")
-        raise Unknown("no kernel was found in /boot and /lib/modules")
+        raise UnknownError("no kernel was found in /boot and /lib/modules")
     return kernels
 
 
@@ -252,7 +254,7 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     for kernel in _kernels(guest):
         if kernel.initramfs is None and _DISK_DRIVERS - set(kernel.builtin):
             if kernel.unread:
-                raise Unknown(f"{kernel.version}: {kernel.unread}")
+                raise UnknownError(f"{kernel.version}: {kernel.unread}")
             yield Evidence(
                 f"{kernel.image} has no initramfs in /boot and its virtio is not built in",
                 fix=fixes.initramfs_again(guest),

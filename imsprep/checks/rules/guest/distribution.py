@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import LINUX_GUIDE, advice, linux
 from imsprep.guest.linux import cloud_init
@@ -31,7 +31,7 @@ def family_settings(facts: Facts) -> Iterator[Evidence]:
     guest = linux(facts)
     system = identify(guest)
     if system is None:
-        raise Unknown("the image does not say which system it is")
+        raise UnknownError("the image does not say which system it is")
     for path, setting in _lacking(guest, system):
         empty = fixes.on_file("truncate -s 0", "--truncate", path)
         fix = empty if path == _GENERATOR else fixes.with_line(path, setting)
@@ -52,7 +52,7 @@ def _debian(guest: Guest) -> Iterator[tuple[str, str]]:
     try:
         settings = cloud_init.settings(guest)
     except ImportError:
-        raise Unknown("cloud-init's YAML needs imsprep[guest]") from None
+        raise UnknownError("cloud-init's YAML needs imsprep[guest]") from None
     if cloud_init.installed(guest) and settings.get("manage_etc_hosts") != "localhost":
         yield cloud_init.ours(guest), "manage_etc_hosts: localhost"
 

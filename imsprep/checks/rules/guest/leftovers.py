@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import (
     FILE_TABLE,
@@ -55,7 +55,7 @@ def no_cloud_init(facts: Facts) -> Iterator[Evidence]:
 def _with_cloud_init(facts: Facts) -> Guest:
     guest = linux(facts)
     if not cloud_init.installed(guest):
-        raise Unknown("cloud-init is not installed")
+        raise UnknownError("cloud-init is not installed")
     return guest
 
 
@@ -82,7 +82,7 @@ def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
     try:
         return guest, cloud_init.settings(guest)
     except ImportError:
-        raise Unknown("cloud-init's YAML needs imsprep[guest]") from None
+        raise UnknownError("cloud-init's YAML needs imsprep[guest]") from None
 
 
 @rule(
@@ -313,7 +313,7 @@ def root_password(facts: Facts) -> Iterator[Evidence]:
     guest = linux(facts)
     text = guest.text("/etc/shadow")
     if text is None:
-        raise Unknown("there is no root in /etc/shadow")
+        raise UnknownError("there is no root in /etc/shadow")
     state = text.partition(":")[2]
     if state == "empty":
         yield Evidence("/etc/shadow: root has an empty password", severity=Severity.ERROR)
@@ -333,7 +333,7 @@ def sshd(facts: Facts) -> Iterator[Evidence]:
     """Read sshd_config with what it includes; the first value of a keyword counts."""
     settings = sshd_settings(linux(facts))
     if settings is None:
-        raise Unknown("there is no /etc/ssh/sshd_config")
+        raise UnknownError("there is no /etc/ssh/sshd_config")
     for key, default in (
         ("PasswordAuthentication", "yes"),
         ("PermitRootLogin", "prohibit-password"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.guest.linux import cloud_init
@@ -55,17 +55,17 @@ def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
             yield Evidence(f"{kernel.initramfs} holds {path}", fix=fix)
     unread = [f"{k.initramfs or k.version}: {k.unread}" for k in guest.kernels if k.unread]
     if unread:
-        raise Unknown(listed(unread))
+        raise UnknownError(listed(unread))
     guest.must_see("/lib/modules/*")
     if not any(kernel.initramfs for kernel in guest.kernels):
-        raise Unknown("there is no initramfs")
+        raise UnknownError("there is no initramfs")
 
 
 def _interfaces(facts: Facts) -> list[Interface]:
     try:
         return interfaces(linux(facts))
     except ImportError:
-        raise Unknown("netplan's YAML needs imsprep[guest]") from None
+        raise UnknownError("netplan's YAML needs imsprep[guest]") from None
 
 
 @rule(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import FILE_TABLE, INFERRED, advice, any_guest, linux, listed
 from imsprep.guest.firmware import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
 from imsprep.guest.linux.os_release import depth, fits, fitting, identify, padded, parse_os_version
@@ -34,9 +34,9 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
     """Compare os_version of the request with the release files."""
     system = identify(linux(facts))
     if facts.request.os_version is None:
-        raise Unknown("the request names no os_version")
+        raise UnknownError("the request names no os_version")
     if system is None:
-        raise Unknown("the image does not say which system it is")
+        raise UnknownError("the image does not say which system it is")
     requested = facts.request.os_version
     asked = parse_os_version(requested)
     if asked.family is None or fits(system, requested):
@@ -65,7 +65,7 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
     """Look the system up in the site's list."""
     system = identify(linux(facts))
     if system is None:
-        raise Unknown("the image does not say which system it is")
+        raise UnknownError("the image does not say which system it is")
     strings = list(facts.site.os_versions.all)
     if not fitting(system, strings):
         family = [text for text in strings if parse_os_version(text).family == system.family]
@@ -88,7 +88,7 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
     """Compare architecture of the request with the guest's own programs."""
     guest = any_guest(facts)
     if guest.machine is None:
-        raise Unknown("no program of the image tells its architecture")
+        raise UnknownError("no program of the image tells its architecture")
     requested = facts.request.architecture or "x86"
     actual = _ARCHITECTURES.get(guest.machine)
     if actual is None:
@@ -118,7 +118,7 @@ def boot_loader(facts: Facts) -> Iterator[Evidence]:
     """Look for loaders where IMS210 has found a place for them."""
     guest = any_guest(facts)
     if guest.system is None:
-        raise Unknown("no operating system was found in the image")
+        raise UnknownError("no operating system was found in the image")
     arm = facts.request.architecture == "arm" or guest.machine == "aarch64"
     firmware = facts.request.hw_firmware_type or ("uefi" if not guest.boot_code else "bios")
     firmware = "uefi" if arm else firmware
@@ -169,7 +169,9 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
             yield Evidence(f"{volume.kind} on {volume.name} was not unmounted cleanly")
     silent = [f"{v.kind} on {v.name}" for v in volumes if v.clean is None]
     if silent or not volumes:
-        raise Unknown(f"{listed(silent) or 'no file system'} does not tell whether it is clean")
+        raise UnknownError(
+            f"{listed(silent) or 'no file system'} does not tell whether it is clean"
+        )
 
 
 def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
@@ -193,9 +195,9 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
         return
     if guest.system is None:
         if guest.unread:
-            raise Unknown(f"not all could be read: {'; '.join(guest.unread)}")
+            raise UnknownError(f"not all could be read: {'; '.join(guest.unread)}")
         closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v, guest)]
         if closed:
-            raise Unknown(f"what lies there cannot be looked into: {listed(closed)}")
+            raise UnknownError(f"what lies there cannot be looked into: {listed(closed)}")
         kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
         yield Evidence(f"no system was found ({kinds})", expected=LINUX + " or windows")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, Unknown, rule
+from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import FILE_TABLE, INFERRED, WINDOWS_GUIDE, windows
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.model import Guest
@@ -23,9 +23,9 @@ _DRIVERS_FIX = (
 
 
 def _values(guest: Guest, name: str, hive: str) -> Any:
-    """Return a value of the registry; Unknown if its hive could not be read."""
+    """Return a value of the registry; UnknownError if its hive could not be read."""
     if name not in guest.registry:
-        raise Unknown("; ".join(guest.unread) or f"the hive {hive} was not read")
+        raise UnknownError("; ".join(guest.unread) or f"the hive {hive} was not read")
     return guest.registry[name]
 
 
@@ -57,10 +57,10 @@ def requested_windows(facts: Facts) -> Iterator[Evidence]:
     """Compare os_version with ProductName."""
     guest = windows(facts)
     if facts.request.os_version is None:
-        raise Unknown("the request names no os_version")
+        raise UnknownError("the request names no os_version")
     actual = windows_release(dict(guest.registry))
     if actual is None:
-        raise Unknown("; ".join(guest.unread) or "the registry names no product")
+        raise UnknownError("; ".join(guest.unread) or "the registry names no product")
     release, name = actual
     asked = parse_windows(facts.request.os_version)
     if asked is None and facts.request.os_version.lower().startswith("other"):
@@ -175,7 +175,7 @@ def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
     """Compare cloudbase-init.conf with the guide."""
     text = windows(facts).text(_CONF)
     if text is None:
-        raise Unknown("there is no cloudbase-init.conf")
+        raise UnknownError("there is no cloudbase-init.conf")
     settings = read_ini(text).get("default", {})
     for key, value in (
         ("netbios_host_name_compatibility", "false"),

@@ -1,0 +1,63 @@
+"""Keywords: let a function of an options value take the fields of that value as keywords.
+
+    @with_keywords(ScanOptions)
+    def scan(image, options): ...
+
+    scan("disk.raw", jobs=2)
+
+The decorated function has the signature of the class, for type checkers as for `help`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+A = TypeVar("A")
+B = TypeVar("B")
+O_ = TypeVar("O_")
+R = TypeVar("R")
+
+
+def with_keywords(
+    options: Callable[P, O_],
+) -> Callable[[Callable[[A, O_], R]], Callable[Concatenate[A, P], R]]:
+    """Decorate a function of one argument and options."""
+
+    def decorate(function: Callable[[A, O_], R]) -> Callable[Concatenate[A, P], R]:
+        @functools.wraps(function)
+        def call(a: A, /, *args: P.args, **keywords: P.kwargs) -> R:
+            return function(a, options(*args, **keywords))
+
+        _sign(call, function, options)
+        return call
+
+    return decorate
+
+
+def with_keywords_after_two(
+    options: Callable[P, O_],
+) -> Callable[[Callable[[A, B, O_], R]], Callable[Concatenate[A, B, P], R]]:
+    """Decorate a function of two arguments and options."""
+
+    def decorate(function: Callable[[A, B, O_], R]) -> Callable[Concatenate[A, B, P], R]:
+        @functools.wraps(function)
+        def call(a: A, b: B, /, *args: P.args, **keywords: P.kwargs) -> R:
+            return function(a, b, options(*args, **keywords))
+
+        _sign(call, function, options)
+        return call
+
+    return decorate
+
+
+def _sign(call: Any, function: Callable[..., Any], options: Callable[..., Any]) -> None:
+    """Give the decorated function the signature that it has."""
+    own = inspect.signature(function)
+    first = [p.replace(kind=p.POSITIONAL_ONLY) for p in list(own.parameters.values())[:-1]]
+    fields = list(inspect.signature(options).parameters.values())
+    fields.sort(key=lambda p: (p.default is not p.empty, p.name))  # what must be given comes first
+    call.__signature__ = own.replace(parameters=[*first, *fields])

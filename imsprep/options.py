@@ -1,0 +1,255 @@
+"""Options: what a caller may say, with every default; nowhere else stands one.
+
+A class for each function of `imsprep.api`, put together from groups that several of them share.
+The functions take the fields as keywords; the command line and a batch make the values themselves.
+Sizes are bytes, times seconds. A value that is none of the allowed ones raises UsageError here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from imsprep.errors import UsageError
+from imsprep.progress import Progress, silent
+from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from imsprep.bitmap.layout import BitmapLayout
+    from imsprep.checks.policy import Waiver
+
+StrPath = str | os.PathLike[str]
+
+DEFAULT_SITE = "huawei-intl"
+FAIL_ON = ("error", "warning", "note", "never")
+_CHOICES = "choices"
+
+
+def _choice(default: Any, *allowed: str | None) -> Any:
+    """Return a field that takes one of a few words."""
+    return field(default=default, metadata={_CHOICES: allowed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What all have: where progress goes."""
+
+    progress: Progress = field(default=silent, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a word that is none of the allowed ones."""
+        for one in fields(self):
+            allowed = one.metadata.get(_CHOICES)
+            if allowed is not None and getattr(self, one.name) not in allowed:
+                words = ", ".join(str(word) for word in allowed if word is not None)
+                raise UsageError(f"{one.name} is {getattr(self, one.name)!r}, not one of {words}")
+
+
+def choices(of: type[Options], name: str) -> tuple[str, ...]:
+    """Return the words that an option takes."""
+    (found,) = (one.metadata[_CHOICES] for one in fields(of) if one.name == name)
+    return tuple(word for word in found if word is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOptions(Options):
+    """What is asked of the image service; see `ims.request`. None is not sent."""
+
+    name: str | None = None  # of the image
+    image_url: str | None = None  # bucket:key
+    min_disk: int | None = None  # GiB
+    os_version: str | None = None
+    os_type: str | None = None
+    type: str | None = None  # ECS, BMS or DataImage
+    description: str | None = None
+    license_type: str | None = None
+    tags: tuple[str, ...] = ()  # key.value
+    image_tags: tuple[tuple[str, str], ...] = ()
+    enterprise_project_id: str | None = None
+    architecture: str | None = None
+    firmware: str | None = None  # bios or uefi
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteOptions(Options):
+    """Whose limits count."""
+
+    site: str = DEFAULT_SITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions(Options):
+    """Where the object store and the services are."""
+
+    region: str | None = None
+    obs_endpoint: str | None = None  # of the object store, instead of the region's
+    ca_bundle: StrPath | None = None  # certificates to trust instead of the usual ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions(SiteOptions, PlaceOptions):
+    """Which image service is meant."""
+
+    endpoint: str | None = None  # of the image service, instead of the site's
+    api: str = _choice("v2", "v2", "v2.1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleOptions(Options):
+    """Which rules are applied and what may stop an import; see `checks.policy`."""
+
+    select: tuple[str, ...] = ()  # none: all
+    ignore: tuple[str, ...] = ()
+    severity: Mapping[str, str] = field(default_factory=dict)  # rule to error, warning or note
+    waivers: tuple[Waiver, ...] = ()
+    fail_on: str = _choice("error", *FAIL_ON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoleOptions(Options):
+    """How far holes are believed; see `scan.scan`."""
+
+    holes: str = _choice("auto", "trust", "verify", "auto")
+    keep_cache: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanOptions(HoleOptions):
+    """How to scan."""
+
+    block_size: int | None = None  # None: the layout's, or 2 MiB
+    jobs: int | None = None  # processes that read; None: one a CPU, four at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitmapOptions(ScanOptions):
+    """How to make a bitmap."""
+
+    output: StrPath | None = None  # None: the image's name with the suffix .mf
+    layout: BitmapLayout | str = "zvhd2"  # or a file's name
+    force: bool = False  # replace a file that imsprep did not make
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(HoleOptions):
+    """How to compare a bitmap with its image."""
+
+    bitmap: StrPath | None = None  # None: the image's name with the suffix .mf
+    layout: BitmapLayout | str | None = None  # None: the sidecar's, else zvhd2
+    jobs: int | None = None  # processes that read
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(Options):
+    """How blocks are compressed."""
+
+    compression: str = _choice("zstd", "zstd", "zlib")
+    level: int | None = None  # None: 3 for zstd, 1 for zlib
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(PackOptions):
+    """How to convert."""
+
+    to_format: str | None = _choice(None, None, "zvhd2", "raw")  # None: by the target's name
+    from_format: str | None = None  # None: by the source's content
+    block_size: int = 2 * MIB  # 1 to 32 MiB
+    jobs: int | None = None  # threads; None: one a CPU
+    uuid: bytes | None = None  # 16 bytes; None: random, or made of the content with a timestamp
+    timestamp: int | None = None  # since 1970; None: SOURCE_DATE_EPOCH, or now
+    holes: str = _choice("auto", "trust", "verify", "auto")
+    force: bool = False  # replace a target that is there
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions(Options):
+    """How a file is brought into a bucket."""
+
+    jobs: int = 4  # parts sent at the same time, and as many copied
+    part_size: int = 32 * MIB  # at most, as long as 10,000 parts are enough
+    copy_zeros: bool = True  # copy zeros inside the store instead of sending them
+    bytes_per_s: float | None = None  # of what travels; None: as fast as it goes
+    retry_for_s: float = 900.0  # that nothing may work, in all
+    kms_key: str | None = None  # encrypt with this key; "" is the service's default one
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions(PlaceOptions):
+    """How to open a bucket."""
+
+    kms_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadOptions(TransferOptions, HoleOptions, PlaceOptions):
+    """How to upload one file."""
+
+    key: str | None = None  # None: the file's name
+    force: bool = False  # also if the same object is there
+
+
+@dataclass(frozen=True, kw_only=True)
+class PollOptions(Options):
+    """How to wait for a job."""
+
+    timeout_s: float = 7200.0
+    poll_s: float | None = None  # None: 10, and 0.2 for the emulator
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitOptions(ServiceOptions, PollOptions):
+    """Which job to wait for, and how."""
+
+    to: str | None = None  # local:DIR, for a job of the emulator over that folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(RequestOptions, ServiceOptions, RuleOptions, HoleOptions):
+    """How closely to check an image, and against what."""
+
+    scan: bool = False  # read all of it
+    guest: bool = False  # look inside the file systems
+    deep: bool = False  # unpack every block of a ZVHD2
+    online: str | None = None  # ask this bucket and its region too
+    jobs: int | None = None  # images checked at the same time; None: as many as CPUs
+    reproducible: bool = False  # name images without their folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions(
+    RequestOptions,
+    ServiceOptions,
+    RuleOptions,
+    TransferOptions,
+    HoleOptions,
+    PackOptions,
+    PollOptions,
+):
+    """How to import an image; see docs/import.md for what each means."""
+
+    to: str  # local:DIR, obs:BUCKET or obs:BUCKET/PREFIX
+    key: str | None = None  # None: the file's name
+    via: str = _choice("raw", "raw", "zvhd2", "auto")
+    bandwidth: float = 100e6 / 8  # bytes a second of the line, to compare what `auto` may take
+    work_dir: StrPath | None = None  # for a container that is made; None: the image's folder
+    bitmap: StrPath | None = None  # made elsewhere: sent as it is
+    layout: BitmapLayout | str | None = None  # of the bitmap; None: as the one there has it
+    sha256: bool = True  # of the whole files, for the manifest
+    cleanup: str = _choice("keep", "keep", "success", "always")  # when to remove the objects
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions(SiteOptions):
+    """Whose smallest disk counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(Options):
+    """How to work on a plan."""
+
+    jobs: int | None = None  # images at a time; None: 4, or as many as the cluster takes
+    skip_failing: bool = False  # go on with the others if the check refuses some
+    dry_run: bool = False
+    scheduler: str | None = None  # address of a Dask cluster

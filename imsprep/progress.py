@@ -1,0 +1,45 @@
+"""Progress: the one protocol by which the library tells how far it is.
+
+Whatever takes long calls a function with an `Event` now and then: bytes that were done, or news in
+words. It may be called by several threads, though never by two at the same time for one step. What
+it raises ends the work, which leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SCAN, CONVERT, VERIFY, UPLOAD, IMPORT = "scan", "convert", "verify", "upload", "import"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a step; sizes in bytes.
+
+    The first event of an upload has no `count`: it says what is going to be sent and copied.
+    """
+
+    step: str  # scan, convert, verify, upload or import
+    count: int = 0  # so many bytes more are done
+    total: int = 0  # of the whole step; 0: not known
+    sent: int = 0  # of `count`, travelled over the network
+    copied: int = 0  # of `count`, copied inside the store
+    text: str = ""  # news, one line for a person
+    job_id: str | None = None  # of the import that runs
+
+
+Progress = Callable[[Event], object]
+
+
+def silent(event: Event) -> None:
+    """Take no notice."""
+
+
+def counting(progress: Progress, step: str, total: int) -> Callable[[int], None]:
+    """Return a function that is called with bytes and passes them on as events of one step."""
+
+    def count(done: int) -> None:
+        progress(Event(step, done, total))
+
+    return count
