@@ -107,6 +107,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     _prepare_streams()
     code = run(sys.argv[1:])
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said
     gc.freeze()  # the process ends: nobody need look for cycles in what it leaves
     if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
         # Somebody waits at the terminal, and a part on its way may take minutes; it is no loss.
@@ -119,6 +121,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one sentence on stderr."""
     try:
+        _hear_interrupts()
         result = cli.main(args=arguments, prog_name="imsprep", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -147,6 +150,13 @@ def run(arguments: list[str]) -> int:
             raise
         text = f"internal error: {type(error).__name__}: {error} (IMSPREP_TRACEBACK=1 shows where)"
         return _fail_plainly(arguments, text, 3)
+
+
+def _hear_interrupts() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt from now on; where it is ignored, it stays so."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _prepare_streams() -> None:

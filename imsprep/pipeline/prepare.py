@@ -45,6 +45,8 @@ from imsprep.store.target import Target, check_objects_apart
 from imsprep.units import GIB, counted, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
+from imsprep.zvhd2.faults import Stage
+from imsprep.zvhd2.verify import check_payloads
 from imsprep.zvhd2.writer import Packing
 
 # What is wrong with a file that is shipped, and not with one of which a container is made first.
@@ -197,7 +199,7 @@ def prepare(image: Path, order: Order) -> Prepared:
         elif examined.facts.format == formats.RAW:
             made = _as_raw(opened, examined, scanned, order)
         else:
-            made = _as_it_is(opened, examined, order)
+            made = _as_it_is(opened, _proved(opened, examined, order), order)
         opened.check_unchanged()
     return replace(made, comparison=comparison)
 
@@ -241,6 +243,23 @@ def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Or
     data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
     made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
     return replace(made, layout=layout)
+
+
+def _proved(image: RawImage, examined: Examined, order: Order) -> Examined:
+    """Unpack every block of a ZVHD2 that was made elsewhere, so that no damaged one is sent.
+
+    Raises FindingsError if the check fails of what that finds.
+    """
+    found = examined.facts.container
+    if found is None or found.container is None:
+        return examined
+    order.told(f"every block of {show_path(image.path)} is unpacked, to prove it")
+    wrong = check_payloads(found.container, image.pread)
+    proved = replace(found, stage=Stage.PAYLOADS, faults=(*found.faults, *wrong))
+    report = registry.run(replace(examined.facts, container=proved), order.policy)
+    if order.fail_on is not None and report.fails(order.fail_on):
+        raise FindingsError(why_not(report, order.fail_on))
+    return replace(examined, report=report)
 
 
 def _as_it_is(image: RawImage, examined: Examined, order: Order) -> Prepared:

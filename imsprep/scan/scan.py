@@ -10,7 +10,6 @@ and its first data. docs/scan.md has the measurements.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
@@ -23,6 +22,7 @@ from imsprep.image.file import RawImage
 from imsprep.scan.probe import PAGE, Range, batched, cut, holds_data, without_readahead
 from imsprep.scan.schedule import FullRead, How
 from imsprep.system.mounts import TRUSTED, file_system
+from imsprep.system.threads import usable_cpus as usable_cpus
 from imsprep.units import KIB, MIB, ceil_div, format_size
 
 BLOCK_SIZE = 2 * MIB  # the container's default, and the bitmap's
@@ -156,11 +156,3 @@ def _probe_batch(image: RawImage, pieces: list[Range], bits: bitarray, how: How)
 
 def _length(ranges: list[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
-
-
-def usable_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
@@ -20,6 +21,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AHEAD = 2  # items for each worker that `map` gives before their turn
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs that this process may use, which may be fewer than there are."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 class Job(Generic[T]):

@@ -12,14 +12,28 @@ import zlib
 import zstandard
 
 from imsprep.errors import FormatError
-from imsprep.units import KIB
+from imsprep.units import KIB, MIB
 from imsprep.zvhd2.records import BLOCK_SIZES, METHODS, ZLIB, ZSTD
 
 ZSTD_LEVEL = 3  # zstd's own default, which the published driver uses
 ZLIB_LEVEL = 1  # what the published driver uses
 DEFAULT_LEVELS = {ZSTD: ZSTD_LEVEL, ZLIB: ZLIB_LEVEL}
+MEMORY = 192 * MIB  # bytes for the blocks and codecs of all threads together, on any machine
+_UNPACKING = 3  # blocks that unpacking one needs: the record, the block, and the codec's own
+# A payload and a block, in bytes, that are kept for the next payload that is the same.
+_REMEMBERED, _REMEMBERED_BLOCK = 64 * KIB, 4 * MIB
 MAX_WINDOW = BLOCK_SIZES[-1]  # bytes that a frame may make its reader keep
 LEVELS = {ZSTD: range(1, 20), ZLIB: range(1, 10)}
+
+
+def unpacking_threads(block_size: int, jobs: int, *, memory: int = MEMORY, copies: int = 0) -> int:
+    """Return how many of `jobs` threads there is memory for to unpack, and keep `copies` more."""
+    return max(1, min(jobs, memory // ((_UNPACKING + copies) * block_size)))
+
+
+def unpacking_memory(block_size: int, threads: int) -> int:
+    """Return the bytes that so many threads need which unpack."""
+    return threads * _UNPACKING * block_size
 
 
 class Packer:
@@ -55,10 +69,26 @@ class Unpacker:
     def __init__(self, method: int, block_size: int) -> None:
         self._method, self._block_size = method, block_size
         self.finished = False
+        # Of a disk of written zeros all payloads are the same: unpacked once, they cost nothing.
+        self._last: tuple[bytes, bytes, bool] | None = None  # payload, block, finished
         self._zstd = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
 
     def __call__(self, payload: bytes | memoryview) -> bytes:
-        """Return the block in a payload; FormatError if it is not exactly one block."""
+        """Return the block in a payload; FormatError if it is not exactly one block.
+
+        A payload that is the same as the one before gives the same object.
+        """
+        remember = len(payload) <= _REMEMBERED and self._block_size <= _REMEMBERED_BLOCK
+        short = bytes(payload) if remember else None
+        if short is not None and self._last is not None and self._last[0] == short:
+            self.finished = self._last[2]
+            return self._last[1]
+        block = self._unpack(payload)
+        if short is not None:
+            self._last = (short, block, self.finished)
+        return block
+
+    def _unpack(self, payload: bytes | memoryview) -> bytes:
         try:
             block = self._from_zstd(payload) if self._method == ZSTD else self._from_zlib(payload)
         except (zstandard.ZstdError, zlib.error) as error:

@@ -15,7 +15,7 @@ import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ from imsprep.system.atomic import writing
 from imsprep.units import format_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.extract import unpack_disk
-from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, examine
+from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
 from imsprep.zvhd2.writer import Packing, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
 SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
+UNORDERED = "IMS313"  # the rule on an index that is not in the order of the blocks
 _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
 
 
@@ -49,6 +50,7 @@ class Order:
     from_format: str | None = None  # one of SOURCES; None: by the source's content
     holes: str = AUTO  # which holes to believe; see `scan`
     force: bool = False  # replace a target that is there
+    ignore: tuple[str, ...] = ()  # ids of rules that may fail; of those, convert looks at UNORDERED
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
     # Told of a ZVHD2 that is whole and proved, before it gets its name: its file, and its source.
     on_whole: Callable[[int, RawImage, records.Footer], None] = field(
@@ -256,10 +258,19 @@ def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Ord
 
 
 def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:
-    container = examine(image.pread, image.size).container_or_raise()
+    found = examine(image.pread, image.size)
+    container = found.container_or_raise()
+    if found.shows_two_disks and UNORDERED not in order.ignore:
+        raise FormatError(
+            f"{UNORDERED}: the index of {show_path(image.path)} is not in the order of the blocks:"
+            " the published driver reads another disk than the block numbers say; to go by the"
+            f" numbers, ignore {UNORDERED}"
+        )
     with Zvhd2Reader(container, image.pread) as reader:
         if to_format == formats.ZVHD2:
-            return _pack(image, PackedDisk(image, reader), formats.ZVHD2, place, order)
+            disk = PackedDisk(image, reader, jobs=order.packing.jobs)
+            packed = _pack(image, disk, formats.ZVHD2, place, order)
+            return replace(packed, warnings=(*_source_warnings(found), *packed.warnings))
         jobs = order.packing.jobs
         with writing(place) as file:
             unpack_disk(reader, file.fileno(), jobs=jobs, progress=order.progress)
@@ -273,7 +284,14 @@ def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> C
         container.original_size,
         container.block_map,
         footer=container.footer,
+        warnings=_source_warnings(found),
     )
+
+
+def _source_warnings(found: Examination) -> tuple[str, ...]:
+    if not found.shows_two_disks:
+        return ()
+    return (f"{UNORDERED}: the index is not in the order of the blocks; their numbers were used",)
 
 
 def _warnings(footer: records.Footer) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from imsprep.errors import ReadError
 from imsprep.system.threads import Workers
 from imsprep.system.writeback import WriteBehind
 from imsprep.units import KIB, MIB
-from imsprep.zvhd2.reader import Zvhd2Reader
+from imsprep.zvhd2.codec import unpacking_threads
+from imsprep.zvhd2.reader import Entry, Zvhd2Reader
 
-MEMORY = 192 * MIB
-_COPIES = 4  # of a block in a thread: record, block, what is read back, and the codec's own
+_BATCH_BYTES = 64 * MIB  # of the disk, unpacked by a thread at once
+_READ_BACK = 1  # copies of a block that are held to compare it
 _PAGE = 4 * KIB
 
 
@@ -31,13 +32,15 @@ def unpack_disk(
     """
     disk = reader.container
     os.ftruncate(file, disk.original_size)
-    jobs = max(1, min(jobs, MEMORY // (_COPIES * disk.block_size)))
-    blocks = disk.entries["block"]
+    jobs = unpacking_threads(disk.block_size, jobs, copies=_READ_BACK)
+    entries: list[Entry] = disk.entries.tolist()
+    count = max(1, _BATCH_BYTES // disk.block_size)
+    batches = [entries[at : at + count] for at in range(0, len(entries), count)]
     told = 0
     with WriteBehind(file) as behind, Workers(jobs) as workers:
-        done = workers.map(lambda block: _unpack(reader, int(block), file), blocks)
-        for block, _ in zip(blocks, done, strict=True):
-            position = int(block) * disk.block_size
+        done = workers.map(lambda batch: _unpack_all(reader, batch, file), batches)
+        for batch, _ in zip(batches, done, strict=True):
+            position = batch[-1][1] * disk.block_size
             behind.done(position)
             progress(position - told)
             told = position
@@ -46,12 +49,22 @@ def unpack_disk(
         raise ReadError("what was written has not the disk's size; run again")
 
 
-def _unpack(reader: Zvhd2Reader, block: int, file: int) -> None:
-    """Bring one block to its place. Runs in a thread."""
-    size = reader.container.block_size
-    offset = block * size
-    data = reader.read_block(block)[: reader.container.original_size - offset]
-    for start, stop in _runs(data):
+def _unpack_all(reader: Zvhd2Reader, entries: list[Entry], file: int) -> None:
+    """Bring blocks to their places. Runs in a thread."""
+    size, end = reader.container.block_size, reader.container.original_size
+    last, runs = b"", list[tuple[int, int]]()
+    for entry in entries:
+        block = entry[1]
+        data = reader.read_stored(entry)[: end - block * size]
+        if data is not last:  # the reader gives the same object for the same payload
+            last, runs = data, _runs(data)
+        if runs:
+            _bring(file, data, runs, block * size)
+
+
+def _bring(file: int, data: bytes, runs: list[tuple[int, int]], offset: int) -> None:
+    """Write what is not zeros of a block, and read it back."""
+    for start, stop in runs:
         _write(file, memoryview(data)[start:stop], offset + start)
     if os.pread(file, len(data), offset) != data:
         raise ReadError(

@@ -34,16 +34,18 @@ from imsprep.image.file import RawImage
 from imsprep.units import MIB
 from imsprep.zvhd2 import faults as zvhd2_faults
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.codec import Unpacker
+from imsprep.zvhd2.codec import MEMORY, Unpacker, unpacking_memory, unpacking_threads
 from imsprep.zvhd2.faults import Fault, Kind, Stage
 from imsprep.zvhd2.records import FOOTER_LENGTH, Entries, Footer
 
 Read = Callable[[int, int], bytes]  # offset, length -> exactly these bytes of the file
+Entry = tuple[int, int, int]  # of the index: offset, block, length
 
 CACHE_SIZE = 32 * MIB  # bytes of unpacked blocks that a reader keeps
 _SEAMS_AT_ONCE = 16384  # record heads that are held in memory together
 _SEAM = np.dtype([("end", "S4"), ("head", records.RECORD_HEAD)])  # where two records meet
 _POSTFIX_SIZE = len(records.POSTFIX)
+_SHARED = 2  # blocks that are kept while they are asked for piece by piece
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class Examination:
     middle_footer: str | None = None  # "valid", "stale" (its sum does not hold), or "none"
     index_ascends: bool | None = None  # the entries stand in order of blocks
     records_ascend: bool | None = None  # and so do the records
+
+    @property
+    def shows_two_disks(self) -> bool:
+        """Return whether a reader that counts marked blocks gets other data than by the numbers."""
+        counted = self.footer is not None and not self.footer.index_contains_zero_blk
+        return counted and self.index_ascends is False
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: what a sound container is made of."""
@@ -220,15 +228,29 @@ def check_records(container: Container, read: Read) -> Fault | None:
     return None
 
 
-def payload_of(record: bytes, entry: np.void) -> memoryview:
+def payload_of(record: bytes, entry: Entry) -> memoryview:
     """Return the compressed block in a whole record; FormatError if the record is damaged."""
+    head = records.unpack_block_header(record)
+    if not (
+        head.prefix == records.PREFIX
+        and head.curr_blk == entry[1]
+        and head.size > 0
+        and records.record_length(head.size) == len(record)
+        and record.endswith(records.POSTFIX)
+    ):
+        raise _why_damaged(record, entry).as_error()
+    start = records.BLOCK_HEADER_SIZE
+    return memoryview(record)[start : start + head.size]
+
+
+def _why_damaged(record: bytes, entry: Entry) -> Fault:
+    """Return the fault of a record that does not belong to its entry."""
     entries = np.array([entry], records.INDEX_ENTRY)
     heads = np.frombuffer(record, records.RECORD_HEAD, 1)
-    fault = zvhd2_faults.records_fault(entries, heads, np.array([record[-_POSTFIX_SIZE:]]))
-    if fault is not None:
-        raise fault.as_error()
-    start = records.BLOCK_HEADER_SIZE
-    return memoryview(record)[start : start + int(heads["size"][0])]
+    ends = np.array([record[-_POSTFIX_SIZE:]])
+    fault = zvhd2_faults.records_fault(entries, heads, ends)
+    offset, block, length = entry
+    return fault or Fault(Kind.RECORD, f"the record of block {block} is damaged", offset, length)
 
 
 class Zvhd2Reader(io.RawIOBase):
@@ -272,12 +294,16 @@ class Zvhd2Reader(io.RawIOBase):
         entry = self.container.entry(block)
         if entry is None:
             return self._zeros
+        return self.read_stored((int(entry["offset"]), block, int(entry["length"])))
+
+    def read_stored(self, entry: Entry) -> bytes:
+        """Return the block of an index entry, unpacked; FormatError if it is damaged."""
+        offset, block, length = entry
         unpack = getattr(self._unpackers, "it", None)
         if unpack is None:
             footer = self.container.footer
             unpack = self._unpackers.it = Unpacker(footer.compress_method, footer.block_size)
-        offset = int(entry["offset"])
-        record = self._read(offset, int(entry["length"]))
+        record = self._read(offset, length)
         try:
             block_bytes: bytes = unpack(payload_of(record, entry))
             return block_bytes
@@ -348,12 +374,29 @@ class Zvhd2Reader(io.RawIOBase):
         return data
 
 
-class PackedDisk:
-    """The disk that was packed into a ZVHD2, without the zeros behind its end."""
+class _Shared:
+    """A block that several threads want: the first unpacks it, the others wait for that."""
 
-    def __init__(self, image: RawImage, reader: Zvhd2Reader) -> None:
+    def __init__(self) -> None:
+        self.lock, self.data = threading.Lock(), b""
+
+
+class PackedDisk:
+    """The disk that was packed into a ZVHD2, without the zeros behind its end.
+
+    Blocks that are asked for piece by piece, in order and by several threads, are unpacked once.
+    `memory` is what that takes at most, in bytes.
+    """
+
+    def __init__(self, image: RawImage, reader: Zvhd2Reader, *, jobs: int = 1) -> None:
         self.path, self.size = image.path, reader.container.original_size
         self._image, self._reader = image, reader
+        size = reader.container.block_size
+        threads = unpacking_threads(size, jobs, memory=MEMORY // 2)
+        self._unpacking = threading.BoundedSemaphore(threads)
+        self.memory = unpacking_memory(size, threads) + _SHARED * size
+        self._shared: OrderedDict[int, _Shared] = OrderedDict()
+        self._lock = threading.Lock()
 
     def extents(self) -> Iterator[ByteExtent]:
         """Yield the stored blocks as data."""
@@ -366,9 +409,26 @@ class PackedDisk:
         size = self._reader.container.block_size
         while buffer:
             block, start = divmod(offset, size)
-            piece = memoryview(self._reader.read_block(block))[start : start + len(buffer)]
+            data = self._block(block, whole=len(buffer) >= size)
+            piece = memoryview(data)[start : start + len(buffer)]
             buffer[: len(piece)] = piece
             buffer, offset = buffer[len(piece) :], offset + len(piece)
+
+    def _block(self, block: int, *, whole: bool) -> bytes:
+        """Return a block; one of which only a piece is wanted is kept for who wants the others."""
+        if whole:
+            return self._unpacked(block)
+        with self._lock:
+            shared = self._shared.setdefault(block, _Shared())
+            while len(self._shared) > _SHARED:
+                self._shared.popitem(last=False)
+        with shared.lock:
+            shared.data = shared.data or self._unpacked(block)
+        return shared.data
+
+    def _unpacked(self, block: int) -> bytes:
+        with self._unpacking:
+            return self._reader.read_block(block)
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the container's file changed."""

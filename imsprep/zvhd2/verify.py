@@ -6,15 +6,14 @@ runs outside the interpreter's lock, so that threads are enough.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 
 from imsprep.errors import FormatError
-from imsprep.system.threads import Workers
+from imsprep.system.threads import Workers, usable_cpus
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.codec import Unpacker
+from imsprep.zvhd2.codec import Unpacker, unpacking_threads
 from imsprep.zvhd2.faults import Fault, Kind
 from imsprep.zvhd2.reader import Container, Read
 from imsprep.zvhd2.records import Entries
@@ -31,7 +30,8 @@ def check_payloads(
 ) -> list[Fault]:
     """Unpack every block; return what is wrong, each kind once with the number of blocks.
 
-    `read` is called by `jobs` threads (0: as many as there are processors). `progress` is told the
+    `read` is called by `jobs` threads (0: one for each usable CPU, and never more than there is
+    memory for). `progress` is told the
     bytes of the records that are done, in this thread; whatever it raises ends the check.
     """
     by_offset = container.entries[np.argsort(container.entries["offset"])]
@@ -44,7 +44,8 @@ def check_payloads(
         return [fault for fault in found if fault is not None]
 
     faults: list[Fault] = []
-    with Workers(jobs or os.cpu_count() or 1) as workers:
+    threads = unpacking_threads(footer.block_size, jobs or usable_cpus())
+    with Workers(threads) as workers:
         for batch, found in zip(batches, workers.map(unpack_batch, batches), strict=True):
             faults += found
             progress(int(batch["length"].sum()))

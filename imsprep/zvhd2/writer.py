@@ -29,12 +29,10 @@ from imsprep.image.disk import ByteExtent, Disk
 from imsprep.system.malloc import keep_freed_memory
 from imsprep.system.threads import Job, Workers
 from imsprep.system.writeback import WriteBehind
-from imsprep.units import MIB
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.codec import DEFAULT_LEVELS, LEVELS, Packer, Unpacker
+from imsprep.zvhd2.codec import DEFAULT_LEVELS, LEVELS, MEMORY, Packer, Unpacker
 from imsprep.zvhd2.records import FOOTER_LENGTH, Footer
 
-MEMORY = 192 * MIB  # for buffers and codecs; the interpreter and its libraries need 60 MiB beside
 _COPIES = 3  # of a block in flight: plain, packed, and unpacked again
 
 Piece = tuple[int, int]  # offset and length, bytes; within one block
@@ -153,7 +151,7 @@ class _Writer:
         self._stored = 0
         self._payload = 0
         self._codecs = threading.local()
-        self._jobs, buffers = _shares(packing)
+        self._jobs, buffers = _shares(packing, MEMORY - getattr(disk, "memory", 0))
         self._zeros = memoryview(bytes(packing.block_size))
         self._free = [bytearray(packing.block_size) for _ in range(buffers)]
         self._packing_now: deque[tuple[int, bytearray, Job[_Packed | None]]] = deque()
@@ -277,13 +275,16 @@ class _Writer:
         return bytes(raw)
 
 
-def _shares(packing: Packing) -> tuple[int, int]:
-    """Return how many threads and how many buffers there is memory for."""
+def _shares(packing: Packing, memory: int) -> tuple[int, int]:
+    """Return how many threads and how many buffers there is memory for, in bytes."""
     size = packing.block_size
     codec = Packer.memory(packing.method, packing.chosen_level, size)
-    jobs = max(1, min(packing.jobs, MEMORY // (codec + 2 * _COPIES * size)))
-    most = (MEMORY - jobs * codec) // (_COPIES * size)
-    return jobs, max(2, min(4 * jobs, most))
+    jobs = max(1, min(packing.jobs, memory // (codec + 2 * _COPIES * size)))
+    most = (memory - jobs * codec) // (_COPIES * size)
+    # With one buffer a block is written before the next is read; a source that needs memory too
+    # leaves no more.
+    fewest = 2 if memory == MEMORY else 1
+    return jobs, max(fewest, min(4 * jobs, most))
 
 
 def _padded(footer: Footer) -> bytes:

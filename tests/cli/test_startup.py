@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -49,6 +50,26 @@ def test_the_version_is_the_packages_and_costs_one_library() -> None:
     assert done.stdout == f"imsprep {__version__}\n"
     assert third_party_modules("--version") == {"click"}
     assert third_party_modules("--help") == {"click"}
+
+
+_INTERRUPTED_WHILE_LOADED = (
+    "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
+)
+
+
+@pytest.mark.parametrize("module", ["click", "bitarray"])
+def test_ctrl_c_while_modules_load_is_one_line_and_no_traceback(
+    module: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{module}.py").write_text(_INTERRUPTED_WHILE_LOADED)
+    (tmp_path / "disk.raw").write_bytes(bytes(4096))
+    done = subprocess.run(
+        [sys.executable, "-m", "imsprep", "bitmap", "disk.raw"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.strip()) == (130, "imsprep: interrupted")
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,14 +19,16 @@ from imsprep.errors import ImageChangedError, ReadError, UsageError
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
 from imsprep.units import GIB, MIB
-from imsprep.zvhd2 import records, writer
+from imsprep.zvhd2 import extract, records, writer
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.convert import Order, convert, stamp
-from imsprep.zvhd2.reader import Zvhd2Reader, check_records
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, check_records, examine
 from imsprep.zvhd2.writer import Packing, block_ranges
 from tests.conftest import Outcome
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden, runs
 from tests.support.published_driver import PublishedDriver
+from tests.support.zvhd2_files import build
+from tests.support.zvhd2_files import reading as reading_of
 
 Imsprep = Callable[..., Outcome]
 ID = bytes(range(16))
@@ -249,7 +252,7 @@ def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", [1, 19])
 def test_memory_is_bounded_whatever_is_asked_for(block_size: int, level: int) -> None:
     packing = Packing(1, ID, level=level, block_size=block_size, jobs=64)
-    jobs, buffers = writer._shares(packing)
+    jobs, buffers = writer._shares(packing, writer.MEMORY)
     codecs = jobs * Packer.memory(records.ZSTD, level, block_size)
     assert 1 <= jobs <= 64
     assert buffers >= 2
@@ -274,6 +277,96 @@ def test_a_zvhd2_is_packed_again_for_an_older_site(tmp_path: Path) -> None:
     straight = tmp_path / "straight.zvhd2"
     convert(raw, straight, order(method=records.ZLIB))
     assert again.read_bytes() == straight.read_bytes()
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 7])
+@pytest.mark.parametrize(("source", "target"), [(8, 1), (8, 2), (2, 8), (4, 4)])
+def test_packing_again_unpacks_each_block_once(
+    source: int, target: int, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, size = np.random.default_rng(4), 32 * MIB
+    disk = b"".join(random.bytes(5000).ljust(MIB, b"\0") for _ in range(32))
+    blocks = {n: disk[n * source * MIB :][: source * MIB] for n in range(32 // source)}
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(build(blocks, size, block_size=source * MIB).data)
+    unpacked, real = [], Zvhd2Reader.read_stored
+
+    def note(self: Zvhd2Reader, entry: tuple[int, int, int]) -> bytes:
+        unpacked.append(entry[1])
+        return real(self, entry)
+
+    monkeypatch.setattr(Zvhd2Reader, "read_stored", note)
+    convert(packed, tmp_path / "again.zvhd2", order(block_size=target * MIB, jobs=jobs))
+    assert sorted(unpacked) == list(range(32 // source))
+    with Zvhd2Reader.open(tmp_path / "again.zvhd2") as reader:
+        assert reader.pread(0, size) == disk
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32])
+@pytest.mark.parametrize("target", [1, 2, 32])
+def test_packing_again_keeps_to_the_same_bound_of_memory(size: int, target: int) -> None:
+    built = build({0: b"x"}, size * MIB, block_size=size * MIB)
+    container = examine(reading_of(built.data), len(built.data)).container_or_raise()
+    image = SimpleNamespace(path=Path("disk.zvhd2"))
+    disk = PackedDisk(image, Zvhd2Reader(container, reading_of(built.data)), jobs=64)
+    packing = Packing(1, ID, level=1, block_size=target * MIB, jobs=64)
+    jobs, buffers = writer._shares(packing, writer.MEMORY - disk.memory)
+    codecs = jobs * Packer.memory(records.ZSTD, 1, target * MIB)
+    assert disk.memory + codecs + buffers * 3 * target * MIB <= 280 * MIB
+
+
+def test_written_zeros_are_unpacked_once_a_batch_and_stored_as_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, raw, blocks = tmp_path / "disk.zvhd2", tmp_path / "disk.raw", 400
+    contents = dict.fromkeys(range(blocks), b"") | {7: b"x", 399: b"y"}
+    packed.write_bytes(build(contents, blocks * MIB, block_size=MIB).data)
+    looked, real = [], extract._runs
+    monkeypatch.setattr(extract, "_runs", lambda data: looked.append(1) or real(data))
+    convert(packed, raw, order())
+    assert len(looked) < 40
+    assert raw.stat().st_blocks * 512 <= 64 * 1024
+    with open(raw, "rb") as file:
+        assert os.pread(file.fileno(), 2, 7 * MIB) == b"x\0"
+        assert os.pread(file.fileno(), 2, 399 * MIB) == b"y\0"
+        assert os.pread(file.fileno(), MIB, 8 * MIB) == bytes(MIB)
+
+
+# An index that is out of order: two readers see two disks.
+
+
+def out_of_order(path: Path) -> Path:
+    blocks = {0: b"A" * BLOCK, 2: b"C" * BLOCK}
+    path.write_bytes(build(blocks, 3 * BLOCK, order=[2, 0]).data)
+    return path
+
+
+@pytest.mark.parametrize("target", ["disk.raw", "other.zvhd2"])
+def test_an_index_out_of_order_is_refused_as_check_does_and_makes_nothing(
+    target: str, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    packed = out_of_order(tmp_path / "disk.zvhd2")
+    assert PublishedDriver(packed).block(0) != b"A" * BLOCK  # it finds entries by counting
+    outcome = imsprep("convert", packed, tmp_path / target)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "IMS313" in outcome.err
+    assert left(tmp_path) == ["disk.zvhd2"]
+    outcome = imsprep("convert", packed, tmp_path / target, "--ignore", "IMS313")
+    assert outcome.code == 0
+    assert "warning: IMS313" in outcome.err
+    whole = tmp_path / target
+    if target != "disk.raw":
+        convert(whole, tmp_path / "disk.raw", order())
+    disk = (tmp_path / "disk.raw").read_bytes()
+    assert disk == b"A" * BLOCK + bytes(BLOCK) + b"C" * BLOCK
+
+
+def test_an_index_of_all_blocks_has_no_order_of_records_to_keep(tmp_path: Path) -> None:
+    packed = tmp_path / "disk.zvhd2"
+    blocks = {0: b"A" * BLOCK, 2: b"C" * BLOCK}
+    packed.write_bytes(build(blocks, 3 * BLOCK, order=[2, 0], all_blocks=True).data)
+    convert(packed, tmp_path / "disk.raw", order())
+    assert (tmp_path / "disk.raw").read_bytes()[:1] == b"A"
 
 
 # What goes wrong.

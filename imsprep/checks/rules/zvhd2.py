@@ -162,7 +162,8 @@ for _row in _FAULT_RULES:
     why="Two readers see two disks: the published driver finds the entry of a block by counting the"
     " marked blocks before it and gives the data of another block; imsprep goes by the numbers in"
     " the index and in the records.",
-    fix="Write it anew: imsprep convert IMAGE disk.raw, then imsprep convert disk.raw new.zvhd2",
+    fix="If the numbers are right, write it again by them: imsprep convert --ignore IMS313 IMAGE"
+    " new.zvhd2",
     source=DRIVER,
 )  # fmt: skip
 def index_order(facts: Facts) -> Iterator[Evidence]:
@@ -170,7 +171,7 @@ def index_order(facts: Facts) -> Iterator[Evidence]:
     found = container_of(facts)
     if found.index_ascends is None:
         raise UnknownError("the index was not looked at")
-    if not found.index_ascends and found.footer and not found.footer.index_contains_zero_blk:
+    if found.shows_two_disks and found.footer:
         yield Evidence(
             "the entries' block numbers do not ascend, at byte"
             f" {found.footer.index_lba}", expected="ascending block numbers",

@@ -48,6 +48,13 @@ Example: imsprep convert disk.raw disk.zvhd2
     " the same bytes.",
 )
 @holes_option
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="ID",
+    help="Convert a ZVHD2 in spite of this rule of check. Of use for IMS313, an index out of order:"
+    " then the block numbers count.",
+)
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @output_options
 def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -70,6 +77,7 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
             from_format=options["from_format"],
             holes=options["holes"],
             force=options["force"],
+            ignore=tuple(options["ignore"]),
             progress=bar,
         )
         done = convert(source, target, order)

@@ -76,6 +76,20 @@ def test_a_damaged_zvhd2_is_not_uploaded(imsprep: Run, disk: Path, tmp_path: Pat
     assert not (tmp_path / "cloud").exists()
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry-run", "import"])
+def test_a_zvhd2_whose_payload_is_damaged_is_not_uploaded(
+    dry: list[str], imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    data = bytearray(of_disk(disk.read_bytes()))
+    data[4096 + 48 + 9] ^= 0xFF  # in the first payload; header, tables and record heads are sound
+    packed = tmp_path / "disk.zvhd2"
+    packed.write_bytes(data)
+    done = imsprep("import", packed, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json", *dry)
+    assert done.code == 1
+    assert "IMS312" in done.err
+    assert not (tmp_path / "cloud").exists()
+
+
 def test_a_disk_becomes_an_image_that_equals_it(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     done = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
     assert done.code == 0, done.err
