@@ -42,6 +42,7 @@ ORDER = {
         mounts
         paths
         regular
+        statefile
         sparse
         threads
         writeback

@@ -13,7 +13,6 @@ for a copy that kept its modification time; it notices another image, not every 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from imsprep.bitmap.layout_json import from_plain, to_plain
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
-from imsprep.system import atomic
+from imsprep.system import atomic, statefile
 from imsprep.system.regular import file_name, read_plain
 from imsprep.units import KIB
 
@@ -87,20 +86,29 @@ class Sidecar:
             "layout": to_plain(self.layout),
         }
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Sidecar:
-        """Return what `as_dict` gave; ValueError, KeyError or TypeError for anything else."""
-        if value.get("schema") != SCHEMA:
-            raise ValueError(f"schema {value.get('schema')!r}, not {SCHEMA}")
-        members = {name: value[name] for name in cls.__dataclass_fields__}
-        members["image"] = file_name(value["image"])
-        members["identity"] = Identity(**value["identity"])
-        members["layout"] = from_plain(value["layout"])
-        return cls(**members)
-
     def describes(self, packed: bytes) -> bool:
         """Say whether the bitmap's bytes are the ones that were written with this sidecar."""
         return hashlib.sha256(packed).hexdigest() == self.sha256
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A sidecar as it lies in its file, the layout still plain."""
+
+    image: str
+    size: int
+    identity: Identity
+    fingerprint: str
+    layout: dict[str, Any]
+    blocks: int
+    allocated: int
+    data_bytes: int
+    sha256: str
+    imsprep: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the image is named as a file of the same folder."""
+        file_name(self.image)
 
 
 def fingerprint(block_map: BlockMap, read: Callable[[int, int], bytes]) -> str:
@@ -129,9 +137,11 @@ def sidecar_path(bitmap: Path) -> Path:
 def read_sidecar(bitmap: Path) -> Sidecar | None:
     """Return the sidecar of a bitmap, or None if there is none that imsprep wrote."""
     try:
-        return Sidecar.from_dict(json.loads(read_plain(sidecar_path(bitmap))))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError, ReadError):
-        return None
+        found = statefile.find(sidecar_path(bitmap), _Written, schema=SCHEMA)
+        layout = from_plain(found.layout) if found else None
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError):
+        return None  # it describes no layout
+    return Sidecar(**{**vars(found), "layout": layout}) if found else None
 
 
 def check_apart(bitmap: Path, image: Path, *, advice: str = NAME_ANOTHER) -> None:

@@ -14,8 +14,9 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from imsprep.errors import ImageChangedError, ReadError, UsageError, show_path
 from imsprep.system.regular import READING
@@ -30,7 +31,8 @@ _TICK_S = 0.02
 _SEEKING = threading.Lock()  # held by who moves a file's offset to read there
 
 
-class Identity(NamedTuple):
+@dataclass(frozen=True)
+class Identity:
     """What tells one state of a file from another."""
 
     device: int
@@ -54,9 +56,21 @@ class Identity(NamedTuple):
         """
         return (self.inode, self.size, self.mtime_ns, self.ctime_ns)
 
+    def same_content_as(self, other: Identity) -> bool:
+        """Return whether this is the same file in the same state, seen in another run."""
+        return self.lasting == other.lasting
+
+    def renamed_from(self, other: Identity) -> bool:
+        """Return whether it is the same content under what may be another name.
+
+        Renaming a file changes its change time, and nothing else.
+        """
+        mine, theirs = self.lasting[:3], other.lasting[:3]
+        return mine == theirs
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return self._asdict()
+        return asdict(self)
 
 
 class RawImage:

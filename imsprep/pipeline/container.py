@@ -12,7 +12,6 @@ made of the content.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,9 +22,9 @@ from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import Identity, RawImage
-from imsprep.system import atomic
+from imsprep.system import statefile
 from imsprep.system.locking import locked
-from imsprep.system.regular import file_name, read_plain
+from imsprep.system.regular import file_name
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import Order, convert
@@ -48,29 +47,22 @@ class Note:
     container: Identity  # as it was before it got its name, which changes the change time
     imsprep: str = __version__
 
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the image is named as a file of the same folder."""
+        file_name(self.image)
+
     @classmethod
     def read(cls, container: Path) -> Note | None:
         """Return the note beside a container, or None if there is none that imsprep wrote."""
-        try:
-            value = json.loads(read_plain(note_path(container)))
-            if value.pop("schema") != SCHEMA:
-                return None
-            file_name(value["image"])
-            value["source"] = Identity(**value["source"])
-            value["container"] = Identity(**value["container"])
-            return cls(**value)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ReadError):
-            return None
+        return statefile.find(note_path(container), cls, schema=SCHEMA)
 
     def write(self, container: Path) -> None:
         """Write the note beside the container; raises ReadError."""
-        plain = {**asdict(self), "source": self.source.as_dict(), "schema": SCHEMA}
-        atomic.write_json(note_path(container), {**plain, "container": self.container.as_dict()})
+        statefile.save(note_path(container), asdict(self), schema=SCHEMA)
 
     def is_of(self, container: Path) -> bool:
         """Say whether this is the very file that was made, unchanged; raises OSError."""
-        now, made = Identity.of(container), self.container
-        return (now.inode, now.size, now.mtime_ns) == (made.inode, made.size, made.mtime_ns)
+        return Identity.of(container).renamed_from(self.container)
 
 
 def place_for(image: Path, folder: Path | None = None) -> Path:
@@ -130,8 +122,7 @@ def _is_of_another(note: Note, image: Path) -> bool:
     """Say whether a container was made of another file, and not of this one before its renaming."""
     if note.image == image.name:
         return False
-    now, then = Identity.of(image), note.source  # a new name changes the change time
-    same = (now.inode, now.size, now.mtime_ns) == (then.inode, then.size, then.mtime_ns)
+    same = Identity.of(image).renamed_from(note.source)
     return image.with_name(note.image).exists() or not same
 
 
@@ -142,7 +133,7 @@ def fits(image: RawImage, place: Path, packing: Packing) -> bool:
         return (
             note is not None
             and note.image == image.path.name
-            and note.source.lasting == image.identity.lasting
+            and note.source.same_content_as(image.identity)
             and dict(note.options) == _options(packing)
             and note.is_of(place)
             and _uuid(place) == note.uuid

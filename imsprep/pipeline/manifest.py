@@ -14,16 +14,16 @@ could notice raises the version. It holds no secret.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imsprep import __version__
-from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.system import atomic
-from imsprep.system.regular import file_name, read_plain
+from imsprep.errors import UsageError, show_path
+from imsprep.system import statefile
+from imsprep.system.regular import file_name
+from imsprep.system.statefile import StateFileError
 
 VERSION = 1
 SUFFIX = ".imsprep.json"
@@ -61,6 +61,12 @@ class Manifest:
     times: Mapping[str, str] | None = None
     images_before: tuple[str, ...] = ()  # of the same name, before the import was asked for
 
+    def __post_init__(self) -> None:
+        """Raise ValueError unless it names an image in its own folder, with an identity."""
+        file_name(self.image.get("name"))
+        if not isinstance(self.image.get("identity"), Mapping):
+            raise ValueError("the image has no identity")
+
     def at(self, state: str, when: str, **changes: Any) -> Manifest:
         """Return the manifest in a later state, with the time of the change."""
         times = {**(self.times or {}), state: when}
@@ -90,7 +96,7 @@ def path_beside(image: Path) -> Path:
 
 def write(path: Path, manifest: Manifest) -> None:
     """Write it; the file is whole at every instant. Raises ReadError."""
-    atomic.write_json(path, manifest.as_dict())
+    statefile.save(path, manifest.as_dict(), schema=VERSION)
 
 
 def read(path: Path) -> Manifest | None:
@@ -99,16 +105,12 @@ def read(path: Path) -> Manifest | None:
     Raises ReadError if it is no plain file: no manifest could be written in its place.
     """
     try:
-        value = json.loads(read_plain(path))
-        if value.pop("schema") != VERSION:
-            return None
-        value.pop("imsprep", None)
-        file_name(value["image"]["name"])
-        value["objects"] = tuple(SentObject(**sent) for sent in value["objects"])
-        value["findings"] = tuple(value.get("findings", ()))
-        value["images_before"] = tuple(value.get("images_before", ()))
-        return Manifest(**value)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return statefile.load(path, Manifest, schema=VERSION)
+    except FileNotFoundError:
+        return None
+    except StateFileError:
+        if path.exists() and not path.is_file():
+            raise
         return None
 
 
@@ -117,14 +119,15 @@ def check_replaceable(path: Path, image: Path) -> None:
 
     One of another version of imsprep may be replaced. Raises ReadError.
     """
-    earlier = read(path)
-    if earlier is None:
-        try:
-            ours = not path.exists() or b'"imsprep"' in read_plain(path)
-        except OSError as error:
-            raise ReadError.from_os(error, "cannot read", path) from error
-        if not ours:
-            raise UsageError(f"{show_path(path)} was not written by imsprep; rename it")
+    try:
+        earlier = statefile.load(path, Manifest, schema=VERSION)
+    except FileNotFoundError:
+        return
+    except StateFileError as error:
+        if path.exists() and not path.is_file():
+            raise
+        if not error.ours:
+            raise UsageError(f"{show_path(path)} was not written by imsprep; rename it") from error
         return
     other = image.with_name(earlier.image["name"])
     if earlier.state in (ASKING, STARTED) and other.name != image.name and other.exists():

@@ -16,17 +16,21 @@ from imsprep.errors import ReadError, show_path
 READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def read_plain(path: Path) -> bytes:
+def read_plain(path: Path, *, limit: int | None = None) -> bytes:
     """Return the bytes of a file; ReadError if it is none but a pipe, a device or a folder.
 
-    Raises OSError where there is nothing, or nothing that can be read.
+    Also if it has more than `limit` bytes. Raises OSError where there is nothing, or nothing that
+    can be read.
     """
     file = os.open(path, READING)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
         raise ReadError(f"cannot read {show_path(path)}: it is no plain file; move it away")
     with os.fdopen(file, "rb") as opened:
-        return opened.read()
+        data = opened.read() if limit is None else opened.read(limit + 1)
+    if limit is not None and len(data) > limit:
+        raise ReadError(f"cannot read {show_path(path)}: it has more than {limit} bytes")
+    return data
 
 
 def file_name(value: object) -> str:

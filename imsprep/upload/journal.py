@@ -10,16 +10,14 @@ each abort what the other has begun.
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from imsprep.errors import ReadError, show_path
+from imsprep.errors import show_path
 from imsprep.image.file import Identity
-from imsprep.system import atomic
+from imsprep.system import statefile
 from imsprep.system.locking import locked
-from imsprep.system.regular import read_plain
 
 SCHEMA = 1
 SUFFIX = ".upload.json"
@@ -40,7 +38,7 @@ class Entry:
         """Say why this upload cannot be continued as `other`, or None if it can."""
         if (self.target, self.key) != (other.target, other.key):
             return f"the upload that was begun goes to {self.key!r} in {self.target}"
-        if self.identity.lasting != other.identity.lasting:
+        if not self.identity.same_content_as(other.identity):
             return "the image changed since that upload was begun"
         if self.plan != other.plan:
             return "the plan of its parts is another one"
@@ -60,13 +58,7 @@ class Journal:
 
     def load(self) -> Entry | None:
         """Return what was noted, or None if there is nothing that can be used."""
-        try:
-            value = json.loads(read_plain(self.path))
-            if value.pop("schema") != SCHEMA:
-                return None
-            return Entry(**{**value, "identity": Identity(**value["identity"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ReadError):
-            return None
+        return statefile.find(self.path, Entry, schema=SCHEMA)
 
     def why_unusable(self) -> str | None:
         """Say why there is a journal that `load` cannot use; None if there is none, or it can."""
@@ -84,8 +76,7 @@ class Journal:
 
     def save(self, entry: Entry) -> None:
         """Note an upload; the file is whole at every instant."""
-        value = {**asdict(entry), "identity": entry.identity.as_dict(), "schema": SCHEMA}
-        atomic.write_json(self.path, value)
+        statefile.save(self.path, asdict(entry), schema=SCHEMA)
 
     def remove(self) -> None:
         """Forget the upload."""

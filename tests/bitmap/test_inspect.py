@@ -73,7 +73,7 @@ def test_a_sidecar_whose_layout_does_not_fit_proves_nothing(disk: Path) -> None:
     sidecar = read_sidecar(bitmap)
     assert sidecar is not None
     moved = replace(
-        sidecar, layout=BitmapLayout(block_size=512), identity=sidecar.identity._replace(inode=1)
+        sidecar, layout=BitmapLayout(block_size=512), identity=replace(sidecar.identity, inode=1)
     )
     sidecar_path(bitmap).write_text(json.dumps(moved.as_dict()))
     facts = look(disk)

@@ -547,9 +547,9 @@ def test_a_window_is_a_file_over_its_range() -> None:
 def test_an_upload_goes_on_after_another_mount_but_not_with_another_file(tmp_path: Path) -> None:
     identity = Identity(1, 2, 3, 4, 5)
     entry = Entry("local:x", "k", "u", "z", "p", identity)
-    assert entry.reason_against(replace(entry, identity=identity._replace(device=9))) is None
+    assert entry.reason_against(replace(entry, identity=replace(identity, device=9))) is None
     for field in ("inode", "size", "mtime_ns", "ctime_ns"):
-        other = replace(entry, identity=identity._replace(**{field: 9}))
+        other = replace(entry, identity=replace(identity, **{field: 9}))
         assert "changed" in str(entry.reason_against(other))
     for field, words in (("target", "'k' in local:x"), ("key", "'k' in local:x"), ("plan", "plan")):
         assert words in str(entry.reason_against(replace(entry, **{field: "other"})))

@@ -11,22 +11,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from imsprep import __version__
-from imsprep.errors import ReadError, show_path
+from imsprep.errors import ReadError
 from imsprep.image.file import Identity
 from imsprep.pipeline.batch.run import DONE, Outcome, Unit
-from imsprep.system import atomic
-from imsprep.system.regular import read_plain
+from imsprep.system import statefile
+from imsprep.system.statefile import StateFileError
 
 SCHEMA = 1
 SUFFIX = ".batch.json"
 BEGUN = "begun"
 # What a note keeps of an outcome.
 _KEPT = ("image_id", "job_id", "size", "data_bytes", "kind", "message", "exit_code")
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What the file holds: by image, as the plan names it."""
+
+    images: dict[str, dict[str, Any]]
+    imsprep: str = __version__
 
 
 class BatchJournal:
@@ -44,16 +53,13 @@ class BatchJournal:
         """
         path = plan.with_name(plan.name + SUFFIX)
         try:
-            value = json.loads(read_plain(path))
-            if value["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {value['schema']}, expected {SCHEMA}")
-            return cls(path, {str(image): dict(note) for image, note in value["images"].items()})
+            return cls(path, statefile.load(path, _Notes, schema=SCHEMA).images)
         except FileNotFoundError:
             return cls(path, {})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except StateFileError as error:
             raise ReadError(
-                f"cannot use the journal {show_path(path)} ({error}); if it is moved away, every"
-                " image is looked at again, and none that exists is imported twice"
+                f"{error}; if this journal is moved away, every image is looked at again, and none"
+                " that exists is imported twice"
             ) from error
 
     def done(self, unit: Unit) -> Outcome | None:
@@ -88,8 +94,7 @@ class BatchJournal:
     def _note(self, unit: Unit, state: str, more: Mapping[str, Any]) -> None:
         note = {"state": state, "entry": entry_digest(unit), "at": _now(), "name": unit.name}
         self._notes[unit.shown] = {**note, **more}
-        value = {"schema": SCHEMA, "imsprep": __version__, "images": self._notes}
-        atomic.write_json(self.path, value)
+        statefile.save(self.path, asdict(_Notes(self._notes)), schema=SCHEMA)
 
 
 def entry_digest(unit: Unit) -> str:
