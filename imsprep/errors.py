@@ -22,7 +22,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from imsprep.report import Report
 
 
 class ImsprepError(Exception):
@@ -55,9 +58,13 @@ class FormatError(ImsprepError):
 
 
 class FindingsError(ImsprepError):
-    """A step was refused because the check before it has findings that fail."""
+    """A step was refused because the check before it has findings that fail: see `report`."""
 
     exit_code = 1
+
+    def __init__(self, message: str, *, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class ReadError(ImsprepError):

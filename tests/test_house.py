@@ -20,6 +20,7 @@ PACKAGE = ROOT / "imsprep"
 RUNGS = {
     "units": 0, "errors": 0, "report": 0, "progress": 0, "keywords": 0, "options": 0,
     "callable_package": 0,
+    "project": 0,
     "system": 1,
     "cloud": 2, "image": 2,
     "scan": 3, "store": 3,
@@ -163,6 +164,7 @@ ORDER = {
     """,
     "checks": """
         facts
+        holds
         policy
         reporters.picture
         rule
@@ -222,6 +224,7 @@ ORDER = {
     """,
     "cli": """
         demo_disk
+        screen
         options.common
         options.output
         settings

@@ -22,7 +22,7 @@ from types import FrameType
 import click
 
 from imsprep import __version__
-from imsprep.errors import ImsprepError, ReadError
+from imsprep.errors import FindingsError, ImsprepError, ReadError
 
 COMMANDS: dict[str, str] = {
     "check": "Check disk images and the request to import them.",
@@ -131,6 +131,8 @@ def run(arguments: list[str]) -> int:
         with contextlib.suppress(OSError):
             error.show()
         return _tell_program(arguments, "UsageError", error.format_message(), 2)
+    except FindingsError as error:
+        return _refuse(arguments, error)
     except ImsprepError as error:
         return _fail(arguments, error)
     except (BrokenPipeError, SystemExit):
@@ -195,13 +197,27 @@ def _fail(arguments: list[str], error: ImsprepError) -> int:
     return _say(arguments, type(error).__name__, str(error), error.exit_code)
 
 
+def _refuse(arguments: list[str], error: FindingsError) -> int:
+    """Show the findings that stopped a step as `imsprep check` shows them, then the sentence."""
+    if error.report is None:
+        return _fail(arguments, error)
+    from imsprep.cli.screen import say, say_report
+
+    with contextlib.suppress(OSError):
+        say_report(error.report)
+        say(f"imsprep: {str(error).partition(chr(10))[0].rstrip(':')}")
+    return _tell_program(arguments, type(error).__name__, str(error), error.exit_code)
+
+
 def _fail_plainly(arguments: list[str], text: str, code: int) -> int:
     return _say(arguments, "Stopped", text, code)
 
 
 def _say(arguments: list[str], kind: str, text: str, code: int) -> int:
+    from imsprep.cli.screen import say
+
     with contextlib.suppress(OSError):  # the code says it too
-        click.echo(f"imsprep: {text}", err=True)
+        say(f"imsprep: {text}")
     return _tell_program(arguments, kind, text, code)
 
 

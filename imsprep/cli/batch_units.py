@@ -110,7 +110,7 @@ def _options() -> dict[str, click.Parameter]:
     return {
         p.opts[0].removeprefix("--"): p
         for p in _import_command().params
-        if p.name not in _NOT_OF_AN_IMAGE
+        if p.expose_value and p.name not in _NOT_OF_AN_IMAGE
     }
 
 

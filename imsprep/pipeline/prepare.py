@@ -221,7 +221,7 @@ def _passed(image: Path, order: Order) -> Examined:
     """Examine; raises FindingsError if the report stops the import."""
     examined = examine(image, order)
     if order.fail_on is not None and examined.report.fails(order.fail_on):
-        raise FindingsError(why_not(examined.report, order.fail_on))
+        raise FindingsError(why_not(examined.report, order.fail_on), report=examined.report)
     return examined
 
 
@@ -371,7 +371,7 @@ def _check_claim(facts: Facts, scanned: Scan, order: Order) -> None:
         replace(order.policy, select=("IMS404",)),
     )
     if order.fail_on is not None and late.fails(order.fail_on):
-        raise FindingsError(why_not(late, order.fail_on))
+        raise FindingsError(why_not(late, order.fail_on), report=late)
 
 
 def _compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import Any
@@ -11,9 +12,11 @@ import jsonschema
 import pytest
 
 from imsprep.checks import registry
+from imsprep.checks.holds import HOLDS
 from imsprep.checks.reporters import FORMATS, Failure, Run, render
 from imsprep.checks.reporters.json import schema
 from imsprep.checks.reporters.picture import picture
+from imsprep.checks.reporters.text import Style, text
 from imsprep.report import Finding, Region, Report, Severity, Skipped
 from tests.support.paths import ROOT
 
@@ -117,7 +120,7 @@ def test_the_schema_refuses_what_it_should() -> None:
 def test_sarif_obeys_the_standards_schema(case: str) -> None:
     log = json.loads(render(RUNS[case], "sarif"))
     jsonschema.Draft4Validator(SARIF).validate(log)
-    log["runs"][0]["tool"]["driver"]["rules"][0].pop("id")
+    log["runs"][0]["tool"]["driver"].pop("name")
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft4Validator(SARIF).validate(log)
 
@@ -129,9 +132,25 @@ def test_sarif_points_at_bytes_and_keeps_waived_findings_suppressed() -> None:
     assert place["region"] == {"byteOffset": 512, "byteLength": 8}
     assert log["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == first["ruleId"]
     assert waived["suppressions"][0]["justification"] == "known"
-    said = [n["message"]["text"] for n in log["invocations"][0]["toolExecutionNotifications"]]
-    assert any("no --name given" in text for text in said)
-    assert any("cannot read" in text for text in said)
+    (said,) = log["invocations"][0]["toolExecutionNotifications"]
+    assert "cannot read" in said["message"]["text"]
+    assert log["properties"]["skipped"][0]["reasons"] == {"no --name given": ["IMS501"]}
+
+
+def test_sarif_gives_every_result_a_place_and_every_rule_an_address() -> None:
+    inside = dataclasses.replace(finding("IMS811"), message="/etc/fstab:3 mounts a disk")
+    (log,) = json.loads(render(run(Report("a.raw", (inside, finding("IMS501")))), "sarif"))["runs"]
+    driver = log["tool"]["driver"]
+    assert driver["informationUri"].startswith("https://")
+    assert [rule["helpUri"].rpartition("#")[2] for rule in driver["rules"]] == ["ims501", "ims811"]
+    places = [result["locations"][0]["logicalLocations"][0] for result in log["results"]]
+    assert [place["fullyQualifiedName"] for place in places] == ["file:/etc/fstab:3", "file"]
+
+
+def test_sarif_of_one_image_in_which_every_rule_was_skipped_is_small() -> None:
+    skipped = tuple(Skipped(rule.id, "the disk could not be read") for rule in registry.all_rules())
+    report = Report("a.raw", tuple(finding(f"IMS1{n:02}") for n in range(1, 13)), skipped)
+    assert len(render(run(report), "sarif")) < 40_000
 
 
 def test_jsonl_is_one_object_a_line() -> None:
@@ -147,6 +166,8 @@ def test_junit_is_xml_whatever_the_image_is_called(case: str) -> None:
 
 def test_junit_counts_and_never_shows_a_skipped_rule_as_green() -> None:
     suite, gone = ET.fromstring(render(RUNS["full"], "junit"))
+    names = [case.get("name") for case in suite]
+    assert "IMS106 The file is not empty" in names
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "1")
     assert gone.get("errors") == "1"
     skipped = next(c for c in suite if c.get("name", "").startswith("IMS501"))
@@ -200,7 +221,9 @@ def test_html_escapes_and_holds_everything_itself() -> None:
 def test_text_puts_the_worst_first_and_ends_with_the_verdict() -> None:
     text = render(run(FULL), "text")
     assert text.index("IMS101") < text.index("IMS111") < text.index("IMS104")
-    assert "FAILED: 1 error, 0 warnings, 1 note, 1 waived; 1 rule passed, 1 skipped" in text
+    assert text.splitlines()[-1] == (
+        "FAILED   1 error, 0 warnings, 1 note, 1 waived; 1 rule passed"
+    )
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [(Severity.ERROR, 1), (Severity.NOTE, 1), (None, 0)])
@@ -210,3 +233,59 @@ def test_the_exit_code_follows_the_failing_severity(fail_on: Severity | None, co
 
 def test_what_could_not_be_checked_weighs_more_than_a_bad_image() -> None:
     assert RUNS["full"].exit_code == 3
+
+
+def notes_of(*images: str) -> Run:
+    doubt = finding("IMS405", Severity.NOTE)
+    return run(*(Report(image, (doubt,), (Skipped("IMS501", "no name"),)) for image in images))
+
+
+def test_text_folds_notes_and_counts_what_was_skipped() -> None:
+    shown = text(notes_of("a.raw"), Style(more_skipped="look there", more_notes="ask for them"))
+    assert shown.splitlines()[1:] == [
+        "",
+        "note     A title" + " " * 58 + "IMS405",
+        "",
+        "1 rule skipped; look there",
+        "passed   0 errors, 0 warnings, 1 note; 0 rules passed (ask for them)",
+    ]
+    opened = text(notes_of("a.raw"), Style(notes=True, skipped=True))
+    assert "         a message\n" in opened
+    assert "skipped:\n  no name: IMS501\n" in opened
+
+
+def test_text_says_the_same_doubt_once_a_run() -> None:
+    shown = text(notes_of("a.raw", "b.raw", "c.raw"))
+    assert shown.count("A title") == 1
+    assert shown.splitlines()[-1] == (
+        "passed   3 images: 3 passed, 0 failed; 0 errors, 0 warnings, 3 notes"
+    )
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
+def test_text_keeps_to_the_width_and_to_what_programs_read(width: int) -> None:
+    words = " ".join(f"word{n}" for n in range(60))
+    long = dataclasses.replace(finding(), title=words, message=words, fix=words)
+    lines = text(run(Report("a.raw", (long,))), Style(width=width)).splitlines()
+    assert max(map(len, lines)) <= max(40, width)
+    start = next(n for n, line in enumerate(lines) if line.startswith("error "))
+    end = lines.index("", start)
+    assert all(line.startswith(" " * 7) for line in lines[start + 1 : end])
+    assert "IMS101" in lines[start]
+    assert lines[-1].startswith(("FAILED ", " " * 9))
+
+
+def test_text_is_coloured_if_asked_and_says_the_same() -> None:
+    plain, painted = text(RUNS["full"]), text(RUNS["full"], Style(colour=True))
+    assert "\x1b[1;31merror" in painted
+    assert re.sub(r"\x1b\[[\d;]*m", "", painted) == plain
+    assert "\x1b[1;33mpassed" in text(
+        run(Report("a.raw", (finding(severity=Severity.WARNING),))), Style(colour=True)
+    )
+
+
+def test_every_rule_is_named_by_what_it_checks() -> None:
+    rules = {rule.id: rule.title for rule in registry.all_rules()}
+    assert set(HOLDS) <= set(rules)
+    assert [rule for rule in rules if rule not in HOLDS] == []
+    assert [rule for rule, holds in HOLDS.items() if holds == rules[rule]] == []

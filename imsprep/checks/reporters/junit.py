@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from imsprep.checks.holds import what_holds
 from imsprep.checks.reporters import Failure, Run
 from imsprep.report import Finding, Report
 
@@ -45,7 +46,7 @@ def _report(run: Run, suite: ET.Element, report: Report) -> None:
     for finding in report.findings:
         found.setdefault(finding.rule, []).append(finding)
     for rule in sorted({*found, *reasons, *report.passed}):
-        name = f"{rule} {titles.get(rule, '')}".strip()
+        name = f"{rule} {what_holds(rule, titles.get(rule, ''))}"
         case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=name)
         if rule in found:
             _findings(run, case, found[rule])

@@ -1,4 +1,8 @@
-"""SARIF 2.1.0 for code scanning: rules with help, results with byte regions, skipped rules.
+"""SARIF 2.1.0 for code scanning: the rules that found something, and each result with its place.
+
+A place is a run of bytes, or where there is none, the file inside the image or the subject. Only
+rules with results are listed, as a reader needs no others; which were skipped, and why, is a
+property of the run and no notification: nothing went wrong with the tool.
 
 Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0", 2020-03-27.
 """
@@ -7,21 +11,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
 from imsprep.checks.reporters import Failure, Run
+from imsprep.project import HOME
 from imsprep.report import Finding, Report, Severity
 
 SCHEMA_URI = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
+# Where imsprep is described; a reader opens the page of the rule.
+HOME_URI = HOME
+RULES_URI = f"{HOME}/docs/reference/rules.md"
+_INSIDE = re.compile(r"(/[\w./@+-]*\w)(?::(\d+))?[ :]")  # "/etc/fstab:3 mounts …"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
 def sarif(run: Run) -> str:
     """Return the run as one SARIF log with one run."""
-    index = {rule.id: number for number, rule in enumerate(run.rules)}
+    found = {finding.rule for report in run.reports for finding in report.findings}
+    rules = [rule for rule in run.rules if rule.id in found]
+    index = {rule.id: number for number, rule in enumerate(rules)}
     results = [
         _result(finding, report, index) for report in run.reports for finding in report.findings
     ]
@@ -33,14 +45,16 @@ def sarif(run: Run) -> str:
                 "tool": {
                     "driver": {
                         "name": "imsprep",
+                        "informationUri": HOME_URI,
                         "semanticVersion": run.version,
-                        "rules": [_rule(rule) for rule in run.rules],
+                        "rules": [_rule(rule) for rule in rules],
                     }
                 },
                 "columnKind": "unicodeCodePoints",
                 "artifacts": [_artifact(one) for one in run.results],
                 "invocations": [_invocation(run)],
                 "results": results,
+                "properties": {"skipped": [_skipped(report) for report in run.reports]},
             }
         ],
     }
@@ -53,6 +67,7 @@ def _rule(rule: Any) -> dict[str, Any]:
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {"text": f"{rule.fix}\n\nSource: {rule.source}"},
+        "helpUri": f"{RULES_URI}#{rule.id.lower()}",
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"subject": rule.subject},
     }
@@ -66,16 +81,7 @@ def _artifact(one: Report | Failure) -> dict[str, Any]:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    """Say what could not be checked: rules that were skipped, images that were not read."""
-    notes = [
-        {
-            "level": "note",
-            "descriptor": {"id": skipped.rule},
-            "message": {"text": f"{report.image}: skipped: {skipped.reason}"},
-        }
-        for report in run.reports
-        for skipped in report.skipped
-    ]
+    """Return how the run ended, and which images were not read."""
     errors = [
         {"level": "error", "message": {"text": f"{failure.image}: {failure.message}"}}
         for failure in run.failures
@@ -84,9 +90,17 @@ def _invocation(run: Run) -> dict[str, Any]:
     return {
         "executionSuccessful": not run.failures,
         "exitCode": run.exit_code,
-        "toolExecutionNotifications": [*errors, *notes],
+        "toolExecutionNotifications": errors,
         "toolConfigurationNotifications": complaints,
     }
+
+
+def _skipped(report: Report) -> dict[str, Any]:
+    """Return why rules did not run on an image: each reason with its rules."""
+    reasons: dict[str, list[str]] = {}
+    for skipped in report.skipped:
+        reasons.setdefault(skipped.reason, []).append(skipped.rule)
+    return {"image": report.image, "reasons": reasons}
 
 
 def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str, Any]:
@@ -96,13 +110,16 @@ def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str
             "byteOffset": finding.region.offset,
             "byteLength": finding.region.length,
         }
+    location: dict[str, Any] = {"physicalLocation": place}
+    if finding.region is None:
+        location["logicalLocations"] = [_logical(finding)]
     text = finding.message + (f" Fix: {finding.fix}" if finding.fix else "")
     mark = f"{report.image}\0{finding.rule}\0{finding.message}"
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": text},
-        "locations": [{"physicalLocation": place}],
+        "locations": [location],
         "partialFingerprints": {"imsprep/v1": hashlib.sha256(mark.encode()).hexdigest()},
     }
     if finding.rule in index:
@@ -110,6 +127,16 @@ def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str
     if finding.waived is not None:
         result["suppressions"] = [{"kind": "external", "justification": finding.waived}]
     return result
+
+
+def _logical(finding: Finding) -> dict[str, str]:
+    """Return the file inside the image that a finding begins with, or the finding's subject."""
+    inside = _INSIDE.match(finding.message)
+    if inside is None:
+        return {"name": finding.subject, "fullyQualifiedName": finding.subject, "kind": "module"}
+    name, line = inside.groups()
+    full = f"{finding.subject}:{name}" + (f":{line}" if line else "")
+    return {"name": name, "fullyQualifiedName": full, "kind": "resource"}
 
 
 def _uri(image: str) -> str:

@@ -1,103 +1,230 @@
-"""Text for people: the worst first, each finding with what to do."""
+"""Text for people: the worst first, each finding with what was found and what to do.
+
+The verdict is the last line. Notes take a line each and what was skipped is counted, unless the
+`Style` asks for more: who wants to know why reads on, who wants to know whether does not.
+"""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.report import Finding, Report, Severity
 from imsprep.scan.scan import Vouched
-from imsprep.units import counted, exact_size, format_size
+from imsprep.units import counted, format_size
 
-WIDTH = 96
+WIDTH = 80  # columns, where no terminal says another number
+NARROWEST = 40
+_INDENT = 9  # columns; behind the longest severity
+# A reason that is never folded: who asked for the look would not learn that there was none.
+_LACKING = re.compile(r"imsprep\[[a-z-]+\] is not installed")
+_SGR = {  # "Select Graphic Rendition", ECMA-48, chapter 8.3.117
+    "error": "1;31", "warning": "1;33", "note": "1;36", "waived": "2", "passed": "1;32",
+    "unsure": "1;33", "FAILED": "1;31", "dim": "2", "bold": "1",
+}  # fmt: skip
 
 
-def text(run: Run) -> str:
-    """Return the run as plain text."""
+@dataclass(frozen=True)
+class Style:
+    """How a report is shown: for which width, with colours or not, and how much of it."""
+
+    width: int = WIDTH
+    colour: bool = False
+    notes: bool = False  # in full; else one line each
+    skipped: bool = False  # with the reasons; else their number
+    more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped says why"
+    more_notes: str = ""  # how to see the notes in full
+
+    def painted(self, words: str, kind: str) -> str:
+        """Return words in the colour of their kind, if there are colours."""
+        return f"\x1b[{_SGR[kind]}m{words}\x1b[0m" if self.colour else words
+
+
+PLAIN = Style()
+
+
+def text(run: Run, style: Style = PLAIN) -> str:
+    """Return the run as text for a terminal or a file."""
+    shown: set[tuple[str, str]] = set()  # notes; the same doubt is said once
     parts = [
-        _failure(one) if isinstance(one, Failure) else _report(run, one) for one in run.results
+        _failure(one, style) if isinstance(one, Failure) else _report(run, one, style, shown)
+        for one in run.results
     ]
-    parts += [f"waiver: {complaint}\n" for complaint in run.complaints]
+    parts += ["\n".join(_wrapped(f"waiver: {c}", style, "")) + "\n" for c in run.complaints]
     if len(run.results) > 1:
-        bad = sum(run.bad(report) for report in run.reports)
-        parts.append(
-            f"{len(run.results)} images: {len(run.reports) - bad} passed, {bad} failed,"
-            f" {len(run.failures)} not checked\n"
-        )
+        parts.append(_all_images(run, style))
     return "\n".join(parts)
 
 
-def _failure(failure: Failure) -> str:
-    return f"{failure.image}: not checked: {failure.message}\n"
+def report_text(report: Report, *, fail_on: Severity | None, style: Style) -> str:
+    """Return one image's report, as an import shows it."""
+    return _report(Run((report,), (), fail_on, ""), report, style, set())
 
 
-def _report(run: Run, report: Report) -> str:
-    lines = [f"{report.image}: {_headline(report)}", *_scanned(report)]
-    ordered = sorted(report.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
+def finding_lines(
+    findings: Iterable[Finding], style: Style, shown: set[tuple[str, str]] | None = None
+) -> list[str]:
+    """Return findings as blocks of lines, the worst first; a note that was `shown` is left out."""
+    shown = set() if shown is None else shown
+    ordered = sorted(findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
+    lines: list[str] = []
+    folded = False
     for finding in ordered:
-        lines += ["", *_finding(finding)]
-    lines += ["", *_skipped(report), _totals(run, report)]
-    return "\n".join(lines) + "\n"
-
-
-def _headline(report: Report) -> str:
-    facts = report.facts
-    size = facts.get("virtual_size") or facts.get("file_size") or 0
-    table = facts.get("partition_table")
-    described = (
-        f", {str(table).upper()}, {counted(len(facts.get('partitions', [])), 'partition')}"
-        if table
-        else ""
-    )
-    return f"{facts.get('format', 'unknown')}, {exact_size(int(size))}{described}"
-
-
-def _scanned(report: Report) -> list[str]:
-    """Say what a scan found and how it knows, if there was one."""
-    facts = report.facts
-    if "vouched" not in facts:
-        return []
-    data = exact_size(facts["data_bytes"])
-    return [f"  data to upload: {data}, in blocks of {format_size(facts['block_size'])}",
-            f"  {Vouched(**facts['vouched'])}"]  # fmt: skip
-
-
-def _finding(finding: Finding) -> list[str]:
-    mark = "waived" if finding.waived is not None else finding.severity.word
-    lines = [f"  {mark:7} {finding.rule}  {finding.title}"]
-    lines += _wrapped("", finding.message)
-    if finding.waived is not None:
-        return lines + _wrapped("waived: ", finding.waived)
-    if finding.expected is not None and finding.found is not None:
-        lines += _wrapped("expected: ", f"{finding.expected}; found: {finding.found}")
-    if finding.fix is not None and finding.severity is not Severity.NOTE:
-        lines += _wrapped("fix: ", finding.fix)
+        if _is_note(finding):
+            if (finding.rule, finding.message) in shown:
+                continue
+            shown.add((finding.rule, finding.message))
+        fold = (_is_note(finding) or finding.waived is not None) and not style.notes
+        lines += [*([] if fold and folded else [""]), *_finding(finding, style, fold=fold)]
+        folded = fold
     return lines
 
 
-def _wrapped(label: str, words: str) -> list[str]:
-    indent = " " * 18
-    return textwrap.wrap(
-        label + words, WIDTH, initial_indent=indent, subsequent_indent=indent,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+def _is_note(finding: Finding) -> bool:
+    return finding.severity is Severity.NOTE and finding.waived is None
 
 
-def _skipped(report: Report) -> list[str]:
-    """Give each reason once, with the number of rules that it kept from running."""
-    reasons = Counter(skipped.reason for skipped in report.skipped)
-    words = "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
-    return textwrap.wrap(f"skipped: {words}", WIDTH, initial_indent="  ", subsequent_indent="    ",
-                         break_on_hyphens=False) if reasons else []  # fmt: skip
+def _failure(failure: Failure, style: Style) -> str:
+    lines = [f"{failure.image}: not checked", *_wrapped(failure.message, style)]
+    return "\n".join(lines) + "\n"
 
 
-def _totals(run: Run, report: Report) -> str:
-    counts = ", ".join(counted(report.count(s), s.word) for s in sorted(Severity, reverse=True))
+def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]]) -> str:
+    lines = [*_headline(report, style), *_scanned(report, style)]
+    before = {(f.rule, f.message) for f in report.findings if _is_note(f)} & shown
+    found = finding_lines(report.findings, style, shown)
+    skipped = _skipped(report, style)
+    lines += [*found, *([""] if found or skipped else []), *skipped]
+    lines += _verdict(run, report, style, len(before))
+    return "\n".join(lines) + "\n"
+
+
+def _headline(report: Report, style: Style) -> list[str]:
+    facts = report.facts
+    size = facts.get("virtual_size") or facts.get("file_size") or 0
+    words = [str(facts.get("format", "unknown")), format_size(int(size))]
+    if "data_bytes" in facts:
+        words.append(f"{format_size(int(facts['data_bytes']))} of data")
+    if table := facts.get("partition_table"):
+        words.append(f"{str(table).upper()}")
+        words.append(counted(len(facts.get("partitions", [])), "partition"))
+    if system := (facts.get("guest") or {}).get("system"):
+        words.append(str(system))
+    name = style.painted(report.image, "bold")
+    lines = _wrapped(", ".join(words), style, " " * (len(report.image) + 2))
+    if len(report.image) > style.width // 2:
+        return [name, *_wrapped(", ".join(words), style)]
+    return [f"{name}  {lines[0].strip()}", *lines[1:]]
+
+
+def _scanned(report: Report, style: Style) -> list[str]:
+    """Return what a scan found and how it knows, if there was one."""
+    facts = report.facts
+    if "vouched" not in facts:
+        return []
+    data = format_size(facts["data_bytes"])
+    words = f"data to upload: {data}, in blocks of {format_size(facts['block_size'])}"
+    return [*_wrapped(words, style, "  "), *_wrapped(str(Vouched(**facts["vouched"])), style, "  ")]
+
+
+def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
+    mark = "waived" if finding.waived is not None else finding.severity.word
+    lines = _title(mark, finding, style)
+    if fold and finding.waived is None:
+        return lines
+    if finding.waived is not None:
+        lines += _wrapped(finding.message, style) if not fold else []
+        return lines + _wrapped(f"waived: {finding.waived}", style)
+    lines += _wrapped(finding.message, style)
+    if finding.expected is not None and finding.found is not None:
+        lines += _wrapped(f"expected: {finding.expected}; found: {finding.found}", style)
+    if finding.fix is not None:
+        lines += _wrapped(f"fix: {finding.fix}", style)
+    return lines
+
+
+def _title(mark: str, finding: Finding, style: Style) -> list[str]:
+    """Return severity, title and, at the right, the rule's id."""
+    room = max(NARROWEST, style.width) - _INDENT - len(finding.rule) - 2
+    first, *more = textwrap.wrap(finding.title, room, break_on_hyphens=False) or [""]
+    colour = mark if mark in _SGR else "bold"
+    head = (
+        style.painted(f"{mark:<{_INDENT - 1}}", colour)
+        + " "
+        + style.painted(first, "bold")
+        + " " * (room - len(first) + 2)
+        + style.painted(finding.rule, "dim")
+    )
+    return [head, *(" " * _INDENT + style.painted(line, "bold") for line in more)]
+
+
+def _wrapped(words: str, style: Style, indent: str = " " * _INDENT) -> list[str]:
+    return [
+        wrapped
+        for line in words.splitlines() or [""]
+        for wrapped in textwrap.wrap(
+            line, max(NARROWEST, style.width), initial_indent=indent, subsequent_indent=indent,
+            break_long_words=False, break_on_hyphens=False,
+        )
+    ]  # fmt: skip
+
+
+def _skipped(report: Report, style: Style) -> list[str]:
+    """Return the number of rules that did not run; with the reasons if they were asked for."""
+    if not report.skipped:
+        return []
+    if not style.skipped:
+        lacking = {s.reason for s in report.skipped if _LACKING.search(s.reason)}
+        more = f"; {style.more_skipped}" if style.more_skipped else ""
+        said = [f"{counted(len(report.skipped), 'rule')} skipped{more}", *sorted(lacking)]
+        return [line for words in said for line in _wrapped(words, style, "")]
+    reasons: dict[str, list[str]] = {}
+    for skipped in report.skipped:
+        reasons.setdefault(skipped.reason, []).append(skipped.rule)
+    lines = ["skipped:"]
+    for reason, rules in reasons.items():
+        lines += textwrap.wrap(
+            f"{reason}: {' '.join(rules)}", max(NARROWEST, style.width), initial_indent="  ",
+            subsequent_indent="    ", break_on_hyphens=False, break_long_words=False,
+        )  # fmt: skip
+    return lines
+
+
+def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
+    bad = run.bad(report)
     waived = sum(f.waived is not None for f in report.findings)
     more = f", {waived} waived" if waived else ""
-    verdict = "FAILED" if run.bad(report) else "passed"
-    return (
-        f"  {verdict}: {counts}{more}; {counted(len(report.passed), 'rule')} passed,"
-        f" {len(report.skipped)} skipped"
-    )
+    again = f" ({before} of them above)" if before else ""
+    words = f"{_counts([report])}{again}{more}; {counted(len(report.passed), 'rule')} passed"
+    if style.more_notes and report.count(Severity.NOTE) > before and not style.notes:
+        words += f" ({style.more_notes})"
+    return list(_last(bad, report.count(Severity.WARNING) > 0, words, style))
+
+
+def _all_images(run: Run, style: Style) -> str:
+    bad = sum(run.bad(report) for report in run.reports)
+    words = [f"{len(run.reports) - bad} passed", f"{bad} failed"]
+    if run.failures:
+        words.append(f"{len(run.failures)} not checked")
+    said = f"{len(run.results)} images: {', '.join(words)}; {_counts(run.reports)}"
+    warned = any(report.count(Severity.WARNING) for report in run.reports)
+    return "\n".join(_last(run.exit_code != 0, warned, said, style)) + "\n"
+
+
+def _counts(reports: Iterable[Report]) -> str:
+    total: Counter[Severity] = Counter()
+    for report in reports:
+        total.update({severity: report.count(severity) for severity in Severity})
+    return ", ".join(counted(total[s], s.word) for s in sorted(Severity, reverse=True))
+
+
+def _last(bad: bool, warned: bool, words: str, style: Style) -> Iterator[str]:
+    """Yield the verdict's lines; one that passed with warnings is not green."""
+    word = "FAILED" if bad else "passed"
+    first, *more = _wrapped(words, style)
+    yield style.painted(word, "FAILED" if bad else "unsure" if warned else "passed") + first[6:]
+    yield from more

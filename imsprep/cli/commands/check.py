@@ -16,12 +16,15 @@ from imsprep.cli.options.common import PATH, ca_bundle_option
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_fields, request_options
 from imsprep.cli.options.scan import hole_options, scanning
+from imsprep.cli.screen import say, screen_options, style_for
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
     from imsprep.checks.reporters import Run
     from imsprep.ims.region import RegionFacts
     from imsprep.store.bucket import BucketFacts
+
+WHY_SKIPPED = "--show-skipped says why"
 
 EPILOG = """\
 \b
@@ -64,7 +67,9 @@ Examples:
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")
 @click.option("--explain", metavar="ID", help="Show all about one rule and end.")
+@click.option("--show-skipped", is_flag=True, help="Say why rules did not run.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@screen_options
 @request_options
 def command(images: tuple[Path, ...], **options: Any) -> int:
     """Check disk images and the request to import them, offline and in seconds.
@@ -82,7 +87,7 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
     targets = output_targets(options["outputs"], FORMATS, kept)
     shown = _shown(options)
     run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
-    return _publish(run, shown, targets)
+    return _publish(run, shown, targets, skipped=options["show_skipped"])
 
 
 def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
@@ -160,19 +165,24 @@ def _shown(options: dict[str, Any]) -> str | None:
     return formats[0] if formats else None if options["outputs"] else "text"
 
 
-def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]]) -> int:
+def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], *, skipped: bool) -> int:
     """Write the files, then stdout; what could not be checked is said on stderr too."""
     from imsprep.checks.reporters import render
+    from imsprep.checks.reporters.text import text
 
     for format_, path in targets:
         write_output(path, render(run, format_))
     for failure in run.failures:
-        click.echo(f"imsprep: {failure.message}", err=True)
-    if shown not in (None, "text"):
-        for complaint in run.complaints:
-            click.echo(f"imsprep: {complaint}", err=True)
-    if shown is not None and (shown != "text" or run.reports):
-        if shown != "text" and isinstance(sys.stdout, io.TextIOWrapper):
+        say(f"imsprep: {failure.message}")
+    if shown == "text":
+        if run.reports:
+            style = style_for(sys.stdout, skipped=skipped, more_skipped=WHY_SKIPPED)
+            sys.stdout.write(text(run, style))
+        return run.exit_code
+    for complaint in run.complaints:
+        say(f"imsprep: {complaint}")
+    if shown is not None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # as the formats say, whatever the locale
         sys.stdout.write(render(run, shown))
     return run.exit_code

@@ -19,6 +19,7 @@ from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_went
+from imsprep.cli.screen import say, say_report
 from imsprep.cli.service import WHERE, connected, pace_of, pace_options, service_options
 from imsprep.units import exact_size, format_size
 
@@ -97,7 +98,7 @@ def _prepare(
 
     def tell(news: str) -> None:
         if not quiet:
-            click.echo(news, err=True)
+            say(news)
 
     size = likely_size(image)
     with ExitStack() as bars:
@@ -109,9 +110,8 @@ def _prepare(
 
         order = order_of(options, target, scanned, lambda count: packing()(count))
         prepared = prepare(image, replace(order, dry_run=dry_run, told=tell))
-    for finding in prepared.report.findings:
-        waived = f" (waived: {finding.waived})" if finding.waived else ""
-        tell(f"{finding.rule} {finding.severity.word}: {finding.message}{waived}")
+    if not quiet:
+        say_report(prepared.report)
     if prepared.comparison is not None:
         tell(f"route: {prepared.comparison.why}")
     return prepared

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
+from imsprep.cli.screen import screen_options
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ _OUTPUT = (
 
 
 def output_options(command: F) -> F:
-    """Add --json and --quiet, which every command has."""
-    return with_options(command, _OUTPUT)
+    """Add --json, --quiet, --verbose and --color, which every command has."""
+    return with_options(screen_options(command), _OUTPUT)
 
 
 def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
