@@ -65,6 +65,10 @@ class Company:
     lock_wait_s: float | None = 0.0  # for another process that imports the image; None: as its job
 
 
+# click keeps the help option of the first context that asks for it.
+HELP = ["-h", "--help"]
+
+
 def _no_news(*_: object) -> None:
     """Tell nobody."""
 
@@ -128,7 +132,9 @@ def _unit(
         placed = _placed(value, options[name], folder)
         arguments += _arguments(name, placed)
         try:
-            with click.Context(_import_command(), info_name="import") as context:
+            with click.Context(
+                _import_command(), info_name="import", help_option_names=HELP
+            ) as context:
                 options[name].type_cast_value(context, placed)
             _check_holds_no_secret(name, value)
         except click.ClickException as error:
@@ -142,6 +148,7 @@ def _unit(
             "import",
             [*arguments, "--", entry.image],
             default_map={"site": settings["site"].value},
+            help_option_names=HELP,
         )
         settled = {k: v for k, v in context.params.items() if k not in _NOT_OF_AN_IMAGE}
         target_of(settled)
