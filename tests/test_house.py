@@ -80,6 +80,7 @@ ORDER = {
     """,
     "store": """
         contract
+        zeros
         bucket
         directory_uploads
         obs

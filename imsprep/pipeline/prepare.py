@@ -42,7 +42,7 @@ from imsprep.report import Report, Severity
 from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.target import Target, check_objects_apart
-from imsprep.units import GIB, counted, round_up
+from imsprep.units import GIB, MIB, counted, format_size, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
 from imsprep.zvhd2.faults import Stage
@@ -52,6 +52,7 @@ from imsprep.zvhd2.writer import Packing
 # What is wrong with a file that is shipped, and not with one of which a container is made first.
 _MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520", "IMS704")
 
+_WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
 
 OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
@@ -242,6 +243,7 @@ def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Or
     artefacts = _raw(image, examined.key, scanned, layout, order)
     data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
     made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
+    _tell_waste(artefacts[0].plan, data_bytes, order)
     return replace(made, layout=layout)
 
 
@@ -260,6 +262,15 @@ def _proved(image: RawImage, examined: Examined, order: Order) -> Examined:
     if order.fail_on is not None and report.fails(order.fail_on):
         raise FindingsError(why_not(report, order.fail_on))
     return replace(examined, report=report)
+
+
+def _tell_waste(plan: PartPlan, data_bytes: int, order: Order) -> None:
+    """Say so where RAW sends far more than its data, as no object has more than 10,000 parts."""
+    if order.copy_zeros and plan.sent > 2 * data_bytes + _WASTE:
+        order.told(
+            f"as RAW {format_size(plan.sent)} travel for {format_size(data_bytes)} of data, which"
+            " lies too scattered for the parts of an object; as ZVHD2 the data alone would, packed"
+        )
 
 
 def _as_it_is(image: RawImage, examined: Examined, order: Order) -> Prepared:

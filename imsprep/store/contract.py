@@ -7,7 +7,6 @@ implementation passes the same suite, `tests/store_suite.py`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, NamedTuple, Protocol
@@ -136,23 +135,3 @@ def multipart_etag(etags: Iterable[str]) -> str:
     """
     digests = [bytes.fromhex(etag) for etag in etags]
     return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
-
-
-@functools.lru_cache(maxsize=4096)
-def zero_md5(length: int) -> str:
-    """Return the MD5 in hex of `length` zero bytes."""
-    return zero_md5s([length])[length]
-
-
-def zero_md5s(lengths: Iterable[int]) -> dict[int, str]:
-    """Return the MD5 in hex of so many zero bytes for each length; one pass to the longest."""
-    digest = hashlib.md5(usedforsecurity=False)
-    zeros = bytes(4 * MIB)
-    hashed, found = 0, {}
-    for length in sorted(set(lengths)):
-        while hashed < length:
-            step = min(len(zeros), length - hashed)
-            digest.update(zeros if step == len(zeros) else zeros[:step])
-            hashed += step
-        found[length] = digest.copy().hexdigest()
-    return found

@@ -38,11 +38,11 @@ from imsprep.store.contract import (
     Upload,
     check_part_number,
     multipart_etag,
-    zero_md5,
 )
 from imsprep.store.directory_uploads import Unfinished
+from imsprep.store.zeros import hash_of_zeros, zero_md5
 from imsprep.system import atomic
-from imsprep.system.sparse import copy_data, is_hole, write_sparse
+from imsprep.system.sparse import copy_data, data_ranges, write_sparse
 from imsprep.units import MIB
 
 MAX_KEY_BYTES = 1024  # OBS API reference, "Uploading Objects"
@@ -287,12 +287,14 @@ def _record_name(key: str) -> str:
 
 
 def _md5_of_range(file: int, offset: int, length: int) -> str:
-    if is_hole(file, offset, length):
+    data = next(data_ranges(file, offset, length), None)
+    if data is None:
         return zero_md5(length)
-    digest = hashlib.md5(usedforsecurity=False)
-    for position in range(offset, offset + length, _STEP):
+    # What a composed part begins with is a hole, and its hash is known.
+    digest = hash_of_zeros(data[0] - offset)
+    for position in range(data[0], offset + length, _STEP):
         digest.update(os.pread(file, min(_STEP, offset + length - position), position))
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def _key_conflict(key: str) -> ServiceError:

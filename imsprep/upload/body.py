@@ -5,7 +5,6 @@ A part may be too large to be held, or its bytes may have to wait their turn (`-
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable
 
@@ -71,12 +70,3 @@ def window(
     at_once = _PACED if wait_for else _PLAIN
     raw = _Range(pread, offset, length, at_once, wait_for or (lambda count: None), check)
     return io.BufferedReader(raw, at_once)
-
-
-def md5_of(body: bytes | io.BufferedReader) -> str:
-    """Return the MD5 in hex of bytes, or of a file that is left at its start."""
-    if isinstance(body, bytes):
-        return hashlib.md5(body, usedforsecurity=False).hexdigest()
-    digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False))
-    body.seek(0)
-    return digest.hexdigest()

@@ -10,7 +10,9 @@ object once, in order, with
   are copied, so that only the data travels (`composing`).
 
 A run of zeros that is too short for a part of its own travels as data. There are never more than
-10,000 parts: sizes double until they fit. Pure: a plan is a value; `transfer` carries it out.
+10,000 parts. Where there would be, parts get larger; then the shortest gaps between data go into
+composed parts whole; and only then, for more than 10,000 runs of data, do the shortest of them
+travel. Pure: a plan is a value; `transfer` carries it out.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
@@ -37,6 +42,12 @@ _ZERO_SHARE = 1024
 _GROWTH = 16  # copies in one step of growing
 # A composed part costs five requests more than a data part; less than this is not worth them.
 _WORTH_COMPOSING = 1 * MIB
+# Data parts begin and end at multiples of it from where their run begins: whole leaves of a digest.
+_GRAIN = 64 * KIB
+# A zero part longer than _ODD_ZEROS (in need: MOST_ODD_ZEROS) has one of these lengths.
+ZERO_LENGTHS = tuple(n * MIB for n in (5120, 4096, 2048, 1024, 512, 256, 128, 64, 32))
+_ODD_ZEROS = 256 * MIB
+MOST_ODD_ZEROS = 1024 * MIB
 # OBS API reference: an object has at most 48.8 TB.
 MAX_OBJECT_SIZE = 48_800_000_000_000
 
@@ -132,27 +143,51 @@ class PartPlan:
 
 
 def plan_parts(
-    block_map: BlockMap, *, copy_zeros: bool = True, part_size: int = DEFAULT_PART_SIZE
+    block_map: BlockMap,
+    *,
+    copy_zeros: bool = True,
+    compose: bool = True,
+    part_size: int = DEFAULT_PART_SIZE,
+    most_parts: int = MAX_PART_NUMBER,
 ) -> PartPlan:
     """Plan the upload of a disk whose empty blocks are zeros.
 
-    `part_size` is the largest data part, in bytes, as long as 10,000 parts are enough. With
-    `copy_zeros` false everything is sent. Raises UsageError for a size that cannot be uploaded.
+    `part_size` is the largest data part, in bytes, as long as `most_parts` are enough. With
+    `copy_zeros` false everything is sent; with `compose` false there are no composed parts. Raises
+    UsageError for a size that cannot be uploaded.
     """
-    runs = [
-        Run(offset, offset + length, not extent.allocated and copy_zeros)
-        for extent in block_map.extents()
-        for offset, length in [block_map.byte_range(extent.start, extent.count)]
-    ]
-    return _plan(block_map.size, runs, part_size)
+    size = block_map.size
+    if not copy_zeros:
+        return plan_plain(size, part_size=part_size)
+    _check(size, part_size)
+    runs = _joined(_long_gaps(block_map, most_parts), compose)
+    sizes = _Sizes.first(part_size, sum(run.length for run in runs if run.is_zero))
+    for way in sizes.growing():
+        parts = _Parts(runs, way, compose)
+        absorbed = parts.absorbed_for(most_parts)
+        if absorbed is not None:
+            return PartPlan(size, tuple(parts.cut(absorbed)))
+    joins = 0
+    while True:  # each gap that is joined saves a part or two: two or three rounds do
+        joins += max(1, (parts.least() - most_parts) // (1 if compose else 2))
+        parts = _Parts(_joined(_without_shortest(runs, joins, compose), compose), way, compose)
+        absorbed = parts.absorbed_for(most_parts)
+        if absorbed is not None:
+            return PartPlan(size, tuple(parts.cut(absorbed)))
 
 
 def plan_plain(size: int, *, part_size: int = DEFAULT_PART_SIZE) -> PartPlan:
     """Plan the upload of a file that is sent as it is, such as a container or a bitmap file."""
-    return _plan(size, [Run(0, size, False)], part_size)
+    _check(size, part_size)
+    runs = [Run(0, size, False)]
+    for way in _Sizes.first(part_size, 0).growing():
+        parts = _Parts(runs, way, compose=False)
+        if parts.plain() <= MAX_PART_NUMBER:
+            break
+    return PartPlan(size, tuple(parts.cut(frozenset())))
 
 
-def _plan(size: int, runs: list[Run], part_size: int) -> PartPlan:
+def _check(size: int, part_size: int) -> None:
     if not 0 < size <= MAX_OBJECT_SIZE:
         raise UsageError(f"cannot upload {exact_size(size)}: expected 1 to {MAX_OBJECT_SIZE} bytes")
     if not 2 * MIN_PART_SIZE <= part_size <= MAX_PART_SIZE:
@@ -160,25 +195,77 @@ def _plan(size: int, runs: list[Run], part_size: int) -> PartPlan:
             f"the part size is {exact_size(part_size)}: expected {exact_size(2 * MIN_PART_SIZE)} to"
             f" {exact_size(MAX_PART_SIZE)}"
         )
-    zeros = sum(run.length for run in runs if run.is_zero)
-    zero_size = _MIN_ZERO_SIZE
-    while zero_size < min(zeros // _ZERO_SHARE, MAX_PART_SIZE):
-        zero_size = min(2 * zero_size, MAX_PART_SIZE)
-    shortest = MIN_PART_SIZE  # zeros in a shorter run travel
-    while True:
-        joined = _joined(runs, shortest)
-        count = sum(ceil_div(r.length, zero_size if r.is_zero else part_size) for r in joined)
-        if count <= MAX_PART_NUMBER:
-            return PartPlan(size, tuple(_cut(joined, part_size, zero_size)))
-        if len(joined) > MAX_PART_NUMBER // 2 or part_size == MAX_PART_SIZE:
-            shortest *= 2
-        else:
-            part_size = min(2 * part_size, MAX_PART_SIZE)
+
+
+class _Sizes(NamedTuple):
+    """How long parts may be, in bytes."""
+
+    data: int
+    zeros: int  # of the zero object
+    odd: int  # a zero part is a power of two of MiB, or no longer than this
+
+    @classmethod
+    def first(cls, part_size: int, zeros: int) -> _Sizes:
+        """Return the sizes to begin with, for so many zeros in all."""
+        zero_size = _MIN_ZERO_SIZE
+        while zero_size < min(zeros // _ZERO_SHARE, MAX_PART_SIZE):
             zero_size = min(2 * zero_size, MAX_PART_SIZE)
+        return cls(part_size // _GRAIN * _GRAIN, zero_size, min(zero_size, _ODD_ZEROS))
+
+    def growing(self) -> Iterator[_Sizes]:
+        """Yield these sizes, and larger ones up to the largest that a part may have."""
+        yield self
+        now = self._replace(zeros=max(self.zeros, MOST_ODD_ZEROS), odd=MOST_ODD_ZEROS)
+        while True:
+            yield now
+            if now.data == MAX_PART_SIZE:
+                return
+            now = now._replace(
+                data=min(2 * now.data, MAX_PART_SIZE), zeros=min(2 * now.zeros, MAX_PART_SIZE)
+            )
 
 
-def _joined(runs: Iterable[Run], shortest: int) -> list[Run]:
-    """Return runs that can be parts: no zeros below `shortest`, no short data but after zeros.
+def _long_gaps(block_map: BlockMap, most: int) -> list[Run]:
+    """Return the runs of a disk, where zeros that are too few for a part count as data.
+
+    Each run of data is a part at least: of more than `most` runs the nearest are joined.
+    """
+    flags = np.diff(block_map.flags().view(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(flags == 1), np.flatnonzero(flags == -1)
+    starts, stops = starts * block_map.block_size, stops * block_map.block_size
+    if not len(starts):
+        return [Run(0, block_map.size, True)]
+    stops[-1] = min(int(stops[-1]), block_map.size)
+    gaps = starts[1:] - stops[:-1]
+    long = gaps >= MIN_PART_SIZE
+    surplus = int(long.sum()) + 1 - most
+    if surplus > 0:
+        shortest = np.argsort(np.where(long, gaps, np.iinfo(gaps.dtype).max), kind="stable")
+        long[shortest[:surplus]] = False
+    starts, stops = starts[np.append(True, long)], stops[np.append(long, True)]
+    runs, position = [], 0
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        if position < start:
+            runs.append(Run(position, start, True))
+        runs.append(Run(start, stop, False))
+        position = stop
+    if position < block_map.size:
+        runs.append(Run(position, block_map.size, True))
+    return runs
+
+
+def _without_shortest(runs: list[Run], count: int, compose: bool) -> list[Run]:
+    """Return runs without the `count` shortest gaps, which become data.
+
+    The first one saves no part where it can be absorbed.
+    """
+    gaps = [n for n, run in enumerate(runs) if run.is_zero and (n or not compose)]
+    dropped = set(sorted(gaps, key=lambda n: runs[n].length)[:count])
+    return [run._replace(is_zero=False) if n in dropped else run for n, run in enumerate(runs)]
+
+
+def _joined(runs: Iterable[Run], compose: bool) -> list[Run]:
+    """Return runs that can be parts: no short zeros, no short data but what is composed.
 
     Zeros become data where they are too few, or where data before them needs filling up.
     """
@@ -187,55 +274,130 @@ def _joined(runs: Iterable[Run], shortest: int) -> list[Run]:
         if joined and not joined[-1].is_zero:
             before = joined[-1]
             wanted = before.stop
-            if not (len(joined) > 1 and _is_composed(before)):
+            if not (compose and len(joined) > 1 and _is_short(before)):
                 # Data that is too short for a part takes the first of the zeros behind it.
                 wanted = max(before.stop, min(before.start + MIN_PART_SIZE, run.stop))
-            if not run.is_zero or run.stop - wanted < shortest:
+            if not run.is_zero or run.stop - wanted < MIN_PART_SIZE:
                 wanted = run.stop
             joined[-1] = before._replace(stop=wanted)
             if wanted < run.stop:
                 joined.append(run._replace(start=wanted))
-        elif run.is_zero and run.length < shortest:
+        elif run.is_zero and run.length < MIN_PART_SIZE:
             joined.append(run._replace(is_zero=False))
         else:
             joined.append(run)
     return joined
 
 
-def _is_composed(run: Run) -> bool:
+def _is_short(run: Run) -> bool:
     """Say whether a run is data that the zeros before it should fill up to a part."""
     return not run.is_zero and run.length <= MIN_PART_SIZE - _WORTH_COMPOSING
 
 
-def _cut(runs: list[Run], part_size: int, zero_size: int) -> Iterator[PlannedPart]:
-    """Cut runs into parts that are equally long but for rounding, so that none is too short."""
-    number = 1
-    for run, before, after in zip(runs, [None, *runs], [*runs[1:], None], strict=False):
-        if before and after and _is_composed(run):
-            lead = _lead(before)
-            yield PlannedPart(number, run.start - lead, lead + run.length, lead)
-            number += 1
-            continue
-        # The zeros at the end go into the composed part behind them; the last part may be short.
-        behind = after is not None and after is not runs[-1] and _is_composed(after)
-        stop = run.stop - _lead(run) if run.is_zero and behind else run.stop
-        for start, end in _pieces(run.start, stop, zero_size if run.is_zero else part_size):
-            yield PlannedPart(number, start, end - start, end - start if run.is_zero else 0)
-            number += 1
+class _Parts:
+    """The parts that runs give: how many, and which.
+
+    A gap may be *absorbed*: all of it goes into the composed part of the data behind it, which
+    saves its own parts and sends nothing more.
+    """
+
+    def __init__(self, runs: list[Run], sizes: _Sizes, compose: bool) -> None:
+        self._runs, self._sizes, self._compose = runs, sizes, compose
+        self._lengths = cache(lambda total: tuple(_zero_lengths(total, sizes)))
+        data = (ceil_div(run.length, sizes.data) for run in runs if not run.is_zero)
+        self._plain = sum(data)
+        # By the index of its run: parts that a gap costs, and whether it could be absorbed.
+        self._gaps: dict[int, int] = {}
+        for index in (n for n, run in enumerate(runs) if run.is_zero):
+            own = runs[index].length - self._lead(index)
+            self._gaps[index] = len(self._lengths(own)) if own else 0
+            self._plain += self._gaps[index]
+
+    def _lead(self, gap: int) -> int:
+        """Return how many zeros of a gap go into the composed part of short data behind it."""
+        last = len(self._runs) - 1
+        if not self._compose or gap + 1 >= last or not _is_short(self._runs[gap + 1]):
+            return 0
+        length = self._runs[gap].length
+        return MIN_PART_SIZE if length >= 2 * MIN_PART_SIZE else length
+
+    def plain(self) -> int:
+        """Return how many parts there are if no gap is absorbed."""
+        return self._plain
+
+    def _absorbable(self) -> list[int]:
+        """Return the gaps that could be absorbed and save a part by it, the shortest first."""
+        if not self._compose:
+            return []
+        found = [
+            index
+            for index, parts in self._gaps.items()
+            if parts and index + 1 < len(self._runs)
+            and self._runs[index].length <= min(self._sizes.odd, self._sizes.zeros)
+        ]  # fmt: skip
+        return sorted(found, key=lambda index: self._runs[index].length)
+
+    def least(self) -> int:
+        """Return how many parts there are if all gaps are absorbed that can be."""
+        return self._plain - sum(self._gaps[index] for index in self._absorbable())
+
+    def absorbed_for(self, most: int) -> frozenset[int] | None:
+        """Return the shortest gaps to absorb for `most` parts; None if that is not enough."""
+        left, absorbed = self._plain, []
+        for index in self._absorbable():
+            if left <= most:
+                break
+            absorbed.append(index)
+            left -= self._gaps[index]
+        return frozenset(absorbed) if left <= most else None
+
+    def cut(self, absorbed: frozenset[int]) -> Iterator[PlannedPart]:
+        """Yield the parts."""
+        for number, (start, length, zeros) in enumerate(self._pieces(absorbed), 1):
+            yield PlannedPart(number, start, length, zeros)
+
+    def _pieces(self, absorbed: frozenset[int]) -> Iterator[tuple[int, int, int]]:
+        """Yield offset, length and zeros of each part."""
+        for index, run in enumerate(self._runs):
+            if run.is_zero:
+                position = run.start
+                own = 0 if index in absorbed else run.length - self._lead(index)
+                for length in self._lengths(own) if own else ():
+                    yield position, length, length
+                    position += length
+                continue
+            before = index - 1
+            lead = self._runs[before].length if before in absorbed else 0
+            if index and not lead:
+                lead = self._lead(before)
+            for start, length in _even(run.start, run.length, self._sizes.data):
+                yield start - lead, length + lead, lead
+                lead = 0
 
 
-def _lead(zeros: Run) -> int:
-    """Return how many of these zeros go into a composed part; the rest is a part or nothing."""
-    return MIN_PART_SIZE if zeros.length >= 2 * MIN_PART_SIZE else zeros.length
-
-
-def _pieces(start: int, stop: int, longest: int) -> Iterator[tuple[int, int]]:
-    pieces = ceil_div(stop - start, longest)
+def _even(start: int, total: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of pieces that are equally long, but for whole grains."""
+    pieces, grains = ceil_div(total, longest), ceil_div(total, _GRAIN)
     for piece in range(pieces):
-        yield (
-            start + (stop - start) * piece // pieces,
-            start + (stop - start) * (piece + 1) // pieces,
-        )
+        first = grains * piece // pieces * _GRAIN
+        stop = min(total, grains * (piece + 1) // pieces * _GRAIN)
+        yield start + first, stop - first
+
+
+def _zero_lengths(total: int, sizes: _Sizes) -> Iterator[int]:
+    """Yield the lengths of the parts that `total` zeros are cut into.
+
+    The long ones are those whose MD5 is known in advance (`store.zeros`).
+    """
+    while total > sizes.odd:
+        for length in ZERO_LENGTHS:
+            rest = total - length
+            if length <= sizes.zeros and (rest == 0 or rest >= MIN_PART_SIZE):
+                break
+        yield length
+        total -= length
+    if total:
+        yield total
 
 
 class Growth(NamedTuple):

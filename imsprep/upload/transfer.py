@@ -17,11 +17,13 @@ from io import BufferedReader
 from typing import Any, Protocol
 
 from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
+from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity
-from imsprep.store.contract import ObjectFacts, ObjectStore, Part, multipart_etag, zero_md5s
+from imsprep.store.contract import ObjectFacts, ObjectStore, Part, multipart_etag
 from imsprep.store.retry import Patience, RateLimit, RetryingStore
+from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.units import MIB
-from imsprep.upload.body import md5_of, window
+from imsprep.upload.body import window
 from imsprep.upload.complete import check_object, complete, is_gone
 from imsprep.upload.composing import compose
 from imsprep.upload.journal import Entry, Journal
@@ -33,6 +35,7 @@ from imsprep.upload.zeros import PREFIX, make_zero_object, remove_zero_object
 PLAN_METADATA = "imsprep-plan"
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
 HELD_IN_MEMORY = 32 * MIB
+_STEP = 4 * MIB  # bytes of such a part that are hashed at once
 
 
 class Source(Protocol):
@@ -85,6 +88,7 @@ class Uploaded:
     restarted: str | None = None  # why an earlier upload was not continued
     left: str | None = None  # what could not be removed from the bucket, and why
     retries: int = 0
+    digest: str | None = None  # of the disk, if it was asked for and all data was read
 
 
 def upload(
@@ -97,17 +101,22 @@ def upload(
     journal: Journal,
     options: Options,
     progress: Progress,
+    with_digest: bool = False,
 ) -> Uploaded:
     """Upload `source` by `plan` as the object `key`; continue an earlier upload where there is one.
 
-    `target` names the bucket for the journal. Raises TransferError if running again can continue or
-    another process uploads this file, ServiceError if the store refused, ReadError if the journal
-    cannot be written, ImageChangedError if the file changed (no object is made).
+    `target` names the bucket for the journal. `with_digest` has the source's digest computed of the
+    bytes that are read for it (`image.digest`).
+
+    Raises TransferError if running again can continue or another process uploads this file,
+    ServiceError if the store refused, ReadError if the journal cannot be written, ImageChangedError
+    if the file changed (no object is made).
     """
     if plan.size != source.size:
         raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
     patient = RetryingStore(store, options.patience)
     run = _Run(source, plan, patient, key, options, progress)
+    run.tree = DigestTree(source.size) if with_digest else None
     with journal.locked():
         return run.do(target, journal)
 
@@ -131,6 +140,8 @@ class _Run:
             self._limit = RateLimit(options.bytes_per_s, sleep=store.wait)
         self._lock = threading.Lock()
         self._sent = self._copied = self._reused = 0
+        self.tree: DigestTree | None = None
+        self._unread = {part.number for part in plan.parts if not part.is_zero}
         self._md5s: dict[int, str] = {}
         self._zero_md5s: dict[int, str] = {}
         self._failures: list[BaseException] = []
@@ -192,25 +203,39 @@ class _Run:
     def _md5(self, part: PlannedPart) -> str:
         if part.is_zero:
             return self._zero_md5s[part.length]
-        return md5_of(self._body(part))
+        return self._read(part)[1]
 
-    def _body(self, part: PlannedPart) -> bytes | BufferedReader:
-        """Return a part's bytes, or a file over them if they are many."""
-        if part.length > HELD_IN_MEMORY and part.zeros == 0:
+    def _read(self, part: PlannedPart) -> tuple[bytes | None, str]:
+        """Read what a part sends, once, for its MD5 and for the disk's digest.
+
+        Return it, unless it is too much to be held, and the MD5 of the whole part.
+        """
+        digest = hash_of_zeros(part.zeros)
+        held, data = part.sent <= HELD_IN_MEMORY, None
+        step, end = part.sent if held else _STEP, part.offset + part.length
+        for offset in range(part.offset + part.zeros, end, step):
+            data = self._source.pread(offset, min(step, end - offset))
+            digest.update(data)
+            if self.tree is not None:
+                self.tree.add(offset, data)
+        with self._lock:
+            self._unread.discard(part.number)
+        return (data if held else None), str(digest.hexdigest())
+
+    def _body(self, offset: int, length: int, data: bytes | None = None) -> bytes | BufferedReader:
+        """Return what is sent: `data` as it was read, or a file over the image.
+
+        If there is a limit, its bytes wait for their turn.
+        """
+        wait_for = self._limit.wait_for if self._limit else None
+        if data is None:
             source = self._source
             # What changed between reading for the MD5 and sending would be refused for ever.
-            return window(source.pread, part.offset, part.length, check=source.check_unchanged)
-        return self._source.pread(part.offset, part.length)
-
-    def _paced(self, part: PlannedPart, body: bytes | BufferedReader) -> bytes | BufferedReader:
-        """Return a body as it is, or if there is a limit, one whose bytes wait for their turn."""
-        if self._limit is None:
-            return body
-        source, wait_for = self._source, self._limit.wait_for
-        if isinstance(body, bytes):
-            return window(lambda at, size: body[at : at + size], 0, len(body), wait_for=wait_for)
-        check = source.check_unchanged
-        return window(source.pread, part.offset, part.length, wait_for=wait_for, check=check)
+            check = source.check_unchanged
+            return window(source.pread, offset, length, wait_for=wait_for, check=check)
+        if wait_for is None:
+            return data
+        return window(lambda at, size: data[at : at + size], 0, length, wait_for=wait_for)
 
     def _continue_or_begin(
         self, journal: Journal, noted: Entry | None, fresh: Entry
@@ -292,22 +317,25 @@ class _Run:
 
     def _transfer(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
         """Bring one part into the store, unless it is there already and right."""
-        body = None if part.is_zero else self._body(part)
-        md5 = self._zero_md5s[part.length] if body is None else md5_of(body)
+        data, md5 = None, self._zero_md5s.get(part.length, "")
+        if not part.is_zero:
+            data, md5 = self._read(part)
         upload_id, number = entry.upload_id, part.number
         if self._is_held(part, md5, held):
             self._note(reused=part.length)
-        elif body is None:
+        elif part.is_zero:
             zeros.result()
             etag = self._store.copy_part(
                 entry.key, upload_id, number, entry.zero_key, 0, part.length
             )
             check_etag(self._store, f"part {number}", etag, md5, copied=True)
             self._note(copied=part.length)
-        elif part.zeros and self._compose(entry, part, body, md5, zeros):
+        elif part.zeros and self._compose(entry, part, data, md5, zeros):
             self._note(sent=part.sent, copied=part.zeros)
         else:
-            body = self._paced(part, body)
+            # Of a composed part that the store refused, the zeros travel too.
+            whole = None if part.zeros else data
+            body = self._body(part.offset, part.length, whole)
             etag = self._store.upload_part(entry.key, upload_id, number, body, md5)
             check_etag(self._store, f"part {number}", etag, md5)
             self._note(sent=part.length)
@@ -318,16 +346,16 @@ class _Run:
         self,
         entry: Entry,
         part: PlannedPart,
-        body: bytes | BufferedReader,
+        data: bytes | None,
         md5: str,
         zeros: Future[None],
     ) -> bool:
         """Bring a part into the store of which only the data travels; say whether that worked."""
-        if not isinstance(body, bytes) or not self._store.etags_are_md5:
+        if not self._store.etags_are_md5:
             return False
         zeros.result()
-        data = self._paced(part, body[part.zeros :])
-        return compose(self._store, entry.key, entry.upload_id, part, entry.zero_key, data) == md5
+        body = self._body(part.offset + part.zeros, part.sent, data)
+        return compose(self._store, entry.key, entry.upload_id, part, entry.zero_key, body) == md5
 
     def _make_zeros(self, entry: Entry, held: Held) -> None:
         """Make the zero object if a part is to be copied from it."""
@@ -394,5 +422,6 @@ class _Run:
             copied=self._copied,
             reused=self._reused,
             retries=self._store.retries,
+            digest=self.tree.digest() if self.tree and not self._unread else None,
             **more,
         )

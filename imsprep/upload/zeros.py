@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from imsprep.store.contract import ObjectFacts, ObjectStore, zero_md5s
+from imsprep.store.contract import ObjectFacts, ObjectStore
 from imsprep.store.retry import RetryingStore
+from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
 from imsprep.upload.plan import plan_growth
 from imsprep.upload.verify import check_etag, find, list_held

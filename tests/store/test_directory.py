@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.errors import ReadError, ServiceError, TransferError
-from imsprep.store.contract import Part, zero_md5
+from imsprep.store.contract import Part
 from imsprep.store.directory import DirectoryStore, _safe, _unsafe
+from imsprep.store.zeros import zero_md5
 from imsprep.system.sparse import copy_data, data_ranges, is_hole, write_sparse
 from imsprep.units import GIB, KIB, MIB
 from tests.support.store_suite import StoreSuite, md5, pattern

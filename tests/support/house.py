@@ -14,7 +14,7 @@ _PURE = """
     cloud.endpoints
     image.blockmap image.digest image.formats image.partitions image.signatures image.superblocks image.foreign
     scan.protocol
-    store.contract
+    store.contract store.zeros
     bitmap.export bitmap.facts bitmap.layout bitmap.codec
     bitmap.learn.probe bitmap.learn.bodies bitmap.learn.fields bitmap.learn.search
     zvhd2.records zvhd2.codec zvhd2.faults

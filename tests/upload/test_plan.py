@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, KIB, MIB, TIB, ceil_div
-from imsprep.upload.plan import MAX_OBJECT_SIZE, PartPlan, plan_growth, plan_parts, plan_plain
+from imsprep.upload.plan import (
+    MAX_OBJECT_SIZE,
+    ZERO_LENGTHS,
+    PartPlan,
+    plan_growth,
+    plan_parts,
+    plan_plain,
+)
 
 MIN, MAX = 5 * MIB, 5 * GIB
 
@@ -39,9 +46,14 @@ def check_plan(plan: PartPlan) -> None:
     zero_size = plan.zero_size
     for part in plan.parts:
         assert part.zeros <= zero_size
-        # Filled up with as few zeros as make two parts of what is there.
         assert 0 <= part.zeros <= part.length
-        assert part.zeros in (0, part.length) or (MIN <= part.zeros < 2 * MIN and part.sent < MIN)
+        assert part.zeros in (0, part.length) or part.zeros >= MIN
+        if len(plan.parts) < 5000 and part.zeros not in (0, part.length):
+            # Filled up with as few zeros as make two parts of what is there.
+            assert part.zeros < 2 * MIN
+            assert part.sent < MIN
+        # Its MD5 is known in advance, or soon computed.
+        assert part.zeros <= GIB or part.zeros in ZERO_LENGTHS
     assert plan.sent + plan.copied == plan.size
 
 
@@ -168,6 +180,74 @@ def test_a_tebibyte_with_a_gibibyte_of_data_is_planned_within_the_limits() -> No
     plan = plan_parts(BlockMap.from_flags(TIB, 2 * MIB, flags))
     check_plan(plan)
     assert plan.sent < 3 * GIB
+
+
+def least_sent(flags: list[bool], block_size: int, most_parts: int) -> int:
+    """Return the fewest bytes that any cut into parts sends, by trying them all."""
+    blocks, never = len(flags), 1 << 62
+    best = [[never] * (most_parts + 1) for _ in range(blocks + 1)]
+    best[0] = [0] * (most_parts + 1)
+    for stop in range(1, blocks + 1):
+        for start in range(stop):
+            if (stop - start) * block_size > MAX:
+                continue
+            zeros = 0  # in front; the rest of the part is sent
+            while start + zeros < stop and not flags[start + zeros]:
+                zeros += 1
+            sent = (stop - start - zeros) * block_size
+            for parts in range(1, most_parts + 1):
+                best[stop][parts] = min(best[stop][parts], best[start][parts - 1] + sent)
+    return min(best[blocks])
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=24), st.integers(2, 14), st.booleans())
+def test_near_the_limit_what_is_sent_is_as_little_as_can_be(
+    lengths: list[int], most_parts: int, state: bool
+) -> None:
+    """In blocks of 64 MiB, so that what fills a part up to 5 MiB does not count."""
+    flags = np.concatenate([np.full(n, state ^ bool(i % 2)) for i, n in enumerate(lengths)])
+    block_map = BlockMap.from_flags(len(flags) * 64 * MIB, 64 * MIB, flags)
+    plan = plan_parts(block_map, most_parts=most_parts)
+    assert len(plan.parts) <= most_parts
+    assert plan.sent <= 1.05 * least_sent(flags.tolist(), 64 * MIB, most_parts)
+
+
+def spread(count: int, length: int) -> BlockMap:
+    """A disk of 1 TiB with `count` extents of `length` blocks of 512 KiB, evenly spread."""
+    blocks = TIB // (512 * KIB)
+    flags = np.zeros(blocks, dtype=bool)
+    for offset in range(length):
+        flags[(np.arange(count) * (blocks // count)) + offset] = True
+    return BlockMap.from_flags(TIB, 512 * KIB, flags)
+
+
+def test_there_is_no_cliff_at_ten_thousand_parts() -> None:
+    before, behind, far = (plan_parts(spread(n, 1)) for n in (4990, 5010, 9900))
+    for plan in (before, behind, far):
+        check_plan(plan)
+    assert behind.sent - before.sent <= 20 * 512 * KIB + 5 * MIB
+    assert far.sent <= 9900 * 512 * KIB + 5 * MIB
+
+
+@pytest.mark.parametrize("compose", [True, False])
+def test_what_is_sent_grows_by_the_gaps_that_had_to_be_joined(compose: bool) -> None:
+    """11,000 extents: 1,000 gaps of 93 MiB are joined; without composed parts 6,000."""
+    plan = plan_parts(spread(11_000, 10), compose=compose)
+    check_plan(plan)
+    gap = TIB // (512 * KIB) // 11_000 * 512 * KIB - 5 * MIB
+    joined = 1000 if compose else 6000
+    assert (
+        plan.sent <= 11_000 * 5 * MIB + (joined + (25 if compose else 70)) * gap
+    )  # what is joined is cut into parts, too
+
+
+def test_the_worst_map_is_planned_in_little_memory() -> None:
+    """Every other block holds data: all gaps are too short, and nothing is done per block."""
+    flags = np.zeros(TIB // (512 * KIB), dtype=bool)
+    flags[::2] = True
+    plan = plan_parts(BlockMap.from_flags(TIB, 512 * KIB, flags))
+    check_plan(plan)
+    assert plan.sent == TIB
 
 
 def test_a_plan_is_told_from_another_by_its_digest() -> None:

@@ -26,6 +26,7 @@ from imsprep.upload.plan import PartPlan, PlannedPart, plan_parts, plan_plain
 from imsprep.upload.transfer import Options, Uploaded, upload
 from tests.conftest import slow
 from tests.support.store_suite import pattern
+from tests.support.treedigest import tree_digest
 
 # Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
 LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1] + [0] * 12 + [1]
@@ -229,6 +230,25 @@ def test_the_journal_of_an_upload_to_another_bucket_outlives_what_begins_nothing
     with pytest.raises(ServiceError, match="not here"):
         small.upload(Wrapped(small.store, create=refuse))
     assert small.journal.load() == entry
+
+
+def test_data_is_read_once_for_digest_sum_and_body(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    pread = File.pread
+
+    def count(file: File, offset: int, length: int) -> bytes:
+        read.append(length)
+        return pread(file, offset, length)
+
+    monkeypatch.setattr(File, "pread", count)
+    done = upload(
+        File(case.path), case.plan, case.store, "disk.raw", target="a bucket",
+        journal=case.journal, options=Options(), progress=lambda **_: None, with_digest=True,
+    )  # fmt: skip
+    assert sum(read) == case.plan.sent
+    assert done.digest == tree_digest(case.path.read_bytes())
 
 
 def test_a_plain_file_is_sent_as_it_is(case: Case) -> None:

@@ -1,0 +1,38 @@
+"""The MD5 of zeros: the known ones are right, and prefixes are what hashing gives."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imsprep.store.zeros import KNOWN, hash_of_zeros, zero_md5, zero_md5s
+from tests.conftest import need, slow
+
+MIB = 1 << 20
+
+
+@need("md5sum")
+@pytest.mark.parametrize("length", [5, 64, 80, 128, *(slow(n) for n in sorted(KNOWN) if n > 128)])
+def test_a_known_sum_is_what_another_program_computes(length: int) -> None:
+    count = length * MIB
+    found = subprocess.run(
+        f"head -c {count} /dev/zero | md5sum", shell=True, check=True, capture_output=True
+    )
+    assert found.stdout.decode().split()[0] == KNOWN[length]
+
+
+@given(st.integers(0, 40 * MIB), st.binary(max_size=20))
+@settings(max_examples=20)
+def test_what_follows_zeros_is_hashed_behind_them(length: int, data: bytes) -> None:
+    digest = hash_of_zeros(length)
+    digest.update(data)
+    assert digest.hexdigest() == hashlib.md5(bytes(length) + data).hexdigest()
+    assert zero_md5(length) == hashlib.md5(bytes(length)).hexdigest()
+
+
+def test_several_lengths_are_told_at_once() -> None:
+    assert zero_md5s([5 * MIB, 1, 1]) == {1: hashlib.md5(b"\0").hexdigest(), 5 * MIB: KNOWN[5]}
