@@ -14,15 +14,13 @@ from imsprep.checks.facts import Facts, Zeros
 from imsprep.checks.rule import Evidence, Rule, UnknownError
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Kind, Match, identify, primary
-from imsprep.image.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
 from imsprep.image.signatures import Volume, identify_volume
 from imsprep.image.superblocks import Geometry
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
 from imsprep.units import GIB, MIB, TIB
+from tests.support.rules import GOOD, RULES, SECTORS, SIZE, disk, header, image, part
 
-SIZE = 64 * MIB
-SECTORS = SIZE // 512
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 QCOW2 = Match("qcow2", Kind.DISK, 0, 8)
 LUKS, LVM = Volume("LUKS", True, False), Volume("LVM", False, False)
@@ -30,35 +28,6 @@ LUKS, LVM = Volume("LUKS", True, False), Volume("LVM", False, False)
 
 def sized(size: int, fault: str | None = None) -> Volume:
     return Volume("ext4", False, False, Geometry(size, fault))
-
-
-def header(**changes: Any) -> GptHeader:
-    values: dict[str, Any] = {
-        "offset": 512, "header_valid": True, "entries_valid": True, "own_lba": 1,
-        "other_lba": SECTORS - 1, "first_usable": 34, "last_usable": SECTORS - 34,
-        "disk_guid": "a", "entries": (), "entries_crc": 1,
-    }  # fmt: skip
-    return GptHeader(**{**values, **changes})
-
-
-def part(
-    number: int = 1,
-    start: int = MIB,
-    length: int = MIB,
-    kind: str = ESP,
-    volume: Volume | None = None,
-) -> Partition:
-    return Partition(number, start, length, kind, "", False, volume)
-
-
-def disk(**changes: Any) -> Disk:
-    values: dict[str, Any] = {
-        "size": SIZE, "table": "gpt", "sector_size": 512, "boot_code": True, "protective": True,
-        "mbr_partitions": (part(1, 512, SIZE - 512, "0xee"),), "primary": header(),
-        "backup": header(offset=SIZE - 512, own_lba=SECTORS - 1, other_lba=1),
-        "partitions": (part(), part(2, 2 * MIB, 2 * MIB, BIOS_BOOT)),
-    }  # fmt: skip
-    return Disk(**{**values, **changes})
 
 
 GOOD_REQUEST: dict[str, Any] = {
@@ -74,18 +43,9 @@ def request(**changes: Any) -> Facts:
     return dataclasses.replace(GOOD, request=RequestFields(**values), site=site)
 
 
-def image(**changes: Any) -> Facts:
-    return dataclasses.replace(GOOD, **changes)
-
-
 def on(**changes: Any) -> Facts:
     return image(disk=disk(**changes))
 
-
-GOOD = Facts(
-    name="disk.raw", file_size=SIZE, virtual_size=SIZE, zeros=Zeros(0, False, 0), disk=disk(),
-    request=RequestFields(), site=SITES["otc"],
-)  # fmt: skip
 
 CUT = header(other_lba=SECTORS + 99, last_usable=SECTORS + 60)
 GROWN = header(other_lba=SECTORS - 999, last_usable=SECTORS - 1040)
@@ -153,7 +113,6 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "IMS604": (request(os_version="openSUSE 15.1 64bit"), request()),
 }  # fmt: skip
 
-RULES = {rule.id: rule for rule in registry.all_rules()}
 MINE = [rule for rule in RULES if rule[3] in "1256"]
 
 

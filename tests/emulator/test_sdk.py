@@ -23,7 +23,7 @@ from huaweicloudsdkims.v2 import (
 )
 
 from imsprep.errors import TransferError, UncertainError
-from tests.ims.test_client import answering
+from tests.support.ims_answers import answering
 from tests.support.imscloud import REQUEST, client, cloud
 from tests.support.paths import ROOT
 

@@ -17,8 +17,8 @@ from imsprep.image.signatures import PROBE_SIZE, identify_volume
 from imsprep.image.superblocks import Geometry, _crc32c, geometry
 from imsprep.report import Severity
 from imsprep.units import MIB
-from tests.checks.test_registry import RULES, image
 from tests.conftest import Outcome, need
+from tests.support.rules import RULES, image
 
 Run = Callable[..., Outcome]
 # A name, the bytes of the volume, and how it is made.

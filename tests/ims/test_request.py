@@ -13,8 +13,8 @@ from huaweicloudsdkims.v2 import QuickImportImageByFileRequestBody, ResourceTag
 
 from imsprep.ims.request import QuickImportRequest
 from tests.conftest import Outcome
-from tests.ims.test_client import answering
 from tests.support.goldens import golden
+from tests.support.ims_answers import answering
 from tests.support.imscloud import client
 
 Run = Callable[..., Outcome]

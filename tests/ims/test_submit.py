@@ -21,7 +21,7 @@ from imsprep.ims.client import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import Started, find_image, look, submit, wait_for_image
 from imsprep.ims.wait import Pace
-from tests.ims.test_client import Clock
+from tests.support.ims_answers import Clock
 from tests.support.imscloud import REQUEST, client, cloud
 
 OURS = CloudImage("i-1", "web01", "queued", "file,images:disk.raw")

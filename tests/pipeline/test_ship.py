@@ -42,9 +42,9 @@ from imsprep.system.locking import locked
 from imsprep.units import MIB
 from imsprep.upload.plan import plan_parts, plan_plain
 from imsprep.upload.transfer import Options
-from tests.ims.test_client import Clock
+from tests.support.ims_answers import Clock
 from tests.support.imscloud import KEY, REQUEST, client, sha256
-from tests.upload.test_transfer import File
+from tests.support.upload_file import File
 
 BLOCK = 2 * MIB
 BLOCKS = 40

@@ -13,7 +13,7 @@ from imsprep.image.file import RawImage
 from imsprep.scan.probe import LONGEST, batched, cut, holds_data, without_readahead
 from imsprep.system.mounts import file_system
 from imsprep.units import KIB, MIB
-from tests.scan.test_worker import cached_pages, drop
+from tests.support.page_cache import cached_pages, drop
 
 
 @given(

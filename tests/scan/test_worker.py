@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +13,7 @@ from imsprep.scan import worker
 from imsprep.scan.worker import PAGE, Reader
 from imsprep.system.mounts import file_system
 from imsprep.units import KIB, MIB
+from tests.support.page_cache import cached_pages, drop
 
 SIZE = 3 * MIB + 5 * KIB + 11
 
@@ -24,11 +22,6 @@ def blocks_by_the_obvious_loop(
     data: bytes, ranges: list[tuple[int, int]], block_size: int
 ) -> list[int]:
     return sorted({at // block_size for a, b in ranges for at in range(a, b) if data[at]})
-
-
-def drop(file: int) -> None:
-    os.fsync(file)
-    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 RANGES = st.lists(
@@ -131,15 +124,6 @@ def test_runs_of_pages_cover_each_page_once(pages: list[bool], shortest: int) ->
         if cached:  # nothing is called cached that is not, and no short run but the first
             assert all(pages[first:last])
             assert last - first >= shortest or first == 0
-
-
-def cached_pages(path: Path) -> set[int]:
-    """Return the pages of a file that are in the page cache."""
-    with open(path, "rb") as file:
-        mapped = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.bool_)
-    vector = ctypes.create_string_buffer(-(-len(mapped) // PAGE))
-    assert worker._mincore(mapped.ctypes.data, len(mapped), vector) == 0
-    return {number for number, there in enumerate(vector.raw) if there & 1}
 
 
 @pytest.mark.parametrize("past_cache", [True, False])

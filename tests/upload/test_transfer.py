@@ -27,26 +27,10 @@ from imsprep.upload.transfer import Options, Uploaded, upload
 from tests.conftest import slow
 from tests.support.store_suite import pattern
 from tests.support.treedigest import tree_digest
+from tests.support.upload_file import File
 
 # Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
 LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1] + [0] * 12 + [1]
-
-
-class File:
-    """A source that is a file, as transfer sees one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.identity = Identity.of(path)
-        self.size = self.identity.size
-
-    def pread(self, offset: int, length: int) -> bytes:
-        with open(self.path, "rb") as file:
-            return os.pread(file.fileno(), length, offset)
-
-    def check_unchanged(self) -> None:
-        if Identity.of(self.path) != self.identity:
-            raise ImageChangedError("the image changed")
 
 
 @dataclass

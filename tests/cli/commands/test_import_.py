@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,11 @@ from imsprep.emulator.server import serving
 from imsprep.image.file import Identity
 from tests.conftest import Outcome, slow
 from tests.support import s3cloud
+from tests.support.emulators import SECRET, emulator
 from tests.support.imscloud import KEY, sha256
 from tests.support.zvhd2_files import of_disk
 
 MIB = 1 << 20
-SECRET = "a-secret-that-must-not-be-seen"
 REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
 Run = Callable[..., Outcome]
 
@@ -290,34 +289,6 @@ def test_the_way_through_a_bucket_of_s3(
     assert image.disk["sha256"] == sha256(disk.read_bytes())
     assert strict.received < 40 * MIB
     assert KEY.secret_key not in done.out + done.err
-
-
-@contextmanager
-def emulator(folder: Path, *options: str) -> Iterator[dict[str, str]]:
-    """`imsprep emulator` as a process of its own; yields the environment of its clients."""
-    environment = {**os.environ, "HUAWEICLOUD_SDK_AK": "AKTEST", "HUAWEICLOUD_SDK_SK": SECRET}
-    command = [
-        sys.executable,
-        "-m",
-        "imsprep",
-        "emulator",
-        "--data",
-        str(folder),
-        "--json",
-        *options,
-    ]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            environment["URL"] = json.loads(process.stdout.readline())["url"]
-            yield environment
-        finally:
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=30)
-            assert SECRET not in said
-        assert process.returncode == 143
 
 
 def start(

@@ -17,8 +17,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="not installed: distributed")
 
-from tests.cli.commands.test_batch import DEFAULTS, Folder
-from tests.cli.commands.test_import_ import emulator
+from tests.support.batch_folder import DEFAULTS, Folder
+from tests.support.emulators import emulator
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,26 @@
+"""A file to upload, as a transfer sees one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imsprep.errors import ImageChangedError
+from imsprep.image.file import Identity
+
+
+class File:
+    """A source that is a file, as transfer sees one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identity = Identity.of(path)
+        self.size = self.identity.size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        with open(self.path, "rb") as file:
+            return os.pread(file.fileno(), length, offset)
+
+    def check_unchanged(self) -> None:
+        if Identity.of(self.path) != self.identity:
+            raise ImageChangedError("the image changed")
