@@ -299,8 +299,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     def told(text: str) -> None:
         options.progress(Event(CONVERT, text=text))
 
-    order = order_of(options, scanned, packed)
-    return prepare(path, dataclasses.replace(order, dry_run=dry_run, told=told))
+    return prepare(path, order_of(options, scanned, packed, told, dry_run=dry_run))
 
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:

@@ -173,6 +173,7 @@ class TransferOptions(Options):
     bytes_per_s: float | None = None  # of what travels; None: as fast as it goes
     retry_for_s: float = 900.0  # that nothing may work, in all
     kms_key: str | None = None  # encrypt with this key; "" is the service's default one
+    replace: bool = False  # also an object that imsprep did not make of this file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,7 @@ ORDER = {
     "store": """
         contract
         zeros
+        ownership
         bucket
         directory_uploads
         obs
@@ -208,6 +209,7 @@ ORDER = {
         server
     """,
     "pipeline": """
+        asking
         batch.executors
         batch.plan
         batch.run

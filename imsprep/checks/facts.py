@@ -52,6 +52,7 @@ class Facts:
 
     name: str  # the image's file name, for messages
     file_size: int  # bytes on our disk, holes included
+    packed: bool = False  # not this file is sent: a container of it, whose size is not known yet
     matches: tuple[formats.Match, ...] = ()  # formats that its bytes claim, none means RAW
     virtual_size: int | None = None  # bytes that the guest sees; None: not known
     stored_size: int | None = None  # bytes that really lie on our disk

@@ -193,8 +193,14 @@ def _give_stdout_up() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+# What the command line offers beyond what the library says, by the kind of error.
+OFFERS = {"OccupiedError": "--key names another, --replace replaces it"}
+
+
 def _fail(arguments: list[str], error: ImsprepError) -> int:
-    return _say(arguments, type(error).__name__, str(error), error.exit_code)
+    offer = OFFERS.get(type(error).__name__)
+    text = f"{error} ({offer})" if offer else str(error)
+    return _say(arguments, type(error).__name__, text, error.exit_code)
 
 
 def _refuse(arguments: list[str], error: FindingsError) -> int:

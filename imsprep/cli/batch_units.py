@@ -22,7 +22,7 @@ import click
 
 from imsprep import __version__
 from imsprep.cli.configured import policy_of, settings_here
-from imsprep.cli.options.importing import order_of, shipping_of, target_of
+from imsprep.cli.options.importing import asking, order_of, shipping_of, target_of
 from imsprep.cli.service import WHERE, connected, pace_of
 from imsprep.errors import (
     FindingsError,
@@ -220,16 +220,13 @@ def check_unit(unit: Unit, *, ask_bucket: bool) -> Outcome:
 
 def _checked(unit: Unit, ask_bucket: bool) -> Outcome:
     from imsprep.pipeline.prepare import examine, why_not
-    from imsprep.store.bucket import look_at_bucket
-    from imsprep.store.target import open_store
 
-    options, target, ask, room = unit.options, target_of(unit.options), None, None
+    options, target, room = unit.options, target_of(unit.options), None
+    order = order_of(options, target)
     if ask_bucket:
         room = _room(unit)
-        store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
-        ask = partial(look_at_bucket, store, target.bucket, region=target.region)
-    order = order_of(options, target)
-    examined = examine(Path(unit.image), order, ask)
+        order = replace(order, ask_bucket=asking(options, target, checking=True))
+    examined = examine(Path(unit.image), order)
     outcome = Outcome(
         unit.shown,
         unit.name,
@@ -280,7 +277,11 @@ def _imported(unit: Unit, company: Company) -> Outcome:
 
     options, target = unit.options, target_of(unit.options)
     counts = (_counting(unit, company, what) for what in ("scan", "convert"))
-    order = replace(order_of(options, target, *counts), told=partial(company.news, unit))
+    order = replace(
+        order_of(options, target, *counts),
+        told=partial(company.news, unit),
+        ask_bucket=asking(options, target),
+    )
     prepared = prepare(Path(unit.image), order)
     with company.connect(target.folder, **{name: options[name] for name in WHERE}) as client:
         done = ship(prepared, _shipping(unit, company, client))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imsprep.bitmap.layout import BitmapLayout
@@ -15,6 +16,7 @@ from imsprep.errors import UsageError
 from imsprep.image.file import RawImage
 from imsprep.ims.request import RequestFields
 from imsprep.ims.wait import INTERVAL_S, Pace
+from imsprep.pipeline.asking import AskBucket
 from imsprep.pipeline.prepare import Order
 from imsprep.pipeline.ship import Shipping
 from imsprep.report import Severity
@@ -120,6 +122,7 @@ def transferring_of(options: TransferOptions, *, skip_same: bool = True) -> Opti
         patience=Patience(limit_s=options.retry_for_s),
         bytes_per_s=options.bytes_per_s,
         skip_same=skip_same,
+        replace=options.replace,
     )
 
 
@@ -133,11 +136,22 @@ def order_of(
     options: ImportOptions,
     scanned: Callable[[int], None],
     packed: Callable[[int], None],
+    told: Callable[[str], object] = lambda news: None,
+    *,
+    dry_run: bool = False,
 ) -> Order:
     """Return what `prepare` is to do; it calls with the bytes that are scanned, and packed."""
+    target, ca_bundle = target_of(options), optional_path(options.ca_bundle)
+    opener = partial(open_store, target, ca_bundle=ca_bundle, kms_key=options.kms_key)
+    patience = transferring_of(options).patience
     return Order(
+        dry_run=dry_run,
+        told=told,
+        ask_bucket=AskBucket(
+            target, opener, patience, replace=options.replace, dry_run=dry_run, told=told
+        ),
         fields=fields_of(options),
-        target=target_of(options),
+        target=target,
         site=site_of(options.site),
         key=options.key,
         bitmap=optional_path(options.bitmap),

@@ -41,6 +41,7 @@ from imsprep.pipeline.formats import Comparison
 from imsprep.report import Report, Severity
 from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.store.bucket import BucketFacts
+from imsprep.store.ownership import origin_of
 from imsprep.store.target import Target, check_objects_apart
 from imsprep.units import GIB, MIB, counted, format_size, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
@@ -50,7 +51,7 @@ from imsprep.zvhd2.verify import check_payloads
 from imsprep.zvhd2.writer import Packing
 
 # What is wrong with a file that is shipped, and not with one of which a container is made first.
-_MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520", "IMS704")
+_MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520")
 
 _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
@@ -125,6 +126,9 @@ class Order:
     packing: Packing = field(default_factory=lambda: Packing(timestamp=0, jobs=usable_cpus()))
     work_folder: Path | None = None  # for the container; None: beside the image
     dry_run: bool = False  # make no container
+    # What the bucket says of the keys of the import, and of whose objects they may replace (see
+    # store.ownership); None asks nothing.
+    ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
     scanning: ScanOptions = field(default_factory=ScanOptions)
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
@@ -143,14 +147,12 @@ class Examined:
     report: Report
 
 
-def examine(
-    image: Path, order: Order, ask_bucket: Callable[[str], BucketFacts] | None = None
-) -> Examined:
+def examine(image: Path, order: Order) -> Examined:
     """Check what can be known within seconds; nothing is written.
 
-    `ask_bucket` tells what the bucket knows of a key; None asks nobody. Findings are in the report,
-    and whether they stop anything is for the caller to say. Raises UsageError for a request that
-    lacks a field or a bitmap that is not ours to replace, ReadError, ImageChangedError.
+    Findings are in the report, and whether they stop anything is for the caller to say. Raises
+    UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
+    ImageChangedError, and what asking the bucket raises.
     """
     facts = gather(image, request=order.fields, site=order.site)
     check_place_beside(image)
@@ -164,7 +166,9 @@ def examine(
     if order.bitmap is not None and order.via != routes.RAW:
         raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
     request, policy = _complete(fields), order.policy
-    facts = replace(facts, request=fields, bucket=ask_bucket(key) if ask_bucket else None)
+    pair = facts.format == formats.RAW and route != routes.ZVHD2
+    keys = [key, _bitmap_key(key)] if pair else [key]
+    facts = replace(facts, request=fields)
     if route == routes.ZVHD2:
         packed.check_place(image, place)
         facts = _as_packed(facts)
@@ -172,10 +176,14 @@ def examine(
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, order) if route == routes.RAW else None
         facts = replace(facts, bitmap=known)
-    pair = facts.format == formats.RAW and route != routes.ZVHD2
     files = (image, order.bitmap or codec.bitmap_path(image), place)
-    check_objects_apart(order.target, [key, _bitmap_key(key)] if pair else [key], files)
-    return Examined(route, key, request, facts, registry.run(facts, policy))
+    check_objects_apart(order.target, keys, files)
+    report = registry.run(facts, policy)
+    if order.ask_bucket is not None and not (order.fail_on and report.fails(order.fail_on)):
+        bucket = order.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
+        facts = replace(facts, bucket=bucket)
+        report = registry.run(facts, policy)
+    return Examined(route, key, request, facts, report)
 
 
 def prepare(image: Path, order: Order) -> Prepared:
@@ -215,7 +223,8 @@ def _route(facts: Facts, order: Order) -> str:
 def _as_packed(facts: Facts) -> Facts:
     """Return the facts as they will be of the container: no bitmap, and a disk of whole GiB."""
     size = facts.virtual_size
-    return replace(facts, bitmap=None, virtual_size=round_up(size, GIB) if size else size)
+    whole = round_up(size, GIB) if size else size
+    return replace(facts, bitmap=None, virtual_size=whole, packed=True)
 
 
 def _passed(image: Path, order: Order) -> Examined:
@@ -308,7 +317,8 @@ def _as_zvhd2(
     else:
         order.told(f"{show_path(place)} was made before, of this state of the image: used again")
     with RawImage.open(place) as container:
-        done = _as_it_is(container, _passed(place, order), order)
+        asked = replace(order, ask_bucket=None)
+        done = _as_it_is(container, _passed(place, asked), order)
         container.check_unchanged()
     return replace(done, image=image.path, identity=image.identity.as_dict())
 

@@ -227,7 +227,7 @@ def _upload(
 ) -> tuple[Manifest, tuple[Uploaded, ...]]:
     """Send what is not there yet; return the manifest of the import that is to be asked for."""
     done, records = zip(
-        *(_send(artefact, shipping) for artefact in prepared.artefacts), strict=True
+        *(_send(artefact, prepared.image, shipping) for artefact in prepared.artefacts), strict=True
     )
     state = _begin(prepared, shipping, records, path)
     if state.state == ASKING:  # still in doubt, and sending took its time
@@ -245,7 +245,7 @@ def _image(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]:
+def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded, SentObject]:
     """Upload one file; return how it went and what the manifest says of it."""
     with shipping.open_source(artefact.path) as source:
         if source.identity != artefact.identity:
@@ -265,6 +265,7 @@ def _send(artefact: Artefact, shipping: Shipping) -> tuple[Uploaded, SentObject]
             journal=Journal.beside(artefact.path),
             options=shipping.options,
             progress=shipping.progress,
+            origin=image,
         )
     return done, SentObject(
         artefact.role,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.store.contract import STANDARD, ObjectFacts, ObjectStore
+from imsprep.store.ownership import why_not_ours
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class BucketFacts:
     refusal: str | None = None  # the service's own words
     storage_class: str = STANDARD  # of the bucket
     object: ObjectFacts | None = None
+    # Objects under the keys of the import that are not this image's to replace, and why.
+    strangers: dict[str, str] = field(default_factory=dict)
     unfinished: int = 0  # uploads of the key that were begun and not ended
     may_write: bool | None = None  # None: not tried
     write_refusal: str = ""  # the service's own words
@@ -31,8 +35,14 @@ def look_at_bucket(
     *,
     region: str | None = None,
     try_write: bool = False,
+    origin: str | None = None,
+    more_keys: Sequence[str] = (),
+    strict: bool = False,
 ) -> BucketFacts:
-    """Ask a bucket. What the service refuses becomes a fact, not an error.
+    """Ask a bucket. What the service refuses becomes a fact, not an error, unless `strict`.
+
+    `origin` stands for the image, whose objects may be replaced; `more_keys` are those of what goes
+    along with it.
 
     It is only read, unless `try_write`: then an upload of the key is begun and ended at once, since
     nothing else tells whether that is allowed. Neither data nor an object comes of it. `region` is
@@ -40,18 +50,27 @@ def look_at_bucket(
     """
     try:
         head = store.head_bucket()
+        objects = {name: store.head(name) for name in (key, *more_keys)}
         found = BucketFacts(
             bucket,
             key,
             storage_class=head.storage_class,
             region=head.region,
             asked_region=region,
-            object=store.head(key),
+            object=objects[key],
+            strangers=_strangers(objects.values(), origin),
             unfinished=sum(upload.key == key for upload in store.list_uploads(key)),
         )
     except (ServiceError, TransferError) as error:
+        if strict:
+            raise
         return BucketFacts(bucket, key, refusal=str(error))
     return _tried(store, found) if try_write else found
+
+
+def _strangers(objects: Iterable[ObjectFacts | None], origin: str | None) -> dict[str, str]:
+    whys = {o.key: why_not_ours(o, origin) for o in objects if o is not None and origin is not None}
+    return {key: why for key, why in whys.items() if why}
 
 
 def _tried(store: ObjectStore, found: BucketFacts) -> BucketFacts:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from imsprep.store.contract import ObjectStore, Upload
-from imsprep.upload.zeros import PREFIX, remove_zero_object
+from imsprep.upload.journal import ZEROS
+from imsprep.upload.zeros import remove_zero_object
 
 # A zero object as `transfer` names it, and a helper as `composing` does.
-_OURS = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}(-\d+)?")
+_OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Leftovers:
 
 def find_leftovers(store: ObjectStore, prefix: str) -> Leftovers:
     """Return what is there; an upload that is still running somewhere looks the same."""
-    uploads = [u for u in store.list_uploads(prefix) if not u.key.startswith(PREFIX)]
-    growing = {u.key for u in store.list_uploads(PREFIX)}
-    zero_keys = growing | {o.key for o in store.list_objects(PREFIX)}
+    uploads = [u for u in store.list_uploads(prefix) if not u.key.startswith(ZEROS)]
+    growing = {u.key for u in store.list_uploads(ZEROS)}
+    zero_keys = growing | {o.key for o in store.list_objects(ZEROS)}
     # Whatever else somebody put below this name is not ours to remove.
     return Leftovers(tuple(uploads), tuple(sorted(filter(_OURS.fullmatch, zero_keys))))
 

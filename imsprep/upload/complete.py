@@ -107,12 +107,17 @@ def check_object(
         raise ServiceError(
             f"the object {key!r} has the etag {found.etag}, expected {expected}; do not import it"
         )
+    check_class(found)
+    return found.etag
+
+
+def check_class(found: ObjectFacts) -> None:
+    """Raise ServiceError for an object of a storage class that quick import does not read."""
     if found.storage_class != STANDARD:
         raise ServiceError(
-            f"the object {key!r} has the storage class {found.storage_class}, and quick import"
-            f" reads {STANDARD} only; use a bucket of that class"
+            f"the object {found.key!r} has the storage class {found.storage_class}, and quick"
+            f" import reads {STANDARD} only; use a bucket of that class"
         )
-    return found.etag
 
 
 def is_gone(error: ServiceError) -> bool:

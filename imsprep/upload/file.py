@@ -14,6 +14,8 @@ from pathlib import Path
 from imsprep.image.file import RawImage, check_place_beside
 from imsprep.scan.scan import ScanOptions, scan
 from imsprep.store.contract import ObjectStore
+from imsprep.store.ownership import check_free, origin_of
+from imsprep.store.retry import RetryingStore
 from imsprep.store.target import Target, check_objects_apart
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
@@ -52,6 +54,11 @@ def send_file(
     with RawImage.open(path) as image:
         check_place_beside(path)
         check_objects_apart(target, [key], [path])
+        if not sending.options.replace:
+            # Before the scan, which may take long; the upload asks again.
+            origin = origin_of(path)
+            patient = RetryingStore(store, sending.options.patience)
+            check_free(patient.head(key), origin)
         plan = _plan(image, sending)
         with watch(plan) as progress:
             return upload(

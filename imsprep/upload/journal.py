@@ -10,8 +10,11 @@ each abort what the other has begun.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imsprep.errors import show_path
@@ -19,8 +22,12 @@ from imsprep.image.file import Identity
 from imsprep.system import statefile
 from imsprep.system.locking import locked
 
-SCHEMA = 1
+SCHEMA = 2
 SUFFIX = ".upload.json"
+ZEROS = "imsprep-zeros/"  # below this name lie the zero objects, see `zeros`
+# A zero object as `transfer` names it.
+OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}")
+_SEALED = ("target", "key", "upload_id", "zero_key", "plan")
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,29 @@ class Entry:
     zero_key: str  # the zero object, which may not exist yet or any more
     plan: str  # PartPlan.digest
     identity: Identity
+    seal: str = ""  # see `sealed`
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless every name is one that an upload here could have given."""
+        if not self.target or not self.key:
+            raise ValueError("an upload has a target and a key")
+        if not OURS.fullmatch(self.zero_key):
+            raise ValueError(f"{self.zero_key[:80]!r} is no zero object of imsprep's")
+
+    def sealed(self) -> Entry:
+        """Return the entry with a digest of its members, by which a changed one is noticed.
+
+        What a journal names is aborted and removed from the bucket, and a bucket does not tell who
+        began an upload.
+        """
+        members = [*(vars(self)[n] for n in _SEALED), *self.identity.as_dict().values()]
+        text = json.dumps(["imsprep upload", *members])
+        return replace(self, seal=hashlib.sha256(text.encode()).hexdigest())
 
     def reason_against(self, other: Entry) -> str | None:
         """Say why this upload cannot be continued as `other`, or None if it can."""
         if (self.target, self.key) != (other.target, other.key):
-            return f"the upload that was begun goes to {self.key!r} in {self.target}"
+            return f"an upload that was begun goes to {self.key!r} in {self.target}"
         if not self.identity.same_content_as(other.identity):
             return "the image changed since that upload was begun"
         if self.plan != other.plan:
@@ -56,17 +81,23 @@ class Journal:
         """Return the journal that belongs to an image; nothing is read or written yet."""
         return cls(image.with_name(image.name + SUFFIX))
 
+    @property
+    def image(self) -> Path:
+        """The file that the journal belongs to."""
+        return self.path.with_name(self.path.name.removesuffix(SUFFIX))
+
     def load(self) -> Entry | None:
         """Return what was noted, or None if there is nothing that can be used."""
-        return statefile.find(self.path, Entry, schema=SCHEMA)
+        found = statefile.find(self.path, Entry, schema=SCHEMA)
+        return found if found and found.sealed() == found else None
 
     def why_unusable(self) -> str | None:
         """Say why there is a journal that `load` cannot use; None if there is none, or it can."""
         if not self.path.exists() or self.load() is not None:
             return None
         return (
-            f"{show_path(self.path)} cannot be read or is of another version; `imsprep uploads"
-            " list` shows what that upload left"
+            f"{show_path(self.path)} is damaged or of another version, and nothing that it names"
+            " was touched; `imsprep uploads list` shows what that upload left"
         )
 
     def locked(self) -> AbstractContextManager[None]:
@@ -76,7 +107,7 @@ class Journal:
 
     def save(self, entry: Entry) -> None:
         """Note an upload; the file is whole at every instant."""
-        statefile.save(self.path, asdict(entry), schema=SCHEMA)
+        statefile.save(self.path, asdict(entry.sealed()), schema=SCHEMA)
 
     def remove(self) -> None:
         """Forget the upload."""

@@ -14,25 +14,25 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
+from pathlib import Path
 from typing import Any, Protocol
 
 from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity
+from imsprep.store import ownership
 from imsprep.store.contract import ObjectFacts, ObjectStore, Part, multipart_etag
 from imsprep.store.retry import Patience, RateLimit, RetryingStore
 from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.units import MIB
 from imsprep.upload.body import window
-from imsprep.upload.complete import check_object, complete, is_gone
+from imsprep.upload.complete import check_class, check_object, complete, is_gone
 from imsprep.upload.composing import compose
-from imsprep.upload.journal import Entry, Journal
+from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
 from imsprep.upload.verify import Held, check_etag, find, is_held, list_held
-from imsprep.upload.zeros import PREFIX, make_zero_object, remove_zero_object
+from imsprep.upload.zeros import make_zero_object, remove_zero_object
 
-# The plan's digest travels with the object, so that the same content is known again.
-PLAN_METADATA = "imsprep-plan"
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
 HELD_IN_MEMORY = 32 * MIB
 _STEP = 4 * MIB  # bytes of such a part that are hashed at once
@@ -71,6 +71,7 @@ class Options:
     patience: Patience = field(default_factory=Patience)
     bytes_per_s: float | None = None  # limit of what travels; None means as fast as it goes
     skip_same: bool = True  # do nothing if the object is there already
+    replace: bool = False  # also an object that imsprep did not make of this file
 
 
 @dataclass(frozen=True)
@@ -102,20 +103,24 @@ def upload(
     options: Options,
     progress: Progress,
     with_digest: bool = False,
+    origin: Path | None = None,
 ) -> Uploaded:
     """Upload `source` by `plan` as the object `key`; continue an earlier upload where there is one.
 
-    `target` names the bucket for the journal. `with_digest` has the source's digest computed of the
-    bytes that are read for it (`image.digest`).
+    `target` names the bucket for the journal, `origin` the file that the object counts as made of:
+    the journal's own unless given. `with_digest` has the source's digest computed of the bytes that
+    are read for it (`image.digest`).
 
     Raises TransferError if running again can continue or another process uploads this file,
-    ServiceError if the store refused, ReadError if the journal cannot be written, ImageChangedError
-    if the file changed (no object is made).
+    OccupiedError if the key has somebody else's object, ServiceError if the store refused,
+    ReadError if the journal cannot be written, ImageChangedError if the file changed (no object is
+    made).
     """
     if plan.size != source.size:
         raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
     patient = RetryingStore(store, options.patience)
-    run = _Run(source, plan, patient, key, options, progress)
+    made_of = ownership.origin_of(origin or journal.image)
+    run = _Run(source, plan, patient, key, options, progress, made_of)
     run.tree = DigestTree(source.size) if with_digest else None
     with journal.locked():
         return run.do(target, journal)
@@ -132,8 +137,10 @@ class _Run:
         key: str,
         options: Options,
         progress: Progress,
+        origin: str,
     ) -> None:
         self._source, self._plan, self._store, self._key = source, plan, store, key
+        self._origin = origin
         self._options, self._progress = options, progress
         self._limit = None
         if options.bytes_per_s is not None:
@@ -156,13 +163,15 @@ class _Run:
         if found is not None and self._is_same(found, noted):
             if noted is not None and (noted.target, noted.key) == (target, self._key):
                 self._forget(journal, noted)  # it was completed, and killed before it could tidy
+            check_class(found)
             self._note(reused=self._plan.size)
             return self._result(found.etag, skipped=True)
+        self._check_free(found)
         fresh = Entry(
             target=target,
             key=self._key,
             upload_id="",
-            zero_key=PREFIX + secrets.token_hex(16),
+            zero_key=ZEROS + secrets.token_hex(16),
             plan=self._plan.digest,
             identity=self._source.identity,
         )
@@ -173,10 +182,19 @@ class _Run:
         except ImageChangedError:
             self._forget(journal, entry)
             raise
-        etag = self._complete(entry)
+        if (now := self._store.head(self._key)) != found:
+            self._check_free(now)  # it came while this was sent
+        etag, expected = self._complete(entry)
         left = self._tidy(entry)
         journal.remove()
+        etag = check_object(
+            self._store, self._key, size=self._plan.size, etag=etag, expected=expected
+        )
         return self._result(etag, restarted=reason, left=left)
+
+    def _check_free(self, found: ObjectFacts | None) -> None:
+        if not self._options.replace:
+            ownership.check_free(found, self._origin)
 
     def _tidy(self, entry: Entry) -> str | None:
         """Remove the zeros; the object is whole also if that fails, so say what was left."""
@@ -188,7 +206,7 @@ class _Run:
 
     def _is_same(self, found: ObjectFacts, noted: Entry | None) -> bool:
         """Say whether an object is what this upload would make, by its etag; reads the data."""
-        if (found.size, found.metadata.get(PLAN_METADATA)) != (self._plan.size, self._plan.digest):
+        if (found.size, found.metadata.get(ownership.PLAN)) != (self._plan.size, self._plan.digest):
             return False
         if not self._options.skip_same or not self._store.etags_are_md5:
             # All that can be told is whether the upload that was noted here made it.
@@ -253,7 +271,8 @@ class _Run:
                     reason = "the store does not know the upload any more: somebody ended it"
             if noted.target == fresh.target:
                 self._forget(journal, noted)
-        upload_id = self._store.create(self._key, {PLAN_METADATA: self._plan.digest})
+        made_with = ownership.marks(self._plan.digest, self._origin)
+        upload_id = self._store.create(self._key, made_with)
         entry = replace(fresh, upload_id=upload_id)
         try:
             journal.save(entry)
@@ -374,8 +393,11 @@ class _Run:
     def _is_held(self, part: PlannedPart, md5: str, held: Held) -> bool:
         return is_held(self._store, held, part.number, part.length, md5, copied=part.is_zero)
 
-    def _complete(self, entry: Entry) -> str:
-        """Compare what the store holds with the plan, complete, and return the object's etag."""
+    def _complete(self, entry: Entry) -> tuple[str, str | None]:
+        """Compare what the store holds with the plan, and complete.
+
+        Returns the object's etag as it was answered and as computed, None if it cannot be.
+        """
         held = list_held(self._store, entry.key, entry.upload_id)
         if len(held) > len(self._plan.parts):
             raise ServiceError(
@@ -394,12 +416,10 @@ class _Run:
             entry.upload_id,
             parts,
             is_ours=lambda found: (
-                (found.etag, found.metadata.get(PLAN_METADATA)) == (expected, entry.plan)
+                (found.etag, found.metadata.get(ownership.PLAN)) == (expected, entry.plan)
             ),
         )
-        return check_object(
-            self._store, self._key, size=self._plan.size, etag=etag, expected=expected
-        )
+        return etag, expected
 
     def _comparable(self, parts: list[Part]) -> bool:
         """Say whether the store's etags are the MD5s of the bytes, so that the last one is ours."""

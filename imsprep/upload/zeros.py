@@ -16,8 +16,6 @@ from imsprep.upload.complete import complete
 from imsprep.upload.plan import plan_growth
 from imsprep.upload.verify import check_etag, find, list_held
 
-PREFIX = "imsprep-zeros/"
-
 
 def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
     """Make sure that `key` is an object of `size` zero bytes; one that is there already will do."""

@@ -185,7 +185,7 @@ def test_without_qemu_nbd_the_package_is_named(
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1G"], check=True)
     monkeypatch.setattr(shutil, "which", lambda program: None)
     for via in ("zvhd2", "auto"):
-        done = imsprep("import", image, *REQUEST, "--via", via, "--to", "obs:bucket", "--region=x")
+        done = imsprep("import", image, *REQUEST, "--via", via, "--to", f"local:{tmp_path}/c")
         assert done.code == 2
         assert "apt install qemu-utils" in done.err
     assert os.listdir(tmp_path) == ["web.qcow2"]

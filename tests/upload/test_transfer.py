@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import functools
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferE
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.store.directory import DirectoryStore
+from imsprep.store.ownership import OccupiedError
 from imsprep.store.retry import Patience
 from imsprep.units import MIB
 from imsprep.upload.body import window
@@ -31,6 +33,7 @@ from tests.support.upload_file import File
 
 # Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
 LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1] + [0] * 12 + [1]
+ZERO_KEY = "imsprep-zeros/" + "0" * 32
 
 
 @dataclass
@@ -53,6 +56,7 @@ class Case:
             journal=self.journal,
             options=Options(**{"patience": quick, **options}),
             progress=lambda **_: None,
+            origin=self.path,
         )
 
     @property
@@ -202,10 +206,10 @@ def test_the_journal_of_an_upload_to_another_bucket_outlives_what_begins_nothing
     small: Case,
 ) -> None:
     small.upload()
-    entry = Entry("another bucket", "k", "u", "z", small.plan.digest, Identity.of(small.path))
+    entry = Entry("another bucket", "k", "u", ZERO_KEY, small.plan.digest, Identity.of(small.path))
     small.journal.save(entry)
     assert small.upload().skipped
-    assert small.journal.load() == entry
+    assert small.journal.load() == entry.sealed()
 
     def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
         raise ServiceError("403 not here", code="AccessDenied")
@@ -213,7 +217,7 @@ def test_the_journal_of_an_upload_to_another_bucket_outlives_what_begins_nothing
     small.store.delete("web/disk.raw")
     with pytest.raises(ServiceError, match="not here"):
         small.upload(Wrapped(small.store, create=refuse))
-    assert small.journal.load() == entry
+    assert small.journal.load() == entry.sealed()
 
 
 def test_data_is_read_once_for_digest_sum_and_body(
@@ -331,10 +335,10 @@ def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
-@pytest.mark.parametrize("journal", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 99}', b"\xff"])  # fmt: skip
+@pytest.mark.parametrize("journal", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 99}', b"\xff", b'[' * 100_000])  # fmt: skip
 def test_a_broken_journal_is_not_believed(case: Case, journal: bytes) -> None:
     case.journal.path.write_bytes(journal)
-    assert "upload.json cannot be read or is of another version" in str(case.upload().restarted)
+    assert "upload.json is damaged or of another version" in str(case.upload().restarted)
     assert case.content == case.path.read_bytes()
 
 
@@ -503,7 +507,7 @@ def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
     case.upload(Wrapped(case.store, upload_part=look))
     entry = seen[0]
     assert entry is not None
-    assert set(entry.__dataclass_fields__) == {"target", "key", "upload_id", "zero_key", "plan", "identity"}  # fmt: skip
+    assert set(entry.__dataclass_fields__) == {"target", "key", "upload_id", "zero_key", "plan", "identity", "seal"}  # fmt: skip
     assert entry.identity == Identity.of(case.path)
 
 
@@ -550,7 +554,7 @@ def test_a_window_is_a_file_over_its_range() -> None:
 
 def test_an_upload_goes_on_after_another_mount_but_not_with_another_file(tmp_path: Path) -> None:
     identity = Identity(1, 2, 3, 4, 5)
-    entry = Entry("local:x", "k", "u", "z", "p", identity)
+    entry = Entry("local:x", "k", "u", ZERO_KEY, "p", identity)
     assert entry.reason_against(replace(entry, identity=replace(identity, device=9))) is None
     for field in ("inode", "size", "mtime_ns", "ctime_ns"):
         other = replace(entry, identity=replace(identity, **{field: 9}))
@@ -972,7 +976,7 @@ def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Ca
             raise TransferError("no answer")
         return original(key, *arguments)
 
-    done = case.upload(Wrapped(case.store, complete=complete))
+    done = case.upload(Wrapped(case.store, complete=complete), replace=True)
     assert tries.count("web/disk.raw") == 2
     assert done.etag == case.store.head("web/disk.raw").etag
     assert case.content == case.path.read_bytes()
@@ -1037,3 +1041,91 @@ def test_a_part_is_composed_only_when_the_zeros_are_there(case: Case) -> None:
     done = case.upload(Wrapped(case.store, put=seed, create=begin))
     assert made == [case.plan.zero_size]
     assert done.sent == case.plan.sent
+
+
+def test_an_object_that_imsprep_did_not_make_is_replaced_only_when_asked(small: Case) -> None:
+    small.store.put("web/disk.raw", b"somebody's")
+    with pytest.raises(OccupiedError, match="10 bytes, and imsprep did not make it"):
+        small.upload()
+    assert small.content == b"somebody's"
+    assert small.store.list_uploads() == []
+    small.upload(replace=True)
+    assert small.content == small.path.read_bytes()
+
+
+def test_a_later_state_of_a_file_replaces_its_object_and_another_file_s_does_not(
+    small: Case, tmp_path: Path
+) -> None:
+    small.upload()
+    with open(small.path, "r+b") as file:
+        file.write(b"changed")
+    small.upload()
+    assert small.content == small.path.read_bytes()
+    other = tmp_path / "other" / "disk.raw"
+    other.parent.mkdir()
+    other.write_bytes(b"x" * MIB)
+    second = replace(small, path=other, journal=Journal.beside(other))
+    with pytest.raises(OccupiedError, match="made it of another file"):
+        second.upload()
+    assert small.content == small.path.read_bytes()
+    other.write_bytes(small.path.read_bytes())  # the same content is no loss
+    assert second.upload().skipped
+
+
+def test_an_object_that_came_while_the_parts_were_sent_stays(small: Case) -> None:
+    def upload_part(original: Callable[..., Any], *arguments: Any) -> Any:
+        small.store.put("web/disk.raw", b"quicker")
+        return original(*arguments)
+
+    with pytest.raises(OccupiedError):
+        small.upload(Wrapped(small.store, upload_part=upload_part))
+    assert small.content == b"quicker"
+
+
+def test_an_object_of_another_class_is_refused_by_every_run(case: Case) -> None:
+    def cold(original: Callable[..., Any], key: str) -> Any:
+        found = original(key)
+        return found and found._replace(storage_class="COLD")
+
+    for _ in range(3):
+        with pytest.raises(ServiceError, match="storage class COLD"):
+            case.upload(Wrapped(case.store, head=cold))
+        assert not case.journal.path.exists()
+        assert [o.key for o in case.store.list_objects()] == ["web/disk.raw"]
+        assert case.store.list_uploads() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"zero_key": ""},
+        {"zero_key": "somebody/"},
+        {"zero_key": "imsprep-zeros/"},
+        {"key": "theirs.bin", "upload_id": "THEIRS"},
+        {"upload_id": "THEIRS"},
+        {"upload_id": None},
+        {"identity": []},
+        {"target": 7},
+    ],
+)
+def test_nothing_that_a_changed_journal_names_is_touched(
+    case: Case, change: dict[str, Any]
+) -> None:
+    theirs = case.store.create("theirs.bin", {})
+    for key in ("-kept", "somebody/-kept", "imsprep-zeros/-kept"):
+        case.store.put(key, b"kept")
+    with pytest.raises(TransferError):
+        case.upload(Wrapped(case.store, complete=broken))
+    noted = json.loads(case.journal.path.read_text())
+    change = {k: theirs if v == "THEIRS" else v for k, v in change.items()}
+    case.journal.path.write_text(json.dumps({**noted, **change}))
+    done = case.upload()
+    assert "is damaged or of another version" in (done.restarted or "")
+    assert case.content == case.path.read_bytes()
+    kept = {"-kept", "somebody/-kept", "imsprep-zeros/-kept"}
+    assert kept <= {o.key for o in case.store.list_objects()}
+    assert theirs in {u.upload_id for u in case.store.list_uploads()}
+
+
+def broken(*arguments: Any) -> Any:
+    raise TransferError("no answer")

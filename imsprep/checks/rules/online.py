@@ -73,19 +73,26 @@ def object_class(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS704", Severity.NOTE, "Another object of this name will be replaced",
-    why="An image that was imported from it lazily could still read it (inferred).",
-    fix="Give another --key, or remove the object if nobody needs it.",
+    "IMS704", Severity.ERROR, "Another object of this name is there",
+    why="It may be somebody's only copy, and an image that was imported from it lazily could still"
+    " read it (inferred).",
+    fix="Give another --key, remove the object if nothing needs it, or import with --replace.",
     source="inferred",
 )  # fmt: skip
 def replaces(facts: Facts) -> Iterator[Evidence]:
-    """Tell that the object is there with another size."""
+    """Look for objects that are not this image's, and for an older one of its own."""
     found = reached(facts)
+    for key, why in found.strangers.items():
+        yield Evidence(f"the object {key!r} is there, and {why}", expected="no object of that key")
+    if found.strangers or facts.packed:
+        return
     if found.object is not None and found.object.size != facts.file_size:
         yield Evidence(
             f"the object {found.key!r} is there with another size",
             expected=f"{facts.file_size} bytes, or no object",
             found=f"{found.object.size} bytes",
+            fix="Nothing, if it is an older state of this image; it will be replaced.",
+            severity=Severity.NOTE,
         )
 
 

@@ -13,7 +13,7 @@ import click
 
 from imsprep.cli.configured import policy_of, settings_here
 from imsprep.cli.options.common import PATH, RATE, Progress, output_options, print_result
-from imsprep.cli.options.importing import order_of, shipping_of, target_of
+from imsprep.cli.options.importing import asking, order_of, shipping_of, target_of
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
@@ -109,7 +109,9 @@ def _prepare(
             return bars.enter_context(Progress("convert", size, quiet=quiet))
 
         order = order_of(options, target, scanned, lambda count: packing()(count))
-        prepared = prepare(image, replace(order, dry_run=dry_run, told=tell))
+        ask = asking(options, target, dry_run=dry_run, told=tell)
+        order = replace(order, dry_run=dry_run, told=tell, ask_bucket=ask)
+        prepared = prepare(image, order)
     if not quiet:
         say_report(prepared.report)
     if prepared.comparison is not None:

@@ -15,7 +15,8 @@ from imsprep.cli.options.scan import hole_options, scanning
 from imsprep.cli.options.target import target_from, target_options
 from imsprep.cli.options.transfer import transfer_options, transferring
 from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_went
-from imsprep.store.target import open_store
+from imsprep.errors import TransferError
+from imsprep.store.target import Target, open_store
 from imsprep.units import counted, exact_size, format_size
 from imsprep.upload.file import Sending, plan_file, send_file
 from imsprep.upload.plan import PartPlan
@@ -44,12 +45,14 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
         options=transferring(options, skip_same=not options["force"]),
         scanning=scanning(options),
     )
+    key = target.key_for(options["key"] or file.name)
     if options["dry_run"]:
+        if not options["replace"]:
+            _check_free(file, key, target, options, quiet)
         plan = plan_file(file, sending)
         print_result(as_json, plan.as_dict(), "\n".join([str(plan), *plan.lines()]))
         return
     store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
-    key = target.key_for(options["key"] or file.name)
 
     @contextmanager
     def watch(plan: PartPlan) -> Iterator[Progress]:
@@ -59,6 +62,24 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     done = send_file(file, store, target, key, sending=sending, watch=watch)
     tell_how_it_went(done)
     print_result(as_json, {**asdict(done), "bucket": target.bucket}, _text(done, target.bucket))
+
+
+def _check_free(file: Path, key: str, target: Target, options: dict[str, Any], quiet: bool) -> None:
+    """Ask the bucket of the key, as far as a dry run may: without credentials it does without."""
+    from imsprep.cloud.credentials import NoCredentialsError
+    from imsprep.store.ownership import check_free, origin_of
+
+    why = "its region is not given" if target.folder is None and target.region is None else ""
+    if not why:
+        try:
+            store = open_store(target, ca_bundle=options["ca_bundle"])
+            check_free(store.head(key), origin_of(file))
+        except NoCredentialsError:
+            why = "there are no credentials"
+        except TransferError as error:
+            why = str(error)
+    if why and not quiet:
+        click.echo(f"the bucket is not asked: {why}", err=True)
 
 
 def _text(done: Uploaded, bucket: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imsprep.cli.options.packing import packing_of
@@ -13,6 +14,7 @@ from imsprep.cli.options.transfer import transferring
 if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
     from imsprep.ims.wait import Pace
+    from imsprep.pipeline.asking import AskBucket
     from imsprep.pipeline.prepare import Order
     from imsprep.pipeline.ship import Shipping
     from imsprep.store.target import Target
@@ -57,6 +59,28 @@ def order_of(
         progress=scanned,
         packed=packed,
         scanning=scanning(options),
+    )
+
+
+def asking(
+    options: Mapping[str, Any],
+    target: Target,
+    *,
+    checking: bool = False,
+    dry_run: bool = False,
+    told: Callable[[str], object] = lambda news: None,
+) -> AskBucket:
+    """Return how the bucket is asked before anything is sent; `checking` only looks."""
+    from imsprep.pipeline.asking import AskBucket
+    from imsprep.store.target import open_store
+
+    return AskBucket(
+        target,
+        partial(open_store, target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"]),
+        patience=None if checking else transferring(options).patience,
+        replace=options["replace"],
+        dry_run=dry_run,
+        told=told,
     )
 
 

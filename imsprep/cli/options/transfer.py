@@ -21,6 +21,8 @@ _OPTIONS = (
                  help="Most bytes in a part, as long as 10,000 parts are enough."),
     click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store."),
     click.option("--limit-rate", type=RATE, help="Most bytes per second, as 10m."),
+    click.option("--replace", is_flag=True,
+                 help="Replace an object of that key that imsprep did not make of this file."),
     click.option("--retry-for", type=SecondsType(min=0), default=900.0, show_default=True,
                  metavar="S", help="Seconds that nothing may work, in all, before it gives up."),
     click.option("--kms-key", metavar="ID",
@@ -45,4 +47,5 @@ def transferring(options: Mapping[str, Any], *, skip_same: bool = True) -> Optio
         patience=Patience(limit_s=options["retry_for"]),
         bytes_per_s=options["limit_rate"],
         skip_same=skip_same,
+        replace=options["replace"],
     )

@@ -434,3 +434,40 @@ def test_an_object_is_not_replaced_by_its_own_bitmap(
     assert done.code == 2
     assert "the object 'disk.mf' would be replaced by its own bitmap" in done.err
     assert not (tmp_path / "cloud").exists()
+
+
+@pytest.mark.parametrize("key", ["disk.raw", "disk.mf"])
+def test_an_object_of_somebody_else_stops_the_import_before_anything_is_made(
+    imsprep: Run, disk: Path, tmp_path: Path, key: str
+) -> None:
+    theirs = tmp_path / "cloud/images" / key
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("somebody's")
+    arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    for more in ((), ("--dry-run",)):
+        done = imsprep(*arguments, *more)
+        assert done.code == 1
+        said = " ".join(done.err.split())
+        assert "IMS704" in said
+        assert f"the object {key!r} is there, and imsprep did not make it" in said
+        assert "--replace" in done.err
+        assert theirs.read_text() == "somebody's"
+        assert not (tmp_path / "disk.mf").exists()
+    assert imsprep(*arguments, "--replace").code == 0
+    assert imsprep(*arguments).code == 0  # now it is this image's own
+
+
+def test_two_files_do_not_share_a_key(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    arguments = (*REQUEST, "--to", f"local:{tmp_path}/cloud", "--key", "one.raw")
+    assert imsprep("import", disk, *arguments).code == 0
+    other = tmp_path / "other" / "disk.raw"
+    other.parent.mkdir()
+    other.write_bytes(disk.read_bytes())
+    with other.open("r+b") as file:
+        file.seek(8 * MIB)
+        file.write(b"other data")
+    before = (tmp_path / "cloud/images/one.raw").read_bytes()
+    done = imsprep("import", other, *arguments)
+    assert done.code == 1
+    assert "imsprep made it of another file" in " ".join(done.err.split())
+    assert (tmp_path / "cloud/images/one.raw").read_bytes() == before

@@ -204,3 +204,20 @@ def test_killed_at_random_instants_it_continues_with_the_same_object(
         assert (tmp_path / f"cloud{round_}/images/disk.raw").read_bytes() == disk.read_bytes()
         store = DirectoryStore(tmp_path / f"cloud{round_}/images")
         assert [o.key for o in store.list_objects()] == ["disk.raw"]
+
+
+def test_an_object_of_somebody_else_is_replaced_only_when_asked(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "cloud/images/disk.raw"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("somebody's")
+    arguments = ("upload", disk, "--to", f"local:{tmp_path}/cloud")
+    for more in ((), ("--dry-run",), ("--force",)):
+        done = imsprep(*arguments, *more)
+        assert done.code == 2
+        assert "imsprep did not make it; it is not replaced" in done.err
+        assert "--replace replaces it" in done.err
+        assert theirs.read_text() == "somebody's"
+    assert imsprep(*arguments, "--replace").code == 0
+    assert theirs.read_bytes() == disk.read_bytes()

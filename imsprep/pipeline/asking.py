@@ -1,0 +1,63 @@
+"""What the bucket is asked before anything is made or sent, and what a dry run does without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from imsprep.cloud.credentials import NoCredentialsError
+from imsprep.errors import TransferError
+from imsprep.store.bucket import BucketFacts, look_at_bucket
+from imsprep.store.contract import ObjectStore
+from imsprep.store.retry import Patience, RetryingStore
+from imsprep.store.target import Target
+
+
+@dataclass(frozen=True)
+class AskBucket:
+    """Asks the bucket of a target for the keys of one image; called by `prepare.examine`.
+
+    Refusals and lost answers are raised, after `patience`. A dry run, and a check without patience,
+    is lenient: what it may not or cannot ask is said by `told`, and None is returned.
+    """
+
+    target: Target
+    open_store: Callable[[], ObjectStore]
+    patience: Patience | None = None  # None: one attempt, and refusals become facts
+    replace: bool = False  # nothing counts as somebody else's object
+    dry_run: bool = False
+    told: Callable[[str], object] = field(default=lambda news: None, repr=False)
+
+    def __call__(
+        self, key: str, *, more_keys: Sequence[str] = (), origin: str
+    ) -> BucketFacts | None:
+        """Return what the bucket says; see `look_at_bucket`."""
+        if not self.dry_run:
+            return self._ask(key, more_keys, origin)
+        if self.target.folder is None and self.target.region is None:
+            why = "its region is not given"
+        else:
+            try:
+                return self._ask(key, more_keys, origin)
+            except NoCredentialsError:
+                why = "there are no credentials"
+            except TransferError as error:
+                why = str(error)
+        self.told(f"the bucket is not asked: {why}")
+        return None
+
+    def _ask(self, key: str, more_keys: Sequence[str], origin: str) -> BucketFacts:
+        store = self.open_store()
+        if self.patience is not None and not self.dry_run:
+            store = RetryingStore(store, self.patience)
+        local = self.target.folder is not None
+        return look_at_bucket(
+            store,
+            self.target.bucket,
+            key,
+            region=self.target.region,
+            try_write=self.patience is not None and not self.dry_run and not local,
+            origin=None if self.replace else origin,
+            more_keys=more_keys,
+            strict=self.patience is not None,
+        )

@@ -1,0 +1,56 @@
+"""Whose object is it? What imsprep writes into an object's metadata, and reads there again.
+
+An object that imsprep did not make, or made of another file, is somebody's: nothing replaces it
+unless that is asked for. The file is known by a digest of its path, so that the bucket learns
+nothing of this machine, and a new state of the same file may take the place of an old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from imsprep.errors import UsageError
+from imsprep.store.contract import ObjectFacts
+from imsprep.units import counted
+
+PLAN = "imsprep-plan"  # the digest of the plan: the same content is known again by it
+ORIGIN = "imsprep-origin"  # of which file the object was made
+
+
+class OccupiedError(UsageError):
+    """The key has an object that imsprep does not replace without being asked to."""
+
+
+def origin_of(path: Path) -> str:
+    """Return what stands for a file of this machine in the metadata of its objects."""
+    return hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+
+
+def marks(plan: str, origin: str) -> Mapping[str, str]:
+    """Return the metadata of an object that is made by this plan of this file."""
+    return {PLAN: plan, ORIGIN: origin}
+
+
+def why_not_ours(found: ObjectFacts, origin: str) -> str | None:
+    """Return why an object is not to be replaced by one of this file, or None if it may be.
+
+    An object of a version of imsprep that noted no origin counts as this file's.
+    """
+    if PLAN not in found.metadata:
+        return "imsprep did not make it"
+    if found.metadata.get(ORIGIN, origin) != origin:
+        return "imsprep made it of another file"
+    return None
+
+
+def check_free(found: ObjectFacts | None, origin: str) -> None:
+    """Raise OccupiedError if an object under the key of this file is somebody else's."""
+    why = found and why_not_ours(found, origin)
+    if found is not None and why:
+        raise OccupiedError(
+            f"the object {found.key!r} is there with {counted(found.size, 'byte')}, and {why};"
+            " it is not replaced: name another key, or remove it if nothing needs it"
+        )
