@@ -25,7 +25,7 @@ RUNGS = {
     "cloud": 2, "image": 2,
     "scan": 3, "store": 3,
     "bitmap": 4, "zvhd2": 4, "ims": 4,
-    "upload": 5, "guest": 5,
+    "upload": 5, "guest": 5, "boot": 5,
     "checks": 6,
     "pipeline": 7, "emulator": 7,
     "service": 8,
@@ -152,6 +152,17 @@ ORDER = {
         linux.cloud_init
         child
     """,
+    "boot": """
+        plan
+        screen
+        verdict
+        metadata
+        qmp
+        answer
+        export
+        programs
+        run
+    """,
     "upload": """
         body
         complete
@@ -239,6 +250,7 @@ ORDER = {
         options.transfer
         progress
         commands.bench
+        commands.boot
         commands.bitmap
         commands.config
         commands.convert

@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "info": "Show what a RAW or ZVHD2 file holds, in one screen.",
     "digest": "Print the digest of disks, whatever their format; compare them.",
     "bench": "Measure this machine's scan, or estimate what an image will take.",
+    "boot": "Start an image in QEMU and say whether it comes up.",
     "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",
     "upload": "Bring one file into a bucket; only its data travels.",
     "uploads": "Show or remove what unfinished uploads left in a bucket.",

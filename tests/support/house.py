@@ -20,6 +20,7 @@ _PURE = """
     zvhd2.records zvhd2.codec zvhd2.faults
     ims.error_codes ims.job ims.request
     upload.plan
+    boot.plan boot.screen boot.verdict boot.metadata
     pipeline.batch.plan
 """
 PURE = {f"imsprep.{name}" for name in _PURE.split()}

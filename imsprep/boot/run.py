@@ -1,0 +1,420 @@
+"""Start an image, watch its console, say what became of it: `boot` is what commands call.
+
+The machine runs until there is a verdict or the time is over, and is ended then, by its own process
+alone. What it wrote lies in a temporary folder and is gone; the log of the serial console and the
+last picture of the screen are kept where the caller says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import imsprep
+from imsprep.boot import screen, verdict
+from imsprep.boot.export import exported
+from imsprep.boot.plan import KVM, TCG, Architecture, Firmware, Machine, Places, command
+from imsprep.boot.programs import find_firmware, find_qemu, why_no_kvm
+from imsprep.boot.qmp import Monitor, MonitorError
+from imsprep.boot.verdict import Verdict
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.image import formats
+from imsprep.image.file import RawImage
+from imsprep.system.atomic import write_bytes
+from imsprep.units import GIB, KIB, MIB, format_size
+from imsprep.zvhd2.convert import format_of, open_disk
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
+
+AUTO = "auto"
+_STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen
+_LISTENS_S = 30.0  # until QEMU's monitor must answer
+_CLOUD_INIT_S = 120.0  # after the login, until cloud-init says which source it took
+_SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: it does not work
+_RESTARTS = 3
+_STOP_S = 10.0  # from being told to end until it is killed
+_JUDGED = 128 * KIB  # of the serial console's end
+_LOG_LIMIT = 64 * MIB
+_LINES = 12
+
+
+@dataclass(frozen=True)
+class Order:
+    """How an image is to be started. Memory in bytes."""
+
+    architecture: Architecture = "x86"
+    firmware: Firmware | None = None  # None: BIOS on x86, UEFI on Arm, as the service has it
+    memory: int = GIB
+    cpus: int = 2
+    limit_s: float = 300.0
+    accelerator: str = AUTO  # or KVM or TCG
+    wait_for_source: bool = True  # after the login, until cloud-init says which source it took
+    settle_s: float = 3.0  # after a verdict, for the lines that follow it
+    log: Path | None = None  # where the serial console's log is kept
+    screenshot: Path | None = None  # where the last picture of the screen is kept, as PNG
+
+    @property
+    def by_uefi(self) -> bool:
+        """Say whether the firmware is UEFI."""
+        return self.firmware == "uefi" or self.architecture == "arm"
+
+
+@dataclass(frozen=True)
+class Booted:
+    """What became of a boot, and how it ran."""
+
+    image: Path
+    verdict: Verdict
+    seconds: float  # from the start to the verdict
+    order: Order
+    accelerator: str
+    why_slow: str | None  # why KVM was not used
+    last: str  # the last lines of the console
+    source: str | None  # the data source that cloud-init took, if it said so
+    requests: tuple[str, ...]  # what the metadata service was asked for
+    pictured: bool  # a screenshot was kept
+
+    @property
+    def exit_code(self) -> int:
+        """0 if the system came up, 7 if the time was over without a sign, else 1."""
+        return 0 if self.verdict.good else 7 if self.verdict.key == verdict.NOTHING else 1
+
+    @property
+    def how(self) -> str:
+        """Say with what it ran."""
+        order = self.order
+        ran = "with KVM" if self.accelerator == KVM else "emulated, which is slow"
+        why = f": {self.why_slow}" if self.why_slow else ""
+        return (
+            f"{order.architecture} by {'UEFI' if order.by_uefi else 'BIOS'},"
+            f" {format_size(order.memory)}, {order.cpus} CPU{'s' * (order.cpus != 1)},"
+            f" {ran}{why}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "image": str(self.image),
+            "verdict": self.verdict.key,
+            "boots": self.verdict.good,
+            "meaning": verdict.WORDS[self.verdict.key],
+            "line": self.verdict.line,
+            "seconds": round(self.seconds, 1),
+            "architecture": self.order.architecture,
+            "firmware": "uefi" if self.order.by_uefi else "bios",
+            "accelerator": self.accelerator,
+            "why_slow": self.why_slow,
+            "memory": self.order.memory,
+            "cpus": self.order.cpus,
+            "last_lines": self.last.split("\n"),
+            "cloud_init_source": self.source,
+            "metadata_requests": list(self.requests),
+            "log": str(self.order.log) if self.order.log else None,
+            "screenshot": str(self.order.screenshot) if self.pictured else None,
+        }
+
+    def __str__(self) -> str:
+        """Say it for a person."""
+        lines = [
+            f"{show_path(self.image)}: {verdict.WORDS[self.verdict.key]}, after"
+            f" {self.seconds:.0f} s",
+            *([f"  said:       {self.verdict.line}"] if self.verdict.line else []),
+            f"  ran:        {self.how}",
+            *self._cloud_init(),
+            *([f"  log:        {show_path(self.order.log)}"] if self.order.log else []),
+            *([f"  screenshot: {show_path(self.order.screenshot)}"]
+              if self.pictured and self.order.screenshot else []),
+            "  last lines:",
+            *(f"    {line}" for line in self.last.split("\n")),
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+    def _cloud_init(self) -> Iterator[str]:
+        if self.source:
+            yield f"  cloud-init: took its data from {self.source}"
+        elif self.requests:
+            yield f"  cloud-init: asked the metadata service {len(self.requests)} times"
+
+
+class _KvmSilentError(Exception):
+    """With KVM the guest said nothing."""
+
+
+def boot(
+    path: Path, order: Order, *, look: Callable[[float], None] = lambda seconds: None
+) -> Booted:
+    """Start the disk in an image and return what became of it; the image is not written to.
+
+    `look` is told the seconds since the start now and then. Raises MissingExtraError where QEMU or
+    the firmware is not installed, FormatError and ReadError for an image that cannot be read and
+    for a QEMU that does not start, UsageError for files that must not be replaced.
+    """
+    _check_places(path, order)
+    program = find_qemu(order.architecture)
+    firmware = find_firmware(order.architecture) if order.by_uefi else None
+    reason = _no_kvm(program, order)
+    machine = Machine(program, order.architecture, TCG if reason else KVM, order.memory,
+                      order.cpus, firmware)  # fmt: skip
+    with RawImage.open(path) as image:
+        try:
+            return _run(image, order, machine, reason, look)
+        except _KvmSilentError:
+            reason = "with /dev/kvm the guest said nothing"
+            return _run(image, order, machine._replace(accelerator=TCG), reason, look)
+
+
+def _no_kvm(program: str, order: Order) -> str | None:
+    if order.accelerator == TCG:
+        return "as it was asked for"
+    return None if order.accelerator == KVM else why_no_kvm(program, order.architecture)
+
+
+def _check_places(path: Path, order: Order) -> None:
+    """Raise UsageError if what is kept would replace the image, or something else than its like."""
+    for place, like in ((order.log, None), (order.screenshot, b"\x89PNG")):
+        if place is None or not place.exists():
+            continue
+        if os.path.samefile(place, path):
+            raise UsageError(f"{show_path(place)} is the image; keep the log somewhere else")
+        head = place.read_bytes()[: 64 * KIB] if place.is_file() else b"\0"
+        if not head.startswith(like) if like else b"\0" in head:
+            raise UsageError(f"{show_path(place)} is there, and is none of ours: name another file")
+
+
+def _run(
+    image: RawImage, order: Order, machine: Machine, reason: str | None,
+    look: Callable[[float], None],
+) -> Booted:  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imsprep-")))
+        if machine.firmware is not None:
+            variables = folder / "variables"
+            shutil.copyfile(machine.firmware[1], variables)
+            machine = machine._replace(firmware=(machine.firmware[0], variables))
+        asked = folder / "asked"
+        places = Places(stack.enter_context(_disk(image, folder)), folder / "serial",
+                        folder / "control", (sys.executable, "-P", "-m", "imsprep.boot.answer",
+                                             str(asked)))  # fmt: skip
+        started = stack.enter_context(_qemu(machine, places, folder))
+        watch = _Watch(order, machine, places, started, look)
+        try:
+            found = watch.until_verdict()
+        finally:
+            watch.close()
+        image.check_unchanged()
+        pictured = _keep(order, watch)
+        requests = asked.read_text().split("\n")[:-1] if asked.exists() else []
+        if found.key == verdict.NOTHING and requests:
+            found = Verdict(verdict.CLOUD_INIT, f"asked the metadata service for {requests[-1]}")
+        return Booted(image.path, found, watch.seconds, order, machine.accelerator, reason,
+                      verdict.last_lines(watch.text, _LINES), verdict.source_of(watch.text),
+                      tuple(requests), pictured)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _disk(image: RawImage, folder: Path) -> Iterator[str]:
+    """Yield where QEMU finds the disk: the file itself if it is RAW, else a server of ours."""
+    kind = format_of(image)
+    if kind == formats.RAW:
+        yield os.path.abspath(image.path)
+    elif kind == formats.ZVHD2:
+        with (
+            Zvhd2Reader.open(image.path) as reader,
+            exported(PackedDisk(image, reader), folder) as address,
+        ):
+            yield address
+    else:
+        with open_disk(image, kind, jobs=2) as disk, exported(disk, folder) as address:
+            yield address
+
+
+class _Started:
+    """A running QEMU, and what it complained of."""
+
+    def __init__(self, process: subprocess.Popen[bytes], complaint: IO[bytes]) -> None:
+        self.process, self._complaint = process, complaint
+
+    def complaint(self) -> str:
+        """Return the last line that QEMU wrote on stderr."""
+        self._complaint.seek(0)
+        lines = self._complaint.read().decode(errors="replace").strip().split("\n")
+        return show_path(lines[-1].split(": ", 1)[-1])
+
+
+@contextlib.contextmanager
+def _qemu(machine: Machine, places: Places, folder: Path) -> Iterator[_Started]:
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder),  # of what the guest writes
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(Path(imsprep.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+        ),
+    }
+    with tempfile.TemporaryFile() as complaint:
+        process = subprocess.Popen(command(machine, places), stdin=subprocess.DEVNULL,
+                                   stdout=complaint, stderr=complaint, env=environment,
+                                   cwd=folder)  # fmt: skip
+        try:
+            yield _Started(process, complaint)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class _Watch:
+    """The eyes on a running machine."""
+
+    def __init__(
+        self, order: Order, machine: Machine, places: Places, started: _Started,
+        look: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        self._order, self._machine, self._places = order, machine, places
+        self._started, self._look = started, look
+        self._begun = time.monotonic()
+        self._changed = self._drawn = self._begun
+        self._restarts = 0
+        self._stopped: str | None = None  # what Windows told the hypervisor
+        self._letters = ""  # of the screen
+        self.seconds = 0.0
+        self.text = ""
+        self.serial = b""
+        self.picture: screen.Picture | None = None
+        self._monitor = self._connect()
+
+    def close(self) -> None:
+        """Close the monitor."""
+        if self._monitor is not None:
+            self._monitor.close()
+
+    def until_verdict(self) -> Verdict:
+        """Look until there is a verdict, or until the time is over."""
+        while (found := self._step()) is None:
+            if time.monotonic() - self._begun > self._order.limit_s:
+                self._draw()
+                found = verdict.at_the_end(self.text)
+                break
+            time.sleep(_STEP_S)
+        self.seconds = time.monotonic() - self._begun
+        return self._settled(found)
+
+    def _settled(self, found: Verdict) -> Verdict:
+        """Let the lines come that follow a verdict, and let cloud-init finish after a login."""
+        waits = found.good and self._order.wait_for_source and "loud-init" in self.text
+        end = time.monotonic() + (_CLOUD_INIT_S if waits else self._order.settle_s)
+        while time.monotonic() < end and self._started.process.poll() is None:
+            time.sleep(_STEP_S)
+            self._read()
+            if found.good:
+                found = verdict.judge(self.text) or found
+                if not found.good or verdict.source_of(self.text):
+                    break
+        self._draw()
+        return found
+
+    def _step(self) -> Verdict | None:
+        now = time.monotonic()
+        self._look(now - self._begun)
+        self._read()
+        if now - self._drawn >= _SCREEN_S:
+            self._draw()
+            self._take_events()
+        found = verdict.judge(self.text) or self._told(now)
+        if found is None and self._started.process.poll() is not None:
+            return self._ended()
+        return found
+
+    def _told(self, now: float) -> Verdict | None:
+        """Return what else than text tells."""
+        if self._stopped is not None:
+            return Verdict(verdict.WINDOWS_STOP, self._stopped)
+        if self.picture is not None and screen.is_stop_screen(self.picture):
+            return Verdict(verdict.WINDOWS_STOP, "its code is on the screenshot")
+        if self._restarts >= _RESTARTS:
+            return Verdict(verdict.RESTARTS, verdict.last_lines(self.text, 1))
+        tried = self._machine.accelerator == KVM and self._order.accelerator == AUTO
+        if tried and now - self._changed > _SILENT_S and not verdict.kernel_speaks(self.text):
+            raise _KvmSilentError
+        return None
+
+    def _ended(self) -> Verdict:
+        """Return the verdict on a machine that is gone: by itself, or because QEMU failed."""
+        if self._started.process.returncode:
+            if self._machine.accelerator == KVM and self._order.accelerator == AUTO:
+                raise _KvmSilentError
+            raise ReadError(f"{self._machine.program} ended: {self._started.complaint()}")
+        return verdict.judge(self.text) or Verdict(verdict.OFF, verdict.last_lines(self.text, 1))
+
+    def _connect(self) -> Monitor | None:
+        deadline = time.monotonic() + _LISTENS_S
+        while self._started.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError, MonitorError):
+                return Monitor(self._places.control)
+            time.sleep(0.05)
+        return None
+
+    def _read(self) -> None:
+        """Take what the serial console has said since."""
+        with contextlib.suppress(FileNotFoundError), open(self._places.serial, "rb") as file:
+            file.seek(len(self.serial))
+            new = file.read(max(0, _LOG_LIMIT - len(self.serial)))
+            if new:
+                self.serial += new
+                self._note()
+
+    def _note(self) -> None:
+        self._changed = time.monotonic()
+        self.text = f"{self._letters}\n{verdict.plain(self.serial[-_JUDGED:])}"
+
+    def _draw(self) -> None:
+        """Take a picture of the screen, and its letters if it is in text mode."""
+        self._drawn = time.monotonic()
+        if self._monitor is None:
+            return
+        folder = self._places.control.parent
+        shot, memory = folder / "screen", folder / "memory"
+        try:
+            self._monitor.ask("screendump", filename=str(shot))
+            picture = screen.read_ppm(shot.read_bytes())
+            if picture is None:
+                return
+            letters = ""
+            if picture.is_text and self._machine.architecture == "x86":
+                self._monitor.ask("pmemsave", val=screen.TEXT_MEMORY, size=screen.TEXT_SIZE,
+                                  filename=str(memory))  # fmt: skip
+                letters = screen.text_of(memory.read_bytes())
+        except (MonitorError, OSError):
+            return  # it has no screen yet, or has ended
+        if picture != self.picture or letters != self._letters:
+            self.picture, self._letters = picture, letters
+            self._note()
+
+    def _take_events(self) -> None:
+        for event in self._monitor.take_events() if self._monitor is not None else ():
+            if event["event"] == "RESET" and event.get("data", {}).get("guest"):
+                self._restarts += 1
+            if event["event"] == "GUEST_PANICKED":
+                info = event.get("data", {}).get("info", {})
+                self._stopped = f"STOP 0x{int(info.get('arg1', 0)):08X}"
+
+
+def _keep(order: Order, watch: _Watch) -> bool:
+    """Write log and screenshot; say whether there was a picture."""
+    if order.log is not None:
+        text = verdict.plain(watch.serial) if watch.serial else watch.text
+        write_bytes(order.log, text.encode("utf-8", "backslashreplace"))
+    if order.screenshot is None or watch.picture is None:
+        return False
+    write_bytes(order.screenshot, screen.write_png(watch.picture))
+    return True

@@ -1,0 +1,91 @@
+"""What is on the screen: the text of VGA's text mode, a picture, and what its colours say.
+
+In text mode the card's memory at 0xB8000 holds two bytes for a character, the letter (code page
+437) and its colours. A driver scrolls by moving the start, so that all 32 KiB may hold lines.
+A picture comes from QEMU as a PPM file (binary, "P6"). Source of the blues: the screens on which
+Windows says its stop code; inferred from published pictures of Windows 7 to 11.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from imsprep.units import KIB
+
+TEXT_MEMORY, TEXT_SIZE = 0xB8000, 32 * KIB  # address and bytes
+_COLUMNS = 80
+_ROW = 2 * _COLUMNS
+# QEMU draws 80 columns and 25 rows of text as a picture of this size, and nothing else.
+_TEXT_PICTURES = ((720, 400), (640, 400))
+
+_PPM = re.compile(rb"P6\s(\d{1,5})\s(\d{1,5})\s255\s")
+_STOP_BLUES = ((0, 120, 215), (0, 0, 128), (0, 0, 168), (0, 0, 170), (16, 113, 170), (17, 114, 169))
+_STOP_SHARE = 0.6  # of the picture is that blue; the rest are letters
+_NEAR = 6  # how far a colour may be from one of them
+
+
+class Picture(NamedTuple):
+    """A picture: three bytes (red, green, blue) a dot, row by row."""
+
+    width: int
+    height: int
+    dots: bytes
+
+    @property
+    def is_text(self) -> bool:
+        """Say whether it is the picture of a text mode."""
+        return (self.width, self.height) in _TEXT_PICTURES
+
+
+def text_of(memory: bytes) -> str:
+    """Return the lines of text in the card's memory, without those that are empty."""
+    return "\n".join(_lines(memory))
+
+
+def _lines(memory: bytes) -> Iterator[str]:
+    for start in range(0, len(memory) - _ROW + 1, _ROW):
+        letters = memory[start : start + _ROW : 2]
+        line = "".join(chr(c) if 32 <= c < 127 else " " for c in letters).rstrip()
+        if line:
+            yield line
+
+
+def read_ppm(data: bytes) -> Picture | None:
+    """Read a binary PPM as QEMU writes it; None if it is something else or not whole."""
+    head = _PPM.match(data)
+    if head is None:
+        return None
+    width, height, dots = int(head[1]), int(head[2]), data[head.end() :]
+    return Picture(width, height, dots) if dots and len(dots) == 3 * width * height else None
+
+
+def write_png(picture: Picture) -> bytes:
+    """Return a picture as a PNG; PNG specification, chapter 11: header, data, end."""
+    row = 3 * picture.width
+    rows = (picture.dots[at : at + row] for at in range(0, len(picture.dots), row))
+    header = struct.pack(">IIBBBBB", picture.width, picture.height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + line for line in rows), 6)
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, body) for name, body in chunks)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def is_stop_screen(picture: Picture) -> bool:
+    """Say whether the picture is filled with a blue on which Windows says its stop code."""
+    step = 3 * max(1, picture.width * picture.height // 5000)
+    sample = [picture.dots[at : at + 3] for at in range(0, len(picture.dots) - 2, step)]
+    if picture.is_text or not sample:
+        return False
+    blue = sum(any(_near(dot, stop) for stop in _STOP_BLUES) for dot in sample)
+    return blue >= _STOP_SHARE * len(sample)
+
+
+def _near(dot: bytes, colour: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) <= _NEAR for a, b in zip(dot, colour, strict=True))

@@ -1,0 +1,135 @@
+"""The verdict: what became of a boot, told from what its console said.
+
+`judge` is given all that was said so far, on the serial console and on the screen, and returns the
+verdict as soon as there is one; `at_the_end` is asked when the time is over, and then also believes
+what might still have gone on. The sentences are those of GRUB, SeaBIOS, OVMF, syslinux,
+systemd-boot, Linux, systemd, initramfs-tools, dracut, mkinitcpio, cloud-init and Windows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+LOGIN, CLOUD_INIT = "login", "cloud-init"
+EMERGENCY, INITRAMFS, PANIC = "emergency-shell", "initramfs-prompt", "kernel-panic"
+GRUB, LOADER, NO_DEVICE = "grub-prompt", "loader-prompt", "no-boot-device"
+WINDOWS_STOP, RESTARTS, OFF, NOTHING = "windows-stop", "restarts", "switched-off", "nothing"
+
+WORDS = {
+    LOGIN: "the system came up to its login",
+    CLOUD_INIT: "the system came up to cloud-init",
+    EMERGENCY: "the system stopped in an emergency shell",
+    INITRAMFS: "the initramfs did not find the system and stopped at its prompt",
+    PANIC: "the kernel panicked",
+    GRUB: "GRUB stopped at its prompt or with an error",
+    LOADER: "the boot loader stopped at its prompt or with an error",
+    NO_DEVICE: "the firmware found nothing to start",
+    WINDOWS_STOP: "Windows stopped with a stop code",
+    RESTARTS: "the machine started over and over",
+    OFF: "the machine switched itself off",
+    NOTHING: "nothing that tells was seen within the time limit",
+}
+GOOD = (LOGIN, CLOUD_INIT)
+
+
+class Verdict(NamedTuple):
+    """What became of a boot, and the line that says so."""
+
+    key: str
+    line: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Say whether the system came up."""
+        return self.key in GOOD
+
+
+# The first that matches decides: what ends a boot stands before what comes on the way.
+_SIGNS: tuple[tuple[str, str], ...] = (
+    (PANIC, r"Kernel panic - not syncing.*"),
+    (WINDOWS_STOP, r"\*\*\* STOP: 0x[0-9A-Fa-f]{8}.*|(?:Status|Error code): 0x[cC][0-9a-fA-F]{7}"),
+    (INITRAMFS, r"^.*\(initramfs\)|.*Dropping to a shell!?.*|.*rdsosreport\.txt.*|^dracut:/\S*#"
+                r"|^\[rootfs \S*\]#|.*You are now being dropped into an emergency shell.*"),
+    (EMERGENCY, r".*(?:You are in|Welcome to) (?:emergency|rescue) mode.*"
+                r"|.*Press Enter for (?:system )?maintenance.*|.*root password for maintenance.*"
+                r"|.*[Rr]oot account is locked.*|.*: Freezing execution.*"),
+    (LOGIN, r"^[\w.-]+ login:|^SAC>"),
+    (CLOUD_INIT, r"Cloud-init v\. \S+ (?:running 'modules:final'|finished at).*"),
+    (GRUB, r"^grub(?: rescue)?>|.*Entering rescue mode\.\.\..*|.*Minimal BASH-like line editing.*"
+           r"|^GRUB (?:Hard Disk|Geom|Read) Error"),
+    (LOADER, r".*Could not find kernel image.*|.*No DEFAULT or UI configuration directive found!.*"
+             r"|.*Failed to load COM32 file.*|.*No loader found\. Configuration files in .*"),
+    (NO_DEVICE, r".*No bootable device.*|.*No bootable option or device was found.*"
+                r"|.*UEFI Interactive Shell.*|^Shell>|.*Missing operating system.*"
+                r"|.*Operating [Ss]ystem not found.*|.*Error loading operating system.*"
+                r"|.*Invalid partition table.*|.*BOOTMGR is missing.*|.*NTLDR is missing.*"
+                r"|.*This is not a bootable disk.*|.*operating system wasn't found.*"),
+)  # fmt: skip
+# Believed when the time is over and nothing came of it.
+_LATE: tuple[tuple[str, str], ...] = (
+    (INITRAMFS, r".*ALERT!.*|.*dracut-initqueue.*timeout.*|.*Gave up waiting for root.*"),
+    (GRUB, r"^error: .*"),
+    (LOADER, r"^boot: *$"),
+    (NO_DEVICE, r".*BdsDxe: (?:failed to|No boot).*|.*Boot failed.*|.*Start PXE over.*"),
+)
+# What says best why, of the lines before the one that ended it.
+_REASONS = re.compile(
+    r"ALERT!.*|Gave up waiting.*|.*Timed out waiting for device.*|.*Dependency failed for (?!Local)"
+    r".*|.*Failed to mount (?!.*API).*|^error: .*|.*VFS: (?:Cannot open|Unable to mount).*"
+    r"|.*[Ww]arning: /dev/\S+ does not exist.*|.*mount: .*(?:failed|wrong fs type|unknown).*"
+    r"|.*UNEXPECTED INCONSISTENCY.*|.*not found: .*|.*Not Found.*", re.MULTILINE
+)  # fmt: skip
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][0-9A-Za-z]|[=>78cMDEH])|\x1b\][^\x07]*\x07")
+_SOURCE = re.compile(r"Cloud-init v\. .* finished at .*?Datasource (DataSource\w+)")
+_KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
+
+
+def plain(console: bytes) -> str:
+    """Return what a console said as lines of text, without what moves the cursor and colours it."""
+    text = _ESCAPE.sub("\n", console.decode("utf-8", "replace"))
+    text = re.sub(r"[^\n\t\x20-\uffff]", "", text.replace("\r", "\n"))
+    return re.sub(r"\n[ \t]*(?:\n[ \t]*)+", "\n", text)
+
+
+def judge(text: str) -> Verdict | None:
+    """Return the verdict on what was said so far; None if it may still become anything."""
+    return _first(_SIGNS, text)
+
+
+def at_the_end(text: str) -> Verdict:
+    """Return the verdict when the time is over."""
+    return judge(text) or _first(_LATE, text) or Verdict(NOTHING, last_lines(text, 1))
+
+
+def _first(signs: tuple[tuple[str, str], ...], text: str) -> Verdict | None:
+    for key, sign in signs:
+        found = re.search(sign, text, re.MULTILINE)
+        if found is not None:
+            return Verdict(key, _why(text, found) if key not in GOOD else found[0].strip())
+    return None
+
+
+def _why(text: str, found: re.Match[str]) -> str:
+    """Return the line that says why, else the one that was found."""
+    if found[0].startswith("Kernel panic"):
+        return found[0].strip()
+    reasons = [m[0].strip() for m in _REASONS.finditer(text)]
+    return (reasons[-1] if reasons else found[0].strip())[:300]
+
+
+def source_of(text: str) -> str | None:
+    """Return the data source that cloud-init says it took; None if it did not say."""
+    found = _SOURCE.search(text)
+    return found[1] if found is not None else None
+
+
+def kernel_speaks(text: str) -> bool:
+    """Say whether a Linux kernel has written a line."""
+    return _KERNEL_SPEAKS.search(text) is not None
+
+
+def last_lines(text: str, count: int) -> str:
+    """Return the last lines that say something."""
+    lines = [line.rstrip() for line in text.split("\n") if line.strip()]
+    return "\n".join(lines[-count:])

@@ -1,0 +1,125 @@
+"""An image is started in a real QEMU and judged by what it says; it is never written to."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imsprep.boot.plan import TCG
+from imsprep.boot.run import Booted, Order, boot
+from imsprep.errors import MissingExtraError, UsageError
+from tests.conftest import Outcome, need
+from tests.support.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
+
+pytestmark = need("qemu-system-x86_64")
+Imsprep = Callable[..., Outcome]
+QUICK = Order(accelerator=TCG, memory=64 << 20, cpus=1, limit_s=60, settle_s=0.2)
+QUICK_AND_SHORT = dataclasses.replace(QUICK, limit_s=2)
+
+
+def started(tmp_path: Path, disk: bytes, order: Order = QUICK) -> Booted:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(disk)
+    return boot(path, order)
+
+
+def test_a_login_is_a_boot_and_the_image_stays_as_it_was(tmp_path: Path) -> None:
+    disk = saying("Debian GNU/Linux 12 web01 ttyS0\r\n\r\nweb01 login: ")
+    done = started(tmp_path, disk)
+    assert (done.verdict.key, done.verdict.line, done.exit_code) == ("login", "web01 login:", 0)
+    assert (tmp_path / "disk.raw").read_bytes() == disk
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.raw"]
+
+
+@pytest.mark.parametrize(
+    ("disk", "verdict", "line"),
+    [
+        (saying("[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs\n"),
+         "kernel-panic", "Kernel panic - not syncing: VFS: Unable to mount root fs"),
+        (saying("ALERT!  UUID=9 does not exist.  Dropping to a shell!\n(initramfs) "),
+         "initramfs-prompt", "ALERT!  UUID=9 does not exist.  Dropping to a shell!"),
+        (saying("error: no such device: 9999.\r\nEntering rescue mode...\r\ngrub rescue> "),
+         "grub-prompt", "error: no such device: 9999."),
+        (showing("Missing operating system."), "no-boot-device", "Missing operating system."),
+        (bytes(2 << 20), "no-boot-device", "No bootable device."),
+        (saying("hello\n", RESTART), "restarts", "hello"),
+        (saying("bye\n", SWITCH_OFF), "switched-off", "bye"),
+    ],
+    ids=["panic", "initramfs", "grub", "screen", "nothing", "restarts", "off"],
+)  # fmt: skip
+def test_what_does_not_boot_is_called_by_its_name(
+    tmp_path: Path, disk: bytes, verdict: str, line: str
+) -> None:
+    done = started(tmp_path, disk)
+    assert (done.verdict.key, done.exit_code) == (verdict, 1)
+    assert line in done.verdict.line
+
+
+def test_nothing_within_the_limit_is_another_exit_code(tmp_path: Path) -> None:
+    done = started(tmp_path, saying("hello\n", HALT), QUICK_AND_SHORT)
+    assert (done.verdict.key, done.exit_code) == ("nothing", 7)
+    assert "hello" in done.last
+
+
+@need("qemu-img")
+@pytest.mark.parametrize("kind", ["zvhd2", "qcow2"])
+def test_a_disk_in_a_container_starts_as_the_raw_one(
+    tmp_path: Path, imsprep: Imsprep, kind: str
+) -> None:
+    raw, packed = tmp_path / "disk.raw", tmp_path / f"disk.{kind}"
+    raw.write_bytes(saying("web01 login: ", size=3 << 20))
+    if kind == "zvhd2":
+        assert imsprep("convert", "-q", raw, packed).code == 0
+    else:
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, packed], check=True)
+    before = hashlib.sha256(packed.read_bytes()).digest()
+    assert boot(packed, QUICK).verdict.key == "login"
+    assert hashlib.sha256(packed.read_bytes()).digest() == before
+
+
+def test_log_and_picture_are_kept(tmp_path: Path, imsprep: Imsprep) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(saying("web01 login: "))
+    done = imsprep("boot", disk, "--memory", "64m", "--accel", "tcg", "--json")
+    assert done.code == 0
+    assert (done.json["verdict"], done.json["boots"], done.json["firmware"]) == (
+        "login",
+        True,
+        "bios",
+    )
+    assert "web01 login:" in Path(done.json["log"]).read_text()
+    assert Path(done.json["screenshot"]).read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_no_log_replaces_an_image(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(saying("web01 login: "))
+    other = tmp_path / "other.raw"
+    other.write_bytes(bytes(4096))
+    for place in (disk, other):
+        for order in (Order(log=place), Order(screenshot=place)):
+            with pytest.raises(UsageError):
+                boot(disk, order)
+    assert other.read_bytes() == bytes(4096)
+
+
+def test_a_missing_qemu_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(saying("web01 login: "))
+    with pytest.raises(MissingExtraError, match="apt install qemu-system-x86"):
+        boot(disk, QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/usr/share/OVMF").exists(), reason="not installed: ovmf")
+def test_a_disk_without_an_esp_starts_nothing_by_uefi(tmp_path: Path) -> None:
+    order = Order(accelerator=TCG, memory=256 << 20, limit_s=120, firmware="uefi")
+    assert started(tmp_path, saying("web01 login: "), order).verdict.key == "no-boot-device"

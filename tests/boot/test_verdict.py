@@ -1,0 +1,98 @@
+"""The sentences of real consoles, and what they mean."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.boot.verdict import (
+    GOOD,
+    NOTHING,
+    WORDS,
+    at_the_end,
+    judge,
+    kernel_speaks,
+    last_lines,
+    plain,
+    source_of,
+)
+
+CONSOLES = [
+    ("login", b"\r\nDebian GNU/Linux 12 web01 ttyS0\r\n\r\nweb01 login: "),
+    ("login", b"web01 login: [   30.1] cloud-init[512]: Cloud-init v. 22.4.2 running 'modules:config'"),
+    ("login", b"Computer is booting, SAC started and initialized.\r\nSAC>"),
+    ("cloud-init", b"[   90.1] cloud-init[512]: Cloud-init v. 22.4.2 finished at Sun. Datasource X."),
+    ("emergency-shell", b"You are in emergency mode. After logging in, type \"journalctl -xb\""),
+    ("emergency-shell", b"Cannot open access to console, the root account is locked."),
+    ("emergency-shell", b"Give root password for maintenance\r\n(or press Control-D to continue): "),
+    ("initramfs-prompt", b"BusyBox v1.35.0 (Debian)\r\n\r\n(initramfs) "),
+    ("initramfs-prompt", b"Generating \"/run/initramfs/rdsosreport.txt\"\r\nEntering emergency mode."),
+    ("initramfs-prompt", b"dracut:/# "),
+    ("initramfs-prompt", b"You are now being dropped into an emergency shell.\r\n[rootfs ]# "),
+    ("kernel-panic", b"[    2.1] Kernel panic - not syncing: No working init found."),
+    ("grub-prompt", b"error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> "),
+    ("grub-prompt", b"   Minimal BASH-like line editing is supported.\r\n\r\ngrub> "),
+    ("loader-prompt", b"Could not find kernel image: /boot/vmlinuz\r\nboot: "),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n"),
+    ("no-boot-device", b"UEFI Interactive Shell v2.2\r\nEDK II\r\nShell> "),
+    ("no-boot-device", b"BOOTMGR is missing\r\nPress Ctrl+Alt+Del to restart"),
+    ("windows-stop", b"*** STOP: 0x0000007B (0xF78D2524, 0xC0000034, 0x00000000, 0x00000000)"),
+    ("windows-stop", b"Status: 0xc0000225\r\nInfo: The boot selection failed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "console"), CONSOLES)
+def test_a_console_is_judged(key: str, console: bytes) -> None:
+    found = judge(plain(b"SeaBIOS (version 1.16)\r\n" + console))
+    assert found is not None
+    assert found.key == key
+    assert found.good == (key in GOOD)
+
+
+def test_an_error_of_grub_counts_only_when_the_time_is_over() -> None:
+    text = plain(b"error: file `/boot/vmlinuz' not found.\r\n\r\nPress any key to continue...")
+    assert judge(text) is None
+    assert at_the_end(text).key == "grub-prompt"
+
+
+def test_the_reason_is_told_not_the_prompt() -> None:
+    text = plain(
+        b"[ TIME ] Timed out waiting for device /dev/disk/by-uuid/9.\r\n"
+        b"[DEPEND] Dependency failed for /data.\r\n[DEPEND] Dependency failed for Local File Systems.\r\n"
+        b"You are in emergency mode. After logging in ..."
+    )
+    found = judge(text)
+    assert found is not None
+    assert found.line == "[DEPEND] Dependency failed for /data."
+
+
+def test_colours_and_cursors_are_not_text() -> None:
+    assert plain(b"\x1b[0;32m  OK  \x1b[0m Started\r\n\x1b[2J\x1b[01;01H\x1b(Bnext") .split() == [
+        "OK", "Started", "next"]  # fmt: skip
+    assert kernel_speaks(plain(b"\x1b[0m[    0.000000] Linux version 6.1"))
+    assert not kernel_speaks("Loading Linux 6.1 ...")
+
+
+def test_cloud_init_says_its_source() -> None:
+    line = "Cloud-init v. 22.4.2 finished at Sun, 29 Nov. Datasource DataSourceOpenStackLocal [net,ver=2].  Up 9"
+    assert source_of(line) == "DataSourceOpenStackLocal"
+    assert source_of("Cloud-init v. 22.4.2 running 'init'") is None
+
+
+@given(st.binary(max_size=2000))
+def test_every_console_has_a_verdict_at_the_end(console: bytes) -> None:
+    assert at_the_end(plain(console)).key in WORDS
+
+
+@given(st.sampled_from(CONSOLES), st.binary(max_size=300))
+def test_what_went_before_does_not_hide_a_panic(row: tuple[str, bytes], noise: bytes) -> None:
+    text = plain(row[1] + noise + b"\nKernel panic - not syncing: Attempted to kill init!\n")
+    found = judge(text)
+    assert found is not None
+    assert found.key == "kernel-panic"
+
+
+def test_silence_is_nothing() -> None:
+    assert at_the_end("").key == NOTHING
+    assert last_lines("a\n\nb\n  \nc\n", 2) == "b\nc"
