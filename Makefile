@@ -69,6 +69,9 @@ fuzz: $(STAMP)        ## fuzz the reading of ZVHD2 for half an hour (build/fuzz 
 	$(BIN)/pip install --quiet --group fuzz
 	$(BIN)/python fixtures/fuzz_zvhd2.py build/fuzz fixtures/zvhd2_corpus -max_total_time=1800
 
+damage: $(STAMP)      ## damage images of every format, and write docs/damage.md
+	$(BIN)/python -m fixtures.damage
+
 guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
 	$(BIN)/python fixtures/guest_images.py
 

@@ -59,12 +59,29 @@ ORDER = {
         disk
         file
         hashing
+        crc32c
         formats
         nbd
         superblocks
         foreign
         signatures
         partitions
+        tables.ledger
+        tables.bochs
+        tables.cloop
+        tables.descriptor
+        tables.dmg
+        tables.parallels
+        tables.qcow
+        tables.qcow2
+        tables.qed
+        tables.vdi
+        tables.vhd
+        tables.vhdx
+        tables.vmdk
+        split
+        unpack
+        whole
         qemu
     """,
     "scan": """

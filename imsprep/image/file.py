@@ -140,6 +140,12 @@ class RawImage:
             done = self._read(offset, _pread_into, self._file, buffer, offset)
             buffer, offset = buffer[done:], offset + done
 
+    def as_node(self) -> dict[str, Any]:
+        """Return the file as a node of QEMU's block layer, which opens this and nothing else."""
+        name = os.path.abspath(self.path)
+        driver = "host_device" if self.is_device else "file"
+        return {"driver": driver, "filename": name, "read-only": True}
+
     def _read(self, at: int, read: Callable[P, T], *what: P.args, **rest: P.kwargs) -> T:
         """Do one read; if it gives nothing, the image has become shorter."""
         try:

@@ -290,8 +290,48 @@ def _settle(found: dict[str, Match], head: bytes) -> None:
     """Drop a match that another one explains, and name what can be named better."""
     if "qcow" in found:
         found.pop("qcow2", None)
+    if "dmg" in found:  # its first chunk is a stream without any wrapping
+        for name in ("zlib", "bzip2"):
+            found.pop(name, None)
     if "tar" in found and head[:100].split(b"\0", 1)[0].lower().endswith(b".ovf"):
         found["ova"] = found.pop("tar")._replace(format="ova")
+
+
+class ContentError(FormatError):
+    """A file whose content is no disk image that is read, or not the one that its name says.
+
+    A caller that can be given the format says how, behind the message.
+    """
+
+
+# What a name says, where that is one of the formats that cannot be taken for RAW.
+_NAMED = {
+    ".qcow2": ("qcow2",), ".qcow": ("qcow", "qcow2"), ".qed": ("qed",), ".vmdk": (VMDK,),
+    ".vhd": (VHD_FIXED, VHD_DYNAMIC), ".vhdx": ("vhdx",), ".vdi": ("vdi",), ".dmg": ("dmg",),
+    ".hds": ("parallels",), ".zvhd2": (ZVHD2,),
+}  # fmt: skip
+
+
+_PIECE = re.compile(r"-[sf]\d{3,}$")
+
+
+def check_name(path: Path) -> None:
+    """Raise ContentError for a file whose content is RAW, if its name says another format.
+
+    Such a file was cut short at the end by which it is known, or damaged at its start.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".vmdk" and _PIECE.search(path.stem):
+        raise ContentError(
+            f"{show_path(path)} has the name of one piece of a split disk; name its descriptor, a"
+            " text of a few hundred bytes, with all the pieces in one folder"
+        )
+    if suffix in _NAMED and not path.stem.lower().endswith("-flat"):
+        raise ContentError(
+            f"{show_path(path)} has the name of a {_NAMED[suffix][0].partition('-')[0]}, and its"
+            " content is not: it is cut short or damaged, or a RAW disk by a wrong name; compare"
+            " its checksum with that of the source"
+        )
 
 
 class Readable(Protocol):

@@ -39,7 +39,12 @@ _CHUNK = struct.Struct(">IHHQI")
 
 
 class NbdError(Exception):
-    """The server refused, went away, or said something that the protocol does not know."""
+    """The server refused, went away, or said something that the protocol does not know.
+
+    `silent` means that it gave no answer in time.
+    """
+
+    silent = False
 
 
 class _Chunk(NamedTuple):
@@ -177,7 +182,7 @@ class NbdClient:
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise NbdError(_gone(error)) from error
+            raise _gone(error) from error
 
     def _receive(self, length: int) -> bytes:
         buffer = bytearray(length)
@@ -189,13 +194,15 @@ class NbdClient:
             try:
                 got = self._socket.recv_into(buffer)
             except OSError as error:
-                raise NbdError(_gone(error)) from error
+                raise _gone(error) from error
             if not got:
                 raise NbdError("the server went away")
             buffer = buffer[got:]
 
 
-def _gone(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return f"the server said nothing for {_PATIENCE_S:g} s"
-    return f"the server went away: {error}"
+def _gone(error: OSError) -> NbdError:
+    if not isinstance(error, TimeoutError):
+        return NbdError(f"the server went away: {error}")
+    silence = NbdError(f"said nothing for {_PATIENCE_S:g} s")
+    silence.silent = True
+    return silence

@@ -1,15 +1,15 @@
 """A disk in a format of another program, read through qemu-nbd.
 
 qemu-nbd serves the image, read-only, on a Unix socket in a folder that nobody else may enter; its
-format is stated and nothing but the image itself is opened. Each thread has a connection of its
-own. When the last connection closes, also because this process was killed, qemu-nbd ends.
+format is stated and nothing but the image itself is opened, which was proved to be whole by then
+(`whole`). Each thread has a connection of its own. When the last connection closes, also because
+this process was killed, qemu-nbd ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,131 +20,168 @@ from pathlib import Path
 from typing import IO
 
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
-from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS
+from imsprep.image.foreign import description
 from imsprep.image.nbd import NbdClient, NbdError
+from imsprep.image.tables.ledger import Survey
+from imsprep.image.whole import Stored, all_of, check_whole
+from imsprep.units import SECTOR, round_up
 
 PROGRAM, PACKAGE = "qemu-nbd", "qemu-utils"
 _START_S = 30.0  # until it must listen; it does so within a tenth of a second
 _STEP_S = 0.005
+_GONE_S = 0.2  # for a program that may just have ended
 _STOP_S = 10.0  # from being told to end until it is killed
 
 
 class QemuDisk:
     """The disk that qemu-nbd serves; opened by `open_qemu_disk`."""
 
-    def __init__(self, image: RawImage, socket: Path, first: NbdClient, log: IO[bytes]) -> None:
-        self.path, self.size = image.path, first.size
-        self._image, self._socket, self._first, self._log = image, socket, first, log
+    def __init__(self, server: _Server, first: NbdClient, survey: Survey) -> None:
+        self.path, self.size = server.image.path, first.size
+        self.notes = survey.notes  # what the user should know of the image
+        self._server, self._first = server, first
+        self.socket = server.socket  # where another process may connect to it too
         self._threads = threading.local()
         self._clients = [first]
 
     def extents(self) -> Iterator[tuple[int, int, bool]]:
         """Yield offset, length (bytes) and whether it is data; for one thread at a time."""
+        position = 0
         try:
-            yield from self._first.extents()
+            for offset, length, is_data in self._first.extents():
+                yield offset, length, is_data
+                position = offset + length
         except NbdError as error:
-            raise self._failed(error) from error
+            raise self._server.failed(error, position) from error
 
     def pread_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with what lies at `offset`."""
         try:
             if not hasattr(self._threads, "client"):
-                self._threads.client = NbdClient.connect(self._socket)
+                self._threads.client = NbdClient.connect(self._server.socket)
                 self._clients.append(self._threads.client)
             self._threads.client.read_into(offset, buffer)
         except (NbdError, OSError) as error:
-            raise self._failed(error, f" at byte {offset} of the disk") from error
+            raise self._server.failed(error, offset) from error
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the image's file changed."""
-        self._image.check_unchanged()
+        self._server.image.check_unchanged()
 
     def close(self) -> None:
         """Close every connection."""
         for client in self._clients:
             client.close()
 
-    def _failed(self, error: Exception, where: str = "") -> ReadError:
-        self._image.check_unchanged()  # what changed is the better explanation
-        said = said_last(self._log)
-        return ReadError(f"cannot read {show_path(self.path)}{where}: {error}{said}")
-
 
 @contextlib.contextmanager
-def open_qemu_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[QemuDisk]:
+def open_qemu_disk(image: Stored, format_: str, *, jobs: int) -> Iterator[QemuDisk]:
     """Open the disk in an image, for `jobs` threads.
 
-    Raises MissingExtraError without qemu-nbd, FormatError if it does not take the image.
+    Raises FormatError for an image that is not whole by itself or that QEMU does not take,
+    MissingExtraError without qemu-nbd, ReadError.
     """
     program = shutil.which(PROGRAM)
     if program is None:
         raise MissingExtraError(
             f"reading {format_} needs {PROGRAM}; on Debian or Ubuntu: apt install {PACKAGE}"
         )
+    with contextlib.ExitStack() as stack:
+        whole = stack.enter_context(all_of(image, format_))
+        survey = check_whole(whole, format_)
+        server = stack.enter_context(_serving(program, whole, format_, survey, jobs))
+        first = stack.enter_context(contextlib.closing(server.connect()))
+        if survey.virtual_size and round_up(survey.virtual_size, SECTOR) != first.size:
+            raise FormatError(
+                f"{show_path(image.path)} ({format_}) is not taken: QEMU reads a disk of"
+                f" {first.size} bytes in it, and its header speaks of {survey.virtual_size}"
+            )
+        with contextlib.closing(QemuDisk(server, first, survey)) as disk:
+            yield disk
+
+
+class _Server:
+    """A qemu-nbd that runs for one image."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        image: Stored,
+        format_: str,
+        socket: Path,
+        log: IO[bytes],
+    ) -> None:
+        self.image, self.socket = image, socket
+        self._process, self._format, self._log = process, format_, log
+
+    def connect(self) -> NbdClient:
+        """Connect as soon as it listens; FormatError if it ends before, as it does not take it."""
+        deadline = time.monotonic() + _START_S
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                return NbdClient.connect(self.socket)
+            except (OSError, NbdError):  # not yet, or not any more
+                time.sleep(_STEP_S)
+        name = show_path(self.image.path)
+        if self._process.poll() is None:
+            raise ReadError(f"{PROGRAM} does not serve {name} within {_START_S:g} s; run again")
+        self.image.check_unchanged()
+        raise FormatError(f"QEMU does not open {name} as {self._format}{said_last(self._log)}")
+
+    def failed(self, error: Exception, offset: int) -> FormatError | ReadError:
+        """Return what a failed read means: it is the image, unless the program was killed."""
+        self.image.check_unchanged()  # what changed is the better explanation
+        name, what = show_path(self.image.path), f"at byte {offset} of its disk"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process.wait(_GONE_S) < 0:
+                number = -self._process.returncode
+                return ReadError(
+                    f"cannot read {name} {what}: {PROGRAM} was ended by signal {number}"
+                )
+        if isinstance(error, NbdError) and error.silent:
+            return ReadError(f"cannot read {name} {what}: {PROGRAM} {error}")
+        return FormatError(
+            f"{name} ({self._format}) is damaged: what it stores {what} cannot be read"
+            "; download or copy it again, and compare its checksum with that of the source"
+        )
+
+
+@contextlib.contextmanager
+def _serving(
+    program: str, image: Stored, format_: str, survey: Survey, jobs: int
+) -> Iterator[_Server]:
+    """Start the program, and have it end, by force if need be."""
     with tempfile.TemporaryDirectory(prefix="imsprep-") as folder, tempfile.TemporaryFile() as log:
         socket = Path(folder, "nbd")
         # One connection for each thread, and one that asks for extents.
         argv = [program, "--read-only", f"--shared={jobs + 1}", f"--socket={socket}"]
         process = subprocess.Popen(
-            [*argv, _description(image.path, DRIVERS[format_])],
+            [*argv, description(image.as_node(), format_, survey.options)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
         try:
-            with contextlib.closing(_connect(process, socket, image, format_, log)) as first:
-                disk = QemuDisk(image, socket, first, log)
-                with contextlib.closing(disk):
-                    yield disk
+            yield _Server(process, image, format_, socket, log)
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Have the program end, by force if need be."""
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _description(path: Path, driver: str) -> str:
-    """Return the image as QEMU's options: this file, this format, and no other file."""
-    options: dict[str, object] = {
-        "driver": driver,
-        "read-only": True,
-        "file": {"driver": "file", "filename": os.path.abspath(path), "read-only": True},
-    }
-    if driver in ("qcow", "qcow2", "qed", "vmdk"):
-        options["backing"] = None
-    return "json:" + json.dumps(options)
-
-
-def _connect(
-    process: subprocess.Popen[bytes], socket: Path, image: RawImage, format_: str, log: IO[bytes]
-) -> NbdClient:
-    """Connect as soon as qemu-nbd listens."""
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            return NbdClient.connect(socket)
-        except OSError:
-            time.sleep(_STEP_S)
-        except NbdError as error:
-            raise ReadError(
-                f"{PROGRAM} does not serve the disk: {error}{said_last(log)}"
-            ) from error
-    raise FormatError(
-        f"{PROGRAM} does not open {show_path(image.path)} as {format_}{said_last(log)}"
-    )
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def said_last(log: IO[bytes]) -> str:
-    """Return what the program said last, to be put behind a message."""
+    """Return what the program said last, to be put behind a message, without its own names."""
     log.seek(0)
-    lines = log.read().decode(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    return f": {show_path(last.removeprefix('qemu-nbd: '))}" if last else ""
+    lines = [line for line in log.read().decode(errors="replace").split("\n") if line.strip()]
+    return _plain(lines[-1]) if lines else ""
+
+
+def _plain(line: str) -> str:
+    """Leave out of a line of QEMU's what describes the image as JSON, and which program spoke."""
+    line = re.sub(r"^(qemu-nbd|qemu-img): ", "", line.strip())
+    line = re.sub(r"^(Failed to|Could not) (blk_new_open|open) '?json:.*'?: ", "", line)
+    useless = not line or "json:" in line or line.endswith("Invalid argument")
+    return "" if useless else f" (QEMU: {show_path(line)})"

@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
+from imsprep.image.crc32c import crc32c
 from imsprep.units import KIB
 
 
@@ -60,7 +60,7 @@ def _ext(start: bytes) -> Geometry:
     if incompat & _EXT_64BIT:
         blocks |= struct.unpack_from("<I", block, 0x150)[0] << 32
     has_checksum = revision and ro_compat & _EXT_METADATA_CSUM
-    if has_checksum and _crc32c(block[:_EXT_CHECKSUM_AT]) ^ _ALL_ONES != checksum:
+    if has_checksum and crc32c(block[:_EXT_CHECKSUM_AT]) ^ 0xFFFFFFFF != checksum:
         return Geometry(fault="the checksum of its superblock does not hold")
     if block_log > 6:
         return Geometry(fault=f"blocks of 2^{10 + block_log} bytes")
@@ -94,7 +94,7 @@ def _xfs(start: bytes) -> Geometry:
     if version & 0xF == 5:
         (checksum,) = struct.unpack_from("<I", start, _XFS_CHECKSUM_AT)
         rest = start[_XFS_CHECKSUM_AT + 4 : sector]
-        if _crc32c(start[:_XFS_CHECKSUM_AT] + bytes(4) + rest) != checksum:
+        if crc32c(start[:_XFS_CHECKSUM_AT] + bytes(4) + rest) != checksum:
             return Geometry(fault="the checksum of its superblock does not hold")
     return Geometry(blocks * block_size)
 
@@ -117,7 +117,7 @@ def _btrfs(start: bytes) -> Geometry:
 
 
 _BTRFS_DIGESTS: dict[int, Callable[[bytes], bytes]] = {
-    0: lambda data: struct.pack("<I", _crc32c(data)),
+    0: lambda data: struct.pack("<I", crc32c(data)),
     2: lambda data: hashlib.sha256(data).digest(),
     3: lambda data: hashlib.blake2b(data, digest_size=32).digest(),
 }
@@ -174,26 +174,3 @@ _READERS: dict[str, Callable[[bytes], Geometry]] = {
     "ext2": _ext, "ext3": _ext, "ext4": _ext, "XFS": _xfs, "btrfs": _btrfs, "NTFS": _ntfs,
     "FAT": _fat, "exFAT": _exfat,
 }  # fmt: skip
-
-# --- CRC-32C -------------------------------------------------------------------------------------
-
-_CASTAGNOLI = 0x82F63B78  # the polynomial, bits reversed; RFC 3720, 12.1
-_ALL_ONES = 0xFFFFFFFF
-
-
-def _crc32c(data: bytes) -> int:
-    """Return the CRC of RFC 3720; ext4 stores its complement."""
-    table, crc = _crc_table(), _ALL_ONES
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
-    return crc ^ _ALL_ONES
-
-
-@cache
-def _crc_table() -> list[int]:
-    table = []
-    for crc in range(256):
-        for _ in range(8):
-            crc = crc >> 1 ^ (_CASTAGNOLI if crc & 1 else 0)
-        table.append(crc)
-    return table

@@ -19,16 +19,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bitarray.util import zeros
+
 from imsprep.errors import FormatError, ImageChangedError, ReadError, UsageError, show_path
-from imsprep.image import formats
+from imsprep.image import formats, unpack
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.disk import Disk
+from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS, obstacle
-from imsprep.image.qemu import open_qemu_disk
+from imsprep.image.foreign import DRIVERS
+from imsprep.image.qemu import QemuDisk, open_qemu_disk
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
-from imsprep.units import format_size
+from imsprep.units import ceil_div, format_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.extract import unpack_disk
 from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
@@ -120,9 +122,11 @@ def convert(source: Path, target: Path, order: Order) -> Converted:
         from_format = order.from_format or format_of(image)
         if from_format == formats.ZVHD2:
             return _from_zvhd2(image, place, to_format, order)
-        if to_format == formats.RAW:
-            raise UsageError(_no_raw(source, from_format))
+        if to_format == from_format == formats.RAW:
+            raise UsageError(f"{show_path(source)} is RAW already; take: cp --sparse=always")
         with open_disk(image, from_format, jobs=order.packing.jobs) as disk:
+            if to_format == formats.RAW:
+                return _to_raw(image, disk, from_format, place, order)
             return _pack(image, disk, from_format, place, order)
 
 
@@ -136,36 +140,27 @@ def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     if format_ == formats.RAW:
         yield image
         return
-    _check_whole(image, format_)
     with open_qemu_disk(image, format_, jobs=jobs) as disk:
         yield disk
 
 
-def _no_raw(source: Path, format_: str) -> str:
-    if format_ == formats.RAW:
-        return f"{show_path(source)} is RAW already; take: cp --sparse=always"
-    return (
-        f"{show_path(source)} is {format_}, and only ZVHD2 becomes RAW here; take:"
-        f" qemu-img convert -f {DRIVERS[format_]} -O raw"
-    )
-
-
 def format_of(image: RawImage) -> str:
-    """Return an image's format by its content; UsageError if it is none of SOURCES, or several."""
+    """Return an image's format by its content; ContentError if it is none or several."""
     matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
     named = formats.primary(matches)
     disks = sorted({m.format for m in matches if m.kind is formats.Kind.DISK})
     if len(disks) > 1:
-        raise UsageError(
-            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk;"
-            " say which with --from-format"
+        raise formats.ContentError(
+            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk"
         )
     if named not in SOURCES:
         kind = next(m.kind.value for m in matches if m.format == named)
-        raise UsageError(
+        raise formats.ContentError(
             f"{show_path(image.path)} is {named} ({kind}), no disk image that can be converted;"
-            " unpack it first, or use --from-format raw if it is a disk all the same"
+            " unpack it first"
         )
+    if named == formats.RAW:
+        formats.check_name(image.path)
     return named
 
 
@@ -179,16 +174,6 @@ def likely_size(source: Path) -> int:
         return 0  # whoever converts it will say so
     named = formats.primary(formats.identify(head, b"", size))
     return formats.virtual_size(named, head) or size
-
-
-def _check_whole(image: RawImage, format_: str) -> None:
-    """Raise FormatError for an image that needs other files, or a key."""
-    why = obstacle(format_, *formats.ends(image.pread, image.size))
-    if why is not None:
-        raise FormatError(
-            f"{show_path(image.path)} is not a whole disk by itself: {why}; make one of it first:"
-            f" qemu-img convert -f {DRIVERS[format_]} -O qcow2 {show_path(image.path)} whole.qcow2"
-        )
 
 
 def stamp(given: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
@@ -253,8 +238,42 @@ def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Ord
         written.block_map,
         written.payload,
         written.footer,
-        _warnings(written.footer),
+        (*_warnings(written.footer), *notes_of(disk)),
     )
+
+
+def _to_raw(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
+    """Write the disk as it is; the map of the result says which blocks were data in the image."""
+    stored = zeros(ceil_div(disk.size, records.BLOCK_SIZE), endian="little")
+
+    def extents() -> Iterator[ByteExtent]:
+        for offset, length, is_data in disk.extents():
+            if is_data and length:
+                last = (offset + length - 1) // records.BLOCK_SIZE
+                stored[offset // records.BLOCK_SIZE : last + 1] = True
+            yield offset, length, is_data
+
+    with writing(place) as file:
+        jobs = order.packing.jobs
+        unpack.unpack_disk(disk, extents(), file.fileno(), jobs=jobs, progress=order.progress)
+        disk.check_unchanged()
+        _place_for(image.path, place, order.force)
+    return Converted(
+        image.path,
+        from_format,
+        place,
+        formats.RAW,
+        disk.size,
+        BlockMap(disk.size, records.BLOCK_SIZE, stored),
+        warnings=notes_of(disk),
+    )
+
+
+def notes_of(disk: Disk) -> tuple[str, ...]:
+    """Return what the user should know of the image that a disk was read from."""
+    if not isinstance(disk, QemuDisk):
+        return ()
+    return tuple(f"{show_path(disk.path)}: {note}" for note in disk.notes)
 
 
 def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:

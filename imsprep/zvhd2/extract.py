@@ -8,18 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import numpy as np
-
 from imsprep.errors import ReadError
+from imsprep.image.unpack import bring, runs_of_data
 from imsprep.system.threads import Workers
 from imsprep.system.writeback import WriteBehind
-from imsprep.units import KIB, MIB
+from imsprep.units import MIB
 from imsprep.zvhd2.codec import unpacking_threads
 from imsprep.zvhd2.reader import Entry, Zvhd2Reader
 
 _BATCH_BYTES = 64 * MIB  # of the disk, unpacked by a thread at once
 _READ_BACK = 1  # copies of a block that are held to compare it
-_PAGE = 4 * KIB
 
 
 def unpack_disk(
@@ -57,35 +55,6 @@ def _unpack_all(reader: Zvhd2Reader, entries: list[Entry], file: int) -> None:
         block = entry[1]
         data = reader.read_stored(entry)[: end - block * size]
         if data is not last:  # the reader gives the same object for the same payload
-            last, runs = data, _runs(data)
+            last, runs = data, runs_of_data(data)
         if runs:
-            _bring(file, data, runs, block * size)
-
-
-def _bring(file: int, data: bytes, runs: list[tuple[int, int]], offset: int) -> None:
-    """Write what is not zeros of a block, and read it back."""
-    for start, stop in runs:
-        _write(file, memoryview(data)[start:stop], offset + start)
-    if os.pread(file, len(data), offset) != data:
-        raise ReadError(
-            f"what was written does not read back: {len(data)} bytes at byte {offset} of the disk;"
-            " memory or disk may be faulty, see the system log, and run again"
-        )
-
-
-def _runs(data: bytes) -> list[tuple[int, int]]:
-    """Return start and stop of each run of pages that are not zeros."""
-    whole = len(data) // _PAGE * _PAGE
-    flags = np.frombuffer(data, np.uint64, whole // 8).reshape(-1, _PAGE // 8).any(axis=1)
-    flags = np.append(flags, any(data[whole:]))
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)) * _PAGE
-    return [
-        (int(start), min(int(stop), len(data)))
-        for start, stop in zip(edges[::2], edges[1::2], strict=True)
-    ]
-
-
-def _write(file: int, view: memoryview, offset: int) -> None:
-    while view:
-        done = os.pwrite(file, view, offset)
-        view, offset = view[done:], offset + done
+            bring(file, data, runs, block * size)

@@ -17,11 +17,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imsprep.errors import ImageChangedError, ReadError
-from imsprep.image.foreign import DRIVERS, obstacle
+from imsprep.image.foreign import description
 from imsprep.units import GIB, KIB, MIB
 from imsprep.zvhd2.convert import Order, convert
 from imsprep.zvhd2.writer import Packing
@@ -80,6 +78,8 @@ def test_every_format_becomes_the_container_of_its_disk(
     assert outcome.json["source_format"] == name.split(",")[0] or "vhd" in name
     assert imsprep("convert", tmp_path / "same.raw", tmp_path / "b.zvhd2", *TIME).code == 0
     assert (tmp_path / "a.zvhd2").read_bytes() == (tmp_path / "b.zvhd2").read_bytes()
+    assert imsprep("convert", image, tmp_path / "a.raw").code == 0
+    assert (tmp_path / "a.raw").read_bytes() == (tmp_path / "same.raw").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_only_its_own_file_is_opened(raw: Path, imsprep: Imsprep, tmp_path: Path
         "another file": ["create", "-f", "qcow2", "-o", f"data_file={secret},data_file_raw=on",
                          tmp_path / "d.img", "64K"],
         "backing": ["create", "-f", "qed", "-F", "raw", "-b", secret, tmp_path / "q.img"],
-        "parent": ["create", "-f", "vmdk", "-F", "vmdk", "-b", tmp_path / "p.vmdk", tmp_path / "v.img"],
+        "its parent": ["create", "-f", "vmdk", "-F", "vmdk", "-b", tmp_path / "p.vmdk", tmp_path / "v.img"],
     }  # fmt: skip
     qemu_img("create", "-f", "vmdk", tmp_path / "p.vmdk", "1M")
     for said, words in cases.items():
@@ -146,7 +146,7 @@ def test_only_its_own_file_is_opened(raw: Path, imsprep: Imsprep, tmp_path: Path
     (tmp_path / "f.img").write_text(flat)
     outcome = imsprep("convert", tmp_path / "f.img", tmp_path / "out.zvhd2")
     assert outcome.code == 1
-    assert "description of other files" in outcome.err
+    assert "leads out of its folder" in outcome.err
     assert not (tmp_path / "out.zvhd2").exists()
 
 
@@ -157,25 +157,6 @@ def test_an_encrypted_image_is_refused(imsprep: Imsprep, tmp_path: Path) -> None
         os.pwrite(file.fileno(), b"\0\0\0\2", 32)  # crypt_method: LUKS
     outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
     assert (outcome.code, "encrypted" in outcome.err) == (1, True)
-
-
-@pytest.mark.parametrize("name", ["qcow2", "vmdk", "vdi", "vhdx", "vhd, dynamic", "qed"])
-def test_a_damaged_image_gives_one_sentence(
-    name: str, raw: Path, imsprep: Imsprep, tmp_path: Path
-) -> None:
-    image, target = tmp_path / "image", tmp_path / "out.zvhd2"
-    qemu_img("convert", "-f", "raw", *MADE[name], raw, image)
-    whole = image.read_bytes()
-    for cut in (600, 4096, len(whole) // 2):
-        image.write_bytes(whole[:cut])
-        outcome = imsprep("convert", image, target, "--force")
-        # What lies behind the end of a file reads as zeros to some of QEMU's drivers.
-        assert outcome.code in (0, 1, 3), outcome.err
-        assert outcome.code == 0 or outcome.err.startswith("imsprep: ")
-    image.write_bytes(whole[:512] + b"\xff" * 8192 + whole[8704:])
-    outcome = imsprep("convert", image, tmp_path / "none.zvhd2")
-    assert outcome.code in (0, 1, 3)
-    assert "internal error" not in outcome.err
 
 
 def test_a_name_with_anything_in_it_is_only_a_name(
@@ -216,21 +197,16 @@ def test_what_is_no_disk_is_refused_and_may_be_named(
     data[0x8001:0x8006] = b"CD001"
     iso.write_bytes(data)
     outcome = imsprep("convert", iso, tmp_path / "cd.zvhd2")
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert "--from-format raw" in outcome.err
     assert imsprep("convert", iso, tmp_path / "cd.zvhd2", "--from-format", "raw").code == 0
     data[:4] = b"QFI\xfb"
     data[-512:-504] = b"conectix"
     iso.write_bytes(data)
     outcome = imsprep("convert", iso, tmp_path / "two.zvhd2")
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert "qcow2 or vhd-fixed" in outcome.err
     assert imsprep("convert", iso, tmp_path / "two.zvhd2", "--from-format", "tar").code == 2
-    image = tmp_path / "image.qcow2"
-    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
-    outcome = imsprep("convert", image, tmp_path / "out.raw")
-    assert outcome.code == 2
-    assert "qemu-img convert -f qcow2 -O raw" in outcome.err
 
 
 @pytest.mark.slow
@@ -275,15 +251,7 @@ def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]
 
 
-@given(st.sampled_from(sorted(DRIVERS)), st.binary(max_size=600), st.binary(max_size=600))
-def test_no_header_leads_to_more_than_a_sentence(format_: str, head: bytes, tail: bytes) -> None:
-    said = obstacle(format_, b"KDMV" + head if format_ == "vmdk" else head, tail)
-    assert said is None or said.startswith("it")
-
-
-def test_json_names_are_whole(raw: Path) -> None:
-    from imsprep.image.qemu import _description
-
-    said = json.loads(_description(Path("a,b"), "qcow2").removeprefix("json:"))
+def test_json_names_are_whole() -> None:
+    said = json.loads(description({"driver": "file", "filename": "/a,b"}, "qcow2", {})[5:])
     assert said["backing"] is None
-    assert said["file"]["filename"].endswith("/a,b")
+    assert said["file"]["filename"] == "/a,b"

@@ -13,6 +13,9 @@ _PURE = """
     units errors report
     cloud.endpoints
     image.blockmap image.digest image.formats image.partitions image.signatures image.superblocks image.foreign
+    image.crc32c image.tables.ledger image.tables.bochs image.tables.cloop image.tables.descriptor
+    image.tables.dmg image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed
+    image.tables.vdi image.tables.vhd image.tables.vhdx image.tables.vmdk
     scan.protocol
     store.contract store.zeros
     bitmap.export bitmap.facts bitmap.layout bitmap.codec

@@ -321,8 +321,8 @@ def test_written_zeros_are_unpacked_once_a_batch_and_stored_as_nothing(
     packed, raw, blocks = tmp_path / "disk.zvhd2", tmp_path / "disk.raw", 400
     contents = dict.fromkeys(range(blocks), b"") | {7: b"x", 399: b"y"}
     packed.write_bytes(build(contents, blocks * MIB, block_size=MIB).data)
-    looked, real = [], extract._runs
-    monkeypatch.setattr(extract, "_runs", lambda data: looked.append(1) or real(data))
+    looked, real = [], extract.runs_of_data
+    monkeypatch.setattr(extract, "runs_of_data", lambda data: looked.append(1) or real(data))
     convert(packed, raw, order())
     assert len(looked) < 40
     assert raw.stat().st_blocks * 512 <= 64 * 1024

@@ -65,6 +65,7 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
     is whole, and every block in it was read back, unpacked and compared; whatever ends the command
     earlier leaves nothing.
     """
+    from imsprep.image.formats import ContentError
     from imsprep.zvhd2.convert import SOURCES, Order, convert, likely_size
 
     if options["from_format"] not in (None, *SOURCES):
@@ -80,7 +81,11 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
             ignore=tuple(options["ignore"]),
             progress=bar,
         )
-        done = convert(source, target, order)
+        try:
+            done = convert(source, target, order)
+        except ContentError as error:
+            states = "; state its format with --from-format, as in --from-format raw"
+            raise ContentError(f"{error}{states}") from error
     for warning in done.warnings:
         click.echo(f"imsprep: warning: {warning}", err=True)
     print_result(as_json, done.as_dict(), str(done))

@@ -1,0 +1,99 @@
+"""A VMDK in several files is read by its descriptor, if all of them lie in its folder."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imsprep.units import MIB
+from tests.conftest import Outcome, need
+
+Imsprep = Callable[..., Outcome]
+pytestmark = need("qemu-img", "qemu-nbd")
+
+
+def split(folder: Path, subformat: str) -> bytes:
+    """Make disk.vmdk with its pieces; return the disk."""
+    data = np.random.default_rng(8)
+    raw = folder / "disk.raw"
+    content = data.bytes(MIB) + bytes(2 * MIB) + data.bytes(MIB)
+    raw.write_bytes(content)
+    subprocess.run(
+        ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={subformat}",
+         raw, folder / "disk.vmdk"],
+        check=True,
+    )  # fmt: skip
+    raw.unlink()
+    return content
+
+
+PIECES = {
+    "monolithicFlat": "disk-flat.vmdk",
+    "twoGbMaxExtentFlat": "disk-f001.vmdk",
+    "twoGbMaxExtentSparse": "disk-s001.vmdk",
+}
+
+
+@pytest.mark.parametrize("subformat", PIECES)
+def test_the_descriptor_gives_the_disk(subformat: str, imsprep: Imsprep, tmp_path: Path) -> None:
+    disk = split(tmp_path, subformat)
+    outcome = imsprep("convert", tmp_path / "disk.vmdk", tmp_path / "out.raw")
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "out.raw").read_bytes() == disk
+
+
+@pytest.mark.parametrize("subformat", PIECES)
+def test_a_piece_that_is_missing_or_cut_short_is_named(
+    subformat: str, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    split(tmp_path, subformat)
+    piece = tmp_path / PIECES[subformat]
+    piece.write_bytes(piece.read_bytes()[:-70_000])
+    outcome = imsprep("convert", tmp_path / "disk.vmdk", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert piece.name in outcome.err
+    assert "cut short" in outcome.err
+    piece.unlink()
+    outcome = imsprep("convert", tmp_path / "disk.vmdk", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert f"its piece {piece.name} is missing" in outcome.err
+
+
+@pytest.mark.parametrize("subformat", ["twoGbMaxExtentFlat", "twoGbMaxExtentSparse"])
+def test_one_piece_alone_is_called_so_and_its_descriptor_named(
+    subformat: str, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    split(tmp_path, subformat)
+    outcome = imsprep("convert", tmp_path / PIECES[subformat], tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert "piece" in outcome.err
+    assert "descriptor" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "name", ["../disk-flat.vmdk", "/etc/shadow", "nbd:127.0.0.1:1", "..", "a\\b", "link.vmdk"]
+)
+def test_a_descriptor_leads_nowhere_else(name: str, imsprep: Imsprep, tmp_path: Path) -> None:
+    split(tmp_path, "monolithicFlat")
+    (tmp_path / "link.vmdk").symlink_to(tmp_path / "disk-flat.vmdk")
+    text = (tmp_path / "disk.vmdk").read_text().replace("disk-flat.vmdk", name)
+    (tmp_path / "disk.vmdk").write_text(text)
+    outcome = imsprep("convert", tmp_path / "disk.vmdk", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert "leads out of its folder" in outcome.err or "is a link" in outcome.err
+    assert not (tmp_path / "out.raw").exists()
+
+
+@pytest.mark.parametrize("line", ['RDONLY 8192 FLAT "disk-flat.vmdk" 0', "RW 8192 ZERO"])
+def test_what_qemu_would_leave_out_is_refused(line: str, imsprep: Imsprep, tmp_path: Path) -> None:
+    split(tmp_path, "monolithicFlat")
+    text = (tmp_path / "disk.vmdk").read_text()
+    text = text.replace('RW 8192 FLAT "disk-flat.vmdk" 0', line)
+    (tmp_path / "disk.vmdk").write_text(text)
+    outcome = imsprep("convert", tmp_path / "disk.vmdk", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert "leaves out" in outcome.err
