@@ -256,6 +256,7 @@ ORDER = {
     "cli": """
         demo_disk
         screen
+        bars
         options.common
         options.output
         settings

@@ -121,8 +121,11 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one sentence on stderr."""
+    from imsprep.cli import screen
+
     try:
         _hear_interrupts()
+        screen.reset()
         result = cli.main(args=arguments, prog_name="imsprep", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -221,9 +224,11 @@ def _fail_plainly(arguments: list[str], text: str, code: int) -> int:
 
 
 def _say(arguments: list[str], kind: str, text: str, code: int) -> int:
+    from imsprep.cli import bars
     from imsprep.cli.screen import say
 
     with contextlib.suppress(OSError):  # the code says it too
+        bars.close_all()
         say(f"imsprep: {text}")
     return _tell_program(arguments, kind, text, code)
 

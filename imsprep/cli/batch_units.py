@@ -35,6 +35,7 @@ from imsprep.errors import (
 )
 from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
+from imsprep.progress import CONVERT, IMPORT, SCAN, UPLOAD, Event
 from imsprep.units import MIB, exact_size
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Company:
 
     stop: threading.Event
     news: Callable[[Unit, str], None]  # a line for people
-    moved: Callable[[Unit, str, int], None]  # a unit, what it does, and so many bytes more
+    moved: Callable[[Unit, Event], None]  # how far a unit is
     connect: Callable[..., contextlib.AbstractContextManager[ImsClient]] = connected
     lock_wait_s: float | None = 0.0  # for another process that imports the image; None: as its job
 
@@ -74,6 +75,14 @@ def _no_news(*_: object) -> None:
 
 
 ALONE = Company(threading.Event(), _no_news, _no_news, lock_wait_s=None)
+
+
+def import_on_cluster(unit: Unit) -> Outcome:
+    """Import a unit in a worker of a cluster, which passes on how far it is."""
+    from imsprep.pipeline.batch.executors import reporter
+
+    report = reporter(unit.shown)
+    return import_unit(unit, replace(ALONE, moved=lambda _, event: report(event)))
 
 
 def read_units(path: Path) -> list[Unit]:
@@ -274,9 +283,11 @@ def import_unit(unit: Unit, company: Company = ALONE) -> Outcome:
 def _imported(unit: Unit, company: Company) -> Outcome:
     from imsprep.pipeline.prepare import prepare
     from imsprep.pipeline.ship import ship
+    from imsprep.zvhd2.convert import likely_size
 
     options, target = unit.options, target_of(unit.options)
-    counts = (_counting(unit, company, what) for what in ("scan", "convert"))
+    size = likely_size(Path(unit.image))
+    counts = (_counting(unit, company, what, size) for what in (SCAN, CONVERT))
     order = replace(
         order_of(options, target, *counts),
         told=partial(company.news, unit),
@@ -284,6 +295,11 @@ def _imported(unit: Unit, company: Company) -> Outcome:
     )
     prepared = prepare(Path(unit.image), order)
     with company.connect(target.folder, **{name: options[name] for name in WHERE}) as client:
+        plans = [artefact.plan for artefact in prepared.artefacts]
+        size, sent, copied = (
+            sum(getattr(plan, name) for plan in plans) for name in ("size", "sent", "copied")
+        )
+        company.moved(unit, Event(UPLOAD, total=size, sent=sent, copied=copied))
         done = ship(prepared, _shipping(unit, company, client))
     return Outcome(
         unit.shown,
@@ -301,15 +317,18 @@ def _imported(unit: Unit, company: Company) -> Outcome:
 def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
     """Return what `ship` works with; what it calls now and then also looks for a stop."""
     options = unit.options
-    uploaded = _counting(unit, company, "upload")
     news = partial(company.news, unit)
 
     def on_status(status: JobStatus) -> None:
         share = f" {status.progress:.0%}" if status.progress is not None else ""
+        percent = round((status.progress or 0) * 100)
+        company.moved(unit, Event(IMPORT, percent, 100, text=status.status, job_id=status.job_id))
         news(f"job {status.job_id} {status.status}{share}")
 
     def progress(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
-        uploaded(sent + copied + reused)
+        _look_for_stop(company)
+        count = sent + copied + reused
+        company.moved(unit, Event(UPLOAD, count, sent=sent, copied=copied))
 
     def sleep(seconds: float) -> None:
         if company.stop.wait(seconds):
@@ -327,11 +346,15 @@ def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
     )
 
 
-def _counting(unit: Unit, company: Company, what: str) -> Callable[[int], None]:
+def _look_for_stop(company: Company) -> None:
+    if company.stop.is_set():
+        raise StoppedError
+
+
+def _counting(unit: Unit, company: Company, what: str, total: int) -> Callable[[int], None]:
     def count(size: int) -> None:
-        if company.stop.is_set():
-            raise StoppedError
-        company.moved(unit, what, size)
+        _look_for_stop(company)
+        company.moved(unit, Event(what, size, total))
 
     return count
 

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from imsprep.cli.options.common import Progress
-from imsprep.units import format_size
+from imsprep.cli.screen import say
 from imsprep.upload.plan import PartPlan
 
 if TYPE_CHECKING:
@@ -23,30 +21,25 @@ class Following(Progress):
 
     def __init__(self, plans: Iterable[PartPlan], *, quiet: bool) -> None:
         plans = list(plans)
-        self._sent = self._copied = 0
-        self._to_send = sum(plan.sent for plan in plans)
-        self._to_copy = sum(plan.copied for plan in plans)
-        super().__init__("upload", sum(plan.size for plan in plans), quiet=quiet)
+        super().__init__(
+            "upload",
+            sum(plan.size for plan in plans),
+            quiet=quiet,
+            send=sum(plan.sent for plan in plans),
+            copy=sum(plan.copied for plan in plans),
+        )
 
     def note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
         """Note that so many more bytes are done; see `transfer.Progress`."""
-        self._sent += sent
-        self._copied += copied
-        said = f"{format_size(self._sent)} of {format_size(self._to_send)} sent"
-        if self._to_copy:
-            said += f", {format_size(self._copied)} of {format_size(self._to_copy)} copied"
-        self(sent + copied + reused, said)
+        self(sent + copied + reused, sent=sent, copied=copied)
 
 
 def tell_how_it_went(done: Uploaded) -> None:
     """Tell on stderr what a person should know of an upload that ended well."""
     if done.restarted:
-        click.echo(f"imsprep: {done.key} was started anew: {done.restarted}", err=True)
+        say(f"imsprep: {done.key} was started from the beginning: {done.restarted}")
     if done.left:
-        click.echo(
-            f"imsprep: left in the bucket, remove it with `imsprep uploads abort`: {done.left}",
-            err=True,
-        )
+        say(f"imsprep: left in the bucket, remove it with `imsprep uploads abort`: {done.left}")
 
 
 @contextmanager
@@ -57,5 +50,5 @@ def if_interrupted(how_to_go_on: Callable[[], Iterable[str]]) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception):
             for line in how_to_go_on():
-                click.echo(line, err=True)
+                say(line)
         raise

@@ -1,16 +1,19 @@
 """The screen: how wide it is, whether it takes colours, and lines on stderr beside a bar.
 
-`--color` and `--verbose` are kept in click's context (`here`), so that no function between a
-command and what it prints has to hand them on.
+What `--color`, `--verbose` and `--progress` say is kept here for the whole run of a command
+(`reset` begins a new one), so that no function between a command and what it prints, in whatever
+thread, has to hand them on.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -22,40 +25,75 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
+BAR, PLAIN, JSON, NONE = "bar", "plain", "json", "none"
 _WIDEST = 100  # columns; longer lines of prose are hard to read
-_COLOUR, _VERBOSE = "imsprep.color", "imsprep.verbose"  # keys of click's Context.meta
 
 
-def _kept(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+@dataclass
+class _Screen:
+    """What the options of this run say."""
+
+    color: str = AUTO
+    verbose: int = 0
+    progress: str = AUTO
+
+
+_HERE = _Screen()
+
+
+def reset() -> None:
+    """Forget what the options of an earlier run said."""
+    _HERE.color, _HERE.verbose, _HERE.progress = AUTO, 0, AUTO
+
+
+def _kept(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-        ctx.meta[key] = value
+        setattr(_HERE, name, value)
         return value
 
     return keep
 
 
-def screen_options(command: F) -> F:
-    """Add --verbose and --color, which a command need not take: see `style_for`."""
-    verbose = click.option(
-        "-v", "--verbose", count=True, expose_value=False, callback=_kept(_VERBOSE),
-        help="Show notes in full.",
-    )  # fmt: skip
-    colour = click.option(
+_OPTIONS = (
+    click.option(
+        "--progress", type=click.Choice([AUTO, BAR, PLAIN, JSON, NONE]), default=AUTO,
+        expose_value=False, callback=_kept("progress"),
+        help="On stderr: auto is a bar on a terminal, else a line now and then.",
+    ),
+    click.option(
         "--color", type=click.Choice([AUTO, ALWAYS, NEVER]), default=AUTO, expose_value=False,
-        callback=_kept(_COLOUR), help="Colours: auto is on a terminal, unless NO_COLOR is set.",
-    )  # fmt: skip
-    return verbose(colour(command))
+        callback=_kept("color"), help="Auto is on a terminal, unless NO_COLOR is set.",
+    ),
+    click.option(
+        "-v", "--verbose", count=True, expose_value=False, callback=_kept("verbose"),
+        help="Show notes in full.",
+    ),
+)  # fmt: skip
 
 
-def _here(key: str, default: Any) -> Any:
-    context = click.get_current_context(silent=True)
-    return default if context is None else context.meta.get(key, default)
+def screen_options(command: F) -> F:
+    """Add --progress, --color and --verbose, which a command need not take."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 def verbosity() -> int:
     """Return how often -v was given."""
-    level: int = _here(_VERBOSE, 0)
-    return level
+    return _HERE.verbose
+
+
+def progress_mode() -> str:
+    """Return how progress is shown: BAR, PLAIN, JSON or NONE."""
+    if _HERE.progress == AUTO:
+        return BAR if is_terminal(sys.stderr) else PLAIN
+    return _HERE.progress
+
+
+def write_event(values: Mapping[str, Any]) -> None:
+    """Write a line of JSON on stderr."""
+    sys.stderr.write(json.dumps(values, sort_keys=True) + "\n")
+    sys.stderr.flush()
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -79,9 +117,8 @@ def columns(stream: IO[str]) -> int | None:
 
 def has_colours(stream: IO[str]) -> bool:
     """Return whether to write colours: `--color`, else NO_COLOR (no-color.org), else a terminal."""
-    when = _here(_COLOUR, AUTO)
-    if when != AUTO:
-        return bool(when == ALWAYS)
+    if _HERE.color != AUTO:
+        return _HERE.color == ALWAYS
     return (
         is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     )
@@ -127,9 +164,12 @@ def say_report(report: Report) -> None:
 
 def say(words: str) -> None:
     """Write a line for people on stderr; above the bars that stand there, if there are any."""
+    if _HERE.progress == JSON:
+        write_event({"event": "message", "text": words})
+        return
     shown = wrapped(words, sys.stderr)
-    bars = sys.modules.get("tqdm")
-    if bars is not None and getattr(bars.tqdm, "_instances", None):
-        bars.tqdm.write(shown, file=sys.stderr)
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
+        tqdm.tqdm.write(shown, file=sys.stderr)
     else:
-        click.echo(shown, err=True)
+        click.echo(shown, file=sys.stderr)

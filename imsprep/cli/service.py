@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.bars import JobBar
 from imsprep.cli.configured import site_option
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
+from imsprep.cli.screen import say
 from imsprep.cloud.sites import SITES
 from imsprep.errors import MissingExtraError, UsageError
 
@@ -139,23 +141,26 @@ def pace_of(
 
 
 class _News:
-    """A line on stderr whenever something changed."""
+    """A bar for the job, or a line on stderr whenever something changed."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet, self._last = quiet, ""
+        self._bar = JobBar(quiet=quiet)
 
     def status(self, status: JobStatus) -> None:
-        """Tell a job's status if it is another one than before."""
-        share = f" {status.progress:.0%}" if status.progress is not None else ""
-        self._tell(f"job {status.job_id}: {status.status}{share}")
+        """Show a job's status; where there is no bar, only if it is another one than before."""
+        self._bar.status(status.job_id, status.status, status.progress, ended=status.finished)
+        if not self._bar.shows:
+            share = f" {status.progress:.0%}" if status.progress is not None else ""
+            self._say(f"job {status.job_id}: {status.status}{share}")
 
     def trouble(self, text: str) -> None:
-        """Tell that a question failed and will be asked again."""
-        self._tell(f"{text}; asking again")
+        """Say that a question failed and will be asked again."""
+        self._say(f"{text}; asking again")
 
-    def _tell(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         if text != self._last and not self._quiet:
-            click.echo(text, err=True)
+            say(text)
         self._last = text
 
 

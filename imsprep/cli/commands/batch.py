@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.bars import ImageBars
 from imsprep.cli.options.common import PATH, output_options
 from imsprep.cli.options.output import output_targets, write_output
-from imsprep.units import counted, format_size
+from imsprep.cli.screen import say
+from imsprep.units import counted
 
 if TYPE_CHECKING:
     from imsprep.pipeline.batch.journal import BatchJournal
     from imsprep.pipeline.batch.run import Outcome, Unit, Watching
+    from imsprep.progress import Event
 
 JOBS = 4
 
@@ -103,7 +106,7 @@ def _work(
             for o in checked
         ]
         for text in batch.short_of_room(ready, found):
-            click.echo(f"imsprep: {text}", err=True)
+            say(f"imsprep: {text}")
         telling.working(sum(o.state == batch.DONE for o in checked), len(ready))
         watching = telling.watching(journal)
         return batch.merged(
@@ -124,15 +127,21 @@ class _Place:
 @contextlib.contextmanager
 def _place(units: list[Unit], options: dict[str, Any], telling: _Telling) -> Iterator[_Place]:
     """Give a place to work; an interruption is told how to go on."""
-    from imsprep.cli.batch_units import Company, Connections, check_for_cluster, import_unit
+    from imsprep.cli.batch_units import (
+        Company,
+        Connections,
+        check_for_cluster,
+        import_on_cluster,
+        import_unit,
+    )
     from imsprep.pipeline.batch.executors import cluster, threads
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(telling.if_interrupted(on_cluster=bool(options["scheduler"])))
         if options["scheduler"]:
             check_for_cluster(units)
-            executor, most = stack.enter_context(cluster(options["scheduler"]))
-            yield _Place(executor, options["jobs"] or most, import_unit)
+            executor, most = stack.enter_context(cluster(options["scheduler"], telling.moved_there))
+            yield _Place(executor, options["jobs"] or most, import_on_cluster)
             return
         jobs, stop = options["jobs"] or JOBS, threading.Event()
         connect = Connections(stack.enter_context(contextlib.ExitStack())).connect
@@ -142,13 +151,16 @@ def _place(units: list[Unit], options: dict[str, Any], telling: _Telling) -> Ite
 
 
 class _Telling:
-    """What is told on stderr while a batch goes on; units' news come from several threads."""
+    """What is shown while a batch goes on; units' news come from several threads.
+
+    On a terminal each image that is worked on has a bar; elsewhere news are lines.
+    """
 
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._quiet = total, quiet
         self._lock = threading.Lock()
         self._done = self._ended = 0
-        self._at: dict[str, tuple[str, int]] = {}  # what a unit does, and the bytes done
+        self._at = ImageBars(quiet=quiet)
         self._last: dict[str, str] = {}
 
     def checking(self, count: int) -> None:
@@ -174,7 +186,6 @@ class _Telling:
 
         def began(unit: Unit) -> None:
             journal.begun(unit)
-            self.moved(unit, "begun", 0)
 
         def ended(unit: Unit, outcome: Outcome) -> None:
             journal.ended(unit, outcome)
@@ -188,28 +199,30 @@ class _Telling:
             if self._last.get(unit.shown) == text:
                 return
             self._last[unit.shown] = text
-        self._say(f"{unit.shown}: {text}")
+        if not (self._at.shown and text.startswith("job ")):  # which has a bar
+            self._say(f"{unit.shown}: {text}")
 
-    def moved(self, unit: Unit, what: str, count: int) -> None:
-        """Note that a unit did so many bytes more of something."""
-        with self._lock:
-            before, done = self._at.get(unit.shown, (what, 0))
-            self._at[unit.shown] = (what, done + count if before == what else count)
+    def moved(self, unit: Unit, event: Event) -> None:
+        """Show how far a unit is."""
+        self._at.show(unit.shown, event)
+
+    def moved_there(self, shown: str, event: Event) -> None:
+        """Show how far a unit is that a cluster works on."""
+        self._at.show(shown, event)
 
     def _end(self, unit: Unit, outcome: Outcome) -> None:
         from imsprep.pipeline.batch.run import DONE
 
-        with self._lock:
-            self._at.pop(unit.shown, None)
+        self._at.end(unit.shown)
         self._ended += 1
         self._done += outcome.state == DONE
         text = f"image {outcome.image_id}" if outcome.image_id else outcome.message
         self._say(f"[{self._ended}/{self._total}] {unit.shown}: {outcome.state}: {text}")
 
     def _pass(self) -> None:
-        with self._lock:
-            at = [f"{shown} {what} {format_size(n)}" for shown, (what, n) in self._at.items()]
-        self._say(f"{self._ended} of {self._total} ended; at work: {', '.join(at)}")
+        at = self._at.lines()
+        if at:
+            self._say(f"{self._ended} of {self._total} images ended; {', '.join(at)}")
 
     @contextlib.contextmanager
     def if_interrupted(self, *, on_cluster: bool) -> Iterator[None]:
@@ -221,10 +234,10 @@ class _Telling:
         except BaseException as error:
             if not isinstance(error, Exception):
                 if on_cluster:
-                    click.echo("what the cluster works on just now goes on there", err=True)
-                click.echo(f"{self._done} of {self._total} images are done; {AGAIN}", err=True)
+                    say("what the cluster works on just now goes on there")
+                say(f"{self._done} of {self._total} images are done; {AGAIN}")
             raise
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            click.echo(text, err=True)
+            say(text)

@@ -13,6 +13,7 @@ import click
 from imsprep.cli.options.common import PATH, SIZE, Progress, output_options, print_result
 from imsprep.cli.options.packing import packing_of, packing_options
 from imsprep.cli.options.scan import holes_option
+from imsprep.cli.screen import say
 from imsprep.errors import UsageError
 from imsprep.units import MIB
 
@@ -87,7 +88,7 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
             states = "; state its format with --from-format, as in --from-format raw"
             raise ContentError(f"{error}{states}") from error
     for warning in done.warnings:
-        click.echo(f"imsprep: warning: {warning}", err=True)
+        say(f"imsprep: warning: {warning}")
     print_result(as_json, done.as_dict(), str(done))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.options.common import PATH, output_options, print_result
+from imsprep.cli.screen import say
 from imsprep.cli.service import EMULATOR_FOLDER, connected
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.units import counted, exact_size, format_size
@@ -47,7 +48,7 @@ class _Teller:
 
     def __call__(self, step: str, text: object) -> None:
         if not self._quiet:
-            click.echo(f"{step:9} {text}", err=True)
+            say(f"{step:9} {text}")
 
 
 def _run(folder: Path, tell: _Teller) -> dict[str, Any]:

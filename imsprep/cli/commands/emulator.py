@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from imsprep.cli.options.common import PATH
+from imsprep.cli.screen import say
 from imsprep.cli.service import emulator_key, local_settings
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
@@ -81,9 +82,9 @@ def command(
     with serving(settings, port) as (_, url):
         if not quiet:
             if made_here:  # it opens nothing but this emulator
-                click.echo(f"export HUAWEICLOUD_SDK_AK={access_key}", err=True)
-                click.echo(f"export HUAWEICLOUD_SDK_SK={secret_key}", err=True)
-            click.echo("serving; end with Ctrl-C", err=True)
+                say(f"export HUAWEICLOUD_SDK_AK={access_key}")
+                say(f"export HUAWEICLOUD_SDK_SK={secret_key}")
+            say("serving; end with Ctrl-C")
         click.echo(json.dumps({"url": url}) if as_json else url)
         threading.Event().wait()
 

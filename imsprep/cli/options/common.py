@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from imsprep.cli.bars import Progress as Progress
 from imsprep.cli.screen import screen_options
-from imsprep.units import GIB, KIB, MIB, TIB, format_size
+from imsprep.units import GIB, KIB, MIB, TIB
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    pass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,42 +106,3 @@ def output_options(command: F) -> F:
 def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
     """Print a result on stdout: the value for programs or the text for people."""
     click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text)
-
-
-class Progress:
-    """Bytes done, shown on stderr: a bar on a terminal, a plain line now and then elsewhere.
-
-    Calling the object with a number of bytes advances it; that callable is all the library knows.
-    """
-
-    def __init__(self, what: str, total: int, *, quiet: bool, interval_s: float = 10.0) -> None:
-        self._what, self._total, self._interval_s = what, total, interval_s
-        self._quiet = quiet
-        self._done = 0
-        self._next_line = time.monotonic() + interval_s
-        self._bar: tqdm[Any] | None = None
-
-    def __enter__(self) -> Self:
-        if not self._quiet and sys.stderr.isatty():
-            from tqdm import tqdm  # loading it takes as long as scanning a small image
-
-            self._bar = tqdm(
-                desc=self._what, total=self._total, unit="B", unit_scale=True, unit_divisor=1024
-            )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, count: int, note: str = "") -> None:
-        """Note that `count` more bytes are done; `note` is shown beside them."""
-        self._done += count
-        if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(count)
-        elif not self._quiet and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + self._interval_s
-            share = f" ({self._done * 100 // self._total} %)" if self._total else ""
-            note = f"; {note}" if note else ""
-            click.echo(f"{self._what}: {format_size(self._done)}{share}{note}", err=True)

@@ -1,0 +1,175 @@
+"""Bars: what stands on the screen while a step goes on, and after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.cli import bars, screen
+from imsprep.cli.bars import JobBar, Progress, Step
+from imsprep.progress import Event
+from imsprep.units import GIB, MIB
+from tests.support.paths import ROOT
+from tests.support.terminal import Terminal, run_on_terminal
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=[60, 80, 120])
+def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    shown = Terminal(request.param)
+    # Not sys.stderr itself, which pytest sets again when the fixture is done.
+    streams = SimpleNamespace(stderr=shown, stdout=shown, modules=sys.modules)
+    monkeypatch.setattr(bars, "sys", streams)
+    monkeypatch.setattr(screen, "sys", streams)
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    screen.reset()
+    yield shown
+    bars.close_all()
+
+
+def redraw() -> None:
+    for bar in bars._TICKER.all():
+        bar.refresh()
+
+
+def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
+    terminal: Terminal,
+) -> None:
+    clock = Clock()
+    with Progress("upload", 40 * GIB, quiet=False, send=2 * GIB, copy=38 * GIB, clock=clock) as bar:
+        clock.now += 10
+        bar(11 * GIB, sent=GIB, copied=10 * GIB)
+        redraw()
+        (row,) = terminal.rows
+        assert row.startswith("upload    50%|")
+        assert len(row) <= terminal.columns
+        assert row.endswith("0:10, 0:28 left")  # the copy takes longer than the rest to send
+        if terminal.columns > 60:
+            assert "1/2 GiB sent, 102.4 MiB/s" in row
+        if terminal.columns == 120:
+            assert "10/38 GiB copied, 1 GiB/s" in row
+
+
+def test_the_clock_ticks_while_a_part_travels(terminal: Terminal) -> None:
+    clock = Clock()
+    with Progress("upload", GIB, quiet=False, send=GIB, clock=clock):
+        clock.now += 65
+        redraw()
+        assert "1:05" in terminal.rows[0]
+
+
+def test_no_bar_is_left_while_the_job_runs_and_the_job_has_percent(terminal: Terminal) -> None:
+    clock = Clock()
+    job = JobBar(quiet=False, clock=clock)
+    with Progress("upload", MIB, quiet=False, send=MIB, clock=clock) as bar:
+        clock.now += 4
+        bar(MIB, sent=MIB)
+        job.status("8a12", "RUNNING", 0.4, ended=False)
+        clock.now += 31
+        redraw()
+        first, second, third = terminal.rows
+        assert first == "upload   1 MiB sent in 0:04 (256 KiB/s)"
+        assert second == "job      8a12"
+        assert third.startswith("import    40%|")
+        assert third.endswith("running, 0:31")
+        job.status("8a12", "SUCCESS", 1.0, ended=True)
+    assert terminal.rows == [first, second]
+
+
+def test_lines_stand_above_a_bar_and_never_in_it(terminal: Terminal) -> None:
+    with Progress("scan", GIB, quiet=False, clock=Clock()) as bar:
+        bar(MIB)
+        screen.say("news of a job")
+        redraw()
+        assert terminal.rows[0] == "news of a job"
+        assert terminal.rows[1].startswith("scan ")
+
+
+def test_a_message_is_wrapped_at_words(terminal: Terminal) -> None:
+    screen.say("word " * 60)
+    assert len(terminal.rows) > 1
+    assert all(row.strip().split(" ")[-1] == "word" for row in terminal.rows)
+
+
+def test_a_program_gets_lines_of_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen._HERE, "progress", screen.JSON)
+    clock = Clock()
+    with Progress("upload", 2 * MIB, quiet=False, send=MIB, copy=MIB, clock=clock) as bar:
+        clock.now += 1
+        bar(MIB, sent=MIB)
+        clock.now += 1
+        bar(MIB, copied=MIB)
+    screen.say("done")
+    first, second, said = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["event"], first["sent"], first["to_copy"]) == ("progress", MIB, MIB)
+    assert (second["done"], second["total"]) == (2 * MIB, 2 * MIB)
+    assert said == {"event": "message", "text": "done"}
+
+
+def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal) -> None:
+    at = bars.ImageBars(quiet=False)
+    for image in ("a-image-with-a-long-name.raw", "b.raw"):
+        at.show(image, Event("scan", MIB, GIB))
+    at.show("b.raw", Event("upload", total=GIB, sent=GIB))
+    at.show("b.raw", Event("upload", MIB, sent=MIB))
+    redraw()
+    first, second = terminal.rows
+    assert first.startswith("…-long-name.raw scan")
+    assert second.startswith("b.raw           upload")
+    assert max(map(len, terminal.rows)) <= terminal.columns
+    at.show("b.raw", Event("import", 40, 100, text="RUNNING", job_id="1"))
+    screen.say("[1/2] done")
+    at.end("b.raw")
+    redraw()
+    assert terminal.rows[0] == "[1/2] done"
+    at.end("a-image-with-a-long-name.raw")
+    assert terminal.rows == ["[1/2] done"]
+
+
+@given(
+    st.lists(st.integers(0, 1 << 30), max_size=20), st.integers(1, 1 << 40), st.integers(12, 100)
+)
+def test_the_words_of_a_step_keep_to_their_room(counts: list[int], total: int, room: int) -> None:
+    step = Step("upload", total, 0.0, send=total // 2, copy=total - total // 2)
+    for now, count in enumerate(counts):
+        step.add(count, float(now), sent=count // 2, copied=count - count // 2)
+        said = step.words(float(now), room)
+        clock_alone = ";" not in said and "/s" not in said
+        assert len(said) <= room or clock_alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(
+    tmp_path: Path, columns: int
+) -> None:
+    disk = tmp_path / "disk.raw"
+    with disk.open("wb") as file:
+        file.truncate(256 * MIB)
+        file.write(os.urandom(4 * MIB))
+    command = [sys.executable, "-m", "imsprep", "import", str(disk), "--name", "a", "--type", "DataImage",
+               "--min-disk", "40", "--to", "local:cloud", "--limit-rate", "2m"]  # fmt: skip
+    code, seen, last = run_on_terminal(
+        command, columns, {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}, tmp_path
+    )
+    assert code == 0, last
+    assert any(row.startswith("upload ") and "%|" in row for row in seen)
+    assert not [row for row in last if "%|" in row]
+    assert any(row.startswith("image ") for row in last)
