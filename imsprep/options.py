@@ -237,7 +237,7 @@ class ImportOptions(
     work_dir: StrPath | None = None  # for a container that is made; None: the image's folder
     bitmap: StrPath | None = None  # made elsewhere: sent as it is
     layout: BitmapLayout | str | None = None  # of the bitmap; None: as the one there has it
-    sha256: bool = True  # of the whole files, for the manifest
+    sha256: bool = False  # of the whole files, for the manifest, which has the disk's digest
     cleanup: str = _choice("keep", "keep", "success", "always")  # when to remove the objects
 
 

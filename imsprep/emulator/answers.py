@@ -75,8 +75,8 @@ def image(image: Image) -> dict[str, Any]:
         "__support_arm": "true" if body.get("architecture") == "arm" else "false",
         "__sequence_num": "0" if not is_data_disk(body) else "1",
         # Not of the real service: what was made, so that a test can compare.
-        "imsprep_sha256": image.disk.get("sha256", ""),
-        "imsprep_original_sha256": image.disk.get("original_sha256", ""),
+        "imsprep_digest": image.disk.get("digest", ""),
+        "imsprep_original_digest": image.disk.get("original_digest", ""),
         "imsprep_original_size": str(image.disk.get("original_size", "")),
         "imsprep_path": image.disk.get("path", ""),
         "imsprep_size_gib": ceil_div(size, GIB),

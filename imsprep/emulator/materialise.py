@@ -7,8 +7,8 @@ bitmap calls empty and that is not would be lost on the real service, and fails 
 
 The disk of a ZVHD2 object has the size that the published driver reports: that of the image which
 was packed, rounded up to a whole GiB with zeros. What the service makes is not documented. A disk
-therefore carries two digests, its own and that of the image it was packed from; of a RAW object
-they are the same.
+therefore carries two digests (`image.digest`), its own and that of the image it was packed from; of
+a RAW object they are the same.
 
 A bitmap in the default layout is read here in lines of its own and not by `bitmapfile`, so that one
 is a test of the other; another layout has to be told to the emulator.
@@ -17,20 +17,25 @@ is a test of the other; another layout has to be told to the emulator.
 from __future__ import annotations
 
 import itertools
+import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from imsprep.bitmap import codec
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.emulator.validate import RefusedError
 from imsprep.errors import FormatError, ServiceError, TransferError
 from imsprep.image import formats
+from imsprep.image.digest import LEAF, DigestTree
 from imsprep.store.contract import STANDARD, ObjectFacts
 from imsprep.system import atomic
-from imsprep.units import MIB, TIB, ceil_div
+from imsprep.system.threads import Workers, usable_cpus
+from imsprep.units import MIB, TIB, ceil_div, round_up
 from imsprep.zvhd2.reader import Zvhd2Reader, examine
 
 BITMAP_BLOCK = 2 * MIB  # bytes; docs/bitmap-file.md
@@ -64,9 +69,9 @@ class Disk(NamedTuple):
 
     path: Path
     size: int  # bytes, the virtual size
-    sha256: str
+    digest: str
     original_size: int  # bytes, of the image that was packed
-    original_sha256: str
+    original_digest: str
 
 
 def accept(objects: Objects | None, key: str, layout: BitmapLayout | None = None) -> Source:
@@ -118,41 +123,110 @@ class StoppedError(Exception):
 
 
 def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Disk:
-    """Write the disk of an object to `path`, sparse, and return it with its SHA-256.
+    """Write the disk of an object to `path`, sparse, and return it with its digest.
 
+    What the store knows to be a hole is neither read nor written; all cores work on the rest.
     Raises StoppedError, leaving no file, as soon as `stopping` says so.
     """
-    pieces, size, original_size = _content(source)
-    digest = original = sha256()
-    zeros = bytes(READ_SIZE)
-    with atomic.writing(path) as file:
-        file.truncate(size)
-        for offset, length, data in pieces:
+    content: _Raw | _Packed = _Raw(source) if source.format == formats.RAW else _Packed(source)
+    tree = DigestTree(content.size)
+    with atomic.writing(path) as file, Workers(usable_cpus()) as workers:
+        target = file.fileno()
+        file.truncate(content.size)
+
+        def bring(piece: Piece) -> None:
+            data = content.read(piece)
+            if _holds_data(data):
+                tree.add(piece[0], data)
+                _write(target, memoryview(data), piece[0])
+
+        for _ in workers.map(bring, content.pieces()):
             if stopping():
                 raise StoppedError
-            if offset == original_size:
-                original = digest.copy()
-            if data is None:
-                digest.update(memoryview(zeros)[:length])
-            else:
-                digest.update(data)
-                file.seek(offset)
-                file.write(data)
-    if original_size == size:
-        original = digest
-    return Disk(path, size, digest.hexdigest(), original_size, original.hexdigest())
+    original = content.original_size
+    return Disk(path, content.size, tree.digest(), original, tree.digest(original))
 
 
-Piece = tuple[int, int, bytes | None]  # offset, length, bytes; None stands for zeros
+Piece = tuple[int, int]  # offset and length of what may be data, bytes
 
 
-def _content(source: Source) -> tuple[Iterator[Piece], int, int]:
-    """Return the pieces of the disk in order, its size, and that of the image it was made of."""
-    if source.format == formats.RAW:
-        size = virtual_size(source)
-        return _pieces(source, size), size, size
-    reader = _open_container(source)
-    return _unpacked(reader), reader.size, reader.container.original_size
+class _Raw:
+    """The disk in a RAW object: what its bitmap calls empty must be zeros."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.size = self.original_size = virtual_size(source)
+        empty = [(start, stop) for start, stop, is_data in _runs(source, self.size) if not is_data]
+        self._empty_stops = [stop for _, stop in empty]
+        self._empty = empty
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what the store does not know to be a hole, in whole leaves of the digest."""
+        ranges = getattr(self._source.objects, "data_ranges", None)
+        known = [(0, self.size)] if ranges is None else ranges(self._source.key)
+        done = 0
+        for start, stop in known:
+            at, end = max(done, start // LEAF * LEAF), min(self.size, round_up(stop, LEAF))
+            while at < end:
+                length = min(end, (at // READ_SIZE + 1) * READ_SIZE) - at
+                yield at, length
+                at += length
+            done = max(done, end)
+
+    def read(self, piece: Piece) -> bytes:
+        """Return a piece, after a look at what of it has to be zeros. Runs in a thread."""
+        offset, length = piece
+        data = self._source.objects.read(self._source.key, offset, length)
+        if len(data) != length:
+            raise RefusedError(
+                "IMG.0057", f"The object ends at {offset + len(data)} of {self.size}."
+            )
+        for start, stop in self._empty[bisect_right(self._empty_stops, offset) :]:
+            if start >= offset + length:
+                break
+            first = max(start - offset, 0)
+            inside = data[first : max(stop - offset, 0)]
+            if _holds_data(inside):
+                place = offset + first + len(inside) - len(inside.lstrip(b"\0"))
+                raise RefusedError(
+                    "IMG.0158", f"The bitmap calls byte {place} empty, and it is data."
+                )
+        return data
+
+
+class _Packed:
+    """The disk in a ZVHD2 object, with zeros behind it up to a whole GiB."""
+
+    def __init__(self, source: Source) -> None:
+        self._reader = _open_container(source)
+        self.size = self._reader.size
+        self.original_size = self._reader.container.original_size
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the stored blocks."""
+        for block in self._reader.container.entries["block"].tolist():
+            yield self._reader.block_map.byte_range(block)
+
+    def read(self, piece: Piece) -> bytes:
+        """Return a block. Runs in a thread."""
+        offset, length = piece
+        try:
+            return self._reader.read_block(offset // self._reader.block_map.block_size)[:length]
+        except FormatError as error:
+            raise RefusedError("IMG.0072", f"{error}.") from error
+
+
+def _holds_data(data: bytes) -> bool:
+    """Say whether a byte is not zero."""
+    whole = len(data) // 8
+    words = np.frombuffer(data, np.uint64, whole)
+    return bool(words.any() or data[8 * whole :].strip(b"\0"))
+
+
+def _write(file: int, view: memoryview, offset: int) -> None:
+    while view:
+        done = os.pwrite(file, view, offset)
+        view, offset = view[done:], offset + done
 
 
 def _open_container(source: Source) -> Zvhd2Reader:
@@ -165,41 +239,6 @@ def _open_container(source: Source) -> Zvhd2Reader:
         return Zvhd2Reader(examine(read, source.size).container_or_raise(), read)
     except FormatError as error:
         raise RefusedError("IMG.0072", f"{error}.") from error
-
-
-def _unpacked(reader: Zvhd2Reader) -> Iterator[Piece]:
-    """Yield a container's disk block by block, and what lies behind the image in larger steps."""
-    for block in range(len(reader.block_map)):
-        offset, length = reader.block_map.byte_range(block)
-        try:
-            data = reader.read_block(block)[:length] if reader.block_map[block] else None
-        except FormatError as error:
-            raise RefusedError("IMG.0072", f"{error}.") from error
-        yield from ((offset, length, data),) if data else _zeros(offset, offset + length)
-    yield from _zeros(reader.container.original_size, reader.size)
-
-
-def _zeros(start: int, stop: int) -> Iterator[Piece]:
-    for offset in range(start, stop, READ_SIZE):
-        yield offset, min(READ_SIZE, stop - offset), None
-
-
-def _pieces(source: Source, size: int) -> Iterator[Piece]:
-    """Yield a RAW object in order; what its bitmap calls empty is zeros."""
-    for start, stop, is_data in _runs(source, size):
-        for offset in range(start, stop, READ_SIZE):
-            length = min(READ_SIZE, stop - offset)
-            data = source.objects.read(source.key, offset, length)
-            if len(data) != length:
-                raise RefusedError(
-                    "IMG.0057", f"The object ends at {offset + len(data)} of {size}."
-                )
-            if not is_data and data.strip(b"\0"):
-                place = offset + length - len(data.lstrip(b"\0"))
-                raise RefusedError(
-                    "IMG.0158", f"The bitmap calls byte {place} empty, and it is data."
-                )
-            yield offset, length, data if is_data else None
 
 
 def _runs(source: Source, size: int) -> Iterator[tuple[int, int, bool]]:

@@ -89,16 +89,20 @@ class DigestTree:
         children = self._nodes.setdefault(node, bytearray(ZEROS[1] * ARITY))
         children[32 * child : 32 * child + 32] = digest
 
-    def digest(self) -> str:
-        """Return the digest, its scheme in front: `tree1:` and 64 hexadecimal digits."""
+    def digest(self, size: int | None = None) -> str:
+        """Return the digest, its scheme in front: `tree1:` and 64 hexadecimal digits.
+
+        With a size it is that of the disk's first so many bytes; behind them there are only zeros.
+        """
+        size = self.size if size is None else round_up(size, SECTOR)
         for unit, children in self._shared.items():
             self._set(unit, _sha256(children))
         nodes = {number: _sha256(children) for number, children in self._nodes.items()}
-        level, top = 2, max(2, _height(self.size))
+        level, top = 2, max(2, _height(size))
         while level < top:
             nodes, level = _level_above(nodes, ZEROS[level]), level + 1
         root = nodes.get(0, ZEROS[top])
-        whole = _sha256(_SEED + self.size.to_bytes(8, "little") + root)
+        whole = _sha256(_SEED + size.to_bytes(8, "little") + root)
         return f"{SCHEME}:{whole.hex()}"
 
 

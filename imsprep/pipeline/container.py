@@ -28,8 +28,7 @@ from imsprep.system.regular import file_name
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import Order, convert
-from imsprep.zvhd2.records import Footer
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import Packing, Written
 
 SCHEMA = 1
 SUFFIX = ".zvhd2"
@@ -46,6 +45,7 @@ class Note:
     uuid: str  # of the container, in hex
     container: Identity  # as it was before it got its name, which changes the change time
     imsprep: str = __version__
+    digest: str | None = None  # of the disk
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the image is named as a file of the same folder."""
@@ -155,16 +155,18 @@ def pack(image: RawImage, place: Path, order: Order) -> bool:
         if fits(image, place, order.packing):
             return False
 
-        def note(file: int, source: RawImage, footer: Footer) -> None:
+        def note(file: int, source: RawImage, written: Written) -> None:
             options = _options(order.packing)
-            made = Identity.of(file)
-            Note(image.path.name, source.identity, options, footer.uuid.hex(), made).write(place)
+            uuid, made = written.footer.uuid.hex(), Identity.of(file)
+            name, digest = image.path.name, written.digest
+            Note(name, source.identity, options, uuid, made, digest=digest).write(place)
 
         try:
             place.unlink(missing_ok=True)
         except OSError as error:
             raise ReadError.from_os(error, "cannot replace", place) from error
-        convert(image.path, place, replace(order, to_format=formats.ZVHD2, on_whole=note))
+        made = replace(order, to_format=formats.ZVHD2, on_whole=note, with_digest=True)
+        convert(image.path, place, made)
         image.check_unchanged()
     return True
 

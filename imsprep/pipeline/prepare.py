@@ -30,6 +30,7 @@ from imsprep.cloud.sites import Site
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
+from imsprep.image.digest import DigestTree
 from imsprep.image.disk import Disk
 from imsprep.image.file import Identity, RawImage, check_place_beside
 from imsprep.image.foreign import DRIVERS
@@ -84,6 +85,7 @@ class Prepared:
     report: Report
     comparison: Comparison | None = None  # of the routes, if it was asked for
     layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
+    digest: str | None = None  # of the disk, where it is known before anything is sent
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for `--dry-run`: the exact body and every part."""
@@ -208,7 +210,8 @@ def prepare(image: Path, order: Order) -> Prepared:
         elif examined.facts.format == formats.RAW:
             made = _as_raw(opened, examined, scanned, order)
         else:
-            made = _as_it_is(opened, _proved(opened, examined, order), order)
+            examined, digest = _proved(opened, examined, order)
+            made = replace(_as_it_is(opened, examined, order), digest=digest)
         opened.check_unchanged()
     return replace(made, comparison=comparison)
 
@@ -256,21 +259,23 @@ def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Or
     return replace(made, layout=layout)
 
 
-def _proved(image: RawImage, examined: Examined, order: Order) -> Examined:
+def _proved(image: RawImage, examined: Examined, order: Order) -> tuple[Examined, str | None]:
     """Unpack every block of a ZVHD2 that was made elsewhere, so that no damaged one is sent.
 
-    Raises FindingsError if the check fails of what that finds.
+    Return also the digest of its disk, if all of it can be read. Raises FindingsError if the check
+    fails of what that finds.
     """
     found = examined.facts.container
     if found is None or found.container is None:
-        return examined
+        return examined, None
     order.told(f"every block of {show_path(image.path)} is unpacked, to prove it")
-    wrong = check_payloads(found.container, image.pread)
+    tree = DigestTree(found.container.original_size)
+    wrong = check_payloads(found.container, image.pread, tree=tree)
     proved = replace(found, stage=Stage.PAYLOADS, faults=(*found.faults, *wrong))
     report = registry.run(replace(examined.facts, container=proved), order.policy)
     if order.fail_on is not None and report.fails(order.fail_on):
         raise FindingsError(why_not(report, order.fail_on))
-    return replace(examined, report=report)
+    return replace(examined, report=report), None if wrong else tree.digest()
 
 
 def _tell_waste(plan: PartPlan, data_bytes: int, order: Order) -> None:
@@ -320,7 +325,9 @@ def _as_zvhd2(
         asked = replace(order, ask_bucket=None)
         done = _as_it_is(container, _passed(place, asked), order)
         container.check_unchanged()
-    return replace(done, image=image.path, identity=image.identity.as_dict())
+    note = packed.Note.read(place)
+    digest = note.digest if note else None
+    return replace(done, image=image.path, identity=image.identity.as_dict(), digest=digest)
 
 
 def _prepared(

@@ -40,7 +40,7 @@ from imsprep.upload.transfer import Options, Progress, Source, Uploaded, upload
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
 CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
-BITMAP = "bitmap"
+IMAGE, BITMAP = "image", "bitmap"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Shipping:
     progress: Progress
     options: Options
     cleanup: str = KEEP
-    with_sha256: bool = True
+    with_sha256: bool = False
     on_job: Callable[[str], object] = lambda job_id: None  # told when a job runs
     lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
 
@@ -229,6 +229,8 @@ def _upload(
     done, records = zip(
         *(_send(artefact, prepared.image, shipping) for artefact in prepared.artefacts), strict=True
     )
+    digests = [prepared.digest, *(one.digest for one in done)]
+    prepared = replace(prepared, digest=next((d for d in digests if d), None))
     state = _begin(prepared, shipping, records, path)
     if state.state == ASKING:  # still in doubt, and sending took its time
         state = _found(state, prepared, shipping, path, limit_s=0) or state
@@ -237,12 +239,13 @@ def _upload(
 
 def _image(prepared: Prepared) -> dict[str, Any]:
     """Return what the manifest says of the image."""
-    return {
+    found = {
         "name": prepared.image.name,
         "size": prepared.size,
         "data_bytes": prepared.data_bytes,
         "identity": dict(prepared.identity),
     }
+    return {**found, "digest": prepared.digest} if prepared.digest else found
 
 
 def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded, SentObject]:
@@ -255,7 +258,7 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
             )
         # That of a bitmap tells in a later run whether it is the same import.
         wanted = shipping.with_sha256 or artefact.role == BITMAP
-        digest = _sha256(source, artefact.plan) if wanted else None
+        sha256 = _sha256(source, artefact.plan) if wanted else None
         done = upload(
             source,
             artefact.plan,
@@ -266,6 +269,7 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
             options=shipping.options,
             progress=shipping.progress,
             origin=image,
+            with_digest=artefact.role == IMAGE,
         )
     return done, SentObject(
         artefact.role,
@@ -274,7 +278,7 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
         artefact.key,
         done.size,
         done.etag,
-        digest,
+        sha256,
         done.sent + done.reused,
     )
 
@@ -296,7 +300,8 @@ def _begin(
     if earlier is not None and in_progress and _is_same(earlier, prepared, shipping):
         known = {(old.key, old.etag): old for old in earlier.objects}
         objects = tuple(known.get((new.key, new.etag), new) for new in sent)
-        fresh = replace(earlier, objects=objects)
+        image = {**earlier.image, **fresh.image}  # whose digest this run may not have computed
+        fresh = replace(earlier, objects=objects, image=image)
     manifests.write(path, fresh)
     return fresh
 

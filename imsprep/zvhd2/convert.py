@@ -34,7 +34,7 @@ from imsprep.units import ceil_div, format_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.extract import unpack_disk
 from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
-from imsprep.zvhd2.writer import Packing, write_container
+from imsprep.zvhd2.writer import Packing, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
 SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS)
@@ -55,9 +55,10 @@ class Order:
     ignore: tuple[str, ...] = ()  # ids of rules that may fail; of those, convert looks at UNORDERED
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
     # Told of a ZVHD2 that is whole and proved, before it gets its name: its file, and its source.
-    on_whole: Callable[[int, RawImage, records.Footer], None] = field(
-        default=lambda file, source, footer: None, repr=False
+    on_whole: Callable[[int, RawImage, Written], None] = field(
+        default=lambda file, source, written: None, repr=False
     )
+    with_digest: bool = False  # of the disk, from the bytes that are read for packing
 
 
 @dataclass(frozen=True)
@@ -225,10 +226,13 @@ def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Ord
     believed = isinstance(disk, PackedDisk) or believes_holes(image, order.holes)
     extents = disk.extents() if believed else iter([(0, disk.size, True)])
     with writing(place) as file:
-        written = write_container(disk, extents, file.fileno(), order.packing, order.progress)
+        written = write_container(
+            disk, extents, file.fileno(), order.packing, order.progress,
+            with_digest=order.with_digest,
+        )  # fmt: skip
         image.check_unchanged()
         _place_for(image.path, place, order.force)
-        order.on_whole(file.fileno(), image, written.footer)
+        order.on_whole(file.fileno(), image, written)
     return Converted(
         image.path,
         from_format,

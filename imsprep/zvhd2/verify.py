@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from imsprep.errors import FormatError
+from imsprep.image.digest import DigestTree
 from imsprep.system.threads import Workers, usable_cpus
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Unpacker, unpacking_threads
@@ -26,13 +27,14 @@ def check_payloads(
     read: Read,
     *,
     jobs: int = 0,
+    tree: DigestTree | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> list[Fault]:
     """Unpack every block; return what is wrong, each kind once with the number of blocks.
 
     `read` is called by `jobs` threads (0: one for each usable CPU, and never more than there is
-    memory for). `progress` is told the
-    bytes of the records that are done, in this thread; whatever it raises ends the check.
+    memory for). `tree` is given the blocks. `progress` is told the bytes of the records that are
+    done, in this thread; whatever it raises ends the check.
     """
     by_offset = container.entries[np.argsort(container.entries["offset"])]
     batches = [by_offset[at : at + _BATCH] for at in range(0, len(by_offset), _BATCH)]
@@ -40,7 +42,7 @@ def check_payloads(
 
     def unpack_batch(entries: Entries) -> list[Fault]:
         unpack = Unpacker(footer.compress_method, footer.block_size)
-        found = (_fault_of(entry, unpack, read) for entry in entries.tolist())
+        found = (_fault_of(entry, unpack, read, tree) for entry in entries.tolist())
         return [fault for fault in found if fault is not None]
 
     faults: list[Fault] = []
@@ -59,14 +61,18 @@ def _summed(faults: list[Fault], kind: Kind) -> list[Fault]:
     return [fault._replace(message=fault.message + more) for fault in ours[:1]]
 
 
-def _fault_of(entry: tuple[int, int, int], unpack: Unpacker, read: Read) -> Fault | None:
+def _fault_of(
+    entry: tuple[int, int, int], unpack: Unpacker, read: Read, tree: DigestTree | None
+) -> Fault | None:
     offset, block, length = entry
     record = read(offset, length)
     size = records.unpack_block_header(record, offset).size
     try:
-        unpack(memoryview(record)[records.BLOCK_HEADER_SIZE :][:size])
+        data = unpack(memoryview(record)[records.BLOCK_HEADER_SIZE :][:size])
     except FormatError as error:
         return Fault(Kind.PAYLOAD, f"block {block} cannot be unpacked: {error}", offset, length)
+    if tree is not None:
+        tree.add(block * len(data), data)
     if not unpack.finished:
         return None
     message = f"the zlib stream of block {block} has an end marker"

@@ -25,6 +25,7 @@ import numpy as np
 
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
+from imsprep.image.digest import DigestTree
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.system.malloc import keep_freed_memory
 from imsprep.system.threads import Job, Workers
@@ -73,6 +74,7 @@ class Written:
     size: int  # of the file
     block_map: BlockMap
     payload: int  # of all packed blocks
+    digest: str | None = None  # of the disk, if it was asked for
 
 
 def write_container(
@@ -81,6 +83,8 @@ def write_container(
     file: int,
     packing: Packing,
     progress: Callable[[int], None],
+    *,
+    with_digest: bool = False,
 ) -> Written:
     """Write the container of a disk to an empty file, and prove it.
 
@@ -93,6 +97,7 @@ def write_container(
     keep_freed_memory()
     with WriteBehind(file) as behind:
         writer = _Writer(disk, file, packing, behind)
+        writer.tree = DigestTree(disk.size) if with_digest else None
         writer.write_blocks(extents, progress)
     disk.check_unchanged()
     return writer.finish()
@@ -150,6 +155,7 @@ class _Writer:
         self._crcs = np.zeros(self._header.max_blk_num, "<u4")
         self._stored = 0
         self._payload = 0
+        self.tree: DigestTree | None = None
         self._codecs = threading.local()
         self._jobs, buffers = _shares(packing, MEMORY - getattr(disk, "memory", 0))
         self._zeros = memoryview(bytes(packing.block_size))
@@ -220,6 +226,8 @@ class _Writer:
             view[filled:] = self._zeros[filled:]
         if not np.frombuffer(buffer, np.uint64).any():
             return None
+        if self.tree is not None:
+            self.tree.add(start, buffer)
         if not hasattr(self._codecs, "pack"):
             self._codecs.pack = Packer(self._packing.method, self._packing.chosen_level)
         payload: bytes = self._codecs.pack(buffer)
@@ -263,7 +271,8 @@ class _Writer:
             end = offset + len(written)
         if os.fstat(self._file).st_size != end:
             raise _faulty(end, 0)
-        return Written(footer, end, block_map, self._payload)
+        digest = self.tree.digest() if self.tree else None
+        return Written(footer, end, block_map, self._payload, digest)
 
     def _uuid_of_content(self, entries: records.Entries) -> bytes:
         """Return an id that is the same for the same records of the same disk (RFC 9562, v8)."""

@@ -45,7 +45,8 @@ from imsprep.units import GIB
 from imsprep.zvhd2 import records
 from tests.support import s3cloud
 from tests.support.goldens import FACTS, golden
-from tests.support.imscloud import BLOCK, KEY, Objects, cloud, raw_disk, sha256
+from tests.support.imscloud import BLOCK, KEY, Objects, cloud, raw_disk
+from tests.support.treedigest import tree_digest
 from tests.support.zvhd2_files import build, of_disk
 
 BODY: dict[str, Any] = {
@@ -112,8 +113,8 @@ def test_the_sdk_imports_and_the_disk_is_the_source(
         assert image.id == answer.entities.image_id
         assert image.status == "active"
         made = emulator.board.images()[0].disk
-        assert made["sha256"] == sha256(objects.objects["disk.raw"])
-        assert sha256(Path(made["path"]).read_bytes()) == made["sha256"]
+        assert made["digest"] == tree_digest(objects.objects["disk.raw"])
+        assert tree_digest(Path(made["path"]).read_bytes()) == made["digest"]
 
 
 ZVHD2_BODY = {**BODY, "image_url": "images:disk.zvhd2"}
@@ -132,11 +133,9 @@ def test_the_disk_of_a_zvhd2_is_the_source_and_zeros_up_to_a_gib(
         client = sdk(url)
         assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
         made = emulator.board.images()[0].disk
-        assert (made["original_size"], made["original_sha256"]) == (len(disk), sha256(disk))
+        assert (made["original_size"], made["original_digest"]) == (len(disk), tree_digest(disk))
         assert made["size"] == GIB
-        whole = hashlib.sha256(disk)
-        whole.update(bytes(GIB - len(disk)))
-        assert made["sha256"] == whole.hexdigest()
+        assert made["digest"] == tree_digest(disk, GIB)
         with open(made["path"], "rb") as file:
             assert file.read(len(disk)) == disk
             assert file.seek(0, 2) == GIB
@@ -150,7 +149,10 @@ def test_the_disk_of_a_golden_is_the_one_it_was_made_of(tmp_path: Path) -> None:
         client = sdk(url)
         assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
         made = emulator.board.images()[0].disk
-        assert made["sha256"] == made["original_sha256"] == FACTS["scattered"]["raw_sha256"]
+        assert made["digest"] == made["original_digest"]
+        with open(made["path"], "rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest()
+        assert whole == FACTS["scattered"]["raw_sha256"]
         assert Path(made["path"]).stat().st_blocks * 512 < 64 * 1024 * 1024  # sparse
 
 
@@ -519,7 +521,7 @@ def test_a_job_of_an_earlier_run_is_known_and_an_unfinished_one_is_begun_again(
         assert running.status in ("INIT", "RUNNING")
     with cloud(tmp_path, objects) as (emulator, url, _):
         assert ended(sdk(url), job_id).status == "SUCCESS"
-        assert emulator.board.images()[0].disk["sha256"] == sha256(objects.objects["disk.raw"])
+        assert emulator.board.images()[0].disk["digest"] == tree_digest(objects.objects["disk.raw"])
     with cloud(tmp_path, objects) as (_, url, _):
         assert ended(sdk(url), job_id).status == "SUCCESS"
 
@@ -650,7 +652,7 @@ def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
         settings = Settings(KEY.access_key, KEY.secret_key, open_bucket, tmp_path)
         with serving(settings) as (emulator, url):
             assert ended(sdk(url), import_by_sdk(sdk(url), BODY)).status == "SUCCESS"
-            assert emulator.board.images()[0].disk["sha256"] == sha256(disk)
+            assert emulator.board.images()[0].disk["digest"] == tree_digest(disk)
             with pytest.raises(exceptions.ClientRequestException) as caught:
                 import_by_sdk(sdk(url), BODY | {"image_url": "nobody:disk.raw"})
             assert caught.value.error_code in ("IMG.0069", "IMG.0057")

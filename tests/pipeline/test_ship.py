@@ -44,6 +44,7 @@ from imsprep.upload.plan import plan_parts, plan_plain
 from imsprep.upload.transfer import Options
 from tests.support.ims_answers import Clock
 from tests.support.imscloud import KEY, REQUEST, client, sha256
+from tests.support.treedigest import tree_digest
 from tests.support.upload_file import File
 
 BLOCK = 2 * MIB
@@ -140,8 +141,8 @@ def test_the_imported_disk_is_the_source(place: Place) -> None:
         done = go()
         [image] = place.running.board.images()
     assert image.image_id == done.image_id
-    assert image.disk["sha256"] == sha256(place.prepared.image.read_bytes())
-    assert sha256(Path(image.disk["path"]).read_bytes()) == image.disk["sha256"]
+    assert image.disk["digest"] == tree_digest(place.prepared.image.read_bytes())
+    assert tree_digest(Path(image.disk["path"]).read_bytes()) == image.disk["digest"]
     assert done.job_id == place.jobs[0]
     assert done.sent <= 1.05 * place.prepared.data_bytes + 32 * MIB
     assert done.sent + done.copied == place.prepared.size + 5
@@ -160,10 +161,21 @@ def test_the_manifest_tells_it_all_and_fits_its_schema(place: Place) -> None:
     )
     assert written["request"] == REQUEST.as_body()
     for sent, path in zip(written["objects"], done.files, strict=True):
-        assert sent["sha256"] == sha256(path.read_bytes())
+        assert sent["sha256"] == (sha256(path.read_bytes()) if path.suffix == ".mf" else None)
         assert sent["size"] == path.stat().st_size
+    assert written["image"]["digest"] == tree_digest(place.prepared.image.read_bytes())
     assert list(written["times"]) == sorted(written["times"])
     assert KEY.secret_key not in done.manifest.read_text()
+
+
+def test_the_sum_of_each_file_is_kept_if_asked_for(place: Place) -> None:
+    with place.emulator() as go:
+        done = go(with_sha256=True)
+    written = json.loads(done.manifest.read_text())
+    jsonschema.validate(written, schema())
+    assert [sent["sha256"] for sent in written["objects"]] == [
+        sha256(path.read_bytes()) for path in done.files
+    ]
 
 
 def test_a_second_run_sends_nothing_and_starts_nothing(place: Place) -> None:
@@ -327,8 +339,8 @@ def test_a_changed_image_is_another_import(place: Place) -> None:
         place.prepared = make_image(place.folder / "local", seed=2)
         second = go()
         assert second.image_id != first.image_id
-        disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
-    assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+        disks = {i.image_id: i.disk["digest"] for i in place.running.board.images()}
+    assert disks[second.image_id] == tree_digest(place.prepared.image.read_bytes())
 
 
 class Killed(BaseException):
@@ -387,9 +399,9 @@ def test_an_older_image_of_the_same_name_and_object_is_not_taken_for_the_new_one
         with pytest.raises(Killed):
             go(service=Wrapped(place.service, quick_import=die))
         second = go()
-        disks = {i.image_id: i.disk["sha256"] for i in place.running.board.images()}
+        disks = {i.image_id: i.disk["digest"] for i in place.running.board.images()}
     assert second.image_id != first.image_id
-    assert disks[second.image_id] == sha256(place.prepared.image.read_bytes())
+    assert disks[second.image_id] == tree_digest(place.prepared.image.read_bytes())
 
 
 def test_a_look_that_is_refused_leaves_the_doubt(place: Place) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 
 
-def tree_digest(disk: bytes) -> str:
-    """Hash every leaf and every node, zeros or not."""
-    size = (len(disk) + 511) // 512 * 512
+def tree_digest(disk: bytes, size: int = 0) -> str:
+    """Hash every leaf and every node, zeros or not; `size` says of how much that is the start."""
+    size = (max(size, len(disk)) + 511) // 512 * 512
     leaves = max(1, -(-size // 65536))
     levels = 2
     while 16**levels < leaves:

@@ -70,7 +70,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     manifest = read(done.manifest)
     sent = sum(o.sent for o in manifest.objects) if manifest else done.sent
     imported = folder / "cloud" / EMULATOR_FOLDER / "disks" / f"{done.image_id}.raw"
-    sha256 = _compare(disk, imported)
+    digest = _compare(disk, imported)
     tell("compare", "the imported disk equals the source\n")
     return {
         "size": done.size,
@@ -78,7 +78,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
         "sent": sent,
         "findings": [finding.as_dict() for finding in findings],
         "image_id": done.image_id,
-        "sha256": sha256,
+        "digest": digest,
         "equal": True,
         "files": {
             "image": str(disk),
@@ -137,14 +137,12 @@ def _ship(prepared: Prepared, target: Target, tell: _Teller) -> Imported:
 
 
 def _compare(disk: Path, imported: Path) -> str:
-    """Hash both disks from their bytes and return the SHA-256; FormatError if they differ."""
-    import hashlib
-
+    """Compute both disks' digests from their bytes and return it; FormatError if they differ."""
     from imsprep.errors import FormatError
+    from imsprep.pipeline.digests import digest_file
+    from imsprep.system.threads import usable_cpus
 
-    with disk.open("rb") as ours, imported.open("rb") as theirs:
-        source = hashlib.file_digest(ours, "sha256").hexdigest()
-        made = hashlib.file_digest(theirs, "sha256").hexdigest()
+    source, made = (digest_file(path, jobs=usable_cpus()) for path in (disk, imported))
     if source != made:
         raise FormatError(f"{imported} is not the disk that was imported: {made}, not {source}")
     return source
@@ -158,7 +156,7 @@ def _text(result: dict[str, Any]) -> str:
         f"sent      {format_size(result['sent'])}",
         f"findings  {len(result['findings'])}",
         f"image     {result['image_id']}",
-        f"equal     yes: SHA-256 {result['sha256']}",
+        f"equal     yes: {result['digest']}",
         f"files     {files['image']}, {files['bitmap']}, {files['manifest']}",
         f"bucket    {files['bucket']}",
         f"imported  {files['imported']}",

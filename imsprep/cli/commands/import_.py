@@ -62,7 +62,8 @@ Example:
 @click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
 @transfer_options
 @hole_options
-@click.option("--no-sha256", is_flag=True, help="Do not hash the whole files for the manifest.")
+@click.option("--sha256/--no-sha256", default=False,
+              help="Also note the SHA-256 of the whole files, zeros and all.")  # fmt: skip
 @click.option("--cleanup", type=click.Choice(["keep", "success", "always"]), default="keep",
               show_default=True, help="When to remove the objects again.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the exact body and the plan; send nothing.")

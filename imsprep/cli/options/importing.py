@@ -103,5 +103,5 @@ def shipping_of(
         progress=progress,
         options=transferring(options),
         cleanup=options["cleanup"],
-        with_sha256=not options["no_sha256"],
+        with_sha256=options["sha256"],
     )

@@ -25,7 +25,8 @@ from tests.conftest import Outcome
 from tests.support.batch_folder import DEFAULTS, Folder, make_disk
 from tests.support.document_shell import ROOT, blocks
 from tests.support.emulators import emulator
-from tests.support.imscloud import KEY, sha256
+from tests.support.imscloud import KEY
+from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]
 
@@ -64,7 +65,7 @@ def test_a_plan_may_say_by_which_route(imsprep: Run, tmp_path: Path) -> None:
     assert "web0.zvhd2 was made" in done.err
     attributes = {i["body"]["name"]: i["disk"] for i in folder.images()}
     for disk in folder.disks:  # a container's disk is followed by zeros up to a GiB
-        assert attributes[disk.stem]["original_sha256"] == sha256(disk.read_bytes())
+        assert attributes[disk.stem]["original_digest"] == tree_digest(disk.read_bytes())
 
 
 def test_an_image_that_is_given_for_a_plan_is_not_read(imsprep: Run, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -21,22 +20,22 @@ from imsprep.cli.commands import demo
 from imsprep.errors import FormatError
 from imsprep.image.partitions import read_disk
 from tests.conftest import Outcome, need
+from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]
 COMMAND = [sys.executable, "-m", "imsprep", "demo", "--dir"]
 
 
 def digest(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return tree_digest(Path(path).read_bytes())
 
 
 def check_result(result: dict[str, object], folder: Path) -> None:
     """Everything there is whole and the same disk, and nothing was done twice."""
     files = result["files"]
     assert isinstance(files, dict)
-    assert digest(files["image"]) == digest(files["imported"]) == result["sha256"]
-    assert digest(folder / "cloud/images/disk.raw") == result["sha256"]
+    assert digest(files["image"]) == digest(files["imported"]) == result["digest"]
+    assert digest(folder / "cloud/images/disk.raw") == result["digest"]
     assert (folder / "disk.mf").read_bytes() == (folder / "cloud/images/disk.mf").read_bytes()
     assert list(folder.rglob("*.part")) == []
     assert len(list((folder / "cloud/.emulator/images").iterdir())) == 1
@@ -73,7 +72,7 @@ def test_the_demo_imports_its_disk_and_a_second_run_sends_nothing(
     text = imsprep("demo", "--dir", tmp_path, "--quiet")
     assert text.err == ""
     assert f"image     {first.json['image_id']}" in text.out
-    assert f"equal     yes: SHA-256 {first.json['sha256']}" in text.out
+    assert f"equal     yes: {first.json['digest']}" in text.out
     files = first.json["files"]
     with open(files["imported"], "r+b") as file:
         file.seek(900 << 20)

@@ -25,6 +25,7 @@ from tests.conftest import Outcome, slow
 from tests.support import s3cloud
 from tests.support.emulators import SECRET, emulator
 from tests.support.imscloud import KEY, sha256
+from tests.support.treedigest import tree_digest
 from tests.support.zvhd2_files import of_disk
 
 MIB = 1 << 20
@@ -286,7 +287,7 @@ def test_the_way_through_a_bucket_of_s3(
             [image] = emulator.board.images()
     assert image.image_id == done.json["image_id"]
     assert image.body["image_url"] == "images:web/disk.raw"
-    assert image.disk["sha256"] == sha256(disk.read_bytes())
+    assert image.disk["digest"] == tree_digest(disk.read_bytes())
     assert strict.received < 40 * MIB
     assert KEY.secret_key not in done.out + done.err
 
