@@ -41,6 +41,7 @@ ORDER = {
         locking
         malloc
         mounts
+        ownership
         paths
         regular
         statefile

@@ -27,7 +27,7 @@ from imsprep.bitmap.layout_json import from_plain, to_plain
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
-from imsprep.system import atomic, statefile
+from imsprep.system import atomic, ownership, statefile
 from imsprep.system.regular import file_name, read_plain
 from imsprep.units import KIB
 
@@ -150,11 +150,7 @@ def check_apart(bitmap: Path, image: Path, *, advice: str = NAME_ANOTHER) -> Non
     `advice` ends the message: what the command that writes the bitmap offers instead.
     """
     for path in (bitmap, sidecar_path(bitmap)):
-        if path.exists() and (path.samefile(image) or not path.is_file()):
-            what = "the image itself" if path.samefile(image) else "no plain file"
-            raise UsageError(
-                f"the bitmap would be written to {show_path(path)}, which is {what}; {advice}"
-            )
+        ownership.check_apart(path, image, what="the bitmap", advice=advice)
 
 
 def check_replaceable(bitmap: Path, image: Path, *, advice: str = OR_REPLACE) -> None:
@@ -173,12 +169,8 @@ def check_replaceable(bitmap: Path, image: Path, *, advice: str = OR_REPLACE) ->
             f"{show_path(bitmap)} was not made by imsprep; to import it as it is give import"
             f" --bitmap, else {advice}"
         )
-    other = image.with_name(sidecar.image)
-    if sidecar.image != image.name and other.exists():
-        raise UsageError(
-            f"{show_path(bitmap)} is the bitmap of {show_path(other)}, and one name serves both;"
-            f" rename an image, else {advice}"
-        )
+    advice = f"rename an image, else {advice}"
+    ownership.check_owner(bitmap, image, sidecar.image, what="the bitmap", advice=advice)
 
 
 def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from imsprep.errors import ImageChangedError, ReadError, UsageError, show_path
+from imsprep.errors import ImageChangedError, ReadError, show_path
 from imsprep.system.regular import READING
 from imsprep.system.sparse import data_ranges
 
@@ -191,16 +191,6 @@ def _pread_into(file: int, buffer: memoryview, offset: int) -> int:
     piece = _pread(file, len(buffer), offset)
     buffer[: len(piece)] = piece
     return len(piece)
-
-
-def check_place_beside(path: Path) -> None:
-    """Raise UsageError for an image in /dev: what is kept beside it is gone with the next boot."""
-    folder = os.path.realpath(path.parent)
-    if f"{folder}/".startswith("/dev/") and not f"{folder}/".startswith("/dev/shm/"):
-        raise UsageError(
-            f"{show_path(path)} lies in {folder}, where nothing can be kept beside it; link to it"
-            f" from a folder of yours, and name the link: ln -s {show_path(path)} disk.raw"
-        )
 
 
 def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:

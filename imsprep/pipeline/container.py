@@ -22,7 +22,7 @@ from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import Identity, RawImage
-from imsprep.system import statefile
+from imsprep.system import ownership, statefile
 from imsprep.system.locking import locked
 from imsprep.system.regular import file_name
 from imsprep.units import SECTOR
@@ -100,22 +100,16 @@ def check_place(image: Path, place: Path) -> None:
     note = Note.read(place)
     how = "rename it, import it by itself, or name another folder with --work-dir"
     for path in (place, note_path(place)):
-        if path.exists() and (path.samefile(image) or not path.is_file()):
-            what = "the image itself" if path.samefile(image) else "no plain file"
-            raise UsageError(
-                f"the ZVHD2 would be written to {show_path(path)}, which is {what}; {how}"
-            )
+        ownership.check_apart(path, image, what="the ZVHD2", advice=how)
     if note is None and note_path(place).exists():
         raise UsageError(f"{show_path(note_path(place))} was not written by imsprep; {how}")
     if place.exists() and (note is None or _uuid(place) != note.uuid):
         raise UsageError(f"{show_path(place)} was not made by an import; {how}")
     # Also if the other image is gone: then this may be all that is left of its disk.
     if note is not None and place.exists() and _is_of_another(note, image):
+        how = "rename one of them, or name another folder with --work-dir"
         other = image.with_name(note.image)
-        raise UsageError(
-            f"{show_path(place)} is the ZVHD2 of {show_path(other)}, and one name serves both;"
-            " rename one of them, or name another folder with --work-dir"
-        )
+        raise ownership.served_by_both(place, other, what="the ZVHD2", advice=how)
 
 
 def _is_of_another(note: Note, image: Path) -> bool:

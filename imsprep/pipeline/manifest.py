@@ -21,7 +21,7 @@ from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import UsageError, show_path
-from imsprep.system import statefile
+from imsprep.system import ownership, statefile
 from imsprep.system.regular import file_name
 from imsprep.system.statefile import StateFileError
 
@@ -129,11 +129,13 @@ def check_replaceable(path: Path, image: Path) -> None:
         if not error.ours:
             raise UsageError(f"{show_path(path)} was not written by imsprep; rename it") from error
         return
-    other = image.with_name(earlier.image["name"])
-    if earlier.state in (ASKING, STARTED) and other.name != image.name and other.exists():
-        raise UsageError(
-            f"{show_path(path)} is that of {show_path(other)}, whose import was begun, and one name"
-            " serves both; finish that one first, or rename this image"
+    if earlier.state in (ASKING, STARTED):
+        ownership.check_owner(
+            path,
+            image,
+            earlier.image["name"],
+            what="the manifest of the import that was begun",
+            advice="finish that one first, or rename this image",
         )
 
 

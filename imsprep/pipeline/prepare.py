@@ -32,7 +32,7 @@ from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.disk import Disk
-from imsprep.image.file import Identity, RawImage, check_place_beside
+from imsprep.image.file import Identity, RawImage
 from imsprep.image.foreign import DRIVERS
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import container as packed
@@ -44,6 +44,7 @@ from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.ownership import origin_of
 from imsprep.store.target import Target, check_objects_apart
+from imsprep.system.ownership import check_lasting
 from imsprep.units import GIB, MIB, counted, format_size, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
@@ -157,7 +158,7 @@ def examine(image: Path, order: Order) -> Examined:
     ImageChangedError, and what asking the bucket raises.
     """
     facts = gather(image, request=order.fields, site=order.site)
-    check_place_beside(image)
+    check_lasting(image)
     route, place = _route(facts, order), packed.place_for(image, order.work_folder)
     name = place.name if route == routes.ZVHD2 else image.name
     key = order.target.key_for(order.key or name)

@@ -8,7 +8,6 @@ obs:BUCKET/PREFIX        … every key begins with PREFIX/
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from imsprep.errors import UsageError, show_path
 from imsprep.store.contract import ObjectStore
 from imsprep.store.directory import DirectoryStore
+from imsprep.system.ownership import first_same
 
 DEFAULT_BUCKET = "images"
 # Open Telekom Cloud's regions, and Huawei Cloud's in Europe; every other is at its usual domain.
@@ -79,20 +79,11 @@ def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Pat
         return
     store = DirectoryStore(target.folder / target.bucket)
     for key in keys:
-        if (file := _same_file(store.path_of(key), files)) is not None:
+        if (file := first_same(store.path_of(key), files)) is not None:
             raise UsageError(
                 f"the object {key!r} would be {show_path(file)} itself; name a folder with --to"
                 " that does not hold it, or another --key"
             )
-
-
-def _same_file(place: Path, files: Sequence[Path]) -> Path | None:
-    """Return the first of the files that a place is, by whatever name; they need not exist."""
-    for file in files:
-        both = place.exists() and file.exists()
-        if place.samefile(file) if both else os.path.realpath(place) == os.path.realpath(file):
-            return file
-    return None
 
 
 def open_store(

@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imsprep.image.file import RawImage, check_place_beside
+from imsprep.image.file import RawImage
 from imsprep.scan.scan import ScanOptions, scan
 from imsprep.store.contract import ObjectStore
 from imsprep.store.ownership import check_free, origin_of
 from imsprep.store.retry import RetryingStore
 from imsprep.store.target import Target, check_objects_apart
+from imsprep.system.ownership import check_lasting
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.upload.transfer import Options, Progress, Uploaded, upload
@@ -49,10 +50,10 @@ def send_file(
 ) -> Uploaded:
     """Upload the file at `path` as the object `key`; `watch` is told the plan and follows it.
 
-    Raises what `transfer.upload`, `scan`, `check_place_beside` and `check_objects_apart` raise.
+    Raises what `transfer.upload`, `scan`, `check_lasting` and `check_objects_apart` raise.
     """
     with RawImage.open(path) as image:
-        check_place_beside(path)
+        check_lasting(path)
         check_objects_apart(target, [key], [path])
         if not sending.options.replace:
             # Before the scan, which may take long; the upload asks again.

@@ -30,6 +30,7 @@ from imsprep.image.foreign import DRIVERS
 from imsprep.image.qemu import QemuDisk, open_qemu_disk
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
+from imsprep.system.ownership import same_file
 from imsprep.units import ceil_div, format_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.extract import unpack_disk
@@ -215,7 +216,7 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
         return place
     if not stat.S_ISREG(there.st_mode):
         raise UsageError(f"{show_path(target)} is no file; name a file to write")
-    if os.path.exists(source) and os.path.samefile(source, place):
+    if same_file(source, place):
         raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
     if not force:
         raise UsageError(f"{show_path(target)} is there already; --force replaces it")
