@@ -333,7 +333,7 @@ def telling(pace: Pace, progress: Progress) -> Pace:
         progress(Event(IMPORT, text=text, job_id=status.job_id))
 
     def trouble(text: str) -> None:
-        progress(Event(IMPORT, text=f"{text}; asking again"))
+        progress(Event(IMPORT, text=text))
 
     return dataclasses.replace(pace, on_status=status, on_trouble=trouble)
 

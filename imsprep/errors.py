@@ -86,9 +86,16 @@ class ImageChangedError(ImsprepError):
 
 
 class TransferError(ImsprepError):
-    """The upload broke in a way that running again can mend."""
+    """The transfer broke in a way that running again can mend.
+
+    `retry_after_s` is how long the service wants nothing to be asked, in seconds, if it said so.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UncertainError(TransferError):
@@ -124,6 +131,19 @@ _HINTS = {
     errno.EACCES: "; check its permissions",
     errno.EIO: "; the disk could not deliver it, see the system log",
 }
+
+
+def retry_after(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header; None for none, and for a date, which is rare."""
+    text = (header or "").strip()
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+def show_words(text: str, limit: int = 400) -> str:
+    """Write what a service said on one line and at a sensible length, in characters."""
+    line = " ".join(text.split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
 
 
 def show_path(path: str | os.PathLike[str] | bytes) -> str:

@@ -198,7 +198,10 @@ def _give_stdout_up() -> None:
 
 
 # What the command line offers beyond what the library says, by the kind of error.
-OFFERS = {"OccupiedError": "--key names another, --replace replaces it"}
+OFFERS = {
+    "OccupiedError": "--key names another, --replace replaces it",
+    "CopyRefusedError": "--no-copy sends the zeros too",
+}
 
 
 def _fail(arguments: list[str], error: ImsprepError) -> int:

@@ -155,8 +155,8 @@ class _News:
             self._say(f"job {status.job_id}: {status.status}{share}")
 
     def trouble(self, text: str) -> None:
-        """Say that a question failed and will be asked again."""
-        self._say(f"{text}; asking again")
+        """Say what went wrong, and what is done about it."""
+        self._say(text)
 
     def _say(self, text: str) -> None:
         if text != self._last and not self._quiet:

@@ -35,6 +35,7 @@ from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.emulator.validate import RefusedError
+from imsprep.system import atomic
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -255,9 +256,11 @@ def _read_json(body: bytes) -> Any:
     if not body:
         raise RefusedError("IMG.0007")
     try:
-        return json.loads(body)
-    except ValueError:
+        value = json.loads(body)
+        atomic.as_json(value)  # as it will be kept: what is nested too deeply cannot be
+    except (ValueError, RecursionError):
         raise RefusedError("IMG.0001") from None
+    return value
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

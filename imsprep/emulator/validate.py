@@ -100,9 +100,18 @@ def split_image_url(value: Any) -> tuple[str, str]:
         raise RefusedError("IMG.0109")
     if " " in key:
         raise RefusedError("IMG.0175")
-    if not key or len(key.encode()) > MAX_KEY_BYTES or key.startswith("/"):
+    if not key or not _is_text(key) or len(key.encode()) > MAX_KEY_BYTES or key.startswith("/"):
         raise RefusedError("IMG.0017")
     return bucket, key
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a string can be written as UTF-8; JSON may hold half a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_name(body: Mapping[str, Any]) -> None:
@@ -115,7 +124,7 @@ def _check_name(body: Mapping[str, Any]) -> None:
         raise RefusedError("IMG.0003")
     if len(description) > MAX_DESCRIPTION:
         raise RefusedError("IMG.0004")
-    if any(c in description for c in "\r\n<>"):
+    if any(c in description for c in "\r\n<>") or not _is_text(description):
         raise RefusedError("IMG.0054")
 
 

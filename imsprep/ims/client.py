@@ -27,6 +27,8 @@ from imsprep.errors import (
     TransferError,
     UncertainError,
     UsageError,
+    retry_after,
+    show_words,
 )
 from imsprep.ims import error_codes, job
 from imsprep.ims.job import JobStatus
@@ -35,6 +37,7 @@ from imsprep.ims.request import QuickImportRequest
 ApiVersion = Literal["v2", "v2.1"]
 
 CONNECT_TIMEOUT_S = 20.0
+LASTING = (501, 505, 511)  # statuses above 500 that say no, and not that something broke
 READ_TIMEOUT_S = 120.0  # as the SDK's default: a request may be checked against the object store
 
 
@@ -42,7 +45,8 @@ class Answer(NamedTuple):
     """An HTTP answer that was not refused."""
 
     status: int
-    body: Any
+    body: Any  # None for what is no JSON
+    words: str = ""  # how the body begins, to be shown
 
 
 class CloudImage(NamedTuple):
@@ -83,7 +87,9 @@ class ImsClient:
         answer = self._call(self._endpoints.ims, "POST", path, body=request.as_body())
         job_id = answer.body.get("job_id") if isinstance(answer.body, Mapping) else None
         if not isinstance(job_id, str) or not job_id:
-            raise UncertainError(f"the service answered {answer.status} without a job_id")
+            raise UncertainError(
+                f"the service answered {answer.status} without a job_id: {answer.words}"
+            )
         return job_id
 
     def job(self, job_id: str) -> JobStatus:
@@ -109,9 +115,18 @@ class ImsClient:
     def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
         """Return the private images of exactly this name, and with the tag `key.value`."""
         query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
-        body = self._get(self._endpoints.ims, "/v2/cloudimages", query)
-        listed = body.get("images") if isinstance(body, Mapping) else None
-        found = [i for i in listed or () if isinstance(i, Mapping) and i.get("name") == name]
+        answer = self._call(self._endpoints.ims, "GET", "/v2/cloudimages", query=query)
+        if not isinstance(answer.body, Mapping) or "images" not in answer.body:
+            # Taken for an empty list it would hide an image that is there.
+            raise ServiceError(
+                f"{self._endpoints.ims} answered {answer.status} and no list of images:"
+                f" {answer.words}",
+                status=answer.status,
+            )
+        listed = answer.body["images"]
+        if not isinstance(listed, list):  # null is an empty list in some languages
+            listed = []
+        found = [i for i in listed if isinstance(i, Mapping) and i.get("name") == name]
         return [
             CloudImage(str(i["id"]), name, str(i.get("status")), i.get("__data_origin"))
             for i in found
@@ -184,14 +199,11 @@ class ImsClient:
                 verify=self._ca_file,
             )
             content = response.content
-        try:
-            parsed = json.loads(content) if content else None
-        except ValueError:
-            parsed = None
-        if 200 <= response.status_code < 300:
-            return Answer(response.status_code, parsed)
-        request_id = response.headers.get("X-Request-Id")
-        raise _refusal(method, response.status_code, parsed, request_id, self._credentials)
+        parsed = _parsed(content)
+        if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
+            return Answer(response.status_code, parsed, _beginning(content, self._credentials))
+        headers = response.headers
+        raise _refusal(method, response.status_code, parsed, headers, self._credentials)
 
 
 def _signed(
@@ -275,19 +287,38 @@ def _short(error: Exception) -> str:
     return str(inner).rpartition(": ")[2] or type(inner).__name__
 
 
+def _parsed(content: bytes) -> Any:
+    """Return the JSON of a body; None for anything else, however deep it is nested."""
+    try:
+        return json.loads(content) if content else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _beginning(content: bytes, credentials: Credentials) -> str:
+    text = content[:2000].decode("utf-8", "replace")
+    for secret in credentials.secrets:
+        text = text.replace(secret, "***")
+    return show_words(text, 120) or "an empty body"
+
+
 def _refusal(
-    method: str, status: int, body: Any, request_id: str | None, credentials: Credentials
+    method: str, status: int, body: Any, headers: Mapping[str, str], credentials: Credentials
 ) -> ServiceError | TransferError:
-    """Return the error that an answer other than 2xx means."""
+    """Return the error that an answer other than 2xx means, or a 2xx with an error's body."""
     code, message = error_codes.read_error(body)
     text = error_codes.explain(status, code, message)
-    if request_id:
+    if 300 <= status < 400:
+        text += f" [location {show_words(headers.get('Location', 'not given'))}]"
+    if request_id := headers.get("X-Request-Id"):
         text += f" [request {request_id}]"
     for secret in credentials.secrets:
         # The gateway is known to quote what was signed, and a security token is signed.
         text = text.replace(secret, "***")
+    wait_s = retry_after(headers.get("Retry-After"))
     if status == 429 or code in error_codes.PASSING:
-        return TransferError(text)
-    if status >= 500:
-        return UncertainError(text) if method == "POST" else TransferError(text)
+        return TransferError(text, retry_after_s=wait_s)
+    if status >= 500 and status not in LASTING:
+        kind = UncertainError if method == "POST" else TransferError
+        return kind(text, retry_after_s=wait_s)
     return ServiceError(text, code=code, status=status)

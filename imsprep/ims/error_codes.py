@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from imsprep.errors import show_words
+
 
 class Refusal(NamedTuple):
     """One documented code: what the service means and what helps."""
@@ -32,12 +34,17 @@ STATUSES = {
         "the account needs ims:serverImages:create (system disk) or ims:dataImages:create (data"
         " disk) and read access to the bucket; OBS Tenant Administrator is commonly needed",
     ),
+    301: Refusal("The service is at another address.", "check the endpoint and the region"),
+    302: Refusal("The service is at another address.", "check the endpoint and the region"),
+    307: Refusal("The service is at another address.", "check the endpoint and the region"),
+    308: Refusal("The service is at another address.", "check the endpoint and the region"),
     404: Refusal(
         "The requested resource was not found.",
         "check the endpoint and the region; not every site serves every version of the API",
     ),
     429: Refusal("Too many requests.", "it is tried again after a pause"),
     500: Refusal("Internal service error.", "try again later"),
+    501: Refusal("The service does not offer this.", "check the version of the API"),
     503: Refusal("The service is unavailable.", "try again later"),
 }
 
@@ -157,6 +164,16 @@ def read_error(body: object) -> tuple[str | None, str | None]:
     return _text(body, "error_code", "code"), _text(body, "error_msg", "message")
 
 
+def is_error(body: object) -> bool:
+    """Return whether a body has an error's shape, whatever status it came with.
+
+    The `error_code` of a job is none: its reason stands in `fail_reason`.
+    """
+    if not isinstance(body, Mapping):
+        return False
+    return isinstance(body.get("error"), Mapping) or "error_msg" in body
+
+
 def explain(status: int, code: str | None, message: str | None) -> str:
     """Write one sentence for a refusal: the service's own words, then what helps."""
     by_code = CODES.get(code or "")
@@ -165,7 +182,7 @@ def explain(status: int, code: str | None, message: str | None) -> str:
     words = message or (known.meaning if known else "no explanation")
     head = f"{status} {code}" if code else str(status)
     advice = (by_code and by_code.advice) or (by_status.advice if by_status else "")
-    return f"{head}: {words.strip()}" + (f" ({advice})" if advice else "")
+    return f"{head}: {show_words(words)}" + (f" ({advice})" if advice else "")
 
 
 def _text(body: Mapping[str, Any], *names: str) -> str | None:

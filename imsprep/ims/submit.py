@@ -12,6 +12,7 @@ back is a job to wait for, or an image that somebody's request - most likely our
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -25,12 +26,13 @@ from imsprep.errors import (
 )
 from imsprep.ims.client import CloudImage
 from imsprep.ims.request import QuickImportRequest
-from imsprep.ims.wait import NEW_JOB_GRACE_S, Pace
+from imsprep.ims.wait import Pace, poll
 
 T = TypeVar("T")
 
 # How long an image may take to be listed after a POST without an answer; no document tells.
 LOOK_FOR_S = 120.0
+UNLISTED_S = 60.0  # how long an image may be missing in the list before it counts as gone
 BUSY_LIMIT_S = 900.0  # how long to go on asking a service that is too busy
 DEAD = ("killed", "deleted")  # image statuses that no image comes out of
 
@@ -81,28 +83,20 @@ def submit(
     try:
         return Started(job_id=patiently(lambda: client.quick_import(request), pace))
     except UncertainError as error:
-        pace.on_trouble(f"{error}; looking for the image before anything is asked again")
+        pace = pace.started()
+        pace.on_trouble(f"{error}; looking for the image, and nothing is asked twice")
         return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
 
 
 def patiently(ask: Callable[[], T], pace: Pace) -> T:
     """Ask again, with growing pauses, while the service is too busy or out of reach.
 
-    What may have been accepted (UncertainError) is never asked again. After BUSY_LIMIT_S the last
-    TransferError stands.
+    What may have been accepted (UncertainError) is never asked again. After BUSY_LIMIT_S or the
+    pace's limit the last TransferError stands.
     """
-    start, pause = pace.clock(), pace.interval_s
-    while True:
-        try:
-            return ask()
-        except UncertainError:
-            raise
-        except TransferError as error:
-            if pace.clock() - start >= min(BUSY_LIMIT_S, pace.limit_s):
-                raise
-            pace.on_trouble(str(error))
-        pace.sleep(pause)
-        pause = min(pause * 2, 60.0)
+    answer = poll(lambda: (ask(),), pace, limit_s=BUSY_LIMIT_S)
+    assert answer is not None  # every attempt answers or fails
+    return answer[0]
 
 
 def look(
@@ -117,22 +111,7 @@ def look(
 
     Raises ServiceError if looking is refused, TransferError if the last look failed.
     """
-    start = pace.clock()
-    while True:
-        failure = None
-        try:
-            found = find_image(client, request, before)
-            if found is not None:
-                return found
-        except TransferError as error:
-            pace.on_trouble(str(error))
-            failure = error
-        left = limit_s - (pace.clock() - start)
-        if left <= 0:
-            if failure is not None:
-                raise failure
-            return None
-        pace.sleep(min(pace.interval_s, left))
+    return poll(lambda: find_image(client, request, before), pace, limit_s=limit_s)
 
 
 def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str:
@@ -140,29 +119,27 @@ def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str
 
     That it is not listed counts as its end only if it stays so: a list may lag behind.
     """
-    start, listed = pace.clock(), pace.clock()
-    while True:
-        status = "not known"
-        try:
-            status = next((i.status for i in client.images(name) if i.image_id == image_id), "gone")
-        except TransferError as error:
-            pace.on_trouble(str(error))
-        if status == "active":
-            return image_id
+    listed, status = pace.clock(), "not known"
+
+    def ask() -> str | None:
+        nonlocal listed, status
+        status = next((i.status for i in client.images(name) if i.image_id == image_id), "gone")
         if status != "gone":
             listed = pace.clock()
-        if status in DEAD or pace.clock() - listed >= NEW_JOB_GRACE_S:
+        if status in DEAD or pace.clock() - listed >= UNLISTED_S:
             raise JobFailedError(
                 f"the import did not make image {image_id}: it is {status}; the job's id was lost"
                 " with the answer, so the reason is only in the console"
             )
-        left = pace.limit_s - (pace.clock() - start)
-        if left <= 0:
-            raise WaitTimeoutError(
-                f"image {image_id} was {status} after {pace.limit_s:.0f} s; it may still become"
-                " active: run again to go on waiting"
-            )
-        pace.sleep(min(pace.interval_s, left))
+        return image_id if status == "active" else None
+
+    with contextlib.suppress(TransferError):
+        if poll(ask, pace) is not None:
+            return image_id
+    raise WaitTimeoutError(
+        f"image {image_id} was {status} after {pace.limit_s:.0f} s; it may still become active:"
+        " run again to go on waiting"
+    )
 
 
 def first_tag(request: QuickImportRequest) -> str | None:

@@ -1,4 +1,4 @@
-"""Wait for an import job: one limit, every status, and no failure that is none.
+"""Ask the service again until it answers, or a limit: `poll`, and `wait` for an import job.
 
 A question that fails (429, 5xx, a broken connection) says nothing about the job and is asked again;
 a status that no document knows is shown and waited for. How to sleep and what time it is are given
@@ -7,17 +7,29 @@ by the caller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from imsprep.errors import JobFailedError, ServiceError, TransferError, WaitTimeoutError
+from imsprep.errors import (
+    JobFailedError,
+    ServiceError,
+    TransferError,
+    UncertainError,
+    WaitTimeoutError,
+)
 from imsprep.ims.job import JobStatus
+
+T = TypeVar("T")
 
 LIMIT_S = 2 * 3600.0  # the one limit of a wait; the documented example ran six minutes
 INTERVAL_S = 10.0  # what Terraform's provider and Packer's plug-in use
 INTERVAL_MAX_S = 60.0  # after failed questions the pause doubles up to this
-# A job that was just started may not be known yet to the server that is asked.
-NEW_JOB_GRACE_S = 60.0
+# A job that was just started may not be known yet to the server that is asked: so many answers in a
+# row, and at least so many seconds between them, say that there is none.
+UNKNOWN_ANSWERS = 6
+UNKNOWN_PAUSE_S = 2.0
 UNKNOWN_JOB = ("IMG.0023", "IMG.0121", "IMG.0144")
 
 
@@ -25,8 +37,8 @@ UNKNOWN_JOB = ("IMG.0023", "IMG.0121", "IMG.0144")
 class Pace:
     """How to wait: `sleep` and `clock` in seconds, and where news go.
 
-    `limit_s` is the only limit. It starts with the call, and nothing inside has a limit of its own
-    but a single HTTP request.
+    `limit_s` is the one limit of all that waits by this pace from `started` on, or where that was
+    not called, of each call.
     """
 
     sleep: Callable[[float], object]
@@ -36,10 +48,46 @@ class Pace:
     where: str = ""  # options that `imsprep wait` needs to find the service again
     on_status: Callable[[JobStatus], object] = lambda status: None
     on_trouble: Callable[[str], object] = lambda text: None
+    end: float = math.inf  # on the clock; infinite before `started`
+
+    def started(self) -> Pace:
+        """Return the same pace, whose limit runs from now on unless it does already."""
+        return self if self.end < math.inf else replace(self, end=self.clock() + self.limit_s)
 
     def how_to_go_on(self, job_id: str) -> str:
         """Return the command line that waits for the same job."""
         return f"imsprep wait {job_id} {self.where}".rstrip()
+
+
+def poll(ask: Callable[[], T | None], pace: Pace, *, limit_s: float = math.inf) -> T | None:
+    """Ask until there is an answer, and return it; None if there is none in time.
+
+    `ask` returns None where asking again may help, which is said to `pace.on_trouble` if it fails
+    with TransferError. The pauses grow then, and are as long as the service wishes. After the
+    pace's own limit, or `limit_s` seconds, the TransferError of the last attempt stands. What may
+    have been accepted (UncertainError) is never asked again.
+    """
+    pace = pace.started()
+    end, pause = min(pace.clock() + limit_s, pace.end), pace.interval_s
+    while True:
+        failure, wait_s = None, pace.interval_s
+        try:
+            answer = ask()
+            if answer is not None:
+                return answer
+        except UncertainError:
+            raise
+        except TransferError as error:
+            failure, wait_s = error, max(pause, error.retry_after_s or 0.0)
+        left = end - pace.clock()
+        if left <= 0:
+            if failure is not None:
+                raise failure
+            return None
+        if failure is not None:
+            pace.on_trouble(f"{failure}; asking again")
+        pause = min(pause * 2, max(INTERVAL_MAX_S, pace.interval_s)) if failure else pace.interval_s
+        pace.sleep(min(wait_s, left))
 
 
 def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatus:
@@ -48,31 +96,43 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
     Raises JobFailedError with the service's words, WaitTimeoutError after the limit, and
     ServiceError if the service refuses the question itself.
     """
-    start, pause, last = pace.clock(), pace.interval_s, "not known"
-    while True:
+    watch = _Watch(query, job_id, pace)
+    try:
+        status = poll(watch.ask, pace)
+    except TransferError:
+        status = None
+    if status is None:
+        raise WaitTimeoutError(
+            f"job {job_id} had not ended after {pace.limit_s:.0f} s; its last status was"
+            f" {watch.last}; it may still succeed: {pace.how_to_go_on(job_id)}"
+        )
+    if not status.succeeded:
+        raise JobFailedError(f"import job {job_id} failed: {status.why_failed}")
+    return status
+
+
+class _Watch:
+    """One job that is asked for: its last status, and how often it was not known."""
+
+    def __init__(self, query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> None:
+        self._query, self._job_id, self._pace = query, job_id, pace
+        self._unknown = 0
+        self.last = "not known"
+
+    def ask(self) -> JobStatus | None:
+        """Return the status of a job that has ended; None while it has not."""
         try:
-            status = query(job_id)
-        except TransferError as error:
-            pace.on_trouble(str(error))
-            pause = max(min(pause * 2, INTERVAL_MAX_S), pace.interval_s)
+            status = self._query(self._job_id)
         except ServiceError as error:
-            if not is_unknown_job(error) or pace.clock() - start >= NEW_JOB_GRACE_S:
+            self._unknown += 1
+            if not is_unknown_job(error) or self._unknown >= UNKNOWN_ANSWERS:
                 raise
-            pace.on_trouble(str(error))
-        else:
-            pace.on_status(status)
-            if status.succeeded:
-                return status
-            if status.finished:
-                raise JobFailedError(f"import job {job_id} failed: {status.why_failed}")
-            pause, last = pace.interval_s, status.status
-        left = pace.limit_s - (pace.clock() - start)
-        if left <= 0:
-            raise WaitTimeoutError(
-                f"job {job_id} had not ended after {pace.limit_s:.0f} s; its last status was"
-                f" {last}; it may still succeed: {pace.how_to_go_on(job_id)}"
-            )
-        pace.sleep(min(pause, left))
+            self._pace.on_trouble(f"the service knows no job {self._job_id} yet; asking again")
+            self._pace.sleep(max(0.0, UNKNOWN_PAUSE_S - self._pace.interval_s))
+            return None
+        self._unknown, self.last = 0, status.status
+        self._pace.on_status(status)
+        return status if status.finished else None
 
 
 def is_unknown_job(error: ServiceError) -> bool:

@@ -131,11 +131,13 @@ def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
     """Do what `ship` says, alone with this image."""
     uploads: tuple[Uploaded, ...] = ()
     manifests.check_replaceable(path, prepared.image)
-    state = _taken_up(prepared, shipping, path)
+    begun = replace(shipping, pace=shipping.pace.started())
+    state = _taken_up(prepared, begun, path)
     if state is None:
         state, uploads = _upload(prepared, shipping, path)
+        begun = replace(shipping, pace=shipping.pace.started())  # all that is behind the upload
     if state.state != DONE:
-        state = _import_or_note_why_not(prepared, shipping, state, path)
+        state = _import_or_note_why_not(prepared, begun, state, path)
     removed = _clean(state, shipping, failed=False)
     return replace(_imported(prepared, state, path, uploads), removed=removed)
 

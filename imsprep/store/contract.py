@@ -24,6 +24,10 @@ MAX_PART_SIZE = 5 * GIB
 Body = bytes | memoryview | IO[bytes]
 
 
+class CopyRefusedError(ServiceError):
+    """The store does not copy parts for this key, or not at all; what is sent instead works."""
+
+
 def check_part_number(number: int) -> None:
     """Raise ServiceError for a part number that no store may take."""
     if not 1 <= number <= MAX_PART_NUMBER:

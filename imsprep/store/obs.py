@@ -19,15 +19,24 @@ import base64
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imsprep.errors import ImsprepError, MissingExtraError, ServiceError, TransferError, UsageError
+from imsprep.errors import (
+    ImsprepError,
+    MissingExtraError,
+    ServiceError,
+    TransferError,
+    UsageError,
+    retry_after,
+    show_words,
+)
 from imsprep.store.contract import (
     STANDARD,
     Body,
     BucketHead,
+    CopyRefusedError,
     ObjectFacts,
     Part,
     Upload,
@@ -69,10 +78,15 @@ _HASH_STEP = 1 * MIB
 # late on the way.
 _PASSING_CODES = {"BadDigest", "RequestTimeout", "SlowDown", "OperationAborted", "IncompleteBody"}
 
+# Statuses above 500 that no new attempt changes: what is asked for is not there, or is full.
+_LASTING_STATUSES = {501, 505, 507, 508, 510, 511}
+# Statuses of a refused part copy that a part which is sent may not meet.
+_NO_COPY = {403, 405, 501}
 # The opposite: OBS and S3 may answer 200 and mean one of these, which botocore turns into a 500.
 _LASTING_CODES = {
     "AccessDenied", "EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest",
-    "MalformedXML", "NoSuchBucket", "NoSuchKey", "NoSuchUpload",
+    "InsufficientStorage", "InsufficientStorageSpace", "MalformedXML", "MethodNotAllowed",
+    "NoSuchBucket", "NotImplemented", "NoSuchKey", "NoSuchUpload",
 }  # fmt: skip
 
 
@@ -131,17 +145,22 @@ class ObsStore:
     ) -> str:
         """Make one part from a range of an object in the same bucket."""
         check_part_number(number)
-        answer = self._call(
-            "upload_part_copy",
-            Key=key,
-            UploadId=upload_id,
-            PartNumber=number,
-            CopySource={"Bucket": self._bucket, "Key": source},
-            CopySourceRange=f"bytes={offset}-{offset + length - 1}",
-        )
+        try:
+            answer = self._call(
+                "upload_part_copy",
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": source},
+                CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+            )
+        except ServiceError as error:
+            if error.status in _NO_COPY:
+                raise CopyRefusedError(str(error), code=error.code, status=error.status) from error
+            raise
         etag = _etag(answer.get("CopyPartResult", {}))
         if not etag:
-            raise ServiceError(f"the store answered without an ETag: part {number} was not copied")
+            raise TransferError(f"the store answered without an ETag: part {number} was not copied")
         return etag
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
@@ -184,7 +203,7 @@ class ObsStore:
     def head(self, key: str) -> ObjectFacts | None:
         """Return what is known of an object, or None."""
         answer = None
-        with _unless_missing():
+        with _unless_missing(), self._reasoned(lambda: self.read(key, 0, 1)):
             answer = self._call("head_object", Key=key)
         if answer is None:
             return None
@@ -240,11 +259,31 @@ class ObsStore:
 
         boto3 asks for a bucket's location by path style, which OBS refuses.
         """
-        headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
+        with self._reasoned(lambda: self._call("list_objects_v2", MaxKeys=1)):
+            headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
         return BucketHead(
             str(headers.get("x-obs-storage-class", STANDARD)).upper(),
             headers.get("x-obs-bucket-location") or headers.get("x-amz-bucket-region"),
         )
+
+    @contextlib.contextmanager
+    def _reasoned(self, ask: Callable[[], object]) -> Iterator[None]:
+        """Give a refusal of HEAD, which has no body, the reason that `ask` is refused with.
+
+        Without it a wrong secret or clock looks like a missing right.
+        """
+        try:
+            yield
+        except ServiceError as error:
+            if error.code != str(error.status) or error.status == 404:
+                raise
+            try:
+                ask()
+            except ServiceError as reasoned:
+                raise reasoned from error
+            except TransferError:
+                pass
+            raise
 
     def _made_with(self, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Return the arguments that every new object gets."""
@@ -303,7 +342,13 @@ def open_obs(
         verify=str(ca_bundle) if ca_bundle else True,
         config=Config(**_OPTIONS),
     )
+    client.meta.events.register("before-call.s3", _stay)
     return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)
+
+
+def _stay(params: dict[str, Any], **_: object) -> None:
+    """Have botocore follow no redirect: it looks for regions as AWS has them, and without end."""
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _content_md5(body: Any) -> str:
@@ -347,8 +392,8 @@ def _translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
         raise _refusal(error, what, secrets) from error
     except exceptions.SSLError as error:
         raise ServiceError(
-            f"cannot {what}: the server's certificate is not valid: {error}; --ca-bundle names the"
-            " certificates of an authority of your own"
+            f"cannot {what}: the server's certificate is not valid: {error}; certificates of an"
+            " authority of your own have to be named"
         ) from error
     except (exceptions.ParamValidationError, exceptions.NoCredentialsError) as error:
         raise ServiceError(f"cannot {what}: {error}") from error
@@ -364,26 +409,43 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
     said = error.response.get("Error", {})
     code = str(said.get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    text = f"the store refused to {what}: {code} {said.get('Message', '')}".rstrip()
+    words = f"{code} {said.get('Message', '')}"
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if 300 <= status < 400:
+        words += f", location {headers.get('location') or said.get('Endpoint') or 'not given'}"
     for secret in secrets:
-        text = text.replace(secret, "***")
+        words = words.replace(secret, "***")
+    text = f"the store refused to {what}: {show_words(words).rstrip('.')}"
     passing = status >= 500 or status in (408, 429) or code in _PASSING_CODES
-    if passing and code not in _LASTING_CODES:
-        return TransferError(text)
-    return ServiceError(text + _ADVICE.get(code, ""), code=code, status=status)
+    if passing and status not in _LASTING_STATUSES and code not in _LASTING_CODES:
+        return TransferError(text, retry_after_s=retry_after(headers.get("retry-after")))
+    advice = _ADVICE.get(code) or _ADVICE.get(str(status), "")
+    return ServiceError(text + advice, code=code, status=status)
 
 
 _RIGHTS = "; the key needs the rights to read, write and list in this bucket"
-_REGION = "; the bucket is in another region, check --region"
+_REGION = "; the bucket is in another region or at another address: check both"
+_FULL = "; the quota of the bucket or of the account is used up: free space or raise it, run again"
+_NOT_THERE = "; this store does not offer it"
 _ADVICE = {
     "RequestTimeTooSkewed": "; set this machine's clock, it may differ by 15 minutes at most",
     "SignatureDoesNotMatch": "; check the secret key",
     "InvalidAccessKeyId": "; check the access key",
     "AccessDenied": _RIGHTS,
+    "InsufficientStorage": _FULL,
+    "InsufficientStorageSpace": _FULL,
+    "507": _FULL,
+    "NotImplemented": _NOT_THERE,
+    "501": _NOT_THERE,
+    "InvalidSecurityToken": "; the security token is wrong or has expired",
+    "ExpiredToken": "; the security token has expired",
     "403": _RIGHTS,  # an answer to HEAD has no body, so its code is the status
     "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
     "301": _REGION,
+    "302": _REGION,
+    "307": _REGION,
     "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
     "NoSuchUpload": "; it was aborted or completed by somebody else: run again",
-    "VirtualHostDomainRequired": "; give --endpoint without the bucket's name",
+    "VirtualHostDomainRequired": "; the endpoint has to be given without the bucket's name",
 }

@@ -105,7 +105,7 @@ class RetryingStore:
                 result = attempt()
             except TransferError as error:
                 # Full jitter: anywhere between nothing and a bound that doubles.
-                wait_s = longest * patience.jitter()
+                wait_s = max(longest * patience.jitter(), error.retry_after_s or 0.0)
                 if self._outages.failed() + wait_s >= patience.limit_s:
                     raise TransferError(
                         f"{error}; nothing worked for {patience.limit_s:.0f} s in all, run again to"

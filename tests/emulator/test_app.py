@@ -15,6 +15,7 @@ import requests
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions import exceptions
 from huaweicloudsdkcore.http.http_config import HttpConfig
+from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkims.v2 import (
     ImportImageQuickInSafeModeRequest,
     ImportImageQuickRequest,
@@ -665,3 +666,30 @@ def test_a_secret_is_in_no_file_of_the_emulator(tmp_path: Path) -> None:
     for path in tmp_path.rglob("*.json"):
         assert KEY.secret_key not in path.read_text()
         json.loads(path.read_text())
+
+
+DEEP = [b"[" * 100_000, b"{" + b"\x22a\x22:[" * 5_000]
+
+
+def post(url: str, body: bytes) -> requests.Response:
+    """Send any body at all, signed as the SDK does."""
+    path = "/v2/cloudimages/quickimport/action"
+    request = SdkRequest(
+        method="POST", schema="http", host=url.removeprefix("http://"), resource_path=path,
+        query_params=[], header_params={"Content-Type": "application/json"}, body=body,
+    )  # fmt: skip
+    credentials = BasicCredentials(KEY.access_key, KEY.secret_key, PROJECT)
+    headers = credentials.sign_request(request).header_params
+    return requests.post(url + path, data=body, headers=headers, timeout=20)
+
+
+@pytest.mark.parametrize("body", [*DEEP, b"{", b"\xff", b"1" * 10_000, b"NaN", b"null", b'"x"'])
+def test_a_hostile_body_is_a_bad_request(url: str, body: bytes) -> None:
+    answer = post(url, body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "IMG.0001")
+
+
+@pytest.mark.parametrize("field", ["image_url", "description", "name"])
+def test_half_a_character_is_a_bad_request(url: str, field: str) -> None:
+    body = json.dumps({**BODY, field: "images:\ud800"}).encode()
+    assert post(url, body).status_code == 400

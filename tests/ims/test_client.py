@@ -26,7 +26,8 @@ from imsprep.errors import (
 from imsprep.ims import error_codes, job
 from imsprep.ims.client import ImsClient
 from imsprep.ims.job import JobStatus
-from imsprep.ims.wait import Pace, wait
+from imsprep.ims.submit import patiently
+from imsprep.ims.wait import Pace, poll, wait
 from tests.support.ims_answers import Clock, answering
 from tests.support.imscloud import KEY, REQUEST, client, cloud
 
@@ -190,8 +191,8 @@ def test_waiting_outlasts_trouble_and_unknown_statuses() -> None:
     )
     done = wait(query, "j", Pace(clock.sleep, clock, on_trouble=troubles.append))
     assert done is DONE
-    assert troubles == ["503", "429"]
-    assert clock.slept == [10, 20, 40, 10, 10]
+    assert troubles == ["503; asking again", "429; asking again"]
+    assert clock.slept == [10, 10, 20, 10, 10]
 
 
 def test_a_failed_job_is_told_word_for_word() -> None:
@@ -210,7 +211,7 @@ def test_waiting_ends_at_its_one_limit_and_says_how_to_go_on(step: Step, limit: 
     assert clock.now == limit
 
 
-def test_a_new_job_may_be_unknown_for_a_minute() -> None:
+def test_a_new_job_may_be_unknown_for_a_few_answers() -> None:
     clock = Clock()
     unknown = ServiceError("unknown", code="IMG.0023", status=400)
     query = playing(unknown, unknown, DONE)
@@ -218,7 +219,15 @@ def test_a_new_job_may_be_unknown_for_a_minute() -> None:
     clock = Clock()
     with pytest.raises(ServiceError, match="unknown"):
         wait(playing(unknown), "j", Pace(clock.sleep, clock))
-    assert clock.now == 60
+    assert clock.now == 50
+    clock, troubles = Clock(), list[str]()
+    quick = Pace(clock.sleep, clock, interval_s=0.2, on_trouble=troubles.append)
+    with pytest.raises(ServiceError, match="unknown"):
+        wait(playing(unknown), "j", quick)
+    assert (clock.now, set(troubles)) == (
+        pytest.approx(10),
+        {"the service knows no job j yet; asking again"},
+    )
 
 
 def test_a_refused_question_ends_the_waiting() -> None:
@@ -260,3 +269,68 @@ def test_the_emulator_s_faults_are_met(
         else:
             with pytest.raises(JobFailedError, match=error):
                 wait(ims.job, job_id, Pace(nap, clock))
+
+
+@pytest.mark.parametrize(
+    ("answer", "headers", "words"),
+    [
+        ((302, b""), {"Location": "https://other.example/x"}, "location https://other.example/x"),
+        ((200, {"error": {"code": "IMG.0057", "message": "not found"}}), {}, "IMG.0057: not found"),
+        ((200, {"error_code": "APIGW.0301", "error_msg": "who?"}), {}, "APIGW.0301: who?"),
+        ((501, b""), {}, "501: The service does not offer this"),
+        ((400, {"error": {"message": "a\x1b[31m\r\nb"}}), {}, r"400: a\x1b[31m b"),
+    ],
+)
+def test_a_post_that_was_refused_is_no_doubt_and_shows_what_was_said(
+    answer: Any, headers: dict[str, str], words: str
+) -> None:
+    with (
+        answering(answer, headers=headers) as (url, asked),
+        pytest.raises(ServiceError) as caught,
+    ):
+        client(url).quick_import(REQUEST)
+    assert words in str(caught.value)
+    assert len(asked) == 1
+
+
+def test_words_of_any_length_fit_on_a_screen() -> None:
+    body = {"error": {"code": "IMG.0001", "message": "x" * 5_000_000}}
+    with answering((400, body)) as (url, _), pytest.raises(ServiceError) as caught:
+        client(url).quick_import(REQUEST)
+    assert len(str(caught.value)) < 600
+    assert "(5000000 characters)" in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"<html>sign in</html>", b"[]", b"{}"])
+def test_what_is_no_list_of_images_does_not_count_as_an_empty_one(body: bytes) -> None:
+    with (
+        answering((200, body)) as (url, _),
+        pytest.raises(ServiceError, match="no list of images"),
+    ):
+        client(url).images("web01")
+
+
+def test_a_job_that_failed_is_an_answer_and_no_refusal() -> None:
+    body = {"status": "FAIL", "error_code": "IMG.0057", "fail_reason": "no file", "entities": {}}
+    with answering((200, body)) as (url, _):
+        assert client(url).job("j").why_failed == "IMG.0057 no file"
+
+
+def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:
+    clock = Clock()
+    with (
+        answering((429, b""), (200, {"images": []}), headers={"Retry-After": "77"}) as (url, _),
+    ):
+        assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
+    assert clock.slept == [77]
+
+
+def test_one_limit_holds_for_all_that_waits_by_it() -> None:
+    clock = Clock()
+    pace = Pace(clock.sleep, clock, limit_s=30).started()
+    down = TransferError("503")
+    with pytest.raises(TransferError):
+        poll(lambda: playing(down)("j"), pace, limit_s=20)
+    with pytest.raises(WaitTimeoutError):
+        wait(playing(RUNNING), "j", pace)
+    assert clock.now == 30

@@ -171,3 +171,11 @@ def test_against_the_emulator_a_busy_service_is_asked_again(tmp_path: Path) -> N
     with cloud(tmp_path, faults=Faults(post_429=2)) as (emulator, url, _):
         assert submit(client(url), REQUEST, pace(Clock()), before=()).job_id
         assert len(emulator.board.images()) == 1
+
+
+def test_looking_for_a_lost_job_keeps_to_the_one_limit() -> None:
+    service, clock = Service(UncertainError("503")), Clock()
+    limited = Pace(clock.sleep, clock, limit_s=12)
+    with pytest.raises(UncertainError):
+        submit(service, REQUEST, limited, before=())
+    assert clock.now == 12

@@ -19,7 +19,7 @@ pytest.importorskip("moto", reason="not installed: moto")
 
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import ImageChangedError, ServiceError, TransferError, UsageError
-from imsprep.store.contract import BucketHead
+from imsprep.store.contract import BucketHead, CopyRefusedError
 from imsprep.store.obs import ObsStore, _content_md5, open_obs
 from imsprep.store.retry import Patience
 from imsprep.store.target import Target
@@ -101,6 +101,8 @@ LASTING = [
     ("400 Bad Request", "InvalidArgument"), ("403 Forbidden", "AccessDenied"), ("404 Not Found", "NoSuchBucket"),
     ("409 Conflict", "BucketNotEmpty"), ("500 Internal Server Error", "NoSuchUpload"),
     ("500 Internal Server Error", "AccessDenied"), ("503 Service Unavailable", "InvalidPart"),
+    ("501 Not Implemented", "NotImplemented"), ("501 Not Implemented", "X"),
+    ("507 Insufficient Storage", "InsufficientStorage"), ("505 HTTP Version Not Supported", "X"),
 ]  # fmt: skip
 
 
@@ -247,7 +249,7 @@ def test_a_copy_that_is_answered_with_200_and_an_error_is_none(
     with pytest.raises(TransferError, match="InternalError"):
         store.copy_part("k", upload_id, 1, "zeros", 0, 100)
     cloud.copy_answer = b"<CopyPartResult></CopyPartResult>"
-    with pytest.raises(ServiceError, match="without an ETag"):
+    with pytest.raises(TransferError, match="without an ETag"):
         store.copy_part("k", upload_id, 1, "zeros", 0, 100)
 
 
@@ -487,3 +489,58 @@ def test_a_bucket_tells_its_class_and_region_in_the_words_of_obs_and_of_s3(
     assert store.head_bucket() == BucketHead("STANDARD", "us-east-1")
     cloud.bucket_says = {"x-obs-bucket-location": "cn-north-4", "x-obs-storage-class": "WARM"}
     assert store.head_bucket() == BucketHead("WARM", "cn-north-4")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        (("403 Forbidden", "SignatureDoesNotMatch"), "check the secret key"),
+        (("403 Forbidden", "RequestTimeTooSkewed"), "set this machine's clock"),
+        (("403 Forbidden", "InvalidAccessKeyId"), "check the access key"),
+        (("403 Forbidden", "AccessDenied"), "needs the rights"),
+        (("403 Forbidden", "NewWord"), "needs the rights"),
+        (("400 Bad Request", "ExpiredToken"), "has expired"),
+        (("301 Moved Permanently", "PermanentRedirect"), "another region"),
+    ],
+)
+def test_a_refusal_without_a_body_is_asked_for_its_reason_once(
+    store: ObsStore, cloud: s3cloud.Strict, refusal: tuple[str, str], advice: str
+) -> None:
+    cloud.refuses = refusal
+    for look in (lambda: store.head("k"), store.head_bucket):
+        asked = len(cloud.log)
+        with pytest.raises(ServiceError, match=refusal[1]) as caught:
+            look()
+        assert advice in str(caught.value)
+        assert len(cloud.log) - asked <= 2
+
+
+def test_a_store_that_refuses_to_copy_is_told_from_one_that_is_busy(
+    store: ObsStore, cloud: s3cloud.Strict
+) -> None:
+    upload_id = store.create("k", {})
+    for refusal in (("501 Not Implemented", "NotImplemented"), ("403 Forbidden", "AccessDenied")):
+        cloud.refuses = refusal
+        with pytest.raises(CopyRefusedError, match=refusal[1]):
+            store.copy_part("k", upload_id, 1, "zeros", 0, 100)
+    cloud.refuses = ("503 Service Unavailable", "SlowDown")
+    with pytest.raises(TransferError):
+        store.copy_part("k", upload_id, 1, "zeros", 0, 100)
+
+
+def test_a_busy_store_says_how_long_to_leave_it_alone(
+    store: ObsStore, cloud: s3cloud.Strict
+) -> None:
+    cloud.refuses = ("503 Service Unavailable", "SlowDown")
+    for header, seconds in (("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", None)):
+        cloud.refuses_with = {"Retry-After": header}
+        with pytest.raises(TransferError) as caught:
+            store.put("k", b"x")
+        assert caught.value.retry_after_s == seconds
+
+
+def test_the_place_that_a_redirect_names_is_shown(store: ObsStore, cloud: s3cloud.Strict) -> None:
+    cloud.refuses = ("307 Temporary Redirect", "TemporaryRedirect")
+    cloud.refuses_with = {"Location": "https://elsewhere.example/"}
+    with pytest.raises(ServiceError, match=r"location https://elsewhere\.example/"):
+        store.put("k", b"x")

@@ -163,3 +163,10 @@ def test_a_rate_that_was_not_used_is_not_saved_up() -> None:
     limit.wait_for(10)
     limit.wait_for(10)
     assert clock.waits == [0.0, 0.0, 1.0]
+
+
+def test_a_store_is_left_alone_for_as_long_as_it_wishes() -> None:
+    clock = Clock()
+    store = patient(clock, TransferError("503", retry_after_s=40.0), None)
+    store.head("k")
+    assert clock.waits == [40.0]

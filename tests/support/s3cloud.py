@@ -54,6 +54,7 @@ class Strict:
         self.tokens: set[str] = set()  # and in x-amz-security-token
         self.classes: list[str] = []  # that were asked for when an object was begun
         self.refuses: tuple[str, str] | None = None  # status and code, for every request
+        self.refuses_with: dict[str, str] = {}  # headers of these answers
         self.cuts = False  # the connection breaks in the middle of an object that is read
         self.copy_answer = b""  # if given, what every copy is answered with, and 200
         # What the next completion is answered with, and 200; and whether it works all the same.
@@ -88,7 +89,9 @@ class Strict:
             refused = ("503 Service Unavailable", "SlowDown")
         if refused is not None:
             status, code = refused
-            start(status, [("Content-Type", "application/xml")])
+            start(status, [("Content-Type", "application/xml"), *self.refuses_with.items()])
+            if environ["REQUEST_METHOD"] == "HEAD":
+                return []
             return [f"<Error><Code>{code}</Code><Message>refused</Message></Error>".encode()]
         if self.copy_answer and "HTTP_X_AMZ_COPY_SOURCE" in environ:
             start("200 OK", [("Content-Type", "application/xml")])
