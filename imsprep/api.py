@@ -129,6 +129,7 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
     """
     from imsprep.bitmap.files import make_bitmap as make
     from imsprep.bitmap.layout_json import load_layout
+    from imsprep.pipeline.importing import scanning_of
 
     path = path_of(image)
     layout = load_layout(options.layout) if isinstance(options.layout, str) else options.layout
@@ -139,7 +140,7 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
         layout=layout,
         output=optional_path(options.output),
         force=options.force,
-        scanning={"holes": options.holes, "keep_cache": options.keep_cache, "jobs": options.jobs},
+        scanning=scanning_of(options, options.jobs),
         progress=counting(options.progress, SCAN, _size(path)),
     )
 
@@ -153,13 +154,14 @@ def verify_bitmap(image: StrPath, options: VerifyOptions) -> Proof:
     """
     from imsprep.bitmap.files import prove
     from imsprep.bitmap.layout_json import load_layout
+    from imsprep.pipeline.importing import scanning_of
 
     path, layout = path_of(image), options.layout
     return prove(
         path,
         bitmap=optional_path(options.bitmap),
         layout=load_layout(layout) if isinstance(layout, str) else layout,
-        scanning={"holes": options.holes, "keep_cache": options.keep_cache, "jobs": options.jobs},
+        scanning=scanning_of(options, options.jobs),
         progress=counting(options.progress, VERIFY, _size(path)),
     )
 
@@ -188,6 +190,8 @@ def convert(source: StrPath, target: StrPath, options: ConvertOptions) -> Conver
         from_format=options.from_format,
         holes=options.holes,
         force=options.force,
+        force_share=options.force_share,
+        ignore=options.ignore,
         progress=counting(options.progress, CONVERT, likely_size(path)),
     )
     return convert_disk(path, path_of(target), order)

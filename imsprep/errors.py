@@ -6,6 +6,7 @@
     ├── FormatError        1  bytes are not what they claim to be
     ├── FindingsError      1  the image or the request has findings that fail
     ├── ReadError          3  could not check: unreadable, I/O error, no space
+    │   └── ImageInUseError 3  another program may write to the image
     ├── ImageChangedError  4  the image changed while it was being read
     ├── TransferError      5  the transfer broke; run again to continue
     │   └── UncertainError 5  a request was sent, and nobody knows whether it was accepted
@@ -77,6 +78,10 @@ class ReadError(ImsprepError):
         """Translate an OSError: `what` is the attempt, as in "cannot read"."""
         hint = _HINTS.get(error.errno or 0, "")
         return cls(f"{what} {show_path(path)}: {error.strerror or error}{hint}")
+
+
+class ImageInUseError(ReadError):
+    """Another program may write to the image, so that what is read of it may not last."""
 
 
 class ImageChangedError(ImsprepError):

@@ -113,6 +113,7 @@ class HoleOptions(Options):
 
     holes: str = _choice("auto", "trust", "verify", "auto")
     keep_cache: bool = False
+    force_share: bool = False  # also an image that another program has open for writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,8 @@ class ConvertOptions(PackOptions):
     timestamp: int | None = None  # since 1970; None: SOURCE_DATE_EPOCH, or now
     holes: str = _choice("auto", "trust", "verify", "auto")
     force: bool = False  # replace a target that is there
+    force_share: bool = False  # also a source that another program has open for writing
+    ignore: tuple[str, ...] = ()  # rules that a ZVHD2 may fail: IMS313
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ ORDER = {
         malloc
         mounts
         ownership
+        lease
         paths
         regular
         statefile

@@ -21,7 +21,7 @@ from imsprep.bitmap.sidecar import (
 )
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import RawImage
+from imsprep.image.file import RawImage, Sharing
 from imsprep.image.formats import check_raw
 from imsprep.scan.scan import DEFAULTS, Scan, ScanOptions, Vouched, scan
 from imsprep.system.atomic import write_bytes
@@ -39,6 +39,7 @@ class Made:
     bitmap: Path
     sidecar: Sidecar
     vouched: Vouched  # how it is known
+    sharing: Sharing | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -46,6 +47,7 @@ class Made:
             "bitmap": str(self.bitmap),
             "sidecar": str(sidecar_path(self.bitmap)),
             "vouched": self.vouched.as_dict(),
+            "sharing": self.sharing.as_dict() if self.sharing else None,
             **self.sidecar.as_dict(),
         }
 
@@ -56,6 +58,7 @@ class Made:
             f"{show_path(self.bitmap)}: {of.allocated} of {counted(of.blocks, 'block')} of"
             f" {format_size(of.layout.block_size)} {hold} data,"
             f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{self.vouched}"
+            + _sharing_note(self.sharing)
         )
 
 
@@ -69,6 +72,7 @@ class Proof:
     stale: str | None  # why it is the bitmap of another image or state, if it is
     vouched: Vouched  # how the image is known
     assumed: bool = False  # nobody said that the bitmap has this layout
+    sharing: Sharing | None = None
 
     @property
     def lost(self) -> BlockMap:
@@ -96,6 +100,7 @@ class Proof:
             "block_size": self.found.block_size,
             "blocks": len(self.found),
             "vouched": self.vouched.as_dict(),
+            "sharing": self.sharing.as_dict() if self.sharing else None,
             "marked_data": self.claimed.allocated,
             "marked_empty": len(self.claimed) - self.claimed.allocated,
             "data_marked_empty": [{"offset": o, "length": n} for o, n in _ranges(self.lost)],
@@ -127,7 +132,7 @@ class Proof:
                 f"note: {counted(self.wasted.allocated, 'empty block')} marked as data, which"
                 f" costs time and nothing else: {_named(self.wasted)}"
             )
-        lines.append(str(self.vouched))
+        lines.append(str(self.vouched) + _sharing_note(self.sharing))
         return "\n".join(lines)
 
 
@@ -163,6 +168,7 @@ class Exported:
     format: str  # of interchange.SUFFIXES
     found: BlockMap
     vouched: Vouched
+    sharing: Sharing | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; sizes in bytes."""
@@ -175,11 +181,13 @@ class Exported:
             "allocated": self.found.allocated,
             "data_bytes": self.found.data_bytes,
             "vouched": self.vouched.as_dict(),
+            "sharing": self.sharing.as_dict() if self.sharing else None,
         }
 
     def __str__(self) -> str:
         data, size = format_size(self.found.data_bytes), exact_size(self.found.size)
-        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{self.vouched}"
+        known = f"{self.vouched}{_sharing_note(self.sharing)}"
+        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{known}"
 
 
 def export(
@@ -216,7 +224,7 @@ def export(
             text = interchange.qemu_map(found)
         image.check_unchanged()
         write_bytes(target, text)
-        return Exported(target, format_, found, scanned.vouched)
+        return Exported(target, format_, found, scanned.vouched, image.sharing)
 
 
 def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
@@ -239,7 +247,7 @@ def write_bitmap(bitmap: Path, image: RawImage, scanned: Scan, layout: BitmapLay
     sidecar = Sidecar.of(name, image.identity, block_map, layout, packed, image.pread)
     image.check_unchanged()
     write_pair(bitmap, packed, sidecar)
-    return Made(bitmap, sidecar, scanned.vouched)
+    return Made(bitmap, sidecar, scanned.vouched, image.sharing)
 
 
 def prove(
@@ -276,7 +284,13 @@ def prove(
             ) from error
         found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         reason = None if sidecar is None else stale(sidecar, packed, image)
-        return Proof(bitmap, claimed, found.block_map, reason, found.vouched, assumed)
+        return Proof(
+            bitmap, claimed, found.block_map, reason, found.vouched, assumed, image.sharing
+        )
+
+
+def _sharing_note(sharing: Sharing | None) -> str:
+    return f"\nnote: {sharing.note}" if sharing and sharing.note else ""
 
 
 def _ranges(block_map: BlockMap) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imsprep.bitmap.facts import BitmapFacts
     from imsprep.guest.model import Guest
     from imsprep.image.blockmap import BlockMap
+    from imsprep.image.file import Sharing
     from imsprep.image.partitions import Disk
     from imsprep.ims.region import RegionFacts
     from imsprep.scan.scan import Vouched
@@ -62,6 +63,7 @@ class Facts:
     outer_table: str | None = None  # partition table at the start of the file, whatever its format
     block_map: BlockMap | None = None  # only after a scan
     vouched: Vouched | None = None  # how the scan knows; only after one
+    sharing: Sharing | None = None  # other programs that may write to it; if read as a whole
     container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: BitmapFacts | None = None  # of the file beside a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it

@@ -72,6 +72,8 @@ def gather(
     if path.is_dir():
         raise ReadError(f"cannot check {show_path(path)}: it is a folder without disk images")
     with RawImage.open(path) as image:
+        if look.scan or look.deep:
+            image.refuse_writers(force=look.scanning.get("force_share", False))
         facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
         if facts.format == formats.ZVHD2:
             facts = _with_container(facts, image, look, progress)
@@ -82,7 +84,7 @@ def gather(
         if look.guest:
             facts = replace(facts, guest=_guest(path, facts.format))
         image.check_unchanged()
-    return facts
+        return replace(facts, sharing=image.sharing)
 
 
 def _quick_look(image: RawImage, probe_limit: int) -> Facts:

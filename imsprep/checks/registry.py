@@ -77,6 +77,8 @@ def summary(facts: Facts) -> dict[str, object]:
         values["block_size"] = facts.block_map.block_size
     if facts.vouched is not None:
         values["vouched"] = facts.vouched.as_dict()
+    if facts.sharing is not None:
+        values["sharing"] = facts.sharing.as_dict()
     if facts.cells:
         values["cells"] = [[c.start, c.length, c.stored, c.data] for c in facts.cells]
     return {key: value for key, value in values.items() if value is not None}

@@ -199,6 +199,7 @@ def _give_stdout_up() -> None:
 
 # What the command line offers beyond what the library says, by the kind of error.
 OFFERS = {
+    "ImageInUseError": "--force-share reads it all the same",
     "OccupiedError": "--key names another, --replace replaces it",
     "CopyRefusedError": "--no-copy sends the zeros too",
 }

@@ -36,6 +36,8 @@ class Following(Progress):
 
 def tell_how_it_went(done: Uploaded) -> None:
     """Tell on stderr what a person should know of an upload that ended well."""
+    if done.sharing:
+        say(f"imsprep: warning: {done.key}: {done.sharing}")
     if done.restarted:
         say(f"imsprep: {done.key} was started from the beginning: {done.restarted}")
     if done.left:

@@ -18,7 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from imsprep.errors import ImageChangedError, ReadError, show_path
+from imsprep.errors import (
+    ImageChangedError,
+    ImageInUseError,
+    ReadError,
+    show_path,
+)
+from imsprep.system import lease
 from imsprep.system.regular import READING
 from imsprep.system.sparse import data_ranges
 
@@ -27,6 +33,8 @@ T = TypeVar("T")
 
 # File times are those of the kernel's last tick, which is 10 ms ago at most.
 _TICK_S = 0.02
+
+ALLOWED = "allowed"  # there are writers, and the image is read all the same
 
 _SEEKING = threading.Lock()  # held by who moves a file's offset to read there
 
@@ -73,6 +81,31 @@ class Identity:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """Whether other programs may write to an image while it is read, as far as is known."""
+
+    writers: str  # none, unknown, or allowed: there may be some, and it was read all the same
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.writers == ALLOWED:
+            by = f" by {self.why}" if self.why else ""
+            return f"open for writing{by} while it was read: what was read may not be what is there"
+        if self.writers == lease.UNKNOWN:
+            return f"could not determine whether a program writes to it: {self.why}"
+        return "no program could write to it when it was read"
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of the result has to know; None if all is well."""
+        return None if self.writers == lease.NONE else str(self)
+
+    def as_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
 class RawImage:
     """An open disk image; reading is safe from several threads. Opened by `RawImage.open`."""
 
@@ -81,6 +114,8 @@ class RawImage:
         self._file = file
         self.is_device = stat.S_ISBLK(os.fstat(file).st_mode)
         self.identity = Identity.of(file)
+        self.sharing: Sharing | None = None  # set by `refuse_writers`
+        self._force_share = False
 
     @classmethod
     @contextlib.contextmanager
@@ -102,6 +137,16 @@ class RawImage:
             yield cls(Path(path), file, os.lseek(file, 0, os.SEEK_END))
         finally:
             os.close(file)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open_whole(
+        cls, path: str | os.PathLike[str], *, force_share: bool = False
+    ) -> Iterator[RawImage]:
+        """Open an image that will be read as a whole; see `open` and `refuse_writers`."""
+        with cls.open(path) as image:
+            image.refuse_writers(force=force_share)
+            yield image
 
     def fileno(self) -> int:
         """Return the file descriptor; it stays this object's."""
@@ -158,8 +203,35 @@ class RawImage:
             )
         return got
 
+    def refuse_writers(self, *, force: bool = False) -> Sharing:
+        """Make sure that no program may write to the image, now and at each `check_unchanged`.
+
+        To be called before the image is read as a whole. `force` reads it all the same. Returns
+        what is known. Raises ImageInUseError.
+        """
+        self._force_share |= force
+        found = lease.writers(self._file)
+        if found.state == lease.SOME:
+            if not self._force_share:
+                by = f" by {found.why}" if found.why else ", or mapped, by another program"
+                raise ImageInUseError(
+                    f"{show_path(self.path)} is open for writing{by}: what is read of it may not"
+                    " last; shut that down, or read a snapshot"
+                )
+            self.sharing = Sharing(ALLOWED, found.why)
+        elif self.sharing is None:
+            self.sharing = Sharing(found.state, found.why)
+        return self.sharing
+
     def check_unchanged(self) -> None:
-        """Raise ImageChangedError if the file is not as it was, or its path names another one."""
+        """Raise ImageChangedError if the file is not as it was, or its path names another one.
+
+        Raises ImageInUseError after `refuse_writers` if a program may write to it.
+        """
+        if self.sharing is not None:
+            if self.is_device:
+                _refuse_if_in_use(self.path)
+            self.refuse_writers()
         try:
             now = {Identity.of(self._file), Identity.of(self.path)}
             # Of a device neither says the size.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imsprep.errors import show_path
 from imsprep.image import formats
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
@@ -37,6 +38,8 @@ def digest_file(
     jobs: int,
     sha256: bool = False,
     holes: str = AUTO,
+    force_share: bool = False,
+    warn: Callable[[str], None] = lambda note: None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> str:
     """Return the digest of the disk in a file, or its plain SHA-256.
@@ -45,6 +48,9 @@ def digest_file(
     ImageChangedError.
     """
     with RawImage.open(path) as image, disk_in(image, jobs=jobs) as disk:
+        sharing = image.refuse_writers(force=force_share)
+        if sharing.note is not None:
+            warn(f"{show_path(path)}: {sharing.note}")
         if sha256:
             return sha256_disk(disk)
         extents: Iterator[ByteExtent] = disk.extents()

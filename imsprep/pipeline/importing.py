@@ -100,7 +100,12 @@ def fail_on(options: RuleOptions) -> Severity | None:
 
 def scanning_of(options: HoleOptions, jobs: int | None = None) -> ScanOptions:
     """Return how to scan."""
-    return {"holes": options.holes, "keep_cache": options.keep_cache, "jobs": jobs}
+    return {
+        "holes": options.holes,
+        "keep_cache": options.keep_cache,
+        "jobs": jobs,
+        "force_share": options.force_share,
+    }
 
 
 def layout_of(layout: BitmapLayout | str | None) -> BitmapLayout | None:
@@ -183,7 +188,7 @@ def shipping_of(
         service=client,
         service_name=client.url if target.folder is None else f"local:{target.folder}",
         pace=pace,
-        open_source=RawImage.open,
+        open_source=partial(RawImage.open_whole, force_share=options.force_share),
         progress=progress,
         options=transferring_of(options),
         cleanup=options.cleanup,

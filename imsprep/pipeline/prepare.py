@@ -32,7 +32,7 @@ from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.disk import Disk
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import Identity, RawImage, Sharing
 from imsprep.image.foreign import DRIVERS
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import container as packed
@@ -87,6 +87,7 @@ class Prepared:
     comparison: Comparison | None = None  # of the routes, if it was asked for
     layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
     digest: str | None = None  # of the disk, where it is known before anything is sent
+    sharing: Sharing | None = None  # whether programs may have written to the image meanwhile
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for `--dry-run`: the exact body and every part."""
@@ -105,6 +106,7 @@ class Prepared:
                 for a in self.artefacts
             ],
             "body": self.request.as_body(),
+            "sharing": self.sharing.as_dict() if self.sharing else None,
             "report": self.report.as_dict(),
             "routes": self.comparison.as_dict() if self.comparison else None,
         }
@@ -196,6 +198,7 @@ def prepare(image: Path, order: Order) -> Prepared:
     ImageChangedError, and what `convert` raises.
     """
     with RawImage.open(image) as opened:
+        opened.refuse_writers(force=order.scanning.get("force_share", False))
         examined = _passed(image, order)
         scanned = comparison = None
         wanted = examined.route != routes.RAW and (order.via == routes.AUTO or order.dry_run)
@@ -214,7 +217,7 @@ def prepare(image: Path, order: Order) -> Prepared:
             examined, digest = _proved(opened, examined, order)
             made = replace(_as_it_is(opened, examined, order), digest=digest)
         opened.check_unchanged()
-    return replace(made, comparison=comparison)
+    return replace(made, comparison=comparison, sharing=opened.sharing)
 
 
 def _route(facts: Facts, order: Order) -> str:
@@ -317,7 +320,8 @@ def _as_zvhd2(
         size = round_up(disk.size, GIB)
         return _prepared(image, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
     holes = order.scanning.get("holes", AUTO)
-    making = convert.Order(packing, holes=holes, progress=order.packed)
+    share = order.scanning.get("force_share", False)
+    making = convert.Order(packing, holes=holes, force_share=share, progress=order.packed)
     if packed.pack(image, place, making):
         order.told(f"{show_path(place)} was made")
     else:

@@ -246,6 +246,7 @@ def _image(prepared: Prepared) -> dict[str, Any]:
         "size": prepared.size,
         "data_bytes": prepared.data_bytes,
         "identity": dict(prepared.identity),
+        **({"sharing": prepared.sharing.as_dict()} if prepared.sharing else {}),
     }
     return {**found, "digest": prepared.digest} if prepared.digest else found
 

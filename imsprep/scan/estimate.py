@@ -171,7 +171,7 @@ class _Sampling:
         self, image: RawImage, clock: Clock, scanning: ScanOptions, progress: Progress
     ) -> None:
         self._image, self._clock, self._progress = image, clock, progress
-        self._scanning: ScanOptions = {**scanning, "holes": TRUST}
+        self._scanning: ScanOptions = {**scanning, "holes": TRUST, "force_share": True}
         self._believed = believes_holes(image, scanning.get("holes", AUTO))
         start = clock()
         self._list()

@@ -18,7 +18,7 @@ from bitarray import bitarray
 from bitarray.util import zeros
 
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import RawImage
+from imsprep.image.file import RawImage, Sharing
 from imsprep.scan.probe import PAGE, Range, batched, cut, holds_data, without_readahead
 from imsprep.scan.schedule import FullRead, How
 from imsprep.system.mounts import TRUSTED, file_system
@@ -58,6 +58,7 @@ class Scan:
 
     block_map: BlockMap
     vouched: Vouched
+    sharing: Sharing | None = None  # whether programs may have written to it meanwhile
 
 
 class ScanOptions(TypedDict, total=False):
@@ -66,6 +67,7 @@ class ScanOptions(TypedDict, total=False):
     jobs: int | None  # processes that read; None: as many as there are CPUs
     holes: str  # one of HOLES
     keep_cache: bool
+    force_share: bool  # also an image that another program has open for writing
 
 
 DEFAULTS = ScanOptions()
@@ -78,6 +80,7 @@ def scan(
     jobs: int | None = None,
     holes: str = AUTO,
     keep_cache: bool = False,
+    force_share: bool = False,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Scan:
     """Return the block map of an image, the same for any `jobs` and `holes`.
@@ -85,8 +88,10 @@ def scan(
     `holes` says whether holes are taken for zeros without being read: `trust`, `verify` (read
     them), or `auto`: trust file systems that are known to report them rightly. `keep_cache` leaves
     in the page cache what the scan brought there. `progress` is told bytes, holes included.
-    Raises ReadError, and ImageChangedError if the image changed.
+    Raises ReadError, ImageInUseError if another program may write to it (`force_share` goes on all
+    the same), and ImageChangedError if the image changed.
     """
+    image.refuse_writers(force=force_share)
     image.check_unchanged()
     known = _knows_holes(image)
     how = How(
@@ -104,7 +109,7 @@ def scan(
         reading.finish()
     image.check_unchanged()
     vouched = Vouched(image.size - probed - reading.size, probed, reading.size)
-    return Scan(BlockMap(image.size, block_size, bits), vouched)
+    return Scan(BlockMap(image.size, block_size, bits), vouched, image.sharing)
 
 
 def believes_holes(image: RawImage, holes: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imsprep.image.file import RawImage
@@ -32,10 +32,16 @@ class Sending:
     options: Options = field(default_factory=Options)
     scanning: ScanOptions = field(default_factory=ScanOptions)
 
+    @property
+    def force_share(self) -> bool:
+        """Whether a file is sent that another program has open for writing."""
+        return self.scanning.get("force_share", False)
+
 
 def plan_file(path: Path, sending: Sending) -> PartPlan:
     """Return how the file would be uploaded; sends nothing."""
     with RawImage.open(path) as image:
+        image.refuse_writers(force=sending.force_share)
         return _plan(image, sending)
 
 
@@ -53,6 +59,7 @@ def send_file(
     Raises what `transfer.upload`, `scan`, `check_lasting` and `check_objects_apart` raise.
     """
     with RawImage.open(path) as image:
+        image.refuse_writers(force=sending.force_share)
         check_lasting(path)
         check_objects_apart(target, [key], [path])
         if not sending.options.replace:
@@ -62,7 +69,7 @@ def send_file(
             check_free(patient.head(key), origin)
         plan = _plan(image, sending)
         with watch(plan) as progress:
-            return upload(
+            done = upload(
                 image,
                 plan,
                 store,
@@ -72,6 +79,7 @@ def send_file(
                 options=sending.options,
                 progress=progress,
             )
+        return replace(done, sharing=image.sharing.note if image.sharing else None)
 
 
 def _plan(image: RawImage, sending: Sending) -> PartPlan:

@@ -17,7 +17,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
 
-from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
+from imsprep.errors import (
+    ImageChangedError,
+    ImageInUseError,
+    ReadError,
+    ServiceError,
+    TransferError,
+)
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity
 from imsprep.store import ownership
@@ -90,6 +96,7 @@ class Uploaded:
     left: str | None = None  # what could not be removed from the bucket, and why
     retries: int = 0
     digest: str | None = None  # of the disk, if it was asked for and all data was read
+    sharing: str | None = None  # what has to be known of other programs that may write to the file
 
 
 def upload(
@@ -179,7 +186,7 @@ class _Run:
         try:
             self._transfer_parts(entry, held)
             self._source.check_unchanged()
-        except ImageChangedError:
+        except (ImageChangedError, ImageInUseError):
             self._forget(journal, entry)
             raise
         if (now := self._store.head(self._key)) != found:

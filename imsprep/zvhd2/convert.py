@@ -53,6 +53,7 @@ class Order:
     from_format: str | None = None  # one of SOURCES; None: by the source's content
     holes: str = AUTO  # which holes to believe; see `scan`
     force: bool = False  # replace a target that is there
+    force_share: bool = False  # also of a source that another program has open for writing
     ignore: tuple[str, ...] = ()  # ids of rules that may fail; of those, convert looks at UNORDERED
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
     # Told of a ZVHD2 that is whole and proved, before it gets its name: its file, and its source.
@@ -116,20 +117,28 @@ def convert(source: Path, target: Path, order: Order) -> Converted:
     """Convert `source` to `target`; see the module.
 
     Raises UsageError for a target that may not be written and for formats that are not converted
-    into each other, FormatError for a source that is damaged, ReadError, ImageChangedError.
+    into each other, FormatError for a source that is damaged, ReadError, ImageInUseError if another
+    program may write to the source, ImageChangedError.
     """
     to_format = order.to_format or _format_of_target(target)
     place = _place_for(source, target, order.force)
     with RawImage.open(source) as image:
-        from_format = order.from_format or format_of(image)
-        if from_format == formats.ZVHD2:
-            return _from_zvhd2(image, place, to_format, order)
-        if to_format == from_format == formats.RAW:
-            raise UsageError(f"{show_path(source)} is RAW already; take: cp --sparse=always")
-        with open_disk(image, from_format, jobs=order.packing.jobs) as disk:
-            if to_format == formats.RAW:
-                return _to_raw(image, disk, from_format, place, order)
-            return _pack(image, disk, from_format, place, order)
+        image.refuse_writers(force=order.force_share)
+        done = _convert(image, place, to_format, order)
+        note = image.sharing.note if image.sharing else None
+        return replace(done, warnings=(*done.warnings, note)) if note else done
+
+
+def _convert(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:
+    from_format = order.from_format or format_of(image)
+    if from_format == formats.ZVHD2:
+        return _from_zvhd2(image, place, to_format, order)
+    if to_format == from_format == formats.RAW:
+        raise UsageError(f"{show_path(image.path)} is RAW already; take: cp --sparse=always")
+    with open_disk(image, from_format, jobs=order.packing.jobs) as disk:
+        if to_format == formats.RAW:
+            return _to_raw(image, disk, from_format, place, order)
+        return _pack(image, disk, from_format, place, order)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from imsprep.checks.reporters import Failure, Run
+from imsprep.image.file import Sharing
 from imsprep.report import Finding, Report, Severity
 from imsprep.scan.scan import Vouched
 from imsprep.units import counted, format_size
@@ -124,11 +125,15 @@ def _headline(report: Report, style: Style) -> list[str]:
 def _scanned(report: Report, style: Style) -> list[str]:
     """Return what a scan found and how it knows, if there was one."""
     facts = report.facts
+    sharing = Sharing(**facts["sharing"]) if "sharing" in facts else None
+    note = sharing.note if sharing is not None else None
+    shared = _wrapped(f"note: {note}", style, "  ") if note else []
     if "vouched" not in facts:
-        return []
+        return shared
     data = format_size(facts["data_bytes"])
     words = f"data to upload: {data}, in blocks of {format_size(facts['block_size'])}"
-    return [*_wrapped(words, style, "  "), *_wrapped(str(Vouched(**facts["vouched"])), style, "  ")]
+    known = _wrapped(str(Vouched(**facts["vouched"])), style, "  ")
+    return [*_wrapped(words, style, "  "), *known, *shared]
 
 
 def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:

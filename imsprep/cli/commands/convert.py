@@ -12,7 +12,7 @@ import click
 
 from imsprep.cli.options.common import PATH, SIZE, Progress, output_options, print_result
 from imsprep.cli.options.packing import packing_of, packing_options
-from imsprep.cli.options.scan import holes_option
+from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.screen import say
 from imsprep.errors import UsageError
 from imsprep.units import MIB
@@ -49,6 +49,7 @@ Example: imsprep convert disk.raw disk.zvhd2
     " the same bytes.",
 )
 @holes_option
+@share_option
 @click.option(
     "--ignore",
     multiple=True,
@@ -79,6 +80,7 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
             from_format=options["from_format"],
             holes=options["holes"],
             force=options["force"],
+            force_share=options["force_share"],
             ignore=tuple(options["ignore"]),
             progress=bar,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from imsprep.cli.options.common import PATH, Progress, output_options
-from imsprep.cli.options.scan import holes_option
+from imsprep.cli.options.scan import holes_option, share_option
 
 
 @click.command(epilog="Example: imsprep digest disk.raw")
@@ -16,9 +16,17 @@ from imsprep.cli.options.scan import holes_option
 @click.option("--sha256", is_flag=True, help="The plain SHA-256 of the whole disk instead.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
 @holes_option
+@share_option
 @output_options
 def command(
-    files: tuple[Path, ...], *, sha256: bool, jobs: int, holes: str, as_json: bool, quiet: bool
+    files: tuple[Path, ...],
+    *,
+    sha256: bool,
+    jobs: int,
+    holes: str,
+    force_share: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Print the digest of the disk in each of FILES: RAW, ZVHD2, qcow2 and what else QEMU reads.
 
@@ -33,7 +41,13 @@ def command(
     for path in files:
         with Progress("digest", likely_size(path), quiet=quiet) as bar:
             found[str(path)] = digest_file(
-                path, jobs=jobs or usable_cpus(), sha256=sha256, holes=holes, progress=bar
+                path,
+                jobs=jobs or usable_cpus(),
+                sha256=sha256,
+                holes=holes,
+                force_share=force_share,
+                warn=lambda note: click.echo(f"imsprep: warning: {note}", err=True),
+                progress=bar,
             )
         if not as_json:
             click.echo(f"{found[str(path)]}  {path}")

@@ -99,7 +99,7 @@ def shipping_of(
         service=client,
         service_name=client.url if target.folder is None else f"local:{target.folder}",
         pace=pace,
-        open_source=RawImage.open,
+        open_source=partial(RawImage.open_whole, force_share=options["force_share"]),
         progress=progress,
         options=transferring(options),
         cleanup=options["cleanup"],

@@ -48,12 +48,22 @@ def holes_option(command: F) -> F:
     )(command)
 
 
+def share_option(command: F) -> F:
+    """Add --force-share, which is qemu-img's word too."""
+    return click.option(
+        "-U",
+        "--force-share",
+        is_flag=True,
+        help="Read an image that another program has open for writing.",
+    )(command)
+
+
 def hole_options(command: F) -> F:
-    """Add --holes and --keep-cache."""
+    """Add --holes, --keep-cache and --force-share."""
     keep = click.option(
         "--keep-cache", is_flag=True, help="Leave in the page cache what the scan read."
     )
-    return keep(holes_option(command))
+    return keep(holes_option(share_option(command)))
 
 
 def reading_options(command: F) -> F:
@@ -74,7 +84,11 @@ def scan_options(command: F) -> F:
 
 def scanning(options: Mapping[str, Any]) -> ScanOptions:
     """Return what `scan` is to be called with, its block size apart."""
-    return {"holes": options["holes"], "keep_cache": options["keep_cache"]}
+    return {
+        "holes": options["holes"],
+        "keep_cache": options["keep_cache"],
+        "force_share": options["force_share"],
+    }
 
 
 def scanning_with_jobs(options: Mapping[str, Any]) -> ScanOptions:
