@@ -143,6 +143,7 @@ ORDER = {
         convert
     """,
     "guest": """
+        boot.values
         fs.interface
         fs.lvm
         fs.ranges
@@ -156,20 +157,30 @@ ORDER = {
         fs.dissect
         fs.libyal
         fs.superblock
-        linux.bootloader
         linux.fstab
         linux.os_release
         linux.sshd
         sandbox
         tree
-        fs.volumes
-        linux.kernels
         linux.network
         snapshot
         windows.registry
-        inspect
         linux.cloud_init
+        boot.devices
+        boot.bls
+        boot.efi
+        boot.grub_script
+        boot.grub
+        boot.menus
+        boot.routes
+        fs.features
+        fs.volumes
+        linux.early
+        linux.kernels
+        boot.images
+        inspect
         child
+        linux.locate
     """,
     "boot": """
         plan
@@ -223,10 +234,12 @@ ORDER = {
         rules.protective_mbr
         rules.tags
         rules.volumes
-        rules.guest.boot
         rules.guest.distribution
         rules.guest.leftovers
         rules.guest.network
+        rules.guest.entry
+        rules.guest.boot
+        rules.guest.mounts
     """,
     "emulator": """
         faults

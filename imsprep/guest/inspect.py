@@ -10,15 +10,27 @@ from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.guest import paths
+from imsprep.guest.boot.devices import Devices
+from imsprep.guest.boot.images import Laid, as_seen, look_at_defaults
+from imsprep.guest.boot.routes import find_routes
+from imsprep.guest.boot.values import Boot, Initramfs
 from imsprep.guest.fs.interface import FileSystem, UnreadableError, open_filesystem
 from imsprep.guest.fs.volumes import Found, find_volumes
-from imsprep.guest.linux.fstab import Mount, find_volume, guess_volume, read_fstab
+from imsprep.guest.linux.fstab import (
+    Mount,
+    find_volume,
+    guess_volume,
+    named_subvolume,
+    read_fstab,
+)
+from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.linux.kernels import take_kernels
 from imsprep.guest.model import LINUX, NO_FILES, NOT_YET, WINDOWS, Entry, Guest, Kernel, Volume
-from imsprep.guest.snapshot import guarded, machine, take_files, take_secrets
+from imsprep.guest.snapshot import grub_version, guarded, machine, take_files, take_secrets
 from imsprep.guest.tree import Budget, Tree
 from imsprep.guest.windows.registry import take_registry
 from imsprep.image.signatures import BTRFS, FAT
+from imsprep.units import SECTOR
 
 # A file system with one of these is a system's root.
 _LINUX_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release", "/etc/fstab",
@@ -36,6 +48,7 @@ _MERGED = ("/bin", "/sbin", "/lib", "/lib64")  # links into /usr on systems that
 _ESP = "/efi"
 
 # Where Debian, Ubuntu, Fedora and openSUSE put the root; openSUSE makes it the default as well.
+_BTRFS_TOP = "5"  # the number of the tree that holds all subvolumes
 _SUBVOLUMES = ("@rootfs", "@", "root", "@/.snapshots/1/snapshot")
 
 _WINDOWS_MACHINES = {"AMD64": "x86_64", "x86": "i386", "ARM64": "aarch64"}
@@ -50,6 +63,18 @@ class Opened(NamedTuple):
 
     found: Found
     filesystem: FileSystem
+    subvolume: str | None = None  # of a btrfs, if it is not the default one
+
+
+class World(NamedTuple):
+    """What an inspection works on."""
+
+    opened: list[Opened]
+    devices: Devices
+    allowance: Allowance
+
+
+NOT_FOLLOWED = Boot(unread=NOT_YET)
 
 
 def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
@@ -63,25 +88,69 @@ def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
         table=disk.table,
         boot_code=disk.can_bios_boot,
         volumes=tuple(item.volume for item in found),
+        boot=NOT_FOLLOWED,
     )
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
     opened, volumes = _open_all(found, budget)
     unread = tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread)
     guest = dataclasses.replace(guest, volumes=tuple(volumes), unread=unread)
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
-    for candidate in _with_subvolumes(opened, budget):
+    file.seek(0)
+    sector = file.read(SECTOR) if disk.can_bios_boot else b""
+    devices = Devices(guest.volumes, _trees(opened, budget))
+    guest = dataclasses.replace(guest, boot=find_routes(devices, sector))
+    tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
+    return _system(guest, World(opened, devices, Allowance()), budget, tell)
+
+
+def _system(guest: Guest, world: World, budget: Budget, tell: Tell) -> Guest:
+    """Look for the system among the file systems, and into the first that is found."""
+    opened = world.opened
+    for candidate in _candidates(guest, opened, budget):
         tree = Tree({"/": candidate.filesystem}, budget)
         try:
             if any(tree.exists(mark) for mark in _LINUX_MARKS):
-                return _linux(guest, tree, candidate, opened, tell)
+                return _linux(guest, tree, candidate, world, tell)
             if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
                 return _windows(guest, tree, candidate, opened, tell)
+            reason = _other_layout(tree)
         except UnreadableError as error:
-            reason = f"{candidate.found.volume.name}: {error}"
-            guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
+            reason = str(error)
+        if reason is not None:
+            reason = f"{candidate.found.volume.name}: {reason}"
+            if reason not in guest.unread:
+                guest = dataclasses.replace(guest, unread=(*guest.unread, reason))
     # Whatever was being looked at then, a system may be behind it.
     unread = guest.unread or ((budget.end,) if budget.spent else ())
-    return dataclasses.replace(guest, unread=unread)
+    boot = _looked_at(guest.boot, world, [])
+    return dataclasses.replace(guest, unread=unread, boot=boot)
+
+
+def _other_layout(tree: Tree) -> str | None:
+    """Return why a system that is known by its layout is not looked into, or None."""
+    if tree.exists("/ostree/deploy"):
+        return "an ostree system, whose deployments are not looked into"
+    if tree.exists("/lib/os-release") and not tree.exists("/etc"):
+        return "the /usr of a system whose other folders are made when it first starts"
+    return None
+
+
+def _trees(opened: list[Opened], budget: Budget) -> dict[str, list[Tree]]:
+    """Return the trees by which a loader reads each volume; of btrfs the top comes first."""
+    trees: dict[str, list[Tree]] = {}
+    for item in opened:
+        systems = [item.filesystem]
+        if item.found.volume.kind == BTRFS:
+            with contextlib.suppress(UnreadableError):
+                top = open_filesystem(item.found.file, BTRFS, subvolume=_BTRFS_TOP)
+                systems.insert(0, top)
+        trees[item.found.volume.name] = [Tree({"/": system}, budget) for system in systems]
+    return trees
+
+
+def _looked_at(boot: Boot, world: World, laid: list[Laid]) -> Boot:
+    """Look into the images of the entries that start, and write paths as the guest sees them."""
+    return as_seen(look_at_defaults(boot, world.devices, world.allowance), laid)
 
 
 def _open_all(found: list[Found], budget: Budget) -> tuple[list[Opened], list[Volume]]:
@@ -113,33 +182,75 @@ def _look_at_root(filesystem: FileSystem, kind: str) -> None:
     filesystem.names(root)
 
 
-def _with_subvolumes(opened: list[Opened], budget: Budget) -> Iterator[Opened]:
-    """Yield every file system, and of btrfs also the subvolumes that installers put a system in."""
-    for item in opened:
-        yield item
-        for name in _SUBVOLUMES if item.found.volume.kind == BTRFS else ():
+def _candidates(guest: Guest, opened: list[Opened], budget: Budget) -> Iterator[Opened]:
+    """Yield every file system, that of the entry that starts first; of btrfs also subvolumes.
+
+    These are the one that the entry names, and those that installers put a system in.
+    """
+    wanted = _roots(guest)
+    order = sorted(opened, key=lambda item: item.found.volume.name not in wanted)
+    for item in order:
+        name = item.found.volume.name
+        named = wanted.get(name)
+        if item.found.volume.kind != BTRFS or named is None:
+            yield item
+        for subvolume in _subvolumes(named) if item.found.volume.kind == BTRFS else ():
             if budget.spent:
                 return
             with contextlib.suppress(UnreadableError):  # most are not there
-                filesystem = open_filesystem(item.found.file, BTRFS, subvolume=name)
-                yield Opened(item.found, filesystem)
+                filesystem = open_filesystem(item.found.file, BTRFS, subvolume=subvolume)
+                yield Opened(item.found, filesystem, subvolume)
+        if named is not None and item.found.volume.kind == BTRFS:
+            yield item
 
 
-def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
+def _subvolumes(named: str | None) -> Iterator[str]:
+    yield from dict.fromkeys([named, *_SUBVOLUMES] if named else _SUBVOLUMES)
+
+
+def _roots(guest: Guest) -> dict[str, str | None]:
+    """Return the volumes that the entries that start take as root, with their subvolume."""
+    roots: dict[str, str | None] = {}
+    for route in guest.boot.routes:
+        entry = route.entry
+        volume = (
+            find_volume(entry.value("root") or "", guest.volumes) if entry is not None else None
+        )
+        if entry is not None and volume is not None:
+            roots.setdefault(volume.name, named_subvolume(entry.value("rootflags") or ""))
+    return roots
+
+
+def _linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell) -> Guest:
+    opened = world.opened
+    laid = [Laid("/", root.found.volume.name, f"/{root.subvolume}" if root.subvolume else "")]
+    boot = guest.boot
     gaps: dict[str, str] = {}
     files: dict[str, Entry] = {}
     kernels: list[Kernel] = []
     names, texts, secrets = paths.LINUX_NAMES, paths.LINUX_TEXT, paths.LINUX_SECRETS
-    guest = dataclasses.replace(guest, system=LINUX, root=root.found.volume.name)
+    guest = dataclasses.replace(
+        guest, system=LINUX, root=root.found.volume.name, subvolume=root.subvolume
+    )
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
-    guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, opened, gaps))
-    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
-    guest = dataclasses.replace(guest, machine=machine(tree))
+    guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, opened, gaps, laid))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened, laid))
+    looked: dict[str, Initramfs] = {}
+    boots: list[Boot] = []
+
+    def follow() -> None:
+        boots.append(_looked_at(boot, world, laid))
+        looked.update({image.path: image for image in boots[0].images})
+        kernels.extend(take_all_kernels(tree, gaps, world.allowance, looked))
+
+    guest = dataclasses.replace(
+        guest, machine=machine(tree), boot=as_seen(boot, laid), grub=grub_version(tree)
+    )
     steps: tuple[Step, ...] = (
         (names, lambda: files.update(take_files(tree, (), names, gaps))),
         (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
         (secrets, lambda: files.update(take_secrets(tree, gaps))),
-        (("/lib/modules/*",), lambda: kernels.extend(take_all_kernels(tree, gaps))),
+        (("/lib/modules/*",), follow),
     )
     _take(steps, lambda todo: tell(dataclasses.replace(guest, files=files, gaps={**gaps, **todo})))
     return dataclasses.replace(
@@ -148,6 +259,7 @@ def _linux(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: T
         kernels=tuple(kernels),
         unread=(*guest.unread, *_reasons(gaps)),
         gaps=gaps,
+        boot=boots[0] if boots else guest.boot,
     )
 
 
@@ -158,12 +270,14 @@ def _take(steps: tuple[Step, ...], tell: Callable[[dict[str, str]], object]) -> 
         take()
 
 
-def take_all_kernels(tree: Tree, gaps: dict[str, str]) -> list[Kernel]:
+def take_all_kernels(
+    tree: Tree, gaps: dict[str, str], allowance: Allowance, looked: dict[str, Initramfs]
+) -> list[Kernel]:
     """Look at the kernels; those that could not be listed are a gap at /lib/modules."""
     kernels: list[Kernel] = []
 
     def take() -> None:
-        for kernel in take_kernels(tree):
+        for kernel in take_kernels(tree, allowance, looked):
             kernels.append(kernel)
 
     guarded(gaps, "/lib/modules/*", take)
@@ -179,31 +293,34 @@ def _reasons(gaps: dict[str, str]) -> Iterator[str]:
         said.add(reason)
 
 
-def _mount_all(tree: Tree, opened: list[Opened], gaps: dict[str, str]) -> None:
+def _mount_all(tree: Tree, opened: list[Opened], gaps: dict[str, str], laid: list[Laid]) -> None:
     """Lay the other volumes over the root as fstab says; what cannot be laid is a gap."""
     fstab = tree.read("/etc/fstab", limit=paths.TEXT_LIMIT).decode("utf-8", "surrogateescape")
     for mount in sorted(read_fstab(fstab)[:_MOUNT_LIMIT], key=lambda m: m.path):
         if mount.path in _MOUNTS and mount.on_disk:
             below: dict[str, str] = {}
-            guarded(below, mount.path, partial(_mount, tree, mount, opened))
+            guarded(below, mount.path, partial(_mount, tree, mount, opened, laid))
             for path in (mount.path, *(_MERGED if mount.path == "/usr" else ())):
                 gaps.update({f"{path}/**": reason for reason in below.values()})
 
 
-def _mount(tree: Tree, mount: Mount, opened: list[Opened]) -> None:
+def _mount(tree: Tree, mount: Mount, opened: list[Opened], laid: list[Laid]) -> None:
     volumes = [item.found.volume for item in opened]
     volume = find_volume(mount.spec, volumes) or guess_volume(mount.spec, volumes)
     if volume is None:
         raise UnreadableError(f"fstab mounts {mount.spec[:100]} here, which could not be read")
     item = opened[volumes.index(volume)]
-    subvolume = next((o.partition("=")[2] for o in mount.options if o.startswith("subvol")), None)
+    subvolume = named_subvolume(",".join(mount.options))
     filesystem = item.filesystem
     if subvolume is not None:
         filesystem = open_filesystem(item.found.file, volume.kind, subvolume=subvolume)
     tree.mount(mount.path, filesystem)
+    laid.append(Laid(mount.path, volume.name, f"/{subvolume.strip('/')}" if subvolume else ""))
 
 
-def _mount_esp(tree: Tree, guest: Guest, root: Opened, opened: list[Opened]) -> None:
+def _mount_esp(
+    tree: Tree, guest: Guest, root: Opened, opened: list[Opened], laid: list[Laid]
+) -> None:
     """Lay the EFI system partition where fstab does not mention it; firmware reads it anyway."""
     if tree.mounts.keys() & {"/boot/efi", _ESP}:
         return
@@ -212,6 +329,7 @@ def _mount_esp(tree: Tree, guest: Guest, root: Opened, opened: list[Opened]) -> 
             esp = Tree({"/": item.filesystem}, tree.budget)
             if esp.exists("/EFI") and item.filesystem not in tree.mounts.values():
                 tree.mount(_ESP, item.filesystem)
+                laid.append(Laid(_ESP, item.found.volume.name, ""))
                 return
     unread = [v for v in guest.volumes if v.kind == FAT and v.unread]
     if unread:
@@ -226,7 +344,7 @@ def _windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell:
     texts, names = paths.WINDOWS_TEXT, paths.WINDOWS_NAMES
     guest = dataclasses.replace(guest, system=WINDOWS, root=root.found.volume.name)
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
-    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened, []))
     steps: tuple[Step, ...] = (
         (names + texts, lambda: files.update(take_files(tree, texts, names, gaps))),
         ((), lambda: registry.update(take_registry(tree, unread))),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from imsprep.guest.boot.values import Boot, read_value
 from imsprep.image.signatures import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 from imsprep.report import UnknownError
 
@@ -50,6 +51,9 @@ class Volume:
     unread: str | None = None  # why its files could not be read
     claimed: int | None = None  # bytes that its file system says it takes
     fault: str | None = None  # why its superblock cannot be right
+    devices: int | None = None  # of a btrfs: how many volumes make it
+    features: tuple[str, ...] = ()  # of its superblock, those that an old GRUB does not know
+    missing: str | None = None  # of a logical volume: the physical one that is not in the image
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Kernel:
     loaded: tuple[str, ...] = ()  # virtio drivers inside the initramfs
     rules: tuple[str, ...] = ()  # persistent-net rules inside the initramfs
     unread: str | None = None  # why the initramfs could not be read
+    unread_lists: str | None = None  # why its lists of drivers could not be read
 
 
 @dataclass(frozen=True)
@@ -87,12 +92,15 @@ class Guest:
     table: str | None = None  # "gpt", "mbr" or None: no partition table
     boot_code: bool = False  # the first sector holds a BIOS boot program
     root: str | None = None  # name of the volume that holds the system
+    subvolume: str | None = None  # of a btrfs: where the system lies, if not in the default one
     volumes: tuple[Volume, ...] = ()
     files: Mapping[str, Entry] = field(default_factory=dict)
     kernels: tuple[Kernel, ...] = ()
     registry: Mapping[str, Any] = field(default_factory=dict)  # see `windows`
     unread: tuple[str, ...] = ()  # what could not be looked at, and why
     gaps: Mapping[str, str] = field(default_factory=dict)  # pattern, `/**` at its end: why
+    boot: Boot = field(default_factory=Boot)  # what each firmware would start
+    grub: str | None = None  # version of the GRUB that is installed
 
     def text(self, path: str) -> str | None:
         """Return the text of a file, or None if there is none; UnknownError if it is not whole."""
@@ -109,7 +117,7 @@ class Guest:
     def matching(self, *patterns: str) -> Iterator[tuple[str, Entry]]:
         """Yield the paths that match any of the patterns, in order; `*` stops at `/`.
 
-        Unknown follows the last one if not all could be looked at.
+        UnknownError follows the last one if not all could be looked at.
         """
         for path in sorted(self.files):
             for pattern in patterns:
@@ -138,7 +146,8 @@ class Guest:
         return cls(
             **{
                 **values,
-                "volumes": tuple(Volume(**volume) for volume in values["volumes"]),
+                "volumes": tuple(read_value(Volume, volume) for volume in values["volumes"]),
+                "boot": read_value(Boot, values["boot"]),
                 "files": {path: Entry(**entry) for path, entry in values["files"].items()},
                 "kernels": tuple(kernels),
                 "unread": tuple(values["unread"]),

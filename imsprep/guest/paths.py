@@ -22,7 +22,8 @@ LINUX_TEXT = (
     "/etc/euleros-release", "/etc/openEuler-release", "/etc/SuSE-release", "/etc/debian_version",
     "/etc/lsb-release", "/etc/alpine-release", "/etc/system-release", "/usr/lib/os-release",
     # mounts
-    "/etc/fstab", "/etc/crypttab",
+    "/etc/fstab", "/etc/crypttab", "/etc/lvm/devices/system.devices", "/etc/lvm/lvm.conf",
+    "/etc/lvm/lvmlocal.conf",
     # boot loaders
     "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf",
     "/boot/grub2/grubenv", "/boot/grub/grubenv", "/boot/efi/EFI/*/grub.cfg",
@@ -49,7 +50,7 @@ LINUX_TEXT = (
 
 LINUX_NAMES = (
     # boot
-    "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
+    "/etc/mkinitcpio.conf", "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
     # services that start at boot
@@ -60,7 +61,7 @@ LINUX_NAMES = (
     "/etc/runlevels/*/*", "/usr/sbin/NetworkManager", "/usr/lib/dracut/dracut-init.sh",
     # cloud-init
     "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
-    "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",
+    "/var/lib/cloud/seed/*/meta-data", "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",
     # leftovers
     "/etc/ssh/ssh_host_*_key", "/root/.ssh/authorized_keys", "/home/*/.ssh/authorized_keys",
     "/root/.bash_history", "/home/*/.bash_history", "/root/.zsh_history", "/home/*/.zsh_history",

@@ -11,12 +11,13 @@ from imsprep.guest import paths
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.model import Entry
 from imsprep.guest.tree import Tree
+from imsprep.units import KIB, MIB
 
 _MACHINES = {3: "i386", 62: "x86_64", 40: "arm", 183: "aarch64", 243: "riscv64", 21: "ppc64"}
 
 # Lines of a NetworkManager connection that may leave the child; the others can be secrets.
 _CONNECTION_LINE = re.compile(
-    r"^\s*(\[.*\]|(?:id|type|method|mac-address|interface-name|autoconnect)\s*=.*)$"
+    r"^\s*(\[.*\]|(?:id|type|method|mac-address|interface-name|autoconnect|master|controller)\s*=.*)$"
 )
 
 
@@ -100,3 +101,34 @@ def machine(tree: Tree) -> str | None:
             (number,) = struct.unpack_from(f"{order}H", head, 18)
             return _MACHINES.get(number, f"ELF machine {number}")
     return None
+
+
+# A version as GRUB's package has it; normal.mod carries it for the headline of its menu.
+_GRUB_MODULES = (
+    "/boot/grub*/i386-pc/normal.mod", "/boot/grub*/x86_64-efi/normal.mod",
+    "/usr/lib/grub/i386-pc/normal.mod", "/usr/lib/grub/x86_64-efi/normal.mod",
+)  # fmt: skip
+_GRUB_VERSION = re.compile(rb"(?:GNU GRUB  version |\0)(\d\.\d{2}[\w.+~:-]*)\0")
+_GRUB_PACKAGE = re.compile(
+    r"^Package: grub(?:2-common|-common|-pc|-pc-bin)\n(?:.+\n)*?Version: (?:\d+:)?(\S+)",
+    re.MULTILINE,
+)
+_MODULE_LIMIT, _STATUS_LIMIT = 512 * KIB, 8 * MIB
+
+
+def grub_version(tree: Tree) -> str | None:
+    """Return the version of the GRUB that is installed, from its modules or Debian's package list.
+
+    The modules in /boot are those that start; a package may be newer than what was installed.
+    """
+    try:
+        for pattern in _GRUB_MODULES:
+            for path in tree.glob(pattern):
+                found = _GRUB_VERSION.search(tree.read(path, limit=_MODULE_LIMIT))
+                if found is not None:
+                    return found[1].decode("ascii")
+        status = tree.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT).decode("utf-8", "replace")
+    except UnreadableError:
+        return None
+    package = _GRUB_PACKAGE.search(status)
+    return package[1] if package is not None else None

@@ -150,12 +150,12 @@ class Tree:
             else:
                 yield f"{base}/{name}"
 
-    def chunks(self, path: str, *, limit: int, step: int = MIB) -> Iterator[bytes]:
-        """Read a regular file piece by piece, at most `limit` bytes; nothing if it is not one."""
+    def chunks(self, path: str, *, limit: int, step: int = MIB, offset: int = 0) -> Iterator[bytes]:
+        """Read a regular file piece by piece, `limit` bytes at most; nothing if it is not one."""
         place = self.find(path)
         if place is None or not stat.S_ISREG(place.node.mode):
             return
-        offset = 0
+        limit += offset
         while offset < limit:
             piece = place.filesystem.read(place.node, offset, min(step, limit - offset))
             if not piece:

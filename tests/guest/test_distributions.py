@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imsprep.cloud.sites import SITES
-from imsprep.guest.linux.bootloader import command_lines
+from imsprep.guest.linux.cloud_init import default_entries
 from imsprep.guest.linux.network import interfaces
 from imsprep.guest.linux.os_release import fitting, identify
 from imsprep.report import Severity
@@ -92,7 +92,7 @@ TREES: dict[str, Mapping[str, Any]] = {
     "rhel9": {
         **COMMON,
         "/etc/os-release": 'NAME="Red Hat Enterprise Linux"\nVERSION_ID="9.4"\nID="rhel"\nPRETTY_NAME="Red Hat Enterprise Linux 9.4 (Plow)"\n',
-        "/boot/grub2/grub.cfg": "insmod blscfg\nblscfg\n",
+        "/boot/grub2/grub.cfg": "load_env\ninsmod blscfg\nblscfg\n",
         "/boot/grub2/grubenv": (
             f"# GRUB Environment Block\nkernelopts=root=UUID={UUID} ro console=ttyS0,115200n8\n####"
         ),
@@ -111,6 +111,7 @@ TREES: dict[str, Mapping[str, Any]] = {
         "/etc/os-release": 'NAME="SLES"\nVERSION_ID="12.5"\nID="sles"\nPRETTY_NAME="SUSE Linux Enterprise Server 12 SP5"\n',
         "/boot/grub2/grub.cfg": (
             f"\tlinux /boot/vmlinuz-{SLES} root=UUID={UUID} console=ttyS0,115200\n"
+            f"\tinitrd /boot/initrd-{SLES}\n"
         ),
         "/etc/sysconfig/network/ifcfg-eth0": "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n",
         "/etc/sysconfig/network/dhcp": (
@@ -124,6 +125,7 @@ TREES: dict[str, Mapping[str, Any]] = {
         "/etc/os-release": 'NAME="Ubuntu"\nVERSION_ID="18.04"\nID=ubuntu\nPRETTY_NAME="Ubuntu 18.04.6 LTS"\n',
         "/boot/grub/grub.cfg": (
             f"\tlinux\t/boot/vmlinuz-{UBUNTU} root=UUID={UUID} ro console=ttyS0\n"
+            f"\tinitrd\t/boot/initrd.img-{UBUNTU}\n"
         ),
         "/etc/netplan/50-cloud-init.yaml": (
             "network:\n  version: 2\n  ethernets:\n    ens3:\n      dhcp4: true\n"
@@ -180,7 +182,7 @@ def test_the_fitting_os_version_is_told(name: str) -> None:
 @pytest.mark.parametrize("name", TREES)
 def test_the_command_line_and_the_interface_are_found(name: str) -> None:
     guest = linux_guest(TREES[name])
-    lines = command_lines(guest)
+    lines = default_entries(guest)
     assert [line.value("root") for line in lines] == [f"UUID={UUID}"]
     assert [(i.dhcp, i.starts, i.mac) for i in interfaces(guest)] == [(True, True, None)]
 

@@ -164,10 +164,26 @@ def test_a_boot_partition_of_its_own_is_laid_over_the_root(tmp_path: Path) -> No
 def test_a_system_in_a_folder_of_btrfs_is_found(tmp_path: Path, name: str) -> None:
     pytest.importorskip("dissect.btrfs")
     fstab = f"UUID={UUID} / btrfs subvol={name} 0 0\n"
-    write_tree(tmp_path / "tree" / name, {**debian(), "/etc/fstab": fstab})
+    grub = debian()["/boot/grub/grub.cfg"]
+    assert isinstance(grub, str)
+    flags = {"/boot/grub/grub.cfg": grub.replace(" ro ", f" ro rootflags=subvol={name} ")}
+    write_tree(tmp_path / "tree" / name, {**debian(), "/etc/fstab": fstab, **flags})
     make_filesystem("btrfs", tmp_path / "tree", tmp_path / "fs.img")
     guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
-    assert check(guest)[0] == []
+    assert (guest.subvolume, check(guest)[0]) == (name, [])
+    entry = guest.boot.routes[0].entry
+    assert entry is not None
+    assert entry.kernel.startswith("/boot/vmlinuz-"), "as the guest sees it"
+
+
+@need("mkfs.btrfs")
+def test_an_entry_without_the_subvolume_is_an_error(tmp_path: Path) -> None:
+    pytest.importorskip("dissect.btrfs")
+    write_tree(tmp_path / "tree" / "root", debian())
+    make_filesystem("btrfs", tmp_path / "tree", tmp_path / "fs.img")
+    findings, _ = check(inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img")))
+    assert [f.rule for f in findings] == ["IMS841"]
+    assert "rootflags=subvol=root" in findings[0].message
 
 
 @need("mkfs.ext4")

@@ -7,9 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from imsprep.guest import paths
+from imsprep.guest.boot.devices import Devices
+from imsprep.guest.boot.images import Laid, as_seen, look_at_defaults
+from imsprep.guest.boot.routes import find_routes
+from imsprep.guest.boot.values import Boot
+from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.inspect import take_all_kernels
+from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume
-from imsprep.guest.snapshot import machine, take_files, take_secrets
+from imsprep.guest.snapshot import grub_version, machine, take_files, take_secrets
 from imsprep.guest.tree import Tree
 
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -89,22 +95,67 @@ def drivers(version: str, names: Iterable[str] = VIRTIO) -> dict[str, bytes]:
     return {f"usr/lib/modules/{version}/kernel/drivers/{name}.ko": b"\x7fELF" for name in names}
 
 
+class Caseless(MemoryFileSystem):
+    """A part of another file system as FAT would hold it: names without regard to case."""
+
+    def __init__(self, root: MemoryNode) -> None:
+        self._root = root
+
+    def child(self, directory: MemoryNode, name: str) -> MemoryNode | None:
+        folded = {own.casefold(): node for own, node in directory.children.items()}
+        return folded.get(name.casefold())
+
+
+ROOT = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="0x83", clean=True)
+
+
 def linux_guest(
     files: Mapping[str, str | bytes | Link | None] | MemoryFileSystem, **known: object
 ) -> Guest:
-    """What an inspection would find in such a tree on one ext4 partition."""
+    """What an inspection would find in such a tree, by default on one ext4 partition.
+
+    Of several `volumes` the first that is no FAT is the root, and one that is holds /boot/efi.
+    """
     filesystem = files if isinstance(files, MemoryFileSystem) else MemoryFileSystem(files)
     tree = Tree({"/": filesystem})
     gaps: dict[str, str] = {}
     entries = take_files(tree, paths.LINUX_TEXT, paths.LINUX_NAMES, gaps)
     entries.update(take_secrets(tree, gaps))
-    root = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="0x83", clean=True)
+    volumes = known.get("volumes", (ROOT,))
+    assert isinstance(volumes, tuple)
+    kinds = ("ext4", "XFS", "btrfs")
+    root = next((v.name for v in volumes if v.kind in kinds and not v.unread), "partition 1")
+    allowance = known.pop("allowance", Allowance())
+    assert isinstance(allowance, Allowance)
+    boot = followed(tree, volumes, root, bool(known.get("boot_code", True)), allowance)
+    looked = {image.path: image for image in boot.images}
     values: dict[str, object] = {
         "system": "linux", "machine": machine(tree), "table": "mbr", "boot_code": True,
-        "root": "partition 1", "volumes": (root,), "files": entries,
-        "kernels": tuple(take_all_kernels(tree, gaps)), "gaps": gaps,
+        "root": root, "volumes": volumes, "files": entries, "boot": boot,
+        "kernels": tuple(take_all_kernels(tree, gaps, allowance, looked)), "gaps": gaps,
+        "grub": grub_version(tree),
     }  # fmt: skip
     return Guest(**{**values, **known})
+
+
+def followed(
+    tree: Tree, volumes: tuple[Volume, ...], root: str, boot_code: bool, allowance: Allowance
+) -> Boot:
+    """The boot chain of a tree whose EFI system partition, if there is one, is at /boot/efi."""
+    trees, laid = {root: [tree]}, [Laid("/", root, "")]
+    for volume in volumes:
+        for path in ("/boot/efi", "/efi") if volume.kind == "FAT" else ():
+            place = tree.find(path)
+            if place is not None and volume.name not in trees:
+                assert isinstance(place.node, MemoryNode)
+                trees[volume.name] = [Tree({"/": Caseless(place.node)})]
+                laid.append(Laid(path, volume.name, ""))
+    devices = Devices(volumes, trees)
+    try:
+        boot = find_routes(devices, b"GRUB".ljust(512, b"\0") if boot_code else b"")
+        return as_seen(look_at_defaults(boot, devices, allowance), laid)
+    except UnreadableError as error:
+        return Boot(unread=str(error))
 
 
 def modules(version: str, names: Iterable[str] = VIRTIO) -> dict[str, str]:

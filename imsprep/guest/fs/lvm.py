@@ -63,6 +63,7 @@ class Logical(NamedTuple):
     name: str
     runs: tuple[Run, ...]
     unread: str | None = None
+    missing: str | None = None  # the physical volume that it needs and that is not on this disk
 
 
 def read_physical(read: Read) -> Physical:
@@ -195,7 +196,19 @@ def logical_volumes(physical: list[Physical]) -> Iterator[Logical]:
                 try:
                     yield Logical(name, logical, tuple(_runs(group, values, here)))
                 except FormatError as error:
-                    yield Logical(name, logical, (), str(error))
+                    gone = _missing(group, values, here)
+                    yield Logical(name, logical, (), str(error), gone)
+
+
+def _missing(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) -> str | None:
+    """Return the first physical volume of a logical one that is not on this disk."""
+    places = dict(_sections(group.get("physical_volumes")))
+    for _, segment in _sections(logical):
+        for name in _list(segment.get("stripes"))[::2]:
+            identifier = str(places.get(str(name), {}).get("id"))
+            if identifier.replace("-", "") not in here:
+                return identifier
+    return None
 
 
 def _runs(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) -> Iterator[Run]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.errors import FormatError
-from imsprep.guest.fs import lvm, xfs_log
+from imsprep.guest.fs import features, lvm, xfs_log
 from imsprep.guest.fs.ranges import Joined, Window
 from imsprep.guest.fs.superblock import Superblock, identify
 from imsprep.guest.model import UNKNOWN, Volume
@@ -60,7 +60,7 @@ def _volume(window: Window, part: Partition) -> Volume:
     return Volume(
         name, part.start, part.length, block.kind, block.uuid, block.label,
         part.type or None, part.unique or None, part.name or None, block.clean,
-        *_doubts(block),
+        *_doubts(block), **features.of(window.pread, block.kind),
     )  # fmt: skip
 
 
@@ -81,11 +81,12 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         joined = Joined([_part(physical[run.identifier], run) for run in logical.runs])
         name = f"LVM {logical.group}/{logical.name}"
         if logical.unread:
-            volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread)
+            volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread, missing=logical.missing)
         else:
             block = _look(joined, joined.get_size())
             volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
-                            None, None, None, block.clean, *_doubts(block))  # fmt: skip
+                            None, None, None, block.clean, *_doubts(block),
+                            **features.of(joined.pread, block.kind))  # fmt: skip
         yield _found(volume, joined)
 
 

@@ -7,9 +7,9 @@ Sources: cloud-init's documentation (boot stages, ds-identify, configuration mer
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from imsprep.guest.linux.bootloader import command_lines
+from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.network import read_yaml_files
 from imsprep.guest.model import Guest
 
@@ -49,9 +49,9 @@ def stopped(guest: Guest) -> str | None:
         return f"{DISABLED} is there"
     if re.search(r"^\s*policy:\s*disabled", guest.text(IDENTIFY) or "", re.MULTILINE):
         return f"{IDENTIFY} says policy: disabled"
-    for line in command_lines(guest):
-        if "cloud-init=disabled" in line.arguments:
-            return f"{line.path} line {line.line} says cloud-init=disabled"
+    for boot in default_entries(guest):
+        if "cloud-init=disabled" in boot.arguments:
+            return f"{boot.path} line {boot.line} says cloud-init=disabled"
     masked = [
         name
         for name in _SERVICES
@@ -61,8 +61,41 @@ def stopped(guest: Guest) -> str | None:
     if masked:
         return f"{masked[0]}.service is masked"
     starters = _UNITS if guest.exists(_UNIT) else (*_UNITS, *_SCRIPTS)
-    started = any(True for _ in guest.matching(*starters))
-    return None if started else "no unit or start script of cloud-init is enabled"
+    linked = any(True for _ in guest.matching(*starters))
+    return None if linked else "no unit or start script of cloud-init is enabled"
+
+
+def default_entries(guest: Guest) -> list[BootEntry]:
+    """Return the boot entries that start by default, of every firmware."""
+    return [route.entry for route in guest.boot.routes if route.entry is not None]
+
+
+class Source(NamedTuple):
+    """A data source that is forced, and where."""
+
+    where: str
+    text: str
+    names: tuple[str, ...]  # in lower case
+
+
+def forced_source(guest: Guest) -> Source | None:
+    """Return the source that the command line or ds-identify forces, whatever the list says.
+
+    Sources: cloud-init's documentation, "Kernel command line" (ds=, ci.ds=, ci.datasource=), and
+    tools/ds-identify (`datasource:` of its configuration).
+    """
+    for entry in default_entries(guest):
+        for argument in entry.arguments:
+            key, _, value = argument.strip("\"'").partition("=")
+            if key in ("ds", "ci.ds", "ci.datasource") and value:
+                name = value.partition(";")[0].strip("\"'[] ").lower()
+                where = f"{entry.path} line {entry.line}"
+                return Source(where, argument[:120], (name.removesuffix("-net"),))
+    found = re.search(r"^\s*datasource:\s*(.+?)\s*$", guest.text(IDENTIFY) or "", re.MULTILINE)
+    if found is not None:
+        names = tuple(re.findall(r"\w+", found[1].lower()))
+        return Source(IDENTIFY, f"datasource: {found[1][:100]}", names)
+    return None
 
 
 def settings(guest: Guest) -> dict[str, Any]:

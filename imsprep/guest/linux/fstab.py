@@ -31,8 +31,18 @@ class Mount(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Say whether boot waits for it and fails without it."""
-        return not {"nofail", "noauto", "_netdev"} & set(self.options)
+        """Say whether boot waits for it and fails without it; swap is waited for, not needed."""
+        return not (
+            {"nofail", "noauto", "_netdev", "x-systemd.automount", "comment=systemd.automount"}
+            & set(self.options)
+        )
+
+    @property
+    def is_swap(self) -> bool:
+        """Return whether it is swap space."""
+        return self.kind == "swap" or (
+            self.path in ("swap", "none") and self.kind in ("swap", "auto")
+        )
 
     @property
     def on_disk(self) -> bool:
@@ -87,6 +97,15 @@ def guess_volume(spec: str, volumes: Iterable[Volume]) -> Volume | None:
     if found is None:
         return None
     return next((v for v in volumes if v.name == f"partition {found[1]}"), None)
+
+
+def named_subvolume(options: str) -> str | None:
+    """Return the subvolume of btrfs that mount options name: a path or a number; or None."""
+    for option in options.split(","):
+        key, _, value = option.partition("=")
+        if key in ("subvol", "subvolid") and value.strip("/"):
+            return value.strip("/")
+    return None
 
 
 def _named(spec: str) -> tuple[str, str]:

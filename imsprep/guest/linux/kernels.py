@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from imsprep.errors import FormatError
+from imsprep.guest.boot.values import Initramfs
 from imsprep.guest.fs.interface import UnreadableError
-from imsprep.guest.linux.initramfs import Allowance, members
+from imsprep.guest.linux import early
+from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Kernel
 from imsprep.guest.tree import Tree
 from imsprep.units import MIB
@@ -16,7 +17,6 @@ from imsprep.units import MIB
 # Drivers that a guest on KVM needs ("Installing Native KVM Drivers", user guide).
 VIRTIO = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net")
 
-INITRAMFS_LIMIT = 1024 * MIB  # compressed bytes of one initramfs that are read
 KERNEL_LIMIT = 16  # kernels that are looked at
 _LIST_LIMIT = 4 * MIB  # bytes of a kernel's list of drivers or configuration
 
@@ -44,15 +44,11 @@ _IMAGES = (
 _MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
 # Not the rescue image of the RHEL family, and no copy that was set aside.
 _IMAGE = re.compile(r"(?:vmlinuz|[Ii]mage)-(\d+\.\d+(?!.*\.(?:old|bak|dpkg-\w+|rpm\w+)$).*)$")
-_PERSISTENT_NET = re.compile(
-    # The generator of such rules is not bound to a card.
-    r"(?:etc|lib)/udev/rules\.d/(?!.*generator)[^/]*persistent[^/]*net[^/]*\.rules$"
-)
-# A rule file that udev or an administrator emptied does nothing; only one with a rule counts.
-_RULE_LINE = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
 
 
-def take_kernels(tree: Tree) -> Iterator[Kernel]:
+def take_kernels(
+    tree: Tree, allowance: Allowance, looked: dict[str, Initramfs]
+) -> Iterator[Kernel]:
     """Look at every installed kernel and into its initramfs, the newest first.
 
     UnreadableError follows the KERNEL_LIMITth if there are more.
@@ -64,11 +60,10 @@ def take_kernels(tree: Tree) -> Iterator[Kernel]:
     }
     # A kernel without modules of its own is one too.
     versions.update(found[1] for name in tree.names("/boot") if (found := _IMAGE.match(name)))
-    allowance = Allowance()
     for number, version in enumerate(sorted(versions, key=_age)):
         if number == KERNEL_LIMIT:
             raise UnreadableError(f"only the newest {number} of {len(versions)} kernels were read")
-        yield _kernel(tree, version, allowance)
+        yield _kernel(tree, version, allowance, looked)
 
 
 def _age(version: str) -> list[int]:
@@ -76,7 +71,7 @@ def _age(version: str) -> list[int]:
     return [-int(number[:9]) for number in re.findall(r"\d+", version)]
 
 
-def _kernel(tree: Tree, version: str, allowance: Allowance) -> Kernel:
+def _kernel(tree: Tree, version: str, allowance: Allowance, looked: dict[str, Initramfs]) -> Kernel:
     kernel = Kernel(version, image=_first(tree, _IMAGES, version), initramfs=None)
     try:
         kernel = replace(
@@ -87,10 +82,15 @@ def _kernel(tree: Tree, version: str, allowance: Allowance) -> Kernel:
         )
         if kernel.initramfs is None:
             return kernel
-        loaded, rules = _look_into(tree, kernel.initramfs, allowance)
-    except (FormatError, UnreadableError) as error:
-        return replace(kernel, unread=str(error))
-    return replace(kernel, loaded=tuple(sorted(loaded)), rules=tuple(sorted(rules)))
+        inside = look_into(tree, kernel.initramfs, allowance, looked)
+    except UnreadableError as error:
+        return replace(kernel, unread=str(error), unread_lists=str(error))
+    return replace(
+        kernel,
+        loaded=tuple(sorted(set(inside.drivers) & set(VIRTIO))),
+        rules=tuple(early.persistent_net(inside)),
+        unread=inside.unread,
+    )
 
 
 def _first(tree: Tree, patterns: tuple[str, ...], version: str) -> str | None:
@@ -107,18 +107,18 @@ def _first(tree: Tree, patterns: tuple[str, ...], version: str) -> str | None:
     return None
 
 
-def _look_into(tree: Tree, path: str, allowance: Allowance) -> tuple[set[str], set[str]]:
-    loaded: set[str] = set()
-    rules: set[str] = set()
-    pieces = tree.chunks(path, limit=INITRAMFS_LIMIT)
-    for member in members(pieces, lambda name: bool(_PERSISTENT_NET.search(name)), allowance):
-        loaded |= _virtio(member.name)
-        if member.data is not None and _RULE_LINE.search(member.data):
-            rules.add(member.name)
-    place = tree.find(path)
-    if place is not None and place.node.size > INITRAMFS_LIMIT:
-        raise FormatError(f"only the first {INITRAMFS_LIMIT} of its {place.node.size} bytes count")
-    return loaded, rules
+def look_into(
+    tree: Tree, path: str, allowance: Allowance, looked: dict[str, Initramfs]
+) -> Initramfs:
+    """Return what is in an initramfs, each looked at once."""
+    if path not in looked:
+        limit, place = early.SIZE_LIMIT, tree.find(path)
+        found = early.look(path, tree.chunks(path, limit=limit), allowance)
+        if place is not None and place.node.size > limit:
+            cut = f"only the first {limit} of its {place.node.size} bytes count"
+            found = replace(found, unread=cut)
+        looked[path] = found
+    return looked[path]
 
 
 def _virtio(path: str) -> set[str]:

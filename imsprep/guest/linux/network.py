@@ -7,7 +7,9 @@ SUSE's ifcfg(5), nm-settings-keyfile(5), systemd.network(5).
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from imsprep.guest.linux.ini import read_ini
@@ -29,13 +31,43 @@ _LIMIT = 128 * 1024  # characters of YAML of one kind; cloud-init brings some 6,
 
 
 class Interface(NamedTuple):
-    """One configured interface."""
+    """One configured interface; `name` may be a pattern, several are parted by blanks."""
 
     path: str
     name: str
     dhcp: bool
     mac: str | None  # the card that it is bound to
     starts: bool  # at boot
+    member: bool = False  # of a bridge or bond, or the card below a VLAN: it needs no address
+    virtual: bool = False  # a bridge, bond or VLAN, which is made at boot
+    driver: str | None = None  # that the card must have
+
+
+# Names that only other platforms give: VMware's slots (32 and above are no slots of QEMU's buses),
+# its on-board index, Xen's cards, names made of a MAC address, and biosdevname's of real hardware.
+_FOREIGN = re.compile(
+    r"ens(?:3[2-9]|[4-9]\d|\d{3,})(?:np\d+)?$|eno\d+$|enX\d+$|enx[0-9a-f]{12}$|em\d+$|p\d+p\d+$|venet"
+)
+# Cards of a server on KVM: by slot, by path, and as the kernel counts them.
+_SAMPLES = ("eth0", "ens3", "ens5", "enp0s3", "enp1s0", "enp4s1")
+_FOREIGN_DRIVERS = ("vmxnet3", "e1000", "e1000e", "hv_netvsc", "xen-netfront", "xen_netfront",
+                    "vif", "ena", "gve")  # fmt: skip
+
+
+def may_exist(interface: Interface) -> bool:
+    """Return whether a server's card can have this name; names are patterns in some formats."""
+    if interface.driver is not None and interface.driver.lower() in _FOREIGN_DRIVERS:
+        return False
+    names = interface.name.split() or ["*"]
+    for name in names:
+        if name.startswith("!"):
+            return True
+        if any(mark in name for mark in "*?["):
+            if any(fnmatchcase(sample, name) for sample in _SAMPLES):
+                return True
+        elif not _FOREIGN.match(name):
+            return True
+    return False
 
 
 def interfaces(guest: Guest) -> list[Interface]:
@@ -94,12 +126,22 @@ def read_yaml_files(guest: Guest, *patterns: str) -> Iterator[tuple[str, dict[st
         yield path, read_yaml(text)
 
 
-@functools.lru_cache(maxsize=256)
 def read_yaml(text: str) -> dict[str, Any]:
     """Read a YAML mapping; {} for what is not one or not YAML. ImportError without PyYAML.
 
     Callers share what is returned and change nothing in it.
     """
+    value, _ = _load(text)
+    return value if isinstance(value, dict) else {}
+
+
+def yaml_fault(text: str) -> tuple[int, str] | None:
+    """Return the line and the reason for which a text is no YAML, or None."""
+    return _load(text)[1]
+
+
+@functools.lru_cache(maxsize=256)
+def _load(text: str) -> tuple[Any, tuple[int, str] | None]:
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -109,30 +151,77 @@ def read_yaml(text: str) -> dict[str, Any]:
             pass
 
     try:
-        value = yaml.load(text, Loader)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return yaml.load(text, Loader), None
+    except yaml.constructor.ConstructorError:
+        return None, None  # an unknown tag; the text itself is YAML
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return None, ((mark.line + 1) if mark else 1, str(error.problem or "no YAML"))
+    except yaml.YAMLError as error:
+        return None, (1, str(error).splitlines()[0])
+    except (RecursionError, ValueError, TypeError):
+        return None, None
+
+
+def broken_yaml(guest: Guest, *patterns: str) -> Iterator[tuple[str, int, str]]:
+    """Yield path, line and reason of files that are no YAML."""
+    for path, text in _configurations(guest, *patterns):
+        fault = yaml_fault(text)
+        if fault is not None:
+            yield path, *fault
+
+
+_VIRTUAL = ("bridges", "bonds", "vlans", "tunnels", "vrfs", "dummy-devices")
 
 
 def _netplan(guest: Guest) -> Iterator[Interface]:
     """Read all files as one: a later one changes what an earlier one says of an interface."""
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    found: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
     for path, values in read_yaml_files(guest, *NETPLAN):
         network = values.get("network")
-        ethernets = network.get("ethernets") if isinstance(network, dict) else None
-        for name, settings in (ethernets if isinstance(ethernets, dict) else {}).items():
-            if isinstance(settings, dict):
-                found[str(name)] = (path, {**found.get(str(name), ("", {}))[1], **settings})
-    for name, (path, settings) in found.items():
-        match = settings.get("match")
-        mac = match.get("macaddress") if isinstance(match, dict) else None
-        card = mac if isinstance(mac, str) else None
-        yield Interface(path, name, settings.get("dhcp4") is True, card, True)
+        for kind in ("ethernets", *_VIRTUAL):
+            defined = network.get(kind) if isinstance(network, dict) else None
+            for name, settings in (defined if isinstance(defined, dict) else {}).items():
+                if isinstance(settings, dict):
+                    key = (kind, str(name))
+                    found[key] = (path, {**found.get(key, ("", {}))[1], **settings})
+    members = {
+        str(member)
+        for (kind, _), (_, settings) in found.items()
+        if kind in _VIRTUAL
+        for member in _members(settings)
+    }
+    for (kind, name), (path, settings) in found.items():
+        yield _netplan_interface(path, kind, name, settings, name in members)
+
+
+def _members(settings: dict[str, Any]) -> list[Any]:
+    below = settings.get("interfaces")
+    link = settings.get("link")
+    return [*(below if isinstance(below, list) else []), *([link] if isinstance(link, str) else [])]
+
+
+def _netplan_interface(
+    path: str, kind: str, name: str, settings: dict[str, Any], member: bool
+) -> Interface:
+    match = settings.get("match")
+    match = match if isinstance(match, dict) else None
+    mac = match.get("macaddress") if match is not None else None
+    driver = match.get("driver") if match is not None else None
+    shown = name
+    if match is not None:  # then the key is only a handle
+        pattern = match.get("name")
+        shown = pattern if isinstance(pattern, str) else name if mac else "*"
+    return Interface(
+        path, shown, settings.get("dhcp4") in (True, "yes", "true", "on"),
+        mac if isinstance(mac, str) else None, True, member, kind != "ethernets",
+        driver if isinstance(driver, str) else None,
+    )  # fmt: skip
 
 
 def _interfaces(path: str, text: str) -> Iterator[Interface]:
     lines = [line.split() for line in text.splitlines()]
+    made = _made_of_others(lines)
     starts = {
         name
         for words in lines
@@ -142,47 +231,70 @@ def _interfaces(path: str, text: str) -> Iterator[Interface]:
     for words in lines:
         if len(words) > 3 and words[0] == "iface" and words[2] == "inet":
             name, method = words[1], words[3]
+            virtual = name in made or bool(re.match(r"(?:br|bond|vlan|dummy)\d|.*\.\d+$", name))
             if method not in ("loopback", "manual"):
-                yield Interface(path, name, method == "dhcp", None, name in starts)
+                yield Interface(path, name, method == "dhcp", None, name in starts, virtual=virtual)
+            elif method == "manual":
+                yield Interface(path, name, False, None, name in starts, True, virtual)
+
+
+def _made_of_others(lines: list[list[str]]) -> set[str]:
+    """Return the interfaces whose stanza names the cards that they are made of."""
+    made, name = set(), ""
+    for words in lines:
+        if words[:1] == ["iface"] and len(words) > 1:
+            name = words[1]
+        elif words and re.match(r"(?:bridge|bond)[_-](?:ports|slaves)|vlan[_-]raw", words[0]):
+            made.add(name)
+    return made
 
 
 def _ifcfg(path: str, text: str) -> Iterator[Interface]:
     values = read_assignments(text)
     name = values.get("DEVICE") or path.rsplit("ifcfg-", 1)[-1]
-    if (
-        values.get("TYPE", "Ethernet").lower() not in ("ethernet", "eth")
-        or "BRIDGE" in values
-        or "MASTER" in values
-    ):
-        return
+    kind = values.get("TYPE", "Ethernet").lower()
+    virtual = kind not in ("ethernet", "eth") or bool(
+        {"BRIDGE", "BONDING_MASTER", "ETHERDEVICE"} & values.keys() and kind != "ethernet"
+    )
+    virtual = virtual or values.get("VLAN", "").lower() == "yes"
+    member = bool({"BRIDGE", "MASTER", "TEAM_MASTER"} & values.keys())
     protocol = values.get("BOOTPROTO", "none").lower()
     dhcp = protocol.startswith("dhcp") or protocol == "bootp"
     starts = values.get("ONBOOT", "yes").lower() != "no" and values.get(
         "STARTMODE", "auto"
     ) not in ("off", "manual")
-    yield Interface(path, name, dhcp, values.get("HWADDR") or values.get("LLADDR"), starts)
+    mac = values.get("HWADDR") or values.get("LLADDR")
+    yield Interface(path, name, dhcp, mac, starts, member, virtual)
 
 
 def _connection(path: str, text: str) -> Iterator[Interface]:
     sections = read_ini(text)
     connection = sections.get("connection", {})
-    if connection.get("type", "") not in ("ethernet", "802-3-ethernet"):
+    kind = connection.get("type", "")
+    if kind not in ("ethernet", "802-3-ethernet", "bridge", "bond", "vlan", "team"):
         return
+    member = bool(connection.get("master") or connection.get("controller"))
     wired = sections.get("ethernet") or sections.get("802-3-ethernet") or {}
-    name = connection.get("interface-name") or connection.get("id") or path.rsplit("/", 1)[-1]
+    name = connection.get("interface-name") or "*"
     method = sections.get("ipv4", {}).get("method", "auto")
     starts = connection.get("autoconnect", "true").lower() != "false"
-    yield Interface(path, name, method == "auto", wired.get("mac-address"), starts)
+    virtual = "ethernet" not in kind
+    mac = wired.get("mac-address")
+    yield Interface(path, name, method == "auto", mac, starts, member, virtual)
 
 
 def _networkd(path: str, text: str) -> Iterator[Interface]:
     sections = read_ini(text)
-    match = sections.get("match", {})
-    dhcp = sections.get("network", {}).get("dhcp", "no").lower() in (
-        "yes",
-        "true",
-        "ipv4",
-        "both",
-        "1",
-    )
-    yield Interface(path, match.get("name", "*"), dhcp, match.get("macaddress"), True)
+    match, network = sections.get("match", {}), sections.get("network", {})
+    dhcp = network.get("dhcp", "no").lower() in ("yes", "true", "ipv4", "both", "1")
+    # Repeated keys add to one another.
+    names = re.findall(r"^\s*Name\s*=\s*(.*?)\s*$", text, re.MULTILINE)
+    name = " ".join(names) or "*"
+    member = bool({"bridge", "bond", "vlan", "vrf", "batmanadvanced"} & network.keys())
+    virtual = bool(re.match(r"(?:br|bond|vlan|docker|veth|virbr|cni|wg|tun|tap|lxc)", name))
+    unmanaged = sections.get("link", {}).get("unmanaged", "").lower() in ("yes", "true", "1")
+    if unmanaged or match.get("type", "ether") not in ("ether", "*", ""):
+        return
+    driver = match.get("driver")
+    mac = match.get("macaddress") or match.get("permanentmacaddress")
+    yield Interface(path, name, dhcp, mac, True, member, virtual, driver)

@@ -1,146 +1,107 @@
-"""IMS810–IMS817: whether the guest finds its disk at boot: fstab, command lines, drivers."""
+"""IMS807, IMS812–IMS818, IMS840, IMS841: the entry that starts: loader, root, drivers, waiting.
+
+Only the entry that starts by default is judged; what others name is a note.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
-from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
-from imsprep.guest.linux.bootloader import CommandLine, command_lines
-from imsprep.guest.linux.fstab import DEVICE_NAME, Mount, find_volume, read_fstab
+from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, listed
+from imsprep.checks.rules.guest.entry import (
+    Started,
+    arguments,
+    cut,
+    place,
+    route_of,
+    started,
+    value,
+)
+from imsprep.guest.boot.values import BootEntry
+from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.kernels import VIRTIO
+from imsprep.guest.linux.locate import State, Where, locate
 from imsprep.guest.model import Guest, Kernel
-from imsprep.image.signatures import BITLOCKER, LUKS, LVM, RAID
+from imsprep.image.signatures import BTRFS, LUKS
 from imsprep.report import Severity
 
-# Devices that are no disk of the image, or may be made of any.
-_NO_DISK = ("/dev/cdrom", "/dev/sr", "/dev/fd", "/dev/loop", "/dev/md", "/dev/nfs", "/dev/ram")
-_DISK_DRIVERS = {"virtio", "virtio_ring", "virtio_pci", "virtio_blk"}
+_DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
+_NOTES = 3  # entries that are not started by default, of which a note is made
+
 _REBUILD = advice(
-    "Debian, Ubuntu: add the names to /etc/initramfs-tools/modules and run `update-initramfs -u -k "
-    'all`; RHEL family: `dracut -f --regenerate-all --add-drivers "virtio_blk virtio_scsi '
-    'virtio_net virtio_pci virtio_ring virtio"`; SUSE before 12 SP1: INITRD_MODULES in '
-    "/etc/sysconfig/kernel and `mkinitrd`"
+    "add the drivers to the initramfs. Debian, Ubuntu: /etc/initramfs-tools/modules and "
+    "`update-initramfs -u -k all`; RHEL family: `dracut -f --regenerate-all --add-drivers "
+    '"virtio_blk virtio_scsi virtio_net virtio_pci virtio_ring virtio"`; SUSE before 12 SP1: '
+    "INITRD_MODULES in /etc/sysconfig/kernel and `mkinitrd`"
 )
-
-
-def _cut(text: str) -> str:
-    """Shorten what an image says of itself: no real name is as long as this."""
-    return text if len(text) <= 120 else f"{text[:120]}…"
-
-
-def _mounts(guest: Guest) -> list[Mount]:
-    text = guest.text("/etc/fstab")
-    if text is None:
-        raise UnknownError("there is no /etc/fstab")
-    return read_fstab(text)
+_AGAIN = (
+    "write the loader's configuration again with `update-grub` (Debian, Ubuntu) or `grub2-mkconfig "
+    "-o /boot/grub2/grub.cfg` (RHEL family, SUSE)"
+)
 
 
 @rule(
-    "IMS810",
+    "IMS807",
     Severity.ERROR,
-    "fstab names a disk by its kernel name",
-    why="Disks have other names on KVM; the boot stops in emergency mode.",
-    fix=advice("replace the device by UUID=..., as `blkid` prints it"),
-    source=LINUX_GUIDE,
+    "The boot loader stops before it starts a kernel",
+    why="The loader's own search ends at a file or volume that is not in the image.",
+    fix=advice(f"install the loader again on this disk, and {_AGAIN}"),
+    source=INFERRED,
 )
-def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
-    """Look for /dev/sda1, /dev/vda1, /dev/xvda1 and the like."""
-    guest = linux(facts)
-    for mount in _mounts(guest):
-        if DEVICE_NAME.match(mount.spec):
-            soft = not mount.required or mount.spec.startswith("/dev/vd")
-            yield Evidence(
-                f"/etc/fstab line {mount.line}: {_cut(mount.spec)} on {_cut(mount.path)}",
-                expected="UUID=... or LABEL=...",
-                found=_cut(mount.spec),
-                fix=fixes.mount_by_uuid(guest, mount),
-                severity=Severity.WARNING if soft else None,
-            )
+def loader_stops(facts: Facts) -> Iterator[Evidence]:
+    """Follow the loader as the firmware starts it, to the kernel of the default entry."""
+    guest, route = route_of(facts)
+    entry = route.entry
+    if route.broken is not None:
+        yield Evidence(cut_long(route.broken), fix=_loader_fix(guest))
+    elif entry is not None and entry.broken and entry.gone not in entry.initrds:
+        yield Evidence(f"{place(entry)} ({cut(entry.title)}) starts {entry.broken}")
+    elif entry is not None and entry.unknown:
+        raise UnknownError(f"{cut(entry.title)}: {entry.unknown}")
 
 
-@rule(
-    "IMS811",
-    Severity.ERROR,
-    "fstab names a disk that is not in the image",
-    why="Only this disk goes along; boot waits for the missing one and login may fail.",
-    fix=advice("remove the line from /etc/fstab, or add the option nofail"),
-    source=LINUX_GUIDE,
-)
-def fstab_missing(facts: Facts) -> Iterator[Evidence]:
-    """Look every UUID and label of fstab up among the image's volumes."""
-    guest = linux(facts)
-    missing = [m for m in _mounts(guest) if m.on_disk and _is_missing(m.spec, guest)]
-    for mount in missing if not _hidden(guest) else ():
-        yield Evidence(
-            f"/etc/fstab line {mount.line}: {_cut(mount.spec)} on {_cut(mount.path)} is not in the "
-            "image",
-            fix=fixes.without_mount(mount),
-            severity=None if mount.required else Severity.WARNING,
-        )
-    if missing:
-        _must_see_all(missing[0].spec, guest)
+def cut_long(text: str) -> str:
+    """Shorten a row of reasons."""
+    return text if len(text) <= 600 else f"{text[:600]}…"
 
 
-def _is_missing(spec: str, guest: Guest) -> bool:
-    """Say whether a specification means no volume that was seen; a kernel name means any."""
-    if DEVICE_NAME.match(spec) or spec.startswith(_NO_DISK):
-        return False
-    return find_volume(spec, guest.volumes) is None
-
-
-def _hidden(guest: Guest) -> list[str]:
-    """Name the volumes inside which others may lie that nobody can see here."""
-    return [
-        f"{v.name} ({v.kind})"
-        for v in guest.volumes
-        if v.kind in (LUKS, BITLOCKER, RAID) or (v.kind == LVM and v.unread)
-    ]
-
-
-def _must_see_all(spec: str, guest: Guest) -> None:
-    """Raise UnknownError if a volume that was not found may lie where nobody can look."""
-    hidden = _hidden(guest)
-    if hidden:
-        raise UnknownError(
-            f"{_cut(spec)} may be inside {listed(hidden)}, which cannot be looked into"
-        )
+def _loader_fix(guest: Guest) -> str | None:
+    root = next((v for v in guest.volumes if v.name == guest.root), None)
+    if root is None or root.uuid is None:
+        return None
+    return advice(
+        f"write the UUID of the volume that holds /boot there (the system's is {root.uuid}), or "
+        "run `grub-install` again"
+    )
 
 
 @rule(
     "IMS812",
     Severity.ERROR,
-    "A kernel command line names the root by its kernel name",
+    "A kernel command line names the root by a name of the old machine",
     why="On KVM the disk has another name, and the kernel stops before it has a root.",
-    fix=advice(
-        "set root=UUID=... and run `update-grub` (Debian, Ubuntu) or `grub2-mkconfig -o "
-        "/boot/grub2/grub.cfg` (RHEL family, SUSE)",
-    ),
+    fix=advice(f"set root=UUID=... and {_AGAIN}"),
     source=LINUX_GUIDE,
 )
 def root_by_name(facts: Facts) -> Iterator[Evidence]:
-    """Read root= of every boot entry."""
-    guest = linux(facts)
-    for line in _lines(guest):
-        root = line.value("root") or ""
-        if DEVICE_NAME.match(root):
-            soft = root.startswith("/dev/vd")
-            yield Evidence(
-                f"{line.path} line {line.line}: root={_cut(root)} for {_cut(line.kernel)}",
-                expected="root=UUID=...",
-                found=f"root={_cut(root)}",
-                fix=fixes.root_by_uuid(guest, line, root),
-                severity=Severity.WARNING if soft else None,
-            )
-
-
-def _lines(guest: Guest) -> list[CommandLine]:
-    lines = command_lines(guest)
-    if not lines:
-        raise UnknownError("no boot loader configuration was found")
-    return lines
+    """Read root= of the entry that starts: kernel names, loop devices, /dev/disk/by-path."""
+    found = started(facts)
+    root = value(found, "root") or ""
+    where = locate(root, found.guest)
+    if where.state not in (State.NAME, State.OLD):
+        return
+    soft = root.startswith("/dev/vd")
+    yield Evidence(
+        f"{place(found.entry)}: root={cut(root)} for {cut(found.entry.kernel)}",
+        expected="root=UUID=...",
+        found=f"root={cut(root)}",
+        fix=fixes.root_by_uuid(found.guest, found.entry, root),
+        severity=Severity.WARNING if soft else None,
+    )
 
 
 @rule(
@@ -148,29 +109,82 @@ def _lines(guest: Guest) -> list[CommandLine]:
     Severity.ERROR,
     "A kernel command line names a root that is not in the image",
     why="The kernel waits for a disk that will never come.",
-    fix=advice("write the boot loader's configuration again: `update-grub` or `grub2-mkconfig`"),
+    fix=advice(f"set root=UUID=... of the volume that holds the system, and {_AGAIN}"),
     source=INFERRED,
 )
 def root_missing(facts: Facts) -> Iterator[Evidence]:
-    """Look root= of every boot entry up among the image's volumes."""
-    guest = linux(facts)
-    roots = [(line, line.value("root") or "$") for line in _lines(guest)]
-    missing = [(line, root) for line, root in roots if _names_no_volume(root, guest)]
-    for line, root in missing if not _hidden(guest) else ():
-        yield Evidence(f"{line.path} line {line.line}: root={_cut(root)} is not in the image",
-                       found=_cut(root),
-                       fix=fixes.root_by_uuid(guest, line, root))  # fmt: skip
-    if missing:
-        _must_see_all(missing[0][1], guest)
-    for line, root in roots:
-        if "$" in root:
-            raise UnknownError(f"{line.path} line {line.line} does not say which root it takes")
+    """Look root= of the entry that starts up among the image's volumes; others are notes."""
+    found = started(facts)
+    guest, entry = found.guest, found.entry
+    root = value(found, "root")
+    where = locate(root, guest) if root else Where(State.UNKNOWN)
+    if root and where.state is State.GONE:
+        yield Evidence(
+            f"{place(entry)}: root={cut(root)} is not in the image ({where.why})",
+            found=cut(root),
+            fix=fixes.root_by_uuid(guest, entry, root),
+        )
+    yield from _others(found)
+    if where.state is State.UNKNOWN:
+        said = f"root={cut(root)} {where.why}" if root else "does not say which root it takes"
+        raise UnknownError(f"{place(entry)} {said}")
 
 
-def _names_no_volume(root: str, guest: Guest) -> bool:
-    """Say whether a root is given by a name that means no volume of the image."""
-    named = root.startswith(("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/"))
-    return named and _is_missing(root, guest)
+def _others(found: Started) -> Iterator[Evidence]:
+    """Note the entries that are not started by default and lead nowhere."""
+    count = 0
+    for other in found.route.entries:
+        root = other.value("root")
+        gone = bool(root) and locate(root or "", found.guest).state is State.GONE
+        if other is not found.entry and gone and count < _NOTES:
+            count += 1
+            yield Evidence(
+                f"{place(other)} ({cut(other.title)}), which does not start by default, names "
+                f"root={cut(root or '')}, which is not in the image",
+                fix=advice("nothing need be done; choosing that entry would fail"),
+                severity=Severity.NOTE,
+            )
+
+
+def _has(found: Started, driver: str) -> bool | None:
+    """Return whether the kernel reaches a driver before it has a root; None: not known."""
+    if found.kernel is not None and driver in found.kernel.builtin:
+        return True
+    if found.image is not None and driver in found.image.drivers:
+        return True
+    if found.image is None and found.entry.initrds:
+        return None
+    if found.image is not None and found.image.unread:
+        return None
+    kernel = found.kernel
+    if kernel is None or kernel.unread_lists:
+        return None
+    if driver in kernel.modules:
+        return False  # a file of its own, so it is not built in
+    # virtio and virtio_ring are in one file with others in some kernels.
+    return False if driver in ("virtio_blk", "virtio_pci") and kernel.modules else None
+
+
+def _lacking(found: Started, drivers: tuple[str, ...]) -> list[str]:
+    return [name for name in drivers if _has(found, name) is False]
+
+
+def _must_know(found: Started, drivers: tuple[str, ...]) -> None:
+    """Raise UnknownError if it is not known of a driver whether it is there."""
+    unknown = [name for name in drivers if _has(found, name) is None]
+    if found.kernel is not None and not any((found.kernel.builtin, found.kernel.modules)):
+        found.guest.must_see("/lib/modules/*")
+    certain = [name for name in unknown if name in ("virtio_blk", "virtio_pci", "virtio_net")]
+    if not certain:
+        return
+    image = found.image
+    if image is not None and image.unread:
+        raise UnknownError(f"{image.path}: {image.unread}")
+    found.guest.must_see("/lib/modules/*")
+    raise UnknownError(
+        f"{', '.join(certain)} may be built into {cut(found.entry.kernel)}, whose list of built-in "
+        "drivers was not found"
+    )
 
 
 @rule(
@@ -182,62 +196,62 @@ def _names_no_volume(root: str, guest: Guest) -> bool:
     source=LINUX_GUIDE,
 )
 def virtio_disk(facts: Facts) -> Iterator[Evidence]:
-    """Ask for virtio_pci and virtio_blk in every initramfs, or built in."""
-    guest = linux(facts)
-    for kernel, missing in _missing(guest, _DISK_DRIVERS):
+    """Ask for virtio_pci and virtio_blk in the initramfs of the entry that starts, or built in."""
+    found = started(facts)
+    if found.image is None and not found.entry.initrds:
+        return  # IMS816
+    missing = _lacking(found, _DISK_DRIVERS)
+    if missing:
+        image = found.image
+        assert image is not None
+        virtio = [name for name in VIRTIO if name in image.drivers]
         yield Evidence(
-            _without(kernel, missing),
-            found=", ".join(kernel.loaded) or "no virtio driver",
-            fix=fixes.with_virtio(guest),
+            f"{image.path} (kernel {_version(found)}) has no {', '.join(sorted(missing))}",
+            found=", ".join(virtio) or "no virtio driver",
+            fix=fixes.with_virtio(found.guest, image.maker),
         )
+    else:
+        _must_know(found, _DISK_DRIVERS)
+
+
+def _version(found: Started) -> str:
+    kernel: Kernel | None = found.kernel
+    return cut(kernel.version if kernel is not None else found.entry.version or "unknown")
 
 
 @rule(
     "IMS815",
-    Severity.WARNING,
-    "A kernel's initramfs lacks a virtio driver",
+    Severity.NOTE,
+    "A kernel's initramfs lacks a virtio driver that the guide asks for",
     why="The guide asks for all of them; a server with SCSI disks needs virtio_scsi to boot.",
     fix=_REBUILD,
     source=LINUX_GUIDE,
 )
 def virtio_rest(facts: Facts) -> Iterator[Evidence]:
-    """Ask for virtio_scsi and virtio_net; worse if the kernel does not have them at all."""
-    guest = linux(facts)
-    for kernel, missing in _missing(guest, set(VIRTIO) - _DISK_DRIVERS):
-        gone = sorted(missing - set(kernel.modules))
+    """Ask for virtio_scsi and virtio_net; an error if there is no driver for the network at all."""
+    found = started(facts)
+    wanted = ("virtio_scsi", "virtio_net")
+    kernel = found.kernel
+    gone = []
+    if kernel is not None and kernel.modules and not kernel.unread_lists:
+        gone = [n for n in wanted if n not in (*kernel.modules, *kernel.builtin)]
+        gone = [n for n in gone if _has(found, n) is not True]
+    if "virtio_net" in gone:
         yield Evidence(
-            _without(kernel, missing),
-            severity=Severity.ERROR if gone else None,
-            found=f"not even in /lib/modules: {', '.join(gone)}" if gone else None,
-            fix=None if gone else fixes.with_virtio(guest),
+            f"kernel {_version(found)} has no virtio_net: the server has no network",
+            found=f"not even in /lib/modules: {', '.join(gone)}",
+            severity=Severity.ERROR,
+            fix=advice("install the kernel's package with all drivers"),
         )
-
-
-def _missing(guest: Guest, drivers: set[str]) -> Iterator[tuple[Kernel, set[str]]]:
-    """Yield the kernels that lack drivers; UnknownError if an initramfs could not be read."""
-    unread = []
-    for kernel in _kernels(guest):
-        missing = drivers - set(kernel.builtin) - set(kernel.loaded)
-        if missing and kernel.unread:
-            unread.append(f"{kernel.initramfs or kernel.version}: {kernel.unread}")
-        elif missing and kernel.initramfs is not None:
-            yield kernel, missing
-    if unread:
-        raise UnknownError(listed(unread))
-    guest.must_see("/lib/modules/*")
-
-
-def _kernels(guest: Guest) -> list[Kernel]:
-    """Return the kernels that can be started; UnknownError if there is none."""
-    kernels = [kernel for kernel in guest.kernels if kernel.image is not None]
-    if not kernels:
-        guest.must_see("/lib/modules/*")
-        raise UnknownError("no kernel was found in /boot and /lib/modules")
-    return kernels
-
-
-def _without(kernel: Kernel, missing: set[str]) -> str:
-    return f"{kernel.initramfs} (kernel {kernel.version}) has no {', '.join(sorted(missing))}"
+        return
+    missing = [name for name in _lacking(found, wanted) if name not in gone]
+    if missing and found.image is not None:
+        yield Evidence(
+            f"{found.image.path} (kernel {_version(found)}) has no {', '.join(sorted(missing))}",
+            fix=fixes.with_virtio(found.guest, found.image.maker),
+        )
+    elif not missing:
+        _must_know(found, wanted)
 
 
 @rule(
@@ -245,21 +259,27 @@ def _without(kernel: Kernel, missing: set[str]) -> str:
     Severity.ERROR,
     "A kernel has no initramfs",
     why="A kernel without one finds its disk only if every driver is built in.",
-    fix=advice("`update-initramfs -c -k all` (Debian, Ubuntu) or `dracut --regenerate-all` (RHEL)"),
+    fix=advice(
+        "make it: `update-initramfs -c -k all` (Debian, Ubuntu), `dracut --regenerate-all` (RHEL "
+        "family, SUSE), `mkinitcpio -P` (Arch)"
+    ),
     source=INFERRED,
 )
 def no_initramfs(facts: Facts) -> Iterator[Evidence]:
-    """Ask every kernel in /boot for its initramfs unless the disk drivers are built in."""
-    guest = linux(facts)
-    for kernel in _kernels(guest):
-        if kernel.initramfs is None and _DISK_DRIVERS - set(kernel.builtin):
-            if kernel.unread:
-                raise UnknownError(f"{kernel.version}: {kernel.unread}")
+    """Ask the entry that starts for its initramfs unless the disk drivers are built in."""
+    found = started(facts)
+    entry = found.entry
+    if entry.gone is not None and entry.gone in entry.initrds:
+        yield Evidence(f"{place(entry)} ({cut(entry.title)}) takes {entry.broken}")
+    elif not entry.initrds and not entry.broken:
+        missing = _lacking(found, _DISK_DRIVERS)
+        if missing:
             yield Evidence(
-                f"{kernel.image} has no initramfs in /boot and its virtio is not built in",
-                fix=fixes.initramfs_again(guest),
+                f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and "
+                f"{', '.join(missing)} are not built in"
             )
-    guest.must_see("/lib/modules/*")
+        else:
+            _must_know(found, _DISK_DRIVERS)
 
 
 @rule(
@@ -273,12 +293,165 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     source=LINUX_GUIDE,
 )
 def serial_console(facts: Facts) -> Iterator[Evidence]:
-    """Look for console=ttyS0 (ttyAMA0 on arm) in the command lines."""
-    guest = linux(facts)
-    lines = _lines(guest)
-    if not any(
-        a.startswith(("console=ttyS", "console=ttyAMA")) for line in lines for a in line.arguments
-    ):
-        path = lines[0].path
-        yield Evidence(f"{path}: no boot entry has console=ttyS0",
-                       fix=fixes.with_serial_console(guest, path))  # fmt: skip
+    """Look for console=ttyS0 (ttyAMA0 on arm) in the command line of the entry that starts."""
+    entry = started(facts).entry
+    if not any(a.startswith(("console=ttyS", "console=ttyAMA")) for a in entry.arguments):
+        yield Evidence(f"{place(entry)} has no console=ttyS0")
+
+
+# --- what the initramfs waits for ----------------------------------------------------------------
+
+_RD = ("dracut", "mkinitcpio", None)  # initramfs makers that read rd.* arguments; None: not known
+
+
+@rule(
+    "IMS818",
+    Severity.ERROR,
+    "The boot waits for a device that is not in the image",
+    why="dracut waits for every device that is named to it, and then opens an emergency shell.",
+    fix=advice(
+        "remove the argument from GRUB_CMDLINE_LINUX in /etc/default/grub, run `grub2-mkconfig -o "
+        "/boot/grub2/grub.cfg` (or `grubby --update-kernel=ALL --remove-args=...`), and make the "
+        "initramfs again with `dracut -f --regenerate-all`"
+    ),
+    source="dracut.cmdline(7): rd.lvm.lv, rd.luks.uuid, resume",
+)
+def waits_in_vain(facts: Facts) -> Iterator[Evidence]:
+    """Look rd.lvm.lv, rd.luks.uuid, resume and dracut's own hooks up among the volumes."""
+    found = started(facts)
+    reasons = []
+    for text, spec, hard in _waits(found):
+        where = (
+            _luks(spec, found.guest) if text.startswith("rd.luks") else locate(spec, found.guest)
+        )
+        if where.state in (State.GONE, State.OLD):
+            yield Evidence(
+                f"{place(found.entry)}: {cut(text)} is not in the image ({where.why})",
+                found=cut(text),
+                severity=None if hard else Severity.WARNING,
+            )
+        elif where.state is State.UNKNOWN:
+            reasons.append(f"{cut(text)} {where.why}")
+    if reasons:
+        raise UnknownError(listed(reasons))
+
+
+def _waits(found: Started) -> Iterator[tuple[str, str, bool]]:
+    """Yield what is waited for: as it is written, as a specification, whether boot ends there."""
+    maker = found.image.maker if found.image is not None else None
+    for argument in dict.fromkeys(arguments(found)):
+        name, _, text = argument.partition("=")
+        text = text.strip("\"'")
+        if name == "rd.lvm.lv" and maker in _RD and text.count("/") == 1:
+            yield argument, f"/dev/{text}", True
+        elif name == "rd.luks.uuid" and maker in _RD:
+            yield argument, text.removeprefix("luks-"), True
+        elif name == "rd.luks.name" and maker in _RD:
+            yield argument, text.partition("=")[0], True
+        elif name == "resume" and text.startswith(("/dev/", "UUID=", "LABEL=", "PARTUUID=")):
+            yield argument, text, False
+    for device in found.image.waits if found.image is not None else ():
+        if not device.startswith("/dev/disk/by-id/dm-uuid-"):
+            yield f"{found.image.path}: {device}" if found.image else device, device, True
+
+
+def _luks(uuid: str, guest: Guest) -> Where:
+    plain = uuid.replace("-", "").lower()
+    volumes = [v for v in guest.volumes if v.kind == LUKS]
+    if any((v.uuid or "").replace("-", "").lower().startswith(plain) for v in volumes):
+        return Where(State.HERE)
+    closed = [v for v in guest.volumes if v.unread]
+    if closed:
+        return Where(State.UNKNOWN, why=f"may be inside {closed[0].name}, which is not read")
+    return Where(State.GONE, why="no encrypted volume of the image has it")
+
+
+# --- GRUB and the file system that it reads ------------------------------------------------------
+
+# The first GRUB that reads a file system with the feature; distributions brought some earlier.
+_SINCE = {
+    "metadata_csum_seed": (2, 6), "large_dir": (2, 6), "bigtime": (2, 6), "nrext64": (2, 12),
+    "exchange": (2, 12), "parent": (2, 12),
+}  # fmt: skip
+
+
+@rule(
+    "IMS840",
+    Severity.WARNING,
+    "GRUB is older than the file system that it starts from",
+    why="GRUB does not read a file system with a feature that it does not know, and stops at its"
+    " prompt: “unknown filesystem”.",
+    fix=advice(
+        "ext4: boot from another system and `tune2fs -O ^metadata_csum_seed` the unmounted volume; "
+        "XFS: copy /boot to a file system made with the feature off; or install a newer GRUB"
+    ),
+    source="GRUB 2.12's news and fs/ext2.c, fs/xfs.c of each release; distributions' own additions"
+    " are not known here",
+)
+def old_grub(facts: Facts) -> Iterator[Evidence]:
+    """Compare the version of GRUB with the features of the volumes that it reads."""
+    guest, route = route_of(facts)
+    if not route.loader.startswith("GRUB") or not any(v.features for v in guest.volumes):
+        return
+    if guest.grub is None:
+        raise UnknownError("the version of GRUB was not found")
+    version = tuple(int(part) for part in re.findall(r"\d+", guest.grub)[:2])
+    for volume in guest.volumes:
+        unknown = [f for f in volume.features if version < _SINCE.get(f, (0, 0))]
+        if volume.name in route.volumes and unknown:
+            yield Evidence(
+                f"GRUB {guest.grub} does not know {', '.join(unknown)}, which the {volume.kind} of "
+                f"{volume.name} has",
+                expected="a file system without it",
+                found=", ".join(unknown),
+            )
+
+
+# --- btrfs ---------------------------------------------------------------------------------------
+
+
+@rule(
+    "IMS841",
+    Severity.ERROR,
+    "The boot entry does not name the subvolume that holds the system",
+    why="The kernel mounts the default subvolume, finds no system there, and stops.",
+    fix=advice(
+        "add rootflags=subvol=NAME to the entry: GRUB_CMDLINE_LINUX and `grub2-mkconfig`, or "
+        "`grubby --update-kernel=ALL --args=...`; or `btrfs subvolume set-default`"
+    ),
+    source="btrfs(5): subvol, subvolid; btrfs-subvolume(8): set-default",
+)
+def lost_subvolume(facts: Facts) -> Iterator[Evidence]:
+    """Compare rootflags of the entry that starts with where the system lies."""
+    found = started(facts)
+    guest, entry = found.guest, found.entry
+    where = locate(value(found, "root") or "", guest)
+    if where.volume is None or where.volume.kind != BTRFS:
+        return
+    if where.volume.unread is not None:
+        raise UnknownError(f"{where.volume.name}: {where.volume.unread}")
+    if guest.root != where.volume.name or guest.subvolume is None:
+        return
+    named = named_subvolume(value(found, "rootflags") or "")
+    if named is None:
+        yield Evidence(
+            f"{place(entry)} has no rootflags=subvol={guest.subvolume}; the system lies in the "
+            f"subvolume {guest.subvolume} of {guest.root}, and the default subvolume holds none",
+            expected=f"rootflags=subvol={guest.subvolume}",
+            found="no rootflags",
+        )
+    elif not named.isdigit() and named != guest.subvolume:
+        yield Evidence(
+            f"{place(entry)} names the subvolume {cut(named)}, and the system lies in "
+            f"{guest.subvolume} of {guest.root}",
+            expected=f"rootflags=subvol={guest.subvolume}",
+            found=f"rootflags=subvol={cut(named)}",
+        )
+
+
+def entries_of(facts: Facts) -> tuple[BootEntry, ...]:
+    """Return every entry of the way that the firmware goes; none where it is not known."""
+    try:
+        return route_of(facts)[1].entries
+    except UnknownError:
+        return ()

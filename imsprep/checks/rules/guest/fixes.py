@@ -11,7 +11,7 @@ import shlex
 from fnmatch import fnmatchcase
 
 from imsprep.checks.rules.guest.advice import advice
-from imsprep.guest.linux.bootloader import GRUB2, CommandLine
+from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.cloud_init import ours
 from imsprep.guest.linux.fstab import Mount, guess_volume
 from imsprep.guest.linux.kernels import VIRTIO
@@ -27,7 +27,8 @@ _CLOUD_SETTINGS = (
     "manage_etc_hosts: localhost",
 )
 _UUID = re.compile(r"[0-9A-Fa-f-]{8,36}$")
-_DEBIAN = ("debian", "ubuntu")
+_DEBIAN = ("debian", "ubuntu", "kali", "linuxmint", "pop", "devuan", "raspbian")
+_ARCH = ("arch", "manjaro", "endeavouros", "cachyos")
 
 
 def command(line: str) -> str:
@@ -60,7 +61,7 @@ def mount_by_uuid(guest: Guest, mount: Mount) -> str | None:
     """Replace a kernel name in fstab by the UUID of the volume that it means."""
     root = mount.path == "/"
     uuid = _uuid(_root(guest) if root else guess_volume(mount.spec, guest.volumes))
-    if uuid is None:
+    if uuid is None or not re.fullmatch(r"[\w./=:-]+", mount.spec):
         return None
     return command(f"sed -i '{mount.line}s#{mount.spec}#UUID={uuid}#' /etc/fstab")
 
@@ -70,17 +71,27 @@ def without_mount(mount: Mount) -> str:
     return command(f"sed -i '{mount.line}s/^/#/' /etc/fstab")
 
 
-def root_by_uuid(guest: Guest, line: CommandLine, root: str) -> str | None:
-    """Replace the root of one boot entry by the UUID of the volume that holds the system."""
-    uuid = _uuid(_root(guest))
-    texts = (guest.text(line.path) or "").splitlines()
-    if (
-        uuid is None
-        or not re.fullmatch(r"[\w./=:-]+", root)
-        or f"root={root}" not in texts[line.line - 1]
-    ):
-        return None  # the root comes from a variable
-    return command(f"sed -i 's#root={root}\\b#root=UUID={uuid}#' {shell(line.path)}")
+def root_uuid(guest: Guest) -> str | None:
+    """Return the UUID of the volume that holds the system, or None."""
+    return _uuid(_root(guest))
+
+
+def root_by_uuid(guest: Guest, entry: BootEntry, root: str) -> str | None:
+    """Replace the root of the entry that starts by the UUID of the volume that holds the system."""
+    uuid = root_uuid(guest)
+    if uuid is None:
+        return None
+    known = guest.files.get(entry.path)
+    lines = (known.text or "").splitlines() if known is not None else []
+    line = lines[entry.line - 1] if 0 < entry.line <= len(lines) else ""
+    if not re.fullmatch(r"[\w./=:-]+", root) or f"root={root}" not in line:
+        # It comes from a variable, another file or the initramfs.
+        return advice(
+            f"set root=UUID={uuid} (in GRUB_CMDLINE_LINUX, grubenv's kernelopts or the entry's "
+            "file), and write the loader's configuration again"
+        )
+    script = f"{entry.line}s#root={root}\\b#root=UUID={uuid}#"
+    return command(f"sed -i '{script}' {shell(entry.path)}")
 
 
 def _root(guest: Guest) -> Volume | None:
@@ -92,37 +103,36 @@ def _uuid(volume: Volume | None) -> str | None:
     return volume.uuid if volume is not None and known else None
 
 
-def with_virtio(guest: Guest) -> str | None:
-    """Name the drivers where the family's tool looks, and make every initramfs again."""
+def with_virtio(guest: Guest, maker: str | None) -> str | None:
+    """Say how the family's tool adds the drivers and makes the initramfs again.
+
+    No command line: what these tools do on a given system cannot be tried here.
+    """
+    names = " ".join(VIRTIO)
     family = _family(guest)
-    if family in _DEBIAN:
-        names = f"printf '%s\\n' {' '.join(VIRTIO)} >>/etc/initramfs-tools/modules"
-        return command(f"{names} && update-initramfs -u -k all")
-    if guest.exists("/usr/lib/dracut/dracut-init.sh"):
-        line = f'add_drivers+=" {" ".join(VIRTIO)} "'
-        conf = f"echo '{line}' >/etc/dracut.conf.d/virtio.conf"
-        return command(f"{conf} && dracut -f --regenerate-all")
+    if maker == "mkinitcpio" or family in _ARCH or guest.exists("/etc/mkinitcpio.conf"):
+        return advice(f"MODULES=({names}) in /etc/mkinitcpio.conf, then `mkinitcpio -P`")
+    if maker == "booster":
+        return advice(f"modules: {','.join(VIRTIO)} in /etc/booster.yaml, then rebuild its images")
+    if maker == "mkinitfs" or family == "alpine":
+        return advice("features with virtio in /etc/mkinitfs/mkinitfs.conf, then `mkinitfs`")
+    if family in _DEBIAN and maker != "dracut":
+        return advice(f"{names} in /etc/initramfs-tools/modules, then `update-initramfs -u -k all`")
+    if maker == "dracut" or guest.exists("/usr/lib/dracut/dracut-init.sh"):
+        return advice(
+            f'add_drivers+=" {names} " in /etc/dracut.conf.d/virtio.conf, then `dracut -f '
+            "--regenerate-all`"
+        )
     return None
 
 
-def initramfs_again(guest: Guest, before: str = "") -> str | None:
-    """Make every initramfs again, after another command."""
+def initramfs_again(guest: Guest) -> str | None:
+    """Say how the family's tool makes every initramfs again."""
     if _family(guest) in _DEBIAN:
-        return command(f"{before}update-initramfs -c -k all")
+        return "`update-initramfs -u -k all`"
     if guest.exists("/usr/lib/dracut/dracut-init.sh"):
-        return command(f"{before}dracut -f --regenerate-all")
+        return "`dracut -f --regenerate-all`"
     return None
-
-
-def with_serial_console(guest: Guest, path: str) -> str | None:
-    """Tell the kernel to write to the first serial port, and write GRUB's menu again."""
-    wanted = "console=tty0 console=ttyS0,115200"
-    line = f"sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{wanted} /' /etc/default/grub"
-    if not guest.exists("/etc/default/grub") or path not in GRUB2:
-        return None
-    return command(
-        f"{line} && {'update-grub' if path == GRUB2[0] else f'grub2-mkconfig -o {path}'}"
-    )
 
 
 def _family(guest: Guest) -> str:

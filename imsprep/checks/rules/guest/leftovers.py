@@ -96,7 +96,20 @@ def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
 def datasource(facts: Facts) -> Iterator[Evidence]:
     """Read datasource_list; without one cloud-init probes all, which is slower but works."""
     guest, settings = _settings(facts)
+    forced = cloud_init.forced_source(guest)
+    if forced is not None and "openstack" not in forced.names:
+        yield Evidence(
+            f"{forced.where} says {forced.text}, and cloud-init asks that source only, whatever "
+            "datasource_list says",
+            expected="no source forced, or OpenStack",
+            found=forced.text,
+            fix=advice(
+                "remove it from GRUB_CMDLINE_LINUX in /etc/default/grub, then `update-grub` or "
+                "`grub2-mkconfig`; of ds-identify.cfg remove the line"
+            ),
+        )
     names = settings.get("datasource_list")
+    yield from _seed(guest, names)
     if names is None:
         yield Evidence(
             "no datasource_list is set, so cloud-init probes every cloud",
@@ -111,6 +124,20 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
         path = cloud_init.where(guest, "datasource_list")
         yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown,
                        fix=fixes.cloud_settings(guest))  # fmt: skip
+
+
+def _seed(guest: Guest, names: Any) -> Iterator[Evidence]:
+    """Look for a seed that an installer left: NoCloud takes it before the service is asked."""
+    listed_ = [str(n) for n in names] if isinstance(names, list) else ["NoCloud", "OpenStack"]
+    before = listed_[: listed_.index("OpenStack")] if "OpenStack" in listed_ else []
+    seeds = [
+        p for p, e in guest.matching("/var/lib/cloud/seed/nocloud*/meta-data") if e.kind == FILE
+    ]
+    if seeds and "NoCloud" in before:
+        yield Evidence(
+            f"{seeds[0]} was left by an installer, and cloud-init takes it as its source",
+            fix=advice(f"`rm -r {seeds[0].rpartition('/')[0]}`"),
+        )
 
 
 @rule(

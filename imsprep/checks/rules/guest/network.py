@@ -1,7 +1,8 @@
-"""IMS820–IMS824: a Linux guest's network: DHCP on whatever card the server has."""
+"""IMS820–IMS824, IMS843, IMS844: a Linux guest's network: DHCP on whatever card the server has."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
@@ -9,7 +10,16 @@ from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.guest.linux import cloud_init
-from imsprep.guest.linux.network import Interface, bound_names, brings_up_any, interfaces
+from imsprep.guest.linux.network import (
+    LINKS,
+    NETPLAN,
+    Interface,
+    bound_names,
+    brings_up_any,
+    broken_yaml,
+    interfaces,
+    may_exist,
+)
 from imsprep.guest.model import Guest
 from imsprep.report import Severity
 
@@ -51,7 +61,10 @@ def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
     guest = linux(facts)
     for kernel in guest.kernels:
         for path in kernel.rules:
-            fix = fixes.initramfs_again(guest, "rm -f /etc/udev/rules.d/*persistent*net*; ")
+            again = fixes.initramfs_again(guest)
+            fix = (
+                advice(f"remove the rules from /etc/udev/rules.d, then {again}") if again else None
+            )
             yield Evidence(f"{kernel.initramfs} holds {path}", fix=fix)
     unread = [f"{k.initramfs or k.version}: {k.unread}" for k in guest.kernels if k.unread]
     if unread:
@@ -82,7 +95,7 @@ def _interfaces(facts: Facts) -> list[Interface]:
 def static_address(facts: Facts) -> Iterator[Evidence]:
     """Read netplan, interfaces, ifcfg, NetworkManager and systemd-networkd."""
     for interface in _interfaces(facts):
-        if not interface.dhcp:
+        if not interface.dhcp and not interface.member:
             yield Evidence(f"{interface.path}: {interface.name} has no DHCP", expected="DHCP",
                            fix=fixes.with_dhcp(interface.path))  # fmt: skip
 
@@ -99,12 +112,17 @@ def static_address(facts: Facts) -> Iterator[Evidence]:
 )
 def bound_to_card(facts: Facts) -> Iterator[Evidence]:
     """Look for MAC addresses in the same files."""
-    for interface in (*_interfaces(facts), *bound_names(linux(facts))):
+    guest = linux(facts)
+    written = _cloud_init_writes(guest)
+    for interface in (*_interfaces(facts), *bound_names(guest)):
         if interface.mac:
+            again = written and "cloud-init" in interface.path
             yield Evidence(
-                f"{interface.path}: {interface.name} is for {interface.mac}",
+                f"{interface.path}: {interface.name} is for {interface.mac}"
+                + ("; cloud-init writes the file again on a new server" if again else ""),
                 found=interface.mac,
                 fix=fixes.for_any_card(interface.path),
+                severity=Severity.NOTE if again else None,
             )
 
 
@@ -123,18 +141,88 @@ def bound_to_card(facts: Facts) -> Iterator[Evidence]:
 def no_network(facts: Facts) -> Iterator[Evidence]:
     """Ask for one interface that starts, or something that brings up what it finds."""
     guest = linux(facts)
-    if any(interface.starts for interface in _interfaces(facts)) or _brings_up_any(guest):
+    _must_be_yaml(guest)
+    starting = [i for i in _interfaces(facts) if i.starts]
+    if starting or _brings_up_any(guest):
         return
     yield Evidence("no file sets up an interface, and neither NetworkManager nor cloud-init would")
 
 
+def _must_be_yaml(guest: Guest) -> None:
+    """Raise UnknownError if a file of netplan is no YAML: what it would set up is not known."""
+    try:
+        for path, line, why in broken_yaml(guest, *NETPLAN):
+            raise UnknownError(f"{path} line {line}: {why} (IMS843)")
+    except ImportError:
+        raise UnknownError("netplan's YAML needs imsprep[guest]") from None
+
+
 def _brings_up_any(guest: Guest) -> bool:
     """NetworkManager uses DHCP on cards without a profile; cloud-init writes a fallback."""
-    if brings_up_any(guest):
-        return True
+    return brings_up_any(guest) or _cloud_init_writes(guest)
+
+
+def _cloud_init_writes(guest: Guest) -> bool:
+    """Return whether cloud-init sets the network up on a new server."""
     try:
         network = cloud_init.settings(guest).get("network")
     except ImportError:
         return True
     off = isinstance(network, dict) and network.get("config") == "disabled"
     return cloud_init.installed(guest) and cloud_init.enabled(guest) and not off
+
+
+@rule(
+    "IMS843",
+    Severity.WARNING,
+    "A configuration file is no YAML",
+    why="netplan then sets up no interface at all; cloud-init leaves the file out.",
+    fix=advice("mend the line that is named (YAML knows no tabs); `netplan generate` tries it"),
+    source="netplan's YAML reference; YAML 1.2, 6.1",
+)
+def no_yaml(facts: Facts) -> Iterator[Evidence]:
+    """Read the files of netplan and cloud-init."""
+    guest = linux(facts)
+    try:
+        for path, line, why in broken_yaml(guest, *NETPLAN, cloud_init.MAIN, cloud_init.MORE):
+            yield Evidence(f"{path} line {line}: {why}")
+    except ImportError:
+        raise UnknownError("YAML needs imsprep[guest]") from None
+
+
+@rule(
+    "IMS844",
+    Severity.WARNING,
+    "Only network names are set up that the server's card does not get",
+    why="The card has another name on KVM (eth0, ens3, enp1s0...), so that nothing is set up.",
+    fix=advice(
+        'name any card: netplan `match: {name: "e*"}`, systemd-networkd `Name=e*`, a '
+        "NetworkManager profile without interface-name; or eth0, with net.ifnames=0 on the command "
+        "line"
+    ),
+    source="systemd.net-naming-scheme(7); names of VMware's, Xen's and real cards: inferred",
+)
+def foreign_names(facts: Facts) -> Iterator[Evidence]:
+    """Compare the names that start at boot with those that a card on KVM can get."""
+    guest = linux(facts)
+    _must_be_yaml(guest)
+    cards = [i for i in _interfaces(facts) if not i.virtual and (i.starts or i.member)]
+    if not cards or _brings_up_any(guest):
+        return
+    possible = [i for i in cards if (may_exist(i) and not _renamed(guest, i)) or i.mac]
+    named = {entry.name for entry in bound_names(guest)}
+    if possible or any(i.name in named for i in cards):
+        return
+    shown = ", ".join(dict.fromkeys(f"{i.name} ({i.path})" for i in cards[:4]))
+    yield Evidence(
+        f"only {shown} is set up", expected="eth0, ens3, enp1s0 or any", found=cards[0].name
+    )
+
+
+def _renamed(guest: Guest, interface: Interface) -> bool:
+    """Return whether net.ifnames=0 keeps a predictable name from being given."""
+    entries = [route.entry for route in guest.boot.routes if route.entry is not None]
+    off = bool(entries) and all("net.ifnames=0" in entry.arguments for entry in entries)
+    by_slot = re.match(r"en[sp]\d", interface.name) and " " not in interface.name
+    rules = any(True for _ in guest.matching("/etc/udev/rules.d/*net*.rules", LINKS))
+    return bool(off and by_slot and not rules)

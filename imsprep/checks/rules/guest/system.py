@@ -11,7 +11,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import FILE_TABLE, INFERRED, advice, any_guest, linux, listed
 from imsprep.guest.firmware import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
-from imsprep.guest.linux.os_release import depth, fits, fitting, identify, padded, parse_os_version
+from imsprep.guest.linux.os_release import System, fits, fitting, identify, parse_os_version
 from imsprep.guest.model import CLOSED, LINUX, NO_FILES, UNKNOWN, Guest, Volume
 from imsprep.image.partitions import BIOS_BOOT
 from imsprep.image.signatures import BITLOCKER, LUKS
@@ -41,15 +41,26 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
     asked = parse_os_version(requested)
     if asked.family is None or fits(system, requested):
         return
-    count = depth(system.family)
-    same_family = asked.family == system.family
     width = None not in (asked.bits, system.bits) and asked.bits != system.bits
-    same_release = padded(asked.version, count) == padded(system.version, count)
+    listed_ = fitting(system, list(facts.site.os_versions.all))
+    # What the lists do not have is registered as a relative or as “Other”; that is a choice.
+    kin = asked.family == system.family or not listed_
     yield Evidence(
         f"os_version is {requested!r}, but {system.source} says {system.name!r}",
-        expected=system.name,
+        expected=f"“{listed_[0]}”" if listed_ else system.name,
         found=requested,
-        severity=Severity.WARNING if same_family and not width and not same_release else None,
+        fix=_os_version_fix(facts, system, listed_),
+        severity=Severity.WARNING if kin and not width else None,
+    )
+
+
+def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
+    if listed_:
+        return f"Request “{listed_[0]}”, which fits the image"
+    return (
+        f"The list of {facts.site.title} ({facts.site.os_versions.date}) has no value for "
+        f"{system.name}; the region's own list may (imsprep os-versions). A system that is not "
+        "listed is registered as Other"
     )
 
 
@@ -57,8 +68,8 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
     "IMS802",
     Severity.NOTE,
     "The site lists no os_version for this system",
-    why="Os_version must be one of the site's strings; the nearest one has to be chosen by hand.",
-    fix="Choose the nearest os_version of the same family, or the site's “Other” entry",
+    why="The lists are dated and differ by region; the region's own list counts.",
+    fix="Ask the region (imsprep os-versions); what it does not list is registered as Other",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def listed_system(facts: Facts) -> Iterator[Evidence]:
@@ -68,11 +79,9 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
         raise UnknownError("the image does not say which system it is")
     strings = list(facts.site.os_versions.all)
     if not fitting(system, strings):
-        family = [text for text in strings if parse_os_version(text).family == system.family]
-        newest = max(family, key=lambda text: parse_os_version(text).version, default=None)
-        hint = f"; the newest of its family is {newest!r}" if newest else ""
         yield Evidence(
-            f"{system.name} ({system.source}) fits no os_version of {facts.site.title}{hint}"
+            f"{system.name} ({system.source}) fits no os_version in the list of "
+            f"{facts.site.title}, {facts.site.os_versions.date}"
         )
 
 
@@ -185,7 +194,7 @@ def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
     Severity.ERROR,
     "The image holds no operating system",
     why="A system disk image without a system does not boot; a data disk needs type DataImage.",
-    fix="Request type DataImage, or import the disk that holds the system",
+    fix="Request type DataImage if it is a data disk, or import the disk that holds the system",
     source=INFERRED,
 )
 def no_system(facts: Facts) -> Iterator[Evidence]:
@@ -194,10 +203,21 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
     if facts.request.is_data_disk:
         return
     if guest.system is None:
+        boots = [entry for route in guest.boot.routes for entry in route.entries if entry.kernel]
+        if boots:
+            raise UnknownError(
+                f"a loader starts {boots[0].kernel}, and the system that it starts is not laid out "
+                "as one that is known"
+            )
         if guest.unread:
             raise UnknownError(f"not all could be read: {'; '.join(guest.unread)}")
         closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v, guest)]
         if closed:
             raise UnknownError(f"what lies there cannot be looked into: {listed(closed)}")
+        programs = [route.steps[0] for route in guest.boot.routes if route.steps]
+        if programs:
+            raise UnknownError(
+                f"a loader is there, {programs[0]}, and what it starts was not found"
+            )
         kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
         yield Evidence(f"no system was found ({kinds})", expected=LINUX + " or windows")

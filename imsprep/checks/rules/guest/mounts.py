@@ -1,0 +1,336 @@
+"""IMS809–IMS811, IMS819, IMS842, IMS845, IMS846: what is mounted and opened after the root.
+
+fstab and crypttab are read together: a mapper device that crypttab opens is made at boot, and what
+matters is its source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rules.guest import fixes
+from imsprep.checks.rules.guest.advice import (
+    INFERRED,
+    LINUX_GUIDE,
+    advice,
+    any_guest,
+    linux,
+    listed,
+)
+from imsprep.checks.rules.guest.boot import entries_of
+from imsprep.checks.rules.guest.entry import cut
+from imsprep.guest.linux.fstab import Mount, find_volume, means, read_fstab
+from imsprep.guest.linux.locate import CryptLine, State, locate, read_crypttab, whole
+from imsprep.guest.linux.os_release import identify
+from imsprep.guest.model import Guest, Volume
+from imsprep.image.signatures import BTRFS, LUKS, LVM, RAID, SWAP
+from imsprep.report import Severity
+
+# Without these nothing works, so that no advice sets their line aside.
+_NEEDED = ("/", "/usr", "/var", "/boot")
+_KVM_NAME = re.compile(r"/dev/vd[a-z]+\d*$")
+
+
+def _mounts(guest: Guest) -> list[Mount]:
+    text = guest.text("/etc/fstab")
+    if text is None:
+        raise UnknownError("there is no /etc/fstab")
+    return read_fstab(text)
+
+
+def _line(mount: Mount) -> str:
+    return f"/etc/fstab line {mount.line}: {cut(mount.spec)} on {cut(mount.path)}"
+
+
+def _severity(guest: Guest, mount: Mount) -> Severity | None:
+    """Return how bad a mount is that cannot be made: None for the rule's own severity."""
+    if not mount.required:
+        return Severity.NOTE
+    # OpenRC goes on without what it cannot mount; systemd without swap, after 90 seconds.
+    openrc = any(path.startswith("/etc/runlevels/") for path in guest.files)
+    return Severity.WARNING if mount.is_swap or openrc else None
+
+
+@rule(
+    "IMS810",
+    Severity.ERROR,
+    "fstab names a disk by its kernel name",
+    why="Disks have other names on KVM; the boot stops in emergency mode.",
+    fix=advice("replace the device by UUID=..., as `blkid` prints it"),
+    source=LINUX_GUIDE,
+)
+def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
+    """Look for /dev/sda1, /dev/vda1, /dev/disk/by-path and the like."""
+    guest = linux(facts)
+    for mount in _mounts(guest):
+        where = locate(mount.spec, guest)
+        if where.state in (State.NAME, State.OLD):
+            severity = _severity(guest, mount)
+            if severity is None and _KVM_NAME.match(mount.spec):
+                severity = Severity.WARNING
+            named = f", which {where.why}" if where.why else ""
+            yield Evidence(
+                f"{_line(mount)}{named}",
+                expected="UUID=... or LABEL=...",
+                found=cut(mount.spec),
+                fix=fixes.mount_by_uuid(guest, mount) or _without(guest, mount),
+                severity=severity,
+            )
+
+
+def _without(guest: Guest, mount: Mount) -> str | None:
+    """Advise what to do with a line whose volume is not known."""
+    if mount.path in _NEEDED:
+        uuid = fixes.root_uuid(guest) if mount.path == "/" else None
+        if uuid is not None:
+            return advice(f"write UUID={uuid}, which is the volume of /, into the line")
+        return advice(f"write the UUID of the volume that holds {mount.path} into the line")
+    return None
+
+
+@rule(
+    "IMS811",
+    Severity.ERROR,
+    "fstab names a disk that is not in the image",
+    why="Only this disk goes along; boot waits for the missing one and login may fail.",
+    fix=advice("remove the line from /etc/fstab, or add the option nofail"),
+    source=LINUX_GUIDE,
+)
+def fstab_missing(facts: Facts) -> Iterator[Evidence]:
+    """Look every device of fstab up among the image's volumes and what crypttab opens."""
+    guest = linux(facts)
+    reasons = []
+    for mount in _mounts(guest):
+        where = locate(mount.spec, guest)
+        if where.state is State.GONE:
+            fix = _missing_fix(guest, mount)
+            yield Evidence(
+                f"{_line(mount)} is not in the image ({where.why})",
+                fix=fix,
+                severity=_severity(guest, mount),
+            )
+        elif where.state is State.DRIVE and mount.required:
+            yield Evidence(
+                f"{_line(mount)}: the server has no such drive, and the line has neither nofail "
+                "nor noauto",
+                severity=Severity.WARNING,
+                fix=fixes.without_mount(mount),
+            )
+        elif where.state is State.UNKNOWN:
+            reasons.append(f"{cut(mount.spec)} {where.why}")
+    if reasons:
+        raise UnknownError(listed(reasons))
+
+
+def _missing_fix(guest: Guest, mount: Mount) -> str:
+    if mount.path == "/":
+        return fixes.mount_by_uuid(guest, mount) or _without(guest, mount) or ""
+    if mount.path in _NEEDED:
+        return _without(guest, mount) or ""
+    return fixes.without_mount(mount)
+
+
+# --- volumes that are not whole, or twice there --------------------------------------------------
+
+
+@rule(
+    "IMS819",
+    Severity.ERROR,
+    "A volume of the system lies partly on another disk",
+    why="Only one disk is imported: what is spread over two cannot be started from it.",
+    fix=advice(
+        "move all to this disk before the copy: `pvmove` and `vgreduce` (LVM), `btrfs device "
+        "remove` (btrfs)"
+    ),
+    source=INFERRED,
+)
+def on_two_disks(facts: Facts) -> Iterator[Evidence]:
+    """Look for logical volumes and btrfs of which a part is not in the image."""
+    guest = any_guest(facts)
+    needed = _needed(facts, guest)
+    seen = set()
+    for volume in guest.volumes:
+        why = whole(volume, guest)
+        key = volume.uuid or volume.name
+        if why is None or key in seen or facts.request.is_data_disk:
+            continue
+        seen.add(key)
+        fatal = guest.system is None or volume.name in needed or volume.name == guest.root
+        yield Evidence(why, severity=None if fatal else Severity.WARNING)
+
+
+def _needed(facts: Facts, guest: Guest) -> set[str]:
+    """Return the volumes without which the boot stops."""
+    specs = [entry.value("root") or "" for entry in entries_of(facts)[:1]]
+    with contextlib.suppress(UnknownError):
+        specs += [m.spec for m in _mounts(guest) if m.required and not m.is_swap]
+    found = (find_volume(spec, guest.volumes) for spec in specs)
+    return {volume.name for volume in found if volume is not None}
+
+
+@rule(
+    "IMS809",
+    Severity.WARNING,
+    "Two volumes have the same UUID or label",
+    why="Which of the two is mounted is chance, and can change from boot to boot.",
+    fix=advice(
+        "give the one that is not used another: `tune2fs -U random` (ext4), `xfs_admin -U "
+        "generate` (XFS), `btrfstune -u` (btrfs), or remove that partition"
+    ),
+    source=INFERRED,
+)
+def twice(facts: Facts) -> Iterator[Evidence]:
+    """Compare the UUIDs and labels that boot entries and fstab name."""
+    guest = any_guest(facts)
+    specs = [value for entry in entries_of(facts)[:1] for value in entry.values("root")]
+    if guest.system is not None:
+        with contextlib.suppress(UnknownError):
+            specs += [mount.spec for mount in _mounts(guest) if mount.required]
+    for (kind, value), volumes in _doubles(guest):
+        spec = f"{kind}={value}"
+        if any(means(named, volumes[0]) and _by(named, kind) for named in specs):
+            names = " and ".join(volume.name for volume in volumes)
+            yield Evidence(
+                f"{names} have the same {kind}, {cut(value)}, by which the boot names one of them",
+                found=spec[:160],
+            )
+
+
+def _by(spec: str, kind: str) -> bool:
+    return spec.startswith(f"{kind}=") or f"/by-{kind.lower()}/" in spec
+
+
+def _doubles(guest: Guest) -> Iterator[tuple[tuple[str, str], list[Volume]]]:
+    """Yield what several volumes have, except where they are members of one thing."""
+    named: list[tuple[str, str, Volume]] = []
+    for volume in guest.volumes:
+        if volume.kind in (LVM, RAID):
+            continue
+        named += [("UUID", volume.uuid, volume)] if volume.uuid else []
+        named += [("LABEL", volume.label, volume)] if volume.label else []
+    named.sort(key=lambda one: one[:2])
+    for key, group in groupby(named, key=lambda one: one[:2]):
+        volumes = [volume for _, _, volume in group]
+        together = all(v.kind == BTRFS and (v.devices or 1) >= len(volumes) for v in volumes)
+        if len(volumes) > 1 and not together:
+            yield key, volumes
+
+
+# --- crypttab ------------------------------------------------------------------------------------
+
+
+@rule(
+    "IMS846",
+    Severity.WARNING,
+    "crypttab opens a disk that is not in the image",
+    why="The boot waits 90 seconds for it, and what is mounted from it does not come.",
+    fix=advice(
+        "remove the line from /etc/crypttab and what mounts it from /etc/fstab, or add nofail"
+    ),
+    source="crypttab(5)",
+)
+def crypttab_missing(facts: Facts) -> Iterator[Evidence]:
+    """Look the source of every line of crypttab up; an error where the boot needs what it opens."""
+    guest = linux(facts)
+    text = guest.text("/etc/crypttab")
+    reasons = []
+    for line in read_crypttab(text or ""):
+        spec = line.source
+        where = locate(spec, guest)
+        if where.state in (State.GONE, State.OLD):
+            yield Evidence(
+                f"/etc/crypttab line {line.line}: {cut(line.name)} is opened from {cut(spec)}, "
+                f"which is not in the image ({where.why})",
+                severity=_crypt_severity(guest, line),
+            )
+        elif where.state is State.UNKNOWN and not _is_luks(spec, guest):
+            reasons.append(f"{cut(spec)} {where.why}")
+    if reasons:
+        raise UnknownError(listed(reasons))
+
+
+def _crypt_severity(guest: Guest, line: CryptLine) -> Severity | None:
+    try:
+        mounts = _mounts(guest)
+    except UnknownError:
+        mounts = []
+    device = f"/dev/mapper/{line.name}"
+    users = [m for m in mounts if m.spec == device and m.required and not m.is_swap]
+    if users:
+        return Severity.ERROR
+    return None if line.required else Severity.NOTE
+
+
+def _is_luks(spec: str, guest: Guest) -> bool:
+    return any(volume.kind == LUKS and means(spec, volume) for volume in guest.volumes)
+
+
+# --- LVM's devices file --------------------------------------------------------------------------
+
+_DEVICES = "/etc/lvm/devices/system.devices"
+_HARDWARE = re.compile(r"IDTYPE=(sys_wwid|sys_serial|wwid_\w+|scsi_\w+|mpath_uuid|nvme\S*)")
+_OFF = re.compile(r"^\s*use_devicesfile\s*=\s*0", re.MULTILINE)
+# LVM is built there with use_devicesfile=0.
+_WITHOUT = ("debian", "ubuntu", "arch", "alpine", "gentoo", "void")
+
+
+@rule(
+    "IMS842",
+    Severity.WARNING,
+    "LVM's devices file names another machine's disks",
+    why="LVM uses only the disks in that file. On other hardware it finds no volume group, and the"
+    " server ends in emergency mode.",
+    fix=advice(
+        f"`rm {_DEVICES}` (or `vgimportdevices -a` on the server) and make the initramfs again "
+        "with `dracut -f --regenerate-all`"
+    ),
+    source="lvmdevices(8); RHEL 9, “Limiting LVM device visibility and usage”",
+)
+def lvm_devices(facts: Facts) -> Iterator[Evidence]:
+    """Look for hardware identifiers in the file, where a volume group is in the image."""
+    guest = linux(facts)
+    text = guest.text(_DEVICES)
+    if text is None or not any(volume.kind == LVM for volume in guest.volumes):
+        return
+    settings = "\n".join(guest.text(f"/etc/lvm/{n}") or "" for n in ("lvm.conf", "lvmlocal.conf"))
+    system = identify(guest)
+    family = system.family if system is not None else ""
+    old = family in ("rhel", "centos", "almalinux", "rocky", "ol") and (
+        system is not None and system.version[:1] < (9,) and "use_devicesfile = 1" not in settings
+    )
+    if _OFF.search(settings) or family in _WITHOUT or old:
+        return
+    found = _HARDWARE.search(text)
+    if found is not None:
+        yield Evidence(
+            f"{_DEVICES} names a disk by {found[1]}, its identifier in the old machine",
+            found=next(line for line in text.splitlines() if found[0] in line)[:120],
+        )
+
+
+# --- room to grow --------------------------------------------------------------------------------
+
+
+@rule(
+    "IMS845",
+    Severity.NOTE,
+    "The root is not the last partition of the disk",
+    why="cloud-init grows only the last partition: on a larger disk the root stays as it is.",
+    fix=advice("move what lies behind the root in front of it, or make it a file (swap)"),
+    source="cloud-init's documentation: cc_growpart; growpart(1)",
+)
+def cannot_grow(facts: Facts) -> Iterator[Evidence]:
+    """Look for partitions behind the one that holds the root."""
+    guest = linux(facts)
+    root = next((v for v in guest.volumes if v.name == guest.root), None)
+    if root is None or root.offset < 0 or guest.table is None:
+        return
+    behind = [v for v in guest.volumes if v.offset > root.offset]
+    if behind:
+        kinds = ", ".join(f"{v.name} ({'swap' if v.kind == SWAP else v.kind})" for v in behind[:3])
+        yield Evidence(f"behind {root.name}, the root, lies {kinds}, so that it cannot be grown")

@@ -1,0 +1,113 @@
+"""EFI programs: what a `.efi` file is, told from its sections and the marks of each loader.
+
+Sources: PE format (Microsoft, 2024); GRUB's kernel.h for the modules that grub-mkimage appends
+(section `mods`: header `mimg`, then objects, of which the types 2 and 3 are the built-in
+configuration and the prefix); UAPI "Unified Kernel Image" for `.linux`, `.cmdline` and others.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from imsprep.units import MIB
+
+HEAD_LIMIT = 16 * MIB  # of a program whose kind is wanted; a GRUB has some 4 MiB
+TEXT_SECTION_LIMIT = 64 * 1024
+SHIM, GRUB, SYSTEMD_BOOT, UKI = "shim", "GRUB", "systemd-boot", "unified kernel image"
+WINDOWS, LINUX = "Windows Boot Manager", "Linux"
+OTHER = "a program that is not known"
+
+_PE_AT, _COFF, _SECTION = 0x3C, struct.Struct("<4sHH12xHH"), struct.Struct("<8s4I16x")
+_MODULES = struct.Struct("<IIQQ")  # magic, padding, offset, size
+_MODULE_MAGIC = 0x676D696D
+_OBJECT = struct.Struct("<II")
+_CONFIG, _PREFIX = 2, 3
+_MARKS = (
+    (b"UEFI SHIM", SHIM),
+    (b"#### LoaderInfo: systemd-boot", SYSTEMD_BOOT),
+    (b"bootmgfw", WINDOWS),
+    ("BootMgr".encode("utf-16-le"), WINDOWS),
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an EFI program is; texts where it carries them."""
+
+    kind: str
+    prefix: str | None = None  # GRUB's
+    config: str | None = None  # built into GRUB
+    cmdline: str | None = None  # of a unified kernel image
+    release: str | None = None  # os-release of a unified kernel image
+    version: str | None = None  # of its kernel
+    initrd: tuple[int, int] | None = None  # offset and size in the file, bytes
+
+
+def read_program(data: bytes) -> Program:
+    """Tell what a program is from its first HEAD_LIMIT bytes; never raises."""
+    sections = _sections(data)
+    if ".linux" in sections:
+        initrd = sections.get(".initrd")
+        return Program(UKI, cmdline=_text(data, sections, ".cmdline"),
+                       release=_text(data, sections, ".osrel"),
+                       version=_text(data, sections, ".uname"), initrd=initrd)  # fmt: skip
+    if "mods" in sections:
+        prefix, config = _grub(data, *sections["mods"])
+        return Program(GRUB, prefix, config)
+    if ".sdmagic" in sections:
+        return Program(SYSTEMD_BOOT)
+    kind = next((kind for mark, kind in _MARKS if mark in data), None)
+    if kind is None and data[0x202:0x206] == b"HdrS":
+        kind = LINUX
+    return Program(kind or OTHER)
+
+
+def _sections(data: bytes) -> dict[str, tuple[int, int]]:
+    """Return the sections of a PE file: name to offset and size in the file; {} if it is none."""
+    if data[:2] != b"MZ" or len(data) < _PE_AT + 4:
+        return {}
+    (at,) = struct.unpack_from("<I", data, _PE_AT)
+    if len(data) < at + _COFF.size:
+        return {}
+    magic, _, count, optional, _ = _COFF.unpack_from(data, at)
+    if magic != b"PE\0\0" or count > 96:
+        return {}
+    found = {}
+    for number in range(count):
+        place = at + 24 + optional + number * _SECTION.size
+        if len(data) < place + _SECTION.size:
+            break
+        name, virtual, _, raw, offset = _SECTION.unpack_from(data, place)
+        size = min(virtual, raw) if virtual else raw
+        found[name.rstrip(b"\0").decode("latin-1")] = (offset, size)
+    return found
+
+
+def _text(data: bytes, sections: dict[str, tuple[int, int]], name: str) -> str | None:
+    if name not in sections:
+        return None
+    offset, size = sections[name]
+    raw = data[offset : offset + min(size, TEXT_SECTION_LIMIT)]
+    return raw.rstrip(b"\0").decode("utf-8", "replace").strip() if len(raw) else None
+
+
+def _grub(data: bytes, offset: int, size: int) -> tuple[str | None, str | None]:
+    """Return the prefix and the configuration among GRUB's built-in objects."""
+    end = min(offset + size, len(data))
+    if end - offset < _MODULES.size:
+        return None, None
+    magic, _, first, length = _MODULES.unpack_from(data, offset)
+    if magic != _MODULE_MAGIC:
+        return None, None
+    texts: dict[int, str] = {}
+    at, end = offset + first, min(end, offset + length)
+    while at + _OBJECT.size <= end:
+        kind, total = _OBJECT.unpack_from(data, at)
+        if total < _OBJECT.size:
+            break
+        if kind in (_CONFIG, _PREFIX):
+            raw = data[at + _OBJECT.size : min(at + total, end)]
+            texts[kind] = raw.split(b"\0")[0].decode("utf-8", "replace")
+        at += total
+    return texts.get(_PREFIX), texts.get(_CONFIG)

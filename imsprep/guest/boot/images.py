@@ -1,0 +1,139 @@
+"""The kernel and initramfs of the entries that start: which version, and what is in them.
+
+Names of files are `VOLUME:PATH` here; `as_seen` writes them as the guest sees them afterwards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from imsprep.guest.boot import efi
+from imsprep.guest.boot.devices import Devices
+from imsprep.guest.boot.values import Boot, BootEntry, Initramfs, Route
+from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.linux import early
+from imsprep.guest.linux.initramfs import Allowance
+
+_VERSION_AT = 0x20E  # of a bzImage: where its version is, less 0x200 (boot protocol, 2.00)
+_VERSION = re.compile(rb"\d+\.\d+[\w.+~-]*")
+
+
+class Laid(NamedTuple):
+    """Where a volume is mounted; `inside` is the path of its subvolume, or ""."""
+
+    path: str
+    volume: str
+    inside: str
+
+
+def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot:
+    """Return the boot with what is in the initramfs of each entry that starts by default."""
+    images: dict[str, Initramfs] = {}
+    routes = []
+    for route in boot.routes:
+        if route.default is not None and not route.entry.broken:  # type: ignore[union-attr]
+            entry = route.entry
+            assert entry is not None
+            entry = dataclasses.replace(entry, version=entry.version or _version(devices, entry))
+            key = " + ".join(entry.initrds)
+            if entry.initrds and key not in images:
+                images[key] = _look(devices, entry, key, allowance)
+            entries = list(route.entries)
+            entries[route.default] = entry
+            route = dataclasses.replace(route, entries=tuple(entries))
+        routes.append(route)
+    return dataclasses.replace(boot, routes=tuple(routes), images=tuple(images.values()))
+
+
+def _look(devices: Devices, entry: BootEntry, key: str, allowance: Allowance) -> Initramfs:
+    try:
+        pieces = itertools.chain.from_iterable(_pieces(devices, name) for name in entry.initrds)
+        return early.look(key, pieces, allowance)
+    except UnreadableError as error:
+        return Initramfs(key, unread=str(error))
+
+
+def _pieces(devices: Devices, name: str) -> Iterator[bytes]:
+    volume, _, path = name.partition(":")
+    file = devices.find(volume, path)
+    if file is None:
+        raise UnreadableError(f"{name} is not there")
+    section = (
+        efi.read_program(file.head(efi.HEAD_LIMIT)).initrd
+        if path.lower().endswith(".efi")
+        else None
+    )
+    place = file.tree.find(path)
+    offset, size = section or (0, place.node.size if place is not None else 0)
+    yield from file.tree.chunks(path, limit=min(size, early.SIZE_LIMIT), offset=offset)
+    if size > early.SIZE_LIMIT:
+        raise UnreadableError(f"only the first {early.SIZE_LIMIT} of its {size} bytes count")
+
+
+def _version(devices: Devices, entry: BootEntry) -> str | None:
+    """Return the version that a kernel of x86 tells, or its file's name."""
+    volume, _, path = entry.kernel.partition(":")
+    file = devices.find(volume, path)
+    try:
+        head = file.head(64 * 1024) if file is not None else b""
+    except UnreadableError:
+        head = b""
+    if head[0x202:0x206] == b"HdrS":
+        (at,) = struct.unpack_from("<H", head, _VERSION_AT)
+        found = _VERSION.match(head, 0x200 + at)
+        if found is not None:
+            return found[0].decode("ascii")
+    named = re.search(r"(?:vmlinu[xz]|[Ii]mage|kernel)-(\d+\.\d+.*)$", path.rpartition("/")[2])
+    return named[1] if named is not None else None
+
+
+def as_seen(boot: Boot, laid: list[Laid]) -> Boot:
+    """Return the boot with the names of files as the guest sees them."""
+
+    def name(text: str | None) -> str:
+        return _seen(text or "", laid)
+
+    def entry(one: BootEntry) -> BootEntry:
+        return dataclasses.replace(
+            one, path=name(one.path), kernel=name(one.kernel),
+            initrds=tuple(map(name, one.initrds)),
+            broken=_text(one.broken, laid), unknown=_text(one.unknown, laid),
+        )  # fmt: skip
+
+    def route(one: Route) -> Route:
+        return dataclasses.replace(
+            one, steps=tuple(map(name, one.steps)), entries=tuple(map(entry, one.entries)),
+            broken=_text(one.broken, laid), unknown=_text(one.unknown, laid),
+        )  # fmt: skip
+
+    images = tuple(
+        dataclasses.replace(i, path=" + ".join(map(name, i.path.split(" + ")))) for i in boot.images
+    )
+    return Boot(tuple(map(route, boot.routes)), images, _text(boot.unread, laid))
+
+
+def _text(text: str | None, laid: list[Laid]) -> str | None:
+    """Rename the files that a sentence speaks of."""
+    if text is None:
+        return None
+    for place in sorted(laid, key=lambda p: -len(p.inside)):
+        text = re.sub(
+            rf"{re.escape(place.volume)}:(?={re.escape(place.inside)}/){re.escape(place.inside)}",
+            place.path.rstrip("/"), text,
+        )  # fmt: skip
+    return text
+
+
+def _seen(name: str, laid: list[Laid]) -> str:
+    volume, colon, path = name.partition(":")
+    if not colon:
+        return name
+    for place in sorted(laid, key=lambda p: (-len(p.inside), -len(p.path))):
+        if place.volume == volume and (not place.inside or path.startswith(f"{place.inside}/")):
+            return f"{place.path.rstrip('/')}{path.removeprefix(place.inside)}"
+    return name

@@ -1,0 +1,192 @@
+"""The plainer loaders: GRUB legacy, extlinux and syslinux, systemd-boot.
+
+Sources: GRUB legacy 0.97's manual; the Syslinux wiki, "Config"; loader.conf(5) and systemd-boot(7).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from imsprep.guest.boot.bls import Bls, by_systemd_boot, default_of, read_entries
+from imsprep.guest.boot.devices import Devices, File, UnknownStepError
+from imsprep.guest.boot.grub import locate
+from imsprep.guest.boot.values import BootEntry
+
+_XEN = re.compile(r"(?:xen|memtest|ipxe|\.c32|mboot)", re.IGNORECASE)
+Menu = tuple[tuple[BootEntry, ...], int | None]
+
+
+def _placed(devices: Devices, device: str, entry: BootEntry) -> BootEntry:
+    """Find the files that an entry names."""
+    try:
+        files = [
+            locate(devices, device, path) or path for path in (entry.kernel, *entry.initrds) if path
+        ]
+    except UnknownStepError as error:
+        return dataclasses.replace(entry, unknown=str(error))
+    gone = [name for name in files if ":" not in name]
+    return dataclasses.replace(
+        entry,
+        kernel=files[0] if files else "",
+        initrds=tuple(files[1:]),
+        broken=f"{gone[0]} is not in the image" if gone else entry.broken,
+        gone=gone[0] if gone else None,
+        unknown=entry.unknown or (None if files else "it names no kernel"),
+    )
+
+
+# --- GRUB legacy ---------------------------------------------------------------------------------
+
+
+def legacy(devices: Devices, config: File) -> Menu:
+    """Read menu.lst or grub.conf."""
+    name, default, entries = f"{config.volume}:{config.path}", "0", list[BootEntry]()
+    device = config.volume
+    for number, raw in enumerate(config.text().splitlines(), 1):
+        line = re.sub(r"^\s*(\w+)\s*=\s*", r"\1 ", raw.strip())
+        key, _, value = line.partition(" ")
+        key, value = key.lower(), value.strip()
+        if key == "default" and not entries:
+            default = value
+        elif key == "title":
+            entries.append(BootEntry(name, number, value, ""))
+        elif key in ("root", "rootnoverify", "uuid") and entries:
+            device = _legacy_root(devices, key, value) or config.volume
+        elif key == "kernel":
+            words = [word for word in value.split() if not word.startswith("--")]
+            words = words or [""]
+            entries = entries or [BootEntry(name, number, "(commands)", "")]
+            entries[-1] = dataclasses.replace(
+                entries[-1], line=number, kernel=_inside(words[0]), arguments=tuple(words[1:])
+            )
+        elif key == "initrd" and entries:
+            entries[-1] = dataclasses.replace(entries[-1], initrds=(_inside(value),))
+    placed = tuple(_placed(devices, device, _started(entry)) for entry in entries)
+    number_ = int(default) if default.isdigit() else 0
+    return placed, min(number_, len(placed) - 1) if placed else None
+
+
+def _started(entry: BootEntry) -> BootEntry:
+    if _XEN.search(entry.kernel):
+        return dataclasses.replace(
+            entry, unknown=f"it starts {entry.kernel[:80]}, not Linux itself"
+        )
+    return entry
+
+
+def _inside(path: str) -> str:
+    """Return a path without the device before it."""
+    return path.partition(")")[2] if path.startswith("(") else path
+
+
+def _legacy_root(devices: Devices, key: str, value: str) -> str | None:
+    if key == "uuid":
+        return devices.search("uuid", value)
+    found = re.match(r"\(hd0,(\d+)", value)
+    return devices.named(f"hd0,{int(found[1]) + 1}") if found is not None else None
+
+
+# --- extlinux and syslinux -----------------------------------------------------------------------
+
+_INCLUDE_DEPTH = 4
+
+
+def syslinux(devices: Devices, config: File) -> Menu:
+    """Read extlinux.conf or syslinux.cfg with what it includes."""
+    folder = config.path.rpartition("/")[0]
+    entries: list[BootEntry] = []
+    labels: list[str] = []
+    default, marked = "", None
+    for path, number, key, value in _lines(devices, config, 0):
+        if key == "default":
+            default = value
+        elif key == "label":
+            labels.append(value)
+            entries.append(BootEntry(path, number, value, ""))
+        elif key == "menu" and value.lower() == "default" and entries:
+            marked = len(entries) - 1
+        elif entries:
+            entries[-1] = _syslinux_line(entries[-1], key, value, number)
+    placed = []
+    for entry in entries:
+        files = [
+            f if f.startswith("/") else f"{folder}/{f}" for f in (entry.kernel, *entry.initrds) if f
+        ]
+        moved = dataclasses.replace(
+            entry, kernel=files[0] if files else "", initrds=tuple(files[1:])
+        )
+        placed.append(_placed(devices, config.volume, _started(moved)))
+    return tuple(placed), _syslinux_default(labels, placed, default, marked)
+
+
+def _syslinux_line(entry: BootEntry, key: str, value: str, number: int) -> BootEntry:
+    if key in ("linux", "kernel"):
+        return dataclasses.replace(entry, kernel=value.split()[0] if value else "")
+    if key == "initrd":
+        return dataclasses.replace(entry, initrds=tuple(value.split(",")))
+    if key == "append":
+        words = value.split()
+        own = [word.partition("=")[2] for word in words if word.startswith("initrd=")]
+        initrds = tuple(path for names in own for path in names.split(",")) or entry.initrds
+        return dataclasses.replace(entry, line=number, arguments=tuple(words), initrds=initrds)
+    return entry
+
+
+def _syslinux_default(
+    labels: list[str], entries: list[BootEntry], default: str, marked: int | None
+) -> int | None:
+    if marked is not None:
+        return marked
+    if default in labels:
+        return labels.index(default)
+    return 0 if entries else None  # a menu program, which shows the first one
+
+
+def _lines(devices: Devices, config: File, depth: int) -> Iterator[tuple[str, int, str, str]]:
+    """Yield file, line number, keyword in lower case and value, of included files too."""
+    folder = config.path.rpartition("/")[0]
+    for number, raw in enumerate(config.text().splitlines(), 1):
+        key, _, value = raw.strip().partition(" ")
+        key, value = key.lower(), value.strip()
+        if key == "include" or (key == "menu" and value.lower().startswith("include ")):
+            name = value.split()[-1] if value else ""
+            path = name if name.startswith("/") else f"{folder}/{name}"
+            inner = devices.find(config.volume, path)
+            if inner is not None and depth < _INCLUDE_DEPTH:
+                yield from _lines(devices, inner, depth + 1)
+        elif key and not key.startswith("#"):
+            yield f"{config.volume}:{config.path}", number, key, value
+
+
+# --- systemd-boot --------------------------------------------------------------------------------
+
+
+def systemd_boot(devices: Devices, esps: list[str]) -> Menu:
+    """Read loader.conf and the entries of the ESP and of an extended boot partition.
+
+    Unified kernel images are added by the caller, which reads programs.
+    """
+    entries = [e for device in esps for e in read_entries(devices, device, "/loader/entries")]
+    ordered = by_systemd_boot(entries)
+    pattern = ""
+    for device in esps:
+        found = devices.find(device, "/loader/loader.conf")
+        for line in found.text().splitlines() if found is not None else ():
+            words = line.split(None, 1)
+            if len(words) == 2 and words[0] == "default":
+                pattern = words[1].strip()
+    chosen = default_of(ordered, pattern) if pattern and not pattern.startswith("@") else None
+    placed = tuple(_placed(devices, entry.volume, _of_bls(entry)) for entry in ordered)
+    if not placed:
+        return (), None
+    return placed, ordered.index(chosen) if chosen is not None else 0
+
+
+def _of_bls(entry: Bls) -> BootEntry:
+    path = f"{entry.volume}:{entry.path}"
+    initrds = tuple(name for text in entry.initrds for name in text.split())
+    kernel = entry.kernel.replace("\\", "/")
+    return BootEntry(path, entry.line, entry.title, kernel, initrds, tuple(entry.options.split()),
+                     version=entry.version)  # fmt: skip

@@ -1,0 +1,306 @@
+r"""From the firmware to a menu: which program each firmware starts, and what that reads.
+
+BIOS starts the first sector, whose loader is told from its text; where its next files lie is
+looked for in the places that the loaders' installers use. UEFI without an entry of its own, as on
+a new server, starts \EFI\BOOT\BOOT{X64,AA64}.EFI (UEFI specification 2.10, 3.5.1.1), which is
+followed: shim to GRUB in its folder, or by fallback's CSV files to another; GRUB by the prefix and
+configuration built into it; systemd-boot and unified kernel images. A program that is not known is
+taken for what the files around it are for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from imsprep.errors import FormatError
+from imsprep.guest.boot import efi, grub, menus
+from imsprep.guest.boot.devices import Devices, File, UnknownStepError
+from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
+from imsprep.guest.fs.interface import UnreadableError
+from imsprep.image.partitions import ESP, MBR_ESP
+from imsprep.image.signatures import FAT
+
+_FOLDERS = ("", *grub.SUBVOLUMES)
+_GRUB2 = (
+    *(f"{folder}/boot/{name}/grub.cfg" for folder in _FOLDERS for name in ("grub", "grub2")),
+    "/grub/grub.cfg", "/grub2/grub.cfg", "/@boot/grub/grub.cfg",
+)  # fmt: skip
+_LEGACY = ("/boot/grub/menu.lst", "/boot/grub/grub.conf", "/grub/menu.lst", "/grub/grub.conf")
+_SYSLINUX = ("/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf", "/boot/extlinux.conf",
+             "/extlinux.conf", "/boot/syslinux/syslinux.cfg", "/boot/syslinux/extlinux.conf",
+             "/syslinux/syslinux.cfg", "/syslinux.cfg", "/isolinux/isolinux.cfg")  # fmt: skip
+_FALLBACKS = ("BOOTX64.EFI", "BOOTAA64.EFI")
+_XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
+_DEPTH = 4  # programs that start one another
+
+
+class Found(NamedTuple):
+    """What one possible loader comes to."""
+
+    loader: str
+    steps: tuple[str, ...]
+    entries: tuple[BootEntry, ...] = ()
+    default: int | None = None
+    broken: str | None = None
+    unknown: str | None = None
+
+    @property
+    def works(self) -> bool:
+        """Return whether it comes to an entry that its loader can start."""
+        return self.default is not None and not self.entries[self.default].broken
+
+
+def find_routes(devices: Devices, first_sector: bytes) -> Boot:
+    """Follow both firmwares; what could not be read is said in the routes or in `unread`."""
+    routes = []
+    reasons = []
+    for firmware, ways in ((BIOS, _bios(devices, first_sector)), (UEFI, _uefi(devices))):
+        found: list[Found] = []
+        try:
+            found.extend(ways)
+        except (UnreadableError, UnknownStepError, FormatError) as error:
+            reasons.append(f"{firmware}: {error}")
+            found.append(Found("unknown", (), unknown=str(error)))
+        best = _best(found)
+        if best is not None:
+            routes.append(Route(firmware, *best, volumes=_volumes(best)))
+    return Boot(tuple(routes), unread="; ".join(reasons) or None)
+
+
+def _volumes(found: Found) -> tuple[str, ...]:
+    """Return the volumes that its files lie on, those of the entry that starts in front."""
+    entry = found.entries[found.default] if found.default is not None else None
+    names = [*((entry.kernel, *entry.initrds) if entry is not None else ()), *found.steps]
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in names if ":" in name))
+
+
+def _best(found: list[Found]) -> Found | None:
+    """Return the first way that works; where none does, one that is not known, or the first."""
+    working = next((one for one in found if one.works), None)
+    unknown = next((one for one in found if one.unknown), None)
+    return working or unknown or next(iter(found), None)
+
+
+# --- BIOS ----------------------------------------------------------------------------------------
+
+
+def _bios(devices: Devices, sector: bytes) -> Iterator[Found]:
+    code = sector[:440]
+    if not any(code):
+        return
+    kinds: list[tuple[tuple[str, ...], Callable[[Devices, File, str], Found]]]
+    kinds = [(_GRUB2, _grub2), (_LEGACY, _legacy), (_SYSLINUX, _syslinux)]
+    if b"GRUB" not in code:
+        kinds = [kinds[2], *kinds[:2]]
+    if b"LILO" in code:
+        yield Found("LILO", (), unknown="LILO is not followed")
+        return
+    for paths, read in kinds:
+        seen = set()
+        for path in paths:
+            for file in devices.everywhere(path):
+                if (file.volume, path) not in seen:
+                    seen.add((file.volume, path))
+                    yield read(devices, file, BIOS)
+        if seen:
+            return
+
+
+def _grub2(devices: Devices, file: File, firmware: str, **built_in: str) -> Found:
+    menu = grub.follow(devices, file, firmware, **built_in)
+    broken = None
+    unknown = menu.unknown
+    if not menu.entries and unknown is None:
+        broken = "; ".join(menu.failures) or None
+        unknown = None if broken else f"{file.volume}:{file.path} has no entry"
+    return Found("GRUB", tuple(menu.files), tuple(menu.entries), menu.default, broken, unknown)
+
+
+def _legacy(devices: Devices, file: File, _: str) -> Found:
+    entries, default = menus.legacy(devices, file)
+    return Found("GRUB legacy", (f"{file.volume}:{file.path}",), entries, default)
+
+
+def _syslinux(devices: Devices, file: File, _: str) -> Found:
+    entries, default = menus.syslinux(devices, file)
+    name = "extlinux" if "extlinux" in file.path else "syslinux"
+    return Found(name, (f"{file.volume}:{file.path}",), entries, default)
+
+
+# --- UEFI ----------------------------------------------------------------------------------------
+
+
+def _uefi(devices: Devices) -> Iterator[Found]:
+    for volume in devices.volumes:
+        if volume.kind != FAT:
+            continue
+        if volume.name not in devices.trees:
+            if volume.part_type in (ESP, MBR_ESP):
+                devices.must_see(volume.name)
+            continue
+        if devices.find(volume.name, "/EFI") is None:
+            continue
+        first = next(
+            (f for n in _FALLBACKS if (f := devices.find(volume.name, f"/EFI/BOOT/{n}"))), None
+        )
+        others = [file for name, file in _programs(devices, volume.name) if first is None]
+        for file in [first] if first is not None else others:
+            yield from _program(devices, file, ())
+
+
+def _programs(devices: Devices, esp: str) -> Iterator[tuple[str, File]]:
+    """Yield the programs in the folders of /EFI, for an ESP without the fallback."""
+    for folder in devices.names(esp, "/EFI"):
+        for name in devices.names(esp, f"/EFI/{folder}"):
+            file = devices.find(esp, f"/EFI/{folder}/{name}")
+            if name.lower().endswith(".efi") and file is not None:
+                yield name, file
+
+
+def _program(devices: Devices, file: File, steps: tuple[str, ...]) -> Iterator[Found]:
+    program = efi.read_program(file.head(efi.HEAD_LIMIT))
+    folder = file.path.rpartition("/")[0]
+    steps = (*steps, f"{file.volume}:{file.path}")
+    if len(steps) > _DEPTH:
+        return
+    if program.kind == efi.UKI:
+        yield Found(program.kind, steps, (_uki(file, program),), 0)
+    elif program.kind == efi.SYSTEMD_BOOT:
+        yield _systemd_boot(devices, file.volume, steps)
+    elif program.kind == efi.SHIM:
+        yield from _after_shim(devices, file.volume, folder, steps)
+    elif program.kind == efi.GRUB:
+        yield from _grub_program(devices, file, program, steps)
+    elif program.kind in (efi.WINDOWS, efi.LINUX):
+        yield Found(program.kind, steps, unknown=f"{program.kind} is not followed")
+    else:
+        yield from _by_its_files(devices, file.volume, folder, steps)
+
+
+def _after_shim(devices: Devices, esp: str, folder: str, steps: tuple[str, ...]) -> Iterator[Found]:
+    for name in ("grubx64.efi", "grubaa64.efi"):
+        second = devices.find(esp, f"{folder}/{name}")
+        if second is not None:
+            yield from _program(devices, second, steps)
+            return
+    for name in ("fbx64.efi", "fbaa64.efi"):
+        if devices.find(esp, f"{folder}/{name}") is not None:
+            yield from _fallback(devices, esp, (*steps, f"{esp}:{folder}/{name}"))
+            return
+    reason = f"shim in {folder} has neither grubx64.efi nor fbx64.efi beside it"
+    yield Found(efi.SHIM, steps, broken=reason)
+
+
+def _fallback(devices: Devices, esp: str, steps: tuple[str, ...]) -> Iterator[Found]:
+    """Follow the CSV files by which fallback makes firmware entries: program, title, options."""
+    followed = False
+    for folder in devices.names(esp, "/EFI"):
+        for name in devices.names(esp, f"/EFI/{folder}"):
+            if not (name.lower().startswith("boot") and name.lower().endswith(".csv")):
+                continue
+            csv = devices.find(esp, f"/EFI/{folder}/{name}")
+            raw = csv.head(4096) if csv is not None else b""
+            program = raw.decode("utf-16", "replace").split(",")[0].strip("\ufeff \0")
+            file = devices.find(esp, f"/EFI/{folder}/{program}") if program else None
+            if file is not None:
+                followed = True
+                yield from _program(devices, file, steps)
+    if not followed:
+        yield Found(efi.SHIM, steps, broken="fallback finds no BOOT*.CSV")
+
+
+def _grub_program(
+    devices: Devices, file: File, program: efi.Program, steps: tuple[str, ...]
+) -> Iterator[Found]:
+    folder = file.path.rpartition("/")[0]
+    prefix = program.prefix or folder
+    device, inside = file.volume, prefix
+    if prefix.startswith("("):
+        named, _, inside = prefix[1:].partition(")")
+        device = devices.named(named if named[:1] != "," else f"hd0{named}") or file.volume
+    if program.config and program.config.strip():
+        script = grub.BuiltIn(file.volume, file.path, file.tree, program.config)
+        found = _grub2(devices, script, UEFI, prefix=inside)
+        yield found._replace(steps=(*steps, *found.steps[1:]))
+        return
+    config = devices.find(device, f"{inside}/grub.cfg")
+    if config is not None:
+        found = _grub2(devices, config, UEFI)
+        yield found._replace(steps=(*steps, *found.steps))
+        return
+    yield from _by_its_files(devices, file.volume, folder, steps)
+
+
+def _by_its_files(
+    devices: Devices, esp: str, folder: str, steps: tuple[str, ...]
+) -> Iterator[Found]:
+    """Take the configuration that lies around a program for its own."""
+    folders = dict.fromkeys((folder, *(f"/EFI/{name}" for name in devices.names(esp, "/EFI"))))
+    stubs = [f for one in folders if (f := devices.find(esp, f"{one}/grub.cfg"))]
+    for stub in stubs:
+        found = _grub2(devices, stub, UEFI)
+        yield found._replace(steps=(*steps, *found.steps))
+    if stubs:
+        return
+    menu = _systemd_boot(devices, esp, steps)
+    if menu.entries:
+        yield menu
+        return
+    for path in _GRUB2:
+        for file in devices.everywhere(path):
+            found = _grub2(devices, file, UEFI)
+            # Where an unknown program goes is a guess: only what works is believed.
+            yield (
+                found._replace(steps=(*steps, *found.steps))
+                if found.works
+                else Found(
+                    "unknown", steps, unknown=f"{steps[-1]} is not a loader that is followed"
+                )
+            )
+    yield Found("unknown", steps, unknown=f"{steps[-1]} is not a loader that is followed")
+
+
+def _systemd_boot(devices: Devices, esp: str, steps: tuple[str, ...]) -> Found:
+    extended = [v.name for v in devices.volumes if v.part_type == _XBOOTLDR]
+    places = [esp, *(name for name in extended if name in devices.trees)]
+    entries, default = menus.systemd_boot(devices, places)
+    unified = list[BootEntry]()
+    for place in places:
+        for name in reversed(devices.names(place, "/EFI/Linux")):
+            file = devices.find(place, f"/EFI/Linux/{name}")
+            if name.lower().endswith(".efi") and file is not None:
+                unified.append(_uki(file, efi.read_program(file.head(efi.HEAD_LIMIT))))
+    both = (*entries, *unified)
+    resolved = tuple(_of_image(devices, entry) for entry in both)
+    if not both:
+        reason = f"systemd-boot on {esp} has no entry in /loader/entries or /EFI/Linux"
+        return Found(efi.SYSTEMD_BOOT, steps, broken=reason)
+    return Found(efi.SYSTEMD_BOOT, steps, resolved, default if default is not None else 0)
+
+
+def _of_image(devices: Devices, entry: BootEntry) -> BootEntry:
+    """Read the unified kernel image that an entry of /loader/entries names."""
+    volume, _, path = entry.kernel.partition(":")
+    if entry.broken or entry.arguments or not path.lower().endswith(".efi"):
+        return entry
+    file = devices.find(volume, path)
+    if file is None:
+        return entry
+    own = _uki(file, efi.read_program(file.head(efi.HEAD_LIMIT)))
+    return dataclasses.replace(own, path=entry.path, title=entry.title)
+
+
+def _uki(file: File, program: efi.Program) -> BootEntry:
+    name = f"{file.volume}:{file.path}"
+    if program.kind != efi.UKI:
+        return BootEntry(name, 0, file.path, name, unknown="it is no unified kernel image")
+    title = next(
+        (line.partition("=")[2].strip('"') for line in (program.release or "").splitlines()
+         if line.startswith("PRETTY_NAME=")),
+        file.path.rpartition("/")[2],
+    )  # fmt: skip
+    # Its initramfs is a section of the same file.
+    return BootEntry(name, 0, title, name, (name,) if program.initrd else (),
+                     tuple((program.cmdline or "").split()), version=program.version)  # fmt: skip

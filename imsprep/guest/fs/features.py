@@ -1,0 +1,42 @@
+"""What a superblock says that decides whether a loader can read it, and whether it is whole.
+
+Sources: ext4's super block in the Linux kernel's documentation (s_feature_incompat), xfs_format.h
+(sb_features_incompat), btrfs's on-disk format (num_devices).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from imsprep.image.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
+
+Read = Callable[[int, int], bytes]  # offset, length -> bytes of the volume
+
+_EXT_INCOMPAT_AT = 1024 + 0x60
+_EXT = {0x2000: "metadata_csum_seed", 0x4000: "large_dir", 0x8000: "inline_data",
+        0x0400: "ea_inode", 0x20000: "casefold"}  # fmt: skip
+_XFS_VERSION_AT, _XFS_INCOMPAT_AT = 100, 216
+_XFS = {0x08: "bigtime", 0x20: "nrext64", 0x40: "exchange", 0x80: "parent", 0x100: "metadir"}
+_BTRFS_DEVICES_AT = 0x10000 + 0x88
+
+
+def of(read: Read, kind: str) -> Mapping[str, Any]:
+    """Return the members `features` and `devices` of a Volume, as far as the kind has them."""
+    if kind in (EXT2, EXT3, EXT4):
+        return {"features": _named(_number(read, _EXT_INCOMPAT_AT, "<I"), _EXT)}
+    if kind == XFS and _number(read, _XFS_VERSION_AT, ">H") & 0xF == 5:
+        return {"features": _named(_number(read, _XFS_INCOMPAT_AT, ">I"), _XFS)}
+    if kind == BTRFS:
+        return {"devices": _number(read, _BTRFS_DEVICES_AT, "<Q")}
+    return {}
+
+
+def _number(read: Read, offset: int, layout: str) -> int:
+    size = struct.calcsize(layout)
+    return int(struct.unpack(layout, read(offset, size).ljust(size, b"\0"))[0])
+
+
+def _named(flags: int, names: Mapping[int, str]) -> tuple[str, ...]:
+    return tuple(name for flag, name in names.items() if flags & flag)

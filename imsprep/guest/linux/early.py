@@ -1,0 +1,122 @@
+"""What an initramfs will do: its drivers, who made it, and what it waits for before the root.
+
+An entry may name several archives, which the kernel unpacks over one another. dracut can put most
+of its files into a SquashFS or EROFS inside; what lies in there is not read, and said so. Sources:
+dracut.cmdline(7) and dracut.modules(7) (initqueue hooks `devexists-*`, etc/cmdline.d), initramfs-
+tools(7), mkinitcpio(8), booster(1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from imsprep.errors import FormatError
+from imsprep.guest.boot.values import Initramfs
+from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.linux.initramfs import Allowance, Member, members
+from imsprep.units import MIB
+
+SIZE_LIMIT = 1024 * MIB  # bytes of one file that are read
+
+_MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
+_VERSION = re.compile(r"(?:^|/)lib/modules/([^/]+)/")
+_WAIT = re.compile(r"hooks/initqueue/finished/devexists-(.+)\.sh$")
+_CMDLINE = re.compile(r"etc/cmdline\.d/[^/]+\.conf$|^etc/cmdline$")
+_CRYPTTAB = ("etc/crypttab", "cryptroot/crypttab", "conf/conf.d/cryptroot")
+_PERSISTENT_NET = re.compile(
+    # The generator of such rules is not bound to a card.
+    r"(?:etc|lib)/udev/rules\.d/(?!.*generator)[^/]*persistent[^/]*net[^/]*\.rules$"
+)
+_RULE_LINE = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
+_INNER = re.compile(r"(?:squash|erofs)[\w-]*\.img$|\.(?:sqfs|squashfs|erofs)$")
+_MAKERS = (
+    (re.compile(r"(?:^|/)lib/dracut(?:/|$)|^etc/initrd-release$|dracut-lib\.sh$"), "dracut"),
+    (
+        re.compile(r"^conf/initramfs\.conf$|^scripts/functions$|^conf/arch\.conf$"),
+        "initramfs-tools",
+    ),
+    (re.compile(r"^init_functions$|^buildconfig$|^hooks/udev$"), "mkinitcpio"),
+    (re.compile(r"^etc/booster\.init\.yaml$"), "booster"),
+    (re.compile(r"^lib/mdev/|^sbin/nlplug-findfs$|nlplug-findfs$"), "mkinitfs"),
+)
+_KEPT_FILES = re.compile(r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$")
+
+
+def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
+    """Go through an initramfs; what cannot be read is in `unread`, with what was found before."""
+    seen = _Seen()
+    unread = None
+    try:
+        for member in members(pieces, seen.wants, allowance):
+            seen.take(member)
+    except (FormatError, UnreadableError) as error:
+        unread = str(error)
+    if unread is None and seen.inner:
+        unread = f"the drivers may lie in {seen.inner[0]} inside it, which is not read"
+    return Initramfs(
+        path, seen.maker, tuple(sorted(seen.versions)), tuple(sorted(seen.drivers)),
+        tuple(seen.arguments), tuple(dict.fromkeys(seen.waits)), seen.crypttab,
+        tuple(sorted(seen.files)), unread,
+    )  # fmt: skip
+
+
+class _Seen:
+    """What the members have told so far."""
+
+    def __init__(self) -> None:
+        self.maker: str | None = None
+        self.versions: set[str] = set()
+        self.drivers: set[str] = set()
+        self.arguments: list[str] = []
+        self.waits: list[str] = []
+        self.crypttab: str | None = None
+        self.files: set[str] = set()
+        self.inner: list[str] = []
+
+    @staticmethod
+    def wants(name: str) -> bool:
+        """Return whether a file's content is asked for."""
+        asked = _CMDLINE.search(name) or name in _CRYPTTAB or _PERSISTENT_NET.search(name)
+        return bool(asked)
+
+    def take(self, member: Member) -> None:
+        """Add a member."""
+        name = member.name
+        module = _MODULE.search(name)
+        if module is not None:
+            self.drivers.add(module[1].replace("-", "_"))
+            self.versions.update(v[1] for v in [_VERSION.search(name)] if v is not None)
+            return
+        self.maker = self.maker or next((m for mark, m in _MAKERS if mark.search(name)), None)
+        if (wait := _WAIT.search(name)) is not None:
+            self.waits.append(_unescaped(wait[1]))
+        elif _INNER.search(name):
+            self.inner.append(name)
+        elif _KEPT_FILES.search(name):
+            self.files.add(name)
+        elif member.data is not None:
+            self._text(name, member.data)
+
+    def _text(self, name: str, data: bytes) -> None:
+        if _PERSISTENT_NET.search(name):
+            if _RULE_LINE.search(data):
+                self.files.add(name)
+            return
+        text = data.decode("utf-8", "surrogateescape")
+        if name in _CRYPTTAB:
+            self.crypttab = text
+        else:
+            self.arguments += [w.strip("\"'") for w in text.split() if not w.startswith("#")]
+
+
+def _unescaped(name: str) -> str:
+    r"""Resolve `\x2f`, by which dracut and systemd write a slash in a file's name."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), name)
+
+
+def persistent_net(image: Initramfs) -> Iterator[str]:
+    """Yield the udev rules in it that bind names to cards."""
+    for name in image.files:
+        if _PERSISTENT_NET.search(name):
+            yield name

@@ -1,0 +1,176 @@
+"""Where a device specification leads: to a volume of the image, or why not.
+
+The same words stand in fstab, crypttab and kernel command lines: UUID=, LABEL=, names below
+/dev/disk, kernel names, mapper names. On the server the disk is the first of virtio (/dev/vda),
+and no other disk of the old machine is there. Sources: fstab(5), crypttab(5), udev's persistent
+names (60-persistent-storage.rules), the Linux kernel's admin-guide/devices.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import NamedTuple
+
+from imsprep.guest.boot.devices import may_hide
+from imsprep.guest.linux.fstab import find_volume
+from imsprep.guest.model import Guest, Volume
+from imsprep.image.signatures import BITLOCKER, LUKS, LVM, RAID
+from imsprep.report import UnknownError
+
+_DISK = re.compile(r"/dev/(?P<kind>sd|hd|vd|xvd)(?P<disk>[a-z]+)(?P<part>\d*)$")
+_NUMBERED = re.compile(r"/dev/(?P<kind>nvme|mmcblk)(?P<disk>\d+)(?:n1)?(?:p(?P<part>\d+))?$")
+_MADE = ("/dev/zram", "/dev/ram", "/dev/fuse", "/dev/shm", "/dev/pts", "/dev/zvol")
+_DRIVES = ("/dev/cdrom", "/dev/cdrw", "/dev/dvd", "/dev/sr", "/dev/scd", "/dev/fd", "/dev/floppy")
+_OLD = ("/dev/disk/by-path/", "/dev/disk/by-id/", "/dev/loop", "/dev/nbd", "/dev/rbd")
+_NAMED = ("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/disk/by-uuid/", "/dev/disk/by-label/",
+          "/dev/disk/by-partuuid/", "/dev/disk/by-partlabel/")  # fmt: skip
+_DM_NAME = re.compile(r"/dev/disk/by-id/dm-name-(.+)$")
+
+
+class State(enum.Enum):
+    """What is known of a specification."""
+
+    HERE = "here"  # it means a volume of the image
+    NAME = "name"  # a kernel name of the first disk, which is another on KVM or may become so
+    OLD = "old"  # a name that only the old machine has
+    GONE = "gone"  # no volume of the image is meant
+    MADE = "made"  # made at boot: zram, what crypttab opens
+    DRIVE = "drive"  # of removable media
+    NO_DISK = "no disk"  # a network share, tmpfs, a folder
+    UNKNOWN = "unknown"
+
+
+class Where(NamedTuple):
+    """Where a specification leads; `why` is a clause for messages."""
+
+    state: State
+    volume: Volume | None = None
+    why: str = ""
+
+
+class CryptLine(NamedTuple):
+    """One line of crypttab."""
+
+    name: str
+    source: str
+    key: str
+    options: tuple[str, ...]
+    line: int  # counted from 1
+
+    @property
+    def required(self) -> bool:
+        """Return whether the boot waits for its source."""
+        return not {"nofail", "noauto", "_netdev"} & set(self.options)
+
+
+def read_crypttab(text: str) -> list[CryptLine]:
+    """Read the lines of crypttab; those that are not entries are left out."""
+    lines = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        words = raw.split()
+        if len(words) >= 2 and not words[0].startswith("#"):
+            options = tuple(words[3].split(",")) if len(words) > 3 else ()
+            key = words[2] if len(words) > 2 else "none"
+            lines.append(CryptLine(words[0], words[1], key, options, number))
+    return lines
+
+
+def locate(spec: str, guest: Guest) -> Where:
+    """Tell where a specification leads."""
+    spec = spec.strip("\"'")
+    dm_name = _DM_NAME.match(spec)
+    if dm_name is not None:
+        spec = f"/dev/mapper/{dm_name[1]}"
+    volume = find_volume(spec, guest.volumes)
+    if volume is not None:
+        return Where(State.HERE, volume)
+    if spec.startswith(_NAMED):
+        return _named(spec, guest)
+    for prefixes, state in ((_MADE, State.MADE), (_DRIVES, State.DRIVE)):
+        if spec.startswith(prefixes):
+            return Where(state)
+    disk = _DISK.match(spec) or _NUMBERED.match(spec)
+    if disk is not None:
+        return _kernel_name(disk, guest)
+    if spec.startswith("/dev/disk/by-id/virtio-"):
+        return Where(State.UNKNOWN, why="a serial number of a virtio disk is the service's to give")
+    if spec.startswith(_OLD):
+        return Where(State.OLD, why="names a disk by its place in the old machine")
+    if spec.startswith("/dev/md"):
+        return _of_kind(guest, (RAID,), "no partition of the image belongs to a RAID")
+    if spec.startswith("/dev/"):
+        return _mapped(spec, guest)
+    return Where(State.NO_DISK)
+
+
+def _named(spec: str, guest: Guest) -> Where:
+    if "PARTNROFF" in spec:
+        return Where(State.UNKNOWN, why="an offset between partitions is not followed")
+    partition = spec.startswith(("PARTUUID=", "PARTLABEL=")) or "by-part" in spec
+    hidden = [v for v in guest.volumes if may_hide(v)] if not partition else []
+    if hidden:
+        kinds = ", ".join(f"{v.name} ({v.kind})" for v in hidden[:5])
+        return Where(State.UNKNOWN, why=f"may be inside {kinds}, which cannot be looked into")
+    return Where(State.GONE, why="no volume of the image has it")
+
+
+def _kernel_name(disk: re.Match[str], guest: Guest) -> Where:
+    first = disk["disk"] in ("a", "0")
+    if not first:
+        return Where(State.GONE, why=f"another disk, /dev/{disk['kind']}{disk['disk']}")
+    if guest.table is None:
+        whole = guest.volumes[0] if guest.volumes else None
+        return Where(State.NAME, whole)
+    volume = next((v for v in guest.volumes if v.name == f"partition {disk['part']}"), None)
+    if volume is None and disk["part"]:
+        return Where(State.GONE, why=f"the disk has no partition {disk['part']}")
+    return Where(State.NAME, volume)
+
+
+def _of_kind(guest: Guest, kinds: tuple[str, ...], why: str) -> Where:
+    """Tell of something that is made of volumes of these kinds: unknown if there are any."""
+    members = [v for v in guest.volumes if v.kind in (*kinds, LUKS, BITLOCKER)]
+    if members:
+        kind = f"{members[0].name} ({members[0].kind})"
+        return Where(State.UNKNOWN, why=f"may be inside {kind}, which cannot be looked into")
+    return Where(State.GONE, why=why)
+
+
+def _mapped(spec: str, guest: Guest) -> Where:
+    """Tell of a name of the device mapper that no logical volume of the image has."""
+    name = spec.removeprefix("/dev/mapper/")
+    if name != spec:
+        try:
+            lines = read_crypttab(guest.text("/etc/crypttab") or "")
+        except UnknownError as error:
+            return Where(State.UNKNOWN, why=str(error))
+        if any(line.name == name for line in lines):
+            return Where(State.MADE)
+        if re.match(r"mpath|luks-|.*_crypt$|dm_crypt", name):
+            return _of_kind(guest, (RAID,), "nothing in the image is opened under that name")
+    elif re.match(r"/dev/(?:dm-|root$|gpt-auto|nfs|bcache|drbd|mapper$|ubi|mtd)", spec):
+        return Where(State.UNKNOWN, why="a name that is given at boot")
+    elif spec.count("/") < 3:
+        return Where(State.UNKNOWN, why="a device that is not known")
+    groups = [v for v in guest.volumes if v.kind == LVM and v.unread]
+    if groups:
+        return Where(State.UNKNOWN, why=f"may be inside {groups[0].name} (LVM): {groups[0].unread}")
+    return _of_kind(guest, (RAID,), "no logical volume of the image has that name")
+
+
+def whole(volume: Volume, guest: Guest) -> str | None:
+    """Return why a volume of the image is not whole, or None."""
+    if volume.missing is not None:
+        group = volume.name.removeprefix("LVM ").partition("/")[0]
+        return (
+            f"{volume.name} needs another physical volume of the group {group} "
+            f"({volume.missing}), which is not in the image"
+        )
+    members = sum(v.uuid == volume.uuid and v.kind == volume.kind for v in guest.volumes)
+    if volume.devices is not None and volume.uuid is not None and volume.devices > members:
+        return (
+            f"the btrfs of {volume.name} is made of {volume.devices} devices, of which the image "
+            f"holds {members}: another disk is missing"
+        )
+    return None
