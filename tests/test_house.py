@@ -59,9 +59,11 @@ ORDER = {
         blockmap
         digest
         disk
+        folders
         file
         hashing
         crc32c
+        recognised
         formats
         nbd
         superblocks

@@ -24,6 +24,7 @@ from imsprep.errors import (
     ReadError,
     show_path,
 )
+from imsprep.image.folders import what_folder
 from imsprep.system import lease
 from imsprep.system.regular import READING
 from imsprep.system.sparse import data_ranges
@@ -129,6 +130,8 @@ class RawImage:
             raise ReadError.from_os(error, "cannot read", path) from error
         try:
             mode = os.fstat(file).st_mode
+            if stat.S_ISDIR(mode):
+                raise ReadError(what_folder(Path(path)))
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
                 raise ReadError(f"cannot read {show_path(path)}: neither a file nor a block device")
             if stat.S_ISBLK(mode):

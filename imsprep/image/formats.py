@@ -9,8 +9,8 @@ What lies inside a RAW disk (partition tables, file systems) belongs to `partiti
 
 from __future__ import annotations
 
-import enum
 import re
+import shlex
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,6 +18,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from imsprep.errors import FormatError, show_path
+from imsprep.image.recognised import (
+    KNOWN,
+    SIGNATURES,
+    Kind,
+    Signature,
+    is_program,
+    tar_format,
+    text_format,
+)
 from imsprep.units import KIB, MIB, SECTOR, TIB, exact_size
 
 HEAD_SIZE = 128 * KIB  # bytes that `identify` wants from the start; ISO 9660 lies at 32 KiB
@@ -38,15 +47,6 @@ ZVHD2_RECORD = 4096  # bytes from the start of the final footer to the end of th
 VHD_OLD_FOOTER = 511  # bytes; footers written before Virtual PC 2004
 
 
-class Kind(enum.Enum):
-    """What sort of thing a format is, which decides the advice."""
-
-    DISK = "disk image"
-    COMPRESSED = "compressed file"
-    ARCHIVE = "archive"
-    OPTICAL = "optical disc image"
-
-
 class Match(NamedTuple):
     """A signature that is present: where it lies, in bytes from the start of the file."""
 
@@ -56,59 +56,37 @@ class Match(NamedTuple):
     length: int
 
 
-class _Signature(NamedTuple):
-    format: str
-    kind: Kind
-    offset: int  # from the start; negative: from the end
-    magic: bytes
-
-
-_D, _C, _A = Kind.DISK, Kind.COMPRESSED, Kind.ARCHIVE
+_D = Kind.DISK
 
 # Sources: qemu's docs/interop and block drivers for the disk formats; RFC 1952, 8878 and the
 # formats' own specifications for the rest; the published driver for zvhd and zvhd2 (docs/zvhd2.md).
 _SIGNATURES = (
-    _Signature(ZVHD2, _D, 0, b"z2strm"),
-    _Signature(ZVHD2, _D, -ZVHD2_RECORD, b"z2strm\0\0"),
-    _Signature(ZVHD, _D, 0, b"stream\0\0"),
-    _Signature("qcow", _D, 0, b"QFI\xfb\0\0\0\1"),
-    _Signature("qcow2", _D, 0, b"QFI\xfb"),  # of whatever version but the first
-    _Signature("qed", _D, 0, b"QED\0"),
-    _Signature(VMDK, _D, 0, b"KDMV"),
-    _Signature(VMDK, _D, 0, b"COWD"),
-    _Signature(VMDK, _D, 0, b"# Disk DescriptorFile"),
-    _Signature("vhdx", _D, 0, b"vhdxfile"),
-    _Signature("vdi", _D, 64, b"\x7f\x10\xda\xbe"),
-    _Signature("parallels", _D, 0, b"WithoutFreeSpace"),
-    _Signature("parallels", _D, 0, b"WithouFreSpacExt"),
-    _Signature("dmg", _D, -SECTOR, b"koly\0\0\0\4"),
-    _Signature("bochs", _D, 0, b"Bochs Virtual HD Image"),
-    _Signature("cloop", _D, 0, b"#!/bin/sh\n#V2.0 Format\n"),
-    _Signature("android-sparse", _D, 0, b"\x3a\xff\x26\xed\1\0"),
-    _Signature("ewf", _D, 0, b"EVF\x09\x0d\x0a\xff\0"),
-    _Signature("wim", _A, 0, b"MSWIM\0\0\0"),
-    _Signature(ISO, Kind.OPTICAL, 0x8001, b"CD001"),
-    _Signature("gzip", _C, 0, b"\x1f\x8b\x08"),
-    _Signature("xz", _C, 0, b"\xfd7zXZ\0"),
-    _Signature("zstd", _C, 0, b"\x28\xb5\x2f\xfd"),
-    _Signature("lz4", _C, 0, b"\x04\x22\x4d\x18"),
-    _Signature("lz4", _C, 0, b"\x02\x21\x4c\x18"),
-    _Signature("lzop", _C, 0, b"\x89LZO\0\x0d\x0a\x1a\x0a"),
-    _Signature("lrzip", _C, 0, b"LRZI"),
-    _Signature("compress", _C, 0, b"\x1f\x9d\x90"),
-    _Signature("cab", _A, 0, b"MSCF\0\0\0\0"),
-    _Signature("lzip", _C, 0, b"LZIP\1"),
-    _Signature("zip", _A, 0, b"PK\3\4"),
-    _Signature("zip", _A, 0, b"PK\5\6"),
-    _Signature("7z", _A, 0, b"7z\xbc\xaf\x27\x1c"),
-    _Signature("rar", _A, 0, b"Rar!\x1a\x07"),
-    _Signature("tar", _A, 257, b"ustar"),
-    _Signature("ar", _A, 0, b"!<arch>\n"),
-    _Signature("ar", _A, 0, b"!<thin>\n"),
-    _Signature("cpio", _A, 0, b"070701"),
-    _Signature("cpio", _A, 0, b"070702"),
-    _Signature("cpio", _A, 0, b"070707"),
-)
+    Signature(ZVHD2, _D, 0, b"z2strm"),
+    Signature(ZVHD2, _D, -ZVHD2_RECORD, b"z2strm\0\0"),
+    Signature(ZVHD, _D, 0, b"stream\0\0"),
+    Signature("qcow", _D, 0, b"QFI\xfb\0\0\0\1"),
+    Signature("qcow2", _D, 0, b"QFI\xfb"),  # of whatever version but the first
+    Signature("qed", _D, 0, b"QED\0"),
+    Signature(VMDK, _D, 0, b"KDMV"),
+    Signature(VMDK, _D, 0, b"COWD"),
+    Signature(VMDK, _D, 0, b"# Disk DescriptorFile"),
+    Signature("vhdx", _D, 0, b"vhdxfile"),
+    Signature("vdi", _D, 64, b"\x7f\x10\xda\xbe"),
+    Signature("parallels", _D, 0, b"WithoutFreeSpace"),
+    Signature("parallels", _D, 0, b"WithouFreSpacExt"),
+    Signature("dmg", _D, -SECTOR, b"koly\0\0\0\4"),
+    Signature("bochs", _D, 0, b"Bochs Virtual HD Image"),
+    Signature("cloop", _D, 0, b"#!/bin/sh\n#V2.0 Format\n"),
+    Signature("android-sparse", _D, 0, b"\x3a\xff\x26\xed\1\0"),
+    Signature(VMDK, _D, 0, b"\xbe\xba\xfe\xca\0\0\0\0"),  # of ESX, sparse
+    # What stands behind the first signature, where that one is damaged.
+    Signature(VMDK, _D, SECTOR, b"# Disk DescriptorFile"),
+    Signature("vdi", _D, 0, b"<<< Oracle VM VirtualBox Disk Image"),
+    Signature("vdi", _D, 0, b"<<< QEMU VM Virtual Disk Image"),
+    Signature(VHD_DYNAMIC, _D, SECTOR, b"cxsparse"),
+    Signature(ISO, Kind.OPTICAL, 0x8001, b"CD001"),
+    *SIGNATURES,
+)  # fmt: skip
 
 _VHD_COOKIE = b"conectix"
 _VHD_TYPE = slice(60, 64)  # big-endian disk type in the footer: 2 fixed, 3 dynamic, 4 differencing
@@ -136,7 +114,8 @@ def identify(head: bytes, tail: bytes, size: int) -> tuple[Match, ...]:
             match = Match(signature.format, signature.kind, offset, len(signature.magic))
             found.setdefault(signature.format, match)
     for match in (
-        *_vhd(head, tail, size), *_streams(head), *_old_archives(head), *_zip_end(tail, size)
+        *_vhd(head, tail, size), *_streams(head), *_old_archives(head), *_zip_end(tail, size),
+        *_others(head, size),
     ):  # fmt: skip
         found.setdefault(match.format, match)
     _settle(found, head)
@@ -217,12 +196,12 @@ def _vhd(head: bytes, tail: bytes, size: int) -> list[Match]:
 def _streams(head: bytes) -> list[Match]:
     """Find compressed streams whose signature needs more than a fixed string to be believed."""
     if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCKS:
-        return [Match("bzip2", _C, 0, 10)]
+        return [Match("bzip2", Kind.COMPRESSED, 0, 10)]
     if head[1:4] == _SKIPPABLE_FRAME and head[:1] and head[0] >> 4 == 5:
-        return [Match("zstd", _C, 0, 4)]  # pzstd begins so; LZ4 may too
+        return [Match("zstd", Kind.COMPRESSED, 0, 4)]  # pzstd begins so; LZ4 may too
     if head[:3] == _LZMA_PROPERTIES and head[5:13] == _LZMA_UNKNOWN_SIZE:
-        return [Match("lzma", _C, 0, 13)]
-    return [Match("zlib", _C, 0, 2)] if _is_zlib(head) else []
+        return [Match("lzma", Kind.COMPRESSED, 0, 13)]
+    return [Match("zlib", Kind.COMPRESSED, 0, 2)] if _is_zlib(head) else []
 
 
 def _is_zlib(head: bytes) -> bool:
@@ -242,8 +221,8 @@ def _is_zlib(head: bytes) -> bool:
 def _old_archives(head: bytes) -> list[Match]:
     """Find archives from before there were signatures, by what their first header must hold."""
     if _is_old_tar(head):
-        return [Match("tar", _A, _TAR_CHECKSUM.start, 8)]
-    return [Match("cpio", _A, 0, 2)] if _is_old_cpio(head) else []
+        return [Match("tar", Kind.ARCHIVE, _TAR_CHECKSUM.start, 8)]
+    return [Match("cpio", Kind.ARCHIVE, 0, 2)] if _is_old_cpio(head) else []
 
 
 def _is_old_tar(head: bytes) -> bool:
@@ -283,7 +262,13 @@ def _zip_end(tail: bytes, size: int) -> list[Match]:
     comment = int.from_bytes(tail[at + 20 : at + 22], "little")
     if at + _ZIP_END_SIZE + comment != len(tail):
         return []
-    return [Match("zip", _A, size - len(tail) + at, len(_ZIP_END))]
+    return [Match("zip", Kind.ARCHIVE, size - len(tail) + at, len(_ZIP_END))]
+
+
+def _others(head: bytes, size: int) -> list[Match]:
+    """Find what is no image of anything, and is known by more than fixed bytes."""
+    name = "pe" if is_program(head) else text_format(head, size)
+    return [Match(name, Kind.OTHER, 0, min(size, 16))] if name else []
 
 
 def _settle(found: dict[str, Match], head: bytes) -> None:
@@ -293,8 +278,29 @@ def _settle(found: dict[str, Match], head: bytes) -> None:
     if "dmg" in found:  # its first chunk is a stream without any wrapping
         for name in ("zlib", "bzip2"):
             found.pop(name, None)
-    if "tar" in found and head[:100].split(b"\0", 1)[0].lower().endswith(b".ovf"):
-        found["ova"] = found.pop("tar")._replace(format="ova")
+    if "tar" in found:
+        first = head[:100].split(b"\0", 1)[0].decode("utf-8", "replace")
+        name = tar_format(first)
+        found[name] = found.pop("tar")._replace(format=name)
+    others = [m for m in found.values() if m.kind is Kind.OTHER]
+    for match in others[1:] if len(others) == len(found) else others:
+        del found[match.format]  # what is something better, or named more exactly, is no text
+
+
+def not_a_disk(path: Path, format_: str) -> str:
+    """Return in a sentence what a file is that is read as no disk, and what helps."""
+    name, known = show_path(path), KNOWN.get(format_)
+    if known is None:
+        return f"{name} is {format_}, which is not read as a disk; {_OTHER_TOOLS.get(format_, '')}"
+    advice = known.advice.format(shlex.quote(name), "disk.raw")
+    return f"{name} is {known.name}, no image of a disk that is read here; {advice}"
+
+
+_OTHER_TOOLS = {
+    "iso": "a disc is installed from: do so into a disk image, and take that one",
+    "android-sparse": "make RAW of it: simg2img IMAGE disk.raw",
+    ZVHD: "ZVHD is not ZVHD2; take Huawei's own tool: qemu-img-hw convert -O zvhd2",
+}
 
 
 class ContentError(FormatError):
@@ -329,8 +335,8 @@ def check_name(path: Path) -> None:
     if suffix in _NAMED and not path.stem.lower().endswith("-flat"):
         raise ContentError(
             f"{show_path(path)} has the name of a {_NAMED[suffix][0].partition('-')[0]}, and its"
-            " content is not: it is cut short or damaged, or a RAW disk by a wrong name; compare"
-            " its checksum with that of the source"
+            " content is not: it is cut short or damaged (compare its checksum with that of"
+            " the source), or a RAW disk by a wrong name (rename it)"
         )
 
 

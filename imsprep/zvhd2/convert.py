@@ -28,6 +28,7 @@ from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.foreign import DRIVERS
 from imsprep.image.qemu import QemuDisk, open_qemu_disk
+from imsprep.image.recognised import Kind
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
@@ -159,17 +160,13 @@ def format_of(image: RawImage) -> str:
     """Return an image's format by its content; ContentError if it is none or several."""
     matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
     named = formats.primary(matches)
-    disks = sorted({m.format for m in matches if m.kind is formats.Kind.DISK})
+    disks = sorted({m.format for m in matches if m.kind is Kind.DISK})
     if len(disks) > 1:
         raise formats.ContentError(
             f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk"
         )
     if named not in SOURCES:
-        kind = next(m.kind.value for m in matches if m.format == named)
-        raise formats.ContentError(
-            f"{show_path(image.path)} is {named} ({kind}), no disk image that can be converted;"
-            " unpack it first"
-        )
+        raise formats.ContentError(formats.not_a_disk(image.path, named))
     if named == formats.RAW:
         formats.check_name(image.path)
     return named

@@ -9,7 +9,8 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.foreign import DRIVERS
-from imsprep.image.formats import MAX_SIZE, Kind, Match
+from imsprep.image.formats import MAX_SIZE, Match
+from imsprep.image.recognised import KNOWN, Kind
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, SECTOR, exact_size, format_size, round_up
 
@@ -27,15 +28,8 @@ SUFFIXES = {
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
                "parallels", "dmg", "bochs", "cloop")  # fmt: skip
+_PACKED = (Kind.COMPRESSED, Kind.ARCHIVE, Kind.BACKUP)
 _TO_ZVHD2 = "imsprep convert {0} {1}, or imsprep import {0} --via zvhd2, which makes and sends one"
-_UNPACK = {
-    "gzip": "gzip -dk {}", "bzip2": "bzip2 -dk {}", "xz": "xz -dk {}", "lzma": "xz -dk {}",
-    "zstd": "zstd -d {}", "lz4": "lz4 -d {}", "lzop": "lzop -d {}", "lzip": "lzip -dk {}",
-    "lrzip": "lrzip -d {}", "compress": "uncompress -k {}", "cab": "cabextract {}",
-    "zip": "unzip {}", "7z": "7z x {}", "rar": "unrar x {}", "tar": "tar -xf {}",
-    "ova": "tar -xf {}", "cpio": "cpio -i < {}", "ar": "ar x {}",
-    "zlib": "zlib-flate -uncompress < {0} > {1}", "wim": "wimapply {}",
-}  # fmt: skip
 
 
 @rule(
@@ -60,25 +54,16 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS102", Severity.ERROR, "The file is compressed or an archive",
+    "IMS102", Severity.ERROR, "The file is compressed, an archive or a backup",
     why="The service does not unpack what it imports: it takes the packed bytes for the disk.",
     fix="Unpack it and check the disk image that comes out.",
     source=f"{QUICK_IMPORT}, Constraints: RAW or ZVHD2 only",
 )  # fmt: skip
 def packed(facts: Facts) -> Iterator[Evidence]:
-    """Look for compressed streams and archives."""
-    match = _first(facts, Kind.COMPRESSED) or _first(facts, Kind.ARCHIVE)
-    if match is None:
-        return
-    yield Evidence(
-        f"{facts.name} is a {match.format} {match.kind.value.removeprefix('compressed ')}",
-        expected="RAW or ZVHD2",
-        found=match.format,
-        fix=_UNPACK.get(match.format, "unpack {}").format(
-            _argument(facts.name), _target(facts.name, ".raw")
-        ),
-        region=_region(match),
-    )
+    """Look for compressed streams, archives, and what backup programs write."""
+    match = next((m for k in _PACKED if (m := _first(facts, k)) is not None), None)
+    if match is not None:
+        yield _recognised(facts, match)
 
 
 @rule(
@@ -267,13 +252,40 @@ def ordinary_import_would_do(facts: Facts) -> Iterator[Evidence]:
     source=f"{QUICK_IMPORT}, Constraints: RAW or ZVHD2 only",
 )  # fmt: skip
 def optical(facts: Facts) -> Iterator[Evidence]:
-    """Look for an ISO 9660 volume at the start of the file."""
+    """Look for the volume of a CD or DVD."""
     match = _first(facts, Kind.OPTICAL)
-    if match is not None:
+    if match is not None and match.format != formats.ISO:
+        yield _recognised(facts, match)
+    elif match is not None:
         yield Evidence(
             f"{facts.name} is an ISO 9660 image", expected="RAW or ZVHD2", found="iso",
             region=_region(match),
         )  # fmt: skip
+
+
+@rule(
+    "IMS113", Severity.ERROR, "The file is no image of a disk",
+    why="The service takes the file's bytes for the disk. A server made of them has nothing to"
+    " boot.",
+    fix="Name the disk image itself, or download it again.",
+    source="inferred: the file's own signature says what it is",
+)  # fmt: skip
+def no_disk(facts: Facts) -> Iterator[Evidence]:
+    """Look for programs, documents, pointers and whatever else is no image of anything."""
+    match = _first(facts, Kind.OTHER)
+    if match is not None:
+        yield _recognised(facts, match)
+
+
+def _recognised(facts: Facts, match: Match) -> Evidence:
+    known = KNOWN[match.format]
+    return Evidence(
+        f"{facts.name} is {known.name}",
+        expected="RAW or ZVHD2",
+        found=match.format,
+        fix=known.advice.format(_argument(facts.name), _target(facts.name, ".raw")),
+        region=_region(match),
+    )
 
 
 def _first(facts: Facts, kind: Kind) -> Match | None:

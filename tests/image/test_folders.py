@@ -1,0 +1,32 @@
+"""A folder that is named as an image is called what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+Imsprep = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("clonezilla-img", "Clonezilla"), ("sda1.ext4-ptcl-img.gz.aa", "Clonezilla"),
+        ("oci-layout", "container image"), ("bands", "sparse bundle"), ("web.vmx", "VMware"),
+        ("anything", "name a file in it"),
+    ],
+)  # fmt: skip
+def test_a_folder_is_called_what_it_is(
+    entry: str, said: str, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk.img"
+    folder.mkdir()
+    (folder / entry).write_bytes(b"")
+    outcome = imsprep("convert", folder, tmp_path / "out.zvhd2")
+    assert outcome.code == 3
+    assert "it is a folder" in outcome.err
+    assert said in outcome.err
