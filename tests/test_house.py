@@ -146,6 +146,7 @@ ORDER = {
     """,
     "guest": """
         boot.values
+        fs.blkid
         fs.interface
         fs.lvm
         fs.ranges

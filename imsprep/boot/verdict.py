@@ -71,7 +71,11 @@ _LATE: tuple[tuple[str, str], ...] = (
     (INITRAMFS, r".*ALERT!.*|.*dracut-initqueue.*timeout.*|.*Gave up waiting for root.*"),
     (GRUB, r"^error: .*"),
     (LOADER, r"^boot: *$"),
-    (NO_DEVICE, r".*BdsDxe: (?:failed to|No boot).*|.*Boot failed.*|.*Start PXE over.*"),
+    (
+        NO_DEVICE,
+        r".*BdsDxe: (?:failed to|No boot).*|.*Boot failed.*|.*Start PXE over.*"
+        r"|^Booting from Hard Disk\.\.\.\s*\Z",
+    ),
 )
 # What says best why, of the lines before the one that ended it.
 _REASONS = re.compile(

@@ -10,6 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, registered
 from imsprep.errors import show_path
+from imsprep.guest.model import Volume
 from imsprep.image.partitions import Partition
 from imsprep.report import Finding, Report, Skipped
 
@@ -71,6 +72,7 @@ def summary(facts: Facts) -> dict[str, object]:
             "root": facts.guest.root and show_path(facts.guest.root),
             "kernels": [show_path(kernel.version) for kernel in facts.guest.kernels],
             "unread": [show_path(reason) for reason in facts.guest.unread],
+            "volumes": [_volume(volume) for volume in facts.guest.volumes],
         }
     if facts.block_map is not None:
         values["data_bytes"] = facts.block_map.data_bytes
@@ -82,6 +84,17 @@ def summary(facts: Facts) -> dict[str, object]:
     if facts.cells:
         values["cells"] = [[c.start, c.length, c.stored, c.data] for c in facts.cells]
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _volume(volume: Volume) -> dict[str, object]:
+    return {
+        "name": show_path(volume.name),
+        "kind": show_path(volume.kind),
+        "uuid": volume.uuid and show_path(volume.uuid),
+        "label": volume.label and show_path(volume.label),
+        "size": volume.size,
+        "unread": volume.unread and show_path(volume.unread),
+    }
 
 
 def _partition(p: Partition) -> dict[str, object]:

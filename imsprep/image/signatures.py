@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from imsprep.image.superblocks import UNTOLD, Geometry, geometry
+from imsprep.image.superblocks import UNTOLD, Geometry, geometry, journal_fault
 from imsprep.units import KIB, SECTOR
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes; fewer at the end
@@ -35,6 +35,11 @@ class Volume(NamedTuple):
 
 _RAID_MAGIC = b"\xfc\x4e\x2b\xa9"
 
+# Swap ends its first page with one of these; the later ones stand there while it holds a system
+# that was put to sleep (util-linux's swap and kernel/power/swap.c, and the older patches).
+_PAGES = (4 * KIB, 8 * KIB, 16 * KIB, 64 * KIB)
+_SWAPS = (b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
+
 # Offset, bytes there, name, encrypted. The first that matches decides, so what wraps something
 # else (encryption) stands first. Offsets are those of each format's own documentation.
 _SIGNATURES = (
@@ -52,13 +57,29 @@ _SIGNATURES = (
     (82, b"FAT32   ", FAT, False),
     (0, b"hsqs", "SquashFS", False),
     (0x8001, b"CD001", "ISO 9660", False),
-    (4096 - 10, b"SWAPSPACE2", SWAP, False),
-    (4096 - 10, b"SWAP-SPACE", SWAP, False),
+    *((page - 10, magic, SWAP, False) for page in _PAGES for magic in _SWAPS),
     (4096, _RAID_MAGIC, RAID, False),
     (0, _RAID_MAGIC, RAID, False),
     (0x10034, b"ReIsEr", "ReiserFS", False),
     (0x400, b"\x10\x20\xf5\xf2", "F2FS", False),
     (0x8000, b"JFS1", "JFS", False),
+    (0x406, b"\x34\x34", "NILFS2", False),
+    (0x400, b"\xe2\xe1\xf5\xe0", "EROFS", False),
+    (
+        4096 + 24,
+        b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
+        "bcache",
+        False,
+    ),
+    (
+        4096 + 24,
+        b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef",
+        "bcachefs",
+        False,
+    ),
+    (32, b"NXSB", "APFS", False),
+    (0x400, b"H+\0\4", "HFS+", False),
+    (0x8001, b"BEA01", "UDF", False),
 )
 _EXT_MAGIC = (0x438, b"\x53\xef")
 _EXT_COMPAT = slice(0x45C, 0x460)
@@ -82,12 +103,20 @@ def find_volume(read: Read, size: int) -> Volume | None:
     start = read(0, min(PROBE_SIZE, size))
     found = identify_volume(start)
     if found is not None:
-        return found
+        return _with_journal(found, read)
     for offset, magic, kind in _deeper(size):
         inside = 0 <= offset <= size - len(magic)
         if inside and read(offset, len(magic)) in (magic, magic[::-1]):
             return Volume(kind, False, is_boot_sector(start))
     return None
+
+
+def _with_journal(found: Volume, read: Read) -> Volume:
+    """Return the volume, with what is wrong with the journal of an ext3 or ext4 that is sound."""
+    told = found.geometry
+    if found.kind not in (EXT3, EXT4) or told.fault is not None:
+        return found
+    return found._replace(geometry=told._replace(fault=journal_fault(read)))
 
 
 def _deeper(size: int) -> Iterator[tuple[int, bytes, str]]:

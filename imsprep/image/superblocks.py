@@ -48,6 +48,11 @@ def _power_of_two(value: int, least: int, most: int) -> bool:
 _EXT_START, _EXT_SIZE = 1024, 1024
 _EXT_64BIT, _EXT_METADATA_CSUM = 0x80, 0x400
 _EXT_CHECKSUM_AT = 0x3FC
+_EXT_META_BG, _EXT_BIGALLOC, _EXT_HAS_JOURNAL = 0x10, 0x200, 0x4
+# Every incompatible feature that ext4's documentation in Linux names.
+_EXT_KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x3E000
+_JOURNAL_MAGIC = b"\xc0\x3b\x39\x98"
+_INODE_EXTENTS, _EXTENT_MAGIC = 0x80000, 0xF30A
 
 
 def _ext(start: bytes) -> Geometry:
@@ -65,7 +70,8 @@ def _ext(start: bytes) -> Geometry:
     if block_log > 6:
         return Geometry(fault=f"blocks of 2^{10 + block_log} bytes")
     block_size = KIB << block_log
-    return Geometry(blocks * block_size, _ext_fault(block, block_size, revision))
+    fault = _ext_fault(block, block_size, revision) or _ext_groups(block, block_size, blocks)
+    return Geometry(blocks * block_size, fault)
 
 
 def _ext_fault(block: bytes, block_size: int, revision: int) -> str | None:
@@ -76,7 +82,72 @@ def _ext_fault(block: bytes, block_size: int, revision: int) -> str | None:
         return f"inodes of {inode_size} bytes in blocks of {block_size}"
     if not 0 < inodes <= 8 * block_size or not blocks:
         return f"{blocks} blocks and {inodes} inodes in a group"
+    incompat, ro_compat = struct.unpack_from("<II", block, 0x60) if revision else (0, 0)
+    if unknown := incompat & ~_EXT_KNOWN:
+        return f"it needs a feature that no system knows ({unknown:#x})"
+    (cluster_log,) = struct.unpack_from("<I", block, 0x1C)
+    if not ro_compat & _EXT_BIGALLOC and block_size != KIB << min(cluster_log, 16):
+        return f"clusters of 2^{10 + cluster_log} bytes in blocks of {block_size}"
+    (descriptor,) = struct.unpack_from("<H", block, 0xFE)
+    if incompat & _EXT_64BIT and not _power_of_two(descriptor, 64, 1024):
+        return f"group descriptors of {descriptor} bytes"
     return None
+
+
+def _ext_groups(block: bytes, block_size: int, blocks: int) -> str | None:
+    """Return why the groups cannot be right, as ext4_fill_super of Linux refuses them."""
+    inodes, first = struct.unpack_from("<I16xI", block, 0)
+    in_group, _, inodes_in_group = struct.unpack_from("<III", block, 0x20)
+    incompat, ro_compat = struct.unpack_from("<II", block, 0x60)
+    if first >= blocks or (block_size == KIB and not first and not ro_compat & _EXT_BIGALLOC):
+        return f"its first block is {first} of {blocks}"
+    groups = -(-(blocks - first) // in_group)
+    if inodes != groups * inodes_in_group:
+        return f"{inodes} inodes in {groups} groups of {inodes_in_group}"
+    (first_meta,) = struct.unpack_from("<I", block, 0x104)
+    size = struct.unpack_from("<H", block, 0xFE)[0] if incompat & _EXT_64BIT else 32
+    if incompat & _EXT_META_BG and first_meta > -(-groups // (block_size // size)):
+        return f"its first meta block group is {first_meta}"
+    return None
+
+
+def journal_fault(read: Callable[[int, int], bytes]) -> str | None:
+    """Say why the journal of an ext3 or ext4 cannot be loaded; None if it can, or is not found.
+
+    `read` gives the volume's bytes. Followed is what mkfs makes: the journal's inode in the first
+    group, its first block named there directly or by an extent.
+    """
+    block = read(_EXT_START, _EXT_SIZE)
+    if len(block) < _EXT_SIZE or not struct.unpack_from("<I", block, 0x5C)[0] & _EXT_HAS_JOURNAL:
+        return None
+    (first,), (log,) = struct.unpack_from("<I", block, 0x14), struct.unpack_from("<I", block, 0x18)
+    (number,) = struct.unpack_from("<I", block, 0xE0)
+    (inode_size,) = struct.unpack_from("<H", block, 0x58)
+    (in_group,) = struct.unpack_from("<I", block, 0x28)
+    block_size = KIB << min(log, 6)
+    descriptor = read((first + 1) * block_size, 32)
+    if not 0 < number <= in_group or len(descriptor) < 32:
+        return None  # it has another device's, or is elsewhere
+    (table,) = struct.unpack_from("<I", descriptor, 0x8)
+    inode = read(table * block_size + (number - 1) * inode_size, 128)
+    at = _first_block(inode)
+    head = read(at * block_size, 12) if at else b""
+    if len(head) < 12 or head[:4] == _JOURNAL_MAGIC:
+        return None
+    return f"its journal has no superblock in block {at}"
+
+
+def _first_block(inode: bytes) -> int:
+    """Return the first block of a file, or 0 if the inode does not say it itself."""
+    if len(inode) < 128:
+        return 0
+    (flags,) = struct.unpack_from("<I", inode, 0x20)
+    if not flags & _INODE_EXTENTS:
+        return int(struct.unpack_from("<I", inode, 0x28)[0])
+    magic, entries, _, depth = struct.unpack_from("<HHHH", inode, 0x28)
+    logical, _, high, low = struct.unpack_from("<IHHI", inode, 0x34)
+    found = magic == _EXTENT_MAGIC and entries and not depth and not logical
+    return int(high << 32 | low) if found else 0
 
 
 # --- XFS -----------------------------------------------------------------------------------------
@@ -110,7 +181,7 @@ def _btrfs(start: bytes) -> Geometry:
     (size,) = struct.unpack_from("<Q", block, _BTRFS_DEVICE_SIZE_AT)  # of this device alone
     (kind,) = struct.unpack_from("<H", block, _BTRFS_TYPE_AT)
     digest = _BTRFS_DIGESTS.get(kind)
-    made = digest(block[_BTRFS_CHECKSUM:]) if digest is not None else b""  # xxhash is not at hand
+    made = digest(block[_BTRFS_CHECKSUM:]) if digest is not None else b""
     if not block.startswith(made):
         return Geometry(fault="the checksum of its superblock does not hold")
     return Geometry(size)
@@ -118,9 +189,19 @@ def _btrfs(start: bytes) -> Geometry:
 
 _BTRFS_DIGESTS: dict[int, Callable[[bytes], bytes]] = {
     0: lambda data: struct.pack("<I", crc32c(data)),
+    1: lambda data: _xxh64(data),
     2: lambda data: hashlib.sha256(data).digest(),
     3: lambda data: hashlib.blake2b(data, digest_size=32).digest(),
 }
+
+
+def _xxh64(data: bytes) -> bytes:
+    """Return XXH64 as btrfs stores it; nothing where the library is not installed."""
+    try:
+        import xxhash
+    except ImportError:
+        return b""
+    return bytes(xxhash.xxh64_digest(data)[::-1])
 
 
 # --- NTFS, FAT, exFAT ----------------------------------------------------------------------------

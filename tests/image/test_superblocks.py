@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,10 @@ def test_a_damaged_superblock_is_an_error_and_its_files_are_not_called_absent(
     assert guest.volumes[0].unread in "; ".join(guest.unread)
 
 
-def test_an_xxhash_is_left_alone(tmp_path: Path) -> None:
+def test_an_xxhash_is_left_alone_without_its_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xxhash", None)
     make("btrfs, xxhash", tmp_path / "disk.raw")
     poke(tmp_path / "disk.raw", 0x10000 + 0x12B, b"label")
     assert told(tmp_path / "disk.raw").fault is None
@@ -207,3 +211,62 @@ def test_a_journal_of_another_ext4_is_no_file_system_and_not_damaged(
     assert findings(imsprep, path) == {}
     volume = inspect_image(path).volumes[0]
     assert (volume.kind, volume.unread) == ("ext journal", None)
+
+
+# A field of the superblock and what it is set to, and what is said of it: e2fsck and Linux refuse
+# each (tried with Linux 6.18), and no checksum guards them without metadata_csum.
+BROKEN = {
+    "descriptors": ("", 0xFE, b"\0\0", "group descriptors of 0 bytes"),
+    "odd descriptors": ("", 0xFE, b"\x21\0", "group descriptors of 33 bytes"),
+    "meta groups": (",meta_bg,^resize_inode", 0x104, b"\xff\xff\0\0", "first meta block group"),
+    "first block": ("", 0x14, b"\xff\xff\xff\xff", "its first block is 4294967295"),
+    "first block of none": ("", 0x14, bytes(4), "its first block is 0"),
+    "inodes": ("", 0x0, bytes(4), "0 inodes in 8 groups"),
+    "clusters": ("", 0x1C, b"\1\0\0\0", "clusters of 2^11 bytes"),
+    "features": ("", 0x60, b"\0\0\0\x40", "a feature that no system knows"),
+}
+
+
+@need("mkfs.ext4")
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_no_kernel_mounts_is_said_without_a_checksum(
+    tmp_path: Path, imsprep: Run, name: str
+) -> None:
+    features, at, value, words = BROKEN[name]
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    made = ["mkfs.ext4", "-q", "-F", "-b", "1024", "-O", f"^metadata_csum{features}", path]
+    subprocess.run(made, check=True)
+    assert findings(imsprep, path) == {}
+    poke(path, 1024 + at, value)
+    assert findings(imsprep, path) == {"IMS221": "error"}
+    assert words in str(told(path).fault)
+
+
+@need("mkfs.ext4", "debugfs")
+@pytest.mark.parametrize("kind", ["ext3", "ext4"])
+def test_a_journal_without_its_superblock_is_a_fault(
+    tmp_path: Path, imsprep: Run, kind: str
+) -> None:
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    subprocess.run([f"mkfs.{kind}", "-q", "-F", "-b", "1024", path], check=True)
+    assert findings(imsprep, path) == {}
+    said = subprocess.run(
+        ["debugfs", "-R", "blocks <8>", path], check=True, capture_output=True, text=True
+    )
+    block = int(said.stdout.split()[0])
+    poke(path, block * 1024, bytes(1024))
+    assert findings(imsprep, path) == {"IMS221": "error"}
+    assert inspect_image(path).volumes[0].fault == f"its journal has no superblock in block {block}"
+
+
+@need("mkfs.btrfs")
+def test_the_checksum_of_a_btrfs_with_xxhash_is_computed(tmp_path: Path) -> None:
+    pytest.importorskip("xxhash")
+    make("btrfs, xxhash", tmp_path / "disk.raw")
+    assert told(tmp_path / "disk.raw").fault is None
+    poke(tmp_path / "disk.raw", 0x10000 + 0x400, b"\1")
+    assert told(tmp_path / "disk.raw").fault == "the checksum of its superblock does not hold"

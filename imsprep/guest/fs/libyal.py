@@ -11,12 +11,14 @@ import functools
 import importlib
 import re
 import stat
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
 from imsprep.image.signatures import EXT2, EXT3, EXT4, FAT, NTFS, XFS
+from imsprep.units import MIB
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +43,10 @@ CASELESS = (NTFS, FAT)
 
 # Names of one directory: WinSxS has some 30,000. A library takes some 500 bytes for each.
 LISTING_LIMIT = 200_000
+
+_EXT = (EXT2, EXT3, EXT4)
+_EXT_ENTRY = struct.Struct("<IHBB")
+_DIRECTORY_LIMIT = 16 * MIB  # bytes of a directory's extent
 
 # How a library tells what the file object raised: as repr has it.
 _OWN_ERROR = re.compile(r"with error: (?:\w+\((['\"])(.+?)\1,?\)|(.+?))\. py\w+:")
@@ -79,8 +85,9 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
 class YalFileSystem:
     """One open volume of a library."""
 
-    def __init__(self, volume: Any, kind: str) -> None:
-        self._volume, self._caseless = volume, kind in CASELESS
+    def __init__(self, volume: Any, kind: str, file: BinaryIO) -> None:
+        self._volume, self._kind, self._file = volume, kind, file
+        self._caseless = kind in CASELESS
         self._folded: dict[str, dict[str, Any]] = {}
 
     @translated
@@ -110,7 +117,13 @@ class YalFileSystem:
     @translated
     def names(self, directory: Node) -> Iterable[str]:
         """Return the names in a directory."""
-        return [entry.name for entry in _entries(_own(directory)) if entry.name]
+        try:
+            return [entry.name for entry in _entries(_own(directory)) if entry.name]
+        except _FAULTS:
+            if self._kind not in _EXT:
+                raise
+            # One entry whose inode has a flag that the library does not know.
+            return list(_ext_names(self._file, _own(directory).entry))
 
     @translated
     def read(self, node: Node, offset: int, length: int) -> bytes:
@@ -155,7 +168,7 @@ def open_filesystem(file: BinaryIO, kind: str, subvolume: str | None) -> FileSys
         volume.open_file_object(file)
     except _FAULTS as error:
         raise UnreadableError(_first_sentence(error)) from error
-    return YalFileSystem(volume, kind)
+    return YalFileSystem(volume, kind, file)
 
 
 def _own(node: Node) -> YalNode:
@@ -169,6 +182,26 @@ def _entries(directory: YalNode) -> Iterable[Any]:
         raise UnreadableError(f"a directory of {count} names")
     entries: Iterable[Any] = directory.entry.sub_file_entries
     return entries
+
+
+def _ext_names(file: BinaryIO, directory: Any) -> Iterator[str]:
+    """Yield the names in a directory of ext2/3/4 from its own blocks, without asking the inodes.
+
+    An entry: inode, length of the entry, length of the name, type, name; a block of the hash tree
+    looks like one unused entry. Source: ext4's documentation in Linux, "Directory Entries".
+    """
+    for number in range(directory.number_of_extents):
+        offset, size, _ = directory.get_extent(number)
+        file.seek(offset)
+        data, at = file.read(min(size, _DIRECTORY_LIMIT)), 0
+        while at + _EXT_ENTRY.size <= len(data):
+            inode, length, name_length, _ = _EXT_ENTRY.unpack_from(data, at)
+            name = data[at + _EXT_ENTRY.size : at + _EXT_ENTRY.size + name_length]
+            if inode and name not in (b"", b".", b".."):
+                yield name.decode("utf-8", "surrogateescape")
+            if length < _EXT_ENTRY.size:
+                raise UnreadableError("a directory's entry has no length")
+            at += length
 
 
 def _mode(entry: Any) -> int:
