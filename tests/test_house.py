@@ -66,6 +66,7 @@ ORDER = {
         recognised
         formats
         nbd
+        disk_file
         superblocks
         foreign
         signatures
@@ -96,6 +97,7 @@ ORDER = {
         worker
         schedule
         scan
+        disk
         bench
         estimate
     """,
@@ -143,6 +145,7 @@ ORDER = {
         extract
         verify
         convert
+        source
     """,
     "guest": """
         boot.values

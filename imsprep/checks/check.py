@@ -16,7 +16,7 @@ from pathlib import Path
 
 from imsprep import __version__
 from imsprep.checks import registry
-from imsprep.checks.gather import QUICK, Look, gather
+from imsprep.checks.gather import QUICK, Look, gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rules.file import SUFFIXES
@@ -134,10 +134,13 @@ def _is_image(path: Path) -> bool:
 
 def check_one(path: Path, order: Order, progress: Callable[[int], None]) -> Report:
     """Check one image; raises ReadError, ImageChangedError, UsageError for an unknown rule."""
-    facts = gather(path, request=order.request, site=order.site, look=order.look, progress=progress)
+    facts = gather_file(
+        path, request=order.request, site=order.site, look=order.look, progress=progress
+    )
     facts = dataclasses.replace(facts, region=order.region)
     if order.online is not None:
-        facts = dataclasses.replace(facts, bucket=order.online(path.name))
+        name = path.with_suffix(".zvhd2").name if facts.to_be_packed else path.name
+        facts = dataclasses.replace(facts, bucket=order.online(name))
     return dataclasses.replace(registry.run(facts, order.policy), image=_shown(path, order))
 
 

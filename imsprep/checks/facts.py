@@ -53,7 +53,6 @@ class Facts:
 
     name: str  # the image's file name, for messages
     file_size: int  # bytes on our disk, holes included
-    packed: bool = False  # not this file is sent: a container of it, whose size is not known yet
     matches: tuple[formats.Match, ...] = ()  # formats that its bytes claim, none means RAW
     virtual_size: int | None = None  # bytes that the guest sees; None: not known
     stored_size: int | None = None  # bytes that really lie on our disk
@@ -64,6 +63,8 @@ class Facts:
     block_map: BlockMap | None = None  # only after a scan
     vouched: Vouched | None = None  # how the scan knows; only after one
     sharing: Sharing | None = None  # other programs that may write to it; if read as a whole
+    unread: str | None = None  # why the disk in an image that QEMU reads could not be read
+    to_be_packed: bool = False  # a ZVHD2 is made of it, which is what will be sent
     container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: BitmapFacts | None = None  # of the file beside a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,23 +23,32 @@ from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, ReadError, show_path
 from imsprep.image import formats, partitions
 from imsprep.image.blockmap import BlockMap
+from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
+from imsprep.image.foreign import DRIVERS
+from imsprep.image.qemu import QemuDisk
+from imsprep.image.recognised import Kind as ContentKind
 from imsprep.ims.request import RequestFields
-from imsprep.scan.scan import BLOCK_SIZE, ScanOptions, scan
-from imsprep.units import GIB, MIB, SECTOR, ceil_div
+from imsprep.scan.disk import scan_disk
+from imsprep.scan.scan import BLOCK_SIZE, Scan, ScanOptions, scan
+from imsprep.units import GIB, MIB, SECTOR, ceil_div, round_up
 from imsprep.zvhd2.faults import Fault, Kind, Stage, first_of
 from imsprep.zvhd2.reader import Examination, Zvhd2Reader, check_records, examine
+from imsprep.zvhd2.source import open_source, pread
 
 if TYPE_CHECKING:
     from imsprep.guest.model import Guest
-    from imsprep.image.partitions import Disk
+    from imsprep.image.partitions import Disk as PartitionTable
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.
 PROBE_LIMIT = GIB
 _STEP = 4 * MIB
 CELLS = 240  # of the picture of a disk
-_MAX_RANGES = 1_000_000  # runs between holes that the picture takes into account
+_MAX_RANGES = 1_000_000  # runs between holes that are taken into account
+_CONNECTIONS = 2  # of a disk that is served: for this process, and for the look inside
+
+Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Look:
 QUICK = Look()
 
 
-def gather(
+def gather_file(
     path: Path,
     *,
     request: RequestFields,
@@ -63,28 +73,83 @@ def gather(
     look: Look = QUICK,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Facts:
-    """Return what the rules need to know of the image at `path`.
-
-    `progress` is told the bytes that a scan is done with, holes included.
-    Raises ReadError if it is missing, not a file or a block device, or cannot be read, and
-    ImageChangedError if it changed meanwhile.
-    """
+    """Open an image and gather its facts; ReadError if it is none that can be opened."""
     if path.is_dir():
         raise ReadError(f"cannot check {show_path(path)}: it is a folder without disk images")
     with RawImage.open(path) as image:
-        if look.scan or look.deep:
-            image.refuse_writers(force=look.scanning.get("force_share", False))
-        facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
-        if facts.format == formats.ZVHD2:
-            facts = _with_container(facts, image, look, progress)
-        if facts.is_raw:
-            facts = replace(facts, bitmap=look_beside(image))
-        if look.scan and facts.is_raw:
-            facts = _with_scan(facts, image, look.scanning, progress)
-        if look.guest:
-            facts = replace(facts, guest=_guest(path, facts.format))
-        image.check_unchanged()
-        return replace(facts, sharing=image.sharing)
+        return gather(image, request=request, site=site, look=look, progress=progress)
+
+
+def gather(
+    image: RawImage,
+    *,
+    request: RequestFields,
+    site: Site,
+    look: Look = QUICK,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Facts:
+    """Return what the rules need to know of an open image.
+
+    The disk in an image of another format is read through QEMU, and judged as the ZVHD2 that an
+    import makes of it. `progress` is called with the bytes that a scan is done with, holes
+    included. Raises ReadError, MissingExtraError without qemu-nbd where it takes that, and
+    ImageChangedError if the image changed meanwhile.
+    """
+    if look.scan or look.deep:
+        image.refuse_writers(force=look.scanning.get("force_share", False))
+    facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
+    if facts.format == formats.ZVHD2:
+        facts = _with_container(facts, image, look, progress)
+    if facts.is_raw:
+        facts = replace(facts, bitmap=look_beside(image))
+    if look.scan and facts.is_raw:
+        facts = _with_scan(facts, image, look.scanning, progress)
+    if facts.format in DRIVERS:
+        facts = _with_disk_inside(facts, image, look, progress)
+    elif look.guest:
+        facts = replace(facts, guest=_guest(image.path, facts.format))
+    image.check_unchanged()
+    return replace(facts, sharing=image.sharing)
+
+
+def _with_disk_inside(
+    facts: Facts, image: RawImage, look: Look, progress: Callable[[int], None]
+) -> Facts:
+    """Look at the disk in an image that QEMU reads; why it cannot be read becomes a fact."""
+    try:
+        if len({m.format for m in facts.matches if m.kind is ContentKind.DISK}) > 1:
+            raise FormatError("it is several formats at once, and each shows another disk")
+        with open_source(image, facts.format, jobs=_CONNECTIONS) as disk:
+            return _as_packed(_look_inside(facts, disk, look, progress))
+    except FormatError as error:
+        guest = _guest(image.path, facts.format) if look.guest else None
+        return replace(facts, unread=str(error), guest=guest)
+
+
+def _look_inside(facts: Facts, disk: Disk, look: Look, progress: Callable[[int], None]) -> Facts:
+    """Look at the disk in an image as at a RAW one."""
+    table = partitions.read_disk(partial(pread, disk), disk.size) if disk.size >= SECTOR else None
+    extents = itertools.islice(disk.extents(), _MAX_RANGES)
+    ranges = [(offset, length) for offset, length, is_data in extents if is_data]
+    facts = replace(
+        facts,
+        virtual_size=disk.size,
+        disk=table,
+        zeros=_zeros(ranges, partial(pread, disk), look.probe_limit),
+        cells=_cells(disk.size, ranges),
+    )
+    if look.scan:
+        scanned = scan_disk(disk, block_size=BLOCK_SIZE, progress=progress)
+        facts = _with_map(facts, scanned)
+    if look.guest:
+        facts = replace(facts, guest=_guest(disk.path, facts.format, disk))
+    return facts
+
+
+def _as_packed(facts: Facts) -> Facts:
+    """Return the facts as they will be of the container: its disk is one of whole GiB."""
+    size = facts.virtual_size
+    return replace(facts, to_be_packed=True, virtual_size=round_up(size, GIB) if size else size)
 
 
 def _quick_look(image: RawImage, probe_limit: int) -> Facts:
@@ -109,14 +174,14 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
         matches=matches,
         virtual_size=disk_size if is_disk else formats.virtual_size(name, head),
         stored_size=sum(length for _, length in ranges),
-        zeros=_zeros(image, probe_limit),
+        zeros=_zeros(ranges, image.pread, probe_limit),
         cells=_cells(size, ranges),
         disk=disk if is_disk else None,
         outer_table=_outer_table(disk) if disk is not None else None,
     )
 
 
-def _outer_table(disk: Disk) -> str | None:
+def _outer_table(disk: PartitionTable) -> str | None:
     """Return the table that a reader of RAW would see at the start of a file of any format.
 
     A header of a GPT alone is none until its checksums hold: of a VDI or a VHD that QEMU made, the
@@ -132,19 +197,19 @@ def _data_ranges(image: RawImage) -> Iterator[tuple[int, int]]:
     return ((start, stop - start) for start, stop in image.data())
 
 
-def _zeros(image: RawImage, limit: int) -> Zeros:
-    """Look for a non-zero byte, without reading holes and no more than `limit` bytes."""
+def _zeros(ranges: list[tuple[int, int]], read: Read, limit: int) -> Zeros:
+    """Look for a non-zero byte in what is no hole, and read no more than `limit` bytes."""
     looked_at = 0
-    for offset, length in _data_ranges(image):
+    for offset, length in ranges:
         for position in range(offset, offset + length, _STEP):
             if looked_at >= limit:
                 return Zeros(None, complete=False, looked_at=looked_at)
-            step = image.pread(position, min(_STEP, offset + length - position))
+            step = read(position, min(_STEP, offset + length - position))
             if np.frombuffer(step, dtype=np.uint8).any():
                 first = position + len(step) - len(step.lstrip(b"\0"))
                 return Zeros(first, complete=False, looked_at=looked_at)
             looked_at += len(step)
-    return Zeros(None, complete=True, looked_at=looked_at)
+    return Zeros(None, complete=len(ranges) < _MAX_RANGES, looked_at=looked_at)
 
 
 def _cells(size: int, ranges: list[tuple[int, int]]) -> tuple[Cell, ...]:
@@ -173,8 +238,14 @@ def _with_scan(
     scanned = scan(image, block_size=block_size, progress=progress, **scanning)
     block_map = scanned.block_map.coarsened(BLOCK_SIZE)
     bitmap = facts.bitmap and facts.bitmap._replace(found=scanned.block_map.coarsened(wanted))
-    cells = tuple(cell._replace(data=_data_in(block_map, cell)) for cell in facts.cells)
-    return replace(facts, block_map=block_map, bitmap=bitmap, vouched=scanned.vouched, cells=cells)
+    facts = replace(facts, bitmap=bitmap)
+    return _with_map(facts, Scan(block_map, scanned.vouched))
+
+
+def _with_map(facts: Facts, scanned: Scan) -> Facts:
+    """Add a block map, and to each cell how much of it is data."""
+    cells = tuple(cell._replace(data=_data_in(scanned.block_map, cell)) for cell in facts.cells)
+    return replace(facts, block_map=scanned.block_map, vouched=scanned.vouched, cells=cells)
 
 
 def _with_container(
@@ -209,7 +280,7 @@ def _added(found: Examination, stage: Stage, faults: Iterable[Fault | None]) -> 
     return replace(found, stage=stage, faults=(*found.faults, *first_of(faults)))
 
 
-def _disk_inside(reader: Zvhd2Reader) -> tuple[Disk | None, Fault | None]:
+def _disk_inside(reader: Zvhd2Reader) -> tuple[PartitionTable | None, Fault | None]:
     """Read the partition tables of the image that was packed; what was added behind is no disk."""
     size = reader.container.original_size
 
@@ -233,12 +304,13 @@ def _data_in(block_map: BlockMap, cell: Cell) -> int:
     return int(inside[flags].sum())
 
 
-def _guest(path: Path, format_: str) -> Guest:
+def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
     """Look inside the file systems, in a child process; loaded only when it is asked for."""
-    if format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
+    socket = disk.socket if isinstance(disk, QemuDisk) else None
+    if socket is None and format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
         from imsprep.guest.model import Guest
 
         return Guest(unread=(f"the disk inside this {format_} file is not read",))
     from imsprep.guest.sandbox import inspect_image
 
-    return inspect_image(path)
+    return inspect_image(path, socket=socket)

@@ -39,6 +39,12 @@ SUBJECTS = {
     "9": "guest",
 }
 
+# What a rule speaks of: the disk with its request and place, whatever file it lies in; or the very
+# file that is sent. Of a file of which another is made first, only the disk is judged.
+DISK, FILE = "disk", "file"
+_OF_FILE = ("3", "4")  # subjects that speak of nothing else
+TO_BE_PACKED = "a ZVHD2 is made of this file, and sent in its place"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -67,6 +73,7 @@ class Rule:
     fix: str  # what to do, as a command where there is one
     source: str  # where the rule comes from, with its date; "inferred" if nothing states it
     check: Callable[[Facts], Iterable[Evidence]]
+    of: str = DISK  # or FILE
 
     @property
     def subject(self) -> str:
@@ -75,11 +82,13 @@ class Rule:
 
     def as_dict(self) -> dict[str, str]:
         """Return plain values for JSON."""
-        names = ("id", "subject", "title", "why", "fix", "source")
+        names = ("id", "subject", "of", "title", "why", "fix", "source")
         return {"severity": self.severity.word, **{name: getattr(self, name) for name in names}}
 
     def run(self, facts: Facts) -> tuple[list[Finding], Skipped | None]:
         """Apply the rule; after an UnknownError what it found before stands, with a Skipped."""
+        if self.of == FILE and facts.to_be_packed:
+            return [], Skipped(self.id, TO_BE_PACKED)
         findings: list[Finding] = []
         try:
             for evidence in self.check(facts):
@@ -109,14 +118,25 @@ _REGISTRY: dict[str, Rule] = {}
 
 
 def rule(
-    id_: str, severity: Severity, title: str, *, why: str, fix: str, source: str
+    id_: str,
+    severity: Severity,
+    title: str,
+    *,
+    why: str,
+    fix: str,
+    source: str,
+    of: str | None = None,
 ) -> Callable[[Callable[[Facts], Iterable[Evidence]]], Rule]:
-    """Register the decorated function as the rule `id_`; a second use of an id is a bug."""
+    """Register the decorated function as the rule `id_`; a second use of an id is a bug.
+
+    It speaks `of` the disk, unless its subject is the container or the bitmap.
+    """
 
     def register(check: Callable[[Facts], Iterable[Evidence]]) -> Rule:
         if id_ in _REGISTRY:
             raise ValueError(f"rule id {id_} is taken")
-        made = Rule(id_, severity, title, why, fix, source, check)
+        speaks_of = of or (FILE if id_[3] in _OF_FILE else DISK)
+        made = Rule(id_, severity, title, why, fix, source, check, speaks_of)
         _REGISTRY[id_] = made
         return made
 

@@ -28,7 +28,7 @@ COMMANDS: dict[str, str] = {
     "check": "Check disk images and the request to import them.",
     "bitmap": "Make the bitmap file that goes beside a RAW image.",
     "verify": "Prove a bitmap file against its image again.",
-    "info": "Show what a RAW or ZVHD2 file holds, in one screen.",
+    "info": "Show what an image of any format holds, in one screen.",
     "digest": "Print the digest of disks, whatever their format; compare them.",
     "bench": "Measure this machine's scan, or estimate what an image will take.",
     "boot": "Start an image in QEMU and say whether it comes up.",

@@ -7,12 +7,14 @@ killed has handed over what it had.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from imsprep.errors import ImsprepError
@@ -21,20 +23,28 @@ from imsprep.guest.inspect import inspect
 from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_ENOUGH_S, CPU_LIMIT_S
 from imsprep.guest.tree import Budget
+from imsprep.image.disk_file import DiskFile
+from imsprep.image.nbd import NbdClient, NbdError
+from imsprep.units import KIB
 from imsprep.zvhd2.reader import Zvhd2Reader
 from imsprep.zvhd2.records import COOKIE_START
 
+_BUFFER = 64 * KIB  # bytes read ahead of a disk that is served
+
 
 def main() -> None:
-    """Inspect the image named by the first argument within the memory of the second, in bytes."""
-    path, memory_limit = sys.argv[1], int(sys.argv[2])
+    """Inspect the image named by the first argument within the memory of the second, in bytes.
+
+    A third is the socket on which the disk in the image is served.
+    """
+    path, memory_limit, socket = sys.argv[1], int(sys.argv[2]), [*sys.argv, ""][3]
     _limit(memory_limit)
     budget, teller = Budget(), _Teller()
     try:
-        with _open(path) as (file, size), _ended_in_time(budget):
+        with _open(path, socket) as (file, size), _ended_in_time(budget):
             guest = inspect(file, size, budget, teller.tell)
         teller.tell(guest)
-    except (ImsprepError, OSError) as error:
+    except (ImsprepError, OSError, NbdError) as error:
         _print({"error": str(error)})
     except MemoryError:
         _print({"error": f"the inspection needed more than {memory_limit} bytes of memory"})
@@ -68,8 +78,12 @@ def _print(values: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _open(path: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open the disk in a RAW or ZVHD2 image, and tell its size without what ZVHD2 adds to a GiB."""
+def _open(path: str, socket: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open the disk in an image, and give its size without what ZVHD2 adds to a GiB."""
+    if socket:
+        with closing(NbdClient.connect(Path(socket))) as client:
+            yield cast(BinaryIO, io.BufferedReader(DiskFile(client), _BUFFER)), client.size
+        return
     with open(path, "rb") as file:
         cookie = file.read(len(COOKIE_START))
         if cookie != COOKIE_START:

@@ -35,18 +35,16 @@ ANSWER_LIMIT = 64 * MIB  # of JSON
 def inspect_image(
     path: str | os.PathLike[str],
     *,
+    socket: Path | None = None,
     memory_limit: int = MEMORY_LIMIT,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> Guest:
-    """Look inside a RAW or ZVHD2 image; whatever goes wrong is a reason in `Guest.unread`."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "imsprep.guest.child",
-        os.fspath(path),
-        str(memory_limit),
-    ]
+    """Look inside a RAW or ZVHD2 image; whatever goes wrong is a reason in `Guest.unread`.
+
+    The disk of another format is served on a `socket`, with a connection to spare; see `qemu`.
+    """
+    command = [sys.executable, "-P", "-m", "imsprep.guest.child", os.fspath(path)]
+    command += [str(memory_limit), *([os.fspath(socket)] if socket is not None else [])]
     environment = {
         **os.environ,
         "OPENBLAS_NUM_THREADS": "1",  # each thread of numpy's would reserve memory

@@ -39,6 +39,7 @@ class QemuDisk:
     def __init__(self, server: _Server, first: NbdClient, survey: Survey) -> None:
         self.path, self.size = server.image.path, first.size
         self.notes = survey.notes  # what the user should know of the image
+        self.socket = server.socket  # where another process may connect to it too
         self._server, self._first = server, first
         self.socket = server.socket  # where another process may connect to it too
         self._threads = threading.local()

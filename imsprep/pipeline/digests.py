@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from imsprep.errors import show_path
-from imsprep.image import formats
-from imsprep.image.disk import ByteExtent, Disk
+from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
 from imsprep.image.hashing import digest_disk, sha256_disk
 from imsprep.scan.scan import AUTO, believes_holes
-from imsprep.zvhd2.convert import format_of, open_disk
-from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, examine
-
-
-@contextmanager
-def disk_in(image: RawImage, *, jobs: int, from_format: str | None = None) -> Iterator[Disk]:
-    """Open the disk in an image of any format that can be read, for `jobs` threads.
-
-    Raises what `convert.format_of` and `convert.open_disk` raise, FormatError for a damaged ZVHD2.
-    """
-    format_ = from_format or format_of(image)
-    if format_ == formats.ZVHD2:
-        container = examine(image.pread, image.size).container_or_raise()
-        with Zvhd2Reader(container, image.pread) as reader:
-            yield PackedDisk(image, reader)
-        return
-    with open_disk(image, format_, jobs=jobs) as disk:
-        yield disk
+from imsprep.zvhd2.source import open_source
 
 
 def digest_file(
@@ -44,10 +25,10 @@ def digest_file(
 ) -> str:
     """Return the digest of the disk in a file, or its plain SHA-256.
 
-    `progress` is told bytes of the disk. Raises what `disk_in` raises, ReadError,
+    `progress` is told bytes of the disk. Raises what `open_source` raises, ReadError,
     ImageChangedError.
     """
-    with RawImage.open(path) as image, disk_in(image, jobs=jobs) as disk:
+    with RawImage.open(path) as image, open_source(image, jobs=jobs) as disk:
         sharing = image.refuse_writers(force=force_share)
         if sharing.note is not None:
             warn(f"{show_path(path)}: {sharing.note}")

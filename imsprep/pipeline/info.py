@@ -1,4 +1,4 @@
-"""Summary: what a person wants to know of a RAW or ZVHD2 file, without reading its data."""
+"""Summary: what a person wants to know of an image of any format, without reading its data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from imsprep.cloud.sites import Site
-from imsprep.errors import UsageError, show_path
+from imsprep.errors import show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS
 from imsprep.units import GIB, ceil_div, exact_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
 from imsprep.zvhd2.reader import Container, examine
+from imsprep.zvhd2.source import open_source
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,10 @@ class Summary:
 
 
 def summarize(path: Path, site: Site) -> Summary:
-    """Return what is known of a RAW or ZVHD2 file.
+    """Return what is known of an image: RAW, ZVHD2, or what QEMU reads.
 
-    Raises UsageError for another format, FormatError for a damaged container, ReadError.
+    Raises UsageError for what is no image of a disk, FormatError for one that is damaged or not
+    whole by itself, MissingExtraError without qemu-nbd where it takes that, ReadError.
     """
     with RawImage.open(path) as image:
         named = format_of(image)
@@ -98,11 +99,10 @@ def summarize(path: Path, site: Site) -> Summary:
             container = examine(image.pread, image.size).container_or_raise()
             packed, virtual = _packed(container), container.virtual_size
         elif named != formats.RAW:
-            raise UsageError(
-                f"{show_path(path)} is {named}, not RAW or ZVHD2; take:"
-                f" qemu-img info -f {DRIVERS[named]}"
-            )
+            with open_source(image, named) as disk:
+                virtual = disk.size
         image.check_unchanged()
+    sent = image.size if named in (formats.RAW, formats.ZVHD2) else 0  # of this file
     smallest = site.min_disk_from(data_disk=False, windows=False)
     return Summary(
         show_path(path.name),
@@ -110,7 +110,7 @@ def summarize(path: Path, site: Site) -> Summary:
         image.size,
         stored,
         virtual,
-        max(smallest, ceil_div(max(virtual, image.size), GIB)),
+        max(smallest, ceil_div(max(virtual, sent), GIB)),
         packed,
     )
 

@@ -24,7 +24,7 @@ from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.checks.gather import gather
+from imsprep.checks.gather import gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.cloud.sites import Site
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
@@ -51,9 +51,6 @@ from imsprep.zvhd2 import convert
 from imsprep.zvhd2.faults import Stage
 from imsprep.zvhd2.verify import check_payloads
 from imsprep.zvhd2.writer import Packing
-
-# What is wrong with a file that is shipped, and not with one of which a container is made first.
-_MENDED_BY_PACKING = ("IMS101", "IMS103", "IMS107", "IMS520")
 
 _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
@@ -159,7 +156,7 @@ def examine(image: Path, order: Order) -> Examined:
     UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
     ImageChangedError, and what asking the bucket raises.
     """
-    facts = gather(image, request=order.fields, site=order.site)
+    facts = gather_file(image, request=order.fields, site=order.site)
     check_lasting(image)
     route, place = _route(facts, order), packed.place_for(image, order.work_folder)
     name = place.name if route == routes.ZVHD2 else image.name
@@ -177,7 +174,6 @@ def examine(image: Path, order: Order) -> Examined:
     if route == routes.ZVHD2:
         packed.check_place(image, place)
         facts = _as_packed(facts)
-        policy = replace(policy, ignore=(*policy.ignore, *_MENDED_BY_PACKING))
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, order) if route == routes.RAW else None
         facts = replace(facts, bitmap=known)
@@ -221,17 +217,20 @@ def prepare(image: Path, order: Order) -> Prepared:
 
 
 def _route(facts: Facts, order: Order) -> str:
-    """Return the route, as far as it is known without a scan."""
-    if order.via == routes.RAW or facts.format not in (formats.RAW, *DRIVERS):
-        return routes.RAW
-    return order.via if facts.format == formats.RAW else routes.ZVHD2
+    """Return the route, as far as it is known without a scan.
+
+    What QEMU reads goes as a ZVHD2 in any case: as it is nothing could be made of it.
+    """
+    if facts.format in DRIVERS:
+        return routes.ZVHD2
+    return order.via if facts.format == formats.RAW else routes.RAW
 
 
 def _as_packed(facts: Facts) -> Facts:
     """Return the facts as they will be of the container: no bitmap, and a disk of whole GiB."""
     size = facts.virtual_size
-    whole = round_up(size, GIB) if size else size
-    return replace(facts, bitmap=None, virtual_size=whole, packed=True)
+    size = round_up(size, GIB) if size else size
+    return replace(facts, bitmap=None, to_be_packed=True, virtual_size=size)
 
 
 def _passed(image: Path, order: Order) -> Examined:

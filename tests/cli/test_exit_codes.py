@@ -54,7 +54,7 @@ def make_unreadable(path: Path) -> None:
 
 
 BAD = {
-    "qcow2": Bad(make_qcow2, 1, {"bitmap": "disk.raw is qcow2", "bench": "disk.raw is qcow2", "": "disk.raw is a qcow2 image"}),
+    "qcow2": Bad(make_qcow2, 1, {"bitmap": "disk.raw is qcow2", "bench": "disk.raw is qcow2", "": "are zero"}),
     "empty": Bad(lambda path: path.touch(), 1, "disk.raw is empty"),
     "directory": Bad(Path.mkdir, 3, {"check": "disk.raw: it is a folder", "": "disk.raw: neither a file"}),
     "missing": Bad(lambda path: None, 3, "disk.raw: No such file"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fixtures import fuzz_zvhd2
 from fixtures.fuzz_zvhd2 import CORPUS, change_field, file_of, recipe_of, seeds, try_file
 from imsprep.checks import registry
-from imsprep.checks.gather import Look, gather
+from imsprep.checks.gather import Look, gather_file
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
@@ -57,7 +57,7 @@ def test_the_check_says_what_the_reader_does(name: str, seed: int, changes: int)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "disk.zvhd2")
         path.write_bytes(data)
-        facts = gather(
+        facts = gather_file(
             path, request=RequestFields(), site=SITES[DEFAULT_SITE], look=Look(deep=True)
         )
         report = registry.run(facts)

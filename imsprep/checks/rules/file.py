@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.foreign import DRIVERS
 from imsprep.image.formats import MAX_SIZE, Match
@@ -44,8 +44,11 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
     match = _first(facts, Kind.DISK)
     if match is None or match.format in (*ACCEPTED, formats.VHD_FIXED):
         return
+    if facts.to_be_packed:
+        yield _made_of_it(facts, match)
+        return
     yield Evidence(
-        f"{facts.name} is a {match.format} image, whatever its name says",
+        f"{facts.name} is a {match.format} image, whatever its name says{_unread(facts)}",
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_conversion(match.format, facts.name),
@@ -77,9 +80,12 @@ def packed(facts: Facts) -> Iterator[Evidence]:
 def vhd_footer(facts: Facts) -> Iterator[Evidence]:
     """Look for a footer of a fixed VHD behind the disk."""
     for match in facts.matches:
-        if match.format == formats.VHD_FIXED:
+        if match.format == formats.VHD_FIXED and facts.to_be_packed:
+            yield _made_of_it(facts, match)
+        elif match.format == formats.VHD_FIXED:
             yield Evidence(
-                f"the cookie `conectix` of a VHD footer stands at byte {match.offset}",
+                f"the cookie `conectix` of a VHD footer stands at byte {match.offset}"
+                f"{_unread(facts)}",
                 expected="a RAW disk that ends with the disk's last sector",
                 found=f"a fixed VHD of {exact_size(facts.file_size)}",
                 fix=_conversion(match.format, facts.name),
@@ -151,6 +157,7 @@ def empty(facts: Facts) -> Iterator[Evidence]:
     fix="Make the disk smaller: shrink its last file system and partition, then truncate it. A"
     " ZVHD2 would store no zeros, but the disk in it may be no larger (IMS108).",
     source=f'{QUICK_IMPORT}: "the size of an image file cannot exceed 1 TB"',
+    of=FILE,
 )  # fmt: skip
 def file_too_large(facts: Facts) -> Iterator[Evidence]:
     """Compare the file's size with the limit, holes included."""
@@ -204,7 +211,7 @@ def unaligned(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def only_zeros(facts: Facts) -> Iterator[Evidence]:
     """Look for a non-zero byte; a map from a scan decides where the quick look gave up."""
-    if facts.file_size == 0 or not (facts.is_raw or facts.container):
+    if facts.file_size == 0 or not (facts.is_raw or facts.container or facts.to_be_packed):
         return
     if facts.container is not None:
         if facts.container.container is None:
@@ -286,6 +293,23 @@ def _recognised(facts: Facts, match: Match) -> Evidence:
         fix=known.advice.format(_argument(facts.name), _target(facts.name, ".raw")),
         region=_region(match),
     )
+
+
+def _made_of_it(facts: Facts, match: Match) -> Evidence:
+    """Note that the file is not what is sent."""
+    return Evidence(
+        f"{facts.name} is a {match.format} image, of which an import makes a ZVHD2; the disk in it"
+        " was checked",
+        expected="RAW or ZVHD2",
+        found=match.format,
+        fix=_conversion(match.format, facts.name),
+        region=_region(match),
+        severity=Severity.NOTE,
+    )
+
+
+def _unread(facts: Facts) -> str:
+    return f"; {facts.unread}" if facts.unread else ""
 
 
 def _first(facts: Facts, kind: Kind) -> Match | None:

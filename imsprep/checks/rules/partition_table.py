@@ -21,8 +21,9 @@ def disk_of(facts: Facts) -> Disk:
     if facts.format == formats.ISO:
         raise UnknownError("an optical disc image is not looked at as a disk")
     if facts.disk is None:
-        reason = "cannot be read" if facts.container else "is not read"
-        raise UnknownError(f"the disk inside this {facts.format} file {reason}")
+        reason = "cannot be read" if facts.container or facts.unread else "is not read"
+        why = f": {facts.unread}" if facts.unread else ""
+        raise UnknownError(f"the disk inside this {facts.format} file {reason}{why}")
     return facts.disk
 
 

@@ -190,7 +190,8 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
     value = int(given(facts, "min_disk", "--min-disk"))
     if facts.virtual_size is None:
         raise UnknownError(f"the virtual size of a {facts.format} file is not read")
-    for what, size in (("disk", facts.virtual_size), ("file", facts.file_size)):
+    sent = 0 if facts.to_be_packed else facts.file_size
+    for what, size in (("disk", facts.virtual_size), ("file", sent)):
         if value * GIB < size:
             yield Evidence(
                 f"min_disk {value} is {value * GIB} bytes, the {what} has {exact_size(size)}",

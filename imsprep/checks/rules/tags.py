@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.checks.rules.request import CHINESE, given
 from imsprep.image import formats
 from imsprep.report import Severity
@@ -126,6 +126,7 @@ def object_key(facts: Facts) -> Iterator[Evidence]:
     why="The service may go by the name; a RAW image finds its bitmap by it.",
     fix="End the key in .raw for RAW, in .zvhd2 for ZVHD2.",
     source=f"{QUICK_IMPORT}: examples; that the service looks at the suffix is inferred",
+    of=FILE,
 )  # fmt: skip
 def key_suffix(facts: Facts) -> Iterator[Evidence]:
     """Compare the key's suffix with the content."""

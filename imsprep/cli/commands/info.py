@@ -1,4 +1,4 @@
-"""`imsprep info`: what a RAW or ZVHD2 file holds, in one screen."""
+"""`imsprep info`: what an image holds, in one screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imsprep.cloud.sites import SITES
 @site_option("Whose smallest min_disk counts.")
 @output_options
 def command(image: Path, site: str, as_json: bool, quiet: bool) -> None:
-    """Show the sizes of IMAGE, RAW or ZVHD2, its blocks, creator, id and smallest min_disk.
+    """Show the sizes of IMAGE in whatever format, its smallest min_disk, and all that a ZVHD2 says.
 
     No data is read: what is stored is what the file system and the container's tables say.
     """

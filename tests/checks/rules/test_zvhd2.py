@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imsprep.checks import registry
-from imsprep.checks.gather import QUICK, Look, gather
+from imsprep.checks.gather import QUICK, Look, gather_file
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.ims.request import RequestFields
 from imsprep.report import Report, Severity
@@ -67,7 +67,7 @@ def check(data: bytes, folder: Path, look: Look = QUICK, **request: Any) -> Repo
     path = folder / "disk.zvhd2"
     path.write_bytes(data)
     fields = RequestFields(**request)
-    return registry.run(gather(path, request=fields, site=SITES[DEFAULT_SITE], look=look))
+    return registry.run(gather_file(path, request=fields, site=SITES[DEFAULT_SITE], look=look))
 
 
 def fired(report: Report) -> list[str]:
@@ -206,7 +206,7 @@ def test_a_damaged_container_shows_in_the_exit_code(imsprep: Run, tmp_path: Path
 def test_a_raw_image_is_asked_nothing_of_a_container(tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(b"data".ljust(8192, b"\0"))
-    facts = gather(path, request=RequestFields(), site=SITES[DEFAULT_SITE], look=DEEP)
+    facts = gather_file(path, request=RequestFields(), site=SITES[DEFAULT_SITE], look=DEEP)
     report = registry.run(facts)
     assert "container" not in report.facts
     assert not [rule for rule in report.passed if rule.startswith("IMS3")]

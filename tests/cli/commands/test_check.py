@@ -32,12 +32,13 @@ def test_a_plain_image_passes(imsprep: Run, tmp_path: Path) -> None:
 
 
 @need("qemu-img")
-def test_a_qcow2_named_raw_fails(imsprep: Run, tmp_path: Path) -> None:
+def test_an_empty_qcow2_named_raw_fails_by_its_disk(imsprep: Run, tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1G"], check=True)
     outcome = imsprep("check", path)
     assert outcome.code == 1
-    assert "disk.raw is a qcow2 image" in outcome.out
+    assert "all 1 GiB" in outcome.out
+    assert "the content is qcow2" in outcome.out
 
 
 def test_an_empty_file_fails(imsprep: Run, tmp_path: Path) -> None:
