@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.ims.region import RegionFacts
     from imsprep.ims.wait import Pace
+    from imsprep.pipeline.asking import AskService
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
@@ -303,7 +304,26 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     def told(text: str) -> None:
         options.progress(Event(CONVERT, text=text))
 
-    return prepare(path, order_of(options, scanned, packed, told, dry_run=dry_run))
+    order = order_of(options, scanned, packed, told, dry_run=dry_run)
+    return prepare(path, dataclasses.replace(order, ask_service=_asking(options, told, dry_run)))
+
+
+def _asking(
+    options: ImportOptions, told: Callable[[str], object], dry_run: bool
+) -> AskService | None:
+    """Return how the service is asked before anything is sent; the own emulator needs not be."""
+    from imsprep.pipeline.asking import AskService
+    from imsprep.pipeline.importing import pace_of, target_of
+    from imsprep.service import connected
+
+    folder = target_of(options).folder
+    if folder is not None and options.endpoint is None:
+        return None
+    pace = dataclasses.replace(
+        pace_of(options.timeout_s, options.poll_s, local=False), on_trouble=told
+    )
+    connect = functools.partial(connected, folder, options)
+    return AskService(connect, pace, dry_run=dry_run, told=told)
 
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:

@@ -130,9 +130,9 @@ ORDER = {
     "ims": """
         error_codes
         job
-        region
         request
         client
+        region
         wait
         submit
     """,

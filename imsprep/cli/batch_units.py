@@ -23,7 +23,7 @@ import click
 from imsprep import __version__
 from imsprep.cli.configured import policy_of, settings_here
 from imsprep.cli.options.importing import asking, order_of, shipping_of, target_of
-from imsprep.cli.service import WHERE, connected, pace_of
+from imsprep.cli.service import WHERE, asking_service, connected, pace_of
 from imsprep.errors import (
     FindingsError,
     ImsprepError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from imsprep.cli.settings import Setting
     from imsprep.ims.client import ImsClient
     from imsprep.ims.job import JobStatus
+    from imsprep.ims.wait import Pace
     from imsprep.pipeline.batch.plan import Entry, Known, Value
     from imsprep.pipeline.ship import Shipping
 
@@ -292,6 +293,7 @@ def _imported(unit: Unit, company: Company) -> Outcome:
         order_of(options, target, *counts),
         told=partial(company.news, unit),
         ask_bucket=asking(options, target),
+        ask_service=asking_service(options, target, _pace(unit, company)),
     )
     prepared = prepare(Path(unit.image), order)
     with company.connect(target.folder, **{name: options[name] for name in WHERE}) as client:
@@ -314,6 +316,19 @@ def _imported(unit: Unit, company: Company) -> Outcome:
     )
 
 
+def _pace(unit: Unit, company: Company) -> Pace:
+    """Return how to wait for the service, looking for a stop now and then."""
+
+    def sleep(seconds: float) -> None:
+        if company.stop.wait(seconds):
+            raise StoppedError
+
+    options, news = unit.options, partial(company.news, unit)
+    where = {name: options[name] for name in WHERE}
+    pace = pace_of(options["poll"], options["timeout"], quiet=True, to=options["to"], where=where)
+    return replace(pace, sleep=sleep, on_trouble=news)
+
+
 def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
     """Return what `ship` works with; what it calls now and then also looks for a stop."""
     options = unit.options
@@ -330,13 +345,7 @@ def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
         count = sent + copied + reused
         company.moved(unit, Event(UPLOAD, count, sent=sent, copied=copied))
 
-    def sleep(seconds: float) -> None:
-        if company.stop.wait(seconds):
-            raise StoppedError
-
-    where = {name: options[name] for name in WHERE}
-    pace = pace_of(options["poll"], options["timeout"], quiet=True, to=options["to"], where=where)
-    pace = replace(pace, sleep=sleep, on_status=on_status, on_trouble=news)
+    pace = replace(_pace(unit, company), on_status=on_status)
     shipping = shipping_of(options, target_of(options), client, pace, progress)
     wait_s = options["timeout"] if company.lock_wait_s is None else company.lock_wait_s
     return replace(

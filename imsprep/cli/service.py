@@ -6,8 +6,9 @@ import contextlib
 import secrets
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
     from imsprep.ims.job import JobStatus
     from imsprep.ims.wait import Pace
+    from imsprep.pipeline.asking import AskService
+    from imsprep.store.target import Target
 
 # Kept in the folder of `local:`; no bucket can have this name.
 EMULATOR_FOLDER = ".emulator"
@@ -138,6 +141,23 @@ def pace_of(
         on_status=news.status,
         on_trouble=news.trouble,
     )
+
+
+def asking_service(
+    options: Mapping[str, Any],
+    target: Target,
+    pace: Pace,
+    *,
+    dry_run: bool = False,
+    told: Callable[[str], object] = lambda news: None,
+) -> AskService | None:
+    """Return how the service is asked before anything is sent; the own emulator needs not be."""
+    from imsprep.pipeline.asking import AskService
+
+    if target.folder is not None and options["endpoint"] is None:
+        return None
+    connect = partial(connected, target.folder, **{name: options[name] for name in WHERE})
+    return AskService(connect, pace, dry_run=dry_run, told=told)
 
 
 class _News:

@@ -36,6 +36,8 @@ from imsprep.ims.request import QuickImportRequest
 
 ApiVersion = Literal["v2", "v2.1"]
 
+# "Permissions and Supported Actions", OTC API reference, 2025-12-17.
+LIST_RIGHT, QUOTA_RIGHT = "ims:images:list", "ims:quotas:get"
 CONNECT_TIMEOUT_S = 20.0
 LASTING = (501, 505, 511)  # statuses above 500 that say no, and not that something broke
 READ_TIMEOUT_S = 120.0  # as the SDK's default: a request may be checked against the object store
@@ -115,12 +117,12 @@ class ImsClient:
     def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
         """Return the private images of exactly this name, and with the tag `key.value`."""
         query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
-        answer = self._call(self._endpoints.ims, "GET", "/v2/cloudimages", query=query)
+        ims = self._endpoints.ims
+        answer = self._call(ims, "GET", "/v2/cloudimages", query=query, right=LIST_RIGHT)
         if not isinstance(answer.body, Mapping) or "images" not in answer.body:
             # Taken for an empty list it would hide an image that is there.
             raise ServiceError(
-                f"{self._endpoints.ims} answered {answer.status} and no list of images:"
-                f" {answer.words}",
+                f"{ims} answered {answer.status} and no list of images: {answer.words}",
                 status=answer.status,
             )
         listed = answer.body["images"]
@@ -135,13 +137,13 @@ class ImsClient:
 
     def os_versions(self) -> list[str]:
         """Return the values of `os_version` that the service takes at this moment."""
-        body = self._get(self._endpoints.ims, "/v1/cloudimages/os_version")
+        body = self._get(self._endpoints.ims, "/v1/cloudimages/os_version", right=LIST_RIGHT)
         groups = body if isinstance(body, list) else []
         return [str(v["os_version"]) for group in groups for v in group.get("version_list", ())]
 
     def image_quota(self) -> tuple[int, int] | None:
         """Return how many private images there are and how many there may be, if it is told."""
-        body = self._get(self._endpoints.ims, "/v1/cloudimages/quota")
+        body = self._get(self._endpoints.ims, "/v1/cloudimages/quota", right=QUOTA_RIGHT)
         quotas = body.get("quotas", {}) if isinstance(body, Mapping) else {}
         for resource in quotas.get("resources", ()):
             if resource.get("type") == "image":
@@ -173,8 +175,10 @@ class ImsClient:
     def _jobs_path(self, job_id: str) -> str:
         return f"/v1/{self.project_id()}/jobs/{quote(job_id, safe='')}"
 
-    def _get(self, endpoint: str, path: str, query: Mapping[str, str] | None = None) -> Any:
-        return self._call(endpoint, "GET", path, query=query).body
+    def _get(
+        self, endpoint: str, path: str, query: Mapping[str, str] | None = None, right: str = ""
+    ) -> Any:
+        return self._call(endpoint, "GET", path, query=query, right=right).body
 
     def _call(
         self,
@@ -184,6 +188,7 @@ class ImsClient:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        right: str = "",
     ) -> Answer:
         data = json.dumps(body).encode() if body is not None else b""
         url, headers = _signed(self._credentials, endpoint, method, path, query or {}, data)
@@ -203,7 +208,7 @@ class ImsClient:
         if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
             return Answer(response.status_code, parsed, _beginning(content, self._credentials))
         headers = response.headers
-        raise _refusal(method, response.status_code, parsed, headers, self._credentials)
+        raise _refusal(method, response.status_code, parsed, headers, self._credentials, right)
 
 
 def _signed(
@@ -303,11 +308,16 @@ def _beginning(content: bytes, credentials: Credentials) -> str:
 
 
 def _refusal(
-    method: str, status: int, body: Any, headers: Mapping[str, str], credentials: Credentials
+    method: str,
+    status: int,
+    body: Any,
+    headers: Mapping[str, str],
+    credentials: Credentials,
+    right: str,
 ) -> ServiceError | TransferError:
     """Return the error that an answer other than 2xx means, or a 2xx with an error's body."""
     code, message = error_codes.read_error(body)
-    text = error_codes.explain(status, code, message)
+    text = error_codes.explain(status, code, message, right)
     if 300 <= status < 400:
         text += f" [location {show_words(headers.get('Location', 'not given'))}]"
     if request_id := headers.get("X-Request-Id"):

@@ -174,13 +174,18 @@ def is_error(body: object) -> bool:
     return isinstance(body.get("error"), Mapping) or "error_msg" in body
 
 
-def explain(status: int, code: str | None, message: str | None) -> str:
-    """Write one sentence for a refusal: the service's own words, then what helps."""
+def explain(status: int, code: str | None, message: str | None, right: str = "") -> str:
+    """Write one sentence for a refusal: the service's own words, then what helps.
+
+    `right` is the one that the request needs, where it is not that of an import.
+    """
     by_code = CODES.get(code or "")
     by_status = STATUSES.get(status)
     known = by_code or by_status
     words = message or (known.meaning if known else "no explanation")
     head = f"{status} {code}" if code else str(status)
+    if right and (status == 403 or code == "IMG.0026"):
+        return f"{head}: {show_words(words)} (the account needs {right})"
     advice = (by_code and by_code.advice) or (by_status.advice if by_status else "")
     return f"{head}: {show_words(words)}" + (f" ({advice})" if advice else "")
 

@@ -1,4 +1,4 @@
-"""RegionFacts: what the image service of a region told of itself and of the account."""
+"""RegionFacts: what the image service of a region said of itself and of the account."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from imsprep.errors import ServiceError, TransferError
+from imsprep.ims.client import CloudImage
 
 T = TypeVar("T")
 
 
 class Told(Protocol):
     """What is asked: a part of `ims.ImsClient`."""
+
+    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        """Return the private images of this name."""
 
     def image_quota(self) -> tuple[int, int] | None:
         """Return how many private images there are and how many there may be."""
@@ -23,18 +27,27 @@ class Told(Protocol):
 
 @dataclass(frozen=True)
 class RegionFacts:
-    """What was told; None or empty where the service did not tell, and `refusals` why."""
+    """What was said; None or empty where the service did not say it, and `refusals` why."""
 
     quota: tuple[int, int] | None = None  # private images: how many there are, and may be
     os_versions: tuple[str, ...] = ()
     refusals: tuple[str, str] = ("", "")  # of the quota and of the list, in the service's words
+    images: tuple[CloudImage, ...] = ()  # of the name that was asked for
+    refusal: str = ""  # why no images were listed: without that no import can be followed
 
 
-def look_at_region(service: Told) -> RegionFacts:
+def look_at_region(service: Told, name: str | None = None) -> RegionFacts:
     """Ask a region; reads only. What the service refuses becomes a fact, not an error."""
+    images, refusal = _asked(lambda: service.images(name or "imsprep"))
     quota, no_quota = _asked(service.image_quota)
     listed, no_list = _asked(service.os_versions)
-    return RegionFacts(quota, tuple(listed or ()), (no_quota, no_list))
+    return RegionFacts(
+        quota,
+        tuple(listed or ()),
+        (no_quota, no_list),
+        tuple(images or ()) if name else (),
+        refusal,
+    )
 
 
 def _asked(question: Callable[[], T]) -> tuple[T | None, str]:

@@ -1,12 +1,17 @@
-"""What the bucket is asked before anything is made or sent, and what a dry run does without."""
+"""What bucket and service are asked before anything is made or sent, and by what a dry run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from imsprep.cloud.credentials import NoCredentialsError
-from imsprep.errors import TransferError
+from imsprep.errors import TransferError, UsageError
+from imsprep.ims.client import ImsClient
+from imsprep.ims.region import RegionFacts, look_at_region
+from imsprep.ims.submit import patiently
+from imsprep.ims.wait import Pace
 from imsprep.store.bucket import BucketFacts, look_at_bucket
 from imsprep.store.contract import ObjectStore
 from imsprep.store.retry import Patience, RetryingStore
@@ -61,3 +66,30 @@ class AskBucket:
             more_keys=more_keys,
             strict=self.patience is not None,
         )
+
+
+@dataclass(frozen=True)
+class AskService:
+    """Asks the image service about an import that nothing was asked of yet.
+
+    That it lists images is needed: ServiceError or, after the pace's limit, TransferError if not.
+    What else it does not tell becomes a fact. A dry run is lenient, as with the bucket.
+    """
+
+    connect: Callable[[], AbstractContextManager[ImsClient]]
+    pace: Pace
+    dry_run: bool = False
+    told: Callable[[str], object] = field(default=lambda news: None, repr=False)
+
+    def __call__(self, name: str) -> RegionFacts | None:
+        """Return what the service says, for an image of this name."""
+        try:
+            with self.connect() as client:
+                if not self.dry_run:
+                    patiently(lambda: client.images(name), self.pace)
+                return look_at_region(client, name)
+        except UsageError as error:
+            if not self.dry_run:
+                raise
+            self.told(f"the image service is not asked: {error}")
+            return None

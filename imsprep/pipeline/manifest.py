@@ -21,6 +21,7 @@ from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import UsageError, show_path
+from imsprep.image.file import Identity
 from imsprep.system import ownership, statefile
 from imsprep.system.regular import file_name
 from imsprep.system.statefile import StateFileError
@@ -92,6 +93,16 @@ class Manifest:
 def path_beside(image: Path) -> Path:
     """Return the manifest's path: `disk.raw` has `disk.imsprep.json`."""
     return image.with_suffix(SUFFIX)
+
+
+def has_begun(image: Path, request: Mapping[str, Any]) -> bool:
+    """Return whether an earlier run has asked for this import of the image as it is now."""
+    earlier = read(path_beside(image))
+    if earlier is None or earlier.state not in (ASKING, STARTED, DONE):
+        return False
+    now = {"name": image.name, "size": 0, "identity": Identity.of(image).as_dict()}
+    lasting = _lasting(earlier.image)
+    return earlier.request == request and lasting["identity"] == _lasting(now)["identity"]
 
 
 def write(path: Path, manifest: Manifest) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from imsprep.image.digest import DigestTree
 from imsprep.image.disk import Disk
 from imsprep.image.file import Identity, RawImage, Sharing
 from imsprep.image.foreign import DRIVERS
+from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import container as packed
 from imsprep.pipeline import formats as routes
+from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.choosing import compare_routes, map_by_extents
 from imsprep.pipeline.formats import Comparison
 from imsprep.report import Report, Severity
@@ -131,6 +133,7 @@ class Order:
     # What the bucket says of the keys of the import, and of whose objects they may replace (see
     # store.ownership); None asks nothing.
     ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
+    ask_service: Callable[[str], RegionFacts | None] | None = field(default=None, repr=False)
     scanning: ScanOptions = field(default_factory=ScanOptions)
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
@@ -180,11 +183,22 @@ def examine(image: Path, order: Order) -> Examined:
     files = (image, order.bitmap or codec.bitmap_path(image), place)
     check_objects_apart(order.target, keys, files)
     report = registry.run(facts, policy)
-    if order.ask_bucket is not None and not (order.fail_on and report.fails(order.fail_on)):
-        bucket = order.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
-        facts = replace(facts, bucket=bucket)
+    if not (order.fail_on and report.fails(order.fail_on)):
+        facts = _asked(facts, image, keys, request, order)
         report = registry.run(facts, policy)
     return Examined(route, key, request, facts, report)
+
+
+def _asked(
+    facts: Facts, image: Path, keys: Sequence[str], request: QuickImportRequest, order: Order
+) -> Facts:
+    """Ask bucket and service; the service not of an import that an earlier run has begun."""
+    if order.ask_bucket is not None:
+        bucket = order.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
+        facts = replace(facts, bucket=bucket)
+    if order.ask_service is not None and not manifests.has_begun(image, request.as_body()):
+        facts = replace(facts, region=order.ask_service(request.name))
+    return facts
 
 
 def prepare(image: Path, order: Order) -> Prepared:
@@ -326,7 +340,7 @@ def _as_zvhd2(
     else:
         order.told(f"{show_path(place)} was made before, of this state of the image: used again")
     with RawImage.open(place) as container:
-        asked = replace(order, ask_bucket=None)
+        asked = replace(order, ask_bucket=None, ask_service=None)
         done = _as_it_is(container, _passed(place, asked), order)
         container.check_unchanged()
     note = packed.Note.read(place)

@@ -259,7 +259,7 @@ class ObsStore:
 
         boto3 asks for a bucket's location by path style, which OBS refuses.
         """
-        with self._reasoned(lambda: self._call("list_objects_v2", MaxKeys=1)):
+        with self._reasoned(lambda: self._call("list_objects_v2", MaxKeys=1), missing=True):
             headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
         return BucketHead(
             str(headers.get("x-obs-storage-class", STANDARD)).upper(),
@@ -267,15 +267,15 @@ class ObsStore:
         )
 
     @contextlib.contextmanager
-    def _reasoned(self, ask: Callable[[], object]) -> Iterator[None]:
+    def _reasoned(self, ask: Callable[[], object], *, missing: bool = False) -> Iterator[None]:
         """Give a refusal of HEAD, which has no body, the reason that `ask` is refused with.
 
-        Without it a wrong secret or clock looks like a missing right.
+        Without it a wrong secret or clock looks like a missing right. `missing`: also of a 404.
         """
         try:
             yield
         except ServiceError as error:
-            if error.code != str(error.status) or error.status == 404:
+            if error.code != str(error.status) or (error.status == 404 and not missing):
                 raise
             try:
                 ask()

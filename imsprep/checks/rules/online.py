@@ -173,6 +173,34 @@ def quota(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
+    "IMS711", Severity.ERROR, "The image service refuses the account",
+    why="The import is refused too, or cannot be followed, after the whole upload.",
+    fix="Do what the service says: keys, clock, and the right ims:images:list.",
+    source='OTC API reference, "Permissions and Supported Actions", 2025-12-17',
+)  # fmt: skip
+def service_answers(facts: Facts) -> Iterator[Evidence]:
+    """Look whether the service listed images."""
+    found = told(facts)
+    if found.refusal:
+        yield Evidence(f"images cannot be listed: {found.refusal}")
+
+
+@rule(
+    "IMS712", Severity.WARNING, "An image of this name is there already",
+    why="A service may refuse the name with IMG.0009, after the whole upload; whether names have to"
+    " be unique is not documented.",
+    fix="Give another --name if the import is refused.",
+    source="API reference, Error Codes: IMG.0009, 2025-12-17",
+)  # fmt: skip
+def name_in_use(facts: Facts) -> Iterator[Evidence]:
+    """Look for images of the name that was asked for."""
+    found = told(facts)
+    if found.images:
+        name, ids = found.images[0].name, ", ".join(i.image_id for i in found.images[:3])
+        yield Evidence(f"{name!r} is the name of {len(found.images)} images: {ids}", found=name)
+
+
+@rule(
     "IMS708", Severity.ERROR, "os_version is not a value that the region lists at this moment",
     why="The service answers IMG.0056.",
     fix="Use a value of the region's list, letter by letter.",

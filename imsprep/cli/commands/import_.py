@@ -20,7 +20,14 @@ from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_went
 from imsprep.cli.screen import say, say_report
-from imsprep.cli.service import WHERE, connected, pace_of, pace_options, service_options
+from imsprep.cli.service import (
+    WHERE,
+    asking_service,
+    connected,
+    pace_of,
+    pace_options,
+    service_options,
+)
 from imsprep.units import exact_size, format_size
 
 if TYPE_CHECKING:
@@ -111,7 +118,10 @@ def _prepare(
 
         order = order_of(options, target, scanned, lambda count: packing()(count))
         ask = asking(options, target, dry_run=dry_run, told=tell)
-        order = replace(order, dry_run=dry_run, told=tell, ask_bucket=ask)
+        where = {name: options[name] for name in WHERE}
+        pace = pace_of(options["poll"], options["timeout"], quiet=quiet, to=None, where=where)
+        service = asking_service(options, target, pace, dry_run=dry_run, told=tell)
+        order = replace(order, dry_run=dry_run, told=tell, ask_bucket=ask, ask_service=service)
         prepared = prepare(image, order)
     if not quiet:
         say_report(prepared.report)

@@ -11,6 +11,7 @@ from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.cli.commands.emulator import _buckets_at
 from imsprep.errors import ServiceError, TransferError
+from imsprep.ims.client import CloudImage
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.request import RequestFields
 from imsprep.store.bucket import BucketFacts, look_at_bucket
@@ -86,6 +87,9 @@ def test_a_full_account_takes_no_image() -> None:
 
 def test_a_region_that_does_not_answer_passes_nothing() -> None:
     class Silent:
+        def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+            raise ServiceError("401 who are you?")
+
         def image_quota(self) -> tuple[int, int] | None:
             raise ServiceError("403 no rights")
 
@@ -97,6 +101,13 @@ def test_a_region_that_does_not_answer_passes_nothing() -> None:
     report = registry.run(Facts(name="d.raw", file_size=1, region=region, request=request))
     said = {s.rule: s.reason for s in report.skipped}
     assert (said["IMS707"], said["IMS708"]) == ("403 no rights", "timed out")
+    (finding,) = [f for f in report.findings if f.rule == "IMS711"]
+    assert "401 who are you?" in finding.message
+
+
+def test_a_name_that_is_in_use_is_a_warning() -> None:
+    image = CloudImage("i-1", "web01", "active", None)
+    assert fired(GOOD, region=dataclasses.replace(REGION, images=(image,))) == {"IMS712"}
 
 
 def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path: Path) -> None:

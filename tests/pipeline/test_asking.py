@@ -1,0 +1,83 @@
+"""Bucket and service are asked before anything is made or sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Outcome
+from tests.support.ims_answers import answering
+
+Run = Callable[..., Outcome]
+NO_RIGHTS = (403, {"error": {"code": "IMG.0026", "message": "no rights"}})
+WHO = (401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information"})
+NONE = (200, {"images": []})
+
+
+def quota(used: int) -> tuple[int, Any]:
+    return (200, {"quotas": {"resources": [{"type": "image", "used": used, "quota": 50}]}})
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "AK")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "SK-do-not-show")
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"\x01" * 512 + bytes((1 << 20) - 512))
+    return path
+
+
+REQUEST = ("--name", "d", "--type", "DataImage", "--min-disk", "10", "-q")
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "words"),
+    [
+        ([NO_RIGHTS], 6, "the account needs ims:images:list"),
+        ([WHO], 6, "this machine's clock"),
+        ([(200, b"<html>sign in</html>")], 6, "no list of images: <html>sign in"),
+        ([(200, b"[" * 200_000)], 6, "no list of images"),
+        ([(302, b"")], 6, "check the endpoint"),
+        ([NONE, NONE, quota(50), (404, b"")], 1, "IMS707"),
+    ],
+)
+def test_a_refusal_stops_the_import_before_anything_is_made(
+    imsprep: Run, disk: Path, tmp_path: Path, answers: list[Any], code: int, words: str
+) -> None:
+    with answering(*answers) as (url, asked):
+        done = imsprep(
+            "import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--endpoint", url
+        )
+    assert done.code == code, done.err
+    assert words in " ".join((done.err + done.out).split())
+    assert "SK-do-not-show" not in done.err + done.out
+    assert not [call for call in asked if call[0] == "POST"]
+    assert not (tmp_path / "cloud/images").exists()
+    assert not (tmp_path / "disk.mf").exists()
+    assert not (tmp_path / "disk.imsprep.json").exists()
+
+
+def test_a_dry_run_does_without_what_it_cannot_ask(
+    imsprep: Run, disk: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arguments = ("import", disk, *REQUEST[:-1], "--to", "obs:bucket", "--dry-run")
+    for more, words in (((), "its region is not given"), (("--region", "eu-de"), "no credentials")):
+        done = imsprep(*arguments, *more)
+        assert done.code == 0, done.err
+        assert words in done.err
+
+
+def test_a_name_that_is_in_use_is_said_before_the_upload(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    listed = (200, {"images": [{"id": "i-1", "name": "d", "status": "active"}]})
+    with answering(listed, listed, quota(1), (404, b""), NO_RIGHTS) as (url, _):
+        arguments = ("--to", f"local:{tmp_path}/cloud", "--endpoint", url)
+        done = imsprep("import", disk, *REQUEST[:-1], *arguments)
+    assert "'d' is the name of 1 images: i-1" in " ".join(done.err.split())
