@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from imsprep.cli.options.common import Progress
 from imsprep.cli.screen import say
-from imsprep.upload.plan import PartPlan
 
 if TYPE_CHECKING:
+    from imsprep.upload.plan import PartPlan
     from imsprep.upload.transfer import Uploaded
 
 AGAIN = "the same command goes on where this one stopped"

@@ -327,7 +327,9 @@ def test_a_manifest_of_a_running_import_or_of_somebody_else_is_left(place: Place
         other = place.folder / "local" / "disk.img"
         other.write_bytes(b"another one")
         place.prepared = replace(mine, image=other)
-        with pytest.raises(UsageError, match=r"is that of .*disk\.raw, whose import was begun"):
+        with pytest.raises(
+            UsageError, match=r"manifest of the import that was begun of .*disk\.raw, and one name"
+        ):
             go()
         assert path.read_bytes() == begun
     assert len(place.jobs) == 1

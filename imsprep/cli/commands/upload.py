@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,9 +18,10 @@ from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_w
 from imsprep.errors import TransferError
 from imsprep.store.target import Target, open_store
 from imsprep.units import counted, exact_size, format_size
-from imsprep.upload.file import Sending, plan_file, send_file
-from imsprep.upload.plan import PartPlan
-from imsprep.upload.transfer import Progress, Uploaded
+
+if TYPE_CHECKING:
+    from imsprep.upload.plan import PartPlan
+    from imsprep.upload.transfer import Progress, Uploaded
 
 
 @click.command(epilog="Example: imsprep upload disk.raw --to local:./cloud")
@@ -38,6 +39,8 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     An upload that was interrupted continues when the same command runs again. Keys come from the
     environment or a file (see docs/upload.md), never from the command line.
     """
+    from imsprep.upload.file import Sending, plan_file, send_file
+
     target = target_from(options)
     sending = Sending(
         copy_zeros=not options["no_copy"],

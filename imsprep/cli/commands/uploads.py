@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imsprep.cli.options.common import output_options, print_result
 from imsprep.cli.options.target import target_from, target_options
 from imsprep.store.target import open_store
-from imsprep.upload.cleanup import Leftovers, find_leftovers, remove_leftovers
+
+if TYPE_CHECKING:
+    from imsprep.upload.cleanup import Leftovers
 
 
 @click.group(epilog="Example: imsprep uploads list --to local:./cloud")
@@ -25,6 +27,8 @@ def command() -> None:
 @output_options
 def list_command(as_json: bool, quiet: bool, **where: Any) -> None:
     """List unfinished uploads and zero objects that were left."""
+    from imsprep.upload.cleanup import find_leftovers
+
     target = target_from(where)
     found = find_leftovers(open_store(target, ca_bundle=where["ca_bundle"]), target.prefix)
     print_result(as_json, found.as_dict(), _text(found) or "nothing was left")
@@ -39,6 +43,8 @@ def abort_command(
     key: str | None, everything: bool, as_json: bool, quiet: bool, **where: Any
 ) -> None:
     """Abort the uploads of one key, or all, and remove zero objects that were left."""
+    from imsprep.upload.cleanup import remove_leftovers
+
     if (key is None) == (not everything):
         raise click.UsageError("give either --key KEY or --all")
     target = target_from(where)
