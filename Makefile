@@ -57,6 +57,10 @@ bench-quick: $(STAMP) ## the same with smaller inputs, in minutes; draws nothing
 docs: $(STAMP)        ## write anew what the documentation repeats from the program
 	$(BIN)/python -m docs.generate --sessions
 
+site: $(STAMP)        ## the documentation as a site in build/site, its links checked
+	$(BIN)/pip install --quiet --group site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 dist-check:           ## build wheel and sdist and try them in clean environments
 	.ci/dist-check $(PYTHON)
 

@@ -21,8 +21,10 @@ from docs import generate
 from docs.terminal import COLUMNS, picture
 from imsprep import cli
 from imsprep.checks import registry
+from imsprep.checks.reporters import FORMATS, render
+from imsprep.checks.reporters import Run as Run_
 from imsprep.checks.reporters.text import WIDTH
-from imsprep.cli.settings import load
+from imsprep.cli.settings import load, options
 from imsprep.ims import error_codes
 from tests.conftest import Outcome
 from tests.support.document_shell import ROOT, Block, DocumentShell, blocks, steps
@@ -104,6 +106,31 @@ def test_no_command_of_a_page_escapes_the_tests(page: Path) -> None:
     assert [x for x in lines if x.strip().removeprefix("$ ").startswith(starts)] == []
 
 
+def test_every_page_is_on_the_site() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text().partition("nav:")[2]
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages if f": {page}\n" not in nav} == set()
+
+
+def test_the_reports_that_complain_of_waivers_are_those_of_the_page() -> None:
+    run = Run_((), (), None, "1", ("this waiver expired",))
+    saying = {name for name in FORMATS if "this waiver expired" in render(run, name)}
+    assert saying == {"text", "json", "sarif", "github", "html"}  # docs/checks.md says so
+
+
+def test_the_readme_shows_a_picture_within_two_screens_and_five_rows_of_the_benchmark() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert text[: text.index("![")].count("\n") < 48
+    measured = text.partition("<!-- generated: measured -->")[2].partition("<!-- end -->")[0]
+    assert len(measured.strip().splitlines()) == 2 + 5
+
+
+def test_the_picture_of_the_readme_ends_well() -> None:
+    drawn = (ROOT / "docs" / "pictures" / "session.svg").read_text()
+    assert "FAILED" not in drawn
+    assert "warning  " not in drawn
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
@@ -150,6 +177,31 @@ def every_command(
 
 
 COMMANDS = dict(every_command())
+
+
+def named_commands(page: Path) -> list[str]:
+    """Return the command lines that stand within the sentences of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    return re.findall(r"`(imsprep(?: [^`]*)?)`", re.sub(r"\s+", " ", text))
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)
+def test_a_command_within_a_sentence_exists_with_its_options(page: Path) -> None:
+    for line in named_commands(page):
+        words = [word for word in line.split()[1:] if word not in ("…", "...")]
+        if words[:1] in (["COMMAND"], ["tree1"]) or not words or words[0].startswith("-"):
+            continue
+        two = " ".join(words[:2])
+        name = two if two in COMMANDS else words[0]
+        assert name in COMMANDS, line
+        command = COMMANDS[name]
+        known = {o for p in command.params for o in p.opts} | {"--help", "-h"}
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert options <= known or isinstance(command, click.Group), line
+        if len(words) > 1 and not line.endswith("…") and not options:
+            needed = [p for p in command.params if isinstance(p, click.Argument) and p.required]
+            given = words[len(name.split()) :]
+            assert len(given) >= len(needed), f"{line}: it needs {[p.name for p in needed]}"
 
 
 def examples(command: click.Command) -> list[str]:
@@ -259,12 +311,17 @@ def test_the_picture_of_a_terminal_wraps_the_paragraphs_of_a_report_anew() -> No
     assert rows[-1] == "end"
 
 
-def test_the_settings_of_the_checks_page_are_valid(tmp_path: Path) -> None:
-    page = ROOT / "docs" / "checks.md"
-    (block,) = [block for block in blocks(page) if block.language == "toml"]
-    tomllib.loads(block.text)
-    (tmp_path / "imsprep.toml").write_text(block.text)
-    assert load({}, tmp_path)["site"].value == "otc"
+def test_the_settings_of_the_pages_are_valid(tmp_path: Path) -> None:
+    for name in ("checks.md", "configuration.md"):
+        page = ROOT / "docs" / name
+        (block,) = [block for block in blocks(page) if block.language == "toml"]
+        tomllib.loads(block.text)
+        (tmp_path / "imsprep.toml").write_text(block.text)
+        assert load({}, tmp_path)["site"].value == "otc"
+        for command in ("import", "upload", "batch"):
+            written = options({}, tmp_path, command)
+            known = {o.removeprefix("--") for p in COMMANDS[command].params for o in p.opts}
+            assert set(written) <= known
 
 
 @pytest.mark.slow

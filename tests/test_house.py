@@ -288,6 +288,10 @@ ORDER = {
         options.target
         options.transfer
         progress
+        machine
+        commands.completion
+        commands.doctor
+        commands.man
         commands.bench
         commands.boot
         commands.bitmap

@@ -40,6 +40,9 @@ COMMANDS: dict[str, str] = {
     "batch": "Import many images by a plan, several at a time.",
     "wait": "Wait for an import job that was started before.",
     "emulator": "A strict local image service, for trying and for CI.",
+    "doctor": "Say what this machine has and lacks for imsprep's work.",
+    "completion": "Print what makes bash, zsh or fish complete commands.",
+    "man": "Print a manual page, or where they lie.",
     "demo": "Make a small real disk image and bring it through everything.",
 }
 

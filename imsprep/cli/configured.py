@@ -3,22 +3,111 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli import screen
 from imsprep.cli.options.common import F
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
-from imsprep.errors import ReadError
+from imsprep.errors import ReadError, UsageError
 
 if TYPE_CHECKING:
     from imsprep.checks.policy import Policy
     from imsprep.cli.settings import Setting
 
 RULE_OPTIONS = ("select", "ignore", "severity")  # what `policy_of` takes of a command line
+
+
+class ConfiguredCommand(click.Command):
+    """A command whose options may stand in imsprep.toml, in a table of the command's name."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Take what the file says for defaults; what `extra` says comes before it."""
+        if not {"-h", "--help"} & set(args) and not extra.get("resilient_parsing"):
+            screen.use_profile(_profile_of(args))
+            written = option_defaults(self, str(info_name))
+            extra["default_map"] = {**written, **extra.get("default_map", {})}
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def _profile_of(args: list[str]) -> str | None:
+    """Return the profile that a command line names; it must be known before its options are."""
+    for number, word in enumerate(args):
+        if word == "--profile":
+            return args[number + 1] if number + 1 < len(args) else None
+        if word.startswith("--profile="):
+            return word.partition("=")[2]
+    return None
+
+
+def option_defaults(command: click.Command, name: str) -> dict[str, Any]:
+    """Return what the file says of a command's options, by the names of its parameters.
+
+    Raises UsageError for an option that the command does not have.
+    """
+    written = config_options(name)
+    params = {
+        max(p.opts, key=len).removeprefix("--"): p
+        for p in command.params
+        if isinstance(p, click.Option) and p.name not in ("as_json", "profile")
+    }
+    for key, setting in written.items():
+        if key not in params:
+            raise UsageError(f"{setting.origin}: unknown key {key!r}{near(key, params)}")
+        if params[key].is_flag and not isinstance(setting.value, bool):
+            raise UsageError(f"{setting.origin}: {key!r} is true or false, got {setting.value!r}")
+        if isinstance(setting.value, list) and not params[key].multiple:
+            raise UsageError(f"{setting.origin}: {key!r} is one value, got {setting.value!r}")
+    return {str(params[key].name): _as_given(params[key], s.value) for key, s in written.items()}
+
+
+def _as_given(param: click.Option, value: Any) -> Any:
+    if param.multiple:
+        return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return value if isinstance(value, bool) else str(value)
+
+
+def config_options(name: str, file: Path | None = None) -> dict[str, Setting]:
+    """Return what the file here, or `file`, says of a command's options."""
+    from imsprep.cli import settings as config
+
+    folder = _folder() if file is None else file.parent
+    return config.options(os.environ, folder, name, file=file, profile=screen.profile())
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return the advice for a word that is not known."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def profile_option(command: F) -> F:
+    """Add --profile; which one it is is known to `settings_here`."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            screen.use_profile(value)
+
+    return click.option(
+        "--profile", metavar="NAME", expose_value=False, is_eager=True, callback=keep,
+        envvar="IMSPREP_PROFILE", show_envvar=True, help="A profile of imsprep.toml.",
+    )(command)  # fmt: skip
+
+
+def split_commas(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:
+    """Take `IMS111,IMS216` for two values, as the environment does."""
+    return tuple(part.strip() for text in value or () for part in text.split(","))
 
 
 def settings_here(file: Path | None = None) -> dict[str, Setting]:
@@ -28,14 +117,18 @@ def settings_here(file: Path | None = None) -> dict[str, Setting]:
     """
     from imsprep.cli import settings as config
 
+    folder = _folder() if file is None else file.parent
+    return config.load(os.environ, folder, file, screen.profile())
+
+
+def _folder() -> Path:
     try:
-        folder = Path.cwd() if file is None else file.parent
+        return Path.cwd()
     except FileNotFoundError as error:
         raise ReadError(
             "the current folder was removed, so that there is no looking for imsprep.toml; cd to"
             " another and run again"
         ) from error
-    return config.load(os.environ, folder, file)
 
 
 def site_option(words: str) -> Callable[[F], F]:

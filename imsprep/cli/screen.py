@@ -36,6 +36,7 @@ class _Screen:
     color: str = AUTO
     verbose: int = 0
     progress: str = AUTO
+    profile: str | None = None  # of the configuration
 
 
 _HERE = _Screen()
@@ -43,7 +44,19 @@ _HERE = _Screen()
 
 def reset() -> None:
     """Forget what the options of an earlier run said."""
-    _HERE.color, _HERE.verbose, _HERE.progress = AUTO, 0, AUTO
+    fresh = _Screen()
+    for name, value in vars(fresh).items():
+        setattr(_HERE, name, value)
+
+
+def use_profile(name: str | None) -> None:
+    """Note which profile of the configuration was asked for."""
+    _HERE.profile = name or _HERE.profile
+
+
+def profile() -> str | None:
+    """Return the profile that was asked for on the command line."""
+    return _HERE.profile
 
 
 def _kept(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:

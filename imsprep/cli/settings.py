@@ -1,8 +1,10 @@
 """Configuration: what applies when an option is not given, and where each value came from.
 
-The order is command line, environment (`IMSPREP_*`), file, default. The file is `imsprep.toml` or
-the table `[tool.imsprep]` of `pyproject.toml`, in the working directory or the nearest folder
-above it that has one. An unknown key is an error: a misspelt key must not be silently ignored.
+The order is command line, environment (`IMSPREP_*`), profile, file, default. The file is
+`imsprep.toml` or the table `[tool.imsprep]` of `pyproject.toml`, in the working directory or the
+nearest folder above it that has one. The tables `[import]`, `[upload]` and `[batch]` hold options
+of these commands; `[profiles.NAME]` holds all of this again, for when the profile is asked for. An
+unknown key is an error: a misspelt key must not be silently ignored.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,9 @@ KEYS: dict[str, tuple[type, Any]] = {
     "waivers": (list, []),
     "jobs": (int, 0),
 }
+OPTION_TABLES = ("import", "upload", "batch")  # commands whose options may stand in the file
+PROFILES = "profiles"
+PROFILE_VARIABLE = f"{PREFIX}PROFILE"
 FAIL_ON = ("error", "warning", "note", "never")
 
 _WORDS = {str: "text", bool: "boolean", list: "list", dict: "table", int: "number"}
@@ -52,23 +57,68 @@ _BOOLEANS = {**dict.fromkeys(("1", "true", "yes"), True),
 
 
 def load(
-    environment: Mapping[str, str], folder: Path, file: Path | None = None
+    environment: Mapping[str, str],
+    folder: Path,
+    file: Path | None = None,
+    profile: str | None = None,
 ) -> dict[str, Setting]:
     """Return every setting with its origin; raises UsageError for anything not understood.
 
     `file` names the file to read; without it the nearest one at or above `folder` is taken.
+    `profile` names a profile of it; without it IMSPREP_PROFILE does.
     """
     settings = {key: Setting(default, "default") for key, (_, default) in KEYS.items()}
-    found = file if file is not None else find(folder)
-    if found is not None:
-        for key, value in _read(found).items():
-            settings[key] = Setting(_typed(key, value, found.name), found.name)
+    for table, origin in _layers(environment, folder, file, profile):
+        for key, value in table.items():
+            if key in KEYS:
+                settings[key] = Setting(_typed(key, value, origin), origin)
     for key in KEYS:
         name = PREFIX + key.upper().replace("-", "_")
         if key != "waivers" and name in environment:
             settings[key] = Setting(_from_text(key, environment[name], name), name)
     validate(settings)
     return settings
+
+
+def options(
+    environment: Mapping[str, str],
+    folder: Path,
+    command: str,
+    *,
+    file: Path | None = None,
+    profile: str | None = None,
+) -> dict[str, Setting]:
+    """Return what the file says of a command's options, by their names without dashes."""
+    found: dict[str, Setting] = {}
+    for table, origin in _layers(environment, folder, file, profile):
+        values = table.get(command, {})
+        found |= {name: Setting(value, f"{origin} [{command}]") for name, value in values.items()}
+    return found
+
+
+def _layers(
+    environment: Mapping[str, str], folder: Path, file: Path | None, profile: str | None
+) -> list[tuple[dict[str, Any], str]]:
+    """Return the file's tables with their origins, the profile's last; UsageError as `load`."""
+    found = file if file is not None else find(folder)
+    wanted = profile or environment.get(PROFILE_VARIABLE)
+    table = _read(found) if found is not None else {}
+    name = found.name if found is not None else FILE_NAME
+    layers = [(table, name)]
+    if wanted:
+        profiles = table.get(PROFILES, {})
+        if wanted not in profiles:
+            raise UsageError(f"{name}: there is no profile {wanted!r}{_near(wanted, profiles)}")
+        layers.append((profiles[wanted], f"{name}, profile {wanted}"))
+    return layers
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""
 
 
 def find(folder: Path) -> Path | None:
@@ -127,12 +177,21 @@ def _read(path: Path) -> dict[str, Any]:
     table = _table(path)
     if table is None:
         raise UsageError(f"{show_path(path)} has no table [tool.imsprep]")
-    for key in table:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(KEYS)}"
-            raise UsageError(f"{show_path(path)}: unknown key {key!r}{hint}")
+    _check_keys(table, show_path(path), (*KEYS, *OPTION_TABLES, PROFILES))
+    for name, inner in table.get(PROFILES, {}).items():
+        _check_keys(inner, f"{show_path(path)}, profile {name}", (*KEYS, *OPTION_TABLES))
     return table
+
+
+def _check_keys(table: Any, where: str, known: Sequence[str]) -> None:
+    """Raise UsageError for a key that is not known, or a table that is none."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is a table, got {table!r}")
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}{_near(key, known)}")
+        if key in (*OPTION_TABLES, PROFILES) and not isinstance(value, dict):
+            raise UsageError(f"{where}: {key!r} is a table, got {value!r}")
 
 
 def _table(path: Path) -> dict[str, Any] | None:

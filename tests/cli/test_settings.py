@@ -352,3 +352,80 @@ def test_a_list_on_the_command_line_replaces_the_files(imsprep: Run, image: Path
     again = rules(imsprep("check", image, "--json", "--ignore", "IMS111"))
     assert "IMS209" in again
     assert "IMS111" not in again
+
+
+PROFILED = """
+site = "huawei"
+[import]
+to = "local:cloud"
+min-disk = 40
+[profiles.prod]
+site = "otc"
+[profiles.prod.import]
+type = "DataImage"
+min-disk = 50
+"""
+
+
+def test_the_options_of_an_import_may_stand_in_the_file(imsprep: Run, image: Path) -> None:
+    Path("imsprep.toml").write_text(PROFILED)
+    done = imsprep("import", image, "--name", "a", "--type", "DataImage", "--dry-run", "--json")
+    assert (done.code, done.json["body"]["min_disk"]) == (0, 40), done.err
+    given = imsprep(
+        "import",
+        image,
+        "--name",
+        "a",
+        "--type",
+        "DataImage",
+        "--min-disk",
+        60,
+        "--dry-run",
+        "--json",
+    )
+    assert given.json["body"]["min_disk"] == 60
+
+
+@pytest.mark.parametrize("by", ["option", "equals", "environment"])
+def test_a_profile_comes_before_the_rest_of_the_file(
+    imsprep: Run, image: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    Path("imsprep.toml").write_text(PROFILED)
+    words = {"option": ["--profile", "prod"], "equals": ["--profile=prod"], "environment": []}[by]
+    if by == "environment":
+        monkeypatch.setenv("IMSPREP_PROFILE", "prod")
+    done = imsprep("import", image, "--name", "a", *words, "--dry-run", "--json")
+    assert (done.code, done.json["body"]["min_disk"]) == (0, 50), done.err
+    shown = imsprep("config", "show", *words, "--json").json
+    assert shown["settings"]["site"] == {"value": "otc", "origin": "imsprep.toml, profile prod"}
+    assert shown["options"]["import"]["to"]["origin"] == "imsprep.toml [import]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[import]\nmin-dsk = 4",
+            "imsprep.toml [import]: unknown key 'min-dsk'; did you mean 'min-disk'?",
+        ),
+        ("[imprt]\n", "unknown key 'imprt'; did you mean 'import'?"),
+        ("import = 3", "'import' is a table"),
+        ('[profiles.prod]\nsit = "otc"', "profile prod: unknown key 'sit'; did you mean 'site'?"),
+        ("[profiles.produce]\n", "there is no profile 'prod'; did you mean 'produce'?"),
+        ("[import]\nmin-disk = [1, 2]", "'min-disk' is one value"),
+        ("[import]\nno-copy = 3", "'no-copy' is true or false"),
+    ],
+)
+def test_a_mistake_in_the_options_of_the_file_is_named(
+    imsprep: Run, image: Path, text: str, said: str
+) -> None:
+    Path("imsprep.toml").write_text(text)
+    done = imsprep("import", image, "--name", "a", "--profile", "prod")
+    if "profiles" not in text:
+        done = imsprep("import", image, "--name", "a")
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_ids_on_the_command_line_may_be_parted_by_commas(imsprep: Run, image: Path) -> None:
+    found = imsprep("check", image, "--select", "IMS111,IMS401", "--json").json
+    assert {f["rule"] for f in found["images"][0]["findings"]} == {"IMS111", "IMS401"}

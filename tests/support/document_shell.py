@@ -165,7 +165,8 @@ class DocumentShell:
             "convert" in commands or "qcow2" in commands
         ):  # which replaces nothing, and reads what QEMU writes
             (self.folder / "disk.zvhd2").unlink(missing_ok=True)
-            qemu = ["qemu-img", "create", "-q", "-f", "qcow2", self.folder / "disk.qcow2", "64M"]
+            names = (self.folder / name for name in ("disk.raw", "disk.qcow2"))
+            qemu = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *names]
             if "qcow2" in commands:
                 subprocess.run(qemu, check=True)
         else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.bars import ImageBars
+from imsprep.cli.configured import ConfiguredCommand, profile_option
 from imsprep.cli.options.common import PATH, output_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.screen import say
@@ -34,7 +35,7 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ConfiguredCommand, epilog=EPILOG)
 @click.argument("plan", type=PATH)
 @click.option("--jobs", type=click.IntRange(1), metavar="N",
               help=f"Images at a time; {JOBS}, or as many as the cluster takes.")  # fmt: skip
@@ -45,6 +46,7 @@ Example:
 @click.option("--scheduler", metavar="ADDRESS", help="Hand the work to this Dask cluster.")
 @click.option("--output", "outputs", multiple=True, metavar="FORMAT:FILE",
               help="Write the summary: text, json or html; repeatable.")  # fmt: skip
+@profile_option
 @output_options
 def command(
     plan: Path, as_json: bool, quiet: bool, outputs: tuple[str, ...], **options: Any

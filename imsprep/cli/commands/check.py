@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.checks.reporters import FORMATS
-from imsprep.cli.configured import RULE_OPTIONS, policy_of, settings_here
+from imsprep.cli.configured import (
+    RULE_OPTIONS,
+    policy_of,
+    profile_option,
+    settings_here,
+    split_commas,
+)
 from imsprep.cli.options.common import PATH, ca_bundle_option
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_fields, request_options
@@ -30,7 +36,7 @@ EPILOG = """\
 \b
 Examples:
   imsprep check disk.raw
-  imsprep check disk.raw --name web01 --os-version "CentOS 7.6 64bit" --min-disk 40
+  imsprep check disk.raw --name web01 --os-version "Ubuntu 24.04 server 64bit" --min-disk 40
   imsprep check images/ --output sarif:out.sarif --output html:report.html
 """
 
@@ -45,9 +51,23 @@ Examples:
 @click.option(
     "--output", "outputs", multiple=True, metavar="FORMAT:FILE", help="Write a report; repeatable."
 )
-@click.option("--select", multiple=True, metavar="ID", help="Only these rules; IMS2 is all IMS2xx.")
-@click.option("--ignore", multiple=True, metavar="ID", help="Without these rules.")
-@click.option("--severity", multiple=True, metavar="ID=WORD", help="Count a rule as WORD.")
+@click.option(
+    "--select",
+    multiple=True,
+    callback=split_commas,
+    metavar="ID",
+    help="Only these rules; IMS2 is all IMS2xx.",
+)
+@click.option(
+    "--ignore", multiple=True, callback=split_commas, metavar="ID", help="Without these rules."
+)
+@click.option(
+    "--severity",
+    multiple=True,
+    callback=split_commas,
+    metavar="ID=WORD",
+    help="Count a rule as WORD.",
+)
 @click.option("--fail-on", help="error (default), warning, note or never.")
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
@@ -63,6 +83,7 @@ Examples:
 @click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
 @click.option("--endpoint", metavar="URL", help="The image service, instead of the site's.")
 @ca_bundle_option
+@profile_option
 @click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")

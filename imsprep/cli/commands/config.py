@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from imsprep.cli.configured import settings_here
+from imsprep.cli.configured import config_options, profile_option, settings_here
 from imsprep.cli.options.common import PATH, print_result
+from imsprep.cli.settings import OPTION_TABLES, Setting
 
 
 @click.group(epilog="Example: imsprep config show")
@@ -16,15 +19,27 @@ def command() -> None:
 
 
 @command.command(epilog="Example: imsprep config show --json")
+@profile_option
 @click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def show(config: Path | None, as_json: bool) -> None:
-    """Print every setting, its value, and its origin: environment, file or default."""
+    """Print every setting, its value, and its origin: environment, profile, file or default."""
     settings = settings_here(config)
     width = max(len(key) for key in settings)
     lines = [f"{k:{width}}  {_words(s.value)}  ({s.origin})" for k, s in settings.items()]
-    values = {k: {"value": _plain(s.value), "origin": s.origin} for k, s in settings.items()}
-    print_result(as_json, {"settings": values}, "\n".join(lines))
+    options = {name: config_options(name, config) for name in OPTION_TABLES}
+    for name, found in options.items():
+        lines += [f"{name} {k}  {_words(s.value)}  ({s.origin})" for k, s in found.items()]
+    value = {
+        "schema": "imsprep.config/1",
+        "settings": _values(settings),
+        "options": {name: _values(found) for name, found in options.items()},
+    }
+    print_result(as_json, value, "\n".join(lines))
+
+
+def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    return {k: {"value": _plain(s.value), "origin": s.origin} for k, s in settings.items()}
 
 
 def _words(value: object) -> str:

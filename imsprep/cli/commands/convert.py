@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,8 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
             raise ContentError(f"{error}{states}") from error
     for warning in done.warnings:
         say(f"imsprep: warning: {warning}")
-    print_result(as_json, done.as_dict(), str(done))
+    shown = replace(done, target=target)  # as it was named here, not where its links lead
+    print_result(as_json, done.as_dict(), str(shown))
 
 
 def _packing(options: dict[str, Any]) -> Packing:

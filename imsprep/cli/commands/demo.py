@@ -68,7 +68,9 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     done = _ship(prepared, target, tell)
     tell("import", f"image {done.image_id}{'' if done.uploads else ', there from before'}")
     manifest = read(done.manifest)
-    sent = sum(o.sent for o in manifest.objects) if manifest else done.sent
+    ever = sum(o.sent for o in manifest.objects) if manifest else done.sent
+    before = max(0, ever - done.sent) if not done.uploads else 0
+    sent = 0 if not done.uploads else ever
     imported = folder / "cloud" / EMULATOR_FOLDER / "disks" / f"{done.image_id}.raw"
     digest = _compare(disk, imported)
     tell("compare", "the imported disk equals the source\n")
@@ -76,6 +78,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
         "size": done.size,
         "data_bytes": done.data_bytes,
         "sent": sent,
+        "sent_before": before,
         "findings": [finding.as_dict() for finding in findings],
         "image_id": done.image_id,
         "digest": digest,
@@ -151,9 +154,11 @@ def _compare(disk: Path, imported: Path) -> str:
 def _text(result: dict[str, Any]) -> str:
     files = result["files"]
     share = result["data_bytes"] / result["size"]
+    earlier = result["sent_before"]
+    before = f"; {format_size(earlier)} by an earlier run" if earlier else ""
     lines = [
         f"disk      {exact_size(result['size'])}, {share:.1%} of it data",
-        f"sent      {format_size(result['sent'])}",
+        f"sent      {format_size(result['sent'])}{before}",
         f"findings  {len(result['findings'])}",
         f"image     {result['image_id']}",
         f"equal     yes: {result['digest']}",

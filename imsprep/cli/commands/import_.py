@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.configured import policy_of, settings_here
+from imsprep.cli.configured import (
+    ConfiguredCommand,
+    policy_of,
+    profile_option,
+    settings_here,
+    split_commas,
+)
 from imsprep.cli.options.common import PATH, RATE, Progress, output_options, print_result
 from imsprep.cli.options.importing import asking, order_of, shipping_of, target_of
 from imsprep.cli.options.packing import packing_options
@@ -46,7 +52,7 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ConfiguredCommand, epilog=EPILOG)
 @click.argument("image", type=PATH)
 @click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].")
 @click.option("--key", help="Name of the object; the file's name if not given.")
@@ -66,7 +72,13 @@ Example:
 @click.option("--layout", metavar="FILE|NAME",
               help="Layout of the bitmap, instead of zvhd2's; see imsprep bitmap.")  # fmt: skip
 @request_options
-@click.option("--ignore", multiple=True, metavar="ID", help="Check without these rules.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    callback=split_commas,
+    metavar="ID",
+    help="Check without these rules.",
+)
 @transfer_options
 @hole_options
 @click.option("--sha256/--no-sha256", default=False,
@@ -77,6 +89,7 @@ Example:
 @service_options
 @click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
 @pace_options
+@profile_option
 @output_options
 def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: Any) -> None:
     """Import a disk image: check it, make its bitmap, upload it, start the import and wait.

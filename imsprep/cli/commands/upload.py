@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.configured import ConfiguredCommand, profile_option
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import hole_options, scanning
 from imsprep.cli.options.target import target_from, target_options
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from imsprep.upload.transfer import Progress, Uploaded
 
 
-@click.command(epilog="Example: imsprep upload disk.raw --to local:./cloud")
+@click.command(cls=ConfiguredCommand, epilog="Example: imsprep upload disk.raw --to local:./cloud")
 @click.argument("file", type=PATH)
 @target_options
 @click.option("--key", help="Name of the object; the file's name if not given.")
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @hole_options
 @click.option("--force", is_flag=True, help="Upload even if the same object is there.")
 @click.option("--dry-run", is_flag=True, help="Print the plan of parts, send nothing.")
+@profile_option
 @output_options
 def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Upload FILE to a bucket: data is sent, zeros are copied inside the store.

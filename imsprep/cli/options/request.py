@@ -13,7 +13,7 @@ _OPTIONS = (
     click.option("--name", help="Name of the image, 1 to 128 characters."),
     click.option("--image-url", metavar="BUCKET:KEY", help="Where the image will lie."),
     click.option("--min-disk", type=int, metavar="GB", help="Smallest disk, in GB (2^30 bytes)."),
-    click.option("--os-version", help='System, as in "Ubuntu 18.04 server 64bit".'),
+    click.option("--os-version", help='System, as "Debian GNU/Linux 12.0.0 64bit".'),
     click.option("--os-type", help="Linux or Windows; for a data disk."),
     click.option("--type", "type_", metavar="ECS|BMS|DataImage", help="Kind of image."),
     click.option("--description", help="Up to 1024 characters, one line."),

@@ -1,0 +1,53 @@
+"""`imsprep doctor`: what this machine has and lacks for imsprep's work."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from imsprep.cli import screen
+from imsprep.cli.configured import profile_option, site_option
+from imsprep.cli.options.common import PATH, ca_bundle_option, output_options, print_result
+
+_COLOURS = {"ok": "passed", "missing": "unsure", "failed": "FAILED"}
+
+EPILOG = """\
+\b
+Examples:
+  imsprep doctor
+  imsprep doctor --online --site otc --region eu-de
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--dir", "folder", type=PATH, default=".", metavar="DIR",
+              help="Where the images lie; the current folder if not given.")  # fmt: skip
+@click.option("--online", is_flag=True, help="Reach the services of the region too.")
+@site_option("Whose services.")
+@click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+              help="Region of the services, as eu-de.")  # fmt: skip
+@ca_bundle_option
+@profile_option
+@output_options
+def command(as_json: bool, quiet: bool, **options: Any) -> int:
+    """Look at this machine: extras, programs, file system, space, clock, credentials, endpoints.
+
+    What is `missing` is needed for some things only, and its line says for which. The exit code is
+    0 if nothing failed, else 3.
+    """
+    from imsprep.cli.machine import look
+
+    found = look(**options)
+    style = screen.style_for(sys.stdout)
+    lines = []
+    for item in found:
+        mark = style.painted(f"{item.state:8}", _COLOURS[item.state])
+        lines.append(f"{mark} {item.name:14} {item.words}")
+    bad = sum(item.state == "failed" for item in found)
+    lines.append(style.painted("FAILED" if bad else "passed", "FAILED" if bad else "passed")
+                 + f"   {len(found)} looked at, {bad} failed")  # fmt: skip
+    value = {"schema": "imsprep.doctor/1", "items": [item.as_dict() for item in found]}
+    print_result(as_json, value, "\n".join(lines))
+    return 3 if bad else 0

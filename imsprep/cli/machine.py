@@ -1,0 +1,162 @@
+"""The machine: each thing that imsprep may need here, whether it is there, and what for.
+
+Nothing is changed, no key is shown, and the network is asked only by `online`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from imsprep.errors import ImsprepError
+from imsprep.system.mounts import TRUSTED, file_system
+from imsprep.units import GIB, format_size
+
+OK, MISSING, FAILED = "ok", "missing", "failed"
+_CLOCK_S = 900  # signatures are refused beyond; OBS answers RequestTimeTooSkewed
+_TIMEOUT_S = 10
+_LITTLE = GIB  # bytes of free space below which a container may not fit
+EXTRAS = {  # an extra's module that nothing else brings, and what it is for
+    "cloud": ("boto3", "uploading to OBS and calling the service"),
+    "emulator": ("werkzeug", "the local service"),
+    "guest": ("pyfsext", "looking into file systems"),
+    "guest-agpl": ("dissect.btrfs", "looking into btrfs"),
+    "batch": ("yaml", "plans of many images"),
+    "dask": ("distributed", "handing a plan to a cluster"),
+}
+PROGRAMS = {
+    "qemu-nbd": ("reading qcow2, VMDK, VHD and others", "qemu-utils"),
+    "qemu-img": ("making whole images of chains", "qemu-utils"),
+    "qemu-system-x86_64": ("imsprep boot", "qemu-system-x86"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was looked at."""
+
+    name: str
+    state: str  # OK, MISSING or FAILED
+    words: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def look(
+    folder: Path, *, online: bool, site: str, region: str | None, ca_bundle: Path | None
+) -> list[Item]:
+    """Look at everything; raises nothing for what is not as it should be."""
+    items = [_python(), *_extras(), *_programs(), *_place(folder), _credentials()]
+    if online:
+        items += _endpoints(site, region, ca_bundle)
+    return items
+
+
+def _python() -> Item:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Item("Python", OK, f"{version}; {len(os.sched_getaffinity(0))} CPUs usable")
+
+
+def _extras() -> Iterator[Item]:
+    for name, (module, use) in EXTRAS.items():
+        try:
+            there = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # of a package around it
+            there = False
+        advice = "" if there else f": pip install 'imsprep[{name}]'"
+        yield Item(f"[{name}]", OK if there else MISSING, f"for {use}{advice}")
+
+
+def _programs() -> Iterator[Item]:
+    for name, (use, package) in PROGRAMS.items():
+        path = shutil.which(name)
+        if path is None:
+            yield Item(name, MISSING, f"for {use}: on Debian, apt-get install {package}")
+            continue
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        line = (said.stdout.splitlines() or ["it says no version"])[0]
+        yield Item(name, OK if said.returncode == 0 else FAILED, line)
+
+
+def _place(folder: Path) -> Iterator[Item]:
+    try:
+        free = shutil.disk_usage(folder).free
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            kind = file_system(opened) or "of an unknown kind"
+        finally:
+            os.close(opened)
+    except OSError as error:
+        yield Item("folder", FAILED, f"{folder}: {error.strerror}")
+        return
+    yield Item("file system", OK, f"{kind} under {folder.resolve()}; holes are {_holes(kind)}")
+    state = OK if free >= _LITTLE else FAILED
+    yield Item("space", state, f"{format_size(free)} free")
+
+
+def _holes(kind: str) -> str:
+    return "believed" if kind in TRUSTED else "read: this kind may not report them rightly"
+
+
+def _credentials() -> Item:
+    from imsprep.cloud.credentials import find_here
+
+    try:
+        find_here()
+    except ImsprepError as error:
+        return Item("credentials", MISSING, str(error))
+    return Item("credentials", OK, "an access key and its secret were found")
+
+
+def _endpoints(site: str, region: str | None, ca_bundle: Path | None) -> Iterator[Item]:
+    """Reach the services' addresses without a key; their clock is compared with ours."""
+    from imsprep.cloud.endpoints import endpoints_for
+    from imsprep.store.target import obs_endpoint
+
+    if region is None:
+        yield Item("endpoints", FAILED, "no region is given, so that no address is known")
+        return
+    try:
+        found = endpoints_for(site, region, None)
+        addresses = {"ims": found.ims, "obs": obs_endpoint(region)}
+    except (ImsprepError, AttributeError) as error:
+        yield Item("endpoints", FAILED, str(error))
+        return
+    for name, url in addresses.items():
+        yield from _reached(name, url, ca_bundle)
+
+
+def _reached(name: str, url: str, ca_bundle: Path | None) -> Iterator[Item]:
+    import requests
+
+    try:
+        trusted: str | bool = str(ca_bundle) if ca_bundle else True
+        answer = requests.head(url, timeout=_TIMEOUT_S, verify=trusted)
+    except requests.RequestException as error:
+        yield Item(name, FAILED, f"{urlsplit(url).netloc} is not reached: {type(error).__name__}")
+        return
+    yield Item(name, OK, f"{urlsplit(url).netloc} answers {answer.status_code}")
+    skew = _skew(answer.headers.get("Date"))
+    if skew is not None:
+        state = OK if abs(skew) < _CLOCK_S else FAILED
+        yield Item("clock", state, f"{skew:+.0f} s beside that of {name}")
+
+
+def _skew(date: Any) -> float | None:
+    """Return the seconds by which our clock is ahead of an answer's Date."""
+    try:
+        return time.time() - email.utils.parsedate_to_datetime(str(date)).timestamp()
+    except (TypeError, ValueError):
+        return None
