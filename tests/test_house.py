@@ -218,7 +218,6 @@ ORDER = {
         reporters.picture
         rule
         gather
-        registry
         reporters.github
         reporters.html
         reporters.json
@@ -232,7 +231,6 @@ ORDER = {
         rules.request
         rules.site
         rules.zvhd2
-        check
         rules.guest.fixes
         rules.guest.system
         rules.guest.windows
@@ -246,6 +244,9 @@ ORDER = {
         rules.guest.entry
         rules.guest.boot
         rules.guest.mounts
+        chain
+        registry
+        check
     """,
     "emulator": """
         faults

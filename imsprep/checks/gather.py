@@ -7,6 +7,7 @@ read. A whole scan happens only when it is asked for, and so does a look into th
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ import numpy as np
 from imsprep.bitmap.inspect import look_beside
 from imsprep.checks.facts import Cell, Facts, Zeros
 from imsprep.cloud.sites import Site
-from imsprep.errors import FormatError, ReadError, show_path
+from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
 from imsprep.image import formats, partitions
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 # speed of one disk this is a second or two.
 PROBE_LIMIT = GIB
 _STEP = 4 * MIB
+# What looking inside cannot do without: readers of ext4, XFS and FAT, and of YAML.
+_READERS = ("pyfsext", "pyfsxfs", "pyfsfat", "yaml")
 CELLS = 240  # of the picture of a disk
 _MAX_RANGES = 1_000_000  # runs between holes that are taken into account
 _CONNECTIONS = 2  # of a disk that is served: for this process, and for the look inside
@@ -305,12 +308,26 @@ def _data_in(block_map: BlockMap, cell: Cell) -> int:
 
 
 def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
-    """Look inside the file systems, in a child process; loaded only when it is asked for."""
+    """Look inside the file systems, in a child process; loaded only when it is asked for.
+
+    Raises MissingExtraError where a part that is not installed keeps everything from being seen:
+    what was not looked at is no pass.
+    """
+    from imsprep.guest.model import Guest
+
     socket = disk.socket if isinstance(disk, QemuDisk) else None
     if socket is None and format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
-        from imsprep.guest.model import Guest
-
         return Guest(unread=(f"the disk inside this {format_} file is not read",))
+    missing = [name for name in _READERS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"cannot look inside {show_path(path)}: {', '.join(missing)} is not installed; "
+            "pip install 'imsprep[guest]'"
+        )
     from imsprep.guest.sandbox import inspect_image
 
-    return inspect_image(path, socket=socket)
+    guest = inspect_image(path, socket=socket)
+    lacking = [reason for reason in guest.unread if "is not installed" in reason]
+    if guest.system is None and lacking:
+        raise MissingExtraError(f"cannot look inside {show_path(path)}: {lacking[0]}")
+    return guest

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 
 from imsprep.checks import rules
+from imsprep.checks.chain import chain
 from imsprep.checks.facts import Facts
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, registered
@@ -41,12 +42,17 @@ def run(facts: Facts, policy: Policy = EVERYTHING) -> Report:
             skipped.append(not_run)
         elif not found:
             passed.append(rule.id)
+    facts_ = summary(facts)
+    if facts.guest is not None:
+        told = facts_["guest"]
+        assert isinstance(told, dict)
+        told["chain"] = [step.as_dict() for step in chain(facts)]
     return Report(
         image=facts.name,
         findings=tuple(findings),
         skipped=tuple(skipped),
         passed=tuple(passed),
-        facts=summary(facts),
+        facts=facts_,
     )
 
 

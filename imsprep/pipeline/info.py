@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from imsprep.checks.chain import Step, chain, screen
+from imsprep.checks.gather import Look, gather_file
 from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.ims.request import RequestFields
 from imsprep.units import GIB, ceil_div, exact_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
@@ -51,10 +54,14 @@ class Summary:
     virtual_size: int  # what the guest sees
     min_disk: int  # GiB, the smallest that the site takes for a system disk of Linux
     packed: Packed | None = None
+    chain: tuple[Step, ...] | None = None  # None: the inside was not looked at
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         value = asdict(self)
+        value["chain"] = self.chain and [step.as_dict() for step in self.chain]
+        if self.chain is None:
+            del value["chain"]
         if self.packed is not None:
             ratio = self.packed.ratio
             value["packed"]["ratio"] = round(ratio, 4) if ratio else None
@@ -82,14 +89,22 @@ class Summary:
                 ("id", packed.uuid),
             ]
         lines.append(("min_disk", f"{self.min_disk} GB or more"))
-        return "\n".join(f"{name:13} {value}" for name, value in lines)
+        text = "\n".join(f"{name:13} {value}" for name, value in lines)
+        if self.chain is None:
+            return text
+        drawn = screen(self.chain) or "  no Linux and no loader were found"
+        return f"{text}\n\nboot chain\n{drawn}"
 
 
-def summarize(path: Path, site: Site) -> Summary:
-    """Return what is known of an image: RAW, ZVHD2, or what QEMU reads.
+def summarize(
+    path: Path, site: Site, *, guest: bool = False, firmware: str | None = None
+) -> Summary:
+    """Return what is known of an image: RAW, ZVHD2, or what QEMU reads; with `guest` how it boots.
 
+    `firmware` is "bios", "uefi", or None for what the image is made for.
     Raises UsageError for what is no image of a disk, FormatError for one that is damaged or not
-    whole by itself, MissingExtraError without qemu-nbd where it takes that, ReadError.
+    whole by itself, MissingExtraError without qemu-nbd where it takes that or without the readers
+    of file systems, ReadError.
     """
     with RawImage.open(path) as image:
         named = format_of(image)
@@ -112,7 +127,13 @@ def summarize(path: Path, site: Site) -> Summary:
         virtual,
         max(smallest, ceil_div(max(virtual, sent), GIB)),
         packed,
+        _chain(path, site, firmware) if guest else None,
     )
+
+
+def _chain(path: Path, site: Site, firmware: str | None) -> tuple[Step, ...]:
+    request = RequestFields(hw_firmware_type=firmware)
+    return chain(gather_file(path, request=request, site=site, look=Look(guest=True)))
 
 
 def _packed(container: Container) -> Packed:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import struct
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB, is_current, xfs_protofile
+from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB, is_current
 from imsprep.guest.linux.initramfs import Allowance, members
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.sandbox import inspect_image
@@ -24,7 +22,8 @@ from imsprep.image.signatures import XFS
 from tests.conftest import Outcome, need, slow
 from tests.guest.linux.test_linux import check
 from tests.image.test_signatures import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
-from tests.support.guest_trees import UUID, Link, debian
+from tests.support.guest_disks import make_filesystem, on_mbr, write_tree
+from tests.support.guest_trees import UUID, debian
 from tests.support.zvhd2_files import of_disk
 
 IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
@@ -35,54 +34,6 @@ def need_built(path: Path) -> None:
     if not path.exists() or not is_current(IMAGES):
         old = "of an older builder" if path.exists() else "not there"
         pytest.skip(f"{path} is {old}: make guest-images")
-
-
-BOOT_PROGRAM = b"\xeb\x63\x90" + b"boot" * 100
-
-
-def write_tree(folder: Path, files: Mapping[str, object]) -> Path:
-    for name, content in files.items():
-        path = folder / name.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, Link):
-            path.symlink_to(content.target)
-        elif isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(str(content or ""))
-    return folder
-
-
-def make_filesystem(kind: str, tree: Path, image: Path, *options: str) -> None:
-    size = 320 * MIB if kind == "xfs" else 128 * MIB
-    with image.open("wb") as file:
-        file.truncate(size)
-    if kind == "xfs":
-        protofile = tree.with_suffix(".proto")
-        protofile.write_text(xfs_protofile(tree))
-        command = ["mkfs.xfs", "-q", "-f", "-m", f"uuid={UUID}", *options, "-p", protofile, image]
-    elif kind == "btrfs":
-        command = ["mkfs.btrfs", "-q", "-f", "-U", UUID, *options, "--rootdir", tree, image]
-    else:
-        command = [f"mkfs.{kind}", "-q", "-F", "-U", UUID, *options, "-d", tree, image]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def on_mbr(image: Path, *filesystems: Path) -> Path:
-    """A disk with a boot program and a partition for each file system, from 1 MiB on."""
-    entries, at = b"", MIB
-    with image.open("wb") as disk:
-        for filesystem in filesystems:
-            size = filesystem.stat().st_size
-            entries += struct.pack("<B3sB3sII", 0, bytes(3), 0x83, bytes(3), at // 512, size // 512)
-            disk.seek(at)
-            with filesystem.open("rb") as source:
-                shutil.copyfileobj(source, disk)
-            at += size
-        disk.truncate(at)
-        disk.seek(0)
-        disk.write(BOOT_PROGRAM.ljust(446, b"\0") + entries.ljust(64, b"\0") + b"\x55\xaa")
-    return image
 
 
 @pytest.fixture(scope="module")

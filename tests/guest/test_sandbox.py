@@ -26,7 +26,7 @@ from imsprep.guest.tree import Budget
 from imsprep.units import KIB
 from tests.conftest import need
 from tests.guest.linux.test_linux import check
-from tests.guest.test_inspect import make_filesystem, write_tree
+from tests.support.guest_disks import make_filesystem, write_tree
 from tests.support.guest_trees import debian
 
 EXT_SUPERBLOCK, BTRFS_SUPERBLOCK = KIB, 64 * KIB

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.guest.test_inspect import BOOT_PROGRAM, write_tree
 from tests.support.goldens import golden
+from tests.support.guest_disks import BOOT_PROGRAM, write_tree
 from tests.support.guest_trees import UUID, debian
 from tests.support.paths import ROOT
 

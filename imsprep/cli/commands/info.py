@@ -14,13 +14,21 @@ from imsprep.cloud.sites import SITES
 @click.command(epilog="Example: imsprep info disk.raw")
 @image_argument
 @site_option("Whose smallest min_disk counts.")
+@click.option("--guest", is_flag=True, help="Look inside: how would it boot?")
+@click.option(
+    "--firmware", type=click.Choice(("bios", "uefi")), help="Whose way; default: the image's."
+)
 @output_options
-def command(image: Path, site: str, as_json: bool, quiet: bool) -> None:
+def command(
+    image: Path, site: str, guest: bool, firmware: str | None, as_json: bool, quiet: bool
+) -> None:
     """Show the sizes of IMAGE in whatever format, its smallest min_disk, and all that a ZVHD2 says.
 
     No data is read: what is stored is what the file system and the container's tables say.
+    With --guest the boot chain is followed inside: firmware, loader, the entry that starts, kernel,
+    initramfs, root, mounts, network, cloud-init; each is known, unknown or broken.
     """
     from imsprep.pipeline.info import summarize
 
-    summary = summarize(image, SITES[site])
+    summary = summarize(image, SITES[site], guest=guest, firmware=firmware)
     print_result(as_json, summary.as_dict(), str(summary))

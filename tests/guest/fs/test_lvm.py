@@ -19,7 +19,7 @@ from imsprep.guest.fs.lvm import Logical, Physical, Run, logical_volumes, parse,
 from imsprep.guest.fs.volumes import Found, find_volumes
 from imsprep.units import MIB, SECTOR
 from tests.conftest import need
-from tests.guest.test_inspect import on_mbr
+from tests.support.guest_disks import on_mbr
 
 PV0, PV1 = "a" * 32, "b" * 32
 EXTENT = 4 * MIB

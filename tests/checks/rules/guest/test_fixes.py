@@ -16,7 +16,7 @@ from imsprep.checks.rules.guest.fixes import on_file
 from imsprep.report import Severity
 from tests.guest.linux.test_linux import FAULTS, LINUX, check
 from tests.guest.test_distributions import BOUND, FAMILY, OS_VERSIONS, STATIC, TREES
-from tests.guest.test_inspect import write_tree
+from tests.support.guest_disks import write_tree
 from tests.support.guest_trees import UUID, Link, debian, linux_guest
 
 # Rules whose fix is no command that only changes files: it asks a person, or runs the guest's tools.

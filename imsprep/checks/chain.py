@@ -1,0 +1,215 @@
+"""The boot chain as a value: each step from the firmware to cloud-init, and how far it is known.
+
+A *step* is known, unknown because of something, or broken because of something. What breaks a step
+is what its rules find, so that the chain and the report cannot differ. The HTML page and
+`imsprep info` draw it; `imsprep check --json` has it as `facts.guest.chain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Rule, UnknownError, registered
+from imsprep.checks.rules.guest import boot, leftovers, mounts, network, system
+from imsprep.checks.rules.guest.advice import any_guest, linux
+from imsprep.checks.rules.guest.entry import firmware, place, route_of, started, value
+from imsprep.errors import show_path
+from imsprep.guest.linux import cloud_init
+from imsprep.guest.linux.fstab import named_subvolume, read_fstab
+from imsprep.guest.linux.kernels import VIRTIO
+from imsprep.guest.linux.locate import locate
+from imsprep.guest.linux.network import brings_up_any, interfaces
+from imsprep.guest.model import WINDOWS
+from imsprep.report import Severity
+
+RULES = (boot, leftovers, mounts, network, system)  # the modules whose rules judge the steps
+KNOWN, UNKNOWN, BROKEN = "known", "unknown", "broken"
+
+
+class Step(NamedTuple):
+    """One step; `text` is what is known, `why` the reason for being unknown or broken."""
+
+    name: str
+    state: str  # KNOWN, UNKNOWN or BROKEN
+    text: str
+    short: str  # for one line of the whole chain
+    why: str | None = None
+    rule: str | None = None  # that found it broken
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return plain values for JSON."""
+        return self._asdict()
+
+
+Told = tuple[str, str]  # text and its short form
+
+
+def chain(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps of an image whose inside was looked at; () for no Linux and no loader."""
+    guest = facts.guest
+    if guest is None or guest.system == WINDOWS:
+        return ()
+    if guest.system is None and not guest.boot.routes:
+        return ()
+    rules = {rule.id: rule for rule in registered()}
+    return tuple(_step(facts, rules, *one) for one in _STEPS)
+
+
+def line(steps: tuple[Step, ...]) -> str:
+    """Write the chain in one line; it ends with the first step that is broken."""
+    words = []
+    for step in steps[1:]:
+        if step.state == BROKEN:
+            words.append(f"{step.name}: broken")
+            break
+        if step.short:
+            words.append(step.short if step.state == KNOWN else f"{step.name}: unknown")
+    return " > ".join(words)
+
+
+# Rules whose silence leaves the step known all the same.
+_LESS = ("IMS804", "IMS810", "IMS819", "IMS840")
+
+
+def screen(steps: tuple[Step, ...]) -> str:
+    """Write the chain with a line or two for each step."""
+    lines, before = [], None
+    for step in steps:
+        said = step.why is not None and step.why == before
+        lines.append(f"  {step.name:11} {step.text or step.state}{', as above' if said else ''}")
+        if step.why is not None and not said:
+            lines.append(f"  {'':11} {step.state}: {step.why}")
+        before = step.why
+    return "\n".join(lines)
+
+
+def _step(
+    facts: Facts, rules: dict[str, Rule], name: str, told: Callable[[Facts], Told],
+    ids: tuple[str, ...], least: Severity,
+) -> Step:  # fmt: skip
+    text, short, why, state = "", "", None, KNOWN
+    try:
+        text, short = told(facts)
+    except UnknownError as error:
+        state, why = UNKNOWN, str(error)
+    for found, skipped in (rules[id_].run(facts) for id_ in ids):
+        bad = next((finding for finding in found if finding.severity >= least), None)
+        if bad is not None:
+            return Step(name, BROKEN, show_path(text), short, bad.message, bad.rule)
+        if skipped is not None and state == KNOWN and skipped.rule not in _LESS:
+            state, why = UNKNOWN, skipped.reason
+    return Step(name, state, show_path(text), show_path(short), why and show_path(why))
+
+
+def _firmware(facts: Facts) -> Told:
+    guest = any_guest(facts)
+    name = firmware(facts, guest).upper()
+    asked = "as the request asks" if facts.request.hw_firmware_type else "as the image is made"
+    return f"{name}, {asked}", name
+
+
+def _loader(facts: Facts) -> Told:
+    _, route = route_of(facts)
+    return f"{route.loader}: {' > '.join(route.steps)}", route.loader
+
+
+def _entry(facts: Facts) -> Told:
+    found = started(facts)
+    others = len(found.route.entries) - 1
+    more = f"; {others} more do not start by default" if others else ""
+    return f"{found.entry.title} ({place(found.entry)}){more}", ""
+
+
+def _kernel(facts: Facts) -> Told:
+    found = started(facts)
+    version = found.entry.version or (found.kernel.version if found.kernel else None)
+    told = f", version {version}" if version and version not in found.entry.kernel else ""
+    name = found.entry.kernel.rpartition("/")[2]
+    return f"{found.entry.kernel}{told}", name
+
+
+def _initramfs(facts: Facts) -> Told:
+    found = started(facts)
+    if not found.entry.initrds:
+        return "none; the kernel starts with its own drivers", "no initramfs"
+    image = found.image
+    if image is None:
+        raise UnknownError("it was not looked into")
+    drivers = [name for name in VIRTIO if name in image.drivers and name not in VIRTIO[:3]]
+    maker = f", made by {image.maker}" if image.maker else ""
+    listed = ", ".join(drivers) or "no virtio driver"
+    return f"{image.path}{maker}: {listed}", f"initramfs ({listed})"
+
+
+def _root(facts: Facts) -> Told:
+    found = started(facts)
+    root = value(found, "root")
+    if not root:
+        guest = found.guest
+        if guest.root is not None:
+            return f"{guest.root}; the command line names none", guest.root
+        raise UnknownError("the command line names no root")
+    where = locate(root, found.guest)
+    volume = where.volume
+    flags = named_subvolume(value(found, "rootflags") or "")
+    kind = f" ({volume.kind}, {volume.name})" if volume is not None else ""
+    inside = f", subvolume {flags}" if flags else ""
+    short = root if len(root) <= 16 else f"{root[:13]}…"
+    return f"{root}{kind}{inside}", f"{short} ({volume.kind})" if volume else short
+
+
+def _fstab(facts: Facts) -> Told:
+    guest = linux(facts)
+    text = guest.text("/etc/fstab")
+    if text is None:
+        raise UnknownError("there is no /etc/fstab")
+    mounts = [mount for mount in read_fstab(text) if mount.on_disk]
+    paths = ", ".join(mount.path for mount in mounts[:6])
+    return f"{len(mounts)} lines name disks: {paths}" if mounts else "no line names a disk", ""
+
+
+def _network(facts: Facts) -> Told:
+    guest = linux(facts)
+    try:
+        cards = [i for i in interfaces(guest) if i.starts]
+    except ImportError:
+        raise UnknownError("netplan's YAML needs imsprep[guest]") from None
+    names = [f"{i.name} by {'DHCP' if i.dhcp else 'a fixed address'}" for i in cards[:4]]
+    if brings_up_any(guest):
+        names.append("any card by DHCP")
+    return ", ".join(names) or "what cloud-init sets up", ""
+
+
+def _cloud_init(facts: Facts) -> Told:
+    guest = linux(facts)
+    if not cloud_init.installed(guest):
+        return "not installed", ""
+    try:
+        names = cloud_init.settings(guest).get("datasource_list")
+    except ImportError:
+        raise UnknownError("cloud-init's YAML needs imsprep[guest]") from None
+    plain = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
+    forced = cloud_init.forced_source(guest)
+    if forced is not None:
+        return f"{forced.text} ({forced.where})", f"cloud-init ({', '.join(forced.names)})"
+    if not plain:
+        return "it probes every source", "cloud-init"
+    where = cloud_init.where(guest, "datasource_list")
+    first = "OpenStack" if "OpenStack" in plain else plain[0]
+    return f"{', '.join(plain)} ({where})", f"cloud-init ({first})"
+
+
+_E, _W = Severity.ERROR, Severity.WARNING
+_STEPS: tuple[tuple[str, Callable[[Facts], Told], tuple[str, ...], Severity], ...] = (
+    ("firmware", _firmware, ("IMS804",), _E),
+    ("loader", _loader, ("IMS807", "IMS840"), _W),
+    ("entry", _entry, (), _E),
+    ("kernel", _kernel, (), _E),
+    ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818"), _E),
+    ("root", _root, ("IMS812", "IMS813", "IMS819", "IMS841"), _E),
+    ("fstab", _fstab, ("IMS810", "IMS811", "IMS846"), _E),
+    ("network", _network, ("IMS822", "IMS823", "IMS824", "IMS843", "IMS844"), _W),
+    ("cloud-init", _cloud_init, ("IMS825", "IMS826", "IMS827"), _W),
+)

@@ -1,0 +1,108 @@
+"""The boot chain as a value: known, unknown or broken, and never other than the rules find it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.checks import gather
+from imsprep.checks.chain import BROKEN, KNOWN, UNKNOWN, Step, chain, line, screen
+from imsprep.checks.facts import Facts
+from imsprep.errors import MissingExtraError
+from imsprep.guest.model import Guest, Volume
+from imsprep.ims.request import RequestFields
+from tests.conftest import Outcome, need
+from tests.support.guest_disks import ext4_disk
+from tests.support.guest_trees import UUID, debian, linux_guest
+
+GRUB = "/boot/grub/grub.cfg"
+STEPS = [
+    "firmware",
+    "loader",
+    "entry",
+    "kernel",
+    "initramfs",
+    "root",
+    "fstab",
+    "network",
+    "cloud-init",
+]
+
+
+def steps_of(guest: Guest | None, **request: Any) -> dict[str, Step]:
+    facts = Facts("disk.raw", 1 << 30, guest=guest, request=RequestFields(**request))
+    return {step.name: step for step in chain(facts)}
+
+
+def test_every_step_of_a_well_prepared_system_is_known() -> None:
+    steps = steps_of(linux_guest(debian()))
+    assert list(steps) == STEPS
+    assert {step.state for step in steps.values()} == {KNOWN}
+    assert line(tuple(steps.values())) == (
+        "GRUB > vmlinuz-4.19.0-27-amd64 > initramfs (virtio_blk, virtio_scsi, virtio_net) > "
+        f"UUID={UUID[:8]}… (ext4) > cloud-init (OpenStack)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "step", "rule"),
+    [
+        (GRUB, f"root=UUID={UUID}", "root=/dev/sda1", "root", "IMS812"),
+        (GRUB, UUID, UUID.replace("1", "9"), "root", "IMS813"),
+        (GRUB, "/boot/vmlinuz", "/boot/elsewhere", "loader", "IMS807"),
+        (GRUB, "initrd", "#initrd", "initramfs", "IMS816"),
+        (GRUB, " ro ", " ro ds=nocloud ", "cloud-init", "IMS827"),
+        ("/etc/fstab", UUID, UUID.replace("1", "9"), "fstab", "IMS811"),
+        ("/etc/network/interfaces", "eth0", "ens192", "network", "IMS844"),
+    ],
+)
+def test_a_fault_breaks_its_step(path: str, old: str, new: str, step: str, rule: str) -> None:
+    text = debian()[path]
+    assert isinstance(text, str)
+    steps = steps_of(linux_guest({**debian(), path: text.replace(old, new)}))
+    broken = [one for one in steps.values() if one.state == BROKEN]
+    assert [(one.name, one.rule) for one in broken] == [(step, rule)]
+    assert broken[0].why
+    assert broken[0].why in screen(tuple(steps.values()))
+
+
+def test_what_was_not_followed_is_unknown_and_nothing_behind_it_is_broken() -> None:
+    steps = steps_of(linux_guest(debian()), hw_firmware_type="uefi")
+    assert steps["loader"].state == UNKNOWN
+    assert "UEFI" in (steps["loader"].why or "")
+    assert BROKEN not in {step.state for step in steps.values()}
+
+
+def test_there_is_no_chain_where_nobody_looked_or_there_is_nothing() -> None:
+    assert steps_of(None) == {}
+    assert steps_of(Guest(volumes=(Volume("whole disk", 0, 1, "XFS"),))) == {}
+    assert steps_of(Guest(system="windows")) == {}
+
+
+@need("mkfs.ext4")
+def test_info_draws_the_chain_and_check_has_it_as_json(
+    imsprep: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    disk = ext4_disk(tmp_path, debian())
+    shown = imsprep("info", disk, "--guest")
+    assert shown.code == 0
+    assert "GRUB: /boot/grub/grub.cfg" in shown.out
+    asked = json.loads(imsprep("info", disk, "--guest", "--json").out)
+    checked = json.loads(imsprep("check", disk, "--guest", "--json").out)
+    assert [step["name"] for step in asked["chain"]] == STEPS
+    guest = checked["images"][0]["facts"]["guest"]
+    assert guest["chain"] == asked["chain"]
+    assert guest["volumes"][0]["uuid"] == UUID
+
+
+def test_without_its_readers_a_look_inside_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "_READERS", ("imsprep_has_no_such_reader",))
+    with pytest.raises(MissingExtraError, match=r"imsprep\[guest\]") as caught:
+        gather._guest(tmp_path / "disk.raw", "raw")
+    assert caught.value.exit_code == 2
