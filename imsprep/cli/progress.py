@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -40,6 +41,12 @@ def tell_how_it_went(done: Uploaded) -> None:
         say(f"imsprep: warning: {done.key}: {done.sharing}")
     if done.restarted:
         say(f"imsprep: {done.key} was started from the beginning: {done.restarted}")
+    if done.left_behind:
+        from imsprep.store.target import as_options
+
+        where, key = as_options(done.left_behind[0]), shlex.quote(done.left_behind[1])
+        command = f"imsprep uploads abort {where} --key {key}"
+        say(f"imsprep: what that upload left is removed by: {command}")
     if done.left:
         say(f"imsprep: left in the bucket, remove it with `imsprep uploads abort`: {done.left}")
 

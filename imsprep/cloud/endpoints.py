@@ -9,9 +9,11 @@ services are at `myhuaweicloud.eu`, the SDK says `myhuaweicloud.com`, Terraform'
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
+from urllib.parse import urlsplit
 
 from imsprep.errors import UsageError
 
@@ -50,6 +52,17 @@ _SITES = {
 _SITES["huawei-intl"] = _SITES["huawei"]
 # Regions whose IAM is not where the site's is.
 _IAM = {"eu-west-101": "https://iam.eu-west-101.myhuaweicloud.eu"}
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL leads to this machine, which no proxy can reach."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def endpoints_for(site: str, region: str | None, override: str | None = None) -> Endpoints:

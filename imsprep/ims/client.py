@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from imsprep import __version__
 from imsprep.cloud.credentials import Credentials
-from imsprep.cloud.endpoints import Endpoints
+from imsprep.cloud.endpoints import Endpoints, is_loopback
 from imsprep.errors import (
     MissingExtraError,
     ServiceError,
@@ -36,6 +36,7 @@ from imsprep.ims.request import QuickImportRequest
 
 ApiVersion = Literal["v2", "v2.1"]
 
+_NO_PROXIES: Any = {"http": None, "https": None, "all": None}
 # "Permissions and Supported Actions", OTC API reference, 2025-12-17.
 LIST_RIGHT, QUOTA_RIGHT = "ims:images:list", "ims:quotas:get"
 CONNECT_TIMEOUT_S = 20.0
@@ -200,6 +201,7 @@ class ImsClient:
                 headers=headers,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 allow_redirects=False,
+                proxies=_NO_PROXIES if is_loopback(endpoint) else None,
                 auth=_leave_alone,  # else requests would put a .netrc entry over the signature
                 verify=self._ca_file,
             )

@@ -185,8 +185,25 @@ class DirectoryStore:
         path = self._path(key)
         with _translated("remove", path), contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+            self._remove_empty(path.parent)
             for old in self._records.glob(f"{_record_name(key)}.*.json"):
                 old.unlink(missing_ok=True)
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove folders that hold nothing any more: a bucket has none."""
+        with contextlib.suppress(OSError):
+            while folder != self._folder:
+                folder.rmdir()
+                folder = folder.parent
+
+    def unnamed(self) -> list[Path]:
+        """Return the files that killed writers of objects left in the folder."""
+        return [
+            left
+            for parent, folders, _ in os.walk(self._folder)
+            for left in atomic.leftovers(Path(parent))
+            if not Path(parent).name.startswith(".") or Path(parent) == self._records
+        ]
 
     def head_bucket(self) -> BucketHead:
         """Return STANDARD and no region: a folder knows nothing else."""
@@ -238,7 +255,7 @@ class DirectoryStore:
             raise _key_conflict(key) from error
         if path.is_dir():
             raise _key_conflict(key)
-        with atomic.writing(path) as file:
+        with atomic.writing(path, parents=True) as file:
             yield file.fileno()
             file.flush()
             stat = os.fstat(file.fileno())

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imsprep.cloud.endpoints import is_loopback
 from imsprep.errors import (
     ImsprepError,
     MissingExtraError,
@@ -340,7 +341,7 @@ def open_obs(
         aws_secret_access_key=credentials.secret_key,
         aws_session_token=credentials.security_token,
         verify=str(ca_bundle) if ca_bundle else True,
-        config=Config(**_OPTIONS),
+        config=Config(**_OPTIONS, **({"proxies": {}} if is_loopback(endpoint) else {})),
     )
     client.meta.events.register("before-call.s3", _stay)
     return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)

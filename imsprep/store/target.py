@@ -9,6 +9,7 @@ obs:BUCKET/PREFIX        … every key begins with PREFIX/
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,17 @@ def parse_target(text: str, *, region: str | None = None, endpoint: str | None =
     bucket, _, prefix = rest.removeprefix("//").partition("/")
     prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
     return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)
+
+
+def as_options(target: str) -> str:
+    """Return the options of the command line that lead to a target, from its `str`."""
+    if match := re.fullmatch(r"local:(.*) \(bucket (.*)\)", target, re.DOTALL):
+        folder, bucket = match.groups()
+        name = "" if bucket == DEFAULT_BUCKET else f"?bucket={bucket}"
+        return f"--to {shlex.quote(f'local:{folder}{name}')}"
+    bucket, _, place = target.partition(" at ")
+    option = "--endpoint" if "://" in place else "--region"
+    return f"--to {shlex.quote(bucket)}" + (f" {option} {shlex.quote(place)}" if place else "")
 
 
 def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Path]) -> None:

@@ -93,6 +93,7 @@ class Uploaded:
     reused: int  # there already from an earlier run
     skipped: bool = False  # the same object was there
     restarted: str | None = None  # why an earlier upload was not continued
+    left_behind: tuple[str, str] | None = None  # target and key of one that goes elsewhere
     left: str | None = None  # what could not be removed from the bucket, and why
     retries: int = 0
     digest: str | None = None  # of the disk, if it was asked for and all data was read
@@ -156,6 +157,7 @@ class _Run:
         self._sent = self._copied = self._reused = 0
         self.tree: DigestTree | None = None
         self._unread = {part.number for part in plan.parts if not part.is_zero}
+        self._left_behind: tuple[str, str] | None = None
         self._md5s: dict[int, str] = {}
         self._zero_md5s: dict[int, str] = {}
         self._failures: list[BaseException] = []
@@ -278,6 +280,8 @@ class _Run:
                     reason = "the store does not know the upload any more: somebody ended it"
             if noted.target == fresh.target:
                 self._forget(journal, noted)
+            else:
+                self._left_behind = (noted.target, noted.key)
         made_with = ownership.marks(self._plan.digest, self._origin)
         upload_id = self._store.create(self._key, made_with)
         entry = replace(fresh, upload_id=upload_id)
@@ -449,6 +453,7 @@ class _Run:
             copied=self._copied,
             reused=self._reused,
             retries=self._store.retries,
+            left_behind=self._left_behind,
             digest=self.tree.digest() if self.tree and not self._unread else None,
             **more,
         )

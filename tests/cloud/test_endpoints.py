@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imsprep.cloud.endpoints import Endpoints, endpoints_for
+from imsprep.cloud.endpoints import Endpoints, endpoints_for, is_loopback
 from imsprep.errors import UsageError
 
 
@@ -47,3 +47,20 @@ def test_what_is_no_endpoint_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         endpoints_for(site, region, override)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:80", True),
+        ("http://127.8.8.8", True),
+        ("http://[::1]:80", True),
+        ("http://localhost:1", True),
+        ("http://bkt.obs.localhost:1", True),
+        ("http://127.0.0.1.example", False),
+        ("https://ims.eu-de.otc.t-systems.com", False),
+        ("http://10.0.0.1", False),
+    ],
+)
+def test_this_machine_is_known_by_its_names(url: str, here: bool) -> None:
+    assert is_loopback(url) is here

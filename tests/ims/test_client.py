@@ -334,3 +334,15 @@ def test_one_limit_holds_for_all_that_waits_by_it() -> None:
     with pytest.raises(WaitTimeoutError):
         wait(playing(RUNNING), "j", pace)
     assert clock.now == 30
+
+
+def test_a_service_on_this_machine_is_reached_past_every_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with cloud(tmp_path) as (_, url, _):
+        assert client(url).images("x") == []

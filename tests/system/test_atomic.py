@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ import pytest
 
 from imsprep.errors import ReadError
 from imsprep.system import atomic
+from imsprep.system.atomic import leftovers, writing
 
 
 def test_threads_that_write_at_once_leave_the_umask_and_the_modes_as_they_are(
@@ -148,3 +151,32 @@ def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
         atomic.write_bytes(tmp_path / "pipe", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_is_written_is_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "disk.zvhd2"
+    code = (
+        "import os, sys, signal; from pathlib import Path; from imsprep.system.atomic import leftovers, writing, writing\n"
+        "with writing(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    for name in ("disk.zvhd2", "other.zvhd2"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
+    mine, other = (leftovers(tmp_path, n) for n in ("disk.zvhd2", "other.zvhd2"))
+    assert (len(mine), len(other)) == (1, 1)
+    assert sorted(leftovers(tmp_path)) == sorted(mine + other)
+    theirs = [
+        tmp_path / n for n in (".disk.zvhd2.part", ".disk.zvhd2.0123.part", "disk.zvhd2.part")
+    ]
+    for each in theirs:
+        each.write_bytes(b"somebody's")
+    with writing(path) as file:
+        file.write(b"whole")
+        assert leftovers(tmp_path) == other  # neither this one nor the one that is removed
+        with writing(path) as second:  # two at once: neither takes the other's away
+            second.write(b"later")
+    assert path.read_bytes() == b"whole"
+    assert leftovers(tmp_path) == other
+    assert all(each.read_bytes() == b"somebody's" for each in theirs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.options.common import output_options, print_result
+from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.target import target_from, target_options
+from imsprep.errors import show_path
 from imsprep.store.target import open_store
 
 if TYPE_CHECKING:
@@ -22,15 +24,23 @@ def command() -> None:
     """
 
 
+_folder_option = click.option(
+    "--work-dir", type=PATH, metavar="DIR", default=".", show_default="the current folder",
+    help="Folder of images or containers, where killed commands leave files.",
+)  # fmt: skip
+
+
 @command.command("list", epilog="Example: imsprep uploads list --to local:./cloud")
 @target_options
+@_folder_option
 @output_options
-def list_command(as_json: bool, quiet: bool, **where: Any) -> None:
-    """List unfinished uploads and zero objects that were left."""
+def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: Any) -> None:
+    """List unfinished uploads, zero objects that were left, and files of killed commands."""
     from imsprep.upload.cleanup import find_leftovers
 
     target = target_from(where)
-    found = find_leftovers(open_store(target, ca_bundle=where["ca_bundle"]), target.prefix)
+    store = open_store(target, ca_bundle=where["ca_bundle"])
+    found = find_leftovers(store, target.prefix, [work_dir])
     print_result(as_json, found.as_dict(), _text(found) or "nothing was left")
 
 
@@ -38,21 +48,24 @@ def list_command(as_json: bool, quiet: bool, **where: Any) -> None:
 @target_options
 @click.option("--key", help="Only uploads of this object.")
 @click.option("--all", "everything", is_flag=True, help="All of them, those still running too.")
+@_folder_option
 @output_options
 def abort_command(
-    key: str | None, everything: bool, as_json: bool, quiet: bool, **where: Any
+    key: str | None, everything: bool, as_json: bool, quiet: bool, work_dir: Path, **where: Any
 ) -> None:
-    """Abort the uploads of one key, or all, and remove zero objects that were left."""
+    """Abort the uploads of one key, or with --all remove all that `uploads list` shows."""
     from imsprep.upload.cleanup import remove_leftovers
 
     if (key is None) == (not everything):
         raise click.UsageError("give either --key KEY or --all")
     target = target_from(where)
     store = open_store(target, ca_bundle=where["ca_bundle"])
-    gone = remove_leftovers(store, target.prefix, key=target.key_for(key) if key else None)
+    whole_key = target.key_for(key) if key else None
+    gone = remove_leftovers(store, target.prefix, key=whole_key, folders=[work_dir])
     print_result(as_json, gone.as_dict(), _text(gone) or "nothing was left")
 
 
 def _text(found: Leftovers) -> str:
     uploads = [f"upload  {u.initiated}  {u.upload_id}  {u.key}" for u in found.uploads]
-    return "\n".join(uploads + [f"zeros   {key}" for key in found.zero_keys])
+    files = [f"file    {show_path(path)}" for path in found.files]
+    return "\n".join([*uploads, *(f"zeros   {key}" for key in found.zero_keys), *files])

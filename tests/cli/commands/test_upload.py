@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.target import Target, obs_endpoint, parse_target
+from imsprep.store.target import Target, as_options, obs_endpoint, parse_target
 from imsprep.units import MIB
 from tests.conftest import Outcome
 from tests.support.store_suite import pattern
@@ -216,3 +217,58 @@ def test_an_object_of_somebody_else_is_replaced_only_when_asked(
         assert theirs.read_text() == "somebody's"
     assert imsprep(*arguments, "--replace").code == 0
     assert theirs.read_bytes() == disk.read_bytes()
+
+
+def test_a_changed_target_names_the_command_that_clears_the_old_one(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise ServiceError("403 not today", code="AccessDenied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "complete", refuse)
+        imsprep("upload", disk, "--to", f"local:{tmp_path}/a b?bucket=one", "--no-copy")
+    done = imsprep("upload", disk, "--to", f"local:{tmp_path}/c", "--no-copy", "-q")
+    (line,) = [line for line in done.err.splitlines() if "uploads abort" in line]
+    command = shlex.split(line.partition("removed by: imsprep ")[2])
+    old = DirectoryStore(tmp_path / "a b" / "one")
+    assert len(old.list_uploads()) == 1
+    assert imsprep(*command).code == 0
+    assert old.list_uploads() == []
+
+
+def test_nothing_is_left_of_zeros_and_files_of_a_killed_command_are_found(
+    imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    to = ("--to", f"local:{tmp_path}/cloud")
+    assert imsprep("upload", disk, *to).code == 0
+    assert sorted(os.listdir(tmp_path / "cloud/images")) == [".objects", ".uploads", "disk.raw"]
+    left = [
+        tmp_path / f".disk.zvhd2.{'a' * 16}.part",
+        tmp_path / f"cloud/images/.x.{'b' * 16}.part",
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    shown = imsprep("uploads", "list", *to)
+    assert [shown.out.count(path.name) for path in left] == [1, 1]
+    assert imsprep("uploads", "abort", *to, "--all").code == 0
+    assert not any(path.exists() for path in left)
+    assert imsprep("uploads", "list", *to).out == "nothing was left\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("local:/a b", {}),
+        ("local:/a?bucket=one", {}),
+        ("obs:bkt/p", {"region": "eu-de"}),
+        ("obs:bkt", {"endpoint": "http://127.0.0.1:9"}),
+    ],
+)
+def test_the_options_of_a_target_lead_to_it(text: str, more: dict[str, str]) -> None:
+    target = parse_target(text, **more)
+    words = shlex.split(as_options(str(target)))
+    again = parse_target(words[1], **{words[2][2:]: words[3]} if words[2:] else {})
+    assert (again.bucket, again.folder) == (target.bucket, target.folder)
+    assert (again.region, again.endpoint) == (target.region, target.endpoint)
