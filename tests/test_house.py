@@ -85,6 +85,7 @@ ORDER = {
         tables.vhdx
         tables.vmdk
         split
+        stream
         unpack
         whole
         qemu

@@ -12,6 +12,7 @@ import numpy as np
 
 from imsprep.errors import ReadError
 from imsprep.image.disk import ByteExtent, Disk
+from imsprep.image.stream import StreamDisk
 from imsprep.system.threads import Workers
 from imsprep.system.writeback import WriteBehind
 from imsprep.units import KIB, MIB
@@ -19,7 +20,7 @@ from imsprep.units import KIB, MIB
 MEMORY = 192 * MIB
 _COPIES = 3  # of a piece in a thread: read, as bytes, and read back
 _PAGE = 4 * KIB
-_PIECE = 2 * MIB
+PIECE = 2 * MIB  # bytes of a disk that are brought at once
 
 Piece = tuple[int, int]  # offset and length, bytes
 
@@ -37,8 +38,10 @@ def unpack_disk(
     `progress` is called with bytes of the disk. Raises what reading the disk raises, and ReadError
     if something does not read back.
     """
-    os.ftruncate(file, disk.size)
-    jobs = max(1, min(jobs, MEMORY // (_COPIES * _PIECE)))
+    known = not isinstance(disk, StreamDisk)
+    if known:
+        os.ftruncate(file, disk.size)
+    jobs = max(1, min(jobs, MEMORY // (_COPIES * PIECE)))
     passed = 0
 
     def copy(piece: Piece) -> int:
@@ -48,8 +51,13 @@ def unpack_disk(
         bring(file, whole, runs_of_data(whole), piece[0])
         return piece[0]
 
+    def growing(extents: Iterable[ByteExtent]) -> Iterator[ByteExtent]:
+        for extent in extents:
+            os.ftruncate(file, extent[0] + extent[1])
+            yield extent
+
     with WriteBehind(file) as behind, Workers(jobs) as workers:
-        for position in workers.map(copy, _pieces(extents)):
+        for position in workers.map(copy, _pieces(extents if known else growing(extents))):
             behind.done(position)
             progress(position - passed)
             passed = position
@@ -63,7 +71,7 @@ def _pieces(extents: Iterable[ByteExtent]) -> Iterator[Piece]:
     for offset, length, is_data in extents:
         end = offset + length if is_data else offset
         while offset < end:
-            stop = min(end, (offset // _PIECE + 1) * _PIECE)
+            stop = min(end, (offset // PIECE + 1) * PIECE)
             yield offset, stop - offset
             offset = stop
 

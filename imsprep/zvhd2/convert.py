@@ -29,6 +29,7 @@ from imsprep.image.file import RawImage
 from imsprep.image.foreign import DRIVERS
 from imsprep.image.qemu import QemuDisk, open_qemu_disk
 from imsprep.image.recognised import Kind
+from imsprep.image.stream import STREAMS, StreamDisk
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
@@ -39,7 +40,7 @@ from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
 from imsprep.zvhd2.writer import Packing, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
-SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS)
+SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
 UNORDERED = "IMS313"  # the rule on an index that is not in the order of the blocks
 _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
@@ -136,10 +137,23 @@ def _convert(image: RawImage, place: Path, to_format: str, order: Order) -> Conv
         return _from_zvhd2(image, place, to_format, order)
     if to_format == from_format == formats.RAW:
         raise UsageError(f"{show_path(image.path)} is RAW already; take: cp --sparse=always")
-    with open_disk(image, from_format, jobs=order.packing.jobs) as disk:
+    with _open_forwards(image, from_format, to_format, order) as disk:
         if to_format == formats.RAW:
             return _to_raw(image, disk, from_format, place, order)
         return _pack(image, disk, from_format, place, order)
+
+
+@contextmanager
+def _open_forwards(
+    image: RawImage, format_: str, to_format: str, order: Order
+) -> Iterator[Disk | StreamDisk]:
+    """Open a disk to be read once from its start; otherwise as `open_disk`."""
+    if format_ in STREAMS:
+        piece = unpack.PIECE if to_format == formats.RAW else order.packing.block_size
+        yield StreamDisk(image, format_, piece)
+        return
+    with open_disk(image, format_, jobs=order.packing.jobs) as disk:
+        yield disk
 
 
 @contextmanager
@@ -152,6 +166,8 @@ def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     if format_ == formats.RAW:
         yield image
         return
+    if format_ in STREAMS:
+        raise formats.ContentError(formats.not_a_disk(image.path, format_))
     with open_qemu_disk(image, format_, jobs=jobs) as disk:
         yield disk
 
@@ -181,6 +197,8 @@ def likely_size(source: Path) -> int:
     except (ReadError, ImageChangedError):
         return 0  # whoever converts it will say so
     named = formats.primary(formats.identify(head, b"", size))
+    if named in STREAMS:
+        return 0  # what the file says of it is not believed
     return formats.virtual_size(named, head) or size
 
 
@@ -230,7 +248,7 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
 
 
 def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
-    believed = isinstance(disk, PackedDisk) or believes_holes(image, order.holes)
+    believed = isinstance(disk, PackedDisk | StreamDisk) or believes_holes(image, order.holes)
     extents = disk.extents() if believed else iter([(0, disk.size, True)])
     with writing(place) as file:
         written = write_container(
@@ -269,6 +287,7 @@ def _to_raw(image: RawImage, disk: Disk, from_format: str, place: Path, order: O
         unpack.unpack_disk(disk, extents(), file.fileno(), jobs=jobs, progress=order.progress)
         disk.check_unchanged()
         _place_for(image.path, place, order.force)
+    del stored[ceil_div(disk.size, records.BLOCK_SIZE) :]  # of a stream, the size is known now
     return Converted(
         image.path,
         from_format,

@@ -143,13 +143,7 @@ class _Writer:
 
     def __init__(self, disk: Disk, file: int, packing: Packing, behind: WriteBehind) -> None:
         self._disk, self._file, self._packing, self._behind = disk, file, packing, behind
-        self._header = records.new_header(
-            disk.size,
-            block_size=packing.block_size,
-            method=packing.method,
-            uuid=packing.uuid or bytes(16),
-            timestamp=packing.timestamp,
-        )
+        self._header = self._new_header()
         self._end = FOOTER_LENGTH  # where the next record begins
         self._index = np.zeros(self._header.max_blk_num, records.INDEX_ENTRY)
         self._crcs = np.zeros(self._header.max_blk_num, "<u4")
@@ -162,6 +156,16 @@ class _Writer:
         self._free = [bytearray(packing.block_size) for _ in range(buffers)]
         self._packing_now: deque[tuple[int, bytearray, Job[_Packed | None]]] = deque()
         self._proving_now: deque[tuple[bytearray, Job[int]]] = deque()
+
+    def _new_header(self) -> Footer:
+        packing = self._packing
+        return records.new_header(
+            self._disk.size,
+            block_size=packing.block_size,
+            method=packing.method,
+            uuid=packing.uuid or bytes(16),
+            timestamp=packing.timestamp,
+        )
 
     def write_blocks(self, extents: Iterable[ByteExtent], progress: Callable[[int], None]) -> None:
         """Write a record for each block that is not zeros."""
@@ -177,6 +181,7 @@ class _Writer:
                 told = ranges[0][0]
             while self._packing_now or self._proving_now:
                 self._advance(workers)
+        self._header = self._new_header()  # a stream's size is known by now
         progress(self._disk.size - told)
 
     def _advance(self, workers: Workers) -> None:

@@ -56,7 +56,7 @@ def make_unreadable(path: Path) -> None:
 BAD = {
     "qcow2": Bad(make_qcow2, 1, {"bitmap": "disk.raw is qcow2", "bench": "disk.raw is qcow2", "": "are zero"}),
     "empty": Bad(lambda path: path.touch(), 1, "disk.raw is empty"),
-    "directory": Bad(Path.mkdir, 3, {"check": "disk.raw: it is a folder", "": "disk.raw: neither a file"}),
+    "directory": Bad(Path.mkdir, 3, "disk.raw: it is a folder"),
     "missing": Bad(lambda path: None, 3, "disk.raw: No such file"),
     "unreadable": Bad(make_unreadable, 3, "disk.raw: Permission denied; check its permissions"),
     "too large": Bad(lambda path: make_sparse(path, TIB + 512), 1,
