@@ -41,7 +41,8 @@ LINUX_TEXT = (
     "/etc/sysconfig/network/ifcfg-*", "/etc/sysconfig/network/dhcp", "/etc/sysconfig/network",
     "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
     "/usr/lib/NetworkManager/conf.d/*.conf",
-    "/etc/systemd/network/*.network", "/etc/systemd/network/*.link",
+    "/etc/systemd/network/*.network", "/usr/lib/systemd/network/*.network",
+    "/etc/systemd/network/*.link",
     # cloud-init and ssh
     "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/etc/cloud/ds-identify.cfg",
     "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf", "/etc/machine-id",
@@ -58,7 +59,10 @@ LINUX_NAMES = (
     "/lib/systemd/system/*.wants/cloud-*", "/lib/systemd/system/cloud-init.service",
     "/etc/network/cloud-ifupdown-helper",
     "/etc/rc3.d/S*", "/etc/rc.d/rc3.d/S*",
-    "/etc/runlevels/*/*", "/usr/sbin/NetworkManager", "/usr/lib/dracut/dracut-init.sh",
+    "/etc/runlevels/*/*", "/etc/runit/runsvdir/*/*", "/var/service/*",
+    "/etc/systemd/system/dbus-org.freedesktop.network1.service",
+    "/usr/lib/systemd/system/*.wants/systemd-networkd*", "/usr/bin/NetworkManager",
+    "/usr/sbin/NetworkManager", "/usr/lib/dracut/dracut-init.sh",
     # cloud-init
     "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
     "/var/lib/cloud/seed/*/meta-data", "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",

@@ -12,7 +12,7 @@ from imsprep.guest.linux.cloud_init import default_entries
 from imsprep.guest.linux.network import interfaces
 from imsprep.guest.linux.os_release import fitting, identify
 from imsprep.report import Severity
-from tests.guest.linux.test_linux import check
+from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import (
     ELF_X86_64,
     UUID,

@@ -25,8 +25,8 @@ from imsprep.guest.sandbox import MEMORY_LIMIT, inspect_image
 from imsprep.guest.tree import Budget
 from imsprep.units import KIB
 from tests.conftest import need
-from tests.guest.linux.test_linux import check
 from tests.support.guest_disks import make_filesystem, write_tree
+from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import debian
 
 EXT_SUPERBLOCK, BTRFS_SUPERBLOCK = KIB, 64 * KIB

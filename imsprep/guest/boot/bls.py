@@ -73,10 +73,9 @@ def read_entry(volume: str, path: str, text: str) -> Bls | None:
 
 def by_systemd_boot(entries: list[Bls]) -> list[Bls]:
     """Sort as systemd-boot does: by sort-key, then the newest version first, then by name."""
-    plain = sorted(entries, key=lambda e: _version(e.id), reverse=True)
-    keyed = sorted(
-        (e for e in plain if e.sort_key), key=lambda e: _version(e.version or ""), reverse=True
-    )
+    plain = sorted(entries, key=lambda e: _dashed(e.id), reverse=True)
+    keyed = [entry for entry in plain if entry.sort_key]
+    keyed = sorted(keyed, key=lambda e: _dashed(e.version or ""), reverse=True)
     keyed = sorted(keyed, key=lambda e: (e.sort_key, e.machine))
     return [*keyed, *(e for e in plain if not e.sort_key)]
 
@@ -97,3 +96,9 @@ def _version(text: str) -> list[tuple[int, int, str]]:
     """Return what sorts names with numbers in them: numbers by value, and above letters."""
     parts = re.findall(r"\d+|[^\W\d_]+|~", text)
     return [(2, int(p[:18]), "") if p.isdigit() else (0 if p == "~" else 1, 0, p) for p in parts]
+
+
+def _dashed(text: str) -> list[list[tuple[int, int, str]]]:
+    """Return what sorts names as strverscmp_improved of systemd does: a dash is before the end."""
+    parts = [_version(part) for part in text.split("-")]
+    return [*([*part, (0, 0, "")] for part in parts[:-1]), [*parts[-1], (1, 0, "")]]

@@ -148,7 +148,7 @@ def may_hide(volume: Volume) -> bool:
         return volume.unread is not None
     if volume.kind == UNKNOWN:
         return volume.part_type not in _NEVER_FILE_SYSTEMS and volume.missing is None
-    return volume.kind in CLOSED or volume.kind not in _IDENTIFIED
+    return volume.kind in CLOSED or (volume.kind not in _IDENTIFIED and volume.uuid is None)
 
 
 def _has(volume: Volume, by: str, value: str) -> bool:

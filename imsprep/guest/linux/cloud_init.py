@@ -29,7 +29,8 @@ _UNITS = tuple(
 # systemd looks at no start script of a service for which it has a unit.
 _UNIT = "/lib/systemd/system/cloud-init.service"
 _SCRIPTS = ("/etc/rc3.d/S*cloud-init*", "/etc/rc.d/rc3.d/S*cloud-init*",
-            "/etc/runlevels/*/cloud-init*")  # fmt: skip
+            "/etc/runlevels/*/cloud-init*", "/etc/runit/runsvdir/*/cloud-init*",
+            "/var/service/cloud-init*")  # fmt: skip
 _MERGE_DEPTH = 8  # YAML's aliases can make a mapping that holds itself
 
 

@@ -23,10 +23,29 @@ IFCFG_REDHAT = "/etc/sysconfig/network-scripts/ifcfg-*"
 IFCFG_SUSE = "/etc/sysconfig/network/ifcfg-*"
 CONNECTIONS = "/etc/NetworkManager/system-connections/*"
 NETWORKD = "/etc/systemd/network/*.network"
+_VENDOR_NETWORKD = "/usr/lib/systemd/network/*.network"
 LINKS = "/etc/systemd/network/*.link"
 NETWORK_MANAGER = ("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
                    "/usr/lib/NetworkManager/conf.d/*.conf")  # fmt: skip
-_NETWORKD_STARTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+_NETWORKD_STARTS = (
+    "/etc/systemd/system/*.wants/systemd-networkd.service",
+    "/etc/systemd/system/*.wants/systemd-networkd.socket",
+    "/etc/systemd/system/dbus-org.freedesktop.network1.service",
+    "/usr/lib/systemd/system/*.wants/systemd-networkd.service",
+)
+# Daemons that use DHCP on every card that they find, where they are started.
+_ANY_CARD = tuple(
+    pattern
+    for name in ("dhcpcd", "connman", "dhclient", "wickedd", "nm-cloud-setup", "udhcpc")
+    for pattern in (
+        f"/etc/systemd/system/*.wants/{name}*.service",
+        f"/etc/runlevels/*/{name}*",
+        f"/etc/runit/runsvdir/*/{name}*",
+        f"/var/service/{name}*",
+        f"/etc/rc3.d/S*{name}*",
+    )
+)
+_NETIFRC = "/etc/runlevels/*/net.*"  # Gentoo's scripts use DHCP where /etc/conf.d/net is silent
 _LIMIT = 128 * 1024  # characters of YAML of one kind; cloud-init brings some 6,000
 
 
@@ -80,7 +99,7 @@ def interfaces(guest: Guest) -> list[Interface]:
     for patterns, read in readers:
         for path, text in _configurations(guest, *patterns):
             found.extend(read(path, text))
-    if not guest.exists(_NETWORKD_STARTS):
+    if not any(True for _ in guest.matching(*_NETWORKD_STARTS)):
         found = [i._replace(starts=False) if i.path.endswith(".network") else i for i in found]
     return [i for i in found if i.name != "lo"]
 
@@ -101,12 +120,23 @@ def brings_up_any(guest: Guest) -> bool:
     """Say whether something uses DHCP on cards that no file names, cloud-init left aside."""
     if guest.exists("/etc/network/cloud-ifupdown-helper"):  # of Debian's own cloud images
         return True
-    if not guest.exists("/usr/sbin/NetworkManager"):
+    daemons = (p for p, _ in guest.matching(*_ANY_CARD, _NETIFRC) if not p.endswith("/net.lo"))
+    if any(True for _ in daemons) or _vendor_networkd(guest):
+        return True
+    if not any(guest.exists(f"/usr/{folder}/NetworkManager") for folder in ("sbin", "bin")):
         return False
     texts = [text for _, text in _configurations(guest, *NETWORK_MANAGER)]
     return not any(
         read_ini(t).get("main", {}).get("no-auto-default", "").strip() == "*" for t in texts
     )
+
+
+def _vendor_networkd(guest: Guest) -> bool:
+    """Return whether systemd-networkd starts with files of the distribution that use DHCP."""
+    if not any(True for _ in guest.matching(*_NETWORKD_STARTS)):
+        return False
+    found = (i for p, t in _configurations(guest, _VENDOR_NETWORKD) for i in _networkd(p, t))
+    return any(i.dhcp and not i.virtual and may_exist(i) for i in found)
 
 
 def _configurations(guest: Guest, *patterns: str) -> Iterator[tuple[str, str]]:

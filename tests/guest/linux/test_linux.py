@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from imsprep.checks.facts import Facts
 from imsprep.checks.registry import all_rules
 from imsprep.guest.boot.devices import Devices
 from imsprep.guest.boot.routes import find_routes
@@ -23,8 +22,8 @@ from imsprep.guest.paths import PATTERN_LIMIT, TEXT_LIMIT
 from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
 from imsprep.image.partitions import BIOS_BOOT
-from imsprep.ims.request import RequestFields
-from imsprep.report import Finding, Severity, Skipped
+from imsprep.report import Severity
+from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import (
     ELF_X86_64,
     UUID,
@@ -41,23 +40,6 @@ from tests.support.guest_trees import (
 
 KERNEL = "4.19.0-27-amd64"
 INITRD = f"/boot/initrd.img-{KERNEL}"
-
-
-def check(guest: Guest | None, **request: Any) -> tuple[list[Finding], list[Skipped]]:
-    asked = {"os_version": "Debian GNU/Linux 10.0.0 64bit", **request}
-    facts = Facts(
-        name="disk.raw",
-        file_size=1 << 30,
-        request=RequestFields(**asked),
-        guest=guest,
-    )
-    findings, skipped = [], []
-    for rule in all_rules():
-        if rule.id.startswith("IMS8"):
-            found, skip = rule.run(facts)
-            findings += found
-            skipped += [skip] if skip else []
-    return findings, skipped
 
 
 def found(files: Mapping[str, Any], **request: Any) -> dict[str, Severity]:

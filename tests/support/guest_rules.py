@@ -1,0 +1,19 @@
+"""All rules of a Linux guest applied to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.registry import all_rules
+from imsprep.guest.model import Guest
+from imsprep.ims.request import RequestFields
+from imsprep.report import Finding, Skipped
+
+
+def check_guest(guest: Guest | None, **request: Any) -> tuple[list[Finding], list[Skipped]]:
+    """What the rules of IMS8xx find, and what they skip."""
+    asked = {"os_version": "Debian GNU/Linux 10.0.0 64bit", **request}
+    facts = Facts("disk.raw", 1 << 30, request=RequestFields(**asked), guest=guest)
+    results = [rule.run(facts) for rule in all_rules() if rule.id.startswith("IMS8")]
+    return [f for found, _ in results for f in found], [s for _, s in results if s is not None]
