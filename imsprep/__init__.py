@@ -18,8 +18,9 @@ __version__ = "0.1.0"
 # Each public name, by the module that has it.
 _PLACES = {
     "imsprep.api": (
-        "Bucket", "check", "check_images", "convert", "import_image", "info", "make_bitmap",
-        "open_store", "plan_import", "plan_upload", "scan", "upload", "verify_bitmap", "wait",
+        "Bucket", "check", "check_images", "convert", "digest", "import_batch", "import_image",
+        "info", "make_bitmap", "open_store", "plan_import", "plan_upload", "scan", "upload",
+        "verify_bitmap", "wait",
     ),
     "imsprep.bitmap.files": ("Made", "Proof"),
     "imsprep.bitmap.layout": ("BitmapLayout",),
@@ -32,7 +33,7 @@ _PLACES = {
     ),
     "imsprep.image.blockmap": ("BlockMap", "Extent"),
     "imsprep.ims.job": ("JobStatus",),
-    "imsprep.options": ("CheckOptions", "ImportOptions"),
+    "imsprep.options": ("BatchOptions", "CheckOptions", "ImportOptions"),
     "imsprep.pipeline.info": ("Summary",),
     "imsprep.pipeline.prepare": ("Prepared",),
     "imsprep.pipeline.ship": ("Imported",),
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
         check,
         check_images,
         convert,
+        digest,
+        import_batch,
         import_image,
         info,
         make_bitmap,
@@ -83,7 +86,7 @@ if TYPE_CHECKING:
     )
     from imsprep.image.blockmap import BlockMap, Extent
     from imsprep.ims.job import JobStatus
-    from imsprep.options import CheckOptions, ImportOptions
+    from imsprep.options import BatchOptions, CheckOptions, ImportOptions
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
     from imsprep.zvhd2.convert import Converted
 
 __all__ = [
+    "BatchOptions",
     "BitmapLayout",
     "BlockMap",
     "Bucket",
@@ -136,6 +140,8 @@ __all__ = [
     "check",
     "check_images",
     "convert",
+    "digest",
+    "import_batch",
     "import_image",
     "info",
     "make_bitmap",

@@ -25,9 +25,12 @@ from typing import TYPE_CHECKING
 from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords, with_keywords_after_two
 from imsprep.options import (
+    BatchOptions,
     BitmapOptions,
     CheckOptions,
     ConvertOptions,
+    DigestOptions,
+    HoleOptions,
     ImportOptions,
     InfoOptions,
     ScanOptions,
@@ -37,7 +40,17 @@ from imsprep.options import (
     VerifyOptions,
     WaitOptions,
 )
-from imsprep.progress import CONVERT, IMPORT, SCAN, UPLOAD, VERIFY, Event, Progress, counting
+from imsprep.progress import (
+    CONVERT,
+    DIGEST,
+    IMPORT,
+    SCAN,
+    UPLOAD,
+    VERIFY,
+    Event,
+    Progress,
+    counting,
+)
 from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
@@ -47,12 +60,16 @@ if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.ims.region import RegionFacts
     from imsprep.ims.wait import Pace
-    from imsprep.pipeline.asking import AskService
+    from imsprep.pipeline.batch.journal import BatchJournal
+    from imsprep.pipeline.batch.run import Summary as BatchSummary
+    from imsprep.pipeline.batch.run import Unit, Watching
+    from imsprep.pipeline.batch.whole import Watcher
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
     from imsprep.report import Report
     from imsprep.scan.scan import Scan
+    from imsprep.scan.scan import ScanOptions as ScanKeywords
     from imsprep.store.bucket import BucketFacts
     from imsprep.store.contract import ObjectStore
     from imsprep.store.target import Target
@@ -107,7 +124,6 @@ def scan(image: StrPath, options: ScanOptions) -> Scan:
     """
     from imsprep.image.file import RawImage
     from imsprep.image.formats import check_raw
-    from imsprep.pipeline.importing import scanning_of
     from imsprep.scan.scan import BLOCK_SIZE
     from imsprep.scan.scan import scan as scan_image
 
@@ -117,7 +133,7 @@ def scan(image: StrPath, options: ScanOptions) -> Scan:
             opened,
             block_size=options.block_size or BLOCK_SIZE,
             progress=counting(options.progress, SCAN, opened.size),
-            **scanning_of(options, options.jobs),
+            **_scanning(options, options.jobs),
         )
 
 
@@ -130,7 +146,6 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
     """
     from imsprep.bitmap.files import make_bitmap as make
     from imsprep.bitmap.layout_json import load_layout
-    from imsprep.pipeline.importing import scanning_of
 
     path = path_of(image)
     layout = load_layout(options.layout) if isinstance(options.layout, str) else options.layout
@@ -141,7 +156,7 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
         layout=layout,
         output=optional_path(options.output),
         force=options.force,
-        scanning=scanning_of(options, options.jobs),
+        scanning=_scanning(options, options.jobs),
         progress=counting(options.progress, SCAN, _size(path)),
     )
 
@@ -155,14 +170,13 @@ def verify_bitmap(image: StrPath, options: VerifyOptions) -> Proof:
     """
     from imsprep.bitmap.files import prove
     from imsprep.bitmap.layout_json import load_layout
-    from imsprep.pipeline.importing import scanning_of
 
     path, layout = path_of(image), options.layout
     return prove(
         path,
         bitmap=optional_path(options.bitmap),
         layout=load_layout(layout) if isinstance(layout, str) else layout,
-        scanning=scanning_of(options, options.jobs),
+        scanning=_scanning(options, options.jobs),
         progress=counting(options.progress, VERIFY, _size(path)),
     )
 
@@ -175,7 +189,7 @@ def convert(source: StrPath, target: StrPath, options: ConvertOptions) -> Conver
     into each other, FormatError for a source that is damaged, ReadError, ImageChangedError,
     MissingExtraError without qemu-nbd where the source needs it.
     """
-    from imsprep.pipeline.importing import packing_of
+    from imsprep.pipeline.asked import packing_of
     from imsprep.zvhd2.convert import SOURCES, Order, likely_size, stamp
     from imsprep.zvhd2.convert import convert as convert_disk
 
@@ -204,10 +218,32 @@ def info(image: StrPath, options: InfoOptions) -> Summary:
 
     Raises FormatError for a damaged container, ReadError, UsageError.
     """
-    from imsprep.pipeline.importing import site_of
+    from imsprep.pipeline.asked import site_of
     from imsprep.pipeline.info import summarize
 
     return summarize(path_of(image), site_of(options.site))
+
+
+@with_keywords(DigestOptions)
+def digest(image: StrPath, options: DigestOptions) -> str:
+    """Return the digest of the disk in an image, the same in whatever format the disk lies.
+
+    Raises ReadError, FormatError, ImageChangedError, MissingExtraError without qemu-nbd where the
+    format needs it.
+    """
+    from imsprep.pipeline.digests import digest_file
+    from imsprep.system.threads import usable_cpus
+    from imsprep.zvhd2.convert import likely_size
+
+    path = path_of(image)
+    return digest_file(
+        path,
+        jobs=options.jobs or usable_cpus(),
+        sha256=options.sha256,
+        holes=options.holes,
+        force_share=options.force_share,
+        progress=counting(options.progress, DIGEST, likely_size(path)),
+    )
 
 
 @with_keywords(StoreOptions)
@@ -280,6 +316,11 @@ def wait(job_id: str, options: WaitOptions) -> JobStatus:
 
     Raises JobFailedError with the service's words, WaitTimeoutError, ServiceError, UsageError.
     """
+    return wait_for_job(job_id, options)
+
+
+def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
+    """Do what `wait` does."""
     from imsprep.ims.wait import wait as wait_for
     from imsprep.pipeline.importing import pace_of
     from imsprep.service import connected
@@ -293,8 +334,9 @@ def wait(job_id: str, options: WaitOptions) -> JobStatus:
 
 def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
     """Do what an import does before anything is sent; `ship_import` goes on with the value."""
-    from imsprep.pipeline.importing import order_of
+    from imsprep.pipeline.importing import asking_service, order_of, pace_of
     from imsprep.pipeline.prepare import prepare
+    from imsprep.service import connected
     from imsprep.zvhd2.convert import likely_size
 
     path = path_of(image)
@@ -304,26 +346,16 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     def told(text: str) -> None:
         options.progress(Event(CONVERT, text=text))
 
-    order = order_of(options, scanned, packed, told, dry_run=dry_run)
-    return prepare(path, dataclasses.replace(order, ask_service=_asking(options, told, dry_run)))
-
-
-def _asking(
-    options: ImportOptions, told: Callable[[str], object], dry_run: bool
-) -> AskService | None:
-    """Return how the service is asked before anything is sent; the own emulator needs not be."""
-    from imsprep.pipeline.asking import AskService
-    from imsprep.pipeline.importing import pace_of, target_of
-    from imsprep.service import connected
-
-    folder = target_of(options).folder
-    if folder is not None and options.endpoint is None:
-        return None
-    pace = dataclasses.replace(
-        pace_of(options.timeout_s, options.poll_s, local=False), on_trouble=told
+    pace = pace_of(options.timeout_s, options.poll_s, local=False)
+    service = asking_service(
+        options,
+        connected,
+        dataclasses.replace(pace, on_trouble=told),
+        dry_run=dry_run,
+        told=told,
     )
-    connect = functools.partial(connected, folder, options)
-    return AskService(connect, pace, dry_run=dry_run, told=told)
+    order = order_of(options, scanned, packed, told, dry_run=dry_run)
+    return prepare(path, dataclasses.replace(order, ask_service=service))
 
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
@@ -348,13 +380,84 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
         return ship(prepared, dataclasses.replace(shipping, on_job=on_job))
 
 
+@with_keywords(BatchOptions)
+def import_batch(plan: StrPath, options: BatchOptions) -> BatchSummary:
+    """Import the images of a plan: check all of them first, then several at a time.
+
+    One that fails does not stop the others; `exit_code` and `outcomes` of what comes back say how
+    each went. Calling it again continues. Raises UsageError with all mistakes of the plan,
+    ReadError, TransferError if another process works on it.
+    """
+    units = read_plan(plan, options)
+    return run_batch(plan, units, options, _Silent(options.progress))
+
+
+def read_plan(plan: StrPath, options: BatchOptions) -> list[Unit]:
+    """Return the images of a plan with their options; UsageError with all mistakes."""
+    from imsprep.pipeline.batch.read import read_units
+
+    return read_units(path_of(plan), options.defaults or ImportOptions(to=""))
+
+
+def run_batch(
+    plan: StrPath, units: list[Unit], options: BatchOptions, watcher: Watcher
+) -> BatchSummary:
+    """Do what `import_batch` does with a plan that was read."""
+    from imsprep.pipeline.batch.run import Summary as BatchSummary
+    from imsprep.pipeline.batch.whole import run_plan
+    from imsprep.service import connected
+
+    path = path_of(plan)
+    return BatchSummary(str(path), run_plan(path, units, options, connected, watcher))
+
+
+class _Silent:
+    """A watcher that passes news on as events."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = _one_at_a_time(progress)
+
+    def checking(self, count: int) -> None:
+        """Pass on."""
+        self.warn(f"checking {count} images before anything is sent")
+
+    def refused(self, count: int) -> None:
+        """Pass on."""
+        self.warn(f"the check refuses {count}: nothing was sent")
+
+    def warn(self, text: str) -> None:
+        """Pass on."""
+        self._progress(Event(IMPORT, text=text))
+
+    def working(self, done: int, count: int) -> None:
+        """Pass on."""
+        self.warn(f"{done} images were done before, {count} are to be imported")
+
+    def watching(self, journal: BatchJournal) -> Watching:
+        """Return what keeps the journal."""
+        from imsprep.pipeline.batch.run import Watching
+
+        return Watching(journal.begun, journal.ended)
+
+    def news(self, unit: Unit, text: str) -> None:
+        """Pass on."""
+        self.warn(f"{unit.shown}: {text}")
+
+    def moved(self, unit: Unit, event: Event) -> None:
+        """Pass on."""
+        self._progress(event)
+
+    def moved_there(self, shown: str, event: Event) -> None:
+        """Pass on."""
+        self._progress(event)
+
+
 def telling(pace: Pace, progress: Progress) -> Pace:
     """Return a pace whose news become events."""
 
     def status(status: JobStatus) -> None:
-        share = f" {status.progress:.0%}" if status.progress is not None else ""
-        text = f"job {status.job_id}: {status.status}{share}"
-        progress(Event(IMPORT, text=text, job_id=status.job_id))
+        percent = round((status.progress or 0) * 100)
+        progress(Event(IMPORT, percent, 100, text=status.status, job_id=status.job_id))
 
     def trouble(text: str) -> None:
         progress(Event(IMPORT, text=text))
@@ -386,14 +489,14 @@ def _uploading(progress: Progress, plan: PartPlan) -> AbstractContextManager[Upl
 
 
 def _sending(options: UploadOptions) -> Sending:
-    from imsprep.pipeline.importing import scanning_of, transferring_of
+    from imsprep.pipeline.importing import transferring_of
     from imsprep.upload.file import Sending
 
     return Sending(
         copy_zeros=options.copy_zeros,
         part_size=options.part_size,
         options=transferring_of(options, skip_same=not options.force),
-        scanning=scanning_of(options),
+        scanning=_scanning(options),
     )
 
 
@@ -401,19 +504,19 @@ def _check_order(options: CheckOptions) -> Order:
     """Return what a check works with; a region that was named is asked at once."""
     from imsprep.checks.check import Order
     from imsprep.checks.gather import Look
-    from imsprep.pipeline import importing
+    from imsprep.pipeline import asked
 
     bucket, region = _online(options)
     return Order(
-        request=importing.fields_of(options),
-        site=importing.site_of(options.site),
-        policy=importing.policy_of(options),
-        fail_on=importing.fail_on(options),
+        request=asked.fields_of(options),
+        site=asked.site_of(options.site),
+        policy=asked.policy_of(options),
+        fail_on=asked.fail_on(options),
         look=Look(
             scan=options.scan,
             guest=options.guest,
             deep=options.deep,
-            scanning=importing.scanning_of(options),
+            scanning=_scanning(options),
         ),
         online=bucket,
         region=region,
@@ -458,6 +561,16 @@ def _one_at_a_time(progress: Progress) -> Progress:
             progress(event)
 
     return passed_on
+
+
+def _scanning(options: HoleOptions, jobs: int | None = None) -> ScanKeywords:
+    """Return how to scan."""
+    return {
+        "holes": options.holes,
+        "keep_cache": options.keep_cache,
+        "jobs": jobs,
+        "force_share": options.force_share,
+    }
 
 
 def _size(path: Path) -> int:

@@ -126,9 +126,16 @@ class JobFailedError(ServiceError):
 
 
 class WaitTimeoutError(ImsprepError):
-    """The time limit passed while the job was still running; it may still succeed."""
+    """The time limit passed while the job was still running; it may still succeed.
+
+    `job_id` is the job's, where it is known.
+    """
 
     exit_code = 7
+
+    def __init__(self, message: str, *, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
 
 
 _HINTS = {

@@ -167,6 +167,14 @@ class ConvertOptions(PackOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DigestOptions(HoleOptions):
+    """Which digest, and how it is computed."""
+
+    sha256: bool = False  # the plain SHA-256 of the whole disk instead
+    jobs: int | None = None  # threads; None: one a CPU
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransferOptions(Options):
     """How a file is brought into a bucket."""
 
@@ -240,6 +248,7 @@ class ImportOptions(
     work_dir: StrPath | None = None  # for a container that is made; None: the image's folder
     bitmap: StrPath | None = None  # made elsewhere: sent as it is
     layout: BitmapLayout | str | None = None  # of the bitmap; None: as the one there has it
+    guest: bool = False  # check what lies inside the file systems too
     sha256: bool = False  # of the whole files, for the manifest, which has the disk's digest
     cleanup: str = _choice("keep", "keep", "success", "always")  # when to remove the objects
 
@@ -257,3 +266,4 @@ class BatchOptions(Options):
     skip_failing: bool = False  # go on with the others if the check refuses some
     dry_run: bool = False
     scheduler: str | None = None  # address of a Dask cluster
+    defaults: ImportOptions | None = None  # of images, where the plan says nothing

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SCAN, CONVERT, VERIFY, UPLOAD, IMPORT = "scan", "convert", "verify", "upload", "import"
+SCAN, CONVERT, VERIFY, DIGEST = "scan", "convert", "verify", "digest"
+UPLOAD, IMPORT = "upload", "import"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Event:
     The first event of an upload has no `count`: it says what is going to be sent and copied.
     """
 
-    step: str  # scan, convert, verify, upload or import
+    step: str  # scan, convert, verify, digest, upload or import
     count: int = 0  # so many bytes more are done
     total: int = 0  # of the whole step; 0: not known
     sent: int = 0  # of `count`, travelled over the network

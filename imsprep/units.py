@@ -3,11 +3,28 @@
 Everything inside imsprep is in bytes. KiB, MiB, GiB and TiB are powers of two.
 """
 
+from imsprep.errors import UsageError
+
 SECTOR = 512
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 TIB = 1 << 40
+
+_UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
+
+
+def parse_size(text: str, *, least: int = 0) -> int:
+    """Return the number of bytes that a text says: `4096`, `64k`, `2MiB`, `1g`; or UsageError."""
+    plain = text.strip().lower().removesuffix("ib").removesuffix("b")
+    number, unit = (plain[:-1], plain[-1:]) if plain[-1:] in "kmgt" and plain else (plain, "")
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise UsageError(f"{text!r} is not a size; write 2097152, 2m or 2MiB") from None
+    if size < least:
+        raise UsageError(f"{text!r} is too small; at least {least}")
+    return size
 
 
 def ceil_div(value: int, divisor: int) -> int:

@@ -17,7 +17,7 @@ from imsprep import api, options
 MIB = 1 << 20
 
 FUNCTIONS = {
-    "check", "check_images", "convert", "import_image", "info", "make_bitmap", "open_store",
+    "check", "check_images", "convert", "digest", "import_batch", "import_image", "info", "make_bitmap", "open_store",
     "plan_import", "plan_upload", "scan", "upload", "verify_bitmap", "wait",
 }  # fmt: skip
 DATA_DISK: dict[str, Any] = {
@@ -102,6 +102,7 @@ def test_every_path_may_be_text_or_a_path(disk: Path, tmp_path: Path) -> None:
         assert imsprep.check(image).facts["format"] == "raw"
         target = kind(tmp_path / f"{number}.zvhd2")
         assert imsprep.convert(image, target).block_map.allocated == 1
+        assert imsprep.digest(image) == imsprep.digest(target)
 
 
 def test_an_image_comes_through_the_emulator_as_from_the_command_line(
@@ -119,6 +120,16 @@ def test_an_image_comes_through_the_emulator_as_from_the_command_line(
     sent = [event for event in seen if event.step == "upload"]
     assert sum(event.count for event in sent) == sent[0].total
     assert any(event.job_id == done.job_id for event in seen)
+
+
+def test_a_plan_is_imported_with_defaults_that_are_typed(disk: Path, tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    (tmp_path / "plan.yaml").write_text("images:\n- image: disk.raw\n  name: data\n  to: local:c\n")
+    defaults = imsprep.ImportOptions(to="", **{**DATA_DISK, "name": None})
+    planned = imsprep.import_batch(tmp_path / "plan.yaml", defaults=defaults, dry_run=True)
+    assert [outcome.state for outcome in planned.outcomes] == ["planned"]
+    done = imsprep.import_batch(tmp_path / "plan.yaml", defaults=defaults)
+    assert (done.exit_code, [o.state for o in done.outcomes]) == (0, ["done"])
 
 
 def test_an_upload_goes_where_the_store_says(disk: Path, tmp_path: Path) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,7 @@ from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import ReadError, UsageError
 
 if TYPE_CHECKING:
-    from imsprep.checks.policy import Policy
     from imsprep.cli.settings import Setting
-
-RULE_OPTIONS = ("select", "ignore", "severity")  # what `policy_of` takes of a command line
 
 
 class ConfiguredCommand(click.Command):
@@ -145,25 +141,3 @@ def site_option(words: str) -> Callable[[F], F]:
 def _site_here() -> str:
     site: str = settings_here()["site"].value
     return site
-
-
-def policy_of(
-    settings: Mapping[str, Setting],
-    *,
-    select: Sequence[str] = (),
-    ignore: Sequence[str] = (),
-    severity: Sequence[str] = (),
-) -> Policy:
-    """Put the rules' settings together; on the command line each list replaces the file's."""
-    from imsprep.checks.policy import Policy
-    from imsprep.cli import settings as config
-
-    given = {rule: word for rule, _, word in (text.partition("=") for text in severity)}
-    written = config.severities(settings["severity"].value, settings["severity"].origin)
-    return Policy(
-        select=tuple(select) or tuple(settings["select"].value),
-        ignore=tuple(ignore) or tuple(settings["ignore"].value),
-        severity={**written, **config.severities(given, "--severity")},
-        waivers=config.waivers(settings["waivers"].value, settings["waivers"].origin),
-        today=datetime.datetime.now(tz=datetime.UTC).date(),
-    )

@@ -45,7 +45,6 @@ class Pace:
     clock: Callable[[], float]
     limit_s: float = LIMIT_S
     interval_s: float = INTERVAL_S
-    where: str = ""  # options that `imsprep wait` needs to find the service again
     on_status: Callable[[JobStatus], object] = lambda status: None
     on_trouble: Callable[[str], object] = lambda text: None
     end: float = math.inf  # on the clock; infinite before `started`
@@ -53,10 +52,6 @@ class Pace:
     def started(self) -> Pace:
         """Return the same pace, whose limit runs from now on unless it does already."""
         return self if self.end < math.inf else replace(self, end=self.clock() + self.limit_s)
-
-    def how_to_go_on(self, job_id: str) -> str:
-        """Return the command line that waits for the same job."""
-        return f"imsprep wait {job_id} {self.where}".rstrip()
 
 
 def poll(ask: Callable[[], T | None], pace: Pace, *, limit_s: float = math.inf) -> T | None:
@@ -104,7 +99,8 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
     if status is None:
         raise WaitTimeoutError(
             f"job {job_id} had not ended after {pace.limit_s:.0f} s; its last status was"
-            f" {watch.last}; it may still succeed: {pace.how_to_go_on(job_id)}"
+            f" {watch.last}; it may still succeed",
+            job_id=job_id,
         )
     if not status.succeeded:
         raise JobFailedError(f"import job {job_id} failed: {status.why_failed}")

@@ -24,7 +24,7 @@ from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.checks.gather import gather_file
+from imsprep.checks.gather import Look, gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.cloud.sites import Site
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
@@ -130,6 +130,7 @@ class Order:
     packing: Packing = field(default_factory=lambda: Packing(timestamp=0, jobs=usable_cpus()))
     work_folder: Path | None = None  # for the container; None: beside the image
     dry_run: bool = False  # make no container
+    guest: bool = False  # look inside the file systems
     # What the bucket says of the keys of the import, and of whose objects they may replace (see
     # store.ownership); None asks nothing.
     ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
@@ -159,7 +160,8 @@ def examine(image: Path, order: Order) -> Examined:
     UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
     ImageChangedError, and what asking the bucket raises.
     """
-    facts = gather_file(image, request=order.fields, site=order.site)
+    look = Look(guest=order.guest)
+    facts = gather_file(image, request=order.fields, site=order.site, look=look)
     check_lasting(image)
     route, place = _route(facts, order), packed.place_for(image, order.work_folder)
     name = place.name if route == routes.ZVHD2 else image.name

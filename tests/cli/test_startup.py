@@ -166,7 +166,7 @@ def test_a_look_inside_without_its_libraries_is_skipped_and_says_what_is_missing
 ) -> None:
     write_disk(tmp_path / "disk.raw")
     code, said = run(bare, tmp_path, "check", "disk.raw", "--guest")
-    assert code == 0
+    assert code == 0, said
     assert "imsprep[guest] is not installed" in " ".join(said.split())
 
 

@@ -24,7 +24,7 @@ _PURE = """
     ims.error_codes ims.job ims.request
     upload.plan
     boot.plan boot.screen boot.verdict boot.metadata
-    pipeline.batch.plan
+    pipeline.batch.plan pipeline.batch.entries
 """
 PURE = {f"imsprep.{name}" for name in _PURE.split()}
 

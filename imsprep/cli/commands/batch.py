@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imsprep.cli.bars import ImageBars
-from imsprep.cli.configured import ConfiguredCommand, profile_option
+from imsprep.cli.configured import ConfiguredCommand, profile_option, settings_here
 from imsprep.cli.options.common import PATH, output_options
+from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.screen import say
 from imsprep.units import counted
@@ -58,98 +56,23 @@ def command(
     every image exists, else that of the worst failure: 6, 3, 2, 1, 4, 7, 5 in this order, so that 5
     or 7 says that running the same command again is all that is left to do.
     """
-    from imsprep.cli.batch_units import read_units
+    from imsprep import api
+    from imsprep.options import BatchOptions
     from imsprep.pipeline.batch.journal import SUFFIX
     from imsprep.pipeline.batch.report import FORMATS, render
-    from imsprep.pipeline.batch.run import Summary
 
-    units = read_units(plan)
+    asked = BatchOptions(**options, defaults=base_options(settings_here()))
+    units = api.read_plan(plan, asked)
     kept = [plan, plan.with_name(plan.name + SUFFIX), *(Path(unit.image) for unit in units)]
-    kept += [unit.options["bitmap"] for unit in units if unit.options["bitmap"]]
+    kept += [Path(unit.options.bitmap) for unit in units if unit.options.bitmap]
     targets = output_targets(outputs, FORMATS, kept)
-    outcomes = _work(plan, units, options, quiet)
-    summary = Summary(str(plan), outcomes)
+    telling = _Telling(len(units), quiet)
+    with telling.if_interrupted(on_cluster=bool(asked.scheduler)):
+        summary = api.run_batch(plan, units, asked, telling)
     for format_, path in targets:
         write_output(path, render(summary, format_))
     sys.stdout.write(render(summary, "json" if as_json else "text"))
     return summary.exit_code
-
-
-def _work(
-    plan: Path, units: list[Unit], options: dict[str, Any], quiet: bool
-) -> tuple[Outcome, ...]:
-    """Check every unit and import those that may; return what became of each."""
-    from imsprep.cli.batch_units import check_unit
-    from imsprep.pipeline.batch import run as batch
-    from imsprep.pipeline.batch.journal import BatchJournal
-    from imsprep.system.locking import locked
-
-    dry_run, telling = options["dry_run"], _Telling(len(units), quiet)
-    with contextlib.ExitStack() as stack:
-        journal = BatchJournal.beside(plan)
-        if not dry_run:
-            stack.enter_context(locked(journal.path.with_suffix(".lock"), f"the plan {plan}"))
-            journal = BatchJournal.beside(plan)  # as the one that held the lock left it
-        place = stack.enter_context(_place(units, options, telling))
-        noted = {unit.shown: journal.done(unit) for unit in units}
-        left = [unit for unit in units if noted[unit.shown] is None]
-        telling.checking(len(left))
-        check = partial(check_unit, ask_bucket=not dry_run)
-        found = batch.run(left, check, place.executor, jobs=place.jobs, watching=batch.Watching())
-        checked = [noted[unit.shown] or found[unit.shown] for unit in units]
-        ready = [unit for unit in left if found[unit.shown].state == batch.PLANNED]
-        if dry_run:
-            return tuple(checked)
-        if len(ready) < len(left) and not options["skip_failing"]:
-            telling.refused(len(left) - len(ready))
-            ready = []
-        checked = [
-            replace(o, state=batch.WAITING, body={}) if o.state == batch.PLANNED else o
-            for o in checked
-        ]
-        for text in batch.short_of_room(ready, found):
-            say(f"imsprep: {text}")
-        telling.working(sum(o.state == batch.DONE for o in checked), len(ready))
-        watching = telling.watching(journal)
-        return batch.merged(
-            checked,
-            batch.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching),
-        )
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the work is done, how much of it at a time, and by what function."""
-
-    executor: Executor
-    jobs: int
-    work: Callable[[Unit], Outcome]
-
-
-@contextlib.contextmanager
-def _place(units: list[Unit], options: dict[str, Any], telling: _Telling) -> Iterator[_Place]:
-    """Give a place to work; an interruption is told how to go on."""
-    from imsprep.cli.batch_units import (
-        Company,
-        Connections,
-        check_for_cluster,
-        import_on_cluster,
-        import_unit,
-    )
-    from imsprep.pipeline.batch.executors import cluster, threads
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(telling.if_interrupted(on_cluster=bool(options["scheduler"])))
-        if options["scheduler"]:
-            check_for_cluster(units)
-            executor, most = stack.enter_context(cluster(options["scheduler"], telling.moved_there))
-            yield _Place(executor, options["jobs"] or most, import_on_cluster)
-            return
-        jobs, stop = options["jobs"] or JOBS, threading.Event()
-        connect = Connections(stack.enter_context(contextlib.ExitStack())).connect
-        company = Company(stop, telling.news, telling.moved, connect)
-        executor = stack.enter_context(threads(jobs, stop))
-        yield _Place(executor, jobs, partial(import_unit, company=company))
 
 
 class _Telling:
@@ -173,6 +96,10 @@ class _Telling:
     def refused(self, count: int) -> None:
         """Tell why nothing is begun."""
         self._say(f"the check refuses {count}: nothing was sent (--skip-failing goes on without)")
+
+    def warn(self, text: str) -> None:
+        """Say a warning, also if quiet."""
+        say(f"imsprep: {text}")
 
     def working(self, done: int, count: int) -> None:
         """Tell how much there is to do."""

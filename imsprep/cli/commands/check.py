@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imsprep.checks.reporters import FORMATS
-from imsprep.cli.configured import (
-    RULE_OPTIONS,
-    policy_of,
-    profile_option,
-    settings_here,
-    split_commas,
-)
+from imsprep.cli.configured import profile_option, settings_here, split_commas
 from imsprep.cli.options.common import PATH, ca_bundle_option
+from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
-from imsprep.cli.options.request import request_fields, request_options
-from imsprep.cli.options.scan import hole_options, scanning
+from imsprep.cli.options.request import request_options
+from imsprep.cli.options.scan import hole_options
 from imsprep.cli.screen import say, screen_options, style_for
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
     from imsprep.checks.reporters import Run
-    from imsprep.ims.region import RegionFacts
-    from imsprep.store.bucket import BucketFacts
 
 WHY_SKIPPED = "--show-skipped says why"
 
@@ -112,13 +105,9 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
 
 
 def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
-    from imsprep.checks.check import Order, expand, preflight
-    from imsprep.checks.gather import Look
+    from imsprep import api
     from imsprep.cli import settings as config
-    from imsprep.cli.options.common import Progress
-    from imsprep.cloud.sites import SITES
-    from imsprep.report import Severity
-    from imsprep.scan.scan import usable_cpus
+    from imsprep.cli.watcher import Watcher
 
     settings = settings_here(options["config"])
     for key in ("site", "fail-on", "strict", "jobs"):
@@ -128,54 +117,10 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     if options["fail_on"] is not None and options["strict"] is None:
         settings["strict"] = config.Setting(False, "--fail-on")
     config.validate(settings)
-    word = "warning" if settings["strict"].value else settings["fail-on"].value
-    bucket, region = _online(settings["site"].value, options)
-    order = Order(
-        request=request_fields(options),
-        site=SITES[settings["site"].value],
-        policy=policy_of(settings, **{key: options[key] for key in RULE_OPTIONS}),
-        fail_on=None if word == "never" else Severity.parse(word),
-        look=Look(
-            scan=wants_map, guest=options["guest"], deep=options["deep"], scanning=scanning(options)
-        ),
-        online=bucket,
-        region=region,
-        reproducible=options["reproducible"],
-    )
-    jobs = settings["jobs"].value or usable_cpus()
-    total = sum(path.stat().st_size for path in expand(images) if path.is_file())
-    with Progress(
-        "scan", total, quiet=options["quiet"] or not (wants_map or options["deep"])
-    ) as progress:
-        return preflight(images, order, jobs=jobs, progress=progress)
-
-
-def _online(
-    site: str, options: dict[str, Any]
-) -> tuple[Callable[[str], BucketFacts] | None, RegionFacts | None]:
-    """Return how to ask the bucket of --online, and what its region told; a folder has none."""
-    if options["online"] is None:
-        return None, None
-    from imsprep.cli.service import connected
-    from imsprep.ims.region import look_at_region
-    from imsprep.store.bucket import look_at_bucket
-    from imsprep.store.target import open_store, parse_target
-
-    where = {name: options[name] for name in ("region", "endpoint", "ca_bundle")}
-    target = parse_target(
-        options["online"], region=where["region"], endpoint=options["obs_endpoint"]
-    )
-    store = open_store(target, ca_bundle=where["ca_bundle"])
-    region = None
-    if target.folder is None:
-        with connected(None, site=site, api="v2", **where) as client:
-            region = look_at_region(client)
-
-    def bucket(name: str) -> BucketFacts:
-        key, try_write = target.key_for(name), target.folder is None
-        return look_at_bucket(store, target.bucket, key, region=target.region, try_write=try_write)
-
-    return bucket, region
+    quiet = options["quiet"] or not (wants_map or options["deep"])
+    with Watcher(quiet=quiet) as watcher:
+        asked = check_options(options, settings, scan=wants_map)
+        return api.check_images(images, replace(asked, progress=watcher))
 
 
 def _shown(options: dict[str, Any]) -> str | None:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import time
-import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from imsprep.cli.options.common import PATH, SIZE, Progress, output_options, print_result
-from imsprep.cli.options.packing import packing_of, packing_options
+from imsprep.cli.options.common import PATH, SIZE, output_options, print_result
+from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.screen import say
+from imsprep.cli.watcher import Watcher
 from imsprep.errors import UsageError
 from imsprep.units import MIB
-
-if TYPE_CHECKING:
-    from imsprep.zvhd2.writer import Packing
 
 EPILOG = """\
 \b
@@ -68,25 +63,17 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
     is whole, and every block in it was read back, unpacked and compared; whatever ends the command
     earlier leaves nothing.
     """
+    from imsprep import api
     from imsprep.image.formats import ContentError
-    from imsprep.zvhd2.convert import SOURCES, Order, convert, likely_size
+    from imsprep.zvhd2.convert import SOURCES
 
     if options["from_format"] not in (None, *SOURCES):
         raise UsageError(f"--from-format is one of {', '.join(SOURCES)}")
-    packing = _packing(options)
-    with Progress("convert", likely_size(source), quiet=quiet) as bar:
-        order = Order(
-            packing=packing,
-            to_format=options["to_format"],
-            from_format=options["from_format"],
-            holes=options["holes"],
-            force=options["force"],
-            force_share=options["force_share"],
-            ignore=tuple(options["ignore"]),
-            progress=bar,
-        )
+    id_, jobs = options.pop("id_"), options.pop("jobs") or None
+    options |= {"uuid": id_.bytes if id_ else None, "ignore": tuple(options["ignore"])}
+    with Watcher(quiet=quiet) as watcher:
         try:
-            done = convert(source, target, order)
+            done = api.convert(source, target, progress=watcher, jobs=jobs, **options)
         except ContentError as error:
             states = "; state its format with --from-format, as in --from-format raw"
             raise ContentError(f"{error}{states}") from error
@@ -94,17 +81,3 @@ def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: A
         say(f"imsprep: warning: {warning}")
     shown = replace(done, target=target)  # as it was named here, not where its links lead
     print_result(as_json, done.as_dict(), str(shown))
-
-
-def _packing(options: dict[str, Any]) -> Packing:
-    from imsprep.zvhd2.convert import stamp
-
-    timestamp, given = stamp(options["timestamp"], os.environ, time.time())
-    id_ = options["id_"] or (None if given else uuid.uuid4())
-    return packing_of(
-        options,
-        timestamp=timestamp,
-        uuid=id_.bytes if id_ else None,
-        block_size=options["block_size"],
-        jobs=options["jobs"],
-    )

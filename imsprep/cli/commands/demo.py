@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +9,13 @@ import click
 
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.screen import say
-from imsprep.cli.service import EMULATOR_FOLDER, connected
-from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.options import ImportOptions
+from imsprep.progress import Event
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.prepare import Prepared
-    from imsprep.pipeline.ship import Imported
-    from imsprep.store.target import Target
+    pass
 
-SITE = DEFAULT_SITE
 MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 
 
@@ -52,32 +48,32 @@ class _Teller:
 
 
 def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
+    from imsprep import api
     from imsprep.cli.demo_disk import ensure_disk
     from imsprep.pipeline.manifest import read
-    from imsprep.store.target import parse_target
 
-    disk, target = folder / "disk.raw", parse_target(f"local:{folder / 'cloud'}")
+    disk = folder / "disk.raw"
     made = ensure_disk(disk)
     tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'there from before'}")
-    prepared = _prepare(disk, target)
+    options = _options(folder / "cloud", tell)
+    prepared = api.prepare_import(disk, options)
     findings, passed = prepared.report.findings, prepared.report.passed
     tell("check", f"{counted(len(findings), 'finding')}; {counted(len(passed), 'rule')} passed")
     tell("bitmap", prepared.artefacts[1].path)
     _verify(disk, tell)
     tell("upload", prepared.artefacts[0].plan)
-    done = _ship(prepared, target, tell)
+    done = api.ship_import(prepared, options)
     tell("import", f"image {done.image_id}{'' if done.uploads else ', there from before'}")
     manifest = read(done.manifest)
     ever = sum(o.sent for o in manifest.objects) if manifest else done.sent
     before = max(0, ever - done.sent) if not done.uploads else 0
-    sent = 0 if not done.uploads else ever
-    imported = folder / "cloud" / EMULATOR_FOLDER / "disks" / f"{done.image_id}.raw"
+    imported = _imported(folder / "cloud", done.image_id)
     digest = _compare(disk, imported)
     tell("compare", "the imported disk equals the source\n")
     return {
         "size": done.size,
         "data_bytes": done.data_bytes,
-        "sent": sent,
+        "sent": ever if done.uploads else 0,
         "sent_before": before,
         "findings": [finding.as_dict() for finding in findings],
         "image_id": done.image_id,
@@ -87,56 +83,43 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
             "image": str(disk),
             "bitmap": str(prepared.artefacts[1].path),
             "manifest": str(done.manifest),
-            "bucket": str(folder / "cloud" / target.bucket),
+            "bucket": str(folder / "cloud" / "images"),
             "imported": str(imported),
         },
     }
 
 
-def _prepare(disk: Path, target: Target) -> Prepared:
-    from imsprep.ims.request import DATA_IMAGE, RequestFields
-    from imsprep.pipeline.prepare import Order, prepare
+def _imported(cloud: Path, image_id: str) -> Path:
+    """Return the disk that the emulator made."""
+    from imsprep.service import EMULATOR_FOLDER
 
-    fields = RequestFields(name="imsprep-demo", type=DATA_IMAGE, os_type="Linux", min_disk=MIN_DISK)
-    return prepare(disk, Order(fields=fields, target=target, site=SITES[SITE]))
+    return cloud / EMULATOR_FOLDER / "disks" / f"{image_id}.raw"
+
+
+def _options(cloud: Path, tell: _Teller) -> ImportOptions:
+    def show(event: Event) -> None:
+        if event.job_id is not None and not event.text:
+            tell("import", f"job {event.job_id}")
+
+    return ImportOptions(
+        to=f"local:{cloud}",
+        name="imsprep-demo",
+        type="DataImage",
+        os_type="Linux",
+        min_disk=MIN_DISK,
+        poll_s=0.05,
+        progress=show,
+    )
 
 
 def _verify(disk: Path, tell: _Teller) -> None:
-    from imsprep.bitmap.files import prove
+    from imsprep import api
     from imsprep.errors import FormatError, show_path
 
-    proof = prove(disk)
+    proof = api.verify_bitmap(disk)
     tell("verify", proof)
     if not proof.holds:
         raise FormatError(f"{show_path(proof.bitmap)} does not hold for its image")
-
-
-def _ship(prepared: Prepared, target: Target, tell: _Teller) -> Imported:
-    from imsprep.image.file import RawImage
-    from imsprep.ims.wait import Pace
-    from imsprep.pipeline.ship import Shipping, ship
-    from imsprep.store.target import open_store
-    from imsprep.upload.transfer import Options
-
-    def on_job(job_id: str) -> None:
-        tell("import", f"job {job_id}")
-
-    with connected(
-        target.folder, site=SITE, region=None, endpoint=None, ca_bundle=None, api="v2"
-    ) as client:
-        shipping = Shipping(
-            store=open_store(target),
-            bucket=target.bucket,
-            target=str(target),
-            service=client,
-            service_name=f"local:{target.folder}",
-            pace=Pace(time.sleep, time.monotonic, interval_s=0.05),
-            open_source=RawImage.open,
-            progress=lambda **counts: None,
-            options=Options(),
-            on_job=on_job,
-        )
-        return ship(prepared, shipping)
 
 
 def _compare(disk: Path, imported: Path) -> str:

@@ -13,7 +13,6 @@ import click
 
 from imsprep.cli.options.common import PATH
 from imsprep.cli.screen import say
-from imsprep.cli.service import emulator_key, local_settings
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import MissingExtraError
@@ -67,6 +66,7 @@ def command(
         from imsprep.bitmap.layout_json import load_layout
         from imsprep.emulator.faults import parse
         from imsprep.emulator.server import serving
+        from imsprep.service import emulator_key, local_settings
     except ImportError as error:
         raise MissingExtraError("the emulator needs: pip install 'imsprep[emulator]'") from error
 

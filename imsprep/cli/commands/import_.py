@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,36 +11,26 @@ import click
 
 from imsprep.cli.configured import (
     ConfiguredCommand,
-    policy_of,
     profile_option,
     settings_here,
     split_commas,
 )
-from imsprep.cli.options.common import PATH, RATE, Progress, output_options, print_result
-from imsprep.cli.options.importing import asking, order_of, shipping_of, target_of
+from imsprep.cli.options.common import PATH, RATE, output_options, print_result
+from imsprep.cli.options.importing import import_options
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.transfer import transfer_options
-from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_went
-from imsprep.cli.screen import say, say_report
-from imsprep.cli.service import (
-    WHERE,
-    asking_service,
-    connected,
-    pace_of,
-    pace_options,
-    service_options,
-)
+from imsprep.cli.progress import tell_how_it_went
+from imsprep.cli.screen import say_report
+from imsprep.cli.service import pace_options, service_options
+from imsprep.cli.watcher import Watcher
+from imsprep.options import ImportOptions, choices
 from imsprep.units import exact_size, format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
-    from imsprep.store.target import Target
-
-# That of `routes`, as are the names of --via: it loads numpy, which a help text cannot wait for.
-BANDWIDTH = 12_500_000
 
 EPILOG = """\
 \b
@@ -63,7 +51,8 @@ Example:
     show_default=True,
     help="zvhd2 makes a container first; auto compares both routes and takes the quicker.",
 )
-@click.option("--bandwidth", type=RATE, default=BANDWIDTH, show_default="12500000",
+@click.option("--bandwidth", type=RATE, default=int(ImportOptions.bandwidth),
+              show_default="12500000",
               help="Bytes per second of your line, for the comparison.")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
               help="For the container that is made; beside the image if not given.")  # fmt: skip
@@ -79,6 +68,11 @@ Example:
     metavar="ID",
     help="Check without these rules.",
 )
+@click.option("--guest", is_flag=True, help="Check what lies inside the file systems too.")
+@click.option("--fail-on", type=click.Choice(choices(ImportOptions, "fail_on")),
+              default=ImportOptions.fail_on, show_default=True,
+              help="Findings from this severity on stop the import.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="The same as --fail-on warning.")
 @transfer_options
 @hole_options
 @click.option("--sha256/--no-sha256", default=False,
@@ -101,70 +95,29 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     image says how far it came. With --to local:DIR no account and no server is needed: the service
     is the emulator (see `imsprep emulator --help`).
     """
-    target = target_of(options)
-    options["policy"] = policy_of(settings_here(), ignore=options["ignore"])
-    prepared = _prepare(image, target, options, quiet=quiet, dry_run=dry_run)
-    if dry_run:
-        print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
-        return
-    done = _ship(prepared, target, options, quiet)
+    from imsprep import api
+
+    asked = import_options(options, settings_here())
+    with Watcher(quiet=quiet) as watcher:
+        asked = replace(asked, progress=watcher)
+        prepared = api.prepare_import(image, asked, dry_run=dry_run)
+        watcher.end_steps()
+        _say_findings(prepared, watcher, quiet=quiet)
+        if dry_run:
+            print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
+            return
+        with watcher.going_on(asked):
+            done = api.ship_import(prepared, asked)
+    for upload in done.uploads:
+        tell_how_it_went(upload)
     print_result(as_json, done.as_dict(), _text(done))
 
 
-def _prepare(
-    image: Path, target: Target, options: dict[str, Any], *, quiet: bool, dry_run: bool
-) -> Prepared:
-    from imsprep.pipeline.prepare import prepare
-    from imsprep.zvhd2.convert import likely_size
-
-    def tell(news: str) -> None:
-        if not quiet:
-            say(news)
-
-    size = likely_size(image)
-    with ExitStack() as bars:
-        scanned = bars.enter_context(Progress("scan", size, quiet=quiet))
-
-        @cache
-        def packing() -> Progress:
-            return bars.enter_context(Progress("convert", size, quiet=quiet))
-
-        order = order_of(options, target, scanned, lambda count: packing()(count))
-        ask = asking(options, target, dry_run=dry_run, told=tell)
-        where = {name: options[name] for name in WHERE}
-        pace = pace_of(options["poll"], options["timeout"], quiet=quiet, to=None, where=where)
-        service = asking_service(options, target, pace, dry_run=dry_run, told=tell)
-        order = replace(order, dry_run=dry_run, told=tell, ask_bucket=ask, ask_service=service)
-        prepared = prepare(image, order)
+def _say_findings(prepared: Prepared, watcher: Watcher, *, quiet: bool) -> None:
     if not quiet:
         say_report(prepared.report)
     if prepared.comparison is not None:
-        tell(f"route: {prepared.comparison.why}")
-    return prepared
-
-
-def _ship(prepared: Prepared, target: Target, options: dict[str, Any], quiet: bool) -> Imported:
-    from imsprep.pipeline.ship import ship
-
-    where = {name: options[name] for name in WHERE}
-    pace = pace_of(options["poll"], options["timeout"], quiet=quiet, to=options["to"], where=where)
-    jobs: list[str] = []
-
-    def how_to_go_on() -> list[str]:
-        lines = [f"job {job} goes on without us: {pace.how_to_go_on(job)}" for job in jobs]
-        return [*lines, AGAIN]
-
-    plans = [artefact.plan for artefact in prepared.artefacts]
-    with (
-        connected(target.folder, **where, layout=prepared.layout) as client,
-        if_interrupted(how_to_go_on),
-        Following(plans, quiet=quiet) as bar,
-    ):
-        shipping = shipping_of(options, target, client, pace, bar.note)
-        done = ship(prepared, replace(shipping, on_job=jobs.append))
-    for upload in done.uploads:
-        tell_how_it_went(upload)
-    return done
+        watcher.say(f"route: {prepared.comparison.why}")
 
 
 def _plan_text(prepared: Prepared, api: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from imsprep.cli.options.common import output_options, print_result
-from imsprep.cli.progress import if_interrupted
-from imsprep.cli.service import connected, pace_of, pace_options, service_options
+from imsprep.cli.service import pace_options, service_options
+from imsprep.cli.watcher import Watcher
 
 
 @click.command(
@@ -19,25 +19,18 @@ from imsprep.cli.service import connected, pace_of, pace_options, service_option
 @service_options
 @pace_options
 @output_options
-def command(
-    job_id: str,
-    to: str | None,
-    poll: float | None,
-    timeout: float,
-    as_json: bool,
-    quiet: bool,
-    **where: Any,
-) -> None:
+def command(job_id: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Wait until an import job has ended, and print its image.
 
     There is one limit, --timeout; a service that is busy or out of reach is asked again until then.
     """
-    from imsprep.ims.wait import wait
-    from imsprep.store.target import parse_target
+    from imsprep import api
+    from imsprep.options import WaitOptions
 
-    folder = parse_target(to).folder if to else None
-    pace = pace_of(poll, timeout, quiet=quiet, to=to, where=where)
-    how_to_go_on = f"job {job_id} goes on without us: {pace.how_to_go_on(job_id)}"
-    with connected(folder, **where) as client, if_interrupted(lambda: [how_to_go_on]):
-        status = wait(client.job, job_id, pace)
+    timeout, poll = options.pop("timeout"), options.pop("poll")
+    with Watcher(quiet=quiet) as watcher:
+        asked = WaitOptions(timeout_s=timeout, poll_s=poll, progress=watcher, **options)
+        watcher.jobs.append(job_id)
+        with watcher.going_on(asked):
+            status = api.wait_for_job(job_id, asked)
     print_result(as_json, status.as_dict(), f"{status.image_id or 'done'}")

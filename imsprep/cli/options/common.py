@@ -11,14 +11,13 @@ import click
 
 from imsprep.cli.bars import Progress as Progress
 from imsprep.cli.screen import screen_options
-from imsprep.units import GIB, KIB, MIB, TIB
+from imsprep.errors import UsageError
+from imsprep.units import parse_size
 
 if TYPE_CHECKING:
     pass
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 
 
 class SizeType(click.ParamType[int]):
@@ -33,15 +32,10 @@ class SizeType(click.ParamType[int]):
         """Return the number of bytes, or end with a usage error."""
         if isinstance(value, int):
             return value
-        text = str(value).strip().lower().removesuffix("ib").removesuffix("b")
-        number, unit = (text[:-1], text[-1:]) if text[-1:] in "kmgt" and text else (text, "")
         try:
-            size = int(float(number) * _UNITS[unit])
-        except (ValueError, KeyError, OverflowError):
-            self.fail(f"{value!r} is not a size; write 2097152, 2m or 2MiB", param, ctx)
-        if size < self._least:
-            self.fail(f"{value!r} is too small; at least {self._least}", param, ctx)
-        return size
+            return parse_size(str(value), least=self._least)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class SecondsType(click.FloatRange):

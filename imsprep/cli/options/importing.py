@@ -1,107 +1,97 @@
-"""From the options of `imsprep import` to what the library takes; shared with `batch`."""
+"""From what the command line and the configuration say to the options of an import."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from imsprep.cli.options.packing import packing_of
-from imsprep.cli.options.request import request_fields
-from imsprep.cli.options.scan import scanning
-from imsprep.cli.options.transfer import transferring
+from imsprep.cli.configured import config_options
+from imsprep.cli.options.request import request_values
 
 if TYPE_CHECKING:
-    from imsprep.ims.client import ImsClient
-    from imsprep.ims.wait import Pace
-    from imsprep.pipeline.asking import AskBucket
-    from imsprep.pipeline.prepare import Order
-    from imsprep.pipeline.ship import Shipping
-    from imsprep.store.target import Target
-    from imsprep.upload.transfer import Progress
+    from imsprep.cli.settings import Setting
+    from imsprep.options import CheckOptions, ImportOptions
+
+_SAME = (
+    "to", "key", "via", "bandwidth", "work_dir", "compression", "level", "bitmap", "layout",
+    "jobs", "part_size", "replace", "kms_key", "holes", "keep_cache", "force_share", "sha256",
+    "guest", "cleanup", "site", "region", "endpoint", "obs_endpoint", "api", "ca_bundle",
+)  # fmt: skip
+_REGION = ("HW_REGION_NAME", "OS_REGION_NAME")
 
 
-def target_of(options: Mapping[str, Any]) -> Target:
-    """Return where the objects go."""
-    from imsprep.store.target import parse_target
+def import_options(options: Mapping[str, Any], settings: Mapping[str, Setting]) -> ImportOptions:
+    """Return the options of an import, from the command's keywords and the configuration."""
+    from imsprep.options import ImportOptions
 
-    return parse_target(options["to"], region=options["region"], endpoint=options["obs_endpoint"])
-
-
-def order_of(
-    options: Mapping[str, Any],
-    target: Target,
-    scanned: Callable[[int], None] = lambda count: None,
-    packed: Callable[[int], None] = lambda count: None,
-) -> Order:
-    """Return what `prepare` is to do; it tells the bytes that are scanned, and packed.
-
-    `options` has a `policy` beside what the command line gave.
-    """
-    from imsprep.bitmap.layout_json import load_layout
-    from imsprep.cloud.sites import SITES
-    from imsprep.pipeline.prepare import Order
-
-    return Order(
-        fields=request_fields(dict(options)),
-        target=target,
-        site=SITES[options["site"]],
-        key=options["key"],
-        bitmap=options["bitmap"],
-        layout=load_layout(options["layout"]) if options.get("layout") else None,
-        policy=options["policy"],
+    rules = rule_values(settings)
+    if options["ignore"]:
+        rules["ignore"] = tuple(options["ignore"])
+    return ImportOptions(
+        **{name: options[name] for name in _SAME},
+        **request_values(options),
+        **rules,
+        fail_on="warning" if options["strict"] else options["fail_on"],
         copy_zeros=not options["no_copy"],
-        part_size=options["part_size"],
-        via=options["via"],
-        bytes_per_s=options["bandwidth"],
-        packing=packing_of(options),
-        work_folder=options["work_dir"],
-        progress=scanned,
-        packed=packed,
-        scanning=scanning(options),
+        bytes_per_s=options["limit_rate"],
+        retry_for_s=options["retry_for"],
+        timeout_s=options["timeout"],
+        poll_s=options["poll"],
     )
 
 
-def asking(
-    options: Mapping[str, Any],
-    target: Target,
-    *,
-    checking: bool = False,
-    dry_run: bool = False,
-    told: Callable[[str], object] = lambda news: None,
-) -> AskBucket:
-    """Return how the bucket is asked before anything is sent; `checking` only looks."""
-    from imsprep.pipeline.asking import AskBucket
-    from imsprep.store.target import open_store
+def base_options(settings: Mapping[str, Setting]) -> ImportOptions:
+    """Return what applies to the images of a plan that does not say otherwise."""
+    from imsprep.options import ImportOptions
+    from imsprep.pipeline.batch.entries import KEYS, read_value
 
-    return AskBucket(
-        target,
-        partial(open_store, target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"]),
-        patience=None if checking else transferring(options).patience,
-        replace=options["replace"],
-        dry_run=dry_run,
-        told=told,
+    region = next((os.environ[name] for name in _REGION if os.environ.get(name)), None)
+    base = ImportOptions(to="", site=settings["site"].value, region=region, **rule_values(settings))
+    for name, setting in config_options("import").items():
+        if name not in KEYS:
+            continue  # of the command line alone; `imsprep import` says what it does not know
+        written = setting.value
+        value = tuple(map(str, written)) if isinstance(written, list) else written
+        plain = value if isinstance(value, bool | tuple) else str(value)
+        base = replace(base, **read_value(KEYS[name], plain, ""))
+    return base
+
+
+def check_options(
+    options: Mapping[str, Any], settings: Mapping[str, Setting], *, scan: bool
+) -> CheckOptions:
+    """Return the options of a check; what the command line says is in the settings already."""
+    from imsprep.cli import settings as config
+    from imsprep.options import CheckOptions
+
+    rules = rule_values(settings)
+    given = {rule: word for rule, _, word in (text.partition("=") for text in options["severity"])}
+    said = config.severities(given, "--severity")
+    rules["severity"] |= {rule: severity.word for rule, severity in said.items()}
+    rules |= {name: tuple(options[name]) for name in ("select", "ignore") if options[name]}
+    same = ("holes", "keep_cache", "force_share", "guest", "deep", "online", "region", "endpoint",
+            "obs_endpoint", "ca_bundle", "reproducible")  # fmt: skip
+    return CheckOptions(
+        **{name: options[name] for name in same},
+        **request_values(options),
+        **rules,
+        site=settings["site"].value,
+        fail_on="warning" if settings["strict"].value else settings["fail-on"].value,
+        scan=scan,
+        jobs=settings["jobs"].value or None,
     )
 
 
-def shipping_of(
-    options: Mapping[str, Any], target: Target, client: ImsClient, pace: Pace, progress: Progress
-) -> Shipping:
-    """Return what `ship` works with; opens the store."""
-    from imsprep.image.file import RawImage
-    from imsprep.pipeline.ship import Shipping
-    from imsprep.store.target import open_store
+def rule_values(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return what the configuration says of the rules, by the names of `RuleOptions`."""
+    from imsprep.cli import settings as config
 
-    return Shipping(
-        store=open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"]),
-        bucket=target.bucket,
-        target=str(target),
-        service=client,
-        service_name=client.url if target.folder is None else f"local:{target.folder}",
-        pace=pace,
-        open_source=partial(RawImage.open_whole, force_share=options["force_share"]),
-        progress=progress,
-        options=transferring(options),
-        cleanup=options["cleanup"],
-        with_sha256=options["sha256"],
-    )
+    severities = config.severities(settings["severity"].value, settings["severity"].origin)
+    return {
+        "select": tuple(settings["select"].value),
+        "ignore": tuple(settings["ignore"].value),
+        "severity": {rule: severity.word for rule, severity in severities.items()},
+        "waivers": config.waivers(settings["waivers"].value, settings["waivers"].origin),
+    }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from imsprep.cli.options.common import F, with_options
-from imsprep.ims.request import RequestFields
 
 _OPTIONS = (
     click.option("--name", help="Name of the image, 1 to 128 characters."),
@@ -34,16 +34,17 @@ FIELDS = ("name", "image_url", "min_disk", "os_version", "os_type", "type_", "de
 
 
 def request_options(command: F) -> F:
-    """Add the options of a request; the command takes them as keywords, see `request_fields`."""
+    """Add the options of a request; the command takes them as keywords, see `request_values`."""
     return with_options(command, _OPTIONS)
 
 
-def request_fields(options: dict[str, Any]) -> RequestFields:
-    """Take the request's options out of a command's keywords and return what they say."""
-    values = {name.rstrip("_"): options.pop(name) for name in FIELDS}
-    values["tags"] = tuple(values["tags"]) or None
-    values["image_tags"] = tuple(_pair(text) for text in values["image_tags"]) or None
-    return RequestFields(**values)
+def request_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a command's keywords say of the request, by the names of `RequestOptions`."""
+    names = {"type_": "type", "hw_firmware_type": "firmware"}
+    values = {names.get(name, name): options[name] for name in FIELDS}
+    values["tags"] = tuple(values["tags"])
+    values["image_tags"] = tuple(_pair(text) for text in values["image_tags"])
+    return values
 
 
 def _pair(text: str) -> tuple[str, str]:

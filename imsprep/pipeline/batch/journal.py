@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,8 @@ class BatchJournal:
 
 def entry_digest(unit: Unit) -> str:
     """Return a digest of what the plan says of an image."""
-    text = json.dumps([unit.shown, unit.options], sort_keys=True, default=str)
+    options = {f.name: getattr(unit.options, f.name) for f in fields(unit.options) if f.compare}
+    text = json.dumps([unit.shown, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

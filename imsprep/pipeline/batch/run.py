@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from imsprep import __version__
 from imsprep.errors import ImsprepError, TransferError
+from imsprep.options import ImportOptions
 from imsprep.report import Finding
 
 PLANNED, REFUSED, WAITING, DONE, FAILED = "planned", "refused", "waiting", "done", "failed"
@@ -40,7 +41,7 @@ class Unit:
     image: str  # absolute path, the same on every machine that may do the work
     shown: str  # the path as the plan has it
     name: str  # of the image that is to be
-    options: Mapping[str, Any]  # of `imsprep import`, by their names in Python
+    options: ImportOptions
     version: str = __version__  # of the imsprep that made it; no other is to work on it
 
 
@@ -178,8 +179,9 @@ def short_of_room(units: Iterable[Unit], checked: Mapping[str, Outcome]) -> Iter
     """Say which service has less room for images than the units need; one that was begun counts."""
     asked: dict[tuple[str, ...], list[int | None]] = {}
     for unit in units:
-        told = (unit.options[name] for name in ("site", "region", "endpoint"))
-        where = tuple(str(word) for word in told if word)
+        options = unit.options
+        words = (options.site, options.region, options.endpoint)
+        where = tuple(word for word in words if word)
         asked.setdefault(where, []).append(checked[unit.shown].room)
     for where, rooms in asked.items():
         room = min((room for room in rooms if room is not None), default=None)

@@ -15,9 +15,16 @@ from typing import Any
 
 import pytest
 
-from imsprep.cli.batch_units import Connections, check_unit, import_unit, known_options, read_units
+from imsprep import service
+from imsprep.cli.configured import settings_here
+from imsprep.cli.options.importing import base_options
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
+from imsprep.options import WaitOptions
+from imsprep.pipeline.batch.entries import known_options
+from imsprep.pipeline.batch.read import read_units as read_plan
+from imsprep.pipeline.batch.run import Unit
+from imsprep.pipeline.batch.work import Connections, alone, check_unit, import_unit
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.system.locking import locked
@@ -29,6 +36,10 @@ from tests.support.imscloud import KEY
 from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]
+
+
+def read_units(plan: Path) -> list[Unit]:
+    return read_plan(plan, base_options(settings_here()))
 
 
 @pytest.fixture
@@ -199,12 +210,12 @@ def without_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 def test_units_that_need_the_same_service_share_its_connection(tmp_path: Path) -> None:
-    where = {"site": "otc", "region": None, "endpoint": None, "api": "v2", "ca_bundle": None}
+    where = WaitOptions(site="otc")
     with ExitStack() as stack:
-        connect = Connections(stack).connect
-        with connect(tmp_path / "a", **where) as one, connect(tmp_path / "a", **where) as two:
+        connect = Connections(stack, service.connected).connect
+        with connect(tmp_path / "a", where) as one, connect(tmp_path / "a", where) as two:
             assert one is two
-        with connect(tmp_path / "b", **where) as other, connect(tmp_path / "a", **where) as again:
+        with connect(tmp_path / "b", where) as other, connect(tmp_path / "a", where) as again:
             assert other is not again
             assert again is one
             assert again.images("x") == []
@@ -235,7 +246,7 @@ def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
         ([{"min-disk": "many"}, {"api": "v9"}], ":8: api: "),
         ([{"to": "ftp:x"}], "expected local:DIR"),
         ([{"name": None}], "it needs a 'name'"),
-        ([{"to": None}], "--to"),
+        ([{"to": None, "name": None}], "it needs a 'name' and a 'to'"),
         ([{"endpoint": "https://me:pw@host"}], "holds no user or password"),
         ([{"dry-run": "true"}], "unknown key 'dry-run'"),
     ],
@@ -279,9 +290,9 @@ def test_paths_are_relative_to_the_plan_wherever_it_is_called_from(
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     [unit] = read_units(folder.plan)
     assert unit.image == str(folder.disks[0])
-    assert unit.options["to"] == f"local:{folder.path}/cloud"
-    assert unit.options["ca_bundle"] == bundle
-    assert unit.options["bitmap"] == folder.path / "web0.map"
+    assert unit.options.to == f"local:{folder.path}/cloud"
+    assert unit.options.ca_bundle == str(bundle)
+    assert unit.options.bitmap == str(folder.path / "web0.map")
 
 
 def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() -> None:
@@ -289,7 +300,7 @@ def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() 
 
     command: Any = importlib.import_module("imsprep.cli.commands.import_").command
     names = {max(p.opts, key=len).removeprefix("--") for p in command.params if p.expose_value}
-    assert names - set(known_options().options) == {"image", "dry-run", "json", "quiet"}
+    assert names - set(known_options().options) == {"image", "dry-run", "json", "quiet", "strict"}
 
 
 def test_the_plans_of_the_documentation_are_valid(tmp_path: Path) -> None:
@@ -299,7 +310,7 @@ def test_the_plans_of_the_documentation_are_valid(tmp_path: Path) -> None:
         (tmp_path / "plan.yaml").write_text(text)
         assert len(read_units(tmp_path / "plan.yaml")) >= 2
     last = read_units(tmp_path / "plan.yaml")[-1]
-    assert (last.options["os_version"], last.options["tags"]) == (None, ("project.migration",))
+    assert (last.options.os_version, last.options.tags) == (None, ("project.migration",))
 
 
 def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folder) -> None:
@@ -313,8 +324,8 @@ def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folde
 def test_a_unit_works_by_itself_after_a_journey(folder: Folder) -> None:
     for unit in read_units(folder.plan):
         travelled = pickle.loads(pickle.dumps(unit))
-        assert check_unit(travelled, ask_bucket=True).state == "planned"
-        outcome = pickle.loads(pickle.dumps(import_unit(travelled)))
+        assert check_unit(travelled, service.connected, ask_bucket=True).state == "planned"
+        outcome = pickle.loads(pickle.dumps(import_unit(travelled, alone(service.connected))))
         assert (outcome.state, outcome.message) == ("done", None)
     folder.assert_each_was_imported_once()
 
@@ -323,7 +334,8 @@ def test_a_worker_with_another_version_refuses(folder: Folder) -> None:
     from dataclasses import replace
 
     unit = replace(read_units(folder.plan)[0], version="0.0.1")
-    for outcome in (check_unit(unit, ask_bucket=False), import_unit(unit)):
+    checked = check_unit(unit, service.connected, ask_bucket=False)
+    for outcome in (checked, import_unit(unit, alone(service.connected))):
         assert outcome.exit_code == 2
         assert "read by imsprep 0.0.1" in str(outcome.message)
     assert not (folder.path / "cloud").exists()
@@ -472,12 +484,12 @@ def test_a_scheduler_is_not_given_what_only_this_process_can_do(
 def test_the_command_ends_with_what_it_can_tell_about_a_broken_unit(
     imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imsprep.pipeline import ship
+    from imsprep.pipeline.batch import work
 
     def broken(*_: object) -> Any:
         raise ZeroDivisionError("x")
 
-    monkeypatch.setattr(ship, "ship", broken)
+    monkeypatch.setattr(work, "ship", broken)
     done = imsprep("batch", folder.plan)
     assert done.code == 3
     assert "internal error" in done.out

@@ -111,7 +111,7 @@ def test_a_bitmap_that_does_not_hold_ends_the_demo_before_anything_is_sent(
 ) -> None:
     really_prove = pairing.prove
     monkeypatch.setattr(
-        pairing, "prove", lambda disk: replace(really_prove(disk), stale="is another's")
+        pairing, "prove", lambda *a, **k: replace(really_prove(*a, **k), stale="is another's")
     )
     done = imsprep("demo", "--dir", tmp_path)
     assert done.code == 1

@@ -16,6 +16,7 @@ import pytest
 
 from imsprep.errors import ReadError, ServiceError, UsageError
 from imsprep.image.file import Identity
+from imsprep.options import ImportOptions
 from imsprep.pipeline.batch.journal import BatchJournal
 from imsprep.pipeline.batch.report import duration, render, schema
 from imsprep.pipeline.batch.run import (
@@ -33,7 +34,7 @@ from imsprep.pipeline.batch.run import (
 )
 from imsprep.report import Finding, Severity
 
-OPTIONS = {"to": "local:c", "name": "n", "jobs": 4, "bitmap": Path("x.mf"), "tags": ("a.b",)}
+OPTIONS = ImportOptions(to="local:c", name="n", ignore=("IMS405",))
 CODES = (1, 2, 3, 4, 5, 6, 7)
 
 
@@ -156,7 +157,7 @@ def test_the_last_word_is_that_of_the_work_with_the_findings_of_the_check() -> N
 
 
 def test_a_quota_that_is_too_small_is_told_for_each_service() -> None:
-    units = [Unit("/x", f"{n}", "n", {"site": "otc", "region": r, "endpoint": None}) for n, r in enumerate(("a", "a", "b", "c"))]  # fmt: skip
+    units = [Unit("/x", f"{n}", "n", replace(OPTIONS, site="otc", region=r)) for n, r in enumerate(("a", "a", "b", "c"))]  # fmt: skip
     rooms = {"0": 5, "1": 1, "2": 1, "3": None}
     checked = {shown: Outcome(shown, "n", WAITING, room=room) for shown, room in rooms.items()}
     [said] = short_of_room(units, checked)
@@ -189,7 +190,7 @@ def test_what_is_done_is_known_by_the_next_run(image: Unit, tmp_path: Path) -> N
 def test_another_entry_or_another_file_is_not_done(image: Unit, tmp_path: Path) -> None:
     journal = BatchJournal.beside(tmp_path / "plan.yaml")
     note_done(journal, image)
-    other = Unit(image.image, image.shown, image.name, {**OPTIONS, "name": "m"})
+    other = Unit(image.image, image.shown, image.name, replace(OPTIONS, name="m"))
     assert journal.done(other) is None
     Path(image.image).write_bytes(b"y" * 512)
     assert journal.done(image) is None

@@ -1,0 +1,95 @@
+"""From options to the values that the library works with, as far as that needs no cloud."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from imsprep.bitmap.layout import BitmapLayout
+from imsprep.bitmap.layout_json import load_layout
+from imsprep.checks.policy import Policy
+from imsprep.cloud.sites import SITES, Site
+from imsprep.errors import UsageError
+from imsprep.ims.request import RequestFields
+from imsprep.report import Severity
+from imsprep.scan.scan import ScanOptions
+from imsprep.system.threads import usable_cpus
+from imsprep.zvhd2.records import METHODS
+from imsprep.zvhd2.writer import Packing
+
+if TYPE_CHECKING:
+    from imsprep.options import HoleOptions, PackOptions, RequestOptions, RuleOptions
+
+NEVER = "never"
+
+
+def site_of(name: str) -> Site:
+    """Return the limits of a site; UsageError if there is none of this name."""
+    if name not in SITES:
+        raise UsageError(f"no site is called {name!r}; there are: {', '.join(sorted(SITES))}")
+    return SITES[name]
+
+
+def fields_of(options: RequestOptions) -> RequestFields:
+    """Return what the options say of the request."""
+    return RequestFields(
+        name=options.name,
+        image_url=options.image_url,
+        min_disk=options.min_disk,
+        os_version=options.os_version,
+        os_type=options.os_type,
+        type=options.type,
+        description=options.description,
+        license_type=options.license_type,
+        tags=tuple(options.tags) or None,
+        image_tags=tuple(options.image_tags) or None,
+        enterprise_project_id=options.enterprise_project_id,
+        architecture=options.architecture,
+        hw_firmware_type=options.firmware,
+    )
+
+
+def policy_of(options: RuleOptions) -> Policy:
+    """Return which rules are applied, and how they count today."""
+    return Policy(
+        select=tuple(options.select),
+        ignore=tuple(options.ignore),
+        severity={rule: severity_of(word) for rule, word in options.severity.items()},
+        waivers=tuple(options.waivers),
+        today=datetime.datetime.now(tz=datetime.UTC).date(),
+    )
+
+
+def severity_of(word: str) -> Severity:
+    """Return a severity by its word; UsageError for another word."""
+    try:
+        return Severity.parse(word)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def fail_on(options: RuleOptions) -> Severity | None:
+    """Return the least severity that fails; None: nothing does."""
+    return None if options.fail_on == NEVER else severity_of(options.fail_on)
+
+
+def scanning_of(options: HoleOptions, jobs: int | None = None) -> ScanOptions:
+    """Return how to scan."""
+    return {
+        "holes": options.holes,
+        "keep_cache": options.keep_cache,
+        "jobs": jobs,
+        "force_share": options.force_share,
+    }
+
+
+def layout_of(layout: BitmapLayout | str | None) -> BitmapLayout | None:
+    """Return a layout by its name or its file's."""
+    return load_layout(layout) if isinstance(layout, str) else layout
+
+
+def packing_of(options: PackOptions, *, jobs: int | None = None, timestamp: int = 0) -> Packing:
+    """Return how to pack; the container's date and id are set by who makes it."""
+    method = next(m for m, name in METHODS.items() if name == options.compression)
+    jobs = jobs or usable_cpus()
+    return Packing(timestamp, method=method, level=options.level, jobs=jobs)

@@ -1,0 +1,78 @@
+"""Read a plan: the file, its entries, and what no two images may share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imsprep.bitmap.codec import bitmap_path
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.options import ImportOptions
+from imsprep.pipeline.asked import site_of
+from imsprep.pipeline.batch import plan
+from imsprep.pipeline.batch.entries import known_options, options_of
+from imsprep.pipeline.batch.run import Unit
+from imsprep.pipeline.container import place_for
+from imsprep.pipeline.formats import RAW, ZVHD2
+from imsprep.pipeline.importing import target_of
+from imsprep.pipeline.manifest import path_beside
+from imsprep.system.paths import optional_path
+from imsprep.units import MIB, exact_size
+
+_MAX_PLAN = 16 * MIB  # bytes, some 100,000 images; what is larger is an image itself
+
+
+def read_units(path: Path, base: ImportOptions) -> list[Unit]:
+    """Return the units of a plan; `base` holds what applies where it says nothing.
+
+    Raises UsageError with all mistakes, ReadError, MissingExtraError without PyYAML.
+    """
+    source = show_path(path)
+    entries = plan.parse(_text(path), source, known_options())
+    mistakes: list[tuple[int, str]] = []
+    folder = path.absolute().parent
+    named = []
+    for entry in entries:
+        options = options_of(entry, str(folder), base, mistakes)
+        if options is None:
+            continue
+        try:
+            target_of(options)
+            site_of(options.site)
+        except UsageError as error:
+            mistakes.append((entry.line, f"{entry.image}: {error}"))
+            continue
+        image = str(folder / entry.image)
+        named.append((entry, Unit(image, entry.image, options.name or "", options)))
+    mistakes += plan.clashes([(entry, _claims(unit)) for entry, unit in named])
+    plan.refuse(source, mistakes)
+    return [unit for _, unit in named]
+
+
+def _text(path: Path) -> str:
+    try:
+        if (size := path.stat().st_size) > _MAX_PLAN:
+            raise UsageError(f"{show_path(path)} is not a plan: it has {exact_size(size)}")
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ReadError.from_os(error, "cannot read", path) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{show_path(path)} is not a plan: byte {error.start} is not UTF-8"
+        ) from None
+
+
+def _claims(unit: Unit) -> list[tuple[str, str]]:
+    """Return what no other image of the plan may have: in words, and as a value."""
+    target, image, via = target_of(unit.options), Path(unit.image), unit.options.via
+    place = place_for(image, optional_path(unit.options.work_dir))
+    name = place.name if via == ZVHD2 else image.name
+    key = target.key_for(unit.options.key or name)
+    packed = [] if via == RAW else [("the container", str(place.resolve()))]
+    return [
+        *packed,
+        ("the image", str(Path(unit.image).resolve())),
+        ("the name", unit.name),
+        ("the manifest", str(path_beside(image).resolve())),
+        ("the object", f"{key} in {target}"),
+        ("the bitmap's object", f"{bitmap_path(Path(key))} in {target}"),
+    ]

@@ -1,0 +1,127 @@
+"""A whole batch: check all images of a plan, import those that may be, and keep the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from imsprep.options import BatchOptions
+from imsprep.pipeline.batch import run as batch
+from imsprep.pipeline.batch.executors import cluster, threads
+from imsprep.pipeline.batch.journal import BatchJournal
+from imsprep.pipeline.batch.run import Outcome, Unit, Watching
+from imsprep.pipeline.batch.work import (
+    Company,
+    Connections,
+    check_for_cluster,
+    check_unit,
+    import_on_cluster,
+    import_unit,
+)
+from imsprep.pipeline.importing import Connect
+from imsprep.progress import Event
+from imsprep.system.locking import locked
+
+JOBS = 4  # images at a time, in this process
+
+
+class Watcher(Protocol):
+    """What is called while a batch goes on, some of it by several threads."""
+
+    def checking(self, count: int) -> None:
+        """Take note that so many images are checked."""
+
+    def refused(self, count: int) -> None:
+        """Take note that nothing is begun, as so many are refused."""
+
+    def warn(self, text: str) -> None:
+        """Take a warning."""
+
+    def working(self, done: int, count: int) -> None:
+        """Take note that so many are done already, and so many are to be imported."""
+
+    def watching(self, journal: BatchJournal) -> Watching:
+        """Return what follows the units, on paper too."""
+
+    def news(self, unit: Unit, text: str) -> None:
+        """Take a line of a unit's."""
+
+    def moved(self, unit: Unit, event: Event) -> None:
+        """Take how far a unit is."""
+
+    def moved_there(self, shown: str, event: Event) -> None:
+        """Take how far a unit is that a cluster works on."""
+
+
+def run_plan(
+    plan: Path, units: list[Unit], options: BatchOptions, connect: Connect, watcher: Watcher
+) -> tuple[Outcome, ...]:
+    """Check every unit and import those that may be; return what became of each.
+
+    Raises TransferError if another process works on the plan, ReadError for a journal that cannot
+    be used, UsageError for a cluster that does not answer.
+    """
+    with contextlib.ExitStack() as stack:
+        journal = BatchJournal.beside(plan)
+        if not options.dry_run:
+            stack.enter_context(locked(journal.path.with_suffix(".lock"), f"the plan {plan}"))
+            journal = BatchJournal.beside(plan)  # as the one that held the lock left it
+        place = stack.enter_context(_place(units, options, connect, watcher))
+        noted = {unit.shown: journal.done(unit) for unit in units}
+        left = [unit for unit in units if noted[unit.shown] is None]
+        watcher.checking(len(left))
+        check = partial(check_unit, connect=connect, ask_bucket=not options.dry_run)
+        found = batch.run(left, check, place.executor, jobs=place.jobs, watching=Watching())
+        checked = [noted[unit.shown] or found[unit.shown] for unit in units]
+        ready = [unit for unit in left if found[unit.shown].state == batch.PLANNED]
+        if options.dry_run:
+            return tuple(checked)
+        if len(ready) < len(left) and not options.skip_failing:
+            watcher.refused(len(left) - len(ready))
+            ready = []
+        checked = [_waiting(outcome) for outcome in checked]
+        for text in batch.short_of_room(ready, found):
+            watcher.warn(text)
+        watcher.working(sum(o.state == batch.DONE for o in checked), len(ready))
+        watching = watcher.watching(journal)
+        worked = batch.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
+        return batch.merged(checked, worked)
+
+
+def _waiting(outcome: Outcome) -> Outcome:
+    planned = outcome.state == batch.PLANNED
+    return replace(outcome, state=batch.WAITING, body={}) if planned else outcome
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the work is done, how much of it at a time, and by what function."""
+
+    executor: Executor
+    jobs: int
+    work: Callable[[Unit], Outcome]
+
+
+@contextlib.contextmanager
+def _place(
+    units: list[Unit], options: BatchOptions, connect: Connect, watcher: Watcher
+) -> Iterator[_Place]:
+    """Give a place to work."""
+    with contextlib.ExitStack() as stack:
+        if options.scheduler:
+            check_for_cluster(units)
+            executor, most = stack.enter_context(cluster(options.scheduler, watcher.moved_there))
+            work = partial(import_on_cluster, connect=connect)
+            yield _Place(executor, options.jobs or most, work)
+            return
+        jobs, stop = options.jobs or JOBS, threading.Event()
+        shared = Connections(stack.enter_context(contextlib.ExitStack()), connect)
+        company = Company(stop, watcher.news, watcher.moved, shared.connect)
+        executor = stack.enter_context(threads(jobs, stop))
+        yield _Place(executor, jobs, partial(import_unit, company=company))
