@@ -228,7 +228,10 @@ ORDER = {
         rules.bitmap
         rules.file
         rules.guest.advice
+        rules.disk
         rules.partition_table
+        rules.boot
+        rules.volumes
         rules.request
         rules.site
         rules.zvhd2
@@ -236,9 +239,7 @@ ORDER = {
         rules.guest.system
         rules.guest.windows
         rules.online
-        rules.protective_mbr
         rules.tags
-        rules.volumes
         rules.guest.distribution
         rules.guest.leftovers
         rules.guest.network

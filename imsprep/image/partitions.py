@@ -83,6 +83,7 @@ class GptHeader:
     disk_guid: str
     entries: tuple[Partition, ...]
     entries_crc: int
+    entries_lba: int  # where the table of partitions begins
 
     @property
     def valid(self) -> bool:
@@ -325,6 +326,7 @@ def _header(read: Read, size: int, offset: int, sector_size: int) -> GptHeader |
         disk_guid=str(uuid.UUID(bytes_le=guid)),
         entries=tuple(_entries(table, entry_size, sector_size)),
         entries_crc=entries_crc,
+        entries_lba=entries_lba,
     )
 
 
@@ -342,6 +344,22 @@ def _entries(table: bytes, entry_size: int, sector_size: int) -> Iterator[Partit
         active = bool(attributes & _LEGACY_BOOT)
         own = str(uuid.UUID(bytes_le=unique))
         yield Partition(number + 1, first * sector_size, length, guid, text, active, unique=own)
+
+
+def shares_its_table(disk: Disk) -> bool:
+    """Return whether both GPT headers name the same table, so that there is no spare one."""
+    first, second = disk.primary, disk.backup
+    return first is not None and second is not None and first.entries_lba == second.entries_lba
+
+
+def backup_start(disk: Disk) -> int | None:
+    """Return the byte where the backup of a GPT begins: its table, or its header without one."""
+    backup = disk.backup
+    if backup is None:
+        return None
+    own = backup.entries_lba if backup.entries_lba <= backup.own_lba else backup.own_lba
+    lba = backup.own_lba if shares_its_table(disk) else own
+    return lba * disk.sector_size
 
 
 def needed_size(header: GptHeader, sector_size: int) -> int:

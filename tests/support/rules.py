@@ -25,7 +25,9 @@ def header(**changes: Any) -> GptHeader:
         "other_lba": SECTORS - 1, "first_usable": 34, "last_usable": SECTORS - 34,
         "disk_guid": "a", "entries": (), "entries_crc": 1,
     }  # fmt: skip
-    return GptHeader(**{**values, **changes})
+    values |= changes
+    own = values["own_lba"]
+    return GptHeader(**{"entries_lba": 2 if own == 1 else own - 32, **values})
 
 
 def part(

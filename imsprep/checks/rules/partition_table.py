@@ -5,32 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.image import formats
-from imsprep.image.partitions import Disk, GptHeader, Partition, needed_size
-from imsprep.image.signatures import LVM, Volume
+from imsprep.checks.rule import Evidence, rule
+from imsprep.checks.rules.disk import disk_of, gpt_of
+from imsprep.image.partitions import (
+    MBR_PROTECTIVE,
+    Disk,
+    GptHeader,
+    Partition,
+    needed_size,
+    shares_its_table,
+)
 from imsprep.report import Region, Severity
 from imsprep.units import KIB, SECTOR, exact_size
 
 GPT = "UEFI specification 2.10, chapter 5.3 (2022-08)"
-PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
-
-
-def disk_of(facts: Facts) -> Disk:
-    """Return what is known of the disk; UnknownError where the format hides it."""
-    if facts.format == formats.ISO:
-        raise UnknownError("an optical disc image is not looked at as a disk")
-    if facts.disk is None:
-        reason = "cannot be read" if facts.container or facts.unread else "is not read"
-        why = f": {facts.unread}" if facts.unread else ""
-        raise UnknownError(f"the disk inside this {facts.format} file {reason}{why}")
-    return facts.disk
-
-
-def gpt_of(facts: Facts) -> Disk | None:
-    """Return the disk if its table is a GPT."""
-    disk = disk_of(facts)
-    return disk if disk.table == "gpt" else None
+_ALL_SECTORS = 0xFFFFFFFF  # of a disk with more sectors than the field can count
 
 
 @rule(
@@ -81,10 +70,19 @@ def primary_damaged(facts: Facts) -> Iterator[Evidence]:
 def backup_damaged(facts: Facts) -> Iterator[Evidence]:
     """Look for a bad backup where the primary is good and the disk was not cut."""
     disk = gpt_of(facts)
-    if disk is None or not _valid(disk.primary) or _valid(disk.backup) or _cut(disk):
+    if disk is None or disk.primary is None or not _valid(disk.primary) or _cut(disk):
         return
-    assert disk.primary is not None
     offset = disk.primary.other_lba * disk.sector_size
+    if _valid(disk.backup):
+        if shares_its_table(disk):
+            yield Evidence(
+                f"the backup header at byte {offset} names the primary's table of partitions and"
+                " has none of its own",
+                expected="a second table in front of the backup header",
+                found=f"the table at sector {disk.primary.entries_lba} twice",
+                region=Region(offset, SECTOR),
+            )
+        return
     yield Evidence(
         f"the backup header at byte {offset} is {_state(disk.backup)}",
         expected="a header whose checksums hold",
@@ -109,11 +107,12 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
     header = believed(disk)
     assert header is not None
     need = needed_size(header, disk.sector_size)
-    yield Evidence(
-        f"the table was written for {exact_size(need)}; {need - disk.size} bytes are missing",
-        expected=f"{need} bytes",
-        found=f"{disk.size} bytes",
-    )
+    message = f"the table was written for {exact_size(need)}; {need - disk.size} bytes are missing"
+    fix = None
+    if all(p.end <= disk.size for p in disk.partitions):
+        message += ": the backup GPT and no part of any partition"
+        fix = f"truncate -s {need} IMAGE, then sgdisk -e IMAGE, which writes the backup again."
+    yield Evidence(message, expected=f"{need} bytes", found=f"{disk.size} bytes", fix=fix)
 
 
 @rule(
@@ -203,86 +202,6 @@ def large_sectors(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS209", Severity.WARNING, "Nothing to boot was found on the system disk",
-    why="A server made from it stays at the firmware's screen. The import itself may succeed.",
-    fix="Install a boot loader, or say that this is a data disk: --type DataImage",
-    source=f"{PROPERTIES}: one disk with all to boot; what is looked for is inferred",
-)  # fmt: skip
-def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
-    """Look for an EFI system partition or code that a BIOS can start."""
-    disk = disk_of(facts)
-    if facts.is_system_disk and not disk.has_esp and not disk.can_bios_boot:
-        table = disk.table.upper() if disk.table else "no partition table"
-        yield Evidence(
-            f"{table}, no boot code in the first sector, no EFI system partition",
-            expected="a boot loader", found="none",
-        )  # fmt: skip
-
-
-@rule(
-    "IMS210", Severity.ERROR, "The disk does not boot with the firmware asked for",
-    why="A server whose firmware does not find its loader stays at the firmware's screen.",
-    fix="Ask for the other firmware (--firmware), or install the loader for this one.",
-    source=f'{PROPERTIES}: "Boot mode" must match; OTC API reference, 2025-12-17: hw_firmware_type',
-)  # fmt: skip
-def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
-    """Compare what is there with bios or uefi; arm means uefi."""
-    disk = disk_of(facts)
-    if not facts.is_system_disk or not (disk.has_esp or disk.can_bios_boot):
-        return  # IMS209 speaks of a disk with nothing at all
-    request = facts.request
-    wanted = "uefi" if request.architecture == "arm" else request.hw_firmware_type
-    if wanted == "uefi" and not disk.has_esp:
-        yield Evidence(
-            "UEFI is asked for and there is no EFI system partition", expected="an ESP",
-            found="boot code for a BIOS",
-        )  # fmt: skip
-    elif wanted == "bios" and not disk.can_bios_boot:
-        yield Evidence(
-            "BIOS is asked for and there is no boot code in the first sector",
-            expected="boot code for a BIOS", found="an EFI system partition",
-        )  # fmt: skip
-    elif wanted == "bios" and disk.table == "gpt" and not disk.has_bios_boot_partition:
-        yield Evidence(
-            "BIOS is asked for and the GPT has no BIOS boot partition, which GRUB needs",
-            expected="a BIOS boot partition", found="none", severity=Severity.WARNING,
-            fix="sgdisk --new=0:0:+1M --typecode=0:ef02 IMAGE, then grub-install in the system",
-        )  # fmt: skip
-
-
-@rule(
-    "IMS211", Severity.ERROR, "The disk is encrypted",
-    why="The pages forbid encrypted images: the service cannot look into it, and a server waits"
-    " for a passphrase at every start.",
-    fix="Decrypt it: cryptsetup-reencrypt --decrypt (LUKS), manage-bde -off (BitLocker); for"
-    " encryption in the cloud use an encrypted image or disk (KMS).",
-    source=f"{PROPERTIES}: the image must not be encrypted",
-)  # fmt: skip
-def encrypted(facts: Facts) -> Iterator[Evidence]:
-    """Look for LUKS and BitLocker in partitions and on the whole disk."""
-    disk = disk_of(facts)
-    for where, volume, region in volumes_of(disk):
-        if volume.encrypted:
-            yield Evidence(
-                f"{where} is encrypted with {volume.kind}",
-                expected="no encryption", found=volume.kind, region=region,
-            )  # fmt: skip
-
-
-@rule(
-    "IMS212", Severity.NOTE, "The disk uses LVM",
-    why="It is allowed; servers created from such an image do not support file injection.",
-    fix="Nothing to do, unless files are to be injected at creation: then use plain partitions.",
-    source=f"{PROPERTIES}: LVM",
-)  # fmt: skip
-def lvm(facts: Facts) -> Iterator[Evidence]:
-    """Look for physical volumes."""
-    for where, volume, region in volumes_of(disk_of(facts)):
-        if volume.kind == LVM:
-            yield Evidence(f"{where} is an LVM physical volume", region=region)
-
-
-@rule(
     "IMS213", Severity.WARNING, "The two GPT headers describe different disks",
     why="Which one a system reads decides which partitions it sees.",
     fix="sgdisk -v IMAGE shows the difference; gdisk can copy one over the other.",
@@ -349,22 +268,66 @@ def misaligned(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS217", Severity.WARNING, "The disk boots by UEFI only, and no firmware was asked for",
-    why="Servers of the x86 architecture start with a BIOS unless the image says otherwise; this"
-    " one would stay at the firmware's screen.",
-    fix="--firmware uefi where the site has it (otc); elsewhere set the image's boot mode to UEFI"
-    " after the import.",
-    source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match',
+    "IMS218", Severity.NOTE, "The protective MBR does not cover the disk as it should",
+    why="Systems follow the GPT all the same; tools repair the entry or warn about it. One that"
+    " does not begin at sector 1 is another matter: Linux then finds no GPT on the disk.",
+    fix="gdisk IMAGE, then x (expert), n (new protective MBR), w (write).",
+    source="UEFI specification 2.10, chapter 5.2.3 (2022-08); Linux, block/partitions/efi.c",
 )  # fmt: skip
-def uefi_only(facts: Facts) -> Iterator[Evidence]:
-    """Look for a disk with an ESP and no BIOS boot code, where neither was asked for."""
-    disk, request = disk_of(facts), facts.request
-    asked = request.hw_firmware_type is not None or request.architecture == "arm"
-    if facts.is_system_disk and disk.has_esp and not disk.can_bios_boot and not asked:
+def guard(facts: Facts) -> Iterator[Evidence]:
+    """Compare start and length of the protective entry with the disk, if nothing else is wrong."""
+    disk = gpt_of(facts)
+    if disk is None or not disk.protective or disk.sector_size != SECTOR:
+        return
+    entry = next(p for p in disk.mbr_partitions if p.type == MBR_PROTECTIVE)
+    if entry.start != SECTOR:
         yield Evidence(
-            "there is an EFI system partition, and no boot code in the first sector",
-            expected="--firmware uefi", found="no firmware asked for",
+            f"the protective entry begins at sector {entry.start // SECTOR}",
+            expected="sector 1", found=str(entry.start // SECTOR), region=Region(0, SECTOR),
+            severity=Severity.WARNING,
         )  # fmt: skip
+        return
+    whole = disk.size // SECTOR - 1
+    header = believed(disk)
+    moved = header is None or needed_size(header, SECTOR) != (whole + 1) * SECTOR
+    sectors = entry.length // SECTOR
+    if sectors not in (min(whole, _ALL_SECTORS), _ALL_SECTORS) and not (
+        moved or disk.real_mbr_partitions
+    ):
+        yield Evidence(
+            f"the protective entry covers {sectors} sectors",
+            expected=f"{whole}", found=str(sectors), region=Region(0, SECTOR),
+        )  # fmt: skip
+
+
+@rule(
+    "IMS219", Severity.ERROR, "A partition lies over its own partition table",
+    why="Its file system and the table overwrite each other: one of them is damaged, or will be.",
+    fix="Repair the table: sgdisk -v IMAGE shows what it finds.",
+    source=GPT,
+)  # fmt: skip
+def over_the_table(facts: Facts) -> Iterator[Evidence]:
+    """Look for partitions outside of the space that the GPT gives them; for MBR, sector 0."""
+    disk = disk_of(facts)
+    first, last = SECTOR, disk.size
+    if disk.table == "gpt":
+        header = believed(disk)
+        if header is None:
+            return
+        first = header.first_usable * disk.sector_size
+        last = (header.last_usable + 1) * disk.sector_size
+    for p in disk.partitions:
+        if p.start < first and p.length:
+            yield Evidence(
+                f"partition {p.number} starts at byte {p.start}, inside the table",
+                expected=f"at or behind byte {first}", found=str(p.start),
+                region=Region(p.start, first - p.start),
+            )  # fmt: skip
+        elif last < p.end <= disk.size:
+            yield Evidence(
+                f"partition {p.number} ends at byte {p.end}, inside the backup table",
+                expected=f"at most {last}", found=str(p.end), region=Region(last, p.end - last),
+            )  # fmt: skip
 
 
 def _valid(header: GptHeader | None) -> bool:
@@ -387,12 +350,3 @@ def believed(disk: Disk) -> GptHeader | None:
 def _cut(disk: Disk) -> bool:
     header = believed(disk)
     return header is not None and needed_size(header, disk.sector_size) > disk.size
-
-
-def volumes_of(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:
-    """Yield what lies on a disk: where, what, and the bytes that are there for it."""
-    if disk.volume is not None:
-        yield "the whole disk", disk.volume, Region(0, disk.size)
-    for p in disk.partitions:
-        if p.volume is not None:
-            yield f"partition {p.number}", p.volume, Region(p.start, p.length)

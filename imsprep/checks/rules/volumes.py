@@ -1,4 +1,4 @@
-"""IMS2xx continued, disk: file systems that their partitions do not hold, or that are damaged."""
+"""IMS2xx, volumes: what lies on the disk or in its partitions, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -6,14 +6,51 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
-from imsprep.checks.rules.partition_table import disk_of, volumes_of
-from imsprep.image.signatures import EXFAT, FAT
+from imsprep.checks.rules.disk import PROPERTIES, disk_of
+from imsprep.image.partitions import Disk, backup_start
+from imsprep.image.signatures import EXFAT, FAT, LVM, Volume
 from imsprep.image.superblocks import Geometry
 from imsprep.report import Region, Severity
 from imsprep.units import exact_size
 
 # Mounted all the same, and broken as soon as the missing part is used.
 _MOUNTED_ALL_THE_SAME = (FAT, EXFAT)
+_FIX_FAT = (
+    "Copy the files out, make it again in the partition's size (mkfs.vfat, mkfs.exfat) and copy"
+    " them back; fatresize can shrink a FAT in place."
+)
+
+
+@rule(
+    "IMS211", Severity.ERROR, "The disk is encrypted",
+    why="The pages forbid encrypted images: the service cannot look into it, and a server waits"
+    " for a passphrase at every start.",
+    fix="Decrypt it: cryptsetup-reencrypt --decrypt (LUKS), manage-bde -off (BitLocker); for"
+    " encryption in the cloud use an encrypted image or disk (KMS).",
+    source=f"{PROPERTIES}: the image must not be encrypted",
+)  # fmt: skip
+def encrypted(facts: Facts) -> Iterator[Evidence]:
+    """Look for LUKS and BitLocker in partitions and on the whole disk."""
+    disk = disk_of(facts)
+    for where, volume, region in volumes_of(disk):
+        if volume.encrypted:
+            yield Evidence(
+                f"{where} is encrypted with {volume.kind}",
+                expected="no encryption", found=volume.kind, region=region,
+            )  # fmt: skip
+
+
+@rule(
+    "IMS212", Severity.NOTE, "The disk uses LVM",
+    why="It is allowed; servers created from such an image do not support file injection.",
+    fix="Nothing to do, unless files are to be injected at creation: then use plain partitions.",
+    source=f"{PROPERTIES}: LVM",
+)  # fmt: skip
+def lvm(facts: Facts) -> Iterator[Evidence]:
+    """Look for physical volumes."""
+    for where, volume, region in volumes_of(disk_of(facts)):
+        if volume.kind == LVM:
+            yield Evidence(f"{where} is an LVM physical volume", region=region)
 
 
 @rule(
@@ -32,12 +69,29 @@ def larger_than_its_partition(facts: Facts) -> Iterator[Evidence]:
     for where, kind, found, length, region in _file_systems(facts):
         if found.size is not None and found.size > length:
             missing = exact_size(found.size - length)
-            mounted = kind in _MOUNTED_ALL_THE_SAME
+            message = f"the {kind} of {where} takes {exact_size(found.size)}; {missing} are missing"
+            severity = fix = None
+            if kind in _MOUNTED_ALL_THE_SAME:
+                over = region and _lies_behind(disk_of(facts), region, found.size)
+                message += f", and {over} lies there" if over else ""
+                severity = None if over else Severity.WARNING
+                fix = _FIX_FAT
             yield Evidence(
-                f"the {kind} of {where} takes {exact_size(found.size)}; {missing} are missing",
-                expected=f"at most {length} bytes", found=f"{found.size} bytes", region=region,
-                severity=Severity.WARNING if mounted else None,
+                message, expected=f"at most {length} bytes", found=f"{found.size} bytes",
+                region=region, severity=severity, fix=fix,
             )  # fmt: skip
+
+
+def _lies_behind(disk: Disk, region: Region, size: int) -> str | None:
+    """Return what a volume of `size` bytes that begins a region writes over, or None."""
+    behind, stop = region.offset + region.length, region.offset + size
+    backup = backup_start(disk)
+    for p in disk.partitions:
+        if p.length and p.start < stop and p.end > behind and p.start >= region.offset + 1:
+            return f"partition {p.number}"
+    if backup is not None and behind <= backup < stop:
+        return "the backup GPT"
+    return None
 
 
 @rule(
@@ -68,3 +122,12 @@ def _file_systems(
         if inner.offset < 0:
             geometry = Geometry(inner.claimed, inner.fault)
             yield inner.name, inner.kind, geometry, inner.size, None
+
+
+def volumes_of(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:
+    """Yield what lies on a disk: where, what, and the bytes that are there for it."""
+    if disk.volume is not None:
+        yield "the whole disk", disk.volume, Region(0, disk.size)
+    for p in disk.partitions:
+        if p.volume is not None:
+            yield f"partition {p.number}", p.volume, Region(p.start, p.length)

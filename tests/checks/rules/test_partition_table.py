@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from imsprep.image.formats import identify
 from imsprep.image.partitions import read_disk
 from imsprep.image.signatures import identify_volume
 from imsprep.ims.request import RequestFields
-from imsprep.report import Severity
+from imsprep.report import Finding, Severity
 from imsprep.units import MIB
 from tests.conftest import need
 from tests.support.goldens import FACTS, NAMES, disk_bytes
@@ -363,3 +365,74 @@ def test_a_partitioned_disk_in_another_format_is_one_format_and_its_disk_is_chec
     assert {"IMS201", "IMS202", "IMS208"} <= set(report.passed)
     reasons = {s.rule: s.reason for s in report.skipped}
     assert reasons["IMS107"] == reasons["IMS301"] == TO_BE_PACKED
+
+
+def findings(path: Path, rule: str) -> list[Finding]:
+    facts = gather_file(path, request=RequestFields(), site=SITES["otc"])
+    return [f for f in registry.run(facts).findings if f.rule == rule]
+
+
+@need("sgdisk")
+def test_a_backup_header_without_a_table_of_its_own_is_no_spare(gpt: Path) -> None:
+    with gpt.open("r+b") as file:
+        file.seek(LAST)
+        header = bytearray(file.read(92))
+        struct.pack_into("<Q", header, 72, 2)  # the first sector of the primary's table
+        header[16:20] = bytes(4)
+        struct.pack_into("<I", header, 16, zlib.crc32(bytes(header)))
+        file.seek(LAST)
+        file.write(header)
+    (finding,) = findings(gpt, "IMS203")
+    assert finding.severity is Severity.WARNING
+    assert f"the backup header at byte {LAST} names the primary's table" in finding.message
+    shell(gpt.parent, "sgdisk -e disk.raw")
+    assert not findings(gpt, "IMS203")
+
+
+@need("sgdisk")
+@pytest.mark.parametrize("lost", [512, 33 * 512, MIB])
+def test_a_cut_that_took_the_backup_alone_is_mended_by_truncate_and_sgdisk(
+    gpt: Path, lost: int
+) -> None:
+    shell(gpt.parent, f"sgdisk -d2 -n2:0:+20M disk.raw; truncate -s -{lost} disk.raw")
+    (finding,) = findings(gpt, "IMS204")
+    assert "the backup GPT and no part of any partition" in finding.message
+    assert finding.fix is not None
+    command = (
+        finding.fix.partition(", which")[0].replace("IMAGE", "disk.raw").replace(", then", ";")
+    )
+    shell(gpt.parent, command)
+    assert "IMS204" not in found(gpt)
+    assert "IMS203" not in found(gpt)
+
+
+@need("sgdisk")
+def test_a_cut_that_took_a_part_of_a_partition_wants_another_copy(gpt: Path) -> None:
+    shell(gpt.parent, "truncate -s -1M disk.raw")
+    (finding,) = findings(gpt, "IMS204")
+    assert "no part of any partition" not in finding.message
+    assert finding.fix is not None
+    assert "Copy the image again" in finding.fix
+
+
+@need("sgdisk", "mkfs.vfat")
+@pytest.mark.parametrize(
+    ("last", "severity", "said"),
+    [
+        ("0", Severity.ERROR, "the backup GPT lies there"),
+        ("+40M", Severity.WARNING, "are missing"),
+        ("+40M -n2:0:0", Severity.ERROR, "partition 2 lies there"),
+    ],
+)
+def test_a_fat_that_is_larger_than_its_partition_is_an_error_where_something_lies_behind(
+    tmp_path: Path, last: str, severity: Severity, said: str
+) -> None:
+    sizes = {"0": "63M"}
+    shell(tmp_path, f"truncate -s 64M disk.raw; sgdisk -n1:2048:{last} -t1:ef00 disk.raw;"
+          f" truncate -s {sizes.get(last, '50M')} fat.img; mkfs.vfat fat.img;"
+          " dd if=fat.img of=disk.raw bs=1M count=1 seek=1 conv=notrunc")  # fmt: skip
+    (finding,) = findings(tmp_path / "disk.raw", "IMS220")
+    assert finding.severity is severity
+    assert said in finding.message
+    assert "partition 1" in finding.message
+    assert "mkfs.vfat" in (finding.fix or "")

@@ -1,0 +1,77 @@
+"""IMS2xx, boot: whether the disk has what the firmware that was asked for can start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, rule
+from imsprep.checks.rules.disk import PROPERTIES, disk_of
+from imsprep.report import Severity
+
+
+@rule(
+    "IMS209", Severity.WARNING, "Nothing to boot was found on the system disk",
+    why="A server made from it stays at the firmware's screen. The import itself may succeed.",
+    fix="Install a boot loader, or say that this is a data disk: --type DataImage",
+    source=f"{PROPERTIES}: one disk with all to boot; what is looked for is inferred",
+)  # fmt: skip
+def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
+    """Look for an EFI system partition or code that a BIOS can start."""
+    disk = disk_of(facts)
+    if facts.is_system_disk and not disk.has_esp and not disk.can_bios_boot:
+        table = disk.table.upper() if disk.table else "no partition table"
+        yield Evidence(
+            f"{table}, no boot code in the first sector, no EFI system partition",
+            expected="a boot loader", found="none",
+        )  # fmt: skip
+
+
+@rule(
+    "IMS210", Severity.ERROR, "The disk does not boot with the firmware asked for",
+    why="A server whose firmware does not find its loader stays at the firmware's screen.",
+    fix="Ask for the other firmware (--firmware), or install the loader for this one.",
+    source=f'{PROPERTIES}: "Boot mode" must match; OTC API reference, 2025-12-17: hw_firmware_type',
+)  # fmt: skip
+def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
+    """Compare what is there with bios or uefi; arm means uefi."""
+    disk = disk_of(facts)
+    if not facts.is_system_disk or not (disk.has_esp or disk.can_bios_boot):
+        return  # IMS209 speaks of a disk with nothing at all
+    request = facts.request
+    wanted = "uefi" if request.architecture == "arm" else request.hw_firmware_type
+    if wanted == "uefi" and not disk.has_esp:
+        yield Evidence(
+            "UEFI is asked for and there is no EFI system partition", expected="an ESP",
+            found="boot code for a BIOS",
+        )  # fmt: skip
+    elif wanted == "bios" and not disk.can_bios_boot:
+        yield Evidence(
+            "BIOS is asked for and there is no boot code in the first sector",
+            expected="boot code for a BIOS", found="an EFI system partition",
+        )  # fmt: skip
+    elif wanted == "bios" and disk.table == "gpt" and not disk.has_bios_boot_partition:
+        yield Evidence(
+            "BIOS is asked for and the GPT has no BIOS boot partition, which GRUB needs",
+            expected="a BIOS boot partition", found="none", severity=Severity.WARNING,
+            fix="sgdisk --new=0:0:+1M --typecode=0:ef02 IMAGE, then grub-install in the system",
+        )  # fmt: skip
+
+
+@rule(
+    "IMS217", Severity.WARNING, "The disk boots by UEFI only, and no firmware was asked for",
+    why="Servers of the x86 architecture start with a BIOS unless the image says otherwise; this"
+    " one would stay at the firmware's screen.",
+    fix="--firmware uefi where the site has it (otc); elsewhere set the image's boot mode to UEFI"
+    " after the import.",
+    source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match',
+)  # fmt: skip
+def uefi_only(facts: Facts) -> Iterator[Evidence]:
+    """Look for a disk with an ESP and no BIOS boot code, where neither was asked for."""
+    disk, request = disk_of(facts), facts.request
+    asked = request.hw_firmware_type is not None or request.architecture == "arm"
+    if facts.is_system_disk and disk.has_esp and not disk.can_bios_boot and not asked:
+        yield Evidence(
+            "there is an EFI system partition, and no boot code in the first sector",
+            expected="--firmware uefi", found="no firmware asked for",
+        )  # fmt: skip
