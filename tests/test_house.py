@@ -118,6 +118,7 @@ ORDER = {
         facts
         layout
         learn.probe
+        learn.constants
         codec
         layout_json
         learn.bodies

@@ -28,6 +28,8 @@ from imsprep.bitmap.layout import (
     Entries,
     Field,
     Number,
+    state_of,
+    unseen,
 )
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap, Extent
@@ -57,6 +59,12 @@ def encode(block_map: BlockMap, layout: BitmapLayout = DEFAULT_LAYOUT) -> bytes:
     """
     if block_map.block_size != layout.block_size:
         block_map = block_map.coarsened(layout.block_size)
+    why = unseen(layout, block_map.size, state_of(len(block_map), block_map.allocated))
+    if why is not None:
+        raise FormatError(
+            f"the layout {layout.name!r} was learned, and may not hold here: {why}; learn it from"
+            " the bitmap of such a disk too"
+        )
     body = encode_body(block_map, layout.body)
     values = counts(block_map, body)
     header = [_field(field, values) for field in layout.header]

@@ -24,6 +24,7 @@ Form = Literal["le", "be", "decimal", "hex", "HEX"]
 Over = Literal["body", "before", "after", "file"]
 Algorithm = Literal["crc32", "adler32", "sum", "inverted-sum"]
 Of = Literal["data", "empty"]
+State = Literal["some", "none", "all", "one"]
 
 # What a number may say, of the file as a whole and of one entry of a list.
 COUNTS = ("image_size", "image_sectors", "block_size", "block_sectors", "blocks", "data_blocks",
@@ -120,6 +121,7 @@ class Match(NamedTuple):
     sha256: str
     length: int  # bytes
     image_size: int  # bytes, of its image
+    state: State = "some"  # how many of its blocks hold data
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,35 @@ class BitmapLayout:
         for field in (*self.header, *self.trailer):
             _check_field(field, COUNTS)
         _check_body(self.body)
+
+
+def state_of(blocks: int, allocated: int) -> State:
+    """Return how many of a disk's blocks hold data: the cases in which tools differ."""
+    if allocated == 0:
+        return "none"
+    if allocated == blocks:
+        return "all"
+    return "one" if allocated == 1 else "some"
+
+
+_STATES = {"none": "no data", "all": "data in every block", "one": "data in one block only"}
+
+
+def unseen(layout: BitmapLayout, size: int, state: State) -> str | None:
+    """Return why a learned layout is not known to hold for a disk; None for any other layout.
+
+    `size` is in bytes. What was seen is never extended: a table may begin a new segment where no
+    probe reached, and a list without an entry may be written in another way.
+    """
+    if not layout.matched:
+        return None
+    sizes = [match.image_size for match in layout.matched]
+    if not min(sizes) <= size <= max(sizes):
+        seen = f"from {format_size(min(sizes))} to {format_size(max(sizes))}"
+        return f"it was seen for disks {seen}, and this one has {format_size(size)}"
+    if state != "some" and state not in {match.state for match in layout.matched}:
+        return f"it was seen for no disk with {_STATES[state]}"
+    return None
 
 
 def describe(layout: BitmapLayout) -> str:

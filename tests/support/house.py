@@ -19,7 +19,7 @@ _PURE = """
     scan.protocol
     store.contract store.zeros
     bitmap.export bitmap.facts bitmap.layout bitmap.codec
-    bitmap.learn.probe bitmap.learn.bodies bitmap.learn.fields bitmap.learn.search
+    bitmap.learn.probe bitmap.learn.constants bitmap.learn.bodies bitmap.learn.fields bitmap.learn.search
     zvhd2.records zvhd2.codec zvhd2.faults
     ims.error_codes ims.job ims.request
     upload.plan

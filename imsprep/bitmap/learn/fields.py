@@ -34,7 +34,6 @@ _MAX_SUMS = 512  # bytes in which checksums are looked for
 _MAX_READINGS = 64
 _FILLS = (b"\0", b"\xff", b" ")
 _PADDED: tuple[Literal["body", "file"], ...] = ("body", "file")
-_CERTAIN_MULTIPLE = 16  # bytes
 _MULTIPLES = tuple(2**n for n in range(1, 17))  # bytes that a padding may lead to
 _BINARY: tuple[tuple[int, Form], ...] = tuple(itertools.product((8, 4, 2), ("le", "be")))
 _TEXTS: tuple[Form, ...] = ("decimal", "hex", "HEX")
@@ -79,8 +78,8 @@ def _padding_size(padding: Padding, start: int, end: int) -> int:
 def _paddings(behind: _Region, placement: Placement) -> Iterator[Padding]:
     """Yield the paddings that the bytes behind a body may be; none is one of them.
 
-    Padding goes up to the first other byte. That it leads to a multiple of at least 16 by chance is
-    unlikely; one to a smaller multiple may as well be a constant, so both are returned.
+    Padding goes up to the first other byte. That it leads to a multiple may be chance, and the
+    bytes a constant, so both are returned; a second file tells.
     """
     trimmed = isinstance(placement.body, Bits) and placement.body.trim
     number = _fields_at(behind, 0) if behind.data else None
@@ -94,8 +93,7 @@ def _paddings(behind: _Region, placement: Placement) -> Iterator[Padding]:
         if of == "body" or placement.start % multiple
         if _padding_size(Padding(multiple, of), placement.start, placement.end) == run
     ]
-    if max((padding.multiple for padding in made), default=0) < _CERTAIN_MULTIPLE:
-        yield Padding()
+    yield Padding()
     yield from made
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from imsprep.bitmap.inspect import read_bitmap
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import load_layout, save_layout
-from imsprep.bitmap.learn.probe import DEFAULT_SIZE, MIN_SIZE, sector_content, sectors
+from imsprep.bitmap.learn.constants import doubt
+from imsprep.bitmap.learn.probe import DATA, FIRST_SIZE, MIN_SIZE, sector_content, sectors
 from imsprep.bitmap.learn.search import Learned, Sample, learn
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.file import RawImage
@@ -22,7 +23,9 @@ LAYOUT_SUFFIX = ".layout.json"
 _MAX_BLOCKS = 1 << 26  # blocks of a map that is kept in memory, one byte each
 
 
-def write_probe(path: Path, *, size: int = DEFAULT_SIZE, force: bool = False) -> int:
+def write_probe(
+    path: Path, *, size: int = FIRST_SIZE, kind: str = DATA, force: bool = False
+) -> int:
     """Write the probe image, sparse, and return how many bytes of it hold data.
 
     Raises UsageError for an impossible size, or if the file exists and `force` is not given.
@@ -33,7 +36,7 @@ def write_probe(path: Path, *, size: int = DEFAULT_SIZE, force: bool = False) ->
         )
     if path.exists() and not force:
         raise UsageError(f"{show_path(path)} exists; name another file, or replace it with --force")
-    numbers = sectors(size).tolist()
+    numbers = sectors(size, kind).tolist()
     with atomic.writing(path) as file:
         os.truncate(file.fileno(), size)
         for number in numbers:
@@ -53,8 +56,19 @@ def learn_files(
     Raises ReadError, ImageChangedError. `progress` is told bytes of the images.
     """
     learned = learn([_sample(image, bitmap, scanning, progress) for image, bitmap in pairs])
+    if learned.layouts:
+        why = _doubt(learned.layouts[0], pairs)
+        if why is not None:
+            reached = f"header or trailer may be others for the next image: {why}"
+            return replace(learned, layouts=(), reached=reached)
     name = f"learned from {pairs[0][1].name}"
     return replace(learned, layouts=tuple(replace(lay, name=name) for lay in learned.layouts))
+
+
+def _doubt(layout: BitmapLayout, pairs: Sequence[tuple[Path, Path]]) -> str | None:
+    files = [path.absolute() for pair in pairs for path in pair]
+    names = {os.fsencode(name) for path in files for name in (path.stem, path.parent)}
+    return doubt(layout, sorted(names), [path.stat().st_mtime for path in files])
 
 
 def save_learned(path: Path, layout: BitmapLayout) -> None:

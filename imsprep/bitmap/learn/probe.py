@@ -1,4 +1,4 @@
-"""The probe: a sparse RAW image whose bitmap tells every hypothesis about its layout apart.
+"""The probes: sparse RAW images whose bitmaps tell every hypothesis about their layout apart.
 
 The vendor's tool is run on it once; `learn` then looks for the layout that reproduces what the tool
 wrote. The sectors that hold data are spread by a hash, so that the block maps of different block
@@ -6,11 +6,17 @@ sizes, orders and polarities have nothing in common. Three things are made on pu
 
 - the last quarter is empty, so that a bitmap whose empty end is left out is noticed;
 - a run of neighbouring sectors has data, so that extents are longer than one block at any size;
-- the size is 16 GiB and five sectors: every number of blocks is odd, so that there are spare bits,
-  and blocks and blocks with data are more than 255 in number, which no constant is by chance.
+- a size of whole MiB and five sectors: every number of blocks is odd, so that there are spare bits.
 
-A probe of any other size has data in its last sector instead: it is for what the first one could
-not tell, such as whether an extent of the short last block is cut at the end of the disk.
+A probe of any other size has data in its last sector instead: it is for what the others could not
+tell, such as whether an extent of the short last block is cut at the end of the disk.
+
+Two are needed at least, since with one every checksum, name, time or size may be a constant. The
+first is small, as the smallest disk for which the layout will be used. The second is so large that
+it reaches beyond 128 GiB: then a bitmap in segments of 32,768 blocks, as a ZVHD2 has them, begins
+its third; the second is empty, in case that such are left out. Blocks and blocks with data are more
+than 255 in number then, which no constant is by chance. The other *kinds* are the boundary cases:
+no data, data everywhere, data in one block.
 """
 
 from __future__ import annotations
@@ -22,24 +28,40 @@ import numpy as np
 from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, KIB, MIB, SECTOR, ceil_div
 
-DEFAULT_SIZE = 16 * GIB + 5 * SECTOR
-MIN_SIZE = 64 * MIB  # below, most hypotheses have too few blocks to differ
+FIRST_SIZE = 61 * MIB + 7 * SECTOR
+SECOND_SIZE = 173 * GIB + 5 * SECTOR  # three quarters of it are more than 128 GiB
+MIN_SIZE = 32 * MIB  # below, there is too little to be told apart
 
-_CELL = 32 * MIB  # the unit in which sectors are chosen
+DATA, NONE, ALL, ONE = "data", "none", "all", "one"
+KINDS = (DATA, NONE, ALL, ONE)
+
+_LARGE = GIB
+_CELL, _SMALL_CELL = 32 * MIB, MIB  # the unit in which sectors are chosen, of large and small ones
+_GAP = range(64 * GIB, 128 * GIB)  # bytes without data: the second segment, in blocks of 2 MiB
+_EMPTY_END = 5 * SECTOR  # what sizes without data at their end have beyond whole MiB
+_PAGE = 4 * KIB  # the smallest block of which every one has data
 _RUN_START, _RUN = 5 * MIB + 3 * SECTOR, 1200 * KIB  # bytes
 
 
-def sectors(size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def sectors(size: int, kind: str = DATA) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the numbers of the sectors that hold data, in order."""
-    chosen = {0, *range(_RUN_START // SECTOR, (_RUN_START + _RUN) // SECTOR)}
-    per_cell = _CELL // SECTOR
-    for cell in range(size * 3 // 4 // _CELL):
+    if kind != DATA:
+        step = {NONE: size, ALL: _PAGE, ONE: size}[kind] // SECTOR
+        first = {NONE: size // SECTOR, ALL: 0, ONE: size // 2 // SECTOR}[kind]
+        return np.arange(first, size // SECTOR, step, dtype=np.int64)
+    large = size >= _LARGE
+    chosen = set(range(_RUN_START // SECTOR, (_RUN_START + _RUN) // SECTOR))
+    chosen |= {0} if large else set()
+    size_of_cell = _CELL if large else _SMALL_CELL
+    per_cell = size_of_cell // SECTOR
+    often = 200 if large else 100  # of 256: of large ones more than 255 cells have data
+    for cell in range(size * 3 // 4 // size_of_cell):
         draw = hashlib.sha256(f"imsprep probe {cell}".encode()).digest()
-        if draw[0] < 200:  # of 256: so many cells have data that their number is above 255
+        if draw[0] < often and cell * size_of_cell not in _GAP:
             for n in range(1 + draw[1] % 3):
                 place = int.from_bytes(draw[4 + 4 * n : 8 + 4 * n], "little")
                 chosen.add(cell * per_cell + place % per_cell)
-    if size != DEFAULT_SIZE:
+    if size % MIB != _EMPTY_END:
         chosen.add(size // SECTOR - 1)
     return np.array(sorted(chosen), dtype=np.int64)
 

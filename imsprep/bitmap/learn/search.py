@@ -4,7 +4,9 @@ Each sample is an image's block map and the file that the tool wrote for it. Eve
 exactly these files is a candidate; candidates that cannot be told apart by any image count as one.
 If several are left, the size of a second probe is named that tells them apart.
 
-A match is a match with these files and proves nothing about others: `matched` names them.
+A match is a match with these files and proves nothing about others: `matched` names them, and
+`layout.unseen` refuses disks that are larger, smaller, or of another kind than all of them. One
+pair proves nothing at all: each byte of a header may be a constant, or a checksum, or a name.
 """
 
 from __future__ import annotations
@@ -18,18 +20,22 @@ from typing import NamedTuple
 import numpy as np
 
 from imsprep.bitmap.codec import encode, encode_body
-from imsprep.bitmap.layout import BitmapLayout, Body, Match, describe_body
+from imsprep.bitmap.layout import BitmapLayout, Body, Match, describe_body, state_of
 from imsprep.bitmap.learn.bodies import Placement, all_bits, find_bodies, telling_maps
 from imsprep.bitmap.learn.fields import MAX_FIELDS, layouts_around
-from imsprep.bitmap.learn.probe import DEFAULT_SIZE, probe_map
+from imsprep.bitmap.learn.probe import SECOND_SIZE, probe_map
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap
-from imsprep.units import GIB, MIB, SECTOR, format_size
+from imsprep.units import GIB, KIB, MIB, SECTOR, format_size
 
 MAX_CANDIDATES = 64  # beyond this many nothing was learned
 _CONTROLS = (1, 3, 8, 64, 200, 1031)  # blocks of the maps by which candidates are compared
 # Larger ones too: lengths that led to one multiple then lead to different ones.
-_PROBE_SIZES = tuple(DEFAULT_SIZE + n * (4 * GIB + 61 * MIB + 7 * SECTOR) for n in range(9))
+_STEP = 4 * GIB + 61 * MIB + 7 * SECTOR
+_PROBE_SIZES = (
+    SECOND_SIZE, 16 * GIB + 5 * SECTOR, *(SECOND_SIZE + n * _STEP for n in range(1, 9)),
+)  # fmt: skip
+_SMALLEST_BLOCK = 4 * KIB  # of which the map of such a probe is made in memory
 _ANCHOR = 8  # bytes by which the beginning of a body is looked for
 
 
@@ -46,31 +52,42 @@ class Learned:
 
     layouts: tuple[BitmapLayout, ...]
     reached: str  # how far it got, where none fits
-    second_probe: int | None = None  # bytes; the size of a probe that tells the layouts apart
+    second_probe: int | None = None  # bytes; the size of the probe that is needed
+    proved: bool = True  # by files of images of two sizes
 
     @property
     def outcome(self) -> str:
-        """Say in a word how many fit."""
+        """Return in a word how many fit: `one` is what was hoped for, and proved."""
+        if len(self.layouts) == 1 and not self.proved:
+            return "unproved"
         return {0: "none", 1: "one"}.get(len(self.layouts), "several")
 
 
 def learn(samples: Sequence[Sample]) -> Learned:
     """Return the layouts that reproduce the file of every sample."""
-    placements = list(find_bodies(*samples[0]))
-    candidates = [made for made in _candidates(placements, samples[0]) if _fits(made, samples[0])]
-    fitting = candidates
-    for number, sample in enumerate(samples[1:], 2):
-        fitting = [layout for layout in fitting if _fits(layout, sample)]
-        if candidates and not fitting:
-            return Learned((), f"{len(candidates)} layouts fit the files before number {number}")
-    if not fitting:
-        return Learned((), _nearest(placements, samples[0]))
-    different = _different(fitting)
-    matches = tuple(_match(sample) for sample in samples)
-    layouts = tuple(replace(layout, matched=matches) for layout in different)
+    first = max(samples, key=lambda sample: sample.block_map.size)  # it says the most
     seen = {sample.block_map.size for sample in samples}
     sizes = [size for size in _PROBE_SIZES if size not in seen] or [*_PROBE_SIZES]
-    return Learned(layouts, "", _second_probe(different, sizes) if len(different) > 1 else None)
+    proved = len(seen) > 1
+    placements = list(find_bodies(*first))
+    candidates = [made for made in _candidates(placements, first) if _fits(made, first)]
+    fitting = candidates
+    for number, sample in enumerate(samples, 1):
+        fitting = [layout for layout in fitting if _fits(layout, sample)]
+        if candidates and not fitting:
+            fit = f"{len(candidates)} layouts fit the file of the largest image"
+            return Learned((), f"{fit}, and none of them file number {number}")
+    if not fitting:
+        # A small image alone cannot say much.
+        return Learned((), _nearest(placements, first), None if proved else sizes[0], proved)
+    different = _different(fitting)
+    layouts = tuple(
+        replace(layout, matched=tuple(_match(sample, layout) for sample in samples))
+        for layout in different
+    )
+    second = _second_probe(different, sizes) if len(different) > 1 else sizes[0]
+    wanted = len(different) > 1 or not proved
+    return Learned(layouts, "", second if wanted else None, proved)
 
 
 def _candidates(placements: list[Placement], sample: Sample) -> Iterator[BitmapLayout]:
@@ -81,13 +98,15 @@ def _candidates(placements: list[Placement], sample: Sample) -> Iterator[BitmapL
 def _fits(layout: BitmapLayout, sample: Sample) -> bool:
     try:
         return encode(sample.block_map, layout) == sample.data
-    except FormatError:
+    except (FormatError, ValueError):  # ValueError: its blocks are smaller than the map's
         return False
 
 
-def _match(sample: Sample) -> Match:
+def _match(sample: Sample, layout: BitmapLayout) -> Match:
     digest = hashlib.sha256(sample.data).hexdigest()
-    return Match(digest, len(sample.data), sample.block_map.size)
+    coarse = sample.block_map.coarsened(layout.block_size)
+    state = state_of(len(coarse), coarse.allocated)
+    return Match(digest, len(sample.data), sample.block_map.size, state)
 
 
 def _different(layouts: list[BitmapLayout]) -> list[BitmapLayout]:
@@ -126,6 +145,8 @@ def _second_probe(layouts: list[BitmapLayout], sizes: list[int]) -> int:
     """Return the size of a probe for which these layouts make the most different files."""
 
     def kinds(size: int) -> int:
+        if min(made.block_size for made in layouts) < _SMALLEST_BLOCK and size > 16 * _STEP:
+            return 0
         return len({_encoded(probe_map(size, made.block_size), made) for made in layouts})
 
     best = sizes[0]

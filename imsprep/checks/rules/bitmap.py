@@ -111,7 +111,7 @@ def lost(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS405", Severity.NOTE, "Whether the service reads this bitmap's layout is not proven",
     why="A bitmap in a layout that the service does not know is refused, or read wrongly.",
-    fix="imsprep bitmap probe probe.raw; run the vendor's tool on it once; imsprep bitmap learn"
+    fix="imsprep bitmap probe probe.raw; run the vendor's tool on it; imsprep bitmap learn"
     " probe.raw probe.mf. Or without a bitmap: imsprep import IMAGE --via zvhd2, or imsprep convert"
     " IMAGE disk.zvhd2",
     source="no manual, SDK or tool describes the layout, inferred from ZVHD2; docs/bitmap-file.md",

@@ -21,6 +21,7 @@ from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
     from imsprep.bitmap.files import Exported, Made
+    from imsprep.bitmap.layout import BitmapLayout
     from imsprep.bitmap.learn.search import Learned
 
 
@@ -116,20 +117,24 @@ def make(
 
 @command.command(epilog="Example: imsprep bitmap probe probe.raw")
 @click.argument("file", type=PATH)
-@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 16 GiB and five sectors.")
+@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 61 MiB and seven sectors.")
+@click.option("--kind", type=click.Choice(["data", "none", "all", "one"]), default="data",
+              show_default=True, help="Data here and there; or the boundary cases: no data, data"
+              " in every block, in one block.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @output_options
-def probe(file: Path, size: int | None, force: bool, as_json: bool, quiet: bool) -> None:
+def probe(file: Path, size: int | None, kind: str, force: bool, as_json: bool, quiet: bool) -> None:
     """Write a sparse RAW image from whose bitmap `learn` can tell how a tool lays bitmaps out.
 
     Run the other tool on it, as in java -jar CreateMF.jar probe.raw probe.mf, then imsprep bitmap
-    learn probe.raw probe.mf. The image takes a few MiB of disk, whatever its size.
+    learn probe.raw probe.mf, which says what second probe is needed. The image takes little disk,
+    whatever its size.
     """
     from imsprep.bitmap.learn.files import write_probe
-    from imsprep.bitmap.learn.probe import DEFAULT_SIZE
+    from imsprep.bitmap.learn.probe import FIRST_SIZE
 
-    size = size or DEFAULT_SIZE
-    data = write_probe(file, size=size, force=force)
+    size = size or FIRST_SIZE
+    data = write_probe(file, size=size, kind=kind, force=force)
     text = f"{show_path(file)}: {exact_size(size)}, {format_size(data)} of them data"
     print_result(as_json, {"file": str(file), "size": size, "data_bytes": data}, text)
 
@@ -146,9 +151,10 @@ def learn(
 ) -> int:
     """Find the layout that reproduces another tool's bitmap MF of the image RAW, byte for byte.
 
-    Exit code 1 if none fits, or several: then give the pair of a second probe too. A layout that
-    fits is matched against these files only; nothing is claimed of others. It is saved, and used by
-    imsprep bitmap disk.raw --layout probe.layout.json.
+    Exit code 1 if none fits, or several, or there is one pair only: then give the pair of a second
+    probe too. A layout that fits is matched against these files only: it is used for disks between
+    them in size, and for one without data, full of data, or with one block of data only if such a
+    one was among them. It is saved, and used by imsprep bitmap disk.raw --layout probe.layout.json.
     """
     from imsprep.bitmap.layout_json import to_plain
     from imsprep.bitmap.learn.files import LAYOUT_SUFFIX, learn_files, save_learned
@@ -182,16 +188,39 @@ def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
         return (
             f"{name} is reproduced byte for byte by one layout:\n  {describe(layout)}\n"
             f"saved as {show_path(saved)}; it is matched against"
-            f" {counted(len(layout.matched), 'file')}, and nothing is known of others"
+            f" {counted(len(layout.matched), 'file')}, and nothing is known of others:\n"
+            + _range_text(layout)
         )
     if not learned.layouts:
-        return f"{name}: no layout of a known kind fits; {learned.reached}; nothing was saved"
-    lines = [f"{name}: {len(learned.layouts)} layouts fit, and nothing was saved:"]
-    lines += [f"  {describe(layout)}" for layout in learned.layouts]
-    lines += [
-        "make a second probe, run the tool on it, and give learn both pairs:",
-        f"  imsprep bitmap probe second.raw --size {learned.second_probe}",
+        lines = [f"{name}: no layout of a known kind fits; {learned.reached}; nothing was saved"]
+    else:
+        fit = "layout fits" if len(learned.layouts) == 1 else "layouts fit"
+        lines = [f"{name}: {len(learned.layouts)} {fit}, and nothing was saved:"]
+        lines += [f"  {describe(layout)}" for layout in learned.layouts]
+    if learned.second_probe is not None:
+        why = "" if learned.proved else "; of one file anything may be a constant"
+        lines += [
+            f"make the second probe, run the tool on it, and give learn both pairs{why}:",
+            f"  imsprep bitmap probe second.raw --size {learned.second_probe}",
+        ]
+    return "\n".join(lines)
+
+
+def _range_text(layout: BitmapLayout) -> str:
+    """Say for which disks a learned layout is used, and how to widen that."""
+    from imsprep.bitmap.learn.probe import ALL, NONE, ONE
+
+    sizes = [match.image_size for match in layout.matched]
+    lines = [
+        f"it is used for disks from {format_size(min(sizes))} to {format_size(max(sizes))};"
+        " a larger probe makes it more"
     ]
+    seen = {match.state for match in layout.matched}
+    for kind in (NONE, ALL, ONE):
+        if kind not in seen:
+            what = {NONE: "without data", ALL: "with data in every block"}
+            disk = what.get(kind, "with data in one block")
+            lines.append(f"not for one {disk}: imsprep bitmap probe {kind}.raw --kind {kind}")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,18 @@ from imsprep.bitmap.codec import encode
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import load_layout, save_layout
 from imsprep.bitmap.learn.files import save_learned, write_probe
-from imsprep.bitmap.learn.probe import DEFAULT_SIZE, MIN_SIZE, probe_map, sector_content, sectors
+from imsprep.bitmap.learn.probe import (
+    FIRST_SIZE,
+    MIN_SIZE,
+    SECOND_SIZE,
+    probe_map,
+    sector_content,
+    sectors,
+)
 from imsprep.bitmap.learn.search import Sample, learn
 from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
-from imsprep.units import MIB, SECTOR
+from imsprep.units import GIB, MIB, SECTOR
 from tests.support.vendors import extents_of, pack
 
 B = 4096
@@ -94,7 +102,8 @@ def test_what_is_learned_of_one_map_holds_for_another(tool: Callable[[BlockMap],
     first, other = block_map(601, 1), block_map(2345, 2, end=False)
     learned = learn([Sample(first, tool(first))])
     assert learned.layouts
-    fitting = [one for one in learned.layouts if encode(other, one) == tool(other)]
+    anywhere = [replace(one, matched=()) for one in learned.layouts]  # also for other sizes
+    fitting = [one for one in anywhere if encode(other, one) == tool(other)]
     both = learn([Sample(first, tool(first)), Sample(other, tool(other))])
     assert both.outcome == "one"
     assert [one.body for one in fitting] == [one.body for one in both.layouts]
@@ -120,12 +129,12 @@ def test_a_second_file_that_does_not_fit_is_told() -> None:
     first, other = block_map(601, 1), block_map(2345, 2, end=False)
     learned = learn([Sample(first, padded(first)), Sample(other, b"x" + padded(other))])
     assert learned.outcome == "none"
-    assert "fit the files before number 2" in learned.reached
+    assert "and none of them file number 1" in learned.reached
 
 
-def test_padding_to_16_bytes_is_believed_and_less_is_told_as_either() -> None:
+def test_padding_may_as_well_be_a_constant() -> None:
     of = block_map(8 * 68 + 1, 3)  # 69 bytes of bits
-    for multiple, multiples in ((16, [16]), (8, [1, 4, 8])):
+    for multiple, multiples in ((16, [1, 16]), (8, [1, 4, 8])):
         body = pack(bits(of))
         found = learn([Sample(of, body + bytes(-len(body) % multiple))])
         assert sorted({one.padding.multiple for one in found.layouts}) == multiples
@@ -135,16 +144,25 @@ def test_a_second_probe_has_another_size_than_all_before() -> None:
     of = block_map(600, 1)  # no spare bits, so that several layouts fit
     learned = learn([Sample(of, pack(bits(of)))])
     assert learned.outcome == "several"
-    assert learned.second_probe == DEFAULT_SIZE
+    assert learned.second_probe == SECOND_SIZE
 
 
 def test_the_probe_has_data_where_its_description_says() -> None:
-    for size in (DEFAULT_SIZE, MIN_SIZE, DEFAULT_SIZE + 64 * MIB):
+    for size in (FIRST_SIZE, SECOND_SIZE, MIN_SIZE, 16 * GIB + 5 * SECTOR, 16 * GIB):
         numbers = sectors(size).tolist()
-        assert numbers[0] == 0
+        assert (numbers[0] == 0) is (size >= GIB)
         assert numbers == sorted(set(numbers))
         behind = [number for number in numbers if number * SECTOR >= size * 3 // 4]
-        assert behind == ([] if size == DEFAULT_SIZE else [size // SECTOR - 1])
+        assert behind == ([] if size % MIB == 5 * SECTOR else [size // SECTOR - 1])
+    assert any(number * SECTOR > 128 * GIB for number in sectors(SECOND_SIZE).tolist())
+
+
+@pytest.mark.parametrize("block_size", [4 << 10, 64 << 10, 2 << 20, 16 << 20])
+@pytest.mark.parametrize("size", [MIN_SIZE, FIRST_SIZE, 64 << 20])
+def test_a_probe_of_a_boundary_case_is_one_in_every_block_size(size: int, block_size: int) -> None:
+    for kind, allocated in (("none", 0), ("one", 1), ("all", -(-size // block_size))):
+        blocks = {number * SECTOR // block_size for number in sectors(size, kind).tolist()}
+        assert len(blocks) == allocated, kind
 
 
 def test_the_probe_on_disk_is_the_one_that_was_planned(tmp_path: Path) -> None:
