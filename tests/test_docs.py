@@ -35,7 +35,7 @@ PAGES = [page for page in PAGES if page.exists()]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 SESSIONS = [block for block in BLOCKS if block.language == "console"]
-PIPELINES = sorted((ROOT / "docs" / "examples").glob("*.yml"))
+PIPELINES = [ROOT / "docs" / "examples" / f"{name}.yml" for name in ("github-actions", "gitlab-ci")]
 PROGRAMS = ("imsprep", "make", "pip", "pipx", "apt-get")
 
 

@@ -8,12 +8,14 @@ thread, has to hand them on.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -26,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 BAR, PLAIN, JSON, NONE = "bar", "plain", "json", "none"
+_SAID = "imsprep.said"  # the logger of what stands on the screen anyway
 _WIDEST = 100  # columns; longer lines of prose are hard to read
 
 
@@ -37,6 +40,7 @@ class _Screen:
     verbose: int = 0
     progress: str = AUTO
     profile: str | None = None  # of the configuration
+    handlers: list[logging.Handler] = field(default_factory=list)  # of this run's log
 
 
 _HERE = _Screen()
@@ -45,6 +49,11 @@ _HERE = _Screen()
 def reset() -> None:
     """Forget what the options of an earlier run said."""
     fresh = _Screen()
+    root = logging.getLogger("imsprep")
+    for handler in _HERE.handlers:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(logging.NOTSET)
     for name, value in vars(fresh).items():
         setattr(_HERE, name, value)
 
@@ -67,6 +76,48 @@ def _kept(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     return keep
 
 
+def _log(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
+    if path is None:
+        return
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise click.BadParameter(f"cannot write {path}: {error.strerror}") from None
+    handler.setFormatter(_LogLine("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
+    _listen(handler, logging.DEBUG)
+
+
+def _loud(ctx: click.Context, param: click.Parameter, count: int) -> None:
+    _HERE.verbose = count
+    if count:
+        handler = _OnScreen()
+        handler.setLevel(logging.INFO if count == 1 else logging.DEBUG)
+        handler.addFilter(lambda record: record.name != _SAID)
+        _listen(handler, handler.level)
+
+
+def _listen(handler: logging.Handler, level: int) -> None:
+    root = logging.getLogger("imsprep")
+    root.addHandler(handler)
+    root.setLevel(min(level, root.level or level))
+    _HERE.handlers.append(handler)
+
+
+class _LogLine(logging.Formatter):
+    """A line of the log file, with its time in UTC as ISO 8601 writes it."""
+
+    converter = time.gmtime  # type: ignore[assignment]
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class _OnScreen(logging.Handler):
+    """What -v shows of the log, above the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), logged=True)
+
+
 _OPTIONS = (
     click.option(
         "--progress", type=click.Choice([AUTO, BAR, PLAIN, JSON, NONE]), default=AUTO,
@@ -78,8 +129,12 @@ _OPTIONS = (
         callback=_kept("color"), help="Auto is on a terminal, unless NO_COLOR is set.",
     ),
     click.option(
-        "-v", "--verbose", count=True, expose_value=False, callback=_kept("verbose"),
-        help="Show notes in full.",
+        "-v", "--verbose", count=True, expose_value=False, callback=_loud,
+        help="Notes in full, requests and decisions; twice: every step.",
+    ),
+    click.option(
+        "--log-file", metavar="FILE", expose_value=False, callback=_log,
+        help="Add all of that to FILE, with times; no secrets.",
     ),
 )  # fmt: skip
 
@@ -175,8 +230,13 @@ def say_report(report: Report) -> None:
     say(report_text(report, fail_on=Severity.ERROR, style=style_for(sys.stderr)).rstrip("\n"))
 
 
-def say(words: str) -> None:
-    """Write a line for people on stderr; above the bars that stand there, if there are any."""
+def say(words: str, *, logged: bool = False) -> None:
+    """Write a line for people on stderr; above the bars that stand there, if there are any.
+
+    It goes into the log too, unless it was `logged` before.
+    """
+    if not logged:
+        logging.getLogger(_SAID).info("%s", words)
     if _HERE.progress == JSON:
         write_event({"event": "message", "text": words})
         return

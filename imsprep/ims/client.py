@@ -13,6 +13,7 @@ where a POST may have been accepted, ServiceError where the service refused.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
@@ -59,6 +60,9 @@ class CloudImage(NamedTuple):
     name: str
     status: str  # queued, saving, active, killed, deleted
     origin: str | None  # `file,bucket:key` if it was made from an object
+
+
+_LOG = logging.getLogger(__name__)  # of a request: never its headers, query or body
 
 
 class ImsClient:
@@ -206,6 +210,8 @@ class ImsClient:
                 verify=self._ca_file,
             )
             content = response.content
+        took_s = response.elapsed.total_seconds()
+        _LOG.info("%s %s%s: %d in %.2f s", method, endpoint, path, response.status_code, took_s)
         parsed = _parsed(content)
         if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
             return Answer(response.status_code, parsed, _beginning(content, self._credentials))

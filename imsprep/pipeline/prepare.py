@@ -8,6 +8,7 @@ which no container is made) or shipped (`pipeline.ship`).
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -58,6 +59,9 @@ _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
 
 OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
+
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,10 @@ def prepare(image: Path, order: Order) -> Prepared:
             examined, digest = _proved(opened, examined, order)
             made = replace(_as_it_is(opened, examined, order), digest=digest)
         opened.check_unchanged()
+    kinds = ", ".join(f"{a.role} as {a.key}" for a in made.artefacts)
+    _LOG.info("%s is sent: %s", show_path(image), kinds)
+    if comparison is not None:
+        _LOG.info("%s", comparison.why)
     return replace(made, comparison=comparison, sharing=opened.sharing)
 
 

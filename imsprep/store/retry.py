@@ -10,6 +10,7 @@ Completing an upload is never repeated blindly: `completing` finds out whether i
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -58,6 +59,9 @@ class Outages:
                 self._since = None
 
 
+_LOG = logging.getLogger(__name__)
+
+
 class RetryingStore:
     """The same contract over another store, patiently; `stop` ends all waiting at once."""
 
@@ -97,7 +101,7 @@ class RetryingStore:
         """See the store underneath."""
         return self._store.etags_are_md5
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _patiently(self, what: str, attempt: Callable[[], T]) -> T:
         patience = self._patience
         longest = patience.first_wait_s
         while True:
@@ -111,35 +115,40 @@ class RetryingStore:
                         f"{error}; nothing worked for {patience.limit_s:.0f} s in all, run again to"
                         " continue"
                     ) from error
+                _LOG.info("%s failed: %s; again in %.1f s", what, error, wait_s)
                 if self._stopped.wait(wait_s):
                     raise
                 longest = min(2 * longest, patience.longest_wait_s)
                 self.retries += 1
             else:
+                _LOG.debug("%s worked", what)
                 self._outages.worked()
                 return result
 
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload; a lost answer may leave an empty one behind."""
-        return self._patiently(lambda: self._store.create(key, metadata))
+        return self._patiently("create", lambda: self._store.create(key, metadata))
 
     def upload_part(
         self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
     ) -> str:
         """Send one part, again if need be: the last attempt replaces the ones before."""
-        return self._patiently(lambda: self._store.upload_part(key, upload_id, number, data, md5))
+        return self._patiently(
+            "upload_part", lambda: self._store.upload_part(key, upload_id, number, data, md5)
+        )
 
     def copy_part(
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
     ) -> str:
         """Copy one part, again if need be."""
         return self._patiently(
-            lambda: self._store.copy_part(key, upload_id, number, source, offset, length)
+            "copy_part",
+            lambda: self._store.copy_part(key, upload_id, number, source, offset, length),
         )
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """List the parts."""
-        return self._patiently(lambda: self._store.list_parts(key, upload_id))
+        return self._patiently("list_parts", lambda: self._store.list_parts(key, upload_id))
 
     def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
         """Complete the upload: one attempt, see the module's docstring."""
@@ -147,35 +156,35 @@ class RetryingStore:
 
     def abort(self, key: str, upload_id: str) -> None:
         """Abort the upload; doing it twice does no harm."""
-        self._patiently(lambda: self._store.abort(key, upload_id))
+        self._patiently("abort", lambda: self._store.abort(key, upload_id))
 
     def list_uploads(self, prefix: str = "") -> list[Upload]:
         """List the unfinished uploads."""
-        return self._patiently(lambda: self._store.list_uploads(prefix))
+        return self._patiently("list_uploads", lambda: self._store.list_uploads(prefix))
 
     def head(self, key: str) -> ObjectFacts | None:
         """Return what is known of an object."""
-        return self._patiently(lambda: self._store.head(key))
+        return self._patiently("head", lambda: self._store.head(key))
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Read a range."""
-        return self._patiently(lambda: self._store.read(key, offset, length))
+        return self._patiently("read", lambda: self._store.read(key, offset, length))
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Write a small object, again if need be."""
-        return self._patiently(lambda: self._store.put(key, data, metadata))
+        return self._patiently("put", lambda: self._store.put(key, data, metadata))
 
     def delete(self, key: str) -> None:
         """Remove an object; doing it twice does no harm."""
-        self._patiently(lambda: self._store.delete(key))
+        self._patiently("delete", lambda: self._store.delete(key))
 
     def head_bucket(self) -> BucketHead:
         """Return what the bucket says of itself."""
-        return self._patiently(self._store.head_bucket)
+        return self._patiently("head_bucket", self._store.head_bucket)
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """List objects."""
-        return self._patiently(lambda: self._store.list_objects(prefix))
+        return self._patiently("list_objects", lambda: self._store.list_objects(prefix))
 
 
 class RateLimit:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from imsprep.cli import bars, screen
 from imsprep.cli.bars import JobBar, Progress, Step
 from imsprep.progress import Event
 from imsprep.units import GIB, MIB
+from tests.conftest import Outcome
 from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, run_on_terminal
 
@@ -173,3 +175,31 @@ def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(
     assert any(row.startswith("upload ") and "%|" in row for row in seen)
     assert not [row for row in last if "%|" in row]
     assert any(row.startswith("image ") for row in last)
+
+
+def test_a_log_file_gets_requests_and_decisions_and_no_secrets(
+    tmp_path: Path, imsprep: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "AKSECRET")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "SKSECRET")
+    disk, log = tmp_path / "disk.raw", tmp_path / "run.log"
+    disk.write_bytes(b"data".ljust(MIB, b"\0"))
+    words = ("import", disk, "--name", "a", "--type", "DataImage", "--min-disk", 40,
+             "--to", f"local:{tmp_path}/cloud")  # fmt: skip
+    done = imsprep(*words, "--log-file", log)
+    assert done.code == 0, done.err
+    text = log.read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z INFO +imsprep.ims.client POST http", text, re.M)
+    assert "is sent: image as disk.raw, bitmap as disk.mf" in text
+    assert "SECRET" not in text
+    assert "ims.client" not in done.err
+    assert "POST http" not in done.err
+    loud = imsprep(*words, "-v")
+    assert "is sent: image as disk.raw" in loud.err
+
+
+def test_a_log_file_that_cannot_be_written_is_a_usage_error(
+    tmp_path: Path, imsprep: Callable[..., Outcome]
+) -> None:
+    done = imsprep("info", tmp_path, "--log-file", tmp_path / "gone" / "run.log")
+    assert (done.code, "cannot write" in done.err) == (2, True)

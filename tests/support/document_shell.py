@@ -58,6 +58,7 @@ import re, sys, tomllib
 extras = tomllib.load(open("{ROOT}/pyproject.toml", "rb"))["project"]["optional-dependencies"]
 assert sys.argv[1] == "install", sys.argv
 for word in sys.argv[2:]:
+    word = word.partition(" @ git+https://")[0]
     name, asked = re.fullmatch(r"(imsprep|\\.)(?:\\[([a-z,-]+)\\])?", word).groups()
     assert set((asked or "all").split(",")) <= set(extras), word
 """

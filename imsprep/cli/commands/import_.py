@@ -104,7 +104,8 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
         watcher.end_steps()
         _say_findings(prepared, watcher, quiet=quiet)
         if dry_run:
-            print_result(as_json, prepared.as_dict(), _plan_text(prepared, options["api"]))
+            value = {"schema": "imsprep.import-plan/1", **prepared.as_dict()}
+            print_result(as_json, value, _plan_text(prepared, options["api"]))
             return
         with watcher.going_on(asked):
             done = api.ship_import(prepared, asked)

@@ -55,7 +55,8 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
         if not options["replace"]:
             _check_free(file, key, target, options, quiet)
         plan = plan_file(file, sending)
-        print_result(as_json, plan.as_dict(), "\n".join([str(plan), *plan.lines()]))
+        value = {"schema": "imsprep.upload-plan/1", **plan.as_dict()}
+        print_result(as_json, value, "\n".join([str(plan), *plan.lines()]))
         return
     store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
 

@@ -98,5 +98,22 @@ def output_options(command: F) -> F:
 
 
 def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
-    """Print a result on stdout: the value for programs or the text for people."""
+    """Print a result on stdout: the value for programs or the text for people.
+
+    The value gets a `schema` that names the command and the version of its keys.
+    """
+    if as_json:
+        own = value.get("schema")
+        value = {**value, "schema": own if isinstance(own, str) else schema_name()}
     click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text)
+
+
+# Of a command whose keys changed their meaning; all others are at 1.
+VERSIONS: dict[str, int] = {}
+
+
+def schema_name() -> str:
+    """Return what the JSON of the command that runs is called: `imsprep.uploads-list/1`."""
+    words = click.get_current_context().command_path.split()[1:]
+    name = "-".join(word for word in words if word != "make")
+    return f"imsprep.{name}/{VERSIONS.get(name, 1)}"

@@ -1,0 +1,105 @@
+"""JSON Schemas of what commands print with --json, made of what they print.
+
+    python -m docs.schemas
+
+Each command runs in the folder of the documentation's examples, and its schema says the type of
+every key that was seen; a key that was in each of a command's results is required. A test runs the
+commands again and holds what they print against the schemas that the package carries.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "imsprep" / "data" / "schemas"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+REQUEST = "--name web01 --type DataImage --min-disk 40"
+# By command: lines of shell; the last command of each prints JSON.
+COMMANDS = {
+    "bitmap": ["imsprep bitmap disk.raw --json"],
+    "verify": ["imsprep bitmap disk.raw -q >/dev/null; imsprep verify disk.raw --json"],
+    "info": ["imsprep info disk.raw --json", "imsprep info disk.zvhd2 --json"],
+    "convert": ["imsprep convert disk.raw disk.zvhd2 --json"],
+    "upload": [
+        "imsprep upload disk.raw --to local:./cloud --json",
+        "imsprep upload disk.raw --to local:./cloud >/dev/null;"
+        " imsprep upload disk.raw --to local:./cloud --json",
+    ],
+    "uploads-list": ["imsprep uploads list --to local:./cloud --json"],
+    "uploads-abort": ["imsprep uploads abort --to local:./cloud --all --json"],
+    "config-show": ["imsprep config show --json"],
+    "import": [
+        f"imsprep import disk.raw {REQUEST} --to local:./cloud --json",
+        f"rm disk.zvhd2; imsprep import disk.raw {REQUEST} --to local:./cloud --via zvhd2 --json",
+    ],
+    "import-plan": [
+        f"imsprep import disk.raw {REQUEST} --to local:./cloud --dry-run --json",
+        f"rm disk.zvhd2; imsprep import disk.raw {REQUEST} --to local:./cloud --via auto"
+        " --dry-run --json",
+    ],
+    "upload-plan": ["imsprep upload disk.raw --to local:./cloud --dry-run --json"],
+    "wait": ["imsprep wait 8a12fc664fb4daa3014fb4e581380005 --json"],
+    "doctor": ["imsprep doctor --json || :"],
+}
+
+
+def printed(command: str, line: str) -> Any:
+    """Run a line in a fresh folder of examples and return the JSON that it printed."""
+    sys.path.insert(0, str(ROOT))
+    from tests.support.document_shell import DocumentShell
+
+    with tempfile.TemporaryDirectory() as folder:
+        done = DocumentShell(Path(folder)).run(line)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {line}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def schema_of(values: list[Any]) -> dict[str, Any]:
+    """Return the schema that all of the values obey."""
+    kinds = sorted({_kind(value) for value in values})
+    found: dict[str, Any] = {"type": kinds[0] if len(kinds) == 1 else kinds}
+    tables = [value for value in values if isinstance(value, dict)]
+    if tables:
+        keys = sorted({key for table in tables for key in table})
+        found["properties"] = {
+            key: schema_of([table[key] for table in tables if key in table]) for key in keys
+        }
+        found["required"] = [key for key in keys if all(key in table for table in tables)]
+    items = [item for value in values if isinstance(value, list) for item in value]
+    if items:
+        found["items"] = schema_of(items)
+    return found
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
+def document(command: str, values: list[Any]) -> dict[str, Any]:
+    """Return a command's schema as the package carries it."""
+    body = schema_of(values)
+    body["properties"]["schema"] = {"const": values[0]["schema"]}
+    return {"$schema": DRAFT, "title": f"imsprep {command.replace('-', ' ')} --json", **body}
+
+
+def main() -> None:
+    """Write every schema."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for command, lines in COMMANDS.items():
+        value = document(command, [printed(command, line) for line in lines])
+        path = FOLDER / f"{command}.schema.json"
+        path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Container, action and examples for other tools: linted, and their steps run as far as tools are here."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from docs import schemas
+from tests.support.document_shell import DocumentShell
+from tests.support.paths import ROOT
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> DocumentShell:
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("not installed: mkfs.ext4")
+    return DocumentShell(tmp_path)
+
+
+def here(program: str) -> pytest.MarkDecorator:
+    """Skip a test of another tool's where that tool is not: Debian does not have all of them."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"there is no {program} here")
+
+
+def instructions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the instructions of a container file."""
+    joined = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
+    for line in filter(None, map(str.strip, joined.splitlines())):
+        word, _, rest = line.partition(" ")
+        yield word, " ".join(rest.split())
+
+
+def test_the_container_file_says_only_what_a_builder_knows() -> None:
+    steps = list(instructions((ROOT / "Containerfile").read_text()))
+    assert steps[0][0] == "FROM"
+    assert {word for word, _ in steps} <= {
+        "FROM",
+        "RUN",
+        "COPY",
+        "WORKDIR",
+        "ENTRYPOINT",
+        "CMD",
+        "ENV",
+    }
+    for word, rest in steps:
+        if word == "RUN":
+            subprocess.run(["bash", "-n", "-c", rest], check=True)
+        if word in ("ENTRYPOINT", "CMD"):
+            assert json.loads(rest)
+    (install,) = re.findall(r"apt-get install .*?recommends ([a-z0-9 -]+)", steps[1][1])
+    assert "qemu-utils" in install.split()
+
+
+@pytest.mark.slow
+@here("podman")
+def test_the_container_is_built_and_runs() -> None:
+    subprocess.run(["podman", "build", "-q", "-t", "imsprep-test", ROOT], check=True)
+    done = subprocess.run(
+        ["podman", "run", "--rm", "imsprep-test", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("imsprep ")
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_action_run(shell: DocumentShell) -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    assert action["runs"]["using"] == "composite"
+    inputs = action["inputs"]
+    (check,) = (s for s in action["runs"]["steps"] if s.get("name") == "Check")
+    used = set(re.findall(r"inputs\.([a-z-]+)", (ROOT / "action.yml").read_text()))
+    assert used == set(inputs)
+    given = {"images": "build/disk.raw", "arguments": "--min-disk 40", "sarif": "imsprep.sarif"}
+    exports = "".join(
+        f"export {name}={json.dumps(given[value.split('.')[1].strip(' }')])}\n"
+        for name, value in check["env"].items()
+    )
+    done = shell.run(exports + check["run"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (shell.folder / "imsprep.sarif").stat().st_size
+
+
+def commands_of(name: str) -> list[str]:
+    """Return the imsprep commands of an example."""
+    text = (EXAMPLES / name).read_text()
+    if name.endswith(".yml"):
+        (play,) = yaml.safe_load(text)
+        lines = [task.get("ansible.builtin.command") for task in play["tasks"]]
+        return [line.replace("{{ image }}", play["vars"]["image"]) for line in lines if line]
+    found = re.findall(r'"(imsprep [^"]*)"', text)
+    return [line.replace("${var.image}", "build/disk.raw") for line in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["packer.pkr.hcl", "terraform.tf", "ansible.yml"])
+def test_the_commands_of_an_example_run(shell: DocumentShell, name: str) -> None:
+    lines = commands_of(name)
+    assert any(line.startswith("imsprep import") for line in lines)
+    done = shell.run("\n".join(lines))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@here("packer")
+def test_packer_accepts_its_example(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "packer.pkr.hcl", tmp_path)
+    subprocess.run(
+        ["packer", "validate", "-syntax-only", "packer.pkr.hcl"], cwd=tmp_path, check=True
+    )
+
+
+@pytest.mark.slow
+@here("ansible-playbook")
+def test_ansible_accepts_its_example() -> None:
+    subprocess.run(["ansible-playbook", "--syntax-check", EXAMPLES / "ansible.yml"], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", schemas.COMMANDS)
+def test_the_json_of_a_command_obeys_the_schema_that_the_package_carries(command: str) -> None:
+    schema = json.loads((schemas.FOLDER / f"{command}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    value = schemas.printed(command, schemas.COMMANDS[command][-1])
+    jsonschema.validate(value, schema)
+    assert re.fullmatch(r"imsprep\.[a-z-]+/\d+", value["schema"])
+    value.pop("schema")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, schema)
+
+
+def test_the_classifiers_claim_what_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    systems = [c for c in project["classifiers"] if c.startswith("Operating System")]
+    assert systems == ["Operating System :: POSIX :: Linux"]
+    assert set(project["urls"]) >= {"Homepage", "Documentation", "Changelog"}
