@@ -257,6 +257,7 @@ ORDER = {
         validate
         materialise
         jobs
+        listing
         answers
         app
         server

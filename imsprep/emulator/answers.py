@@ -42,7 +42,12 @@ def progress(job: Job, faults: Faults) -> dict[str, Any]:
     return _frame(job, faults, entities)
 
 
-def image(image: Image) -> dict[str, Any]:
+def platform_of(body: dict[str, Any], site: Site) -> str:
+    """Return the platform of a system disk, as the site's list of os_version groups them."""
+    return site.os_versions.platform(body.get("os_version") or "") or "Other"
+
+
+def image(image: Image, site: Site, owner: str) -> dict[str, Any]:
     """Return one image of the list, with the attributes that an import sets."""
     body = image.body
     tags = list(body.get("tags") or ())
@@ -54,6 +59,16 @@ def image(image: Image) -> dict[str, Any]:
         "name": body["name"],
         "status": image.status,
         "created_at": image.created_at,
+        "updated_at": image.created_at,
+        "owner": owner,
+        "self": f"/v2/images/{image.image_id}",
+        "file": f"/v2/images/{image.image_id}/file",
+        "schema": "/v2/schemas/image",
+        "protected": False,
+        "container_format": "bare",
+        "__platform": platform_of(body, site),
+        "__os_bit": "32" if "32" in (body.get("os_version") or "") else "64",
+        "__lazyloading": "true",
         "min_disk": body["min_disk"],
         "min_ram": 0,
         "tags": tags,

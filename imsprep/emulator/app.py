@@ -4,7 +4,8 @@
     POST /v2.1/cloudimages/quickimport/action    the same
     GET  /v1/cloudimages/job/{job_id}            how far is a job?
     GET  /v1/{project_id}/jobs/{job_id}          the same, in its older shape
-    GET  /v2/cloudimages                         the images, by name, id, status or tag
+    GET  /v2/cloudimages                         the images, filtered, sorted and by pages
+    DELETE /v2/images/{image_id}                 remove an image and its disk
     GET  /v1/cloudimages/os_version              values of os_version
     GET  /v1/cloudimages/quota                   how many images may there be
     GET  /v3/projects?name=                      the project of a region
@@ -30,7 +31,7 @@ from werkzeug.wrappers import Request, Response
 
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.cloud.sites import SITES, Site
-from imsprep.emulator import answers, materialise, validate
+from imsprep.emulator import answers, listing, materialise, validate
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.jobs import JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
@@ -50,6 +51,7 @@ ROUTES = Map(
         Rule("/v1/cloudimages/job/<job_id>", endpoint="progress", methods=["GET"]),
         Rule("/v1/<project_id>/jobs/<job_id>", endpoint="job", methods=["GET"]),
         Rule("/v2/cloudimages", endpoint="images", methods=["GET"]),
+        Rule("/v2/images/<image_id>", endpoint="image", methods=["DELETE"]),
         Rule("/v1/cloudimages/os_version", endpoint="os_version", methods=["GET"]),
         Rule("/v1/cloudimages/quota", endpoint="quota", methods=["GET"]),
         Rule("/v3/projects", endpoint="projects", methods=["GET"]),
@@ -77,6 +79,7 @@ class Settings:
     layout: BitmapLayout | None = None  # of the bitmaps; None: the default
     image_quota: int = 50  # the documents' default
     project_id: str = "0" * 32
+    security_token: str | None = field(default=None, repr=False)  # of a temporary key
 
 
 class DroppedError(Exception):
@@ -128,6 +131,9 @@ class Emulator:
         if reason is not None:
             text = f"Incorrect IAM authentication information: {reason}"
             return _json(answers.gateway("APIGW.0301", text), 401)
+        # Which code that has is inferred: the documents have one for a wrong project.
+        if request.headers.get("X-Project-Id") not in (None, self.settings.project_id):
+            raise RefusedError("IMG.0067")
         handler: Callable[..., Response] = getattr(self, f"_on_{endpoint}")
         return handler(request, body, **values)
 
@@ -143,7 +149,11 @@ class Emulator:
             body=body,
         )
         known = {self.settings.access_key: self.settings.secret_key}
-        return verify(signed, known.get, datetime.now(UTC))
+        reason = verify(signed, known.get, datetime.now(UTC))
+        given = request.headers.get("X-Security-Token")
+        if reason is None and given != self.settings.security_token:
+            reason = "the security token is invalid, missing or does not belong to the access key"
+        return reason
 
     def _on_quick_import(self, request: Request, body: bytes) -> Response:
         self._fault("post_429", 429)
@@ -197,13 +207,14 @@ class Emulator:
         return _json(shape(job, self.faults))
 
     def _on_images(self, request: Request, body: bytes) -> Response:
-        images = [answers.image(image) for image in self.board.images()]
-        for name in ("name", "id", "status", "__imagetype", "__os_type", "__data_origin"):
-            if name in request.args:
-                images = [i for i in images if i.get(name) == request.args[name]]
-        if "tag" in request.args:
-            images = [i for i in images if request.args["tag"] in i["tags"]]
-        return _json({"images": images})
+        site, owner = self.settings.site, self.settings.project_id
+        images = [answers.image(image, site, owner) for image in self.board.images()]
+        return _json({"images": listing.select(images, request.args.items(multi=True))})
+
+    def _on_image(self, request: Request, body: bytes, image_id: str) -> Response:
+        if not self.board.delete(image_id):
+            raise RefusedError("IMG.0144", status=404)
+        return Response(status=204)
 
     def _on_os_version(self, request: Request, body: bytes) -> Response:
         return _json(answers.os_versions(self.settings.site))

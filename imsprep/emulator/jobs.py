@@ -102,6 +102,17 @@ class JobBoard:
         with self._lock:
             return sorted(self._images.values(), key=lambda i: (i.created_at, i.image_id))
 
+    def delete(self, image_id: str) -> bool:
+        """Remove an image that is whole, and its disk; False if there is none."""
+        with self._lock:
+            image = self._images.get(image_id)
+            if image is None or image.status != "active":
+                return False
+            del self._images[image_id]
+        (self._folder / "images" / f"{image_id}.json").unlink(missing_ok=True)
+        (self._folder / "disks" / f"{image_id}.raw").unlink(missing_ok=True)
+        return True
+
     def stop(self) -> None:
         """Let running jobs end early and wait for their threads."""
         self._stopping.set()

@@ -22,11 +22,11 @@ MAX_TAG_VALUE = 43
 MAX_KEY_BYTES = 1024  # OBS: the key of an object, in UTF-8
 MAX_DISK_GIB = 1024  # every site and variant
 
-_HAN = "\u4e00-\u9fff"  # Huawei Cloud takes Chinese characters in names and tags
-_NAME = re.compile(rf"[A-Za-z0-9\-._ {_HAN}]+")
-_TAG_KEY = re.compile(rf"[A-Za-z0-9_\-{_HAN}]+")
-_TAG_VALUE = re.compile(rf"[A-Za-z0-9_.\-{_HAN}]*")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{2,62}")
+_HAN = "\u4e00-\u9fff"  # sites that document it take Chinese characters in names and tags
+_NAME = r"[A-Za-z0-9\-._ {han}]+"
+_TAG_KEY = r"[A-Za-z0-9_\-{han}]+"
+_TAG_VALUE = r"[A-Za-z0-9_.\-{han}]*"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 TYPES = {
@@ -69,10 +69,10 @@ def check_body(body: Any, site: Site, *, any_os_version: bool = False) -> None:
         value = body.get(name)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise RefusedError("IMG.0001", f"{name} has the wrong type.")
-    _check_name(body)
+    _check_name(body, site)
     _check_kind(body, site, any_os_version)
     _check_min_disk(body, site)
-    _check_tags(body)
+    _check_tags(body, site)
     split_image_url(body.get("image_url"))
 
 
@@ -90,7 +90,7 @@ def os_type_of(body: Mapping[str, Any]) -> str:
 
 def split_image_url(value: Any) -> tuple[str, str]:
     """Return bucket and key of `bucket:key`, or raise RefusedError."""
-    if not isinstance(value, str) or ":" not in value:
+    if not isinstance(value, str) or ":" not in value or "://" in value:
         raise RefusedError("IMG.0017")
     bucket, _, key = value.partition(":")
     if not bucket:
@@ -98,9 +98,9 @@ def split_image_url(value: Any) -> tuple[str, str]:
     dots = any(pair in bucket for pair in ("..", ".-", "-."))
     if not _BUCKET.fullmatch(bucket) or dots or re.fullmatch(r"\d+(\.\d+){3}", bucket):
         raise RefusedError("IMG.0109")
-    if " " in key:
+    if any(c.isspace() for c in key):
         raise RefusedError("IMG.0175")
-    if not key or not _is_text(key) or len(key.encode()) > MAX_KEY_BYTES or key.startswith("/"):
+    if not key or not _is_text(key) or len(key.encode()) > MAX_KEY_BYTES:
         raise RefusedError("IMG.0017")
     return bucket, key
 
@@ -114,13 +114,18 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _check_name(body: Mapping[str, Any]) -> None:
+def _fits(pattern: str, text: str, site: Site) -> bool:
+    """Return whether a text is of the alphabet that the site documents."""
+    return re.fullmatch(pattern.format(han=_HAN if site.chinese_names else ""), text) is not None
+
+
+def _check_name(body: Mapping[str, Any], site: Site) -> None:
     name, description = body.get("name"), body.get("description") or ""
     if not name:
         raise RefusedError("IMG.0013")
     if len(name) > MAX_NAME:
         raise RefusedError("IMG.0002")
-    if name != name.strip(" ") or not _NAME.fullmatch(name):
+    if name != name.strip(" ") or not _fits(_NAME, name, site):
         raise RefusedError("IMG.0003")
     if len(description) > MAX_DESCRIPTION:
         raise RefusedError("IMG.0004")
@@ -130,20 +135,35 @@ def _check_name(body: Mapping[str, Any]) -> None:
 
 def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> None:
     huawei = site.key.startswith("huawei")
-    kind = body.get("type") or "ECS"
-    if kind not in ("ECS", "BMS", "DataImage"):
+    kind = body.get("type")
+    if kind is not None and kind not in ("ECS", "BMS", "DataImage"):
         raise RefusedError("IMG.0157" if huawei else "IMG.0024")
+    if body.get("os_type") not in (None, "Linux", "Windows"):
+        raise RefusedError("IMG.0122")
     if is_data_disk(body):
-        if body.get("os_type") not in (None, "Linux", "Windows"):
-            raise RefusedError("IMG.0122")
+        pass
     elif not body.get("os_version"):
         # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
         raise RefusedError("IMG.0159" if huawei else "IMG.0056")
     elif not any_os_version and body["os_version"] not in site.os_versions.all:
         raise RefusedError("IMG.0056")
+    _check_foreign(body)
     _check_boot(body)
     if huawei:  # on the other sites it is no parameter
         _check_licence(body)
+
+
+def _check_foreign(body: Mapping[str, Any]) -> None:
+    """Refuse a parameter of the other table; the code is inferred, and so is that "" is none.
+
+    The Go SDK sends an empty os_version with every data disk.
+    """
+    names: tuple[str, ...] = ("os_type",)
+    if is_data_disk(body):
+        names = ("os_version", "architecture", "hw_firmware_type", "license_type")
+    for name in names:
+        if body.get(name) not in (None, ""):
+            raise RefusedError("IMG.0001", f"{name} is no parameter of this kind of image.")
 
 
 def _check_boot(body: Mapping[str, Any]) -> None:
@@ -179,7 +199,7 @@ def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
         )  # code inferred
 
 
-def _check_tags(body: Mapping[str, Any]) -> None:
+def _check_tags(body: Mapping[str, Any], site: Site) -> None:
     tags, image_tags = body.get("tags"), body.get("image_tags")
     if tags and image_tags:
         raise RefusedError("IMG.0115", "Set either tags or image_tags.")  # code inferred
@@ -199,7 +219,7 @@ def _check_tags(body: Mapping[str, Any]) -> None:
         raise RefusedError("IMG.0116")
     for key, value in pairs:
         fits = len(key) <= MAX_TAG_KEY and len(value) <= MAX_TAG_VALUE
-        if not fits or not _TAG_KEY.fullmatch(key) or not _TAG_VALUE.fullmatch(value):
+        if not fits or not _fits(_TAG_KEY, key, site) or not _fits(_TAG_VALUE, value, site):
             raise RefusedError("IMG.0115")
     if len({key for key, _ in pairs}) != len(pairs):
         raise RefusedError("IMG.0115", "A tag key may stand once.")

@@ -49,6 +49,12 @@ class RequestFields:
             return self.os_version.strip().lower().startswith("windows")
         return (self.os_type or "").lower() == "windows"
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The fields that every import of this kind needs and that are not given."""
+        needed = ("name", "min_disk") if self.is_data_disk else ("name", "min_disk", "os_version")
+        return tuple(name for name in needed if getattr(self, name) is None)
+
     def complete(self) -> QuickImportRequest:
         """Return the request as it will be sent; KeyError names a mandatory field not given."""
         for required in ("name", "image_url", "min_disk"):

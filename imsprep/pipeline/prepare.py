@@ -27,7 +27,7 @@ from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather import Look, gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
-from imsprep.cloud.sites import Site
+from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
@@ -176,7 +176,7 @@ def examine(image: Path, order: Order) -> Examined:
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
     if order.bitmap is not None and order.via != routes.RAW:
         raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
-    request, policy = _complete(fields), order.policy
+    request, policy = _complete(fields, order.site), order.policy
     pair = facts.format == formats.RAW and route != routes.ZVHD2
     keys = [key, _bitmap_key(key)] if pair else [key]
     facts = replace(facts, request=fields)
@@ -458,12 +458,16 @@ def _plan(block_map: BlockMap, order: Order) -> PartPlan:
     return plan_parts(block_map, copy_zeros=order.copy_zeros, part_size=order.part_size)
 
 
-def _complete(fields: RequestFields) -> QuickImportRequest:
-    try:
-        return fields.complete()
-    except KeyError as error:
-        name = str(error.args[0])
-        raise UsageError(f"the import needs {OPTIONS.get(name, name)}") from None
+def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
+    missing = [name for name in OPTIONS if name in fields.missing]
+    if missing:
+        least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
+        size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
+        wanted = " and ".join(
+            OPTIONS[name] + (size if name == "min_disk" else "") for name in missing
+        )
+        raise UsageError(f"the import needs {wanted}")
+    return fields.complete()
 
 
 def why_not(report: Report, at: Severity) -> str:

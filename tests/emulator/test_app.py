@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from huaweicloudsdkcore.exceptions import exceptions
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkims.v2 import (
+    GlanceDeleteImageRequest,
     ImportImageQuickInSafeModeRequest,
     ImportImageQuickRequest,
     ImsClient,
@@ -39,12 +41,12 @@ from imsprep.emulator.materialise import accept
 from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.emulator.validate import RefusedError
-from imsprep.errors import ReadError, UsageError
+from imsprep.errors import ReadError, ServiceError, UsageError
 from imsprep.image.formats import MAX_SIZE
 from imsprep.ims.error_codes import CODES
 from imsprep.units import GIB
 from imsprep.zvhd2 import records
-from tests.support import s3cloud
+from tests.support import imscloud, s3cloud
 from tests.support.goldens import FACTS, golden
 from tests.support.imscloud import BLOCK, KEY, Objects, cloud, raw_disk
 from tests.support.treedigest import tree_digest
@@ -693,3 +695,71 @@ def test_a_hostile_body_is_a_bad_request(url: str, body: bytes) -> None:
 def test_half_a_character_is_a_bad_request(url: str, field: str) -> None:
     body = json.dumps({**BODY, field: "images:\ud800"}).encode()
     assert post(url, body).status_code == 400
+
+
+def import_three(url: str) -> list[str]:
+    client = sdk(url)
+    answers = [
+        ended(client, import_by_sdk(client, {**BODY, "name": f"n{n}", "tags": [f"t.{n}"]}))
+        for n in range(3)
+    ]
+    return [answer.entities.image_id for answer in answers]
+
+
+def test_images_are_listed_by_pages_in_order_and_by_what_they_have(url: str) -> None:
+    ids = import_three(url)
+    client = sdk(url)
+
+    def listed(**query: Any) -> list[str]:
+        return [i.id for i in client.list_images(ListImagesRequest(**query)).images]
+
+    assert listed() == ids[::-1]  # the newest first, as documented
+    assert listed(sort_key="name", sort_dir="asc") == ids
+    pages, marker = [], None
+    while page := listed(limit=2, marker=marker, sort_key="name", sort_dir="asc"):
+        pages.append(page)
+        marker = page[-1]
+    assert pages == [ids[:2], ids[2:]]
+    assert listed(name="n1") == [ids[1]]
+    assert listed(tag="t.2") == [ids[2]]
+    assert listed(imagetype="private", status="active", platform="Ubuntu") == ids[::-1]
+    assert listed(os_type="Windows") == []
+    assert listed(min_disk=10, protected=False) == ids[::-1]
+    assert listed(limit=0) == []
+    for wrong in ({"marker": "none"}, {"sort_key": "odd"}, {"sort_dir": "up"}):
+        with pytest.raises(exceptions.ClientRequestException):
+            listed(**wrong)
+
+
+def test_an_image_that_is_deleted_is_gone_with_its_disk(tmp_path: Path) -> None:
+    with cloud(tmp_path) as (emulator, url, _):
+        ids = import_three(url)
+        client = sdk(url)
+        disks = [Path(image.disk["path"]) for image in emulator.board.images()]
+        client.glance_delete_image(GlanceDeleteImageRequest(image_id=ids[0]))
+        assert [i.image_id for i in emulator.board.images()] != ids
+        assert sum(path.exists() for path in disks) == 2
+        with pytest.raises(exceptions.ClientRequestException) as caught:
+            client.glance_delete_image(GlanceDeleteImageRequest(image_id=ids[0]))
+        assert caught.value.status_code == 404
+
+
+def test_another_project_or_token_than_the_key_s_is_refused(tmp_path: Path) -> None:
+    for given, wanted, code in (
+        (None, None, ""),
+        ("STS", "STS", ""),
+        ("STS", None, "APIGW.0301"),
+        (None, "STS", "APIGW.0301"),
+        ("other", "STS", "APIGW.0301"),
+    ):
+        with cloud(tmp_path / f"{given}-{wanted}", security_token=wanted) as (_, url, _):
+            credentials = replace(KEY, security_token=given)
+            if code:
+                with pytest.raises(ServiceError, match=code):
+                    imscloud.client(url, credentials).images("x")
+            else:
+                assert imscloud.client(url, credentials).images("x") == []
+    with cloud(tmp_path / "project") as (_, url, _):
+        assert imscloud.client(url, replace(KEY, project_id=PROJECT)).images("x") == []
+        with pytest.raises(ServiceError, match=r"IMG\.0067"):
+            imscloud.client(url, replace(KEY, project_id="1" * 32)).images("x")

@@ -117,10 +117,9 @@ def lost(facts: Facts) -> Iterator[Evidence]:
     source="no manual, SDK or tool describes the layout, inferred from ZVHD2; docs/bitmap-file.md",
 )  # fmt: skip
 def unproven(facts: Facts) -> Iterator[Evidence]:
-    """Say on what the layout rests; a warning where it is about to count, or was chosen freely.
+    """Say on what the layout rests; a warning where it was chosen freely.
 
-    The convention that imsprep follows by default is no fault of an image, so that a check of one
-    only notes it; an import is about to send it.
+    The convention that imsprep follows by default is no fault of an image.
     """
     bitmap = bitmap_of(facts)
     if bitmap.layout is None:
@@ -143,7 +142,7 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
         " confirmed that the service reads it. One run of the vendor's tool on a probe settles it,"
         " and a ZVHD2 file needs no bitmap at all",
         found=describe(bitmap.layout),
-        severity=Severity.WARNING if bitmap.to_be_made or not default else None,
+        severity=None if default else Severity.WARNING,
     )
 
 

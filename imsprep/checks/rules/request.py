@@ -195,16 +195,20 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
         if value * GIB < size:
             yield Evidence(
                 f"min_disk {value} is {value * GIB} bytes, the {what} has {exact_size(size)}",
-                expected=f"{ceil_div(size, GIB)} GB or more", found=f"{value} GB",
-                fix=f"--min-disk {ceil_div(size, GIB)}",
+                expected=_range(facts, ceil_div(size, GIB)), found=f"{value} GB",
+                fix=_enough(facts, ceil_div(size, GIB)),
             )  # fmt: skip
             return
     if value * GIB == facts.virtual_size and not facts.request.is_data_disk:
+        enough = value < MAX_MIN_DISK
         yield Evidence(
             f"min_disk {value} is exactly the disk's size: the console's table says \"not less"
             ' than", the API page says "greater than"',
-            expected=f"{value + 1} GB to satisfy both", found=f"{value} GB",
-            fix=f"--min-disk {value + 1}, if the import is refused", severity=Severity.WARNING,
+            expected=f"{value + 1} GB to satisfy both" if enough else "a smaller disk",
+            found=f"{value} GB",
+            fix=f"--min-disk {value + 1}, if the import is refused" if enough
+            else f"Nothing, unless the import is refused: {MAX_MIN_DISK} GB is the largest.",
+            severity=Severity.WARNING,
         )  # fmt: skip
 
 
@@ -250,7 +254,9 @@ def firmware_value(facts: Facts) -> Iterator[Evidence]:
     source=f"{QUICK_IMPORT}: license_type",
 )  # fmt: skip
 def license_value(facts: Facts) -> Iterator[Evidence]:
-    """Check the value, and that the guest is Windows."""
+    """Check the value, and that the guest is Windows; where it is no parameter, IMS602 says so."""
+    if "license_type" not in facts.site.fields:
+        return
     yield from _choice(facts, "license_type", "--license-type", ("platform", "byol"))
     if not facts.request.is_windows:
         found = facts.request.os_version or facts.request.os_type or "no Windows os_version"
@@ -289,7 +295,7 @@ def foreign_fields(facts: Facts) -> Iterator[Evidence]:
         names = ("os_version", "architecture", "hw_firmware_type", "license_type")
     kind = "data disk" if facts.request.is_data_disk else "system disk"
     for name in names:
-        if getattr(facts.request, name) is not None:
+        if getattr(facts.request, name) not in (None, ""):
             yield Evidence(f"{name} is not a parameter of a {kind} image", found=name)
 
 
@@ -302,6 +308,23 @@ def foreign_fields(facts: Facts) -> Iterator[Evidence]:
 def os_type_value(facts: Facts) -> Iterator[Evidence]:
     """Check the value of os_type."""
     yield from _choice(facts, "os_type", "--os-type", ("Linux", "Windows"))
+
+
+def _range(facts: Facts, least: int) -> str:
+    """Write which sizes hold `least` GiB and are in the site's range."""
+    smallest = facts.site.min_disk_from(
+        data_disk=facts.request.is_data_disk, windows=facts.request.is_windows
+    )
+    if least > MAX_MIN_DISK:
+        return f"a disk of at most {MAX_MIN_DISK} GB"
+    return f"{max(least, smallest)} to {MAX_MIN_DISK} GB"
+
+
+def _enough(facts: Facts, least: int) -> str:
+    """Return the fix for a disk of `least` GiB: never a value that is itself out of range."""
+    if least > MAX_MIN_DISK:
+        return f"None: quick import takes disks of up to {MAX_MIN_DISK} GB."
+    return f"--min-disk {_range(facts, least).partition(' ')[0]}"
 
 
 def _choice(facts: Facts, field: str, option: str, values: tuple[str, ...]) -> Iterator[Evidence]:

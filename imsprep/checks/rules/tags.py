@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -18,6 +17,7 @@ MAX_TAGS = 10
 MAX_TAG_KEY, MAX_TAG_VALUE = 36, 43  # characters
 MAX_KEY = 1024  # bytes of UTF-8
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_LIKE_IP = re.compile(r"\d+(\.\d+){3}")
 _SAFE_KEY = re.compile(r"[A-Za-z0-9._/-]+")
 
 
@@ -160,8 +160,4 @@ def _bucket_problem(name: str) -> str | None:
         return "has characters that are not allowed, or starts or ends with one"
     if any(pair in name for pair in ("..", ".-", "-.")):
         return "has two of . and - side by side"
-    try:
-        ipaddress.IPv4Address(name)
-    except ValueError:
-        return None
-    return "looks like an IP address"
+    return "looks like an IP address" if _LIKE_IP.fullmatch(name) else None

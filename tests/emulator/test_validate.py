@@ -1,0 +1,47 @@
+"""The emulator is as strict as the check and no stricter, over one table of cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imsprep.checks import registry
+from imsprep.checks.facts import Facts
+from imsprep.cloud.sites import SITES
+from imsprep.emulator.validate import RefusedError, check_body
+from imsprep.ims.request import RequestFields
+from imsprep.report import Severity
+from tests.support.request_cases import CASES, bodies
+
+
+def errors(site: str, body: dict[str, Any]) -> list[str]:
+    """Return what the check calls an error of a request, which is all there is."""
+    values = dict(body)
+    if "tags" in values:
+        values["tags"] = tuple(values["tags"])
+    if "image_tags" in values:
+        values["image_tags"] = tuple((t["key"], t["value"]) for t in values["image_tags"])
+    fields = RequestFields(**values, final=True)
+    report = registry.run(Facts("disk.raw", 512, request=fields, site=SITES[site]))
+    found = report.findings
+    return [f.rule for f in found if f.severity >= Severity.ERROR and f.rule.startswith("IMS5")]
+
+
+def refused(site: str, body: dict[str, Any]) -> str:
+    try:
+        check_body(body, SITES[site])
+    except RefusedError as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_check_and_emulator_answer_alike(case: int) -> None:
+    sites, base, change, _ = CASES[case]
+    wanted = {**base, **change}
+    wanted = {k: v for k, v in wanted.items() if v is not None}
+    for site, body, taken in bodies():
+        if site in sites and body == wanted:
+            found, code = errors(site, body), refused(site, body)
+            assert (not found, not code) == (taken, taken), (site, body, found, code)
