@@ -509,7 +509,7 @@ def _check_order(options: CheckOptions) -> Order:
     bucket, region = _online(options)
     return Order(
         request=asked.fields_of(options),
-        site=asked.site_of(options.site),
+        site=asked.site_of(options.site, options.region),
         policy=asked.policy_of(options),
         fail_on=asked.fail_on(options),
         look=Look(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from imsprep.cloud.credentials import Credentials, NoCredentialsError, find_here
-from imsprep.cloud.endpoints import Endpoints, endpoints_for
-from imsprep.cloud.sites import SITES
+from imsprep.cloud.endpoints import Endpoints, cloud_of, endpoints_for, site_for
+from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import MissingExtraError, UsageError, show_path
 from imsprep.ims.client import ApiVersion, ImsClient
 from imsprep.store.directory import DirectoryStore
@@ -37,7 +37,8 @@ def connected(
     api = cast(ApiVersion, options.api)
     if folder is None or options.endpoint is not None:
         ca_file = str(options.ca_bundle) if options.ca_bundle else None
-        found = endpoints_for(options.site, options.region, options.endpoint)
+        site = site_for(options.site, options.region, chosen=options.site != DEFAULT_SITE)
+        found = endpoints_for(site, options.region, options.endpoint)
         yield ImsClient(found, find_here(), api=api, ca_file=ca_file)
         return
     server = _serving()
@@ -45,7 +46,7 @@ def connected(
     key = Credentials(f"LOCAL{secrets.token_hex(8)}", secrets.token_hex(32))
     settings = local_settings(folder, key.access_key, key.secret_key, options.site)
     settings = replace(settings, layout=layout)
-    query = endpoints_for(options.site, "local").job_query
+    query = cloud_of(options.site).job_query
     with server.serving(settings) as (_, url):
         yield ImsClient(Endpoints(url, url, "local", query), key, api=api)
 

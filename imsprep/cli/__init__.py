@@ -202,6 +202,7 @@ def _give_stdout_up() -> None:
 
 # What the command line offers beyond what the library says, by the kind of error.
 OFFERS = {
+    "UnknownRegionError": "--endpoint is the image service, --obs-endpoint the store",
     "ImageInUseError": "--force-share reads it all the same",
     "OccupiedError": "--key names another, --replace replaces it",
     "CopyRefusedError": "--no-copy sends the zeros too",

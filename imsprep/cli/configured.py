@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from imsprep.cli import screen
 from imsprep.cli.options.common import F
@@ -133,7 +134,8 @@ def site_option(words: str) -> Callable[[F], F]:
         "--site",
         type=click.Choice(list(SITES)),
         default=_site_here,
-        show_default=f"the configuration's, or {DEFAULT_SITE}",
+        callback=_by_region,
+        show_default=f"the region's, the configuration's, or {DEFAULT_SITE}",
         help=words,
     )
 
@@ -141,3 +143,21 @@ def site_option(words: str) -> Callable[[F], F]:
 def _site_here() -> str:
     site: str = settings_here()["site"].value
     return site
+
+
+def _by_region(ctx: click.Context, param: click.Parameter, site: str) -> str:
+    """Have the region decide where no site was chosen; one that contradicts it is refused."""
+    region = ctx.params.get("region")
+    other = next((p for p in ctx.command.params if p.name == "region"), None)
+    if region is None and other is not None:
+        region = other.resolve_envvar_value(ctx) or ctx.lookup_default("region")
+    given = ctx.get_parameter_source("site") is not ParameterSource.DEFAULT
+    return site_by_region(site, region, given=given)
+
+
+def site_by_region(site: str, region: str | None, *, given: bool) -> str:
+    """Return the site that is meant; `given` says that a command line or table names it."""
+    from imsprep.cloud.endpoints import site_for
+
+    chosen = given or settings_here()["site"].origin != "default"
+    return site_for(site, region, chosen=chosen)

@@ -122,8 +122,7 @@ def _credentials() -> Item:
 
 def _endpoints(site: str, region: str | None, ca_bundle: Path | None) -> Iterator[Item]:
     """Reach the services' addresses without a key; their clock is compared with ours."""
-    from imsprep.cloud.endpoints import endpoints_for
-    from imsprep.store.target import obs_endpoint
+    from imsprep.cloud.endpoints import endpoints_for, obs_endpoint
 
     if region is None:
         yield Item("endpoints", FAILED, "no region is given, so that no address is known")

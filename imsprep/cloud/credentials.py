@@ -7,8 +7,12 @@ or the OpenStack clients works here. The first source that names a key wins, and
     HW_ACCESS_KEY, HW_SECRET_KEY, HW_SECURITY_TOKEN, HW_PROJECT_ID
     OS_ACCESS_KEY, OS_SECRET_KEY, OS_SECURITY_TOKEN, OS_PROJECT_ID
     OBS_ACCESS_KEY_ID, OBS_SECRET_ACCESS_KEY, OBS_SECURITY_TOKEN
+    OS_CLOUD: that cloud in clouds.yaml (OS_CLIENT_CONFIG_FILE, the current folder,
+    ~/.config/openstack, /etc/openstack), `auth` with ak, sk, security_token, project_id
     ~/.huaweicloud/credentials, section [basic]: ak, sk, security_token, project_id
     (HUAWEICLOUD_SDK_CREDENTIALS_FILE names another file)
+
+Profiles of KooCLI (~/.hcloud) and obsutil are not read: both keep their secrets encrypted.
 
 A secret is never taken from a command line, and never shown: `repr` and `str` hide it.
 """
@@ -21,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imsprep.errors import UsageError, show_path
+from imsprep.errors import MissingExtraError, UsageError, show_path
 
 # Access key, secret, security token, project id: the names of each ecosystem.
 ENVIRONMENTS = (
@@ -76,6 +80,8 @@ def find(environment: Mapping[str, str], home: Path) -> Credentials:
         found = _from_values([environment.get(name, "").strip() for name in names], names)
         if found is not None:
             return found
+    if cloud := environment.get("OS_CLOUD", "").strip():
+        return _from_clouds(cloud, environment, home)
     named = environment.get(FILE_VARIABLE, "")
     path = Path(named) if named else home / DEFAULT_FILE.removeprefix("~/")
     found = _from_file(path, required=bool(named))
@@ -106,6 +112,40 @@ def _from_values(values: list[str], names: tuple[str, ...]) -> Credentials | Non
         if not value.isascii() or not all(c.isprintable() and c != " " for c in value):
             raise UsageError(f"{name} holds a space or a character that no key has; paste it again")
     return Credentials(access_key, secret_key, token or None, project_id or None, names[0])
+
+
+def _from_clouds(cloud: str, environment: Mapping[str, str], home: Path) -> Credentials:
+    """Return the keys of a cloud in clouds.yaml, where OpenStack's clients look for that file.
+
+    That `auth` may have ak and sk is gophertelekomcloud's, which Terraform's provider uses.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("clouds.yaml needs: pip install 'imsprep[cloud]'") from error
+    named = environment.get("OS_CLIENT_CONFIG_FILE", "")
+    folders = (Path(), home / ".config/openstack", Path("/etc/openstack"))
+    places = [Path(named)] if named else [folder / "clouds.yaml" for folder in folders]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UsageError(f"OS_CLOUD is set, and there is no {show_path(places[0])} that names it")
+    try:
+        entry = yaml.safe_load(path.read_text("utf-8"))["clouds"][cloud]
+        auth = {k: str(v) for k, v in entry["auth"].items() if v is not None}
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{show_path(path)} has no cloud {cloud!r} with a table auth") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        # The message of the library quotes lines, which may hold a secret.
+        raise UsageError(f"{show_path(path)} is no YAML ({type(error).__name__})") from None
+    keys = ("ak", "sk", "security_token", "project_id")
+    names = tuple(f"{key} of {cloud} in {show_path(path)}" for key in keys)
+    found = _from_values([auth.get(key, "").strip() for key in keys], names)
+    if found is None:
+        raise UsageError(
+            f"{show_path(path)}: the cloud {cloud!r} has no ak and sk in auth; requests are signed"
+            " with them, a user name and password are not enough"
+        )
+    return found
 
 
 def _from_file(path: Path, *, required: bool) -> Credentials | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -34,24 +34,62 @@ class Endpoints:
     job_query: JobQuery = "progress"
 
 
-_SITES = {
-    "huawei": Endpoints(
-        "https://ims.{region}.myhuaweicloud.com", "https://iam.{region}.myhuaweicloud.com"
+@dataclass(frozen=True)
+class Cloud:
+    """Sites that share their regions and host names; `{region}` stands for the region in each."""
+
+    sites: tuple[str, ...]  # the first is the one that a region stands for
+    regions: frozenset[str]
+    ims: str
+    obs: str
+    iam: str
+    job_query: JobQuery = "progress"
+
+
+# Of the SDK's table but those that partners run under other host names.
+_HUAWEI_REGIONS = frozenset((
+    "af-north-1", "af-south-1", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3",
+    "ap-southeast-4", "ap-southeast-5", "cn-east-2", "cn-east-3", "cn-east-4", "cn-east-5",
+    "cn-north-1", "cn-north-11", "cn-north-12", "cn-north-2", "cn-north-4", "cn-north-9",
+    "cn-south-1", "cn-south-2", "cn-south-4", "cn-southwest-2", "cn-southwest-3", "eu-west-101",
+    "la-north-2", "la-south-2", "me-east-1", "na-mexico-1", "ru-moscow-1", "sa-brazil-1",
+    "tr-west-1",
+))  # fmt: skip
+# The one table of sites, regions and host names.
+CLOUDS = [
+    Cloud(
+        ("huawei-intl", "huawei"),
+        _HUAWEI_REGIONS,
+        "https://ims.{region}.myhuaweicloud.com",
+        "https://obs.{region}.myhuaweicloud.com",
+        "https://iam.{region}.myhuaweicloud.com",
     ),
-    "otc": Endpoints(
+    Cloud(
+        ("otc",),
+        frozenset(("eu-de", "eu-nl")),
         "https://ims.{region}.otc.t-systems.com",
+        "https://obs.{region}.otc.t-systems.com",
         "https://iam.{region}.otc.t-systems.com",
-        job_query="jobs",
+        "jobs",
     ),
-    "otc-swiss": Endpoints(
+    Cloud(
+        ("otc-swiss",),
+        frozenset(("eu-ch2",)),
         "https://ims.{region}.sc.otc.t-systems.com",
+        "https://obs.{region}.sc.otc.t-systems.com",
         "https://iam-pub.{region}.sc.otc.t-systems.com",
-        job_query="jobs",
+        "jobs",
     ),
+]
+# Services of a region that are not where its cloud's are.
+_ELSEWHERE = {
+    ("eu-west-101", "iam"): "https://iam.eu-west-101.myhuaweicloud.eu",
+    ("eu-west-101", "obs"): "https://obs.eu-west-101.myhuaweicloud.eu",
 }
-_SITES["huawei-intl"] = _SITES["huawei"]
-# Regions whose IAM is not where the site's is.
-_IAM = {"eu-west-101": "https://iam.eu-west-101.myhuaweicloud.eu"}
+
+
+class UnknownRegionError(UsageError):
+    """No cloud that is known has this region, so that its addresses have to be given."""
 
 
 def is_loopback(url: str) -> bool:
@@ -65,22 +103,76 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def cloud_of(site: str) -> Cloud:
+    """Return the cloud that a site belongs to; UsageError if no site is called so."""
+    for cloud in CLOUDS:
+        if site in cloud.sites:
+            return cloud
+    known = sorted(name for cloud in CLOUDS for name in cloud.sites)
+    raise UsageError(f"no site is called {site!r}; there are: {', '.join(known)}")
+
+
+def cloud_of_region(region: str) -> Cloud | None:
+    """Return the cloud that has a region, or None; UsageError if it cannot be the name of one."""
+    if not _REGION.fullmatch(region):
+        raise UsageError(f"{region!r} is not a region; it looks like eu-de or ap-southeast-3")
+    return next((cloud for cloud in CLOUDS if region in cloud.regions), None)
+
+
+def site_for(site: str, region: str | None, *, chosen: bool = True) -> str:
+    """Return the site that is meant: where it was not `chosen`, the region decides.
+
+    Raises UsageError if a chosen site does not have the region, and another does.
+    """
+    cloud = cloud_of_region(region) if region is not None else None
+    if cloud is None or site in cloud.sites:
+        return site
+    if chosen:
+        raise UsageError(
+            f"{region} is a region of the site {' and '.join(cloud.sites)}, and {site} was chosen;"
+            " choose one that has it, or leave the site out"
+        )
+    return cloud.sites[0]
+
+
 def endpoints_for(site: str, region: str | None, override: str | None = None) -> Endpoints:
     """Return a site's endpoints; `override` replaces that of the image service.
 
-    Raises UsageError if there is neither a region nor an override, or if one is malformed.
+    Raises UsageError if there is neither a region nor an override, if the site does not have the
+    region, or if one is malformed.
     """
-    if region is not None and not _REGION.fullmatch(region):
-        raise UsageError(f"{region!r} is not a region; it looks like eu-de or ap-southeast-3")
     if override is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", override):
         raise UsageError(f"{override!r} is not an endpoint; it looks like https://ims.example.com")
-    found = _SITES.get(site)
-    if found is None:
-        raise UsageError(f"no site is called {site!r}; there are: {', '.join(sorted(_SITES))}")
+    cloud = cloud_of(site)
+    known = cloud_of_region(region) if region is not None else None
+    if override is not None:
+        iam = _address(known, region, "iam") if known and region else None
+        query = (known or cloud).job_query
+        return Endpoints(override.rstrip("/"), iam, region, query)
     if region is None:
-        if override is None:
-            raise UsageError("which region? give --region (or set HW_REGION_NAME)")
-        return Endpoints(override.rstrip("/"), job_query=found.job_query)
-    ims = override.rstrip("/") if override else found.ims.format(region=region)
-    iam = _IAM.get(region) or (found.iam.format(region=region) if found.iam else None)
-    return replace(found, ims=ims, iam=iam, region=region)
+        raise UsageError("which region? give --region (or set HW_REGION_NAME)")
+    site_for(site, region)
+    if known is None:
+        raise _unknown(region)
+    ims, iam = (_address(known, region, name) for name in ("ims", "iam"))
+    return Endpoints(ims, iam, region, known.job_query)
+
+
+def obs_endpoint(region: str) -> str:
+    """Return the address of OBS in a region; UnknownRegionError if no cloud has it."""
+    cloud = cloud_of_region(region)
+    if cloud is None:
+        raise _unknown(region)
+    return _address(cloud, region, "obs")
+
+
+def _address(cloud: Cloud, region: str, service: str) -> str:
+    pattern: str = getattr(cloud, service)
+    return _ELSEWHERE.get((region, service)) or pattern.format(region=region)
+
+
+def _unknown(region: str) -> UnknownRegionError:
+    return UnknownRegionError(
+        f"no site that imsprep knows has the region {region}; the addresses of its services have"
+        " to be given, or its cloud described in the configuration"
+    )

@@ -42,18 +42,12 @@ def progress(job: Job, faults: Faults) -> dict[str, Any]:
     return _frame(job, faults, entities)
 
 
-def platform_of(body: dict[str, Any], site: Site) -> str:
-    """Return the platform of a system disk, as the site's list of os_version groups them."""
-    return site.os_versions.platform(body.get("os_version") or "") or "Other"
-
-
 def image(image: Image, site: Site, owner: str) -> dict[str, Any]:
     """Return one image of the list, with the attributes that an import sets."""
     body = image.body
     tags = list(body.get("tags") or ())
     tags += [f"{t['key']}.{t['value']}" for t in body.get("image_tags") or ()]
-    kinds = {"BMS": "Ironic", "DataImage": "DataImage"}
-    size = image.disk.get("size", 0)
+    arm = body.get("architecture") == "arm"
     return {
         "id": image.image_id,
         "name": body["name"],
@@ -65,36 +59,52 @@ def image(image: Image, site: Site, owner: str) -> dict[str, Any]:
         "file": f"/v2/images/{image.image_id}/file",
         "schema": "/v2/schemas/image",
         "protected": False,
-        "container_format": "bare",
-        "__platform": platform_of(body, site),
-        "__os_bit": "32" if "32" in (body.get("os_version") or "") else "64",
-        "__lazyloading": "true",
         "min_disk": body["min_disk"],
         "min_ram": 0,
         "tags": tags,
         "visibility": "private",
+        "container_format": "bare",
         "disk_format": "zvhd2",
-        "virtual_env_type": kinds.get(body.get("type") or "", "FusionCompute"),
-        "hw_firmware_type": "uefi"
-        if body.get("architecture") == "arm"
-        else body.get("hw_firmware_type") or "bios",
+        "virtual_env_type": _KINDS.get(body.get("type") or "", "FusionCompute"),
+        "hw_firmware_type": "uefi" if arm else body.get("hw_firmware_type") or "bios",
+        **_attributes(image, site),
+        **_made(image.disk),
+    }
+
+
+_KINDS = {"BMS": "Ironic", "DataImage": "DataImage"}  # virtual_env_type by the request's type
+
+
+def _attributes(image: Image, site: Site) -> dict[str, str]:
+    """Return what the image service adds to those of OpenStack: strings, all of them."""
+    body = image.body
+    version = body.get("os_version") or ""
+    return {
         "__imagetype": "private",
         "__image_source_type": "uds",
         "__data_origin": f"file,{body['image_url']}",
         "__root_origin": "file",
         "__os_type": os_type_of(body),
-        "__os_version": body.get("os_version") or "",
-        "__image_size": str(size),
+        "__os_version": version,
+        "__os_bit": "32" if "32" in version else "64",
+        "__platform": site.os_versions.platform(version) or "Other",
+        "__image_size": str(image.disk.get("size", 0)),
         "__isregistered": "true",
+        "__lazyloading": "true",
         "__description": body.get("description") or "",
         "__support_arm": "true" if body.get("architecture") == "arm" else "false",
         "__sequence_num": "0" if not is_data_disk(body) else "1",
-        # Not of the real service: what was made, so that a test can compare.
-        "imsprep_digest": image.disk.get("digest", ""),
-        "imsprep_original_digest": image.disk.get("original_digest", ""),
-        "imsprep_original_size": str(image.disk.get("original_size", "")),
-        "imsprep_path": image.disk.get("path", ""),
-        "imsprep_size_gib": ceil_div(size, GIB),
+    }
+
+
+def _made(disk: dict[str, Any]) -> dict[str, Any]:
+    """Return what the real service does not tell: what was made, so that a test can compare."""
+    return {
+        "imsprep_digest": disk.get("digest", ""),
+        "imsprep_original_digest": disk.get("original_digest", ""),
+        "imsprep_original_size": str(disk.get("original_size", "")),
+        "imsprep_path": disk.get("path", ""),
+        "imsprep_size_gib": ceil_div(disk.get("size", 0), GIB),
     }
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import load_layout
 from imsprep.checks.policy import Policy
-from imsprep.cloud.sites import SITES, Site
+from imsprep.cloud.endpoints import site_for
+from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
 from imsprep.errors import UsageError
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 NEVER = "never"
 
 
-def site_of(name: str) -> Site:
-    """Return the limits of a site; UsageError if there is none of this name."""
+def site_of(name: str, region: str | None = None) -> Site:
+    """Return the limits of a site; UsageError if there is none of this name.
+
+    The default site gives way to the one that has the region; another one has to have it.
+    """
     if name not in SITES:
         raise UsageError(f"no site is called {name!r}; there are: {', '.join(sorted(SITES))}")
-    return SITES[name]
+    return SITES[site_for(name, region, chosen=name != DEFAULT_SITE)]
 
 
 def fields_of(options: RequestOptions) -> RequestFields:

@@ -129,7 +129,7 @@ def order_of(
         ask_bucket=asking(options, dry_run=dry_run, told=told),
         fields=fields_of(options),
         target=target_of(options),
-        site=site_of(options.site),
+        site=site_of(options.site, options.region),
         key=options.key,
         bitmap=optional_path(options.bitmap),
         layout=layout_of(options.layout),

@@ -460,7 +460,7 @@ def _plan(block_map: BlockMap, order: Order) -> PartPlan:
 
 def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
     missing = [name for name in OPTIONS if name in fields.missing]
-    if missing:
+    if missing not in ([], ["os_version"]):  # a rule speaks of that alone
         least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
         size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
         wanted = " and ".join(

@@ -14,19 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imsprep.cloud.endpoints import obs_endpoint
 from imsprep.errors import UsageError, show_path
 from imsprep.store.contract import ObjectStore
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.ownership import first_same
 
 DEFAULT_BUCKET = "images"
-# Open Telekom Cloud's regions, and Huawei Cloud's in Europe; every other is at its usual domain.
-_DOMAINS = {
-    "eu-west-101": "myhuaweicloud.eu",
-    "eu-de": "otc.t-systems.com",
-    "eu-nl": "otc.t-systems.com",
-    "eu-ch2": "sc.otc.t-systems.com",
-}
 # OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen beside another.
 _BUCKET = re.compile(r"(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _FORMS = "local:DIR, obs:BUCKET or obs:BUCKET/PREFIX"
@@ -121,11 +115,6 @@ def open_store(
         ca_bundle=ca_bundle,
         kms_key=kms_key,
     )
-
-
-def obs_endpoint(region: str) -> str:
-    """Return the address of OBS in a region, as the sites' lists of endpoints form it."""
-    return f"https://obs.{region}.{_DOMAINS.get(region, 'myhuaweicloud.com')}"
 
 
 def _checked_bucket(name: str) -> str:

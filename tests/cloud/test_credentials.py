@@ -84,3 +84,55 @@ def test_a_secret_is_not_shown() -> None:
     for text in (repr(credentials), str(credentials), f"{credentials}", repr([credentials])):
         assert SECRET not in text
     assert "AK" in repr(credentials)
+
+
+CLOUDS = """\
+clouds:
+  otc:
+    auth: {ak: AK, sk: SK-secret, project_id: p1, security_token: T}
+  password:
+    auth: {username: u, password: secret-word}
+  odd: 7
+"""
+
+
+def test_a_cloud_of_clouds_yaml_is_taken_by_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / ".config/openstack"
+    folder.mkdir(parents=True)
+    (folder / "clouds.yaml").write_text(CLOUDS)
+    found = find({"OS_CLOUD": "otc"}, tmp_path)
+    assert (found.access_key, found.secret_key, found.security_token, found.project_id) == (
+        "AK", "SK-secret", "T", "p1",
+    )  # fmt: skip
+    assert "secret" not in str(found)
+    # A key in the environment comes first.
+    keys = {"OS_ACCESS_KEY": "E", "OS_SECRET_KEY": "F", "OS_CLOUD": "otc"}
+    assert find(keys, tmp_path).access_key == "E"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "text", "words"),
+    [
+        ("none", CLOUDS, "no cloud 'none'"),
+        ("odd", CLOUDS, "no cloud 'odd'"),
+        ("password", CLOUDS, "no ak and sk"),
+        ("otc", "clouds: {otc: {auth: {ak: AK}}}", "is not; set both"),
+        ("otc", "[" * 100_000, "is no YAML"),
+        ("otc", "clouds: [secret-word", "is no YAML"),
+        ("otc", "", "no cloud"),
+    ],
+)
+def test_a_clouds_yaml_without_keys_is_said_without_its_secrets(
+    tmp_path: Path, cloud: str, text: str, words: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words) as caught:
+        find({"OS_CLOUD": cloud, "OS_CLIENT_CONFIG_FILE": str(path)}, tmp_path)
+    assert "secret-word" not in str(caught.value)
+
+
+def test_a_missing_clouds_yaml_is_said(tmp_path: Path) -> None:
+    missing = {"OS_CLOUD": "otc", "OS_CLIENT_CONFIG_FILE": str(tmp_path / "no.yaml")}
+    with pytest.raises(UsageError, match="OS_CLOUD is set, and there is no"):
+        find(missing, tmp_path)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from imsprep.cloud.endpoints import Endpoints, endpoints_for, is_loopback
+from imsprep.cloud.endpoints import (
+    CLOUDS,
+    Endpoints,
+    UnknownRegionError,
+    endpoints_for,
+    is_loopback,
+    obs_endpoint,
+    site_for,
+)
+from imsprep.cloud.sites import SITES
 from imsprep.errors import UsageError
 
 
@@ -64,3 +73,44 @@ def test_what_is_no_endpoint_is_refused(
 )
 def test_this_machine_is_known_by_its_names(url: str, here: bool) -> None:
     assert is_loopback(url) is here
+
+
+@pytest.mark.parametrize(
+    ("site", "region", "chosen", "meant"),
+    [
+        ("huawei-intl", "eu-de", False, "otc"),
+        ("huawei-intl", "eu-ch2", False, "otc-swiss"),
+        ("huawei-intl", "cn-north-4", False, "huawei-intl"),
+        ("huawei", "cn-north-4", True, "huawei"),
+        ("otc", "cn-north-4", False, "huawei-intl"),
+        ("otc", None, True, "otc"),
+        ("otc", "mars-1", True, "otc"),
+    ],
+)
+def test_the_region_decides_the_site_that_was_not_chosen(
+    site: str, region: str | None, chosen: bool, meant: str
+) -> None:
+    assert site_for(site, region, chosen=chosen) == meant
+
+
+@pytest.mark.parametrize(("site", "region"), [("huawei", "eu-de"), ("otc", "eu-ch2"), ("otc", "cn-north-4")])  # fmt: skip
+def test_a_site_that_contradicts_the_region_is_refused(site: str, region: str) -> None:
+    for refuse in (lambda: site_for(site, region), lambda: endpoints_for(site, region)):
+        with pytest.raises(UsageError, match=f"{region} is a region of"):
+            refuse()
+
+
+@pytest.mark.parametrize("region", ["eu-west-0", "ae-ad-1", "my-kualalumpur-1", "tr-central-201"])
+def test_an_unknown_region_needs_its_addresses(region: str) -> None:
+    for ask in (lambda: endpoints_for("huawei-intl", region), lambda: obs_endpoint(region)):
+        with pytest.raises(UnknownRegionError, match=region):
+            ask()
+    found = endpoints_for("huawei-intl", region, "https://ims.example.com")
+    assert (found.ims, found.iam, found.region) == ("https://ims.example.com", None, region)
+
+
+def test_no_region_and_no_site_stands_twice_in_the_table() -> None:
+    regions = [region for cloud in CLOUDS for region in cloud.regions]
+    sites = [site for cloud in CLOUDS for site in cloud.sites]
+    assert len(regions) == len(set(regions))
+    assert sorted(sites) == sorted(SITES)

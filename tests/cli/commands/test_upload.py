@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from imsprep.cloud.endpoints import obs_endpoint
 from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.target import Target, as_options, obs_endpoint, parse_target
+from imsprep.store.target import Target, as_options, parse_target
 from imsprep.units import MIB
 from tests.conftest import Outcome
 from tests.support.store_suite import pattern
