@@ -54,6 +54,7 @@ ORDER = {
         credentials
         endpoints
         sites
+        partners
     """,
     "image": """
         blockmap

@@ -128,11 +128,28 @@ def _folder() -> Path:
         ) from error
 
 
+class _SiteType(click.ParamType[str]):
+    """A site: one of imsprep's own, or of the configuration."""
+
+    name = "site"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return imsprep's own, as a help text shows them."""
+        return f"[{'|'.join(SITES)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or end with a usage error."""
+        settings_here()  # it adds the configuration's
+        if value not in SITES:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, SITES))}.", param, ctx)
+        return str(value)
+
+
 def site_option(words: str) -> Callable[[F], F]:
     """Return the option --site, which is the configuration's where it is not given."""
     return click.option(
         "--site",
-        type=click.Choice(list(SITES)),
+        type=_SiteType(),
         default=_site_here,
         callback=_by_region,
         show_default=f"the region's, the configuration's, or {DEFAULT_SITE}",
@@ -152,12 +169,8 @@ def _by_region(ctx: click.Context, param: click.Parameter, site: str) -> str:
     if region is None and other is not None:
         region = other.resolve_envvar_value(ctx) or ctx.lookup_default("region")
     given = ctx.get_parameter_source("site") is not ParameterSource.DEFAULT
-    return site_by_region(site, region, given=given)
-
-
-def site_by_region(site: str, region: str | None, *, given: bool) -> str:
-    """Return the site that is meant; `given` says that a command line or table names it."""
+    if region is None:
+        return site
     from imsprep.cloud.endpoints import site_for
 
-    chosen = given or settings_here()["site"].origin != "default"
-    return site_for(site, region, chosen=chosen)
+    return site_for(site, region, chosen=given or settings_here()["site"].origin != "default")

@@ -3,8 +3,9 @@
 The order is command line, environment (`IMSPREP_*`), profile, file, default. The file is
 `imsprep.toml` or the table `[tool.imsprep]` of `pyproject.toml`, in the working directory or the
 nearest folder above it that has one. The tables `[import]`, `[upload]` and `[batch]` hold options
-of these commands; `[profiles.NAME]` holds all of this again, for when the profile is asked for. An
-unknown key is an error: a misspelt key must not be silently ignored.
+of these commands; `[clouds.NAME]` describes a site (`cloud.partners`); `[profiles.NAME]` holds the
+rest again, for when the profile is asked for. An unknown key is an error: a misspelt key must not
+be silently ignored.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from imsprep.checks.policy import Waiver
+from imsprep.cloud import partners
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.report import Severity
@@ -48,6 +50,7 @@ KEYS: dict[str, tuple[type, Any]] = {
 }
 OPTION_TABLES = ("import", "upload", "batch")  # commands whose options may stand in the file
 PROFILES = "profiles"
+CLOUDS = "clouds"  # tables that describe sites, see cloud.partners
 PROFILE_VARIABLE = f"{PREFIX}PROFILE"
 FAIL_ON = ("error", "warning", "note", "never")
 
@@ -69,6 +72,8 @@ def load(
     """
     settings = {key: Setting(default, "default") for key, (_, default) in KEYS.items()}
     for table, origin in _layers(environment, folder, file, profile):
+        for name, described in table.get(CLOUDS, {}).items():
+            partners.add(name, described, origin)
         for key, value in table.items():
             if key in KEYS:
                 settings[key] = Setting(_typed(key, value, origin), origin)
@@ -177,7 +182,7 @@ def _read(path: Path) -> dict[str, Any]:
     table = _table(path)
     if table is None:
         raise UsageError(f"{show_path(path)} has no table [tool.imsprep]")
-    _check_keys(table, show_path(path), (*KEYS, *OPTION_TABLES, PROFILES))
+    _check_keys(table, show_path(path), (*KEYS, *OPTION_TABLES, PROFILES, CLOUDS))
     for name, inner in table.get(PROFILES, {}).items():
         _check_keys(inner, f"{show_path(path)}, profile {name}", (*KEYS, *OPTION_TABLES))
     return table
@@ -190,7 +195,7 @@ def _check_keys(table: Any, where: str, known: Sequence[str]) -> None:
     for key, value in table.items():
         if key not in known:
             raise UsageError(f"{where}: unknown key {key!r}{_near(key, known)}")
-        if key in (*OPTION_TABLES, PROFILES) and not isinstance(value, dict):
+        if key in (*OPTION_TABLES, PROFILES, CLOUDS) and not isinstance(value, dict):
             raise UsageError(f"{where}: {key!r} is a table, got {value!r}")
 
 

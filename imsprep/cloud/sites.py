@@ -59,11 +59,12 @@ class Site:
     windows_stopped: bool  # the page says that Windows images are no longer imported
     os_versions_file: str
     inferred: tuple[str, ...] = ()  # members that no page of this site states
+    own_os_versions: OsVersions | None = None  # of a cloud that a user describes
 
     @property
     def os_versions(self) -> OsVersions:
         """The site's list of `os_version` values."""
-        return _load(self.os_versions_file)
+        return self.own_os_versions or _load(self.os_versions_file)
 
     def min_disk_from(self, *, data_disk: bool, windows: bool) -> int:
         """Return the smallest `min_disk` that the site documents, in GiB."""

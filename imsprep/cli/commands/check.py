@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.checks.reporters import FORMATS
-from imsprep.cli.configured import profile_option, settings_here, site_by_region, split_commas
+from imsprep.cli.configured import profile_option, settings_here, split_commas
 from imsprep.cli.options.common import PATH, ca_bundle_option
 from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.screen import say, screen_options, style_for
+from imsprep.cloud.endpoints import site_for
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,9 +118,10 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     if options["fail_on"] is not None and options["strict"] is None:
         settings["strict"] = config.Setting(False, "--fail-on")
     config.validate(settings)
-    given = settings["site"].origin == "--site"
-    site = site_by_region(settings["site"].value, options["region"], given=given)
-    settings["site"] = config.Setting(site, settings["site"].origin)
+    site, origin = settings["site"].value, settings["site"].origin
+    settings["site"] = config.Setting(
+        site_for(site, options["region"], chosen=origin != "default"), origin
+    )
     quiet = options["quiet"] or not (wants_map or options["deep"])
     with Watcher(quiet=quiet) as watcher:
         asked = check_options(options, settings, scan=wants_map)
