@@ -107,6 +107,14 @@ class Report:
         """Say whether a finding stands at severity `at` or above."""
         return self.worst is not None and self.worst >= at
 
+    def skips(self, rule: str) -> bool:
+        """Return whether a rule was skipped."""
+        return any(skipped.rule == rule for skipped in self.skipped)
+
+    def of(self, rule: str) -> list[Finding]:
+        """Return the findings of a rule."""
+        return [finding for finding in self.findings if finding.rule == rule]
+
     def count(self, severity: Severity) -> int:
         """Count the findings of exactly this severity that are not waived."""
         return sum(f.severity is severity and f.waived is None for f in self.findings)

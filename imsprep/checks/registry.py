@@ -23,10 +23,12 @@ def all_rules() -> tuple[Rule, ...]:
     return tuple(registered())
 
 
-def run(facts: Facts, policy: Policy = EVERYTHING) -> Report:
+def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = None) -> Report:
     """Apply every rule that the policy selects; the report's order is that of the rule ids.
 
-    Raises UsageError if the policy names a rule that does not exist.
+    What an `earlier` report of the same disk has settled stands; with the facts that are known now
+    only those rules are applied which were skipped then. Raises UsageError if the policy names a
+    rule that does not exist.
     """
     rules = all_rules()
     policy.validate({rule.id for rule in rules})
@@ -35,6 +37,10 @@ def run(facts: Facts, policy: Policy = EVERYTHING) -> Report:
     passed: list[str] = []
     for rule in rules:
         if not policy.selects(rule.id):
+            continue
+        if earlier is not None and not earlier.skips(rule.id):
+            findings += earlier.of(rule.id)
+            passed += [rule.id] if rule.id in earlier.passed else []
             continue
         found, not_run = rule.run(facts)
         findings += [policy.judge(finding, facts.name) for finding in found]

@@ -25,7 +25,7 @@ from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.checks.gather import Look, gather_file
+from imsprep.checks.gather import Look, gather
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
@@ -157,18 +157,24 @@ class Examined:
     report: Report
 
 
-def examine(image: Path, order: Order) -> Examined:
-    """Check what can be known within seconds; nothing is written.
+def examine(image: RawImage, order: Order) -> Examined:
+    """Check what can be known within seconds of an open image; nothing is written.
 
     Findings are in the report, and whether they stop anything is for the caller to say. Raises
     UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
     ImageChangedError, and what asking the bucket raises.
     """
     look = Look(guest=order.guest)
-    facts = gather_file(image, request=order.fields, site=order.site, look=look)
-    check_lasting(image)
-    route, place = _route(facts, order), packed.place_for(image, order.work_folder)
-    name = place.name if route == routes.ZVHD2 else image.name
+    facts = gather(image, request=order.fields, site=order.site, look=look)
+    return _judged(image, facts, order)
+
+
+def _judged(image: RawImage, facts: Facts, order: Order) -> Examined:
+    """Apply the rules to what was gathered, for the route that the order takes."""
+    path = image.path
+    check_lasting(path)
+    route, place = _route(facts, order), packed.place_for(path, order.work_folder)
+    name = place.name if route == routes.ZVHD2 else path.name
     key = order.target.key_for(order.key or name)
     url = f"{order.target.bucket}:{key}"
     fields = replace(order.fields, image_url=order.fields.image_url or url, final=True)
@@ -181,17 +187,17 @@ def examine(image: Path, order: Order) -> Examined:
     keys = [key, _bitmap_key(key)] if pair else [key]
     facts = replace(facts, request=fields)
     if route == routes.ZVHD2:
-        packed.check_place(image, place)
+        packed.check_place(path, place)
         facts = _as_packed(facts)
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, order) if route == routes.RAW else None
         facts = replace(facts, bitmap=known)
-    files = (image, order.bitmap or codec.bitmap_path(image), place)
+    files = (path, order.bitmap or codec.bitmap_path(path), place)
     check_objects_apart(order.target, keys, files)
     report = registry.run(facts, policy)
     if not (order.fail_on and report.fails(order.fail_on)):
-        facts = _asked(facts, image, keys, request, order)
-        report = registry.run(facts, policy)
+        facts = _asked(facts, path, keys, request, order)
+        report = registry.run(facts, policy, earlier=report)
     return Examined(route, key, request, facts, report)
 
 
@@ -215,7 +221,7 @@ def prepare(image: Path, order: Order) -> Prepared:
     """
     with RawImage.open(image) as opened:
         opened.refuse_writers(force=order.scanning.get("force_share", False))
-        examined = _passed(image, order)
+        examined = _passed(examine(opened, order), order)
         scanned = comparison = None
         wanted = examined.route != routes.RAW and (order.via == routes.AUTO or order.dry_run)
         if wanted and examined.facts.format in DRIVERS:
@@ -224,7 +230,7 @@ def prepare(image: Path, order: Order) -> Prepared:
             scanned = _scan(opened, order.layout or DEFAULT_LAYOUT, order)
             comparison = _compare(opened, opened, scanned.block_map, order)
             order = replace(order, via=comparison.chosen.name)
-            examined = _passed(image, order)
+            examined = _passed(_judged(opened, examined.facts, order), order)
         if examined.route == routes.ZVHD2:
             made = _as_zvhd2(opened, examined, comparison, order)
         elif examined.facts.format == formats.RAW:
@@ -257,9 +263,8 @@ def _as_packed(facts: Facts) -> Facts:
     return replace(facts, bitmap=None, to_be_packed=True, virtual_size=size)
 
 
-def _passed(image: Path, order: Order) -> Examined:
-    """Examine; raises FindingsError if the report stops the import."""
-    examined = examine(image, order)
+def _passed(examined: Examined, order: Order) -> Examined:
+    """Return it; raises FindingsError if the report stops the import."""
     if order.fail_on is not None and examined.report.fails(order.fail_on):
         raise FindingsError(why_not(examined.report, order.fail_on), report=examined.report)
     return examined
@@ -278,7 +283,7 @@ def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Or
     bitmap = examined.facts.bitmap
     layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
     scanned = _scan(image, layout, order, scanned)
-    _check_claim(examined.facts, scanned, order)
+    examined = _check_claim(examined, scanned, order)
     artefacts = _raw(image, examined.key, scanned, layout, order)
     data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
     made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
@@ -299,10 +304,14 @@ def _proved(image: RawImage, examined: Examined, order: Order) -> tuple[Examined
     tree = DigestTree(found.container.original_size)
     wrong = check_payloads(found.container, image.pread, tree=tree)
     proved = replace(found, stage=Stage.PAYLOADS, faults=(*found.faults, *wrong))
-    report = registry.run(replace(examined.facts, container=proved), order.policy)
-    if order.fail_on is not None and report.fails(order.fail_on):
-        raise FindingsError(why_not(report, order.fail_on))
-    return replace(examined, report=report), None if wrong else tree.digest()
+    examined = _with_more(examined, replace(examined.facts, container=proved), order)
+    return examined, None if wrong else tree.digest()
+
+
+def _with_more(examined: Examined, facts: Facts, order: Order) -> Examined:
+    """Apply the rules that were skipped to facts that say more; FindingsError as `_passed`."""
+    report = registry.run(facts, order.policy, earlier=examined.report)
+    return _passed(replace(examined, facts=facts, report=report), order)
 
 
 def _tell_waste(plan: PartPlan, data_bytes: int, order: Order) -> None:
@@ -350,12 +359,20 @@ def _as_zvhd2(
     else:
         order.told(f"{show_path(place)} was made before, of this state of the image: used again")
     with RawImage.open(place) as container:
-        asked = replace(order, ask_bucket=None, ask_service=None)
-        done = _as_it_is(container, _passed(place, asked), order)
+        sent = _of_container(container, examined, order)
+        done = _as_it_is(container, sent, order)
         container.check_unchanged()
     note = packed.Note.read(place)
     digest = note.digest if note else None
     return replace(done, image=image.path, identity=image.identity.as_dict(), digest=digest)
+
+
+def _of_container(container: RawImage, examined: Examined, order: Order) -> Examined:
+    """Apply the rules of the file that is sent to the container that was made."""
+    known = examined.facts
+    facts = gather(container, request=known.request, site=order.site)
+    facts = replace(facts, guest=known.guest, bucket=known.bucket, region=known.region)
+    return _with_more(examined, facts, order)
 
 
 def _prepared(
@@ -397,18 +414,17 @@ def _bitmap_key(key: str) -> str:
     return os.path.splitext(key)[0] + codec.SUFFIX
 
 
-def _bitmap_facts(image: Path, order: Order) -> BitmapFacts:
+def _bitmap_facts(image: RawImage, order: Order) -> BitmapFacts:
     """Return what is known of the bitmap that will go along.
 
     Raises UsageError if it would replace one that is not ours, ReadError if the one that was named
     is missing.
     """
-    with RawImage.open(image) as opened:
-        facts = look_beside(opened, bitmap=order.bitmap, layout=order.layout)
+    facts = look_beside(image, bitmap=order.bitmap, layout=order.layout)
     if order.bitmap is None:
-        beside = codec.bitmap_path(image)  # looked at before the scan, which takes long
-        check_apart(beside, image, advice=_NO_BITMAP)
-        check_replaceable(beside, image, advice=_NO_BITMAP)
+        beside = codec.bitmap_path(image.path)  # looked at before the scan, which takes long
+        check_apart(beside, image.path, advice=_NO_BITMAP)
+        check_replaceable(beside, image.path, advice=_NO_BITMAP)
         layout = facts.layout or DEFAULT_LAYOUT
         return BitmapFacts(facts.name, facts.length, layout, to_be_made=True)
     if facts.length is None:
@@ -416,18 +432,14 @@ def _bitmap_facts(image: Path, order: Order) -> BitmapFacts:
     return facts
 
 
-def _check_claim(facts: Facts, scanned: Scan, order: Order) -> None:
+def _check_claim(examined: Examined, scanned: Scan, order: Order) -> Examined:
     """Raise FindingsError if a bitmap that was made elsewhere marks data as empty."""
-    bitmap = facts.bitmap
+    bitmap = examined.facts.bitmap
     if bitmap is None or bitmap.claimed is None:
-        return
+        return examined
     found = scanned.block_map.coarsened(bitmap.claimed.block_size)
-    late = registry.run(
-        replace(facts, bitmap=bitmap._replace(found=found)),
-        replace(order.policy, select=("IMS404",)),
-    )
-    if order.fail_on is not None and late.fails(order.fail_on):
-        raise FindingsError(why_not(late, order.fail_on), report=late)
+    facts = replace(examined.facts, bitmap=bitmap._replace(found=found))
+    return _with_more(examined, facts, order)
 
 
 def _compare(

@@ -361,3 +361,16 @@ def tagged(key: str) -> Facts:
 )  # fmt: skip
 def test_a_rule_keeps_to_its_bounds(rule: str, facts: Facts, fires: bool) -> None:
     assert bool(RULES[rule].run(facts)[0]) is fires
+
+
+def test_what_an_earlier_report_settled_stands_and_what_it_skipped_is_applied() -> None:
+    first = registry.run(image(zeros=None))
+    assert first.skips("IMS110")
+    second = registry.run(image(zeros=Zeros(None, True, SIZE), file_size=0), earlier=first)
+    assert [f.rule for f in second.of("IMS110")] == []  # an empty file is another rule's
+    third = registry.run(image(zeros=Zeros(None, True, SIZE)), earlier=first)
+    assert len(third.of("IMS110")) == 1
+    assert not third.skips("IMS110")
+    changed = registry.run(image(name="disk.qcow2"), earlier=first)
+    assert changed.of("IMS104") == first.of("IMS104")  # it passed, and is not applied again
+    assert set(first.passed) <= set(changed.passed)

@@ -25,6 +25,7 @@ from imsprep.errors import (
     TransferError,
     UsageError,
 )
+from imsprep.image.file import RawImage
 from imsprep.pipeline.batch.executors import reporter
 from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
 from imsprep.pipeline.importing import (
@@ -95,7 +96,8 @@ def _checked(unit: Unit, connect: Connect | None) -> Outcome:
     if connect is not None:
         room = _room(unit, connect)
         order = replace(order, ask_bucket=asking(unit.options, checking=True))
-    examined = examine(Path(unit.image), order)
+    with RawImage.open(unit.image) as image:
+        examined = examine(image, order)
     outcome = Outcome(
         unit.shown,
         unit.name,
