@@ -18,11 +18,12 @@ __version__ = "0.1.0"
 # Each public name, by the module that has it.
 _PLACES = {
     "imsprep.api": (
-        "Bucket", "check", "check_images", "convert", "digest", "import_batch", "import_image",
+        "Bucket", "check", "check_images", "convert", "digest", "export_map", "import_batch",
+        "import_image",
         "info", "make_bitmap", "open_store", "plan_import", "plan_upload", "scan", "upload",
         "verify_bitmap", "wait",
     ),
-    "imsprep.bitmap.files": ("Made", "Proof"),
+    "imsprep.bitmap.files": ("Exported", "Made", "Proof"),
     "imsprep.bitmap.layout": ("BitmapLayout",),
     "imsprep.checks.policy": ("Waiver",),
     "imsprep.checks.reporters": ("Failure", "Run"),
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         check_images,
         convert,
         digest,
+        export_map,
         import_batch,
         import_image,
         info,
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
         verify_bitmap,
         wait,
     )
-    from imsprep.bitmap.files import Made, Proof
+    from imsprep.bitmap.files import Exported, Made, Proof
     from imsprep.bitmap.layout import BitmapLayout
     from imsprep.checks.policy import Waiver
     from imsprep.checks.reporters import Failure, Run
@@ -105,6 +107,7 @@ __all__ = [
     "CheckOptions",
     "Converted",
     "Event",
+    "Exported",
     "Extent",
     "Failure",
     "Finding",
@@ -141,6 +144,7 @@ __all__ = [
     "check_images",
     "convert",
     "digest",
+    "export_map",
     "import_batch",
     "import_image",
     "info",

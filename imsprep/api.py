@@ -30,6 +30,7 @@ from imsprep.options import (
     CheckOptions,
     ConvertOptions,
     DigestOptions,
+    ExportOptions,
     HoleOptions,
     ImportOptions,
     InfoOptions,
@@ -54,7 +55,7 @@ from imsprep.progress import (
 from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
-    from imsprep.bitmap.files import Made, Proof
+    from imsprep.bitmap.files import Exported, Made, Proof
     from imsprep.checks.check import Order
     from imsprep.checks.reporters import Run
     from imsprep.ims.job import JobStatus
@@ -161,6 +162,27 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
     )
 
 
+@with_keywords(ExportOptions)
+def export_map(image: StrPath, options: ExportOptions) -> Exported:
+    """Write which blocks of a RAW image hold data as a map for another tool.
+
+    Raises UsageError if a file would be replaced without `force`, FormatError if the image is in
+    another format or empty, ReadError, ImageChangedError.
+    """
+    from imsprep.bitmap.files import export
+
+    path = path_of(image)
+    return export(
+        path,
+        options.format,
+        output=optional_path(options.output),
+        block_size=options.block_size,
+        force=options.force,
+        scanning=_scanning(options, options.jobs),
+        progress=counting(options.progress, SCAN, _size(path)),
+    )
+
+
 @with_keywords(VerifyOptions)
 def verify_bitmap(image: StrPath, options: VerifyOptions) -> Proof:
     """Read an image again and compare its bitmap with it; `proof.holds` says how it went.
@@ -221,7 +243,8 @@ def info(image: StrPath, options: InfoOptions) -> Summary:
     from imsprep.pipeline.asked import site_of
     from imsprep.pipeline.info import summarize
 
-    return summarize(path_of(image), site_of(options.site))
+    site = site_of(options.site)
+    return summarize(path_of(image), site, guest=options.guest, firmware=options.firmware)
 
 
 @with_keywords(DigestOptions)

@@ -134,6 +134,15 @@ class BitmapOptions(ScanOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportOptions(ScanOptions):
+    """How to write a map for another tool; see `bitmap.export`."""
+
+    format: str = _choice("bmap", "bmap", "qemu-map")
+    output: StrPath | None = None  # None: the image's name with the format's suffix
+    force: bool = False  # replace a file that is there
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyOptions(HoleOptions):
     """How to compare a bitmap with its image."""
 
@@ -255,7 +264,10 @@ class ImportOptions(
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions(SiteOptions):
-    """Whose smallest disk counts."""
+    """Whose smallest disk counts, and whether to look inside."""
+
+    guest: bool = False  # how would it boot?
+    firmware: str | None = _choice(None, None, "bios", "uefi")  # None: the image's own way
 
 
 @dataclass(frozen=True, kw_only=True)

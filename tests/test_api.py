@@ -17,7 +17,7 @@ from imsprep import api, options
 MIB = 1 << 20
 
 FUNCTIONS = {
-    "check", "check_images", "convert", "digest", "import_batch", "import_image", "info", "make_bitmap", "open_store",
+    "check", "check_images", "convert", "digest", "export_map", "import_batch", "import_image", "info", "make_bitmap", "open_store",
     "plan_import", "plan_upload", "scan", "upload", "verify_bitmap", "wait",
 }  # fmt: skip
 DATA_DISK: dict[str, Any] = {
@@ -98,6 +98,8 @@ def test_every_path_may_be_text_or_a_path(disk: Path, tmp_path: Path) -> None:
         assert imsprep.scan(image).block_map.allocated == 1
         assert imsprep.make_bitmap(image).sidecar.blocks == 6
         assert imsprep.verify_bitmap(image, bitmap=kind(tmp_path / "disk.mf")).holds
+        exported = imsprep.export_map(image, output=kind(tmp_path / "m.bmap"), force=True)
+        assert exported.found.allocated == 4
         assert imsprep.info(image).virtual_size == 12 * MIB
         assert imsprep.check(image).facts["format"] == "raw"
         target = kind(tmp_path / f"{number}.zvhd2")

@@ -307,6 +307,13 @@ def _data_in(block_map: BlockMap, cell: Cell) -> int:
     return int(inside[flags].sum())
 
 
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False
+
+
 def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
     """Look inside the file systems, in a child process; loaded only when it is asked for.
 
@@ -318,7 +325,7 @@ def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
     socket = disk.socket if isinstance(disk, QemuDisk) else None
     if socket is None and format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
         return Guest(unread=(f"the disk inside this {format_} file is not read",))
-    missing = [name for name in _READERS if importlib.util.find_spec(name) is None]
+    missing = [name for name in _READERS if not _is_there(name)]
     if missing:
         raise MissingExtraError(
             f"cannot look inside {show_path(path)}: {', '.join(missing)} is not installed; "

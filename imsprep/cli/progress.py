@@ -7,32 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imsprep.cli.options.common import Progress
 from imsprep.cli.screen import say
 
 if TYPE_CHECKING:
-    from imsprep.upload.plan import PartPlan
     from imsprep.upload.transfer import Uploaded
 
 AGAIN = "the same command goes on where this one stopped"
-
-
-class Following(Progress):
-    """How far an upload is, in bytes that travelled and bytes that were copied in the store."""
-
-    def __init__(self, plans: Iterable[PartPlan], *, quiet: bool) -> None:
-        plans = list(plans)
-        super().__init__(
-            "upload",
-            sum(plan.size for plan in plans),
-            quiet=quiet,
-            send=sum(plan.sent for plan in plans),
-            copy=sum(plan.copied for plan in plans),
-        )
-
-    def note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
-        """Note that so many more bytes are done; see `transfer.Progress`."""
-        self(sent + copied + reused, sent=sent, copied=copied)
 
 
 def tell_how_it_went(done: Uploaded) -> None:

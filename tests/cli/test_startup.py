@@ -161,7 +161,7 @@ def test_what_needs_an_extra_names_it(
 
 
 @need("mkfs.ext4")
-def test_a_look_inside_without_its_libraries_is_skipped_and_says_what_is_missing(
+def test_a_look_inside_without_its_libraries_says_what_is_missing(
     bare: dict[str, str], tmp_path: Path
 ) -> None:
     write_disk(tmp_path / "disk.raw")

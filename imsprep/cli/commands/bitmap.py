@@ -16,6 +16,7 @@ from imsprep.cli.options.common import (
     print_result,
 )
 from imsprep.cli.options.scan import reading_options, scan_options, scanning_with_jobs
+from imsprep.cli.watcher import Watcher
 from imsprep.errors import UsageError, show_path
 from imsprep.units import counted, exact_size, format_size
 
@@ -96,22 +97,16 @@ def make(
     **reading: Any,
 ) -> None:
     """Make the bitmap of IMAGE; the same as without the word `make`."""
-    from dataclasses import replace
+    from imsprep import api
 
-    from imsprep.bitmap.files import export, make_bitmap
-    from imsprep.bitmap.layout_json import load_layout
-
-    common: dict[str, Any] = {"output": output, "force": force}
-    common["scanning"] = scanning_with_jobs(reading)
-    with Progress("scan", _size(image), quiet=quiet) as bar:
+    common: dict[str, Any] = {"output": output, "force": force, "block_size": block_size}
+    common |= {**reading, "jobs": reading["jobs"] or None}
+    with Watcher(quiet=quiet) as watcher:
         made: Made | Exported
         if format_ == "mf":
-            layout = load_layout(layout_name)
-            if block_size is not None:
-                layout = replace(layout, block_size=block_size)
-            made = make_bitmap(image, layout=layout, progress=bar, **common)
+            made = api.make_bitmap(image, layout=layout_name, progress=watcher, **common)
         else:
-            made = export(image, format_, block_size=block_size, progress=bar, **common)
+            made = api.export_map(image, format=format_, progress=watcher, **common)
     print_result(as_json, made.as_dict(), str(made))
 
 

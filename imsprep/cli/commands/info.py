@@ -8,7 +8,6 @@ import click
 
 from imsprep.cli.configured import site_option
 from imsprep.cli.options.common import image_argument, output_options, print_result
-from imsprep.cloud.sites import SITES
 
 
 @click.command(epilog="Example: imsprep info disk.raw")
@@ -28,7 +27,7 @@ def command(
     With --guest the boot chain is followed inside: firmware, loader, the entry that starts, kernel,
     initramfs, root, mounts, network, cloud-init; each is known, unknown or broken.
     """
-    from imsprep.pipeline.info import summarize
+    from imsprep import api
 
-    summary = summarize(image, SITES[site], guest=guest, firmware=firmware)
+    summary = api.info(image, site=site, guest=guest, firmware=firmware)
     print_result(as_json, summary.as_dict(), str(summary))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +10,17 @@ import click
 
 from imsprep.cli.configured import ConfiguredCommand, profile_option
 from imsprep.cli.options.common import PATH, output_options, print_result
-from imsprep.cli.options.scan import hole_options, scanning
+from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.target import target_from, target_options
-from imsprep.cli.options.transfer import transfer_options, transferring
-from imsprep.cli.progress import AGAIN, Following, if_interrupted, tell_how_it_went
+from imsprep.cli.options.transfer import transfer_options
+from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
+from imsprep.cli.watcher import Watcher
 from imsprep.errors import TransferError
 from imsprep.store.target import Target, open_store
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
-    from imsprep.upload.plan import PartPlan
-    from imsprep.upload.transfer import Progress, Uploaded
+    from imsprep.upload.transfer import Uploaded
 
 
 @click.command(cls=ConfiguredCommand, epilog="Example: imsprep upload disk.raw --to local:./cloud")
@@ -41,33 +39,37 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     An upload that was interrupted continues when the same command runs again. Keys come from the
     environment or a file (see docs/upload.md), never from the command line.
     """
-    from imsprep.upload.file import Sending, plan_file, send_file
+    from imsprep import api
 
-    target = target_from(options)
-    sending = Sending(
-        copy_zeros=not options["no_copy"],
-        part_size=options["part_size"],
-        options=transferring(options, skip_same=not options["force"]),
-        scanning=scanning(options),
-    )
-    key = target.key_for(options["key"] or file.name)
+    target, asked = target_from(options), _asked(options)
     if options["dry_run"]:
         if not options["replace"]:
-            _check_free(file, key, target, options, quiet)
-        plan = plan_file(file, sending)
-        value = {"schema": "imsprep.upload-plan/1", **plan.as_dict()}
-        print_result(as_json, value, "\n".join([str(plan), *plan.lines()]))
+            _check_free(file, target.key_for(options["key"] or file.name), target, options, quiet)
+        plan = api.plan_upload(file, **asked)
+        print_result(as_json, plan.as_dict(), "\n".join([str(plan), *plan.lines()]))
         return
-    store = open_store(target, ca_bundle=options["ca_bundle"], kms_key=options["kms_key"])
-
-    @contextmanager
-    def watch(plan: PartPlan) -> Iterator[Progress]:
-        with if_interrupted(lambda: [AGAIN]), Following([plan], quiet=quiet) as bar:
-            yield bar.note
-
-    done = send_file(file, store, target, key, sending=sending, watch=watch)
+    store = api.open_store(
+        options["to"],
+        region=options["region"],
+        obs_endpoint=options["endpoint"],
+        ca_bundle=options["ca_bundle"],
+        kms_key=options["kms_key"],
+    )
+    with Watcher(quiet=quiet) as watcher, if_interrupted(lambda: [AGAIN]):
+        done = api.upload(file, store, key=options["key"], progress=watcher, **asked)
     tell_how_it_went(done)
     print_result(as_json, {**asdict(done), "bucket": target.bucket}, _text(done, target.bucket))
+
+
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """Return how to upload, by the names of `UploadOptions`."""
+    same = ("jobs", "part_size", "replace", "holes", "keep_cache", "force_share", "force")
+    return {
+        **{name: options[name] for name in same},
+        "copy_zeros": not options["no_copy"],
+        "bytes_per_s": options["limit_rate"],
+        "retry_for_s": options["retry_for"],
+    }
 
 
 def _check_free(file: Path, key: str, target: Target, options: dict[str, Any], quiet: bool) -> None:

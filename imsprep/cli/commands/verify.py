@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from imsprep.cli.options.common import PATH, Progress, image_argument, output_options, print_result
-from imsprep.cli.options.scan import reading_options, scanning_with_jobs
+from imsprep.cli.options.common import PATH, image_argument, output_options, print_result
+from imsprep.cli.options.scan import reading_options
+from imsprep.cli.watcher import Watcher
 
 
 @click.command(epilog="Example: imsprep verify disk.raw")
@@ -40,14 +41,12 @@ def command(
     Data that is marked empty would be lost: an error, exit code 1. So is a bitmap of another image
     or of an older state. Zeros that are marked as data are only noted.
     """
-    from imsprep.bitmap.files import prove
-    from imsprep.bitmap.layout_json import load_layout
+    from imsprep import api
 
-    layout = load_layout(layout_name) if layout_name else None
-    size = image.stat().st_size if image.is_file() else 0
-    with Progress("verify", size, quiet=quiet) as bar:
-        proof = prove(
-            image, bitmap=bitmap, layout=layout, scanning=scanning_with_jobs(reading), progress=bar
+    reading["jobs"] = reading["jobs"] or None
+    with Watcher(quiet=quiet) as watcher:
+        proof = api.verify_bitmap(
+            image, bitmap=bitmap, layout=layout_name, progress=watcher, **reading
         )
     print_result(as_json, proof.as_dict(), str(proof))
     return 0 if proof.holds else 1

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +11,7 @@ from imsprep.store.contract import STANDARD
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
-    from imsprep.upload.transfer import Options
+    pass
 
 _OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
@@ -33,19 +32,5 @@ _OPTIONS = (
 
 
 def transfer_options(command: F) -> F:
-    """Add the options of a transfer; the command takes them as keywords, see `transferring`."""
+    """Add the options of a transfer; the command takes them as keywords."""
     return with_options(command, _OPTIONS)
-
-
-def transferring(options: Mapping[str, Any], *, skip_same: bool = True) -> Options:
-    """Return how to upload, from a command's keywords."""
-    from imsprep.store.retry import Patience
-    from imsprep.upload.transfer import Options
-
-    return Options(
-        jobs=options["jobs"],
-        patience=Patience(limit_s=options["retry_for"]),
-        bytes_per_s=options["limit_rate"],
-        skip_same=skip_same,
-        replace=options["replace"],
-    )
