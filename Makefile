@@ -42,6 +42,10 @@ e2e: $(STAMP)         ## end to end against a real object store on loopback
 	$(BIN)/pip install --quiet --group e2e
 	$(PYTEST) -m e2e
 
+kills: $(STAMP)       ## SIGKILL at random instants on four stores (KILLS=20 of each, SEED=2)
+	$(BIN)/pip install --quiet --group e2e
+	IMSPREP_KILLS=$(or $(KILLS),20) IMSPREP_SEED=$(or $(SEED),2) $(PYTEST) -m e2e tests/test_kills.py
+
 coverage: $(STAMP)    ## which branches the tests run, and which lines they do not; 92 % at least
 	$(PYTEST) -n auto -m 'not e2e' --cov --cov-report=term-missing:skip-covered --cov-fail-under=92
 

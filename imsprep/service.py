@@ -65,13 +65,12 @@ def local_settings(folder: Path, access_key: str, secret_key: str, site: str) ->
     return Settings(access_key, secret_key, open_bucket, folder / EMULATOR_FOLDER, site=SITES[site])
 
 
-def emulator_key() -> tuple[str, str, bool]:
-    """Return the key pair that an emulator is to accept, and whether it was made up here."""
+def emulator_key() -> tuple[Credentials, bool]:
+    """Return the credentials that an emulator is to accept, and whether they were made up here."""
     try:
-        found = find_here()
+        return find_here(), False
     except NoCredentialsError:
-        return "EMULATOR", secrets.token_hex(16), True
-    return found.access_key, found.secret_key, False
+        return Credentials("EMULATOR", secrets.token_hex(16)), True
 
 
 def _serving() -> Any:

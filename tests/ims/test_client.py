@@ -37,7 +37,7 @@ from tests.support.imscloud import KEY, REQUEST, client, cloud
 @pytest.mark.parametrize("token", [None, "a security token"])
 def test_an_import_runs_to_success(api: Any, job_query: Any, token: Any, tmp_path: Path) -> None:
     credentials = replace(KEY, security_token=token)
-    with cloud(tmp_path) as (_, url, _):
+    with cloud(tmp_path, security_token=token) as (_, url, _):
         ims = client(url, credentials, api=api, job_query=job_query)
         job_id = ims.quick_import(REQUEST)
         clock, seen = Clock(), list[JobStatus]()

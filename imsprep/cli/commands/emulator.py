@@ -71,19 +71,24 @@ def command(
         raise MissingExtraError("the emulator needs: pip install 'imsprep[emulator]'") from error
 
     misbehaviour = parse(list(faults))
-    access_key, secret_key, made_here = emulator_key()
-    settings = local_settings(data, access_key, secret_key, site)
-    settings = replace(settings, faults=misbehaviour, any_os_version=more["any_os_version"])
+    key, made_here = emulator_key()
+    settings = local_settings(data, key.access_key, key.secret_key, site)
+    settings = replace(
+        settings,
+        faults=misbehaviour,
+        any_os_version=more["any_os_version"],
+        security_token=key.security_token,
+        project_id=key.project_id or settings.project_id,
+    )
     if more["layout"]:
         settings = replace(settings, layout=load_layout(more["layout"]))
     if more["s3"]:
-        key = Credentials(access_key, secret_key)
         settings = replace(settings, open_bucket=_buckets_at(more["s3"], more["s3_region"], key))
     with serving(settings, port) as (_, url):
         if not quiet:
             if made_here:  # it opens nothing but this emulator
-                say(f"export HUAWEICLOUD_SDK_AK={access_key}")
-                say(f"export HUAWEICLOUD_SDK_SK={secret_key}")
+                say(f"export HUAWEICLOUD_SDK_AK={key.access_key}")
+                say(f"export HUAWEICLOUD_SDK_SK={key.secret_key}")
             say("serving; end with Ctrl-C")
         click.echo(json.dumps({"url": url}) if as_json else url)
         threading.Event().wait()
