@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from imsprep import __version__
-from imsprep.errors import UsageError, show_path
+from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.file import Identity
 from imsprep.system import ownership, statefile
 from imsprep.system.regular import file_name
@@ -30,6 +30,7 @@ VERSION = 1
 SUFFIX = ".imsprep.json"
 
 UPLOADED, ASKING, STARTED, DONE, FAILED = "uploaded", "asking", "started", "done", "failed"
+STATES = (UPLOADED, ASKING, STARTED, DONE, FAILED)
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,17 @@ class Manifest:
     images_before: tuple[str, ...] = ()  # of the same name, before the import was asked for
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless it names an image in its own folder, with an identity."""
+        """Raise ValueError unless it says of a known image how far its import is."""
         file_name(self.image.get("name"))
-        if not isinstance(self.image.get("identity"), Mapping):
-            raise ValueError("the image has no identity")
+        identity = self.image.get("identity")
+        if not isinstance(identity, Mapping) or not isinstance(self.image.get("size"), int):
+            raise ValueError("the image has no identity or no size")
+        if self.state not in STATES:
+            raise ValueError(f"{self.state[:20]!r} is no state of an import")
+        if self.state == STARTED and not (self.job_id or self.image_id):
+            raise ValueError("the import has begun, and there is neither a job nor an image")
+        if self.state == DONE and not self.image_id:
+            raise ValueError("the import is done, and there is no image")
 
     def at(self, state: str, when: str, **changes: Any) -> Manifest:
         """Return the manifest in a later state, with the time of the change."""
@@ -128,7 +136,8 @@ def read(path: Path) -> Manifest | None:
 def check_replaceable(path: Path, image: Path) -> None:
     """Raise UsageError if a manifest would replace somebody's file, or that of a begun import.
 
-    One of another version of imsprep may be replaced. Raises ReadError.
+    Raises ReadError for one of imsprep's own that cannot be used: it may tell of an import, which
+    would be asked for a second time.
     """
     try:
         earlier = statefile.load(path, Manifest, schema=VERSION)
@@ -139,7 +148,10 @@ def check_replaceable(path: Path, image: Path) -> None:
             raise
         if not error.ours:
             raise UsageError(f"{show_path(path)} was not written by imsprep; rename it") from error
-        return
+        raise ReadError(
+            f"{error}; whether this import was asked for already is not known: look for its image"
+            " at the service, then move this file away and run again"
+        ) from error
     if earlier.state in (ASKING, STARTED):
         ownership.check_owner(
             path,

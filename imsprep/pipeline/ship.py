@@ -32,6 +32,7 @@ from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, M
 from imsprep.pipeline.prepare import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.store.contract import ObjectStore
+from imsprep.store.ownership import PLAN
 from imsprep.system.locking import locked
 from imsprep.units import MIB
 from imsprep.upload.journal import Journal
@@ -357,14 +358,16 @@ def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
 def _clean(state: Manifest, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
     """Remove the objects if that was asked for; return their keys.
 
-    What has taken an object's place since then is somebody else's, and stays.
+    What has taken an object's place since then is somebody else's, and stays; so does what imsprep
+    did not make, whatever a manifest says.
     """
     if shipping.cleanup == KEEP or (failed and shipping.cleanup != ALWAYS):
         return ()
     removed = []
     for sent in state.objects:
         found = shipping.store.head(sent.key)
-        if found is not None and (found.size, found.etag) == (sent.size, sent.etag):
+        same = found is not None and (found.size, found.etag) == (sent.size, sent.etag)
+        if found is not None and same and PLAN in found.metadata:
             shipping.store.delete(sent.key)
             removed.append(sent.key)
     return tuple(removed)

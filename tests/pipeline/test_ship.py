@@ -23,6 +23,7 @@ from imsprep.errors import (
     ImageChangedError,
     ImsprepError,
     JobFailedError,
+    ReadError,
     ServiceError,
     TransferError,
     UncertainError,
@@ -515,3 +516,47 @@ def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     manifests.write(path, made)
     assert manifests.read(path) == made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "odd"},
+        {"state": 7},
+        {"schema": 2},
+        {"job_id": 5},
+        {"job_id": None, "image_id": None, "state": "started"},
+        {"image_id": None},
+        {"objects": "none"},
+        {"image": {"name": "disk.raw"}},
+        {"image": {"name": "../disk.raw", "size": 1, "identity": {}}},
+        {"request": []},
+        None,
+    ],
+)
+def test_a_damaged_manifest_makes_no_second_image(
+    place: Place, change: dict[str, Any] | None
+) -> None:
+    path = place.folder / "local/disk.imsprep.json"
+    with place.emulator() as go:
+        go()
+        whole = json.loads(path.read_text())
+        damaged = json.dumps({**whole, **change}) if change else "[" * 100_000
+        path.write_text(damaged)
+        with pytest.raises((ReadError, UsageError), match=r"disk\.imsprep\.json"):
+            go()
+        assert path.read_text() == damaged
+        assert len(place.running.board.images()) == 1
+    assert {o.key for o in place.store.list_objects()} == {"disk.raw", "disk.mf"}
+
+
+def test_cleanup_removes_no_object_that_a_manifest_only_names(place: Place) -> None:
+    path = place.folder / "local/disk.imsprep.json"
+    with place.emulator() as go:
+        go()
+        etag = place.store.put("theirs.bin", b"theirs")
+        value = json.loads(path.read_text())
+        value["objects"][0] |= {"key": "theirs.bin", "size": 6, "etag": etag}
+        path.write_text(json.dumps(value))
+        go(cleanup="always")
+    assert place.store.head("theirs.bin") is not None

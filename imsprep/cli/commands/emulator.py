@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import MissingExtraError
 from imsprep.store.contract import ObjectStore
+
+if TYPE_CHECKING:
+    from imsprep.emulator.app import Settings
 
 
 @click.command(epilog="Example: imsprep emulator --data ./cloud --port 8080")
@@ -72,14 +75,8 @@ def command(
 
     misbehaviour = parse(list(faults))
     key, made_here = emulator_key()
-    settings = local_settings(data, key.access_key, key.secret_key, site)
-    settings = replace(
-        settings,
-        faults=misbehaviour,
-        any_os_version=more["any_os_version"],
-        security_token=key.security_token,
-        project_id=key.project_id or settings.project_id,
-    )
+    settings = _with_credentials(local_settings(data, key.access_key, key.secret_key, site), key)
+    settings = replace(settings, faults=misbehaviour, any_os_version=more["any_os_version"])
     if more["layout"]:
         settings = replace(settings, layout=load_layout(more["layout"]))
     if more["s3"]:
@@ -92,6 +89,12 @@ def command(
             say("serving; end with Ctrl-C")
         click.echo(json.dumps({"url": url}) if as_json else url)
         threading.Event().wait()
+
+
+def _with_credentials(settings: Settings, key: Credentials) -> Settings:
+    """Return settings that take the token and the project of the credentials, as clients send."""
+    project_id = key.project_id or settings.project_id
+    return replace(settings, security_token=key.security_token, project_id=project_id)
 
 
 def _buckets_at(url: str, region: str, key: Credentials) -> Callable[[str], ObjectStore]:
