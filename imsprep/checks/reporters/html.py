@@ -1,41 +1,65 @@
-"""HTML: one self-contained page per run, with each disk as a picture beside its findings.
+"""HTML: one self-contained page per run, with each disk as a picture and all that was found.
 
-No script, no font, no address outside the page. Light and dark follow the reader's system, one
-column or two the width of the screen. Everything from an image is escaped.
+No script, no font, no address outside the page, and nothing that has to be opened, so that paper
+shows what the screen does. Light and dark follow the reader's system. The template escapes
+everything that comes from an image.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
-from html import escape
+from functools import cache
 from importlib import resources
 from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
-from imsprep.checks.reporters.picture import legend, picture
+from imsprep.checks.reporters.picture import picture
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import counted, exact_size, format_size
 
 _MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "i"}
+_SIZES = (
+    ("virtual_size", "Disk"), ("file_size", "File"), ("stored_size", "On this machine"),
+    ("data_bytes", "Data to upload"),
+)  # fmt: skip
+_COVERAGE = (("hole", "Known by holes"), ("probed", "By a page with data"), ("read", "By reading"))
 
 
-def html(run: Run) -> str:
-    """Return the page."""
-    style = resources.files("imsprep").joinpath("data", "report.css").read_text("utf-8")
-    body = "".join(
-        _failure(one) if isinstance(one, Failure) else _report(run, one) for one in run.results
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined  # loading it takes as long as a small check
+
+    text = resources.files("imsprep").joinpath("data", "check.html.j2").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    complaints = "".join(f"<p class='complaint'>{escape(text)}</p>" for text in run.complaints)
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        "<meta name='color-scheme' content='light dark'>"
-        f"<title>imsprep check: {_verdict(run)}</title><style>{style}</style></head><body>"
-        f"<header><span class='brand'>imsprep <b>check</b></span>{_tally(run)}</header>"
-        f"<main>{complaints}{body}</main>"
-        f"<footer>imsprep {escape(run.version)} · each rule with its reason:"
-        " <code>imsprep check --explain ID</code></footer></body></html>\n"
-    )
+    return environment.from_string(text)
+
+
+def style(*names: str) -> Any:
+    """Return style sheets of the package, as text that a template takes unchanged."""
+    from markupsafe import Markup
+
+    data = resources.files("imsprep").joinpath("data")
+    return Markup("".join(data.joinpath(name).read_text("utf-8") for name in names))
+
+
+def html(run: Run, screenshots: Mapping[str, bytes] | None = None) -> str:
+    """Return the page; `screenshots` are PNGs of a boot, by the images' names in the run."""
+    shots = screenshots or {}
+    values = {
+        "verdict": _verdict(run),
+        "version": run.version,
+        "tally": _tally(run),
+        "complaints": run.complaints,
+        "images": [
+            _failure(one) if isinstance(one, Failure) else _report(run, one, shots.get(one.image))
+            for one in run.results
+        ],
+    }
+    text: str = _template().render(run=values, style=style("report.css"))
+    return text.strip() + "\n"
 
 
 def _verdict(run: Run) -> str:
@@ -44,131 +68,117 @@ def _verdict(run: Run) -> str:
     return "failed" if run.exit_code else "passed"
 
 
-def _tally(run: Run) -> str:
+def _tally(run: Run) -> list[tuple[str, str]]:
     bad = sum(run.bad(report) for report in run.reports)
+    warned = sum(_warned(report) and not run.bad(report) for report in run.reports)
     parts = [
-        ("good", len(run.reports) - bad, "passed"),
+        ("good", len(run.reports) - bad - warned, "passed"),
+        ("unsure", warned, "passed with warnings"),
         ("bad", bad, "failed"),
         ("unsure", len(run.failures), "not checked"),
     ]
-    pills = "".join(f"<span class='pill {c}'>{n} {word}</span>" for c, n, word in parts if n)
-    return f"<span class='tally'>{pills}</span>"
+    return [(look, f"{n} {word}") for look, n, word in parts if n]
 
 
-def _failure(failure: Failure) -> str:
-    return (
-        f"<section class='image'><h1>{_name(failure.image)}<span class='verdict unsure'>not checked"
-        f"</span></h1><p class='lead'>{escape(failure.message)}</p></section>"
-    )
+def _warned(report: Report) -> bool:
+    return report.count(Severity.WARNING) > 0
 
 
-def _report(run: Run, report: Report) -> str:
-    bad = run.bad(report)
-    verdict = (
-        f"<span class='verdict {'bad' if bad else 'good'}'>{'failed' if bad else 'passed'}</span>"
-    )
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        **_name(failure.image), "look": "unsure", "verdict": "not checked",
+        "lead": failure.message, "failure": failure,
+    }  # fmt: skip
+
+
+def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, Any]:
+    bad, warnings = run.bad(report), report.count(Severity.WARNING)
+    passed = f"passed with {counted(warnings, 'warning')}" if warnings else "passed"
+    look = "bad" if bad else "unsure" if warnings else "good"
     ordered = sorted(report.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
-    findings = "".join(finding_box(f) for f in ordered) or "<p class='lead'>Nothing was found.</p>"
-    return (
-        f"<section class='image'><h1>{_name(report.image)}{verdict}</h1>"
-        f"<p class='lead'>{_lead(report)}</p>"
-        "<div class='columns'><div class='disk'>"
-        f"{picture(report.facts)}{legend(report.facts)}{_sizes(report.facts)}{_table(report.facts)}"
-        f"</div><div class='findings'>{findings}{_rest(report)}</div></div></section>"
-    )
+    facts = report.facts
+    return {
+        **_name(report.image),
+        "look": look,
+        "verdict": "failed" if bad else passed,
+        "lead": _lead(report),
+        "failure": None,
+        "picture": picture(facts),
+        "chain": (facts.get("guest") or {}).get("chain") or [],
+        "screenshot": base64.b64encode(screenshot).decode("ascii") if screenshot else "",
+        "findings": [finding_values(f) for f in ordered],
+        "sizes": _sizes(facts),
+        "partitions": [_partition(p) for p in facts.get("partitions") or []],
+        "skipped_title": f"{counted(len(report.skipped), 'rule')} skipped, and why",
+        "skipped": _skipped(report),
+    }
 
 
-def _name(image: str) -> str:
+def _name(image: str) -> dict[str, str]:
     folder, slash, name = image.rpartition("/")
-    return f"<span class='name'><small>{escape(folder + slash)}</small>{escape(name)}</span>"
+    return {"folder": folder + slash, "name": name}
 
 
 def _lead(report: Report) -> str:
     counts = [(report.count(s), s.word) for s in sorted(Severity, reverse=True)]
-    words = [counted(n, word) for n, word in counts if n]
-    said = ", ".join(words) or "no findings"
+    said = ", ".join(counted(n, word) for n, word in counts if n) or "no findings"
     return f"{said} · {counted(len(report.passed), 'rule')} passed · {len(report.skipped)} skipped"
 
 
-def _sizes(facts: Mapping[str, Any]) -> str:
-    rows = [("Format", escape(str(facts.get("format", "unknown"))))]
-    for key, label in (
-        ("virtual_size", "Disk"), ("file_size", "File"), ("stored_size", "On this machine"),
-        ("data_bytes", "Data to upload"),
-    ):  # fmt: skip
-        if key in facts:
-            rows.append(
-                (label, f"<span title='{facts[key]} bytes'>{exact_size(facts[key])}</span>")
-            )
+def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    rows = [("Format", str(facts.get("format", "unknown")), "")]
+    rows += [
+        (label, exact_size(facts[key]), f"{facts[key]} bytes")
+        for key, label in _SIZES
+        if key in facts
+    ]
     known = facts.get("vouched") or {}
-    for key, label in (("hole", "Known by holes"), ("probed", "By a page with data"),
-                       ("read", "By reading")):  # fmt: skip
-        if key in known:
-            rows.append(
-                (label, f"<span title='{known[key]} bytes'>{format_size(known[key])}</span>")
-            )
+    rows += [
+        (label, format_size(known[key]), f"{known[key]} bytes")
+        for key, label in _COVERAGE
+        if key in known
+    ]
     if facts.get("partition_table"):
         sector = facts.get("sector_size", 512)
         rows.append(
-            ("Table", f"{escape(str(facts['partition_table']).upper())}, {sector}-byte sectors")
+            ("Table", f"{str(facts['partition_table']).upper()}, {sector}-byte sectors", "")
         )
-    rows.append(("Limits of", escape(str(facts.get("site", "")))))
-    cells = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in rows)
-    return f"<dl>{cells}</dl>"
+    return [*rows, ("Limits of", str(facts.get("site", "")), "")]
 
 
-def _table(facts: Mapping[str, Any]) -> str:
-    partitions = facts.get("partitions") or []
-    if not partitions:
-        return ""
-    rows = "".join(
-        f"<tr><td><i class='part p{number % 6}'></i>{p['number']}</td>"
-        f"<td>{escape(p['volume'] or '—')}</td><td>{escape(p['name'])}</td>"
-        f"<td class='n'>{format_size(p['start'])}</td>"
-        f"<td class='n'>{format_size(p['length'])}</td></tr>"
-        for number, p in enumerate(partitions)
-    )
-    titles = "<th>#</th><th>holds</th><th>name</th><th class='n'>from</th><th class='n'>size</th>"
-    head = f"<tr>{titles}</tr>"
-    return f"<div class='scroll'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+def _partition(p: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "number": p["number"], "holds": p["volume"] or "—", "name": p["name"],
+        "start": format_size(p["start"]), "length": format_size(p["length"]),
+    }  # fmt: skip
 
 
-def finding_box(finding: Finding) -> str:
-    """Return one finding as a box that opens."""
+def finding_values(finding: Finding) -> dict[str, Any]:
+    """Return a finding as the template's macro `finding` shows it."""
     word = "waived" if finding.waived is not None else finding.severity.word
     pairs = [
-        ("expected", finding.expected), ("found", finding.found), ("why", finding.why),
-        ("fix", finding.fix), ("waived", finding.waived), ("source", finding.source),
+        ("expected", finding.expected), ("found", finding.found), ("fix", finding.fix),
+        ("waived", finding.waived), ("why", finding.why), ("source", finding.source),
     ]  # fmt: skip
     if finding.region is not None:
         place = f"byte {finding.region.offset}, {finding.region.length} bytes"
         pairs.insert(2, ("where", place))
-    rows = "".join(
-        f"<div class='{label}'><dt>{label}</dt><dd>{escape(text)}</dd></div>"
-        for label, text in pairs
-        if text
-    )
-    opened = " open" if word == "error" else ""
-    return (
-        f"<details class='finding {word}'{opened}><summary><b class='mark'>"
-        f"{_MARKS[finding.severity]}</b><span><strong>{escape(finding.title)}</strong>"
-        f"<em>{finding.rule} · {word}</em><span class='message'>{escape(finding.message)}</span>"
-        f"</span></summary><dl>{rows}</dl></details>"
-    )
+    return {
+        "word": word, "mark": _MARKS[finding.severity], "title": finding.title,
+        "rule": finding.rule, "message": finding.message,
+        "pairs": [(label, text) for label, text in pairs if text],
+    }  # fmt: skip
 
 
-def _rest(report: Report) -> str:
-    """List what was skipped, by reason, so that nobody takes it for green."""
-    if not report.skipped:
-        return ""
+def finding_box(finding: Finding) -> str:
+    """Return one finding as HTML, for another page of the same style."""
+    text: str = _template().make_module({"style": ""}).finding(finding_values(finding))
+    return text
+
+
+def _skipped(report: Report) -> list[tuple[str, str]]:
+    """Return what was skipped, by reason, so that it is not taken for green."""
     reasons: dict[str, list[str]] = {}
     for skipped in report.skipped:
         reasons.setdefault(skipped.reason, []).append(skipped.rule)
-    rows = "".join(
-        f"<li>{escape(reason)}<small>{' '.join(rules)}</small></li>"
-        for reason, rules in reasons.items()
-    )
-    return (
-        f"<details class='skipped'><summary>{counted(len(report.skipped), 'rule')} skipped, and why"
-        f"</summary><ul>{rows}</ul></details>"
-    )
+    return [(reason, " ".join(rules)) for reason, rules in reasons.items()]

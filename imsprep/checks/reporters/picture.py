@@ -1,4 +1,4 @@
-"""The picture of a disk: its partitions above, what the file stores below, as SVG."""
+"""The picture of a disk: what is partitioned, and what the file stores, each bar with its label."""
 
 from __future__ import annotations
 
@@ -9,77 +9,99 @@ from typing import Any
 from imsprep.units import format_size
 
 WIDTH = 1000  # user units; the page scales them
-_PARTITIONS_Y, _PARTITIONS_HEIGHT = 0, 84
-_CELLS_Y, _CELLS_HEIGHT = 96, 44
-_HEIGHT = 168
+_PARTITIONS_HEIGHT, _CELLS_HEIGHT = 60, 44
 _NARROWEST = 5  # user units; so that an ESP on a large disk can still be seen
+# A hole is hatched, what has no partition plain: the one is of the file, the other of the disk.
+_HATCH = (
+    "<defs><pattern id='hatch' width='8' height='8' patternUnits='userSpaceOnUse'"
+    " patternTransform='rotate(45)'><rect class='hole' width='8' height='8'/>"
+    "<rect class='hatch' width='2' height='8'/></pattern></defs>"
+)
 
 
-def picture(facts: Mapping[str, Any]) -> str:
-    """Return the SVG, or nothing for a file without a disk in it."""
+def picture(facts: Mapping[str, Any]) -> Any:
+    """Return the two bars as HTML, or nothing for a file without a disk in it."""
+    from markupsafe import Markup
+
     size = facts.get("virtual_size") or facts.get("file_size") or 0
     if not size:
         return ""
-    described = f"A disk of {format_size(size)}, format {facts.get('format', 'unknown')}"
+    parts = []
+    if facts.get("partitions"):
+        shown = "".join(_partitions(facts, size))
+        free = f"<rect class='free' width='{WIDTH}' height='{_PARTITIONS_HEIGHT}'/>"
+        parts.append(_bar("Partitions", _PARTITIONS_HEIGHT, free + shown, _partition_legend(facts)))
+    if facts.get("cells"):
+        whole = f"<rect fill='url(#hatch)' width='{WIDTH}' height='{_CELLS_HEIGHT}'/>"
+        drawn = _HATCH + whole + "".join(_cells(facts))
+        parts.append(_bar("What the file stores", _CELLS_HEIGHT, drawn, _cell_legend(facts)))
+    if not parts:
+        return ""
+    return Markup("<div class='picture'>" + _scale(size).join(parts) + _scale(size) + "</div>")
+
+
+def _bar(label: str, height: int, inside: str, legend: str) -> str:
     return (
-        f"<svg viewBox='0 0 {WIDTH} {_HEIGHT}' role='img' preserveAspectRatio='none'"
-        f" aria-label='{escape(described)}'>"
-        f"<rect class='free' x='0' y='{_PARTITIONS_Y}' width='{WIDTH}' rx='8'"
-        f" height='{_PARTITIONS_HEIGHT}'/>{''.join(_partitions(facts, size))}"
-        f"{''.join(_cells(facts))}</svg>{_scale(size)}"
+        f"<h3>{label}</h3>{legend}<svg viewBox='0 0 {WIDTH} {height}' role='img'"
+        f" preserveAspectRatio='none' style='height:{height}px' aria-label='{label}'>{inside}</svg>"
     )
 
 
-def legend(facts: Mapping[str, Any]) -> str:
-    """Return the meaning of the colours that were used."""
-    scanned = any(cell[3] is not None for cell in facts.get("cells", []))
+def _partition_legend(facts: Mapping[str, Any]) -> str:
+    items = [
+        f"<span><i class='part p{number % 6}'></i>{escape(_named(partition))}</span>"
+        for number, partition in enumerate(facts["partitions"])
+    ]
+    return f"<p class='legend'>{''.join(items)}<span><i class='free'></i>no partition</span></p>"
+
+
+def _named(partition: Mapping[str, Any]) -> str:
+    holds = partition["volume"] or partition["name"] or "partition"
+    return f"{partition['number']}: {holds}, {format_size(partition['length'])}"
+
+
+def _cell_legend(facts: Mapping[str, Any]) -> str:
+    scanned = any(cell[3] is not None for cell in facts["cells"])
     names = ["data", "zeros", "hole"] if scanned else ["stored", "hole"]
     words = {"data": "data", "zeros": "zeros, stored", "stored": "stored", "hole": "hole"}
     items = "".join(f"<span><i class='{name}'></i>{words[name]}</span>" for name in names)
-    free = "<span><i class='free'></i>no partition</span>" if facts.get("partitions") else ""
-    hint = "" if scanned else "<span class='hint'>--scan tells data from zeros</span>"
-    return f"<p class='legend'>{items}{free}{hint}</p>"
+    hint = "" if scanned else "<span class='hint'>a scan tells data from zeros</span>"
+    return f"<p class='legend'>{items}{hint}</p>"
 
 
 def _partitions(facts: Mapping[str, Any], size: int) -> Iterator[str]:
-    for number, partition in enumerate(facts.get("partitions") or []):
+    for number, partition in enumerate(facts["partitions"]):
         start = min(partition["start"], size)
         end = min(partition["start"] + partition["length"], size)
         x = start / size * WIDTH
         width = max(_NARROWEST, (end - start) / size * WIDTH)
-        holds = partition["volume"] or partition["name"] or "partition"
-        title = f"{partition['number']}: {holds}, {format_size(partition['length'])}"
         yield (
-            f"<g><title>{escape(title)}</title><rect class='part p{number % 6}'"
-            f" x='{min(x, WIDTH - width):.2f}' y='{_PARTITIONS_Y}' width='{width:.2f}'"
-            f" height='{_PARTITIONS_HEIGHT}' rx='6'/></g>"
+            f"<g><title>{escape(_named(partition))}</title><rect class='part p{number % 6}'"
+            f" x='{min(x, WIDTH - width):.2f}' y='0' width='{width:.2f}'"
+            f" height='{_PARTITIONS_HEIGHT}'/></g>"
         )
 
 
 def _cells(facts: Mapping[str, Any]) -> Iterator[str]:
     """Draw each cell as a column: data at the bottom, zeros on it, the hole above."""
-    cells = facts.get("cells") or []
+    cells = facts["cells"]
     total = sum(cell[1] for cell in cells)
-    yield (
-        f"<rect class='hole' x='0' y='{_CELLS_Y}' width='{WIDTH}' height='{_CELLS_HEIGHT}' rx='6'/>"
-    )
     for start, length, stored, data in cells:
         x, width = start / total * WIDTH, length / total * WIDTH + 0.5
-        bottom = _CELLS_Y + _CELLS_HEIGHT
         if data is None:
-            yield from _column("stored", x, width, bottom, stored / length)
+            yield from _column("stored", x, width, stored / length)
             continue
         full = min(1.0, data / length)
-        yield from _column("zeros", x, width, bottom, max(full, stored / length))
-        yield from _column("data", x, width, bottom, full)
+        yield from _column("zeros", x, width, max(full, stored / length))
+        yield from _column("data", x, width, full)
 
 
-def _column(kind: str, x: float, width: float, bottom: int, share: float) -> Iterator[str]:
+def _column(kind: str, x: float, width: float, share: float) -> Iterator[str]:
     if share <= 0:
         return
     height = max(6.0, share * _CELLS_HEIGHT)
     yield (
-        f"<rect class='{kind}' x='{x:.2f}' y='{bottom - height:.2f}' width='{width:.2f}'"
+        f"<rect class='{kind}' x='{x:.2f}' y='{_CELLS_HEIGHT - height:.2f}' width='{width:.2f}'"
         f" height='{height:.2f}'/>"
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.image.file import Sharing
@@ -117,9 +118,22 @@ def _headline(report: Report, style: Style) -> list[str]:
         words.append(str(system))
     name = style.painted(report.image, "bold")
     lines = _wrapped(", ".join(words), style, " " * (len(report.image) + 2))
+    chain = _chain((facts.get("guest") or {}).get("chain") or [], style)
     if len(report.image) > style.width // 2:
-        return [name, *_wrapped(", ".join(words), style)]
-    return [f"{name}  {lines[0].strip()}", *lines[1:]]
+        return [name, *_wrapped(", ".join(words), style), *chain]
+    return [f"{name}  {lines[0].strip()}", *lines[1:], *chain]
+
+
+def _chain(steps: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+    """Return the boot chain in a line, to the first step that is broken."""
+    words = []
+    for step in steps[1:]:
+        if step["state"] == "broken":
+            words.append(f"{step['name']}: broken")
+            break
+        if step["short"]:
+            words.append(step["short"] if step["state"] == "known" else f"{step['name']}: unknown")
+    return _wrapped(" > ".join(words), style, "  ") if words else []
 
 
 def _scanned(report: Report, style: Style) -> list[str]:
