@@ -114,7 +114,7 @@ class Proof:
         if self.assumed:
             lines.append("note: neither a sidecar nor --layout says the layout; taken for zvhd2's")
         if self.stale is not None:
-            lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it anew")
+            lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it again")
         if self.lost.allocated:
             lines.append(
                 f"error: {self.lost.allocated} of {all_empty} marked empty with data in it,"

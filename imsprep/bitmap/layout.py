@@ -148,7 +148,7 @@ class BitmapLayout:
             not (isinstance(self.body, Bits) and self.body.trim)
             or self.padding.multiple == 1
             or self.padding.fill == 0,
-            "a body without its empty end is padded with zeros, or nobody can tell where it ends",
+            "a body without its empty end is padded with zeros, or its end cannot be found",
         )
         _want(
             not _ends_in_digits(self.body)

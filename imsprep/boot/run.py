@@ -186,7 +186,9 @@ def _check_places(path: Path, order: Order) -> None:
             raise UsageError(f"{show_path(place)} is the image; keep the log somewhere else")
         head = place.read_bytes()[: 64 * KIB] if place.is_file() else b"\0"
         if not head.startswith(like) if like else b"\0" in head:
-            raise UsageError(f"{show_path(place)} is there, and is none of ours: name another file")
+            raise UsageError(
+                f"{show_path(place)} is there and was not made by imsprep: name another file"
+            )
 
 
 def _run(

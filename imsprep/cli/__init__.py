@@ -26,7 +26,7 @@ from imsprep.errors import FindingsError, ImsprepError, ReadError
 
 COMMANDS: dict[str, str] = {
     "check": "Check disk images and the request to import them.",
-    "bitmap": "Make the bitmap file that goes beside a RAW image.",
+    "bitmap": "Make the bitmap file of a RAW image.",
     "verify": "Prove a bitmap file against its image again.",
     "info": "Show what an image of any format holds, in one screen.",
     "digest": "Print the digest of disks, whatever their format; compare them.",

@@ -150,7 +150,7 @@ def _reached(name: str, url: str, ca_bundle: Path | None) -> Iterator[Item]:
     skew = _skew(answer.headers.get("Date"))
     if skew is not None:
         state = OK if abs(skew) < _CLOCK_S else FAILED
-        yield Item("clock", state, f"{skew:+.0f} s beside that of {name}")
+        yield Item("clock", state, f"{skew:+.0f} s against that of {name}")
 
 
 def _skew(date: Any) -> float | None:

@@ -170,7 +170,7 @@ def _waiver(entry: Any, number: int, origin: str) -> Waiver:
         try:
             expires = datetime.date.fromisoformat(expires)
         except ValueError as error:
-            raise UsageError(f"{where}: 'expires' is no date: {expires!r}") from error
+            raise UsageError(f"{where}: 'expires' is not a date: {expires!r}") from error
     if isinstance(expires, datetime.datetime):
         expires = expires.date()
     if expires is not None and not isinstance(expires, datetime.date):
@@ -246,7 +246,7 @@ def validate(settings: Mapping[str, Setting]) -> None:
         setting = settings[key]
         if setting.value not in values:
             known = ", ".join(values)
-            raise UsageError(f"{setting.origin}: {key} {setting.value!r} is none of {known}")
+            raise UsageError(f"{setting.origin}: {key} {setting.value!r} is not one of {known}")
     severities(settings["severity"].value, settings["severity"].origin)
     waivers(settings["waivers"].value, settings["waivers"].origin)
     for key in ("select", "ignore"):

@@ -67,7 +67,7 @@ class Watcher:
 
         def lines() -> list[str]:
             waits = [
-                f"job {job} goes on without us: imsprep wait {job}{again}" for job in self.jobs
+                f"job {job} goes on; to wait for it: imsprep wait {job}{again}" for job in self.jobs
             ]
             return [*waits, AGAIN]
 

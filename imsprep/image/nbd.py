@@ -138,7 +138,7 @@ class NbdClient:
             if kind == _META_CONTEXT and data[4:] == _CONTEXT:
                 (self._context,) = struct.unpack(">I", data[:4])
         if self._context < 0:
-            raise NbdError("the server does not tell zeros (base:allocation)")
+            raise NbdError("the server does not report zeros (base:allocation)")
         for kind, data in self._option(_GO, struct.pack(">IH", 0, 0)):
             if kind == _INFO and data[:2] == struct.pack(">H", _INFO_EXPORT):
                 (self.size,) = struct.unpack(">Q", data[2:10])

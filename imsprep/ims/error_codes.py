@@ -123,7 +123,7 @@ CODES = {
     "IMG.0158": Refusal(
         "Only image files in raw OR ZVHD2 format support the Fast Create function. For raw image"
         " files, bitmaps must be uploaded to the OBS bucket together with image files.",
-        "make the bitmap with `imsprep bitmap` and upload it beside the image, or import as ZVHD2:"
+        "make the bitmap with `imsprep bitmap` and upload it next to the image, or import as ZVHD2:"
         " `imsprep import --via zvhd2`",
     ),
     "IMG.0159": Refusal(

@@ -45,7 +45,7 @@ class Vouched(NamedTuple):
 
     def __str__(self) -> str:
         hole, probed, read = map(format_size, self)
-        return f"known by holes: {hole}, by a page with data: {probed}, by reading: {read}"
+        return f"holes: {hole}, probed: {probed}, read: {read}"
 
     def as_dict(self) -> dict[str, int]:
         """Return plain values for JSON."""

@@ -112,8 +112,8 @@ class RetryingStore:
                 wait_s = max(longest * patience.jitter(), error.retry_after_s or 0.0)
                 if self._outages.failed() + wait_s >= patience.limit_s:
                     raise TransferError(
-                        f"{error}; nothing worked for {patience.limit_s:.0f} s in all, run again to"
-                        " continue"
+                        f"{error}; every attempt failed for {patience.limit_s:.0f} s in all;"
+                        " run again to continue"
                     ) from error
                 _LOG.info("%s failed: %s; again in %.1f s", what, error, wait_s)
                 if self._stopped.wait(wait_s):

@@ -123,7 +123,7 @@ def test_a_limit_that_no_clock_passes_is_no_limit(
 ) -> None:
     image = make_sparse(tmp_path / "disk.raw", MIB)
     done = imsprep("import", image, *REQUEST, "--dry-run", option, "nan")
-    assert (done.code, "'nan' is no number of seconds" in done.err) == (2, True)
+    assert (done.code, "'nan' is not a number of seconds" in done.err) == (2, True)
 
 
 # What a shell does to a command's streams, and the code if the command would end with 0, 2 and 3.

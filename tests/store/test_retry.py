@@ -69,7 +69,7 @@ def test_the_limit_is_one_for_all_requests_together() -> None:
     store = patient(clock, *[*[BUSY] * 5, "found"] * 20, longest_wait_s=4.0)
     for _ in range(13):
         assert store.head("k") is not None
-    with pytest.raises(TransferError, match="nothing worked for 100 s in all, run again"):
+    with pytest.raises(TransferError, match="every attempt failed for 100 s in all; run again"):
         store.head("k")
     assert clock.now <= 100
 

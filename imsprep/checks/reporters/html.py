@@ -23,7 +23,7 @@ _SIZES = (
     ("virtual_size", "Disk"), ("file_size", "File"), ("stored_size", "On this machine"),
     ("data_bytes", "Data to upload"),
 )  # fmt: skip
-_COVERAGE = (("hole", "Known by holes"), ("probed", "By a page with data"), ("read", "By reading"))
+_COVERAGE = (("hole", "Holes"), ("probed", "Probed"), ("read", "Read"))
 
 
 @cache

@@ -52,7 +52,7 @@ def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
 
 
 @rule(
-    "IMS401", Severity.NOTE, "The RAW image has no bitmap beside it",
+    "IMS401", Severity.NOTE, "The RAW image has no bitmap file",
     why="Quick import looks for the bitmap of a RAW image by its name, and answers IMG.0158 if"
     " there is none.",
     fix="imsprep bitmap IMAGE; imsprep import makes it by itself. A ZVHD2 needs none: imsprep"
@@ -70,7 +70,7 @@ def missing(facts: Facts) -> Iterator[Evidence]:
     "IMS402", Severity.ERROR, "The bitmap is of another image, or of an older state of it",
     why="Blocks that were written since, or that differ, may be marked empty: their data would be"
     " lost without a word.",
-    fix="imsprep bitmap IMAGE; if another tool made the file, remove the .json beside it instead.",
+    fix="imsprep bitmap IMAGE; if another tool made the file, remove its sidecar (.json) instead.",
     source="inferred: the bitmap decides which blocks are read from a RAW image",
 )  # fmt: skip
 def stale(facts: Facts) -> Iterator[Evidence]:

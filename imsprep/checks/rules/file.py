@@ -48,7 +48,7 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
         yield _made_of_it(facts, match)
         return
     yield Evidence(
-        f"{facts.name} is a {match.format} image, whatever its name says{_unread(facts)}",
+        f"{facts.name} is a {match.format} image by its content{_unread(facts)}",
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_conversion(match.format, facts.name),
@@ -203,7 +203,7 @@ def unaligned(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS110", Severity.ERROR, "The image holds nothing but zeros",
+    "IMS110", Severity.ERROR, "The image holds only zeros",
     why="There is nothing to import: no partition table, no file system. The import may succeed;"
     " the server made from it has an empty disk.",
     fix="Make the image again; the copy that made it probably read nothing.",
@@ -271,7 +271,7 @@ def optical(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS113", Severity.ERROR, "The file is no image of a disk",
+    "IMS113", Severity.ERROR, "The file is not an image of a disk",
     why="The service takes the file's bytes for the disk. A server made of them has nothing to"
     " boot.",
     fix="Name the disk image itself, or download it again.",

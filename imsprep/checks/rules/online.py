@@ -136,7 +136,7 @@ def bucket_region(facts: Facts) -> Iterator[Evidence]:
     if found.asked_region is None:
         raise UnknownError("no region was named")
     if found.region is None or not _REGION.fullmatch(found.region):
-        said = f"the store says {found.region!r}" if found.region else "the store does not tell"
+        said = f"the store says {found.region!r}" if found.region else "the store does not say"
         raise UnknownError(f"{said}, which is no name of a region" if found.region else said)
     if found.region != found.asked_region:
         yield Evidence(
@@ -163,7 +163,7 @@ def quota(facts: Facts) -> Iterator[Evidence]:
     """Compare the number of private images with how many there may be."""
     found = told(facts)
     if found.quota is None:
-        raise UnknownError(found.refusals[0] or "the service does not tell the quota")
+        raise UnknownError(found.refusals[0] or "the service does not give the quota")
     used, limit = found.quota
     if used >= limit:
         yield Evidence(

@@ -26,7 +26,7 @@ _ALL_SECTORS = 0xFFFFFFFF  # of a disk with more sectors than the field can coun
     "IMS201", Severity.ERROR, "Both GPT headers are missing or damaged",
     why="The MBR says that there is a GPT, and none can be read: the firmware and the system find"
     " no partition.",
-    fix="Copy the image again. If the partitions are known, sgdisk can write them anew.",
+    fix="Copy the image again. If the partitions are known, sgdisk can write them again.",
     source=GPT,
 )  # fmt: skip
 def no_valid_gpt(facts: Facts) -> Iterator[Evidence]:
@@ -182,7 +182,7 @@ def overlapping(facts: Facts) -> Iterator[Evidence]:
     "IMS208", Severity.ERROR, "The disk was partitioned for sectors of 4096 bytes",
     why="Servers see sectors of 512 bytes and look for the table in the wrong place: they find no"
     " partition.",
-    fix="Write the table anew for 512-byte sectors: fdisk -b 4096 -l IMAGE shows it; every start"
+    fix="Write the table again for 512-byte sectors: fdisk -b 4096 -l IMAGE shows it; every start"
     " and length times 8 goes to sgdisk --new.",
     source=f"{GPT}; that servers have 512-byte sectors is inferred from the formats' own unit",
 )  # fmt: skip
@@ -233,7 +233,9 @@ def hybrid(facts: Facts) -> Iterator[Evidence]:
     real = disk.real_mbr_partitions
     if disk.protective and real:
         numbers = ", ".join(str(p.number) for p in real)
-        yield Evidence(f"beside the protective entry the MBR has partitions {numbers} (hybrid MBR)")
+        yield Evidence(
+            f"next to the protective entry the MBR has partitions {numbers} (hybrid MBR)"
+        )
     elif disk.table == "gpt" and not disk.protective and _valid(disk.primary):
         yield Evidence("there is a valid GPT and no protective MBR in front of it")
 

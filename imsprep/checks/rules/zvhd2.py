@@ -200,7 +200,7 @@ USUAL = ("features", "ff_version", "data_offset", "type")
 
 @rule(
     "IMS315", Severity.WARNING, "The final footer has a value that no known writer writes",
-    why="It does not keep the disk from being read. Another reader may take it amiss.",
+    why="It does not keep the disk from being read. Another reader may refuse it.",
     fix=CONVERT, source=f"{DRIVER}; what the service does with it is not known",
 )  # fmt: skip
 def unusual(facts: Facts) -> Iterator[Evidence]:

@@ -40,7 +40,7 @@ Example:
 @click.option(
     "--skip-failing", is_flag=True, help="Go on with the others if the check refuses some."
 )
-@click.option("--dry-run", is_flag=True, help="Check all, print what would be asked, send nothing.")
+@click.option("--dry-run", is_flag=True, help="Check all, print the requests, send nothing.")
 @click.option("--scheduler", metavar="ADDRESS", help="Hand the work to this Dask cluster.")
 @click.option("--output", "outputs", multiple=True, metavar="FORMAT:FILE",
               help="Write the summary: text, json or html; repeatable.")  # fmt: skip
@@ -163,7 +163,7 @@ class _Telling:
         except BaseException as error:
             if not isinstance(error, Exception):
                 if on_cluster:
-                    say("what the cluster works on just now goes on there")
+                    say("what runs on the cluster goes on there")
                 say(f"{self._done} of {self._total} images are done; {AGAIN}")
             raise
 

@@ -55,7 +55,7 @@ Example:
               show_default="12500000",
               help="Bytes per second of your line, for the comparison.")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
-              help="For the container that is made; beside the image if not given.")  # fmt: skip
+              help="For the container that is made; the image's folder if not given.")  # fmt: skip
 @packing_options
 @click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
 @click.option("--layout", metavar="FILE|NAME",

@@ -45,7 +45,7 @@ class SecondsType(click.FloatRange):
         """Return the number, or end with a usage error."""
         seconds = super().convert(value, param, ctx)
         if seconds != seconds:
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return seconds
 
 

@@ -48,7 +48,7 @@ def output_targets(
                 " name another file"
             )
         if _kind(path) == stat.S_IFREG and _is_binary(path):
-            raise UsageError(f"--output would replace {show_path(path)}, which is no report")
+            raise UsageError(f"--output would replace {show_path(path)}, which is not a report")
         taken[_identity(path)] = path
     return targets
 

@@ -33,7 +33,7 @@ class _BlockSizeType(SizeType):
         size = super().convert(value, param, ctx)
         if not _SMALLEST <= size <= _LARGEST or size % _SMALLEST:
             limits = f"{format_size(_SMALLEST)} to {format_size(_LARGEST)}"
-            self.fail(f"{value} is no block size; take a multiple of 4 KiB from {limits}")
+            self.fail(f"{value} is not a block size; take a multiple of 4 KiB from {limits}")
         return size
 
 

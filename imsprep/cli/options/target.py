@@ -16,7 +16,7 @@ _OPTIONS = (
     click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."),
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
                  help="Region of the bucket, as eu-de."),
-    click.option("--endpoint", help="Address of OBS, where --region does not tell it."),
+    click.option("--endpoint", help="Address of OBS, if not the region's."),
     ca_bundle_option,
 )  # fmt: skip
 

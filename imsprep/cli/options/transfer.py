@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
-                 help="Parts sent at the same time; as many are copied beside them."),
+                 help="Parts sent at the same time; as many are copied meanwhile."),
     click.option("--part-size", type=SIZE, default=32 * MIB, show_default="32m",
                  help="Most bytes in a part, as long as 10,000 parts are enough."),
     click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store."),

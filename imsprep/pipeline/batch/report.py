@@ -71,7 +71,7 @@ def text(summary: Summary) -> str:
         lines += ["", "also found:", *remarks]
     bodies = [f"  {_body(outcome)}" for outcome in summary.outcomes if outcome.body]
     if bodies:
-        lines += ["", "would be asked:", *bodies]
+        lines += ["", "requests:", *bodies]
     return "\n".join([*lines, "", _totals(summary)]) + "\n"
 
 

@@ -125,7 +125,7 @@ def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"region": None}, "does not tell"),
+        ({"region": None}, "does not say"),
         ({"region": "China"}, "'China', which is no name"),
         ({"asked_region": None}, "no region was named"),
     ],

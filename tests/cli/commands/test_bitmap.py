@@ -56,7 +56,7 @@ def test_the_pair_is_written_and_proved(imsprep: Run, disk: Path) -> None:
     proof = imsprep("verify", disk)
     assert proof.code == 0
     assert "proved: all 8 blocks of 2 MiB that are marked empty are zeros\n" in proof.out
-    assert "known by holes: " in proof.out
+    assert "holes: " in proof.out
     assert sum(made.json["vouched"].values()) == 10 * BLOCK + 512
 
 

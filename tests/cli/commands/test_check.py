@@ -183,10 +183,10 @@ def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> Non
     html = f"html:{tmp_path}/page.html"
     outcome = imsprep("check", path, "--format", "text", "--holes", "trust", "--output", html)
     assert "data to upload: 2 MiB, in blocks of 2 MiB" in outcome.out
-    assert "known by holes: 64 MiB, by a page with data: 4 KiB, by reading: 0 bytes" in outcome.out
+    assert "holes: 64 MiB, probed: 4 KiB, read: 0 bytes" in outcome.out
     page = (tmp_path / "page.html").read_text()
-    assert 'Known by holes</dt><dd title="67104768 bytes">' in page
-    assert "known by" not in imsprep("check", path).out
+    assert 'Holes</dt><dd title="67104768 bytes">' in page
+    assert "holes:" not in imsprep("check", path).out
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_report_replaces_no_other_disk(imsprep: Run, tmp_path: Path, offset: i
     before = (b"x" * (1 << 20))[: 1 << 20] + bytes(512)
     other.write_bytes(before[offset:] + before[:offset])
     outcome = imsprep("check", disk, "--output", f"json:{other}")
-    assert (outcome.code, outcome.err.endswith("which is no report\n")) == (2, True)
+    assert (outcome.code, outcome.err.endswith("which is not a report\n")) == (2, True)
     report = tmp_path / "report.json"
     for _ in range(2):  # an older report is replaced, as ever
         assert imsprep("check", disk, "--fail-on", "never", "--output", f"json:{report}").code == 0

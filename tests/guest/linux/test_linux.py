@@ -358,7 +358,7 @@ def test_a_file_system_that_does_not_tell_whether_it_is_clean_is_skipped() -> No
     root = linux_guest(debian()).volumes[0]
     findings, skipped = check(linux_guest(debian(), volumes=(root, silent, dirty)))
     assert [f.message for f in findings] == ["ext4 on partition 3 was not unmounted cleanly"]
-    assert [s.reason for s in skipped] == ["XFS on partition 2 does not tell whether it is clean"]
+    assert [s.reason for s in skipped] == ["XFS on partition 2 does not say whether it is clean"]
 
 
 def test_grub_needs_a_bios_boot_partition_on_gpt() -> None:

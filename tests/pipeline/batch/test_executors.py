@@ -143,7 +143,7 @@ def test_a_batch_that_is_interrupted_goes_on_from_another_machine(
     batch.send_signal(signal.SIGINT)
     _, err = batch.communicate(timeout=60)
     assert batch.returncode == 130, err
-    assert "what the cluster works on just now goes on there" in err
+    assert "what runs on the cluster goes on there" in err
     assert "Traceback" not in err
     again = folder.start("--scheduler", cluster.address, "--json")
     stack.callback(end, again)

@@ -186,7 +186,7 @@ def stale_instance(facts: Facts) -> Iterator[Evidence]:
     "IMS830",
     Severity.WARNING,
     "ssh keys of people travel with the image",
-    why="Whoever holds the private key can log in to every server made from the image.",
+    why="The holder of the private key can log in to every server made from the image.",
     fix=advice("`truncate -s 0 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys`",
                "--truncate /root/.ssh/authorized_keys"),
     source=LINUX_GUIDE,
@@ -270,7 +270,7 @@ def histories(facts: Facts) -> Iterator[Evidence]:
     "IMS834",
     Severity.NOTE,
     "Logs travel with the image",
-    why="They tell of another machine, and take up space in every server.",
+    why="They are another machine's, and take up space in every server.",
     fix=advice(
         "`find /var/log -type f -exec truncate -s 0 {} +`",
         "--run-command 'find /var/log -type f -exec truncate -s 0 {} +'",

@@ -26,7 +26,7 @@ _ARCHITECTURES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"
     "IMS801",
     Severity.ERROR,
     "The requested os_version is another system",
-    why="The service sets up the server for the system it was told; a wrong one may not boot.",
+    why="The service sets up the server for the system named; if it is another, it may not boot.",
     fix="Request the os_version that fits the image",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
@@ -151,7 +151,7 @@ def boot_loader(facts: Facts) -> Iterator[Evidence]:
     "IMS805",
     Severity.ERROR,
     "A logical volume is encrypted",
-    why="The image must not be encrypted: nobody is there to type the passphrase at boot.",
+    why="The image must not be encrypted: at boot no one can type the passphrase.",
     fix="Copy the system to a volume without encryption",
     source=FILE_TABLE,
 )
@@ -178,9 +178,7 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
             yield Evidence(f"{volume.kind} on {volume.name} was not unmounted cleanly")
     silent = [f"{v.kind} on {v.name}" for v in volumes if v.clean is None]
     if silent or not volumes:
-        raise UnknownError(
-            f"{listed(silent) or 'no file system'} does not tell whether it is clean"
-        )
+        raise UnknownError(f"{listed(silent) or 'no file system'} does not say whether it is clean")
 
 
 def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:

@@ -49,7 +49,7 @@ def windows_ended(facts: Facts) -> Iterator[Evidence]:
     "IMS902",
     Severity.ERROR,
     "The requested os_version is another Windows",
-    why="The service sets up the server, and the licence, for the system it was told.",
+    why="The service sets up the server, and the licence, for the system that is named.",
     fix="Request the os_version that fits the image",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
