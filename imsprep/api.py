@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from imsprep.pipeline.batch.run import Summary as BatchSummary
     from imsprep.pipeline.batch.run import Unit, Watching
     from imsprep.pipeline.batch.whole import Watcher
+    from imsprep.pipeline.exported import ExportedSummary
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
@@ -235,7 +236,7 @@ def convert(source: StrPath, target: StrPath, options: ConvertOptions) -> Conver
 
 
 @with_keywords(InfoOptions)
-def info(image: StrPath, options: InfoOptions) -> Summary:
+def info(image: StrPath, options: InfoOptions) -> Summary | ExportedSummary:
     """Return what is known of an image without reading its data.
 
     Raises FormatError for a damaged container, ReadError, UsageError.

@@ -90,6 +90,9 @@ ORDER = {
         unpack
         whole
         qemu
+        archive
+        ovf
+        ova
     """,
     "scan": """
         probe
@@ -268,6 +271,7 @@ ORDER = {
         asking
         container
         digests
+        exported
         formats
         info
         manifest

@@ -26,7 +26,7 @@ from imsprep.image import formats, partitions
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS
+from imsprep.image.foreign import INSIDE
 from imsprep.image.qemu import QemuDisk
 from imsprep.image.recognised import Kind as ContentKind
 from imsprep.ims.request import RequestFields
@@ -107,7 +107,7 @@ def gather(
         facts = replace(facts, bitmap=look_beside(image))
     if look.scan and facts.is_raw:
         facts = _with_scan(facts, image, look.scanning, progress)
-    if facts.format in DRIVERS:
+    if facts.format in INSIDE:
         facts = _with_disk_inside(facts, image, look, progress)
     elif look.guest:
         facts = replace(facts, guest=_guest(image.path, facts.format))

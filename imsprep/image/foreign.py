@@ -29,6 +29,9 @@ DRIVERS = {
     formats.VHD_FIXED: "vpc",
 }
 
+# Of what the disk is inside, so that a ZVHD2 is made of it on the way of an import.
+INSIDE = (*DRIVERS, formats.OVA)
+
 _WITH_BACKING = ("qcow", "qcow2", "qed", "vmdk")
 
 

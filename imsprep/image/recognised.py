@@ -40,6 +40,9 @@ class Signature(NamedTuple):
     magic: bytes
 
 
+# Of these, a RAW disk is unpacked on the way.
+STREAMS = ("gzip", "xz", "zstd", "bzip2", "lz4")
+
 _C, _A, _B, _O = Kind.COMPRESSED, Kind.ARCHIVE, Kind.BACKUP, Kind.OTHER
 _S = Signature
 
@@ -67,7 +70,7 @@ KNOWN = {
     "7z": Known("a 7z archive", "7z x {0}"),
     "rar": Known("a rar archive", "unrar x {0}"),
     "tar": Known("a tar archive", "tar -xf {0}"),
-    "ova": Known("an ova archive", "tar -xf {0}"),
+    "ova": Known("an OVA (an exported virtual machine)", "imsprep convert {0} disk.zvhd2"),
     "xva": Known(
         "an XVA of XenServer (a tar archive)",
         "tar -xf {0}, then xva-img -p disk-export Ref:1/ {1}",

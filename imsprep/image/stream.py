@@ -27,7 +27,6 @@ from imsprep.image.file import RawImage
 from imsprep.image.recognised import KNOWN
 from imsprep.units import KIB, MIB, exact_size
 
-STREAMS = ("gzip", "xz", "zstd", "bzip2", "lz4")
 _READ = 256 * KIB  # bytes of the file at once
 _ZSTD_READ = 4 * KIB  # its decoder gives all that comes out: of so much, 128 MiB at most
 _OUT = MIB  # bytes that the other decoders give at once

@@ -14,7 +14,9 @@ from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.image.ova import OVA
 from imsprep.ims.request import RequestFields
+from imsprep.pipeline.exported import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
@@ -98,7 +100,7 @@ class Summary:
 
 def summarize(
     path: Path, site: Site, *, guest: bool = False, firmware: str | None = None
-) -> Summary:
+) -> Summary | ExportedSummary:
     """Return what is known of an image: RAW, ZVHD2, or what QEMU reads; with `guest` how it boots.
 
     `firmware` is "bios", "uefi", or None for what the image is made for.
@@ -108,6 +110,8 @@ def summarize(
     """
     with RawImage.open(path) as image:
         named = format_of(image)
+        if named == OVA and not guest:
+            return summarize_exported(image, site)
         stored = sum(stop - start for start, stop in image.data())
         packed, virtual = None, image.size
         if named == formats.ZVHD2:

@@ -34,13 +34,14 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.disk import Disk
 from imsprep.image.file import Identity, RawImage, Sharing
-from imsprep.image.foreign import DRIVERS
+from imsprep.image.foreign import INSIDE
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import container as packed
 from imsprep.pipeline import formats as routes
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.choosing import compare_routes, map_by_extents
+from imsprep.pipeline.exported import proposed_fields
 from imsprep.pipeline.formats import Comparison
 from imsprep.report import Report, Severity
 from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
@@ -221,10 +222,11 @@ def prepare(image: Path, order: Order) -> Prepared:
     """
     with RawImage.open(image) as opened:
         opened.refuse_writers(force=order.scanning.get("force_share", False))
+        order = _with_proposals(opened, order)
         examined = _passed(examine(opened, order), order)
         scanned = comparison = None
         wanted = examined.route != routes.RAW and (order.via == routes.AUTO or order.dry_run)
-        if wanted and examined.facts.format in DRIVERS:
+        if wanted and examined.facts.format in INSIDE:
             comparison = _compare_foreign(opened, examined.facts.format, order)
         elif wanted:
             scanned = _scan(opened, order.layout or DEFAULT_LAYOUT, order)
@@ -246,12 +248,20 @@ def prepare(image: Path, order: Order) -> Prepared:
     return replace(made, comparison=comparison, sharing=opened.sharing)
 
 
+def _with_proposals(image: RawImage, order: Order) -> Order:
+    """Fill what the request leaves open with what an exported machine's descriptor proposes."""
+    fields, news = proposed_fields(image, order.fields, order.site)
+    for line in news:
+        order.told(line)
+    return replace(order, fields=fields)
+
+
 def _route(facts: Facts, order: Order) -> str:
     """Return the route, as far as it is known without a scan.
 
     What QEMU reads goes as a ZVHD2 in any case: as it is nothing could be made of it.
     """
-    if facts.format in DRIVERS:
+    if facts.format in INSIDE:
         return routes.ZVHD2
     return order.via if facts.format == formats.RAW else routes.RAW
 

@@ -27,9 +27,10 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.foreign import DRIVERS
-from imsprep.image.qemu import QemuDisk, open_qemu_disk
-from imsprep.image.recognised import Kind
-from imsprep.image.stream import STREAMS, StreamDisk
+from imsprep.image.ova import OVA, open_exported
+from imsprep.image.qemu import open_qemu_disk
+from imsprep.image.recognised import STREAMS, Kind
+from imsprep.image.stream import StreamDisk
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
@@ -40,7 +41,7 @@ from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
 from imsprep.zvhd2.writer import Packing, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
-SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS)
+SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS, OVA)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
 UNORDERED = "IMS313"  # the rule on an index that is not in the order of the blocks
 _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
@@ -165,6 +166,10 @@ def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     """
     if format_ == formats.RAW:
         yield image
+        return
+    if format_ == OVA:
+        with open_exported(image, None, jobs=jobs) as disk:
+            yield disk
         return
     if format_ in STREAMS:
         raise formats.ContentError(formats.not_a_disk(image.path, format_))
@@ -301,9 +306,8 @@ def _to_raw(image: RawImage, disk: Disk, from_format: str, place: Path, order: O
 
 def notes_of(disk: Disk) -> tuple[str, ...]:
     """Return what the user should know of the image that a disk was read from."""
-    if not isinstance(disk, QemuDisk):
-        return ()
-    return tuple(f"{show_path(disk.path)}: {note}" for note in disk.notes)
+    notes: tuple[str, ...] = getattr(disk, "notes", ())
+    return tuple(f"{show_path(disk.path)}: {note}" for note in notes)
 
 
 def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:

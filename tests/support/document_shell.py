@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support import ova
 from tests.support.goldens import golden
 from tests.support.guest_disks import BOOT_PROGRAM, write_tree
 from tests.support.guest_trees import UUID, debian
@@ -172,6 +173,8 @@ class DocumentShell:
                 subprocess.run(qemu, check=True)
         else:
             (self.folder / "disk.zvhd2").write_bytes(golden("scattered"))
+        if "vm.ova" in commands:
+            ova.archive(self.folder / "vm.ova", ova.members(self.folder))
         script = "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n" + commands
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script], cwd=self.folder, env=self._environment,

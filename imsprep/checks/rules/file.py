@@ -10,7 +10,7 @@ from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.foreign import DRIVERS
 from imsprep.image.formats import MAX_SIZE, Match
-from imsprep.image.recognised import KNOWN, Kind
+from imsprep.image.recognised import KNOWN, STREAMS, Kind
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, SECTOR, exact_size, format_size, round_up
 
@@ -65,7 +65,9 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
 def packed(facts: Facts) -> Iterator[Evidence]:
     """Look for compressed streams, archives, and what backup programs write."""
     match = next((m for k in _PACKED if (m := _first(facts, k)) is not None), None)
-    if match is not None:
+    if match is not None and facts.to_be_packed:
+        yield _made_of_it(facts, match)
+    elif match is not None:
         yield _recognised(facts, match)
 
 
@@ -284,13 +286,20 @@ def no_disk(facts: Facts) -> Iterator[Evidence]:
         yield _recognised(facts, match)
 
 
+def _way_out(name: str, format_: str) -> str:
+    advice = KNOWN[format_].advice.format(_argument(name), _target(name, ".raw"))
+    if format_ not in STREAMS:
+        return advice
+    made = _target(name, ".zvhd2")
+    return f"{advice}; of a RAW disk also: imsprep convert {_argument(name)} {made}"
+
+
 def _recognised(facts: Facts, match: Match) -> Evidence:
-    known = KNOWN[match.format]
     return Evidence(
-        f"{facts.name} is {known.name}",
+        f"{facts.name} is {KNOWN[match.format].name}{_unread(facts)}",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=known.advice.format(_argument(facts.name), _target(facts.name, ".raw")),
+        fix=_way_out(facts.name, match.format),
         region=_region(match),
     )
 
@@ -302,7 +311,9 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
         " was checked",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=_conversion(match.format, facts.name),
+        fix=_way_out(facts.name, match.format)
+        if match.format in KNOWN
+        else _conversion(match.format, facts.name),
         region=_region(match),
         severity=Severity.NOTE,
     )

@@ -1,0 +1,179 @@
+"""An exported virtual machine in one file (OVA), and the disks in it, read where they lie.
+
+The descriptor says which disk is the system's. The sums of the manifest are compared before a disk
+is read: of the descriptor, and of that disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imsprep.errors import FormatError, show_path
+from imsprep.image import formats, ovf
+from imsprep.image.archive import Member, MemberImage, member_named, members, read_text
+from imsprep.image.disk import ByteExtent, Disk
+from imsprep.image.file import RawImage
+from imsprep.image.foreign import DRIVERS
+from imsprep.image.ovf import Machine, OvfDisk
+from imsprep.image.qemu import QemuDisk, open_qemu_disk
+from imsprep.units import MIB
+
+OVA = formats.OVA
+_SUM = re.compile(r"^(SHA1|SHA256|SHA512)\s*\((.+)\)\s*=\s*([0-9A-Fa-f]+)\s*$")
+_MANIFEST_LIMIT = MIB
+_STEP = 4 * MIB
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An archive with a machine in it, its disks found. Nothing of a disk was read."""
+
+    machine: Machine
+    descriptor: Member
+    members: tuple[Member, ...]
+    sums: dict[str, tuple[str, str]]  # of the manifest: by name, the method and the sum
+
+    def member_of(self, disk: OvfDisk) -> Member:
+        """Return the file of a disk; FormatError if there is none that is read here."""
+        if disk.file is None:
+            raise FormatError(f"the disk {show_path(disk.id)} has no file: it is empty")
+        if disk.compression and disk.compression != "identity":
+            raise FormatError(
+                f"the disk {show_path(disk.file)} is compressed by {show_path(disk.compression)};"
+                " unpack the archive with tar -xf, then the disk"
+            )
+        if disk.needs_parent:
+            raise FormatError(f"the disk {show_path(disk.file)} needs its parent; export it again")
+        return member_named(list(self.members), disk.file.removeprefix("./"))
+
+
+class MemberDisk:
+    """A RAW disk in an archive."""
+
+    def __init__(self, image: MemberImage) -> None:
+        self.path, self.size = image.path, image.size
+        self.notes: tuple[str, ...] = ()
+        self._image = image
+
+    def extents(self) -> Iterator[ByteExtent]:
+        """Yield all of it as data."""
+        yield 0, self.size, True
+
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with what lies at `offset`."""
+        self._image.archive.pread_into(self._image.member.offset + offset, buffer)
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the archive is not as it was."""
+        self._image.check_unchanged()
+
+
+def read_exported(image: RawImage) -> Exported:
+    """Read an archive's list, its descriptor and its manifest; raises FormatError, ReadError."""
+    found = members(image)
+    try:
+        descriptors = [m for m in found if m.name.lower().endswith(".ovf")]
+        if len(descriptors) != 1:
+            raise FormatError(f"it has {len(descriptors)} OVF descriptors, and one is needed")
+        text = read_text(image, descriptors[0], ovf.LIMIT)
+        machine = ovf.parse(text)
+        sums = _sums(image, found)
+        _compare(image, descriptors[0], sums)
+        exported = Exported(machine, descriptors[0], tuple(found), sums)
+        for disk in machine.disks:
+            if disk.file is not None:
+                member = exported.member_of(disk)
+                if disk.file_size not in (None, member.size):
+                    raise FormatError(
+                        f"its disk {show_path(disk.file)} has {member.size} bytes, and its"
+                        f" descriptor says {disk.file_size}"
+                    )
+    except FormatError as error:
+        raise FormatError(f"{show_path(image.path)} (ova) is not taken: {error}") from error
+    return exported
+
+
+@contextlib.contextmanager
+def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[Disk]:
+    """Open a disk of an archive in place, for `jobs` threads: the system's, or that of a name.
+
+    The disk's file is read once before, for its sum. Raises FormatError for an archive or a disk
+    that is not taken, MissingExtraError without QEMU.
+    """
+    exported = read_exported(image)
+    sums = exported.sums
+    with_files = [disk for disk in exported.machine.disks if disk.file is not None]
+    wanted = [d for d in with_files if name is None or d.file == name]
+    if not wanted:
+        there = ", ".join(show_path(d.file or "") for d in with_files) or "none"
+        raise FormatError(
+            f"{show_path(image.path)} has no disk {show_path(name or '')}; its disks: {there}"
+        )
+    member = exported.member_of(wanted[0])
+    try:
+        note = _compare(image, member, sums)
+    except FormatError as error:
+        raise FormatError(f"{show_path(image.path)} (ova) is not taken: {error}") from error
+    others = [show_path(d.file or "") for d in with_files if d is not wanted[0]]
+    notes = [note] if note else []
+    if others and name is None:
+        notes.append(f"the disk {show_path(member.name)} was taken; not {', '.join(others)}")
+    part = MemberImage(image, member)
+    with _open_member(part, jobs) as disk:
+        if disk.size != wanted[0].capacity and abs(disk.size - wanted[0].capacity) >= MIB:
+            notes.append(
+                f"the disk {show_path(member.name)} has {disk.size} bytes, and the descriptor says"
+                f" {wanted[0].capacity}"
+            )
+        disk.notes = (*notes, *disk.notes)
+        yield disk
+
+
+@contextlib.contextmanager
+def _open_member(part: MemberImage, jobs: int) -> Iterator[MemberDisk | QemuDisk]:
+    matches = formats.identify(*formats.ends(part.pread, part.size), part.size)
+    format_ = formats.primary(matches)
+    if format_ == formats.RAW:
+        yield MemberDisk(part)
+    elif format_ in DRIVERS:
+        with open_qemu_disk(part, format_, jobs=jobs) as disk:
+            yield disk
+    else:
+        raise formats.ContentError(formats.not_a_disk(part.path, format_))
+
+
+def _sums(image: RawImage, found: list[Member]) -> dict[str, tuple[str, str]]:
+    """Return the sums of the manifest, if there is one; raises FormatError for a strange one."""
+    manifest = next((m for m in found if m.name.lower().endswith(".mf")), None)
+    if manifest is None:
+        return {}
+    sums = dict[str, tuple[str, str]]()
+    for line in read_text(image, manifest, _MANIFEST_LIMIT).decode("utf-8", "replace").splitlines():
+        if not line.strip():
+            continue
+        said = _SUM.match(line.strip())
+        if said is None:
+            raise FormatError(f"its manifest has the line {show_path(line[:80])!r}")
+        sums[said[2].removeprefix("./")] = (said[1].lower(), said[3].lower())
+    return sums
+
+
+def _compare(image: RawImage, member: Member, sums: dict[str, tuple[str, str]]) -> str | None:
+    """Compare a member with its sum; return what is to be said where there is none."""
+    if member.name not in sums:
+        return f"no sum of a manifest proves {show_path(member.name)}"
+    method, expected = sums[member.name]
+    digest = hashlib.new(method)
+    end = member.offset + member.size
+    for offset in range(member.offset, end, _STEP):
+        digest.update(image.pread(offset, min(_STEP, end - offset)))
+    if digest.hexdigest() != expected:
+        raise FormatError(
+            f"the {method.upper()} of {show_path(member.name)} is {digest.hexdigest()}, and its"
+            f" manifest says {expected}; download or copy it again"
+        )
+    return None

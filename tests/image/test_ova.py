@@ -1,0 +1,154 @@
+"""An exported machine: its system disk is read in the archive, and a hostile archive is refused."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imsprep.units import MIB
+from tests.conftest import Outcome, need
+from tests.support.ova import SIZE, archive, disk, members
+
+Imsprep = Callable[..., Outcome]
+pytestmark = need("qemu-img", "qemu-nbd")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The members of a good archive."""
+    return members(tmp_path_factory.mktemp("made"))
+
+
+def test_the_system_disk_is_read_in_place(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = archive(tmp_path / "web.ova", files)
+    outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+    assert outcome.code == 0, outcome.err
+    assert "the disk web-disk1.vmdk was taken; not web-disk2.vmdk" in outcome.err
+    assert imsprep("convert", tmp_path / "out.zvhd2", tmp_path / "back.raw").code == 0
+    assert (tmp_path / "back.raw").read_bytes() == disk()
+    assert imsprep("convert", image, tmp_path / "direct.raw").code == 0
+    assert (tmp_path / "direct.raw").read_bytes() == disk()
+
+
+def test_info_lists_what_is_in_it(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = archive(tmp_path / "web.ova", files)
+    said = imsprep("info", image, "--json").json
+    assert (said["name"], said["firmware"], said["cpus"]) == ("web server 01", "uefi", 2)
+    assert said["memory"] == 2048 * MIB
+    assert [(d["file"], d["role"], d["capacity"]) for d in said["disks"]] == [
+        ("web-disk1.vmdk", "system disk", SIZE), ("web-disk2.vmdk", "data disk", 8 * MIB)
+    ]  # fmt: skip
+    assert said["proposal"]["name"] == "web-server-01"
+    assert said["proposal"]["os_version"].startswith("Debian GNU/Linux 10")
+    assert said["proposal"]["firmware"] == "uefi"
+    assert said["proposal"]["min_disk"] >= 1
+    assert "system disk   web-disk1.vmdk" in imsprep("info", image).out
+
+
+def test_an_import_takes_what_the_descriptor_proposes_and_the_command_line_wins(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = archive(tmp_path / "web.ova", files)
+    words = ["import", image, "--to", f"local:{tmp_path / 'cloud'}", "--dry-run", "--json"]
+    outcome = imsprep(*words)
+    assert outcome.code == 0, outcome.err
+    body = outcome.json["body"]
+    assert body["name"] == "web-server-01"
+    assert body["os_version"].startswith("Debian GNU/Linux 10")
+    assert "the system disk is imported; not: web-disk2.vmdk" in outcome.err
+    said = imsprep(*words, "--name", "mine", "--min-disk", 77).json["body"]
+    assert (said["name"], said["min_disk"]) == ("mine", 77)
+
+
+def refused(imsprep: Imsprep, image: Path) -> str:
+    for words in (["convert", image, image.with_name("out.zvhd2")], ["info", image]):
+        outcome = imsprep(*words)
+        assert outcome.code == 1, outcome.err
+        assert not image.with_name("out.zvhd2").exists()
+    return outcome.err
+
+
+def test_a_sum_of_the_manifest_that_differs_is_named(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    broken = bytearray(files["web-disk1.vmdk"])
+    broken[len(broken) // 2] ^= 1
+    image = archive(tmp_path / "web.ova", files | {"web-disk1.vmdk": bytes(broken)})
+    outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+    assert outcome.code == 1
+    assert "the SHA256 of web-disk1.vmdk is" in outcome.err
+    text = files["web.ovf"].replace(b"web server", b"WEB server")
+    image = archive(tmp_path / "web.ova", files | {"web.ovf": text})
+    assert "the SHA256 of web.ovf is" in refused(imsprep, image)
+
+
+def test_without_a_manifest_it_is_read_and_said(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = archive(tmp_path / "web.ova", {n: d for n, d in files.items() if n != "web.mf"})
+    outcome = imsprep("convert", image, tmp_path / "out.zvhd2")
+    assert outcome.code == 0
+    assert "no sum of a manifest proves web-disk1.vmdk" in outcome.err
+
+
+def links() -> dict[str, tarfile.TarInfo]:
+    made = {}
+    for name, kind, target in (
+        ("link.vmdk", tarfile.SYMTYPE, "/etc/shadow"), ("hard.vmdk", tarfile.LNKTYPE, "web.ovf"),
+        ("../up.vmdk", tarfile.REGTYPE, ""), ("/etc/passwd", tarfile.REGTYPE, ""),
+        ("folder", tarfile.DIRTYPE, ""), ("null", tarfile.CHRTYPE, ""),
+        ("web-disk1.vmdk", tarfile.REGTYPE, ""),
+    ):  # fmt: skip
+        made[name] = tarfile.TarInfo(name)
+        made[name].type, made[name].linkname = kind, target
+    return made
+
+
+@pytest.mark.parametrize("name", links())
+def test_a_hostile_archive_is_refused(
+    name: str, files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    said = refused(imsprep, archive(tmp_path / "web.ova", files, links()[name]))
+    assert "is a link" in said or "no regular file" in said or "of one name" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("<Envelope ", '<!DOCTYPE x [<!ENTITY a "aaaa">]><Envelope ', "document type"),
+        ("<Envelope ", '<!DOCTYPE x SYSTEM "file:///etc/passwd"><Envelope ', "document type"),
+        ("<Info>disks</Info>", "<Info>&amp", "no XML"),
+        ('ovf:capacity="8"', 'ovf:capacity="-8"', "no number"),
+        ('ovf:href="web-disk1.vmdk"', 'ovf:href="../../etc/passwd"', "is not in it"),
+        ('ovf:href="web-disk1.vmdk"', 'ovf:href="http://127.0.0.1/x"', "is not in it"),
+        ('ovf:fileRef="file1"', 'ovf:fileRef="file1" ovf:parentRef="data"', "needs its parent"),
+        ("<VirtualSystem ", '<VirtualSystem ovf:id="b"/><VirtualSystem ', "2 virtual machines"),
+    ],
+)
+def test_a_hostile_descriptor_is_refused(
+    old: str, new: str, said: str, files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    text = files["web.ovf"].decode()
+    assert old in text
+    changed = {"web.ovf": text.replace(old, new).encode(), **files}
+    changed["web.ovf"] = text.replace(old, new).encode()
+    del changed["web.mf"]
+    assert said in refused(imsprep, archive(tmp_path / "web.ova", changed))
+
+
+def test_an_archive_that_is_cut_short_is_refused(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = archive(tmp_path / "web.ova", files)
+    data = image.read_bytes()
+    last = data.index(files["web-disk2.vmdk"][:4096])
+    for at in (last + 1000, last - 200, len(data) // 4):
+        image.write_bytes(data[:at])
+        assert "web.ova" in refused(imsprep, image)
