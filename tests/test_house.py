@@ -272,6 +272,7 @@ ORDER = {
         container
         digests
         exported
+        all_disks
         formats
         info
         manifest

@@ -55,6 +55,7 @@ class Order:
     to_format: str | None = None  # one of TARGETS; None: by the target's suffix
     from_format: str | None = None  # one of SOURCES; None: by the source's content
     holes: str = AUTO  # which holes to believe; see `scan`
+    member: str | None = None  # of an OVA, the file of the disk; None: the system's
     force: bool = False  # replace a target that is there
     force_share: bool = False  # also of a source that another program has open for writing
     ignore: tuple[str, ...] = ()  # ids of rules that may fail; of those, convert looks at UNORDERED
@@ -152,6 +153,10 @@ def _open_forwards(
     if format_ in STREAMS:
         piece = unpack.PIECE if to_format == formats.RAW else order.packing.block_size
         yield StreamDisk(image, format_, piece)
+        return
+    if format_ == OVA:
+        with open_exported(image, order.member, jobs=order.packing.jobs) as disk:
+            yield disk
         return
     with open_disk(image, format_, jobs=order.packing.jobs) as disk:
         yield disk

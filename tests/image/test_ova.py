@@ -67,6 +67,25 @@ def test_an_import_takes_what_the_descriptor_proposes_and_the_command_line_wins(
     assert (said["name"], said["min_disk"]) == ("mine", 77)
 
 
+def test_all_disks_become_containers_and_a_plan_that_a_batch_takes(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    image = archive(tmp_path / "web.ova", files)
+    to = f"local:{tmp_path / 'cloud'}"
+    outcome = imsprep("import", image, "--all-disks", "--to", to, "--json")
+    assert outcome.code == 0, outcome.err
+    plan = tmp_path / "web.batch.yaml"
+    assert outcome.json["plan"] == str(plan)
+    assert imsprep("convert", tmp_path / "web-disk1.zvhd2", tmp_path / "one.raw").code == 0
+    assert (tmp_path / "one.raw").read_bytes() == disk()
+    assert "web-server-01-data1" in plan.read_text()
+    done = imsprep("batch", plan, "--dry-run", "--json")
+    assert done.code == 0, done.err
+    again = imsprep("import", image, "--all-disks", "--to", to)
+    assert again.code == 2
+    assert "is there already" in again.err
+
+
 def refused(imsprep: Imsprep, image: Path) -> str:
     for words in (["convert", image, image.with_name("out.zvhd2")], ["info", image]):
         outcome = imsprep(*words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +24,16 @@ from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress import tell_how_it_went
-from imsprep.cli.screen import say_report
+from imsprep.cli.screen import say, say_report
 from imsprep.cli.service import pace_options, service_options
 from imsprep.cli.watcher import Watcher
 from imsprep.options import ImportOptions, choices
+from imsprep.progress import CONVERT, counting
+from imsprep.system.paths import path_of
 from imsprep.units import exact_size, format_size
 
 if TYPE_CHECKING:
+    from imsprep.pipeline.all_disks import Planned
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
 
@@ -79,13 +84,17 @@ Example:
               help="Also note the SHA-256 of the whole files, zeros and all.")  # fmt: skip
 @click.option("--cleanup", type=click.Choice(["keep", "success", "always"]), default="keep",
               show_default=True, help="When to remove the objects again.")  # fmt: skip
+@click.option("--all-disks", is_flag=True,
+              help="Of an OVA: make a ZVHD2 of each disk and a batch plan, no more.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the exact body and the plan; send nothing.")
 @service_options
 @click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
 @pace_options
 @profile_option
 @output_options
-def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: Any) -> None:
+def command(
+    image: Path, as_json: bool, quiet: bool, dry_run: bool, all_disks: bool, **options: Any
+) -> None:
     """Import a disk image: check it, make its bitmap, upload it, start the import and wait.
 
     With --via zvhd2 a compressed container is made and uploaded instead, also of qcow2, VMDK and
@@ -98,6 +107,10 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     from imsprep import api
 
     asked = import_options(options, settings_here())
+    if all_disks:
+        planned = _plan_all(image, asked, quiet)
+        print_result(as_json, planned.as_dict(), str(planned))
+        return
     with Watcher(quiet=quiet) as watcher:
         asked = replace(asked, progress=watcher)
         prepared = api.prepare_import(image, asked, dry_run=dry_run)
@@ -112,6 +125,26 @@ def command(image: Path, as_json: bool, quiet: bool, dry_run: bool, **options: A
     for upload in done.uploads:
         tell_how_it_went(upload)
     print_result(as_json, done.as_dict(), _text(done))
+
+
+def _plan_all(image: Path, asked: ImportOptions, quiet: bool) -> Planned:
+    """Make a container of each disk in an OVA, and the plan that imports them."""
+    from imsprep.pipeline.all_disks import plan_all_disks
+    from imsprep.pipeline.asked import packing_of, site_of
+    from imsprep.zvhd2 import records
+    from imsprep.zvhd2.convert import Order
+
+    packing = packing_of(asked, timestamp=int(time.time()) - records.EPOCH)
+    packing = replace(packing, uuid=uuid.uuid4().bytes)
+    folder = path_of(asked.work_dir) if asked.work_dir else image.parent
+    given = {"to": asked.to, "site": asked.site, "region": asked.region or ""}
+    with Watcher(quiet=quiet) as watcher:
+        order = Order(packing=packing, progress=counting(watcher, CONVERT, 0))
+        defaults = {name: value for name, value in given.items() if value}
+        done = plan_all_disks(image, folder, defaults, site_of(asked.site), order)
+    for warning in done.warnings:
+        say(f"imsprep: warning: {warning}")
+    return done
 
 
 def _say_findings(prepared: Prepared, watcher: Watcher, *, quiet: bool) -> None:
