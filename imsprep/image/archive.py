@@ -32,7 +32,9 @@ class MemberImage:
 
     def __init__(self, archive: RawImage, member: Member) -> None:
         self.archive, self.member = archive, member
-        self.path = Path(f"{archive.path}:{member.name}")  # for messages; nothing is opened by it
+        # For messages; nothing is opened by it.
+        alone = member.offset == 0 and member.size == archive.size
+        self.path = archive.path if alone else Path(f"{archive.path}:{member.name}")
         self.size = member.size
 
     def pread(self, offset: int, length: int) -> bytes:

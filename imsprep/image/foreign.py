@@ -30,7 +30,7 @@ DRIVERS = {
 }
 
 # Of what the disk is inside, so that a ZVHD2 is made of it on the way of an import.
-INSIDE = (*DRIVERS, formats.OVA)
+INSIDE = (*DRIVERS, formats.OVA, formats.OVF)
 
 _WITH_BACKING = ("qcow", "qcow2", "qed", "vmdk")
 

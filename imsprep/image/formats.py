@@ -38,7 +38,7 @@ MAX_SIZE = TIB
 
 RAW, ZVHD2, ZVHD = "raw", "zvhd2", "zvhd"
 VHD_FIXED, VHD_DYNAMIC, VMDK, ISO = "vhd-fixed", "vhd-dynamic", "vmdk", "iso"
-OVA = "ova"
+OVA, OVF = "ova", "ovf"
 
 # What is read as a disk: RAW, and what differs from it only by something behind or in front. In all
 # of them a partition table at the start is usual; discs have one to boot from USB sticks.

@@ -1,4 +1,4 @@
-"""An exported virtual machine in one file (OVA), and the disks in it, read where they lie.
+"""An exported virtual machine, in one file (OVA) or in a folder (OVF), its disks read in place.
 
 The descriptor says which disk is the system's. The sums of the manifest are compared before a disk
 is read: of the descriptor, and of that disk.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from imsprep.errors import FormatError, show_path
 from imsprep.image import formats, ovf
@@ -22,7 +25,7 @@ from imsprep.image.ovf import Machine, OvfDisk
 from imsprep.image.qemu import QemuDisk, open_qemu_disk
 from imsprep.units import MIB
 
-OVA = formats.OVA
+OVA, OVF = formats.OVA, formats.OVF
 _SUM = re.compile(r"^(SHA1|SHA256|SHA512)\s*\((.+)\)\s*=\s*([0-9A-Fa-f]+)\s*$")
 _MANIFEST_LIMIT = MIB
 _STEP = 4 * MIB
@@ -36,6 +39,7 @@ class Exported:
     descriptor: Member
     members: tuple[Member, ...]
     sums: dict[str, tuple[str, str]]  # of the manifest: by name, the method and the sum
+    folder: Path | None = None  # where the members are files; None: they lie in the archive
 
     def member_of(self, disk: OvfDisk) -> Member:
         """Return the file of a disk; FormatError if there is none that is read here."""
@@ -73,27 +77,71 @@ class MemberDisk:
 
 
 def read_exported(image: RawImage) -> Exported:
-    """Read an archive's list, its descriptor and its manifest; raises FormatError, ReadError."""
-    found = members(image)
+    """Read an archive's list or a folder's files, descriptor and manifest.
+
+    Raises FormatError for what is not taken, ReadError.
+    """
+    named = show_path(image.path)
     try:
-        descriptors = [m for m in found if m.name.lower().endswith(".ovf")]
-        if len(descriptors) != 1:
-            raise FormatError(f"it has {len(descriptors)} OVF descriptors, and one is needed")
-        text = read_text(image, descriptors[0], ovf.LIMIT)
-        machine = ovf.parse(text)
-        sums = _sums(image, found)
-        _compare(image, descriptors[0], sums)
-        exported = Exported(machine, descriptors[0], tuple(found), sums)
-        for disk in machine.disks:
-            if disk.file is not None:
-                member = exported.member_of(disk)
-                if disk.file_size not in (None, member.size):
-                    raise FormatError(
-                        f"its disk {show_path(disk.file)} has {member.size} bytes, and its"
-                        f" descriptor says {disk.file_size}"
-                    )
+        return _in_folder(image) if _is_xml(image) else _in_archive(image)
     except FormatError as error:
-        raise FormatError(f"{show_path(image.path)} (ova) is not taken: {error}") from error
+        if str(error).startswith(named):
+            raise
+        raise FormatError(f"{named} is not taken: {error}") from error
+
+
+def _is_xml(image: RawImage) -> bool:
+    return image.pread(0, min(64, image.size)).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _in_folder(image: RawImage) -> Exported:
+    """Find the files of a descriptor in its folder: regular ones of plain names."""
+    descriptor = Member(image.path.name, 0, image.size)
+    machine = ovf.parse(read_text(image, descriptor, ovf.LIMIT))
+    folder, sums = image.path.parent, dict[str, tuple[str, str]]()
+    manifest = image.path.with_suffix(".mf")
+    if manifest.is_file():
+        with RawImage.open(manifest) as opened:
+            sums = _sums(opened, [Member(manifest.name, 0, opened.size)])
+    _compare(image, descriptor, sums)
+    found = [descriptor]
+    for disk in machine.disks:
+        if disk.file is None:
+            continue
+        name = disk.file.removeprefix("./")
+        if set(name) & set("/\\\0:") or name in ("", ".", "..") or not name.isprintable():
+            raise FormatError(f"its descriptor names {show_path(name)!r}, which leads elsewhere")
+        try:
+            there = os.lstat(folder / name)
+        except OSError:
+            raise FormatError(f"its disk {show_path(name)} is missing in {folder}") from None
+        if not stat.S_ISREG(there.st_mode):
+            raise FormatError(f"its disk {show_path(name)} is a link or no regular file")
+        found.append(Member(name, 0, there.st_size))
+    return _with_sizes(Exported(machine, descriptor, tuple(found), sums, folder))
+
+
+def _in_archive(image: RawImage) -> Exported:
+    found = members(image)
+    descriptors = [m for m in found if m.name.lower().endswith(".ovf")]
+    if len(descriptors) != 1:
+        raise FormatError(f"it has {len(descriptors)} OVF descriptors, and one is needed")
+    machine = ovf.parse(read_text(image, descriptors[0], ovf.LIMIT))
+    sums = _sums(image, found)
+    _compare(image, descriptors[0], sums)
+    return _with_sizes(Exported(machine, descriptors[0], tuple(found), sums))
+
+
+def _with_sizes(exported: Exported) -> Exported:
+    """Compare the sizes of the disks' files with those that the descriptor says."""
+    for disk in exported.machine.disks:
+        if disk.file is not None:
+            member = exported.member_of(disk)
+            if disk.file_size not in (None, member.size):
+                raise FormatError(
+                    f"its disk {show_path(disk.file)} has {member.size} bytes, and its"
+                    f" descriptor says {disk.file_size}"
+                )
     return exported
 
 
@@ -105,7 +153,6 @@ def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[D
     that is not taken, MissingExtraError without QEMU.
     """
     exported = read_exported(image)
-    sums = exported.sums
     with_files = [disk for disk in exported.machine.disks if disk.file is not None]
     wanted = [d for d in with_files if name is None or d.file == name]
     if not wanted:
@@ -113,18 +160,21 @@ def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[D
         raise FormatError(
             f"{show_path(image.path)} has no disk {show_path(name or '')}; its disks: {there}"
         )
-    member = exported.member_of(wanted[0])
-    try:
-        note = _compare(image, member, sums)
-    except FormatError as error:
-        raise FormatError(f"{show_path(image.path)} (ova) is not taken: {error}") from error
     others = [show_path(d.file or "") for d in with_files if d is not wanted[0]]
-    notes = [note] if note else []
-    if others and name is None:
-        notes.append(f"the disk {show_path(member.name)} was taken; not {', '.join(others)}")
-    part = MemberImage(image, member)
-    with _open_member(part, jobs) as disk:
-        if disk.size != wanted[0].capacity and abs(disk.size - wanted[0].capacity) >= MIB:
+    with contextlib.ExitStack() as stack:
+        file, notes = image, list[str]()
+        member = exported.member_of(wanted[0])
+        if exported.folder is not None:
+            file = stack.enter_context(RawImage.open(exported.folder / member.name))
+        try:
+            note = _compare(file, member, exported.sums)
+        except FormatError as error:
+            raise FormatError(f"{show_path(image.path)} is not taken: {error}") from error
+        notes += [note] if note else []
+        if others and name is None:
+            notes.append(f"the disk {show_path(member.name)} was taken; not {', '.join(others)}")
+        disk = stack.enter_context(_open_member(MemberImage(file, member), jobs))
+        if abs(disk.size - wanted[0].capacity) >= MIB:
             notes.append(
                 f"the disk {show_path(member.name)} has {disk.size} bytes, and the descriptor says"
                 f" {wanted[0].capacity}"

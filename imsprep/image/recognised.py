@@ -136,7 +136,7 @@ KNOWN = {
     "pdf": Known("a PDF document", _AGAIN),
     "html": Known("a web page (HTML), such as a login or an error", _AGAIN),
     "xml": Known("an XML file, such as an error of an object store", _AGAIN),
-    "ovf": Known("an OVF descriptor", "name the OVA, or the disk that it describes"),
+    "ovf": Known("an OVF descriptor", "imsprep convert {0} disk.zvhd2, with its disks beside it"),
     "json": Known("a JSON file, such as an error of a service", _AGAIN),
     "git-lfs": Known("a pointer of Git LFS, not the file itself", "git lfs pull"),
     "git-annex": Known("a pointer of git-annex, not the file itself", "git annex get {0}"),

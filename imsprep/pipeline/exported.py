@@ -14,7 +14,7 @@ from imsprep.errors import show_path
 from imsprep.guest.linux.os_release import Wanted, depth, padded, parse_os_version
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.ova import OVA, read_exported
+from imsprep.image.ova import OVA, OVF, read_exported
 from imsprep.image.ovf import Machine, OvfDisk
 from imsprep.ims.request import RequestFields
 from imsprep.units import GIB, ceil_div, exact_size
@@ -114,7 +114,7 @@ def summarize_exported(image: RawImage, site: Site) -> ExportedSummary:
     image.check_unchanged()
     return ExportedSummary(
         show_path(image.path.name),
-        OVA,
+        OVF if exported.folder else OVA,
         image.size,
         exported.machine,
         propose(exported.machine, site),
@@ -145,7 +145,7 @@ def proposed_fields(
     taken, ReadError.
     """
     matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
-    if formats.primary(matches) != OVA:
+    if formats.primary(matches) not in (OVA, OVF):
         return fields, []
     machine = read_exported(image).machine
     proposal, found = propose(machine, site), dict[str, Any]()

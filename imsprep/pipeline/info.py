@@ -14,7 +14,7 @@ from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.ova import OVA
+from imsprep.image.ova import OVA, OVF
 from imsprep.ims.request import RequestFields
 from imsprep.pipeline.exported import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size
@@ -110,7 +110,7 @@ def summarize(
     """
     with RawImage.open(path) as image:
         named = format_of(image)
-        if named == OVA and not guest:
+        if named in (OVA, OVF) and not guest:
             return summarize_exported(image, site)
         stored = sum(stop - start for start, stop in image.data())
         packed, virtual = None, image.size

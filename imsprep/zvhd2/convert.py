@@ -27,7 +27,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.foreign import DRIVERS
-from imsprep.image.ova import OVA, open_exported
+from imsprep.image.ova import OVA, OVF, open_exported
 from imsprep.image.qemu import open_qemu_disk
 from imsprep.image.recognised import STREAMS, Kind
 from imsprep.image.stream import StreamDisk
@@ -41,7 +41,7 @@ from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
 from imsprep.zvhd2.writer import Packing, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
-SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS, OVA)
+SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS, OVA, OVF)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
 UNORDERED = "IMS313"  # the rule on an index that is not in the order of the blocks
 _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
@@ -154,7 +154,7 @@ def _open_forwards(
         piece = unpack.PIECE if to_format == formats.RAW else order.packing.block_size
         yield StreamDisk(image, format_, piece)
         return
-    if format_ == OVA:
+    if format_ in (OVA, OVF):
         with open_exported(image, order.member, jobs=order.packing.jobs) as disk:
             yield disk
         return
@@ -172,7 +172,7 @@ def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     if format_ == formats.RAW:
         yield image
         return
-    if format_ == OVA:
+    if format_ in (OVA, OVF):
         with open_exported(image, None, jobs=jobs) as disk:
             yield disk
         return

@@ -86,6 +86,31 @@ def test_all_disks_become_containers_and_a_plan_that_a_batch_takes(
     assert "is there already" in again.err
 
 
+def test_a_descriptor_takes_its_disks_from_its_own_folder(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    assert imsprep("info", tmp_path / "web.ovf", "--json").json["format"] == "ovf"
+    outcome = imsprep("convert", tmp_path / "web.ovf", tmp_path / "back.raw")
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "back.raw").read_bytes() == disk()
+    broken = bytearray(files["web-disk1.vmdk"])
+    broken[-1] ^= 1
+    (tmp_path / "web-disk1.vmdk").write_bytes(broken)
+    outcome = imsprep("convert", tmp_path / "web.ovf", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert "the SHA256 of web-disk1.vmdk is" in outcome.err
+    (tmp_path / "web-disk1.vmdk").unlink()
+    outcome = imsprep("convert", tmp_path / "web.ovf", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert "web-disk1.vmdk is missing" in outcome.err
+    (tmp_path / "web-disk1.vmdk").symlink_to("/etc/passwd")
+    outcome = imsprep("convert", tmp_path / "web.ovf", tmp_path / "out.raw")
+    assert outcome.code == 1
+    assert "is a link" in outcome.err
+
+
 def refused(imsprep: Imsprep, image: Path) -> str:
     for words in (["convert", image, image.with_name("out.zvhd2")], ["info", image]):
         outcome = imsprep(*words)

@@ -282,7 +282,9 @@ def optical(facts: Facts) -> Iterator[Evidence]:
 def no_disk(facts: Facts) -> Iterator[Evidence]:
     """Look for programs, documents, pointers and whatever else is no image of anything."""
     match = _first(facts, Kind.OTHER)
-    if match is not None:
+    if match is not None and facts.to_be_packed:  # an OVF, with its disks beside it
+        yield _made_of_it(facts, match)
+    elif match is not None:
         yield _recognised(facts, match)
 
 
