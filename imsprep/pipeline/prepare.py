@@ -165,8 +165,7 @@ def examine(image: RawImage, order: Order) -> Examined:
     UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
     ImageChangedError, and what asking the bucket raises.
     """
-    with RawImage.open(image) as opened:
-        order = replace(order, fields=proposed_fields(opened, order.fields, order.site)[0])
+    order = replace(order, fields=proposed_fields(image, order.fields, order.site)[0])
     look = Look(guest=order.guest)
     facts = gather(image, request=order.fields, site=order.site, look=look)
     return _judged(image, facts, order)

@@ -47,8 +47,11 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
     if facts.to_be_packed:
         yield _made_of_it(facts, match)
         return
+    if facts.unread:
+        yield _refused(facts, match)
+        return
     yield Evidence(
-        f"{facts.name} is a {match.format} image by its content{_unread(facts)}",
+        f"{facts.name} is a {match.format} image by its content",
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_conversion(match.format, facts.name),
@@ -68,7 +71,7 @@ def packed(facts: Facts) -> Iterator[Evidence]:
     if match is not None and facts.to_be_packed:
         yield _made_of_it(facts, match)
     elif match is not None:
-        yield _recognised(facts, match)
+        yield _refused(facts, match) if facts.unread else _recognised(facts, match)
 
 
 @rule(
@@ -84,10 +87,11 @@ def vhd_footer(facts: Facts) -> Iterator[Evidence]:
     for match in facts.matches:
         if match.format == formats.VHD_FIXED and facts.to_be_packed:
             yield _made_of_it(facts, match)
+        elif match.format == formats.VHD_FIXED and facts.unread:
+            yield _refused(facts, match)
         elif match.format == formats.VHD_FIXED:
             yield Evidence(
-                f"the cookie `conectix` of a VHD footer stands at byte {match.offset}"
-                f"{_unread(facts)}",
+                f"the cookie `conectix` of a VHD footer stands at byte {match.offset}",
                 expected="a RAW disk that ends with the disk's last sector",
                 found=f"a fixed VHD of {exact_size(facts.file_size)}",
                 fix=_conversion(match.format, facts.name),
@@ -298,7 +302,7 @@ def _way_out(name: str, format_: str) -> str:
 
 def _recognised(facts: Facts, match: Match) -> Evidence:
     return Evidence(
-        f"{facts.name} is {KNOWN[match.format].name}{_unread(facts)}",
+        f"{facts.name} is {KNOWN[match.format].name}",
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_way_out(facts.name, match.format),
@@ -321,8 +325,16 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
     )
 
 
-def _unread(facts: Facts) -> str:
-    return f"; {facts.unread}" if facts.unread else ""
+def _refused(facts: Facts, match: Match) -> Evidence:
+    """Say why the disk inside is not taken, and what helps, in place of what would be refused."""
+    reason, _, advice = (facts.unread or "").partition("; ")
+    return Evidence(
+        reason,
+        expected="RAW, ZVHD2, or an image that is whole by itself",
+        found=match.format,
+        fix=advice or "Make or copy the image again, and compare its checksum.",
+        region=_region(match),
+    )
 
 
 def _first(facts: Facts, kind: Kind) -> Match | None:

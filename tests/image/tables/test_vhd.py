@@ -69,3 +69,8 @@ def test_a_differencing_disk_names_its_parent_and_no_way_to_a_disk_of_zeros(
     assert outcome.code == 1
     assert "base disk.vhd" in outcome.err
     assert "qemu-img" not in outcome.err
+    (found,) = [f for f in imsprep("check", image, "--json").json["images"][0]["findings"]
+                if f["rule"] == "IMS101"]  # fmt: skip
+    assert "base disk.vhd" in found["message"]
+    assert "imsprep convert" not in found["fix"]
+    assert "qemu-img" not in found["fix"]
