@@ -21,11 +21,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from imsprep.cloud.credentials import Credentials
-from imsprep.errors import TransferError
 from imsprep.store.contract import ObjectStore
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
-from imsprep.store.retry import Patience, RetryingStore
 from imsprep.system.atomic import leftovers
 from imsprep.units import MIB
 from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Seaweed, program
@@ -56,13 +54,14 @@ def bucket_at(endpoint: str) -> Place:
     keys = Credentials(ACCESS_KEY, SECRET_KEY)
     store: Any = open_obs(name, endpoint=endpoint, region="us-east-1", credentials=keys)
 
-    def make() -> None:
+    for left in range(60, -1, -1):
         try:
             store._client.create_bucket(Bucket=name)
-        except Exception as error:  # a server that has just started may not be ready for it
-            raise TransferError(str(error)) from error
-
-    RetryingStore(store, Patience(limit_s=60))._patiently(make)
+            break
+        except Exception:  # a server that has just started may not be ready for it
+            if not left:
+                raise
+            time.sleep(1)
     return store, ["--to", f"obs:{name}", "--region", "us-east-1", "--endpoint", endpoint]
 
 
