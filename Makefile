@@ -83,6 +83,9 @@ damage: $(STAMP)      ## damage images of every format, and write docs/damage.md
 guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
 	$(BIN)/python fixtures/guest_images.py
 
+guest-boots: $(STAMP)   ## build some 80 Debian systems, boot each, write docs/guest-boots.md (root, hours)
+	$(BIN)/python fixtures/boot_systems.py --table docs/guest-boots.md
+
 format: $(STAMP)      ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -84,6 +84,7 @@ _REASONS = re.compile(
     r"|.*[Ww]arning: /dev/\S+ does not exist.*|.*mount: .*(?:failed|wrong fs type|unknown).*"
     r"|.*UNEXPECTED INCONSISTENCY.*|.*not found: .*|.*Not Found.*", re.MULTILINE
 )  # fmt: skip
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][0-9A-Za-z]|[=>78cMDEH])|\x1b\][^\x07]*\x07")
 _SOURCE = re.compile(r"Cloud-init v\. .* finished at .*?Datasource (DataSource\w+)")
 _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
@@ -91,7 +92,8 @@ _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
 
 def plain(console: bytes) -> str:
     """Return what a console said as lines of text, without what moves the cursor and colours it."""
-    text = _ESCAPE.sub("\n", console.decode("utf-8", "replace"))
+    text = _COLOUR.sub("", console.decode("utf-8", "replace"))
+    text = _ESCAPE.sub("\n", text)
     text = re.sub(r"[^\n\t\x20-\uffff]", "", text.replace("\r", "\n"))
     return re.sub(r"\n[ \t]*(?:\n[ \t]*)+", "\n", text)
 

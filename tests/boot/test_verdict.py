@@ -74,6 +74,13 @@ def test_colours_and_cursors_are_not_text() -> None:
     assert not kernel_speaks("Loading Linux 6.1 ...")
 
 
+def test_colours_do_not_cut_the_line_that_says_why() -> None:
+    console = b"[\x1b[0;1;33mDEPEND\x1b[0m] Dependency failed for \x1b[0;1;39m/data\x1b[0m.\r\n"
+    found = judge(plain(console + b"You are in emergency mode."))
+    assert found is not None
+    assert found.line == "[DEPEND] Dependency failed for /data."
+
+
 def test_cloud_init_says_its_source() -> None:
     line = "Cloud-init v. 22.4.2 finished at Sun, 29 Nov. Datasource DataSourceOpenStackLocal [net,ver=2].  Up 9"
     assert source_of(line) == "DataSourceOpenStackLocal"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -247,7 +248,9 @@ def test_a_reader_that_crashes_is_a_reason(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     head = bytearray(2 * MIB)
     head[1024 + 0x38 : 1024 + 0x3A] = b"\x53\xef"
-    head[1024 + 0x20 : 1024 + 0x24] = head[1024 + 0x28 : 1024 + 0x2C] = b"\0\1\0\0"
+    # 256 inodes and blocks, in one group of as many; block 1 is the first.
+    for at, number in ((0x0, 256), (0x4, 256), (0x14, 1), (0x20, 256), (0x28, 256)):
+        struct.pack_into("<I", head, 1024 + at, number)
     (tmp_path / "disk.raw").write_bytes(head)
     guest = inspect_image(tmp_path / "disk.raw")
     assert guest.unread == ("the inspection died of SIGSEGV: a reader crashed",)

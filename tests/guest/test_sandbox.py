@@ -80,6 +80,8 @@ def test_no_file_system_is_opened_after_the_end() -> None:
     budget.spend_all("enough")
     disk = bytearray(64 * KIB)
     disk[EXT_SUPERBLOCK + 0x38 : EXT_SUPERBLOCK + 0x3A] = b"\x53\xef"
+    struct.pack_into("<II", disk, EXT_SUPERBLOCK, 2048, 8192)  # inodes and blocks
+    struct.pack_into("<I", disk, EXT_SUPERBLOCK + 0x14, 1)  # the first block
     struct.pack_into("<III", disk, EXT_SUPERBLOCK + 0x20, 8192, 0, 2048)  # blocks, inodes a group
     guest = inspect(io.BytesIO(disk), len(disk), budget, lambda guest: None)
     assert [v.unread for v in guest.volumes] == ["enough"]

@@ -24,7 +24,14 @@ def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"{table}, no boot code in the first sector, no EFI system partition",
             expected="a boot loader", found="none",
+            severity=Severity.ERROR if _is_to_boot(facts) else None,
         )  # fmt: skip
+
+
+def _is_to_boot(facts: Facts) -> bool:
+    """Say whether a system was found on the disk, and the request says how it is to be started."""
+    system = facts.guest.system if facts.guest is not None else None
+    return system is not None and facts.request.hw_firmware_type is not None
 
 
 @rule(

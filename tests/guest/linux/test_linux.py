@@ -311,8 +311,8 @@ ROOT = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)
     [
         ("/boot/efi/EFI/BOOT/BOOTX64.EFI", None),
         ("/efi/EFI/Boot/bootx64.efi", None),
-        ("/boot/efi/EFI/BOOT/BOOTIA32.EFI", W),
-        ("/boot/efi/EFI/debian/grubx64.efi", W),
+        ("/boot/efi/EFI/BOOT/BOOTIA32.EFI", E),
+        ("/boot/efi/EFI/debian/grubx64.efi", E),
         ("/boot/efi/EFI/debian/grub.cfg", E),
     ],
 )

@@ -141,7 +141,6 @@ def boot_loader(facts: Facts) -> Iterator[Evidence]:
                 "starts only the fallback",
                 expected=fallback,
                 found=loaders[0],
-                severity=Severity.WARNING,
             )
     if firmware == "bios" and guest.boot_code and not bios_loader(guest):
         yield Evidence("the disk is GPT and there is no BIOS boot partition for the rest of GRUB")

@@ -1,0 +1,41 @@
+"""Two Debian systems that are really built and really booted; `make guest-boots` has all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need
+from tests.support.paths import ROOT
+
+PROGRAMS = ("qemu-system-x86_64", "mmdebstrap", "mkfs.ext4", "sgdisk", "losetup")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(1500),
+    need(*PROGRAMS),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to build a Debian"),
+]
+
+
+def test_the_good_system_boots_and_the_broken_one_is_called_so(tmp_path: Path) -> None:
+    names = ("ext4-mbr-ifupdown", "root-uuid-gone")
+    subprocess.run(
+        [sys.executable, ROOT / "fixtures/boot_systems.py", "--out", tmp_path, *names],
+        check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    place = tmp_path / "results.json"
+    results = json.loads(place.read_text()) if place.exists() else {}
+    if not all(name in results for name in names):
+        pytest.skip("no Debian can be built on this machine")
+    good, broken = (results[name] for name in names)
+    assert good["boot"]["verdict"] == "login"
+    assert good["boot"]["cloud_init_source"] == "DataSourceOpenStackLocal"
+    assert [row for row in good["findings"] if row[1] == "error"] == []
+    assert broken["boot"]["verdict"] == "initramfs-prompt"
+    assert "99999999-9999-4999-8999-999999999999" in broken["boot"]["line"]
+    assert [rule for rule, severity, _ in broken["findings"] if severity == "error"] == ["IMS813"]
