@@ -57,11 +57,13 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (LOGIN, r"^[\w.-]+ login:|^SAC>"),
     (CLOUD_INIT, r"Cloud-init v\. \S+ (?:running 'modules:final'|finished at).*"),
     (GRUB, r"^grub(?: rescue)?>|.*Entering rescue mode\.\.\..*|.*Minimal BASH-like line editing.*"
-           r"|^GRUB (?:Hard Disk|Geom|Read) Error"),
+           r"|^GRUB (?:Hard Disk|Geom|Read) Error"
+           r"|(?s:^error: (?:(?!^\[ *\d).)*?GNU GRUB +version.*?Press enter to boot)"),
     (LOADER, r".*Could not find kernel image.*|.*No DEFAULT or UI configuration directive found!.*"
              r"|.*Failed to load COM32 file.*|.*No loader found\. Configuration files in .*"),
     (NO_DEVICE, r".*No bootable device.*|.*No bootable option or device was found.*"
-                r"|.*UEFI Interactive Shell.*|^Shell>|.*Missing operating system.*"
+                r"|.*UEFI Interactive Shell.*|^Shell>|.*BdsDxe: starting Boot\d+ \"UiApp\".*"
+                r"|.*Missing operating system.*"
                 r"|.*Operating [Ss]ystem not found.*|.*Error loading operating system.*"
                 r"|.*Invalid partition table.*|.*BOOTMGR is missing.*|.*NTLDR is missing.*"
                 r"|.*This is not a bootable disk.*|.*operating system wasn't found.*"),
@@ -121,7 +123,7 @@ def _why(text: str, found: re.Match[str]) -> str:
     if found[0].startswith("Kernel panic"):
         return found[0].strip()
     reasons = [m[0].strip() for m in _REASONS.finditer(text)]
-    return (reasons[-1] if reasons else found[0].strip())[:300]
+    return (reasons[-1] if reasons else found[0].strip().split("\n")[0])[:300]
 
 
 def source_of(text: str) -> str | None:

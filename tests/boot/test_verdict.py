@@ -33,6 +33,10 @@ CONSOLES = [
     ("kernel-panic", b"[    2.1] Kernel panic - not syncing: No working init found."),
     ("grub-prompt", b"error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> "),
     ("grub-prompt", b"   Minimal BASH-like line editing is supported.\r\n\r\ngrub> "),
+    ("grub-prompt", b"GNU GRUB  version 2.06\r\n  Press enter to boot the selected OS\r\nerror: file `/vmlinuz'"
+     b" not found.\r\nPress any key to continue...\r\nGNU GRUB  version 2.06\r\n  Press enter to boot the"
+     b" selected OS"),
+    ("no-boot-device", b'BdsDxe: loading Boot0000 "UiApp" from Fv(7CB8)\r\nBdsDxe: starting Boot0000 "UiApp" from'),
     ("loader-prompt", b"Could not find kernel image: /boot/vmlinuz\r\nboot: "),
     ("no-boot-device", b"Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n"),
     ("no-boot-device", b"UEFI Interactive Shell v2.2\r\nEDK II\r\nShell> "),

@@ -106,6 +106,17 @@ def _bios(devices: Devices, sector: bytes) -> Iterator[Found]:
                     yield read(devices, file, BIOS)
         if seen:
             return
+    if b"GRUB" in code:
+        yield from _grub_without_its_menu(devices)
+
+
+def _grub_without_its_menu(devices: Devices) -> Iterator[Found]:
+    """Yield GRUB's folder, as grub-install fills it, where nothing has a configuration for it."""
+    for path in _GRUB2:
+        folder = path.removesuffix("/grub.cfg")
+        for file in devices.everywhere(f"{folder}/i386-pc/normal.mod"):
+            where = f"{file.volume}:{folder}"
+            yield Found("GRUB", (where,), broken=f"{where} has GRUB's modules and no grub.cfg")
 
 
 def _grub2(devices: Devices, file: File, firmware: str, **built_in: str) -> Found:
