@@ -539,6 +539,7 @@ def _check_order(options: CheckOptions) -> Order:
         look=Look(
             scan=options.scan,
             guest=options.guest,
+            boot=options.boot,
             deep=options.deep,
             scanning=_scanning(options),
         ),

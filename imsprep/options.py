@@ -232,6 +232,7 @@ class CheckOptions(RequestOptions, ServiceOptions, RuleOptions, HoleOptions):
 
     scan: bool = False  # read all of it
     guest: bool = False  # look inside the file systems
+    boot: bool = False  # start it in QEMU
     deep: bool = False  # unpack every block of a ZVHD2
     online: str | None = None  # ask this bucket and its region too
     jobs: int | None = None  # images checked at the same time; None: as many as CPUs
@@ -260,6 +261,7 @@ class ImportOptions(
     guest: bool = False  # check what lies inside the file systems too
     sha256: bool = False  # of the whole files, for the manifest, which has the disk's digest
     cleanup: str = _choice("keep", "keep", "success", "always")  # when to remove the objects
+    boot: bool = False  # start it in QEMU before anything is sent
 
 
 @dataclass(frozen=True, kw_only=True)

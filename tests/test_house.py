@@ -234,6 +234,7 @@ ORDER = {
         rules.file
         rules.guest.advice
         rules.disk
+        rules.guest.booted
         rules.partition_table
         rules.boot
         rules.volumes

@@ -7,6 +7,7 @@ last picture of the screen are kept where the caller says.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shutil
@@ -39,7 +40,9 @@ _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the
 _LISTENS_S = 30.0  # until QEMU's monitor must answer
 _CLOUD_INIT_S = 120.0  # after the login, until cloud-init says which source it took
 _SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: it does not work
+_STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
 _RESTARTS = 3
+_TRIES = 2  # again after a panic that an overloaded machine causes
 _STOP_S = 10.0  # from being told to end until it is killed
 _JUDGED = 128 * KIB  # of the serial console's end
 _LOG_LIMIT = 64 * MIB
@@ -80,7 +83,12 @@ class Booted:
     last: str  # the last lines of the console
     source: str | None  # the data source that cloud-init took, if it said so
     requests: tuple[str, ...]  # what the metadata service was asked for
-    pictured: bool  # a screenshot was kept
+    picture: bytes | None  # the last picture of the screen, a PNG
+
+    @property
+    def pictured(self) -> bool:
+        """Say whether a screenshot was kept."""
+        return self.picture is not None and self.order.screenshot is not None
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +127,7 @@ class Booted:
             "metadata_requests": list(self.requests),
             "log": str(self.order.log) if self.order.log else None,
             "screenshot": str(self.order.screenshot) if self.pictured else None,
+            "picture": base64.b64encode(self.picture).decode() if self.picture else None,
         }
 
     def __str__(self) -> str:
@@ -165,10 +174,15 @@ def boot(
                       order.cpus, firmware)  # fmt: skip
     with RawImage.open(path) as image:
         try:
-            return _run(image, order, machine, reason, look)
+            done = _run(image, order, machine, reason, look)
         except _KvmSilentError:
             reason = "with /dev/kvm the guest said nothing"
-            return _run(image, order, machine._replace(accelerator=TCG), reason, look)
+            done = _run(image, order, machine._replace(accelerator=TCG), reason, look)
+        for _ in range(_TRIES):
+            if not verdict.blames_the_machine(done.verdict):
+                break
+            done = _run(image, order, machine._replace(accelerator=TCG), reason, look)
+        return done
 
 
 def _no_kvm(program: str, order: Order) -> str | None:
@@ -212,13 +226,14 @@ def _run(
         finally:
             watch.close()
         image.check_unchanged()
-        pictured = _keep(order, watch)
+        picture = screen.write_png(watch.picture) if watch.picture is not None else None
+        _keep(order, watch, picture)
         requests = asked.read_text().split("\n")[:-1] if asked.exists() else []
         if found.key == verdict.NOTHING and requests:
             found = Verdict(verdict.CLOUD_INIT, f"asked the metadata service for {requests[-1]}")
         return Booted(image.path, found, watch.seconds, order, machine.accelerator, reason,
                       verdict.last_lines(watch.text, _LINES), verdict.source_of(watch.text),
-                      tuple(requests), pictured)  # fmt: skip
+                      tuple(requests), picture)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -345,6 +360,8 @@ class _Watch:
             return Verdict(verdict.WINDOWS_STOP, "its code is on the screenshot")
         if self._restarts >= _RESTARTS:
             return Verdict(verdict.RESTARTS, verdict.last_lines(self.text, 1))
+        if now - self._changed > _STUCK_S and verdict.is_stuck(self.text):
+            return verdict.at_the_end(self.text)
         tried = self._machine.accelerator == KVM and self._order.accelerator == AUTO
         if tried and now - self._changed > _SILENT_S and not verdict.kernel_speaks(self.text):
             raise _KvmSilentError
@@ -411,12 +428,10 @@ class _Watch:
                 self._stopped = f"STOP 0x{int(info.get('arg1', 0)):08X}"
 
 
-def _keep(order: Order, watch: _Watch) -> bool:
-    """Write log and screenshot; say whether there was a picture."""
+def _keep(order: Order, watch: _Watch, picture: bytes | None) -> None:
+    """Write log and screenshot, as far as they are wanted and there."""
     if order.log is not None:
         text = verdict.plain(watch.serial) if watch.serial else watch.text
         write_bytes(order.log, text.encode("utf-8", "backslashreplace"))
-    if order.screenshot is None or watch.picture is None:
-        return False
-    write_bytes(order.screenshot, screen.write_png(watch.picture))
-    return True
+    if order.screenshot is not None and picture is not None:
+        write_bytes(order.screenshot, picture)

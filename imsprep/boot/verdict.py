@@ -59,7 +59,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (GRUB, r"^grub(?: rescue)?>|.*Entering rescue mode\.\.\..*|.*Minimal BASH-like line editing.*"
            r"|^GRUB (?:Hard Disk|Geom|Read) Error"
            r"|(?s:^error: (?:(?!^\[ *\d).)*?GNU GRUB +version.*?Press enter to boot)"),
-    (LOADER, r".*Could not find kernel image.*|.*No DEFAULT or UI configuration directive found!.*"
+    (LOADER, r"Loading \S+?\.\.\. ?failed: .*|.*Could not find kernel image.*"
+             r"|.*No DEFAULT or UI configuration directive found!.*"
              r"|.*Failed to load COM32 file.*|.*No loader found\. Configuration files in .*"),
     (NO_DEVICE, r".*No bootable device.*|.*No bootable option or device was found.*"
                 r"|.*UEFI Interactive Shell.*|^Shell>|.*BdsDxe: starting Boot\d+ \"UiApp\".*"
@@ -130,6 +131,19 @@ def source_of(text: str) -> str | None:
     """Return the data source that cloud-init says it took; None if it did not say."""
     found = _SOURCE.search(text)
     return found[1] if found is not None else None
+
+
+def blames_the_machine(found: Verdict) -> bool:
+    """Say whether a panic is that of a kernel whose clock stood still.
+
+    It compares timers for some ticks; QEMU on a busy machine emulates too few in that time.
+    """
+    return found.key == PANIC and "IO-APIC + timer doesn't work" in found.line
+
+
+def is_stuck(text: str) -> bool:
+    """Say whether the firmware's last line is that it starts a disk."""
+    return re.search(r"^Booting from Hard Disk\.\.\.\s*\Z", text, re.MULTILINE) is not None
 
 
 def kernel_speaks(text: str) -> bool:

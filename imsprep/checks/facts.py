@@ -15,6 +15,7 @@ from imsprep.ims.request import RequestFields
 
 if TYPE_CHECKING:
     from imsprep.bitmap.facts import BitmapFacts
+    from imsprep.boot.run import Booted
     from imsprep.guest.model import Guest
     from imsprep.image.blockmap import BlockMap
     from imsprep.image.file import Sharing
@@ -68,6 +69,7 @@ class Facts:
     container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: BitmapFacts | None = None  # of the file beside a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
+    booted: Booted | None = None  # what became of a boot; None unless it was asked for
     bucket: BucketFacts | None = None  # what the bucket told, only with --online
     region: RegionFacts | None = None  # what its image service told, only with --online
     request: RequestFields = field(default_factory=RequestFields)

@@ -38,6 +38,8 @@ from imsprep.zvhd2.reader import Examination, Zvhd2Reader, check_records, examin
 from imsprep.zvhd2.source import open_source, pread
 
 if TYPE_CHECKING:
+    from imsprep.boot.plan import Firmware
+    from imsprep.boot.run import Booted
     from imsprep.guest.model import Guest
     from imsprep.image.partitions import Disk as PartitionTable
 
@@ -60,6 +62,7 @@ class Look:
 
     scan: bool = False  # read all data and make the block map
     guest: bool = False  # look inside the file systems
+    boot: bool = False  # start it in QEMU
     deep: bool = False  # unpack every block of a ZVHD2 file, by the jobs of `scanning`
     probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
     scanning: ScanOptions = field(default_factory=ScanOptions)
@@ -111,8 +114,19 @@ def gather(
         facts = _with_disk_inside(facts, image, look, progress)
     elif look.guest:
         facts = replace(facts, guest=_guest(image.path, facts.format))
+    if look.boot:
+        facts = replace(facts, booted=_booted(image.path, request))
     image.check_unchanged()
     return replace(facts, sharing=image.sharing)
+
+
+def _booted(path: Path, request: RequestFields) -> Booted:
+    """Start the image as the request says that the server is."""
+    from imsprep.boot.run import Order, boot
+
+    arm = request.architecture == "arm"
+    firmware: Firmware | None = "uefi" if request.hw_firmware_type == "uefi" else None
+    return boot(path, Order(architecture="arm" if arm else "x86", firmware=firmware))
 
 
 def _with_disk_inside(

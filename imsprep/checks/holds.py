@@ -146,6 +146,7 @@ HOLDS = {
     "IMS844": "A network name is set up that the server's card gets",
     "IMS845": "The root is the last partition and can grow",
     "IMS846": "crypttab opens only disks that are in the image",
+    "IMS850": "The image comes up when it is started in QEMU",
     "IMS901": "The site imports Windows by quick import",
     "IMS902": "The requested os_version is the Windows in the image",
     "IMS903": "Windows has a virtio driver for its disk",

@@ -86,6 +86,8 @@ def summary(facts: Facts) -> dict[str, object]:
             "unread": [show_path(reason) for reason in facts.guest.unread],
             "volumes": [_volume(volume) for volume in facts.guest.volumes],
         }
+    if facts.booted is not None:
+        values["boot"] = facts.booted.as_dict()
     if facts.block_map is not None:
         values["data_bytes"] = facts.block_map.data_bytes
         values["block_size"] = facts.block_map.block_size

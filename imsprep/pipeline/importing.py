@@ -145,6 +145,7 @@ def order_of(
         packed=packed,
         scanning=scanning_of(options),
         guest=options.guest,
+        boot=options.boot,
     )
 
 

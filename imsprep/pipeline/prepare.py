@@ -136,6 +136,7 @@ class Order:
     work_folder: Path | None = None  # for the container; None: beside the image
     dry_run: bool = False  # make no container
     guest: bool = False  # look inside the file systems
+    boot: bool = False  # start it in QEMU
     # What the bucket says of the keys of the import, and of whose objects they may replace (see
     # store.ownership); None asks nothing.
     ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
@@ -166,7 +167,7 @@ def examine(image: RawImage, order: Order) -> Examined:
     ImageChangedError, and what asking the bucket raises.
     """
     order = replace(order, fields=proposed_fields(image, order.fields, order.site)[0])
-    look = Look(guest=order.guest)
+    look = Look(guest=order.guest, boot=order.boot)
     facts = gather(image, request=order.fields, site=order.site, look=look)
     return _judged(image, facts, order)
 
@@ -382,7 +383,9 @@ def _of_container(container: RawImage, examined: Examined, order: Order) -> Exam
     """Apply the rules of the file that is sent to the container that was made."""
     known = examined.facts
     facts = gather(container, request=known.request, site=order.site)
-    facts = replace(facts, guest=known.guest, bucket=known.bucket, region=known.region)
+    facts = replace(
+        facts, guest=known.guest, booted=known.booted, bucket=known.bucket, region=known.region
+    )
     return _with_more(examined, facts, order)
 
 

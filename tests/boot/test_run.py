@@ -19,7 +19,7 @@ from tests.support.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showin
 pytestmark = need("qemu-system-x86_64")
 Imsprep = Callable[..., Outcome]
 QUICK = Order(accelerator=TCG, memory=64 << 20, cpus=1, limit_s=60, settle_s=0.2)
-QUICK_AND_SHORT = dataclasses.replace(QUICK, limit_s=2)
+QUICK_AND_SHORT = dataclasses.replace(QUICK, limit_s=20)
 
 
 def started(tmp_path: Path, disk: bytes, order: Order = QUICK) -> Booted:
@@ -60,6 +60,7 @@ def test_what_does_not_boot_is_called_by_its_name(
     assert line in done.verdict.line
 
 
+@pytest.mark.slow
 def test_nothing_within_the_limit_is_another_exit_code(tmp_path: Path) -> None:
     done = started(tmp_path, saying("hello\n", HALT), QUICK_AND_SHORT)
     assert (done.verdict.key, done.exit_code) == ("nothing", 7)
@@ -123,3 +124,41 @@ def test_a_missing_qemu_is_named_with_its_package(
 def test_a_disk_without_an_esp_starts_nothing_by_uefi(tmp_path: Path) -> None:
     order = Order(accelerator=TCG, memory=256 << 20, limit_s=120, firmware="uefi")
     assert started(tmp_path, saying("web01 login: "), order).verdict.key == "no-boot-device"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "severity"), [("web01 login: ", 0, None), ("(initramfs) ", 1, "error")]
+)
+def test_a_check_says_whether_it_boots(
+    tmp_path: Path, imsprep: Imsprep, text: str, code: int, severity: str | None
+) -> None:
+    disk, page = tmp_path / "disk.raw", tmp_path / "page.html"
+    disk.write_bytes(saying(text))
+    chosen = ("--select", "IMS850", "--json", "--output", f"html:{page}")
+    done = imsprep("check", disk, "--boot", *chosen)
+    (report,) = done.json["images"]
+    assert done.code == code
+    assert {f["rule"]: f["severity"] for f in report["findings"]} == (
+        {"IMS850": severity} if severity else {}
+    )
+    assert report["facts"]["boot"]["boots"] == (severity is None)
+    assert "data:image/png;base64," in page.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.raw", "page.html"]
+
+
+def test_without_a_boot_the_rule_is_skipped(tmp_path: Path, imsprep: Imsprep) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(saying("web01 login: "))
+    report = imsprep("check", disk, "--select", "IMS850", "--json").json["images"][0]
+    assert [s["rule"] for s in report["skipped"]] == ["IMS850"]
+
+
+def test_an_image_that_does_not_boot_is_not_sent(tmp_path: Path, imsprep: Imsprep) -> None:
+    disk, bucket = tmp_path / "disk.raw", tmp_path / "bucket"
+    disk.write_bytes(saying("(initramfs) "))
+    bucket.mkdir()
+    asked = ("--name", "web01", "--min-disk", "40", "--os-version", "Ubuntu 24.04 server 64bit")
+    done = imsprep("import", disk, "--to", f"local:{bucket}", "--boot", *asked)
+    assert done.code == 1
+    assert "IMS850" in done.err + done.out
+    assert not any(path.is_file() for path in bucket.rglob("*"))

@@ -11,6 +11,8 @@ from imsprep.boot.verdict import (
     NOTHING,
     WORDS,
     at_the_end,
+    blames_the_machine,
+    is_stuck,
     judge,
     kernel_speaks,
     last_lines,
@@ -83,6 +85,24 @@ def test_colours_do_not_cut_the_line_that_says_why() -> None:
     found = judge(plain(console + b"You are in emergency mode."))
     assert found is not None
     assert found.line == "[DEPEND] Dependency failed for /data."
+
+
+def test_extlinux_says_which_file_is_gone() -> None:
+    found = judge("Loading /boot/vmlinuz-6.1... failed: No such file or directory\nboot: ")
+    assert found is not None
+    assert found.line == "Loading /boot/vmlinuz-6.1... failed: No such file or directory"
+
+
+def test_a_disk_that_says_nothing_at_all_is_stuck() -> None:
+    assert is_stuck("SeaBIOS (version 1.16)\nBooting from Hard Disk...\n")
+    assert not is_stuck("Booting from Hard Disk...\nGRUB loading.\n")
+    assert at_the_end("Booting from Hard Disk...\n").key == "no-boot-device"
+
+
+def test_a_panic_of_a_busy_machine_is_not_the_images() -> None:
+    line = "Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug"
+    assert blames_the_machine(at_the_end(line))
+    assert not blames_the_machine(at_the_end("Kernel panic - not syncing: VFS: Unable to mount"))
 
 
 def test_cloud_init_says_its_source() -> None:

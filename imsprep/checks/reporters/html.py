@@ -105,13 +105,20 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, Any
         "failure": None,
         "picture": picture(facts),
         "chain": (facts.get("guest") or {}).get("chain") or [],
-        "screenshot": base64.b64encode(screenshot).decode("ascii") if screenshot else "",
+        "screenshot": _screen(facts, screenshot),
         "findings": [finding_values(f) for f in ordered],
         "sizes": _sizes(facts),
         "partitions": [_partition(p) for p in facts.get("partitions") or []],
         "skipped_title": f"{counted(len(report.skipped), 'rule')} skipped, and why",
         "skipped": _skipped(report),
     }
+
+
+def _screen(facts: Mapping[str, Any], screenshot: bytes | None) -> str:
+    """Return the picture at the end of a boot in base64, as it was given or as a check made it."""
+    if screenshot is not None:
+        return base64.b64encode(screenshot).decode("ascii")
+    return (facts.get("boot") or {}).get("picture") or ""
 
 
 def _name(image: str) -> dict[str, str]:

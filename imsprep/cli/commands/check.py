@@ -68,6 +68,7 @@ Examples:
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
 @hole_options
 @click.option("--guest", is_flag=True, help="Look inside the file systems too.")
+@click.option("--boot", is_flag=True, help="Start it in QEMU too, and see whether it comes up.")
 @click.option("--deep", is_flag=True, help="Unpack every block of a ZVHD2 file.")
 @click.option(
     "--online", metavar="TARGET", help="Ask bucket and service too: obs:BUCKET or local:DIR."

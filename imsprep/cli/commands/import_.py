@@ -82,6 +82,8 @@ Example:
 @hole_options
 @click.option("--sha256/--no-sha256", default=False,
               help="Also note the SHA-256 of the whole files, zeros and all.")  # fmt: skip
+@click.option("--boot", is_flag=True,
+              help="Start it in QEMU first; one that does not come up is not sent.")  # fmt: skip
 @click.option("--cleanup", type=click.Choice(["keep", "success", "always"]), default="keep",
               show_default=True, help="When to remove the objects again.")  # fmt: skip
 @click.option("--all-disks", is_flag=True,

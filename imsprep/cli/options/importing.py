@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SAME = (
     "to", "key", "via", "bandwidth", "work_dir", "compression", "level", "bitmap", "layout",
     "jobs", "part_size", "replace", "kms_key", "holes", "keep_cache", "force_share", "sha256",
-    "guest", "cleanup", "site", "region", "endpoint", "obs_endpoint", "api", "ca_bundle",
+    "guest", "boot", "cleanup", "site", "region", "endpoint", "obs_endpoint", "api", "ca_bundle",
 )  # fmt: skip
 _REGION = ("HW_REGION_NAME", "OS_REGION_NAME")
 
@@ -71,8 +71,8 @@ def check_options(
     said = config.severities(given, "--severity")
     rules["severity"] |= {rule: severity.word for rule, severity in said.items()}
     rules |= {name: tuple(options[name]) for name in ("select", "ignore") if options[name]}
-    same = ("holes", "keep_cache", "force_share", "guest", "deep", "online", "region", "endpoint",
-            "obs_endpoint", "ca_bundle", "reproducible")  # fmt: skip
+    same = ("holes", "keep_cache", "force_share", "guest", "boot", "deep", "online",
+            "region", "endpoint", "obs_endpoint", "ca_bundle", "reproducible")  # fmt: skip
     return CheckOptions(
         **{name: options[name] for name in same},
         **request_values(options),

@@ -25,6 +25,7 @@ from imsprep.image.signatures import (
     NTFS,
     SWAP,
     XFS,
+    ZFS,
 )
 from imsprep.units import KIB
 
@@ -36,6 +37,8 @@ _GRUB_DISK = re.compile(
 
 # Of these, UUID and label are read, or there is none.
 _IDENTIFIED = (EXT2, EXT3, EXT4, XFS, BTRFS, NTFS, FAT, SWAP, ZEROS, EXT_JOURNAL, "SquashFS")
+# What libblkid knows by a UUID of its own, and what holds volumes with theirs.
+_HOLDERS = (ZFS, "bcache", "bluestore", "cs_fvault2", "drbd", "mpool", "stratis", "vdo")
 _PREP, _RESERVED = "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "e3c9e316-0b5c-4db8-817d-f92df00215ae"
 _NEVER_FILE_SYSTEMS = (BIOS_BOOT, _PREP, _RESERVED)
 
@@ -148,6 +151,8 @@ def may_hide(volume: Volume) -> bool:
         return volume.unread is not None
     if volume.kind == UNKNOWN:
         return volume.part_type not in _NEVER_FILE_SYSTEMS and volume.missing is None
+    if volume.kind in _HOLDERS or volume.kind.endswith("_member"):
+        return True
     return volume.kind in CLOSED or (volume.kind not in _IDENTIFIED and volume.uuid is None)
 
 

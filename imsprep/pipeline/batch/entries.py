@@ -144,6 +144,7 @@ KEYS: Mapping[str, Key] = {
     "force-share": Key("force_share", kind=FLAG),
     "sha256": Key("sha256", kind=FLAG),
     "guest": Key("guest", kind=FLAG),
+    "boot": Key("boot", kind=FLAG),
     "fail-on": Key("fail_on", _one_of("fail_on")),
     "cleanup": Key("cleanup", _one_of("cleanup")),
     "site": Key("site"),
