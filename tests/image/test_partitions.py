@@ -61,7 +61,7 @@ def test_the_disk_of_a_table_reaches_to_whatever_lies_farthest(largest: str) -> 
     places = {"own_lba": 1, "other_lba": 50, "last_usable": 40, largest: 99}
     header = GptHeader(
         offset=SECTOR, header_valid=True, entries_valid=True, first_usable=34, disk_guid="",
-        entries=(), entries_crc=0, **places,
+        entries=(), entries_crc=0, entries_lba=2, **places,
     )  # fmt: skip
     assert needed_size(header, SECTOR) == 100 * SECTOR
 

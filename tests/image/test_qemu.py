@@ -70,8 +70,7 @@ def test_every_format_becomes_the_container_of_its_disk(
 ) -> None:
     image = tmp_path / "image"
     qemu_img("convert", "-f", "raw", *MADE[name], raw, image)
-    advice = imsprep("info", image).err.partition("; take: ")[2]
-    qemu_img(*shlex.split(advice)[1:], image)
+    assert imsprep("info", image, "--json").code == 0
     qemu_img("convert", *(["-f", MADE[name][1]]), "-O", "raw", image, tmp_path / "same.raw")
     outcome = imsprep("convert", image, tmp_path / "a.zvhd2", *TIME, "--json", "--jobs", 3)
     assert outcome.code == 0, outcome.err
