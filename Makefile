@@ -80,6 +80,9 @@ fuzz: $(STAMP)        ## fuzz the reading of ZVHD2 for half an hour (build/fuzz 
 damage: $(STAMP)      ## damage images of every format, and write docs/damage.md
 	$(BIN)/python -m fixtures.damage
 
+mutants: $(STAMP)     ## plant faults in what decides about data; MUTANTS="scan.worker --sample 20" for some
+	$(BIN)/python fixtures/mutants.py $(MUTANTS)
+
 guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
 	$(BIN)/python fixtures/guest_images.py
 

@@ -65,3 +65,31 @@ def test_a_coarser_map_has_data_where_any_of_its_blocks_has(made: BlockMap, rati
 def test_a_map_of_the_wrong_length_is_refused(size: int, bits: str) -> None:
     with pytest.raises(ValueError, match="blocks of 512"):
         BlockMap(size, 512, bitarray(bits, endian="little"))
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3, 4, 7, 16])
+@pytest.mark.parametrize("blocks", [1, 16, 17, 31, 32, 33])
+def test_a_coarser_map_counted_by_hand(blocks: int, ratio: int) -> None:
+    for first in range(blocks):
+        for last in {first, min(first + 1, blocks - 1), min(first + ratio, blocks - 1)}:
+            bits = bitarray(blocks)
+            bits.setall(0)
+            bits[first : last + 1] = 1
+            coarse = BlockMap(blocks * 4096 - 1, 4096, bits).coarsened(4096 * ratio)
+            wanted = [any(bits[n : n + ratio]) for n in range(0, blocks, ratio)]
+            assert [coarse[n] for n in range(len(coarse))] == wanted
+
+
+def test_a_range_of_blocks_is_one_block_long_if_no_other_count_is_given() -> None:
+    made = BlockMap(10_000, 4096, bitarray("101"))
+    assert made.byte_range(0) == (0, 4096)
+    assert made.byte_range(1) == (4096, 4096)
+    assert made.byte_range(2) == (8192, 10_000 - 8192)
+    assert made.byte_range(0, 3) == (0, 10_000)
+    assert len(BlockMap(0, 4096, bitarray())) == 0
+
+
+def test_a_map_without_blocks_or_of_a_negative_size_is_told_apart() -> None:
+    for size, block_size in ((-1, 4096), (4096, 0), (4096, -1)):
+        with pytest.raises(ValueError, match="no such block map"):
+            BlockMap(size, block_size, bitarray())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,26 @@ def test_the_footer_of_a_vhd_tells_a_disk_from_a_file_that_needs_a_map(
     footer = b"conectix" + bytes(52) + kind.to_bytes(4, "big") + bytes(length - 64)
     data = bytes(4096) + footer
     assert primary(identify(data, data, len(data))) == named
+
+
+@need("sfdisk")
+@pytest.mark.parametrize("by", [-1, 1, 5])
+@pytest.mark.parametrize("which", ["primary", "backup"])
+def test_a_gpt_header_that_names_another_place_for_itself_is_not_valid(
+    which: str, by: int, tmp_path: Path
+) -> None:
+    made(tmp_path / "disk.raw", GPT)
+    data = bytearray((tmp_path / "disk.raw").read_bytes())
+    at = SECTOR if which == "primary" else SIZE - SECTOR
+    (size,) = struct.unpack_from("<I", data, at + 12)
+    (own,) = struct.unpack_from("<Q", data, at + 24)
+    struct.pack_into("<Q", data, at + 24, own + by)
+    struct.pack_into("<I", data, at + 16, 0)
+    struct.pack_into("<I", data, at + 16, zlib.crc32(data[at : at + size]))  # its sum holds
+    disk = read_disk(lambda o, n: bytes(data[o : o + n]), SIZE)
+    changed, other = disk.primary, disk.backup
+    if which == "backup":
+        changed, other = other, changed
+    assert changed is not None
+    assert other is not None
+    assert (changed.header_valid, other.header_valid) == (False, True)

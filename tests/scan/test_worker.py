@@ -24,15 +24,22 @@ def blocks_by_the_obvious_loop(
     return sorted({at // block_size for a, b in ranges for at in range(a, b) if data[at]})
 
 
+# Where ranges end in practice, and one byte beside it.
+EDGES = st.tuples(
+    st.sampled_from([4 * KIB, 12 * KIB, 256 * KIB, MIB, 2 * MIB]), st.integers(0, 800),
+    st.sampled_from([-1, 0, 0, 1]),
+).map(lambda edge: min(max(0, edge[0] * edge[1] + edge[2]), SIZE))  # fmt: skip
+ENDS = st.one_of(st.integers(0, SIZE), EDGES)
 RANGES = st.lists(
-    st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda ends: tuple(sorted(ends))),
+    st.tuples(ENDS, ENDS).map(lambda ends: tuple(sorted(ends))),
     max_size=3,
 )
+PLACES = st.one_of(st.integers(0, SIZE - 1), EDGES.map(lambda edge: min(edge, SIZE - 1)))
 
 
 @settings(max_examples=60)
 @given(
-    places=st.dictionaries(st.integers(0, SIZE - 1), st.integers(1, 255), max_size=6),
+    places=st.dictionaries(PLACES, st.integers(1, 255), max_size=6),
     ranges=RANGES,
     block_size=st.sampled_from([4 * KIB, 12 * KIB, 256 * KIB, 2 * MIB, 32 * MIB]),
     way=st.sampled_from(["mapped", "copied", "past the cache", "through the cache", "mixed"]),
@@ -74,6 +81,24 @@ def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
         finally:
             os.close(file)
     assert found == blocks_by_the_obvious_loop(data, ranges, block_size)
+
+
+@pytest.mark.parametrize("past_cache", [True, False])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+@pytest.mark.parametrize("start", [4 * KIB, 96 * KIB, 252 * KIB])
+def test_the_tail_of_a_range_as_long_as_whole_blocks_is_looked_at(
+    start: int, blocks: int, past_cache: bool, tmp_path: Path
+) -> None:
+    """It begins inside of a block, and ends as far inside of another, which holds the data."""
+    path, size = tmp_path / "disk.raw", 256 * KIB
+    stop = start + blocks * size
+    for place, found in ((stop - 1, [blocks]), (start, [0]), (stop, []), (start - 1, [])):
+        data = bytearray(5 * size)
+        data[place] = 1
+        path.write_bytes(data)
+        with path.open("rb") as file:
+            one = Reader(file.fileno(), block_size=size, past_cache=past_cache, keep_cache=False)
+            assert one.blocks_with_data([(start, stop)]) == found
 
 
 def test_what_maps_page_by_page_is_copied_and_mapping_is_tried_again(

@@ -401,6 +401,22 @@ def test_a_byte_that_is_written_wrong_is_noticed(
     assert left(tmp_path) == []
 
 
+@pytest.mark.parametrize("extra", [1, 4096])
+def test_a_container_that_is_longer_than_what_was_written_is_noticed(
+    extra: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = writer._write
+
+    def more(file: int, pieces: list[bytes], offset: int) -> None:
+        real(file, pieces, offset)
+        os.ftruncate(file, os.fstat(file).st_size + extra)
+
+    monkeypatch.setattr(writer, "_write", more)
+    with pytest.raises(ReadError, match="does not read back"):
+        convert(small(tmp_path), tmp_path / "disk.zvhd2", order())
+    assert left(tmp_path) == []
+
+
 def test_a_block_that_is_packed_wrong_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

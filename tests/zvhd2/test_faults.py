@@ -378,3 +378,23 @@ def test_a_disk_larger_than_its_image_is_zeros_behind_it() -> None:
     assert reader.size == 5 * GIB
     assert reader.pread(SIZE - 10, 20) == bytes(20)
     assert not any(reader.pread(5 * GIB - 10, 20))
+
+
+@pytest.mark.parametrize("by", [512, 1, 4095])
+def test_a_record_that_does_not_begin_at_a_multiple_of_4096_is_a_fault(by: int) -> None:
+    built = build({0: b"a", 3: b"b"}, 8 << 20)
+    data = built.with_entry(1, offset=int(built.entries["offset"][1]) + by)
+    with pytest.raises(FormatError, match="4096"):
+        examine(reading(data), len(data)).container_or_raise()
+
+
+def test_a_record_without_a_payload_is_a_fault() -> None:
+    built = build({0: b"a", 3: b"b"}, 8 << 20)
+    at = int(built.entries["offset"][1])
+    data = built.with_bytes(at + 12, bytes(4))
+    container = examine(reading(data), len(data)).container_or_raise()
+    fault = check_records(container, reading(data))
+    assert fault is not None
+    assert (fault.kind, fault.offset) == (Kind.RECORD, at)
+    with pytest.raises(FormatError, match="a payload that fills the record"):
+        Zvhd2Reader(container, reading(data)).read_block(3)

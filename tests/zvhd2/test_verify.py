@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from imsprep.zvhd2 import records
+from imsprep.zvhd2 import records, verify
 from imsprep.zvhd2.faults import Kind
 from imsprep.zvhd2.reader import Container, Read, examine
 from imsprep.zvhd2.verify import check_payloads
@@ -81,3 +81,27 @@ def test_an_error_of_reading_ends_it() -> None:
 
     with pytest.raises(OSError, match="gone"):
         check_payloads(container, broken)
+
+
+def test_the_blocks_are_given_to_the_digest_at_their_places() -> None:
+    container, read = opened(BUILT.data)
+    given: dict[int, bytes] = {}
+
+    class Tree:
+        def add(self, offset: int, data: bytes) -> None:
+            given[offset] = data
+
+    assert check_payloads(container, read, tree=Tree()) == []
+    assert given == {n * MIB: bytes([n]).ljust(MIB, b"\0") for n in range(1, 200)}
+
+
+def test_without_a_number_of_jobs_the_usable_cpus_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(verify, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(verify, "unpacking_threads", lambda size, jobs: asked.append(jobs) or 1)
+    container, read = opened(BUILT.data)
+    check_payloads(container, read)
+    check_payloads(container, read, jobs=5)
+    assert asked == [3, 5]

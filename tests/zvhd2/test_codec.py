@@ -1,0 +1,133 @@
+"""The codecs: a payload gives exactly one block, and never more memory than that."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+import zstandard
+
+from imsprep.errors import FormatError
+from imsprep.zvhd2.codec import (
+    DEFAULT_LEVELS,
+    LEVELS,
+    MAX_WINDOW,
+    MEMORY,
+    Packer,
+    Unpacker,
+    unpacking_memory,
+    unpacking_threads,
+)
+from imsprep.zvhd2.records import BLOCK_SIZES, ZLIB, ZSTD
+
+MIB = 1 << 20
+BLOCK = b"a block " * (MIB // 8)
+
+
+def flushed(data: bytes) -> bytes:
+    stream = zlib.compressobj(1)
+    return stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+
+@pytest.mark.parametrize("method", [ZLIB, ZSTD])
+def test_a_packed_block_comes_back(method: int) -> None:
+    payload = Packer(method, 1)(BLOCK)
+    assert Unpacker(method, MIB)(payload) == BLOCK
+
+
+@pytest.mark.parametrize("more", [1, 2, 4096, MIB])
+def test_a_zlib_payload_that_is_longer_than_its_block_is_refused(more: int) -> None:
+    with pytest.raises(FormatError, match="1048576 bytes, this payload gives more"):
+        Unpacker(ZLIB, MIB)(flushed(BLOCK + bytes(more)))
+
+
+@pytest.mark.parametrize("less", [1, 4096, MIB])
+@pytest.mark.parametrize("method", [ZLIB, ZSTD])
+def test_a_payload_that_is_shorter_than_its_block_is_refused(method: int, less: int) -> None:
+    with pytest.raises(FormatError, match=f"gives {MIB - less} bytes"):
+        Unpacker(method, MIB)(Packer(method, 1)(BLOCK[less:]))
+
+
+def test_bytes_behind_a_zlib_stream_are_refused_and_its_end_is_told() -> None:
+    unpack = Unpacker(ZLIB, MIB)
+    assert unpack(zlib.compress(BLOCK)) == BLOCK
+    assert unpack.finished
+    assert unpack(flushed(BLOCK)) == BLOCK
+    assert not unpack.finished
+    with pytest.raises(FormatError, match="1 bytes follow"):
+        unpack(zlib.compress(BLOCK) + b"x")
+
+
+def frame(window_log: int) -> bytes:
+    """Return a frame of one block that keeps 2^window_log bytes and does not say how long it is."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=window_log, write_content_size=0)
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return stream.compress(BLOCK) + stream.flush()
+
+
+def test_a_zstd_frame_may_keep_as_much_as_the_largest_block_and_no_more() -> None:
+    largest = MAX_WINDOW.bit_length() - 1
+    assert 1 << largest == MAX_WINDOW == 32 * MIB
+    assert Unpacker(ZSTD, MIB)(frame(largest)) == BLOCK
+    with pytest.raises(FormatError, match="zstd"):
+        Unpacker(ZSTD, MIB)(frame(largest + 1))
+
+
+@pytest.mark.parametrize("method", [ZLIB, ZSTD])
+def test_the_same_payload_gives_the_same_object_and_another_one_its_own(method: int) -> None:
+    unpack, pack = Unpacker(method, MIB), Packer(method, 1)
+    zeros = pack(bytes(MIB))
+    first = unpack(zeros)
+    assert unpack(zeros) is first
+    assert unpack(pack(BLOCK)) == BLOCK
+    assert unpack(zeros) == bytes(MIB)
+
+
+def test_the_end_of_a_stream_is_told_again_for_the_same_payload() -> None:
+    unpack = Unpacker(ZLIB, MIB)
+    for _ in range(2):
+        unpack(zlib.compress(bytes(MIB)))
+        assert unpack.finished
+    for _ in range(2):
+        unpack(flushed(bytes(MIB)))
+        assert not unpack.finished
+
+
+@pytest.mark.parametrize("size", BLOCK_SIZES)
+@pytest.mark.parametrize("jobs", [1, 2, 16, 256])
+def test_threads_that_unpack_keep_to_the_bound(size: int, jobs: int) -> None:
+    threads = unpacking_threads(size, jobs)
+    assert 1 <= threads <= jobs
+    assert unpacking_memory(size, threads) <= MEMORY
+    if threads < jobs:
+        assert unpacking_memory(size, threads + 1) > MEMORY
+    assert unpacking_threads(size, jobs, copies=1) <= threads
+    assert unpacking_threads(size, 1, memory=1) == 1
+
+
+@pytest.mark.parametrize("length", [1, MIB - 1, MIB + 1, 64 * MIB])
+def test_what_a_zstd_frame_claims_is_compared_before_anything_is_made_of_it(length: int) -> None:
+    """The library would take as much memory as the frame says."""
+    payload = zstandard.ZstdCompressor(level=1).compress(bytes(length))
+    with pytest.raises(FormatError, match=f"gives {length} bytes, as the frame claims"):
+        Unpacker(ZSTD, MIB)(payload)
+
+
+def test_levels_are_those_of_the_libraries_and_the_defaults_the_published_drivers() -> None:
+    assert DEFAULT_LEVELS == {ZSTD: 3, ZLIB: 1}  # docs/zvhd2.md, "Packing"
+    assert (LEVELS[ZSTD][0], LEVELS[ZSTD][-1]) == (1, 19)
+    assert (LEVELS[ZLIB][0], LEVELS[ZLIB][-1]) == (1, 9)
+
+
+def test_the_memory_of_a_packer_is_that_of_its_codec() -> None:
+    assert Packer.memory(ZLIB, 9, 32 * MIB) == 256 << 10
+    assert Packer.memory(ZSTD, 1, 2 * MIB) < Packer.memory(ZSTD, 19, 2 * MIB)
+    assert Packer.memory(ZSTD, 19, 2 * MIB) > MIB
+
+
+def test_a_large_block_is_not_kept_for_the_next_payload() -> None:
+    unpack, size = Unpacker(ZSTD, 8 * MIB), 8 * MIB
+    zeros = Packer(ZSTD, 1)(bytes(size))
+    first = unpack(zeros)
+    assert unpack(zeros) == first
+    assert unpack(zeros) is not first
