@@ -46,7 +46,8 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
         if not options["replace"]:
             _check_free(file, target.key_for(options["key"] or file.name), target, options, quiet)
         plan = api.plan_upload(file, **asked)
-        print_result(as_json, plan.as_dict(), "\n".join([str(plan), *plan.lines()]))
+        value = {"schema": "imsprep.upload-plan/1", **plan.as_dict()}
+        print_result(as_json, value, "\n".join([str(plan), *plan.lines()]))
         return
     store = api.open_store(
         options["to"],
