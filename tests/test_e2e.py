@@ -56,7 +56,7 @@ def new_bucket(server: Server) -> Iterator[ObsStore]:
     bucket = f"test-{secrets.token_hex(6)}"
     keys = Credentials(ACCESS_KEY, SECRET_KEY)
     store = open_obs(bucket, endpoint=server.endpoint, region="us-east-1", credentials=keys)
-    RetryingStore(store, Patience(limit_s=60))._patiently(lambda: make(store, bucket))
+    RetryingStore(store, Patience(limit_s=60))._patiently("create", lambda: make(store, bucket))
     yield store
     store.close()
 
