@@ -148,6 +148,7 @@ ORDER = {
         faults
         reader
         writer
+        stream
         extract
         verify
         convert
@@ -209,13 +210,16 @@ ORDER = {
         body
         complete
         journal
+        partlog
         plan
+        pool
         verify
         composing
         zeros
         cleanup
         transfer
         file
+        stream
     """,
     "checks": """
         facts
@@ -274,6 +278,7 @@ ORDER = {
         digests
         exported
         all_disks
+        streaming
         formats
         info
         manifest

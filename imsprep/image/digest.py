@@ -52,8 +52,8 @@ class DigestTree:
         self._nodes: dict[int, bytearray] = {}  # by number, of level 2: its children's digests
         self._shared: dict[int, bytearray] = {}  # of level 1 that is given in pieces, the same
 
-    def add(self, offset: int, data: Buffer) -> None:
-        """Take what lies at `offset`, a multiple of LEAF.
+    def add(self, offset: int, data: Buffer) -> bytes:
+        """Take what lies at `offset`, a multiple of LEAF; return the digests of its whole units.
 
         The length is a multiple of LEAF too, except at the disk's end; behind that may be zeros.
         """
@@ -61,19 +61,21 @@ class DigestTree:
             raise ValueError(f"byte {offset} is not at the beginning of a leaf")
         if (offset + len(data)) % LEAF and offset + len(data) < self._end:
             raise ValueError(f"byte {offset + len(data)} is not at the end of a leaf")
+        units = []
         with memoryview(data) as view:
             at = 0
             while at < len(view):
                 unit, inside = divmod(offset + at, UNIT)
                 with view[at : at + UNIT - inside] as piece:
-                    self._add_piece(unit, inside // LEAF, piece)
+                    units.append(self._add_piece(unit, inside // LEAF, piece))
                     at += len(piece)
+        return b"".join(units)
 
-    def _add_piece(self, unit: int, first: int, piece: memoryview) -> None:
-        """Take leaves of one unit, from the leaf `first` on."""
+    def _add_piece(self, unit: int, first: int, piece: memoryview) -> bytes:
+        """Take leaves of one unit, from the leaf `first` on; return its digest, if it is whole."""
         leaves = leaf_digests(piece)
         if not leaves:
-            return
+            return ZEROS[1]
         whole = first == 0 and (len(piece) == UNIT or unit * UNIT + len(piece) >= self._end)
         children = bytearray(ZEROS[0] * ARITY)
         if not whole:
@@ -81,8 +83,11 @@ class DigestTree:
         for number, digest in leaves.items():
             at = 32 * (first + number)
             children[at : at + 32] = digest
-        if whole:
-            self._set(unit, _sha256(children))
+        if not whole:
+            return b""
+        digest = _sha256(children)
+        self._set(unit, digest)
+        return digest
 
     def _set(self, unit: int, digest: bytes) -> None:
         node, child = divmod(unit, ARITY)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
@@ -36,6 +35,7 @@ from imsprep.upload.complete import check_class, check_object, complete, is_gone
 from imsprep.upload.composing import compose
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
+from imsprep.upload.pool import workers
 from imsprep.upload.verify import Held, check_etag, find, is_held, list_held
 from imsprep.upload.zeros import make_zero_object, remove_zero_object
 
@@ -222,7 +222,7 @@ class _Run:
             if noted is None or noted.identity.lasting != self._source.identity.lasting:
                 return False
             return found.upload_id == noted.upload_id
-        with self._workers() as pool:
+        with workers(self._store, self._options.jobs) as pool:
             md5s = list(pool.map(self._md5, self._plan.parts))
         self._source.check_unchanged()
         return found.etag == multipart_etag(md5s)
@@ -306,7 +306,8 @@ class _Run:
         Copies have workers of their own, since they cost the line nothing: they go on beside what
         is sent, and the zeros are grown while data travels already.
         """
-        with self._workers() as senders, self._workers() as copiers:
+        jobs = self._options.jobs
+        with workers(self._store, jobs) as senders, workers(self._store, jobs) as copiers:
             zeros = copiers.submit(self._make_zeros, entry, held)
             work = []
             for part in self._plan.parts:
@@ -315,24 +316,6 @@ class _Run:
             wait(work, return_when=FIRST_EXCEPTION)
             if self._failures:
                 raise self._failures[0]
-
-    @contextlib.contextmanager
-    def _workers(self) -> Iterator[ThreadPoolExecutor]:
-        """Give a pool whose work is dropped and whose waits end when anything goes wrong.
-
-        An interruption does not wait for the parts on their way: they are no loss, and may take
-        minutes on a slow line.
-        """
-        pool = ThreadPoolExecutor(self._options.jobs, thread_name_prefix="upload")
-        interrupted = False
-        try:
-            yield pool
-        except BaseException as error:
-            interrupted = not isinstance(error, Exception)
-            self._store.stop()
-            raise
-        finally:
-            pool.shutdown(wait=not interrupted, cancel_futures=True)
 
     def _try(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
         """Transfer one part, unless another one has failed; note a failure, which ends the rest."""

@@ -22,6 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
@@ -146,12 +147,12 @@ class _Writer:
         self._header = self._new_header()
         self._end = FOOTER_LENGTH  # where the next record begins
         self._index = np.zeros(self._header.max_blk_num, records.INDEX_ENTRY)
-        self._crcs = np.zeros(self._header.max_blk_num, "<u4")
+        self._crcs = np.zeros(self._header.max_blk_num, np.uint32)
         self._stored = 0
         self._payload = 0
         self.tree: DigestTree | None = None
         self._codecs = threading.local()
-        self._jobs, buffers = _shares(packing, MEMORY - getattr(disk, "memory", 0))
+        self._jobs, buffers = shares(packing, MEMORY - getattr(disk, "memory", 0))
         self._zeros = memoryview(bytes(packing.block_size))
         self._free = [bytearray(packing.block_size) for _ in range(buffers)]
         self._packing_now: deque[tuple[int, bytearray, Job[_Packed | None]]] = deque()
@@ -220,19 +221,10 @@ class _Writer:
 
     def _pack(self, buffer: bytearray, block: int, ranges: list[Piece]) -> _Packed | None:
         """Read a block into the buffer and pack it; None if it is zeros. Runs in a thread."""
-        start = block * len(buffer)
-        with memoryview(buffer) as view:
-            filled = 0
-            for offset, length in ranges:
-                at = offset - start
-                view[filled:at] = self._zeros[filled:at]
-                filled = at + length
-                self._disk.pread_into(offset, view[at:filled])
-            view[filled:] = self._zeros[filled:]
-        if not np.frombuffer(buffer, np.uint64).any():
+        if not read_block(self._disk, buffer, block, ranges, self._zeros):
             return None
         if self.tree is not None:
-            self.tree.add(start, buffer)
+            self.tree.add(block * len(buffer), buffer)
         if not hasattr(self._codecs, "pack"):
             self._codecs.pack = Packer(self._packing.method, self._packing.chosen_level)
         payload: bytes = self._codecs.pack(buffer)
@@ -256,20 +248,11 @@ class _Writer:
 
     def finish(self) -> Written:
         """Write the header, the tables and the footers, and prove them."""
-        entries = self._index[: self._stored]
-        header = self._header._replace(uuid=self._packing.uuid or self._uuid_of_content(entries))
-        footer = records.final_footer(header, self._stored, self._end + FOOTER_LENGTH)
-        flags = np.zeros(footer.max_blk_num, np.bool_)
-        flags[entries["block"]] = True
-        block_map = BlockMap.from_flags(footer.orig_size, footer.block_size, flags)
-        tables = (
-            _padded(header._replace(non_zero_blk_num=self._stored)),
-            records.pack_index(entries),
-            records.pack_bitmap(block_map),
-            _padded(footer),
-        )
+        entries, crcs = self._index[: self._stored], self._crcs[: self._stored]
+        ends = ends_of(self._header, self._packing.uuid, entries, crcs, self._end)
+        footer, block_map, tables = ends.footer, ends.block_map, ends.tables
         end = self._end
-        for offset, written in ((0, _padded(header)), (end, b"".join(tables))):
+        for offset, written in ((0, ends.header), (end, tables)):
             _write(self._file, [written], offset)
             if os.pread(self._file, len(written), offset) != written:
                 raise _faulty(offset, len(written))
@@ -279,17 +262,64 @@ class _Writer:
         digest = self.tree.digest() if self.tree else None
         return Written(footer, end, block_map, self._payload, digest)
 
-    def _uuid_of_content(self, entries: records.Entries) -> bytes:
-        """Return an id that is the same for the same records of the same disk (RFC 9562, v8)."""
-        digest = hashlib.sha256(records.pack_footer(self._header))
-        digest.update(entries.tobytes() + self._crcs[: self._stored].tobytes())
-        raw = bytearray(digest.digest()[:16])
-        raw[6] = raw[6] & 0x0F | 0x80
-        raw[8] = raw[8] & 0x3F | 0x80
-        return bytes(raw)
+
+def read_block(
+    disk: Disk, buffer: bytearray, block: int, ranges: list[Piece], zeros: memoryview
+) -> bool:
+    """Read a block of a disk into a buffer; say whether it is anything but zeros."""
+    start = block * len(buffer)
+    with memoryview(buffer) as view:
+        filled = 0
+        for offset, length in ranges:
+            at = offset - start
+            view[filled:at] = zeros[filled:at]
+            filled = at + length
+            disk.pread_into(offset, view[at:filled])
+        view[filled:] = zeros[filled:]
+    return bool(np.frombuffer(buffer, np.uint64).any())
 
 
-def _shares(packing: Packing, memory: int) -> tuple[int, int]:
+class Ends(NamedTuple):
+    """What stands in front of a container's records and behind them."""
+
+    header: bytes
+    tables: bytes  # middle footer, index, bitmap, final footer
+    footer: Footer
+    block_map: BlockMap
+
+
+def ends_of(
+    header: Footer, uuid: bytes | None, entries: records.Entries, crcs: NDArray[np.uint32], end: int
+) -> Ends:
+    """Return the ends of a container whose records end at byte `end`.
+
+    `crcs` are of the payloads; without a `uuid` the id is made of them and of the entries.
+    """
+    header = header._replace(uuid=uuid or _uuid_of_content(header, entries, crcs))
+    footer = records.final_footer(header, len(entries), end + FOOTER_LENGTH)
+    flags = np.zeros(footer.max_blk_num, np.bool_)
+    flags[entries["block"]] = True
+    block_map = BlockMap.from_flags(footer.orig_size, footer.block_size, flags)
+    tables = (
+        _padded(header._replace(non_zero_blk_num=len(entries))),
+        records.pack_index(entries),
+        records.pack_bitmap(block_map),
+        _padded(footer),
+    )
+    return Ends(_padded(header), b"".join(tables), footer, block_map)
+
+
+def _uuid_of_content(header: Footer, entries: records.Entries, crcs: NDArray[np.uint32]) -> bytes:
+    """Return an id that is the same for the same records of the same disk (RFC 9562, v8)."""
+    digest = hashlib.sha256(records.pack_footer(header))
+    digest.update(entries.tobytes() + crcs.tobytes())
+    raw = bytearray(digest.digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x80
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)
+
+
+def shares(packing: Packing, memory: int) -> tuple[int, int]:
     """Return how many threads and how many buffers there is memory for, in bytes."""
     size = packing.block_size
     codec = Packer.memory(packing.method, packing.chosen_level, size)

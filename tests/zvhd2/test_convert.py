@@ -252,7 +252,7 @@ def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", [1, 19])
 def test_memory_is_bounded_whatever_is_asked_for(block_size: int, level: int) -> None:
     packing = Packing(1, ID, level=level, block_size=block_size, jobs=64)
-    jobs, buffers = writer._shares(packing, writer.MEMORY)
+    jobs, buffers = writer.shares(packing, writer.MEMORY)
     codecs = jobs * Packer.memory(records.ZSTD, level, block_size)
     assert 1 <= jobs <= 64
     assert buffers >= 2
@@ -310,7 +310,7 @@ def test_packing_again_keeps_to_the_same_bound_of_memory(size: int, target: int)
     image = SimpleNamespace(path=Path("disk.zvhd2"))
     disk = PackedDisk(image, Zvhd2Reader(container, reading_of(built.data)), jobs=64)
     packing = Packing(1, ID, level=1, block_size=target * MIB, jobs=64)
-    jobs, buffers = writer._shares(packing, writer.MEMORY - disk.memory)
+    jobs, buffers = writer.shares(packing, writer.MEMORY - disk.memory)
     codecs = jobs * Packer.memory(records.ZSTD, 1, target * MIB)
     assert disk.memory + codecs + buffers * 3 * target * MIB <= 280 * MIB
 

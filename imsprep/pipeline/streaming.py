@@ -1,0 +1,192 @@
+"""Pack while sending: a disk as a ZVHD2 that is in the bucket when it is packed, and never here.
+
+`zvhd2.stream` makes the parts, `upload.stream` sends them; this module lets each speak of the
+other: what is noted of a part, how long parts are, and what decides about the bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from imsprep.image.disk import ByteExtent, Disk
+from imsprep.image.file import Identity, RawImage
+from imsprep.pipeline.digests import disk_in
+from imsprep.scan.scan import believes_holes
+from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
+from imsprep.units import MIB, ceil_div, round_up
+from imsprep.upload.stream import MadePart, NotTheSameError
+from imsprep.zvhd2.stream import (
+    ROW,
+    ContainerStream,
+    Known,
+    StaleError,
+    check_known,
+    longest_container,
+)
+from imsprep.zvhd2.writer import Packing, Written
+
+# The first parts are short, so that the line has work as soon as anything is packed.
+_SHORT_PARTS, _MIDDLE_PARTS = 8, 32
+_MIDDLE_SIZE = 16 * MIB
+_SPARE_PARTS = 64
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How to pack while sending."""
+
+    packing: Packing
+    holes: str
+    part_size: int  # bytes, as long as 10,000 parts are enough
+    verify: bool = True
+    from_format: str | None = None
+    progress: Callable[[int], None] = lambda count: None  # bytes of the disk
+
+
+class DiskMaker:
+    """The disk of an image as the maker of its container; see `upload.stream.Maker`."""
+
+    def __init__(
+        self,
+        image: RawImage,
+        disk: Disk,
+        extents: Callable[[], Iterator[ByteExtent]],
+        streaming: Streaming,
+    ) -> None:
+        self._image, self._disk, self._extents = image, disk, extents
+        self._streaming, packing = streaming, streaming.packing
+        longest = longest_container(disk.size, packing.block_size)
+        fewest = ceil_div(longest, MAX_PART_NUMBER - _SPARE_PARTS)
+        self._part_size = max(streaming.part_size, round_up(fewest, MIB))
+        self._pass: ContainerStream | None = None
+        self._taken: dict[str, Any] | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The state of the image."""
+        return self._image.identity
+
+    @property
+    def plan(self) -> str:
+        """A digest of what decides about the bytes; the codecs' versions, too."""
+        packing = self._streaming.packing
+        what = [
+            "imsprep zvhd2 stream 1", self._disk.size, packing.method, packing.chosen_level,
+            packing.block_size, packing.timestamp, packing.uuid.hex() if packing.uuid else None,
+            self._part_size, list(zstandard.ZSTD_VERSION), zlib.ZLIB_RUNTIME_VERSION,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+    def least(self, number: int) -> int:
+        """Return how long a part must be at least, in bytes."""
+        if number <= _SHORT_PARTS:
+            return MIN_PART_SIZE
+        if number <= _MIDDLE_PARTS:
+            return min(_MIDDLE_SIZE, self._part_size)
+        return self._part_size
+
+    def parts(self, held: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
+        """Pack the disk and yield the container's parts."""
+        found = (_known(number, note) for number, note in held.items())
+        known = check_known(part for part in found if part is not None)
+        streaming = self._streaming
+        self._pass = ContainerStream(
+            self._disk, streaming.packing, self.least, known, verify=streaming.verify
+        )
+        chunks = self._pass.chunks(self._extents(), streaming.progress)
+        try:
+            with contextlib.closing(chunks):
+                for part, data in chunks:
+                    made = MadePart(part.number, part.length, data, _note(part))
+                    del data  # or it would outlive its sending
+                    yield made
+                    del made
+        except StaleError as error:
+            raise NotTheSameError(str(error)) from error
+
+    @property
+    def written(self) -> Written:
+        """What is known of the container, once all parts were made."""
+        assert self._pass is not None
+        assert self._pass.written is not None
+        return self._pass.written
+
+    @property
+    def packed(self) -> int:
+        """Blocks that were packed in the last pass."""
+        return self._pass.packed if self._pass else 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest tells of the container."""
+        if self._taken is not None:
+            return self._taken
+        written = self.written
+        return {
+            "digest": written.digest,
+            "data_bytes": written.block_map.data_bytes,
+            "uuid": written.footer.uuid.hex(),
+            "blocks": written.block_map.allocated,
+        }
+
+    def take_facts(self, facts: Mapping[str, Any]) -> bool:
+        """Take what an earlier run noted at its end."""
+        kinds = {"digest": str, "data_bytes": int, "uuid": str, "blocks": int}
+        if set(facts) != set(kinds) or any(type(facts[k]) is not kinds[k] for k in kinds):
+            return False
+        self._taken = dict(facts)
+        return True
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the image is not as it was."""
+        self._image.check_unchanged()
+        self._disk.check_unchanged()
+
+
+@contextmanager
+def maker_of(path: Path, streaming: Streaming) -> Iterator[DiskMaker]:
+    """Open the disk in an image for packing; raises what `digests.disk_in` raises."""
+    jobs = streaming.packing.jobs
+    with (
+        RawImage.open(path) as image,
+        disk_in(image, jobs=jobs, from_format=streaming.from_format) as disk,
+    ):
+
+        def extents() -> Iterator[ByteExtent]:
+            if disk is image and not believes_holes(image, streaming.holes):
+                return iter([(0, disk.size, True)])
+            return disk.extents()
+
+        yield DiskMaker(image, disk, extents, streaming)
+
+
+def _note(part: Known) -> dict[str, Any]:
+    """Return what is noted of a part, as JSON has it."""
+    return {
+        "start": part.start,
+        "length": part.length,
+        "rows": base64.b64encode(part.rows.tobytes()).decode(),
+        "digest": part.digest,
+        "uuid": part.uuid,
+    }
+
+
+def _known(number: int, note: Mapping[str, Any]) -> Known | None:
+    """Return the part of a note, or None if it is none."""
+    try:
+        rows = np.frombuffer(base64.b64decode(note["rows"], validate=True), ROW)
+        start, length = int(note["start"]), int(note["length"])
+        return Known(number, start, length, rows, str(note["digest"]), str(note["uuid"]))
+    except (KeyError, TypeError, ValueError):
+        return None

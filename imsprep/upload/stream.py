@@ -1,0 +1,343 @@
+"""Upload an object that is made while it is sent: no file of it lies here, and no plan of it.
+
+Its maker gives parts in order, each with a note of what it holds; a part is sent with its MD5,
+acknowledged, noted in the part log and forgotten. An upload that broke off continues: a part counts
+as held if journal, log and store agree on it, and its maker, who compares the image with the note,
+confirms it. Whatever does not fit, the upload starts over and says why. Before completing, each
+part that the store lists is compared with what was made, as in `transfer`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Generator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
+from imsprep.image.file import Identity
+from imsprep.store import ownership
+from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts, ObjectStore, multipart_etag
+from imsprep.store.retry import RateLimit, RetryingStore
+from imsprep.units import MIB
+from imsprep.upload.body import window
+from imsprep.upload.complete import check_class, check_object, complete, is_gone
+from imsprep.upload.journal import ZEROS, Entry, Journal
+from imsprep.upload.partlog import Line, PartLog
+from imsprep.upload.pool import workers
+from imsprep.upload.transfer import Options, Progress, Uploaded
+from imsprep.upload.verify import check_etag, find, list_held
+
+MEMORY = 256 * MIB  # of parts that are on their way at the same time
+_WHOLE = 0  # the number of the line that is added before completing
+
+
+class MadePart(NamedTuple):
+    """A part: its bytes, or None if the store holds it; and what is to be noted of it."""
+
+    number: int
+    length: int  # bytes
+    data: bytearray | None
+    note: dict[str, Any]
+
+
+class NotTheSameError(Exception):
+    """What was noted of held parts does not fit the image: nothing of it may be used."""
+
+
+class Maker(Protocol):
+    """Who makes the object."""
+
+    @property
+    def identity(self) -> Identity:
+        """The state of the file of which it is made."""
+
+    @property
+    def plan(self) -> str:
+        """What decides about the object's bytes beside the image, as 64 hexadecimal digits."""
+
+    def parts(self, held: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
+        """Make the object's parts, in any order, the same in every run.
+
+        `held` has the notes of parts that need not be made. Raises NotTheSameError if one does not
+        fit.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """Return what else is to be known of an object that is whole, once all parts were made."""
+
+    def take_facts(self, facts: Mapping[str, Any]) -> bool:
+        """Take facts that an earlier run noted; say whether they can be used."""
+
+    def check_unchanged(self) -> None:
+        """Raise ImageChangedError if the image is not as it was."""
+
+
+def stream(
+    maker: Maker,
+    store: ObjectStore,
+    key: str,
+    *,
+    target: str,
+    journal: Journal,
+    options: Options,
+    progress: Progress,
+    origin: Path,
+) -> Uploaded:
+    """Make and upload an object; continue an earlier upload where there is one.
+
+    Raises what `transfer.upload` raises, and what making raises.
+    """
+    patient = RetryingStore(store, options.patience)
+    run = _Stream(maker, patient, key, options, progress, ownership.origin_of(origin))
+    with journal.locked():
+        return run.do(target, journal)
+
+
+class _Stream:
+    """One streamed upload in progress."""
+
+    def __init__(
+        self,
+        maker: Maker,
+        store: RetryingStore,
+        key: str,
+        options: Options,
+        progress: Progress,
+        origin: str,
+    ) -> None:
+        self._maker, self._store, self._key = maker, store, key
+        self._options, self._progress, self._origin = options, progress, origin
+        self._limit = None
+        if options.bytes_per_s is not None:
+            self._limit = RateLimit(options.bytes_per_s, sleep=store.wait)
+        self._sent = self._reused = 0
+        self._made: dict[int, tuple[int, str]] = {}  # length and MD5 by number
+
+    def do(self, target: str, journal: Journal) -> Uploaded:
+        """Go through all steps; see `stream`."""
+        noted = journal.load()
+        fresh = Entry(
+            target=target,
+            key=self._key,
+            upload_id="",
+            zero_key=ZEROS + secrets.token_hex(16),  # none is ever made
+            plan=self._maker.plan,
+            identity=self._maker.identity,
+        )
+        found = self._store.head(self._key)
+        if found is not None and self._is_same(found, noted, fresh, journal):
+            if noted is not None and (noted.target, noted.key) == (target, self._key):
+                self._forget(journal, noted)  # it was completed, and killed before it could tidy
+            check_class(found)
+            self._note(reused=found.size)
+            return self._result(found.size, found.etag, skipped=True)
+        self._check_free(found)
+        entry, reason = self._continue_or_begin(journal, noted, fresh)
+        try:
+            try:
+                log = self._send_all(entry, journal)
+            except NotTheSameError as error:
+                self._forget(journal, entry)
+                self._made, self._reused = {}, 0
+                reason = f"what was noted of it does not fit the image ({error})"
+                entry = self._begin(journal, fresh)
+                log = self._send_all(entry, journal)
+            self._maker.check_unchanged()
+        except ImageChangedError:
+            self._forget(journal, entry)
+            raise
+        if (now := self._store.head(self._key)) != found:
+            self._check_free(now)  # it came while this was sent
+        size, etag = self._complete(entry, log)
+        log.remove()
+        journal.remove()
+        return self._result(size, etag, restarted=reason)
+
+    def _check_free(self, found: ObjectFacts | None) -> None:
+        if not self._options.replace:
+            ownership.check_free(found, self._origin)
+
+    def _is_same(
+        self, found: ObjectFacts, noted: Entry | None, fresh: Entry, journal: Journal
+    ) -> bool:
+        """Say whether an object is what this upload would make.
+
+        Either the upload that is noted made it and was whole, or making it again, without sending,
+        gives the same ETag.
+        """
+        if found.metadata.get(ownership.PLAN) != fresh.plan:
+            return False
+        if noted is not None and noted.reason_against(fresh) is None:
+            whole = PartLog.beside(journal.image, noted.upload_id).read().get(_WHOLE)
+            named = found.upload_id == noted.upload_id
+            if (
+                whole is not None
+                and whole.length == found.size
+                and (named or (found.upload_id is None and whole.etag == found.etag))
+                and self._maker.take_facts(whole.note)
+            ):
+                self._maker.check_unchanged()
+                return True
+        if not self._options.skip_same or not self._store.etags_are_md5:
+            return False
+        md5s, size = {}, 0
+        for part in self._maker.parts({}):
+            assert part.data is not None
+            md5s[part.number] = hashlib.md5(part.data, usedforsecurity=False).hexdigest()
+            size += part.length
+        self._maker.check_unchanged()
+        return (found.size, found.etag) == (size, multipart_etag(md5s[n] for n in sorted(md5s)))
+
+    def _continue_or_begin(
+        self, journal: Journal, noted: Entry | None, fresh: Entry
+    ) -> tuple[Entry, str | None]:
+        """Return the upload to work on, and why an earlier one was left."""
+        reason = journal.why_unusable()
+        if noted is not None:
+            reason = noted.reason_against(fresh)
+            if reason is None:
+                try:
+                    list_held(self._store, self._key, noted.upload_id)
+                    return noted, None
+                except ServiceError as error:
+                    if not is_gone(error):
+                        raise
+                    reason = "the store does not know the upload any more: somebody ended it"
+            if noted.target == fresh.target:
+                self._forget(journal, noted)
+        return self._begin(journal, fresh), reason
+
+    def _begin(self, journal: Journal, fresh: Entry) -> Entry:
+        """Begin an upload and note it."""
+        upload_id = self._store.create(self._key, ownership.marks(fresh.plan, self._origin))
+        entry = replace(fresh, upload_id=upload_id)
+        try:
+            PartLog.beside(journal.image, upload_id).remove()  # that of another upload
+            journal.save(entry)
+        except (ReadError, OSError):
+            with contextlib.suppress(ServiceError, TransferError):
+                self._store.abort(self._key, upload_id)  # nobody would know of it
+            raise
+        return entry
+
+    def _forget(self, journal: Journal, entry: Entry) -> None:
+        """Remove what an upload left in the store; what cannot be removed is left to a person."""
+        with contextlib.suppress(ServiceError, TransferError):
+            self._store.abort(entry.key, entry.upload_id)
+        PartLog.beside(journal.image, entry.upload_id).remove()
+        journal.remove()
+
+    def _held(self, entry: Entry, log: PartLog) -> dict[int, Line]:
+        """Return what the log and the store agree on."""
+        held = list_held(self._store, self._key, entry.upload_id)
+        return {
+            line.number: line
+            for line in log.read().values()
+            if any(
+                (part.size, part.etag) == (line.length, line.etag)
+                and (part.etag == line.md5 or not self._store.etags_are_md5)
+                for part in held.get(line.number, ())
+            )
+        }
+
+    def _send_all(self, entry: Entry, journal: Journal) -> PartLog:
+        """Make and send every part that is not held; the first failure ends it."""
+        log = PartLog.beside(journal.image, entry.upload_id)
+        lines = self._held(entry, log)
+        sending: dict[Future[Line], None] = {}
+        with contextlib.ExitStack() as stack:
+            pool = stack.enter_context(workers(self._store, self._options.jobs))
+            made = self._maker.parts({n: line.note for n, line in lines.items()})
+            stack.enter_context(contextlib.closing(made))
+            for part in made:
+                if part.data is None:
+                    line = lines[part.number]
+                    self._made[part.number] = (line.length, line.md5)
+                    self._note(reused=part.length)
+                    continue
+                most = max(1, min(self._options.jobs, MEMORY // part.length))
+                while len(sending) >= most:
+                    self._settle(sending, log)
+                self._settle(sending, log, block=False)
+                sending[pool.submit(self._send, entry, part)] = None
+                del part  # its bytes are held until they are sent, and no longer
+            while sending:
+                self._settle(sending, log)
+        return log
+
+    def _settle(
+        self, sending: dict[Future[Line], None], log: PartLog, *, block: bool = True
+    ) -> None:
+        """Note each part that has been acknowledged; wait for one, or only look."""
+        done, _ = wait(sending, None if block else 0, FIRST_COMPLETED)
+        for future in done:
+            del sending[future]
+            line = future.result()
+            if line.number > 1:
+                log.add(line)  # the first part is made of all others, and never taken up again
+            self._made[line.number] = (line.length, line.md5)
+            self._note(sent=line.length)
+
+    def _send(self, entry: Entry, part: MadePart) -> Line:
+        """Send one part. Runs in a thread."""
+        if part.number > MAX_PART_NUMBER:
+            raise TransferError(f"part {part.number} is more than the store takes")
+        assert part.data is not None
+        view = memoryview(part.data)
+        md5 = hashlib.md5(view, usedforsecurity=False).hexdigest()
+        wait_for = self._limit.wait_for if self._limit else None
+        body = window(lambda at, size: bytes(view[at : at + size]), 0, len(view), wait_for=wait_for)
+        etag = self._store.upload_part(self._key, entry.upload_id, part.number, body, md5)
+        check_etag(self._store, f"part {part.number}", etag, md5)
+        return Line(part.number, part.length, md5, etag, part.note)
+
+    def _complete(self, entry: Entry, log: PartLog) -> tuple[int, str]:
+        """Compare what the store holds with what was made, complete, and return size and ETag."""
+        held = list_held(self._store, self._key, entry.upload_id)
+        if set(held) != set(self._made) or sorted(held) != list(range(1, len(held) + 1)):
+            raise ServiceError(
+                f"the store holds {len(held)} parts, expected {len(self._made)};"
+                " nothing was completed"
+            )
+        parts = [
+            find(self._store, held, number, *self._made[number], copied=False)
+            for number in sorted(self._made)
+        ]
+        size = sum(part.size for part in parts)
+        expected = (
+            multipart_etag(part.etag for part in parts) if self._store.etags_are_md5 else None
+        )
+        log.add(Line(_WHOLE, size, "", expected or "", self._maker.facts()))
+        etag = complete(
+            self._store,
+            self._key,
+            entry.upload_id,
+            parts,
+            is_ours=lambda found: (
+                (found.etag, found.metadata.get(ownership.PLAN)) == (expected, entry.plan)
+            ),
+        )
+        return size, check_object(self._store, self._key, size=size, etag=etag, expected=expected)
+
+    def _note(self, *, sent: int = 0, reused: int = 0) -> None:
+        self._sent += sent
+        self._reused += reused
+        self._progress(sent=sent, copied=0, reused=reused)
+
+    def _result(self, size: int, etag: str, **more: Any) -> Uploaded:
+        return Uploaded(
+            key=self._key,
+            size=size,
+            etag=etag,
+            parts=len(self._made),
+            sent=self._sent,
+            copied=0,
+            reused=self._reused,
+            retries=self._store.retries,
+            **more,
+        )

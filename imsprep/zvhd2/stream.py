@@ -1,0 +1,318 @@
+"""A container as a stream of parts: packed in order on all cores, and never whole anywhere.
+
+The bytes are those that `writer` gives for the same disk and packing. Each part holds whole block
+records, and ends with the first record that reaches its least length: where it ends depends on the
+records alone, so that another run gives the same parts. The first part comes last, because the
+header's id is made of all records; the tables end the last part.
+
+Another run may know parts from an earlier one (`Known`). Their blocks are read and compared with
+what was noted of them, but not packed again. Each packed block is proved before it is handed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imsprep.errors import FormatError, ReadError, UsageError, show_path
+from imsprep.image.digest import DigestTree
+from imsprep.image.disk import ByteExtent, Disk
+from imsprep.system.malloc import keep_freed_memory
+from imsprep.system.threads import Job, Workers
+from imsprep.units import ceil_div
+from imsprep.zvhd2 import records
+from imsprep.zvhd2.codec import MEMORY, Packer, Unpacker
+from imsprep.zvhd2.records import FOOTER_LENGTH
+from imsprep.zvhd2.writer import Packing, Piece, Written, block_ranges, ends_of, read_block, shares
+
+# What is noted of a record in a part; all of them tell where each lies.
+ROW = np.dtype([("block", "<u4"), ("length", "<u4"), ("crc", "<u4")])
+Rows = NDArray[np.void]
+
+
+class StaleError(Exception):
+    """What is noted of an earlier run does not fit the disk; nothing of it may be used."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A part that an earlier run brought to where it belongs."""
+
+    number: int  # from 2: the first part is never known
+    start: int  # byte of the container
+    length: int  # bytes
+    rows: Rows  # of its records, in order
+    digest: str  # of its blocks, in hex
+    uuid: str = ""  # of the container, in hex, if the tables are part of it
+
+
+class Chunk(NamedTuple):
+    """A part: its bytes, or None if it is known already."""
+
+    part: Known
+    data: bytearray | None
+
+
+class _Packed(NamedTuple):
+    """A block that is not zeros: its digest, and unless its part is known, how it is packed."""
+
+    digest: bytes
+    payload: bytes = b""
+    crc: int = 0
+
+
+def longest_container(size: int, block_size: int) -> int:
+    """Return a length in bytes that the container of a disk of `size` bytes does not exceed."""
+    blocks = ceil_div(size, block_size)
+    record = records.record_length(block_size + block_size // 128 + 4096)  # that does not pack
+    segments = ceil_div(blocks, records.SEGMENT_BLOCKS) + 1
+    tables = segments * (records.INDEX_SEGMENT + records.BITMAP_SEGMENT)
+    return blocks * record + tables + 3 * FOOTER_LENGTH
+
+
+def check_known(parts: Iterable[Known]) -> dict[int, Known]:
+    """Return parts by their numbers; none if they contradict each other."""
+    found = sorted(parts, key=lambda part: part.number)
+    blocks = np.concatenate([part.rows["block"] for part in found] or [np.zeros(0, "<u4")])
+    sound = (
+        all(part.number > 1 and part.start > 0 for part in found)
+        and all(a.number < b.number and a.start + a.length <= b.start and not a.uuid
+                for a, b in itertools.pairwise(found))
+        and bool((np.diff(blocks.astype(np.int64)) > 0).all())
+    )  # fmt: skip
+    return {part.number: part for part in found} if sound else {}
+
+
+class ContainerStream:
+    """One pass over a disk; `chunks` once, and then `written`."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        packing: Packing,
+        least: Callable[[int], int],
+        known: Mapping[int, Known],
+        *,
+        verify: bool = True,
+    ) -> None:
+        """Prepare for a pass; `least` says how long a part must be at least, by its number."""
+        if disk.size == 0:
+            raise UsageError(f"{show_path(disk.path)} is empty: there is no disk to convert")
+        self._disk, self._packing, self._least = disk, packing, least
+        self._known, self._verify = dict(known), verify
+        size = packing.block_size
+        self._header = records.new_header(
+            disk.size, block_size=size, method=packing.method,
+            uuid=packing.uuid or bytes(16), timestamp=packing.timestamp,
+        )  # fmt: skip
+        self._index = np.zeros(self._header.max_blk_num, records.INDEX_ENTRY)
+        self._crcs = np.zeros(self._header.max_blk_num, np.uint32)
+        self._stored = self._payload = 0
+        self._tree = DigestTree(disk.size)
+        self._codecs = threading.local()
+        self._jobs, buffers = shares(packing, MEMORY - getattr(disk, "memory", 0))
+        self._zeros = memoryview(bytes(size))
+        self._free = [bytearray(size) for _ in range(buffers)]
+        self._number, self._start, self._end = 1, 0, FOOTER_LENGTH
+        self._data = bytearray(FOOTER_LENGTH)  # of the part that is being filled
+        self._rows: list[tuple[int, int, int]] = []
+        self._digest = hashlib.sha256()
+        self.packed = 0  # blocks that were packed in this pass
+        self.written: Written | None = None  # what is known of the whole, at the end
+
+    def chunks(
+        self, extents: Iterable[ByteExtent], progress: Callable[[int], None]
+    ) -> Generator[Chunk]:
+        """Yield the parts in order, but the first one last.
+
+        `progress` is told bytes of the disk. Raises StaleError if a known part does not fit,
+        ReadError, ImageChangedError.
+        """
+        keep_freed_memory()
+        first: bytearray | None = None
+        filled = self._filled(extents, progress)
+        with contextlib.closing(filled):
+            for part, data in filled:
+                if part.number == 1:
+                    first = data
+                else:
+                    yield Chunk(part, data)
+                del data  # or it would be held until the next part is full
+        self._disk.check_unchanged()
+        entries, crcs = self._index[: self._stored], self._crcs[: self._stored]
+        ends = ends_of(self._header, self._packing.uuid, entries, crcs, self._end)
+        size = self._end + len(ends.tables)
+        self.written = Written(
+            ends.footer, size, ends.block_map, self._payload, self._tree.digest()
+        )
+        last = self._closed(ends.tables, ends.footer.uuid.hex())
+        if first is None:
+            first = last.data
+        else:
+            yield last
+        assert first is not None
+        first[:FOOTER_LENGTH] = ends.header
+        yield Chunk(Known(1, 0, len(first), np.zeros(0, ROW), ""), first)
+
+    def _closed(self, tables: bytes, uuid: str) -> Chunk:
+        """Return the last part, the tables behind its records."""
+        known = self._known.pop(self._number, None)
+        if self._known:
+            raise StaleError("parts behind the last one are noted")
+        if known is None:
+            self._data += tables
+            return self._part(uuid)
+        whole = self._in_known and not self._rows_left
+        bare = not len(known.rows) and known.start == self._end and not self._data
+        length = self._end + len(tables) - known.start
+        if known.uuid != uuid or known.length != length or not (whole or bare):
+            raise StaleError("the tables that were sent are not those of this disk")
+        return Chunk(known, None)
+
+    def _filled(
+        self, extents: Iterable[ByteExtent], progress: Callable[[int], None]
+    ) -> Generator[Chunk]:
+        """Yield each part that is full, and each known one whose blocks are what was noted."""
+        self._in_known, self._rows_left = False, deque[int]()
+        waiting: deque[tuple[int, bytearray, Known | None, Job[_Packed | None]]] = deque()
+        told = 0
+        with Workers(self._jobs) as workers:
+            for block, ranges in block_ranges(extents, self._header.block_size):
+                while not self._free:
+                    yield from self._advance(workers, waiting)
+                buffer, known = self._free.pop(), self._known_with(block)
+                work = self._look if known else self._pack
+                job = workers.give(partial(work, buffer, block, ranges))
+                waiting.append((block, buffer, known, job))
+                progress(ranges[0][0] - told)
+                told = ranges[0][0]
+            while waiting:
+                yield from self._advance(workers, waiting)
+        progress(self._disk.size - told)
+
+    def _known_with(self, block: int) -> Known | None:
+        """Return the known part in whose range of blocks this one lies."""
+        if not hasattr(self, "_ranges"):
+            parts = [part for part in self._known.values() if len(part.rows)]
+            self._ranges = deque(sorted(parts, key=lambda part: part.number))
+        while self._ranges and self._ranges[0].rows["block"][-1] < block:
+            self._ranges.popleft()
+        if self._ranges and self._ranges[0].rows["block"][0] <= block:
+            return self._ranges[0]
+        return None
+
+    def _advance(
+        self,
+        workers: Workers,
+        waiting: deque[tuple[int, bytearray, Known | None, Job[_Packed | None]]],
+    ) -> Iterator[Chunk]:
+        """Take the oldest block as soon as it is done; yield the part that it fills."""
+        while not waiting[0][3].finished:
+            workers.wait()
+        block, buffer, known, job = waiting.popleft()
+        done = job.result()
+        self._free.append(buffer)
+        if known is not None:
+            yield from self._compared(block, done, known)
+        elif done is not None:
+            self._take(block, done)
+            if len(self._data) >= self._least(self._number):
+                yield self._part("")
+
+    def _take(self, block: int, done: _Packed) -> None:
+        """Put a packed block behind the others."""
+        if self._in_known or self._number in self._known:
+            raise StaleError(f"block {block} is not where it was noted")
+        pieces = records.record_pieces(block, done.payload)
+        length = sum(map(len, pieces))
+        for piece in pieces:
+            self._data += piece
+        self._add(block, length, done.crc)
+        self._rows.append((block, length, done.crc))
+        self._digest.update(block.to_bytes(4, "little") + done.digest)
+        self._payload += len(done.payload)
+        self.packed += 1
+
+    def _add(self, block: int, length: int, crc: int) -> None:
+        """Note where a record lies."""
+        self._index[self._stored] = (self._end, block, length)
+        self._crcs[self._stored] = crc
+        self._stored += 1
+        self._end += length
+
+    def _part(self, uuid: str) -> Chunk:
+        """Return the part that is full, and begin the next."""
+        data, rows = self._data, np.array(self._rows, ROW)
+        digest = self._digest.hexdigest()
+        part = Known(self._number, self._start, len(data), rows, digest, uuid)
+        self._data, self._rows, self._digest = bytearray(), [], hashlib.sha256()
+        self._number, self._start = self._number + 1, self._start + len(data)
+        return Chunk(part, data)
+
+    def _compared(self, block: int, done: _Packed | None, known: Known) -> Iterator[Chunk]:
+        """Compare a block with what was noted of it; yield its part when all of it is."""
+        if not self._in_known:
+            if self._data or (known.number, known.start) != (self._number, self._end):
+                raise StaleError(f"part {known.number} is not where it was noted")
+            self._in_known, self._rows_left = True, deque(known.rows["block"].tolist())
+        if done is None:
+            if self._rows_left and self._rows_left[0] == block:
+                raise StaleError(f"block {block} was noted, and it is zeros")
+            return
+        if not self._rows_left or self._rows_left.popleft() != block:
+            raise StaleError(f"block {block} was not noted")
+        self._digest.update(block.to_bytes(4, "little") + done.digest)
+        if self._rows_left:
+            return
+        if self._digest.hexdigest() != known.digest:
+            raise StaleError(f"the blocks of part {known.number} are not what was noted")
+        self._digest = hashlib.sha256()
+        for number, length, crc in known.rows.tolist():
+            self._add(number, length, crc)
+        if known.uuid:
+            return  # the tables are yet to be compared, see `_closed`
+        if self._end != known.start + known.length:
+            raise StaleError(f"part {known.number} has another length than was noted")
+        del self._known[known.number]
+        self._in_known = False
+        self._number, self._start = self._number + 1, self._end
+        yield Chunk(known, None)
+
+    def _look(self, buffer: bytearray, block: int, ranges: list[Piece]) -> _Packed | None:
+        """Read a block and hash it; None if it is zeros. Runs in a thread."""
+        if not read_block(self._disk, buffer, block, ranges, self._zeros):
+            return None
+        return _Packed(self._tree.add(block * len(buffer), buffer))
+
+    def _pack(self, buffer: bytearray, block: int, ranges: list[Piece]) -> _Packed | None:
+        """Read a block, hash it, pack it and prove that; None if it is zeros. Runs in a thread."""
+        seen = self._look(buffer, block, ranges)
+        if seen is None:
+            return None
+        if not hasattr(self._codecs, "pack"):
+            header = self._header
+            self._codecs.pack = Packer(self._packing.method, self._packing.chosen_level)
+            self._codecs.unpack = Unpacker(header.compress_method, header.block_size)
+        payload: bytes = self._codecs.pack(buffer)
+        if self._verify:
+            try:
+                same = self._codecs.unpack(payload) == buffer
+            except FormatError:
+                same = False
+            if not same:
+                raise ReadError(
+                    f"block {block} does not unpack to what was packed; memory may be faulty, see"
+                    " the system log, and run again"
+                )
+        return seen._replace(payload=payload, crc=zlib.crc32(payload))

@@ -1,0 +1,304 @@
+"""Pack while sending: the object is the container's file, whatever ends a run early."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imsprep.errors import ImageChangedError
+from imsprep.image.file import RawImage
+from imsprep.pipeline import streaming
+from imsprep.pipeline.streaming import Streaming, maker_of
+from imsprep.store.directory import DirectoryStore
+from imsprep.store.retry import Patience
+from imsprep.upload.journal import Journal
+from imsprep.upload.partlog import Line, PartLog
+from imsprep.upload.stream import stream
+from imsprep.upload.transfer import Options, Uploaded
+from imsprep.zvhd2.writer import Packing, write_container
+from tests.conftest import slow
+from tests.support.treedigest import tree_digest
+
+MIB = 1 << 20
+PACKING = Packing(timestamp=5, jobs=2)
+KEY = "disk.zvhd2"
+
+
+def fill(path: Path, layout: list[int], seed: int = 1) -> None:
+    """Write a disk: for each block of 2 MiB 0 a hole, 1 random data, 2 zeros, 3 what packs well."""
+    rng = random.Random(seed)
+    with path.open("wb") as file:
+        file.truncate(len(layout) * 2 * MIB)
+        for number, kind in enumerate(layout):
+            file.seek(number * 2 * MIB)
+            data = {1: rng.randbytes(2 * MIB), 2: bytes(2 * MIB)}
+            file.write(data.get(kind, b"" if kind == 0 else rng.randbytes(4096) * 512))
+
+
+def container(path: Path) -> bytes:
+    """The file that `writer` makes of the disk."""
+    place = path.with_suffix(".whole")
+    with RawImage.open(path) as image, place.open("w+b") as file:
+        write_container(image, image.extents(), file.fileno(), PACKING, lambda count: None)
+    return place.read_bytes()
+
+
+class BrokenError(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class Case:
+    """A disk, a bucket, and what happened."""
+
+    path: Path
+    store: Any
+    blocks: list[int] = field(default_factory=list)  # packed, by run
+
+    def send(self, store: Any = None, **options: Any) -> Uploaded:
+        told = Streaming(PACKING, "auto", 10 * MIB)
+        options = {"patience": Patience(limit_s=5, first_wait_s=0.0), "jobs": 2, **options}
+        with maker_of(self.path, told) as maker:
+            try:
+                return stream(
+                    maker, store or self.store, KEY, target="a bucket",
+                    journal=Journal.beside(self.path), options=Options(**options),
+                    progress=lambda **_: None, origin=self.path,
+                )  # fmt: skip
+            finally:
+                self.blocks.append(maker.packed)
+
+    @property
+    def object(self) -> bytes:
+        return bytes(self.store.read(KEY, 0, 1 << 28))
+
+    def check_tidy(self) -> None:
+        left = {path.name for path in self.path.parent.iterdir()}
+        assert not {name for name in left if ".upload." in name and not name.endswith(".lock")}
+        assert self.store.list_uploads() == []
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    path = tmp_path / "disk.raw"
+    fill(path, [0, 1, 1, 2, 3, 1, 0, 0, *[1] * 14, 2, 3, 3, 1, 0])
+    return Case(path, DirectoryStore(tmp_path / "bucket"))
+
+
+class Ending:
+    """A store that lets a process end, before or behind its nth call of a method."""
+
+    def __init__(self, store: Any, method: str, number: int, acted: bool) -> None:
+        self._store, self._method, self._left, self._acted = store, method, number, acted
+
+    def __getattr__(self, name: str) -> Any:
+        original = getattr(self._store, name)
+        if name != self._method:
+            return original
+
+        def call(*arguments: Any) -> Any:
+            self._left -= 1
+            if self._left > 0:
+                return original(*arguments)
+            if self._acted and self._left == 0:
+                original(*arguments)
+            raise BrokenError
+
+        return call
+
+
+def test_the_object_is_the_container_that_is_written_to_a_file(case: Case) -> None:
+    done = case.send()
+    assert case.object == container(case.path)
+    assert done.sent == done.size == len(case.object)
+    assert done.parts > 3
+    case.check_tidy()
+
+
+@pytest.mark.parametrize("layout", [[0], [2, 2], [3], [1] * 2, [1] * 3, [0, 1, 0, 0], [1] * 9])
+def test_small_disks_and_ends_that_fall_together(tmp_path: Path, layout: list[int]) -> None:
+    path = tmp_path / "disk.raw"
+    fill(path, layout)
+    os.truncate(path, len(layout) * 2 * MIB - 512)
+    case = Case(path, DirectoryStore(tmp_path / "bucket"))
+    case.send()
+    assert case.object == container(path)
+
+
+@pytest.mark.parametrize("acted", [False, True])
+@pytest.mark.parametrize("number", [1, slow(2), 3, slow(4), 5])
+def test_broken_off_at_any_part_it_continues_with_the_same_object(
+    case: Case, number: int, acted: bool
+) -> None:
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", number, acted), jobs=1)
+    done = case.send()
+    assert case.object == container(case.path)
+    assert done.restarted is None
+    assert done.sent + done.reused == done.size
+    case.check_tidy()
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_broken_off_at_the_completion_it_is_completed_or_known(case: Case, acted: bool) -> None:
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "complete", 1, acted))
+    done = case.send()
+    assert case.object == container(case.path)
+    assert done.skipped == acted
+    # Only the first part is made again, of which the header is part.
+    assert case.blocks[1] <= (0 if acted else 4)
+    case.check_tidy()
+
+
+def test_what_a_part_holds_is_not_packed_again(case: Case) -> None:
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
+    done = case.send()
+    blocks = 21  # that are not zeros
+    assert done.reused > 15 * MIB
+    # The first part, and the one that was on its way.
+    assert case.blocks[0] + case.blocks[1] <= blocks + 2 * 6
+
+
+def test_a_changed_image_starts_over_and_says_so(case: Case) -> None:
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
+    with case.path.open("r+b") as file:
+        file.seek(20 * MIB)
+        file.write(b"changed")
+    done = case.send()
+    assert done.restarted is not None
+    assert "changed" in done.restarted
+    assert case.object == container(case.path)
+    case.check_tidy()
+
+
+def test_a_block_that_changed_behind_the_file_s_times_starts_over(case: Case) -> None:
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
+    journal = Journal.beside(case.path)
+    noted = journal.load()
+    assert noted is not None
+    with case.path.open("r+b") as file:
+        file.seek(20 * MIB)
+        file.write(b"changed")
+    with RawImage.open(case.path) as image:
+        journal.save(replace(noted, identity=image.identity))
+    done = case.send()
+    assert done.restarted is not None
+    assert "does not fit the image" in done.restarted
+    assert case.object == container(case.path)
+    case.check_tidy()
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=15)
+def test_a_damaged_log_costs_parts_and_never_the_object(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "disk.raw"
+    fill(path, [1] * 12 + [0, 3, 2] + [1] * 4)
+    case = Case(path, DirectoryStore(path.parent / "bucket"))
+    number = data.draw(st.integers(2, 5))
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", number, data.draw(st.booleans())), jobs=1)
+    log = path.with_name("disk.raw.upload.parts")
+    if log.exists():
+        text = log.read_bytes()
+        kind = data.draw(st.sampled_from(["flip", "cut", "twice", "none", "swap", "noise"]))
+        place = data.draw(st.integers(0, max(0, len(text) - 1)))
+        bit = 1 << data.draw(st.integers(0, 7))
+        text = {
+            "flip": text[:place]
+            + bytes(b ^ bit for b in text[place : place + 1])
+            + text[place + 1 :],
+            "cut": text[:place],
+            "twice": text * 2,
+            "none": text,
+            "swap": b"\n".join(reversed(text.split(b"\n"))),
+            "noise": text[:place] + data.draw(st.binary(max_size=50)) + text[place:],
+        }[kind]
+        log.write_bytes(text)
+    case.send()
+    assert case.object == container(path)
+    case.check_tidy()
+
+
+@pytest.mark.parametrize("note", [{}, {"start": 0, "length": 1, "rows": "", "digest": "", "uuid": ""},
+                                  {"start": 4, "length": 1, "rows": "!", "digest": "", "uuid": ""},
+                                  {"start": 1, "length": 2, "rows": "AAAA", "digest": [], "uuid": 1}])  # fmt: skip
+def test_a_line_that_is_sealed_and_wrong_is_found_out(case: Case, note: dict[str, Any]) -> None:
+    """Whoever wrote it: what it says is compared with the store and the image."""
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
+    entry = Journal.beside(case.path).load()
+    assert entry is not None
+    log = PartLog.beside(case.path, entry.upload_id)
+    lines = log.read()
+    for line in lines.values():
+        log.add(Line(line.number, line.length, line.md5, line.etag, note))
+    case.send()
+    assert case.object == container(case.path)
+    case.check_tidy()
+
+
+def test_the_same_again_sends_nothing(case: Case) -> None:
+    first = case.send()
+    again = case.send()
+    assert (again.skipped, again.sent, again.etag) == (True, 0, first.etag)
+
+
+def test_an_image_that_changes_meanwhile_makes_no_object(case: Case) -> None:
+    class Changing(Ending):
+        def __getattr__(self, name: str) -> Any:
+            if name == "upload_part":
+                os.utime(case.path, ns=(1, 1))
+            return getattr(self._store, name)
+
+    with pytest.raises(ImageChangedError):
+        case.send(Changing(case.store, "", 0, False))
+    assert case.store.head(KEY) is None
+    case.check_tidy()
+
+
+def test_a_store_that_keeps_other_bytes_is_found_out(case: Case) -> None:
+    class Lying(Ending):
+        def __getattr__(self, name: str) -> Any:
+            original = getattr(self._store, name)
+            if name != "list_parts":
+                return original
+            return lambda *a: [
+                p._replace(etag="0" * 32) if p.number == 2 else p for p in original(*a)
+            ]
+
+    with pytest.raises(Exception, match="part 2"):
+        case.send(Lying(case.store, "", 0, False))
+    assert case.store.head(KEY) is None
+
+
+def test_the_digest_is_the_disk_s(case: Case) -> None:
+    with maker_of(case.path, Streaming(PACKING, "auto", 10 * MIB)) as maker:
+        for _ in maker.parts({}):
+            pass
+        assert maker.facts()["digest"] == tree_digest(case.path.read_bytes())
+
+
+def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
+    class Disk:
+        size = 1 << 40
+        path = Path("x")
+
+    maker = streaming.DiskMaker(None, Disk(), iter, Streaming(PACKING, "auto", 32 * MIB))  # type: ignore[arg-type]
+    least = [maker.least(number) for number in range(1, 10_001)]
+    assert sum(least) > (1 << 40) * 1.011
+    assert min(least) >= 5 * MIB
+    assert max(least) * 3 < 400 * MIB
