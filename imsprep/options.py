@@ -253,9 +253,10 @@ class ImportOptions(
 
     to: str  # local:DIR, obs:BUCKET or obs:BUCKET/PREFIX
     key: str | None = None  # None: the file's name
-    via: str = _choice("raw", "raw", "zvhd2", "auto")
+    via: str = _choice("auto", "raw", "zvhd2", "auto")
     bandwidth: float = 100e6 / 8  # bytes a second of the line, to compare what `auto` may take
-    work_dir: StrPath | None = None  # for a container that is made; None: the image's folder
+    work_dir: StrPath | None = None  # keep the container in this folder
+    keep_container: StrPath | None = None  # keep it as this file; else it is packed while sent
     bitmap: StrPath | None = None  # made elsewhere: sent as it is
     layout: BitmapLayout | str | None = None  # of the bitmap; None: as the one there has it
     guest: bool = False  # check what lies inside the file systems too

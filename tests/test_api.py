@@ -20,7 +20,7 @@ FUNCTIONS = {
     "check", "check_images", "convert", "digest", "export_map", "import_batch", "import_image", "info", "make_bitmap", "open_store",
     "plan_import", "plan_upload", "scan", "upload", "verify_bitmap", "wait",
 }  # fmt: skip
-DATA_DISK: dict[str, Any] = {
+DATA_DISK: dict[str, Any] = {"via": "raw",
     "name": "data", "type": "DataImage", "os_type": "Linux", "min_disk": 40, "fail_on": "never",
 }  # fmt: skip
 

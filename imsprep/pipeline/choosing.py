@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,18 +28,16 @@ def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
 def compare_routes(
     disk: Disk,
     block_map: BlockMap,
-    plan: PartPlan,
     packing: Packing,
     *,
-    place: Path,
-    bytes_per_s: float,
+    plan: PartPlan | None,
+    most: int,
     clock: Callable[[], float],
-    asked: str,
-    no_raw: str | None = None,
+    **more: Any,
 ) -> Comparison:
-    """Pack a sample of the disk's blocks and compare; `plan` is of the RAW route.
+    """Pack at most `most` of the disk's blocks and compare; `more` as `formats.compare`.
 
-    `place` is where the container would be written; see `routes.compare` for the rest.
+    `plan` is of the RAW route, None where that cannot be taken.
     """
 
     def pread(offset: int, length: int) -> bytes:
@@ -49,12 +46,6 @@ def compare_routes(
         return bytes(buffer)
 
     coarse = block_map.coarsened(packing.block_size)
-    sample = formats.take_sample(pread, coarse, Packer(packing.method, packing.chosen_level), clock)
-    try:
-        free = shutil.disk_usage(place.parent).free
-    except OSError:
-        free = None
-    return formats.compare(
-        plan, coarse, sample, bytes_per_s=bytes_per_s, jobs=packing.jobs, free=free,
-        no_raw=no_raw, asked=asked,
-    )  # fmt: skip
+    pack = Packer(packing.method, packing.chosen_level)
+    sample = formats.take_sample(pread, coarse, pack, clock, most)
+    return formats.compare(plan, coarse, sample, jobs=packing.jobs, **more)

@@ -1,8 +1,10 @@
-"""Routes: the two ways of an image into the bucket, compared before a byte is sent.
+"""Routes: the two ways of an image into the bucket, and what each costs.
 
     raw     the image as it is, zeros copied inside the store, with its bitmap beside it
-    zvhd2   a container of compressed blocks, made on this machine first
+    zvhd2   a container of compressed blocks, packed while it is sent
 
+ZVHD2 is proven: it needs no bitmap whose layout the service may read otherwise. So it is what
+`auto` takes, and RAW only with a bitmap that the vendor's tool made or a layout learned from one.
 The ZVHD2 figures are estimates from a sample of the disk's own blocks, compressed as the container
 compresses them; docs/zvhd2.md says what surrounds a block.
 """
@@ -26,41 +28,54 @@ VIA = (RAW, ZVHD2, AUTO)
 
 SAMPLES = 48  # blocks; spread evenly, so that no part of the disk decides alone
 BANDWIDTH = 100e6 / 8  # bytes per second: a line of 100 Mbit/s, where nothing is said
+LOCAL_BYTES_PER_S = 200e6  # of `local:`, as a line and as a service; measured on two cores
 
 
 @dataclass(frozen=True)
 class Route:
-    """What one way costs: bytes on the wire, bytes of new files here, seconds."""
+    """What one way costs: bytes on the wire, bytes of new files here, seconds of each step."""
 
     name: str
     wire: int
     local: int
-    seconds: float
-    obstacle: str | None = None  # why it cannot be taken
+    scan_s: float
+    pack_s: float
+    send_s: float
+    wait_s: float | None = None  # for the job; None: nobody knows
+    overlapped: bool = False  # it is packed while it is sent
+
+    @property
+    def seconds(self) -> float:
+        """The whole way, as far as it can be known."""
+        both = (self.pack_s, self.send_s)
+        return self.scan_s + (max(both) if self.overlapped else sum(both)) + (self.wait_s or 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**vars(self), "seconds": self.seconds}
 
     def __str__(self) -> str:
+        waiting = " and the wait for the job" if self.wait_s is None else ""
         return (
-            f"{self.name} about {self.seconds:.3g} s ({format_size(self.wire)} on the wire,"
-            f" {format_size(self.local)} of new files here)"
+            f"{self.name} about {self.seconds:.3g} s{waiting} ({format_size(self.wire)} on the"
+            f" wire, {format_size(self.local)} of new files here)"
         )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both routes, and which to take."""
+    """The routes that can be taken, and which one is."""
 
     routes: tuple[Route, ...]
     sample: Sample
     block_map: BlockMap  # of the disk, in the container's blocks
     bytes_per_s: float  # of the network
-    asked: str = AUTO  # for a route, or for the better one
+    taken: str  # the route's name
 
     @property
     def chosen(self) -> Route:
-        """The route asked for, or the quicker one; ZVHD2 on a tie, as it needs no bitmap."""
-        if self.asked != AUTO:
-            return self.route(self.asked)
-        return min(self.routes, key=lambda r: (bool(r.obstacle), r.seconds, r.name != ZVHD2))
+        """The route that is taken."""
+        return self.route(self.taken)
 
     def route(self, name: str) -> Route:
         """Return the route of this name."""
@@ -69,25 +84,24 @@ class Comparison:
     @property
     def why(self) -> str:
         """One sentence that a person can check."""
-        chosen = self.chosen
-        [other] = [route for route in self.routes if route is not chosen]
-        reason = f"; {other.name} cannot be taken: {other.obstacle}" if other.obstacle else ""
-        if self.asked != AUTO:
-            reason += "; it was asked for"
-        return (
-            f"{chosen}, {other}, at {format_size(int(self.bytes_per_s))}/s{reason}. The sizes of"
-            f" zvhd2 are an estimate from {self.sample.blocks} blocks of this disk, which pack to"
-            f" {self.sample.ratio:.0%}"
-        )
+        others = [str(route) for route in self.routes if route.name != self.taken]
+        rate = format_size(int(self.bytes_per_s))
+        text = f"{', '.join([str(self.chosen), *others])}, at {rate}/s"
+        if self.sample.blocks:
+            text += (
+                f". The sizes of zvhd2 are an estimate from {self.sample.blocks} blocks of this"
+                f" disk, which pack to {self.sample.ratio:.0%}"
+            )
+        return text
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "routes": [vars(route) for route in self.routes],
+            "routes": [route.as_dict() for route in self.routes],
             "sample_ratio": round(self.sample.ratio, 4),
             "sample_blocks": self.sample.blocks,
             "bytes_per_s": self.bytes_per_s,
-            "chosen": self.chosen.name,
+            "chosen": self.taken,
             "why": self.why,
         }
 
@@ -106,12 +120,13 @@ def take_sample(
     block_map: BlockMap,
     pack: Packer,
     clock: Callable[[], float],
+    most: int = SAMPLES,
 ) -> Sample:
     """Pack some of the allocated blocks and measure; `clock` in seconds."""
     allocated = np.flatnonzero(block_map.flags())
     if not len(allocated):
         return Sample(0.0, float("inf"), 0)
-    places = np.linspace(0, len(allocated) - 1, min(SAMPLES, len(allocated))).astype(int)
+    places = np.linspace(0, len(allocated) - 1, min(most, len(allocated))).astype(int)
     plain = packed = 0
     spent = 0.0
     for block in allocated[places]:
@@ -133,25 +148,29 @@ def estimated_size(block_map: BlockMap, sample: Sample) -> int:
 
 
 def compare(
-    plan: PartPlan,
+    plan: PartPlan | None,
     block_map: BlockMap,
     sample: Sample,
     *,
+    taken: str,
     bytes_per_s: float = BANDWIDTH,
     jobs: int = 1,
-    free: int | None = None,
-    no_raw: str | None = None,
-    asked: str = AUTO,
+    streamed: bool = True,
+    scan_s: float = 0.0,
+    local: bool = False,
 ) -> Comparison:
-    """Compare both routes of one disk; `plan` is of the RAW one, `block_map` in ZVHD2's blocks.
+    """Price the routes of one disk; `plan` is of the RAW one, None where that cannot be taken.
 
-    `jobs` threads pack; `free` bytes are left for the container (None: not known); `no_raw` says
-    why the RAW route cannot be taken.
+    `block_map` is in ZVHD2's blocks; `jobs` threads pack; `scan_s` seconds were spent on the scan.
+    Of a `local` service it is known how long it takes.
     """
-    bitmap = ceil_div(len(block_map), 8)
-    raw = Route(RAW, plan.sent + bitmap, bitmap, (plan.sent + bitmap) / bytes_per_s, no_raw)
+    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if local else None
     size = estimated_size(block_map, sample)
-    seconds = size / bytes_per_s + block_map.data_bytes / (sample.bytes_per_s * jobs)
-    full = f"there are {format_size(free)} of room" if free is not None and free < size else None
-    both = (raw, Route(ZVHD2, size, size, seconds, full))
-    return Comparison(both, sample, block_map, bytes_per_s, asked)
+    pack_s = block_map.data_bytes / (sample.bytes_per_s * jobs)
+    kept = 0 if streamed else size
+    routes = [Route(ZVHD2, size, kept, scan_s, pack_s, size / bytes_per_s, wait_s, streamed)]
+    if plan is not None:
+        bitmap = ceil_div(len(block_map), 8)
+        wire = plan.sent + bitmap
+        routes.insert(0, Route(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s))
+    return Comparison(tuple(routes), sample, block_map, bytes_per_s, taken)

@@ -141,6 +141,7 @@ def order_of(
         bytes_per_s=options.bandwidth,
         packing=packing_of(options),
         work_folder=optional_path(options.work_dir),
+        keep=optional_path(options.keep_container),
         progress=scanned,
         packed=packed,
         scanning=scanning_of(options),

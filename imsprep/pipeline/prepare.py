@@ -32,7 +32,6 @@ from imsprep.errors import FindingsError, ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
-from imsprep.image.disk import Disk
 from imsprep.image.file import Identity, RawImage, Sharing
 from imsprep.image.foreign import INSIDE
 from imsprep.ims.region import RegionFacts
@@ -43,6 +42,7 @@ from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.choosing import compare_routes, map_by_extents
 from imsprep.pipeline.exported import proposed_fields
 from imsprep.pipeline.formats import Comparison
+from imsprep.pipeline.streaming import Streaming
 from imsprep.report import Report, Severity
 from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.store.bucket import BucketFacts
@@ -53,9 +53,12 @@ from imsprep.units import GIB, MIB, counted, format_size, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
 from imsprep.zvhd2.faults import Stage
+from imsprep.zvhd2.source import open_source
 from imsprep.zvhd2.verify import check_payloads
 from imsprep.zvhd2.writer import Packing
 
+# One block of so many is packed for an estimate, where the disk goes on its way at once.
+_SAMPLED = 50
 _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
 
@@ -75,6 +78,7 @@ class Artefact:
     plan: PartPlan
     identity: Identity  # of the file that the plan was made of
     estimated: bool = False  # the file is not made yet, and its size is a guess
+    streaming: Streaming | None = None  # it is packed of `path` while it is sent, and no file
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,11 @@ class Order:
     fail_on: Severity | None = Severity.ERROR
     copy_zeros: bool = True
     part_size: int = DEFAULT_PART_SIZE  # bytes
-    via: str = routes.RAW  # raw, zvhd2 or auto; a ZVHD2 goes as it is
+    via: str = routes.AUTO  # raw, zvhd2 or auto; a ZVHD2 goes as it is
     bytes_per_s: float = routes.BANDWIDTH  # of the network, for the comparison of routes
     packing: Packing = field(default_factory=lambda: Packing(timestamp=0, jobs=usable_cpus()))
-    work_folder: Path | None = None  # for the container; None: beside the image
+    work_folder: Path | None = None  # keep the container there
+    keep: Path | None = None  # keep the container as this file; else it is packed while it is sent
     dry_run: bool = False  # make no container
     guest: bool = False  # look inside the file systems
     boot: bool = False  # start it in QEMU
@@ -147,12 +152,21 @@ class Order:
     packed: Callable[[int], None] = field(default=lambda count: None, repr=False)  # bytes of disk
     told: Callable[[str], object] = field(default=lambda news: None, repr=False)  # news, in words
 
+    def place_for(self, image: Path) -> Path:
+        """Return the container's file, also where it only gives the object its name."""
+        return self.keep or packed.place_for(image, self.work_folder)
+
+    @property
+    def streams(self) -> bool:
+        """Say whether a container is packed while it is sent."""
+        return self.keep is None and self.work_folder is None
+
 
 @dataclass(frozen=True)
 class Examined:
     """What the check before a scan found out: the request as it will be sent, and the report."""
 
-    route: str  # raw, also for a ZVHD2; zvhd2; or auto: it takes a scan to tell
+    route: str  # raw, also for a ZVHD2; or zvhd2
     key: str
     request: QuickImportRequest
     facts: Facts
@@ -176,26 +190,28 @@ def _judged(image: RawImage, facts: Facts, order: Order) -> Examined:
     """Apply the rules to what was gathered, for the route that the order takes."""
     path = image.path
     check_lasting(path)
-    route, place = _route(facts, order), packed.place_for(path, order.work_folder)
+    route, place = _route(facts, order), order.place_for(path)
     name = place.name if route == routes.ZVHD2 else path.name
     key = order.target.key_for(order.key or name)
     url = f"{order.target.bucket}:{key}"
     fields = replace(order.fields, image_url=order.fields.image_url or url, final=True)
     if fields.image_url != url:
         raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
-    if order.bitmap is not None and order.via != routes.RAW:
+    if order.bitmap is not None and order.via == routes.ZVHD2:
         raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
     request, policy = _complete(fields, order.site), order.policy
     pair = facts.format == formats.RAW and route != routes.ZVHD2
     keys = [key, _bitmap_key(key)] if pair else [key]
     facts = replace(facts, request=fields)
     if route == routes.ZVHD2:
-        packed.check_place(path, place)
+        if not order.streams:
+            packed.check_place(path, place)
         facts = _as_packed(facts)
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, order) if route == routes.RAW else None
         facts = replace(facts, bitmap=known)
-    files = (path, order.bitmap or codec.bitmap_path(path), place)
+    files = [path, order.bitmap or codec.bitmap_path(path)]
+    files += [] if order.streams else [place]
     check_objects_apart(order.target, keys, files)
     report = registry.run(facts, policy)
     if not (order.fail_on and report.fails(order.fail_on)):
@@ -226,19 +242,12 @@ def prepare(image: Path, order: Order) -> Prepared:
         opened.refuse_writers(force=order.scanning.get("force_share", False))
         order = _with_proposals(opened, order)
         examined = _passed(examine(opened, order), order)
-        scanned = comparison = None
-        wanted = examined.route != routes.RAW and (order.via == routes.AUTO or order.dry_run)
-        if wanted and examined.facts.format in INSIDE:
-            comparison = _compare_foreign(opened, examined.facts.format, order)
-        elif wanted:
-            scanned = _scan(opened, order.layout or DEFAULT_LAYOUT, order)
-            comparison = _compare(opened, opened, scanned.block_map, order)
-            order = replace(order, via=comparison.chosen.name)
-            examined = _passed(_judged(opened, examined.facts, order), order)
+        comparison = None
         if examined.route == routes.ZVHD2:
+            comparison = _compare(opened, examined, order)
             made = _as_zvhd2(opened, examined, comparison, order)
         elif examined.facts.format == formats.RAW:
-            made = _as_raw(opened, examined, scanned, order)
+            made = _as_raw(opened, examined, order)
         else:
             examined, digest = _proved(opened, examined, order)
             made = replace(_as_it_is(opened, examined, order), digest=digest)
@@ -259,13 +268,19 @@ def _with_proposals(image: RawImage, order: Order) -> Order:
 
 
 def _route(facts: Facts, order: Order) -> str:
-    """Return the route, as far as it is known without a scan.
+    """Return the route.
 
-    What QEMU reads goes as a ZVHD2 in any case: as it is nothing could be made of it.
+    What QEMU reads goes as a ZVHD2 in any case: as it is nothing could be made of it. `auto` takes
+    RAW only with a bitmap that is proven: made by the vendor's tool, or in a layout learned of it.
     """
     if facts.format in INSIDE:
         return routes.ZVHD2
-    return order.via if facts.format == formats.RAW else routes.RAW
+    if facts.format != formats.RAW:
+        return routes.RAW
+    if order.via != routes.AUTO:
+        return order.via
+    learned = order.layout is not None and order.layout.matched
+    return routes.RAW if order.bitmap is not None or learned else routes.ZVHD2
 
 
 def _as_packed(facts: Facts) -> Facts:
@@ -282,19 +297,17 @@ def _passed(examined: Examined, order: Order) -> Examined:
     return examined
 
 
-def _scan(image: RawImage, layout: BitmapLayout, order: Order, earlier: Scan | None = None) -> Scan:
-    """Scan in blocks that suit the bitmap's layout, unless an earlier scan did."""
+def _scan(image: RawImage, layout: BitmapLayout, order: Order) -> Scan:
+    """Scan in blocks that suit the bitmap's layout."""
     block_size = math.gcd(SCAN_BLOCK, layout.block_size)
-    if earlier is not None and block_size % earlier.block_map.block_size == 0:
-        return earlier
     return scan(image, block_size=block_size, progress=order.progress, **order.scanning)
 
 
-def _as_raw(image: RawImage, examined: Examined, scanned: Scan | None, order: Order) -> Prepared:
+def _as_raw(image: RawImage, examined: Examined, order: Order) -> Prepared:
     """Return a RAW image with its bitmap."""
     bitmap = examined.facts.bitmap
     layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
-    scanned = _scan(image, layout, order, scanned)
+    scanned = _scan(image, layout, order)
     examined = _check_claim(examined, scanned, order)
     artefacts = _raw(image, examined.key, scanned, layout, order)
     data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
@@ -351,12 +364,14 @@ def _as_it_is(image: RawImage, examined: Examined, order: Order) -> Prepared:
 
 
 def _as_zvhd2(
-    image: RawImage, examined: Examined, comparison: Comparison | None, order: Order
+    image: RawImage, examined: Examined, comparison: Comparison, order: Order
 ) -> Prepared:
     """Return the container of an image, made or found; a dry run returns what it would be."""
-    place = packed.place_for(image.path, order.work_folder)
+    place = order.place_for(image.path)
     packing = packed.dated(order.packing, image)
-    if comparison and order.dry_run and not packed.fits(image, place, packing):
+    if order.streams and not order.dry_run:
+        return _streamed(image, examined, packing, comparison, order)
+    if order.dry_run and (order.streams or not packed.fits(image, place, packing)):
         wire = comparison.route(routes.ZVHD2).wire
         plan = plan_plain(wire, part_size=order.part_size)
         artefact = Artefact("container", place, examined.key, plan, image.identity, estimated=True)
@@ -387,6 +402,28 @@ def _of_container(container: RawImage, examined: Examined, order: Order) -> Exam
         facts, guest=known.guest, booted=known.booted, bucket=known.bucket, region=known.region
     )
     return _with_more(examined, facts, order)
+
+
+def _streamed(
+    image: RawImage, examined: Examined, packing: Packing, comparison: Comparison, order: Order
+) -> Prepared:
+    """Return the container of an image as what will be packed while it is sent."""
+    block_map = comparison.block_map
+    streaming = Streaming(
+        packing,
+        order.scanning.get("holes", AUTO),
+        order.part_size,
+        force_share=order.scanning.get("force_share", False),
+        progress=order.packed,
+    )
+    wire = comparison.chosen.wire
+    plan = plan_plain(wire, part_size=order.part_size)
+    artefact = Artefact(
+        "container", image.path, examined.key, plan, image.identity, estimated=True,
+        streaming=streaming,
+    )  # fmt: skip
+    size = round_up(block_map.size, GIB)
+    return _prepared(image, examined, (artefact,), size=size, data_bytes=block_map.data_bytes)
 
 
 def _prepared(
@@ -456,28 +493,29 @@ def _check_claim(examined: Examined, scanned: Scan, order: Order) -> Examined:
     return _with_more(examined, facts, order)
 
 
-def _compare(
-    image: RawImage, disk: Disk, block_map: BlockMap, order: Order, no_raw: str | None = None
-) -> Comparison:
-    """Compare the routes of the disk in an image."""
-    return compare_routes(
-        disk,
-        block_map,
-        _plan(block_map, order),
-        order.packing,
-        place=packed.place_for(image.path, order.work_folder),
-        bytes_per_s=order.bytes_per_s,
-        clock=order.clock,
-        asked=order.via,
-        no_raw=no_raw,
-    )
+def _compare(image: RawImage, examined: Examined, order: Order) -> Comparison:
+    """Price the way of an image as ZVHD2; a dry run that of RAW as well, if it could be taken.
 
-
-def _compare_foreign(image: RawImage, format_: str, order: Order) -> Comparison:
-    """Compare the routes of an image that QEMU reads; only one of them can be taken."""
-    no_raw = f"it is {format_}, of which an import makes a ZVHD2 and no RAW image"
-    with convert.open_disk(image, format_, jobs=1) as disk:
-        return _compare(image, disk, map_by_extents(disk, SCAN_BLOCK), order, no_raw)
+    What is looked at is what the format stores and few blocks, so that sending begins at once.
+    """
+    started = order.clock()
+    with open_source(image, jobs=1) as disk:
+        block_map = map_by_extents(disk, SCAN_BLOCK)
+        both = order.dry_run and examined.facts.format == formats.RAW
+        share = block_map.coarsened(order.packing.block_size).allocated // _SAMPLED
+        return compare_routes(
+            disk,
+            block_map,
+            order.packing,
+            plan=_plan(block_map, order) if both else None,
+            most=routes.SAMPLES if order.dry_run else min(routes.SAMPLES, max(1, share)),
+            clock=order.clock,
+            taken=routes.ZVHD2,
+            bytes_per_s=order.bytes_per_s,
+            streamed=order.streams,
+            scan_s=order.clock() - started,
+            local=order.target.folder is not None,
+        )
 
 
 def _plan(block_map: BlockMap, order: Order) -> PartPlan:

@@ -30,6 +30,7 @@ from imsprep.ims.wait import Pace, is_unknown_job, wait
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
 from imsprep.pipeline.prepare import Artefact, Prepared
+from imsprep.pipeline.streaming import Streaming, maker_of
 from imsprep.report import Report
 from imsprep.store.contract import ObjectStore
 from imsprep.store.ownership import PLAN
@@ -37,6 +38,7 @@ from imsprep.system.locking import locked
 from imsprep.units import MIB
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import PartPlan
+from imsprep.upload.stream import stream
 from imsprep.upload.transfer import Options, Progress, Source, Uploaded, upload
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
@@ -233,7 +235,9 @@ def _upload(
         *(_send(artefact, prepared.image, shipping) for artefact in prepared.artefacts), strict=True
     )
     digests = [prepared.digest, *(one.digest for one in done)]
-    prepared = replace(prepared, digest=next((d for d in digests if d), None))
+    counted = [prepared.data_bytes, *(one.data_bytes for one in done if one.data_bytes is not None)]
+    digest = next((d for d in digests if d), None)
+    prepared = replace(prepared, digest=digest, data_bytes=counted[-1])
     state = _begin(prepared, shipping, records, path)
     if state.state == ASKING:  # still in doubt, and sending took its time
         state = _found(state, prepared, shipping, path, limit_s=0) or state
@@ -254,6 +258,8 @@ def _image(prepared: Prepared) -> dict[str, Any]:
 
 def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded, SentObject]:
     """Upload one file; return how it went and what the manifest says of it."""
+    if artefact.streaming is not None:
+        return _pack_and_send(artefact, artefact.streaming, shipping)
     with shipping.open_source(artefact.path) as source:
         if source.identity != artefact.identity:
             # The plan says which blocks are empty, and that was another file.
@@ -284,6 +290,33 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
         done.etag,
         sha256,
         done.sent + done.reused,
+    )
+
+
+def _pack_and_send(
+    artefact: Artefact, streaming: Streaming, shipping: Shipping
+) -> tuple[Uploaded, SentObject]:
+    """Pack an image while its container is sent; as `_send`."""
+    with maker_of(artefact.path, streaming) as maker:
+        if maker.identity != artefact.identity:
+            raise ImageChangedError(
+                f"{show_path(artefact.path)} changed after it was checked; run again"
+            )
+        done = stream(
+            maker,
+            shipping.store,
+            artefact.key,
+            target=shipping.target,
+            journal=Journal.beside(artefact.path),
+            options=shipping.options,
+            progress=shipping.progress,
+            origin=artefact.path,
+        )
+        facts = maker.facts()
+    done = replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"])
+    name, sent = artefact.path.name, done.sent + done.reused
+    return done, SentObject(
+        artefact.role, name, shipping.bucket, artefact.key, done.size, done.etag, None, sent
     )
 
 

@@ -22,11 +22,11 @@ import zstandard
 
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import Identity, RawImage
-from imsprep.pipeline.digests import disk_in
 from imsprep.scan.scan import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
 from imsprep.units import MIB, ceil_div, round_up
 from imsprep.upload.stream import MadePart, NotTheSameError
+from imsprep.zvhd2.source import open_source
 from imsprep.zvhd2.stream import (
     ROW,
     ContainerStream,
@@ -52,6 +52,7 @@ class Streaming:
     part_size: int  # bytes, as long as 10,000 parts are enough
     verify: bool = True
     from_format: str | None = None
+    force_share: bool = False  # also an image that another program may write to
     progress: Callable[[int], None] = lambda count: None  # bytes of the disk
 
 
@@ -156,12 +157,13 @@ class DiskMaker:
 
 @contextmanager
 def maker_of(path: Path, streaming: Streaming) -> Iterator[DiskMaker]:
-    """Open the disk in an image for packing; raises what `digests.disk_in` raises."""
+    """Open the disk in an image for packing; raises what `open_source` raises."""
     jobs = streaming.packing.jobs
     with (
         RawImage.open(path) as image,
-        disk_in(image, jobs=jobs, from_format=streaming.from_format) as disk,
+        open_source(image, streaming.from_format, jobs=jobs) as disk,
     ):
+        image.refuse_writers(force=streaming.force_share)
 
         def extents() -> Iterator[ByteExtent]:
             if disk is image and not believes_holes(image, streaming.holes):

@@ -97,6 +97,7 @@ class Uploaded:
     left: str | None = None  # what could not be removed from the bucket, and why
     retries: int = 0
     digest: str | None = None  # of the disk, if it was asked for and all data was read
+    data_bytes: int | None = None  # of the disk that was packed while it was sent
     sharing: str | None = None  # what has to be known of other programs that may write to the file
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from imsprep.image.disk import ByteExtent
 from imsprep.pipeline.choosing import compare_routes, map_by_extents
-from imsprep.pipeline.formats import AUTO, ZVHD2, Comparison
+from imsprep.pipeline.formats import ZVHD2, Comparison
 from imsprep.units import MIB
-from imsprep.upload.plan import plan_parts
 from imsprep.zvhd2.writer import Packing
 
 SIZE = 10 * MIB + 512
@@ -41,12 +38,11 @@ class InMemory:
         return
 
 
-def compared(place: Path, **packing: int) -> Comparison:
+def compared(most: int = 48, **packing: int) -> Comparison:
     disk = InMemory()
-    block_map = map_by_extents(disk, MIB)
     return compare_routes(
-        disk, block_map, plan_parts(block_map), Packing(0, **packing), place=place,
-        bytes_per_s=1e6, clock=itertools.count().__next__, asked=AUTO,
+        disk, map_by_extents(disk, MIB), Packing(0, **packing), plan=None, most=most,
+        clock=itertools.count().__next__, taken=ZVHD2, bytes_per_s=1e6,
     )  # fmt: skip
 
 
@@ -57,34 +53,17 @@ def test_the_blocks_of_what_is_stored_are_data_the_short_last_one_too() -> None:
 
 
 def test_the_sample_is_of_the_container_s_blocks() -> None:
-    found = compared(Path("disk.zvhd2"))
+    found = compared()
     assert (found.block_map.block_size, len(found.block_map)) == (2 * MIB, 6)
     assert found.sample.blocks == 2
     assert 1 <= found.sample.ratio < 1.01
 
 
-def test_the_room_is_what_is_free_where_the_container_will_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Path] = []
-
-    def usage(path: Path) -> SimpleNamespace:
-        asked.append(path)
-        return SimpleNamespace(total=10**12, used=10**12 - 1000, free=1000)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-    obstacle = compared(tmp_path / "disk.zvhd2").route(ZVHD2).obstacle
-    assert obstacle == "there are 1000 bytes of room"
-    assert asked == [tmp_path]
-
-
-def test_where_the_room_is_not_known_it_is_no_obstacle(tmp_path: Path) -> None:
-    assert compared(tmp_path / "no folder" / "disk.zvhd2").route(ZVHD2).obstacle is None
+def test_no_more_blocks_are_read_than_was_asked_for() -> None:
+    assert compared(most=1).sample.blocks == 1
 
 
 def test_the_threads_that_will_pack_are_counted() -> None:
-    place = Path("disk.zvhd2")
-    one, four = (compared(place, jobs=n).route(ZVHD2) for n in (1, 4))
-    packing = one.seconds - one.wire / 1e6
-    assert packing > 0
-    assert four.seconds == pytest.approx(one.wire / 1e6 + packing / 4)
+    one, four = (compared(jobs=n).chosen.pack_s for n in (1, 4))
+    assert one > 0
+    assert four == pytest.approx(one / 4)

@@ -64,7 +64,8 @@ def digest(path: Path) -> str:
 
 @pytest.mark.slow
 def test_the_imported_disk_is_the_source(imsprep: Imsprep, disk: Path, tmp_path: Path) -> None:
-    arguments = ("import", disk, *REQUEST, "--via", "zvhd2", "--to", f"local:{tmp_path}/cloud")
+    arguments = ("import", disk, *REQUEST, "--via", "zvhd2", "--to", f"local:{tmp_path}/cloud",
+                 "--keep-container", tmp_path / "disk.zvhd2")  # fmt: skip
     done = imsprep(*arguments, "--json")
     assert done.code == 0, done.err
     assert digest(imported(tmp_path)) == digest(disk)
@@ -114,6 +115,7 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     found = done.json["routes"]
     assert found["chosen"] == "zvhd2"
     assert [route["name"] for route in found["routes"]] == ["raw", "zvhd2"]
+    assert found["routes"][1]["local"] == 0
     assert all({"wire", "local", "seconds"} <= set(route) for route in found["routes"])
     assert "estimate from" in found["why"]
     assert found["why"] in done.err
@@ -127,28 +129,30 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     assert "taken zvhd2" in text
     assert '"image_url": "bucket:x/disk.zvhd2"' in text
     place, _ = made(disk)
-    exact = imsprep(*arguments, "--json", "--bandwidth", "1m", "--no-copy").json["uploads"][0]
+    kept = ("--json", "--bandwidth", "1m", "--no-copy", "--work-dir", tmp_path)
+    exact = imsprep(*arguments, *kept).json["uploads"][0]
     assert exact["estimated"] is False
     assert exact["plan"]["size"] == place.stat().st_size
     guessed = upload["plan"]["size"]
     assert abs(guessed - place.stat().st_size) < 64 * 1024
 
 
-def test_auto_takes_raw_on_a_fast_line_with_its_bitmap(
+def test_auto_takes_raw_only_with_a_bitmap_made_elsewhere(
     imsprep: Imsprep, disk: Path, tmp_path: Path
 ) -> None:
     arguments = ("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run", "--json")
-    done = imsprep(*arguments, "--via", "auto", "--bandwidth", "100000g")
-    assert done.json["routes"]["chosen"] == "raw"
+    assert [u["role"] for u in imsprep(*arguments).json["uploads"]] == ["container"]
+    assert imsprep("bitmap", disk, "--output", tmp_path / "vendor.mf").code == 0
+    done = imsprep(*arguments, "--bitmap", tmp_path / "vendor.mf")
     assert [upload["role"] for upload in done.json["uploads"]] == ["image", "bitmap"]
     assert done.json["body"]["image_url"] == "bucket:disk.raw"
-    assert not (tmp_path / "disk.zvhd2").exists()
+    assert done.json["routes"] is None
 
 
 def test_a_bitmap_made_elsewhere_goes_with_raw_only(
     imsprep: Imsprep, disk: Path, tmp_path: Path
 ) -> None:
-    done = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run", "--via", "auto",
+    done = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run", "--via", "zvhd2",
                    "--bitmap", tmp_path / "disk.mf")  # fmt: skip
     assert done.code == 2
     assert "--bitmap belongs to a RAW image" in done.err
@@ -271,7 +275,8 @@ def test_a_file_of_somebody_else_is_told_before_anything_is_read(
     imsprep: Imsprep, disk: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "disk.zvhd2").write_bytes(b"mine")
-    done = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--via", "zvhd2", "--dry-run")
+    done = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--via", "zvhd2", "--dry-run",
+                   "--work-dir", tmp_path)  # fmt: skip
     assert done.code == 2
     assert "disk.zvhd2 was not made by an import" in done.err
 

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.blockmap import BlockMap
-from imsprep.pipeline.formats import RAW, ZVHD2, Sample, compare, estimated_size, take_sample
+from imsprep.pipeline.formats import (
+    LOCAL_BYTES_PER_S,
+    RAW,
+    ZVHD2,
+    Sample,
+    compare,
+    estimated_size,
+    take_sample,
+)
 from imsprep.upload.plan import plan_parts
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.records import BITMAP_SEGMENT, BLOCK_SIZE, INDEX_SEGMENT, ZSTD
@@ -55,28 +63,12 @@ def test_an_empty_disk_needs_no_sample() -> None:
     assert take_sample(lambda o, n: b"", block_map, PACK, Clock()).ratio == 0.0
 
 
-def test_data_that_compresses_goes_as_zvhd2_on_a_slow_line_and_raw_on_a_fast_one() -> None:
-    _, block_map = disk([TEXT] * 4)
-    sample = Sample(0.2, 400e6, 4)
-    slow = compare(plan_parts(block_map), block_map, sample, bytes_per_s=1e6)
-    assert slow.chosen.name == ZVHD2
-    fast = compare(plan_parts(block_map), block_map, sample, bytes_per_s=10e9)
-    assert fast.chosen.name == RAW
-    assert slow.why.startswith("zvhd2 about ")
-    assert "estimate from 4 blocks" in slow.why
-
-
-def test_noise_goes_raw() -> None:
-    _, block_map = disk([NOISE] * 4)
-    found = compare(plan_parts(block_map), block_map, Sample(1.0, 400e6, 4))
-    assert found.chosen.name == RAW
-
-
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.floats(0, 1), st.floats(1e5, 1e10))
 def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: float) -> None:
     size = len(flags) * BLOCK_SIZE
     block_map = BlockMap.from_flags(size, BLOCK_SIZE, np.array(flags))
-    found = compare(plan_parts(block_map), block_map, Sample(ratio, 1e8, 9), bytes_per_s=bandwidth)
+    sample, plan = Sample(ratio, 1e8, 9), plan_parts(block_map)
+    found = compare(plan, block_map, sample, taken=ZVHD2, bytes_per_s=bandwidth)
     raw, zvhd2 = found.routes
     assert raw.wire >= block_map.data_bytes
     assert zvhd2.wire <= block_map.data_bytes * 1.01 + 3 * 4096 + INDEX_SEGMENT + BITMAP_SEGMENT
@@ -84,43 +76,41 @@ def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: f
     assert found.as_dict()["chosen"] == found.chosen.name
 
 
-def test_a_route_that_cannot_be_taken_is_not_chosen_and_the_reason_is_told() -> None:
+def test_a_route_that_cannot_be_taken_is_not_priced() -> None:
     _, block_map = disk([TEXT] * 4)
-    plan, sample = plan_parts(block_map), Sample(0.2, 400e6, 4)
-    full = compare(plan, block_map, sample, bytes_per_s=1e6, free=1000)
-    assert full.chosen.name == RAW
-    assert "zvhd2 cannot be taken: there are 1000 bytes of room" in full.why
-    fast = compare(plan, block_map, sample, bytes_per_s=10e9, no_raw="it is qcow2")
-    assert fast.chosen.name == ZVHD2
-    assert "raw cannot be taken: it is qcow2" in fast.why
-    asked = compare(plan, block_map, sample, bytes_per_s=1e6, asked=RAW)
-    assert asked.chosen.name == RAW
-    assert "it was asked for" in asked.why
+    found = compare(None, block_map, Sample(0.2, 400e6, 4), taken=ZVHD2)
+    assert [route.name for route in found.routes] == [ZVHD2]
+    assert "raw" not in found.why
+    assert "estimate from 4 blocks" in found.why
 
 
-def test_room_is_enough_when_it_is_just_enough_and_none_is_too_little() -> None:
+def test_what_overlaps_is_counted_once_and_the_wait_where_it_is_known() -> None:
     _, block_map = disk([TEXT] * 4)
-    sample = Sample(0.2, 400e6, 4)
-    size = estimated_size(block_map, sample)
-    for free, fits in ((None, True), (size, True), (size - 1, False), (0, False)):
-        found = compare(plan_parts(block_map), block_map, sample, free=free)
-        assert (found.route(ZVHD2).obstacle is None) is fits, free
+    sample, data = Sample(0.5, 1e6, 4), len(TEXT) * 4
+
+    def go(**more: bool) -> float:
+        found = compare(None, block_map, sample, taken=ZVHD2, bytes_per_s=1e6, scan_s=7, **more)
+        return found.chosen.seconds
+
+    size = estimated_size(block_map, sample) / 1e6
+    assert go() == pytest.approx(7 + data / 1e6)
+    assert go(streamed=False) == pytest.approx(7 + data / 1e6 + size)
+    assert go(local=True) == pytest.approx(7 + data / 1e6 + data / LOCAL_BYTES_PER_S)
 
 
 def test_without_a_bandwidth_the_line_has_100_mbit_a_second() -> None:
     _, block_map = disk([NOISE] * 5)
-    raw = compare(plan_parts(block_map), block_map, Sample(1.0, 1e9, 5)).route(RAW)
+    raw = compare(plan_parts(block_map), block_map, Sample(1.0, 1e9, 5), taken=RAW).chosen
     assert raw.seconds == pytest.approx(raw.wire * 8 / 100e6)
 
 
 def test_more_threads_pack_in_less_time() -> None:
     _, block_map = disk([TEXT] * 4)
     one, two = (
-        compare(plan_parts(block_map), block_map, Sample(0.5, 1e6, 4), jobs=n).route(ZVHD2)
-        for n in (1, 2)
+        compare(None, block_map, Sample(0.5, 1e6, 4), jobs=n, taken=ZVHD2).chosen for n in (1, 2)
     )
     assert one.wire == two.wire
-    assert one.seconds - two.seconds == pytest.approx(len(TEXT) * 4 / 1e6 / 2)
+    assert one.pack_s - two.pack_s == pytest.approx(len(TEXT) * 4 / 1e6 / 2)
 
 
 @pytest.mark.parametrize("blocks", [[NOISE, ZEROS, NOISE], [TEXT, TEXT], [ZEROS]])

@@ -17,6 +17,7 @@ MIB = 1 << 20
 
 DEFAULTS = """\
 defaults:
+  via: raw
   to: local:cloud
   min-disk: 40
   os-version: Debian GNU/Linux 10.0.0 64bit

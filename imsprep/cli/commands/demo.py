@@ -14,7 +14,7 @@ from imsprep.progress import Event
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
-    pass
+    from imsprep.pipeline.ship import Imported
 
 MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 
@@ -26,8 +26,9 @@ MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 def command(folder: Path, as_json: bool, quiet: bool) -> None:
     """Make a small real disk image and import it: check, bitmap, upload, import, wait.
 
-    The image service is the emulator, the bucket a folder: no account, no network. At the end the
-    imported disk is compared with the source. Whatever ends it early, the same command goes on.
+    The image service is the emulator, the bucket a folder: no account, no network. The disk is
+    imported as RAW with its bitmap and then as ZVHD2; at the end both imported disks are compared
+    with the source. Whatever ends it early, the same command goes on.
     """
     from imsprep.cli.demo_disk import claimed
 
@@ -50,12 +51,11 @@ class _Teller:
 def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     from imsprep import api
     from imsprep.cli.demo_disk import ensure_disk
-    from imsprep.pipeline.manifest import read
 
     disk = folder / "disk.raw"
     made = ensure_disk(disk)
     tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'there from before'}")
-    options = _options(folder / "cloud", tell)
+    options = _options(folder / "cloud", tell, "raw")
     prepared = api.prepare_import(disk, options)
     findings, passed = prepared.report.findings, prepared.report.passed
     tell("check", f"{counted(len(findings), 'finding')}; {counted(len(passed), 'rule')} passed")
@@ -64,12 +64,11 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     tell("upload", prepared.artefacts[0].plan)
     done = api.ship_import(prepared, options)
     tell("import", f"image {done.image_id}{'' if done.uploads else ', there from before'}")
-    manifest = read(done.manifest)
-    ever = sum(o.sent for o in manifest.objects) if manifest else done.sent
-    before = max(0, ever - done.sent) if not done.uploads else 0
+    ever, before = _sent(done)
     imported = _imported(folder / "cloud", done.image_id)
     digest = _compare(disk, imported)
-    tell("compare", "the imported disk equals the source\n")
+    tell("compare", "the imported disk equals the source")
+    packed = _as_zvhd2(disk, tell)
     return {
         "size": done.size,
         "data_bytes": done.data_bytes,
@@ -86,7 +85,40 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
             "bucket": str(folder / "cloud" / "images"),
             "imported": str(imported),
         },
+        "zvhd2": packed,
     }
+
+
+def _as_zvhd2(disk: Path, tell: _Teller) -> dict[str, str]:
+    """Import the disk again, packed while it is sent, and compare it; return what was made.
+
+    It is named by a link, so that this import has a manifest of its own.
+    """
+    from imsprep import api
+
+    link = disk.parent / "packed" / disk.name
+    link.parent.mkdir(exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(Path("..", disk.name))
+    options = _options(disk.parent / "cloud", tell, "zvhd2")
+    tell("pack", "the same disk as ZVHD2, packed while it is sent")
+    done = api.ship_import(api.prepare_import(link, options), options)
+    sent = f", {format_size(done.sent)} sent" if done.uploads else ", there from before"
+    tell("import", f"image {done.image_id}{sent}")
+    imported = _imported(disk.parent / "cloud", done.image_id)
+    _compare(disk, imported)
+    tell("compare", "this one does, too\n")
+    paths = {"manifest": str(done.manifest), "imported": str(imported)}
+    return {"image_id": done.image_id, **paths}
+
+
+def _sent(done: Imported) -> tuple[int, int]:
+    """Return the bytes that travelled in all runs together, and of those the earlier runs'."""
+    from imsprep.pipeline.manifest import read
+
+    manifest = read(done.manifest)
+    ever = sum(o.sent for o in manifest.objects) if manifest else done.sent
+    return ever, max(0, ever - done.sent) if not done.uploads else 0
 
 
 def _imported(cloud: Path, image_id: str) -> Path:
@@ -96,14 +128,15 @@ def _imported(cloud: Path, image_id: str) -> Path:
     return cloud / EMULATOR_FOLDER / "disks" / f"{image_id}.raw"
 
 
-def _options(cloud: Path, tell: _Teller) -> ImportOptions:
+def _options(cloud: Path, tell: _Teller, via: str) -> ImportOptions:
     def show(event: Event) -> None:
         if event.job_id is not None and not event.text:
             tell("import", f"job {event.job_id}")
 
     return ImportOptions(
         to=f"local:{cloud}",
-        name="imsprep-demo",
+        name=f"imsprep-demo-{via}",
+        via=via,
         type="DataImage",
         os_type="Linux",
         min_disk=MIN_DISK,
@@ -143,8 +176,8 @@ def _text(result: dict[str, Any]) -> str:
         f"disk      {exact_size(result['size'])}, {share:.1%} of it data",
         f"sent      {format_size(result['sent'])}{before}",
         f"findings  {len(result['findings'])}",
-        f"image     {result['image_id']}",
-        f"equal     yes: {result['digest']}",
+        f"images    {result['image_id']}, {result['zvhd2']['image_id']}",
+        f"equal     yes, both: {result['digest']}",
         f"files     {files['image']}, {files['bitmap']}, {files['manifest']}",
         f"bucket    {files['bucket']}",
         f"imported  {files['imported']}",

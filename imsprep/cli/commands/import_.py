@@ -52,15 +52,17 @@ Example:
 @click.option(
     "--via",
     type=click.Choice(["raw", "zvhd2", "auto"]),
-    default="raw",
+    default="auto",
     show_default=True,
-    help="zvhd2 makes a container first; auto compares both routes and takes the quicker.",
+    help="auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
 )
 @click.option("--bandwidth", type=RATE, default=int(ImportOptions.bandwidth),
               show_default="12500000",
               help="Bytes per second of your line, for the comparison.")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
-              help="For the container that is made; the image's folder if not given.")  # fmt: skip
+              help="Keep the container that is made in this folder.")  # fmt: skip
+@click.option("--keep-container", type=PATH, metavar="FILE",
+              help="Keep it as this file; else it is packed while sent.")  # fmt: skip
 @packing_options
 @click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
 @click.option("--layout", metavar="FILE|NAME",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from imsprep.options import CheckOptions, ImportOptions
 
 _SAME = (
-    "to", "key", "via", "bandwidth", "work_dir", "compression", "level", "bitmap", "layout",
+    "to", "key", "via", "bandwidth", "work_dir", "keep_container",
+    "compression", "level", "bitmap", "layout",
     "jobs", "part_size", "replace", "kms_key", "holes", "keep_cache", "force_share", "sha256",
     "guest", "boot", "cleanup", "site", "region", "endpoint", "obs_endpoint", "api", "ca_bundle",
 )  # fmt: skip

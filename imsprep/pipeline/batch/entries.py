@@ -113,6 +113,7 @@ KEYS: Mapping[str, Key] = {
     "via": Key("via", _one_of("via")),
     "bandwidth": Key("bandwidth", _rate),
     "work-dir": Key("work_dir", is_path=True),
+    "keep-container": Key("keep_container", is_path=True),
     "compression": Key("compression", _one_of("compression")),
     "level": Key("level", _number),
     "bitmap": Key("bitmap", is_path=True),

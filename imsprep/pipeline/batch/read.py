@@ -12,7 +12,7 @@ from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.entries import known_options, options_of
 from imsprep.pipeline.batch.run import Unit
 from imsprep.pipeline.container import place_for
-from imsprep.pipeline.formats import RAW, ZVHD2
+from imsprep.pipeline.formats import RAW
 from imsprep.pipeline.importing import target_of
 from imsprep.pipeline.manifest import path_beside
 from imsprep.system.paths import optional_path
@@ -65,9 +65,11 @@ def _claims(unit: Unit) -> list[tuple[str, str]]:
     """Return what no other image of the plan may have: in words, and as a value."""
     target, image, via = target_of(unit.options), Path(unit.image), unit.options.via
     place = place_for(image, optional_path(unit.options.work_dir))
-    name = place.name if via == ZVHD2 else image.name
+    raw = via == RAW or unit.options.bitmap or unit.options.layout
+    name = image.name if raw else place.name
     key = target.key_for(unit.options.key or name)
-    packed = [] if via == RAW else [("the container", str(place.resolve()))]
+    kept = not raw and unit.options.work_dir is not None
+    packed = [("the container", str(place.resolve()))] if kept else []
     return [
         *packed,
         ("the image", str(Path(unit.image).resolve())),

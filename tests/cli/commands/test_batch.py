@@ -67,12 +67,12 @@ def test_every_disk_of_a_plan_becomes_an_image_that_equals_it(imsprep: Run, fold
 @pytest.mark.slow
 def test_a_plan_may_say_by_which_route(imsprep: Run, tmp_path: Path) -> None:
     folder = Folder(tmp_path, count=2)
-    folder.write_plan({"via": "zvhd2"}, {"via": "auto", "bandwidth": "1000g"})
+    folder.write_plan({"via": "zvhd2", "work-dir": "."}, {"via": "auto"})
     done = imsprep("batch", folder.plan, "--json")
     assert done.code == 0, done.err
     bodies = {i["body"]["name"]: i["body"] for i in folder.images()}
     assert bodies["web0"]["image_url"] == "images:web0.zvhd2"
-    assert bodies["web1"]["image_url"] == "images:web1.raw"
+    assert bodies["web1"]["image_url"] == "images:web1.zvhd2"
     assert "web0.zvhd2 was made" in done.err
     attributes = {i["body"]["name"]: i["disk"] for i in folder.images()}
     for disk in folder.disks:  # a container's disk is followed by zeros up to a GiB
@@ -236,14 +236,14 @@ def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([{}, {"name": "web0"}], "web1.raw: the name web0 is that of web0.raw on line 7 too"),
+        ([{}, {"name": "web0"}], "web1.raw: the name web0 is that of web0.raw on line 8 too"),
         ([{}, {"image": "./web0.raw"}], "the image"),
         ([{}, {"image": "../{here}/web0.raw"}], "the image"),
         ([{"key": "x.raw"}, {"key": "x.raw"}], "give one of them another 'key'"),
         ([{"key": "x.raw"}, {"key": "x.img"}], "the bitmap's object x.mf"),
         ([{}, {"image": "web0.img"}], "the manifest"),
         ([{"min-disk": "many"}, {"api": "v9"}], "min-disk: "),
-        ([{"min-disk": "many"}, {"api": "v9"}], ":8: api: "),
+        ([{"min-disk": "many"}, {"api": "v9"}], ":9: api: "),
         ([{"to": "ftp:x"}], "expected local:DIR"),
         ([{"name": None}], "it needs a 'name'"),
         ([{"to": None, "name": None}], "it needs a 'name' and a 'to'"),

@@ -92,7 +92,7 @@ def test_no_command_waits_for_somebody_to_write_into_a_fifo(
     assert "FIFO: neither a file nor a block device" in done.stderr
 
 
-_IMPORT = ["import", "disk.raw", "--name", "a", "--type", "DataImage", "--min-disk", "10",
+_IMPORT = ["import", "disk.raw", "--via", "raw", "--name", "a", "--type", "DataImage", "--min-disk", "10",
            "--to", "local:cloud"]  # fmt: skip
 
 
@@ -109,7 +109,7 @@ _IMPORT = ["import", "disk.raw", "--name", "a", "--type", "DataImage", "--min-di
         ("other", ["verify", "disk.raw", "--bitmap", "other"], 3, "no plain file"),
         ("other", [*_IMPORT, "--bitmap", "other"], 1, "no plain file"),
         ("disk.imsprep.json", _IMPORT, 3, "no plain file; move it away"),
-        ("disk.zvhd2.json", [*_IMPORT, "--via", "zvhd2"], 2, "no plain file"),
+        ("disk.zvhd2.json", [*_IMPORT, "--via", "zvhd2", "--work-dir", "."], 2, "no plain file"),
     ],
 )
 def test_no_command_waits_for_a_fifo_beside_the_image(

@@ -38,8 +38,13 @@ def check_result(result: dict[str, object], folder: Path) -> None:
     assert digest(folder / "cloud/images/disk.raw") == result["digest"]
     assert (folder / "disk.mf").read_bytes() == (folder / "cloud/images/disk.mf").read_bytes()
     assert list(folder.rglob("*.part")) == []
-    assert len(list((folder / "cloud/.emulator/images").iterdir())) == 1
-    assert list((folder / "cloud/.emulator/disks").iterdir()) == [Path(files["imported"])]
+    assert len(list((folder / "cloud/.emulator/images").iterdir())) == 2
+    packed = result["zvhd2"]
+    assert isinstance(packed, dict)
+    made = {Path(files["imported"]), Path(packed["imported"])}
+    assert set((folder / "cloud/.emulator/disks").iterdir()) == made
+    assert digest(packed["imported"]) == result["digest"]
+    assert not list(folder.glob("**/*.zvhd2.json"))
     assert list((folder / "cloud/images/.uploads").iterdir()) == []
 
 
@@ -71,8 +76,8 @@ def test_the_demo_imports_its_disk_and_a_second_run_sends_nothing(
     assert "there from before" in again.err
     text = imsprep("demo", "--dir", tmp_path, "--quiet")
     assert text.err == ""
-    assert f"image     {first.json['image_id']}" in text.out
-    assert f"equal     yes: {first.json['digest']}" in text.out
+    assert f"images    {first.json['image_id']}" in text.out
+    assert f"equal     yes, both: {first.json['digest']}" in text.out
     files = first.json["files"]
     with open(files["imported"], "r+b") as file:
         file.seek(900 << 20)

@@ -29,7 +29,7 @@ from tests.support.treedigest import tree_digest
 from tests.support.zvhd2_files import of_disk
 
 MIB = 1 << 20
-REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
+REQUEST = ("--via", "raw", "--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
 Run = Callable[..., Outcome]
 
 
@@ -219,6 +219,7 @@ def test_a_record_that_names_no_file_is_none_of_ours(
 ) -> None:
     via = "zvhd2" if record.startswith("disk.zvhd2") else "raw"
     started = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via", via)
+    started += ("--work-dir", tmp_path) if via == "zvhd2" else ()
     assert imsprep(*started).code == 0
     path = tmp_path / record
     value = json.loads(path.read_text())
