@@ -229,6 +229,7 @@ def convert(source: StrPath, target: StrPath, options: ConvertOptions) -> Conver
         holes=options.holes,
         force=options.force,
         force_share=options.force_share,
+        verify=options.verify == "full",
         ignore=options.ignore,
         progress=counting(options.progress, CONVERT, likely_size(path)),
     )

@@ -173,6 +173,7 @@ class ConvertOptions(PackOptions):
     force: bool = False  # replace a target that is there
     force_share: bool = False  # also a source that another program has open for writing
     ignore: tuple[str, ...] = ()  # rules that a ZVHD2 may fail: IMS313
+    verify: str = _choice("full", "full", "none")  # each block of a ZVHD2, before it gets its name
 
 
 @dataclass(frozen=True, kw_only=True)

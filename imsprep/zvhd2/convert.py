@@ -64,6 +64,7 @@ class Order:
     on_whole: Callable[[int, RawImage, Written], None] = field(
         default=lambda file, source, written: None, repr=False
     )
+    verify: bool = True  # read back, unpack and compare each block of a ZVHD2
     with_digest: bool = False  # of the disk, from the bytes that are read for packing
 
 
@@ -264,6 +265,7 @@ def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Ord
         written = write_container(
             disk, extents, file.fileno(), order.packing, order.progress,
             with_digest=order.with_digest,
+            verify=order.verify,
         )  # fmt: skip
         image.check_unchanged()
         _place_for(image.path, place, order.force)

@@ -86,12 +86,13 @@ def write_container(
     progress: Callable[[int], None],
     *,
     with_digest: bool = False,
+    verify: bool = True,
 ) -> Written:
     """Write the container of a disk to an empty file, and prove it.
 
     `extents` are the disk's, or all of it as data, if its holes are not to be believed. `progress`
-    is told bytes of the disk. Raises ReadError if something cannot be read or does not read back,
-    and ImageChangedError.
+    is told bytes of the disk. Without `verify` only header and tables are proved. Raises ReadError
+    if something cannot be read or does not read back, and ImageChangedError.
     """
     if disk.size == 0:
         raise UsageError(f"{show_path(disk.path)} is empty: there is no disk to convert")
@@ -99,6 +100,7 @@ def write_container(
     with WriteBehind(file) as behind:
         writer = _Writer(disk, file, packing, behind)
         writer.tree = DigestTree(disk.size) if with_digest else None
+        writer.verify = verify
         writer.write_blocks(extents, progress)
     disk.check_unchanged()
     return writer.finish()
@@ -151,6 +153,7 @@ class _Writer:
         self._stored = 0
         self._payload = 0
         self.tree: DigestTree | None = None
+        self.verify = True  # read each record back, unpack it and compare it
         self._codecs = threading.local()
         self._jobs, buffers = shares(packing, MEMORY - getattr(disk, "memory", 0))
         self._zeros = memoryview(bytes(packing.block_size))
@@ -202,7 +205,11 @@ class _Writer:
             record = self._place(block, packed)
             # Written here: the threads would only wait for each other, at the file's lock.
             _write(self._file, records.record_pieces(block, record.payload), record.offset)
-            proving.append((buffer, workers.give(partial(self._prove, record, buffer))))
+            if self.verify:
+                proving.append((buffer, workers.give(partial(self._prove, record, buffer))))
+            else:
+                self._behind.done(record.offset + record.length)
+                self._free.append(buffer)
             return
         buffer, proved = proving.popleft()
         self._behind.done(proved.result())

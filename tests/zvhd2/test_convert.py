@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import zlib
@@ -666,3 +667,23 @@ def test_whatever_ends_it_leaves_no_target(
     assert process.returncode == code
     assert not target.exists()
     assert left(tmp_path) == ([part.name] if signal == "KILL" else [])
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    source = tmp_path / "disk.raw"
+    source.write_bytes(random.Random(1).randbytes(5 << 20))
+    proved: list[object] = []
+    prove = writer._Writer._prove
+    monkeypatch.setattr(
+        writer._Writer,
+        "_prove",
+        lambda *a: (proved.append(a), prove(*a))[1],  # type: ignore[misc]
+    )
+    order = Order(Packing(timestamp=1), verify=verify)
+    convert(source, tmp_path / f"{verify}.zvhd2", order)
+    assert len(proved) == (3 if verify else 0)
+    convert(source, tmp_path / "again.zvhd2", Order(Packing(timestamp=1)))
+    assert (tmp_path / f"{verify}.zvhd2").read_bytes() == (tmp_path / "again.zvhd2").read_bytes()

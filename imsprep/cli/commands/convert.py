@@ -53,6 +53,8 @@ Example: imsprep convert disk.raw disk.zvhd2
     help="Convert a ZVHD2 in spite of this rule of check. Of use for IMS313, an index out of order:"
     " then the block numbers count.",
 )
+@click.option("--verify", type=click.Choice(["full", "none"]), default="full", show_default=True,
+              help="Read each packed block back and compare it, or not.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @output_options
 def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: Any) -> None:
