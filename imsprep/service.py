@@ -62,7 +62,11 @@ def local_settings(folder: Path, access_key: str, secret_key: str, site: str) ->
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot use {show_path(folder)}: {error.strerror}") from error
-    return Settings(access_key, secret_key, open_bucket, folder / EMULATOR_FOLDER, site=SITES[site])
+    # The published lists age and differ by region: a local import takes any value of that form.
+    return Settings(
+        access_key, secret_key, open_bucket, folder / EMULATOR_FOLDER, site=SITES[site],
+        any_os_version=True,
+    )  # fmt: skip
 
 
 def emulator_key() -> tuple[Credentials, bool]:

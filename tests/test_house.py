@@ -331,6 +331,7 @@ ORDER = {
         commands.demo
         commands.emulator
         commands.import_
+        commands.os_versions
         commands.wait
         commands.batch
     """,

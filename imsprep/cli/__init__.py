@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "bitmap": "Make the bitmap file of a RAW image.",
     "verify": "Prove a bitmap file against its image again.",
     "info": "Show what an image of any format holds, in one screen.",
+    "os-versions": "Show the values of os_version that a site takes.",
     "digest": "Print the digest of disks, whatever their format; compare them.",
     "bench": "Measure this machine's scan, or estimate what an image will take.",
     "boot": "Start an image in QEMU and say whether it comes up.",

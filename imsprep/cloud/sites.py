@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_MIN_DISK = 1024  # GiB, every site and variant
@@ -29,6 +29,8 @@ class OsVersions:
     date: str  # ISO
     by_platform: dict[str, tuple[str, ...]]
     note: str | None = None
+    # Systems of which the page lists only the version: how the API spells them is not documented.
+    bare: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -58,6 +60,7 @@ class Site:
     dot_in_tag_value: bool
     windows_stopped: bool  # the page says that Windows images are no longer imported
     os_versions_file: str
+    newer_lists: tuple[str, ...] = ()  # what its user guide says external files may hold
     inferred: tuple[str, ...] = ()  # members that no page of this site states
     own_os_versions: OsVersions | None = None  # of a cloud that a user describes
 
@@ -65,6 +68,11 @@ class Site:
     def os_versions(self) -> OsVersions:
         """The site's list of `os_version` values."""
         return self.own_os_versions or _load(self.os_versions_file)
+
+    @property
+    def all_lists(self) -> tuple[OsVersions, ...]:
+        """The dated lists that speak of the site: that of its API first, then newer ones."""
+        return (self.os_versions, *map(_load, self.newer_lists))
 
     def min_disk_from(self, *, data_disk: bool, windows: bool) -> int:
         """Return the smallest `min_disk` that the site documents, in GiB."""
@@ -80,10 +88,12 @@ def _load(name: str) -> OsVersions:
     text = resources.files("imsprep").joinpath("data", name).read_text(encoding="utf-8")
     value: dict[str, Any] = json.loads(text)
     lists = {platform: tuple(values) for platform, values in value["os_version"].items()}
-    return OsVersions(value["source"], value["date"], lists, value.get("note"))
+    bare = {platform: tuple(values) for platform, values in value.get("bare", {}).items()}
+    return OsVersions(value["source"], value["date"], lists, value.get("note"), bare)
 
 
 _HUAWEI_LIST, _OTC_LIST = "os_version_huawei.json", "os_version_otc.json"
+_OTC_SUPPORTED = "os_supported_otc.json"
 
 DEFAULT_SITE = "huawei-intl"
 
@@ -139,6 +149,7 @@ SITES = {
             dot_in_tag_value=False,
             windows_stopped=False,
             os_versions_file=_OTC_LIST,
+            newer_lists=(_OTC_SUPPORTED,),
         ),
         Site(
             key="otc-swiss",
@@ -155,6 +166,7 @@ SITES = {
             dot_in_tag_value=False,
             windows_stopped=False,
             os_versions_file=_OTC_LIST,
+            newer_lists=(_OTC_SUPPORTED,),
             inferred=("smallest_system_disk", "dot_in_tag_value", "os_versions_file"),
         ),
     )

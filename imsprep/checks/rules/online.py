@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
-from imsprep.checks.rules.request import given, near_value
+from imsprep.checks.rules.request import given, same_system
 from imsprep.ims.region import RegionFacts
 from imsprep.report import Severity
 from imsprep.store.bucket import BucketFacts
@@ -215,7 +215,7 @@ def region_os_version(facts: Facts) -> Iterator[Evidence]:
         raise UnknownError(found.refusals[1] or "the service lists no values of os_version")
     if value in found.os_versions or facts.request.is_data_disk:
         return
-    meant = near_value(value, found.os_versions)
+    meant = same_system(value, found.os_versions)
     hint = f'; did you mean "{meant}"?' if meant else ""
     yield Evidence(
         f"{value!r} is none of the {len(found.os_versions)} values that the region lists{hint}",

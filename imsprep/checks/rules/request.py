@@ -123,29 +123,29 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS509", Severity.ERROR, "os_version is not a value that the site lists",
-    why="The service answers IMG.0056. A near miss is as wrong as any other value.",
-    fix="Use a value of the list, letter by letter.",
-    source='API reference, "Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07',
+    "IMS509", Severity.WARNING, "os_version is not in the lists that are published for the site",
+    why="The lists are dated and differ by region. A value that the region does not know is refused"
+    " with IMG.0056; what its list does not have is registered as Other.",
+    fix="Ask the region: imsprep os-versions --online.",
+    source='API reference, "Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07;'
+    ' OTC user guide, "External Image File Formats and Supported OSs", about 2024',
 )  # fmt: skip
 def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
-    """Look the value up; where the list is old, a value that is not in it is only a warning."""
+    """Look the value up in every list of the site; what is near must mean the same version."""
     value = given(facts, "os_version", "--os-version")
-    listed = facts.site.os_versions
-    if facts.request.is_data_disk or not value or value in listed.all:
+    lists = facts.site.all_lists
+    if facts.request.is_data_disk or not value or any(value in one.all for one in lists):
         return
-    near = near_value(value, listed.all)
-    hint = f'; did you mean "{near}"?' if near else ""
-    # A value of another version may simply be newer than an old list; a misspelling is not.
-    misspelt = near is not None and re.findall(r"\d+", near) == re.findall(r"\d+", value)
-    dated = bool(listed.note) and not misspelt
+    dates = " and ".join(one.date for one in lists)
+    near = next((n for one in lists if (n := same_system(value, one.all)) is not None), None)
+    hint = f'; the same system is spelled "{near}" there' if near else ""
     yield Evidence(
-        f"{value!r} is not in the list of {listed.date}{hint}",
-        expected=f'"{near}"' if near else f"a value of {listed.source}",
+        f"{value!r} is in no list of {facts.site.title} ({dates}){hint}",
+        expected=f'"{near}"' if near else f"a value of {lists[0].source}",
         found=f'"{value}"',
-        fix=f'--os-version "{near}"' if near and not dated else None,
-        severity=Severity.WARNING if dated else None,
-    )
+        fix=f'--os-version "{near}", or ask the region: imsprep os-versions --online'
+        if near else None,
+    )  # fmt: skip
 
 
 @rule(
@@ -341,13 +341,23 @@ def _odd(text: str, allowed: str) -> str:
     return " ".join(repr(c) for c in dict.fromkeys(re.findall(f"[^{allowed}]", text)))
 
 
-def near_value(value: str, values: tuple[str, ...]) -> str | None:
-    """Return the value that was probably meant: the same but for case and spaces, or close."""
+def same_system(value: str, values: tuple[str, ...]) -> str | None:
+    """Return the value of a list that means the same system and version in other letters.
+
+    Never one of another version: a version that a list does not have is no slip of the pen.
+    """
 
     def plain(text: str) -> str:
-        text = re.sub(r"(\d)\s*-?\s*bit", r"\1bit", text.lower().replace("red hat", "redhat"))
+        text = re.sub(r"(\d)[\s_-]*bit", r"\1bit", text.lower().replace("red hat", "redhat"))
         return re.sub(r"[\s_-]+", " ", text).strip()
 
-    by_plain = {plain(v): v for v in values}
-    near = difflib.get_close_matches(plain(value), by_plain, n=1, cutoff=0.75)
-    return by_plain[near[0]] if near else None
+    def numbers(text: str) -> list[str]:
+        width = re.findall(r"(32|64)[\s_-]*bit", text, re.IGNORECASE)
+        version = re.findall(r"\d+", re.sub(r"(?i)(32|64)[\s_-]*bit", "", text))
+        while len(version) > 1 and version[-1] == "0":  # 10.0.0 is 10
+            version.pop()
+        return [*version, *width]
+
+    by_plain = {plain(v): v for v in values if numbers(v) == numbers(value)}
+    close = difflib.get_close_matches(plain(value), by_plain, n=1, cutoff=0.6)
+    return by_plain[close[0]] if close else None

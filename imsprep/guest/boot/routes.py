@@ -231,12 +231,17 @@ def _grub_program(
     if prefix.startswith("("):
         named, _, inside = prefix[1:].partition(")")
         device = devices.named(named if named[:1] != "," else f"hd0{named}") or file.volume
-    if program.config and program.config.strip():
+    # Debian's and Ubuntu's signed GRUB go by a file in their own memory to the prefix, or to the
+    # folder of the program.
+    in_memory = "(memdisk)" in (program.config or "")
+    if program.config and program.config.strip() and not in_memory:
         script = grub.BuiltIn(file.volume, file.path, file.tree, program.config)
         found = _grub2(devices, script, UEFI, prefix=inside)
         yield found._replace(steps=(*steps, *found.steps[1:]))
         return
     config = devices.find(device, f"{inside}/grub.cfg")
+    if config is None and in_memory:
+        config = devices.find(file.volume, f"{folder}/grub.cfg")
     if config is not None:
         found = _grub2(devices, config, UEFI)
         yield found._replace(steps=(*steps, *found.steps))

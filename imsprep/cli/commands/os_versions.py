@@ -1,0 +1,71 @@
+"""`imsprep os-versions`: which values of os_version are known for a site, and since when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from imsprep.cli.options.common import output_options, print_result
+from imsprep.cli.service import service_options
+from imsprep.cloud.sites import OsVersions, Site
+
+
+@click.command(epilog="Example: imsprep os-versions debian --site otc")
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option("--online", is_flag=True, help="Ask the region for its own list.")
+@service_options
+@output_options
+def command(words: tuple[str, ...], online: bool, as_json: bool, quiet: bool, **where: Any) -> None:
+    """Show the values of os_version that are published for a site, or only those with the WORDs.
+
+    The published lists are dated and differ by region; with --online the region's own is shown. A
+    system that is not listed is registered as Other.
+    """
+    from imsprep.options import ServiceOptions
+    from imsprep.pipeline.asked import site_of
+    from imsprep.service import connected
+
+    site = site_of(where["site"])
+    if online:
+        with connected(None, ServiceOptions(**where)) as client:
+            values = tuple(client.os_versions())
+        region = where["region"] or "the region"
+        lists = [OsVersions(f"{region}, asked now", "", {"": values})]
+    else:
+        lists = list(site.all_lists)
+    print_result(as_json, _as_dict(site, lists, words), _text(lists, words))
+
+
+def _chosen(values: tuple[str, ...], words: tuple[str, ...]) -> list[str]:
+    return [v for v in values if all(word.lower() in v.lower() for word in words)]
+
+
+def _as_dict(site: Site, lists: list[OsVersions], words: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "site": site.key,
+        "lists": [
+            {
+                "source": one.source,
+                "date": one.date or None,
+                "note": one.note,
+                "os_versions": _chosen(one.all, words),
+                "bare": one.bare,
+            }
+            for one in lists
+        ],
+    }
+
+
+def _text(lists: list[OsVersions], words: tuple[str, ...]) -> str:
+    lines: list[str] = []
+    for one in lists:
+        found = _chosen(one.all, words)
+        dated = f", {one.date}" if one.date else ""
+        lines += [f"{one.source}{dated}: {len(found)} of {len(one.all)} values", *found]
+        for system, versions in one.bare.items():
+            if not words or any(word.lower() in system.lower() for word in words):
+                lines.append(f"{system}, whose spelling is not documented: {', '.join(versions)}")
+        lines += [one.note] if one.note else []
+        lines.append("")
+    return "\n".join(lines).rstrip()

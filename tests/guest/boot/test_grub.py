@@ -1,0 +1,175 @@
+"""GRUB's script, run as far as it decides what starts."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.guest.boot.devices import Devices
+from imsprep.guest.boot.grub import Menu, follow
+from imsprep.guest.boot.grub_script import ScriptError, parse
+from imsprep.guest.boot.values import BIOS, UEFI
+from imsprep.guest.model import Volume
+from imsprep.guest.tree import Tree
+from tests.support.guest_trees import UUID, MemoryFileSystem
+
+BOOT = Volume("partition 1", 1, 1, "ext4", UUID, "boot", part_uuid="aa-01")
+OTHER = Volume("partition 2", 2, 1, "XFS", "99999999-0000-4000-8000-000000000000")
+FILES = {
+    "/vmlinuz-1": b"MZ",
+    "/vmlinuz-2": b"MZ",
+    "/initrd-1": b"0",
+    "/grub/grubenv": "saved_entry=two\n",
+}
+
+
+def menu(
+    text: str,
+    *,
+    firmware: str = BIOS,
+    more: dict[str, str] | None = None,
+    volumes: tuple[Volume, ...] = (BOOT, OTHER),
+) -> Menu:
+    files = MemoryFileSystem({**FILES, **(more or {}), "/grub/grub.cfg": text})
+    trees = {
+        "partition 1": [Tree({"/": files})],
+        "partition 2": [Tree({"/": MemoryFileSystem({"/data": ""})})],
+    }
+    devices = Devices(volumes, {v.name: trees[v.name] for v in volumes if v.name in trees})
+    config = devices.find("partition 1", "/grub/grub.cfg")
+    assert config is not None
+    return follow(devices, config, firmware)
+
+
+def entry(title: str, kernel: str, *options: str) -> str:
+    return (
+        f"menuentry '{title}' {' '.join(options)} {{\n linux /vmlinuz-{kernel} root=r{kernel}\n}}\n"
+    )
+
+
+def started(made: Menu) -> str | None:
+    return made.entries[made.default].title if made.default is not None else None
+
+
+TWO = entry("one", "1", "--id", "first") + entry("two", "2", "--id=second")
+
+
+@pytest.mark.parametrize(
+    ("head", "title"),
+    [
+        ("", "one"),
+        ("set default=1\n", "two"),
+        ("set default=second\n", "two"),
+        ("set default='two'\n", "two"),
+        ("set default=none-such\n", "one"),
+        ("load_env\nset default=\"${saved_entry}\"\n", "two"),
+        ("if [ -s $prefix/grubenv ]; then load_env; fi; set default=$saved_entry\n", "two"),
+        ("load_env -f ($root)/grub/grubenv saved_entry\nset default=${saved_entry}\n", "two"),
+        ("if [ x$grub_platform = xefi ]; then set default=1; else set default=0; fi\n", "one"),
+        ("function pick { set default=1; }\npick\n", "two"),
+        ("for n in 0 1; do set default=$n; done\n", "two"),
+        ("if ! false; then default=1; fi\n", "two"),
+        ("if [ -f /none -o -n a ]; then set default=1; fi\n", "two"),
+        ("if [ 3 -gt 2 -a 1 = 1 ]; then set default=1; fi\n", "two"),
+        ("set default=9\n", "one"),
+    ],
+)  # fmt: skip
+def test_the_default_entry_is_the_one_that_grub_takes(head: str, title: str) -> None:
+    assert started(menu(head + TWO)) == title
+
+
+def test_a_submenu_is_gone_into_by_its_path() -> None:
+    text = (
+        entry("one", "1")
+        + "submenu 'more' --id m {\n"
+        + entry("two", "2")
+        + entry("three", "1")
+        + "}\n"
+    )
+    for default in ("1>1", "m>three", "more>three"):
+        assert started(menu(f"set default='{default}'\n" + text)) == "three"
+    assert [e.title for e in menu(text).entries] == ["one", "two", "three"]
+
+
+def test_a_command_line_has_its_variables_and_a_kernel_its_volume() -> None:
+    text = "set o='root=UUID=1 ro'\nmenuentry x {\n linux ($root)/vmlinuz-1 $o a=\"b c\" ${none}\n initrd /initrd-1\n}\n"
+    (one,) = menu(text).entries
+    assert one.arguments == ("root=UUID=1", "ro", "a=b c")
+    assert (one.kernel, one.initrds, one.line) == (
+        "partition 1:/vmlinuz-1",
+        ("partition 1:/initrd-1",),
+        3,
+    )
+
+
+def test_a_search_sets_the_root_and_one_that_fails_leaves_it() -> None:
+    good = f"search --no-floppy --fs-uuid --set=root {OTHER.uuid}\nconfigfile /none.cfg\n"
+    made = menu(good)
+    assert made.entries == []
+    assert "/none.cfg" in made.failures[0]
+    made = menu("search.fs_uuid gone root\n" + TWO)
+    assert "gone" in made.failures[0]
+    assert made.entries[0].broken is None
+
+
+def test_another_file_is_gone_on_with_and_named() -> None:
+    made = menu("configfile $prefix/more.cfg\n", more={"/grub/more.cfg": TWO})
+    assert (started(made), made.entries[0].path) == ("one", "partition 1:/grub/more.cfg")
+    made = menu("source /grub/more.cfg\nset default=1\n", more={"/grub/more.cfg": TWO})
+    assert started(made) == "two"
+
+
+def test_what_a_running_machine_decides_is_unknown() -> None:
+    assert menu("if keystatus --shift; then set default=1; fi\n" + TWO).unknown
+    assert menu("while true; do set default=1; done\n" + TWO).unknown
+    assert menu("set root=lvmid/a/b\nconfigfile /x\n" + TWO).unknown
+    assert not menu("if sleep --interruptible 3; then set timeout=1; fi\n" + TWO).unknown
+
+
+def test_a_file_that_may_lie_on_a_closed_volume_is_not_called_absent() -> None:
+    gone = "menuentry x {\n linux /elsewhere root=r\n}\n"
+    assert menu(gone).entries[0].broken == "/elsewhere is not in the image"
+    closed = Volume("partition 3", 3, 1, "LUKS")
+    one = menu(gone, volumes=(BOOT, closed)).entries[0]
+    assert one.broken is None
+    assert "partition 3" in (one.unknown or "")
+
+
+def test_another_program_than_linux_is_unknown() -> None:
+    assert "chainloader" in (
+        menu("menuentry w {\n chainloader /x.efi\n}\n").entries[0].unknown or ""
+    )
+
+
+def test_efi_and_bios_may_have_other_entries() -> None:
+    text = "if [ $grub_platform = efi ]; then\n" + entry("uefi", "1") + "fi\n" + entry("both", "2")
+    assert started(menu(text)) == "both"
+    assert started(menu(text, firmware=UEFI)) == "uefi"
+
+
+def test_entries_of_the_specification_are_sorted_and_chosen_by_their_names() -> None:
+    files = {f"/loader/entries/m-{v}.conf": f"title Linux {v}\nlinux /vmlinuz-1\noptions root=r $kernelopts\n"
+             for v in ("5.9.1", "5.10.2", "0-rescue")}  # fmt: skip
+    made = menu("set kernelopts='ro quiet'\ninsmod blscfg\nblscfg\n", more=files)
+    assert [e.title for e in made.entries] == ["Linux 5.10.2", "Linux 5.9.1", "Linux 0-rescue"]
+    assert made.entries[0].arguments == ("root=r", "ro", "quiet")
+    made = menu("set default=m-5.9.1\nblscfg\n", more=files)
+    assert started(made) == "Linux 5.9.1"
+
+
+@given(st.text(alphabet="menutry{}'\"$ \n;[]=ifthlsx/#\\", max_size=80))
+def test_any_text_is_a_script_or_says_why_not(text: str) -> None:
+    with contextlib.suppress(ScriptError):
+        parse(text)
+    made = menu(text)
+    assert made.unknown or made.default is None or made.entries
+
+
+@pytest.mark.parametrize(
+    "text", ["{" * 5000, "if true; then " * 5000, "menuentry x {" * 5000, "a\n" * 60_000]
+)
+def test_a_script_that_is_made_to_be_slow_comes_to_an_end(text: str) -> None:
+    assert menu(text).unknown
