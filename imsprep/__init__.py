@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+# Nothing is imported here, `typing` neither: until `__main__` listens, Ctrl-C is a traceback.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 
@@ -49,6 +49,8 @@ _MODULE_OF = {name: module for module, names in _PLACES.items() for name in name
 _PACKAGES = ("scan", "upload")  # that can be called; see `callable_package`
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from imsprep.api import (
         Bucket,
         check,
@@ -161,6 +163,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name; see PEP 562."""
+    import importlib
+
     if name in _PACKAGES:
         return importlib.import_module(f"imsprep.{name}")
     if name not in _MODULE_OF:
