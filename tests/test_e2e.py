@@ -265,7 +265,7 @@ def test_an_import_through_the_gateway_makes_the_same_disk(
         image = packed
     with emulating(gateway, tmp_path / "cloud") as url:
         done = subprocess.run(
-            [*IMSPREP, "import", image, "--name", "web01", "--min-disk", "10", "--os-version",
+            [*IMSPREP, "import", image, "--via", "raw" if format_ == "raw" else "auto", "--name", "web01", "--min-disk", "10", "--os-version",
              "Ubuntu 18.04 server 64bit", "--to", f"obs:{store._bucket}", "--region", "us-east-1",
              "--obs-endpoint", gateway.endpoint, "--endpoint", url, "--poll", "0.2", "--json"],
             env=ENVIRONMENT, capture_output=True, check=False,

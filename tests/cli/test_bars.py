@@ -184,7 +184,7 @@ def test_a_log_file_gets_requests_and_decisions_and_no_secrets(
     monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "SKSECRET")
     disk, log = tmp_path / "disk.raw", tmp_path / "run.log"
     disk.write_bytes(b"data".ljust(MIB, b"\0"))
-    words = ("import", disk, "--name", "a", "--type", "DataImage", "--min-disk", 40,
+    words = ("import", disk, "--via", "raw", "--name", "a", "--type", "DataImage", "--min-disk", 40,
              "--to", f"local:{tmp_path}/cloud")  # fmt: skip
     done = imsprep(*words, "--log-file", log)
     assert done.code == 0, done.err

@@ -60,7 +60,8 @@ BAD = {
     "missing": Bad(lambda path: None, 3, "disk.raw: No such file"),
     "unreadable": Bad(make_unreadable, 3, "disk.raw: Permission denied; check its permissions"),
     "too large": Bad(lambda path: make_sparse(path, TIB + 512), 1,
-                     {"bitmap": "quick import takes at most 1 TiB", "bench": "quick import takes at most 1 TiB", "": "512 bytes above the limit"}),
+                     {"bitmap": "quick import takes at most 1 TiB", "bench": "quick import takes at most 1 TiB",
+                      "check": "512 bytes above the limit", "": "The disk in the image is larger than 1 TB"}),
 }  # fmt: skip
 
 

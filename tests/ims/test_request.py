@@ -152,7 +152,7 @@ def test_every_parameter_of_both_tables_has_an_option_and_reaches_the_body(
     words = dict.fromkeys(("name", "os_version", "min_disk", name))
     done = imsprep(
         "import", disk, *(word for given in words for word in OPTIONS[given]),
-        "--to", "obs:images", "--dry-run", "--json", "--ignore", "IMS210", "--ignore", "IMS521",
+        "--via", "raw", "--to", "obs:images", "--dry-run", "--json", "--ignore", "IMS210", "--ignore", "IMS521",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.json["body"] == {n: FULL[n] for n in (*words, "image_url")}

@@ -77,7 +77,18 @@ def test_a_device_is_imported_by_a_link_and_nothing_is_kept_in_dev(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before, name = set(os.listdir("/dev")), device[0]
-    order = ("--name", "a", "--type", "DataImage", "--min-disk", "40", "--to", "local:cloud")
+    order = (
+        "--via",
+        "raw",
+        "--name",
+        "a",
+        "--type",
+        "DataImage",
+        "--min-disk",
+        "40",
+        "--to",
+        "local:cloud",
+    )
     for words in (("import", name, *order), ("upload", name, "--to", "local:cloud")):
         outcome = imsprep(*words)
         assert (outcome.code, f"ln -s {name} disk.raw" in outcome.err) == (2, True), outcome.err

@@ -27,7 +27,7 @@ from tests.support import vendors
 Run = Callable[..., Outcome]
 BLOCK = 2 * MIB
 SIZE = 9 * BLOCK
-REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
+REQUEST = ("--via", "raw", "--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip
 
 
 def block_map(*data: int) -> BlockMap:

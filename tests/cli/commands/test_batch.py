@@ -300,7 +300,9 @@ def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() 
 
     command: Any = importlib.import_module("imsprep.cli.commands.import_").command
     names = {max(p.opts, key=len).removeprefix("--") for p in command.params if p.expose_value}
-    assert names - set(known_options().options) == {"image", "dry-run", "json", "quiet", "strict"}
+    assert names - set(known_options().options) == {
+        "all-disks", "image", "dry-run", "json", "quiet", "strict",
+    }  # fmt: skip
 
 
 def test_the_plans_of_the_documentation_are_valid(tmp_path: Path) -> None:
