@@ -172,7 +172,9 @@ class _Measuring:
         return make_cold(self.image, self._all)
 
     def _scan(self) -> None:
-        scan(self.image, progress=self.progress, **self.scanning)
+        # The file is ours, and open for writing here: that is how it is removed at any end.
+        scanning: ScanOptions = {**self.scanning, "force_share": True}
+        scan(self.image, progress=self.progress, **scanning)
 
     def _read(self) -> None:
         read_in_order(self.image, 0, self.image.size, self.progress)

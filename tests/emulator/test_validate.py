@@ -30,7 +30,7 @@ def errors(site: str, body: dict[str, Any]) -> list[str]:
 
 def refused(site: str, body: dict[str, Any]) -> str:
     try:
-        check_body(body, SITES[site])
+        check_body(body, SITES[site], any_os_version=True)  # as `local:` does
     except RefusedError as error:
         return error.code
     return ""

@@ -65,7 +65,7 @@ def test_a_file_holds_what_its_kind_says(tmp_path: Path) -> None:
             bench._fill(path, kind, size, lambda count: None)
             assert list(tmp_path.iterdir()) == [], "it has no name while it is used"
             with RawImage.open(path) as image:
-                found = scan(image, holes="trust")
+                found = scan(image, holes="trust", force_share=True)
                 assert found.block_map.allocated == data, kind
                 assert found.vouched.hole == (size if kind == "hole" else 0)
                 assert found.vouched.probed == by_a_page * 2 * MIB

@@ -61,7 +61,7 @@ CASES: list[tuple[tuple[str, ...], dict[str, Any], dict[str, Any], bool]] = [
     (ALL, SYSTEM, {"os_type": ""}, False),
     (ALL, SYSTEM, {"os_version": None}, False),
     (ALL, SYSTEM, {"os_version": ""}, False),
-    (ALL, SYSTEM, {"os_version": "centos 7.6 64bit"}, False),
+    (ALL, SYSTEM, {"os_version": "centos 7.6 64bit"}, True),  # in no list: a warning of the check
     (ALL, SYSTEM, {"type": "ECS"}, True),
     (ALL, SYSTEM, {"type": "BMS"}, True),
     (ALL, SYSTEM, {"type": ""}, False),
