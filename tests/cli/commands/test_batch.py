@@ -461,7 +461,8 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
         done = imsprep("batch", folder.plan, "--jobs", "1", "--json")
     told = done.err.index("3 images are to come, and the quota has room for 2 more")
     assert told < done.err.index("importing 3 images")
-    assert (done.code, done.json["counts"]["done"]) == (6, 2)
+    assert (done.code, done.json["counts"]["done"]) == (1, 2)
+    assert "IMS707" in done.json["images"][2]["message"]
 
 
 def test_without_credentials_nothing_is_begun(
