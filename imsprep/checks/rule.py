@@ -104,14 +104,23 @@ class Rule:
             subject=self.subject,
             title=self.title,
             # Names and texts of an image may hold anything; a terminal must not obey them.
-            message=show_path(evidence.message),
+            message=_shown(evidence.message),
             expected=evidence.expected,
-            found=None if evidence.found is None else show_path(evidence.found),
+            found=None if evidence.found is None else _shown(evidence.found),
             why=self.why,
             fix=evidence.fix or self.fix,
             source=self.source,
             region=evidence.region,
         )
+
+
+_LONGEST = 900  # characters of a message; what an image's texts hold may be endless
+
+
+def _shown(text: str) -> str:
+    """Return a text as a terminal may get it, cut to a sensible length."""
+    shown = show_path(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
 
 
 _REGISTRY: dict[str, Rule] = {}

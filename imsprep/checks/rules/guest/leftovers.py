@@ -128,7 +128,9 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
 
 def _seed(guest: Guest, names: Any) -> Iterator[Evidence]:
     """Look for a seed that an installer left: NoCloud takes it before the service is asked."""
-    listed_ = [str(n) for n in names] if isinstance(names, list) else ["NoCloud", "OpenStack"]
+    # Only plain names: aliases can make a small YAML text endless.
+    given = isinstance(names, list)
+    listed_ = [n for n in names if isinstance(n, str)] if given else ["NoCloud", "OpenStack"]
     before = listed_[: listed_.index("OpenStack")] if "OpenStack" in listed_ else []
     seeds = [
         p for p, e in guest.matching("/var/lib/cloud/seed/nocloud*/meta-data") if e.kind == FILE
