@@ -11,7 +11,7 @@ from imsprep.cli.bars import JobBar, Progress
 from imsprep.cli.progress import AGAIN, if_interrupted
 from imsprep.cli.screen import say
 from imsprep.errors import WaitTimeoutError
-from imsprep.progress import IMPORT
+from imsprep.progress import CONVERT, IMPORT, UPLOAD
 
 if TYPE_CHECKING:
     from imsprep.options import ImportOptions, WaitOptions
@@ -80,6 +80,11 @@ class Watcher:
             raise WaitTimeoutError(f"{error}: imsprep wait {error.job_id}{again}") from error
 
     def _show_step(self, event: Event) -> None:
+        # One bar at a time: what is packed while it is sent is seen in how much is sent.
+        if event.step == UPLOAD and CONVERT in self._steps:
+            self._steps.pop(CONVERT).close()
+        elif event.step == CONVERT and UPLOAD in self._steps:
+            return
         bar = self._steps.get(event.step)
         if bar is None:
             first = event.count == 0  # says what is to come
