@@ -6,12 +6,13 @@ it raises UnknownError with the reason. `gather` fills the value from files; not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
 from imsprep.image import formats
 from imsprep.ims.request import RequestFields
+from imsprep.units import GIB, round_up
 
 if TYPE_CHECKING:
     from imsprep.bitmap.facts import BitmapFacts
@@ -56,6 +57,7 @@ class Facts:
     file_size: int  # bytes on our disk, holes included
     matches: tuple[formats.Match, ...] = ()  # formats that its bytes claim, none means RAW
     virtual_size: int | None = None  # bytes that the guest sees; None: not known
+    source_size: int | None = None  # of the disk before it is packed; None: as `virtual_size`
     stored_size: int | None = None  # bytes that really lie on our disk
     zeros: Zeros | None = None
     cells: tuple[Cell, ...] = ()  # for a picture of the disk
@@ -84,6 +86,17 @@ class Facts:
     def is_raw(self) -> bool:
         """Say whether the content carries no signature of another format."""
         return self.format == formats.RAW
+
+    def packed(self) -> Facts:
+        """Return the facts of the container that is made of it: no bitmap, a disk of whole GiB."""
+        size = self.virtual_size
+        return replace(
+            self,
+            bitmap=None,
+            to_be_packed=True,
+            source_size=size,
+            virtual_size=round_up(size, GIB) if size else size,
+        )
 
     @property
     def is_system_disk(self) -> bool:

@@ -32,7 +32,7 @@ from imsprep.image.recognised import Kind as ContentKind
 from imsprep.ims.request import RequestFields
 from imsprep.scan.disk import scan_disk
 from imsprep.scan.scan import BLOCK_SIZE, Scan, ScanOptions, scan
-from imsprep.units import GIB, MIB, SECTOR, ceil_div, round_up
+from imsprep.units import GIB, MIB, SECTOR, ceil_div
 from imsprep.zvhd2.faults import Fault, Kind, Stage, first_of
 from imsprep.zvhd2.reader import Examination, Zvhd2Reader, check_records, examine
 from imsprep.zvhd2.source import open_source, pread
@@ -137,7 +137,7 @@ def _with_disk_inside(
         if len({m.format for m in facts.matches if m.kind is ContentKind.DISK}) > 1:
             raise FormatError("it is several formats at once, and each shows another disk")
         with open_source(image, facts.format, jobs=_CONNECTIONS) as disk:
-            return _as_packed(_look_inside(facts, disk, look, progress))
+            return _look_inside(facts, disk, look, progress).packed()
     except FormatError as error:
         guest = _guest(image.path, facts.format) if look.guest else None
         return replace(facts, unread=str(error), guest=guest)
@@ -161,12 +161,6 @@ def _look_inside(facts: Facts, disk: Disk, look: Look, progress: Callable[[int],
     if look.guest:
         facts = replace(facts, guest=_guest(disk.path, facts.format, disk))
     return facts
-
-
-def _as_packed(facts: Facts) -> Facts:
-    """Return the facts as they will be of the container: its disk is one of whole GiB."""
-    size = facts.virtual_size
-    return replace(facts, to_be_packed=True, virtual_size=round_up(size, GIB) if size else size)
 
 
 def _quick_look(image: RawImage, probe_limit: int) -> Facts:

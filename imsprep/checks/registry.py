@@ -68,6 +68,7 @@ def summary(facts: Facts) -> dict[str, object]:
         "format": facts.format,
         "file_size": facts.file_size,
         "virtual_size": facts.virtual_size,
+        "source_size": facts.source_size,
         "stored_size": facts.stored_size,
         "site": facts.site.key,
     }

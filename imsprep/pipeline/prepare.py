@@ -206,7 +206,7 @@ def _judged(image: RawImage, facts: Facts, order: Order) -> Examined:
     if route == routes.ZVHD2:
         if not order.streams:
             packed.check_place(path, place)
-        facts = _as_packed(facts)
+        facts = facts.packed()
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, order) if route == routes.RAW else None
         facts = replace(facts, bitmap=known)
@@ -281,13 +281,6 @@ def _route(facts: Facts, order: Order) -> str:
         return order.via
     learned = order.layout is not None and order.layout.matched
     return routes.RAW if order.bitmap is not None or learned else routes.ZVHD2
-
-
-def _as_packed(facts: Facts) -> Facts:
-    """Return the facts as they will be of the container: no bitmap, and a disk of whole GiB."""
-    size = facts.virtual_size
-    size = round_up(size, GIB) if size else size
-    return replace(facts, bitmap=None, to_be_packed=True, virtual_size=size)
 
 
 def _passed(examined: Examined, order: Order) -> Examined:

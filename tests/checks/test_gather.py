@@ -137,3 +137,13 @@ def test_a_disk_of_zeros_inside_is_found(tmp_path: Path) -> None:
     assert facts.virtual_size == GIB
     assert facts.block_map is not None
     assert facts.block_map.size == 100 * MIB
+
+
+def test_a_disk_that_is_packed_is_named_by_its_own_size(tmp_path: Path) -> None:
+    facts = Facts("disk.qcow2", 1000, virtual_size=(1 << 40) + 512)
+    packed = facts.packed()
+    assert (packed.source_size, packed.virtual_size) == ((1 << 40) + 512, (1 << 40) + (1 << 30))
+    report = registry.run(packed)
+    (large,) = [finding for finding in report.findings if finding.rule == "IMS108"]
+    assert "512 bytes above the limit" in large.message
+    assert "IMS511" not in {finding.rule for finding in report.findings}

@@ -61,7 +61,7 @@ BAD = {
     "unreadable": Bad(make_unreadable, 3, "disk.raw: Permission denied; check its permissions"),
     "too large": Bad(lambda path: make_sparse(path, TIB + 512), 1,
                      {"bitmap": "quick import takes at most 1 TiB", "bench": "quick import takes at most 1 TiB",
-                      "check": "512 bytes above the limit", "": "The disk in the image is larger than 1 TB"}),
+                      "check": "512 bytes above the limit", "": "512 bytes above the limit"}),
 }  # fmt: skip
 
 

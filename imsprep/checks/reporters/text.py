@@ -107,7 +107,8 @@ def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]])
 
 def _headline(report: Report, style: Style) -> list[str]:
     facts = report.facts
-    size = facts.get("virtual_size") or facts.get("file_size") or 0
+    sizes = (facts.get(name) for name in ("source_size", "virtual_size", "file_size"))
+    size = next((size for size in sizes if size), 0)
     words = [str(facts.get("format", "unknown")), format_size(int(size))]
     if "data_bytes" in facts:
         words.append(f"{format_size(int(facts['data_bytes']))} of data")

@@ -182,8 +182,9 @@ def disk_too_large(facts: Facts) -> Iterator[Evidence]:
     """Compare the virtual size with the limit."""
     if facts.virtual_size is None:
         raise UnknownError(f"the virtual size of a {facts.format} file is not read")
-    if facts.virtual_size != facts.file_size:  # RAW: IMS107 says it already
-        yield from _size_limit("the disk", facts.virtual_size)
+    size = facts.source_size or facts.virtual_size  # what is sent is that in whole GiB
+    if facts.to_be_packed or size != facts.file_size:  # RAW that is sent: IMS107 says it already
+        yield from _size_limit("the disk", size)
 
 
 @rule(

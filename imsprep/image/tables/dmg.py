@@ -1,7 +1,8 @@
-"""DMG: the trailer, and the checksum of the data in front of it, which QEMU does not compare.
+"""DMG: the trailer, and that what it names lies in the file.
 
-The chunks themselves are found by QEMU. Source: block/dmg.c of QEMU, and "Demystifying the DMG
-File Format" (J. Levin), which describes the trailer; big-endian.
+Its checksum of the data is not compared, here or by QEMU, which finds the chunks. Source:
+block/dmg.c of QEMU, and "Demystifying the DMG File Format" (J. Levin), which describes the trailer;
+big-endian.
 """
 
 from __future__ import annotations
