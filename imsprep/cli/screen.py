@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import sys
 import textwrap
 import time
@@ -29,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 BAR, PLAIN, JSON, NONE = "bar", "plain", "json", "none"
 _SAID = "imsprep.said"  # the logger of what stands on the screen anyway
+_UNKNOWN_WIDTH = 80  # columns
 _WIDEST = 100  # columns; longer lines of prose are hard to read
 
 
@@ -173,14 +173,22 @@ def is_terminal(stream: IO[str]) -> bool:
 
 
 def columns(stream: IO[str]) -> int | None:
-    """Return the width of the terminal behind a stream, or None if there is none."""
+    """Return the width of the terminal behind a stream, or None if there is none.
+
+    COLUMNS may make it narrower but not wider: an exported value outlives a window's size, and a
+    bar that is wider than its window leaves rows behind.
+    """
     if not is_terminal(stream):
         return None
     try:
-        given = int(os.environ.get("COLUMNS", "0"))
-        return given if given > 0 else os.get_terminal_size(stream.fileno()).columns or None
+        real = os.get_terminal_size(stream.fileno()).columns
     except (ValueError, OSError):
-        return shutil.get_terminal_size().columns
+        real = 0
+    try:
+        given = int(os.environ.get("COLUMNS", "0"))
+    except ValueError:
+        given = 0
+    return min((width for width in (real, given) if width > 0), default=_UNKNOWN_WIDTH)
 
 
 def has_colours(stream: IO[str]) -> bool:

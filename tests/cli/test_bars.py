@@ -168,9 +168,8 @@ def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(
         file.write(os.urandom(4 * MIB))
     command = [sys.executable, "-m", "imsprep", "import", str(disk), "--name", "a", "--type", "DataImage",
                "--min-disk", "40", "--to", "local:cloud", "--limit-rate", "2m"]  # fmt: skip
-    code, seen, last = run_on_terminal(
-        command, columns, {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}, tmp_path
-    )
+    stale = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}  # of another window
+    code, seen, last = run_on_terminal(command, columns, {**os.environ, **stale}, tmp_path)
     assert code == 0, last
     assert any(row.startswith("upload ") and "%|" in row for row in seen)
     assert not [row for row in last if "%|" in row]

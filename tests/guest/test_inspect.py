@@ -6,16 +6,15 @@ build/guest-images. Without them those tests are skipped; the others make small 
 
 from __future__ import annotations
 
-import os
 import random
 import struct
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB, is_current
+from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB
 from imsprep.guest.linux.initramfs import Allowance, members
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.sandbox import inspect_image
@@ -25,16 +24,8 @@ from tests.image.test_signatures import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
 from tests.support.guest_disks import make_filesystem, on_mbr, write_tree
 from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import UUID, debian
+from tests.support.real_debian import CAUSED, DEBIAN_FAULTS, IMAGES, faulty, need_built
 from tests.support.zvhd2_files import of_disk
-
-IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
-
-
-def need_built(path: Path) -> None:
-    """Skip unless `make guest-images` made this file, and with the builder as it is now."""
-    if not path.exists() or not is_current(IMAGES):
-        old = "of an older builder" if path.exists() else "not there"
-        pytest.skip(f"{path} is {old}: make guest-images")
 
 
 @pytest.fixture(scope="module")
@@ -309,99 +300,14 @@ def test_a_real_initramfs_is_read(name: str) -> None:
     assert found == set(VIRTIO) - left_out.get(name, set())
 
 
-# Faults planted into the real Debian by debugfs: path → new content (None: removed).
-NEW_UUID = "99999999-2222-4333-8444-555555555555"
-WANTS = "/etc/systemd/system/cloud-init.target.wants"
-PASSWORD = {"/etc/shadow": "root:$y$j9T$x:19000:0:99999:7:::\n"}
-DEBIAN_FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
-    "fstab by name": ({"/etc/fstab": "/dev/sda2 / ext4 defaults 0 1\n"}, "IMS810"),
-    "fstab with a data disk": (
-        {"/etc/fstab": f"UUID={UUID} / ext4 defaults 0 1\nUUID={NEW_UUID} /d xfs defaults 0 2\n"}, "IMS811"),
-    "root by name": (
-        {"/boot/grub/grub.cfg": "linux /boot/vmlinuz root=/dev/sda2 console=ttyS0\n"}, "IMS812"),
-    "root elsewhere": (
-        {"/boot/grub/grub.cfg": f"linux /boot/vmlinuz root=UUID={NEW_UUID} console=ttyS0\n"}, "IMS813"),
-    "no virtio_blk": ({"INITRD": "no-virtio_blk"}, "IMS814"),
-    "no virtio_scsi": ({"INITRD": "no-virtio_scsi"}, "IMS815"),
-    "no virtio_net": ({"INITRD": "no-virtio_net"}, "IMS815"),
-    "persistent net in the initramfs": ({"INITRD": "rules"}, "IMS821"),
-    "no initramfs": ({"INITRD": None}, "IMS816"),
-    "no serial console": (
-        {"/boot/grub/grub.cfg": f"linux /boot/vmlinuz root=UUID={UUID} ro quiet\n"}, "IMS817"),
-    "persistent net": ({"/etc/udev/rules.d/70-persistent-net.rules": 'NAME="eth0"\n'}, "IMS820"),
-    "static address": (
-        {"/etc/network/interfaces": "auto eth0\niface eth0 inet static\naddress 10.0.0.2/8\n"}, "IMS822"),
-    "no network": ({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "IMS824"),
-    "bound to a card": (
-        {"/etc/systemd/network/70-e.link": "[Match]\nMACAddress=52:54:00:12:34:56\n[Link]\nName=e0\n"}, "IMS823"),
-    "cloud-init removed": (
-        {"/usr/bin/cloud-init": None, "/etc/cloud/cloud.cfg": None, **PASSWORD}, "IMS825"),
-    "cloud-init disabled": ({"/etc/cloud/cloud-init.disabled": "\n", **PASSWORD}, "IMS826"),
-    "cloud-init not linked": (
-        {**{f"{WANTS}/{name}.service": None for name in ("cloud-init", "cloud-init-local")}, **PASSWORD}, "IMS826"),
-    "cloud-init off on the command line": (
-        {"/boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={UUID} console=ttyS0 cloud-init=disabled\n",
-         **PASSWORD}, "IMS826"),
-    "another data source": (
-        {"/etc/cloud/cloud.cfg.d/99_zz.cfg": "datasource_list: [ Ec2 ]\n"}, "IMS827"),
-    "settings lack": ({"/etc/cloud/cloud.cfg.d/99_zz.cfg": "network: {config: {}}\n"}, "IMS828"),
-    "stale state": ({"/var/lib/cloud/instances/i-1": "x\n"}, "IMS829"),
-    "authorized keys": ({"/root/.ssh/authorized_keys": "ssh-rsa AAAA\n"}, "IMS830"),
-    "host keys": ({"/etc/ssh/ssh_host_rsa_key": "KEY\n"}, "IMS831"),
-    "machine-id": ({"/etc/machine-id": "0123456789abcdef0123456789abcdef\n"}, "IMS832"),
-    "history": ({"/root/.bash_history": "ls\n"}, "IMS833"),
-    "logs": ({"/var/log/syslog": "line\n"}, "IMS834"),
-    "leases": ({"/var/lib/dhcp/dhclient.leases": "lease {}\n"}, "IMS835"),
-    "VMware tools": ({"/usr/bin/vmtoolsd": "ELF\n"}, "IMS836"),
-    "empty password": ({"/etc/shadow": "root::19000:0:99999:7:::\n"}, "IMS837"),
-    "locked password without cloud-init": (
-        {"/etc/cloud/cloud-init.disabled": "\n"}, "IMS837"),
-    "manage_etc_hosts": ({"/etc/cloud/cloud.cfg.d/99_zz.cfg": "manage_etc_hosts: true\n"}, "IMS839"),
-    "sshd with passwords": (
-        {"/etc/ssh/sshd_config.d/10-cloud.conf": "PasswordAuthentication yes\nPermitRootLogin no\n"}, "IMS838"),
-}  # fmt: skip
-
-
-# What else a fault rightly causes.
-CAUSED = {"locked password without cloud-init": {"IMS826"}}
-
-
 @pytest.mark.slow
 @need("debugfs")
 def test_each_fault_planted_into_a_real_debian_is_found(tmp_path: Path) -> None:
-    source = IMAGES / "debian-small.raw"
-    need_built(source)
-    filesystem, copy = tmp_path / "fs.img", tmp_path / "changed.img"
-    subprocess.run(
-        ["dd", f"if={source}", f"of={filesystem}", "bs=1M", "skip=1", "conv=sparse", "status=none"],
-        check=True,
-    )
     missed = []
     for name, (changes, rule) in DEBIAN_FAULTS.items():
-        subprocess.run(["cp", "--sparse=always", filesystem, copy], check=True)
-        plant(copy, changes, tmp_path)
-        findings, _ = check(inspect_image(copy), hw_firmware_type="bios")
+        findings, _ = check(inspect_image(faulty(changes, tmp_path)), hw_firmware_type="bios")
         # Debian 12 was not asked for.
         others = {f.rule for f in findings} - {"IMS801", "IMS802"} - CAUSED.get(name, set())
         if others != {rule}:
             missed.append((name, rule, others))
     assert missed == []
-
-
-def plant(image: Path, changes: Mapping[str, str | None], scratch: Path) -> None:
-    commands = []
-    for number, (path, content) in enumerate(changes.items()):
-        new = scratch / f"new{number}"
-        if path == "INITRD":
-            path = "/boot/" + next((IMAGES / "base/boot").glob("initrd.img-*")).name
-            new = IMAGES.resolve() / "initramfs" / f"{content}.img"
-        elif content is not None:
-            new.write_text(content)
-        folders = path.split("/")[1:-1]
-        commands += [f"mkdir /{'/'.join(folders[: depth + 1])}" for depth in range(len(folders))]
-        commands.append(f"rm {path}")
-        if content is not None:
-            commands.append(f"write {new} {path}")
-    script = scratch / "commands"
-    script.write_text("\n".join(commands) + "\n")
-    subprocess.run(["debugfs", "-w", "-f", script, image], check=True, capture_output=True)

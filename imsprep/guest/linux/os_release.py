@@ -55,6 +55,7 @@ class System(NamedTuple):
     bits: int | None
     name: str  # for messages
     source: str  # the file that tells
+    relatives: tuple[str, ...] = ()  # families of ID_LIKE in os-release(5), the closest first
 
 
 def identify(guest: Guest) -> System | None:
@@ -68,7 +69,9 @@ def identify(guest: Guest) -> System | None:
             if longer is not None and longer.version[: len(version)] == version:
                 version = longer.version
             name = values.get("PRETTY_NAME") or f"{family} {values.get('VERSION_ID', '')}".strip()
-            return System(family, version, _bits(guest), name, path)
+            like = values.get("ID_LIKE", "").lower().split()
+            relatives = tuple(_IDS.get(other, other) for other in like)
+            return System(family, version, _bits(guest), name, path, relatives)
     return _from_release_file(guest, None)
 
 

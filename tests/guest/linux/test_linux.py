@@ -301,6 +301,14 @@ def test_os_version_is_compared_with_the_image(asked: str, severity: Severity | 
     assert found(debian(), os_version=asked).get("IMS801") == severity
 
 
+@pytest.mark.parametrize(
+    ("asked", "severity"), [("CentOS 8.0 64bit", W), ("Debian GNU/Linux 12.0.0 64bit", E)]
+)
+def test_a_system_that_is_not_listed_may_go_as_a_relative(asked: str, severity: Severity) -> None:
+    like = 'ID=rocky\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n'
+    assert found({**debian(), "/etc/os-release": like}, os_version=asked)["IMS801"] == severity
+
+
 ESP = Volume("partition 1", 1 << 20, 64 << 20, "FAT", "ABCD-1234", clean=True,
              part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")  # fmt: skip
 ROOT = Volume("partition 2", 65 << 20, 1 << 30, "ext4", UUID, clean=True)

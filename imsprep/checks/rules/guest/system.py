@@ -43,8 +43,8 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
         return
     width = None not in (asked.bits, system.bits) and asked.bits != system.bits
     listed_ = fitting(system, list(facts.site.os_versions.all))
-    # What the lists do not have is registered as a relative or as “Other”; that is a choice.
-    kin = asked.family == system.family or not listed_
+    # What the lists do not have is registered as another version or as a relative; a choice.
+    kin = asked.family == system.family or (not listed_ and asked.family in system.relatives)
     yield Evidence(
         f"os_version is {requested!r}, but {system.source} says {system.name!r}",
         expected=f"“{listed_[0]}”" if listed_ else system.name,
