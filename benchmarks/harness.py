@@ -37,7 +37,7 @@ class Goal:
     value: float
 
     def met(self, got: float) -> bool:
-        """Say whether a figure reaches the goal."""
+        """Return whether a figure reaches the goal."""
         return got >= self.value if self.sense == ">=" else got <= self.value
 
     def __str__(self) -> str:

@@ -69,7 +69,7 @@ def _unwrapped(session: str) -> Iterator[tuple[str, str]]:
 
 
 def _goes_on(last: str, line: str) -> bool:
-    """Say whether a report was wrapped here: the first word of the line did not fit into `last`."""
+    """Return whether a report was wrapped here: the first word did not fit into `last`."""
     word = (line.split(maxsplit=1) or [""])[0]
     full = len(last) <= WIDTH < len(last) + 1 + len(word)
     return full and bool(word) and _indent(line).startswith(_indent(last)) and last[:2] != "$ "

@@ -104,7 +104,7 @@ class Report:
         return max((f.severity for f in self.findings if f.waived is None), default=None)
 
     def fails(self, at: Severity) -> bool:
-        """Say whether a finding stands at severity `at` or above."""
+        """Return whether a finding stands at severity `at` or above."""
         return self.worst is not None and self.worst >= at
 
     def skips(self, rule: str) -> bool:

@@ -170,7 +170,7 @@ def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[bitarr
 
 
 def _difference(data: bytes, expected: bytes, blocks: int) -> FormatError | None:
-    """Say where a file differs from what its layout makes of the same block map."""
+    """Return where a file differs from what its layout makes of the same block map."""
     if data == expected:
         return None
     if len(data) != len(expected):

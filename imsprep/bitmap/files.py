@@ -86,7 +86,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Say whether no data would be lost, and the bitmap is this image's."""
+        """Return whether no data would be lost, and the bitmap is this image's."""
         return self.lost.allocated == 0 and self.stale is None
 
     def as_dict(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def look_beside(
 
 
 def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
-    """Say why a bitmap with this sidecar is not the image's, or None if it is."""
+    """Return why a bitmap with this sidecar is not the image's, or None if it is."""
     if not sidecar.describes(packed):
         return "is not the file that its sidecar describes"
     if sidecar.size != image.size:

@@ -87,7 +87,7 @@ class Sidecar:
         }
 
     def describes(self, packed: bytes) -> bool:
-        """Say whether the bitmap's bytes are the ones that were written with this sidecar."""
+        """Return whether the bitmap's bytes are the ones that were written with this sidecar."""
         return hashlib.sha256(packed).hexdigest() == self.sha256
 
 
@@ -189,7 +189,7 @@ def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    """Say whether a file is there and has these bytes."""
+    """Return whether a file is there and has these bytes."""
     try:
         return read_plain(path) == data
     except (OSError, ReadError):

@@ -87,7 +87,7 @@ def why_no_kvm(program: str, architecture: Architecture) -> str | None:
 
 
 def _speaks(program: str) -> bool:
-    """Say whether the trial's guest writes its letter within the time."""
+    """Return whether the trial's guest writes its letter within the time."""
     with tempfile.TemporaryDirectory(prefix="imsprep-") as folder:
         disk, serial = Path(folder, "disk"), Path(folder, "serial")
         disk.write_bytes(_TRIAL)

@@ -66,7 +66,7 @@ class Order:
 
     @property
     def by_uefi(self) -> bool:
-        """Say whether the firmware is UEFI."""
+        """Return whether the firmware is UEFI."""
         return self.firmware == "uefi" or self.architecture == "arm"
 
 
@@ -87,7 +87,7 @@ class Booted:
 
     @property
     def pictured(self) -> bool:
-        """Say whether a screenshot was kept."""
+        """Return whether a screenshot was kept."""
         return self.picture is not None and self.order.screenshot is not None
 
     @property
@@ -97,7 +97,7 @@ class Booted:
 
     @property
     def how(self) -> str:
-        """Say with what it ran."""
+        """Return how the machine was run: firmware, memory, CPUs, accelerator."""
         order = self.order
         ran = "with KVM" if self.accelerator == KVM else "emulated, which is slow"
         why = f": {self.why_slow}" if self.why_slow else ""
@@ -131,7 +131,7 @@ class Booted:
         }
 
     def __str__(self) -> str:
-        """Say it for a person."""
+        """Return the result as text for a person."""
         lines = [
             f"{show_path(self.image)}: {verdict.WORDS[self.verdict.key]}, after"
             f" {self.seconds:.0f} s",

@@ -37,7 +37,7 @@ class Picture(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Say whether it is the picture of a text mode."""
+        """Return whether it is the picture of a text mode."""
         return (self.width, self.height) in _TEXT_PICTURES
 
 
@@ -78,7 +78,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def is_stop_screen(picture: Picture) -> bool:
-    """Say whether the picture is filled with a blue on which Windows says its stop code."""
+    """Return whether the picture is filled with a blue on which Windows says its stop code."""
     step = 3 * max(1, picture.width * picture.height // 5000)
     sample = [picture.dots[at : at + 3] for at in range(0, len(picture.dots) - 2, step)]
     if picture.is_text or not sample:

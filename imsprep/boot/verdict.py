@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Say whether the system came up."""
+        """Return whether the system came up."""
         return self.key in GOOD
 
 
@@ -134,7 +134,7 @@ def source_of(text: str) -> str | None:
 
 
 def blames_the_machine(found: Verdict) -> bool:
-    """Say whether a panic is that of a kernel whose clock stood still.
+    """Return whether a panic is that of a kernel whose clock stood still.
 
     It compares timers for some ticks; QEMU on a busy machine emulates too few in that time.
     """
@@ -142,12 +142,12 @@ def blames_the_machine(found: Verdict) -> bool:
 
 
 def is_stuck(text: str) -> bool:
-    """Say whether the firmware's last line is that it starts a disk."""
+    """Return whether the firmware's last line is that it starts a disk."""
     return re.search(r"^Booting from Hard Disk\.\.\.\s*\Z", text, re.MULTILINE) is not None
 
 
 def kernel_speaks(text: str) -> bool:
-    """Say whether a Linux kernel has written a line."""
+    """Return whether a Linux kernel has written a line."""
     return _KERNEL_SPEAKS.search(text) is not None
 
 

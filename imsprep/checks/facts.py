@@ -84,7 +84,7 @@ class Facts:
 
     @property
     def is_raw(self) -> bool:
-        """Say whether the content carries no signature of another format."""
+        """Return whether the content carries no signature of another format."""
         return self.format == formats.RAW
 
     def packed(self) -> Facts:
@@ -100,5 +100,5 @@ class Facts:
 
     @property
     def is_system_disk(self) -> bool:
-        """Say whether the image is meant to boot: it is, unless the request says DataImage."""
+        """Return whether the image is meant to boot: it is, unless the request says DataImage."""
         return not self.request.is_data_disk

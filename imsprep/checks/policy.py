@@ -27,7 +27,7 @@ class Waiver:
     image: str = "*"  # shell pattern for the file name
 
     def covers(self, finding: Finding, image: str) -> bool:
-        """Say whether this waiver speaks of the finding, be it expired or not."""
+        """Return whether this waiver speaks of the finding, be it expired or not."""
         return self.rule == finding.rule and fnmatch.fnmatchcase(image, self.image)
 
 
@@ -58,7 +58,7 @@ class Policy:
                     raise UsageError(f"{where}: {unknown_rule(name, known)}")
 
     def selects(self, rule: str) -> bool:
-        """Say whether a rule is applied; the longer of two matching names decides."""
+        """Return whether a rule is applied; the longer of two matching names decides."""
         wanted = max((len(n) for n in self.select if rule.startswith(n)), default=-1)
         unwanted = max((len(n) for n in self.ignore if rule.startswith(n)), default=-1)
         if self.select and wanted < 0:
@@ -75,11 +75,11 @@ class Policy:
         return dataclasses.replace(finding, severity=severity, waived=waived)
 
     def expired(self, waiver: Waiver) -> bool:
-        """Say whether the waiver's last day has passed."""
+        """Return whether the waiver's last day has passed."""
         return bool(waiver.expires and self.today and self.today > waiver.expires)
 
     def complaints(self, findings: Mapping[str, tuple[Finding, ...]]) -> list[str]:
-        """Say which waivers have expired or cover nothing; `findings` by image name."""
+        """Return which waivers have expired or cover nothing; `findings` by image name."""
         said = []
         for waiver in self.waivers:
             where = "" if waiver.image == "*" else f" for {waiver.image}"
@@ -97,7 +97,7 @@ EVERYTHING = Policy()
 
 
 def unknown_rule(name: str, known: set[str]) -> str:
-    """Word the complaint about a rule id that does not exist."""
+    """Return the message about a rule id that does not exist."""
     near = difflib.get_close_matches(name.upper(), sorted(known), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no rule {name!r}{hint} (imsprep check --list-rules shows all)"

@@ -243,7 +243,7 @@ def _say(arguments: list[str], kind: str, text: str, code: int) -> int:
 
 
 def _tell_program(arguments: list[str], kind: str, message: str, code: int) -> int:
-    """Say the error on stdout too when JSON was asked for, so that a program can read it."""
+    """Print the error on stdout too when JSON was asked for, so that a program can read it."""
     if "--json" in arguments:
         error = {"kind": kind, "message": message, "exit_code": code}
         try:

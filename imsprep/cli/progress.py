@@ -16,7 +16,7 @@ AGAIN = "the same command goes on where this one stopped"
 
 
 def tell_how_it_went(done: Uploaded) -> None:
-    """Tell on stderr what a person should know of an upload that ended well."""
+    """Print on stderr what a person should know of an upload that ended well."""
     if done.sharing:
         say(f"imsprep: warning: {done.key}: {done.sharing}")
     if done.restarted:
@@ -33,7 +33,7 @@ def tell_how_it_went(done: Uploaded) -> None:
 
 @contextmanager
 def if_interrupted(how_to_go_on: Callable[[], Iterable[str]]) -> Iterator[None]:
-    """Tell on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
+    """Print on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
     try:
         yield
     except BaseException as error:

@@ -49,7 +49,7 @@ class Watcher:
             self._show_step(event)
 
     def say(self, text: str) -> None:
-        """Say news, unless they were said just now."""
+        """Print news, unless they were said just now."""
         if text != self._last and not self._quiet:
             say(text)
         self._last = text
@@ -62,7 +62,7 @@ class Watcher:
 
     @contextmanager
     def going_on(self, options: ImportOptions | WaitOptions) -> Iterator[None]:
-        """Say how to go on where an interruption or the limit ends the block."""
+        """Add how to go on where an interruption or the limit ends the block."""
         again = _waiting(options)
 
         def lines() -> list[str]:

@@ -237,7 +237,7 @@ class Emulator:
         return response
 
     def _knows(self, body: Any) -> bool:
-        """Say whether an identity, by key or by password, is the emulator's own."""
+        """Return whether an identity, by key or by password, is the emulator's own."""
         try:
             identity = body["auth"]["identity"]
             if "hw_ak_sk" in identity["methods"]:

@@ -42,7 +42,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Say whether the job will not change any more."""
+        """Return whether the job will not change any more."""
         return self.status in ("SUCCESS", "FAIL")
 
 

@@ -217,7 +217,7 @@ class _Packed:
 
 
 def _holds_data(data: bytes) -> bool:
-    """Say whether a byte is not zero."""
+    """Return whether a byte is not zero."""
     whole = len(data) // 8
     words = np.frombuffer(data, np.uint64, whole)
     return bool(words.any() or data[8 * whole :].strip(b"\0"))

@@ -25,7 +25,7 @@ class _Handler(WSGIRequestHandler):
     """A connection: quiet, able to hang up, and telling the path as it came over the wire."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing: the library does not print."""
+        """Log nothing: the library does not print."""
 
     def make_environ(self) -> WSGIEnvironment:
         """Add what the application needs beyond WSGI."""

@@ -77,7 +77,7 @@ def check_body(body: Any, site: Site, *, any_os_version: bool = False) -> None:
 
 
 def is_data_disk(body: Mapping[str, Any]) -> bool:
-    """Say whether the body asks for a data disk image."""
+    """Return whether the body asks for a data disk image."""
     return body.get("type") == "DataImage"
 
 

@@ -1,4 +1,4 @@
-"""Tell with which firmware an image can start: from partitions, boot program and loaders."""
+"""Determine with which firmware an image can start: from partitions, boot program and loaders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FALLBACK_X86, FALLBACK_ARM = "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI"
 
 
 def has_esp(guest: Guest) -> bool:
-    """Say whether there is an EFI system partition with a FAT file system."""
+    """Return whether there is an EFI system partition with a FAT file system."""
     return any(v.part_type in ESP_TYPES and v.kind == FAT for v in guest.volumes)
 
 
@@ -25,7 +25,7 @@ def uefi_loaders(guest: Guest) -> list[str]:
 
 
 def bios_loader(guest: Guest) -> bool:
-    """Say whether BIOS finds a program: in the first sector, and on GPT a place for its rest."""
+    """Return whether BIOS finds a program: in the first sector, and on GPT a place for its rest."""
     if not guest.boot_code:
         return False
     # GRUB needs a BIOS boot partition on GPT; extlinux does without.

@@ -285,7 +285,7 @@ def take_all_kernels(
 
 
 def _reasons(gaps: dict[str, str]) -> Iterator[str]:
-    """Say each reason once, with the first path that it holds for."""
+    """Return each reason once, with the first path that it holds for."""
     said: set[str] = set()
     for pattern, reason in gaps.items():
         if reason not in said:

@@ -109,7 +109,7 @@ class Guest:
         return entry.text if entry is not None else None
 
     def exists(self, path: str) -> bool:
-        """Say whether the path was found; UnknownError if nobody could look."""
+        """Return whether the path was found; raises UnknownError if it could not be looked up."""
         if path not in self.files:
             self.must_see(path)
         return path in self.files
@@ -157,13 +157,13 @@ class Guest:
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Say whether a path fits a pattern, component by component."""
+    """Return whether a path fits a pattern, component by component."""
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def overlap(gap: str, pattern: str) -> bool:
-    """Say whether a path could fit both; `/**` at the end of a gap is everything below."""
+    """Return whether a path could fit both; `/**` at the end of a gap is everything below."""
     parts, wanted = gap.split("/"), pattern.split("/")
     if parts[-1] == "**":
         parts = parts[:-1]

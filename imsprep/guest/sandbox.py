@@ -98,7 +98,7 @@ def _put_together(answer: bytes) -> dict[str, Any]:
 
 
 def _reason(code: int, complaint: int) -> str:
-    """Say how the child ended: a signal is a crash or a limit, the rest is its last line."""
+    """Return how the child ended: a signal is a crash or a limit, the rest is its last line."""
     if code < 0:
         name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
         limit = {"SIGXCPU": f": {CPU_LIMIT_S} s of processor time", "SIGKILL": ""}

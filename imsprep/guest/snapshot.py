@@ -79,7 +79,7 @@ def _entries(tree: Tree, pattern: str, limit: int) -> Iterator[tuple[str, Entry]
 
 
 def password_state(shadow: bytes) -> str | None:
-    """Say how root's password stands: "empty", "locked", "set"; None if there is no root."""
+    """Return how root's password stands: "empty", "locked", "set"; None if there is no root."""
     for line in shadow.splitlines():
         fields = line.split(b":")
         if fields[0] == b"root" and len(fields) > 1:
@@ -90,7 +90,7 @@ def password_state(shadow: bytes) -> str | None:
 
 
 def machine(tree: Tree) -> str | None:
-    """Tell the architecture from the ELF header of one of the guest's own programs."""
+    """Return the architecture by the ELF header of one of the guest's own programs."""
     for path in paths.PROGRAMS:
         try:
             head = tree.read(path, limit=20)

@@ -40,7 +40,7 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Say whether nothing more may be read."""
+        """Return whether nothing more may be read."""
         return min(self.bytes_left, self.lookups_left, self.text_left) < 0
 
     def spend_all(self, reason: str) -> None:
@@ -118,7 +118,7 @@ class Tree:
         return None if node is None else Place(place.filesystem, node, path)
 
     def exists(self, path: str) -> bool:
-        """Say whether a path leads to something."""
+        """Return whether a path leads to something."""
         return self.find(path) is not None
 
     def names(self, path: str) -> list[str]:

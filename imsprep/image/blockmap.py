@@ -74,7 +74,7 @@ class BlockMap:
         return len(self.bits)
 
     def __getitem__(self, block: int) -> bool:
-        """Say whether `block` is allocated."""
+        """Return whether `block` is allocated."""
         return bool(self.bits[block])
 
     def __eq__(self, other: object) -> bool:

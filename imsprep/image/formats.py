@@ -139,7 +139,7 @@ def primary(matches: tuple[Match, ...]) -> str:
 
 
 def in_front(match: Match) -> bool:
-    """Say whether the signature stands where the format begins, not somewhere behind."""
+    """Return whether the signature stands where the format begins, not somewhere behind."""
     return match.offset < SECTOR
 
 

@@ -76,7 +76,7 @@ class NbdClient:
             raise
 
     def close(self) -> None:
-        """Say goodbye and close."""
+        """Disconnect and close."""
         with contextlib.suppress(NbdError):
             self._request(_DISCONNECT, 0, 0)
         self._socket.close()

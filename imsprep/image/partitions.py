@@ -65,7 +65,7 @@ class Partition(NamedTuple):
 
     @property
     def is_esp(self) -> bool:
-        """Say whether it is an EFI system partition."""
+        """Return whether it is an EFI system partition."""
         return self.type in (ESP, MBR_ESP)
 
 
@@ -87,7 +87,7 @@ class GptHeader:
 
     @property
     def valid(self) -> bool:
-        """Say whether both checksums hold."""
+        """Return whether both checksums hold."""
         return self.header_valid and self.entries_valid
 
 
@@ -116,17 +116,17 @@ class Disk:
 
     @property
     def has_esp(self) -> bool:
-        """Say whether UEFI firmware has a partition to boot from."""
+        """Return whether UEFI firmware has a partition to boot from."""
         return any(p.is_esp for p in self.partitions)
 
     @property
     def has_bios_boot_partition(self) -> bool:
-        """Say whether GRUB has its partition, or another one is marked for BIOS boot."""
+        """Return whether GRUB has its partition, or another one is marked for BIOS boot."""
         return any(p.type == BIOS_BOOT or p.active for p in self.partitions)
 
     @property
     def can_bios_boot(self) -> bool:
-        """Say whether a BIOS finds code to start; a partition boot sector alone counts too."""
+        """Return whether a BIOS finds code to start; a partition boot sector alone counts too."""
         return self.boot_code or (self.table is None and self.volume is not None and (
             self.volume.boot_sector
         ))  # fmt: skip
@@ -166,7 +166,7 @@ def read_disk(read: Read, size: int) -> Disk:
 
 
 def _only_says_no(first: bytes, whole: Volume | None) -> bool:
-    """Say whether the first sector's code only prints that it is no boot sector."""
+    """Return whether the first sector's code only prints that it is no boot sector."""
     return whole is not None and is_boot_sector(first) and not whole.boot_sector
 
 

@@ -153,7 +153,7 @@ def identify_volume(start: bytes) -> Volume | None:
 
 
 def is_boot_sector(start: bytes) -> bool:
-    """Say whether this is a file system's boot sector: a jump, and the signature at its end."""
+    """Return whether this is a file system's boot sector: a jump, and the signature at its end."""
     return start[:1] in (b"\xeb", b"\xe9") and start[510:512] == b"\x55\xaa"
 
 

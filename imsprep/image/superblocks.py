@@ -112,7 +112,7 @@ def _ext_groups(block: bytes, block_size: int, blocks: int) -> str | None:
 
 
 def journal_fault(read: Callable[[int, int], bytes]) -> str | None:
-    """Say why the journal of an ext3 or ext4 cannot be loaded; None if it can, or is not found.
+    """Return why the journal of an ext3 or ext4 cannot be loaded; None if it can, or is not found.
 
     `read` gives the volume's bytes. Followed is what mkfs makes: the journal's inode in the first
     group, its first block named there directly or by an extent.

@@ -39,12 +39,12 @@ class JobStatus:
 
     @property
     def finished(self) -> bool:
-        """Say whether the job has ended."""
+        """Return whether the job has ended."""
         return self.status in (SUCCESS, FAIL)
 
     @property
     def succeeded(self) -> bool:
-        """Say whether the job ended well and named its image."""
+        """Return whether the job ended well and named its image."""
         return self.status == SUCCESS
 
     @property

@@ -39,12 +39,12 @@ class RequestFields:
 
     @property
     def is_data_disk(self) -> bool:
-        """Say whether this asks for a data disk image."""
+        """Return whether this asks for a data disk image."""
         return self.type == DATA_IMAGE
 
     @property
     def is_windows(self) -> bool:
-        """Say whether the guest is Windows, by `os_type` or by the name of `os_version`."""
+        """Return whether the guest is Windows, by `os_type` or by the name of `os_version`."""
         if self.os_version is not None and not self.is_data_disk:
             return self.os_version.strip().lower().startswith("windows")
         return (self.os_type or "").lower() == "windows"
@@ -87,7 +87,7 @@ class QuickImportRequest:
 
     @property
     def is_data_disk(self) -> bool:
-        """Say whether this asks for a data disk image."""
+        """Return whether this asks for a data disk image."""
         return self.type == DATA_IMAGE
 
     def as_body(self) -> dict[str, Any]:

@@ -132,5 +132,5 @@ class _Watch:
 
 
 def is_unknown_job(error: ServiceError) -> bool:
-    """Say whether the service refused because it knows no such job."""
+    """Return whether the service refused because it knows no such job."""
     return error.status == 404 or error.code in UNKNOWN_JOB

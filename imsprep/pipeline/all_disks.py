@@ -40,7 +40,7 @@ class Planned:
         }
 
     def __str__(self) -> str:
-        """Say what was written, and what takes it."""
+        """Return which files were written, and the command that imports them."""
         made = "\n".join(f"{show_path(disk)} was made" for disk in self.disks)
         return f"{made}\nimport them with: imsprep batch {show_path(self.plan)}"
 

@@ -61,7 +61,7 @@ class Note:
         statefile.save(note_path(container), asdict(self), schema=SCHEMA)
 
     def is_of(self, container: Path) -> bool:
-        """Say whether this is the very file that was made, unchanged; raises OSError."""
+        """Return whether this is the very file that was made, unchanged; raises OSError."""
         return Identity.of(container).renamed_from(self.container)
 
 
@@ -113,7 +113,7 @@ def check_place(image: Path, place: Path) -> None:
 
 
 def _is_of_another(note: Note, image: Path) -> bool:
-    """Say whether a container was made of another file, and not of this one before its renaming."""
+    """Return whether a container was made of another file, and not of this one by its old name."""
     if note.image == image.name:
         return False
     same = Identity.of(image).renamed_from(note.source)
@@ -121,7 +121,7 @@ def _is_of_another(note: Note, image: Path) -> bool:
 
 
 def fits(image: RawImage, place: Path, packing: Packing) -> bool:
-    """Say whether the container that is there is the one that packing the image would give."""
+    """Return whether the container that is there is the one that packing the image would give."""
     note = Note.read(place)
     try:
         return (

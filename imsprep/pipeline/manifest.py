@@ -82,7 +82,7 @@ class Manifest:
         return replace(self, state=state, times=times, **changes)
 
     def is_about(self, image: Mapping[str, Any], request: Mapping[str, Any], service: str) -> bool:
-        """Say whether this is the import of the same state of the same file, asked for alike."""
+        """Return whether this is the import of the same state of the same file, asked for alike."""
         mine = (_lasting(self.image), self.request, self.service)
         return mine == (_lasting(image), request, service)
 

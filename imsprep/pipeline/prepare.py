@@ -158,7 +158,7 @@ class Order:
 
     @property
     def streams(self) -> bool:
-        """Say whether a container is packed while it is sent."""
+        """Return whether a container is packed while it is sent."""
         return self.keep is None and self.work_folder is None
 
 
@@ -333,7 +333,7 @@ def _with_more(examined: Examined, facts: Facts, order: Order) -> Examined:
 
 
 def _tell_waste(plan: PartPlan, data_bytes: int, order: Order) -> None:
-    """Say so where RAW sends far more than its data, as no object has more than 10,000 parts."""
+    """Log where RAW sends far more than its data, as no object has more than 10,000 parts."""
     if order.copy_zeros and plan.sent > 2 * data_bytes + _WASTE:
         order.told(
             f"as RAW {format_size(plan.sent)} travel for {format_size(data_bytes)} of data, which"

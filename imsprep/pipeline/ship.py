@@ -178,7 +178,7 @@ def _taken_up(prepared: Prepared, shipping: Shipping, path: Path) -> Manifest | 
 
 
 def _is_same(earlier: Manifest, prepared: Prepared, shipping: Shipping) -> bool:
-    """Say whether an earlier run imported this file with this request and this bitmap."""
+    """Return whether an earlier run imported this file with this request and this bitmap."""
     body = prepared.request.as_body()
     if not earlier.is_about(_image(prepared), body, shipping.service_name):
         return False

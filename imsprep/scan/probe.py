@@ -44,12 +44,12 @@ def batched(values: Iterable[T], count: int, *, first: int | None = None) -> Ite
 
 
 def is_zero(data: bytes) -> bool:
-    """Say whether all bytes are zero; of LONGEST bytes at most."""
+    """Return whether all bytes are zero; of LONGEST bytes at most."""
     return data == _ZEROS[: len(data)]
 
 
 def holds_data(image: RawImage, ranges: Sequence[Range], keep_cache: bool) -> list[bool]:
-    """Say for each range, of LONGEST bytes at most, whether a byte of it is not zero.
+    """Return for each range, of LONGEST bytes at most, whether a byte of it is not zero.
 
     Raises ReadError, and ImageChangedError if the image has become shorter.
     """
@@ -87,7 +87,7 @@ class _Cache:
         self.can_tell = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")
 
     def holds_data(self, ranges: Iterable[Range]) -> list[bool | None]:
-        """Say for each range whether a byte is not zero; None if the cache does not hold it all."""
+        """Return for each range whether it has a byte that is not zero; None if not cached."""
         found = list[bool | None]()
         buffer, zeros = bytearray(), b""
         for start, stop in ranges:

@@ -113,12 +113,12 @@ def scan(
 
 
 def believes_holes(image: RawImage, holes: str) -> bool:
-    """Say whether the image's holes are taken for zeros."""
+    """Return whether the image's holes are taken for zeros."""
     return holes == TRUST or (holes == AUTO and _knows_holes(image))
 
 
 def _knows_holes(image: RawImage) -> bool:
-    """Say whether the image lies where holes are reported rightly."""
+    """Return whether the image lies where holes are reported rightly."""
     return image.is_device or file_system(image.fileno()) in TRUSTED
 
 

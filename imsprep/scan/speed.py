@@ -116,7 +116,7 @@ def read_in_order(image: RawImage, start: int, stop: int, progress: Progress) ->
 
 
 def _is_cached(file: int, place: int) -> bool:
-    """Say whether a byte can be read without the disk; raises OSError where nobody can tell."""
+    """Return whether a byte can be read without the disk; raises OSError if that is not known."""
     try:
         return os.preadv(file, [bytearray(1)], place, os.RWF_NOWAIT) == 1
     except BlockingIOError:

@@ -195,7 +195,7 @@ def _count_cached(file: int, base: int, length: int) -> int | None:
 
 
 def _is_cached(file: int, offset: int) -> bool:
-    """Say whether a byte can be read without the disk."""
+    """Return whether a byte can be read without the disk."""
     try:
         return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
     except BlockingIOError:

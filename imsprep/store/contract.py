@@ -79,7 +79,7 @@ class ObjectStore(Protocol):
 
     @property
     def etags_are_md5(self) -> bool:
-        """Say whether a part's etag is its MD5; it is not where the store encrypts."""
+        """Return whether a part's etag is its MD5; it is not where the store encrypts."""
 
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload of storage class STANDARD and return its upload id."""

@@ -110,7 +110,7 @@ class ObsStore:
 
     @property
     def etags_are_md5(self) -> bool:
-        """Say whether a part's etag is its MD5, as far as the answers so far have told."""
+        """Return whether a part's etag is its MD5, by the answers so far."""
         return not self._encrypts
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ class RetryingStore:
 
     @property
     def stopped(self) -> bool:
-        """Say whether `stop` was called."""
+        """Return whether `stop` was called."""
         return self._stopped.is_set()
 
     def wait(self, seconds: float) -> None:

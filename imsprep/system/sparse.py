@@ -42,7 +42,7 @@ def copy_data(source: int, offset: int, target: int, position: int, length: int)
 
 
 def is_hole(file: int, offset: int, length: int) -> bool:
-    """Say whether the file system stores nothing for this range."""
+    """Return whether the file system stores nothing for this range."""
     return next(data_ranges(file, offset, length), None) is None
 
 

@@ -74,12 +74,12 @@ def _outcome(
 
 
 def _made(found: ObjectFacts, upload_id: str, is_ours: Callable[[ObjectFacts], bool]) -> bool:
-    """Say whether the upload made the object, by its name where the store tells it."""
+    """Return whether the upload made the object, by its name where the store tells it."""
     return is_ours(found) if found.upload_id is None else found.upload_id == upload_id
 
 
 def _is_unknown(store: RetryingStore, key: str, upload_id: str) -> bool:
-    """Say whether the store does not know the upload, or not any more."""
+    """Return whether the store does not know the upload, or not any more."""
     try:
         store.list_parts(key, upload_id)
     except ServiceError as error:
@@ -121,5 +121,5 @@ def check_class(found: ObjectFacts) -> None:
 
 
 def is_gone(error: ServiceError) -> bool:
-    """Say whether a store refused because it does not know the upload."""
+    """Return whether a store refused because it does not know the upload."""
     return error.code in ("NoSuchUpload", "404")

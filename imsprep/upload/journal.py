@@ -60,7 +60,7 @@ class Entry:
         return replace(self, seal=hashlib.sha256(text.encode()).hexdigest())
 
     def reason_against(self, other: Entry) -> str | None:
-        """Say why this upload cannot be continued as `other`, or None if it can."""
+        """Return why this upload cannot be continued as `other`, or None if it can."""
         if (self.target, self.key) != (other.target, other.key):
             return f"an upload that was begun goes to {self.key!r} in {self.target}"
         if not self.identity.same_content_as(other.identity):
@@ -92,7 +92,7 @@ class Journal:
         return found if found and found.sealed() == found else None
 
     def why_unusable(self) -> str | None:
-        """Say why there is a journal that `load` cannot use; None if there is none, or it can."""
+        """Return why the journal that is there cannot be used; None if it can, or there is none."""
         if not self.path.exists() or self.load() is not None:
             return None
         return (

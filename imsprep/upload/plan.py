@@ -62,7 +62,7 @@ class PlannedPart(NamedTuple):
 
     @property
     def is_zero(self) -> bool:
-        """Say whether nothing of it is sent."""
+        """Return whether nothing of it is sent."""
         return self.zeros == self.length
 
     @property
@@ -290,7 +290,7 @@ def _joined(runs: Iterable[Run], compose: bool) -> list[Run]:
 
 
 def _is_short(run: Run) -> bool:
-    """Say whether a run is data that the zeros before it should fill up to a part."""
+    """Return whether a run is data that the zeros before it should fill up to a part."""
     return not run.is_zero and run.length <= MIN_PART_SIZE - _WORTH_COMPOSING
 
 

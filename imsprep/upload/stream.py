@@ -165,7 +165,7 @@ class _Stream:
     def _is_same(
         self, found: ObjectFacts, noted: Entry | None, fresh: Entry, journal: Journal
     ) -> bool:
-        """Say whether an object is what this upload would make.
+        """Return whether an object is what this upload would make.
 
         Either the upload that is noted made it and was whole, or making it again, without sending,
         gives the same ETag.

@@ -215,7 +215,7 @@ class _Run:
         return None
 
     def _is_same(self, found: ObjectFacts, noted: Entry | None) -> bool:
-        """Say whether an object is what this upload would make, by its etag; reads the data."""
+        """Return whether an object is what this upload would make, by its etag; reads the data."""
         if (found.size, found.metadata.get(ownership.PLAN)) != (self._plan.size, self._plan.digest):
             return False
         if not self._options.skip_same or not self._store.etags_are_md5:
@@ -377,7 +377,7 @@ class _Run:
             make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
 
     def _needs_zeros(self, held: Held) -> bool:
-        """Say whether a part is still to be copied from the zero object."""
+        """Return whether a part is still to be copied from the zero object."""
         return any(
             part.zeros
             and not (self._is_held(part, self._zero_md5s[part.length], held)
@@ -417,7 +417,7 @@ class _Run:
         return etag, expected
 
     def _comparable(self, parts: list[Part]) -> bool:
-        """Say whether the store's etags are the MD5s of the bytes, so that the last one is ours."""
+        """Return whether the store's etags are the MD5s of the bytes that were sent."""
         return all(part.etag == self._md5s[part.number] for part in parts)
 
     def _note(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:

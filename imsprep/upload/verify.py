@@ -26,7 +26,7 @@ def list_held(store: ObjectStore, key: str, upload_id: str) -> Held:
 def is_held(
     store: ObjectStore, held: Held, number: int, length: int, md5: str, *, copied: bool
 ) -> bool:
-    """Say whether a part is there and right."""
+    """Return whether a part is there and right."""
     return _right(store, held, number, length, md5, copied) is not None
 
 

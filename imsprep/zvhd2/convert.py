@@ -109,7 +109,7 @@ class Converted:
         }
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return the result in one line."""
         ratio = f", packed {self.ratio:.3g} to 1" if self.ratio else ""
         disk, data = format_size(self.block_map.size), format_size(self.block_map.data_bytes)
         return (

@@ -319,11 +319,11 @@ class Zvhd2Reader(io.RawIOBase):
         return b"".join(self._pieces(offset, length))
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True: it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be positioned."""
+        """Return True: it can be positioned."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

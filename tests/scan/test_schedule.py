@@ -31,7 +31,7 @@ def shell(*words: object) -> str:
 
 
 def can_loop() -> bool:
-    """Say whether this process may make block devices of files."""
+    """Return whether this process may make block devices of files."""
     return os.geteuid() == 0 and shutil.which("losetup") is not None and _loop_works()
 
 

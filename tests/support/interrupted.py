@@ -34,7 +34,7 @@ class Interrupter:
         self._last = dict[FrameType, str]()
 
     def run(self, call: Callable[[], None]) -> bool:
-        """Say whether the call was interrupted."""
+        """Return whether the call was interrupted."""
         sys.settrace(self._trace)
         try:
             call()

@@ -102,7 +102,7 @@ def test_each_field_of_header_and_footer_with_a_value_that_is_off(
 
 
 def sound_without(name: str, where: str, value: int, built: Built) -> bool:
-    """Say whether the file with this one other value is as good as before."""
+    """Return whether the file with this one other value is as good as before."""
     if where == "header":  # the counts of the tables, which only the final footer has
         return name in {"index_lba", "bitmap_lba", "index_size", "bitmap_size", "index_seg_size",
                         "bitmap_seg_size", "index_seg_num", "bitmap_seg_num", "non_zero_blk_num"}  # fmt: skip

@@ -160,7 +160,7 @@ def _second_probe(layouts: list[BitmapLayout], sizes: list[int]) -> int:
 
 
 def _nearest(placements: list[Placement], sample: Sample) -> str:
-    """Say which body came closest, and what spoke against it."""
+    """Return which body came closest, and what spoke against it."""
     if placements:
         whole = placements[0]
         return (

@@ -47,7 +47,7 @@ class Run:
         return tuple(r for r in self.results if isinstance(r, Failure))
 
     def bad(self, report: Report) -> bool:
-        """Say whether this report makes the run fail."""
+        """Return whether this report makes the run fail."""
         return self.fail_on is not None and report.fails(self.fail_on)
 
     @property

@@ -117,7 +117,7 @@ def lost(facts: Facts) -> Iterator[Evidence]:
     source="no manual, SDK or tool describes the layout, inferred from ZVHD2; docs/bitmap-file.md",
 )  # fmt: skip
 def unproven(facts: Facts) -> Iterator[Evidence]:
-    """Say on what the layout rests; a warning where it was chosen freely.
+    """Report on what the layout rests; a warning where it was chosen freely.
 
     The convention that imsprep follows by default is no fault of an image.
     """

@@ -29,7 +29,7 @@ def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
 
 
 def _is_to_boot(facts: Facts) -> bool:
-    """Say whether a system was found on the disk, and the request says how it is to be started."""
+    """Return whether a system was found on the disk and the request says how to start it."""
     system = facts.guest.system if facts.guest is not None else None
     return system is not None and facts.request.hw_firmware_type is not None
 

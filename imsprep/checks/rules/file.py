@@ -251,7 +251,7 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
     source=f"{QUICK_IMPORT}: 128 GB; user guide, 2025-12-17, for what the ordinary import does",
 )  # fmt: skip
 def ordinary_import_would_do(facts: Facts) -> Iterator[Evidence]:
-    """Say so if the file is below 128 GB."""
+    """Report a file below 128 GB."""
     accepted = facts.format in ACCEPTED and facts.is_system_disk
     if accepted and 0 < facts.file_size < ORDINARY_IMPORT:
         yield Evidence(
@@ -327,7 +327,7 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
 
 
 def _refused(facts: Facts, match: Match) -> Evidence:
-    """Say why the disk inside is not taken, and what helps, in place of what would be refused."""
+    """Return why the disk inside is not taken, and what helps instead."""
     reason, _, advice = (facts.unread or "").partition("; ")
     return Evidence(
         reason,

@@ -89,20 +89,20 @@ class _Telling:
         self._last: dict[str, str] = {}
 
     def checking(self, count: int) -> None:
-        """Tell that the check begins."""
+        """Print that the check begins."""
         if count:
             self._say(f"checking {count} of {self._total} images before anything is sent")
 
     def refused(self, count: int) -> None:
-        """Tell why nothing is begun."""
+        """Print why nothing is started."""
         self._say(f"the check refuses {count}: nothing was sent (--skip-failing goes on without)")
 
     def warn(self, text: str) -> None:
-        """Say a warning, also if quiet."""
+        """Print a warning, also if quiet."""
         say(f"imsprep: {text}")
 
     def working(self, done: int, count: int) -> None:
-        """Tell how much there is to do."""
+        """Print how much there is to do."""
         self._done = self._ended = done
         if done:
             self._say(f"{done} of {self._total} images were done by an earlier run")
@@ -123,7 +123,7 @@ class _Telling:
         return Watching(began, ended, self._pass)
 
     def news(self, unit: Unit, text: str) -> None:
-        """Tell a unit's news, if it is news."""
+        """Print an entry's progress, unless it was just printed."""
         with self._lock:
             if self._last.get(unit.shown) == text:
                 return
@@ -155,7 +155,7 @@ class _Telling:
 
     @contextlib.contextmanager
     def if_interrupted(self, *, on_cluster: bool) -> Iterator[None]:
-        """Tell on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
+        """Print on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
         from imsprep.cli.progress import AGAIN
 
         try:

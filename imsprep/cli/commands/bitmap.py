@@ -202,7 +202,7 @@ def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
 
 
 def _range_text(layout: BitmapLayout) -> str:
-    """Say for which disks a learned layout is used, and how to widen that."""
+    """Return for which disks a learned layout is used, and how to widen that."""
     from imsprep.bitmap.learn.probe import ALL, NONE, ONE
 
     sizes = [match.image_size for match in layout.matched]

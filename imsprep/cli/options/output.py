@@ -69,7 +69,7 @@ def _own_files(image: Path) -> list[Path]:
 
 
 def _is_binary(path: Path) -> bool:
-    """Say whether a file holds zero bytes, as no report does: at either end, where disks do."""
+    """Return whether a file holds zero bytes, as no report does: at either end, where disks do."""
     try:
         with path.open("rb") as file:
             head = file.read(_ENDS)

@@ -166,5 +166,5 @@ def _has(volume: Volume, by: str, value: str) -> bool:
 
 
 def unread(error: UnreadableError, where: str) -> UnknownStepError:
-    """Word a file system's failure as a step that cannot be told."""
+    """Return a file system's failure as a step that is not known."""
     return UnknownStepError(f"{where}: {error}")

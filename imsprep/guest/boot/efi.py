@@ -45,7 +45,7 @@ class Program:
 
 
 def read_program(data: bytes) -> Program:
-    """Tell what a program is from its first HEAD_LIMIT bytes; never raises."""
+    """Identify a program by its first HEAD_LIMIT bytes; never raises."""
     sections = _sections(data)
     if ".linux" in sections:
         initrd = sections.get(".initrd")

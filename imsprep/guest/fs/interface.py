@@ -51,7 +51,7 @@ class FileSystem(Protocol):
         """Return the target of a symbolic link as it is written."""
 
     def clean(self) -> bool | None:
-        """Say whether it was left clean; None where the super block has told all there is."""
+        """Return whether it was left clean; None where the superblock alone says so."""
 
 
 # Module of the adapter, what it reads, and what to install for it; tried in this order.

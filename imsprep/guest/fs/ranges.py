@@ -19,11 +19,11 @@ class Window(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True: it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be positioned."""
+        """Return True: it can be positioned."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

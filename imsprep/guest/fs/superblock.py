@@ -1,4 +1,4 @@
-"""Tell a volume's file system, UUID and label, and whether it was left clean.
+"""Identify a volume's file system, UUID and label, and whether it was left clean.
 
 libblkid says what a volume is and by which UUID and label fstab and the boot loader find it, as on
 every Linux (`blkid`); what it does not know, and a system without it, has the tables of
@@ -59,7 +59,7 @@ class Superblock(NamedTuple):
 
 
 def identify(read: Read, size: int) -> Superblock:
-    """Tell what lies on a volume of `size` bytes; `read` gives fewer where the disk is cut."""
+    """Identify what lies on a volume of `size` bytes; `read` gives fewer where the disk is cut."""
     answer = blkid.ask(read, size)
     own = _by_tables(read, size)
     if not isinstance(answer, blkid.Answer):

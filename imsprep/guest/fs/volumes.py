@@ -70,7 +70,7 @@ def _doubts(block: Superblock) -> tuple[str | None, int | None, str | None]:
 
 
 def _look(window: Window, size: int) -> Superblock:
-    """Tell what lies on a volume of `size` bytes, and of XFS also whether its log is clean."""
+    """Identify what lies on a volume of `size` bytes, and of XFS also whether its log is clean."""
     block = identify(window.pread, size)
     return block._replace(clean=xfs_log.is_clean(window.pread)) if block.kind == XFS else block
 

@@ -49,7 +49,7 @@ class _Log(NamedTuple):
 
 
 def is_clean(read: Read) -> bool | None:
-    """Say whether the log holds nothing to be replayed; None if it lies elsewhere or is broken."""
+    """Return whether the log holds nothing to be replayed; None if it is elsewhere or broken."""
     log = _find_log(read)
     if log is None:
         return None

@@ -35,17 +35,17 @@ _MERGE_DEPTH = 8  # YAML's aliases can make a mapping that holds itself
 
 
 def installed(guest: Guest) -> bool:
-    """Say whether cloud-init is there."""
+    """Return whether cloud-init is there."""
     return any(guest.exists(path) for path in PROGRAMS) or guest.exists(MAIN)
 
 
 def enabled(guest: Guest) -> bool:
-    """Say whether it runs at boot."""
+    """Return whether it runs at boot."""
     return stopped(guest) is None
 
 
 def stopped(guest: Guest) -> str | None:
-    """Say what keeps it from running at boot, or None."""
+    """Return what keeps it from running at boot, or None."""
     if guest.exists(DISABLED):
         return f"{DISABLED} is there"
     if re.search(r"^\s*policy:\s*disabled", guest.text(IDENTIFY) or "", re.MULTILINE):

@@ -31,7 +31,7 @@ class Mount(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Say whether boot waits for it and fails without it; swap is waited for, not needed."""
+        """Return whether boot waits for it and fails without it; swap is waited for, not needed."""
         return not (
             {"nofail", "noauto", "_netdev", "x-systemd.automount", "comment=systemd.automount"}
             & set(self.options)
@@ -46,7 +46,7 @@ class Mount(NamedTuple):
 
     @property
     def on_disk(self) -> bool:
-        """Say whether it needs a disk: not tmpfs, NFS, a bind mount or a file."""
+        """Return whether it needs a disk: not tmpfs, NFS, a bind mount or a file."""
         named = "=" in self.spec and self.spec.split("=")[0] in _BY
         return named or self.spec.startswith("/dev/")
 
@@ -69,7 +69,7 @@ def _unescape(word: str) -> str:
 
 
 def means(spec: str, volume: Volume) -> bool:
-    """Say whether a device specification means this volume, as udev would name it."""
+    """Return whether a device specification means this volume, as udev would name it."""
     key, value = _named(spec)
     if key == "UUID":
         return (volume.uuid or "").lower() == value.lower()

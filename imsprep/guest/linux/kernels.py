@@ -129,7 +129,7 @@ def _virtio(path: str) -> set[str]:
 
 
 def _builtin(tree: Tree, version: str) -> set[str]:
-    """Tell what is compiled in, from modules.builtin or else the kernel's configuration."""
+    """Return which drivers are built in, from modules.builtin or the kernel's configuration."""
     found: set[str] = set()
     for line in _text(tree, f"/lib/modules/{version}/modules.builtin").splitlines():
         found |= _virtio(line)

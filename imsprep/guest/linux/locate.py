@@ -77,7 +77,7 @@ def read_crypttab(text: str) -> list[CryptLine]:
 
 
 def locate(spec: str, guest: Guest) -> Where:
-    """Tell where a specification leads."""
+    """Return which volume a device specification names."""
     spec = spec.strip("\"'")
     dm_name = _DM_NAME.match(spec)
     if dm_name is not None:
@@ -129,7 +129,7 @@ def _kernel_name(disk: re.Match[str], guest: Guest) -> Where:
 
 
 def _of_kind(guest: Guest, kinds: tuple[str, ...], why: str) -> Where:
-    """Tell of something that is made of volumes of these kinds: unknown if there are any."""
+    """Return the answer for what is made of volumes of these kinds: unknown if there are any."""
     members = [v for v in guest.volumes if v.kind in (*kinds, LUKS, BITLOCKER)]
     if members:
         kind = f"{members[0].name} ({members[0].kind})"
@@ -138,7 +138,7 @@ def _of_kind(guest: Guest, kinds: tuple[str, ...], why: str) -> Where:
 
 
 def _mapped(spec: str, guest: Guest) -> Where:
-    """Tell of a name of the device mapper that no logical volume of the image has."""
+    """Return the answer for a name of the device mapper that no logical volume of the image has."""
     name = spec.removeprefix("/dev/mapper/")
     if name != spec:
         try:

@@ -117,7 +117,7 @@ def bound_names(guest: Guest) -> Iterator[Interface]:
 
 
 def brings_up_any(guest: Guest) -> bool:
-    """Say whether something uses DHCP on cards that no file names, cloud-init left aside."""
+    """Return whether something uses DHCP on cards that no file names, cloud-init left aside."""
     if guest.exists("/etc/network/cloud-ifupdown-helper"):  # of Debian's own cloud images
         return True
     daemons = (p for p, _ in guest.matching(*_ANY_CARD, _NETIFRC) if not p.endswith("/net.lo"))

@@ -1,4 +1,4 @@
-"""Tell which system it is, and which of the service's `os_version` strings fits it.
+"""Identify the system, and which of the service's `os_version` strings fits it.
 
 The strings are those of "Values of Related Parameters" (API reference): a name, a version and
 `64bit`, in no uniform spelling. They are compared by family, version and width, never by text.
@@ -59,7 +59,7 @@ class System(NamedTuple):
 
 
 def identify(guest: Guest) -> System | None:
-    """Tell which Linux the guest is, or None."""
+    """Identify the Linux distribution of the guest; None if it is not known."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         values = read_assignments(guest.text(path) or "")
         if values.get("ID"):
@@ -136,12 +136,12 @@ def parse_os_version(text: str) -> Wanted:
 
 
 def depth(family: str) -> int:
-    """Say how many numbers of the version make a release of this family."""
+    """Return how many numbers of the version make a release of this family."""
     return _RELEASE_DEPTH.get(family, 1)
 
 
 def fits(system: System, os_version: str) -> bool:
-    """Say whether a string means this system: same family, release and width."""
+    """Return whether a string means this system: same family, release and width."""
     wanted = parse_os_version(os_version)
     count = depth(system.family)
     return (

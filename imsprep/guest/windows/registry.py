@@ -54,7 +54,7 @@ class _Key:
         return None if value is None else int(value.data_as_integer)
 
     def has(self, name: str) -> bool:
-        """Say whether there is such a value."""
+        """Return whether there is such a value."""
         return self._key.get_value_by_name(name) is not None
 
     def children(self) -> list[_Key]:

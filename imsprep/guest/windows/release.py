@@ -1,4 +1,4 @@
-"""Tell which Windows it is, in the terms of the service's `os_version` strings."""
+"""Identify the release of Windows, in the terms of the service's `os_version` strings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parse_windows(text: str) -> WindowsRelease | None:
 
 
 def windows_release(registry: dict[str, Any]) -> tuple[WindowsRelease, str] | None:
-    """Tell the release from the registry's values, and its name; None if they do not say."""
+    """Return the release by the registry's values, and its name; None if they do not say."""
     name = registry.get("ProductName")
     release = parse_windows(name or "")
     if name is None or release is None:

@@ -176,7 +176,7 @@ def _last_word(checked: Outcome, worked: Outcome | None) -> Outcome:
 
 
 def short_of_room(units: Iterable[Unit], checked: Mapping[str, Outcome]) -> Iterator[str]:
-    """Say which service has less room for images than the units need; one that was begun counts."""
+    """Return which service has less quota than the entries need; one that was begun counts."""
     asked: dict[tuple[str, ...], list[int | None]] = {}
     for unit in units:
         options = unit.options

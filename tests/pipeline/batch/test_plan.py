@@ -125,7 +125,7 @@ def test_without_pyyaml_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def said_if_refused(text: str) -> bool | None:
-    """Say whether a refusal names the file; None if it is a plan. Anything else raises."""
+    """Return whether a refusal names the file; None if it is a plan. Anything else raises."""
     try:
         parse(text)
     except UsageError as error:

@@ -104,7 +104,7 @@ def _uuid(volume: Volume | None) -> str | None:
 
 
 def with_virtio(guest: Guest, maker: str | None) -> str | None:
-    """Say how the family's tool adds the drivers and makes the initramfs again.
+    """Return how the family's tool adds the drivers and makes the initramfs again.
 
     No command line: what these tools do on a given system cannot be tried here.
     """
@@ -127,7 +127,7 @@ def with_virtio(guest: Guest, maker: str | None) -> str | None:
 
 
 def initramfs_again(guest: Guest) -> str | None:
-    """Say how the family's tool makes every initramfs again."""
+    """Return how the family's tool makes every initramfs again."""
     if _family(guest) in _DEBIAN:
         return "`update-initramfs -u -k all`"
     if guest.exists("/usr/lib/dracut/dracut-init.sh"):

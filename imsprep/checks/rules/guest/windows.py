@@ -38,7 +38,7 @@ def _values(guest: Guest, name: str, hive: str) -> Any:
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )
 def windows_ended(facts: Facts) -> Iterator[Evidence]:
-    """Tell whoever brings a Windows image."""
+    """Warn about an image of Windows on a site that no longer imports it."""
     guest = windows(facts)
     name = guest.registry.get("ProductName") or "Windows"
     if facts.site.windows_stopped:
@@ -80,7 +80,7 @@ def requested_windows(facts: Facts) -> Iterator[Evidence]:
 
 
 def _driver(guest: Guest, service: str, file: str) -> str | None:
-    """Say what is wrong with a driver, or None."""
+    """Return what is wrong with a driver, or None."""
     services = _values(guest, "services", "SYSTEM")
     if not guest.exists(f"/Windows/System32/drivers/{file}"):
         return f"{file} is not in /Windows/System32/drivers"
