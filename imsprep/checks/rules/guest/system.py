@@ -181,7 +181,7 @@ def unclean(facts: Facts) -> Iterator[Evidence]:
 
 
 def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
-    """Return whether a volume is closed, or in an unknown partition, so that it may hold a system."""
+    """Return whether a volume is closed, or in an unknown partition, and may hold a system."""
     known = volume.kind != UNKNOWN or guest.table is not None
     return known and volume.kind in CLOSED and volume.part_type not in _NEVER_SYSTEMS
 
