@@ -296,6 +296,15 @@ ORDER = {
         batch.work
         batch.whole
     """,
+    "api": """
+        events
+        bitmaps
+        converting
+        stores
+        images
+        imports
+        batches
+    """,
     "cli": """
         demo_disk
         screen

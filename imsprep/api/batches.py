@@ -1,0 +1,97 @@
+"""Import the images of a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imsprep.api.events import one_at_a_time
+from imsprep.keywords import with_keywords
+from imsprep.options import (
+    BatchOptions,
+    ImportOptions,
+    StrPath,
+)
+from imsprep.progress import (
+    IMPORT,
+    Event,
+    Progress,
+)
+from imsprep.system.paths import path_of
+
+if TYPE_CHECKING:
+    from imsprep.pipeline.batch.journal import BatchJournal
+    from imsprep.pipeline.batch.run import Summary as BatchSummary
+    from imsprep.pipeline.batch.run import Unit, Watching
+    from imsprep.pipeline.batch.whole import Watcher
+
+
+@with_keywords(BatchOptions)
+def import_batch(plan: StrPath, options: BatchOptions) -> BatchSummary:
+    """Import the images of a plan: check all of them first, then several at a time.
+
+    One that fails does not stop the others; `exit_code` and `outcomes` of what comes back say how
+    each went. Calling it again continues. Raises UsageError with all mistakes of the plan,
+    ReadError, TransferError if another process works on it.
+    """
+    units = read_plan(plan, options)
+    return run_batch(plan, units, options, _Silent(options.progress))
+
+
+def read_plan(plan: StrPath, options: BatchOptions) -> list[Unit]:
+    """Return the images of a plan with their options; UsageError with all mistakes."""
+    from imsprep.pipeline.batch.read import read_units
+
+    return read_units(path_of(plan), options.defaults or ImportOptions(to=""))
+
+
+def run_batch(
+    plan: StrPath, units: list[Unit], options: BatchOptions, watcher: Watcher
+) -> BatchSummary:
+    """Do what `import_batch` does with a plan that was read."""
+    from imsprep.pipeline.batch.run import Summary as BatchSummary
+    from imsprep.pipeline.batch.whole import run_plan
+    from imsprep.service import connected
+
+    path = path_of(plan)
+    return BatchSummary(str(path), run_plan(path, units, options, connected, watcher))
+
+
+class _Silent:
+    """A watcher that passes news on as events."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = one_at_a_time(progress)
+
+    def checking(self, count: int) -> None:
+        """Pass on."""
+        self.warn(f"checking {count} images before anything is sent")
+
+    def refused(self, count: int) -> None:
+        """Pass on."""
+        self.warn(f"the check refuses {count}: nothing was sent")
+
+    def warn(self, text: str) -> None:
+        """Pass on."""
+        self._progress(Event(IMPORT, text=text))
+
+    def working(self, done: int, count: int) -> None:
+        """Pass on."""
+        self.warn(f"{done} images were done before, {count} are to be imported")
+
+    def watching(self, journal: BatchJournal) -> Watching:
+        """Return what keeps the journal."""
+        from imsprep.pipeline.batch.run import Watching
+
+        return Watching(journal.begun, journal.ended)
+
+    def news(self, unit: Unit, text: str) -> None:
+        """Pass on."""
+        self.warn(f"{unit.shown}: {text}")
+
+    def moved(self, unit: Unit, event: Event) -> None:
+        """Pass on."""
+        self._progress(event)
+
+    def moved_there(self, shown: str, event: Event) -> None:
+        """Pass on."""
+        self._progress(event)

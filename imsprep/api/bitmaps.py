@@ -1,0 +1,124 @@
+"""Which blocks of an image hold data: scan it, write its bitmap, prove one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from imsprep.api.events import size_of
+from imsprep.keywords import with_keywords
+from imsprep.options import (
+    BitmapOptions,
+    ExportOptions,
+    HoleOptions,
+    ScanOptions,
+    StrPath,
+    VerifyOptions,
+)
+from imsprep.progress import (
+    SCAN,
+    VERIFY,
+    counting,
+)
+from imsprep.system.paths import optional_path, path_of
+
+if TYPE_CHECKING:
+    from imsprep.bitmap.files import Exported, Made, Proof
+    from imsprep.scan.scan import Scan
+    from imsprep.scan.scan import ScanOptions as ScanKeywords
+
+
+@with_keywords(ScanOptions)
+def scan(image: StrPath, options: ScanOptions) -> Scan:
+    """Return which blocks of a RAW image hold data.
+
+    Raises FormatError if the image is in another format, ReadError, ImageChangedError.
+    """
+    from imsprep.image.file import RawImage
+    from imsprep.image.formats import check_raw
+    from imsprep.scan.scan import BLOCK_SIZE
+    from imsprep.scan.scan import scan as scan_image
+
+    with RawImage.open(path_of(image)) as opened:
+        check_raw(opened)
+        return scan_image(
+            opened,
+            block_size=options.block_size or BLOCK_SIZE,
+            progress=counting(options.progress, SCAN, opened.size),
+            **scanning_of(options, options.jobs),
+        )
+
+
+@with_keywords(BitmapOptions)
+def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
+    """Write the bitmap of a RAW image, and the sidecar that says how it was made.
+
+    Raises UsageError if a file that imsprep did not make would be replaced without `force`,
+    FormatError if the image is in another format or empty, ReadError, ImageChangedError.
+    """
+    from imsprep.bitmap.files import make_bitmap as make
+    from imsprep.bitmap.layout_json import load_layout
+
+    path = path_of(image)
+    layout = load_layout(options.layout) if isinstance(options.layout, str) else options.layout
+    if options.block_size is not None:
+        layout = dataclasses.replace(layout, block_size=options.block_size)
+    return make(
+        path,
+        layout=layout,
+        output=optional_path(options.output),
+        force=options.force,
+        scanning=scanning_of(options, options.jobs),
+        progress=counting(options.progress, SCAN, size_of(path)),
+    )
+
+
+@with_keywords(ExportOptions)
+def export_map(image: StrPath, options: ExportOptions) -> Exported:
+    """Write which blocks of a RAW image hold data as a map for another tool.
+
+    Raises UsageError if a file would be replaced without `force`, FormatError if the image is in
+    another format or empty, ReadError, ImageChangedError.
+    """
+    from imsprep.bitmap.files import export
+
+    path = path_of(image)
+    return export(
+        path,
+        options.format,
+        output=optional_path(options.output),
+        block_size=options.block_size,
+        force=options.force,
+        scanning=scanning_of(options, options.jobs),
+        progress=counting(options.progress, SCAN, size_of(path)),
+    )
+
+
+@with_keywords(VerifyOptions)
+def verify_bitmap(image: StrPath, options: VerifyOptions) -> Proof:
+    """Read an image again and compare its bitmap with it; `proof.holds` says how it went.
+
+    Raises ReadError if there is no bitmap, FormatError if it has another layout or the image is no
+    RAW one, ImageChangedError.
+    """
+    from imsprep.bitmap.files import prove
+    from imsprep.bitmap.layout_json import load_layout
+
+    path, layout = path_of(image), options.layout
+    return prove(
+        path,
+        bitmap=optional_path(options.bitmap),
+        layout=load_layout(layout) if isinstance(layout, str) else layout,
+        scanning=scanning_of(options, options.jobs),
+        progress=counting(options.progress, VERIFY, size_of(path)),
+    )
+
+
+def scanning_of(options: HoleOptions, jobs: int | None = None) -> ScanKeywords:
+    """Return how to scan."""
+    return {
+        "holes": options.holes,
+        "keep_cache": options.keep_cache,
+        "jobs": jobs,
+        "force_share": options.force_share,
+    }

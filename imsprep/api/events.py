@@ -1,0 +1,76 @@
+"""Events of a call: what the library counts and says, passed on to the one function of a caller."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imsprep.progress import (
+    IMPORT,
+    UPLOAD,
+    Event,
+    Progress,
+)
+
+if TYPE_CHECKING:
+    from imsprep.ims.job import JobStatus
+    from imsprep.ims.wait import Pace
+    from imsprep.upload.plan import PartPlan
+    from imsprep.upload.transfer import Progress as UploadProgress
+
+
+def telling(pace: Pace, progress: Progress) -> Pace:
+    """Return a pace whose news become events."""
+
+    def status(status: JobStatus) -> None:
+        percent = round((status.progress or 0) * 100)
+        progress(Event(IMPORT, percent, 100, text=status.status, job_id=status.job_id))
+
+    def trouble(text: str) -> None:
+        progress(Event(IMPORT, text=text))
+
+    return dataclasses.replace(pace, on_status=status, on_trouble=trouble)
+
+
+@contextmanager
+def uploading_all(progress: Progress, plans: list[PartPlan]) -> Iterator[UploadProgress]:
+    """Give what an upload calls; the whole of all plans is announced first."""
+    total = sum(plan.size for plan in plans)
+
+    def done(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
+        progress(Event(UPLOAD, sent + copied + reused, total, sent, copied))
+
+    progress(
+        Event(
+            UPLOAD,
+            total=total,
+            sent=sum(plan.sent for plan in plans),
+            copied=sum(plan.copied for plan in plans),
+        )
+    )
+    yield done
+
+
+def uploading(progress: Progress, plan: PartPlan) -> AbstractContextManager[UploadProgress]:
+    """Give what the upload of one file calls."""
+    return uploading_all(progress, [plan])
+
+
+def one_at_a_time(progress: Progress) -> Progress:
+    """Return what several threads may call."""
+    lock = threading.Lock()
+
+    def passed_on(event: Event) -> None:
+        with lock:
+            progress(event)
+
+    return passed_on
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file for progress; 0 if it is none, which is said elsewhere."""
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,119 @@
+"""Import an image: prepare, ship, wait."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from imsprep.api.events import telling, uploading_all
+from imsprep.keywords import with_keywords
+from imsprep.options import (
+    ImportOptions,
+    StrPath,
+    WaitOptions,
+)
+from imsprep.progress import (
+    CONVERT,
+    IMPORT,
+    SCAN,
+    Event,
+    counting,
+)
+from imsprep.system.paths import path_of
+
+if TYPE_CHECKING:
+    from imsprep.ims.job import JobStatus
+    from imsprep.pipeline.prepare import Prepared
+    from imsprep.pipeline.ship import Imported
+
+
+@with_keywords(ImportOptions)
+def plan_import(image: StrPath, options: ImportOptions) -> Prepared:
+    """Check an image and return all that its import would do; nothing is sent.
+
+    A bitmap is written, since the plan names its bytes; a container is not made. Raises
+    FindingsError if findings stop the import, and as `import_image` does.
+    """
+    return prepare_import(image, options, dry_run=True)
+
+
+@with_keywords(ImportOptions)
+def import_image(image: StrPath, options: ImportOptions) -> Imported:
+    """Check an image, upload it, have it imported and wait for the job.
+
+    Whatever ends it early, calling it again continues: what was sent is not sent again, a job that
+    was started is waited for. Raises FindingsError if findings stop the import, UsageError for a
+    request that lacks a field, TransferError if running again continues, ServiceError if something
+    was refused, JobFailedError, WaitTimeoutError, ReadError, ImageChangedError.
+    """
+    return ship_import(prepare_import(image, options), options)
+
+
+@with_keywords(WaitOptions)
+def wait(job_id: str, options: WaitOptions) -> JobStatus:
+    """Wait for an import job that was started before; return its last status.
+
+    Raises JobFailedError with the service's words, WaitTimeoutError, ServiceError, UsageError.
+    """
+    return wait_for_job(job_id, options)
+
+
+def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
+    """Do what `wait` does."""
+    from imsprep.ims.wait import wait as wait_for
+    from imsprep.pipeline.importing import pace_of
+    from imsprep.service import connected
+    from imsprep.store.target import parse_target
+
+    folder = parse_target(options.to).folder if options.to else None
+    pace = pace_of(options.timeout_s, options.poll_s, local=folder is not None)
+    with connected(folder, options) as client:
+        return wait_for(client.job, job_id, telling(pace, options.progress))
+
+
+def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
+    """Do what an import does before anything is sent; `ship_import` goes on with the value."""
+    from imsprep.pipeline.importing import asking_service, order_of, pace_of
+    from imsprep.pipeline.prepare import prepare
+    from imsprep.service import connected
+    from imsprep.zvhd2.convert import likely_size
+
+    path = path_of(image)
+    size = likely_size(path)
+    scanned, packed = (counting(options.progress, step, size) for step in (SCAN, CONVERT))
+
+    def told(text: str) -> None:
+        options.progress(Event(CONVERT, text=text))
+
+    pace = pace_of(options.timeout_s, options.poll_s, local=False)
+    service = asking_service(
+        options,
+        connected,
+        dataclasses.replace(pace, on_trouble=told),
+        dry_run=dry_run,
+        told=told,
+    )
+    order = order_of(options, scanned, packed, told, dry_run=dry_run)
+    return prepare(path, dataclasses.replace(order, ask_service=service))
+
+
+def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
+    """Upload what was prepared, have it imported and wait for the job."""
+    from imsprep.pipeline.importing import pace_of, shipping_of, target_of
+    from imsprep.pipeline.ship import ship
+    from imsprep.service import connected
+
+    target, progress = target_of(options), options.progress
+    local = target.folder is not None
+    pace = telling(pace_of(options.timeout_s, options.poll_s, local=local), progress)
+    plans = [artefact.plan for artefact in prepared.artefacts]
+    with (
+        connected(target.folder, options, prepared.layout) as client,
+        uploading_all(progress, plans) as sent,
+    ):
+        shipping = shipping_of(options, client, pace, sent)
+
+        def on_job(job_id: str) -> None:
+            progress(Event(IMPORT, job_id=job_id))
+
+        return ship(prepared, dataclasses.replace(shipping, on_job=on_job))

@@ -1,0 +1,87 @@
+"""Buckets: open one, bring a file into it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imsprep.api.bitmaps import scanning_of
+from imsprep.api.events import uploading
+from imsprep.keywords import with_keywords, with_keywords_after_two
+from imsprep.options import (
+    StoreOptions,
+    StrPath,
+    UploadOptions,
+)
+from imsprep.system.paths import optional_path, path_of
+
+if TYPE_CHECKING:
+    from imsprep.store.contract import ObjectStore
+    from imsprep.store.target import Target
+    from imsprep.upload.file import Sending
+    from imsprep.upload.plan import PartPlan
+    from imsprep.upload.transfer import Uploaded
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An open bucket; made by `open_store`."""
+
+    target: Target
+    store: ObjectStore = dataclasses.field(repr=False)
+
+
+@with_keywords(StoreOptions)
+def open_store(target: str, options: StoreOptions) -> Bucket:
+    """Open the bucket that `local:DIR` or `obs:BUCKET/PREFIX` names.
+
+    A local one is made when something is written. Raises UsageError if credentials or a region are
+    missing, MissingExtraError without imsprep[cloud].
+    """
+    from imsprep.store import target as targets
+
+    parsed = targets.parse_target(target, region=options.region, endpoint=options.obs_endpoint)
+    ca_bundle = optional_path(options.ca_bundle)
+    return Bucket(parsed, targets.open_store(parsed, ca_bundle=ca_bundle, kms_key=options.kms_key))
+
+
+@with_keywords_after_two(UploadOptions)
+def upload(file: StrPath, store: Bucket, options: UploadOptions) -> Uploaded:
+    """Bring one file into a bucket: data is sent, zeros are copied inside the store.
+
+    An upload that was interrupted continues when it is called again. Raises TransferError if
+    running again continues, ServiceError for a refusal, ReadError, ImageChangedError, UsageError.
+    """
+    from imsprep.upload.file import send_file
+
+    path = path_of(file)
+    return send_file(
+        path,
+        store.store,
+        store.target,
+        store.target.key_for(options.key or path.name),
+        sending=_sending(options),
+        watch=functools.partial(uploading, options.progress),
+    )
+
+
+@with_keywords(UploadOptions)
+def plan_upload(file: StrPath, options: UploadOptions) -> PartPlan:
+    """Return how `upload` would send a file; nothing is sent."""
+    from imsprep.upload.file import plan_file
+
+    return plan_file(path_of(file), _sending(options))
+
+
+def _sending(options: UploadOptions) -> Sending:
+    from imsprep.pipeline.importing import transferring_of
+    from imsprep.upload.file import Sending
+
+    return Sending(
+        copy_zeros=options.copy_zeros,
+        part_size=options.part_size,
+        options=transferring_of(options, skip_same=not options.force),
+        scanning=scanning_of(options),
+    )
