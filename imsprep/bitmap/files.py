@@ -23,7 +23,7 @@ from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import RawImage, Sharing
 from imsprep.image.formats import check_raw
-from imsprep.scan.scan import DEFAULTS, Scan, ScanOptions, Vouched, scan
+from imsprep.scan.scan import DEFAULTS, Coverage, Scan, ScanOptions, scan
 from imsprep.system.atomic import write_bytes
 from imsprep.units import counted, exact_size, format_size
 
@@ -38,7 +38,7 @@ class Made:
 
     bitmap: Path
     sidecar: Sidecar
-    vouched: Vouched  # how it is known
+    coverage: Coverage  # how it is known
     sharing: Sharing | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Made:
         return {
             "bitmap": str(self.bitmap),
             "sidecar": str(sidecar_path(self.bitmap)),
-            "vouched": self.vouched.as_dict(),
+            "coverage": self.coverage.as_dict(),
             "sharing": self.sharing.as_dict() if self.sharing else None,
             **self.sidecar.as_dict(),
         }
@@ -57,7 +57,7 @@ class Made:
         return (
             f"{show_path(self.bitmap)}: {of.allocated} of {counted(of.blocks, 'block')} of"
             f" {format_size(of.layout.block_size)} {hold} data,"
-            f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{self.vouched}"
+            f" {format_size(of.data_bytes)} of {exact_size(of.size)}\n{self.coverage}"
             + _sharing_note(self.sharing)
         )
 
@@ -70,7 +70,7 @@ class Proof:
     claimed: BlockMap  # as the bitmap has it
     found: BlockMap  # as the image has it
     stale: str | None  # why it is the bitmap of another image or state, if it is
-    vouched: Vouched  # how the image is known
+    coverage: Coverage  # how the image is known
     assumed: bool = False  # nobody said that the bitmap has this layout
     sharing: Sharing | None = None
 
@@ -99,7 +99,7 @@ class Proof:
             "size": self.found.size,
             "block_size": self.found.block_size,
             "blocks": len(self.found),
-            "vouched": self.vouched.as_dict(),
+            "coverage": self.coverage.as_dict(),
             "sharing": self.sharing.as_dict() if self.sharing else None,
             "marked_data": self.claimed.allocated,
             "marked_empty": len(self.claimed) - self.claimed.allocated,
@@ -132,7 +132,7 @@ class Proof:
                 f"note: {counted(self.wasted.allocated, 'empty block')} marked as data, which"
                 f" costs time and nothing else: {_named(self.wasted)}"
             )
-        lines.append(str(self.vouched) + _sharing_note(self.sharing))
+        lines.append(str(self.coverage) + _sharing_note(self.sharing))
         return "\n".join(lines)
 
 
@@ -167,7 +167,7 @@ class Exported:
     path: Path
     format: str  # of interchange.SUFFIXES
     found: BlockMap
-    vouched: Vouched
+    coverage: Coverage
     sharing: Sharing | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -180,13 +180,13 @@ class Exported:
             "blocks": len(self.found),
             "allocated": self.found.allocated,
             "data_bytes": self.found.data_bytes,
-            "vouched": self.vouched.as_dict(),
+            "coverage": self.coverage.as_dict(),
             "sharing": self.sharing.as_dict() if self.sharing else None,
         }
 
     def __str__(self) -> str:
         data, size = format_size(self.found.data_bytes), exact_size(self.found.size)
-        known = f"{self.vouched}{_sharing_note(self.sharing)}"
+        known = f"{self.coverage}{_sharing_note(self.sharing)}"
         return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{known}"
 
 
@@ -224,7 +224,7 @@ def export(
             text = interchange.qemu_map(found)
         image.check_unchanged()
         write_bytes(target, text)
-        return Exported(target, format_, found, scanned.vouched, image.sharing)
+        return Exported(target, format_, found, scanned.coverage, image.sharing)
 
 
 def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
@@ -247,7 +247,7 @@ def write_bitmap(bitmap: Path, image: RawImage, scanned: Scan, layout: BitmapLay
     sidecar = Sidecar.of(name, image.identity, block_map, layout, packed, image.pread)
     image.check_unchanged()
     write_pair(bitmap, packed, sidecar)
-    return Made(bitmap, sidecar, scanned.vouched, image.sharing)
+    return Made(bitmap, sidecar, scanned.coverage, image.sharing)
 
 
 def prove(
@@ -285,7 +285,7 @@ def prove(
         found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         reason = None if sidecar is None else stale(sidecar, packed, image)
         return Proof(
-            bitmap, claimed, found.block_map, reason, found.vouched, assumed, image.sharing
+            bitmap, claimed, found.block_map, reason, found.coverage, assumed, image.sharing
         )
 
 

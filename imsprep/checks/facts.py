@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imsprep.image.file import Sharing
     from imsprep.image.partitions import Disk
     from imsprep.ims.region import RegionFacts
-    from imsprep.scan.scan import Vouched
+    from imsprep.scan.scan import Coverage
     from imsprep.store.bucket import BucketFacts
     from imsprep.zvhd2.reader import Examination
 
@@ -64,7 +64,7 @@ class Facts:
     disk: Disk | None = None  # partition table and volumes of the disk's content
     outer_table: str | None = None  # partition table at the start of the file, whatever its format
     block_map: BlockMap | None = None  # only after a scan
-    vouched: Vouched | None = None  # how the scan knows; only after one
+    coverage: Coverage | None = None  # how the scan knows; only after one
     sharing: Sharing | None = None  # other programs that may write to it; if read as a whole
     unread: str | None = None  # why the disk in an image that QEMU reads could not be read
     to_be_packed: bool = False  # a ZVHD2 is made of it, which is what will be sent

@@ -250,13 +250,13 @@ def _with_scan(
     block_map = scanned.block_map.coarsened(BLOCK_SIZE)
     bitmap = facts.bitmap and facts.bitmap._replace(found=scanned.block_map.coarsened(wanted))
     facts = replace(facts, bitmap=bitmap)
-    return _with_map(facts, Scan(block_map, scanned.vouched))
+    return _with_map(facts, Scan(block_map, scanned.coverage))
 
 
 def _with_map(facts: Facts, scanned: Scan) -> Facts:
     """Add a block map, and to each cell how much of it is data."""
     cells = tuple(cell._replace(data=_data_in(scanned.block_map, cell)) for cell in facts.cells)
-    return replace(facts, block_map=scanned.block_map, vouched=scanned.vouched, cells=cells)
+    return replace(facts, block_map=scanned.block_map, coverage=scanned.coverage, cells=cells)
 
 
 def _with_container(

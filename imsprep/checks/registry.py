@@ -92,8 +92,8 @@ def summary(facts: Facts) -> dict[str, object]:
     if facts.block_map is not None:
         values["data_bytes"] = facts.block_map.data_bytes
         values["block_size"] = facts.block_map.block_size
-    if facts.vouched is not None:
-        values["vouched"] = facts.vouched.as_dict()
+    if facts.coverage is not None:
+        values["coverage"] = facts.coverage.as_dict()
     if facts.sharing is not None:
         values["sharing"] = facts.sharing.as_dict()
     if facts.cells:

@@ -11,7 +11,7 @@ import numpy as np
 
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
-from imsprep.scan.scan import Scan, Vouched
+from imsprep.scan.scan import Coverage, Scan
 from imsprep.units import ceil_div
 
 
@@ -36,4 +36,4 @@ def scan_disk(disk: Disk, *, block_size: int, progress: Callable[[int], None]) -
             progress(len(piece))
             offset = stop
     block_map = BlockMap.from_flags(disk.size, block_size, flags)
-    return Scan(block_map, Vouched(disk.size - read, 0, read))
+    return Scan(block_map, Coverage(disk.size - read, 0, read))

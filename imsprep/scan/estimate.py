@@ -24,8 +24,8 @@ from imsprep.scan.scan import (
     BLOCK_SIZE,
     DEFAULTS,
     TRUST,
+    Coverage,
     ScanOptions,
-    Vouched,
     believes_holes,
     scan,
 )
@@ -132,7 +132,7 @@ def estimate(
             cache=COLD if sampling.cold else CACHED,
             runs=runs,
             sampled=round(sum(one.sampled for one in rounds) / runs),
-            probed=sum(one.vouched.probed for one in rounds)
+            probed=sum(one.coverage.probed for one in rounds)
             / max(sum(one.sampled for one in rounds), 1),
             disk_bytes_per_s=disk,
             scan_s=Spread.of([sampling.listing_s + one.seconds * one.factor for one in rounds]),
@@ -149,7 +149,7 @@ class _Round:
     sampled: int  # bytes
     factor: float  # by which the stored blocks are more than those of the windows
     data_bytes: int  # in blocks that hold data
-    vouched: Vouched
+    coverage: Coverage
 
 
 class _Windows(RawImage):
@@ -213,7 +213,7 @@ class _Sampling:
             sampled,
             len(self._blocks) / max(len(blocks), 1),
             found.block_map.data_bytes,
-            found.vouched,
+            found.coverage,
         )
 
     def disk(self, runs: int) -> Spread | None:

@@ -36,16 +36,16 @@ _LARGEST = 32 * MIB  # of a piece where there are no probes
 _MOST_JOBS = 4  # by default; more readers than that wait for memory, or for the disk
 
 
-class Vouched(NamedTuple):
-    """How the scan knows what it says, in bytes; the three make up the whole image."""
+class Coverage(NamedTuple):
+    """How each byte is known, in bytes; the three make up the whole image."""
 
-    hole: int  # the file system says that nothing is stored there; not read
+    holes: int  # the file system says that nothing is stored there; not read
     probed: int  # in blocks where a first look found data, so that the rest was not read
     read: int  # looked at byte for byte, as far as a block's first data
 
     def __str__(self) -> str:
-        hole, probed, read = map(format_size, self)
-        return f"holes: {hole}, probed: {probed}, read: {read}"
+        holes, probed, read = map(format_size, self)
+        return f"coverage: holes {holes}, probed {probed}, read {read}"
 
     def as_dict(self) -> dict[str, int]:
         """Return plain values for JSON."""
@@ -57,7 +57,7 @@ class Scan:
     """What a scan found, and how it knows."""
 
     block_map: BlockMap
-    vouched: Vouched
+    coverage: Coverage
     sharing: Sharing | None = None  # whether programs may have written to it meanwhile
 
 
@@ -108,8 +108,8 @@ def scan(
         probed = _probe(image, data, bits, reading, progress)
         reading.finish()
     image.check_unchanged()
-    vouched = Vouched(image.size - probed - reading.size, probed, reading.size)
-    return Scan(BlockMap(image.size, block_size, bits), vouched, image.sharing)
+    coverage = Coverage(image.size - probed - reading.size, probed, reading.size)
+    return Scan(BlockMap(image.size, block_size, bits), coverage, image.sharing)
 
 
 def believes_holes(image: RawImage, holes: str) -> bool:

@@ -67,8 +67,8 @@ def test_a_file_holds_what_its_kind_says(tmp_path: Path) -> None:
             with RawImage.open(path) as image:
                 found = scan(image, holes="trust", force_share=True)
                 assert found.block_map.allocated == data, kind
-                assert found.vouched.hole == (size if kind == "hole" else 0)
-                assert found.vouched.probed == by_a_page * 2 * MIB
+                assert found.coverage.holes == (size if kind == "hole" else 0)
+                assert found.coverage.probed == by_a_page * 2 * MIB
 
 
 def test_a_file_is_removed_where_it_must_keep_its_name(

@@ -23,4 +23,4 @@ def test_it_finds_what_a_scan_finds(tmp_path_factory, pages: list[int], rest: in
     with RawImage.open(path) as image:
         found = scan_disk(image, block_size=BLOCK, progress=done.append)
         assert found.block_map == scan(image, block_size=BLOCK).block_map
-    assert sum(done) == found.block_map.size == sum(found.vouched)
+    assert sum(done) == found.block_map.size == sum(found.coverage)

@@ -43,7 +43,7 @@ def by_the_obvious_loop(path: Path, block_size: int) -> list[bool]:
 def scanned(path: Path, **options: object) -> Scan:
     with RawImage.open(path) as image:
         found = scan(image, **options)
-    assert sum(found.vouched) == path.stat().st_size
+    assert sum(found.coverage) == path.stat().st_size
     return found
 
 
@@ -130,8 +130,8 @@ def test_a_single_byte_at_every_edge_is_found(tmp_path: Path, block_size: int) -
 
 def test_it_says_for_how_many_bytes_each_source_vouches(tmp_path: Path) -> None:
     path = make(tmp_path / "disk.raw", 20 * MIB, [(0, 4096, True), (8 * MIB, 2 * MIB, False)])
-    assert scanned(path, holes="trust").vouched == (18 * MIB - 4096, 4096, 2 * MIB)
-    assert scanned(path, holes="verify").vouched == (0, 2 * MIB, 18 * MIB)
+    assert scanned(path, holes="trust").coverage == (18 * MIB - 4096, 4096, 2 * MIB)
+    assert scanned(path, holes="verify").coverage == (0, 2 * MIB, 18 * MIB)
 
 
 def test_verify_finds_data_that_the_file_system_calls_a_hole(
@@ -149,7 +149,7 @@ def test_auto_trusts_only_file_systems_that_are_known(
 ) -> None:
     path = make(tmp_path / "disk.raw", 8 * MIB, [])
     monkeypatch.setattr(module, "file_system", lambda file: name)
-    assert scanned(path, holes="auto").vouched.hole == in_holes
+    assert scanned(path, holes="auto").coverage.holes == in_holes
 
 
 @pytest.mark.parametrize(("name", "past"), [("ext4", True), ("nfs4", False), ("", False)])

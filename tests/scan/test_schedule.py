@@ -169,7 +169,7 @@ def test_holes_are_believed_on_a_file_system_that_reports_them(
         for holes in ("auto", "trust", "verify"):
             found = scan(image, holes=holes)
             assert (found.block_map.allocated, found.block_map[5]) == (1, True)
-            assert (found.vouched.hole > 0) == (holes != "verify")
+            assert (found.coverage.holes > 0) == (holes != "verify")
 
 
 @loops
@@ -221,8 +221,8 @@ def test_an_odd_name_is_no_hindrance(imsprep: Run, tmp_path: Path, name: str) ->
     except OSError:
         pytest.skip("this file system cannot hold such a name")
     outcome = imsprep("check", "--scan", "--json", tmp_path / name)
-    assert outcome.json["images"][0]["facts"]["vouched"] == {
-        "hole": 0,
+    assert outcome.json["images"][0]["facts"]["coverage"] == {
+        "holes": 0,
         "probed": 8192,
         "read": 0,
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from imsprep.report import Report, Severity
 
-SCHEMA = "imsprep.check/1"
+SCHEMA = "imsprep.check/2"
 
 
 @dataclass(frozen=True)

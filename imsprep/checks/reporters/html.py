@@ -23,7 +23,7 @@ _SIZES = (
     ("virtual_size", "Disk"), ("file_size", "File"), ("stored_size", "On this machine"),
     ("data_bytes", "Data to upload"),
 )  # fmt: skip
-_COVERAGE = (("hole", "Holes"), ("probed", "Probed"), ("read", "Read"))
+_COVERAGE = (("holes", "Holes"), ("probed", "Probed"), ("read", "Read"))
 
 
 @cache
@@ -139,7 +139,7 @@ def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         for key, label in _SIZES
         if key in facts
     ]
-    known = facts.get("vouched") or {}
+    known = facts.get("coverage") or {}
     rows += [
         (label, format_size(known[key]), f"{known[key]} bytes")
         for key, label in _COVERAGE

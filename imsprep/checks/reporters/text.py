@@ -16,7 +16,7 @@ from typing import Any
 from imsprep.checks.reporters import Failure, Run
 from imsprep.image.file import Sharing
 from imsprep.report import Finding, Report, Severity
-from imsprep.scan.scan import Vouched
+from imsprep.scan.scan import Coverage
 from imsprep.units import counted, format_size
 
 WIDTH = 80  # columns, where no terminal says another number
@@ -143,11 +143,11 @@ def _scanned(report: Report, style: Style) -> list[str]:
     sharing = Sharing(**facts["sharing"]) if "sharing" in facts else None
     note = sharing.note if sharing is not None else None
     shared = _wrapped(f"note: {note}", style, "  ") if note else []
-    if "vouched" not in facts:
+    if "coverage" not in facts:
         return shared
     data = format_size(facts["data_bytes"])
     words = f"data to upload: {data}, in blocks of {format_size(facts['block_size'])}"
-    known = _wrapped(str(Vouched(**facts["vouched"])), style, "  ")
+    known = _wrapped(str(Coverage(**facts["coverage"])), style, "  ")
     return [*_wrapped(words, style, "  "), *known, *shared]
 
 

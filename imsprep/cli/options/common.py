@@ -109,7 +109,7 @@ def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
 
 
 # Of a command whose keys changed their meaning; all others are at 1.
-VERSIONS: dict[str, int] = {}
+VERSIONS: dict[str, int] = {"bitmap": 2, "verify": 2}
 
 
 def schema_name() -> str:

@@ -56,8 +56,8 @@ def test_the_pair_is_written_and_proved(imsprep: Run, disk: Path) -> None:
     proof = imsprep("verify", disk)
     assert proof.code == 0
     assert "proved: all 8 blocks of 2 MiB that are marked empty are zeros\n" in proof.out
-    assert "holes: " in proof.out
-    assert sum(made.json["vouched"].values()) == 10 * BLOCK + 512
+    assert "coverage: holes " in proof.out
+    assert sum(made.json["coverage"].values()) == 10 * BLOCK + 512
 
 
 def test_the_text_names_the_file_and_the_share(imsprep: Run, disk: Path) -> None:
@@ -242,10 +242,10 @@ def test_holes_are_read_when_that_is_wanted_and_the_answer_is_the_same(
 ) -> None:
     trusted = imsprep("bitmap", disk, "--holes", "trust", "--json").json
     read = imsprep("bitmap", disk, "--holes", "verify", "--jobs", "1", "--json").json
-    assert (trusted["sha256"], read["vouched"]["hole"]) == (read["sha256"], 0)
+    assert (trusted["sha256"], read["coverage"]["holes"]) == (read["sha256"], 0)
     proof = imsprep("verify", disk, "--holes", "verify", "--json").json
     assert proof["holds"]
-    assert proof["vouched"]["hole"] == 0
+    assert proof["coverage"]["holes"] == 0
 
 
 class Killed(BaseException):

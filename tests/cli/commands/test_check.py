@@ -172,7 +172,7 @@ def test_a_scan_tells_how_much_will_be_uploaded(imsprep: Run, tmp_path: Path) ->
     path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x"), (63 << 20, b"y"))
     (image,) = imsprep("check", path, "--scan", "--json").json["images"]
     assert image["facts"]["data_bytes"] == 4 << 20
-    assert sum(image["facts"]["vouched"].values()) == 64 << 20
+    assert sum(image["facts"]["coverage"].values()) == 64 << 20
     cells = image["facts"]["cells"]
     assert sum(cell[1] for cell in cells) == 64 << 20
     assert sum(cell[3] for cell in cells) == 4 << 20
@@ -183,7 +183,7 @@ def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> Non
     html = f"html:{tmp_path}/page.html"
     outcome = imsprep("check", path, "--format", "text", "--holes", "trust", "--output", html)
     assert "data to upload: 2 MiB, in blocks of 2 MiB" in outcome.out
-    assert "holes: 64 MiB, probed: 4 KiB, read: 0 bytes" in outcome.out
+    assert "coverage: holes 64 MiB, probed 4 KiB, read 0 bytes" in outcome.out
     page = (tmp_path / "page.html").read_text()
     assert 'Holes</dt><dd title="67104768 bytes">' in page
     assert "holes:" not in imsprep("check", path).out
