@@ -33,7 +33,7 @@ def telling(pace: Pace, progress: Progress) -> Pace:
     def trouble(text: str) -> None:
         progress(Event(IMPORT, text=text))
 
-    return dataclasses.replace(pace, on_status=status, on_trouble=trouble)
+    return dataclasses.replace(pace, on_status=status, on_warning=trouble)
 
 
 @contextmanager

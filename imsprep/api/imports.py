@@ -82,18 +82,18 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     size = likely_size(path)
     scanned, packed = (counting(options.progress, step, size) for step in (SCAN, CONVERT))
 
-    def told(text: str) -> None:
+    def log(text: str) -> None:
         options.progress(Event(CONVERT, text=text))
 
     pace = pace_of(options.timeout_s, options.poll_s, local=False)
     service = asking_service(
         options,
         connected,
-        dataclasses.replace(pace, on_trouble=told),
+        dataclasses.replace(pace, on_warning=log),
         dry_run=dry_run,
-        told=told,
+        log=log,
     )
-    order = order_of(options, scanned, packed, told, dry_run=dry_run)
+    order = order_of(options, scanned, packed, log, dry_run=dry_run)
     return prepare(path, dataclasses.replace(order, ask_service=service))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from imsprep.image.superblocks import UNTOLD, Geometry, geometry, journal_fault
+from imsprep.image.superblocks import UNKNOWN_SUPERBLOCK, Superblock, journal_fault, superblock
 from imsprep.units import KIB, SECTOR
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes; fewer at the end
@@ -30,7 +30,7 @@ class Volume(NamedTuple):
     kind: str
     encrypted: bool
     boot_sector: bool  # its first sector holds code that a BIOS could start
-    geometry: Geometry = UNTOLD  # what its superblock says of its size
+    superblock: Superblock = UNKNOWN_SUPERBLOCK  # what its superblock says of its size
 
 
 _RAID_MAGIC = b"\xfc\x4e\x2b\xa9"
@@ -113,10 +113,10 @@ def find_volume(read: Read, size: int) -> Volume | None:
 
 def _with_journal(found: Volume, read: Read) -> Volume:
     """Return the volume, with what is wrong with the journal of an ext3 or ext4 that is sound."""
-    told = found.geometry
+    told = found.superblock
     if found.kind not in (EXT3, EXT4) or told.fault is not None:
         return found
-    return found._replace(geometry=told._replace(fault=journal_fault(read)))
+    return found._replace(superblock=told._replace(fault=journal_fault(read)))
 
 
 def _deeper(size: int) -> Iterator[tuple[int, bytes, str]]:
@@ -140,7 +140,7 @@ def identify_volume(start: bytes) -> Volume | None:
     )
     for offset, magic, kind, encrypted in _SIGNATURES:
         if start[offset : offset + len(magic)] == magic:
-            return Volume(kind, encrypted, boot_sector, geometry(kind, start))
+            return Volume(kind, encrypted, boot_sector, superblock(kind, start))
     for sector in range(4):  # LVM puts its label into one of the first four sectors
         label = start[sector * SECTOR : sector * SECTOR + 32]
         if label.startswith(_LVM_LABEL) and label[24:32] == _LVM_TYPE:
@@ -148,7 +148,7 @@ def identify_volume(start: bytes) -> Volume | None:
     offset, magic = _EXT_MAGIC
     if start[offset : offset + 2] == magic:
         version = _ext_version(start)
-        return Volume(version, False, boot_sector, geometry(version, start))
+        return Volume(version, False, boot_sector, superblock(version, start))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Geometry: how large a file system says it is, and whether its first record can be right.
+"""Superblock: how large a file system says it is, and whether its first record can be right.
 
 A *superblock* is the record at a file system's start from which everything else is found. What the
 systems refuse to mount is named here as they do: a size that is more than the partition's, a
@@ -20,23 +20,23 @@ from imsprep.image.crc32c import crc32c
 from imsprep.units import KIB
 
 
-class Geometry(NamedTuple):
+class Superblock(NamedTuple):
     """What a superblock says; None where it does not tell."""
 
     size: int | None = None  # bytes of the volume that it takes
     fault: str | None = None  # why it cannot be right
 
 
-UNTOLD = Geometry()
+UNKNOWN_SUPERBLOCK = Superblock()
 
 
-def geometry(kind: str, start: bytes) -> Geometry:
+def superblock(kind: str, start: bytes) -> Superblock:
     """Read the superblock of a volume that `volumes` calls `kind` from its first 68 KiB."""
     read = _READERS.get(kind)
     try:
-        return read(start) if read is not None else UNTOLD
+        return read(start) if read is not None else UNKNOWN_SUPERBLOCK
     except struct.error:
-        return Geometry(fault="the volume ends inside its superblock")
+        return Superblock(fault="the volume ends inside its superblock")
 
 
 def _power_of_two(value: int, least: int, most: int) -> bool:
@@ -55,7 +55,7 @@ _JOURNAL_MAGIC = b"\xc0\x3b\x39\x98"
 _INODE_EXTENTS, _EXTENT_MAGIC = 0x80000, 0xF30A
 
 
-def _ext(start: bytes) -> Geometry:
+def _ext(start: bytes) -> Superblock:
     block = start[_EXT_START : _EXT_START + _EXT_SIZE]
     (blocks,) = struct.unpack_from("<I", block, 0x4)
     (block_log,) = struct.unpack_from("<I", block, 0x18)
@@ -66,12 +66,12 @@ def _ext(start: bytes) -> Geometry:
         blocks |= struct.unpack_from("<I", block, 0x150)[0] << 32
     has_checksum = revision and ro_compat & _EXT_METADATA_CSUM
     if has_checksum and crc32c(block[:_EXT_CHECKSUM_AT]) ^ 0xFFFFFFFF != checksum:
-        return Geometry(fault="the checksum of its superblock does not hold")
+        return Superblock(fault="the checksum of its superblock does not hold")
     if block_log > 6:
-        return Geometry(fault=f"blocks of 2^{10 + block_log} bytes")
+        return Superblock(fault=f"blocks of 2^{10 + block_log} bytes")
     block_size = KIB << block_log
     fault = _ext_fault(block, block_size, revision) or _ext_groups(block, block_size, blocks)
-    return Geometry(blocks * block_size, fault)
+    return Superblock(blocks * block_size, fault)
 
 
 def _ext_fault(block: bytes, block_size: int, revision: int) -> str | None:
@@ -157,17 +157,17 @@ _XFS_VERSION = struct.Struct(">HH")  # version, sector size
 _XFS_VERSION_AT, _XFS_CHECKSUM_AT = 100, 224
 
 
-def _xfs(start: bytes) -> Geometry:
+def _xfs(start: bytes) -> Superblock:
     _, block_size, blocks = _XFS.unpack_from(start)
     version, sector = _XFS_VERSION.unpack_from(start, _XFS_VERSION_AT)
     if not _power_of_two(block_size, 512, 64 * KIB) or not _power_of_two(sector, 512, 32 * KIB):
-        return Geometry(fault=f"blocks of {block_size} and sectors of {sector} bytes")
+        return Superblock(fault=f"blocks of {block_size} and sectors of {sector} bytes")
     if version & 0xF == 5:
         (checksum,) = struct.unpack_from("<I", start, _XFS_CHECKSUM_AT)
         rest = start[_XFS_CHECKSUM_AT + 4 : sector]
         if crc32c(start[:_XFS_CHECKSUM_AT] + bytes(4) + rest) != checksum:
-            return Geometry(fault="the checksum of its superblock does not hold")
-    return Geometry(blocks * block_size)
+            return Superblock(fault="the checksum of its superblock does not hold")
+    return Superblock(blocks * block_size)
 
 
 # --- btrfs ---------------------------------------------------------------------------------------
@@ -176,15 +176,15 @@ _BTRFS_START, _BTRFS_SIZE, _BTRFS_CHECKSUM = 64 * KIB, 4096, 32  # the checksum 
 _BTRFS_TYPE_AT, _BTRFS_DEVICE_SIZE_AT = 0xC4, 0xD1
 
 
-def _btrfs(start: bytes) -> Geometry:
+def _btrfs(start: bytes) -> Superblock:
     block = start[_BTRFS_START : _BTRFS_START + _BTRFS_SIZE]
     (size,) = struct.unpack_from("<Q", block, _BTRFS_DEVICE_SIZE_AT)  # of this device alone
     (kind,) = struct.unpack_from("<H", block, _BTRFS_TYPE_AT)
     digest = _BTRFS_DIGESTS.get(kind)
     made = digest(block[_BTRFS_CHECKSUM:]) if digest is not None else b""
     if not block.startswith(made):
-        return Geometry(fault="the checksum of its superblock does not hold")
-    return Geometry(size)
+        return Superblock(fault="the checksum of its superblock does not hold")
+    return Superblock(size)
 
 
 _BTRFS_DIGESTS: dict[int, Callable[[bytes], bytes]] = {
@@ -210,48 +210,48 @@ def _xxh64(data: bytes) -> bytes:
 _FAT32_ENTRY = 0x0FFFFFFF  # bits of an entry of the table that count
 
 
-def _ntfs(start: bytes) -> Geometry:
+def _ntfs(start: bytes) -> Superblock:
     (sector,) = struct.unpack_from("<H", start, 0xB)
     (sectors,) = struct.unpack_from("<Q", start, 0x28)
     if not _power_of_two(sector, 256, 4096):
-        return Geometry(fault=f"sectors of {sector} bytes")
+        return Superblock(fault=f"sectors of {sector} bytes")
     if not sectors:
-        return Geometry(fault="no sectors")
-    return Geometry((sectors + 1) * sector)  # a copy of the boot sector stands behind them
+        return Superblock(fault="no sectors")
+    return Superblock((sectors + 1) * sector)  # a copy of the boot sector stands behind them
 
 
-def _fat(start: bytes) -> Geometry:
+def _fat(start: bytes) -> Superblock:
     sector, per_cluster, reserved, tables, entries, few, _, short = struct.unpack_from(
         "<HBHBHHBH", start, 0xB
     )
     many, long, _, root = struct.unpack_from("<IIII", start, 0x20)
     total, table = few or many, short or long
     if not _power_of_two(sector, 512, 4096) or not _power_of_two(per_cluster, 1, 128):
-        return Geometry(fault=f"clusters of {per_cluster} sectors of {sector} bytes")
+        return Superblock(fault=f"clusters of {per_cluster} sectors of {sector} bytes")
     front = reserved + tables * table + -(-entries * 32 // sector)
     clusters = (total - front) // per_cluster
     if not reserved or not tables or not table or clusters < 1:
-        return Geometry(fault=f"{total} sectors, {reserved} reserved, {tables} tables of {table}")
+        return Superblock(fault=f"{total} sectors, {reserved} reserved, {tables} tables of {table}")
     if start[82:87] == b"FAT32":
         if not 2 <= root < clusters + 2:
-            return Geometry(fault=f"its root directory is in cluster {root} of {clusters}")
+            return Superblock(fault=f"its root directory is in cluster {root} of {clusters}")
         at = reserved * sector + root * 4
         entry = int.from_bytes(start[at : at + 4], "little") & _FAT32_ENTRY
         if len(start) >= at + 4 and entry < 2:
-            return Geometry(fault=f"its root directory is in cluster {root}, which is not in use")
-    return Geometry(total * sector)
+            return Superblock(fault=f"its root directory is in cluster {root}, which is not in use")
+    return Superblock(total * sector)
 
 
-def _exfat(start: bytes) -> Geometry:
+def _exfat(start: bytes) -> Superblock:
     (sectors,) = struct.unpack_from("<Q", start, 72)
     sector_log = start[108] if len(start) > 108 else 0
     if not 9 <= sector_log <= 12:
-        return Geometry(fault=f"sectors of 2^{sector_log} bytes")
-    return Geometry(sectors << sector_log)
+        return Superblock(fault=f"sectors of 2^{sector_log} bytes")
+    return Superblock(sectors << sector_log)
 
 
 # What `volumes` calls them.
-_READERS: dict[str, Callable[[bytes], Geometry]] = {
+_READERS: dict[str, Callable[[bytes], Superblock]] = {
     "ext2": _ext, "ext3": _ext, "ext4": _ext, "XFS": _xfs, "btrfs": _btrfs, "NTFS": _ntfs,
     "FAT": _fat, "exFAT": _exfat,
 }  # fmt: skip

@@ -84,7 +84,7 @@ def submit(
         return Started(job_id=patiently(lambda: client.quick_import(request), pace))
     except UncertainError as error:
         pace = pace.started()
-        pace.on_trouble(f"{error}; looking for the image, and nothing is asked twice")
+        pace.on_warning(f"{error}; looking for the image, and nothing is asked twice")
         return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
 
 

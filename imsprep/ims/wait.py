@@ -46,7 +46,7 @@ class Pace:
     limit_s: float = LIMIT_S
     interval_s: float = INTERVAL_S
     on_status: Callable[[JobStatus], object] = lambda status: None
-    on_trouble: Callable[[str], object] = lambda text: None
+    on_warning: Callable[[str], object] = lambda text: None
     end: float = math.inf  # on the clock; infinite before `started`
 
     def started(self) -> Pace:
@@ -57,7 +57,7 @@ class Pace:
 def poll(ask: Callable[[], T | None], pace: Pace, *, limit_s: float = math.inf) -> T | None:
     """Ask until there is an answer, and return it; None if there is none in time.
 
-    `ask` returns None where asking again may help, which is said to `pace.on_trouble` if it fails
+    `ask` returns None where asking again may help, which is said to `pace.on_warning` if it fails
     with TransferError. The pauses grow then, and are as long as the service wishes. After the
     pace's own limit, or `limit_s` seconds, the TransferError of the last attempt stands. What may
     have been accepted (UncertainError) is never asked again.
@@ -80,7 +80,7 @@ def poll(ask: Callable[[], T | None], pace: Pace, *, limit_s: float = math.inf) 
                 raise failure
             return None
         if failure is not None:
-            pace.on_trouble(f"{failure}; asking again")
+            pace.on_warning(f"{failure}; asking again")
         pause = min(pause * 2, max(INTERVAL_MAX_S, pace.interval_s)) if failure else pace.interval_s
         pace.sleep(min(wait_s, left))
 
@@ -123,7 +123,7 @@ class _Watch:
             self._unknown += 1
             if not is_unknown_job(error) or self._unknown >= UNKNOWN_ANSWERS:
                 raise
-            self._pace.on_trouble(f"the service knows no job {self._job_id} yet; asking again")
+            self._pace.on_warning(f"the service knows no job {self._job_id} yet; asking again")
             self._pace.sleep(max(0.0, UNKNOWN_PAUSE_S - self._pace.interval_s))
             return None
         self._unknown, self.last = 0, status.status

@@ -23,7 +23,7 @@ class AskBucket:
     """Asks the bucket of a target for the keys of one image; called by `prepare.examine`.
 
     Refusals and lost answers are raised, after `patience`. A dry run, and a check without patience,
-    is lenient: what it may not or cannot ask is said by `told`, and None is returned.
+    is lenient: what it may not or cannot ask is said by `log`, and None is returned.
     """
 
     target: Target
@@ -31,7 +31,7 @@ class AskBucket:
     patience: Patience | None = None  # None: one attempt, and refusals become facts
     replace: bool = False  # nothing counts as somebody else's object
     dry_run: bool = False
-    told: Callable[[str], object] = field(default=lambda news: None, repr=False)
+    log: Callable[[str], object] = field(default=lambda news: None, repr=False)
 
     def __call__(
         self, key: str, *, more_keys: Sequence[str] = (), origin: str
@@ -48,7 +48,7 @@ class AskBucket:
                 why = "there are no credentials"
             except TransferError as error:
                 why = str(error)
-        self.told(f"the bucket is not asked: {why}")
+        self.log(f"the bucket is not asked: {why}")
         return None
 
     def _ask(self, key: str, more_keys: Sequence[str], origin: str) -> BucketFacts:
@@ -79,7 +79,7 @@ class AskService:
     connect: Callable[[], AbstractContextManager[ImsClient]]
     pace: Pace
     dry_run: bool = False
-    told: Callable[[str], object] = field(default=lambda news: None, repr=False)
+    log: Callable[[str], object] = field(default=lambda news: None, repr=False)
 
     def __call__(self, name: str) -> RegionFacts | None:
         """Return what the service says, for an image of this name."""
@@ -91,5 +91,5 @@ class AskService:
         except UsageError as error:
             if not self.dry_run:
                 raise
-            self.told(f"the image service is not asked: {error}")
+            self.log(f"the image service is not asked: {error}")
             return None

@@ -85,7 +85,7 @@ def asking(
     *,
     checking: bool = False,
     dry_run: bool = False,
-    told: Callable[[str], object] = _no_news,
+    log: Callable[[str], object] = _no_news,
 ) -> AskBucket:
     """Return how the bucket is asked before anything is sent; `checking` only looks."""
     target, ca_bundle = target_of(options), optional_path(options.ca_bundle)
@@ -95,7 +95,7 @@ def asking(
         patience=None if checking else transferring_of(options).patience,
         replace=options.replace,
         dry_run=dry_run,
-        told=told,
+        log=log,
     )
 
 
@@ -105,28 +105,28 @@ def asking_service(
     pace: Pace,
     *,
     dry_run: bool = False,
-    told: Callable[[str], object] = _no_news,
+    log: Callable[[str], object] = _no_news,
 ) -> AskService | None:
     """Return how the service is asked before anything is sent; the own emulator needs not be."""
     folder = target_of(options).folder
     if folder is not None and options.endpoint is None:
         return None
-    return AskService(partial(connect, folder, options), pace, dry_run=dry_run, told=told)
+    return AskService(partial(connect, folder, options), pace, dry_run=dry_run, log=log)
 
 
 def order_of(
     options: ImportOptions,
     scanned: Callable[[int], None] = _no_bytes,
     packed: Callable[[int], None] = _no_bytes,
-    told: Callable[[str], object] = _no_news,
+    log: Callable[[str], object] = _no_news,
     *,
     dry_run: bool = False,
 ) -> Order:
     """Return what `prepare` is to do; it calls with the bytes that are scanned, and packed."""
     return Order(
         dry_run=dry_run,
-        told=told,
-        ask_bucket=asking(options, dry_run=dry_run, told=told),
+        log=log,
+        ask_bucket=asking(options, dry_run=dry_run, log=log),
         fields=fields_of(options),
         target=target_of(options),
         site=site_of(options.site, options.region),

@@ -150,7 +150,7 @@ class Order:
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
     packed: Callable[[int], None] = field(default=lambda count: None, repr=False)  # bytes of disk
-    told: Callable[[str], object] = field(default=lambda news: None, repr=False)  # news, in words
+    log: Callable[[str], object] = field(default=lambda news: None, repr=False)  # news, in words
 
     def place_for(self, image: Path) -> Path:
         """Return the container's file, also where it only gives the object its name."""
@@ -263,7 +263,7 @@ def _with_proposals(image: RawImage, order: Order) -> Order:
     """Fill what the request leaves open with what an exported machine's descriptor proposes."""
     fields, news = proposed_fields(image, order.fields, order.site)
     for line in news:
-        order.told(line)
+        order.log(line)
     return replace(order, fields=fields)
 
 
@@ -318,7 +318,7 @@ def _proved(image: RawImage, examined: Examined, order: Order) -> tuple[Examined
     found = examined.facts.container
     if found is None or found.container is None:
         return examined, None
-    order.told(f"every block of {show_path(image.path)} is unpacked, to prove it")
+    order.log(f"every block of {show_path(image.path)} is unpacked, to prove it")
     tree = DigestTree(found.container.original_size)
     wrong = check_payloads(found.container, image.pread, tree=tree)
     proved = replace(found, stage=Stage.PAYLOADS, faults=(*found.faults, *wrong))
@@ -335,7 +335,7 @@ def _with_more(examined: Examined, facts: Facts, order: Order) -> Examined:
 def _tell_waste(plan: PartPlan, data_bytes: int, order: Order) -> None:
     """Log where RAW sends far more than its data, as no object has more than 10,000 parts."""
     if order.copy_zeros and plan.sent > 2 * data_bytes + _WASTE:
-        order.told(
+        order.log(
             f"as RAW {format_size(plan.sent)} travel for {format_size(data_bytes)} of data, which"
             " lies too scattered for the parts of an object; as ZVHD2 the data alone would, packed"
         )
@@ -375,9 +375,9 @@ def _as_zvhd2(
     share = order.scanning.get("force_share", False)
     making = convert.Order(packing, holes=holes, force_share=share, progress=order.packed)
     if packed.pack(image, place, making):
-        order.told(f"{show_path(place)} was made")
+        order.log(f"{show_path(place)} was made")
     else:
-        order.told(f"{show_path(place)} was made before, of this state of the image: used again")
+        order.log(f"{show_path(place)} was made before, of this state of the image: used again")
     with RawImage.open(place) as container:
         sent = _of_container(container, examined, order)
         done = _as_it_is(container, sent, order)

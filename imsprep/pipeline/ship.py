@@ -205,7 +205,7 @@ def _found(
     """Look for the image of a request that may have been accepted; a refusal leaves the doubt."""
     before, pace = earlier.images_before, shipping.pace
     if limit_s:
-        pace.on_trouble(
+        pace.on_warning(
             "an earlier run may have asked for this import; its image is looked for"
             f" for {limit_s:.0f} s before anything is asked"
         )
@@ -275,7 +275,7 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
             shipping.store,
             artefact.key,
             target=shipping.target,
-            journal=Journal.beside(artefact.path),
+            journal=Journal.for_file(artefact.path),
             options=shipping.options,
             progress=shipping.progress,
             origin=image,
@@ -307,7 +307,7 @@ def _pack_and_send(
             shipping.store,
             artefact.key,
             target=shipping.target,
-            journal=Journal.beside(artefact.path),
+            journal=Journal.for_file(artefact.path),
             options=shipping.options,
             progress=shipping.progress,
             origin=artefact.path,

@@ -75,7 +75,7 @@ def send_file(
                 store,
                 key,
                 target=str(target),
-                journal=Journal.beside(path),
+                journal=Journal.for_file(path),
                 options=sending.options,
                 progress=progress,
             )

@@ -77,7 +77,7 @@ class Journal:
     path: Path
 
     @classmethod
-    def beside(cls, image: Path) -> Journal:
+    def for_file(cls, image: Path) -> Journal:
         """Return the journal that belongs to an image; nothing is read or written yet."""
         return cls(image.with_name(image.name + SUFFIX))
 

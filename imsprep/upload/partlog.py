@@ -40,7 +40,7 @@ class PartLog:
         self.path, self._upload_id = path, upload_id
 
     @classmethod
-    def beside(cls, image: Path, upload_id: str) -> PartLog:
+    def for_upload(cls, image: Path, upload_id: str) -> PartLog:
         """Return the log that belongs to an upload of an image; nothing is read or written yet."""
         return cls(image.with_name(image.name + SUFFIX), upload_id)
 

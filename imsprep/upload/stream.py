@@ -173,7 +173,7 @@ class _Stream:
         if found.metadata.get(ownership.PLAN) != fresh.plan:
             return False
         if noted is not None and noted.reason_against(fresh) is None:
-            whole = PartLog.beside(journal.image, noted.upload_id).read().get(_WHOLE)
+            whole = PartLog.for_upload(journal.image, noted.upload_id).read().get(_WHOLE)
             named = found.upload_id == noted.upload_id
             if (
                 whole is not None
@@ -217,7 +217,7 @@ class _Stream:
         upload_id = self._store.create(self._key, ownership.marks(fresh.plan, self._origin))
         entry = replace(fresh, upload_id=upload_id)
         try:
-            PartLog.beside(journal.image, upload_id).remove()  # that of another upload
+            PartLog.for_upload(journal.image, upload_id).remove()  # that of another upload
             journal.save(entry)
         except (ReadError, OSError):
             with contextlib.suppress(ServiceError, TransferError):
@@ -229,7 +229,7 @@ class _Stream:
         """Remove what an upload left in the store; what cannot be removed is left to a person."""
         with contextlib.suppress(ServiceError, TransferError):
             self._store.abort(entry.key, entry.upload_id)
-        PartLog.beside(journal.image, entry.upload_id).remove()
+        PartLog.for_upload(journal.image, entry.upload_id).remove()
         journal.remove()
 
     def _held(self, entry: Entry, log: PartLog) -> dict[int, Line]:
@@ -247,7 +247,7 @@ class _Stream:
 
     def _send_all(self, entry: Entry, journal: Journal) -> PartLog:
         """Make and send every part that is not held; the first failure ends it."""
-        log = PartLog.beside(journal.image, entry.upload_id)
+        log = PartLog.for_upload(journal.image, entry.upload_id)
         lines = self._held(entry, log)
         sending: dict[Future[Line], None] = {}
         with contextlib.ExitStack() as stack:

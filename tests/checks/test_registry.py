@@ -18,7 +18,7 @@ from imsprep.cloud.sites import SITES
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Match, identify, primary
 from imsprep.image.recognised import Kind
 from imsprep.image.signatures import Volume, identify_volume
-from imsprep.image.superblocks import Geometry
+from imsprep.image.superblocks import Superblock
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
 from imsprep.units import GIB, MIB, TIB
@@ -30,7 +30,7 @@ LUKS, LVM = Volume("LUKS", True, False), Volume("LVM", False, False)
 
 
 def sized(size: int, fault: str | None = None) -> Volume:
-    return Volume("ext4", False, False, Geometry(size, fault))
+    return Volume("ext4", False, False, Superblock(size, fault))
 
 
 GOOD_REQUEST: dict[str, Any] = {
@@ -341,12 +341,12 @@ def test_a_boot_sector_filled_with_one_byte_starts_nothing() -> None:
         + bytes(401)
         + b"\x55\xaa"
     )
-    empty = Volume("exFAT", False, False, Geometry(256 * 512))
+    empty = Volume("exFAT", False, False, Superblock(256 * 512))
     assert identify_volume(start) == empty
     code = start[:200] + b"code" + start[204:]
     assert identify_volume(code) == empty._replace(boot_sector=True)
     assert identify_volume(start[:108] + b"\x0d" + start[109:]) == empty._replace(
-        geometry=Geometry(fault="sectors of 2^13 bytes")
+        superblock=Superblock(fault="sectors of 2^13 bytes")
     )
 
 

@@ -1,4 +1,4 @@
-"""Geometry: sizes and checksums of what the real tools make, cut short and damaged."""
+"""Superblock: sizes and checksums of what the real tools make, cut short and damaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imsprep.guest.model import Guest, Volume
 from imsprep.guest.sandbox import inspect_image
 from imsprep.image.crc32c import crc32c
 from imsprep.image.signatures import PROBE_SIZE, identify_volume
-from imsprep.image.superblocks import Geometry, geometry
+from imsprep.image.superblocks import Superblock, superblock
 from imsprep.report import Severity
 from imsprep.units import MIB
 from tests.conftest import Outcome, need
@@ -63,11 +63,11 @@ def make(name: str, path: Path) -> int:
     return size
 
 
-def told(path: Path) -> Geometry:
+def told(path: Path) -> Superblock:
     with path.open("rb") as file:
         volume = identify_volume(file.read(PROBE_SIZE))
     assert volume is not None
-    return volume.geometry
+    return volume.superblock
 
 
 def poke(path: Path, at: int, data: bytes) -> None:
@@ -153,7 +153,7 @@ def test_an_xxhash_is_left_alone_without_its_library(
 
 @pytest.mark.parametrize("kind", ["ext4", "XFS", "btrfs", "NTFS", "FAT", "exFAT"])
 def test_a_volume_that_ends_too_soon_is_at_fault(kind: str) -> None:
-    assert geometry(kind, bytes(10)).fault is not None
+    assert superblock(kind, bytes(10)).fault is not None
 
 
 def test_revision_0_of_ext2_has_inodes_of_128_bytes_whatever_the_field_says(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_one_device_of_two_takes_its_own_share_of_a_btrfs(tmp_path: Path) -> Non
     made = subprocess.run(["mkfs.btrfs", "-q", "-d", "single", "-m", "single", *disks], check=False)
     if made.returncode:
         pytest.skip("mkfs.btrfs takes no files here")
-    assert [told(path) for path in disks] == [Geometry(200 * MIB), Geometry(400 * MIB)]
+    assert [told(path) for path in disks] == [Superblock(200 * MIB), Superblock(400 * MIB)]
 
 
 def test_a_fat_that_is_cut_is_a_warning_also_on_a_logical_volume() -> None:
@@ -198,7 +198,7 @@ def test_64_bits_of_blocks_count() -> None:
     struct.pack_into("<H", block, 1024 + 0x58, 256)
     struct.pack_into("<I", block, 1024 + 0x60, 0x80)
     struct.pack_into("<I", block, 1024 + 0x150, 1)
-    assert geometry("ext4", bytes(block)).size == (2**32 + 5) * 1024
+    assert superblock("ext4", bytes(block)).size == (2**32 + 5) * 1024
 
 
 @need("mke2fs")

@@ -189,7 +189,7 @@ def test_waiting_outlasts_trouble_and_unknown_statuses() -> None:
         RUNNING,
         DONE,
     )
-    done = wait(query, "j", Pace(clock.sleep, clock, on_trouble=troubles.append))
+    done = wait(query, "j", Pace(clock.sleep, clock, on_warning=troubles.append))
     assert done is DONE
     assert troubles == ["503; asking again", "429; asking again"]
     assert clock.slept == [10, 10, 20, 10, 10]
@@ -221,7 +221,7 @@ def test_a_new_job_may_be_unknown_for_a_few_answers() -> None:
         wait(playing(unknown), "j", Pace(clock.sleep, clock))
     assert clock.now == 50
     clock, troubles = Clock(), list[str]()
-    quick = Pace(clock.sleep, clock, interval_s=0.2, on_trouble=troubles.append)
+    quick = Pace(clock.sleep, clock, interval_s=0.2, on_warning=troubles.append)
     with pytest.raises(ServiceError, match="unknown"):
         wait(playing(unknown), "j", quick)
     assert (clock.now, set(troubles)) == (

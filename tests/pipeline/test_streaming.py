@@ -69,7 +69,7 @@ class Case:
             try:
                 return stream(
                     maker, store or self.store, KEY, target="a bucket",
-                    journal=Journal.beside(self.path), options=Options(**options),
+                    journal=Journal.for_file(self.path), options=Options(**options),
                     progress=lambda **_: None, origin=self.path,
                 )  # fmt: skip
             finally:
@@ -184,7 +184,7 @@ def test_a_changed_image_starts_over_and_says_so(case: Case) -> None:
 def test_a_block_that_changed_behind_the_file_s_times_starts_over(case: Case) -> None:
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
-    journal = Journal.beside(case.path)
+    journal = Journal.for_file(case.path)
     noted = journal.load()
     assert noted is not None
     with case.path.open("r+b") as file:
@@ -240,9 +240,9 @@ def test_a_line_that_is_sealed_and_wrong_is_found_out(case: Case, note: dict[str
     """Whoever wrote it: what it says is compared with the store and the image."""
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
-    entry = Journal.beside(case.path).load()
+    entry = Journal.for_file(case.path).load()
     assert entry is not None
-    log = PartLog.beside(case.path, entry.upload_id)
+    log = PartLog.for_upload(case.path, entry.upload_id)
     lines = log.read()
     for line in lines.values():
         log.add(Line(line.number, line.length, line.md5, line.etag, note))

@@ -79,7 +79,7 @@ def case(tmp_path: Path) -> Case:
                 os.pwrite(file.fileno(), block(n), n * MIB)
     flags = np.array(LAYOUT, dtype=bool)
     plan = plan_parts(BlockMap.from_flags(len(LAYOUT) * MIB, MIB, flags), part_size=10 * MIB)
-    return Case(path, plan, DirectoryStore(tmp_path / "bucket"), Journal.beside(path))
+    return Case(path, plan, DirectoryStore(tmp_path / "bucket"), Journal.for_file(path))
 
 
 @pytest.fixture
@@ -1064,7 +1064,7 @@ def test_a_later_state_of_a_file_replaces_its_object_and_another_file_s_does_not
     other = tmp_path / "other" / "disk.raw"
     other.parent.mkdir()
     other.write_bytes(b"x" * MIB)
-    second = replace(small, path=other, journal=Journal.beside(other))
+    second = replace(small, path=other, journal=Journal.for_file(other))
     with pytest.raises(OccupiedError, match="made it of another file"):
         second.upload()
     assert small.content == small.path.read_bytes()

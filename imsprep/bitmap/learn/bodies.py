@@ -1,7 +1,7 @@
 """Hypotheses: which body, known from the image's block map, stands where in a file.
 
 Every body of the known kinds and block sizes is made from the block map and looked for in the file.
-A *placement* says where one was found; what lies before and behind it is for `framing`.
+A *match* says where one was found; what lies before and behind it is for `framing`.
 
 What is tried: blocks of 512 bytes to 64 MiB (powers of two); bits in either order and polarity, in
 words of 1, 2, 4, 8 bytes, with spare bits of either value, and cut at the end as a BitSet of Java
@@ -45,7 +45,7 @@ _MAX_AROUND = 4096  # bytes of header and trailer around cells
 _ROWS = 64  # blocks by which cells are judged before all are looked at
 
 
-class Placement(NamedTuple):
+class BodyMatch(NamedTuple):
     """A body that stands in a file, from `start` up to `end`."""
 
     block_map: BlockMap  # of the body's block size
@@ -63,7 +63,7 @@ def _block_sizes(block_map: BlockMap) -> Iterator[int]:
         size *= 2
 
 
-def telling_maps(block_map: BlockMap) -> Iterator[BlockMap]:
+def distinctive_maps(block_map: BlockMap) -> Iterator[BlockMap]:
     """Yield the map in each block size in which it is not so plain that any file has it."""
     for size in _block_sizes(block_map):
         block_map = block_map.coarsened(size)
@@ -71,10 +71,10 @@ def telling_maps(block_map: BlockMap) -> Iterator[BlockMap]:
             yield block_map
 
 
-def find_bodies(block_map: BlockMap, data: bytes) -> Iterator[Placement]:
+def find_bodies(block_map: BlockMap, data: bytes) -> Iterator[BodyMatch]:
     """Yield every body of the map that stands in the file."""
     texts = [_Text.of(form, data) for form in ("decimal", "hex", "HEX")]
-    for coarse in telling_maps(block_map):
+    for coarse in distinctive_maps(block_map):
         yield from _find_bits(coarse, data)
         yield from _find_cells(coarse, data)
         yield from _find_entries(coarse, data, texts)
@@ -89,7 +89,7 @@ def all_bits(blocks: int, limit: int) -> Iterator[Bits]:
             yield Bits(order, 1, word, 0, trim=True)
 
 
-def _find_bits(block_map: BlockMap, data: bytes) -> Iterator[Placement]:
+def _find_bits(block_map: BlockMap, data: bytes) -> Iterator[BodyMatch]:
     if ceil_div(len(block_map), 8) > 8 * len(data) + 64:
         return  # even without its empty end it would hardly fit
     for body in all_bits(len(block_map), len(data)):
@@ -98,7 +98,7 @@ def _find_bits(block_map: BlockMap, data: bytes) -> Iterator[Placement]:
             end = start + len(packed)
             # An empty word behind it belongs to it: then it was not cut.
             if not (body.trim and data[end : end + body.word] == bytes(body.word)):
-                yield Placement(block_map, body, start, end)
+                yield BodyMatch(block_map, body, start, end)
 
 
 def _places(data: bytes, wanted: bytes) -> Iterator[int]:
@@ -111,7 +111,7 @@ def _places(data: bytes, wanted: bytes) -> Iterator[int]:
         start = data.find(wanted, start + 1)
 
 
-def _find_cells(block_map: BlockMap, data: bytes) -> Iterator[Placement]:
+def _find_cells(block_map: BlockMap, data: bytes) -> Iterator[BodyMatch]:
     """Look for rows of equal width of which those of one state are all equal."""
     if len(block_map) > len(data):
         return
@@ -133,7 +133,7 @@ def _find_cells(block_map: BlockMap, data: bytes) -> Iterator[Placement]:
 
 def _cells_at(
     block_map: BlockMap, flags: NDArray[np.bool_], data: bytes, start: int, width: int
-) -> Iterator[Placement]:
+) -> Iterator[BodyMatch]:
     """Yield the cells of this width that begin at `start`, if they are cells."""
     inner = len(flags) - 1  # the last one may lack its separator
     rows = np.frombuffer(data, dtype=f"V{width}", count=inner, offset=start)
@@ -148,11 +148,11 @@ def _cells_at(
     end = start + inner * width
     common = _common_end(filled, empty)
     if data.startswith(last, end):
-        yield Placement(block_map, Cells(filled, empty), start, end + width)
+        yield BodyMatch(block_map, Cells(filled, empty), start, end + width)
     elif common and data.startswith(last[: width - common], end):
         cut = width - common
         body = Cells(filled[:cut], empty[:cut], filled[cut:])
-        yield Placement(block_map, body, start, end + cut)
+        yield BodyMatch(block_map, body, start, end + cut)
 
 
 def _common_end(one: bytes, other: bytes) -> int:
@@ -161,7 +161,7 @@ def _common_end(one: bytes, other: bytes) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _find_entries(block_map: BlockMap, data: bytes, texts: list[_Text]) -> Iterator[Placement]:
+def _find_entries(block_map: BlockMap, data: bytes, texts: list[_Text]) -> Iterator[BodyMatch]:
     of: Of
     for of in ("data", "empty"):
         extents = [e for e in block_map.extents() if e.allocated is (of == "data")]
@@ -206,7 +206,7 @@ def _values(block_map: BlockMap, template: Entries, starts: Numbers, lengths: Nu
 
 def _find_binary(
     block_map: BlockMap, data: bytes, template: Entries, values: Numbers
-) -> Iterator[Placement]:
+) -> Iterator[BodyMatch]:
     for form, width in _FORMS:
         if values.size * width > len(data) or int(values.max()) >> 8 * width:
             continue
@@ -214,7 +214,7 @@ def _find_binary(
         for start in _places(data, packed):
             entry = tuple(_with(n, form, width) for n in template.entry)
             body = replace(template, entry=entry)
-            yield Placement(block_map, body, start, start + len(packed))
+            yield BodyMatch(block_map, body, start, start + len(packed))
 
 
 def _with(field: Constant | Number, form: Form, width: int) -> Constant | Number:
@@ -241,7 +241,7 @@ class _Text(NamedTuple):
 
 def _find_text(
     block_map: BlockMap, data: bytes, template: Entries, values: Numbers, texts: list[_Text]
-) -> Iterator[Placement]:
+) -> Iterator[BodyMatch]:
     wanted = values.reshape(-1).tolist() if len(values) > 1 else []
     for text in texts:
         if not wanted or len(wanted) > len(text.tokens):
@@ -262,7 +262,7 @@ def _text_at(
     template: Entries,
     form: Form,
     run: list[re.Match[bytes]],
-) -> Iterator[Placement]:
+) -> Iterator[BodyMatch]:
     """Yield the list that these numbers are, if what stands between them is always the same."""
     per_entry = len(template.entry)
     gaps = [data[a.end(1) : b.start(1)] for a, b in itertools.pairwise(run)]
@@ -281,4 +281,4 @@ def _text_at(
         entry.append(Constant(separator))
         end, separator = end + len(separator), b""
     body = replace(template, entry=tuple(entry), separator=separator)
-    yield Placement(block_map, body, run[0].start(1), end)
+    yield BodyMatch(block_map, body, run[0].start(1), end)

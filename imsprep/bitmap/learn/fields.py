@@ -25,7 +25,7 @@ from imsprep.bitmap.layout import (
     Over,
     Padding,
 )
-from imsprep.bitmap.learn.bodies import Placement
+from imsprep.bitmap.learn.bodies import BodyMatch
 from imsprep.units import round_up
 
 CERTAIN = 256  # a number from here on does not stand in a file by chance
@@ -49,23 +49,23 @@ class _Region(NamedTuple):
     values: dict[str, int]
 
 
-def layouts_around(file: bytes, placement: Placement) -> Iterator[BitmapLayout]:
+def layouts_around(file: bytes, match: BodyMatch) -> Iterator[BitmapLayout]:
     """Yield the layouts that a body at this place may be part of."""
-    start, end = placement.start, placement.end
+    start, end = match.start, match.end
     if start > MAX_FIELDS:
         return
-    values = counts(placement.block_map, encode_body(placement.block_map, placement.body))
+    values = counts(match.block_map, encode_body(match.block_map, match.body))
     body = file[start:end]
     headers = list(_readings(_Region(file[:start], 0, file, body, values)))
     plain = _Region(file[end:], end, file, body, values)
-    for padding in _paddings(plain, placement):
+    for padding in _paddings(plain, match):
         behind = end + _padding_size(padding, start, end)
         if len(file) - behind > MAX_FIELDS:
             continue
         for trailer in _readings(plain._replace(data=file[behind:], offset=behind)):
             for header in headers:
                 yield BitmapLayout(
-                    block_size=placement.block_map.block_size, body=placement.body,
+                    block_size=match.block_map.block_size, body=match.body,
                     header=header, trailer=trailer, padding=padding,
                 )  # fmt: skip
 
@@ -75,13 +75,13 @@ def _padding_size(padding: Padding, start: int, end: int) -> int:
     return round_up(length, padding.multiple) - length
 
 
-def _paddings(behind: _Region, placement: Placement) -> Iterator[Padding]:
+def _paddings(behind: _Region, match: BodyMatch) -> Iterator[Padding]:
     """Yield the paddings that the bytes behind a body may be; none is one of them.
 
     Padding goes up to the first other byte. That it leads to a multiple may be chance, and the
     bytes a constant, so both are returned; a second file tells.
     """
-    trimmed = isinstance(placement.body, Bits) and placement.body.trim
+    trimmed = isinstance(match.body, Bits) and match.body.trim
     number = _fields_at(behind, 0) if behind.data else None
     fill = behind.data[:1]
     run = len(behind.data) - len(behind.data.lstrip(fill)) if fill else 0
@@ -90,8 +90,8 @@ def _paddings(behind: _Region, placement: Placement) -> Iterator[Padding]:
         for multiple in _MULTIPLES
         for of in _PADDED
         if fill in _FILLS and not trimmed and not (number and number[0])
-        if of == "body" or placement.start % multiple
-        if _padding_size(Padding(multiple, of), placement.start, placement.end) == run
+        if of == "body" or match.start % multiple
+        if _padding_size(Padding(multiple, of), match.start, match.end) == run
     ]
     yield Padding()
     yield from made

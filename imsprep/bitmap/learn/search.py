@@ -21,7 +21,7 @@ import numpy as np
 
 from imsprep.bitmap.codec import encode, encode_body
 from imsprep.bitmap.layout import BitmapLayout, Body, Match, describe_body, state_of
-from imsprep.bitmap.learn.bodies import Placement, all_bits, find_bodies, telling_maps
+from imsprep.bitmap.learn.bodies import BodyMatch, all_bits, distinctive_maps, find_bodies
 from imsprep.bitmap.learn.fields import MAX_FIELDS, layouts_around
 from imsprep.bitmap.learn.probe import SECOND_SIZE, probe_map
 from imsprep.errors import FormatError
@@ -69,8 +69,8 @@ def learn(samples: Sequence[Sample]) -> Learned:
     seen = {sample.block_map.size for sample in samples}
     sizes = [size for size in _PROBE_SIZES if size not in seen] or [*_PROBE_SIZES]
     proved = len(seen) > 1
-    placements = list(find_bodies(*first))
-    candidates = [made for made in _candidates(placements, first) if _fits(made, first)]
+    matches = list(find_bodies(*first))
+    candidates = [made for made in _candidates(matches, first) if _fits(made, first)]
     fitting = candidates
     for number, sample in enumerate(samples, 1):
         fitting = [layout for layout in fitting if _fits(layout, sample)]
@@ -79,7 +79,7 @@ def learn(samples: Sequence[Sample]) -> Learned:
             return Learned((), f"{fit}, and none of them file number {number}")
     if not fitting:
         # A small image alone cannot say much.
-        return Learned((), _nearest(placements, first), None if proved else sizes[0], proved)
+        return Learned((), _nearest(matches, first), None if proved else sizes[0], proved)
     different = _different(fitting)
     layouts = tuple(
         replace(layout, matched=tuple(_match(sample, layout) for sample in samples))
@@ -90,8 +90,8 @@ def learn(samples: Sequence[Sample]) -> Learned:
     return Learned(layouts, "", second if wanted else None, proved)
 
 
-def _candidates(placements: list[Placement], sample: Sample) -> Iterator[BitmapLayout]:
-    layouts = (made for placement in placements for made in layouts_around(sample.data, placement))
+def _candidates(matches: list[BodyMatch], sample: Sample) -> Iterator[BitmapLayout]:
+    layouts = (made for match in matches for made in layouts_around(sample.data, match))
     return itertools.islice(layouts, MAX_CANDIDATES)
 
 
@@ -159,18 +159,18 @@ def _second_probe(layouts: list[BitmapLayout], sizes: list[int]) -> int:
     return best
 
 
-def _nearest(placements: list[Placement], sample: Sample) -> str:
+def _nearest(matches: list[BodyMatch], sample: Sample) -> str:
     """Return which body came closest, and what spoke against it."""
-    if placements:
-        whole = placements[0]
+    if matches:
+        whole = matches[0]
         return (
             f"{_named(whole.body, whole.block_map)} stands at byte {whole.start}, whole, but there"
-            f" are more than {MAX_FIELDS} bytes beside it"
+            f" are more than {MAX_FIELDS} bytes around it"
         )
-    if next(telling_maps(sample.block_map), None) is None:
+    if next(distinctive_maps(sample.block_map), None) is None:
         return "the image has so few extents that any file might fit; use imsprep bitmap probe"
     best, score = "no body of a known kind even begins in the file", 0
-    for coarse in telling_maps(sample.block_map):
+    for coarse in distinctive_maps(sample.block_map):
         if len(coarse) > 64 * len(sample.data):
             continue
         for body in all_bits(len(coarse), 2 * len(sample.data)):

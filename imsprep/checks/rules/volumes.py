@@ -9,7 +9,7 @@ from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.disk import PROPERTIES, disk_of
 from imsprep.image.partitions import Disk, backup_start
 from imsprep.image.signatures import EXFAT, FAT, LVM, Volume
-from imsprep.image.superblocks import Geometry
+from imsprep.image.superblocks import Superblock
 from imsprep.report import Region, Severity
 from imsprep.units import exact_size
 
@@ -60,7 +60,7 @@ def lvm(facts: Facts) -> Iterator[Evidence]:
     " and breaks when it first uses the missing part.",
     fix="Copy the image again, or give the partition its size back. To shrink a disk, shrink the"
     " file system first: resize2fs, btrfs filesystem resize, ntfsresize; XFS cannot be shrunk.",
-    source="tried with Linux 6.18, 2026-11-25: ext4 (bad geometry), XFS (last sector read failed)"
+    source="tried with Linux 6.18, 2026-11-25: ext4 (bad superblock), XFS (last sector read failed)"
     " and btrfs (open_ctree failed) are refused; NTFS: fs/ntfs3/super.c, \"RAW NTFS volume\"; FAT"
     " and exFAT: inferred",
 )  # fmt: skip
@@ -111,17 +111,17 @@ def damaged(facts: Facts) -> Iterator[Evidence]:
 
 def _file_systems(
     facts: Facts,
-) -> Iterator[tuple[str, str, Geometry, int, Region | None]]:
+) -> Iterator[tuple[str, str, Superblock, int, Region | None]]:
     """Yield those of partitions, and of logical volumes where the inside was looked at.
 
     Of each: where, what, what it says of itself, the bytes that are there for it, and its place.
     """
     for where, volume, region in volumes_of(disk_of(facts)):
-        yield where, volume.kind, volume.geometry, region.length, region
+        yield where, volume.kind, volume.superblock, region.length, region
     for inner in facts.guest.volumes if facts.guest is not None else ():
         if inner.offset < 0:
-            geometry = Geometry(inner.claimed, inner.fault)
-            yield inner.name, inner.kind, geometry, inner.size, None
+            superblock = Superblock(inner.claimed, inner.fault)
+            yield inner.name, inner.kind, superblock, inner.size, None
 
 
 def volumes_of(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:

@@ -64,7 +64,7 @@ def _own_files(image: Path) -> list[Path]:
     if not image.name:  # a folder, as "."
         return []
     made = [bitmap_path(image), place_for(image)]
-    sent = [Journal.beside(path).path for path in (image, *made)]
+    sent = [Journal.for_file(path).path for path in (image, *made)]
     return [*made, sidecar_path(made[0]), note_path(made[1]), path_beside(image), *sent]
 
 

@@ -32,7 +32,7 @@ from imsprep.image.signatures import (
     Read,
     find_volume,
 )
-from imsprep.image.superblocks import geometry
+from imsprep.image.superblocks import superblock
 from imsprep.units import SECTOR
 
 HEAD_SIZE = 128 * 1024  # bytes; all that is read here lies in them
@@ -66,7 +66,7 @@ def identify(read: Read, size: int) -> Superblock:
         return own
     if answer.kind != own.kind:
         head = read(0, min(HEAD_SIZE, size))
-        said = geometry(answer.kind, head)
+        said = superblock(answer.kind, head)
         own = _own(head, answer.kind)._replace(size=said.size, fault=said.fault)
     return own._replace(uuid=answer.uuid or own.uuid, label=answer.label)
 
@@ -81,7 +81,7 @@ def _by_tables(read: Read, size: int) -> Superblock:
     block = _own(head, volume.kind)
     if volume.kind == FAT:
         block = block._replace(label=_fat_label(read, head))
-    return block._replace(size=volume.geometry.size, fault=volume.geometry.fault)
+    return block._replace(size=volume.superblock.size, fault=volume.superblock.fault)
 
 
 def _own(head: bytes, kind: str) -> Superblock:

@@ -45,7 +45,7 @@ class BatchJournal:
         self.path, self._notes = path, notes
 
     @classmethod
-    def beside(cls, plan: Path) -> BatchJournal:
+    def for_plan(cls, plan: Path) -> BatchJournal:
         """Read the journal of a plan; none is an empty one.
 
         Raises ReadError if there is one that cannot be read: to go on without it is the user's

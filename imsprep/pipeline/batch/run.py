@@ -121,7 +121,7 @@ class Watching:
 
     began: Callable[[Unit], object] = lambda unit: None
     ended: Callable[[Unit, Outcome], object] = lambda unit, outcome: None
-    passing: Callable[[], object] = lambda: None  # from time to time
+    on_tick: Callable[[], object] = lambda: None  # from time to time
     interval_s: float = 10.0
 
 
@@ -151,7 +151,7 @@ def run(
             outcomes[unit.shown] = _outcome(future, unit)
             watching.ended(unit, outcomes[unit.shown])
         if not ended:
-            watching.passing()
+            watching.on_tick()
     return outcomes
 
 

@@ -68,10 +68,10 @@ def run_plan(
     be used, UsageError for a cluster that does not answer.
     """
     with contextlib.ExitStack() as stack:
-        journal = BatchJournal.beside(plan)
+        journal = BatchJournal.for_plan(plan)
         if not options.dry_run:
             stack.enter_context(locked(journal.path.with_suffix(".lock"), f"the plan {plan}"))
-            journal = BatchJournal.beside(plan)  # as the one that held the lock left it
+            journal = BatchJournal.for_plan(plan)  # as the one that held the lock left it
         place = stack.enter_context(_place(units, options, connect, watcher))
         noted = {unit.shown: journal.done(unit) for unit in units}
         left = [unit for unit in units if noted[unit.shown] is None]

@@ -180,7 +180,7 @@ def _pace(unit: Unit, company: Company) -> Pace:
     options, news = unit.options, partial(company.news, unit)
     local = target_of(options).folder is not None
     pace = pace_of(options.timeout_s, options.poll_s, local=local)
-    return replace(pace, sleep=sleep, on_trouble=news)
+    return replace(pace, sleep=sleep, on_warning=news)
 
 
 def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:

@@ -103,7 +103,7 @@ def test_what_happens_is_told_in_order_and_now_and_then_in_between() -> None:
     told: list[str] = []
     go_on = threading.Event()
 
-    def passing() -> None:
+    def on_tick() -> None:
         told.append("passing")
         go_on.set()
 
@@ -114,7 +114,7 @@ def test_what_happens_is_told_in_order_and_now_and_then_in_between() -> None:
     watching = Watching(
         lambda u: told.append(f"began {u.shown}"),
         lambda u, o: told.append(f"ended {u.shown} {o.state}"),
-        passing,
+        on_tick,
         interval_s=0.01,
     )
     with ThreadPoolExecutor(1) as pool:
@@ -178,17 +178,17 @@ def note_done(journal: BatchJournal, one: Unit) -> None:
 
 
 def test_what_is_done_is_known_by_the_next_run(image: Unit, tmp_path: Path) -> None:
-    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     assert journal.done(image) is None
     journal.begun(image)
-    assert BatchJournal.beside(tmp_path / "plan.yaml").done(image) is None
+    assert BatchJournal.for_plan(tmp_path / "plan.yaml").done(image) is None
     note_done(journal, image)
-    again = BatchJournal.beside(tmp_path / "plan.yaml").done(image)
+    again = BatchJournal.for_plan(tmp_path / "plan.yaml").done(image)
     assert again == Outcome("1.raw", "n1", DONE, image_id="i-1", job_id="j-1", size=512, earlier=True)  # fmt: skip
 
 
 def test_another_entry_or_another_file_is_not_done(image: Unit, tmp_path: Path) -> None:
-    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
     other = Unit(image.image, image.shown, image.name, replace(OPTIONS, name="m"))
     assert journal.done(other) is None
@@ -197,14 +197,14 @@ def test_another_entry_or_another_file_is_not_done(image: Unit, tmp_path: Path) 
 
 
 def test_a_done_image_whose_file_was_removed_stays_done(image: Unit, tmp_path: Path) -> None:
-    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
     Path(image.image).unlink()
     assert journal.done(image) is not None
 
 
 def test_a_done_image_that_cannot_be_looked_at_is_told(image: Unit, tmp_path: Path) -> None:
-    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
     there = Unit(f"{image.image}/below", image.shown, image.name, image.options)
     with pytest.raises(ReadError, match="Not a directory"):
@@ -212,7 +212,7 @@ def test_a_done_image_that_cannot_be_looked_at_is_told(image: Unit, tmp_path: Pa
 
 
 def test_a_failure_is_noted_and_worked_on_again(image: Unit, tmp_path: Path) -> None:
-    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     journal.ended(image, Outcome.of_error(image, FAILED, ServiceError("refused")))
     note = json.loads(journal.path.read_text())["images"]["1.raw"]
     assert (note["state"], note["message"], note["exit_code"]) == ("failed", "refused", 6)
@@ -225,14 +225,14 @@ def test_a_journal_that_cannot_be_read_is_told_and_not_overwritten(
 ) -> None:
     (tmp_path / "plan.yaml.batch.json").write_text(text)
     with pytest.raises(ReadError, match=r"cannot use .*every image is looked at"):
-        BatchJournal.beside(tmp_path / "plan.yaml")
+        BatchJournal.for_plan(tmp_path / "plan.yaml")
 
 
 @pytest.mark.parametrize("identity", [{}, None, {"inode": 1}, {"device": 1, "inode": 2, "size": 3, "mtime_ns": 4, "ctime_ns": 5, "more": 6}])  # fmt: skip
 def test_a_note_without_a_usable_identity_is_not_done(
     identity: Any, image: Unit, tmp_path: Path
 ) -> None:
-    journal = BatchJournal.beside(tmp_path / "plan.yaml")
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
     journal._notes["1.raw"]["identity"] = identity
     assert journal.done(image) is None
