@@ -24,7 +24,10 @@ COMMANDS = {
     "bitmap": ["imsprep bitmap disk.raw --json"],
     "verify": ["imsprep bitmap disk.raw -q >/dev/null; imsprep verify disk.raw --json"],
     "info": ["imsprep info disk.raw --json", "imsprep info disk.zvhd2 --json"],
-    "convert": ["imsprep convert disk.raw disk.zvhd2 --json"],
+    "convert": [
+        "imsprep convert disk.raw disk.zvhd2 --json",
+        "imsprep convert disk.raw local:./cloud --json",
+    ],
     "upload": [
         "imsprep upload disk.raw --to local:./cloud --json",
         "imsprep upload disk.raw --to local:./cloud >/dev/null;"

@@ -35,6 +35,7 @@ _PLACES = {
     "imsprep.image.blockmap": ("BlockMap", "Extent"),
     "imsprep.ims.job": ("JobStatus",),
     "imsprep.options": ("BatchOptions", "CheckOptions", "ImportOptions"),
+    "imsprep.pipeline.convert_object": ("ConvertedObject",),
     "imsprep.pipeline.info": ("Summary",),
     "imsprep.pipeline.prepare": ("Prepared",),
     "imsprep.pipeline.ship": ("Imported",),
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from imsprep.image.blockmap import BlockMap, Extent
     from imsprep.ims.job import JobStatus
     from imsprep.options import BatchOptions, CheckOptions, ImportOptions
+    from imsprep.pipeline.convert_object import ConvertedObject
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
@@ -108,6 +110,7 @@ __all__ = [
     "Bucket",
     "CheckOptions",
     "Converted",
+    "ConvertedObject",
     "Event",
     "Exported",
     "Extent",

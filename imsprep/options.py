@@ -160,8 +160,35 @@ class PackOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertOptions(PackOptions):
-    """How to convert."""
+class DigestOptions(HoleOptions):
+    """Which digest, and how it is computed."""
+
+    sha256: bool = False  # the plain SHA-256 of the whole disk instead
+    jobs: int | None = None  # threads; None: one a CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendOptions(Options):
+    """How anything is sent into a bucket."""
+
+    part_size: int = 32 * MIB  # at most, as long as 10,000 parts are enough
+    bytes_per_s: float | None = None  # of what travels; None: as fast as it goes
+    retry_for_s: float = 900.0  # that nothing may work, in all
+    kms_key: str | None = None  # encrypt with this key; "" is the service's default one
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions(SendOptions):
+    """How a file is brought into a bucket."""
+
+    jobs: int = 4  # parts sent at the same time, and as many copied
+    copy_zeros: bool = True  # copy zeros inside the store instead of sending them
+    replace: bool = False  # also an object that imsprep did not make of this file
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(PackOptions, SendOptions, PlaceOptions):
+    """How to convert; how to send and where to is for a target in a bucket."""
 
     to_format: str | None = _choice(None, None, "zvhd2", "raw")  # None: by the target's name
     from_format: str | None = None  # None: by the source's content
@@ -174,27 +201,7 @@ class ConvertOptions(PackOptions):
     force_share: bool = False  # also a source that another program has open for writing
     ignore: tuple[str, ...] = ()  # rules that a ZVHD2 may fail: IMS313
     verify: str = _choice("full", "full", "none")  # each block of a ZVHD2, before it gets its name
-
-
-@dataclass(frozen=True, kw_only=True)
-class DigestOptions(HoleOptions):
-    """Which digest, and how it is computed."""
-
-    sha256: bool = False  # the plain SHA-256 of the whole disk instead
-    jobs: int | None = None  # threads; None: one a CPU
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransferOptions(Options):
-    """How a file is brought into a bucket."""
-
-    jobs: int = 4  # parts sent at the same time, and as many copied
-    part_size: int = 32 * MIB  # at most, as long as 10,000 parts are enough
-    copy_zeros: bool = True  # copy zeros inside the store instead of sending them
-    bytes_per_s: float | None = None  # of what travels; None: as fast as it goes
-    retry_for_s: float = 900.0  # that nothing may work, in all
-    kms_key: str | None = None  # encrypt with this key; "" is the service's default one
-    replace: bool = False  # also an object that imsprep did not make of this file
+    key: str | None = None  # of an object; None: the source's name with the suffix .zvhd2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -279,6 +279,7 @@ ORDER = {
         exported
         all_disks
         streaming
+        convert_object
         formats
         info
         manifest
@@ -299,8 +300,8 @@ ORDER = {
     "api": """
         events
         bitmaps
-        converting
         stores
+        converting
         images
         imports
         batches

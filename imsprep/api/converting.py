@@ -6,8 +6,10 @@ import dataclasses
 import os
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imsprep.api.stores import open_store
 from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords_after_two
 from imsprep.options import (
@@ -21,24 +23,33 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
+    from imsprep.pipeline.convert_object import ConvertedObject
     from imsprep.zvhd2.convert import Converted
 
 
 @with_keywords_after_two(ConvertOptions)
-def convert(source: StrPath, target: StrPath, options: ConvertOptions) -> Converted:
+def convert(
+    source: StrPath, target: StrPath, options: ConvertOptions
+) -> Converted | ConvertedObject:
     """Convert a disk: RAW or what QEMU reads to ZVHD2, ZVHD2 to RAW or to another ZVHD2.
+
+    A `str` as target that begins with `local:` or `obs:` names a bucket. The ZVHD2 is packed while
+    it is sent there, and is no file here; ConvertedObject says what was made.
 
     Raises UsageError for a target that may not be written and for formats that are not converted
     into each other, FormatError for a source that is damaged, ReadError, ImageChangedError,
-    MissingExtraError without qemu-nbd where the source needs it.
+    MissingExtraError without qemu-nbd where the source needs it; into a bucket as `upload` too.
     """
     from imsprep.pipeline.asked import packing_of
+    from imsprep.store.target import is_target
     from imsprep.zvhd2.convert import SOURCES, Order, likely_size, stamp
     from imsprep.zvhd2.convert import convert as convert_disk
 
     path = path_of(source)
     if options.from_format not in (None, *SOURCES):
         raise UsageError(f"from_format is one of {', '.join(SOURCES)}")
+    if is_target(target):
+        return _convert_to_bucket(path, target, options)
     timestamp, given = stamp(options.timestamp, os.environ, time.time())
     id_ = options.uuid or (None if given else uuid.uuid4().bytes)
     packing = packing_of(options, jobs=options.jobs, timestamp=timestamp)
@@ -54,3 +65,42 @@ def convert(source: StrPath, target: StrPath, options: ConvertOptions) -> Conver
         progress=counting(options.progress, CONVERT, likely_size(path)),
     )
     return convert_disk(path, path_of(target), order)
+
+
+def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> ConvertedObject:
+    """Do what `convert` does into a bucket."""
+    from imsprep.pipeline.asked import packing_of
+    from imsprep.pipeline.convert_object import convert_to_object, key_of
+    from imsprep.pipeline.importing import patience_of
+    from imsprep.pipeline.streaming import Streaming
+    from imsprep.upload.transfer import Options as SendOptions
+    from imsprep.zvhd2.convert import likely_size, stamp
+
+    if options.to_format == "raw":
+        raise UsageError("only a ZVHD2 is packed while it is sent; `imsprep upload` sends RAW")
+    timestamp, given = stamp(options.timestamp, os.environ, time.time())
+    packing = packing_of(options, jobs=options.jobs, timestamp=timestamp)
+    packing = dataclasses.replace(packing, uuid=options.uuid, block_size=options.block_size)
+    bucket = open_store(
+        target,
+        region=options.region,
+        obs_endpoint=options.obs_endpoint,
+        ca_bundle=options.ca_bundle,
+        kms_key=options.kms_key,
+    )
+    streaming = Streaming(
+        packing,
+        options.holes,
+        options.part_size,
+        verify=options.verify == "full",
+        from_format=options.from_format,
+        force_share=options.force_share,
+        progress=counting(options.progress, CONVERT, likely_size(path)),
+    )
+    sending = SendOptions(
+        patience=patience_of(options), bytes_per_s=options.bytes_per_s, replace=options.force
+    )
+    key = bucket.target.key_for(options.key or key_of(path))
+    return convert_to_object(
+        path, bucket.store, bucket.target, key, streaming=streaming, dated=given, options=sending
+    )

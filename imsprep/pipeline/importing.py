@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
     from imsprep.options import (
         ImportOptions,
+        SendOptions,
         ServiceOptions,
         TransferOptions,
     )
@@ -55,11 +56,16 @@ def target_of(options: ImportOptions) -> Target:
     return parse_target(options.to, region=options.region, endpoint=options.obs_endpoint)
 
 
+def patience_of(options: SendOptions) -> Patience:
+    """Return how long nothing may work."""
+    return Patience(limit_s=options.retry_for_s)
+
+
 def transferring_of(options: TransferOptions, *, skip_same: bool = True) -> Options:
     """Return how to upload."""
     return Options(
         jobs=options.jobs,
-        patience=Patience(limit_s=options.retry_for_s),
+        patience=patience_of(options),
         bytes_per_s=options.bytes_per_s,
         skip_same=skip_same,
         replace=options.replace,

@@ -26,6 +26,7 @@ from imsprep.scan.scan import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
 from imsprep.units import MIB, ceil_div, round_up
 from imsprep.upload.stream import MadePart, NotTheSameError
+from imsprep.zvhd2.convert import notes_of
 from imsprep.zvhd2.source import open_source
 from imsprep.zvhd2.stream import (
     ROW,
@@ -78,6 +79,18 @@ class DiskMaker:
     def identity(self) -> Identity:
         """The state of the image."""
         return self._image.identity
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+        return self._disk.size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the image."""
+        sharing = self._image.sharing
+        note = sharing.note if sharing else None
+        return (*notes_of(self._disk), *((note,) if note else ()))
 
     @property
     def plan(self) -> str:
@@ -137,13 +150,14 @@ class DiskMaker:
         return {
             "digest": written.digest,
             "data_bytes": written.block_map.data_bytes,
+            "payload": written.payload,
             "uuid": written.footer.uuid.hex(),
             "blocks": written.block_map.allocated,
         }
 
     def take_facts(self, facts: Mapping[str, Any]) -> bool:
         """Take what an earlier run noted at its end."""
-        kinds = {"digest": str, "data_bytes": int, "uuid": str, "blocks": int}
+        kinds = {"digest": str, "data_bytes": int, "payload": int, "uuid": str, "blocks": int}
         if set(facts) != set(kinds) or any(type(facts[k]) is not kinds[k] for k in kinds):
             return False
         self._taken = dict(facts)

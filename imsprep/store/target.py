@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from imsprep.cloud.endpoints import obs_endpoint
 from imsprep.errors import UsageError, show_path
@@ -45,6 +46,11 @@ class Target:
             return f"local:{self.folder} (bucket {self.bucket})"
         place = self.endpoint or self.region
         return f"obs:{self.bucket} at {place}" if place else f"obs:{self.bucket}"
+
+
+def is_target(text: object) -> TypeGuard[str]:
+    """Return whether a text names a bucket, and no file: `./obs:x` is a file of that name."""
+    return isinstance(text, str) and text.startswith(("local:", "obs:"))
 
 
 def parse_target(text: str, *, region: str | None = None, endpoint: str | None = None) -> Target:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imsprep.cli.options.common import PATH, SIZE, output_options, print_result
+from imsprep.cli.options.common import PATH, PLACE, SIZE, output_options, print_result
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.scan import holes_option, share_option
+from imsprep.cli.options.target import place_options
+from imsprep.cli.options.transfer import send_options
+from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.screen import say
 from imsprep.cli.watcher import Watcher
 from imsprep.errors import UsageError
@@ -18,13 +22,15 @@ from imsprep.units import MIB
 
 EPILOG = """\
 \b
-Example: imsprep convert disk.raw disk.zvhd2
+Example:
+  imsprep convert disk.raw disk.zvhd2
+  imsprep convert disk.qcow2 obs:my-bucket --region eu-de
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("source", type=PATH)
-@click.argument("target", type=PATH)
+@click.argument("target", type=PLACE)
 @click.option(
     "--to-format",
     type=click.Choice(["zvhd2", "raw"]),
@@ -56,30 +62,58 @@ Example: imsprep convert disk.raw disk.zvhd2
 @click.option("--verify", type=click.Choice(["full", "none"]), default="full", show_default=True,
               help="Read each packed block back and compare it, or not.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@click.option("--key", help="Name of the object in a bucket; SOURCE's name, .zvhd2, if not given.")
+@place_options
+@send_options
 @output_options
-def command(source: Path, target: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+def command(source: Path, target: Path | str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Convert a disk: RAW to ZVHD2, ZVHD2 to RAW (sparse), or what QEMU reads to ZVHD2.
 
     The format of SOURCE is told by its content, that of TARGET by its name. qcow2, VMDK, VHD, VHDX,
     VDI and others are read through qemu-nbd, without a RAW copy on the way. TARGET appears when it
     is whole, and every block in it was read back, unpacked and compared; whatever ends the command
     earlier leaves nothing.
+
+    TARGET may be a bucket, local:DIR or obs:BUCKET[/PREFIX]: the ZVHD2 is packed while it is sent
+    and is no file here. What was interrupted continues when the same command runs again.
     """
     from imsprep import api
     from imsprep.image.formats import ContentError
-    from imsprep.zvhd2.convert import SOURCES
+    from imsprep.zvhd2.convert import SOURCES, Converted
 
     if options["from_format"] not in (None, *SOURCES):
         raise UsageError(f"--from-format is one of {', '.join(SOURCES)}")
-    id_, jobs = options.pop("id_"), options.pop("jobs") or None
-    options |= {"uuid": id_.bytes if id_ else None, "ignore": tuple(options["ignore"])}
-    with Watcher(quiet=quiet) as watcher:
+    with Watcher(quiet=quiet) as watcher, _again_if_interrupted(target):
         try:
-            done = api.convert(source, target, progress=watcher, jobs=jobs, **options)
+            done = api.convert(source, target, progress=watcher, **_asked(options))
         except ContentError as error:
             states = "; state its format with --from-format, as in --from-format raw"
             raise ContentError(f"{error}{states}") from error
     for warning in done.warnings:
         say(f"imsprep: warning: {warning}")
-    shown = replace(done, target=target)  # as it was named here, not where its links lead
-    print_result(as_json, done.as_dict(), str(shown))
+    if isinstance(done, Converted):
+        done = replace(done, target=Path(target))  # as named here, not where its links lead
+    else:
+        tell_how_it_went(done.uploaded)
+    print_result(as_json, done.as_dict(), str(done))
+
+
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """Return how to convert, by the names of `ConvertOptions`."""
+    other = {
+        "uuid": "id_", "obs_endpoint": "endpoint", "bytes_per_s": "limit_rate",
+        "retry_for_s": "retry_for",
+    }  # fmt: skip
+    given = {name: value for name, value in options.items() if name not in other.values()}
+    given |= {name: options[said] for name, said in other.items()}
+    id_ = given["uuid"]
+    return given | {
+        "uuid": id_.bytes if id_ else None,
+        "jobs": given["jobs"] or None,
+        "ignore": tuple(given["ignore"]),
+    }
+
+
+def _again_if_interrupted(target: Path | str) -> AbstractContextManager[None]:
+    """Say how to go on where a part of an object is in the bucket already."""
+    return if_interrupted(lambda: [AGAIN] if isinstance(target, str) else [])

@@ -66,9 +66,20 @@ class PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class PlaceType(PathType):
+    """A path, or a bucket as text: `local:DIR` or `obs:BUCKET/PREFIX`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path or the text, or end with a usage error."""
+        from imsprep.store.target import is_target
+
+        return value if is_target(value) else super().convert(value, param, ctx)
+
+
 SIZE = SizeType()
 RATE = SizeType(least=1)  # bytes per second
 PATH = PathType()
+PLACE = PlaceType()
 
 image_argument = click.argument("image", type=PATH)
 

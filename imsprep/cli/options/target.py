@@ -12,18 +12,26 @@ from imsprep.cli.options.common import F, ca_bundle_option, with_options
 if TYPE_CHECKING:
     from imsprep.store.target import Target
 
-_OPTIONS = (
-    click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."),
+_PLACE = (
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
                  help="Region of the bucket, as eu-de."),
     click.option("--endpoint", help="Address of OBS, if not the region's."),
     ca_bundle_option,
 )  # fmt: skip
+_OPTIONS = (
+    click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX]."),
+    *_PLACE,
+)
 
 
 def target_options(command: F) -> F:
     """Add --to, --region, --endpoint and --ca-bundle; see `target_from`."""
     return with_options(command, _OPTIONS)
+
+
+def place_options(command: F) -> F:
+    """Add --region, --endpoint and --ca-bundle, where a target is an argument."""
+    return with_options(command, _PLACE)
 
 
 def target_from(where: Mapping[str, Any]) -> Target:

@@ -13,19 +13,30 @@ from imsprep.units import MIB
 if TYPE_CHECKING:
     pass
 
+_PART_SIZE = click.option(
+    "--part-size", type=SIZE, default=32 * MIB, show_default="32m",
+    help="Most bytes in a part, as long as 10,000 parts are enough.",
+)  # fmt: skip
+_LIMIT_RATE = click.option("--limit-rate", type=RATE, help="Most bytes per second, as 10m.")
+_RETRY_FOR = click.option(
+    "--retry-for", type=SecondsType(min=0), default=900.0, show_default=True, metavar="S",
+    help="Seconds that nothing may work, in all, before it gives up.",
+)  # fmt: skip
+_KMS_KEY = click.option(
+    "--kms-key",
+    metavar="ID",
+    help="Encrypt with this key of the service; '' means its default key.",
+)
 _OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
                  help="Parts sent at the same time; as many are copied meanwhile."),
-    click.option("--part-size", type=SIZE, default=32 * MIB, show_default="32m",
-                 help="Most bytes in a part, as long as 10,000 parts are enough."),
+    _PART_SIZE,
     click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store."),
-    click.option("--limit-rate", type=RATE, help="Most bytes per second, as 10m."),
+    _LIMIT_RATE,
     click.option("--replace", is_flag=True,
                  help="Replace an object of that key that imsprep did not make of this file."),
-    click.option("--retry-for", type=SecondsType(min=0), default=900.0, show_default=True,
-                 metavar="S", help="Seconds that nothing may work, in all, before it gives up."),
-    click.option("--kms-key", metavar="ID",
-                 help="Encrypt with this key of the service; '' means its default key."),
+    _RETRY_FOR,
+    _KMS_KEY,
     click.option("--storage-class", type=click.Choice([STANDARD]), default=STANDARD,
                  help="Quick import reads no other."),
 )  # fmt: skip
@@ -34,3 +45,8 @@ _OPTIONS = (
 def transfer_options(command: F) -> F:
     """Add the options of a transfer; the command takes them as keywords."""
     return with_options(command, _OPTIONS)
+
+
+def send_options(command: F) -> F:
+    """Add the options of whatever sends, by the names of the command line."""
+    return with_options(command, (_PART_SIZE, _LIMIT_RATE, _RETRY_FOR, _KMS_KEY))
