@@ -88,7 +88,12 @@ class Facts:
         return self.format == formats.RAW
 
     def packed(self) -> Facts:
-        """Return the facts of the container that is made of it: no bitmap, a disk of whole GiB."""
+        """Return the facts of the container that is made of it: no bitmap, a disk of whole GiB.
+
+        Nothing is made of an image whose disk could not be read.
+        """
+        if self.unread is not None:
+            return replace(self, bitmap=None)
         size = self.virtual_size
         return replace(
             self,

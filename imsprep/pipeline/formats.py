@@ -126,7 +126,8 @@ def take_sample(
     allocated = np.flatnonzero(block_map.flags())
     if not len(allocated):
         return Sample(0.0, float("inf"), 0)
-    places = np.linspace(0, len(allocated) - 1, min(most, len(allocated))).astype(int)
+    count = min(most, len(allocated))
+    places = ((np.arange(count) + 0.5) * len(allocated) / count).astype(int)  # of equal shares
     plain = packed = 0
     spent = 0.0
     for block in allocated[places]:

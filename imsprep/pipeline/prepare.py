@@ -57,8 +57,9 @@ from imsprep.zvhd2.source import open_source
 from imsprep.zvhd2.verify import check_payloads
 from imsprep.zvhd2.writer import Packing
 
-# One block of so many is packed for an estimate, where the disk goes on its way at once.
-_SAMPLED = 50
+# One block of so many is packed for an estimate, where the disk goes on its way at once; but not
+# fewer than this, since the first blocks of a disk, with its tables, pack like no others.
+_SAMPLED, _FEWEST = 50, 8
 _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
 
@@ -501,7 +502,7 @@ def _compare(image: RawImage, examined: Examined, order: Order) -> Comparison:
             block_map,
             order.packing,
             plan=_plan(block_map, order) if both else None,
-            most=routes.SAMPLES if order.dry_run else min(routes.SAMPLES, max(1, share)),
+            most=routes.SAMPLES if order.dry_run else min(routes.SAMPLES, max(_FEWEST, share)),
             clock=order.clock,
             taken=routes.ZVHD2,
             bytes_per_s=order.bytes_per_s,

@@ -63,6 +63,19 @@ def test_an_empty_disk_needs_no_sample() -> None:
     assert take_sample(lambda o, n: b"", block_map, PACK, Clock()).ratio == 0.0
 
 
+def test_a_sample_is_taken_out_of_the_middle_of_equal_shares() -> None:
+    block_map = BlockMap.from_flags(10 * BLOCK_SIZE, BLOCK_SIZE, np.ones(10, np.bool_))
+    asked = []
+
+    def pread(offset: int, length: int) -> bytes:
+        asked.append(offset // BLOCK_SIZE)
+        return bytes(length)
+
+    take_sample(pread, block_map, PACK, Clock(), 1)
+    take_sample(pread, block_map, PACK, Clock(), 5)
+    assert asked == [5, 1, 3, 5, 7, 9]
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.floats(0, 1), st.floats(1e5, 1e10))
 def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: float) -> None:
     size = len(flags) * BLOCK_SIZE

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,7 +29,7 @@ from imsprep.pipeline.batch.work import Connections, alone, check_unit, import_u
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.system.locking import locked
-from tests.conftest import Outcome
+from tests.conftest import Outcome, need
 from tests.support.batch_folder import DEFAULTS, Folder, make_disk
 from tests.support.document_shell import ROOT, blocks
 from tests.support.emulators import emulator
@@ -77,6 +78,24 @@ def test_a_plan_may_say_by_which_route(imsprep: Run, tmp_path: Path) -> None:
     attributes = {i["body"]["name"]: i["disk"] for i in folder.images()}
     for disk in folder.disks:  # a container's disk is followed by zeros up to a GiB
         assert attributes[disk.stem]["original_digest"] == tree_digest(disk.read_bytes())
+
+
+@need("qemu-img")
+def test_a_qcow2_cut_short_is_refused_before_anything_is_sent(imsprep: Run, tmp_path: Path) -> None:
+    folder = Folder(tmp_path, count=2)
+    cut = tmp_path / "cut.qcow2"
+    subprocess.run(
+        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", folder.disks[1], cut], check=True
+    )
+    os.truncate(cut, cut.stat().st_size - 65536)
+    folder.write_plan({}, {"image": "cut.qcow2", "via": "auto"})
+    for options in (["--dry-run"], []):
+        done = imsprep("batch", folder.plan, "--json", *options)
+        assert done.code == 1, done.err
+        states = [i["state"] for i in done.json["images"]]
+        assert states == ["planned" if options else "waiting", "refused"]
+        assert "cut short" in str(done.json["images"][1])
+    assert not folder.images()
 
 
 def test_an_image_that_is_given_for_a_plan_is_not_read(imsprep: Run, tmp_path: Path) -> None:
