@@ -4,6 +4,7 @@
     ├── UsageError         2  wrong option, wrong configuration
     │   └── MissingExtraError   2  a part of imsprep that is not installed
     ├── FormatError        1  bytes are not what they claim to be
+    │   └── ContentError   1  what is in a file is no disk image that is read
     ├── FindingsError      1  the image or the request has findings that fail
     ├── ReadError          3  could not check: unreadable, I/O error, no space
     │   └── ImageInUseError 3  another program may write to the image
@@ -56,6 +57,13 @@ class FormatError(ImsprepError):
     def __init__(self, message: str, *, offset: int | None = None) -> None:
         super().__init__(message if offset is None else f"{message} (at byte {offset})")
         self.reason, self.offset = message, offset
+
+
+class ContentError(FormatError):
+    """A file whose content is no disk image that is read, or not the one that its name says.
+
+    A caller that can be given the format says how, behind the message.
+    """
 
 
 class FindingsError(ImsprepError):

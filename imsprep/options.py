@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from imsprep.errors import UsageError
 from imsprep.progress import Progress, silent
-from imsprep.units import MIB
+from imsprep.units import GIB, MIB
 
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
+    from imsprep.boot.plan import Architecture, Firmware
     from imsprep.checks.policy import Waiver
 
 StrPath = str | os.PathLike[str]
@@ -279,6 +280,99 @@ class InfoOptions(SiteOptions):
 
     guest: bool = False  # how would it boot?
     firmware: str | None = _choice(None, None, "bios", "uefi")  # None: the image's own way
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootOptions(Options):
+    """How an image is started in QEMU, and for how long; see `boot.run`."""
+
+    architecture: Architecture = field(default="x86", metadata={_CHOICES: ("x86", "arm")})
+    # None: as the service has it
+    firmware: Firmware | None = field(default=None, metadata={_CHOICES: (None, "bios", "uefi")})
+    memory: int = GIB
+    cpus: int = 2
+    limit_s: float = 300.0
+    accelerator: str = _choice("auto", "auto", "kvm", "tcg")  # auto: KVM if it works
+    wait_for_source: bool = True  # after the login, until cloud-init says which source it took
+    settle_s: float = 3.0  # after a verdict, for the lines that follow it
+    log: StrPath | None = None  # where the serial console's log is kept
+    screenshot: StrPath | None = None  # where the last picture of the screen is kept, as PNG
+
+    @property
+    def by_uefi(self) -> bool:
+        """Return whether the firmware is UEFI, which is the only one on Arm."""
+        return self.firmware == "uefi" or self.architecture == "arm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(HoleOptions):
+    """How much of this machine's scan is measured."""
+
+    size: int = GIB  # bytes of each file that is made
+    runs: int = 3  # how often each thing is measured
+    jobs: int | None = None  # processes that read
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions(HoleOptions):
+    """How much of an image is sampled."""
+
+    bandwidth: float | None = None  # bytes a second of the line; None: no upload is estimated
+    runs: int = 3  # how often each thing is measured
+    jobs: int | None = None  # processes that read
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions(Options):
+    """Which probe is written; see `bitmap.learn.probe`."""
+
+    size: int | None = None  # bytes in whole sectors; None: 61 MiB and seven sectors
+    kind: str = _choice("data", "data", "none", "all", "one")  # where data is
+    force: bool = False  # replace a file that is there
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnOptions(HoleOptions):
+    """How a layout is learned, and where it is saved."""
+
+    output: StrPath | None = None  # None: the first bitmap's name with the suffix .layout.json
+    jobs: int | None = None  # processes that read
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftoverOptions(Options):
+    """Where else is looked for what commands left that were killed."""
+
+    work_dir: StrPath | None = "."  # folder of images or containers; None: only the bucket
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbortOptions(LeftoverOptions):
+    """Which uploads are aborted: those of one key, or everything; one of them has to be said."""
+
+    key: str | None = None
+    everything: bool = False  # those still running too
+
+
+@dataclass(frozen=True, kw_only=True)
+class OsVersionsOptions(PlaceOptions):
+    """Whether a region is asked for its own list."""
+
+    online: bool = False
+    endpoint: str | None = None  # of the image service, instead of the site's
+    api: str = _choice("v2", "v2", "v2.1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmulatorOptions(SiteOptions):
+    """How the emulator behaves, and where it reads objects."""
+
+    port: int = 0  # 0: any free one
+    layout: str | None = None  # of the bitmaps: a name or a file's; None: zvhd2
+    any_os_version: bool = False  # take values that the site does not list
+    faults: tuple[str, ...] = ()  # NAME or NAME=VALUE; see `emulator.faults`
+    s3: str | None = None  # address of a store from which objects are read; None: the folder
+    s3_region: str = "us-east-1"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,23 +12,87 @@ for one who shows what lies between.
 
 from __future__ import annotations
 
-from imsprep.api.batches import import_batch, read_plan, run_batch
-from imsprep.api.bitmaps import export_map, make_bitmap, scan, verify_bitmap
-from imsprep.api.converting import convert
-from imsprep.api.images import check, check_images, digest, info
+from imsprep.api.batches import import_batch, journal_of, read_plan, run_batch
+from imsprep.api.bitmaps import (
+    export_map,
+    learn_layout,
+    make_bitmap,
+    scan,
+    verify_bitmap,
+    write_probe,
+)
+from imsprep.api.converting import convert, source_formats
+from imsprep.api.images import (
+    bench,
+    boot_image,
+    check,
+    check_images,
+    digest,
+    estimate,
+    images_in,
+    info,
+    rules,
+)
 from imsprep.api.imports import (
     import_image,
+    plan_all_disks,
     plan_import,
     prepare_import,
+    sent_in_all,
     ship_import,
     wait,
     wait_for_job,
 )
-from imsprep.api.stores import Bucket, open_store, plan_upload, upload
+from imsprep.api.services import Emulator, emulated_disk, os_versions, serve_emulator
+from imsprep.api.stores import (
+    Bucket,
+    abort_uploads,
+    ask_bucket,
+    find_leftovers,
+    open_store,
+    plan_upload,
+    upload,
+)
 
 __all__ = [
-    "Bucket", "check", "check_images", "convert", "digest", "export_map", "import_batch",
-    "import_image", "info", "make_bitmap", "open_store", "plan_import", "plan_upload",
-    "prepare_import", "read_plan", "run_batch", "scan", "ship_import", "upload", "verify_bitmap",
-    "wait", "wait_for_job",
-]  # fmt: skip
+    "Bucket",
+    "Emulator",
+    "abort_uploads",
+    "ask_bucket",
+    "bench",
+    "boot_image",
+    "check",
+    "check_images",
+    "convert",
+    "digest",
+    "emulated_disk",
+    "estimate",
+    "export_map",
+    "find_leftovers",
+    "images_in",
+    "import_batch",
+    "import_image",
+    "info",
+    "journal_of",
+    "learn_layout",
+    "make_bitmap",
+    "open_store",
+    "os_versions",
+    "plan_all_disks",
+    "plan_import",
+    "plan_upload",
+    "prepare_import",
+    "read_plan",
+    "rules",
+    "run_batch",
+    "scan",
+    "sent_in_all",
+    "serve_emulator",
+    "ship_import",
+    "source_formats",
+    "upload",
+    "verify_bitmap",
+    "wait",
+    "wait_for_job",
+    "write_probe",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imsprep.api.events import one_at_a_time
@@ -19,9 +20,8 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.journal import BatchJournal
+    from imsprep.pipeline.batch.run import Outcome, Unit
     from imsprep.pipeline.batch.run import Summary as BatchSummary
-    from imsprep.pipeline.batch.run import Unit, Watching
     from imsprep.pipeline.batch.whole import Watcher
 
 
@@ -78,11 +78,11 @@ class _Silent:
         """Pass on."""
         self.warn(f"{done} images were done before, {count} are to be imported")
 
-    def watching(self, journal: BatchJournal) -> Watching:
-        """Return what keeps the journal."""
-        from imsprep.pipeline.batch.run import Watching
+    def ended(self, unit: Unit, outcome: Outcome) -> None:
+        """Take no notice: it is said at the end."""
 
-        return Watching(journal.begun, journal.ended)
+    def passing(self) -> None:
+        """Take no notice."""
 
     def news(self, unit: Unit, text: str) -> None:
         """Pass on."""
@@ -95,3 +95,11 @@ class _Silent:
     def moved_there(self, shown: str, event: Event) -> None:
         """Pass on."""
         self._progress(event)
+
+
+def journal_of(plan: StrPath) -> Path:
+    """Return the file in which `import_batch` keeps how far a plan is."""
+    from imsprep.pipeline.batch.journal import SUFFIX
+
+    path = path_of(plan)
+    return path.with_name(path.name + SUFFIX)

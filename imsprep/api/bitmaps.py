@@ -1,16 +1,20 @@
-"""Which blocks of an image hold data: scan it, write its bitmap, prove one."""
+"""Which blocks of an image hold data: scan it, write its bitmap, prove one, learn a layout."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from imsprep.api.events import size_of
+from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords
 from imsprep.options import (
     BitmapOptions,
     ExportOptions,
     HoleOptions,
+    LearnOptions,
+    ProbeOptions,
     ScanOptions,
     StrPath,
     VerifyOptions,
@@ -24,6 +28,7 @@ from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
     from imsprep.bitmap.files import Exported, Made, Proof
+    from imsprep.bitmap.learn.files import LearnedFromFiles
     from imsprep.scan.scan import Scan
     from imsprep.scan.scan import ScanOptions as ScanKeywords
 
@@ -122,3 +127,45 @@ def scanning_of(options: HoleOptions, jobs: int | None = None) -> ScanKeywords:
         "jobs": jobs,
         "force_share": options.force_share,
     }
+
+
+@with_keywords(ProbeOptions)
+def write_probe(file: StrPath, options: ProbeOptions) -> int:
+    """Write a sparse RAW image from whose bitmap `learn_layout` can tell how a tool lays it out.
+
+    Returns how many bytes of it hold data, which is the room that it takes. Raises UsageError
+    for an impossible size, or for a file that is there without `force`.
+    """
+    from imsprep.bitmap.learn.files import write_probe as write
+    from imsprep.bitmap.learn.probe import FIRST_SIZE
+
+    size = options.size or FIRST_SIZE
+    return write(path_of(file), size=size, kind=options.kind, force=options.force)
+
+
+@with_keywords(LearnOptions)
+def learn_layout(
+    pairs: Iterable[tuple[StrPath, StrPath]], options: LearnOptions
+) -> LearnedFromFiles:
+    """Find the layout that reproduces another tool's bitmaps of images, byte for byte.
+
+    `pairs` are images and their bitmaps, of two sizes at least. The layout is saved if there is
+    exactly one; `learned.saved` says where. Raises UsageError if something else would be replaced,
+    ReadError, ImageChangedError.
+    """
+    from imsprep.bitmap.learn.files import LAYOUT_SUFFIX, learn_files, save_learned
+
+    files = [(path_of(image), path_of(bitmap)) for image, bitmap in pairs]
+    if not files:
+        raise UsageError("no image and no bitmap to learn from")
+    size = sum(size_of(image) for image, _ in files)
+    learned = learn_files(
+        files,
+        scanning=scanning_of(options, options.jobs),
+        progress=counting(options.progress, SCAN, size),
+    )
+    if learned.outcome != "one":
+        return learned
+    saved = optional_path(options.output) or files[0][1].with_suffix(LAYOUT_SUFFIX)
+    save_learned(saved, learned.layouts[0])
+    return dataclasses.replace(learned, saved=saved)

@@ -104,3 +104,10 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     return convert_to_object(
         path, bucket.store, bucket.target, key, streaming=streaming, dated=given, options=sending
     )
+
+
+def source_formats() -> tuple[str, ...]:
+    """Return what `from_format` of `convert` may be."""
+    from imsprep.zvhd2.convert import SOURCES
+
+    return tuple(SOURCES)

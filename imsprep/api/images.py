@@ -1,34 +1,46 @@
-"""What is in an image: check it, look at it, compute its digest; nothing is written."""
+"""What is known of an image: check it, start it, compute its digest; it is never written to."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imsprep.api.bitmaps import scanning_of
 from imsprep.api.events import one_at_a_time, size_of
 from imsprep.api.stores import open_store
+from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords
 from imsprep.options import (
+    BenchOptions,
+    BootOptions,
     CheckOptions,
     DigestOptions,
+    EstimateOptions,
     InfoOptions,
     StrPath,
 )
 from imsprep.progress import (
+    BENCH,
     DIGEST,
     SCAN,
+    Event,
     counting,
 )
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
+    from imsprep.boot.run import Booted
     from imsprep.checks.check import Order
     from imsprep.checks.reporters import Run
+    from imsprep.checks.rule import Rule
     from imsprep.ims.region import RegionFacts
     from imsprep.pipeline.exported import ExportedSummary
     from imsprep.pipeline.info import Summary
     from imsprep.report import Report
+    from imsprep.scan.bench import Bench
+    from imsprep.scan.estimate import Estimate
     from imsprep.store.bucket import BucketFacts
 
 
@@ -51,10 +63,10 @@ def check_images(images: Iterable[StrPath], options: CheckOptions) -> Run:
 
     A folder stands for the images directly in it. Raises UsageError.
     """
-    from imsprep.checks.check import expand, preflight
+    from imsprep.checks.check import preflight
     from imsprep.scan.scan import usable_cpus
 
-    paths = expand(path_of(image) for image in images)
+    paths = images_in(images)
     progress = counting(one_at_a_time(options.progress), SCAN, sum(map(size_of, paths)))
     jobs = options.jobs or usable_cpus()
     return preflight(paths, _check_order(options), jobs=jobs, progress=progress)
@@ -84,6 +96,9 @@ def digest(image: StrPath, options: DigestOptions) -> str:
     from imsprep.system.threads import usable_cpus
     from imsprep.zvhd2.convert import likely_size
 
+    def note(text: str) -> None:
+        options.progress(Event(DIGEST, text=text))
+
     path = path_of(image)
     return digest_file(
         path,
@@ -91,6 +106,7 @@ def digest(image: StrPath, options: DigestOptions) -> str:
         sha256=options.sha256,
         holes=options.holes,
         force_share=options.force_share,
+        warn=note,
         progress=counting(options.progress, DIGEST, likely_size(path)),
     )
 
@@ -146,3 +162,71 @@ def _online(
         return look_at_bucket(store, target.bucket, key, region=target.region, try_write=try_write)
 
     return bucket, region
+
+
+@with_keywords(BootOptions)
+def boot_image(image: StrPath, options: BootOptions) -> Booted:
+    """Start an image in QEMU as the cloud would, and return what became of it.
+
+    The image is never written to. Raises MissingExtraError where QEMU or the firmware is not
+    installed, FormatError, ReadError, UsageError for files that must not be replaced.
+    """
+    from imsprep.boot.run import boot
+
+    return boot(path_of(image), options)
+
+
+@with_keywords(BenchOptions)
+def bench(folder: StrPath, options: BenchOptions) -> Bench:
+    """Measure how fast this machine scans files that are made in a folder, and removed.
+
+    Raises ReadError if the folder cannot be written or has too little room.
+    """
+    from imsprep.scan.bench import bench as measure
+
+    return measure(
+        path_of(folder),
+        clock=time.perf_counter,
+        size=options.size,
+        runs=options.runs,
+        scanning=scanning_of(options, options.jobs),
+        progress=counting(options.progress, BENCH, 0),
+    )
+
+
+@with_keywords(EstimateOptions)
+def estimate(image: StrPath, options: EstimateOptions) -> Estimate:
+    """Return what the scan of a RAW image will take, and its upload, by samples of it.
+
+    Raises FormatError if it is no RAW image, ReadError, ImageChangedError.
+    """
+    from imsprep.scan.estimate import estimate as sample
+
+    return sample(
+        path_of(image),
+        clock=time.perf_counter,
+        bytes_per_s=options.bandwidth,
+        runs=options.runs,
+        scanning=scanning_of(options, options.jobs),
+        progress=counting(options.progress, BENCH, 0),
+    )
+
+
+def rules(only: str | None = None) -> list[Rule]:
+    """Return all rules of the check, or the one of an id; UsageError if there is none."""
+    from imsprep.checks.policy import unknown_rule
+    from imsprep.checks.registry import all_rules
+
+    found = {rule.id: rule for rule in all_rules()}
+    if only is None:
+        return list(found.values())
+    if only not in found:
+        raise UsageError(unknown_rule(only, set(found)))
+    return [found[only]]
+
+
+def images_in(paths: Iterable[StrPath]) -> list[Path]:
+    """Return the files that `check_images` checks: a folder stands for the images in it."""
+    from imsprep.checks.check import expand
+
+    return expand(path_of(path) for path in paths)

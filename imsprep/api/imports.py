@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+import uuid
 from typing import TYPE_CHECKING
 
 from imsprep.api.events import telling, uploading_all
@@ -19,10 +21,11 @@ from imsprep.progress import (
     Event,
     counting,
 )
-from imsprep.system.paths import path_of
+from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
+    from imsprep.pipeline.all_disks import Planned
     from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
 
@@ -117,3 +120,35 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
             progress(Event(IMPORT, job_id=job_id))
 
         return ship(prepared, dataclasses.replace(shipping, on_job=on_job))
+
+
+def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
+    """Make a container of each disk in an OVA, and the batch plan that imports them.
+
+    Raises UsageError if something would be replaced, FormatError for what is no OVA, ReadError,
+    ImageChangedError.
+    """
+    from imsprep.pipeline.all_disks import plan_all_disks as plan_disks
+    from imsprep.pipeline.asked import packing_of, site_of
+    from imsprep.zvhd2 import records
+    from imsprep.zvhd2.convert import Order
+
+    path = path_of(image)
+    packing = packing_of(options, timestamp=int(time.time()) - records.EPOCH)
+    packing = dataclasses.replace(packing, uuid=uuid.uuid4().bytes)
+    given = {"to": options.to, "site": options.site, "region": options.region or ""}
+    return plan_disks(
+        path,
+        optional_path(options.work_dir) or path.parent,
+        {name: value for name, value in given.items() if value},
+        site_of(options.site),
+        Order(packing=packing, progress=counting(options.progress, CONVERT, 0)),
+    )
+
+
+def sent_in_all(done: Imported) -> int:
+    """Return the bytes that travelled for an import in all its runs together, by its manifest."""
+    from imsprep.pipeline.manifest import read
+
+    manifest = read(done.manifest)
+    return sum(sent.sent for sent in manifest.objects) if manifest else done.sent

@@ -160,6 +160,10 @@ class BitmapLayout:
             _check_field(field, COUNTS)
         _check_body(self.body)
 
+    def __str__(self) -> str:
+        """Return it in words, on one line."""
+        return describe(self)
+
 
 def state_of(blocks: int, allocated: int) -> State:
     """Return how many of a disk's blocks hold data: the cases in which tools differ."""

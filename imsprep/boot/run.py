@@ -23,15 +23,17 @@ from typing import IO, Any
 import imsprep
 from imsprep.boot import screen, verdict
 from imsprep.boot.export import exported
-from imsprep.boot.plan import KVM, TCG, Architecture, Firmware, Machine, Places, command
+from imsprep.boot.plan import KVM, TCG, Machine, Places, command
 from imsprep.boot.programs import find_firmware, find_qemu, why_no_kvm
 from imsprep.boot.qmp import Monitor, MonitorError
 from imsprep.boot.verdict import Verdict
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.options import BootOptions
 from imsprep.system.atomic import write_bytes
-from imsprep.units import GIB, KIB, MIB, format_size
+from imsprep.system.paths import path_of
+from imsprep.units import KIB, MIB, format_size
 from imsprep.zvhd2.convert import format_of, open_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 
@@ -50,34 +52,13 @@ _LINES = 12
 
 
 @dataclass(frozen=True)
-class Order:
-    """How an image is to be started. Memory in bytes."""
-
-    architecture: Architecture = "x86"
-    firmware: Firmware | None = None  # None: BIOS on x86, UEFI on Arm, as the service has it
-    memory: int = GIB
-    cpus: int = 2
-    limit_s: float = 300.0
-    accelerator: str = AUTO  # or KVM or TCG
-    wait_for_source: bool = True  # after the login, until cloud-init says which source it took
-    settle_s: float = 3.0  # after a verdict, for the lines that follow it
-    log: Path | None = None  # where the serial console's log is kept
-    screenshot: Path | None = None  # where the last picture of the screen is kept, as PNG
-
-    @property
-    def by_uefi(self) -> bool:
-        """Return whether the firmware is UEFI."""
-        return self.firmware == "uefi" or self.architecture == "arm"
-
-
-@dataclass(frozen=True)
 class Booted:
     """What became of a boot, and how it ran."""
 
     image: Path
     verdict: Verdict
     seconds: float  # from the start to the verdict
-    order: Order
+    options: BootOptions
     accelerator: str
     why_slow: str | None  # why KVM was not used
     last: str  # the last lines of the console
@@ -88,7 +69,7 @@ class Booted:
     @property
     def pictured(self) -> bool:
         """Return whether a screenshot was kept."""
-        return self.picture is not None and self.order.screenshot is not None
+        return self.picture is not None and self.options.screenshot is not None
 
     @property
     def exit_code(self) -> int:
@@ -98,12 +79,12 @@ class Booted:
     @property
     def how(self) -> str:
         """Return how the machine was run: firmware, memory, CPUs, accelerator."""
-        order = self.order
+        options = self.options
         ran = "with KVM" if self.accelerator == KVM else "emulated, which is slow"
         why = f": {self.why_slow}" if self.why_slow else ""
         return (
-            f"{order.architecture} by {'UEFI' if order.by_uefi else 'BIOS'},"
-            f" {format_size(order.memory)}, {order.cpus} CPU{'s' * (order.cpus != 1)},"
+            f"{options.architecture} by {'UEFI' if options.by_uefi else 'BIOS'},"
+            f" {format_size(options.memory)}, {options.cpus} CPU{'s' * (options.cpus != 1)},"
             f" {ran}{why}"
         )
 
@@ -116,17 +97,17 @@ class Booted:
             "meaning": verdict.WORDS[self.verdict.key],
             "line": self.verdict.line,
             "seconds": round(self.seconds, 1),
-            "architecture": self.order.architecture,
-            "firmware": "uefi" if self.order.by_uefi else "bios",
+            "architecture": self.options.architecture,
+            "firmware": "uefi" if self.options.by_uefi else "bios",
             "accelerator": self.accelerator,
             "why_slow": self.why_slow,
-            "memory": self.order.memory,
-            "cpus": self.order.cpus,
+            "memory": self.options.memory,
+            "cpus": self.options.cpus,
             "last_lines": self.last.split("\n"),
             "cloud_init_source": self.source,
             "metadata_requests": list(self.requests),
-            "log": str(self.order.log) if self.order.log else None,
-            "screenshot": str(self.order.screenshot) if self.pictured else None,
+            "log": str(self.options.log) if self.options.log else None,
+            "screenshot": str(self.options.screenshot) if self.pictured else None,
             "picture": base64.b64encode(self.picture).decode() if self.picture else None,
         }
 
@@ -138,9 +119,9 @@ class Booted:
             *([f"  said:       {self.verdict.line}"] if self.verdict.line else []),
             f"  ran:        {self.how}",
             *self._cloud_init(),
-            *([f"  log:        {show_path(self.order.log)}"] if self.order.log else []),
-            *([f"  screenshot: {show_path(self.order.screenshot)}"]
-              if self.pictured and self.order.screenshot else []),
+            *([f"  log:        {show_path(self.options.log)}"] if self.options.log else []),
+            *([f"  screenshot: {show_path(self.options.screenshot)}"]
+              if self.pictured and self.options.screenshot else []),
             "  last lines:",
             *(f"    {line}" for line in self.last.split("\n")),
         ]  # fmt: skip
@@ -158,7 +139,7 @@ class _KvmSilentError(Exception):
 
 
 def boot(
-    path: Path, order: Order, *, look: Callable[[float], None] = lambda seconds: None
+    path: Path, options: BootOptions, *, look: Callable[[float], None] = lambda seconds: None
 ) -> Booted:
     """Start the disk in an image and return what became of it; the image is not written to.
 
@@ -166,35 +147,36 @@ def boot(
     the firmware is not installed, FormatError and ReadError for an image that cannot be read and
     for a QEMU that does not start, UsageError for files that must not be replaced.
     """
-    _check_places(path, order)
-    program = find_qemu(order.architecture)
-    firmware = find_firmware(order.architecture) if order.by_uefi else None
-    reason = _no_kvm(program, order)
-    machine = Machine(program, order.architecture, TCG if reason else KVM, order.memory,
-                      order.cpus, firmware)  # fmt: skip
+    _check_places(path, options)
+    program = find_qemu(options.architecture)
+    firmware = find_firmware(options.architecture) if options.by_uefi else None
+    reason = _no_kvm(program, options)
+    machine = Machine(program, options.architecture, TCG if reason else KVM, options.memory,
+                      options.cpus, firmware)  # fmt: skip
     with RawImage.open(path) as image:
         try:
-            done = _run(image, order, machine, reason, look)
+            done = _run(image, options, machine, reason, look)
         except _KvmSilentError:
             reason = "with /dev/kvm the guest said nothing"
-            done = _run(image, order, machine._replace(accelerator=TCG), reason, look)
+            done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
         for _ in range(_TRIES):
             if not verdict.blames_the_machine(done.verdict):
                 break
-            done = _run(image, order, machine._replace(accelerator=TCG), reason, look)
+            done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
         return done
 
 
-def _no_kvm(program: str, order: Order) -> str | None:
-    if order.accelerator == TCG:
+def _no_kvm(program: str, options: BootOptions) -> str | None:
+    if options.accelerator == TCG:
         return "as it was asked for"
-    return None if order.accelerator == KVM else why_no_kvm(program, order.architecture)
+    return None if options.accelerator == KVM else why_no_kvm(program, options.architecture)
 
 
-def _check_places(path: Path, order: Order) -> None:
+def _check_places(path: Path, options: BootOptions) -> None:
     """Raise UsageError if what is kept would replace the image, or something else than its like."""
-    for place, like in ((order.log, None), (order.screenshot, b"\x89PNG")):
-        if place is None or not place.exists():
+    kept = ((options.log, None), (options.screenshot, b"\x89PNG"))
+    for place, like in [(path_of(place), like) for place, like in kept if place is not None]:
+        if not place.exists():
             continue
         if os.path.samefile(place, path):
             raise UsageError(f"{show_path(place)} is the image; keep the log somewhere else")
@@ -206,7 +188,7 @@ def _check_places(path: Path, order: Order) -> None:
 
 
 def _run(
-    image: RawImage, order: Order, machine: Machine, reason: str | None,
+    image: RawImage, options: BootOptions, machine: Machine, reason: str | None,
     look: Callable[[float], None],
 ) -> Booted:  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -220,18 +202,18 @@ def _run(
                         folder / "control", (sys.executable, "-P", "-m", "imsprep.boot.answer",
                                              str(asked)))  # fmt: skip
         started = stack.enter_context(_qemu(machine, places, folder))
-        watch = _Watch(order, machine, places, started, look)
+        watch = _Watch(options, machine, places, started, look)
         try:
             found = watch.until_verdict()
         finally:
             watch.close()
         image.check_unchanged()
         picture = screen.write_png(watch.picture) if watch.picture is not None else None
-        _keep(order, watch, picture)
+        _keep(options, watch, picture)
         requests = asked.read_text().split("\n")[:-1] if asked.exists() else []
         if found.key == verdict.NOTHING and requests:
             found = Verdict(verdict.CLOUD_INIT, f"asked the metadata service for {requests[-1]}")
-        return Booted(image.path, found, watch.seconds, order, machine.accelerator, reason,
+        return Booted(image.path, found, watch.seconds, options, machine.accelerator, reason,
                       verdict.last_lines(watch.text, _LINES), verdict.source_of(watch.text),
                       tuple(requests), picture)  # fmt: skip
 
@@ -294,10 +276,10 @@ class _Watch:
     """The eyes on a running machine."""
 
     def __init__(
-        self, order: Order, machine: Machine, places: Places, started: _Started,
+        self, options: BootOptions, machine: Machine, places: Places, started: _Started,
         look: Callable[[float], None],
     ) -> None:  # fmt: skip
-        self._order, self._machine, self._places = order, machine, places
+        self._options, self._machine, self._places = options, machine, places
         self._started, self._look = started, look
         self._begun = time.monotonic()
         self._changed = self._drawn = self._begun
@@ -318,7 +300,7 @@ class _Watch:
     def until_verdict(self) -> Verdict:
         """Look until there is a verdict, or until the time is over."""
         while (found := self._step()) is None:
-            if time.monotonic() - self._begun > self._order.limit_s:
+            if time.monotonic() - self._begun > self._options.limit_s:
                 self._draw()
                 found = verdict.at_the_end(self.text)
                 break
@@ -328,8 +310,8 @@ class _Watch:
 
     def _settled(self, found: Verdict) -> Verdict:
         """Let the lines come that follow a verdict, and let cloud-init finish after a login."""
-        waits = found.good and self._order.wait_for_source and "loud-init" in self.text
-        end = time.monotonic() + (_CLOUD_INIT_S if waits else self._order.settle_s)
+        waits = found.good and self._options.wait_for_source and "loud-init" in self.text
+        end = time.monotonic() + (_CLOUD_INIT_S if waits else self._options.settle_s)
         while time.monotonic() < end and self._started.process.poll() is None:
             time.sleep(_STEP_S)
             self._read()
@@ -362,7 +344,7 @@ class _Watch:
             return Verdict(verdict.RESTARTS, verdict.last_lines(self.text, 1))
         if now - self._changed > _STUCK_S and verdict.is_stuck(self.text):
             return verdict.at_the_end(self.text)
-        tried = self._machine.accelerator == KVM and self._order.accelerator == AUTO
+        tried = self._machine.accelerator == KVM and self._options.accelerator == AUTO
         if tried and now - self._changed > _SILENT_S and not verdict.kernel_speaks(self.text):
             raise _KvmSilentError
         return None
@@ -370,7 +352,7 @@ class _Watch:
     def _ended(self) -> Verdict:
         """Return the verdict on a machine that is gone: by itself, or because QEMU failed."""
         if self._started.process.returncode:
-            if self._machine.accelerator == KVM and self._order.accelerator == AUTO:
+            if self._machine.accelerator == KVM and self._options.accelerator == AUTO:
                 raise _KvmSilentError
             raise ReadError(f"{self._machine.program} ended: {self._started.complaint()}")
         return verdict.judge(self.text) or Verdict(verdict.OFF, verdict.last_lines(self.text, 1))
@@ -428,10 +410,10 @@ class _Watch:
                 self._stopped = f"STOP 0x{int(info.get('arg1', 0)):08X}"
 
 
-def _keep(order: Order, watch: _Watch, picture: bytes | None) -> None:
+def _keep(options: BootOptions, watch: _Watch, picture: bytes | None) -> None:
     """Write log and screenshot, as far as they are wanted and there."""
-    if order.log is not None:
+    if options.log is not None:
         text = verdict.plain(watch.serial) if watch.serial else watch.text
-        write_bytes(order.log, text.encode("utf-8", "backslashreplace"))
-    if order.screenshot is not None and picture is not None:
-        write_bytes(order.screenshot, picture)
+        write_bytes(path_of(options.log), text.encode("utf-8", "backslashreplace"))
+    if options.screenshot is not None and picture is not None:
+        write_bytes(path_of(options.screenshot), picture)

@@ -122,11 +122,12 @@ def gather(
 
 def _booted(path: Path, request: RequestFields) -> Booted:
     """Start the image as the request says that the server is."""
-    from imsprep.boot.run import Order, boot
+    from imsprep.boot.run import boot
+    from imsprep.options import BootOptions
 
     arm = request.architecture == "arm"
     firmware: Firmware | None = "uefi" if request.hw_firmware_type == "uefi" else None
-    return boot(path, Order(architecture="arm" if arm else "x86", firmware=firmware))
+    return boot(path, BootOptions(architecture="arm" if arm else "x86", firmware=firmware))
 
 
 def _with_disk_inside(

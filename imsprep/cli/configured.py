@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,13 @@ def site_option(words: str) -> Callable[[F], F]:
         show_default=f"the region's, the configuration's, or {DEFAULT_SITE}",
         help=words,
     )
+
+
+def site_of_region(site: Setting, region: str | None) -> Setting:
+    """Return the site that has a region; one that was chosen and lacks it is refused."""
+    from imsprep.cloud.endpoints import site_for
+
+    return replace(site, value=site_for(site.value, region, chosen=site.origin != "default"))
 
 
 def _site_here() -> str:

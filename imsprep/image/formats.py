@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from imsprep.errors import FormatError, show_path
+from imsprep.errors import ContentError, FormatError, show_path
 from imsprep.image.recognised import (
     KNOWN,
     SIGNATURES,
@@ -302,13 +302,6 @@ _OTHER_TOOLS = {
     "android-sparse": "make RAW of it: simg2img IMAGE disk.raw",
     ZVHD: "ZVHD is not ZVHD2; take Huawei's own tool: qemu-img-hw convert -O zvhd2",
 }
-
-
-class ContentError(FormatError):
-    """A file whose content is no disk image that is read, or not the one that its name says.
-
-    A caller that can be given the format says how, behind the message.
-    """
 
 
 # What a name says, where that is one of the formats that cannot be taken for RAW.

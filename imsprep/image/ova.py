@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imsprep.errors import FormatError, show_path
+from imsprep.errors import ContentError, FormatError, show_path
 from imsprep.image import formats, ovf
 from imsprep.image.archive import Member, MemberImage, member_named, members, read_text
 from imsprep.image.disk import ByteExtent, Disk
@@ -193,7 +193,7 @@ def _open_member(part: MemberImage, jobs: int) -> Iterator[MemberDisk | QemuDisk
         with open_qemu_disk(part, format_, jobs=jobs) as disk:
             yield disk
     else:
-        raise formats.ContentError(formats.not_a_disk(part.path, format_))
+        raise ContentError(formats.not_a_disk(part.path, format_))
 
 
 def _sums(image: RawImage, found: list[Member]) -> dict[str, tuple[str, str]]:

@@ -21,7 +21,14 @@ from typing import Any
 
 from bitarray.util import zeros
 
-from imsprep.errors import FormatError, ImageChangedError, ReadError, UsageError, show_path
+from imsprep.errors import (
+    ContentError,
+    FormatError,
+    ImageChangedError,
+    ReadError,
+    UsageError,
+    show_path,
+)
 from imsprep.image import formats, unpack
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
@@ -178,7 +185,7 @@ def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
             yield disk
         return
     if format_ in STREAMS:
-        raise formats.ContentError(formats.not_a_disk(image.path, format_))
+        raise ContentError(formats.not_a_disk(image.path, format_))
     with open_qemu_disk(image, format_, jobs=jobs) as disk:
         yield disk
 
@@ -189,11 +196,11 @@ def format_of(image: RawImage) -> str:
     named = formats.primary(matches)
     disks = sorted({m.format for m in matches if m.kind is Kind.DISK})
     if len(disks) > 1:
-        raise formats.ContentError(
+        raise ContentError(
             f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk"
         )
     if named not in SOURCES:
-        raise formats.ContentError(formats.not_a_disk(image.path, named))
+        raise ContentError(formats.not_a_disk(image.path, named))
     if named == formats.RAW:
         formats.check_name(image.path)
     return named

@@ -11,21 +11,22 @@ from pathlib import Path
 import pytest
 
 from imsprep.boot.plan import TCG
-from imsprep.boot.run import Booted, Order, boot
+from imsprep.boot.run import Booted, boot
 from imsprep.errors import MissingExtraError, UsageError
+from imsprep.options import BootOptions
 from tests.conftest import Outcome, need
 from tests.support.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
 
 pytestmark = need("qemu-system-x86_64")
 Imsprep = Callable[..., Outcome]
-QUICK = Order(accelerator=TCG, memory=64 << 20, cpus=1, limit_s=60, settle_s=0.2)
+QUICK = BootOptions(accelerator=TCG, memory=64 << 20, cpus=1, limit_s=60, settle_s=0.2)
 QUICK_AND_SHORT = dataclasses.replace(QUICK, limit_s=20)
 
 
-def started(tmp_path: Path, disk: bytes, order: Order = QUICK) -> Booted:
+def started(tmp_path: Path, disk: bytes, options: BootOptions = QUICK) -> Booted:
     path = tmp_path / "disk.raw"
     path.write_bytes(disk)
-    return boot(path, order)
+    return boot(path, options)
 
 
 def test_a_login_is_a_boot_and_the_image_stays_as_it_was(tmp_path: Path) -> None:
@@ -103,9 +104,9 @@ def test_no_log_replaces_an_image(tmp_path: Path) -> None:
     other = tmp_path / "other.raw"
     other.write_bytes(bytes(4096))
     for place in (disk, other):
-        for order in (Order(log=place), Order(screenshot=place)):
+        for options in (BootOptions(log=place), BootOptions(screenshot=place)):
             with pytest.raises(UsageError):
-                boot(disk, order)
+                boot(disk, options)
     assert other.read_bytes() == bytes(4096)
 
 
@@ -122,8 +123,8 @@ def test_a_missing_qemu_is_named_with_its_package(
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/usr/share/OVMF").exists(), reason="not installed: ovmf")
 def test_a_disk_without_an_esp_starts_nothing_by_uefi(tmp_path: Path) -> None:
-    order = Order(accelerator=TCG, memory=256 << 20, limit_s=120, firmware="uefi")
-    assert started(tmp_path, saying("web01 login: "), order).verdict.key == "no-boot-device"
+    options = BootOptions(accelerator=TCG, memory=256 << 20, limit_s=120, firmware="uefi")
+    assert started(tmp_path, saying("web01 login: "), options).verdict.key == "no-boot-device"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from imsprep.errors import ContentError
 from imsprep.image.file import RawImage
-from imsprep.image.formats import ContentError
 from imsprep.units import MIB
 from imsprep.zvhd2.convert import Order, convert
 from imsprep.zvhd2.source import open_source, pread

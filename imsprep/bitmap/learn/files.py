@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from imsprep.bitmap.inspect import read_bitmap
 from imsprep.bitmap.layout import BitmapLayout
-from imsprep.bitmap.layout_json import load_layout, save_layout
+from imsprep.bitmap.layout_json import load_layout, save_layout, to_plain
 from imsprep.bitmap.learn.constants import doubt
 from imsprep.bitmap.learn.probe import DATA, FIRST_SIZE, MIN_SIZE, sector_content, sectors
 from imsprep.bitmap.learn.search import Learned, Sample, learn
@@ -21,6 +22,23 @@ from imsprep.units import SECTOR, TIB, exact_size
 
 LAYOUT_SUFFIX = ".layout.json"
 _MAX_BLOCKS = 1 << 26  # blocks of a map that is kept in memory, one byte each
+
+
+@dataclass(frozen=True)
+class LearnedFromFiles(Learned):
+    """What was learned of files, and where it is kept."""
+
+    saved: Path | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "outcome": self.outcome,
+            "layouts": [to_plain(layout) for layout in self.layouts],
+            "reached": self.reached,
+            "second_probe": self.second_probe,
+            "saved": self.saved and str(self.saved),
+        }
 
 
 def write_probe(
@@ -50,7 +68,7 @@ def learn_files(
     *,
     scanning: ScanOptions = DEFAULTS,
     progress: Callable[[int], None] = lambda count: None,
-) -> Learned:
+) -> LearnedFromFiles:
     """Return the layouts that reproduce each bitmap from its image.
 
     Raises ReadError, ImageChangedError. `progress` is told bytes of the images.
@@ -60,9 +78,10 @@ def learn_files(
         why = _doubt(learned.layouts[0], pairs)
         if why is not None:
             reached = f"header or trailer may be others for the next image: {why}"
-            return replace(learned, layouts=(), reached=reached)
+            return LearnedFromFiles(**{**vars(learned), "layouts": (), "reached": reached})
     name = f"learned from {pairs[0][1].name}"
-    return replace(learned, layouts=tuple(replace(lay, name=name) for lay in learned.layouts))
+    named = tuple(replace(layout, name=name) for layout in learned.layouts)
+    return LearnedFromFiles(**{**vars(learned), "layouts": named})
 
 
 def _doubt(layout: BitmapLayout, pairs: Sequence[tuple[Path, Path]]) -> str | None:

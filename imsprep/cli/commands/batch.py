@@ -20,8 +20,7 @@ from imsprep.cli.screen import say
 from imsprep.units import counted
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.journal import BatchJournal
-    from imsprep.pipeline.batch.run import Outcome, Unit, Watching
+    from imsprep.pipeline.batch.run import Outcome, Unit
     from imsprep.progress import Event
 
 JOBS = 4
@@ -58,12 +57,11 @@ def command(
     """
     from imsprep import api
     from imsprep.options import BatchOptions
-    from imsprep.pipeline.batch.journal import SUFFIX
     from imsprep.pipeline.batch.report import FORMATS, render
 
     asked = BatchOptions(**options, defaults=base_options(settings_here()))
     units = api.read_plan(plan, asked)
-    kept = [plan, plan.with_name(plan.name + SUFFIX), *(Path(unit.image) for unit in units)]
+    kept = [plan, api.journal_of(plan), *(Path(unit.image) for unit in units)]
     kept += [Path(unit.options.bitmap) for unit in units if unit.options.bitmap]
     targets = output_targets(outputs, FORMATS, kept)
     telling = _Telling(len(units), quiet)
@@ -109,18 +107,19 @@ class _Telling:
         if count:
             self._say(f"importing {counted(count, 'image')}")
 
-    def watching(self, journal: BatchJournal) -> Watching:
-        """Return what follows the units, on paper and on stderr."""
-        from imsprep.pipeline.batch.run import Watching
+    def ended(self, unit: Unit, outcome: Outcome) -> None:
+        """Tell what became of a unit."""
+        self._at.end(unit.shown)
+        self._ended += 1
+        self._done += outcome.done
+        text = f"image {outcome.image_id}" if outcome.image_id else outcome.message
+        self._say(f"[{self._ended}/{self._total}] {unit.shown}: {outcome.state}: {text}")
 
-        def began(unit: Unit) -> None:
-            journal.begun(unit)
-
-        def ended(unit: Unit, outcome: Outcome) -> None:
-            journal.ended(unit, outcome)
-            self._end(unit, outcome)
-
-        return Watching(began, ended, self._pass)
+    def passing(self) -> None:
+        """Tell from time to time where the units are."""
+        at = self._at.lines()
+        if at:
+            self._say(f"{self._ended} of {self._total} images ended; {', '.join(at)}")
 
     def news(self, unit: Unit, text: str) -> None:
         """Print an entry's progress, unless it was just printed."""
@@ -138,20 +137,6 @@ class _Telling:
     def moved_there(self, shown: str, event: Event) -> None:
         """Show how far a unit is that a cluster works on."""
         self._at.show(shown, event)
-
-    def _end(self, unit: Unit, outcome: Outcome) -> None:
-        from imsprep.pipeline.batch.run import DONE
-
-        self._at.end(unit.shown)
-        self._ended += 1
-        self._done += outcome.state == DONE
-        text = f"image {outcome.image_id}" if outcome.image_id else outcome.message
-        self._say(f"[{self._ended}/{self._total}] {unit.shown}: {outcome.state}: {text}")
-
-    def _pass(self) -> None:
-        at = self._at.lines()
-        if at:
-            self._say(f"{self._ended} of {self._total} images ended; {', '.join(at)}")
 
     @contextlib.contextmanager
     def if_interrupted(self, *, on_cluster: bool) -> Iterator[None]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.options.common import PATH, RATE, Progress, SizeType, output_options, print_result
+from imsprep.cli.options.common import PATH, RATE, SizeType, output_options, print_result
 from imsprep.cli.options.scan import reading_options, scanning_with_jobs
+from imsprep.cli.watcher import Watcher
 from imsprep.errors import UsageError
 from imsprep.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from imsprep.scan.bench import Bench
+    from imsprep.scan.estimate import Estimate
 
 EPILOG = """\
 \b
@@ -55,23 +59,13 @@ def command(
         raise UsageError("--dir and --size are for --synthetic")
     if synthetic and bandwidth is not None:
         raise UsageError("--bandwidth is for an IMAGE")
-    common = {"clock": time.perf_counter, "runs": runs, "scanning": scanning_with_jobs(reading)}
-    with Progress("bench", 0, quiet=quiet) as bar:
-        result = (
-            _estimate(image, bandwidth, common, bar)
-            if image is not None
-            else _bench(folder or Path(), size or GIB, common, bar)
-        )
+    from imsprep import api
+
+    common: dict[str, Any] = {**scanning_with_jobs(reading), "runs": runs}
+    result: Bench | Estimate
+    with Watcher(quiet=quiet) as watcher:
+        if image is not None:
+            result = api.estimate(image, bandwidth=bandwidth, progress=watcher, **common)
+        else:
+            result = api.bench(folder or Path(), size=size or GIB, progress=watcher, **common)
     print_result(as_json, result.as_dict(), str(result))
-
-
-def _bench(folder: Path, size: int, common: dict[str, Any], bar: Progress) -> Any:
-    from imsprep.scan.bench import bench
-
-    return bench(folder, size=size, progress=bar, **common)
-
-
-def _estimate(image: Path, bandwidth: int | None, common: dict[str, Any], bar: Progress) -> Any:
-    from imsprep.scan.estimate import estimate
-
-    return estimate(image, bytes_per_s=bandwidth, progress=bar, **common)

@@ -10,7 +10,6 @@ import click
 from imsprep.cli.options.common import (
     PATH,
     SIZE,
-    Progress,
     image_argument,
     output_options,
     print_result,
@@ -18,12 +17,13 @@ from imsprep.cli.options.common import (
 from imsprep.cli.options.scan import reading_options, scan_options, scanning_with_jobs
 from imsprep.cli.watcher import Watcher
 from imsprep.errors import UsageError, show_path
+from imsprep.options import ProbeOptions, choices
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
     from imsprep.bitmap.files import Exported, Made
     from imsprep.bitmap.layout import BitmapLayout
-    from imsprep.bitmap.learn.search import Learned
+    from imsprep.bitmap.learn.files import LearnedFromFiles
 
 
 class _Bitmap(click.Group):
@@ -125,11 +125,10 @@ def probe(file: Path, size: int | None, kind: str, force: bool, as_json: bool, q
     learn probe.raw probe.mf, which says what second probe is needed. The image takes little disk,
     whatever its size.
     """
-    from imsprep.bitmap.learn.files import write_probe
-    from imsprep.bitmap.learn.probe import FIRST_SIZE
+    from imsprep import api
 
-    size = size or FIRST_SIZE
-    data = write_probe(file, size=size, kind=kind, force=force)
+    data = api.write_probe(file, size=size, kind=kind, force=force)
+    size = file.stat().st_size
     text = f"{show_path(file)}: {exact_size(size)}, {format_size(data)} of them data"
     print_result(as_json, {"file": str(file), "size": size, "data_bytes": data}, text)
 
@@ -151,38 +150,26 @@ def learn(
     them in size, and for one without data, full of data, or with one block of data only if such a
     one was among them. It is saved, and used by imsprep bitmap disk.raw --layout probe.layout.json.
     """
-    from imsprep.bitmap.layout_json import to_plain
-    from imsprep.bitmap.learn.files import LAYOUT_SUFFIX, learn_files, save_learned
+    from imsprep import api
 
     if len(files) % 2:
         raise UsageError("learn takes pairs: an image and its bitmap, an image and its bitmap, …")
     pairs = list(zip(files[::2], files[1::2], strict=True))
-    with Progress("scan", sum(_size(image) for image, _ in pairs), quiet=quiet) as bar:
-        learned = learn_files(pairs, scanning=scanning_with_jobs(reading), progress=bar)
-    saved = None
-    if learned.outcome == "one":
-        saved = output or pairs[0][1].with_suffix(LAYOUT_SUFFIX)
-        save_learned(saved, learned.layouts[0])
-    value = {
-        "outcome": learned.outcome,
-        "layouts": [to_plain(layout) for layout in learned.layouts],
-        "reached": learned.reached,
-        "second_probe": learned.second_probe,
-        "saved": saved and str(saved),
-    }
-    print_result(as_json, value, _learned_text(learned, pairs[0][1], saved))
+    with Watcher(quiet=quiet) as watcher:
+        learned = api.learn_layout(
+            pairs, output=output, progress=watcher, **scanning_with_jobs(reading)
+        )
+    print_result(as_json, learned.as_dict(), _learned_text(learned, pairs[0][1]))
     return 0 if learned.outcome == "one" else 1
 
 
-def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
-    from imsprep.bitmap.layout import describe
-
+def _learned_text(learned: LearnedFromFiles, bitmap: Path) -> str:
     name = show_path(bitmap)
-    if saved is not None:
+    if learned.saved is not None:
         (layout,) = learned.layouts
         return (
-            f"{name} is reproduced byte for byte by one layout:\n  {describe(layout)}\n"
-            f"saved as {show_path(saved)}; it is matched against"
+            f"{name} is reproduced byte for byte by one layout:\n  {layout}\n"
+            f"saved as {show_path(learned.saved)}; it is matched against"
             f" {counted(len(layout.matched), 'file')}, and nothing is known of others:\n"
             + _range_text(layout)
         )
@@ -191,7 +178,7 @@ def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
     else:
         fit = "layout fits" if len(learned.layouts) == 1 else "layouts fit"
         lines = [f"{name}: {len(learned.layouts)} {fit}, and nothing was saved:"]
-        lines += [f"  {describe(layout)}" for layout in learned.layouts]
+        lines += [f"  {layout}" for layout in learned.layouts]
     if learned.second_probe is not None:
         why = "" if learned.proved else "; of one file anything may be a constant"
         lines += [
@@ -203,21 +190,15 @@ def _learned_text(learned: Learned, bitmap: Path, saved: Path | None) -> str:
 
 def _range_text(layout: BitmapLayout) -> str:
     """Return for which disks a learned layout is used, and how to widen that."""
-    from imsprep.bitmap.learn.probe import ALL, NONE, ONE
-
     sizes = [match.image_size for match in layout.matched]
     lines = [
         f"it is used for disks from {format_size(min(sizes))} to {format_size(max(sizes))};"
         " a larger probe makes it more"
     ]
     seen = {match.state for match in layout.matched}
-    for kind in (NONE, ALL, ONE):
+    for kind in choices(ProbeOptions, "kind")[1:]:
         if kind not in seen:
-            what = {NONE: "without data", ALL: "with data in every block"}
+            what = {"none": "without data", "all": "with data in every block"}
             disk = what.get(kind, "with data in one block")
             lines.append(f"not for one {disk}: imsprep bitmap probe {kind}.raw --kind {kind}")
     return "\n".join(lines)
-
-
-def _size(image: Path) -> int:
-    return image.stat().st_size if image.is_file() else 0

@@ -44,11 +44,12 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
     written to. The console is watched until there is a verdict: login or cloud-init, an emergency
     shell, the prompt of initramfs or GRUB, a kernel panic, nothing to start, a Windows stop code.
     """
-    from imsprep.boot.run import Order, boot
+    from imsprep import api
 
     if options["memory"] < 64 * MIB:
         raise click.UsageError("--memory: at least 64m")
-    order = Order(
+    done = api.boot_image(
+        image,
         architecture=options["architecture"],
         firmware=options["firmware"],
         memory=options["memory"],
@@ -59,6 +60,5 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
         log=options["log"] or image.with_name(f"{image.name}.boot.log"),
         screenshot=options["screenshot"] or image.with_name(f"{image.name}.boot.png"),
     )
-    done = boot(image, order)
     print_result(as_json, done.as_dict(), str(done))
     return done.exit_code

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.checks.reporters import FORMATS
-from imsprep.cli.configured import profile_option, settings_here, split_commas
+from imsprep.cli.configured import profile_option, settings_here, site_of_region, split_commas
 from imsprep.cli.options.common import PATH, ca_bundle_option
 from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.screen import say, screen_options, style_for
-from imsprep.cloud.endpoints import site_for
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,9 +97,11 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
         return _tell_rules(options["explain"], options["as_json"])
     if not images:
         raise UsageError("no image given; imsprep check --help shows how")
-    from imsprep.checks.check import expand
+    from imsprep import api
 
-    kept = [*expand(images), *filter(None, [options["config"]])] if options["outputs"] else []
+    kept: list[Path] = []
+    if options["outputs"]:
+        kept = [*api.images_in(images), *filter(None, [options["config"]])]
     targets = output_targets(options["outputs"], FORMATS, kept)
     shown = _shown(options)
     run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
@@ -120,10 +121,7 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     if options["fail_on"] is not None and options["strict"] is None:
         settings["strict"] = config.Setting(False, "--fail-on")
     config.validate(settings)
-    site, origin = settings["site"].value, settings["site"].origin
-    settings["site"] = config.Setting(
-        site_for(site, options["region"], chosen=origin != "default"), origin
-    )
+    settings["site"] = site_of_region(settings["site"], options["region"])
     quiet = options["quiet"] or not (wants_map or options["deep"])
     with Watcher(quiet=quiet) as watcher:
         asked = check_options(options, settings, scan=wants_map)
@@ -176,13 +174,9 @@ def _screenshots(run: Run) -> dict[str, bytes]:
 def _tell_rules(explain: str | None, as_json: bool) -> int:
     import json
 
-    from imsprep.checks import registry
-    from imsprep.checks.policy import unknown_rule
+    from imsprep import api
 
-    rules = {rule.id: rule for rule in registry.all_rules()}
-    if explain is not None and explain not in rules:
-        raise UsageError(unknown_rule(explain, set(rules)))
-    chosen = [rules[explain]] if explain else list(rules.values())
+    chosen = api.rules(explain)
     if as_json:
         click.echo(json.dumps({"rules": [rule.as_dict() for rule in chosen]}, indent=2))
     elif explain:

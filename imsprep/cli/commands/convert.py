@@ -17,7 +17,7 @@ from imsprep.cli.options.transfer import send_options
 from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.screen import say
 from imsprep.cli.watcher import Watcher
-from imsprep.errors import UsageError
+from imsprep.errors import ContentError, UsageError
 from imsprep.units import MIB
 
 EPILOG = """\
@@ -77,12 +77,11 @@ def command(source: Path, target: Path | str, as_json: bool, quiet: bool, **opti
     TARGET may be a bucket, local:DIR or obs:BUCKET[/PREFIX]: the ZVHD2 is packed while it is sent
     and is no file here. What was interrupted continues when the same command runs again.
     """
-    from imsprep import api
-    from imsprep.image.formats import ContentError
-    from imsprep.zvhd2.convert import SOURCES, Converted
+    from imsprep import Converted, api
 
-    if options["from_format"] not in (None, *SOURCES):
-        raise UsageError(f"--from-format is one of {', '.join(SOURCES)}")
+    formats = api.source_formats()
+    if options["from_format"] not in (None, *formats):
+        raise UsageError(f"--from-format is one of {', '.join(formats)}")
     with Watcher(quiet=quiet) as watcher, _again_if_interrupted(target):
         try:
             done = api.convert(source, target, progress=watcher, **_asked(options))

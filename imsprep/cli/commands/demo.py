@@ -65,7 +65,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     done = api.ship_import(prepared, options)
     tell("import", f"image {done.image_id}{'' if done.uploads else ', there from before'}")
     ever, before = _sent(done)
-    imported = _imported(folder / "cloud", done.image_id)
+    imported = api.emulated_disk(folder / "cloud", done.image_id)
     digest = _compare(disk, imported)
     tell("compare", "the imported disk equals the source")
     packed = _as_zvhd2(disk, tell)
@@ -105,7 +105,7 @@ def _as_zvhd2(disk: Path, tell: _Teller) -> dict[str, str]:
     done = api.ship_import(api.prepare_import(link, options), options)
     sent = f", {format_size(done.sent)} sent" if done.uploads else ", there from before"
     tell("import", f"image {done.image_id}{sent}")
-    imported = _imported(disk.parent / "cloud", done.image_id)
+    imported = api.emulated_disk(disk.parent / "cloud", done.image_id)
     _compare(disk, imported)
     tell("compare", "this one does, too\n")
     paths = {"manifest": str(done.manifest), "imported": str(imported)}
@@ -114,18 +114,10 @@ def _as_zvhd2(disk: Path, tell: _Teller) -> dict[str, str]:
 
 def _sent(done: Imported) -> tuple[int, int]:
     """Return the bytes that travelled in all runs together, and of those the earlier runs'."""
-    from imsprep.pipeline.manifest import read
+    from imsprep import api
 
-    manifest = read(done.manifest)
-    ever = sum(o.sent for o in manifest.objects) if manifest else done.sent
+    ever = api.sent_in_all(done)
     return ever, max(0, ever - done.sent) if not done.uploads else 0
-
-
-def _imported(cloud: Path, image_id: str) -> Path:
-    """Return the disk that the emulator made."""
-    from imsprep.service import EMULATOR_FOLDER
-
-    return cloud / EMULATOR_FOLDER / "disks" / f"{image_id}.raw"
 
 
 def _options(cloud: Path, tell: _Teller, via: str) -> ImportOptions:
@@ -157,11 +149,10 @@ def _verify(disk: Path, tell: _Teller) -> None:
 
 def _compare(disk: Path, imported: Path) -> str:
     """Compute both disks' digests from their bytes and return it; FormatError if they differ."""
+    from imsprep import api
     from imsprep.errors import FormatError
-    from imsprep.pipeline.digests import digest_file
-    from imsprep.system.threads import usable_cpus
 
-    source, made = (digest_file(path, jobs=usable_cpus()) for path in (disk, imported))
+    source, made = api.digest(disk), api.digest(imported)
     if source != made:
         raise FormatError(f"{imported} is not the disk that was imported: {made}, not {source}")
     return source

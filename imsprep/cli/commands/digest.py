@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from imsprep.cli.options.common import PATH, Progress, output_options
+from imsprep.cli.options.common import PATH, output_options
 from imsprep.cli.options.scan import holes_option, share_option
+from imsprep.cli.watcher import Watcher
+from imsprep.progress import Event, Progress
 
 
 @click.command(epilog="Example: imsprep digest disk.raw")
@@ -18,37 +21,19 @@ from imsprep.cli.options.scan import holes_option, share_option
 @holes_option
 @share_option
 @output_options
-def command(
-    files: tuple[Path, ...],
-    *,
-    sha256: bool,
-    jobs: int,
-    holes: str,
-    force_share: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Print the digest of the disk in each of FILES: RAW, ZVHD2, qcow2 and what else QEMU reads.
 
     It is that of the disk and not of the file: the same disk has the same digest in every format.
     Holes and zeros cost nothing. Given several files, the exit code is 1 if their disks differ.
     """
-    from imsprep.pipeline.digests import digest_file
-    from imsprep.scan.scan import usable_cpus
-    from imsprep.zvhd2.convert import likely_size
+    from imsprep import api
 
+    options["jobs"] = options["jobs"] or None
     found: dict[str, str] = {}
     for path in files:
-        with Progress("digest", likely_size(path), quiet=quiet) as bar:
-            found[str(path)] = digest_file(
-                path,
-                jobs=jobs or usable_cpus(),
-                sha256=sha256,
-                holes=holes,
-                force_share=force_share,
-                warn=lambda note: click.echo(f"imsprep: warning: {note}", err=True),
-                progress=bar,
-            )
+        with Watcher(quiet=quiet) as watcher:
+            found[str(path)] = api.digest(path, progress=_warning(watcher), **options)
         if not as_json:
             click.echo(f"{found[str(path)]}  {path}")
     equal = len(set(found.values())) == 1
@@ -57,3 +42,15 @@ def command(
         click.echo(json.dumps(value, indent=2))
     if not equal:
         click.get_current_context().exit(1)
+
+
+def _warning(watcher: Watcher) -> Progress:
+    """Return a progress whose news are warnings, shown also if quiet."""
+
+    def show(event: Event) -> None:
+        if event.text:
+            click.echo(f"imsprep: warning: {event.text}", err=True)
+        else:
+            watcher(event)
+
+    return show

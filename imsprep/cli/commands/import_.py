@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +26,6 @@ from imsprep.cli.screen import say, say_report
 from imsprep.cli.service import pace_options, service_options
 from imsprep.cli.watcher import Watcher
 from imsprep.options import ImportOptions, choices
-from imsprep.progress import CONVERT, counting
-from imsprep.system.paths import path_of
 from imsprep.units import exact_size, format_size
 
 if TYPE_CHECKING:
@@ -133,19 +129,10 @@ def command(
 
 def _plan_all(image: Path, asked: ImportOptions, quiet: bool) -> Planned:
     """Make a container of each disk in an OVA, and the plan that imports them."""
-    from imsprep.pipeline.all_disks import plan_all_disks
-    from imsprep.pipeline.asked import packing_of, site_of
-    from imsprep.zvhd2 import records
-    from imsprep.zvhd2.convert import Order
+    from imsprep import api
 
-    packing = packing_of(asked, timestamp=int(time.time()) - records.EPOCH)
-    packing = replace(packing, uuid=uuid.uuid4().bytes)
-    folder = path_of(asked.work_dir) if asked.work_dir else image.parent
-    given = {"to": asked.to, "site": asked.site, "region": asked.region or ""}
     with Watcher(quiet=quiet) as watcher:
-        order = Order(packing=packing, progress=counting(watcher, CONVERT, 0))
-        defaults = {name: value for name, value in given.items() if value}
-        done = plan_all_disks(image, folder, defaults, site_of(asked.site), order)
+        done = api.plan_all_disks(image, replace(asked, progress=watcher))
     for warning in done.warnings:
         say(f"imsprep: warning: {warning}")
     return done

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imsprep.cli.options.common import output_options, print_result
 from imsprep.cli.service import service_options
-from imsprep.cloud.sites import OsVersions, Site
+
+if TYPE_CHECKING:
+    from imsprep.cloud.sites import OsVersions
 
 
 @click.command(epilog="Example: imsprep os-versions debian --site otc")
@@ -22,18 +24,10 @@ def command(words: tuple[str, ...], online: bool, as_json: bool, quiet: bool, **
     The published lists are dated and differ by region; with --online the region's own is shown. A
     system that is not listed is registered as Other.
     """
-    from imsprep.options import ServiceOptions
-    from imsprep.pipeline.asked import site_of
-    from imsprep.service import connected
+    from imsprep import api
 
-    site = site_of(where["site"])
-    if online:
-        with connected(None, ServiceOptions(**where)) as client:
-            values = tuple(client.os_versions())
-        region = where["region"] or "the region"
-        lists = [OsVersions(f"{region}, asked now", "", {"": values})]
-    else:
-        lists = list(site.all_lists)
+    site = where.pop("site")
+    lists = api.os_versions(site, online=online, **where)
     print_result(as_json, _as_dict(site, lists, words), _text(lists, words))
 
 
@@ -41,9 +35,9 @@ def _chosen(values: tuple[str, ...], words: tuple[str, ...]) -> list[str]:
     return [v for v in values if all(word.lower() in v.lower() for word in words)]
 
 
-def _as_dict(site: Site, lists: list[OsVersions], words: tuple[str, ...]) -> dict[str, Any]:
+def _as_dict(site: str, lists: list[OsVersions], words: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "site": site.key,
+        "site": site,
         "lists": [
             {
                 "source": one.source,

@@ -11,12 +11,10 @@ import click
 from imsprep.cli.configured import ConfiguredCommand, profile_option
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import hole_options
-from imsprep.cli.options.target import target_from, target_options
+from imsprep.cli.options.target import bucket_from, place_of, target_options
 from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.watcher import Watcher
-from imsprep.errors import TransferError
-from imsprep.store.target import Target, open_store
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
@@ -41,25 +39,23 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """
     from imsprep import api
 
-    target, asked = target_from(options), _asked(options)
+    asked = _asked(options)
     if options["dry_run"]:
         if not options["replace"]:
-            _check_free(file, target.key_for(options["key"] or file.name), target, options, quiet)
+            where = {"key": options["key"], **place_of(options)}
+            why = api.ask_bucket(file, options["to"], **where)
+            if why and not quiet:
+                click.echo(f"the bucket is not asked: {why}", err=True)
         plan = api.plan_upload(file, **asked)
         value = {"schema": "imsprep.upload-plan/1", **plan.as_dict()}
         print_result(as_json, value, "\n".join([str(plan), *plan.lines()]))
         return
-    store = api.open_store(
-        options["to"],
-        region=options["region"],
-        obs_endpoint=options["endpoint"],
-        ca_bundle=options["ca_bundle"],
-        kms_key=options["kms_key"],
-    )
+    store = bucket_from(options, options["kms_key"])
     with Watcher(quiet=quiet) as watcher, if_interrupted(lambda: [AGAIN]):
         done = api.upload(file, store, key=options["key"], progress=watcher, **asked)
     tell_how_it_went(done)
-    print_result(as_json, {**asdict(done), "bucket": target.bucket}, _text(done, target.bucket))
+    bucket = store.target.bucket
+    print_result(as_json, {**asdict(done), "bucket": bucket}, _text(done, bucket))
 
 
 def _asked(options: dict[str, Any]) -> dict[str, Any]:
@@ -71,24 +67,6 @@ def _asked(options: dict[str, Any]) -> dict[str, Any]:
         "bytes_per_s": options["limit_rate"],
         "retry_for_s": options["retry_for"],
     }
-
-
-def _check_free(file: Path, key: str, target: Target, options: dict[str, Any], quiet: bool) -> None:
-    """Ask the bucket of the key, as far as a dry run may: without credentials it does without."""
-    from imsprep.cloud.credentials import NoCredentialsError
-    from imsprep.store.ownership import check_free, origin_of
-
-    why = "its region is not given" if target.folder is None and target.region is None else ""
-    if not why:
-        try:
-            store = open_store(target, ca_bundle=options["ca_bundle"])
-            check_free(store.head(key), origin_of(file))
-        except NoCredentialsError:
-            why = "there are no credentials"
-        except TransferError as error:
-            why = str(error)
-    if why and not quiet:
-        click.echo(f"the bucket is not asked: {why}", err=True)
 
 
 def _text(done: Uploaded, bucket: str) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.options.common import PATH, output_options, print_result
-from imsprep.cli.options.target import target_from, target_options
+from imsprep.cli.options.target import bucket_from, target_options
 from imsprep.errors import show_path
-from imsprep.store.target import open_store
 
 if TYPE_CHECKING:
     from imsprep.upload.cleanup import Leftovers
@@ -36,11 +35,9 @@ _folder_option = click.option(
 @output_options
 def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: Any) -> None:
     """List unfinished uploads, zero objects that were left, and files of killed commands."""
-    from imsprep.upload.cleanup import find_leftovers
+    from imsprep import api
 
-    target = target_from(where)
-    store = open_store(target, ca_bundle=where["ca_bundle"])
-    found = find_leftovers(store, target.prefix, [work_dir])
+    found = api.find_leftovers(bucket_from(where), work_dir=work_dir)
     print_result(as_json, found.as_dict(), _text(found) or "nothing was left")
 
 
@@ -54,14 +51,12 @@ def abort_command(
     key: str | None, everything: bool, as_json: bool, quiet: bool, work_dir: Path, **where: Any
 ) -> None:
     """Abort the uploads of one key, or with --all remove all that `uploads list` shows."""
-    from imsprep.upload.cleanup import remove_leftovers
+    from imsprep import api
 
     if (key is None) == (not everything):
         raise click.UsageError("give either --key KEY or --all")
-    target = target_from(where)
-    store = open_store(target, ca_bundle=where["ca_bundle"])
-    whole_key = target.key_for(key) if key else None
-    gone = remove_leftovers(store, target.prefix, key=whole_key, folders=[work_dir])
+    bucket = bucket_from(where)
+    gone = api.abort_uploads(bucket, key=key, everything=everything, work_dir=work_dir)
     print_result(as_json, gone.as_dict(), _text(gone) or "nothing was left")
 
 

@@ -2,21 +2,18 @@
 
 `scan_options` is for commands whose work is the scan, `reading_options` for those of them that have
 no block size to choose; their values go through `scanning_with_jobs`.
-`hole_options` is for those that also scan and whose --jobs means something else: `scanning`.
+`hole_options` is for those that also scan and whose --jobs means something else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from imsprep.cli.options.common import SizeType
 from imsprep.units import KIB, MIB, format_size
-
-if TYPE_CHECKING:
-    from imsprep.scan.scan import ScanOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,15 +79,11 @@ def scan_options(command: F) -> F:
     )(reading_options(command))
 
 
-def scanning(options: Mapping[str, Any]) -> ScanOptions:
-    """Return what `scan` is to be called with, its block size apart."""
+def scanning_with_jobs(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how to scan, by the names of `ScanOptions`, where --jobs is the scan's."""
     return {
         "holes": options["holes"],
         "keep_cache": options["keep_cache"],
         "force_share": options["force_share"],
+        "jobs": options["jobs"] or None,
     }
-
-
-def scanning_with_jobs(options: Mapping[str, Any]) -> ScanOptions:
-    """Return what `scan` is to be called with, where the command's --jobs is the scan's."""
-    return {**scanning(options), "jobs": options["jobs"] or None}

@@ -10,7 +10,7 @@ import click
 from imsprep.cli.options.common import F, ca_bundle_option, with_options
 
 if TYPE_CHECKING:
-    from imsprep.store.target import Target
+    from imsprep.api import Bucket
 
 _PLACE = (
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
@@ -25,7 +25,7 @@ _OPTIONS = (
 
 
 def target_options(command: F) -> F:
-    """Add --to, --region, --endpoint and --ca-bundle; see `target_from`."""
+    """Add --to, --region, --endpoint and --ca-bundle; see `bucket_from`."""
     return with_options(command, _OPTIONS)
 
 
@@ -34,8 +34,17 @@ def place_options(command: F) -> F:
     return with_options(command, _PLACE)
 
 
-def target_from(where: Mapping[str, Any]) -> Target:
-    """Return where the objects are, from a command's keywords; --ca-bundle is for the store."""
-    from imsprep.store.target import parse_target
+def bucket_from(where: Mapping[str, Any], kms_key: str | None = None) -> Bucket:
+    """Open the bucket that a command's keywords name."""
+    from imsprep import api
 
-    return parse_target(where["to"], region=where["region"], endpoint=where["endpoint"])
+    return api.open_store(where["to"], kms_key=kms_key, **place_of(where))
+
+
+def place_of(where: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the bucket is, by the names of `PlaceOptions`."""
+    return {
+        "region": where["region"],
+        "obs_endpoint": where["endpoint"],
+        "ca_bundle": where["ca_bundle"],
+    }

@@ -76,6 +76,11 @@ class Outcome:
             unit.shown, unit.name, state, kind=type(error).__name__, message=text, exit_code=code
         )
 
+    @property
+    def done(self) -> bool:
+        """Return whether the image exists."""
+        return self.state == DONE
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is not known is left out."""
         values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}

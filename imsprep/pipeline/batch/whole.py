@@ -46,8 +46,11 @@ class Watcher(Protocol):
     def working(self, done: int, count: int) -> None:
         """Take note that so many are done already, and so many are to be imported."""
 
-    def watching(self, journal: BatchJournal) -> Watching:
-        """Return what follows the units, on paper too."""
+    def ended(self, unit: Unit, outcome: Outcome) -> None:
+        """Take note of what became of a unit."""
+
+    def passing(self) -> None:
+        """Take note from time to time that the batch goes on."""
 
     def news(self, unit: Unit, text: str) -> None:
         """Take a line of a unit's."""
@@ -89,9 +92,19 @@ def run_plan(
         for text in batch.short_of_room(ready, found):
             watcher.warn(text)
         watcher.working(sum(o.state == batch.DONE for o in checked), len(ready))
-        watching = watcher.watching(journal)
+        watching = _watching(journal, watcher)
         worked = batch.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
         return batch.merged(checked, worked)
+
+
+def _watching(journal: BatchJournal, watcher: Watcher) -> Watching:
+    """Return what follows the units, on paper and for the watcher."""
+
+    def ended(unit: Unit, outcome: Outcome) -> None:
+        journal.ended(unit, outcome)
+        watcher.ended(unit, outcome)
+
+    return Watching(journal.begun, ended, watcher.passing)
 
 
 def _waiting(outcome: Outcome) -> Outcome:

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imsprep.cli.commands.emulator import _buckets_at
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image.file import Identity
+from imsprep.store.obs import open_obs
 from tests.conftest import Outcome, slow
 from tests.support import s3cloud
 from tests.support.emulators import SECRET, emulator
@@ -277,7 +278,7 @@ def test_the_way_through_a_bucket_of_s3(
     monkeypatch.setenv("HUAWEICLOUD_SDK_AK", KEY.access_key)
     monkeypatch.setenv("HUAWEICLOUD_SDK_SK", KEY.secret_key)
     with s3cloud.localhost_resolves(), s3cloud.serve() as (strict, endpoint):
-        open_bucket = _buckets_at(endpoint, "us-east-1", KEY)
+        open_bucket = partial(open_obs, endpoint=endpoint, region="us-east-1", credentials=KEY)
         bucket: Any = open_bucket("images")
         bucket._client.create_bucket(Bucket="images")
         strict.reset()
