@@ -66,12 +66,9 @@ ORDER = {
         crc32c
         recognised
         formats
-        nbd
-        disk_file
-        superblocks
-        foreign
-        signatures
-        partitions
+        volumes.superblocks
+        volumes.signatures
+        volumes.partitions
         tables.ledger
         tables.bochs
         tables.cloop
@@ -85,14 +82,17 @@ ORDER = {
         tables.vhd
         tables.vhdx
         tables.vmdk
-        split
-        stream
-        unpack
-        whole
-        qemu
-        archive
-        ovf
-        ova
+        qemu.nbd
+        qemu.disk_file
+        qemu.foreign
+        qemu.split
+        qemu.whole
+        qemu.disk
+        archive.tar
+        archive.ovf
+        archive.ova
+        archive.stream
+        archive.unpack
     """,
     "scan": """
         probe

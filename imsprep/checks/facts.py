@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imsprep.guest.model import Guest
     from imsprep.image.blockmap import BlockMap
     from imsprep.image.file import Sharing
-    from imsprep.image.partitions import Disk
+    from imsprep.image.volumes.partitions import Disk
     from imsprep.ims.region import RegionFacts
     from imsprep.scan.scan import Coverage
     from imsprep.store.bucket import BucketFacts

@@ -22,13 +22,14 @@ from imsprep.bitmap.inspect import look_beside
 from imsprep.checks.facts import Cell, Facts, Zeros
 from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
-from imsprep.image import formats, partitions
+from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import INSIDE
-from imsprep.image.qemu import QemuDisk
+from imsprep.image.qemu.disk import QemuDisk
+from imsprep.image.qemu.foreign import INSIDE
 from imsprep.image.recognised import Kind as ContentKind
+from imsprep.image.volumes import partitions
 from imsprep.ims.request import RequestFields
 from imsprep.scan.disk import scan_disk
 from imsprep.scan.scan import BLOCK_SIZE, Scan, ScanOptions, scan
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from imsprep.boot.plan import Firmware
     from imsprep.boot.run import Booted
     from imsprep.guest.model import Guest
-    from imsprep.image.partitions import Disk as PartitionTable
+    from imsprep.image.volumes.partitions import Disk as PartitionTable
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.

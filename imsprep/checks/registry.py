@@ -12,7 +12,7 @@ from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, registered
 from imsprep.errors import show_path
 from imsprep.guest.model import Volume
-from imsprep.image.partitions import Partition
+from imsprep.image.volumes.partitions import Partition
 from imsprep.report import Finding, Report, Skipped
 
 

@@ -22,7 +22,13 @@ from pathlib import Path
 
 from imsprep.errors import MissingExtraError, ReadError, UsageError, show_path
 from imsprep.image.file import RawImage
-from imsprep.image.partitions import GPT_ENTRY, GPT_HEADER, GPT_SIGNATURE, MBR_ENTRY, read_disk
+from imsprep.image.volumes.partitions import (
+    GPT_ENTRY,
+    GPT_HEADER,
+    GPT_SIGNATURE,
+    MBR_ENTRY,
+    read_disk,
+)
 from imsprep.units import GIB, KIB, MIB, SECTOR
 
 SIZE = 1 * GIB

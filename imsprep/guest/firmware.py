@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imsprep.guest.model import FILE, Guest
 from imsprep.guest.paths import LOADERS
-from imsprep.image.partitions import BIOS_BOOT, ESP, MBR_ESP
-from imsprep.image.signatures import FAT
+from imsprep.image.volumes.partitions import BIOS_BOOT, ESP, MBR_ESP
+from imsprep.image.volumes.signatures import FAT
 
 ESP_TYPES = (ESP, MBR_ESP)
 # What firmware starts that has no entry of its own: UEFI specification 2.10, 3.5.1.1.

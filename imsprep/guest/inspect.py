@@ -29,7 +29,7 @@ from imsprep.guest.model import LINUX, NO_FILES, NOT_YET, WINDOWS, Entry, Guest,
 from imsprep.guest.snapshot import grub_version, guarded, machine, take_files, take_secrets
 from imsprep.guest.tree import Budget, Tree
 from imsprep.guest.windows.registry import take_registry
-from imsprep.image.signatures import BTRFS, FAT
+from imsprep.image.volumes.signatures import BTRFS, FAT
 from imsprep.units import SECTOR
 
 # A file system with one of these is a system's root.

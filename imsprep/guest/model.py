@@ -18,14 +18,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from imsprep.guest.boot.values import Boot, read_value
-from imsprep.image.signatures import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
+from imsprep.image.volumes.signatures import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 from imsprep.report import UnknownError
 
 NOT_YET = "was not looked at"  # reason of a gap, as long as the inspection goes on
 
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
-# Kinds of volumes that `imsprep.image.signatures` does not tell; between the ends nobody looked.
+# Kinds of volumes that `image.volumes.signatures` does not tell; between the ends nobody looked.
 ZEROS, UNKNOWN = "zeros at both ends", "unknown"
 
 # Kinds of volumes that hold no files, or none that anyone could read here.
@@ -41,7 +41,7 @@ class Volume:
     name: str  # "partition 2", "LVM vg0/root", "whole disk"
     offset: int  # bytes from the start of the disk; -1 for a logical volume
     size: int  # bytes
-    kind: str  # what `imsprep.image.signatures` calls it, ZEROS or UNKNOWN
+    kind: str  # what `image.volumes.signatures` calls it, ZEROS or UNKNOWN
     uuid: str | None = None
     label: str | None = None
     part_type: str | None = None  # GPT type GUID or MBR type as two hex digits

@@ -14,9 +14,9 @@ from typing import Any
 
 from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, UsageError, show_path
+from imsprep.image.archive.ova import read_exported
+from imsprep.image.archive.ovf import Machine
 from imsprep.image.file import RawImage
-from imsprep.image.ova import read_exported
-from imsprep.image.ovf import Machine
 from imsprep.pipeline.exported import propose
 from imsprep.system.atomic import write_bytes
 from imsprep.units import GIB, ceil_div

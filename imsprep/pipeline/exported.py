@@ -13,9 +13,9 @@ from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.guest.linux.os_release import Wanted, depth, padded, parse_os_version
 from imsprep.image import formats
+from imsprep.image.archive.ova import OVA, OVF, read_exported
+from imsprep.image.archive.ovf import Machine, OvfDisk
 from imsprep.image.file import RawImage
-from imsprep.image.ova import OVA, OVF, read_exported
-from imsprep.image.ovf import Machine, OvfDisk
 from imsprep.ims.request import RequestFields
 from imsprep.units import GIB, ceil_div, exact_size
 

@@ -13,8 +13,8 @@ from imsprep.checks.gather import Look, gather_file
 from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.image import formats
+from imsprep.image.archive.ova import OVA, OVF
 from imsprep.image.file import RawImage
-from imsprep.image.ova import OVA, OVF
 from imsprep.ims.request import RequestFields
 from imsprep.pipeline.exported import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size

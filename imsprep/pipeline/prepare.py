@@ -33,7 +33,7 @@ from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity, RawImage, Sharing
-from imsprep.image.foreign import INSIDE
+from imsprep.image.qemu.foreign import INSIDE
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import container as packed

@@ -29,15 +29,16 @@ from imsprep.errors import (
     UsageError,
     show_path,
 )
-from imsprep.image import formats, unpack
+from imsprep.image import formats
+from imsprep.image.archive import unpack
+from imsprep.image.archive.ova import OVA, OVF, open_exported
+from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS
-from imsprep.image.ova import OVA, OVF, open_exported
-from imsprep.image.qemu import open_qemu_disk
+from imsprep.image.qemu.disk import open_qemu_disk
+from imsprep.image.qemu.foreign import DRIVERS
 from imsprep.image.recognised import STREAMS, Kind
-from imsprep.image.stream import StreamDisk
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file

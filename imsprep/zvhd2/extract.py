@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 from imsprep.errors import ReadError
-from imsprep.image.unpack import bring, runs_of_data
+from imsprep.image.archive.unpack import bring, runs_of_data
 from imsprep.system.threads import Workers
 from imsprep.system.writeback import WriteBehind
 from imsprep.units import MIB

@@ -17,8 +17,8 @@ from imsprep.checks.rule import Evidence, Rule, UnknownError
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Match, identify, primary
 from imsprep.image.recognised import Kind
-from imsprep.image.signatures import Volume, identify_volume
-from imsprep.image.superblocks import Superblock
+from imsprep.image.volumes.signatures import Volume, identify_volume
+from imsprep.image.volumes.superblocks import Superblock
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
 from imsprep.units import GIB, MIB, TIB

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fixtures.guest_images import MIB
-from imsprep.image.partitions import read_disk
+from imsprep.image.volumes.partitions import read_disk
 from tests.conftest import Outcome, need
 from tests.support.real_debian import DEBIAN_FAULTS, IMAGES, faulty, need_built
 

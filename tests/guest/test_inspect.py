@@ -18,9 +18,9 @@ from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB
 from imsprep.guest.linux.initramfs import Allowance, members
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.sandbox import inspect_image
-from imsprep.image.signatures import XFS
+from imsprep.image.volumes.signatures import XFS
 from tests.conftest import Outcome, need, slow
-from tests.image.test_signatures import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
+from tests.image.volumes.test_signatures import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
 from tests.support.guest_disks import make_filesystem, on_mbr, write_tree
 from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import UUID, debian

@@ -12,7 +12,7 @@ import sys
 _PURE = """
     units errors report
     cloud.endpoints
-    image.blockmap image.digest image.formats image.recognised image.ovf image.partitions image.signatures image.superblocks image.foreign
+    image.blockmap image.digest image.formats image.recognised image.archive.ovf image.volumes.partitions image.volumes.signatures image.volumes.superblocks image.qemu.foreign
     image.crc32c image.tables.ledger image.tables.bochs image.tables.cloop image.tables.descriptor
     image.tables.dmg image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed
     image.tables.vdi image.tables.vhd image.tables.vhdx image.tables.vmdk

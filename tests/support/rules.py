@@ -8,8 +8,8 @@ from typing import Any
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts, Zeros
 from imsprep.cloud.sites import SITES
-from imsprep.image.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
-from imsprep.image.signatures import Volume
+from imsprep.image.volumes.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
+from imsprep.image.volumes.signatures import Volume
 from imsprep.ims.request import RequestFields
 from imsprep.units import MIB
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import UnknownError
 from imsprep.image import formats
-from imsprep.image.partitions import Disk
+from imsprep.image.volumes.partitions import Disk
 
 PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
 

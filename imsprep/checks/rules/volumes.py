@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.disk import PROPERTIES, disk_of
-from imsprep.image.partitions import Disk, backup_start
-from imsprep.image.signatures import EXFAT, FAT, LVM, Volume
-from imsprep.image.superblocks import Superblock
+from imsprep.image.volumes.partitions import Disk, backup_start
+from imsprep.image.volumes.signatures import EXFAT, FAT, LVM, Volume
+from imsprep.image.volumes.superblocks import Superblock
 from imsprep.report import Region, Severity
 from imsprep.units import exact_size
 

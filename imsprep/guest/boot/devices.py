@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.model import CLOSED, UNKNOWN, ZEROS, Volume
 from imsprep.guest.tree import Tree
-from imsprep.image.partitions import BIOS_BOOT
-from imsprep.image.signatures import (
+from imsprep.image.volumes.partitions import BIOS_BOOT
+from imsprep.image.volumes.signatures import (
     BTRFS,
     EXT2,
     EXT3,

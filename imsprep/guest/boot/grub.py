@@ -16,7 +16,7 @@ from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.grub_script import ScriptError, Statement, Word, parse
 from imsprep.guest.boot.values import UEFI, BootEntry
 from imsprep.guest.model import CLOSED
-from imsprep.image.partitions import BIOS_BOOT
+from imsprep.image.volumes.partitions import BIOS_BOOT
 
 # Where installers put the root of a btrfs, as seen from the top of all subvolumes.
 SUBVOLUMES = ("/@rootfs", "/@", "/root", "/@/.snapshots/1/snapshot")

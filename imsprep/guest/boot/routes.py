@@ -19,8 +19,8 @@ from imsprep.guest.boot import efi, grub, menus
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
 from imsprep.guest.fs.interface import UnreadableError
-from imsprep.image.partitions import ESP, MBR_ESP
-from imsprep.image.signatures import FAT
+from imsprep.image.volumes.partitions import ESP, MBR_ESP
+from imsprep.image.volumes.signatures import FAT
 
 _FOLDERS = ("", *grub.SUBVOLUMES)
 _GRUB2 = (

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from imsprep.image import signatures
+from imsprep.image.volumes import signatures
 from imsprep.units import KIB, MIB, SECTOR
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes of the volume; fewer at the end

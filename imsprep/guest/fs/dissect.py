@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
-from imsprep.image.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imsprep.image.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes of the volume
 

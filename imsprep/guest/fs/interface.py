@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
 from imsprep.errors import ImsprepError
-from imsprep.image.signatures import BTRFS, EXT2, EXT3, EXT4, FAT, NTFS, XFS
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, FAT, NTFS, XFS
 
 
 class UnreadableError(ImsprepError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
-from imsprep.image.signatures import EXT2, EXT3, EXT4, FAT, NTFS, XFS
+from imsprep.image.volumes.signatures import EXT2, EXT3, EXT4, FAT, NTFS, XFS
 from imsprep.units import MIB
 
 P = ParamSpec("P")

@@ -2,7 +2,7 @@
 
 libblkid says what a volume is and by which UUID and label fstab and the boot loader find it, as on
 every Linux (`blkid`); what it does not know, and a system without it, has the tables of
-`imsprep.image.signatures` and the readers here. These also tell whether the file system was left
+`image.volumes.signatures` and the readers here. These also tell whether the file system was left
 clean, and what is wrong with it. Of 126 volumes of util-linux's own tests libblkid 2.38 tells 114
 rightly, our readers alone 23 (2026-11-29).
 Sources: the Linux kernel's documentation of ext4 (super block), xfs_format.h, btrfs's on-disk
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from imsprep.guest.fs import blkid
 from imsprep.guest.model import UNKNOWN, ZEROS
-from imsprep.image.signatures import (
+from imsprep.image.volumes.signatures import (
     BTRFS,
     EXFAT,
     EXT2,
@@ -32,7 +32,7 @@ from imsprep.image.signatures import (
     Read,
     find_volume,
 )
-from imsprep.image.superblocks import superblock
+from imsprep.image.volumes.superblocks import superblock
 from imsprep.units import SECTOR
 
 HEAD_SIZE = 128 * 1024  # bytes; all that is read here lies in them

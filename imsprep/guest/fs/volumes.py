@@ -11,8 +11,8 @@ from imsprep.guest.fs import features, lvm, xfs_log
 from imsprep.guest.fs.ranges import Joined, Window
 from imsprep.guest.fs.superblock import Superblock, identify
 from imsprep.guest.model import UNKNOWN, Volume
-from imsprep.image.partitions import Disk, Partition, read_disk
-from imsprep.image.signatures import LVM, XFS
+from imsprep.image.volumes.partitions import Disk, Partition, read_disk
+from imsprep.image.volumes.signatures import LVM, XFS
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
 VOLUME_LIMIT = 128

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from imsprep.guest.boot.devices import may_hide
 from imsprep.guest.linux.fstab import find_volume
 from imsprep.guest.model import Guest, Volume
-from imsprep.image.signatures import BITLOCKER, LUKS, LVM, RAID
+from imsprep.image.volumes.signatures import BITLOCKER, LUKS, LVM, RAID
 from imsprep.report import UnknownError
 
 _DISK = re.compile(r"/dev/(?P<kind>sd|hd|vd|xvd)(?P<disk>[a-z]+)(?P<part>\d*)$")

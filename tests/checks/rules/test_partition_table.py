@@ -19,8 +19,8 @@ from imsprep.checks.gather import gather_file
 from imsprep.checks.rule import TO_BE_PACKED
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import identify
-from imsprep.image.partitions import read_disk
-from imsprep.image.signatures import identify_volume
+from imsprep.image.volumes.partitions import read_disk
+from imsprep.image.volumes.signatures import identify_volume
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity
 from imsprep.units import MIB

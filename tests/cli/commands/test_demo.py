@@ -18,7 +18,7 @@ from imsprep.bitmap import files as pairing
 from imsprep.cli import demo_disk
 from imsprep.cli.commands import demo
 from imsprep.errors import FormatError
-from imsprep.image.partitions import read_disk
+from imsprep.image.volumes.partitions import read_disk
 from tests.conftest import Outcome, need
 from tests.support.treedigest import tree_digest
 

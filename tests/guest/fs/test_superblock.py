@@ -9,9 +9,9 @@ import pytest
 
 from imsprep.guest.fs.superblock import HEAD_SIZE, Superblock
 from imsprep.guest.fs.superblock import identify as identify_in
-from imsprep.image.signatures import identify_volume
+from imsprep.image.volumes.signatures import identify_volume
 from tests.conftest import need
-from tests.image.test_superblocks import make
+from tests.image.volumes.test_superblocks import make
 
 
 def identify(data: bytes) -> Superblock:

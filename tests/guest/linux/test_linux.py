@@ -21,7 +21,7 @@ from imsprep.guest.model import Guest, Volume, overlap
 from imsprep.guest.paths import PATTERN_LIMIT, TEXT_LIMIT
 from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
-from imsprep.image.partitions import BIOS_BOOT
+from imsprep.image.volumes.partitions import BIOS_BOOT
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import (

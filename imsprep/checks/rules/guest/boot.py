@@ -26,7 +26,7 @@ from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.linux.locate import State, Where, locate
 from imsprep.guest.model import Guest, Kernel
-from imsprep.image.signatures import BTRFS, LUKS
+from imsprep.image.volumes.signatures import BTRFS, LUKS
 from imsprep.report import Severity
 
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")

@@ -28,7 +28,7 @@ from imsprep.guest.linux.fstab import Mount, find_volume, means, read_fstab
 from imsprep.guest.linux.locate import CryptLine, State, locate, read_crypttab, whole
 from imsprep.guest.linux.os_release import identify
 from imsprep.guest.model import Guest, Volume
-from imsprep.image.signatures import BTRFS, LUKS, LVM, RAID, SWAP
+from imsprep.image.volumes.signatures import BTRFS, LUKS, LVM, RAID, SWAP
 from imsprep.report import Severity
 
 # Without these nothing works, so that no advice sets their line aside.

@@ -13,8 +13,8 @@ from imsprep.checks.rules.guest.advice import FILE_TABLE, INFERRED, advice, any_
 from imsprep.guest.firmware import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
 from imsprep.guest.linux.os_release import System, fits, fitting, identify, parse_os_version
 from imsprep.guest.model import CLOSED, LINUX, NO_FILES, UNKNOWN, Guest, Volume
-from imsprep.image.partitions import BIOS_BOOT
-from imsprep.image.signatures import BITLOCKER, LUKS
+from imsprep.image.volumes.partitions import BIOS_BOOT
+from imsprep.image.volumes.signatures import BITLOCKER, LUKS
 from imsprep.report import Severity
 
 _MICROSOFT_RESERVED = "e3c9e316-0b5c-4db8-817d-f92df00215ae"

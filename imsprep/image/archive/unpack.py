@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from imsprep.errors import ReadError
+from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.disk import ByteExtent, Disk
-from imsprep.image.stream import StreamDisk
 from imsprep.system.threads import Workers
 from imsprep.system.writeback import WriteBehind
 from imsprep.units import KIB, MIB

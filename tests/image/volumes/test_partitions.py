@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from imsprep.image.formats import VHD_DYNAMIC, VHD_FIXED, identify, primary
-from imsprep.image.partitions import Disk, GptHeader, needed_size, read_disk
+from imsprep.image.volumes.partitions import Disk, GptHeader, needed_size, read_disk
 from imsprep.units import MIB, SECTOR
 from tests.conftest import need
 

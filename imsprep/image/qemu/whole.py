@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from imsprep.errors import FormatError, MissingExtraError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS, description
-from imsprep.image.split import SplitImage, descriptor_of, open_pieces
+from imsprep.image.qemu.foreign import DRIVERS, description
+from imsprep.image.qemu.split import SplitImage, descriptor_of, open_pieces
 from imsprep.image.tables import (
     bochs,
     cloop,

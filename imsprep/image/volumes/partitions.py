@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from imsprep.image.signatures import (
+from imsprep.image.volumes.signatures import (
     PROBE_SIZE,
     Read,
     Volume,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.image.disk_file import DiskFile
-from imsprep.image.nbd import NbdError
+from imsprep.image.qemu.disk_file import DiskFile
+from imsprep.image.qemu.nbd import NbdError
 
 CONTENT = bytes(range(256)) * 5
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
-from imsprep.image.foreign import description
-from imsprep.image.nbd import NbdClient, NbdError
+from imsprep.image.qemu.foreign import description
+from imsprep.image.qemu.nbd import NbdClient, NbdError
+from imsprep.image.qemu.whole import Stored, all_of, check_whole
 from imsprep.image.tables.ledger import Survey
-from imsprep.image.whole import Stored, all_of, check_whole
 from imsprep.units import SECTOR, round_up
 
 PROGRAM, PACKAGE = "qemu-nbd", "qemu-utils"

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imsprep.errors import ContentError, FormatError, show_path
-from imsprep.image import formats, ovf
-from imsprep.image.archive import Member, MemberImage, member_named, members, read_text
+from imsprep.image import formats
+from imsprep.image.archive import ovf
+from imsprep.image.archive.ovf import Machine, OvfDisk
+from imsprep.image.archive.tar import Member, MemberImage, member_named, members, read_text
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
-from imsprep.image.foreign import DRIVERS
-from imsprep.image.ovf import Machine, OvfDisk
-from imsprep.image.qemu import QemuDisk, open_qemu_disk
+from imsprep.image.qemu.disk import QemuDisk, open_qemu_disk
+from imsprep.image.qemu.foreign import DRIVERS
 from imsprep.units import MIB
 
 OVA, OVF = formats.OVA, formats.OVF

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from imsprep.errors import ImageChangedError, ReadError
-from imsprep.image.foreign import description
+from imsprep.image.qemu.foreign import description
 from imsprep.units import GIB, KIB, MIB
 from imsprep.zvhd2.convert import Order, convert
 from imsprep.zvhd2.writer import Packing
@@ -233,8 +233,8 @@ def test_qemu_nbd_ends_whatever_ends_us(name: str, tmp_path: Path) -> None:
 def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.image.nbd._PATIENCE_S", 0.5)
-    monkeypatch.setattr("imsprep.image.qemu._STOP_S", 0.5)
+    monkeypatch.setattr("imsprep.image.qemu.nbd._PATIENCE_S", 0.5)
+    monkeypatch.setattr("imsprep.image.qemu.disk._STOP_S", 0.5)
     image = tmp_path / "image.qcow2"
     qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
     held = list[psutil.Process]()

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from imsprep.image.superblocks import UNKNOWN_SUPERBLOCK, Superblock, journal_fault, superblock
+from imsprep.image.volumes.superblocks import (
+    UNKNOWN_SUPERBLOCK,
+    Superblock,
+    journal_fault,
+    superblock,
+)
 from imsprep.units import KIB, SECTOR
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes; fewer at the end

@@ -15,8 +15,8 @@ import pytest
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.sandbox import inspect_image
 from imsprep.image.crc32c import crc32c
-from imsprep.image.signatures import PROBE_SIZE, identify_volume
-from imsprep.image.superblocks import Superblock, superblock
+from imsprep.image.volumes.signatures import PROBE_SIZE, identify_volume
+from imsprep.image.volumes.superblocks import Superblock, superblock
 from imsprep.report import Severity
 from imsprep.units import MIB
 from tests.conftest import Outcome, need

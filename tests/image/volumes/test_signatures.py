@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from imsprep.guest.fs.superblock import identify
-from imsprep.image.signatures import Read, find_volume
+from imsprep.image.volumes.signatures import Read, find_volume
 from imsprep.units import KIB, MIB, SECTOR
 from tests.conftest import need
-from tests.image.test_superblocks import make
+from tests.image.volumes.test_superblocks import make
 
 # Where `zpool create` of zfs-fuse 0.7.0 wrote it in a pool of POOL_SIZE bytes, and its byte order.
 ZFS_MAGIC = bytes.fromhex("117a0cb17ada1002")

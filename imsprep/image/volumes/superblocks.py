@@ -5,8 +5,8 @@ systems refuse to mount is named here as they do: a size that is more than the p
 checksum that does not hold, sizes that no reader could work with.
 
 Sources: the published layouts of ext4 (Documentation/filesystems/ext4 of Linux), XFS, btrfs and
-NTFS, and Microsoft's specifications of FAT 1.03 and exFAT 1.00. tests/image/test_superblocks.py
-holds every size, and each checksum that is computed, against what the mkfs programs write.
+NTFS, and Microsoft's specifications of FAT 1.03 and exFAT 1.00. Its test holds every size, and each
+checksum that is computed, against what the mkfs programs write.
 """
 
 from __future__ import annotations
