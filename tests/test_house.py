@@ -254,6 +254,8 @@ ORDER = {
         rules.guest.leftovers
         rules.guest.network
         rules.guest.entry
+        rules.guest.stops
+        rules.guest.lvm
         rules.guest.boot
         rules.guest.mounts
         chain

@@ -205,11 +205,11 @@ _E, _W = Severity.ERROR, Severity.WARNING
 _STEPS: tuple[tuple[str, Callable[[Facts], Told], tuple[str, ...], Severity], ...] = (
     ("firmware", _firmware, ("IMS804",), _E),
     ("loader", _loader, ("IMS807", "IMS840"), _W),
-    ("entry", _entry, (), _E),
-    ("kernel", _kernel, (), _E),
+    ("entry", _entry, ("IMS848",), _E),
+    ("kernel", _kernel, ("IMS849",), _W),
     ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818"), _E),
     ("root", _root, ("IMS812", "IMS813", "IMS819", "IMS841"), _E),
-    ("fstab", _fstab, ("IMS810", "IMS811", "IMS846"), _E),
+    ("fstab", _fstab, ("IMS810", "IMS811", "IMS846", "IMS847"), _E),
     ("network", _network, ("IMS822", "IMS823", "IMS824", "IMS843", "IMS844"), _W),
     ("cloud-init", _cloud_init, ("IMS825", "IMS826", "IMS827"), _W),
 )

@@ -54,6 +54,7 @@ class Volume:
     devices: int | None = None  # of a btrfs: how many volumes make it
     features: tuple[str, ...] = ()  # of its superblock, those that an old GRUB does not know
     missing: str | None = None  # of a logical volume: the physical one that is not in the image
+    lvm_id: str | None = None  # of a logical volume: the identifiers of its group and its own
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ LINUX_TEXT = (
     "/etc/initramfs-tools/initramfs.conf", "/etc/sysconfig/kernel",
     # network
     "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
-    "/etc/netplan/*.yaml", "/etc/netplan/*.yml", "/etc/sysconfig/network-scripts/ifcfg-*",
+    "/etc/netplan/*.yaml", "/lib/netplan/*.yaml", "/etc/sysconfig/network-scripts/ifcfg-*",
     "/etc/sysconfig/network/ifcfg-*", "/etc/sysconfig/network/dhcp", "/etc/sysconfig/network",
     "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
     "/usr/lib/NetworkManager/conf.d/*.conf",
@@ -57,7 +57,8 @@ LINUX_NAMES = (
     # services that start at boot
     "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",
     "/lib/systemd/system/*.wants/cloud-*", "/lib/systemd/system/cloud-init.service",
-    "/etc/network/cloud-ifupdown-helper",
+    "/etc/network/cloud-ifupdown-helper", "/etc/netplan/*.yml",
+    "/etc/systemd/system-generators/cloud-init-generator",
     "/etc/rc3.d/S*", "/etc/rc.d/rc3.d/S*",
     "/etc/runlevels/*/*", "/etc/runit/runsvdir/*/*", "/var/service/*",
     "/etc/systemd/system/dbus-org.freedesktop.network1.service",

@@ -25,7 +25,7 @@ from tests.support.guest_trees import (
     modules,
 )
 
-FSTAB = f"UUID={UUID} / xfs defaults 0 0\n"
+FSTAB = f"UUID={UUID} / ext4 defaults 0 0\n"
 CLOUD = {
     "/usr/bin/cloud-init": "#!/usr/bin/python3\n",
     "/etc/cloud/cloud.cfg": (

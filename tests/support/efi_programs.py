@@ -33,11 +33,16 @@ def grub(prefix: str, config: str | None = None) -> bytes:
     return pe({".text": b"GRUB", "mods": header + objects})
 
 
-def unified(cmdline: str, initrd: bytes, version: str = "6.1.0") -> bytes:
+def unified(
+    cmdline: str,
+    initrd: bytes,
+    version: str = "6.1.0",
+    release: str = 'PRETTY_NAME="Some Linux 1"\n',
+) -> bytes:
     """A unified kernel image."""
     return pe(
         {
-            ".osrel": b'PRETTY_NAME="Some Linux 1"\n', ".cmdline": cmdline.encode() + b"\0",
+            ".osrel": release.encode(), ".cmdline": cmdline.encode() + b"\0",
             ".uname": version.encode(), ".linux": b"MZ", ".initrd": initrd,
         }
     )  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from imsprep.guest import paths
 from imsprep.guest.boot.devices import Devices
@@ -107,6 +108,13 @@ class Caseless(MemoryFileSystem):
 
 
 ROOT = Volume("partition 1", 1 << 20, 1 << 30, "ext4", UUID, part_type="0x83", clean=True)
+
+ESP = Volume("partition 1", 1 << 20, 1 << 26, "FAT", "1A2B-3C4D",
+             part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b", clean=True)  # fmt: skip
+# What `linux_guest` is told of a disk for UEFI: an ESP, and the root behind it.
+EFI_AND_ROOT: dict[str, Any] = {
+    "table": "gpt", "boot_code": False, "volumes": (ESP, replace(ROOT, name="partition 2")),
+}  # fmt: skip
 
 
 def linux_guest(

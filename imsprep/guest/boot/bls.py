@@ -29,12 +29,18 @@ class Bls:
     version: str | None
     sort_key: str
     machine: str
+    architecture: str = ""  # as EFI calls it: "x64", "aa64"; empty: any
 
     @property
     def id(self) -> str:
         """The name that a default is given by: of the file, without .conf and boot counters."""
-        name = self.path.rpartition("/")[2].removesuffix(".conf")
+        name = re.sub(r"\.(?:conf|efi)$", "", self.path.rpartition("/")[2])
         return re.sub(r"\+\d+(-\d+)?$", "", name)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether its boot counter says that no attempt is left: `+0` or `+0-3` in its name."""
+        return re.search(r"\+0(?:-\d+)?\.(?:conf|efi)$", self.path) is not None
 
 
 def read_entries(devices: Devices, device: str | None, folder: str) -> list[Bls]:
@@ -67,17 +73,21 @@ def read_entry(volume: str, path: str, text: str) -> Bls | None:
         volume, path, line, values.get("title", [path])[-1], kernel[-1],
         tuple(values.get("initrd", ())), " ".join(values.get("options", ())),
         values.get("version", [None])[-1], values.get("sort-key", [""])[-1],
-        values.get("machine-id", [""])[-1],
+        values.get("machine-id", [""])[-1], values.get("architecture", [""])[-1].lower(),
     )  # fmt: skip
 
 
 def by_systemd_boot(entries: list[Bls]) -> list[Bls]:
-    """Sort as systemd-boot does: by sort-key, then the newest version first, then by name."""
+    """Sort as systemd-boot does: by sort-key, then the newest version first, then by name.
+
+    What has no attempt left comes last.
+    """
     plain = sorted(entries, key=lambda e: _dashed(e.id), reverse=True)
     keyed = [entry for entry in plain if entry.sort_key]
     keyed = sorted(keyed, key=lambda e: _dashed(e.version or ""), reverse=True)
     keyed = sorted(keyed, key=lambda e: (e.sort_key, e.machine))
-    return [*keyed, *(e for e in plain if not e.sort_key)]
+    both = [*keyed, *(e for e in plain if not e.sort_key)]
+    return sorted(both, key=lambda e: e.given_up)
 
 
 def default_of(entries: list[Bls], pattern: str) -> Bls | None:
@@ -85,9 +95,8 @@ def default_of(entries: list[Bls], pattern: str) -> Bls | None:
     pattern = pattern.lower()
     for entry in entries:
         name = entry.path.rpartition("/")[2].lower()
-        if fnmatchcase(name, pattern) or fnmatchcase(
-            entry.id.lower(), pattern.removesuffix(".conf")
-        ):
+        plain = pattern.removesuffix(".conf").removesuffix(".efi")
+        if fnmatchcase(name, pattern) or fnmatchcase(entry.id.lower(), plain):
             return entry
     return None
 

@@ -23,6 +23,7 @@ from imsprep.image.volumes.signatures import (
     FAT,
     LVM,
     NTFS,
+    RAID,
     SWAP,
     XFS,
     ZFS,
@@ -83,6 +84,8 @@ class Devices:
             for volume in self.volumes:
                 if mapped(volume.name) == wanted:
                     return volume.name
+            return None
+        if device.startswith("md") and not any(_may_be_raid(v) for v in self.volumes):
             return None
         if device.startswith(
             ("lvmid/", "md", "crypt", "luks", "loop", "memdisk", "cd", "net", "tftp")
@@ -154,6 +157,12 @@ def may_hide(volume: Volume) -> bool:
     if volume.kind in _HOLDERS or volume.kind.endswith("_member"):
         return True
     return volume.kind in CLOSED or (volume.kind not in _IDENTIFIED and volume.uuid is None)
+
+
+def _may_be_raid(volume: Volume) -> bool:
+    """Return whether an array of Linux RAID could be made of a volume."""
+    unknown = volume.kind == UNKNOWN and volume.part_type not in _NEVER_FILE_SYSTEMS
+    return volume.kind == RAID or unknown
 
 
 def _has(volume: Volume, by: str, value: str) -> bool:

@@ -8,7 +8,8 @@ distributions' documentation of Fedora ("BootLoaderSpecByDefault").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from imsprep.guest.boot.bls import Bls, read_entries
@@ -31,6 +32,11 @@ _OTHER = ("chainloader", "multiboot", "multiboot2", "xen_hypervisor", "ntldr", "
 # Commands that decide what starts: where it is not known whether they run, the menu is unsure.
 _DECIDES = {*_LINUX, *_INITRD, *_OTHER, "set", "search", "configfile", "source", "normal", "blscfg",
             "load_env", "eval", "search.fs_uuid", "search.fs_label", "search.file"}  # fmt: skip
+# Options of `menuentry` that take the next word for their value.
+_ENTRY_OPTIONS = ("--class", "--users", "--hotkey", "--id", "--source")
+# Options of `search` that take the next word for their value unless it begins with a dash.
+_WITH_VALUE = ("--set", "-s", "--hint", "-h", "--hint-bios", "--hint-efi", "--hint-baremetal",
+               "--hint-ieee1275", "--hint-arc")  # fmt: skip
 _NOT_DECISIVE = ("timeout", "gfx", "color", "theme", "font", "lang", "locale", "pager", "menu_",
                  "superusers", "vt_", "linux_gfx", "terminal", "debug", "recordfail")  # fmt: skip
 
@@ -43,6 +49,7 @@ class Menu:
     default: int | None = None
     files: list[str] = field(default_factory=list)  # that were gone through
     failures: list[str] = field(default_factory=list)  # searches and files that lead nowhere
+    waits: str | None = None  # why it does not start an entry by itself
     unknown: str | None = None
 
 
@@ -55,6 +62,7 @@ class _Choice:
     title: str
     ids: tuple[str, ...]
     bls: Bls | None = None
+    parameters: tuple[str, ...] = ()  # $1, which is the title, and those behind it
 
 
 @dataclass(frozen=True)
@@ -157,11 +165,14 @@ class _Run:
     def _show(self) -> None:
         """Resolve the entries of the menu and choose the default one."""
         wanted = self.variables.get("default", "") or "0"
+        if self.variables.get("timeout", "").startswith("-"):
+            self.menu.waits = f"{self.menu.files[-1]} sets timeout={self.variables['timeout']}"
         saved = dict(self.variables)
         flat: list[tuple[int, _Choice]] = []
         default = self._chosen(self.choices, wanted)
         for choice in self.choices:
             self.variables = dict(saved)
+            self._positional(choice.parameters)
             before = len(self.menu.entries)
             self._resolve(choice, wanted.partition(">")[2] if choice is default else "0")
             if choice is default and len(self.menu.entries) > before:
@@ -185,6 +196,7 @@ class _Run:
             saved = dict(self.variables)
             for one in inner:
                 self.variables = dict(saved)
+                self._positional(one.parameters)
                 before = len(self.menu.entries)
                 self._resolve(one, rest.partition(">")[2] if one is chosen else "0")
                 if one is chosen:
@@ -271,8 +283,22 @@ class _Run:
         title = words[0] if words else ""
         ids = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--id"]
         ids += [word.partition("=")[2] for word in words if word.startswith("--id=")]
+        plain = [
+            word
+            for before, word in zip(["", *words], words, strict=False)
+            if not word.startswith("--") and before not in _ENTRY_OPTIONS
+        ]
         # Distributions write $menuentry_id_option, which is --id or nothing.
-        self.choices.append(_Choice(statement, self._path, title, tuple(ids)))
+        choice = _Choice(statement, self._path, title, tuple(ids), None, tuple(plain))
+        self.choices.append(choice)
+
+    def _positional(self, parameters: Sequence[str]) -> None:
+        """Set $1 and those behind it, $# and $@, as a function or an entry has them."""
+        for name in [name for name in self.variables if name.isdigit()]:
+            del self.variables[name]
+        self.variables |= {str(at): value for at, value in enumerate(parameters, 1)}
+        joined = " ".join(parameters)
+        self.variables |= {"#": str(len(parameters)), "@": joined, "*": joined}
 
     def _command(self, statement: Statement) -> bool | None:
         words = self.expanded(statement.words)
@@ -283,10 +309,14 @@ class _Run:
             inner = self._command(statement._replace(words=statement.words[1:]))
             return None if inner is None else not inner
         if name in self.functions:
+            outer = [self.variables.get(str(at), "") for at in range(1, 10)]
+            self._positional(arguments)
             try:
                 return self.run(self.functions[name].body)
             except _EndedError:
                 return True
+            finally:
+                self._positional(outer)
         if name in ("[", "test"):
             return self._test([word for word in arguments if word != "]"])
         if "=" in name and name.partition("=")[0].isidentifier():
@@ -329,14 +359,18 @@ class _Run:
 
     def _search(self, arguments: list[str], statement: Statement) -> bool:
         by, variable, values = "", "root", list[str]()
-        rest = iter(arguments)
-        for word in rest:
+        rest: Iterator[str] = iter(arguments)
+        while (word := next(rest, None)) is not None:
             if word in ("--fs-uuid", "-u", "--label", "-l", "--file", "-f"):
                 by = {"u": "uuid", "l": "label"}.get(word.strip("-").replace("fs-", "")[0], "file")
-            elif word.startswith(("--set", "-s")):
+            elif word.startswith("--set="):
                 variable = word.partition("=")[2] or "root"
-            elif word == "--hint":
-                next(rest, None)
+            elif word in _WITH_VALUE:
+                given = next(rest, "")
+                if given.startswith("-"):  # the value may be left out
+                    rest = itertools.chain([given], rest)
+                elif word in ("--set", "-s"):
+                    variable = given or "root"
             elif not word.startswith("-"):
                 values.append(word)
         return self._searched(by, values[0] if values else "", variable, statement)

@@ -39,10 +39,13 @@ def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot
         if route.default is not None and not route.entry.broken:  # type: ignore[union-attr]
             entry = route.entry
             assert entry is not None
-            entry = dataclasses.replace(entry, version=entry.version or _version(devices, entry))
+            own = _version(devices, entry)
+            entry = dataclasses.replace(entry, version=own or entry.version)
             key = " + ".join(entry.initrds)
             if entry.initrds and key not in images:
                 images[key] = _look(devices, entry, key, allowance)
+            if key in images:
+                images[key] = dataclasses.replace(images[key], fits=_fits(own, images[key]))
             entries = list(route.entries)
             entries[route.default] = entry
             route = dataclasses.replace(route, entries=tuple(entries))
@@ -56,6 +59,16 @@ def _look(devices: Devices, entry: BootEntry, key: str, allowance: Allowance) ->
         return early.look(key, pieces, allowance)
     except UnreadableError as error:
         return Initramfs(key, unread=str(error))
+
+
+def _fits(version: str | None, image: Initramfs) -> bool | None:
+    """Return whether drivers of an initramfs are for a kernel; None where that is not known.
+
+    A kernel's file may be named by the start of its version only.
+    """
+    if version is None or not image.versions or image.unread is not None:
+        return None
+    return any(one.startswith(version) or version.startswith(one) for one in image.versions)
 
 
 def _pieces(devices: Devices, name: str) -> Iterator[bytes]:
@@ -109,6 +122,7 @@ def as_seen(boot: Boot, laid: list[Laid]) -> Boot:
         return dataclasses.replace(
             one, steps=tuple(map(name, one.steps)), entries=tuple(map(entry, one.entries)),
             broken=_text(one.broken, laid), unknown=_text(one.unknown, laid),
+            waits=_text(one.waits, laid),
         )  # fmt: skip
 
     images = tuple(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from imsprep.guest.boot.bls import Bls, by_systemd_boot, default_of, read_entries
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
@@ -98,10 +98,12 @@ def syslinux(devices: Devices, config: File) -> Menu:
     folder = config.path.rpartition("/")[0]
     entries: list[BootEntry] = []
     labels: list[str] = []
-    default, marked = "", None
+    default, marked, later = "", None, ""
     for path, number, key, value in _lines(devices, config, 0):
         if key == "default":
             default = value
+        elif key == "ontimeout":
+            later = value.split(None, 1)[0] if value else ""
         elif key == "label":
             labels.append(value)
             entries.append(BootEntry(path, number, value, ""))
@@ -118,6 +120,8 @@ def syslinux(devices: Devices, config: File) -> Menu:
             entry, kernel=files[0] if files else "", initrds=tuple(files[1:])
         )
         placed.append(_placed(devices, config.volume, _started(moved)))
+    if later in labels:  # what is started when nobody touches a key
+        return tuple(placed), labels.index(later)
     return tuple(placed), _syslinux_default(labels, placed, default, marked)
 
 
@@ -163,13 +167,17 @@ def _lines(devices: Devices, config: File, depth: int) -> Iterator[tuple[str, in
 # --- systemd-boot --------------------------------------------------------------------------------
 
 
-def systemd_boot(devices: Devices, esps: list[str]) -> Menu:
+def systemd_boot(
+    devices: Devices, esps: list[str], unified: Mapping[Bls, BootEntry], architecture: str
+) -> Menu:
     """Read loader.conf and the entries of the ESP and of an extended boot partition.
 
-    Unified kernel images are added by the caller, which reads programs.
+    `unified` are the unified kernel images of /EFI/Linux, each as an entry of its own; what is for
+    another `architecture` ("x64", "aa64") is not shown.
     """
     entries = [e for device in esps for e in read_entries(devices, device, "/loader/entries")]
-    ordered = by_systemd_boot(entries)
+    fitting = [e for e in entries if e.architecture in ("", architecture)]
+    ordered = by_systemd_boot([*fitting, *unified])
     pattern = ""
     for device in esps:
         found = devices.find(device, "/loader/loader.conf")
@@ -178,7 +186,9 @@ def systemd_boot(devices: Devices, esps: list[str]) -> Menu:
             if len(words) == 2 and words[0] == "default":
                 pattern = words[1].strip()
     chosen = default_of(ordered, pattern) if pattern and not pattern.startswith("@") else None
-    placed = tuple(_placed(devices, entry.volume, _of_bls(entry)) for entry in ordered)
+    placed = tuple(
+        unified.get(entry) or _placed(devices, entry.volume, _of_bls(entry)) for entry in ordered
+    )
     if not placed:
         return (), None
     return placed, ordered.index(chosen) if chosen is not None else 0
@@ -186,7 +196,12 @@ def systemd_boot(devices: Devices, esps: list[str]) -> Menu:
 
 def _of_bls(entry: Bls) -> BootEntry:
     path = f"{entry.volume}:{entry.path}"
-    initrds = tuple(name for text in entry.initrds for name in text.split())
-    kernel = entry.kernel.replace("\\", "/")
-    return BootEntry(path, entry.line, entry.title, kernel, initrds, tuple(entry.options.split()),
+    initrds = tuple(_rooted(name) for text in entry.initrds for name in text.split())
+    arguments = tuple(entry.options.split())
+    return BootEntry(path, entry.line, entry.title, _rooted(entry.kernel), initrds, arguments,
                      version=entry.version)  # fmt: skip
+
+
+def _rooted(path: str) -> str:
+    """Write a path as systemd-boot takes it: from the root of its volume, whatever its slashes."""
+    return "/" + path.replace("\\", "/").lstrip("/")

@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 from imsprep.errors import FormatError
 from imsprep.guest.boot import efi, grub, menus
+from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
 from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.linux.os_release import read_assignments
 from imsprep.image.volumes.partitions import ESP, MBR_ESP
 from imsprep.image.volumes.signatures import FAT
 
@@ -45,6 +47,7 @@ class Found(NamedTuple):
     default: int | None = None
     broken: str | None = None
     unknown: str | None = None
+    waits: str | None = None
 
     @property
     def works(self) -> bool:
@@ -65,7 +68,8 @@ def find_routes(devices: Devices, first_sector: bytes) -> Boot:
             found.append(Found("unknown", (), unknown=str(error)))
         best = _best(found)
         if best is not None:
-            routes.append(Route(firmware, *best, volumes=_volumes(best)))
+            way, waits = best[:-1], best.waits
+            routes.append(Route(firmware, *way, volumes=_volumes(best), waits=waits))
     return Boot(tuple(routes), unread="; ".join(reasons) or None)
 
 
@@ -126,7 +130,21 @@ def _grub2(devices: Devices, file: File, firmware: str, **built_in: str) -> Foun
     if not menu.entries and unknown is None:
         broken = "; ".join(menu.failures) or None
         unknown = None if broken else f"{file.volume}:{file.path} has no entry"
-    return Found("GRUB", tuple(menu.files), tuple(menu.entries), menu.default, broken, unknown)
+    if broken is None and unknown is not None and not _says_anything(devices, menu.files):
+        broken, unknown = f"{file.volume}:{file.path} is empty", None
+    return Found("GRUB", tuple(menu.files), tuple(menu.entries), menu.default, broken, unknown,
+                 menu.waits)  # fmt: skip
+
+
+def _says_anything(devices: Devices, files: list[str]) -> bool:
+    """Return whether any of the configuration files holds more than comments."""
+    for name in files:
+        volume, _, path = name.partition(":")
+        file = devices.find(volume, path)
+        lines = file.text().splitlines() if file is not None else ["?"]
+        if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
+            return True
+    return not files
 
 
 def _legacy(devices: Devices, file: File, _: str) -> Found:
@@ -281,19 +299,38 @@ def _by_its_files(
 def _systemd_boot(devices: Devices, esp: str, steps: tuple[str, ...]) -> Found:
     extended = [v.name for v in devices.volumes if v.part_type == _XBOOTLDR]
     places = [esp, *(name for name in extended if name in devices.trees)]
-    entries, default = menus.systemd_boot(devices, places)
-    unified = list[BootEntry]()
+    unified: dict[Bls, BootEntry] = {}
     for place in places:
-        for name in reversed(devices.names(place, "/EFI/Linux")):
+        for name in devices.names(place, "/EFI/Linux"):
             file = devices.find(place, f"/EFI/Linux/{name}")
             if name.lower().endswith(".efi") and file is not None:
-                unified.append(_uki(file, efi.read_program(file.head(efi.HEAD_LIMIT))))
-    both = (*entries, *unified)
-    resolved = tuple(_of_image(devices, entry) for entry in both)
-    if not both:
+                program = efi.read_program(file.head(efi.HEAD_LIMIT))
+                unified[_as_bls(file, program)] = _uki(file, program)
+    arm = any("AA64" in step.upper() for step in steps)
+    entries, default = menus.systemd_boot(devices, places, unified, "aa64" if arm else "x64")
+    resolved = tuple(_of_image(devices, entry) for entry in entries)
+    if not entries:
         reason = f"systemd-boot on {esp} has no entry in /loader/entries or /EFI/Linux"
         return Found(efi.SYSTEMD_BOOT, steps, broken=reason)
-    return Found(efi.SYSTEMD_BOOT, steps, resolved, default if default is not None else 0)
+    waits = next((w for p in places if (w := _shows_its_menu(devices, p))), None)
+    return Found(efi.SYSTEMD_BOOT, steps, resolved, default or 0, waits=waits)
+
+
+def _shows_its_menu(devices: Devices, place: str) -> str | None:
+    """Return what makes systemd-boot wait for a key for ever, or None."""
+    config = devices.find(place, "/loader/loader.conf")
+    words = [line.split() for line in config.text().splitlines()] if config is not None else []
+    forced = ["timeout", "menu-force"] in words
+    return f"{place}:/loader/loader.conf says timeout menu-force" if forced else None
+
+
+def _as_bls(file: File, program: efi.Program) -> Bls:
+    """Return what systemd-boot sorts a unified kernel image by, from its os-release."""
+    told = read_assignments(program.release or "")
+    key = told.get("IMAGE_ID") or told.get("ID") or ""
+    names = ("IMAGE_VERSION", "VERSION_ID", "BUILD_ID")
+    version = next((told[name] for name in names if told.get(name)), None)
+    return Bls(file.volume, file.path, 0, "", file.path, (), "", version, key, "")
 
 
 def _of_image(devices: Devices, entry: BootEntry) -> BootEntry:

@@ -57,6 +57,7 @@ class Route:
     broken: str | None = None  # why the loader never has a menu
     unknown: str | None = None  # why the loader could not be followed to its menu
     volumes: tuple[str, ...] = ()  # that the loader reads
+    waits: str | None = None  # why the loader waits for a key and starts nothing by itself
 
     @property
     def entry(self) -> BootEntry | None:
@@ -77,6 +78,7 @@ class Initramfs:
     crypttab: str | None = None
     files: tuple[str, ...] = ()  # of those that rules ask for, such as etc/lvm/devices/...
     unread: str | None = None  # why not all of it could be read
+    fits: bool | None = None  # its drivers are for the kernel that starts; None: not known
 
 
 @dataclass(frozen=True)

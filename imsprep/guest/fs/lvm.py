@@ -64,6 +64,7 @@ class Logical(NamedTuple):
     runs: tuple[Run, ...]
     unread: str | None = None
     missing: str | None = None  # the physical volume that it needs and that is not on this disk
+    identifier: str | None = None  # of the group and its own, as /dev/disk/by-id has them
 
 
 def read_physical(read: Read) -> Physical:
@@ -193,11 +194,19 @@ def logical_volumes(physical: list[Physical]) -> Iterator[Logical]:
         name = str(group.get("name"))
         for logical, values in _sections(group.get("logical_volumes")):
             if "VISIBLE" in _list(values.get("status")):
+                both = _identifier(group, values)
                 try:
-                    yield Logical(name, logical, tuple(_runs(group, values, here)))
+                    runs = tuple(_runs(group, values, here))
+                    yield Logical(name, logical, runs, identifier=both)
                 except FormatError as error:
                     gone = _missing(group, values, here)
-                    yield Logical(name, logical, (), str(error), gone)
+                    yield Logical(name, logical, (), str(error), gone, both)
+
+
+def _identifier(group: Mapping[str, Any], logical: Mapping[str, Any]) -> str | None:
+    """Return what follows `dm-uuid-LVM-` in the names of udev: both identifiers without dashes."""
+    both = "".join(str(values.get("id", "")) for values in (group, logical)).replace("-", "")
+    return both if len(both) == 64 else None
 
 
 def _missing(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) -> str | None:

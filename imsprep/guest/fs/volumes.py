@@ -81,11 +81,13 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         joined = Joined([_part(physical[run.identifier], run) for run in logical.runs])
         name = f"LVM {logical.group}/{logical.name}"
         if logical.unread:
-            volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread, missing=logical.missing)
+            volume = Volume(name, -1, 0, UNKNOWN, unread=logical.unread, missing=logical.missing,
+                            lvm_id=logical.identifier)  # fmt: skip
         else:
             block = _look(joined, joined.get_size())
             volume = Volume(name, -1, joined.get_size(), block.kind, block.uuid, block.label,
                             None, None, None, block.clean, *_doubts(block),
+                            lvm_id=logical.identifier,
                             **features.of(joined.pread, block.kind))  # fmt: skip
         yield _found(volume, joined)
 

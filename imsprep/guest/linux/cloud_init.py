@@ -26,6 +26,13 @@ _UNITS = tuple(
     for folder in ("/etc/systemd/system", "/lib/systemd/system")
     for name in _SERVICES
 )
+# What is masked keeps all or a part of it from running.
+_UNIT_NAMES = (
+    "cloud-init.target",
+    "cloud-config.target",
+    *(f"{name}.service" for name in (*_SERVICES, "cloud-config", "cloud-final")),
+)
+_GENERATOR = "/etc/systemd/system-generators/cloud-init-generator"
 # systemd looks at no start script of a service for which it has a unit.
 _UNIT = "/lib/systemd/system/cloud-init.service"
 _SCRIPTS = ("/etc/rc3.d/S*cloud-init*", "/etc/rc.d/rc3.d/S*cloud-init*",
@@ -53,17 +60,22 @@ def stopped(guest: Guest) -> str | None:
     for boot in default_entries(guest):
         if "cloud-init=disabled" in boot.arguments:
             return f"{boot.path} line {boot.line} says cloud-init=disabled"
-    masked = [
-        name
-        for name in _SERVICES
-        if (entry := guest.files.get(f"/etc/systemd/system/{name}.service")) is not None
-        and entry.target == "/dev/null"
-    ]
+        for argument in boot.arguments:
+            if argument.removeprefix("systemd.mask=") in _UNIT_NAMES:
+                return f"{boot.path} line {boot.line} says {argument}"
+    masked = [name for name in _UNIT_NAMES if _is_null(guest, f"/etc/systemd/system/{name}")]
     if masked:
-        return f"{masked[0]}.service is masked"
+        return f"{masked[0]} is masked"
+    if _is_null(guest, _GENERATOR):
+        return f"{_GENERATOR} is masked, so that nothing starts cloud-init.target"
     starters = _UNITS if guest.exists(_UNIT) else (*_UNITS, *_SCRIPTS)
     linked = any(True for _ in guest.matching(*starters))
     return None if linked else "no unit or start script of cloud-init is enabled"
+
+
+def _is_null(guest: Guest, path: str) -> bool:
+    entry = guest.files.get(path)
+    return entry is not None and entry.target == "/dev/null"
 
 
 def default_entries(guest: Guest) -> list[BootEntry]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from imsprep.errors import FormatError
 from imsprep.guest.boot.values import Initramfs
 from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.linux.fstab import unescaped
 from imsprep.guest.linux.initramfs import Allowance, Member, members
 from imsprep.units import MIB
 
@@ -90,7 +91,7 @@ class _Seen:
             return
         self.maker = self.maker or next((m for mark, m in _MAKERS if mark.search(name)), None)
         if (wait := _WAIT.search(name)) is not None:
-            self.waits.append(_unescaped(wait[1]))
+            self.waits.append(unescaped(wait[1]))
         elif _INNER.search(name):
             self.inner.append(name)
         elif _KEPT_FILES.search(name):
@@ -108,11 +109,6 @@ class _Seen:
             self.crypttab = text
         else:
             self.arguments += [w.strip("\"'") for w in text.split() if not w.startswith("#")]
-
-
-def _unescaped(name: str) -> str:
-    r"""Resolve `\x2f`, by which dracut and systemd write a slash in a file's name."""
-    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), name)
 
 
 def persistent_net(image: Initramfs) -> Iterator[str]:

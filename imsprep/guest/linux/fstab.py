@@ -13,6 +13,9 @@ DEVICE_NAME = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]+\d*$|/dev/nvme\d+n\d+(?:p\
 
 LINE_LIMIT = 1000  # lines of fstab that are read
 
+# udev's name of a logical volume by its identifiers, which go along; Ubuntu's installer writes it.
+_BY_LVM_ID = "/dev/disk/by-id/dm-uuid-LVM-"
+
 _BY = {
     "UUID": "UUID", "LABEL": "LABEL", "PARTUUID": "PARTUUID", "PARTLABEL": "PARTLABEL",
     "/dev/disk/by-uuid/": "UUID", "/dev/disk/by-label/": "LABEL",
@@ -80,6 +83,8 @@ def means(spec: str, volume: Volume) -> bool:
     if key == "PARTLABEL":
         return volume.part_label == value
     if volume.name.startswith("LVM "):
+        if spec.startswith(_BY_LVM_ID):
+            return spec.removeprefix(_BY_LVM_ID) == volume.lvm_id
         group, _, logical = volume.name.removeprefix("LVM ").partition("/")
         mapped = f"{group.replace('-', '--')}-{logical.replace('-', '--')}"
         return spec in (f"/dev/{group}/{logical}", f"/dev/mapper/{mapped}")
@@ -108,9 +113,32 @@ def named_subvolume(options: str) -> str | None:
     return None
 
 
+def unescaped(name: str) -> str:
+    r"""Resolve `\x20` and its like, by which udev and systemd write names."""
+    raw = re.sub(
+        rb"\\x([0-9A-Fa-f]{2})",
+        lambda found: bytes([int(found[1], 16)]),
+        name.encode("utf-8", "surrogateescape"),
+    )
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def written_otherwise(spec: str, volume: Volume) -> str | None:
+    """Return the UUID as udev has it, if a specification has its letters in another case.
+
+    systemd waits for /dev/disk/by-uuid/ with the letters as they are written, which is never made
+    (`fstab_node_to_udev_node` in systemd's fstab-util.c).
+    """
+    key, value = _named(spec)
+    part = volume.part_uuid.lower() if volume.part_uuid is not None else None
+    actual = {"UUID": volume.uuid, "PARTUUID": part}.get(key)
+    same = actual is not None and actual.lower() == value.lower()
+    return actual if same and actual != value else None
+
+
 def _named(spec: str) -> tuple[str, str]:
     for prefix, key in _BY.items():
         if prefix.startswith("/") and spec.startswith(prefix):
-            return key, spec.removeprefix(prefix)
+            return key, unescaped(spec.removeprefix(prefix))
     key, _, value = spec.partition("=")
     return (_BY.get(key, ""), value.strip("\"'")) if value else ("", spec)

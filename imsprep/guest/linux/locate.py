@@ -25,6 +25,10 @@ _DRIVES = ("/dev/cdrom", "/dev/cdrw", "/dev/dvd", "/dev/sr", "/dev/scd", "/dev/f
 _OLD = ("/dev/disk/by-path/", "/dev/disk/by-id/", "/dev/loop", "/dev/nbd", "/dev/rbd")
 _NAMED = ("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/disk/by-uuid/", "/dev/disk/by-label/",
           "/dev/disk/by-partuuid/", "/dev/disk/by-partlabel/")  # fmt: skip
+# Names by what is written on the disks, which go along.
+_BY_CONTENT = tuple(
+    f"/dev/disk/by-id/{kind}-" for kind in ("dm-uuid", "md-uuid", "md-name", "lvm-pv-uuid")
+)
 _DM_NAME = re.compile(r"/dev/disk/by-id/dm-name-(.+)$")
 
 
@@ -93,6 +97,8 @@ def locate(spec: str, guest: Guest) -> Where:
     disk = _DISK.match(spec) or _NUMBERED.match(spec)
     if disk is not None:
         return _kernel_name(disk, guest)
+    if spec.startswith(_BY_CONTENT):
+        return _by_content(spec, guest)
     if spec.startswith("/dev/disk/by-id/virtio-"):
         return Where(State.UNKNOWN, why="a serial number of a virtio disk is the service's to give")
     if spec.startswith(_OLD):
@@ -113,6 +119,18 @@ def _named(spec: str, guest: Guest) -> Where:
         kinds = ", ".join(f"{v.name} ({v.kind})" for v in hidden[:5])
         return Where(State.UNKNOWN, why=f"may be inside {kinds}, which cannot be looked into")
     return Where(State.GONE, why="no volume of the image has it")
+
+
+def _by_content(spec: str, guest: Guest) -> Where:
+    """Tell of a name that udev makes of identifiers of LVM, RAID or the device mapper."""
+    name = spec.rpartition("/")[2]
+    if name.startswith("md-"):
+        return _of_kind(guest, (RAID,), "no partition of the image belongs to a RAID")
+    logical = [v for v in guest.volumes if v.name.startswith("LVM ")]
+    unread = any(v.kind == LVM and v.unread for v in guest.volumes)
+    if not name.startswith("dm-uuid-LVM-") or unread or any(v.lvm_id is None for v in logical):
+        return Where(State.UNKNOWN, why="an identifier that is not read")
+    return _of_kind(guest, (RAID,), "no logical volume of the image has that identifier")
 
 
 def _kernel_name(disk: re.Match[str], guest: Guest) -> Where:

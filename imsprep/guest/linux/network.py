@@ -17,7 +17,8 @@ from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
 from imsprep.report import UnknownError
 
-NETPLAN = ("/etc/netplan/*.yaml", "/etc/netplan/*.yml")
+NETPLAN = ("/etc/netplan/*.yaml", "/lib/netplan/*.yaml")  # of one name, that in /etc counts
+NOT_NETPLAN = "/etc/netplan/*.yml"  # netplan reads only what ends in .yaml
 INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
 IFCFG_REDHAT = "/etc/sysconfig/network-scripts/ifcfg-*"
 IFCFG_SUSE = "/etc/sysconfig/network/ifcfg-*"
@@ -63,9 +64,11 @@ class Interface(NamedTuple):
 
 
 # Names that only other platforms give: VMware's slots (32 and above are no slots of QEMU's buses),
-# its on-board index, Xen's cards, names made of a MAC address, and biosdevname's of real hardware.
+# its on-board index, Xen's cards, names made of a MAC address, and biosdevname's of real hardware;
+# Proxmox puts its cards into the slots from 18. The second card's eth1 is not there either.
 _FOREIGN = re.compile(
-    r"ens(?:3[2-9]|[4-9]\d|\d{3,})(?:np\d+)?$|eno\d+$|enX\d+$|enx[0-9a-f]{12}$|em\d+$|p\d+p\d+$|venet"
+    r"ens(?:3[2-9]|[4-9]\d|\d{3,})(?:np\d+)?$|eno\d+$|enX\d+$|enx[0-9a-f]{12}$|em\d+$|p\d+p\d+$"
+    r"|en(?:p\d+)?s(?:1[89]|2[0-3])$|eth[1-9]\d*$|venet"
 )
 # Cards of a server on KVM: by slot, by path, and as the kernel counts them.
 _SAMPLES = ("eth0", "ens3", "ens5", "enp0s3", "enp1s0", "enp4s1")
@@ -207,7 +210,10 @@ _VIRTUAL = ("bridges", "bonds", "vlans", "tunnels", "vrfs", "dummy-devices")
 def _netplan(guest: Guest) -> Iterator[Interface]:
     """Read all files as one: a later one changes what an earlier one says of an interface."""
     found: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+    own = {path.rpartition("/")[2] for path, _ in guest.matching(NETPLAN[0])}
     for path, values in read_yaml_files(guest, *NETPLAN):
+        if path.startswith("/lib/") and path.rpartition("/")[2] in own:
+            continue
         network = values.get("network")
         for kind in ("ethernets", *_VIRTUAL):
             defined = network.get(kind) if isinstance(network, dict) else None
@@ -252,20 +258,37 @@ def _netplan_interface(
 def _interfaces(path: str, text: str) -> Iterator[Interface]:
     lines = [line.split() for line in text.splitlines()]
     made = _made_of_others(lines)
-    starts = {
+    starts = [
         name
         for words in lines
         if words and (words[0] == "auto" or words[0].startswith("allow-"))
         for name in words[1:]
-    }
+    ]
     for words in lines:
         if len(words) > 3 and words[0] == "iface" and words[2] == "inet":
             name, method = words[1], words[3]
             virtual = name in made or bool(re.match(r"(?:br|bond|vlan|dummy)\d|.*\.\d+$", name))
+            started = [pattern for one in starts if (pattern := _brought_up(one, name))]
+            shown = started[0] if started else name
             if method not in ("loopback", "manual"):
-                yield Interface(path, name, method == "dhcp", None, name in starts, virtual=virtual)
+                dhcp = method == "dhcp"
+                yield Interface(path, shown, dhcp, None, bool(started), virtual=virtual)
             elif method == "manual":
-                yield Interface(path, name, False, None, name in starts, True, virtual)
+                yield Interface(path, shown, False, None, bool(started), True, virtual)
+
+
+def _brought_up(word: str, name: str) -> str | None:
+    """Return the cards for which a word of an `auto` line brings a stanza up, or None.
+
+    `/PATTERN` means every card that fits, `/PATTERN=NAME` gives those the stanza NAME.
+    """
+    if not word.startswith("/"):
+        physical, _, logical = word.partition("=")
+        return physical if name in (logical or physical,) else None
+    pattern, _, logical = word[1:].partition("=")
+    if logical:
+        return pattern if name == logical else None
+    return name if fnmatchcase(name, pattern) else None
 
 
 def _made_of_others(lines: list[list[str]]) -> set[str]:

@@ -173,3 +173,38 @@ def test_any_text_is_a_script_or_says_why_not(text: str) -> None:
 )
 def test_a_script_that_is_made_to_be_slow_comes_to_an_end(text: str) -> None:
     assert menu(text).unknown
+
+
+def test_the_variable_of_a_search_may_stand_in_the_next_word() -> None:
+    for words in (f"--fs-uuid {OTHER.uuid} --set p --no-floppy", f"-n -u {OTHER.uuid} -s p",
+                  f"--set --hint hd0,gpt1 --fs-uuid {OTHER.uuid}"):  # fmt: skip
+        variable = "root" if "--set --hint" in words else "p"
+        made = menu(f"search {words}\nset default=0\n[ -e (${variable})/data ] && true\n"
+                    f"if [ -e (${variable})/data ]; then set default=1; fi\nset root=(hd0,1)\n" + TWO)  # fmt: skip
+        assert started(made) == "two", words
+
+
+def test_an_array_that_no_volume_can_make_is_not_there() -> None:
+    text = "if [ -d (md/md-boot)/grub2 ]; then set default=1; fi\n" + TWO
+    assert started(menu(text)) == "one"
+    member = Volume("partition 2", 2, 1, "Linux RAID")
+    assert "md/md-boot" in (menu(text, volumes=(BOOT, member)).unknown or "")
+
+
+def test_functions_and_entries_have_their_parameters() -> None:
+    text = (
+        'function add {\n menuentry "$1" --class x "$2" {\n linux /vmlinuz-$2 a=$#\n }\n}\n'
+        "add first 1\nadd second 2\nset default=second\n"
+    )
+    made = menu(text)
+    assert [(e.title, e.kernel) for e in made.entries] == [
+        ("first", "partition 1:/vmlinuz-1"),
+        ("second", "partition 1:/vmlinuz-2"),
+    ]
+    assert started(made) == "second"
+    assert made.entries[1].arguments == ("a=2",)
+
+
+def test_a_menu_without_an_end_waits() -> None:
+    assert menu("set timeout=-1\n" + TWO).waits == "partition 1:/grub/grub.cfg sets timeout=-1"
+    assert menu("set timeout=0\n" + TWO).waits is None

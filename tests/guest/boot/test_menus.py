@@ -1,9 +1,9 @@
-"""GRUB legacy and extlinux: the entry that starts, and where its files lie."""
+"""GRUB legacy, extlinux, systemd-boot: the entry that starts, and where its files lie."""
 
 from __future__ import annotations
 
 from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.menus import Menu, legacy, syslinux
+from imsprep.guest.boot.menus import Menu, legacy, syslinux, systemd_boot
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
 from tests.support.guest_trees import MemoryFileSystem
@@ -72,3 +72,37 @@ def test_extlinux_conf_starts_what_is_marked_or_named() -> None:
         EXTLINUX.replace("  MENU DEFAULT\n", "").replace("menu.c32", "two"),
     )
     assert default == 1
+
+
+def test_extlinux_starts_after_its_time_what_ontimeout_names() -> None:
+    text = "DEFAULT menu.c32\nONTIMEOUT two\nLABEL one\n KERNEL vmlinuz-1\nLABEL two\n KERNEL vmlinuz-2\n"
+    _, default = read(syslinux, "/boot/extlinux.conf", text)
+    assert default == 1
+
+
+def started(entries: dict[str, str], conf: str = "") -> str:
+    """The title of the entry that systemd-boot starts."""
+    files = {f"/loader/entries/{name}": text for name, text in entries.items()}
+    tree = Tree({"/": MemoryFileSystem({**FILES, **files, "/loader/loader.conf": conf})})
+    devices = Devices((Volume("partition 1", 1, 1, "FAT", "u"),), {"partition 1": [tree]})
+    found, default = systemd_boot(devices, ["partition 1"], {}, "x64")
+    assert default is not None
+    assert found[default].broken is None
+    return found[default].title
+
+
+def entry(title: str, more: str = "") -> str:
+    return f"title {title}\nlinux /boot/vmlinuz-1\n{more}"
+
+
+def test_systemd_boot_leaves_other_architectures_and_entries_without_attempts_aside() -> None:
+    arm = entry("arm", "architecture AA64\n")
+    assert started({"z.conf": arm, "a.conf": entry("a", "architecture x64\n")}) == "a"
+    assert started({"z+0-3.conf": entry("given up"), "a.conf": entry("a")}) == "a"
+    assert started({"z+2-1.conf": entry("tried"), "a.conf": entry("a")}) == "tried"
+    assert started({"z+2-1.conf": entry("tried"), "a+3.conf": entry("a")}, "default a.conf") == "a"
+
+
+def test_systemd_boot_takes_paths_with_any_slashes() -> None:
+    for path in ("\\boot\\vmlinuz-1", "boot/vmlinuz-1", "//boot/vmlinuz-1"):
+        assert started({"a.conf": f"title a\nlinux {path}\ninitrd {path}\n"}) == "a"

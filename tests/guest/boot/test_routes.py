@@ -127,6 +127,56 @@ def test_systemd_boot_takes_its_default_and_else_the_newest() -> None:
     assert entry.title == "6.9"
 
 
+def test_systemd_boot_sorts_unified_images_among_its_entries() -> None:
+    files: dict[str, Any] = {
+        "/EFI/BOOT/BOOTX64.EFI": SYSTEMD_BOOT, "/k": b"MZ",
+        "/loader/entries/z.conf": "title plain\nlinux /k\noptions a\n",
+        "/EFI/Linux/b-1.efi": unified("b", b"", release='ID=b\nVERSION_ID=1\nPRETTY_NAME="b 1"\n'),
+        "/EFI/Linux/b-2.efi": unified("b", b"", release='ID=b\nVERSION_ID=2\nPRETTY_NAME="b 2"\n'),
+    }  # fmt: skip
+    for conf, title in (("", "b 2"), ("default z*\n", "plain"), ("default b-1.efi\n", "b 1")):
+        entry = uefi({**files, "/loader/loader.conf": conf}).entry
+        assert entry is not None
+        assert entry.title == title
+
+
+def test_an_empty_configuration_stops_grub() -> None:
+    route = routes(
+        {}, {"/boot/grub/grub.cfg": "# made by hand\n\n"}, b"GRUB".ljust(512, b"\0")
+    ).route(BIOS)
+    assert route is not None
+    assert route.broken == "partition 2:/boot/grub/grub.cfg is empty"
+
+
+# What image builders of the CoreOS family put on the ESP.
+STATIC = """if [ -e (md/md-boot) ]; then
+  set prefix=md/md-boot
+else
+  if [ -f ${config_directory}/bootuuid.cfg ]; then source ${config_directory}/bootuuid.cfg; fi
+  if [ -n "${BOOT_UUID}" ]; then
+    search --fs-uuid "${BOOT_UUID}" --set prefix --no-floppy
+  else
+    search --label boot --set prefix --no-floppy
+  fi
+fi
+if [ -d ($prefix)/grub2 ]; then set prefix=($prefix)/grub2
+else set prefix=($prefix)/boot/grub2
+fi
+configfile $prefix/grub.cfg
+"""
+
+
+def test_a_stub_that_takes_the_uuid_from_a_file_of_its_own_is_followed() -> None:
+    for uuid, works in ((UUID, True), (GONE, False)):
+        esp = {
+            "/EFI/BOOT/BOOTX64.EFI": grub("/EFI/fedora"), "/EFI/fedora/grub.cfg": STATIC,
+            "/EFI/fedora/bootuuid.cfg": f'set BOOT_UUID="{uuid}"\n',
+        }  # fmt: skip
+        route = uefi(esp, {**KERNEL, "/boot/grub2/grub.cfg": MENU})
+        assert (route.entry is not None) is works
+        assert works or GONE in (route.broken or "")
+
+
 def test_a_linux_without_a_loader_has_no_way() -> None:
     assert routes({}).routes == ()
     assert routes({}, sector=b"GRUB".ljust(512, b"\0")).route(BIOS) is not None

@@ -117,9 +117,10 @@ def volumes(one: str, *present: str) -> list[Logical]:
 
 def test_a_volume_that_was_extended_is_its_runs_in_order() -> None:
     one = segment(2, 10, 15, "pv1", 3) + segment(1, 0, 10, "pv0", 7)
+    both = "F8QIv74FHunENS4iphVbJzUVpIl31ZCuLvuCBqtCtYaTGBTUtmt4qMooykFWzfjC"
     assert volumes(one, PV0, PV1) == [
         Logical("vg-0", "one", (Run(PV0, MIB + 7 * EXTENT, 10 * EXTENT),
-                                Run(PV1, MIB + 3 * EXTENT, 15 * EXTENT)))]  # fmt: skip
+                                Run(PV1, MIB + 3 * EXTENT, 15 * EXTENT)), identifier=both)]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -219,6 +220,10 @@ def test_volumes_of_lvms_own_tools_are_read(tmp_path: Path) -> None:
     disk = on_mbr(tmp_path / "disk.raw", *images)
     with disk.open("rb") as file:
         _, found = find_volumes(file, disk.stat().st_size)
+        names = {item.volume.lvm_id for item in found if item.volume.offset < 0}
+        assert all(re.fullmatch(r"\w{64}", name or "") for name in names)
+        assert len(names) == 3
+        assert len({(name or "")[:32] for name in names}) == 1, "the group's identifier"
         seen = {item.volume.name: marks(item) for item in found if item.volume.offset < 0}
     one = [*[f"0:{n:04}" for n in range(10)], *[f"0:{n:04}" for n in range(15, 20)],
            *[f"1:{n:04}" for n in range(4)]]  # fmt: skip

@@ -101,6 +101,14 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         {GRUB: f"{LINUX} root=UUID={UUID} console=ttyS0 cloud-init=disabled\n", **PASSWORD}, "IMS826", W),
     "cloud-init switched off for ds-identify": (
         {"/etc/cloud/ds-identify.cfg": "policy: disabled\n", **PASSWORD}, "IMS826", W),
+    "cloud-init masked on the command line": (
+        {GRUB: f"{LINUX} root=UUID={UUID} console=ttyS0 systemd.mask=cloud-init.service\n", **PASSWORD},
+        "IMS826", W),
+    "cloud-init's target masked": (
+        {"/etc/systemd/system/cloud-init.target": Link("/dev/null"), **PASSWORD}, "IMS826", W),
+    "cloud-init's generator masked": (
+        {"/etc/systemd/system-generators/cloud-init-generator": Link("/dev/null"), **PASSWORD},
+        "IMS826", W),
     "cloud-init masked": (
         {"/etc/systemd/system/cloud-init.service": Link("/dev/null"), **PASSWORD}, "IMS826", W),
     "cloud-init's generator without its services": (

@@ -1,4 +1,4 @@
-"""IMS807, IMS812–IMS818, IMS840, IMS841: the entry that starts: loader, root, drivers, waiting.
+"""IMS807, IMS812–IMS818, IMS840, IMS841, IMS849: the entry that starts, to its root.
 
 Only the entry that starts by default is judged; what others name is a note.
 """
@@ -201,8 +201,17 @@ def virtio_disk(facts: Facts) -> Iterator[Evidence]:
     if found.image is None and not found.entry.initrds:
         return  # IMS816
     missing = _lacking(found, _DISK_DRIVERS)
-    if missing:
-        image = found.image
+    image = found.image
+    yield from _kept_out(found)
+    if image is not None and image.fits is False and _modular(found):
+        yield Evidence(
+            f"{image.path} holds drivers for kernel {cut(', '.join(image.versions[:3]))}, and "
+            f"{cut(found.entry.version or '')} starts",
+            expected=cut(found.entry.version or ""),
+            found=cut(", ".join(image.versions[:3])),
+            fix=advice("make the initramfs of that kernel again, or start the kernel it is for"),
+        )
+    elif missing:
         assert image is not None
         virtio = [name for name in VIRTIO if name in image.drivers]
         yield Evidence(
@@ -212,6 +221,30 @@ def virtio_disk(facts: Facts) -> Iterator[Evidence]:
         )
     else:
         _must_know(found, _DISK_DRIVERS)
+
+
+def _modular(found: Started) -> bool:
+    """Return whether the kernel's disk drivers are files of their own, not built in."""
+    kernel = found.kernel
+    return kernel is None or not {"virtio_blk", "virtio_pci"} <= set(kernel.builtin)
+
+
+def _kept_out(found: Started) -> Iterator[Evidence]:
+    """Look for a driver of the disk that the command line forbids to load."""
+    built_in = found.kernel.builtin if found.kernel is not None else ()
+    for argument in arguments(found):
+        name, _, text = argument.partition("=")
+        named = {word.replace("-", "_") for word in text.split(",")}
+        kept = sorted(named & set(_DISK_DRIVERS) - set(built_in))
+        if name in _BLACKLISTS and kept:
+            yield Evidence(
+                f"{place(found.entry)}: {cut(argument)} keeps {', '.join(kept)} from loading",
+                found=cut(argument),
+                fix=advice(f"remove it from the command line, and {_AGAIN}"),
+            )
+
+
+_BLACKLISTS = ("rd.driver.blacklist", "modprobe.blacklist", "module_blacklist")
 
 
 def _version(found: Started) -> str:
@@ -299,6 +332,36 @@ def serial_console(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(f"{place(entry)} has no console=ttyS0")
 
 
+@rule(
+    "IMS849",
+    Severity.WARNING,
+    "The kernel that starts has no modules",
+    why="Without them a server has no network, and file systems such as vfat cannot be mounted.",
+    fix=advice("install that kernel's package again, or start a kernel whose modules are there"),
+    source="depmod(8): /lib/modules/VERSION; inferred",
+)
+def no_modules(facts: Facts) -> Iterator[Evidence]:
+    """Look for the version of the kernel that starts among those that have modules."""
+    found = started(facts)
+    version, guest = found.entry.version, found.guest
+    if f"/lib/modules/{version}" in guest.files:
+        return
+    there = [path.rpartition("/")[2] for path, _ in guest.matching("/lib/modules/*")]
+    versions = [name for name in there if re.match(r"\d+\.\d+", name)]
+    image = found.image
+    proved = image is not None and version in image.versions
+    if version is None or not versions or not proved:
+        return
+    drivers = image.drivers if image is not None else ()
+    yield Evidence(
+        f"{cut(found.entry.kernel)} is version {cut(version)}, and /lib/modules has only "
+        f"{cut(', '.join(versions[:5]))}",
+        expected=f"/lib/modules/{cut(version)}",
+        found=cut(", ".join(versions[:5])),
+        severity=None if "virtio_net" in drivers else Severity.ERROR,
+    )
+
+
 # --- what the initramfs waits for ----------------------------------------------------------------
 
 _RD = ("dracut", "mkinitcpio", None)  # initramfs makers that read rd.* arguments; None: not known
@@ -330,6 +393,13 @@ def waits_in_vain(facts: Facts) -> Iterator[Evidence]:
                 found=cut(text),
                 severity=None if hard else Severity.WARNING,
             )
+        elif where.state is State.NAME and not spec.startswith("/dev/vd"):
+            yield Evidence(
+                f"{place(found.entry)}: {cut(text)} is a name of the old machine; on KVM the disk "
+                "has another",
+                found=cut(text),
+                severity=None if hard else Severity.WARNING,
+            )
         elif where.state is State.UNKNOWN:
             reasons.append(f"{cut(text)} {where.why}")
     if reasons:
@@ -348,6 +418,10 @@ def _waits(found: Started) -> Iterator[tuple[str, str, bool]]:
             yield argument, text.removeprefix("luks-"), True
         elif name == "rd.luks.name" and maker in _RD:
             yield argument, text.partition("=")[0], True
+        elif name == "rd.md.uuid" and maker == "dracut":
+            yield argument, f"/dev/disk/by-id/md-uuid-{text}", True
+        elif name == "mount.usr" and maker in ("dracut", "mkinitcpio"):
+            yield argument, text, True
         elif name == "resume" and text.startswith(("/dev/", "UUID=", "LABEL=", "PARTUUID=")):
             yield argument, text, False
     for device in found.image.waits if found.image is not None else ():

@@ -66,6 +66,14 @@ def mount_by_uuid(guest: Guest, mount: Mount) -> str | None:
     return command(f"sed -i '{mount.line}s#{mount.spec}#UUID={uuid}#' /etc/fstab")
 
 
+def in_line(mount: Mount, value: str) -> str | None:
+    """Write a UUID in a line of fstab with its own letters."""
+    key, _, written = mount.spec.partition("=")
+    if not (re.fullmatch(r"[\w-]+", written) and re.fullmatch(r"[\w-]+", value)):
+        return None
+    return command(f"sed -i '{mount.line}s#{key}={written}#{key}={value}#' /etc/fstab")
+
+
 def without_mount(mount: Mount) -> str:
     """Set a line of fstab aside."""
     return command(f"sed -i '{mount.line}s/^/#/' /etc/fstab")

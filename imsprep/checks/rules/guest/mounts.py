@@ -1,4 +1,4 @@
-"""IMS809–IMS811, IMS819, IMS842, IMS845, IMS846: what is mounted and opened after the root.
+"""IMS809–IMS811, IMS819, IMS845–IMS847: what is mounted and opened after the root.
 
 fstab and crypttab are read together: a mapper device that crypttab opens is made at boot, and what
 matters is its source.
@@ -23,12 +23,23 @@ from imsprep.checks.rules.guest.advice import (
     listed,
 )
 from imsprep.checks.rules.guest.boot import entries_of
-from imsprep.checks.rules.guest.entry import cut
-from imsprep.guest.linux.fstab import Mount, find_volume, means, read_fstab
+from imsprep.checks.rules.guest.entry import cut, place, started, value
+from imsprep.guest.linux.fstab import Mount, find_volume, means, read_fstab, written_otherwise
 from imsprep.guest.linux.locate import CryptLine, State, locate, read_crypttab, whole
-from imsprep.guest.linux.os_release import identify
 from imsprep.guest.model import Guest, Volume
-from imsprep.image.volumes.signatures import BTRFS, LUKS, LVM, RAID, SWAP
+from imsprep.image.volumes.signatures import (
+    BTRFS,
+    EXT2,
+    EXT3,
+    EXT4,
+    FAT,
+    LUKS,
+    LVM,
+    NTFS,
+    RAID,
+    SWAP,
+    XFS,
+)
 from imsprep.report import Severity
 
 # Without these nothing works, so that no advice sets their line aside.
@@ -114,6 +125,15 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
                 fix=fix,
                 severity=_severity(guest, mount),
             )
+        elif where.volume is not None and (right := written_otherwise(mount.spec, where.volume)):
+            yield Evidence(
+                f"{_line(mount)}: udev writes it {right}, and systemd waits for the letters "
+                "as they stand in the line",
+                expected=right,
+                found=cut(mount.spec),
+                fix=fixes.in_line(mount, right),
+                severity=Severity.WARNING if mount.path == "/" else _severity(guest, mount),
+            )
         elif where.state is State.DRIVE and mount.required:
             yield Evidence(
                 f"{_line(mount)}: the server has no such drive, and the line has neither nofail "
@@ -191,12 +211,12 @@ def twice(facts: Facts) -> Iterator[Evidence]:
     if guest.system is not None:
         with contextlib.suppress(UnknownError):
             specs += [mount.spec for mount in _mounts(guest) if mount.required]
-    for (kind, value), volumes in _doubles(guest):
-        spec = f"{kind}={value}"
+    for (kind, name), volumes in _doubles(guest):
+        spec = f"{kind}={name}"
         if any(means(named, volumes[0]) and _by(named, kind) for named in specs):
             names = " and ".join(volume.name for volume in volumes)
             yield Evidence(
-                f"{names} have the same {kind}, {cut(value)}, by which the boot names one of them",
+                f"{names} have the same {kind}, {cut(name)}, by which the boot names one of them",
                 found=spec[:160],
             )
 
@@ -213,6 +233,7 @@ def _doubles(guest: Guest) -> Iterator[tuple[tuple[str, str], list[Volume]]]:
             continue
         named += [("UUID", volume.uuid, volume)] if volume.uuid else []
         named += [("LABEL", volume.label, volume)] if volume.label else []
+        named += [("PARTUUID", volume.part_uuid, volume)] if volume.part_uuid else []
     named.sort(key=lambda one: one[:2])
     for key, group in groupby(named, key=lambda one: one[:2]):
         volumes = [volume for _, _, volume in group]
@@ -248,6 +269,15 @@ def crypttab_missing(facts: Facts) -> Iterator[Evidence]:
                 f"which is not in the image ({where.why})",
                 severity=_crypt_severity(guest, line),
             )
+        elif where.state is State.NAME and not _KVM_NAME.match(spec):
+            yield Evidence(
+                f"/etc/crypttab line {line.line}: {cut(line.name)} is opened from {cut(spec)}, "
+                "which has another name on KVM",
+                expected="UUID=... or PARTUUID=...",
+                found=cut(spec),
+                severity=_crypt_severity(guest, line),
+                fix=advice("write the partition's PARTUUID= or UUID= there, as `blkid` prints it"),
+            )
         elif where.state is State.UNKNOWN and not _is_luks(spec, guest):
             reasons.append(f"{cut(spec)} {where.why}")
     if reasons:
@@ -270,47 +300,61 @@ def _is_luks(spec: str, guest: Guest) -> bool:
     return any(volume.kind == LUKS and means(spec, volume) for volume in guest.volumes)
 
 
-# --- LVM's devices file --------------------------------------------------------------------------
+# --- the type of a file system -------------------------------------------------------------------
 
-_DEVICES = "/etc/lvm/devices/system.devices"
-_HARDWARE = re.compile(r"IDTYPE=(sys_wwid|sys_serial|wwid_\w+|scsi_\w+|mpath_uuid|nvme\S*)")
-_OFF = re.compile(r"^\s*use_devicesfile\s*=\s*0", re.MULTILINE)
-# LVM is built there with use_devicesfile=0.
-_WITHOUT = ("debian", "ubuntu", "arch", "alpine", "gentoo", "void")
+# What mounts what: names in fstab, and of the volumes that are told apart by their superblock.
+_FAMILIES = {
+    **dict.fromkeys(("ext2", "ext3", "ext4", EXT2, EXT3, EXT4), "ext"),
+    **dict.fromkeys(("xfs", XFS), "XFS"), **dict.fromkeys(("btrfs", BTRFS), "btrfs"),
+    **dict.fromkeys(("vfat", "msdos", "fat", FAT), "FAT"),
+    **dict.fromkeys(("ntfs", "ntfs3", "ntfs-3g", "lowntfs-3g", NTFS), "NTFS"),
+    **dict.fromkeys(("swap", SWAP), "swap"),
+}  # fmt: skip
 
 
 @rule(
-    "IMS842",
-    Severity.WARNING,
-    "LVM's devices file names another machine's disks",
-    why="LVM uses only the disks in that file. On other hardware it finds no volume group, and the"
-    " server ends in emergency mode.",
-    fix=advice(
-        f"`rm {_DEVICES}` (or `vgimportdevices -a` on the server) and make the initramfs again "
-        "with `dracut -f --regenerate-all`"
-    ),
-    source="lvmdevices(8); RHEL 9, “Limiting LVM device visibility and usage”",
+    "IMS847",
+    Severity.ERROR,
+    "A file system is mounted as another type than it is",
+    why="The mount fails, and the boot stops in emergency mode.",
+    fix=advice("write the type that `blkid` prints, or auto"),
+    source="fstab(5); bootparam(7): rootfstype",
 )
-def lvm_devices(facts: Facts) -> Iterator[Evidence]:
-    """Look for hardware identifiers in the file, where a volume group is in the image."""
+def wrong_type(facts: Facts) -> Iterator[Evidence]:
+    """Compare the types in fstab and of rootfstype= with the superblocks."""
     guest = linux(facts)
-    text = guest.text(_DEVICES)
-    if text is None or not any(volume.kind == LVM for volume in guest.volumes):
-        return
-    settings = "\n".join(guest.text(f"/etc/lvm/{n}") or "" for n in ("lvm.conf", "lvmlocal.conf"))
-    system = identify(guest)
-    family = system.family if system is not None else ""
-    old = family in ("rhel", "centos", "almalinux", "rocky", "ol") and (
-        system is not None and system.version[:1] < (9,) and "use_devicesfile = 1" not in settings
+    with contextlib.suppress(UnknownError):
+        found = started(facts)
+        root, kind = value(found, "root") or "", value(found, "rootfstype") or ""
+        volume = locate(root, guest).volume
+        if volume is not None and _other_type(kind, volume):
+            yield Evidence(
+                f"{place(found.entry)}: rootfstype={cut(kind)}, and {volume.name} is {volume.kind}",
+                expected=volume.kind,
+                found=f"rootfstype={cut(kind)}",
+                fix=advice("remove rootfstype= and write the loader's configuration again"),
+            )
+    for mount in _mounts(guest):
+        volume = find_volume(mount.spec, guest.volumes)
+        if volume is not None and _other_type(mount.kind, volume):
+            # The root is there by then: mounting it again with other options asks for no type.
+            soft = Severity.NOTE if mount.path == "/" else None
+            yield Evidence(
+                f"{_line(mount)} as {cut(mount.kind)}, and {volume.name} is {volume.kind}",
+                expected=volume.kind,
+                found=cut(mount.kind),
+                severity=soft or _severity(guest, mount),
+            )
+
+
+def _other_type(named: str, volume: Volume) -> bool:
+    """Return whether none of the types that are named, parted by commas, is the volume's."""
+    families = {_FAMILIES.get(name) for name in named.split(",")}
+    return (
+        volume.kind in _FAMILIES
+        and None not in families
+        and (_FAMILIES[volume.kind] not in families)
     )
-    if _OFF.search(settings) or family in _WITHOUT or old:
-        return
-    found = _HARDWARE.search(text)
-    if found is not None:
-        yield Evidence(
-            f"{_DEVICES} names a disk by {found[1]}, its identifier in the old machine",
-            found=next(line for line in text.splitlines() if found[0] in line)[:120],
-        )
 
 
 # --- room to grow --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
@@ -13,6 +14,7 @@ from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.network import (
     LINKS,
     NETPLAN,
+    NOT_NETPLAN,
     Interface,
     bound_names,
     brings_up_any,
@@ -36,14 +38,23 @@ from imsprep.report import Severity
     source=LINUX_GUIDE,
 )
 def persistent_net(facts: Facts) -> Iterator[Evidence]:
-    """Look for persistent-net rules that hold a rule."""
-    for path, entry in linux(facts).matching("/etc/udev/rules.d/*persistent*net*.rules"):
+    """Look for persistent-net rules that hold a rule, and for others that name by address."""
+    for path, entry in linux(facts).matching("/etc/udev/rules.d/*net*.rules"):
+        generated = fnmatchcase(path, "*/*persistent*net*.rules")
         lines = [
             line for line in (entry.text or "").splitlines() if line.strip() and line[0] != "#"
         ]
+        if not generated:
+            lines = [line for line in lines if _NAMES_BY_ADDRESS.search(line)]
         if lines:
+            fix = fixes.on_file("rm -f", "--delete", path)
+            if not generated:
+                fix = advice(f"remove the lines with an address from {path}")
             yield Evidence(f"{path} holds {len(lines)} rules", found=lines[0].strip()[:120],
-                           fix=fixes.on_file("rm -f", "--delete", path))  # fmt: skip
+                           fix=fix)  # fmt: skip
+
+
+_NAMES_BY_ADDRESS = re.compile(r"ATTR\{address\}\s*==.*\bNAME\s*:?=")
 
 
 @rule(
@@ -145,7 +156,11 @@ def no_network(facts: Facts) -> Iterator[Evidence]:
     starting = [i for i in _interfaces(facts) if i.starts]
     if starting or _brings_up_any(guest):
         return
-    yield Evidence("no file sets up an interface, and neither NetworkManager nor cloud-init would")
+    unread = [path for path, _ in guest.matching(NOT_NETPLAN)]
+    more = f"; netplan does not read {listed(unread)}, only what ends in .yaml" if unread else ""
+    yield Evidence(
+        f"no file sets up an interface, and neither NetworkManager nor cloud-init would{more}"
+    )
 
 
 def _must_be_yaml(guest: Guest) -> None:

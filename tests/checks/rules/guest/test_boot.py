@@ -1,0 +1,82 @@
+"""The entry that starts: what its initramfs is for, what it waits for, and its modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imsprep.report import Severity
+from tests.support.guest_rules import check_guest
+from tests.support.guest_trees import VIRTIO, cpio, debian, drivers, linux_guest, modules
+
+VERSION, OTHER = "4.19.0-27-amd64", "4.19.0-26-amd64"
+INITRD, GRUB = f"/boot/initrd.img-{VERSION}", "/boot/grub/grub.cfg"
+DRACUT = {"etc/initrd-release": b"x", "usr/lib/dracut/modules.txt": b"x"}
+WAITS = "var/lib/dracut/hooks/initqueue/finished/devexists-"
+GONE = "99999999-2222-4333-8444-555555555555"
+E, W = Severity.ERROR, Severity.WARNING
+
+
+def bad(arguments: str = "", **more: Any) -> dict[str, tuple[Severity, str]]:
+    files = {**debian(), **more}
+    text = files[GRUB]
+    assert isinstance(text, str)
+    files[GRUB] = text.replace(" ro ", f" ro {arguments} ")
+    kept = {path: content for path, content in files.items() if content is not None}
+    found, _ = check_guest(linux_guest(kept))
+    return {f.rule: (f.severity, f.message) for f in found if f.severity > Severity.NOTE}
+
+
+def dracut(**more: bytes) -> dict[str, Any]:
+    return {INITRD: cpio({**DRACUT, **drivers(VERSION), **more})}
+
+
+def test_an_initramfs_of_another_kernel_has_no_driver_for_this_one() -> None:
+    found = bad(**{INITRD: cpio(drivers(OTHER))})
+    assert found["IMS814"][1] == f"{INITRD} holds drivers for kernel {OTHER}, and {VERSION} starts"
+    both = cpio({**drivers(OTHER), **drivers(VERSION)})
+    assert bad(**{INITRD: both}) == {}
+
+
+def test_an_initramfs_of_another_kernel_does_no_harm_where_the_drivers_are_built_in() -> None:
+    built_in = "".join(f"kernel/{name}.ko\n" for name in VIRTIO)
+    lists = {**modules(VERSION, ["ext4"]), f"/lib/modules/{VERSION}/modules.builtin": built_in}
+    assert bad(**{INITRD: cpio(drivers(OTHER)), **lists}) == {}
+
+
+def test_a_kernel_whose_modules_are_gone_is_found() -> None:
+    without = {f"/lib/modules/{VERSION}/modules.dep": None}
+    found = bad(**without, **modules(OTHER))
+    assert found["IMS849"][0] is W
+    assert f"/lib/modules has only {OTHER}" in found["IMS849"][1]
+    no_network = cpio(drivers(VERSION, [n for n in VIRTIO if n != "virtio_net"]))
+    assert bad(**without, **modules(OTHER), **{INITRD: no_network})["IMS849"][0] is E
+    assert "IMS849" not in bad(**without), "a system that keeps its modules elsewhere"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["rd.driver.blacklist=virtio_blk", "modprobe.blacklist=nouveau,virtio-pci", "module_blacklist=virtio"],
+)  # fmt: skip
+def test_a_driver_of_the_disk_that_may_not_load_is_found(argument: str) -> None:
+    assert argument in bad(argument)["IMS814"][1]
+    assert bad("modprobe.blacklist=nouveau,virtio_balloon") == {}
+
+
+WAITING = {
+    f"rd.md.uuid={GONE}": E, f"mount.usr=UUID={GONE}": E, "resume=/dev/sda2": W,
+    f"rd.luks.uuid=luks-{GONE}": E,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", WAITING)
+def test_what_dracut_waits_for_in_vain_is_found(argument: str) -> None:
+    severity, message = bad(argument, **dracut())["IMS818"]
+    assert severity is WAITING[argument]
+    assert argument in message
+
+
+def test_a_hook_of_dracut_that_waits_for_a_name_of_the_old_machine_is_found() -> None:
+    hook = {WAITS + r"\x2fdev\x2fsda1.sh": b"x"}
+    assert bad(**dracut(**hook))["IMS818"][0] is E

@@ -1,0 +1,57 @@
+"""Names and files of the network that do not come to an address on the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imsprep.report import Severity
+from tests.support.guest_rules import check_guest
+from tests.support.guest_trees import debian, linux_guest
+
+INTERFACES, NETPLAN = "/etc/network/interfaces", "/etc/netplan/01-lan.yaml"
+DHCP = "network: {ethernets: {%s: {dhcp4: true}}}\n"
+
+
+def bad(files: dict[str, Any]) -> dict[str, str]:
+    tree = {**debian(), INTERFACES: None, **files}
+    found, _ = check_guest(linux_guest({p: t for p, t in tree.items() if t is not None}))
+    return {f.rule: f.message for f in found if f.severity > Severity.NOTE}
+
+
+@pytest.mark.parametrize("name", ["ens192", "ens18", "enp6s18", "eth1", "eno1", "enX0"])
+def test_a_name_that_the_servers_card_does_not_get_is_found(name: str) -> None:
+    assert name in bad({NETPLAN: DHCP % name})["IMS844"]
+    assert name in bad({INTERFACES: f"auto {name}\niface {name} inet dhcp\n"})["IMS844"]
+
+
+@pytest.mark.parametrize("name", ["eth0", "ens3", "ens5", "enp1s0", "enp4s3"])
+def test_a_name_that_it_can_get_is_not(name: str) -> None:
+    assert bad({NETPLAN: DHCP % name}) == {}
+    assert bad({INTERFACES: f"auto {name}\niface {name} inet dhcp\n"}) == {}
+
+
+def test_a_pattern_of_ifupdown_brings_a_stanza_up() -> None:
+    assert bad({INTERFACES: "auto /e*=lan\niface lan inet dhcp\n"}) == {}
+    assert bad({INTERFACES: "allow-hotplug /eth*\niface eth0 inet dhcp\n"}) == {}
+    assert "IMS824" in bad({INTERFACES: "auto /wl*\niface eth0 inet dhcp\n"})
+    assert "ens192" in bad({INTERFACES: "auto ens192=lan\niface lan inet dhcp\n"})["IMS844"]
+
+
+def test_netplan_reads_only_names_that_end_in_yaml() -> None:
+    assert "/etc/netplan/lan.yml" in bad({"/etc/netplan/lan.yml": DHCP % "eth0"})["IMS824"]
+
+
+def test_netplans_files_of_the_distribution_count_where_etc_has_none_of_that_name() -> None:
+    assert bad({"/lib/netplan/01-lan.yaml": DHCP % "eth0"}) == {}
+    both = {"/lib/netplan/01-lan.yaml": DHCP % "eth0", NETPLAN: "network: {version: 2}\n"}
+    assert "IMS824" in bad(both)
+
+
+def test_a_rule_of_udev_that_names_by_address_is_found_in_any_file() -> None:
+    rule = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", NAME="lan0"\n'
+    files = {INTERFACES: "auto eth0\niface eth0 inet dhcp\n"}
+    assert "IMS820" in bad({**files, "/etc/udev/rules.d/10-network.rules": rule})
+    queue = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", RUN+="/bin/tune"\n'
+    assert bad({**files, "/etc/udev/rules.d/10-network.rules": queue}) == {}
