@@ -62,8 +62,13 @@ class FormatError(ImsprepError):
 class ContentError(FormatError):
     """A file whose content is no disk image that is read, or not the one that its name says.
 
-    A caller that can be given the format says how, behind the message.
+    One that is `ambiguous` may be a disk all the same: a caller that can be given the format says
+    how, behind the message.
     """
+
+    def __init__(self, message: str, *, ambiguous: bool = False) -> None:
+        super().__init__(message)
+        self.ambiguous = ambiguous
 
 
 class FindingsError(ImsprepError):

@@ -193,6 +193,7 @@ class ConvertOptions(PackOptions, SendOptions, PlaceOptions):
 
     to_format: str | None = _choice(None, None, "zvhd2", "raw")  # None: by the target's name
     from_format: str | None = None  # None: by the source's content
+    disk: str | None = None  # of an OVA or OVF: its file, id or number; None: the system's
     block_size: int = 2 * MIB  # 1 to 32 MiB
     jobs: int | None = None  # threads; None: one a CPU
     uuid: bytes | None = None  # 16 bytes; None: random, or made of the content with a timestamp

@@ -93,6 +93,7 @@ ORDER = {
         archive.ova
         archive.stream
         archive.unpack
+        archive.unpacked
     """,
     "scan": """
         probe

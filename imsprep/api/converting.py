@@ -57,6 +57,7 @@ def convert(
         packing=dataclasses.replace(packing, uuid=id_, block_size=options.block_size),
         to_format=options.to_format,
         from_format=options.from_format,
+        member=options.disk,
         holes=options.holes,
         force=options.force,
         force_share=options.force_share,
@@ -78,6 +79,8 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
 
     if options.to_format == "raw":
         raise UsageError("only a ZVHD2 is packed while it is sent; `imsprep upload` sends RAW")
+    if options.disk is not None:
+        raise UsageError("a disk that is chosen is converted into a file; upload that")
     timestamp, given = stamp(options.timestamp, os.environ, time.time())
     packing = packing_of(options, jobs=options.jobs, timestamp=timestamp)
     packing = dataclasses.replace(packing, uuid=options.uuid, block_size=options.block_size)

@@ -23,6 +23,7 @@ from imsprep.checks.facts import Cell, Facts, Zeros
 from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
 from imsprep.image import formats
+from imsprep.image.archive.unpacked import UnpackedImage
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
@@ -333,7 +334,8 @@ def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
     from imsprep.guest.model import Guest
 
     socket = disk.socket if isinstance(disk, QemuDisk) else None
-    if socket is None and format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
+    place = disk.place if isinstance(disk, UnpackedImage) else None
+    if (socket or place) is None and format_ not in (formats.RAW, formats.VHD_FIXED, formats.ZVHD2):
         return Guest(unread=(f"the disk inside this {format_} file is not read",))
     missing = [name for name in _READERS if not _is_there(name)]
     if missing:
@@ -343,7 +345,7 @@ def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
         )
     from imsprep.guest.sandbox import inspect_image
 
-    guest = inspect_image(path, socket=socket)
+    guest = inspect_image(place or path, socket=socket)
     lacking = [reason for reason in guest.unread if "is not installed" in reason]
     if guest.system is None and lacking:
         raise MissingExtraError(f"cannot look inside {show_path(path)}: {lacking[0]}")

@@ -312,6 +312,11 @@ _NAMED = {
 }  # fmt: skip
 
 
+def named(path: Path) -> str:
+    """Return the format that a name says, of those that cannot be taken for RAW; else RAW."""
+    return _NAMED.get(path.suffix.lower(), (RAW,))[0]
+
+
 _PIECE = re.compile(r"-[sf]\d{3,}$")
 
 
@@ -330,7 +335,8 @@ def check_name(path: Path) -> None:
         raise ContentError(
             f"{show_path(path)} has the name of a {_NAMED[suffix][0].partition('-')[0]}, and its"
             " content is not: it is cut short or damaged (compare its checksum with that of"
-            " the source), or a RAW disk by a wrong name (rename it)"
+            " the source), or a RAW disk by a wrong name (rename it)",
+            ambiguous=True,
         )
 
 

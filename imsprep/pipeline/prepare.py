@@ -30,6 +30,7 @@ from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import FindingsError, ReadError, UsageError, show_path
 from imsprep.image import formats
+from imsprep.image.archive import unpacked
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity, RawImage, Sharing
@@ -241,23 +242,35 @@ def prepare(image: Path, order: Order) -> Prepared:
     """
     with RawImage.open(image) as opened:
         opened.refuse_writers(force=order.scanning.get("force_share", False))
-        order = _with_proposals(opened, order)
-        examined = _passed(examine(opened, order), order)
-        comparison = None
-        if examined.route == routes.ZVHD2:
-            comparison = _compare(opened, examined, order)
-            made = _as_zvhd2(opened, examined, comparison, order)
-        elif examined.facts.format == formats.RAW:
-            made = _as_raw(opened, examined, order)
-        else:
-            examined, digest = _proved(opened, examined, order)
-            made = replace(_as_it_is(opened, examined, order), digest=digest)
-        opened.check_unchanged()
+        unpacked.keep(opened)  # for packing, which `pipeline.ship` does
+        try:
+            made = _prepared_of(opened, _with_proposals(opened, order))
+        except BaseException:
+            unpacked.drop(opened.identity)
+            raise
+        if order.dry_run:
+            unpacked.drop(opened.identity)
     kinds = ", ".join(f"{a.role} as {a.key}" for a in made.artefacts)
     _LOG.info("%s is sent: %s", show_path(image), kinds)
-    if comparison is not None:
-        _LOG.info("%s", comparison.why)
-    return replace(made, comparison=comparison, sharing=opened.sharing)
+    if made.comparison is not None:
+        _LOG.info("%s", made.comparison.why)
+    return replace(made, sharing=opened.sharing)
+
+
+def _prepared_of(image: RawImage, order: Order) -> Prepared:
+    """Do what `prepare` says with an open image."""
+    examined = _passed(examine(image, order), order)
+    comparison = None
+    if examined.route == routes.ZVHD2:
+        comparison = _compare(image, examined, order)
+        made = _as_zvhd2(image, examined, comparison, order)
+    elif examined.facts.format == formats.RAW:
+        made = _as_raw(image, examined, order)
+    else:
+        examined, digest = _proved(image, examined, order)
+        made = replace(_as_it_is(image, examined, order), digest=digest)
+    image.check_unchanged()
+    return replace(made, comparison=comparison)
 
 
 def _with_proposals(image: RawImage, order: Order) -> Order:

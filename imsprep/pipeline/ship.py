@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imsprep.errors import ImageChangedError, JobFailedError, ServiceError, show_path
+from imsprep.image.archive import unpacked
+from imsprep.image.file import Identity
 from imsprep.ims.client import CloudImage
 from imsprep.ims.job import JobStatus
 from imsprep.ims.request import QuickImportRequest
@@ -126,8 +128,11 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
     path = manifests.path_beside(prepared.image)
     lock, pace = path.with_suffix(".lock"), shipping.pace
     what = f"the import of {show_path(prepared.image.name)}"
-    with locked(lock, what, wait_s=shipping.lock_wait_s, sleep=pace.sleep):
-        return _ship(prepared, shipping, path)
+    try:
+        with locked(lock, what, wait_s=shipping.lock_wait_s, sleep=pace.sleep):
+            return _ship(prepared, shipping, path)
+    finally:
+        unpacked.drop(Identity(**prepared.identity))
 
 
 def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:

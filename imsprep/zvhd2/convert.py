@@ -11,10 +11,11 @@ conversion removes it. A ZVHD2 gives back the disk that was packed, `orig_size`.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,14 @@ from imsprep.errors import (
 from imsprep.image import formats
 from imsprep.image.archive import unpack
 from imsprep.image.archive.ova import OVA, OVF, open_exported
-from imsprep.image.archive.stream import StreamDisk
+from imsprep.image.archive.stream import StreamDisk, content_of, not_raw
+from imsprep.image.archive.unpacked import UnpackedImage, open_unpacked
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.qemu.disk import open_qemu_disk
 from imsprep.image.qemu.foreign import DRIVERS
-from imsprep.image.recognised import STREAMS, Kind
+from imsprep.image.recognised import KNOWN, STREAMS, Kind
 from imsprep.scan.scan import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
@@ -159,7 +161,7 @@ def _open_forwards(
     image: RawImage, format_: str, to_format: str, order: Order
 ) -> Iterator[Disk | StreamDisk]:
     """Open a disk to be read once from its start; otherwise as `open_disk`."""
-    if format_ in STREAMS:
+    if format_ in STREAMS and content_of(image, format_) == formats.RAW:
         piece = unpack.PIECE if to_format == formats.RAW else order.packing.block_size
         yield StreamDisk(image, format_, piece)
         return
@@ -175,8 +177,9 @@ def _open_forwards(
 def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
 
-    Raises FormatError for an image that is not a whole disk by itself, MissingExtraError without
-    QEMU.
+    A compressed file is unpacked into a temporary one first; see `image.unpacked`. Raises
+    FormatError for an image that is not a whole disk by itself, MissingExtraError without QEMU,
+    ReadError.
     """
     if format_ == formats.RAW:
         yield image
@@ -186,8 +189,45 @@ def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
             yield disk
         return
     if format_ in STREAMS:
-        raise ContentError(formats.not_a_disk(image.path, format_))
+        with _open_content(image, format_, jobs) as disk:
+            yield disk
+        return
     with open_qemu_disk(image, format_, jobs=jobs) as disk:
+        yield disk
+
+
+@contextmanager
+def _open_content(image: RawImage, format_: str, jobs: int) -> Iterator[Disk]:
+    """Unpack a compressed file, and open the disk in it: RAW, or what QEMU reads."""
+    inner = content_of(image, format_)
+    if inner not in (formats.RAW, *DRIVERS):
+        raise ContentError(not_raw(image.path, format_, inner))
+    with open_unpacked(image, format_) as content:
+        found = formats.identify(*formats.ends(content.pread, content.size), content.size)
+        inner = formats.primary(found)
+        if inner == formats.RAW:
+            yield content
+        elif inner in DRIVERS:
+            content.path = image.path.with_suffix("")  # as it is called when it is unpacked
+            with _open_inner(image, format_, content, inner, jobs) as disk:
+                yield disk
+        else:
+            raise ContentError(not_raw(image.path, format_, inner))
+
+
+@contextmanager
+def _open_inner(
+    image: RawImage, format_: str, content: UnpackedImage, inner: str, jobs: int
+) -> Iterator[Disk]:
+    """Open what QEMU reads in a compressed file; what is wrong with it is said of the content."""
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(open_qemu_disk(content, inner, jobs=jobs))
+        except FormatError as error:
+            command = KNOWN[format_].advice.format(shlex.quote(show_path(image.path)))
+            raise FormatError(
+                f"in {show_path(image.path)}: {error} (first unpack it: {command})"
+            ) from error
         yield disk
 
 
@@ -198,10 +238,12 @@ def format_of(image: RawImage) -> str:
     disks = sorted({m.format for m in matches if m.kind is Kind.DISK})
     if len(disks) > 1:
         raise ContentError(
-            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk"
+            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk",
+            ambiguous=True,
         )
     if named not in SOURCES:
-        raise ContentError(formats.not_a_disk(image.path, named))
+        reason = formats.not_a_disk(image.path, named)
+        raise ContentError(reason, ambiguous=named == formats.ISO)  # of a hybrid it may be a disk
     if named == formats.RAW:
         formats.check_name(image.path)
     return named

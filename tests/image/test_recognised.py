@@ -99,7 +99,7 @@ def test_no_message_contradicts_itself_or_names_what_a_command_lacks(
         for words in (["convert", image, tmp_path / "out.raw"],):
             outcome = imsprep(*words)
             assert outcome.code == 1
-            assert "--from-format raw" in outcome.err
+            assert "--from-format" not in outcome.err  # it would make a disk of that
         report = imsprep("check", image, "--json").json["images"][0]["findings"]
         assert {f["rule"] for f in report} & {"IMS102", "IMS113"}
         assert "IMS105" not in {f["rule"] for f in report}

@@ -39,6 +39,12 @@ Example:
 @click.option(
     "--from-format", metavar="FORMAT", help="What SOURCE is, where its content says it wrong."
 )
+@click.option(
+    "--disk",
+    metavar="DISK",
+    help="Of an OVA or OVF: a disk's file, id or number, as info lists them.  [default: (the"
+    " system disk)]",
+)
 @packing_options
 @click.option("--block-size", type=SIZE, default=2 * MIB, show_default="2m", help="1m to 32m.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
@@ -86,6 +92,8 @@ def command(source: Path, target: Path | str, as_json: bool, quiet: bool, **opti
         try:
             done = api.convert(source, target, progress=watcher, **_asked(options))
         except ContentError as error:
+            if not error.ambiguous:
+                raise
             states = "; state its format with --from-format, as in --from-format raw"
             raise ContentError(f"{error}{states}") from error
     for warning in done.warnings:

@@ -150,14 +150,18 @@ def _with_sizes(exported: Exported) -> Exported:
 def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[Disk]:
     """Open a disk of an archive in place, for `jobs` threads: the system's, or that of a name.
 
+    The name is its file's, its id, or its number among the disks that have a file.
+
     The disk's file is read once before, for its sum. Raises FormatError for an archive or a disk
     that is not taken, MissingExtraError without QEMU.
     """
     exported = read_exported(image)
     with_files = [disk for disk in exported.machine.disks if disk.file is not None]
-    wanted = [d for d in with_files if name is None or d.file == name]
+    if not with_files:
+        raise FormatError(f"{show_path(image.path)} has no disk with a file in it")
+    wanted = with_files[:1] if name is None else _named(with_files, name)
     if not wanted:
-        there = ", ".join(show_path(d.file or "") for d in with_files) or "none"
+        there = ", ".join(f"{n} {show_path(d.file or '')}" for n, d in enumerate(with_files, 1))
         raise FormatError(
             f"{show_path(image.path)} has no disk {show_path(name or '')}; its disks: {there}"
         )
@@ -182,6 +186,14 @@ def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[D
             )
         disk.notes = (*notes, *disk.notes)
         yield disk
+
+
+def _named(disks: list[OvfDisk], name: str) -> list[OvfDisk]:
+    """Return the disk of a file's name, an id of the descriptor, or a number from 1 on."""
+    by_file = [disk for disk in disks if disk.file in (name, f"./{name}")]
+    by_id = [disk for disk in disks if disk.id == name]
+    number = int(name) if name.isascii() and name.isdigit() and len(name) < 5 else 0
+    return by_file or by_id or disks[max(0, number - 1) : number]
 
 
 @contextlib.contextmanager

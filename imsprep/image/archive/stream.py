@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import shlex
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zstandard
 
-from imsprep.errors import FormatError, MissingExtraError, show_path
+from imsprep.errors import ContentError, FormatError, MissingExtraError, show_path
 from imsprep.image import formats
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
-from imsprep.image.recognised import KNOWN
+from imsprep.image.recognised import KNOWN, STREAMS
 from imsprep.units import KIB, MIB, exact_size
 
 _READ = 256 * KIB  # bytes of the file at once
@@ -45,10 +47,15 @@ class StreamDisk:
 
     size_known = False  # until `extents` has ended, `size` is the limit
 
-    def __init__(self, image: RawImage, format_: str, piece: int) -> None:
-        """`piece` is the size of what is yielded and fetched at once, in bytes."""
+    def __init__(self, image: RawImage, format_: str, piece: int, *, raw_only: bool = True) -> None:
+        """`piece` is the size of what is yielded and fetched at once, in bytes.
+
+        `raw_only` refuses a stream whose content is in another format.
+        """
         self.path, self.size = image.path, formats.MAX_SIZE
+        self.position = 0  # bytes that were unpacked
         self._image, self._format, self._piece = image, format_, piece
+        self._raw_only = raw_only
         self._waiting = dict[int, bytes]()
 
     def extents(self) -> Iterator[ByteExtent]:
@@ -57,10 +64,13 @@ class StreamDisk:
         Raises FormatError for a stream that is damaged or cut short, or that holds no RAW disk or
         more than an import takes.
         """
-        position, tail = 0, b""
+        position, head, tail = 0, b"", b""
+        self.position = 0
         for piece in _pieces(_unpacked(self._image, self._format), self._piece):
             if not position:
-                self._check_head(piece)
+                head = piece[: formats.HEAD_SIZE]
+                # The disk is larger than what came of it by now: nothing at its end can be told.
+                self._refuse(formats.identify(head, b"", formats.MAX_SIZE))
             if position + len(piece) > formats.MAX_SIZE:
                 raise FormatError(
                     f"{show_path(self.path)} unpacks to more than {exact_size(formats.MAX_SIZE)},"
@@ -72,10 +82,11 @@ class StreamDisk:
                 self._waiting[position] = piece
             yield position, len(piece), is_data
             position += len(piece)
+            self.position = position
         self.size, self.size_known = position, True
         if not position:
             raise FormatError(f"{show_path(self.path)} unpacks to nothing; there is no disk in it")
-        self._check_tail(tail)
+        self._refuse(formats.identify(head, tail, self.size))
 
     def pread_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with a piece that `extents` has yielded, whole and for the only time."""
@@ -85,25 +96,39 @@ class StreamDisk:
         """Raise ImageChangedError if the file is not as it was."""
         self._image.check_unchanged()
 
-    def _check_head(self, head: bytes) -> None:
-        # The disk is larger than what came of it by now: nothing at its end can be told yet.
-        self._refuse(formats.identify(head[: formats.HEAD_SIZE], b"", formats.MAX_SIZE))
-
-    def _check_tail(self, tail: bytes) -> None:
-        self._refuse(formats.identify(b"", tail, self.size))
-
     def _refuse(self, matches: tuple[formats.Match, ...]) -> None:
         """Raise ContentError if what was unpacked is not RAW."""
         inner = formats.primary(matches)
-        if inner == formats.RAW:
+        if inner == formats.RAW or not self._raw_only:
             return
-        outer = KNOWN[self._format]
-        named = KNOWN[inner].name if inner in KNOWN else f"a disk image of the format {inner}"
-        command = outer.advice.format(show_path(self.path), "")
-        raise FormatError(
-            f"{show_path(self.path)} is {outer.name} with {named} in it, and only a RAW disk is"
-            f" unpacked on the way; unpack it first: {command}"
-        )
+        raise ContentError(not_raw(self.path, self._format, inner))
+
+
+def not_raw(path: Path, format_: str, inner: str) -> str:
+    """Return in a sentence what a compressed file holds that is not taken of it, and what helps."""
+    outer, name = KNOWN[format_], show_path(path)
+    named = KNOWN[inner].name if inner in KNOWN else f"an image of the format {inner}"
+    what = f"{name} is {outer.name} with {named} in it"
+    if inner == "tar":
+        return f"{what}; tar -xf {shlex.quote(name)}, and name the disk image that was in it"
+    if inner in STREAMS or (inner in KNOWN and inner != formats.OVA):
+        return f"{what}, and no disk; unpack it to see: {outer.advice.format(shlex.quote(name))}"
+    return f"{what}; unpack it first: {outer.advice.format(shlex.quote(name))}"
+
+
+def content_of(image: RawImage, format_: str) -> str:
+    """Return the format of what is in a compressed file, by its start and by its name.
+
+    A format that is known by its end is not seen here, unless the name says it (disk.vhd.gz).
+    Raises FormatError if the start does not unpack.
+    """
+    head = b""
+    for piece in _unpacked(image, format_):
+        head += piece
+        if len(head) >= formats.HEAD_SIZE:
+            break
+    found = formats.primary(formats.identify(head[: formats.HEAD_SIZE], b"", formats.MAX_SIZE))
+    return found if found != formats.RAW else formats.named(image.path.with_suffix(""))
 
 
 def _pieces(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:

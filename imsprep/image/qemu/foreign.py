@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imsprep.image import formats
+from imsprep.image.recognised import STREAMS
 
 # Of each format that is read through QEMU, the name of QEMU's driver.
 DRIVERS = {
@@ -30,7 +31,7 @@ DRIVERS = {
 }
 
 # Of what the disk is inside, so that a ZVHD2 is made of it on the way of an import.
-INSIDE = (*DRIVERS, formats.OVA, formats.OVF)
+INSIDE = (*DRIVERS, formats.OVA, formats.OVF, *STREAMS)
 
 _WITH_BACKING = ("qcow", "qcow2", "qed", "vmdk")
 

@@ -33,9 +33,11 @@ def survey(read: Read, size: int) -> Survey:
         raise damaged(f"version {version:#x}, extents of {extent} bytes", 64)
     (virtual,) = struct.unpack("<Q", table(read, size, _DISK_AT[version], 8))
     check_size(virtual, _DISK_AT[version])
-    if count != -(-virtual // extent):
+    if count < -(-virtual // extent):  # bximage leaves entries behind the end
         raise damaged(f"{count} extents of {extent} bytes for a disk of {virtual}", 72)
     catalog = np.frombuffer(table(read, size, length, count * 4), "<u4")
+    if np.any(catalog[-(-virtual // extent) :] != _UNUSED):
+        raise damaged("its catalog has extents behind the end of the disk", length)
     record = -(-bitmap // SECTOR) * SECTOR + extent
     start = length + count * 4
     ledger = Ledger(size)

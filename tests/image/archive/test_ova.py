@@ -196,3 +196,15 @@ def test_an_archive_that_is_cut_short_is_refused(
     for at in (last + 1000, last - 200, len(data) // 4):
         image.write_bytes(data[:at])
         assert "web.ova" in refused(imsprep, image)
+
+
+@pytest.mark.parametrize("which", ["web-disk2.vmdk", "data", "2"])
+def test_another_disk_is_chosen_by_file_id_or_number(
+    which: str, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    exported = archive(tmp_path / "web.ova", members(tmp_path))
+    assert imsprep("convert", exported, tmp_path / "two.raw", "--disk", which).code == 0
+    assert (tmp_path / "two.raw").read_bytes() == bytes(8 * MIB)
+    wrong = imsprep("convert", exported, tmp_path / "no.raw", "--disk", f"{which}x")
+    assert wrong.code == 1
+    assert "its disks: 1 web-disk1.vmdk, 2 web-disk2.vmdk" in wrong.err

@@ -143,16 +143,17 @@ def test_a_bomb_ends_at_the_limit(
 def test_what_is_inside_must_be_raw(imsprep: Imsprep, tmp_path: Path) -> None:
     packed = tmp_path / "disk.gz"
     footer = b"conectix" + bytes(504)
-    for said, data in (
-        ("qcow2", b"QFI\xfb\0\0\0\3".ljust(MIB, b"\1")),
-        ("vhd-fixed", disk() + footer),
-        ("tar archive", bytes(257).replace(b"\0", b"a") + b"ustar\x0000" + bytes(MIB)),
+    for said, helps, data in (
+        ("qcow2", "gzip -dk", b"QFI\xfb\0\0\0\3".ljust(MIB, b"\1")),
+        ("vhd-fixed", "gzip -dk", disk() + footer),
+        ("tar archive", "tar -xf", bytes(257).replace(b"\0", b"a") + b"ustar\x0000" + bytes(MIB)),
+        ("text file", "gzip -dk", b"d41d8cd98f00b204  disk.img\n"),
     ):
         packed.write_bytes(gzip.compress(data))
         outcome = imsprep("convert", packed, tmp_path / "out.zvhd2")
         assert outcome.code == 1
         assert said in outcome.err
-        assert "gzip -dk" in outcome.err
+        assert helps in outcome.err
         assert left(tmp_path) == {"disk.gz"}
 
 
