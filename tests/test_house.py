@@ -182,6 +182,8 @@ ORDER = {
         linux.cloud_init
         boot.devices
         boot.bls
+        boot.grub_objects
+        boot.core
         boot.efi
         boot.grub_script
         boot.grub

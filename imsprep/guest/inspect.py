@@ -98,7 +98,12 @@ def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
     file.seek(0)
     sector = file.read(SECTOR) if disk.can_bios_boot else b""
     devices = Devices(guest.volumes, _trees(opened, budget))
-    guest = dataclasses.replace(guest, boot=find_routes(devices, sector))
+
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return file.read(length)
+
+    guest = dataclasses.replace(guest, boot=find_routes(devices, sector, read))
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
     return _system(guest, World(opened, devices, Allowance()), budget, tell)
 

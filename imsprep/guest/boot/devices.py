@@ -56,6 +56,11 @@ class File:
     path: str  # from the root of the volume
     tree: Tree
 
+    @property
+    def name(self) -> str:
+        """`VOLUME:PATH`."""
+        return f"{self.volume}:{self.path}"
+
     def text(self) -> str:
         """Read it, at most TEXT_LIMIT bytes."""
         return self.tree.read(self.path, limit=TEXT_LIMIT).decode("utf-8", "surrogateescape")

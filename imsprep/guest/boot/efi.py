@@ -1,15 +1,15 @@
 """EFI programs: what a `.efi` file is, told from its sections and the marks of each loader.
 
-Sources: PE format (Microsoft, 2024); GRUB's kernel.h for the modules that grub-mkimage appends
-(section `mods`: header `mimg`, then objects, of which the types 2 and 3 are the built-in
-configuration and the prefix); UAPI "Unified Kernel Image" for `.linux`, `.cmdline` and others.
+Sources: PE format (Microsoft, 2024); GRUB's util/mkimage.c for the section `mods`, which holds its
+built-in objects; UAPI "Unified Kernel Image" for `.linux`, `.cmdline` and others.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from imsprep.guest.boot.grub_objects import Objects, read_objects
 from imsprep.units import MIB
 
 HEAD_LIMIT = 16 * MIB  # of a program whose kind is wanted; a GRUB has some 4 MiB
@@ -19,10 +19,6 @@ WINDOWS, LINUX = "Windows Boot Manager", "Linux"
 OTHER = "a program that is not known"
 
 _PE_AT, _COFF, _SECTION = 0x3C, struct.Struct("<4sHH12xHH"), struct.Struct("<8s4I16x")
-_MODULES = struct.Struct("<IIQQ")  # magic, padding, offset, size
-_MODULE_MAGIC = 0x676D696D
-_OBJECT = struct.Struct("<II")
-_CONFIG, _PREFIX = 2, 3
 _MARKS = (
     (b"UEFI SHIM", SHIM),
     (b"#### LoaderInfo: systemd-boot", SYSTEMD_BOOT),
@@ -36,8 +32,7 @@ class Program:
     """What an EFI program is; texts where it carries them."""
 
     kind: str
-    prefix: str | None = None  # GRUB's
-    config: str | None = None  # built into GRUB
+    objects: Objects = field(default_factory=Objects)  # built into GRUB
     cmdline: str | None = None  # of a unified kernel image
     release: str | None = None  # os-release of a unified kernel image
     version: str | None = None  # of its kernel
@@ -53,8 +48,8 @@ def read_program(data: bytes) -> Program:
                        release=_text(data, sections, ".osrel"),
                        version=_text(data, sections, ".uname"), initrd=initrd)  # fmt: skip
     if "mods" in sections:
-        prefix, config = _grub(data, *sections["mods"])
-        return Program(GRUB, prefix, config)
+        offset, size = sections["mods"]
+        return Program(GRUB, read_objects(data[offset : offset + size], bits=64) or Objects())
     if ".sdmagic" in sections:
         return Program(SYSTEMD_BOOT)
     kind = next((kind for mark, kind in _MARKS if mark in data), None)
@@ -90,24 +85,3 @@ def _text(data: bytes, sections: dict[str, tuple[int, int]], name: str) -> str |
     offset, size = sections[name]
     raw = data[offset : offset + min(size, TEXT_SECTION_LIMIT)]
     return raw.rstrip(b"\0").decode("utf-8", "replace").strip() if len(raw) else None
-
-
-def _grub(data: bytes, offset: int, size: int) -> tuple[str | None, str | None]:
-    """Return the prefix and the configuration among GRUB's built-in objects."""
-    end = min(offset + size, len(data))
-    if end - offset < _MODULES.size:
-        return None, None
-    magic, _, first, length = _MODULES.unpack_from(data, offset)
-    if magic != _MODULE_MAGIC:
-        return None, None
-    texts: dict[int, str] = {}
-    at, end = offset + first, min(end, offset + length)
-    while at + _OBJECT.size <= end:
-        kind, total = _OBJECT.unpack_from(data, at)
-        if total < _OBJECT.size:
-            break
-        if kind in (_CONFIG, _PREFIX):
-            raw = data[at + _OBJECT.size : min(at + total, end)]
-            texts[kind] = raw.split(b"\0")[0].decode("utf-8", "replace")
-        at += total
-    return texts.get(_PREFIX), texts.get(_CONFIG)

@@ -51,6 +51,7 @@ class Menu:
     failures: list[str] = field(default_factory=list)  # searches and files that lead nowhere
     waits: str | None = None  # why it does not start an entry by itself
     unknown: str | None = None
+    prefix: str = ""  # where GRUB looks for its modules in the end: `(DEVICE)/FOLDER`
 
 
 @dataclass
@@ -70,6 +71,12 @@ class BuiltIn(File):
     """The script that is built into a GRUB program; its path is the program's."""
 
     script: str = ""
+    title: str | None = None  # of a program that is no file
+
+    @property
+    def name(self) -> str:
+        """`VOLUME:PATH`, or its title."""
+        return self.title or super().name
 
     def text(self) -> str:
         """Return the script."""
@@ -91,7 +98,7 @@ def follow(
     run = _Run(devices, firmware)
     device = root or config.volume
     folder = prefix or config.path.rpartition("/")[0]
-    run.variables |= {"root": device, "prefix": f"({config.volume}){folder}",
+    run.variables |= {"root": device, "prefix": f"({device}){folder}",
                       "cmdpath": f"({config.volume}){folder}"}  # fmt: skip
     try:
         run.configfile(config)
@@ -101,6 +108,7 @@ def follow(
         pass
     except (UnknownStepError, ScriptError) as error:
         run.menu.unknown = str(error)
+    run.menu.prefix = run.variables.get("prefix", "")
     return run.menu
 
 
@@ -125,7 +133,7 @@ class _Run:
 
     def configfile_at_prefix(self, built_in: BuiltIn) -> None:
         """Go on as GRUB does after the script that is built into it."""
-        self._path = f"{built_in.volume}:{built_in.path}"
+        self._path = built_in.name
         self._configfile([], Statement("command", 0))
 
     # --- files and menus -----------------------------------------------------------------------
@@ -141,15 +149,13 @@ class _Run:
             self._show()
             raise _MenuShownError
         if self._entry.kernel is not None:
-            self.menu.entries.append(
-                self._entry.entry(self, f"{config.volume}:{config.path}", "(commands)")
-            )
+            self.menu.entries.append(self._entry.entry(self, config.name, "(commands)"))
             self.menu.default = len(self.menu.entries) - 1
             raise _MenuShownError
         self.choices, self._entry = outer, started
 
     def _source(self, config: File) -> None:
-        name = f"{config.volume}:{config.path}"
+        name = config.name
         if len(self.menu.files) >= FILE_LIMIT:
             raise UnknownStepError(f"more than {FILE_LIMIT} configuration files")
         self.menu.files.append(name)
@@ -398,8 +404,9 @@ class _Run:
         path = arguments[0] if arguments else f"{self.variables.get('prefix', '')}/grub.cfg"
         found = self.file(path)
         if found is None:
+            line = f" line {statement.line}" if statement.line else ""
             self.menu.failures.append(
-                f"{self._path} line {statement.line} goes on with {path[:120]}, which is not there"
+                f"{self._path}{line} goes on with {path[:120]}, which is not there"
             )
             return False
         self.configfile(found)

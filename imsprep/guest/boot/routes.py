@@ -1,28 +1,33 @@
 r"""From the firmware to a menu: which program each firmware starts, and what that reads.
 
-BIOS starts the first sector, whose loader is told from its text; where its next files lie is
-looked for in the places that the loaders' installers use. UEFI without an entry of its own, as on
-a new server, starts \EFI\BOOT\BOOT{X64,AA64}.EFI (UEFI specification 2.10, 3.5.1.1), which is
-followed: shim to GRUB in its folder, or by fallback's CSV files to another; GRUB by the prefix and
-configuration built into it; systemd-boot and unified kernel images. A program that is not known is
-taken for what the files around it are for.
+BIOS starts the first sector. GRUB is followed from there through its core image to the prefix and
+configuration built into it; of another loader, and of a core image that is not known, the next
+files are looked for in the places that the loaders' installers use. UEFI without an entry of its
+own, as on a new server, starts \EFI\BOOT\BOOT{X64,AA64}.EFI (UEFI specification 2.10, 3.5.1.1),
+which is followed: shim to GRUB in its folder, or by fallback's CSV files to another; GRUB by the
+prefix and configuration built into it; systemd-boot and unified kernel images. A program that is
+not known is taken for what the files around it are for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from imsprep.errors import FormatError
-from imsprep.guest.boot import efi, grub, menus
+from imsprep.guest.boot import core, efi, grub, menus
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
+from imsprep.guest.boot.grub_objects import Objects, ext_features
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.os_release import read_assignments
+from imsprep.guest.tree import Tree
 from imsprep.image.volumes.partitions import ESP, MBR_ESP
-from imsprep.image.volumes.signatures import FAT
+from imsprep.image.volumes.signatures import BTRFS, FAT, Read
+from imsprep.units import KIB
 
 _FOLDERS = ("", *grub.SUBVOLUMES)
 _GRUB2 = (
@@ -36,6 +41,13 @@ _SYSLINUX = ("/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf", "/boot/e
 _FALLBACKS = ("BOOTX64.EFI", "BOOTAA64.EFI")
 _XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 _DEPTH = 4  # programs that start one another
+_TARGETS = {BIOS: ("i386-pc",), UEFI: ("x86_64-efi", "arm64-efi", "i386-efi")}  # GRUB's folders
+_MODULE_LIMIT = 256 * KIB
+# What may stand in a script that is built in: with a command that is not known, as distributions
+# add them, where it leads is not proved.
+_FOLLOWED = ("search.fs_uuid", "search.fs_label", "search.file", "search", "set", "insmod",
+             "configfile", "normal", "export", "echo")  # fmt: skip
+_CORE = "GRUB's core image"
 
 
 class Found(NamedTuple):
@@ -48,6 +60,7 @@ class Found(NamedTuple):
     broken: str | None = None
     unknown: str | None = None
     waits: str | None = None
+    reads: tuple[str, ...] | None = None  # features of ext2/3/4, as in Route
 
     @property
     def works(self) -> bool:
@@ -55,11 +68,14 @@ class Found(NamedTuple):
         return self.default is not None and not self.entries[self.default].broken
 
 
-def find_routes(devices: Devices, first_sector: bytes) -> Boot:
-    """Follow both firmwares; what could not be read is said in the routes or in `unread`."""
+def find_routes(devices: Devices, first_sector: bytes, read: Read | None = None) -> Boot:
+    """Follow both firmwares; what could not be read is said in the routes or in `unread`.
+
+    `read` reads the disk: offset and length in bytes; without it GRUB's core image is not followed.
+    """
     routes = []
     reasons = []
-    for firmware, ways in ((BIOS, _bios(devices, first_sector)), (UEFI, _uefi(devices))):
+    for firmware, ways in ((BIOS, _bios(devices, first_sector, read)), (UEFI, _uefi(devices))):
         found: list[Found] = []
         try:
             found.extend(ways)
@@ -68,8 +84,7 @@ def find_routes(devices: Devices, first_sector: bytes) -> Boot:
             found.append(Found("unknown", (), unknown=str(error)))
         best = _best(found)
         if best is not None:
-            way, waits = best[:-1], best.waits
-            routes.append(Route(firmware, *way, volumes=_volumes(best), waits=waits))
+            routes.append(Route(firmware, **best._asdict(), volumes=_volumes(best)))
     return Boot(tuple(routes), unread="; ".join(reasons) or None)
 
 
@@ -90,10 +105,15 @@ def _best(found: list[Found]) -> Found | None:
 # --- BIOS ----------------------------------------------------------------------------------------
 
 
-def _bios(devices: Devices, sector: bytes) -> Iterator[Found]:
+def _bios(devices: Devices, sector: bytes, read: Read | None) -> Iterator[Found]:
     code = sector[:440]
     if not any(code):
         return
+    if b"GRUB" in code and read is not None:
+        followed = _core(devices, sector, read)
+        if followed is not None:
+            yield followed
+            return
     kinds: list[tuple[tuple[str, ...], Callable[[Devices, File, str], Found]]]
     kinds = [(_GRUB2, _grub2), (_LEGACY, _legacy), (_SYSLINUX, _syslinux)]
     if b"GRUB" not in code:
@@ -101,17 +121,84 @@ def _bios(devices: Devices, sector: bytes) -> Iterator[Found]:
     if b"LILO" in code:
         yield Found("LILO", (), unknown="LILO is not followed")
         return
-    for paths, read in kinds:
+    for paths, follow in kinds:
         seen = set()
         for path in paths:
             for file in devices.everywhere(path):
                 if (file.volume, path) not in seen:
                     seen.add((file.volume, path))
-                    yield read(devices, file, BIOS)
+                    found = follow(devices, file, BIOS)
+                    folder = path.removesuffix("/grub.cfg")
+                    yield found._replace(
+                        reads=_reads(devices, Objects(), file.volume, folder, BIOS)
+                    )
         if seen:
             return
     if b"GRUB" in code:
         yield from _grub_without_its_menu(devices)
+
+
+def _core(devices: Devices, sector: bytes, read: Read) -> Found | None:
+    """Follow GRUB from its boot program; None where it is not known how it goes on."""
+    try:
+        objects = core.read_core(read, sector)
+        # The BIOS hands over the disk, and not the partition.
+        script = grub.BuiltIn("hd0", "", Tree({}), objects.config or "", _CORE)
+        found = _built_in(devices, objects, script, BIOS)
+    except core.NoCoreError as error:
+        return Found("GRUB", (), broken=str(error))
+    except UnknownStepError:
+        return None
+    return None if found.unknown else found
+
+
+def _built_in(devices: Devices, objects: Objects, script: grub.BuiltIn, firmware: str) -> Found:
+    """Follow the prefix and the script that are built into a GRUB; `script` is on its device.
+
+    UnknownStepError if it is not known where it goes, or whether it stops there. What GRUB makes of
+    the prefix is in its kern/main.c: the partition alone is on the disk that it came from.
+    """
+    words = [line.split()[0] for line in (objects.config or "").splitlines() if line.split()]
+    strange = next((w for w in words if w not in _FOLLOWED and not w.startswith("#")), None)
+    named, _, folder = (objects.prefix or "").rpartition(")")
+    device = named.removeprefix("(") or script.volume
+    device = f"hd0{device}" if device.startswith(",") else device
+    menu = grub.follow(devices, script, firmware, root=device, prefix=folder)
+    found = _menu(devices, menu, script)
+    home, _, folder = menu.prefix.removeprefix("(").partition(")")
+    volume = devices.named(home)
+    if found.works:
+        reason = _lacks(devices, objects, volume, folder, firmware)
+        found = found._replace(broken=reason, entries=(), default=None) if reason else found
+    kind = next((v.kind for v in devices.volumes if v.name == volume), None)
+    if found.broken and (strange or kind == BTRFS):
+        # Distributions let GRUB see a btrfs from another subvolume, by a command of their own.
+        raise UnknownStepError(strange or f"where GRUB looks on the btrfs of {volume}")
+    return found._replace(reads=_reads(devices, objects, volume, folder, firmware))
+
+
+def _lacks(
+    devices: Devices, objects: Objects, volume: str | None, folder: str, firmware: str
+) -> str | None:
+    """Return which module GRUB has neither built in nor in its folder, without which it stops."""
+    for names in (("normal",), ("linux", "linux16", "linuxefi")):
+        if not objects.modules or any(name in objects.modules for name in names):
+            continue
+        paths = [f"{folder}/{t}/{name}.mod" for t in _TARGETS[firmware] for name in names]
+        if not any(devices.find(volume, path) for path in paths):
+            return f"{paths[0]}, which GRUB needs, is not on {volume}"
+    return None
+
+
+def _reads(
+    devices: Devices, objects: Objects, volume: str | None, folder: str, firmware: str
+) -> tuple[str, ...] | None:
+    """Return what GRUB's module `ext2` reads, which is built in or in its folder; None: unknown."""
+    module = objects.modules.get("ext2")
+    for target in _TARGETS[firmware] if module is None else ():
+        file = devices.find(volume, f"{folder}/{target}/ext2.mod")
+        module = file.head(_MODULE_LIMIT) if file is not None else module
+    return ext_features(module) if module is not None else None
 
 
 def _grub_without_its_menu(devices: Devices) -> Iterator[Found]:
@@ -124,14 +211,18 @@ def _grub_without_its_menu(devices: Devices) -> Iterator[Found]:
 
 
 def _grub2(devices: Devices, file: File, firmware: str, **built_in: str) -> Found:
-    menu = grub.follow(devices, file, firmware, **built_in)
+    return _menu(devices, grub.follow(devices, file, firmware, **built_in), file)
+
+
+def _menu(devices: Devices, menu: grub.Menu, file: File) -> Found:
     broken = None
     unknown = menu.unknown
     if not menu.entries and unknown is None:
         broken = "; ".join(menu.failures) or None
-        unknown = None if broken else f"{file.volume}:{file.path} has no entry"
-    if broken is None and unknown is not None and not _says_anything(devices, menu.files):
-        broken, unknown = f"{file.volume}:{file.path} is empty", None
+        unknown = None if broken else f"{file.name} has no entry"
+    files = [name for name in menu.files if not isinstance(file, grub.BuiltIn) or name != file.name]
+    if broken is None and unknown is not None and not _says_anything(devices, files):
+        broken, unknown = f"{files[0] if files else file.name} is empty", None
     return Found("GRUB", tuple(menu.files), tuple(menu.entries), menu.default, broken, unknown,
                  menu.waits)  # fmt: skip
 
@@ -244,25 +335,25 @@ def _grub_program(
     devices: Devices, file: File, program: efi.Program, steps: tuple[str, ...]
 ) -> Iterator[Found]:
     folder = file.path.rpartition("/")[0]
-    prefix = program.prefix or folder
-    device, inside = file.volume, prefix
-    if prefix.startswith("("):
-        named, _, inside = prefix[1:].partition(")")
-        device = devices.named(named if named[:1] != "," else f"hd0{named}") or file.volume
+    objects = program.objects
     # Debian's and Ubuntu's signed GRUB go by a file in their own memory to the prefix, or to the
     # folder of the program.
-    in_memory = "(memdisk)" in (program.config or "")
-    if program.config and program.config.strip() and not in_memory:
-        script = grub.BuiltIn(file.volume, file.path, file.tree, program.config)
-        found = _grub2(devices, script, UEFI, prefix=inside)
-        yield found._replace(steps=(*steps, *found.steps[1:]))
-        return
-    config = devices.find(device, f"{inside}/grub.cfg")
+    in_memory = "(memdisk)" in (objects.config or "")
+    prefix = objects.prefix or folder
+    if not in_memory and (prefix.startswith("(") or (objects.config or "").strip()):
+        script = grub.BuiltIn(file.volume, file.path, file.tree, objects.config or "")
+        with contextlib.suppress(UnknownStepError):
+            found = _built_in(devices, objects, script, UEFI)
+            yield found._replace(steps=(*steps, *found.steps[1:]))
+            return
+    inside = prefix.rpartition(")")[2]
+    config = devices.find(file.volume, f"{inside}/grub.cfg")
     if config is None and in_memory:
         config = devices.find(file.volume, f"{folder}/grub.cfg")
     if config is not None:
         found = _grub2(devices, config, UEFI)
-        yield found._replace(steps=(*steps, *found.steps))
+        reads = _reads(devices, objects, file.volume, inside, UEFI)
+        yield found._replace(steps=(*steps, *found.steps), reads=reads)
         return
     yield from _by_its_files(devices, file.volume, folder, steps)
 

@@ -58,6 +58,7 @@ class Route:
     unknown: str | None = None  # why the loader could not be followed to its menu
     volumes: tuple[str, ...] = ()  # that the loader reads
     waits: str | None = None  # why the loader waits for a key and starts nothing by itself
+    reads: tuple[str, ...] | None = None  # features of ext2/3/4 that GRUB's own module reads
 
     @property
     def entry(self) -> BootEntry | None:

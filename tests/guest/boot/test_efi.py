@@ -15,9 +15,12 @@ from tests.support.efi_programs import grub, pe, unified
 
 def test_a_grub_tells_its_prefix_and_its_script() -> None:
     found = read_program(grub("/EFI/debian"))
-    assert (found.kind, found.prefix, found.config) == (GRUB, "/EFI/debian", None)
+    assert (found.kind, found.objects.prefix, found.objects.config) == (GRUB, "/EFI/debian", None)
     found = read_program(grub("(,gpt2)/boot/grub", "search.fs_uuid ab root\n"))
-    assert (found.prefix, found.config) == ("(,gpt2)/boot/grub", "search.fs_uuid ab root\n")
+    assert (found.objects.prefix, found.objects.config) == (
+        "(,gpt2)/boot/grub",
+        "search.fs_uuid ab root\n",
+    )
 
 
 @need("grub-mkimage")
@@ -29,7 +32,11 @@ def test_what_grub_mkimage_makes_is_read(tmp_path: Path) -> None:
         check=True, capture_output=True,
     )  # fmt: skip
     found = read_program(made.read_bytes())
-    assert (found.kind, found.prefix, found.config) == (GRUB, "/boot/y", "set prefix=($root)/x\n")
+    assert (found.kind, found.objects.prefix, found.objects.config) == (
+        GRUB,
+        "/boot/y",
+        "set prefix=($root)/x\n",
+    )
 
 
 def test_a_unified_kernel_image_tells_command_line_and_initramfs() -> None:

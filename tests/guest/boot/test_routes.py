@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from imsprep.guest.boot.routes import find_routes
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, Initramfs, Route, read_value
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.tree import Tree
+from tests.support import grub_cores
 from tests.support.efi_programs import grub, pe, unified
 from tests.support.guest_trees import (
     UUID,
@@ -47,6 +49,21 @@ def routes(esp: dict[str, Any], root: dict[str, Any] | None = None, sector: byte
         ],
     }
     return find_routes(Devices((ESP, ROOT), trees), sector)
+
+
+def bios(
+    prefix: str, script: str | None = None, root: dict[str, Any] | None = None, *,
+    built_in: tuple[str, ...] = ("normal", "linux"), kind: str = "ext4", ext2: bytes = b"",
+) -> Route:  # fmt: skip
+    """The way of a GRUB whose core image has this prefix, script and modules built in."""
+    modules = {**dict.fromkeys(built_in, b""), "ext2": ext2}
+    first = grub_cores.disk(grub_cores.objects(prefix, script, modules))
+    files = {**KERNEL, "/boot/grub/grub.cfg": MENU} if root is None else root
+    volume = dataclasses.replace(ROOT, kind=kind)
+    devices = Devices((ESP, volume), {"partition 2": [Tree({"/": MemoryFileSystem(files)})]})
+    found = find_routes(devices, first[:512], lambda at, size: first[at : at + size]).route(BIOS)
+    assert found is not None
+    return found
 
 
 def uefi(esp: dict[str, Any], root: dict[str, Any] | None = None) -> Route:
@@ -175,6 +192,81 @@ def test_a_stub_that_takes_the_uuid_from_a_file_of_its_own_is_followed() -> None
         route = uefi(esp, {**KERNEL, "/boot/grub2/grub.cfg": MENU})
         assert (route.entry is not None) is works
         assert works or GONE in (route.broken or "")
+
+
+SEARCH = "search.fs_uuid %s root\nset prefix=($root)/boot/grub\n"
+CORE = "GRUB's core image"
+
+
+@pytest.mark.parametrize(("prefix", "script"), [
+    ("/boot/grub", SEARCH % UUID), ("(,gpt2)/boot/grub", None), ("(hd0,msdos2)/boot/grub", ""),
+])  # fmt: skip
+def test_a_core_image_comes_to_the_entry(prefix: str, script: str | None) -> None:
+    route = bios(prefix, script)
+    assert route.entry is not None, route
+    assert route.steps == (CORE, "partition 2:/boot/grub/grub.cfg")
+
+
+@pytest.mark.parametrize(("prefix", "script", "said"), [
+    ("/boot/grub", SEARCH % GONE, f"{CORE} line 1 searches UUID {GONE}"),
+    ("(,gpt9)/boot/grub", None, f"{CORE} goes on with (hd0,gpt9)/boot/grub/grub.cfg"),
+    ("(,gpt2)/grub", None, "(hd0,gpt2)/grub/grub.cfg, which is not there"),
+    ("/boot/grub", None, "(hd0)/boot/grub/grub.cfg, which is not there"),
+])  # fmt: skip
+def test_a_core_image_that_leads_nowhere_says_where(
+    prefix: str, script: str | None, said: str
+) -> None:
+    route = bios(prefix, script)
+    assert route.entry is None
+    assert said in (route.broken or "")
+
+
+def test_a_core_image_without_its_modules_says_which() -> None:
+    files = {**KERNEL, "/boot/grub/grub.cfg": MENU}
+    for built_in, there, said in (
+        ((), (), "normal.mod"), (("normal",), (), "linux.mod"),
+        ((), ("normal",), "linux.mod"), ((), ("normal", "linux"), None), (("normal",), ("linux16",), None),
+    ):  # fmt: skip
+        more = {f"/boot/grub/i386-pc/{name}.mod": b"" for name in there}
+        route = bios("(,gpt2)/boot/grub", None, {**files, **more}, built_in=built_in)
+        assert (said in route.broken) if said and route.broken else said is None, route
+        assert (route.entry is None) is (said is not None)
+
+
+def test_a_core_image_that_is_not_proved_to_stop_is_not_broken() -> None:
+    # The device is not followed; a command is not known; btrfs may be seen from a subvolume.
+    for route in (
+        bios("(lvmid/ab/cd)/boot/grub"),
+        bios("/boot/grub", f"cryptomount -u 1\n{SEARCH % GONE}"),
+        bios("(,gpt2)/other", kind="btrfs"),
+    ):
+        assert route.broken is None
+        assert route.entry is not None
+
+
+def test_nothing_behind_the_boot_program_is_broken() -> None:
+    first = grub_cores.disk(grub_cores.objects("/boot/grub"))[:512]
+    route = find_routes(Devices((ESP, ROOT), {}), first, lambda _, size: bytes(size)).route(BIOS)
+    assert route is not None
+    assert route.broken == "the boot program goes on at sector 1, which holds zeros"
+
+
+def test_what_grub_reads_of_ext4_is_that_of_the_module_that_starts() -> None:
+    old = b"\xa9" + (~0x103D6 & 0xFFFFFFFF).to_bytes(4, "little")
+    new = b"\xa9" + (~0x163D6 & 0xFFFFFFFF).to_bytes(4, "little")
+    files = {**KERNEL, "/boot/grub/grub.cfg": MENU, "/boot/grub/i386-pc/ext2.mod": new}
+    assert "metadata_csum_seed" not in (
+        bios("(,gpt2)/boot/grub", None, files, ext2=old).reads or ()
+    )
+    assert bios("(,gpt2)/boot/grub", None, files).reads is None
+    guessed = routes({}, files, sector=b"GRUB".ljust(512, b"\0")).route(BIOS)
+    assert guessed is not None
+    assert "metadata_csum_seed" in (guessed.reads or ())
+
+
+def test_a_uefi_grub_whose_partition_is_gone_is_broken() -> None:
+    route = uefi({"/EFI/BOOT/BOOTX64.EFI": grub("(,gpt9)/boot/grub")})
+    assert "(hd0,gpt9)/boot/grub/grub.cfg" in (route.broken or "")
 
 
 def test_a_linux_without_a_loader_has_no_way() -> None:

@@ -26,10 +26,11 @@ from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.linux.locate import State, Where, locate
 from imsprep.guest.model import Guest, Kernel
-from imsprep.image.volumes.signatures import BTRFS, LUKS
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LUKS
 from imsprep.report import Severity
 
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
+_EXT = (EXT2, EXT3, EXT4)
 _NOTES = 3  # entries that are not started by default, of which a note is made
 
 _REBUILD = advice(
@@ -444,15 +445,16 @@ def _luks(uuid: str, guest: Guest) -> Where:
 
 # The first GRUB that reads a file system with the feature; distributions brought some earlier.
 _SINCE = {
-    "metadata_csum_seed": (2, 6), "large_dir": (2, 6), "bigtime": (2, 6), "nrext64": (2, 12),
-    "exchange": (2, 12), "parent": (2, 12),
+    "meta_bg": (2, 2), "64bit": (2, 2), "mmp": (2, 2), "encrypt": (2, 4),
+    "metadata_csum_seed": (2, 12), "large_dir": (2, 12), "bigtime": (2, 6), "nrext64": (2, 12),
+    "exchange": (2, 14), "parent": (2, 14),
 }  # fmt: skip
 
 
 @rule(
     "IMS840",
     Severity.WARNING,
-    "GRUB is older than the file system that it starts from",
+    "GRUB does not know a feature of the file system that it starts from",
     why="GRUB does not read a file system with a feature that it does not know, and stops at its"
     " prompt: “unknown filesystem”.",
     fix=advice(
@@ -463,16 +465,33 @@ _SINCE = {
     " are not known here",
 )
 def old_grub(facts: Facts) -> Iterator[Evidence]:
-    """Compare the version of GRUB with the features of the volumes that it reads."""
+    """Compare the volumes' features with what GRUB's module reads, or else with its version.
+
+    What the code of the module `ext2` refuses is an error; the version alone is a warning.
+    """
     guest, route = route_of(facts)
-    if not route.loader.startswith("GRUB") or not any(v.features for v in guest.volumes):
+    if not route.loader.startswith("GRUB"):
+        return
+    read = [v for v in guest.volumes if v.name in route.volumes and v.features]
+    for volume in read if route.reads is not None else ():
+        refused = [f for f in volume.features if f not in (route.reads or ())]
+        if volume.kind in _EXT and refused:
+            yield Evidence(
+                f"the GRUB that starts does not read {', '.join(refused)}, which the {volume.kind} "
+                f"of {volume.name} has",
+                expected="a file system without it",
+                found=", ".join(refused),
+                severity=Severity.ERROR,
+            )
+    dated = [v for v in read if route.reads is None or v.kind not in _EXT]
+    if not any(feature in _SINCE for volume in dated for feature in volume.features):
         return
     if guest.grub is None:
         raise UnknownError("the version of GRUB was not found")
     version = tuple(int(part) for part in re.findall(r"\d+", guest.grub)[:2])
-    for volume in guest.volumes:
+    for volume in dated:
         unknown = [f for f in volume.features if version < _SINCE.get(f, (0, 0))]
-        if volume.name in route.volumes and unknown:
+        if unknown:
             yield Evidence(
                 f"GRUB {guest.grub} does not know {', '.join(unknown)}, which the {volume.kind} of "
                 f"{volume.name} has",

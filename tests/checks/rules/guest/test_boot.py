@@ -1,14 +1,15 @@
-"""The entry that starts: what its initramfs is for, what it waits for, and its modules."""
+"""The entry that starts: its initramfs, what it waits for, its modules, and what GRUB reads."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import VIRTIO, cpio, debian, drivers, linux_guest, modules
+from tests.support.guest_trees import ROOT, VIRTIO, cpio, debian, drivers, linux_guest, modules
 
 VERSION, OTHER = "4.19.0-27-amd64", "4.19.0-26-amd64"
 INITRD, GRUB = f"/boot/initrd.img-{VERSION}", "/boot/grub/grub.cfg"
@@ -16,6 +17,32 @@ DRACUT = {"etc/initrd-release": b"x", "usr/lib/dracut/modules.txt": b"x"}
 WAITS = "var/lib/dracut/hooks/initqueue/finished/devexists-"
 GONE = "99999999-2222-4333-8444-555555555555"
 E, W = Severity.ERROR, Severity.WARNING
+
+MODULE = "/boot/grub/i386-pc/ext2.mod"
+NORMAL = {"/boot/grub/i386-pc/normal.mod": b"\x002.06-13\0"}
+OLD, NEW = 0x103D6, 0x163D6  # what the ext2.c of GRUB 2.06 reads, and that of 2.12
+
+
+def reads(mask: int) -> dict[str, Any]:
+    return {MODULE: b"\xa9" + (~mask & 0xFFFFFFFF).to_bytes(4, "little")}
+
+
+@pytest.mark.parametrize(("more", "features", "severity", "said"), [
+    (reads(OLD), ("64bit", "metadata_csum_seed"), Severity.ERROR, "metadata_csum_seed, which the ext4"),
+    (reads(NEW), ("64bit", "metadata_csum_seed", "large_dir"), None, ""),
+    (reads(NEW), ("inline_data",), Severity.ERROR, "does not read inline_data"),
+    ({}, ("metadata_csum_seed",), Severity.WARNING, "GRUB 2.06-13 does not know"),
+    ({}, ("64bit",), None, ""),
+])  # fmt: skip
+def test_what_grubs_module_refuses_is_an_error_and_its_version_a_warning(
+    more: dict[str, Any], features: tuple[str, ...], severity: Severity | None, said: str
+) -> None:
+    volume = dataclasses.replace(ROOT, features=features)
+    findings, skipped = check_guest(linux_guest({**debian(), **NORMAL, **more}, volumes=(volume,)))
+    found = [(f.severity, f.message) for f in findings if f.rule == "IMS840"]
+    assert [s for s, _ in found] == ([severity] if severity is not None else [])
+    assert all(said in message for _, message in found)
+    assert "IMS840" not in {s.rule for s in skipped}
 
 
 def bad(arguments: str = "", **more: Any) -> dict[str, tuple[Severity, str]]:

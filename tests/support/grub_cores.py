@@ -1,0 +1,57 @@
+"""GRUB's first sectors on a BIOS by hand: boot program, core image, and what is built into it."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+from collections.abc import Mapping
+
+SECTOR = 512
+_LZMA = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 3, "lp": 0, "pb": 2}
+
+
+def module(name: str, code: bytes = b"") -> bytes:
+    """An ELF file of 32 bits whose sections are `.modname`, its code, and their names."""
+    texts = b"\0.modname\0.text\0.shstrtab\0"
+    contents = [b"", name.encode() + b"\0", code, texts]
+    sections, offset, body = b"", 52, b""
+    for at, content in zip((0, 1, 10, 16), contents, strict=True):
+        sections += struct.pack("<I12xII16x", at, offset + len(body), len(content))
+        body += content
+    head = b"\x7fELF\1\1\1".ljust(32, b"\0") + struct.pack("<I", offset + len(body))
+    made = head + struct.pack("<10xHHH", 40, len(contents), 3) + body + sections
+    return made + bytes(-len(made) % 4)
+
+
+def objects(
+    prefix: str, config: str | None = None, modules: Mapping[str, bytes] | None = None
+) -> bytes:
+    """What grub-mkimage puts behind a kernel of 32 bits; `modules` are their code by name."""
+    parts = [(0, module(name, code)) for name, code in (modules or {}).items()]
+    parts += [(2, config.encode() + b"\0")] if config is not None else []
+    parts.append((3, prefix.encode() + b"\0"))
+    made = b""
+    for kind, content in parts:
+        padded = content + bytes(-len(content) % 4)
+        made += struct.pack("<II", kind, len(padded) + 8) + padded
+    return struct.pack("<III", 0x676D696D, 12, 12 + len(made)) + made
+
+
+def disk(built_in: bytes, sector: int = 1, *, kernel: bytes = b"kernel mimg") -> bytes:
+    """The first sectors of a disk: boot program, then from `sector` on the core image."""
+    kernel += bytes(-len(kernel) % 4)
+    unpacked = kernel + built_in
+    compress = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[_LZMA])
+    packed = compress.compress(unpacked) + compress.flush()
+    begin = 64
+    small = struct.pack("<8xII", len(packed), len(unpacked)).ljust(32, b"\0")
+    small += b"\xbf\x00\x00\x10\x00\xbe" + struct.pack("<I", 0x8200 + begin)
+    body = small.ljust(begin, b"\0") + packed
+    body += bytes(-len(body) % SECTOR)
+    first = bytearray(b"\xeb\x63".ljust(440, b"\0") + bytes(70) + b"\x55\xaa")
+    struct.pack_into("<HQB", first, 0x5A, 0x8000, sector, 0xFF)
+    first[0x180:0x185] = b"GRUB "
+    head = bytearray(SECTOR)
+    head[0x120:0x140] = b"loading\0.\0\r\n\0Geom\0Read\0 Error\0".ljust(32, b"\0")
+    struct.pack_into("<QHH", head, 500, sector + 1, len(body) // SECTOR, 0x820)
+    return bytes(first) + bytes((sector - 1) * SECTOR) + bytes(head) + body
