@@ -64,17 +64,16 @@ def _with_cloud_init(facts: Facts) -> Guest:
     Severity.WARNING,
     "cloud-init is installed but will not run",
     why="A disabled cloud-init does nothing at the server's first start.",
-    fix=advice("`rm -f /etc/cloud/cloud-init.disabled && systemctl enable cloud-init-local "
-               "cloud-init cloud-config cloud-final`",
-               "--delete /etc/cloud/cloud-init.disabled --run-command 'systemctl enable "
-               "cloud-init-local cloud-init cloud-config cloud-final'"),
+    fix=advice("remove what is named, and let systemd start cloud-init's four services"),
     source=LINUX_GUIDE,
-)  # fmt: skip
+)
 def cloud_init_disabled(facts: Facts) -> Iterator[Evidence]:
     """Look for the switch file and for anything that starts it."""
     reason = cloud_init.stopped(_with_cloud_init(facts))
     if reason is not None:
-        yield Evidence(reason)
+        by_file = reason.startswith(cloud_init.DISABLED)
+        fix = fixes.on_file("rm -f", "--delete", cloud_init.DISABLED) if by_file else None
+        yield Evidence(reason, fix=fix)
 
 
 def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
@@ -172,7 +171,7 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "cloud-init keeps the state of another server",
     why="Where it believes to know the instance, it does not set the server up again.",
-    fix=advice("`cloud-init clean --logs`", "--run-command 'rm -rf /var/lib/cloud/*'"),
+    fix=advice("let cloud-init clean its state, as its own program does, before the copy"),
     source=LINUX_GUIDE,
 )
 def stale_instance(facts: Facts) -> Iterator[Evidence]:
@@ -181,7 +180,8 @@ def stale_instance(facts: Facts) -> Iterator[Evidence]:
         p for p, _ in linux(facts).matching("/var/lib/cloud/instance", "/var/lib/cloud/instances/*")
     ]
     if paths:
-        yield Evidence(listed(paths))
+        state = "/var/lib/cloud/instance /var/lib/cloud/instances"
+        yield Evidence(listed(paths), fix=fixes.command(f"rm -rf {state}"))
 
 
 @rule(

@@ -22,7 +22,7 @@ from tests.support.guest_trees import UUID, Link, debian, linux_guest
 
 # Rules whose fix is no command that only changes files: it asks a person, or runs the guest's tools.
 OTHERWISE = {"IMS803", "IMS814", "IMS815", "IMS816", "IMS817", "IMS821", "IMS824", "IMS826",
-             "IMS829", "IMS831", "IMS832", "IMS834", "IMS835", "IMS836", "IMS837"}  # fmt: skip
+             "IMS831", "IMS832", "IMS834", "IMS835", "IMS836", "IMS837"}  # fmt: skip
 
 FOLDERS = re.compile(r"(?<![\w.\]}])/(?=(?:etc|boot|root|home|var|lib)/)")
 
@@ -41,6 +41,8 @@ for _rule, _faults in (("IMS822", STATIC), ("IMS823", BOUND), ("IMS839", FAMILY)
         if not _path.startswith("/etc/netplan/"):  # no line of sed can edit YAML
             case = (_rule, faulty({_path: _text}, TREES[_name]), OS_VERSIONS[_name] or "Other")
             CASES[f"{_rule} {_name}"] = case
+CASES["cloud-init switched off by its file"] = (
+    "IMS826", {**debian(), "/etc/cloud/cloud-init.disabled": ""}, "Other")  # fmt: skip
 CASES["a home with a hostile name"] = (
     "IMS833", {**debian(), "/home/it's $(touch pwned)/.bash_history": "x"}, "Other")  # fmt: skip
 
