@@ -178,6 +178,7 @@ ORDER = {
         tree
         linux.network
         snapshot
+        ostree
         windows.registry
         linux.cloud_init
         boot.devices

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
-from imsprep.guest import paths
+from imsprep.guest import ostree, paths
 from imsprep.guest.boot.devices import Devices
 from imsprep.guest.boot.images import Laid, as_seen, look_at_defaults
 from imsprep.guest.boot.routes import find_routes
@@ -64,6 +64,12 @@ class Opened(NamedTuple):
     found: Found
     filesystem: FileSystem
     subvolume: str | None = None  # of a btrfs, if it is not the default one
+    folder: str = ""  # that becomes /, if not the root of the file system
+
+    @property
+    def inside(self) -> str:
+        """Where the system lies, from the root of all that the volume holds."""
+        return self.folder or (f"/{self.subvolume}" if self.subvolume else "")
 
 
 class World(NamedTuple):
@@ -118,6 +124,13 @@ def _system(guest: Guest, world: World, budget: Budget, tell: Tell) -> Guest:
                 return _linux(guest, tree, candidate, world, tell)
             if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
                 return _windows(guest, tree, candidate, opened, tell)
+            if tree.exists("/ostree/deploy"):
+                guest = dataclasses.replace(guest, ostree=ostree.links(tree, guest.boot))
+                found = ostree.deployment(tree, guest.boot)
+                if found is not None:
+                    inner = Tree(found.mounts, budget)
+                    root = candidate._replace(folder=found.path)
+                    return _linux(guest, inner, root, world, tell)
             reason = _other_layout(tree)
         except UnreadableError as error:
             reason = str(error)
@@ -134,7 +147,7 @@ def _system(guest: Guest, world: World, budget: Budget, tell: Tell) -> Guest:
 def _other_layout(tree: Tree) -> str | None:
     """Return why a system that is known by its layout is not looked into, or None."""
     if tree.exists("/ostree/deploy"):
-        return "an ostree system, whose deployments are not looked into"
+        return "an ostree system, of which no deployment is named by an entry that starts"
     if tree.exists("/lib/os-release") and not tree.exists("/etc"):
         return "the /usr of a system whose other folders are made when it first starts"
     return None
@@ -228,7 +241,7 @@ def _roots(guest: Guest) -> dict[str, str | None]:
 
 def _linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell) -> Guest:
     opened = world.opened
-    laid = [Laid("/", root.found.volume.name, f"/{root.subvolume}" if root.subvolume else "")]
+    laid = [Laid("/", root.found.volume.name, root.inside)]
     boot = guest.boot
     gaps: dict[str, str] = {}
     files: dict[str, Entry] = {}

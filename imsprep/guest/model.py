@@ -102,6 +102,8 @@ class Guest:
     gaps: Mapping[str, str] = field(default_factory=dict)  # pattern, `/**` at its end: why
     boot: Boot = field(default_factory=Boot)  # what each firmware would start
     grub: str | None = None  # version of the GRUB that is installed
+    # Where each `ostree=` of an entry that starts leads, None for nowhere.
+    ostree: Mapping[str, str | None] = field(default_factory=dict)
 
     def text(self, path: str) -> str | None:
         """Return the text of a file, or None if there is none; UnknownError if it is not whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,12 @@ from imsprep.guest.boot.images import Laid, as_seen, look_at_defaults
 from imsprep.guest.boot.routes import find_routes
 from imsprep.guest.boot.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
-from imsprep.guest.inspect import take_all_kernels
+from imsprep.guest.fs.volumes import Found
+from imsprep.guest.inspect import Opened, World, _system, take_all_kernels
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.snapshot import grub_version, machine, take_files, take_secrets
-from imsprep.guest.tree import Tree
+from imsprep.guest.tree import Budget, Tree
 
 UUID = "11111111-2222-4333-8444-555555555555"
 ELF_X86_64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00"
@@ -144,6 +146,29 @@ def linux_guest(
         "grub": grub_version(tree),
     }  # fmt: skip
     return Guest(**{**values, **known})
+
+
+def inspected(
+    volumes: tuple[Volume, ...],
+    trees: Mapping[str, Mapping[str, str | bytes | Link | None]],
+    *,
+    boot_code: bool = True,
+) -> Guest:
+    """What an inspection finds on a disk of these volumes, with the search for the system."""
+    opened = []
+    for volume in volumes:
+        if volume.name in trees:
+            memory = MemoryFileSystem(trees[volume.name])
+            system = Caseless(memory.root()) if volume.kind == "FAT" else memory
+            opened.append(Opened(Found(volume, io.BytesIO()), system))
+    budget = Budget()
+    devices = Devices(
+        volumes, {one.found.volume.name: [Tree({"/": one.filesystem}, budget)] for one in opened}
+    )
+    boot = find_routes(devices, b"GRUB".ljust(512, b"\0") if boot_code else b"")
+    unread = tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread)
+    guest = Guest(table="gpt", boot_code=boot_code, volumes=volumes, boot=boot, unread=unread)
+    return _system(guest, World(opened, devices, Allowance()), budget, lambda _: None)
 
 
 def followed(

@@ -171,6 +171,8 @@ class _Run:
     def _show(self) -> None:
         """Resolve the entries of the menu and choose the default one."""
         wanted = self.variables.get("default", "") or "0"
+        if _SET_AT_BOOT in wanted:
+            raise UnknownStepError("the default entry is one that only the machine knows")
         if self.variables.get("timeout", "").startswith("-"):
             self.menu.waits = f"{self.menu.files[-1]} sets timeout={self.variables['timeout']}"
         saved = dict(self.variables)
@@ -311,6 +313,13 @@ class _Run:
         if not words:
             return True
         name, arguments = words[0], words[1:]
+        if _SET_AT_BOOT in " ".join(words) and name not in ("set", "export"):
+            if name in ("[", "test", "!"):
+                return None
+            if name in _DECIDES and not _harmless(words):
+                raise UnknownStepError(
+                    f"{self._path} line {statement.line}: {name} takes what only the machine knows"
+                )
         if name == "!":
             inner = self._command(statement._replace(words=statement.words[1:]))
             return None if inner is None else not inner
@@ -330,7 +339,11 @@ class _Run:
         action = _COMMANDS.get(name)
         if action is not None:
             return action(self, arguments, statement)
-        return None if name in _RUNTIME else True
+        if name not in _RUNTIME:
+            return True
+        for variable in _variables_of(arguments):
+            self.variables[variable] = _SET_AT_BOOT
+        return None
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -596,17 +609,37 @@ def _decides(statements: Iterable[Statement]) -> bool:
         if any(_decides(body) for body in bodies):
             return True
         words = ["".join(p.text for p in word) for word in statement.words]
-        harmless = words[1:2] and words[1].startswith(_NOT_DECISIVE)
-        if words and words[0] in _DECIDES and not harmless:
+        if words and words[0] in _DECIDES and not _harmless(words):
             return True
     return False
 
 
+def _harmless(words: list[str]) -> bool:
+    """Return whether a command sets nothing that decides what starts."""
+    return bool(words[1:2]) and words[1].startswith(_NOT_DECISIVE)
+
+
+def _variables_of(arguments: list[str]) -> Iterator[str]:
+    """Yield the variables that a command sets by its options, or as the last of its words."""
+    options = ("--set", "-s", "-d", "-u", "-b")
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if word.startswith("--set="):
+            word = word.partition("=")[2]
+        elif before not in options:
+            continue
+        yield word.rpartition(":")[2]
+    if len(arguments) == 1 and arguments[0].isidentifier():
+        yield arguments[0]
+
+
+# What a variable holds that only a running machine knows.
+_SET_AT_BOOT = "\0"
 _NUMBERS = {"-eq": int.__eq__, "-ne": int.__ne__, "-lt": int.__lt__, "-le": int.__le__,
             "-gt": int.__gt__, "-ge": int.__ge__}  # fmt: skip
 # Commands whose result only a running machine knows.
 _RUNTIME = ("sleep", "keystatus", "cmostest", "background_image", "read", "regexp", "probe",
-            "smbios", "cpuid", "hashsum", "cmp", "getenv", "efivar")  # fmt: skip
+            "smbios", "cpuid", "hashsum", "cmp", "getenv", "efivar", "gptprio.next", "gptpriority",
+            "extract_entries", "lsefi", "inl", "rdmsr", "date")  # fmt: skip
 _COMMANDS = {
     "set": _Run._set, "export": _Run._set, "unset": _Run._unset, "load_env": _Run._load_env,
     "search": _Run._search, "search.fs_uuid": _Run._search_by, "search.fs_label": _Run._search_by,

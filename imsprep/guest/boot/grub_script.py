@@ -89,7 +89,8 @@ def _tokens(text: str) -> Iterator[_Token]:
             at += 1
         elif char == "#" and not parts:
             at = text.find("\n", at) if "\n" in text[at:] else len(text)
-        elif char in "{}" and not parts:
+        elif char in "{}":  # also right behind a word, as in menuentry 'x'{
+            yield from word()
             yield _Token("open" if char == "{" else "close", line)
             at += 1
         else:

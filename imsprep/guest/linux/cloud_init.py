@@ -83,6 +83,21 @@ def default_entries(guest: Guest) -> list[BootEntry]:
     return [route.entry for route in guest.boot.routes if route.entry is not None]
 
 
+def ignition_platform(guest: Guest) -> Source | None:
+    """Return the platform that Ignition asks, which sets such systems up at their first start.
+
+    Source: Ignition's documentation, "Supported platforms": ignition.platform.id, and
+    flatcar.oem.id of Flatcar.
+    """
+    for entry in default_entries(guest):
+        for key in ("ignition.platform.id", "flatcar.oem.id", "coreos.oem.id"):
+            value = entry.value(key)
+            if value:
+                where = f"{entry.path} line {entry.line}" if entry.line else entry.path
+                return Source(where, f"{key}={value[:60]}", (value.lower(),))
+    return None
+
+
 class Source(NamedTuple):
     """A data source that is forced, and where."""
 

@@ -165,6 +165,8 @@ def _mapped(spec: str, guest: Guest) -> Where:
             return Where(State.UNKNOWN, why=str(error))
         if any(line.name == name for line in lines):
             return Where(State.MADE)
+        if name in ("root", "usr"):
+            return Where(State.UNKNOWN, why="made at boot, as of a volume that is verified")
         if re.match(r"mpath|luks-|.*_crypt$|dm_crypt", name):
             return _of_kind(guest, (RAID,), "nothing in the image is opened under that name")
     elif re.match(r"/dev/(?:dm-|root$|gpt-auto|nfs|bcache|drbd|mapper$|ubi|mtd)", spec):

@@ -208,3 +208,30 @@ def test_functions_and_entries_have_their_parameters() -> None:
 def test_a_menu_without_an_end_waits() -> None:
     assert menu("set timeout=-1\n" + TWO).waits == "partition 1:/grub/grub.cfg sets timeout=-1"
     assert menu("set timeout=0\n" + TWO).waits is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gptprio.next -d dev -u part\nif [ -z \"$part\" ]; then set default=1; fi\n",
+        "regexp --set 1:n '(.)' x\nset default=$n\n",
+        "probe --set=u --fs-uuid $root\nsearch --fs-uuid --set=root $u\n",
+        "getenv -e Name -b value\nconfigfile $value\n",
+    ],
+)  # fmt: skip
+def test_a_variable_that_the_machine_sets_makes_what_uses_it_unknown(text: str) -> None:
+    assert menu(text + TWO).unknown is not None
+    harmless = "smbios --type 1 --get-string 4 --set name\necho $name\nset timeout=$name\n"
+    assert started(menu(harmless + TWO)) == "one"
+
+
+def test_an_entry_that_takes_a_partition_by_priority_is_unknown_and_not_broken() -> None:
+    body = 'gptprio.next -d d -u part\nif [ "$part" = x ]; then set k=/gone-a; else set k=/gone-b; fi\n'
+    made = menu(f"menuentry a {{\n{body}linux $k mount.usr=PARTUUID=$part\n}}\n")
+    assert made.entries[0].broken is None
+    assert "condition" in (made.entries[0].unknown or "")
+
+
+def test_a_brace_may_stand_right_behind_a_title() -> None:
+    made = menu("menuentry 'boot'{\nlinux /vmlinuz-1 a=${prefix}}\n")
+    assert [(e.title, e.arguments) for e in made.entries] == [("boot", ("a=(partition 1)/grub",))]

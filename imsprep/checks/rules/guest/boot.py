@@ -125,6 +125,13 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
             found=cut(root),
             fix=fixes.root_by_uuid(guest, entry, root),
         )
+    deployment = found.entry.value("ostree")
+    if deployment is not None and deployment in guest.ostree and guest.ostree[deployment] is None:
+        yield Evidence(
+            f"{place(entry)}: ostree={cut(deployment)} leads to no deployment of the image",
+            found=f"ostree={cut(deployment)}",
+            fix=advice("write the boot entries again, with the tools of ostree or bootc"),
+        )
     yield from _others(found)
     if where.state is State.UNKNOWN:
         said = f"root={cut(root)} {where.why}" if root else "does not say which root it takes"

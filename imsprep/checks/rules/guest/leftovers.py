@@ -48,7 +48,8 @@ _TOOLS = (
 )
 def no_cloud_init(facts: Facts) -> Iterator[Evidence]:
     """Look for the program and its configuration."""
-    if not cloud_init.installed(linux(facts)):
+    guest = linux(facts)
+    if not cloud_init.installed(guest) and cloud_init.ignition_platform(guest) is None:
         yield Evidence("neither /usr/bin/cloud-init nor /etc/cloud/cloud.cfg is there")
 
 
@@ -94,6 +95,14 @@ def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
 )
 def datasource(facts: Facts) -> Iterator[Evidence]:
     """Read datasource_list; without one cloud-init probes all, which is slower but works."""
+    ignition = cloud_init.ignition_platform(linux(facts))
+    if ignition is not None and "openstack" not in ignition.names:
+        yield Evidence(
+            f"{ignition.where} says {ignition.text}: Ignition asks that platform only",
+            expected="openstack",
+            found=ignition.text,
+            fix=advice("take the image for OpenStack, or write openstack there"),
+        )
     guest, settings = _settings(facts)
     forced = cloud_init.forced_source(guest)
     if forced is not None and "openstack" not in forced.names:
@@ -346,6 +355,8 @@ def root_password(facts: Facts) -> Iterator[Evidence]:
     state = text.partition(":")[2]
     if state == "empty":
         yield Evidence("/etc/shadow: root has an empty password", severity=Severity.ERROR)
+    elif cloud_init.ignition_platform(guest) is not None:
+        return
     elif state == "locked" and not (cloud_init.installed(guest) and cloud_init.enabled(guest)):
         yield Evidence("/etc/shadow: root's password is locked and no cloud-init would set one")
 

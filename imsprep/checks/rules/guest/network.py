@@ -156,11 +156,22 @@ def no_network(facts: Facts) -> Iterator[Evidence]:
     starting = [i for i in _interfaces(facts) if i.starts]
     if starting or _brings_up_any(guest):
         return
+    if not any(True for _ in guest.matching(*_KNOWN_SYSTEMS)):
+        raise UnknownError("the way in which this system sets its network up is not known")
     unread = [path for path, _ in guest.matching(NOT_NETPLAN)]
     more = f"; netplan does not read {listed(unread)}, only what ends in .yaml" if unread else ""
     yield Evidence(
         f"no file sets up an interface, and neither NetworkManager nor cloud-init would{more}"
     )
+
+
+# Traces of the programs whose files are read; a system without any goes another way.
+_KNOWN_SYSTEMS = (
+    "/etc/systemd/system/*.wants/*", "/etc/network/interfaces", "/etc/rc3.d/S*",
+    "/etc/rc.d/rc3.d/S*", "/etc/runlevels/*/*", "/etc/runit/runsvdir/*/*", "/var/service/*",
+    *NETPLAN, NOT_NETPLAN, "/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network",
+    "/etc/sysconfig/network/ifcfg-*",
+)  # fmt: skip
 
 
 def _must_be_yaml(guest: Guest) -> None:
