@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -163,6 +164,9 @@ def boot(
             if not verdict.blames_the_machine(done.verdict):
                 break
             done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
+        if verdict.blames_the_machine(done.verdict):
+            # It says nothing of the image.
+            done = dataclasses.replace(done, verdict=Verdict(verdict.NOTHING, done.verdict.line))
         return done
 
 

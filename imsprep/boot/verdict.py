@@ -67,8 +67,11 @@ _SIGNS: tuple[tuple[str, str], ...] = (
                 r"|.*Missing operating system.*"
                 r"|.*Operating [Ss]ystem not found.*|.*Error loading operating system.*"
                 r"|.*Invalid partition table.*|.*BOOTMGR is missing.*|.*NTLDR is missing.*"
-                r"|.*This is not a bootable disk.*|.*operating system wasn't found.*"),
+                r"|.*This is not a bootable disk.*|.*operating system wasn't found.*"
+                r"|^GRUB(?: GRUB){2,}.*"),  # its first sector, over and over
 )  # fmt: skip
+# The firmware started the disk's first sector, and that nothing, or GRUB's no second one.
+_SILENT = r"^Booting from Hard Disk\.\.\.\s*(?:GRUB\s*)?\Z"
 # Believed when the time is over and nothing came of it.
 _LATE: tuple[tuple[str, str], ...] = (
     (INITRAMFS, r".*ALERT!.*|.*dracut-initqueue.*timeout.*|.*Gave up waiting for root.*"),
@@ -76,8 +79,7 @@ _LATE: tuple[tuple[str, str], ...] = (
     (LOADER, r"^boot: *$"),
     (
         NO_DEVICE,
-        r".*BdsDxe: (?:failed to|No boot).*|.*Boot failed.*|.*Start PXE over.*"
-        r"|^Booting from Hard Disk\.\.\.\s*\Z",
+        rf".*BdsDxe: (?:failed to|No boot).*|.*Boot failed.*|.*Start PXE over.*|{_SILENT}",
     ),
 )
 # What says best why, of the lines before the one that ended it.
@@ -142,8 +144,8 @@ def blames_the_machine(found: Verdict) -> bool:
 
 
 def is_stuck(text: str) -> bool:
-    """Return whether the firmware's last line is that it starts a disk."""
-    return re.search(r"^Booting from Hard Disk\.\.\.\s*\Z", text, re.MULTILINE) is not None
+    """Return whether the last line is that of the firmware or first sector, which goes on alone."""
+    return re.search(_SILENT, text, re.MULTILINE) is not None
 
 
 def kernel_speaks(text: str) -> bool:

@@ -61,6 +61,15 @@ def test_what_does_not_boot_is_called_by_its_name(
     assert line in done.verdict.line
 
 
+def test_a_panic_that_a_busy_machine_causes_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.boot.run._TRIES", 1)
+    line = "Kernel panic - not syncing: IO-APIC + timer doesn't work!"
+    done = started(tmp_path, saying(f"{line}\n"))
+    assert (done.verdict.key, done.verdict.line, done.exit_code) == ("nothing", line, 7)
+
+
 @pytest.mark.slow
 def test_nothing_within_the_limit_is_another_exit_code(tmp_path: Path) -> None:
     done = started(tmp_path, saying("hello\n", HALT), QUICK_AND_SHORT)
