@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness import Bench, Result, judged, run_case
 from benchmarks.inputs import Inputs
 
-FAMILIES = ("scan", "container", "convert", "upload", "guest", "growth")
+FAMILIES = ("scan", "container", "convert", "upload", "stream", "guest", "growth")
 QUICK_RUNS = 3
 HEAD = "| case | peer | figure | target | min | median | max | |\n" + "|---" * 8 + "|"
 

@@ -26,7 +26,7 @@ _MEMORY = Goal("memory_mib", "<=", 300)
 _NO_LARGER = Goal("size_ratio", "<=", 1)
 _NO_LARGER_LEVEL = 2
 _BLOCK = 2 * MIB
-_PACKED = ("-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M", "-m", "16", "-W")
+PACKED = ("-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M", "-m", "16", "-W")
 
 
 def cases(bench: Bench) -> Iterator[Case]:
@@ -40,7 +40,7 @@ def cases(bench: Bench) -> Iterator[Case]:
         (f"{random.stat().st_size // MIB} MiB of random data", random, 1.5),
     ):
         yield Case(
-            name, _ours(image, made), command("qemu-img", "convert", *_PACKED, image, peers),
+            name, _ours(image, made), command("qemu-img", "convert", *PACKED, image, peers),
             "qemu-img convert -c, zstd", (Goal("ratio", ">=", ratio), _NO_LARGER, _MEMORY),
             before=_afresh(image, made, peers), quick=True,
             after_ours=lambda: _size(made), after_peer=lambda: _size(peers),
@@ -63,7 +63,7 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 def _levels(name: str, image: Path, made: Path, peers: Path) -> Iterator[Case]:
     """Pack at the fastest level whose file is no larger than the peer's, and by zstd alone."""
-    peer = command("qemu-img", "convert", *_PACKED, image, peers)
+    peer = command("qemu-img", "convert", *PACKED, image, peers)
     yield Case(
         f"{name}, at level {_NO_LARGER_LEVEL}", _ours(image, made, "--level", _NO_LARGER_LEVEL),
         peer, "qemu-img convert -c, zstd", (Goal("ratio", ">=", 1), _NO_LARGER),

@@ -27,9 +27,9 @@ class Goal:
     """What a figure has to be: `Goal("ratio", ">=", 2.0)`.
 
     Figures that every case has: `ratio` (the peer's seconds by ours), `above_s` (ours less the
-    peer's), `seconds`, `cpu_s`, and `memory_mib` of ours; `peer_seconds`, `peer_cpu_s`,
-    `peer_memory_mib` of the peer. Of what was made on both sides, such as `size`, there is also the
-    ratio, ours by the peer's: `size_ratio`.
+    peer's), `seconds`, `cpu_s`, `disk_mib` (what was written to files) and `memory_mib` of ours;
+    `peer_seconds` and so on of the peer. Of what was made on both sides, such as `size`, there is
+    also the ratio, ours by the peer's: `size_ratio`.
     """
 
     figure: str
@@ -168,7 +168,8 @@ def run_case(family: str, case: Case, *, runs: int | None = None) -> Result:
 
 
 def _note(result: Result, prefix: str, run: Run, made: Mapping[str, float]) -> None:
-    figures = {"seconds": run.seconds, "cpu_s": run.cpu_s, **run.reported, **made}
+    figures = {"seconds": run.seconds, "cpu_s": run.cpu_s, "disk_mib": run.written / MIB}
+    figures |= {**run.reported, **made}
     for name, value in figures.items():
         result.figures.setdefault(prefix + name, []).append(value)
 
@@ -183,14 +184,15 @@ def warm(path: Path) -> None:
     """Read a file once, so that it lies in the page cache; holes are skipped."""
     file = os.open(path, os.O_RDONLY)
     try:
-        for start, stop in _data(file):
+        for start, stop in data_ranges(file):
             for offset in range(start, stop, 8 * MIB):
                 os.pread(file, min(8 * MIB, stop - offset), offset)
     finally:
         os.close(file)
 
 
-def _data(file: int) -> Iterator[tuple[int, int]]:
+def data_ranges(file: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each run of bytes of a file that is no hole."""
     end, offset = os.fstat(file).st_size, 0
     while offset < end:
         try:

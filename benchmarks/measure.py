@@ -35,6 +35,7 @@ class Run:
 
     seconds: float
     cpu_s: float
+    written: int = 0  # bytes into files on a disk
     memory: int | None = None
     reported: Mapping[str, float] = field(default_factory=dict)
 
@@ -58,7 +59,8 @@ def timed(command: Command) -> Run:
     _check(process.returncode, command)
     reported = json.loads(output.splitlines()[-1]) if command.reports else {}
     seconds = reported.pop("seconds", seconds)
-    return Run(seconds, usage.ru_utime + usage.ru_stime, reported=reported)
+    cpu_s, written = usage.ru_utime + usage.ru_stime, usage.ru_oublock * 512
+    return Run(seconds, cpu_s, written, reported=reported)
 
 
 def peak_memory(command: Command) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Bench, Case, Goal
+from benchmarks.harness import Bench, Case, Goal, data_ranges
 from benchmarks.inputs import GIB, MIB
 from benchmarks.measure import Command, command
 from imsprep.cloud.credentials import Credentials
@@ -66,10 +66,10 @@ def _cases(bench: Bench, gateway: Gateway, store: ObsStore, folder: Path) -> Ite
     url, light = gateway.endpoint, Goal("memory_mib", "<=", 300)
 
     def before() -> None:
-        _empty(store)
+        empty(store)
 
     yield Case(
-        "8 GiB ext4, 650 MiB of files", _ours(sparse, url), _aws(sparse, url, folder), "aws s3 cp",
+        "8 GiB ext4, 650 MiB of files", _ours(sparse, url), aws(sparse, url, folder), "aws s3 cp",
         (Goal("ratio", ">=", 4), Goal("wire_share", "<=", 1.05), light),
         before, _counted(sparse, gateway, store), runs=3,
     )  # fmt: skip
@@ -77,7 +77,7 @@ def _cases(bench: Bench, gateway: Gateway, store: ObsStore, folder: Path) -> Ite
         "8 GiB ext4, 650 MiB of files", _ours(sparse, url), _s3cmd(sparse, url, folder),
         "s3cmd put", (Goal("ratio", ">=", 4),), before, runs=3, memory=False,
     )  # fmt: skip
-    for name, peer in (("aws s3 cp", _aws), ("s3cmd put", _s3cmd)):
+    for name, peer in (("aws s3 cp", aws), ("s3cmd put", _s3cmd)):
         yield Case(
             "8 GiB ext4, packed as ZVHD2 and sent", _packed(sparse, url, folder),
             peer(sparse, url, folder), f"{name} of the RAW file", (Goal("ratio", ">=", 4),),
@@ -86,12 +86,12 @@ def _cases(bench: Bench, gateway: Gateway, store: ObsStore, folder: Path) -> Ite
     with Relay(gateway.port, bytes_per_s=1e9 / 8) as line:
         yield Case(
             "8 GiB ext4 over 1 Gbit/s", _ours(sparse, line.endpoint),
-            _aws(sparse, line.endpoint, folder), "aws s3 cp", (Goal("ratio", ">=", 4),), before,
+            aws(sparse, line.endpoint, folder), "aws s3 cp", (Goal("ratio", ">=", 4),), before,
             runs=1, memory=False,
         )  # fmt: skip
     yield Case(
         f"{random.stat().st_size >> 20} MiB of random data", _ours(random, url),
-        _aws(random, url, folder), "aws s3 cp",
+        aws(random, url, folder), "aws s3 cp",
         (Goal("ratio", ">=", 1), light), before, runs=3, quick=True,
     )  # fmt: skip
     yield Case(
@@ -122,7 +122,7 @@ def _packed(image: Path, endpoint: str, folder: Path) -> Command:
     )  # fmt: skip
 
 
-def _aws(image: Path, url: str, folder: Path) -> Command:
+def aws(image: Path, url: str, folder: Path) -> Command:
     settings = folder / "aws"
     settings.write_text(
         f"[default]\ns3 =\n  max_concurrent_requests = {JOBS}\n  addressing_style = path\n"
@@ -145,7 +145,7 @@ def _s3cmd(image: Path, url: str, folder: Path) -> Command:
     )  # fmt: skip
 
 
-def _empty(store: ObsStore) -> None:
+def empty(store: ObsStore) -> None:
     for found in store.list_objects():
         store.delete(found.key)
 
@@ -156,22 +156,24 @@ def _counted(image: Path, gateway: Gateway, store: ObsStore) -> Callable[[], Map
 
     def count() -> Mapping[str, float]:
         if not found:
-            _empty(store)
+            empty(store)
             with Relay(gateway.port) as relay:
                 ours = _ours(image, relay.endpoint)
                 environment = {**os.environ, **ours.env}
                 subprocess.run(ours.argv, env=environment, check=True, stdout=subprocess.DEVNULL)
-            found["wire_share"] = relay.count / _data(image)
+            found["wire_share"] = relay.count / data_bytes(image)
         return found
 
     return count
 
 
-def _data(image: Path) -> int:
-    """Return the bytes in pages that hold anything but zeros."""
+def data_bytes(image: Path) -> int:
+    """Return the bytes in pages that hold anything but zeros; holes are not read."""
     pages = 0
     with open(image, "rb", buffering=0) as file:
-        while data := file.read(8 * MIB):
-            whole = np.frombuffer(data.ljust(-(-len(data) // PAGE) * PAGE, b"\0"), dtype=np.uint64)
-            pages += int(whole.reshape(-1, PAGE // 8).any(axis=1).sum())
+        for start, end in data_ranges(file.fileno()):
+            for offset in range(start, end, 8 * MIB):
+                data = os.pread(file.fileno(), min(8 * MIB, end - offset), offset)
+                whole = np.frombuffer(data.ljust(-(-len(data) // PAGE) * PAGE, b"\0"), np.uint64)
+                pages += int(whole.reshape(-1, PAGE // 8).any(axis=1).sum())
     return pages * PAGE

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import importlib
 import json
+import socket
+import socketserver
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("psutil", reason="not installed: psutil")
 
+from benchmarks import stream
 from benchmarks.__main__ import FAMILIES, keep, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
+from tests.conftest import need
+from tests.support.gateway import Relay
 
 
 def reporting(seconds: float, **figures: float) -> list[str]:
@@ -83,6 +91,58 @@ def test_memory_counts_the_children() -> None:
     hold = "import time; held = bytearray(64 << 20); time.sleep(0.4)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
     assert peak_memory(command(sys.executable, "-c", parent)) > 64 * MIB
+
+
+def test_what_a_command_writes_to_files_is_counted(tmp_path: Path) -> None:
+    kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, check=True)
+    if kind.stdout.strip() == b"tmpfs":
+        pytest.skip("the folder lies in memory, where no file is written to a disk")
+    code = f"open({str(tmp_path / 'made')!r}, 'wb').write(bytes(8 << 20))"
+    assert 8 * MIB <= timed(command(sys.executable, "-c", code)).written < 9 * MIB
+
+
+@need("strace")
+def test_what_is_read_of_an_image_is_counted_by_its_data(tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    with image.open("wb") as file:
+        file.truncate(1 << 40)  # holes are neither data nor looked at
+        file.seek(1 << 30)
+        file.write(b"x" * 4 * MIB)
+    code = (
+        "import os, threading; f = os.open({!r}, 0);"
+        "read = lambda n: os.pread(f, 1 << 20, (1 << 30) + (n << 20));"
+        "t = [threading.Thread(target=read, args=(n,)) for n in range(3)];"
+        "[x.start() for x in t]; [x.join() for x in t]"
+    )
+    reads = command(sys.executable, "-c", code.format(str(image)))
+    assert stream.read_share(reads, image) == {"read_share": 0.75}
+
+
+def test_a_relay_says_when_the_first_part_began_and_is_as_slow_as_its_line() -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), Sink) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        with Relay(server.server_address[1], bytes_per_s=1e6) as line:
+            for request, begun in ((b"x" * 1000, False), (b"x" * 200_000, True)):
+                with socket.create_connection(line.server_address) as client:
+                    client.sendall(request)
+                    client.shutdown(socket.SHUT_WR)
+                    started = time.monotonic()
+                    assert client.recv(9) == b"done"
+                assert (line.begun_s is not None) == begun
+            assert time.monotonic() - started > 0.1
+            assert line.count == 201_000
+            line.again()
+            assert (line.count, line.begun_s) == (0, None)
+        server.shutdown()
+
+
+class Sink(socketserver.BaseRequestHandler):
+    """Takes all that is sent, and says so."""
+
+    def handle(self) -> None:
+        while self.request.recv(1 << 16):
+            pass
+        self.request.sendall(b"done")
 
 
 def test_inputs_hold_what_their_names_say(tmp_path: Path) -> None:

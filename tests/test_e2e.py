@@ -30,7 +30,16 @@ from imsprep.store.retry import Patience, RetryingStore
 from imsprep.units import MIB
 from imsprep.upload.file import Sending, plan_file
 from imsprep.upload.transfer import Options
-from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, Seaweed, Server, program
+from tests.support.gateway import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    Gateway,
+    Relay,
+    Seaweed,
+    Server,
+    emulating,
+    program,
+)  # fmt: skip
 from tests.support.store_suite import StoreSuite, pattern
 
 told = logging.getLogger(__name__)  # pytest --log-cli-level=INFO shows it
@@ -230,18 +239,6 @@ def kill_and_finish(gateway: Gateway, store: ObsStore, disk: Path, random: Rando
     assert twice <= killed * in_flight + around
     assert_same(store, disk)
     return killed
-
-
-@contextmanager
-def emulating(gateway: Gateway, folder: Path) -> Iterator[str]:
-    """Run `imsprep emulator` over the gateway's buckets; give its address."""
-    command = [*IMSPREP, "emulator", "--data", str(folder), "--s3", gateway.endpoint, "--json"]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) as emulator:
-        try:
-            assert emulator.stdout is not None
-            yield json.loads(emulator.stdout.readline())["url"]
-        finally:
-            emulator.terminate()
 
 
 @pytest.mark.slow

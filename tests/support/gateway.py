@@ -15,12 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "testak", "testsk123456"
 START_LIMIT_S = 30
+_REQUESTS = 64 << 10  # bytes; more is the body of a part
 
 
 def program(name: str) -> str | None:
@@ -124,6 +125,24 @@ class Seaweed(Server):
                 f"-s3.config={self.folder}/s3.json"]  # fmt: skip
 
 
+@contextmanager
+def emulating(gateway: Gateway, folder: Path) -> Iterator[str]:
+    """Run `imsprep emulator` over the gateway's buckets; give its address."""
+    environment = {
+        **os.environ, "HUAWEICLOUD_SDK_AK": ACCESS_KEY, "HUAWEICLOUD_SDK_SK": SECRET_KEY,
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "imsprep", "emulator", "--data", folder,
+        "--s3", gateway.endpoint, "--json",
+    ]  # fmt: skip
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as emulator:
+        try:
+            assert emulator.stdout is not None
+            yield json.loads(emulator.stdout.readline())["url"]
+        finally:
+            emulator.terminate()
+
+
 class _Pipe(socketserver.BaseRequestHandler):
     """One connection through the relay."""
 
@@ -149,15 +168,18 @@ class _Pipe(socketserver.BaseRequestHandler):
 class Relay(socketserver.ThreadingTCPServer):
     """Passes connections on to a port of this machine, and counts what clients send.
 
-    With `bytes_per_s` it is as slow a line as that, for all connections together.
+    With `bytes_per_s` it is as slow a line as that, for all connections together. `begun_s` is when
+    more had been sent than requests without a body come to.
     """
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, onward: int, bytes_per_s: float | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Pipe)
         self.onward, self.count, self._lock = onward, 0, threading.Lock()
         self._bytes_per_s, self._free_at = bytes_per_s, time.monotonic()
+        self.begun_s: float | None = None
 
     @property
     def endpoint(self) -> str:
@@ -166,12 +188,19 @@ class Relay(socketserver.ThreadingTCPServer):
     def note(self, count: int) -> None:
         with self._lock:
             self.count += count
+            if self.begun_s is None and self.count > _REQUESTS:
+                self.begun_s = time.monotonic()
             if self._bytes_per_s is None:
                 return
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + count / self._bytes_per_s
             wait_s = self._free_at - now
         time.sleep(wait_s)
+
+    def again(self) -> None:
+        """Count from the beginning."""
+        with self._lock:
+            self.count, self.begun_s, self._free_at = 0, None, time.monotonic()
 
     def __enter__(self) -> Relay:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
