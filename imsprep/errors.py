@@ -158,10 +158,38 @@ _HINTS = {
 }
 
 
-def retry_after(header: str | None) -> float | None:
-    """Return the seconds of a Retry-After header; None for none, and for a date, which is rare."""
+# Statuses of an answer above 500 by which a service says no, and not that something broke: what is
+# asked for is not there, or there is no room for it.
+LASTING_STATUSES = frozenset({501, 505, 507, 508, 510, 511})
+
+
+def retry_after(header: str | None, sent: str | None, now_s: float) -> float | None:
+    """Return the seconds of a Retry-After header, a number or a date; None for anything else.
+
+    A date counts from `sent`, the answer's own Date, or else from `now_s`, in seconds since 1970;
+    one that has passed is 0 seconds. Source: RFC 9110, 10.2.3.
+    """
     text = (header or "").strip()
-    return float(text) if text.isascii() and text.isdigit() else None
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _http_date(text)
+    if until is None:
+        return None
+    begun = _http_date(sent or "")
+    return max(0.0, until - (now_s if begun is None else begun))
+
+
+def _http_date(text: str) -> float | None:
+    """Return a date of HTTP in seconds since 1970; None for what is none."""
+    if not text:
+        return None
+    from email.utils import mktime_tz, parsedate_tz  # only where a service sends one
+
+    try:
+        parsed = parsedate_tz(text)
+        return float(mktime_tz(parsed)) if parsed else None
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 def show_words(text: str, limit: int = 400) -> str:

@@ -137,6 +137,7 @@ ORDER = {
     "ims": """
         error_codes
         job
+        listed
         request
         client
         region

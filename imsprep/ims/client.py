@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
@@ -23,6 +24,7 @@ from imsprep import __version__
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.endpoints import Endpoints, is_loopback
 from imsprep.errors import (
+    LASTING_STATUSES,
     MissingExtraError,
     ServiceError,
     TransferError,
@@ -31,9 +33,11 @@ from imsprep.errors import (
     retry_after,
     show_words,
 )
-from imsprep.ims import error_codes, job
+from imsprep.ims import error_codes, job, listed
 from imsprep.ims.job import JobStatus
+from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
+from imsprep.units import KIB, MIB
 
 ApiVersion = Literal["v2", "v2.1"]
 
@@ -41,8 +45,12 @@ _NO_PROXIES: Any = {"http": None, "https": None, "all": None}
 # "Permissions and Supported Actions", OTC API reference, 2025-12-17.
 LIST_RIGHT, QUOTA_RIGHT = "ims:images:list", "ims:quotas:get"
 CONNECT_TIMEOUT_S = 20.0
-LASTING = (501, 505, 511)  # statuses above 500 that say no, and not that something broke
 READ_TIMEOUT_S = 120.0  # as the SDK's default: a request may be checked against the object store
+# What an answer may be at most: the documented ones have a few KiB, a list of images some hundred.
+ANSWER_LIMIT = 16 * MIB  # bytes, unpacked
+ANSWER_LIMIT_S = 60.0  # from its first byte to its last
+_PIECE = 64 * KIB
+_EARLY = (425, 429)  # statuses below 500 of a request that may be made again later
 
 
 class Answer(NamedTuple):
@@ -51,15 +59,6 @@ class Answer(NamedTuple):
     status: int
     body: Any  # None for what is no JSON
     words: str = ""  # how the body begins, to be shown
-
-
-class CloudImage(NamedTuple):
-    """An image as the service lists it."""
-
-    image_id: str
-    name: str
-    status: str  # queued, saving, active, killed, deleted
-    origin: str | None  # `file,bucket:key` if it was made from an object
 
 
 _LOG = logging.getLogger(__name__)  # of a request: never its headers, query or body
@@ -124,36 +123,23 @@ class ImsClient:
         query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
         ims = self._endpoints.ims
         answer = self._call(ims, "GET", "/v2/cloudimages", query=query, right=LIST_RIGHT)
-        if not isinstance(answer.body, Mapping) or "images" not in answer.body:
-            # Taken for an empty list it would hide an image that is there.
+        found = listed.images(answer.body, name)
+        if found is None:
             raise ServiceError(
                 f"{ims} answered {answer.status} and no list of images: {answer.words}",
                 status=answer.status,
             )
-        listed = answer.body["images"]
-        if not isinstance(listed, list):  # null is an empty list in some languages
-            listed = []
-        found = [i for i in listed if isinstance(i, Mapping) and i.get("name") == name]
-        return [
-            CloudImage(str(i["id"]), name, str(i.get("status")), i.get("__data_origin"))
-            for i in found
-            if "id" in i
-        ]
+        return found
 
     def os_versions(self) -> list[str]:
         """Return the values of `os_version` that the service takes at this moment."""
-        body = self._get(self._endpoints.ims, "/v1/cloudimages/os_version", right=LIST_RIGHT)
-        groups = body if isinstance(body, list) else []
-        return [str(v["os_version"]) for group in groups for v in group.get("version_list", ())]
+        ims = self._endpoints.ims
+        return listed.os_versions(self._get(ims, "/v1/cloudimages/os_version", right=LIST_RIGHT))
 
     def image_quota(self) -> tuple[int, int] | None:
         """Return how many private images there are and how many there may be, if it is told."""
-        body = self._get(self._endpoints.ims, "/v1/cloudimages/quota", right=QUOTA_RIGHT)
-        quotas = body.get("quotas", {}) if isinstance(body, Mapping) else {}
-        for resource in quotas.get("resources", ()):
-            if resource.get("type") == "image":
-                return int(resource["used"]), int(resource["quota"])
-        return None
+        ims = self._endpoints.ims
+        return listed.image_quota(self._get(ims, "/v1/cloudimages/quota", right=QUOTA_RIGHT))
 
     def project_id(self) -> str:
         """Return the project's id: as given, or asked of IAM by the region's name."""
@@ -164,14 +150,13 @@ class ImsClient:
                     "this job query needs a project id: set HUAWEICLOUD_SDK_PROJECT_ID"
                     " (or HW_PROJECT_ID, OS_PROJECT_ID)"
                 )
-            body = self._get(iam, "/v3/projects", {"name": region})
-            found = body.get("projects", []) if isinstance(body, Mapping) else []
+            found = listed.project_ids(self._get(iam, "/v3/projects", {"name": region}))
             if len(found) != 1:
                 raise UsageError(
                     f"IAM knows {len(found)} projects named {region}, expected 1:"
                     " set HUAWEICLOUD_SDK_PROJECT_ID"
                 )
-            self._project_id = str(found[0]["id"])
+            self._project_id = found[0]
         return self._project_id
 
     def _progress_path(self, job_id: str) -> str:
@@ -208,8 +193,9 @@ class ImsClient:
                 proxies=_NO_PROXIES if is_loopback(endpoint) else None,
                 auth=_leave_alone,  # else requests would put a .netrc entry over the signature
                 verify=self._ca_file,
+                stream=True,
             )
-            content = response.content
+            content = _content(response)
         took_s = response.elapsed.total_seconds()
         _LOG.info("%s %s%s: %d in %.2f s", method, endpoint, path, response.status_code, took_s)
         parsed = _parsed(content)
@@ -258,6 +244,30 @@ def _session() -> Any:
     import requests
 
     return requests.Session()
+
+
+def _content(response: Any) -> bytes:
+    """Return the body of an answer, within its limits of length and time, and close it.
+
+    Raises an error of `requests` for one that is larger, slower or damaged.
+    """
+    from requests.exceptions import ConnectionError as BrokenError
+    from urllib3.exceptions import HTTPError
+
+    end, body = time.monotonic() + ANSWER_LIMIT_S, bytearray()
+    # What has come so far, and not only whole pieces, so that the time is looked at.
+    read = getattr(response.raw, "read1", response.raw.read)
+    with response:
+        try:
+            while piece := read(_PIECE, decode_content=True):
+                body += piece
+                if len(body) > ANSWER_LIMIT:
+                    raise BrokenError(f"the answer has more than {ANSWER_LIMIT >> 20} MiB")
+                if time.monotonic() > end:
+                    raise BrokenError(f"the answer takes more than {ANSWER_LIMIT_S:.0f} s")
+        except HTTPError as error:
+            raise BrokenError(error) from error
+    return bytes(body)
 
 
 def _leave_alone(request: Any) -> Any:
@@ -333,10 +343,12 @@ def _refusal(
     for secret in credentials.secrets:
         # The gateway is known to quote what was signed, and a security token is signed.
         text = text.replace(secret, "***")
-    wait_s = retry_after(headers.get("Retry-After"))
-    if status == 429 or code in error_codes.PASSING:
+    wait_s = retry_after(headers.get("Retry-After"), headers.get("Date"), time.time())
+    if code in error_codes.PASSING:
         return TransferError(text, retry_after_s=wait_s)
-    if status >= 500 and status not in LASTING:
-        kind = UncertainError if method == "POST" else TransferError
-        return kind(text, retry_after_s=wait_s)
+    doubtful = status == 408 or (status >= 500 and status not in LASTING_STATUSES)
+    if method == "POST" and doubtful:
+        return UncertainError(text, retry_after_s=wait_s)
+    if doubtful or status in _EARLY:
+        return TransferError(text, retry_after_s=wait_s)
     return ServiceError(text, code=code, status=status)

@@ -36,16 +36,20 @@ STATUSES = {
     ),
     301: Refusal("The service is at another address.", "check the endpoint and the region"),
     302: Refusal("The service is at another address.", "check the endpoint and the region"),
+    303: Refusal("The service is at another address.", "check the endpoint and the region"),
     307: Refusal("The service is at another address.", "check the endpoint and the region"),
     308: Refusal("The service is at another address.", "check the endpoint and the region"),
     404: Refusal(
         "The requested resource was not found.",
         "check the endpoint and the region; not every site serves every version of the API",
     ),
+    408: Refusal("The service did not get the request in time.", "it is tried again"),
+    425: Refusal("The service wants the request later.", "it is tried again after a pause"),
     429: Refusal("Too many requests.", "it is tried again after a pause"),
     500: Refusal("Internal service error.", "try again later"),
     501: Refusal("The service does not offer this.", "check the version of the API"),
     503: Refusal("The service is unavailable.", "try again later"),
+    507: Refusal("The service has no room.", "remove what is not needed or ask for a larger quota"),
 }
 
 _QUOTA = "remove images that are not needed or ask for a larger quota"
@@ -161,6 +165,8 @@ def read_error(body: object) -> tuple[str | None, str | None]:
     inner = body.get("error")
     if isinstance(inner, Mapping):
         return _text(inner, "code"), _text(inner, "message")
+    if isinstance(inner, str) and inner.strip():
+        return _text(body, "error_code", "code"), inner
     return _text(body, "error_code", "code"), _text(body, "error_msg", "message")
 
 

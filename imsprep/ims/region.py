@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from imsprep.errors import ServiceError, TransferError
-from imsprep.ims.client import CloudImage
+from imsprep.ims.listed import CloudImage
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from imsprep.errors import (
     UncertainError,
     WaitTimeoutError,
 )
-from imsprep.ims.client import CloudImage
+from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.wait import Pace, poll
 

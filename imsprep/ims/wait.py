@@ -18,6 +18,7 @@ from imsprep.errors import (
     TransferError,
     UncertainError,
     WaitTimeoutError,
+    show_words,
 )
 from imsprep.ims.job import JobStatus
 
@@ -103,7 +104,7 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
             job_id=job_id,
         )
     if not status.succeeded:
-        raise JobFailedError(f"import job {job_id} failed: {status.why_failed}")
+        raise JobFailedError(f"import job {job_id} failed: {show_words(status.why_failed, 2000)}")
     return status
 
 

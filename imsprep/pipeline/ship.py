@@ -24,8 +24,8 @@ from typing import Any, Protocol
 from imsprep.errors import ImageChangedError, JobFailedError, ServiceError, show_path
 from imsprep.image.archive import unpacked
 from imsprep.image.file import Identity
-from imsprep.ims.client import CloudImage
 from imsprep.ims.job import JobStatus
+from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
 from imsprep.ims.wait import Pace, is_unknown_job, wait

@@ -19,12 +19,14 @@ import base64
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imsprep.cloud.endpoints import is_loopback
 from imsprep.errors import (
+    LASTING_STATUSES,
     ImsprepError,
     MissingExtraError,
     ServiceError,
@@ -79,8 +81,6 @@ _HASH_STEP = 1 * MIB
 # late on the way.
 _PASSING_CODES = {"BadDigest", "RequestTimeout", "SlowDown", "OperationAborted", "IncompleteBody"}
 
-# Statuses above 500 that no new attempt changes: what is asked for is not there, or is full.
-_LASTING_STATUSES = {501, 505, 507, 508, 510, 511}
 # Statuses of a refused part copy that a part which is sent may not meet.
 _NO_COPY = {403, 405, 501}
 # The opposite: OBS and S3 may answer 200 and mean one of these, which botocore turns into a 500.
@@ -417,9 +417,10 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
     for secret in secrets:
         words = words.replace(secret, "***")
     text = f"the store refused to {what}: {show_words(words).rstrip('.')}"
-    passing = status >= 500 or status in (408, 429) or code in _PASSING_CODES
-    if passing and status not in _LASTING_STATUSES and code not in _LASTING_CODES:
-        return TransferError(text, retry_after_s=retry_after(headers.get("retry-after")))
+    passing = status >= 500 or status in (408, 425, 429) or code in _PASSING_CODES
+    if passing and status not in LASTING_STATUSES and code not in _LASTING_CODES:
+        wait_s = retry_after(headers.get("retry-after"), headers.get("date"), time.time())
+        return TransferError(text, retry_after_s=wait_s)
     advice = _ADVICE.get(code) or _ADVICE.get(str(status), "")
     return ServiceError(text + advice, code=code, status=status)
 

@@ -61,6 +61,7 @@ def send_file(
     with RawImage.open(path) as image:
         image.refuse_writers(force=sending.force_share)
         check_lasting(path)
+        Journal.for_file(path).check_replaceable()
         check_objects_apart(target, [key], [path])
         if not sending.options.replace:
             # Before the scan, which may take long; the upload asks again.

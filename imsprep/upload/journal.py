@@ -17,16 +17,18 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from imsprep.errors import show_path
+from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.file import Identity
 from imsprep.system import statefile
 from imsprep.system.locking import locked
+from imsprep.system.regular import read_plain
 
 SCHEMA = 2
 SUFFIX = ".upload.json"
 ZEROS = "imsprep-zeros/"  # below this name lie the zero objects, see `zeros`
 # A zero object as `transfer` names it.
 OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}")
+_MARKS = (b'"upload_id"', b'"zero_key"')  # a journal has both, whatever else of it is damaged
 _SEALED = ("target", "key", "upload_id", "zero_key", "plan")
 
 
@@ -99,6 +101,23 @@ class Journal:
             f"{show_path(self.path)} is damaged or of another version, and nothing that it names"
             " was touched; `imsprep uploads list` shows what that upload left"
         )
+
+    def check_replaceable(self) -> None:
+        """Raise UsageError if a file of somebody else's lies where the journal belongs.
+
+        A journal of any version that is damaged may be replaced; ReadError for no plain file.
+        """
+        try:
+            data = read_plain(self.path, limit=statefile.LIMIT)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", self.path) from error
+        if data and not any(mark in data for mark in _MARKS):
+            raise UsageError(
+                f"{show_path(self.path)} was not written by imsprep, which keeps the journal of an"
+                " upload there; rename it"
+            )
 
     def locked(self) -> AbstractContextManager[None]:
         """Have the journal alone during a block; TransferError if another process has it."""

@@ -11,14 +11,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imsprep.errors import ReadError
+from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.system.regular import read_plain
 
 SUFFIX = ".upload.parts"
+# How a log begins, also one that was torn in its first line, and what stands in each whole line.
+_BEGINS = re.compile(rb"\s*([0-9a-f]{0,64}\Z|[0-9a-f]{64} )")
+_IN_A_LINE = b'"etag"'
 LIMIT = 64 << 20  # bytes; of 1 TiB that does not pack it has 9 MiB
 
 
@@ -81,6 +85,23 @@ class PartLog:
                 os.close(file)
         except OSError as error:
             raise ReadError.from_os(error, "cannot write", self.path) from error
+
+    def check_replaceable(self) -> None:
+        """Raise UsageError if a file of somebody else's lies where the log belongs.
+
+        A log that is damaged may be removed; ReadError for no plain file.
+        """
+        try:
+            data = read_plain(self.path, limit=LIMIT)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ReadError.from_os(error, "cannot read", self.path) from error
+        if not _BEGINS.match(data) and _IN_A_LINE not in data:
+            raise UsageError(
+                f"{show_path(self.path)} was not written by imsprep, which keeps the parts of an"
+                " upload there; rename it"
+            )
 
     def remove(self) -> None:
         """Forget all parts."""

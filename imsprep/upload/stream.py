@@ -95,6 +95,8 @@ def stream(
     patient = RetryingStore(store, options.patience)
     run = _Stream(maker, patient, key, options, progress, ownership.origin_of(origin))
     with journal.locked():
+        journal.check_replaceable()
+        PartLog.for_upload(journal.image, "").check_replaceable()
         return run.do(target, journal)
 
 

@@ -132,6 +132,7 @@ def upload(
     run = _Run(source, plan, patient, key, options, progress, made_of)
     run.tree = DigestTree(source.size) if with_digest else None
     with journal.locked():
+        journal.check_replaceable()
         return run.do(target, journal)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +26,10 @@ from imsprep.errors import (
     UncertainError,
     UsageError,
     WaitTimeoutError,
+    retry_after,
 )
 from imsprep.ims import error_codes, job
-from imsprep.ims.client import ImsClient
+from imsprep.ims.client import ANSWER_LIMIT, ImsClient
 from imsprep.ims.job import JobStatus
 from imsprep.ims.submit import patiently
 from imsprep.ims.wait import Pace, poll, wait
@@ -301,7 +306,7 @@ def test_words_of_any_length_fit_on_a_screen() -> None:
     assert "(5000000 characters)" in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"[" * 200_000, b"<html>sign in</html>", b"[]", b"{}"])
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"<html>sign in</html>", b"[]", b"{}", b'{"images": {}}'])  # fmt: skip
 def test_what_is_no_list_of_images_does_not_count_as_an_empty_one(body: bytes) -> None:
     with (
         answering((200, body)) as (url, _),
@@ -323,6 +328,95 @@ def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:
     ):
         assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
     assert clock.slept == [77]
+
+
+def test_a_date_after_which_to_ask_counts_from_the_answer_s_own() -> None:
+    clock = Clock()
+    # Python's server sends its Date by itself, and this one as a second: the first counts.
+    at = formatdate(time.time() + 600, usegmt=True)
+    with answering((429, b""), (200, {"images": []}), headers={"Retry-After": at}) as (url, _):
+        assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
+    (slept,) = clock.slept
+    assert 598 <= slept <= 600
+
+
+@pytest.mark.parametrize(
+    ("header", "sent", "seconds"),
+    [
+        ("0", None, 0),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 30),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:30 GMT", 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", "nonsense", 0),
+        ("Wednesday, 21-Oct-15 07:28:30 GMT", "Wed Oct 21 07:28:00 2015", 30),
+        ("-5", None, None),
+        ("1.5", None, None),
+        ("soon", None, None),
+        ("Wed, 99 Oct 99999 99:99:99 GMT", None, None),
+        ("", None, None),
+        (None, None, None),
+    ],
+)
+def test_how_long_to_leave_a_service_alone(
+    header: str | None, sent: str | None, seconds: float | None
+) -> None:
+    assert retry_after(header, sent, 1.5e9) == seconds
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_a_question_that_came_too_late_or_too_early_is_asked_again(status: int) -> None:
+    clock = Clock()
+    with answering((status, b""), (200, {"images": []})) as (url, asked):
+        assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(408, UncertainError), (425, TransferError), (507, ServiceError)]
+)
+def test_an_import_is_asked_for_again_only_if_it_cannot_have_begun(
+    status: int, kind: type[ImsprepError]
+) -> None:
+    with answering((status, b"")) as (url, asked), pytest.raises(ImsprepError) as caught:
+        client(url).quick_import(REQUEST)
+    assert (type(caught.value), len(asked)) == (kind, 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_without_end_is_read_to_its_limit_only(packed: bool) -> None:
+    body = b"[" + b" " * (ANSWER_LIMIT + 1) + b"]"
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    with answering((200, gzip.compress(body, 1) if packed else body), headers=headers) as (url, _):
+        with pytest.raises(TransferError, match="the answer has more than 16 MiB"):
+            client(url).images("x")
+        with pytest.raises(UncertainError, match="the answer has more than 16 MiB"):
+            client(url).quick_import(REQUEST)
+
+
+def test_an_answer_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imsprep.ims.client.ANSWER_LIMIT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection = server.accept()[0]
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                for _ in range(400):
+                    connection.sendall(b" ")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(TransferError, match="the answer takes more than"):
+            client(f"http://127.0.0.1:{server.getsockname()[1]}").images("x")
+        thread.join()
+
+
+def test_a_reason_of_any_length_fits_on_a_screen() -> None:
+    failed = JobStatus("j", "FAIL", reasons=("x" * 1_000_000,))
+    with pytest.raises(JobFailedError) as caught:
+        wait(playing(failed), "j", Pace(Clock().sleep, Clock()))
+    assert len(str(caught.value)) < 2200
 
 
 def test_one_limit_holds_for_all_that_waits_by_it() -> None:

@@ -17,7 +17,7 @@ from imsprep.errors import (
     UncertainError,
     WaitTimeoutError,
 )
-from imsprep.ims.client import CloudImage
+from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import Started, find_image, look, submit, wait_for_image
 from imsprep.ims.wait import Pace

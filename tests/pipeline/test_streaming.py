@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imsprep.errors import ImageChangedError
+from imsprep.errors import ImageChangedError, UsageError
 from imsprep.image.file import RawImage
 from imsprep.pipeline import streaming
 from imsprep.pipeline.streaming import Streaming, maker_of
@@ -249,6 +249,16 @@ def test_a_line_that_is_sealed_and_wrong_is_found_out(case: Case, note: dict[str
     case.send()
     assert case.object == container(case.path)
     case.check_tidy()
+
+
+@pytest.mark.parametrize("name", ["disk.raw.upload.json", "disk.raw.upload.parts"])
+def test_files_of_somebody_else_stay(case: Case, name: str) -> None:
+    theirs = case.path.with_name(name)
+    theirs.write_text("notes on an upload\n")
+    with pytest.raises(UsageError, match=f"{name} was not written by imsprep"):
+        case.send()
+    assert theirs.read_text() == "notes on an upload\n"
+    assert not case.store.list_uploads()
 
 
 def test_the_same_again_sends_nothing(case: Case) -> None:

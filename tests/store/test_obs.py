@@ -534,7 +534,7 @@ def test_a_busy_store_says_how_long_to_leave_it_alone(
     store: ObsStore, cloud: s3cloud.Strict
 ) -> None:
     cloud.refuses = ("503 Service Unavailable", "SlowDown")
-    for header, seconds in (("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", None)):
+    for header, seconds in (("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)):
         cloud.refuses_with = {"Retry-After": header}
         with pytest.raises(TransferError) as caught:
             store.put("k", b"x")

@@ -21,7 +21,7 @@ _PURE = """
     bitmap.export bitmap.facts bitmap.layout bitmap.codec
     bitmap.learn.probe bitmap.learn.constants bitmap.learn.bodies bitmap.learn.fields bitmap.learn.search
     zvhd2.records zvhd2.codec zvhd2.faults
-    ims.error_codes ims.job ims.request
+    ims.error_codes ims.job ims.listed ims.request
     upload.plan
     boot.plan boot.screen boot.verdict boot.metadata
     pipeline.batch.plan pipeline.batch.entries

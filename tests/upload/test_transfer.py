@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
+from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError, UsageError
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.store.directory import DirectoryStore
@@ -335,11 +335,21 @@ def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
-@pytest.mark.parametrize("journal", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 99}', b"\xff", b'[' * 100_000])  # fmt: skip
+@pytest.mark.parametrize("journal", [b"", b'{"upload_id": ', b'{"schema": 99, "zero_key": 1}', b'["upload_id"]', b'\xff "zero_key"', b'{"zero_key": 1}' + b'[' * 100_000])  # fmt: skip
 def test_a_broken_journal_is_not_believed(case: Case, journal: bytes) -> None:
     case.journal.path.write_bytes(journal)
     assert "upload.json is damaged or of another version" in str(case.upload().restarted)
     assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("theirs", [b"{", b"[]", b'{"schema": 1}', b"\xff", b"notes\n", b'[' * 100_000])  # fmt: skip
+def test_a_file_of_somebody_else_is_no_journal_and_stays(case: Case, theirs: bytes) -> None:
+    case.journal.path.write_bytes(theirs)
+    with pytest.raises(UsageError, match=r"disk\.raw\.upload\.json was not written by imsprep"):
+        case.upload()
+    assert case.journal.path.read_bytes() == theirs
+    assert not case.store.list_objects()
+    assert not case.store.list_uploads()
 
 
 def test_a_journal_that_cannot_be_written_leaves_no_upload(

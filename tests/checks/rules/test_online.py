@@ -11,7 +11,7 @@ from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.cli.commands.emulator import _buckets_at
 from imsprep.errors import ServiceError, TransferError
-from imsprep.ims.client import CloudImage
+from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.request import RequestFields
 from imsprep.store.bucket import BucketFacts, look_at_bucket
