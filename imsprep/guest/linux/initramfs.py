@@ -1,8 +1,8 @@
 """What is inside an initramfs: a row of cpio archives, each plain or compressed.
 
 Early microcode comes as a plain cpio, padded with zeros; after it the main archive, compressed
-with gzip, xz, lzma, bzip2, zstd or lz4 (the kernel's *legacy* frames) or not at all. Any number of
-them may follow one another. Sources: the Linux kernel's "initramfs buffer format" and
+with gzip, xz, lzma, bzip2, zstd, lz4 (the kernel's *legacy* frames) or lzo, or not at all. Any
+number of them may follow one another. Sources: the Linux kernel's "initramfs buffer format" and
 lib/decompress*.c; the lz4 legacy frame of "LZ4 Frame Format Description".
 
 Data comes in pieces and no file is kept but the few that the caller names, so memory stays small;
@@ -29,6 +29,8 @@ STREAM_LIMIT = 10_000  # parallel packers make one for each MiB or so; lz4's blo
 NAME_LIMIT = 4096  # PATH_MAX
 KEPT_LIMIT = 64 * KIB  # of one file whose content is wanted
 _STEP = 256 * KIB  # what is decompressed at once
+_LZOP = b"\x89LZO\0\r\n\x1a\n"
+_LZO_BLOCK = 256 * KIB  # what the kernel takes at most
 _LZ4_BLOCK = 8 * MIB  # largest block of a legacy frame, after decompression
 
 _HEADER = struct.Struct("6s8s8s8s8s8s8s8s8s8s8s8s8s8s")  # newc: magic and 13 hexadecimal fields
@@ -174,6 +176,9 @@ def _unpacked(source: Source, magic: bytes, allowance: Allowance) -> Iterator[by
     if magic[:4] == b"\x02\x21\x4c\x18":
         yield from _lz4(source, allowance)
         return
+    if magic == _LZOP[:6]:
+        yield from _lzo(source, allowance)
+        return
     start = next((start for start in _DECOMPRESSORS if magic.startswith(start)), None)
     if start is None:
         raise FormatError(f"neither cpio nor a known compression: it begins with {magic.hex(' ')}")
@@ -265,6 +270,61 @@ def _lz4(source: Source, allowance: Allowance) -> Iterator[bytes]:
             yield lz4.block.decompress(source.take(size), uncompressed_size=_LZ4_BLOCK)
         except lz4.block.LZ4BlockError as error:
             raise FormatError(f"its lz4 data is broken: {error}") from error
+
+
+def _lzo(source: Source, allowance: Allowance) -> Iterator[bytes]:
+    """Unpack lzop's file: a header, then blocks with both lengths and checksums before them.
+
+    Checksums are passed over, as the kernel does (lib/decompress_unlzo.c; lzop 1.04, src/lzop.c).
+    """
+    try:
+        from lzallright import InputNotConsumed, LZOCompressor, LZOError
+    except ImportError:
+        raise FormatError("it is packed with lzo: install imsprep[guest]") from None
+    checks = _lzo_header(source)
+    while True:
+        (size,) = struct.unpack(">I", source.take(4))
+        if not size:
+            return
+        (packed,) = struct.unpack(">I", source.take(4))
+        if not 0 < packed <= size <= _LZO_BLOCK:
+            raise FormatError(f"its lzo data is broken: a block of {packed} of {size} bytes")
+        allowance.take(streams=1)
+        source.take(checks.of_block + (checks.of_packed if packed < size else 0))
+        data = source.take(packed)
+        if packed < size:
+            try:
+                data = LZOCompressor.decompress(data, size)
+            except (LZOError, InputNotConsumed) as error:
+                raise FormatError(f"its lzo data is broken: {error}") from error
+        if len(data) != size:
+            raise FormatError(f"its lzo data is broken: {len(data)} bytes, not {size}")
+        yield data
+
+
+class _Checks(NamedTuple):
+    """How many bytes of checksums stand before a block of lzop."""
+
+    of_block: int
+    of_packed: int
+
+
+def _lzo_header(source: Source) -> _Checks:
+    """Pass over the header of lzop's file."""
+    if source.take(len(_LZOP)) != _LZOP:
+        raise FormatError("its lzo header is broken")
+    version, _ = struct.unpack(">HH", source.take(4))
+    new = version >= 0x0940
+    source.take(4 if new else 1)  # what is needed to unpack it, method and level
+    (flags,) = struct.unpack(">I", source.take(4))
+    source.take((4 if flags & 0x800 else 0) + (12 if new else 8))  # filter, mode and time
+    source.take(source.take(1)[0] + 4)  # name and checksum
+    if flags & 0x40:
+        (extra,) = struct.unpack(">I", source.take(4))
+        source.skip(extra + 4)
+    return _Checks(
+        *(4 * sum(bool(flags & bit) for bit in bits) for bits in ((1, 0x100), (2, 0x200)))
+    )
 
 
 def _zstd_error() -> type[Exception]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -34,6 +36,34 @@ def lz4_legacy(data: bytes) -> bytes:
     return b"\x02\x21\x4c\x18" + struct.pack("<I", len(packed)) + packed
 
 
+def lzop(data: bytes) -> bytes:
+    """What lzop writes, by its own program."""
+    if shutil.which("lzop") is None:
+        pytest.skip("needs lzop")
+    pytest.importorskip("lzallright")
+    return subprocess.run(["lzop", "-c"], input=data, capture_output=True, check=True).stdout
+
+
+def lzop_by_hand(
+    data: bytes, *, version: int = 0x1040, flags: int = 0x303, size: int = 4096
+) -> bytes:
+    """The same with any flags; the checksums are zeros, which are passed over."""
+    compressor = pytest.importorskip("lzallright").LZOCompressor()
+    new = version >= 0x0940
+    head = struct.pack(">HH", version, 0x20A0) + (b"\x09\x40\x01\x05" if new else b"\x01")
+    head += struct.pack(">I", flags) + bytes(4 if flags & 0x800 else 0) + bytes(12 if new else 8)
+    head += b"\x04name" + bytes(4) + (b"\0\0\0\x03abc" + bytes(4) if flags & 0x40 else b"")
+    sums = [4 * sum(bool(flags & bit) for bit in bits) for bits in ((1, 0x100), (2, 0x200))]
+    body = b""
+    for at in range(0, len(data), size):
+        part = data[at : at + size]
+        packed = compressor.compress(part)
+        packed = packed if len(packed) < len(part) else part
+        body += struct.pack(">II", len(part), len(packed))
+        body += bytes(sums[0] + (sums[1] if packed is not part else 0)) + packed
+    return b"\x89LZO\0\r\n\x1a\n" + head + body + bytes(4)
+
+
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
@@ -45,6 +75,12 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
         zstandard.ZstdCompressor().compress(part) for part in (data[:5000], data[5000:])
     ),
     "lz4": lz4_legacy,
+    "lzop": lzop,
+    "lzo with all checksums": lzop_by_hand,
+    "lzo with a filter, an extra field and small blocks": lambda data: lzop_by_hand(
+        data, flags=0x840, size=100
+    ),
+    "lzo of an old version": lambda data: lzop_by_hand(data, version=0x0900, flags=1),
 }
 
 
@@ -137,3 +173,11 @@ def test_pieces_are_asked_for_as_they_are_needed() -> None:
 
     next(iter(members(pieces(), lambda name: False, Allowance())))
     assert len(taken) < 3
+
+
+@pytest.mark.parametrize("change", [8, 42, 46, 60, -3])
+def test_a_broken_file_of_lzop_is_a_format_error(change: int) -> None:
+    packed = bytearray(lzop_by_hand(cpio(FILES), flags=1))
+    packed[change] ^= 0xFF
+    with pytest.raises(FormatError):
+        read(bytes(packed))
