@@ -27,6 +27,7 @@ from imsprep.image.archive.unpacked import UnpackedImage
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
+from imsprep.image.folders import what_folder
 from imsprep.image.qemu.disk import QemuDisk
 from imsprep.image.qemu.foreign import INSIDE
 from imsprep.image.recognised import Kind as ContentKind
@@ -83,7 +84,7 @@ def gather_file(
 ) -> Facts:
     """Open an image and gather its facts; ReadError if it is none that can be opened."""
     if path.is_dir():
-        raise ReadError(f"cannot check {show_path(path)}: it is a folder without disk images")
+        raise ReadError(what_folder(path))
     with RawImage.open(path) as image:
         return gather(image, request=request, site=site, look=look, progress=progress)
 

@@ -17,6 +17,9 @@ _KNOWN = (
     ("DiskDescriptor.xml", "a disk of Parallels", "name the .hds file in it, if it is only one"),
     ("oci-layout", "a container image (OCI)", "it has no kernel and no boot loader; build a disk"
      " with a system in it"),
+    ("config.pvs", "a virtual machine of Parallels", "name the .hds file in its .hdd folder"),
+    ("*.avhdx", "a virtual machine of Hyper-V with snapshots", "delete its snapshots, which merges"
+     " them, and name its .vhdx"),
     ("bands", "a sparse bundle of macOS", "on a Mac: hdiutil convert it to UDTO"),
     ("Vagrantfile", "a box of Vagrant", "name the disk image in it"),
     ("*.ovf", "an OVF with its disks", "name the disk in it"),

@@ -279,6 +279,8 @@ def _settle(found: dict[str, Match], head: bytes) -> None:
     if "dmg" in found:  # its first chunk is a stream without any wrapping
         for name in ("zlib", "bzip2"):
             found.pop(name, None)
+    if "aff4" in found:
+        found.pop("zip", None)
     if "tar" in found:
         first = head[:100].split(b"\0", 1)[0].decode("utf-8", "replace")
         name = tar_format(first)
@@ -317,6 +319,12 @@ def named(path: Path) -> str:
     return _NAMED.get(path.suffix.lower(), (RAW,))[0]
 
 
+# Names of what lies where a virtual machine does, and has no signature of its own.
+_NO_DISKS = {
+    ".vmem": "the memory of a virtual machine (VMware)",
+    ".vswp": "the swap file of a virtual machine (VMware)",
+    ".nvram": "the settings of a virtual machine's firmware",
+}
 _PIECE = re.compile(r"-[sf]\d{3,}$")
 
 
@@ -326,6 +334,11 @@ def check_name(path: Path) -> None:
     Such a file was cut short at the end by which it is known, or damaged at its start.
     """
     suffix = path.suffix.lower()
+    if suffix in _NO_DISKS:
+        raise ContentError(
+            f"{show_path(path)} has the name of {_NO_DISKS[suffix]}; name the disk image with it",
+            ambiguous=True,
+        )
     if suffix == ".vmdk" and _PIECE.search(path.stem):
         raise ContentError(
             f"{show_path(path)} has the name of one piece of a split disk; name its descriptor, a"

@@ -8,6 +8,7 @@ specification or source code, and where there is none, the patterns of file(1) 5
 from __future__ import annotations
 
 import enum
+import re
 from typing import NamedTuple
 
 from imsprep.units import KIB, SECTOR
@@ -113,16 +114,19 @@ KNOWN = {
     "acronis": Known("an Acronis True Image backup (TIB)", _RESTORE),
     "aff": Known("an AFF image (forensics)", "affcat {0} > {1}"),
     "ewf": Known("an EnCase image (EWF, E01)", "ewfexport -t disk -f raw {0}"),
+    "aff4": Known("an AFF4 image (forensics)", "aff4imager -e FOLDER {0}, and name what it makes"),
     "zfs-send": Known("a stream of zfs send", "zfs receive POOL/NAME < {0}"),
     "btrfs-send": Known("a stream of btrfs send", "btrfs receive FOLDER < {0}"),
     "xfsdump": Known("a dump of XFS", "xfsrestore -f {0} FOLDER"),
     "dump": Known("a dump of ext2 to ext4, or UFS", "restore -rf {0}"),
     "libvirt-save": Known("the saved memory of a virtual machine (virsh save)", _NO_DISK),
     "qemu-state": Known("the saved memory of a virtual machine (QEMU)", _NO_DISK),
+    "virtualbox-state": Known("the saved state of a virtual machine (VirtualBox)", _NO_DISK),
     "vmware-state": Known("the saved state of a virtual machine (VMware)", _NO_DISK),
     "android-boot": Known("an Android boot image", _NO_DISK),
     "android-ota": Known("an Android update (payload.bin)", _NO_DISK),
     "apple-sparseimage": Known("a sparse image of macOS", _MAC),
+    "apple-asif": Known("a sparse image of macOS (ASIF)", _MAC),
     "apple-encrypted": Known("an encrypted disk image of macOS", _MAC),
     "nrg": Known("a CD image of Nero", "nrg2iso {0} disc.iso; a disc is no disk"),
     "cd-sectors": Known("raw sectors of a CD (BIN)", "bchunk {0} FILE.cue disc; a disc is no disk"),
@@ -136,6 +140,16 @@ KNOWN = {
     "pdf": Known("a PDF document", _AGAIN),
     "html": Known("a web page (HTML), such as a login or an error", _AGAIN),
     "xml": Known("an XML file, such as an error of an object store", _AGAIN),
+    "vmx": Known(
+        "the settings of a virtual machine (VMware)",
+        "name its .vmdk: the descriptor, not a piece of it",
+    ),
+    "vbox": Known("the settings of a virtual machine (VirtualBox)", "name its .vdi or .vmdk"),
+    "parallels-xml": Known("the list of files of a Parallels disk", "name the .hds file with it"),
+    "libvirt-xml": Known(
+        "the settings of a virtual machine (libvirt)", "name the disk: virsh domblklist MACHINE"
+    ),
+    "checksums": Known("a list of checksums", "name the disk image that it is of"),
     "ovf": Known("an OVF descriptor", "imsprep convert {0} disk.zvhd2, with its disks beside it"),
     "json": Known("a JSON file, such as an error of a service", _AGAIN),
     "git-lfs": Known("a pointer of Git LFS, not the file itself", "git lfs pull"),
@@ -171,12 +185,15 @@ SIGNATURES = (
     _S("acronis", _B, 0, b"\xce\x24\xb9\xa2\x20\0\0\0"),
     _S("aff", _B, 0, b"AFF10\r\n\0"), _S("ewf", _B, 0, b"EVF\x09\x0d\x0a\xff\0"),
     _S("ewf", _B, 0, b"EVF2\x0d\x0a\x81\0"), _S("ewf", _B, 0, b"LVF\x09\x0d\x0a\xff\0"),
+    _S("aff4", _B, 30, b"container.description"),
     _S("zfs-send", _B, 8, b"\xac\xcb\xba\xf5\2\0\0\0"), _S("btrfs-send", _B, 0, b"btrfs-stream\0"),
     _S("xfsdump", _B, 0, b"xFSdump0"), _S("dump", _B, 24, b"\x6c\xea\0\0"),
     _S("libvirt-save", _O, 0, b"LibvirtQemudSave"), _S("libvirt-save", _O, 0, b"LibvirtQemudPart"),
     _S("qemu-state", _O, 0, b"QEVM\0\0\0"), _S("vmware-state", _O, 0, b"\xd2\xbe\xd2\xbe"),
+    _S("virtualbox-state", _O, 0, b"\x7fVirtualBox SavedState V"),
     _S("android-boot", _O, 0, b"ANDROID!"), _S("android-ota", _O, 0, b"CrAU\0\0\0\0"),
-    _S("apple-sparseimage", _B, 0, b"sprs\0\0\0"), _S("apple-encrypted", _B, 0, b"encrcdsa"),
+    _S("apple-sparseimage", _B, 0, b"sprs\0\0\0"),
+    _S("apple-asif", _B, 0, b"shdw\0\0\0\1"), _S("apple-encrypted", _B, 0, b"encrcdsa"),
     _S("apple-encrypted", _B, -8, b"cdsaencr"),
     _S("nrg", Kind.OPTICAL, -12, b"NER5"), _S("udf", Kind.OPTICAL, 0x8001, b"BEA01"),
     _S("cd-sectors", Kind.OPTICAL, 0, b"\0" + b"\xff" * 10 + b"\0"),
@@ -193,6 +210,16 @@ SIGNATURES = (
 )  # fmt: skip
 
 _TEXT_LIMIT = 64 * KIB  # bytes of a file that is called a text by what it consists of
+# What a text that is the settings of a virtual machine, or the list of its files, has in it.
+_XML_KINDS = (
+    (b"<html", "html"), (b"<envelope", "ovf"), (b":envelope", "ovf"), (b"<virtualbox", "vbox"),
+    (b"<parallels_disk_image", "parallels-xml"), (b"<domain type=", "libvirt-xml"),
+    (b"<domainsnapshot", "libvirt-xml"),
+)  # fmt: skip
+_VMX = (b"config.version", b"virtualhw.version")
+_CHECKSUM_LINE = re.compile(
+    rb"(?:sha\d+|md5)\s*\(.+\)\s*= *[0-9a-f]{32,128}|[0-9a-f]{32,128} [ *].+", re.IGNORECASE
+)
 _CONTAINER_MEMBERS = ("manifest.json", "repositories", "oci-layout", "index.json", "blobs")
 
 
@@ -201,9 +228,8 @@ def text_format(head: bytes, size: int) -> str | None:
     start = head[:SECTOR].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return "html"
-    if start.startswith((b"<?xml", b"<error")):
-        kinds = ((b"<html", "html"), (b"<envelope", "ovf"), (b":envelope", "ovf"))
-        return next((name for word, name in kinds if word in head[:4096].lower()), "xml")
+    if start.startswith((b"<?xml", b"<error", b"<!--", b"<domain", b"<virtualbox")):
+        return next((name for word, name in _XML_KINDS if word in head[:4096].lower()), "xml")
     if size > _TEXT_LIMIT or b"\n" not in head:
         return None
     try:
@@ -214,6 +240,10 @@ def text_format(head: bytes, size: int) -> str | None:
         return None
     if start.startswith(b"#!"):
         return "script"
+    if all(word in head.lower() for word in _VMX):
+        return "vmx"
+    if all(_CHECKSUM_LINE.fullmatch(line.strip()) for line in head.split(b"\n") if line.strip()):
+        return "checksums"
     return "json" if start[:1] in (b"{", b"[") else "text"
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
+from imsprep.cli import cli
+from imsprep.image import folders, formats
 from imsprep.image.formats import identify, primary
 from imsprep.image.recognised import KNOWN, SIGNATURES, Kind
+from imsprep.image.tables import ledger, vdi, vhd
 from imsprep.units import KIB, MIB
 from tests.conftest import Outcome, need
 
@@ -45,7 +51,14 @@ TEXTS = {
     "json": b'{"message": "not found",\n "code": 404}\n',
     "git-lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
     "script": b"#!/bin/sh\necho installer\n",
-    "text": b"d41d8cd98f00b204e9800998ecf8427e  disk.img\n",
+    "text": b"the disk is in disk.img\n",
+    "checksums": b"d41d8cd98f00b204e9800998ecf8427e  disk.img\nSHA256(a.ovf)= "
+    + b"0f" * 32
+    + b"\n",
+    "vmx": b'.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\n',
+    "vbox": b'<?xml version="1.0"?>\n<VirtualBox xmlns="http://www.virtualbox.org/" version="1.16">\n',
+    "libvirt-xml": b"<domain type='kvm'>\n<name>vm</name>\n</domain>\n",
+    "parallels-xml": b"<?xml version='1.0'?>\n<Parallels_disk_image Version=\"1.0\">\n",
 }
 
 
@@ -103,6 +116,50 @@ def test_no_message_contradicts_itself_or_names_what_a_command_lacks(
         report = imsprep("check", image, "--json").json["images"][0]["findings"]
         assert {f["rule"] for f in report} & {"IMS102", "IMS113"}
         assert "IMS105" not in {f["rule"] for f in report}
+
+
+COMMANDS = [
+    *(known.advice for known in KNOWN.values()),
+    *formats._OTHER_TOOLS.values(),
+    *(f"{what}: {advice}" for _, what, advice in folders._KNOWN),
+    ledger.FLATTEN, ledger.DECRYPT, ledger.CLOSE, vhd.MERGE, vdi.CLONE,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("advice", COMMANDS)
+def test_every_command_of_this_program_in_an_advice_is_one(advice: str) -> None:
+    for found in re.findall(r"imsprep ([a-z-]+)((?: [^;,(]+)?)", advice):
+        command = cli.get_command(click.Context(cli), found[0])
+        assert command is not None, found
+        words = shlex.split(found[1].replace("{0}", "a").replace("{1}", "b"))
+        command.make_context(found[0], words, resilient_parsing=False)
+
+
+@need("qemu-img", "qemu-io")
+def test_the_commands_of_qemu_in_an_advice_work(imsprep: Imsprep, tmp_path: Path) -> None:
+    def shell(*lines: str) -> None:
+        for line in lines:
+            subprocess.run(line, shell=True, cwd=tmp_path, check=True, capture_output=True)
+
+    secret = "--object secret,id=k,file=KEY"
+    shell(
+        "printf secret > KEY; truncate -s 3M base.raw; printf here | dd of=base.raw conv=notrunc",
+        "qemu-img create -f qcow2 -b base.raw -F raw 'over lay.qcow2'",
+        f"qemu-img create {secret} -f qcow2 -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10 locked.qcow2 3M",
+        "qemu-img create -f qcow2 -o data_file=data.raw apart.qcow2 3M",
+    )
+    for name, made in (
+        ("over lay.qcow2", "whole.qcow2"), ("locked.qcow2", "plain.qcow2"),
+        ("apart.qcow2", "whole.qcow2"),
+    ):  # fmt: skip
+        outcome = imsprep("convert", tmp_path / name, tmp_path / "out.raw")
+        assert outcome.code == 1
+        command = re.search("qemu-img convert .*", outcome.err)
+        assert command is not None
+        shell(command[0].replace(str(tmp_path) + "/", ""), f"qemu-img check {made}")
+        assert imsprep("convert", tmp_path / made, tmp_path / "out.raw", "--force").code == 0
+        (tmp_path / made).unlink()
+        (tmp_path / "out.raw").unlink()
 
 
 @pytest.mark.parametrize("seed", range(20))

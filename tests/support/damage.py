@@ -286,7 +286,7 @@ KINDS = {
              {"size": _QCOW2["size"], "L2 entry's bitmap": "which subclusters of a cluster are stored"}),
         Kind("qcow2, metadata preallocated", "qcow2",
              _options("-O", "qcow2", "-o", "preallocation=metadata"), _qcow2, _QCOW2),
-        Kind("qcow", "qcow", _options("-O", "qcow"), _qcow),
+        Kind("qcow", "qcow", _options("-O", "qcow"), _qcow, {"size": _QCOW2["size"]}),
         Kind("VMDK, monolithicSparse", "vmdk", _options("-O", "vmdk"), _vmdk),
         Kind("VMDK, streamOptimized", "vmdk",
              _options("-O", "vmdk", "-o", "subformat=streamOptimized"), _vmdk),

@@ -2,11 +2,13 @@
 
 Only what an import needs is read. The XML comes from anywhere: a document type or an entity, which
 no OVF needs, is refused, so that nothing grows and nothing outside is read. Source: DMTF DSP0243,
-Open Virtualization Format 1.1 and 2.1; `vmw:` as VMware's ovftool writes it, `vbox:` as VirtualBox.
+Open Virtualization Format 1.1 and 2.1, and 0.9 as far as oVirt still writes it; `vmw:` as VMware's
+ovftool writes it, `vbox:` as VirtualBox.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -51,13 +53,14 @@ def parse(data: bytes) -> Machine:
     root = _tree(data)
     if _local(root.tag) != "Envelope":
         raise FormatError("it is XML, and not an OVF descriptor (no Envelope)")
-    systems = list(_all(root, "VirtualSystem"))
+    systems = [*_all(root, "VirtualSystem"), *_typed(root, "Content", "VirtualSystem")]
     if len(systems) != 1:
         raise FormatError(
             f"it describes {len(systems)} virtual machines, and one is imported at once"
         )
     system = systems[0]
-    kind = next(_all(system, "OperatingSystemSection"), None)
+    typed = _typed(system, "Section", "OperatingSystemSection")
+    kind = next(itertools.chain(_all(system, "OperatingSystemSection"), typed), None)
     said = _text(kind, "Description") if kind is not None else ""
     items = [dict(_values(item)) for item in _all(system, "Item", "StorageItem")]
     return Machine(
@@ -180,6 +183,13 @@ def _values(item: Element) -> Iterator[tuple[str, str]]:
 
 def _all(root: Element, *names: str) -> Iterator[Element]:
     return (element for element in root.iter() if _local(element.tag) in names)
+
+
+def _typed(root: Element, name: str, kind: str) -> Iterator[Element]:
+    """Yield elements as OVF 0.9 and oVirt write them: of one name, with the kind as their type."""
+    for element in _all(root, name):
+        if _get(element, "type").rpartition(":")[2] == f"{kind}_Type":
+            yield element
 
 
 def _text(root: Element, name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -111,9 +112,10 @@ class _Server:
         format_: str,
         socket: Path,
         log: IO[bytes],
+        hint: str,
     ) -> None:
         self.image, self.socket = image, socket
-        self._process, self._format, self._log = process, format_, log
+        self._process, self._format, self._log, self._hint = process, format_, log, hint
 
     def connect(self) -> NbdClient:
         """Connect as soon as it listens; FormatError if it ends before, as it does not take it."""
@@ -141,6 +143,11 @@ class _Server:
                 )
         if isinstance(error, NbdError) and error.silent:
             return ReadError(f"cannot read {name} {what}: {PROGRAM} {error}")
+        if self._hint:
+            return FormatError(
+                f"{name} ({self._format}): QEMU cannot read what it stores {what};"
+                f" {self._hint.replace('{image}', shlex.quote(name))}"
+            )
         return FormatError(
             f"{name} ({self._format}) is damaged: what it stores {what} cannot be read"
             "; download or copy it again, and compare its checksum with that of the source"
@@ -163,7 +170,7 @@ def _serving(
             stderr=log,
         )
         try:
-            yield _Server(process, image, format_, socket, log)
+            yield _Server(process, image, format_, socket, log, survey.hint)
         finally:
             process.terminate()
             try:

@@ -143,7 +143,8 @@ def _check_gaps(image: Stored, found: Survey) -> None:
                 f"it holds data at byte {at} that none of its tables names: an entry of them was"
                 " lost, or its writer was interrupted",
                 "compare its checksum with that of the source; if the file is as it was written,"
-                " let the program that wrote it copy the disk",
+                " and its disk is whole without that data, copy the disk: qemu-img convert"
+                " -f {driver} -O qcow2 {image} copy.qcow2",
             )
         freed -= length
 

@@ -122,6 +122,7 @@ class Survey:
     freed: int = 0  # bytes of gaps that the tables themselves explain
     notes: tuple[str, ...] = ()  # what the user should know of an image that is read all the same
     options: Mapping[str, object] = field(default_factory=dict)  # for QEMU's driver
+    hint: str = ""  # what may be the reason if QEMU cannot read it, other than damage
     has_check: bool = False  # `qemu-img check` knows the format
 
 

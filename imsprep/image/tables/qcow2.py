@@ -32,6 +32,7 @@ _HEADER_3 = struct.Struct(">QQQII")
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _KNOWN = 31
 _ZLIB, _ZSTD = 0, 1
+_SNAPSHOTS = "it has internal snapshots; the disk as it is now is taken, none of those"
 
 _OFFSET = np.uint64(0x00FF_FFFF_FFFF_FE00)
 _L1_RESERVED = np.uint64(0x7F00_0000_0000_01FF)
@@ -90,7 +91,8 @@ def survey(read: Read, size: int) -> Survey:
     for number, offset in zip(used, tables, strict=True):
         entries = np.frombuffer(table(read, size, int(offset), cluster), ">u8").astype(np.uint64)
         _l2_table(head, entries, int(number) * head.l2_entries, int(offset), ledger)
-    return Survey(head.size, ledger, has_check=True)
+    notes = (_SNAPSHOTS,) if struct.unpack(">I", table(read, size, 60, 4))[0] else ()
+    return Survey(head.size, ledger, notes=notes, has_check=True)
 
 
 def _header(read: Read, size: int) -> Header:

@@ -17,6 +17,7 @@ from imsprep.image.crc32c import crc32c
 from imsprep.image.tables.ledger import (
     CLOSE,
     Ledger,
+    Offsets,
     Read,
     Survey,
     SurveyError,
@@ -93,7 +94,11 @@ def survey(read: Read, size: int) -> Survey:
     freed = _blocks(read, size, regions[_BAT], what, ledger)
     ledger.check_apart()
     return Survey(
-        what.disk_size, ledger, least_gap=what.block_size, freed=freed, notes=tuple(notes)
+        what.disk_size,
+        ledger,
+        least_gap=min(what.block_size, what.disk_size),
+        freed=freed,
+        notes=tuple(notes),
     )
 
 
@@ -203,6 +208,22 @@ def _blocks(read: Read, size: int, region: tuple[int, int], what: _Metadata, led
         raise damaged("an entry of its allocation table that no program writes", at)
     stored = ~is_bitmap & (states == _PRESENT)
     numbers = (places - places // (chunk + 1))[stored]
-    ledger.add_all(offsets[stored], needed(numbers, what.block_size, what.disk_size), "a block")
+    lengths = _lengths(offsets[stored], numbers, size, what)
+    ledger.add_all(offsets[stored], lengths, "a block")
     freed = ~is_bitmap & np.isin(states, _FREED)
     return int(freed.sum()) * what.block_size
+
+
+def _lengths(offsets: Offsets, numbers: Offsets, size: int, what: _Metadata) -> Offsets:
+    """Return the bytes that each stored block takes: all of it, also of the disk's last one.
+
+    A file may end with what the disk has of that one, but with nothing else.
+    """
+    wanted = needed(numbers, what.block_size, what.disk_size)
+    rest = size - offsets
+    whole = rest >= what.block_size
+    cut = ~whole & (rest != wanted) & (rest != -(-wanted // MIB) * MIB) & (wanted < what.block_size)
+    if np.any(cut & (rest >= wanted)):
+        at = int(offsets[cut][0])
+        raise damaged("an entry of its allocation table leads to where no block can be", at)
+    return np.where(whole, what.block_size, wanted)

@@ -208,3 +208,24 @@ def test_another_disk_is_chosen_by_file_id_or_number(
     wrong = imsprep("convert", exported, tmp_path / "no.raw", "--disk", f"{which}x")
     assert wrong.code == 1
     assert "its disks: 1 web-disk1.vmdk, 2 web-disk2.vmdk" in wrong.err
+
+
+def test_the_older_form_that_ovirt_writes_is_read(imsprep: Imsprep, tmp_path: Path) -> None:
+    files = members(tmp_path)
+    old = files["web.ovf"].replace(
+        b"<VirtualSystem ", b'<Content xsi:type="ovf:VirtualSystem_Type" '
+    )
+    old = old.replace(b"</VirtualSystem>", b"</Content>")
+    old = old.replace(
+        b"<OperatingSystemSection ", b'<Section xsi:type="ovf:OperatingSystemSection_Type" '
+    )
+    old = old.replace(b"</OperatingSystemSection>", b"</Section>")
+    old = old.replace(
+        b"<Envelope ", b'<Envelope xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    )
+    del files["web.mf"]
+    exported = archive(tmp_path / "web.ova", files | {"web.ovf": old})
+    seen = imsprep("info", exported, "--json")
+    assert seen.code == 0, seen.err
+    assert seen.json["system_id"] == "debian10_64Guest"
+    assert [disk["file"] for disk in seen.json["disks"]] == ["web-disk1.vmdk", "web-disk2.vmdk"]
