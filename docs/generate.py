@@ -43,7 +43,7 @@ DECIDING = {
     ("8 GiB ext4, packed as ZVHD2 and sent", "aws s3 cp of the RAW file"),
     ("8 GiB ext4 over 1 Gbit/s", "aws s3 cp"),
 }
-NOTE = "<!-- Written by docs/generate.py; `make docs` writes it anew. -->\n"
+NOTE = "<!-- Written by docs/generate.py; `make docs` updates it. -->\n"
 
 
 def pages() -> dict[Path, str]:
@@ -95,7 +95,10 @@ def exit_codes_table() -> str:
 
 def measured_table(results: list[dict[str, Any]]) -> str:
     """Return the rows that a user decides by, with the targets; docs/benchmarks.md has the rest."""
-    lines = ["| what | beside | times as fast (min to max) | target | |", "|---|---|---|---|---|"]
+    lines = [
+        "| what | compared with | times as fast (min to max) | target | |",
+        "|---|---|---|---|---|",
+    ]
     for result in results:
         if result["case"].startswith(LIMIT):
             continue

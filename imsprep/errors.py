@@ -10,7 +10,7 @@
     │   └── ImageInUseError 3  another program may write to the image
     ├── ImageChangedError  4  the image changed while it was being read
     ├── TransferError      5  the transfer broke; run again to continue
-    │   └── UncertainError 5  a request was sent, and nobody knows whether it was accepted
+    │   └── UncertainError 5  a request was sent; whether it was accepted is not known
     ├── ServiceError       6  the service refused
     │   └── JobFailedError 6  the import job ran and failed
     └── WaitTimeoutError   7  gave up waiting
@@ -31,9 +31,19 @@ if TYPE_CHECKING:
 
 
 class ImsprepError(Exception):
-    """Base of every deliberate error; `exit_code` is what the command line ends with."""
+    """Base of every deliberate error; `exit_code` is what the command line ends with.
+
+    `remedies` are the parameters of the failed function by which the caller can change what went
+    wrong, as ("output", "force"). A front end shows them in its own terms; messages do not.
+    """
 
     exit_code: ClassVar[int] = 3
+    remedies: tuple[str, ...] = ()
+
+    def __init__(self, message: str = "", *, remedies: tuple[str, ...] | None = None) -> None:
+        super().__init__(message)
+        if remedies is not None:
+            self.remedies = remedies
 
 
 class UsageError(ImsprepError):
@@ -96,6 +106,8 @@ class ReadError(ImsprepError):
 class ImageInUseError(ReadError):
     """Another program may write to the image, so that what is read of it may not last."""
 
+    remedies = ("force_share",)
+
 
 class ImageChangedError(ImsprepError):
     """The image changed while it was being read; what was learned of it is worthless."""
@@ -128,8 +140,15 @@ class ServiceError(ImsprepError):
 
     exit_code = 6
 
-    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        remedies: tuple[str, ...] | None = None,
+    ) -> None:
+        super().__init__(message, remedies=remedies)
         self.code = code
         self.status = status
 

@@ -2,7 +2,7 @@
 
 A class for each function of `imsprep.api`, put together from groups that several of them share.
 The functions take the fields as keywords; the command line and a batch make the values themselves.
-Sizes are bytes, times seconds. A value that is none of the allowed ones raises UsageError here.
+Sizes are bytes, times seconds. A value that is not one of the allowed ones raises UsageError here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Options:
     progress: Progress = field(default=silent, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a word that is none of the allowed ones."""
+        """Raise UsageError for a word that is not one of the allowed ones."""
         for one in fields(self):
             allowed = one.metadata.get(_CHOICES)
             if allowed is not None and getattr(self, one.name) not in allowed:

@@ -42,7 +42,8 @@ def connected(
         yield ImsClient(found, find_here(), api=api, ca_file=ca_file)
         return
     server = _serving()
-    # Made for this run and known to nobody: the emulator is reached over HTTP like any service.
+    # Made for this run and known to no one else: the emulator is reached over HTTP like any
+    # service.
     key = Credentials(f"LOCAL{secrets.token_hex(8)}", secrets.token_hex(32))
     settings = local_settings(folder, key.access_key, key.secret_key, options.site)
     settings = replace(settings, layout=layout)

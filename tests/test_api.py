@@ -151,7 +151,7 @@ def test_what_goes_wrong_is_raised(disk: Path, tmp_path: Path) -> None:
         imsprep.check(tmp_path / "missing.raw")
     with pytest.raises(imsprep.UsageError, match="holes is 'maybe', not one of trust"):
         imsprep.scan(disk, holes="maybe")
-    with pytest.raises(imsprep.UsageError, match="no site is called 'moon'"):
+    with pytest.raises(imsprep.UsageError, match="unknown site 'moon'"):
         imsprep.info(disk, site="moon")
     with pytest.raises(imsprep.UsageError, match="empty"):
         imsprep.scan("")

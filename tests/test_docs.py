@@ -337,3 +337,10 @@ def test_the_hook_checks_what_it_says(shell: DocumentShell) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     subprocess.run(["truncate", "-s", "-1000", shell.folder / "disk.raw"], check=True)
     assert shell.run(line).returncode == 1
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)
+def test_the_modules_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:imsprep/)?[a-z_0-9]+/[a-z_0-9/]+\.py)`", page.read_text())
+    roots = (ROOT, ROOT / "imsprep")
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []

@@ -1,4 +1,4 @@
-"""The bitmap file (`.mf`) that goes beside a RAW image: a block map as bytes, by a layout.
+"""The bitmap file (`.mf`) of a RAW image: a block map as bytes, by a layout.
 
 What is in the file a `layout` says; here it is applied, both ways. Decoding ends by encoding again:
 whatever a header, checksum or padding says is thereby checked, and the first byte that is not as
@@ -132,7 +132,9 @@ def decode(data: bytes, size: int, layout: BitmapLayout = DEFAULT_LAYOUT) -> Blo
     ending = re.compile(_pattern(layout.trailer).pattern + rb"\Z", re.DOTALL)
     trailer = ending.search(data, max(0, len(data) - _longest(layout.trailer)))
     if header is None or trailer is None:
-        raise FormatError(f"the {'header' if header is None else 'trailer'} is not the layout's")
+        raise FormatError(
+            f"the {'header' if header is None else 'trailer'} differs from the layout's"
+        )
     _check_sizes(header, layout, size)
     blocks = ceil_div(size, layout.block_size)
     body = data[header.end() : max(trailer.start(), header.end())]
@@ -140,11 +142,11 @@ def decode(data: bytes, size: int, layout: BitmapLayout = DEFAULT_LAYOUT) -> Blo
     wrongs = [_difference(data, encode(block_map, layout), blocks) for block_map in maps]
     right = [block_map for block_map, wrong in zip(maps, wrongs, strict=True) if wrong is None]
     if not right:
-        raise wrongs[-1] or FormatError("the body is not the layout's", offset=header.end())
+        raise wrongs[-1] or FormatError("the body differs from the layout's", offset=header.end())
     if len(right) > 1:
         raise FormatError(
-            "what ends the list may be an entry or padding, and the layout has no count that tells"
-            " which",
+            "the end of the list may be an entry or padding, and the layout has no count to"
+            " decide it",
             offset=header.end(),
         )
     return right[0]
@@ -179,8 +181,8 @@ def _difference(data: bytes, expected: bytes, blocks: int) -> FormatError | None
         )
     offset = next(n for n, (a, b) in enumerate(zip(data, expected, strict=True)) if a != b)
     return FormatError(
-        f"expected {expected[offset]:#04x}, got {data[offset]:#04x}: not as the layout has it, or"
-        " it marks blocks beyond the end of the disk",
+        f"expected {expected[offset]:#04x}, got {data[offset]:#04x}: it does not have this"
+        " layout, or marks blocks beyond the end of the disk",
         offset=offset,
     )
 

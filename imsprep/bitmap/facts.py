@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class BitmapFacts(NamedTuple):
-    """What is known of the bitmap that belongs to a RAW image; `beside` gathers it."""
+    """What is known of the bitmap that belongs to a RAW image; `inspect` gathers it."""
 
     name: str  # the bitmap's file name, for messages
     length: int | None  # bytes; None: there is no such file
-    layout: BitmapLayout | None  # None: made elsewhere, and nobody said how
+    layout: BitmapLayout | None  # None: made elsewhere, and not described
     stale: str | None = None  # why it is of another image or an older state, after its name
     misfit: str | None = None  # why it does not have the layout
     claimed: BlockMap | None = None  # what it says

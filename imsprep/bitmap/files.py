@@ -71,7 +71,7 @@ class Proof:
     found: BlockMap  # as the image has it
     stale: str | None  # why it is the bitmap of another image or state, if it is
     coverage: Coverage  # how the image is known
-    assumed: bool = False  # nobody said that the bitmap has this layout
+    assumed: bool = False  # the layout was not given by anyone
     sharing: Sharing | None = None
 
     @property
@@ -112,13 +112,13 @@ class Proof:
         all_empty = f"{counted(empty, 'block')} of {format_size(self.found.block_size)}"
         lines = []
         if self.assumed:
-            lines.append("note: neither a sidecar nor --layout says the layout; taken for zvhd2's")
+            lines.append("note: there is no sidecar and no layout was given; read as zvhd2")
         if self.stale is not None:
             lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it again")
         if self.lost.allocated:
             lines.append(
-                f"error: {self.lost.allocated} of {all_empty} marked empty with data in it,"
-                f" which would be lost: {_named(self.lost)}"
+                f"error: {self.lost.allocated} of {all_empty} marked empty contain data that"
+                f" would be lost: {_named(self.lost)}"
             )
         else:
             are = (
@@ -130,7 +130,7 @@ class Proof:
         if self.wasted.allocated:
             lines.append(
                 f"note: {counted(self.wasted.allocated, 'empty block')} marked as data, which"
-                f" costs time and nothing else: {_named(self.wasted)}"
+                f" only costs time: {_named(self.wasted)}"
             )
         lines.append(str(self.coverage) + _sharing_note(self.sharing))
         return "\n".join(lines)
@@ -145,7 +145,7 @@ def make_bitmap(
     scanning: ScanOptions = DEFAULTS,
     progress: Progress = lambda count: None,
 ) -> Made:
-    """Scan a RAW image and write its bitmap and the sidecar, by default beside the image.
+    """Scan a RAW image and write its bitmap and the sidecar, by default next to the image.
 
     Raises UsageError if a file that imsprep did not make would be replaced without `force`,
     FormatError if the image is in another format or empty, ReadError, ImageChangedError.
@@ -153,7 +153,9 @@ def make_bitmap(
     with RawImage.open(path) as image:
         bitmap = output or codec.bitmap_path(path)
         if image.is_device and output is None:
-            raise UsageError(f"{show_path(path)} is a device; name the bitmap with --output")
+            raise UsageError(
+                f"{show_path(path)} is a device; name the bitmap", remedies=("output",)
+            )
         check_writable(bitmap, path, force=force)
         check_raw(image)
         scanned = scan(image, block_size=layout.block_size, progress=progress, **scanning)
@@ -207,12 +209,12 @@ def export(
     with RawImage.open(path) as image:
         target = output or path.with_suffix(interchange.SUFFIXES[format_])
         if image.is_device and output is None:
-            raise UsageError(f"{show_path(path)} is a device; name the file with --output")
+            raise UsageError(f"{show_path(path)} is a device; name the file", remedies=("output",))
         check_apart(target, path)
         if target.exists() and not force:
             raise UsageError(
-                f"{show_path(target)} exists; name another file with --output, or replace it with"
-                " --force"
+                f"{show_path(target)} exists; name another file, or have it replaced",
+                remedies=("output", "force"),
             )
         check_raw(image)
         size = block_size or interchange.BLOCK_SIZE
@@ -228,7 +230,7 @@ def export(
 
 
 def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
-    """Raise UsageError if writing this bitmap would cost somebody a file; see `sidecar`."""
+    """Raise UsageError if this bitmap would replace a file that is not ours; see `sidecar`."""
     check_apart(bitmap, image)
     if not force:
         check_replaceable(bitmap, image)
@@ -268,8 +270,8 @@ def prove(
         bitmap = bitmap or codec.bitmap_path(path)
         if not bitmap.exists():
             raise ReadError(
-                f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it"
-                " with --bitmap"
+                f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it",
+                remedies=("bitmap",),
             )
         packed = read_bitmap(bitmap)
         sidecar = read_sidecar(bitmap)
@@ -278,10 +280,10 @@ def prove(
         try:
             claimed = codec.decode(packed, image.size, layout)
         except FormatError as error:
-            hint = "; it was taken for zvhd2's, --layout names another" if assumed else ""
-            raise FormatError(
-                f"{show_path(bitmap)} is no bitmap of this image: {error}{hint}"
-            ) from error
+            hint = "; its layout was taken to be zvhd2, as none was given" if assumed else ""
+            wrong = FormatError(f"{show_path(bitmap)} is not a bitmap of this image: {error}{hint}")
+            wrong.remedies = ("layout",) if assumed else ()
+            raise wrong from error
         found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
         reason = None if sidecar is None else stale(sidecar, packed, image)
         return Proof(

@@ -1,4 +1,4 @@
-"""Beside: what is known of the bitmap that lies beside a RAW image.
+"""Inspection: what is known of the bitmap of a RAW image.
 
 Its layout is known from the sidecar, or because the user says it; of a bitmap made elsewhere it is
 not known, and then nothing but the file's presence is.
@@ -58,11 +58,11 @@ def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
     if sidecar.identity == image.identity:
         return None
     if sidecar.identity.mtime_ns != image.identity.mtime_ns:
-        return "was made before the image was written to"
+        return "was made before the image was last written"
     try:
         block_map = codec.decode(packed, image.size, sidecar.layout)
     except FormatError as error:
-        return f"does not have the layout that its sidecar says: {error}"
+        return f"does not have the layout of its sidecar: {error}"
     if fingerprint(block_map, image.pread) != sidecar.fingerprint:
         return "was made of an image with other content"
     return None
@@ -72,7 +72,7 @@ def read_bitmap(path: Path) -> bytes:
     """Return a bitmap's bytes; ReadError if there is no file, or one far too long for it."""
     try:
         if (size := path.stat().st_size) > MAX_BITMAP:
-            raise ReadError(f"{show_path(path)} has {exact_size(size)}, too much for a bitmap")
+            raise ReadError(f"{show_path(path)} has {exact_size(size)}, too large for a bitmap")
         return read_plain(path)
     except OSError as error:
         raise ReadError.from_os(error, "cannot read the bitmap", path) from error

@@ -140,10 +140,12 @@ class BitmapLayout:
         """Check what the types cannot say."""
         _want(
             0 < self.block_size <= MAX_BLOCK and self.block_size % SECTOR == 0,
-            f"a block of {self.block_size} bytes is no whole number of sectors up to 1 GiB",
+            f"a block of {self.block_size} bytes is not a whole number of sectors up to 1 GiB",
         )
-        _want(0 < self.padding.multiple <= _MAX_PADDING, "the padding is no multiple of bytes")
-        _want(0 <= self.padding.fill <= 255, f"{self.padding.fill} is no byte to fill with")
+        _want(
+            0 < self.padding.multiple <= _MAX_PADDING, "the padding is not to a multiple of bytes"
+        )
+        _want(0 <= self.padding.fill <= 255, f"{self.padding.fill} is not a byte to fill with")
         _want(
             not (isinstance(self.body, Bits) and self.body.trim)
             or self.padding.multiple == 1
@@ -188,9 +190,9 @@ def unseen(layout: BitmapLayout, size: int, state: State) -> str | None:
     sizes = [match.image_size for match in layout.matched]
     if not min(sizes) <= size <= max(sizes):
         seen = f"from {format_size(min(sizes))} to {format_size(max(sizes))}"
-        return f"it was seen for disks {seen}, and this one has {format_size(size)}"
+        return f"it was learned from disks {seen}, and this one has {format_size(size)}"
     if state != "some" and state not in {match.state for match in layout.matched}:
-        return f"it was seen for no disk with {_STATES[state]}"
+        return f"it was learned from no disk with {_STATES[state]}"
     return None
 
 
@@ -258,20 +260,20 @@ def _ends_in_digits(body: Body) -> bool:
 
 def _check_field(field: Field, known: tuple[str, ...]) -> None:
     if isinstance(field, Number):
-        _want(field.what in known, f"no number {field.what!r} here; use {', '.join(known)}")
-        _want(field.unit in UNITS, f"no unit {field.unit!r}; use {', '.join(UNITS)}")
+        _want(field.what in known, f"unknown number {field.what!r}; use {', '.join(known)}")
+        _want(field.unit in UNITS, f"unknown unit {field.unit!r}; use {', '.join(UNITS)}")
         binary = field.form in ("le", "be")
         least = 1 if binary else 0
-        _want(least <= field.width <= (8 if binary else MAX_WIDTH), f"no width {field.width}")
+        _want(least <= field.width <= (8 if binary else MAX_WIDTH), f"invalid width {field.width}")
     elif isinstance(field, Checksum):
         _want(known is COUNTS, "a checksum stands in the header or the trailer")
-        _want(1 <= field.width <= 8, f"no width {field.width}")
-        _want(field.algorithm in get_args(Algorithm), f"no checksum {field.algorithm!r}")
+        _want(1 <= field.width <= 8, f"invalid width {field.width}")
+        _want(field.algorithm in get_args(Algorithm), f"unknown checksum {field.algorithm!r}")
 
 
 def _want(fine: bool, complaint: str) -> None:
     if not fine:
-        raise UsageError(f"no such bitmap layout: {complaint}")
+        raise UsageError(f"invalid bitmap layout: {complaint}")
 
 
 DEFAULT_LAYOUT = BitmapLayout(name="zvhd2", block_size=2 * MIB)

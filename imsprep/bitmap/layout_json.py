@@ -48,13 +48,13 @@ def load_layout(text: str) -> BitmapLayout:
         data = path.read_bytes() if path.stat().st_size <= _MAX_FILE else b""
     except FileNotFoundError as error:
         names = ", ".join(KNOWN)
-        raise UsageError(f"no layout {text!r}: neither a file nor one of {names}") from error
+        raise UsageError(f"unknown layout {text!r}: neither a file nor one of {names}") from error
     except OSError as error:
         raise ReadError.from_os(error, "cannot read", path) from error
     try:
         return from_plain(json.loads(data))
     except (ValueError, UsageError) as error:
-        raise UsageError(f"{show_path(path)} is no layout: {error}") from error
+        raise UsageError(f"{show_path(path)} is not a layout: {error}") from error
 
 
 def save_layout(path: Path, layout: BitmapLayout) -> None:
@@ -112,7 +112,7 @@ def _read(expected: Any, value: Any, where: str) -> Any:
         return value
     if origin is tuple:
         if not isinstance(value, list):
-            raise UsageError(f"{where} is no list")
+            raise UsageError(f"{where} is not a list")
         return tuple(_read(choices[0], item, f"{where}[{n}]") for n, item in enumerate(value))
     if isinstance(expected, types.UnionType):
         kind = value.get("kind") if isinstance(value, dict) else None
@@ -133,7 +133,7 @@ def _read(expected: Any, value: Any, where: str) -> Any:
 def _read_record(record: Any, value: Any, where: str) -> Any:
     members = _members(record)
     if not isinstance(value, dict):
-        raise UsageError(f"{where} is no object")
+        raise UsageError(f"{where} is not an object")
     if unknown := sorted(set(value) - set(members)):
         raise UsageError(f"{where} has no {unknown[0]!r}; it has {', '.join(members)}")
     read = {name: _read(members[name], item, f"{where}.{name}") for name, item in value.items()}

@@ -1,11 +1,11 @@
 """The sidecar: `disk.mf.json` says which state of which image a bitmap belongs to.
 
-Bitmap and sidecar are written so that a crash at any instant leaves a state that can be told: the
-old bitmap goes, the sidecar comes, the bitmap comes. So a sidecar without its bitmap is an
-unfinished run of ours, and a bitmap that its sidecar does not describe was put there by somebody
+Bitmap and sidecar are written so that a crash at any instant leaves a state that can be recognised:
+the old bitmap goes, the sidecar comes, the bitmap comes. So a sidecar without its bitmap is an
+unfinished run of ours, and a bitmap that its sidecar does not describe was put there by another
 else, and is not overwritten.
 
-Whether an image is the one that was scanned is told in two steps. The *identity* (device, inode,
+Whether an image is the one that was scanned is decided in two steps. The *identity* (device, inode,
 times) holds for the very file. The *fingerprint*, a hash over samples of the content, also holds
 for a copy that kept its modification time; it notices another image, not every change.
 """
@@ -28,13 +28,14 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.system import atomic, ownership, statefile
+from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name, read_plain
 from imsprep.units import KIB
 
 SCHEMA = 1
 SUFFIX = ".json"
-NAME_ANOTHER = "name another file with --output"
-OR_REPLACE = f"{NAME_ANOTHER}, or replace it with --force"
+NAME_ANOTHER = Advice("name another file", ("output",))
+OR_REPLACE = NAME_ANOTHER._replace(remedies=("output", "force"))
 _SAMPLES = 64  # blocks with data that the fingerprint looks into
 _SAMPLE = 4 * KIB  # bytes read of each
 
@@ -144,8 +145,8 @@ def read_sidecar(bitmap: Path) -> Sidecar | None:
     return Sidecar(**{**vars(found), "layout": layout}) if found else None
 
 
-def check_apart(bitmap: Path, image: Path, *, advice: str = NAME_ANOTHER) -> None:
-    """Raise UsageError if the bitmap or its sidecar would replace the image, or no plain file.
+def check_apart(bitmap: Path, image: Path, *, advice: Advice = NAME_ANOTHER) -> None:
+    """Raise UsageError if the bitmap or its sidecar would replace the image, or no regular file.
 
     `advice` ends the message: what the command that writes the bitmap offers instead.
     """
@@ -153,7 +154,7 @@ def check_apart(bitmap: Path, image: Path, *, advice: str = NAME_ANOTHER) -> Non
         ownership.check_apart(path, image, what="the bitmap", advice=advice)
 
 
-def check_replaceable(bitmap: Path, image: Path, *, advice: str = OR_REPLACE) -> None:
+def check_replaceable(bitmap: Path, image: Path, *, advice: Advice = OR_REPLACE) -> None:
     """Raise UsageError if a file would be replaced that is not known to be of our making.
 
     `advice` as in `check_apart`.
@@ -161,15 +162,18 @@ def check_replaceable(bitmap: Path, image: Path, *, advice: str = OR_REPLACE) ->
     packed = _read(bitmap)
     sidecar = read_sidecar(bitmap)
     if sidecar is None and sidecar_path(bitmap).exists():
-        raise UsageError(f"{show_path(sidecar_path(bitmap))} was not written by imsprep; {advice}")
+        raise UsageError(
+            f"{show_path(sidecar_path(bitmap))} was not written by imsprep; {advice.text}",
+            remedies=advice.remedies,
+        )
     if packed is None:
         return
     if sidecar is None or not sidecar.describes(packed):
         raise UsageError(
-            f"{show_path(bitmap)} was not made by imsprep; to import it as it is give import"
-            f" --bitmap, else {advice}"
+            f"{show_path(bitmap)} was not made by imsprep; import it as it is, or {advice.text}",
+            remedies=("bitmap", *advice.remedies),
         )
-    advice = f"rename an image, else {advice}"
+    advice = advice._replace(text=f"rename one of the images, or {advice.text}")
     ownership.check_owner(bitmap, image, sidecar.image, what="the bitmap", advice=advice)
 
 

@@ -87,11 +87,11 @@ class _Session:
             if magic != _OPTION_MAGIC or length > _MAX_OPTION:
                 return False
             self._receive(length)
-            told = struct.pack(">QH", self._size, _HAS_FLAGS | _READ_ONLY)
+            reply = struct.pack(">QH", self._size, _HAS_FLAGS | _READ_ONLY)
             if option == _EXPORT_NAME:
-                self._sink.write(told + (b"" if flags & _NO_ZEROES else bytes(124)))
+                self._sink.write(reply + (b"" if flags & _NO_ZEROES else bytes(124)))
             elif option in (_INFO, _GO):
-                self._reply(option, _REPLY_INFO, struct.pack(">H", 0) + told)
+                self._reply(option, _REPLY_INFO, struct.pack(">H", 0) + reply)
                 self._reply(option, _ACK)
             else:
                 self._reply(option, _ACK if option == _ABORT else _UNSUPPORTED)

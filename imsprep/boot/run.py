@@ -46,7 +46,7 @@ _SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: 
 _STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
 _RESTARTS = 3
 _TRIES = 2  # again after a panic that an overloaded machine causes
-_STOP_S = 10.0  # from being told to end until it is killed
+_STOP_S = 10.0  # from SIGTERM until it is killed
 _JUDGED = 128 * KIB  # of the serial console's end
 _LOG_LIMIT = 64 * MIB
 _LINES = 12
@@ -144,9 +144,9 @@ def boot(
 ) -> Booted:
     """Start the disk in an image and return what became of it; the image is not written to.
 
-    `look` is told the seconds since the start now and then. Raises MissingExtraError where QEMU or
-    the firmware is not installed, FormatError and ReadError for an image that cannot be read and
-    for a QEMU that does not start, UsageError for files that must not be replaced.
+    `look` is called with the seconds since the start now and then. Raises MissingExtraError where
+    QEMU or the firmware is not installed, FormatError and ReadError for an image that cannot be
+    read and for a QEMU that does not start, UsageError for files that must not be replaced.
     """
     _check_places(path, options)
     program = find_qemu(options.architecture)
@@ -172,7 +172,7 @@ def boot(
 
 def _no_kvm(program: str, options: BootOptions) -> str | None:
     if options.accelerator == TCG:
-        return "as it was asked for"
+        return "as requested"
     return None if options.accelerator == KVM else why_no_kvm(program, options.architecture)
 
 
@@ -288,7 +288,7 @@ class _Watch:
         self._begun = time.monotonic()
         self._changed = self._drawn = self._begun
         self._restarts = 0
-        self._stopped: str | None = None  # what Windows told the hypervisor
+        self._stopped: str | None = None  # what Windows reported to the hypervisor
         self._letters = ""  # of the screen
         self.seconds = 0.0
         self.text = ""

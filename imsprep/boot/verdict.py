@@ -1,4 +1,4 @@
-"""The verdict: what became of a boot, told from what its console said.
+"""The verdict: what became of a boot, judged by what its console showed.
 
 `judge` is given all that was said so far, on the serial console and on the screen, and returns the
 verdict as soon as there is one; `at_the_end` is asked when the time is over, and then also believes
@@ -26,9 +26,9 @@ WORDS = {
     LOADER: "the boot loader stopped at its prompt or with an error",
     NO_DEVICE: "the firmware found nothing to start",
     WINDOWS_STOP: "Windows stopped with a stop code",
-    RESTARTS: "the machine started over and over",
-    OFF: "the machine switched itself off",
-    NOTHING: "nothing that tells was seen within the time limit",
+    RESTARTS: "the machine restarted repeatedly",
+    OFF: "the machine powered off",
+    NOTHING: "no verdict within the time limit",
 }
 GOOD = (LOGIN, CLOUD_INIT)
 

@@ -43,7 +43,7 @@ class Step(NamedTuple):
         return self._asdict()
 
 
-Told = tuple[str, str]  # text and its short form
+StepText = tuple[str, str]  # text and its short form
 
 
 def chain(facts: Facts) -> tuple[Step, ...]:
@@ -86,12 +86,12 @@ def screen(steps: tuple[Step, ...]) -> str:
 
 
 def _step(
-    facts: Facts, rules: dict[str, Rule], name: str, told: Callable[[Facts], Told],
+    facts: Facts, rules: dict[str, Rule], name: str, text_of: Callable[[Facts], StepText],
     ids: tuple[str, ...], least: Severity,
 ) -> Step:  # fmt: skip
     text, short, why, state = "", "", None, KNOWN
     try:
-        text, short = told(facts)
+        text, short = text_of(facts)
     except UnknownError as error:
         state, why = UNKNOWN, str(error)
     for found, skipped in (rules[id_].run(facts) for id_ in ids):
@@ -103,47 +103,47 @@ def _step(
     return Step(name, state, show_path(text), show_path(short), why and show_path(why))
 
 
-def _firmware(facts: Facts) -> Told:
+def _firmware(facts: Facts) -> StepText:
     guest = any_guest(facts)
     name = firmware(facts, guest).upper()
     asked = "as the request asks" if facts.request.hw_firmware_type else "as the image is made"
     return f"{name}, {asked}", name
 
 
-def _loader(facts: Facts) -> Told:
+def _loader(facts: Facts) -> StepText:
     _, route = route_of(facts)
     return f"{route.loader}: {' > '.join(route.steps)}", route.loader
 
 
-def _entry(facts: Facts) -> Told:
+def _entry(facts: Facts) -> StepText:
     found = started(facts)
     others = len(found.route.entries) - 1
     more = f"; {others} more do not start by default" if others else ""
     return f"{found.entry.title} ({place(found.entry)}){more}", ""
 
 
-def _kernel(facts: Facts) -> Told:
+def _kernel(facts: Facts) -> StepText:
     found = started(facts)
     version = found.entry.version or (found.kernel.version if found.kernel else None)
-    told = f", version {version}" if version and version not in found.entry.kernel else ""
+    shown = f", version {version}" if version and version not in found.entry.kernel else ""
     name = found.entry.kernel.rpartition("/")[2]
-    return f"{found.entry.kernel}{told}", name
+    return f"{found.entry.kernel}{shown}", name
 
 
-def _initramfs(facts: Facts) -> Told:
+def _initramfs(facts: Facts) -> StepText:
     found = started(facts)
     if not found.entry.initrds:
         return "none; the kernel starts with its own drivers", "no initramfs"
     image = found.image
     if image is None:
-        raise UnknownError("it was not looked into")
+        raise UnknownError("it was not examined")
     drivers = [name for name in VIRTIO if name in image.drivers and name not in VIRTIO[:3]]
     maker = f", made by {image.maker}" if image.maker else ""
     listed = ", ".join(drivers) or "no virtio driver"
     return f"{image.path}{maker}: {listed}", f"initramfs ({listed})"
 
 
-def _root(facts: Facts) -> Told:
+def _root(facts: Facts) -> StepText:
     found = started(facts)
     root = value(found, "root")
     if not root:
@@ -160,7 +160,7 @@ def _root(facts: Facts) -> Told:
     return f"{root}{kind}{inside}", f"{short} ({volume.kind})" if volume else short
 
 
-def _fstab(facts: Facts) -> Told:
+def _fstab(facts: Facts) -> StepText:
     guest = linux(facts)
     text = guest.text("/etc/fstab")
     if text is None:
@@ -170,7 +170,7 @@ def _fstab(facts: Facts) -> Told:
     return f"{len(mounts)} lines name disks: {paths}" if mounts else "no line names a disk", ""
 
 
-def _network(facts: Facts) -> Told:
+def _network(facts: Facts) -> StepText:
     guest = linux(facts)
     try:
         cards = [i for i in interfaces(guest) if i.starts]
@@ -182,7 +182,7 @@ def _network(facts: Facts) -> Told:
     return ", ".join(names) or "what cloud-init sets up", ""
 
 
-def _cloud_init(facts: Facts) -> Told:
+def _cloud_init(facts: Facts) -> StepText:
     guest = linux(facts)
     if not cloud_init.installed(guest):
         return "not installed", ""
@@ -202,7 +202,7 @@ def _cloud_init(facts: Facts) -> Told:
 
 
 _E, _W = Severity.ERROR, Severity.WARNING
-_STEPS: tuple[tuple[str, Callable[[Facts], Told], tuple[str, ...], Severity], ...] = (
+_STEPS: tuple[tuple[str, Callable[[Facts], StepText], tuple[str, ...], Severity], ...] = (
     ("firmware", _firmware, ("IMS804",), _E),
     ("loader", _loader, ("IMS807", "IMS840"), _W),
     ("entry", _entry, ("IMS848",), _E),

@@ -39,9 +39,9 @@ class Order:
     policy: Policy = EVERYTHING
     fail_on: Severity | None = Severity.ERROR
     look: Look = QUICK
-    # Tells, for an image's name, what its bucket knows; None asks nobody.
+    # Tells, for an image's name, what its bucket knows; None asks nothing.
     online: Callable[[str], BucketFacts] | None = None
-    region: RegionFacts | None = None  # what the region told; None asked nobody
+    region: RegionFacts | None = None  # what the region answered; None: not asked
     reproducible: bool = False  # name images without their folders
 
 
@@ -55,7 +55,8 @@ def preflight(
     """Check every image and return the results in the order of `paths`.
 
     Raises UsageError if the policy names an unknown rule; whatever is wrong with one image ends
-    up in its result. `progress` is told the bytes that scans are done with, by several threads.
+    up in its result. `progress` is called with the bytes that scans are done with, by several
+    threads.
     """
     rules = registry.all_rules()
     order.policy.validate({rule.id for rule in rules})
@@ -106,7 +107,7 @@ def _shared(look: Look, workers: int) -> Look:
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
-    """Replace each folder by the images directly in it, told by suffix and sorted by name.
+    """Replace each folder by the images directly in it, chosen by suffix and sorted by name.
 
     A pattern that no shell replaced stands for the files that it fits. A folder without images
     stays as it is, as does a pattern without files, and cannot be checked. Nothing is named twice.

@@ -69,11 +69,11 @@ class Facts:
     unread: str | None = None  # why the disk in an image that QEMU reads could not be read
     to_be_packed: bool = False  # a ZVHD2 is made of it, which is what will be sent
     container: Examination | None = None  # how far a ZVHD2 file could be read
-    bitmap: BitmapFacts | None = None  # of the file beside a RAW image
+    bitmap: BitmapFacts | None = None  # of the file next to a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it
     booted: Booted | None = None  # what became of a boot; None unless it was asked for
-    bucket: BucketFacts | None = None  # what the bucket told, only with --online
-    region: RegionFacts | None = None  # what its image service told, only with --online
+    bucket: BucketFacts | None = None  # what the bucket answered, only with --online
+    region: RegionFacts | None = None  # what its image service answered, only with --online
     request: RequestFields = field(default_factory=RequestFields)
     site: Site = SITES[DEFAULT_SITE]
 

@@ -139,7 +139,7 @@ def _with_disk_inside(
     """Look at the disk in an image that QEMU reads; why it cannot be read becomes a fact."""
     try:
         if len({m.format for m in facts.matches if m.kind is ContentKind.DISK}) > 1:
-            raise FormatError("it is several formats at once, and each shows another disk")
+            raise FormatError("it is valid in several formats, and each shows another disk")
         with open_source(image, facts.format, jobs=_CONNECTIONS) as disk:
             return _look_inside(facts, disk, look, progress).packed()
     except FormatError as error:
@@ -330,7 +330,7 @@ def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
     """Look inside the file systems, in a child process; loaded only when it is asked for.
 
     Raises MissingExtraError where a part that is not installed keeps everything from being seen:
-    what was not looked at is no pass.
+    what was not examined is no pass.
     """
     from imsprep.guest.model import Guest
 

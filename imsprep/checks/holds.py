@@ -1,7 +1,7 @@
 """What holds where a rule finds nothing, in a sentence: the name of its case in a test report.
 
 A rule's title states the fault; a report of tests lists what was tested, and "The disk is
-encrypted" beside a green tick says the contrary of what is meant.
+encrypted" next to a green tick says the contrary of what is meant.
 """
 
 from __future__ import annotations
@@ -129,12 +129,12 @@ HOLDS = {
     "IMS827": "cloud-init looks for the service's data source",
     "IMS828": "cloud-init has the settings that the guide asks for",
     "IMS829": "cloud-init keeps no state of another server",
-    "IMS830": "No ssh keys of people travel with the image",
-    "IMS831": "No ssh host keys travel with the image",
-    "IMS832": "No machine-id travels with the image",
-    "IMS833": "No shell histories travel with the image",
-    "IMS834": "No logs travel with the image",
-    "IMS835": "No DHCP leases travel with the image",
+    "IMS830": "The image contains no ssh keys of users",
+    "IMS831": "The image contains no ssh host keys",
+    "IMS832": "The image contains no machine-id",
+    "IMS833": "The image contains no shell histories",
+    "IMS834": "The image contains no logs",
+    "IMS835": "The image contains no DHCP leases",
     "IMS836": "No tools of another platform are installed",
     "IMS837": "Root's password is as the guide asks",
     "IMS838": "sshd allows nothing that the guide advises against",

@@ -1,7 +1,7 @@
 """Policy: which rules are applied, how severe they count, and which findings are waived.
 
 A *waiver* says that a finding is known and accepted: by whom is for version control to tell, why
-and until when is written beside it. A waived finding is still shown and no longer counts.
+and until when is written with it. A waived finding is still shown and no longer counts.
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
             passed.append(rule.id)
     facts_ = summary(facts)
     if facts.guest is not None:
-        told = facts_["guest"]
-        assert isinstance(told, dict)
-        told["chain"] = [step.as_dict() for step in chain(facts)]
+        guest = facts_["guest"]
+        assert isinstance(guest, dict)
+        guest["chain"] = [step.as_dict() for step in chain(facts)]
     return Report(
         image=facts.name,
         findings=tuple(findings),
@@ -63,7 +63,7 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
 
 
 def summary(facts: Facts) -> dict[str, object]:
-    """Return the facts that a reader wants to see beside the findings, as plain values."""
+    """Return the facts that a reader wants to see with the findings, as plain values."""
     values: dict[str, object] = {
         "format": facts.format,
         "file_size": facts.file_size,

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from imsprep.checks.facts import Facts
 
 # Where most that is known of quick import stands; rules name it as their source.
+# Why rules are skipped for want of a closer look, each of which the caller may ask for.
+NOT_SCANNED = "the image was not scanned"
+NOT_UNPACKED = "the blocks were not unpacked"
+NOT_INSPECTED = "the inside of the image was not examined"
+NOT_STARTED = "the image was not started"
+NOT_ONLINE = "the bucket and the service were not asked"
+
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 
 SUBJECTS = {
@@ -43,7 +50,7 @@ SUBJECTS = {
 # file that is sent. Of a file of which another is made first, only the disk is judged.
 DISK, FILE = "disk", "file"
 _OF_FILE = ("3", "4")  # subjects that speak of nothing else
-TO_BE_PACKED = "a ZVHD2 is made of this file, and sent in its place"
+TO_BE_PACKED = "a ZVHD2 is made from this file and sent instead"
 
 
 @dataclass(frozen=True)

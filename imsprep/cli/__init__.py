@@ -27,24 +27,24 @@ from imsprep.errors import FindingsError, ImsprepError, ReadError
 COMMANDS: dict[str, str] = {
     "check": "Check disk images and the request to import them.",
     "bitmap": "Make the bitmap file of a RAW image.",
-    "verify": "Prove a bitmap file against its image again.",
-    "info": "Show what an image of any format holds, in one screen.",
-    "os-versions": "Show the values of os_version that a site takes.",
-    "digest": "Print the digest of disks, whatever their format; compare them.",
-    "bench": "Measure this machine's scan, or estimate what an image will take.",
-    "boot": "Start an image in QEMU and say whether it comes up.",
+    "verify": "Verify a bitmap file against its image.",
+    "info": "Show what an image of any format contains.",
+    "os-versions": "List the os_version values that a site accepts.",
+    "digest": "Print the digests of disks in any format, and compare them.",
+    "bench": "Measure how fast this machine scans, or estimate for an image.",
+    "boot": "Start an image in QEMU and report whether it boots.",
     "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",
-    "upload": "Bring one file into a bucket; only its data travels.",
-    "uploads": "Show or remove what unfinished uploads left in a bucket.",
-    "config": "Show which settings apply here and where they came from.",
+    "upload": "Upload one file to a bucket, without sending its zeros.",
+    "uploads": "List or remove what unfinished uploads left in a bucket.",
+    "config": "Show the settings in effect and where they come from.",
     "import": "Check, scan, upload, import and wait, in one command.",
-    "batch": "Import many images by a plan, several at a time.",
+    "batch": "Import many images from a plan, several at a time.",
     "wait": "Wait for an import job that was started before.",
-    "emulator": "A strict local image service, for trying and for CI.",
-    "doctor": "Say what this machine has and lacks for imsprep's work.",
-    "completion": "Print what makes bash, zsh or fish complete commands.",
-    "man": "Print a manual page, or where they lie.",
-    "demo": "Make a small real disk image and bring it through everything.",
+    "emulator": "Run a strict local image service, for tests and CI.",
+    "doctor": "Check what imsprep needs on this machine.",
+    "completion": "Print the completion script for bash, zsh or fish.",
+    "man": "Print a manual page, or the folder of all.",
+    "demo": "Make a small disk image and run every step on it.",
 }
 
 EXIT_CODES = """\
@@ -100,7 +100,7 @@ class CommandTable(click.Group):
 )
 @click.version_option(__version__, prog_name="imsprep", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Bring a disk image into Huawei Cloud IMS by quick import, without surprises.
+    """Bring a disk image into Huawei Cloud IMS by quick import.
 
     It checks a RAW or ZVHD2 image, makes the bitmap file, uploads only the data and waits for the
     import job. The result of a command is on stdout, everything else on stderr.
@@ -114,9 +114,9 @@ def main() -> None:
     code = run(sys.argv[1:])
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said
-    gc.freeze()  # the process ends: nobody need look for cycles in what it leaves
+    gc.freeze()  # the process ends: no need to look for cycles in what it leaves
     if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
-        # Somebody waits at the terminal, and a part on its way may take minutes; it is no loss.
+        # A user waits at the terminal, and a part on its way may take minutes; it is no loss.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -144,7 +144,7 @@ def run(arguments: list[str]) -> int:
     except ImsprepError as error:
         return _fail(arguments, error)
     except (BrokenPipeError, SystemExit):
-        # Whoever read our output went away, as `head` does; nothing more can be said. click would
+        # The reader of our output went away, as `head` does; nothing more can be said. click would
         # end with 1 then, which here is the code of findings.
         _give_stdout_up()
         return 3
@@ -201,19 +201,54 @@ def _give_stdout_up() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-# What the command line offers beyond what the library says, by the kind of error.
-OFFERS = {
-    "UnknownRegionError": "--endpoint is the image service, --obs-endpoint the store",
-    "ImageInUseError": "--force-share reads it all the same",
-    "OccupiedError": "--key names another, --replace replaces it",
-    "CopyRefusedError": "--no-copy sends the zeros too",
+# The option for a parameter that the library names, and what it does where that is not plain.
+REMEDIES = {
+    "bitmap": "--bitmap",
+    "copy_zeros": "--no-copy sends the zeros too",
+    "endpoint": "--endpoint is the image service",
+    "folder": "--dir",
+    "force": "--force",
+    "force_share": "--force-share reads it all the same",
+    "key": "--key",
+    "layout": "--layout",
+    "min_disk": "--min-disk",
+    "name": "--name",
+    "obs_endpoint": "--obs-endpoint is the object store",
+    "os_version": "--os-version",
+    "output": "--output",
+    "port": "--port",
+    "region": "--region",
+    "replace": "--replace replaces it",
+    "size": "--size",
+    "to": "--to",
+    "to_format": "--to-format",
+    "via": "--via zvhd2",
+    "work_dir": "--work-dir",
 }
 
 
 def _fail(arguments: list[str], error: ImsprepError) -> int:
-    offer = OFFERS.get(type(error).__name__)
-    text = f"{error} ({offer})" if offer else str(error)
+    text = _with_remedies(arguments, error)
     return _say(arguments, type(error).__name__, text, error.exit_code)
+
+
+def _with_remedies(arguments: list[str], error: ImsprepError) -> str:
+    """Return the message of an error, and which options of this command help against it."""
+    has = _options_of(arguments) if error.remedies else ()
+    offers = [REMEDIES[name] for name in error.remedies if name in REMEDIES]
+    fitting = [offer for offer in offers if offer.split()[0] in has]
+    return f"{error} ({', '.join(fitting)})" if fitting else str(error)
+
+
+def _options_of(arguments: list[str]) -> set[str]:
+    """Return the options of the command that a command line names."""
+    command: click.Command = cli
+    for word in arguments:
+        if isinstance(command, click.Group) and not word.startswith("-"):
+            command = command.get_command(click.Context(command), word) or command
+    if isinstance(command, click.Group):  # its main form has no name: `imsprep bitmap disk.raw`
+        command = command.get_command(click.Context(command), "make") or command
+    return {option for param in command.params for option in param.opts + param.secondary_opts}
 
 
 def _refuse(arguments: list[str], error: FindingsError) -> int:

@@ -55,7 +55,7 @@ class Rate:
         return (self.done - before) / (now - start) if now > start else 0.0
 
     def left_s(self, now: float) -> float | None:
-        """Return the seconds that are left; None if that cannot be told."""
+        """Return the seconds that are left; None if that is not known."""
         left = self.total - self.done
         if left <= 0:
             return 0.0

@@ -124,8 +124,8 @@ def _folder() -> Path:
         return Path.cwd()
     except FileNotFoundError as error:
         raise ReadError(
-            "the current folder was removed, so that there is no looking for imsprep.toml; cd to"
-            " another and run again"
+            "the current folder was removed, so imsprep.toml cannot be looked up; cd to another"
+            " and run again"
         ) from error
 
 

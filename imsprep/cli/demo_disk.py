@@ -34,7 +34,7 @@ from imsprep.units import GIB, KIB, MIB, SECTOR
 SIZE = 1 * GIB
 START, LENGTH = 1 * MIB, SIZE - 2 * MIB  # of the partition; aligned, clear of both tables
 
-# Fixed, so that a disk of an earlier run is told from anybody else's file.
+# Fixed, so that a disk of an earlier run is recognised among other files.
 DISK_GUID = uuid.UUID("6d1a5e2c-5f0e-4d3b-9a77-1d5e0d15c001")
 _PARTITION_GUID = uuid.UUID("6d1a5e2c-5f0e-4d3b-9a77-1d5e0d15c002")
 _FILESYSTEM_UUID = "6d1a5e2c-5f0e-4d3b-9a77-1d5e0d15c003"
@@ -45,7 +45,7 @@ _LAST = SIZE // SECTOR - 1  # the last sector, where the backup header lies
 
 
 def ensure_disk(path: Path) -> bool:
-    """Make the disk at `path` unless it is there; say whether it was made.
+    """Make the disk at `path` unless it is there; return whether it was made.
 
     Raises MissingExtraError without mkfs.ext4, UsageError if `path` is there and not the demo's,
     ReadError if it cannot be written.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from imsprep.cli.screen import say
 if TYPE_CHECKING:
     from imsprep.upload.transfer import Uploaded
 
-AGAIN = "the same command goes on where this one stopped"
+AGAIN = "run the same command again to continue"
 
 
 def tell_how_it_went(done: Uploaded) -> None:
@@ -22,13 +23,24 @@ def tell_how_it_went(done: Uploaded) -> None:
     if done.restarted:
         say(f"imsprep: {done.key} was started from the beginning: {done.restarted}")
     if done.left_behind:
-        from imsprep.store.target import as_options
-
-        where, key = as_options(done.left_behind[0]), shlex.quote(done.left_behind[1])
+        where, key = target_options(done.left_behind[0]), shlex.quote(done.left_behind[1])
         command = f"imsprep uploads abort {where} --key {key}"
-        say(f"imsprep: what that upload left is removed by: {command}")
+        say(f"imsprep: to remove what that upload left: {command}")
     if done.left:
-        say(f"imsprep: left in the bucket, remove it with `imsprep uploads abort`: {done.left}")
+        say(f"imsprep: left in the bucket: {done.left}; remove it with `imsprep uploads abort`")
+
+
+def target_options(target: str) -> str:
+    """Return the options that name a target, from its `str`."""
+    from imsprep.store.target import DEFAULT_BUCKET
+
+    if match := re.fullmatch(r"local:(.*) \(bucket (.*)\)", target, re.DOTALL):
+        folder, bucket = match.groups()
+        name = "" if bucket == DEFAULT_BUCKET else f"?bucket={bucket}"
+        return f"--to {shlex.quote(f'local:{folder}{name}')}"
+    bucket, _, place = target.partition(" at ")
+    option = "--endpoint" if "://" in place else "--region"
+    return f"--to {shlex.quote(bucket)}" + (f" {option} {shlex.quote(place)}" if place else "")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The screen: how wide it is, whether it takes colours, and lines on stderr beside a bar.
+"""The screen: how wide it is, whether it takes colours, and lines on stderr next to a bar.
 
 What `--color`, `--verbose` and `--progress` say is kept here for the whole run of a command
 (`reset` begins a new one), so that no function between a command and what it prints, in whatever
@@ -202,6 +202,7 @@ def has_colours(stream: IO[str]) -> bool:
 
 def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "") -> Style:
     """Return how to show findings on a stream."""
+    from imsprep.checks import rule
     from imsprep.checks.reporters.text import WIDTH, Style
 
     width = columns(stream)
@@ -212,6 +213,13 @@ def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "")
         skipped=skipped,
         more_skipped=more_skipped,
         more_notes="-v shows the notes in full",
+        closer={
+            rule.NOT_SCANNED: "--scan reads it",
+            rule.NOT_UNPACKED: "--deep unpacks them",
+            rule.NOT_INSPECTED: "--guest looks inside",
+            rule.NOT_STARTED: "--boot starts it",
+            rule.NOT_ONLINE: "--online asks them",
+        },
     )
 
 

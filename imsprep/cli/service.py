@@ -8,7 +8,7 @@ from imsprep.cli.configured import site_option
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
 
 _OPTIONS = (
-    site_option("Whose service and limits."),
+    site_option("Site whose service and limits apply."),
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
                  help="Such as eu-de or ap-southeast-3."),
     click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
@@ -20,8 +20,7 @@ _PACE = (
     click.option("--timeout", type=SecondsType(min=0), default=7200.0, show_default=True,
                  metavar="S", help="Seconds to wait for the job, in all."),
     click.option("--poll", type=SecondsType(min=0.01), metavar="S",
-                 help="Seconds between two questions: 10, or 0.2 where the service is the"
-                 " emulator."),
+                 help="Seconds between polls: 10, or 0.2 with the emulator."),
 )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _from_clouds(cloud: str, environment: Mapping[str, str], home: Path) -> Cred
         raise UsageError(f"{show_path(path)} has no cloud {cloud!r} with a table auth") from None
     except (yaml.YAMLError, RecursionError) as error:
         # The message of the library quotes lines, which may hold a secret.
-        raise UsageError(f"{show_path(path)} is no YAML ({type(error).__name__})") from None
+        raise UsageError(f"{show_path(path)} is not valid YAML ({type(error).__name__})") from None
     keys = ("ak", "sk", "security_token", "project_id")
     names = tuple(f"{key} of {cloud} in {show_path(path)}" for key in keys)
     found = _from_values([auth.get(key, "").strip() for key in keys], names)

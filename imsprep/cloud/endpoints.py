@@ -91,6 +91,8 @@ _ELSEWHERE = {
 class UnknownRegionError(UsageError):
     """No cloud that is known has this region, so that its addresses have to be given."""
 
+    remedies = ("endpoint", "obs_endpoint")
+
 
 def is_loopback(url: str) -> bool:
     """Return whether a URL leads to this machine, which no proxy can reach."""
@@ -109,13 +111,15 @@ def cloud_of(site: str) -> Cloud:
         if site in cloud.sites:
             return cloud
     known = sorted(name for cloud in CLOUDS for name in cloud.sites)
-    raise UsageError(f"no site is called {site!r}; there are: {', '.join(known)}")
+    raise UsageError(f"unknown site {site!r}; known: {', '.join(known)}")
 
 
 def cloud_of_region(region: str) -> Cloud | None:
     """Return the cloud that has a region, or None; UsageError if it cannot be the name of one."""
     if not _REGION.fullmatch(region):
-        raise UsageError(f"{region!r} is not a region; it looks like eu-de or ap-southeast-3")
+        raise UsageError(
+            f"{region!r} is not a region name; expected one such as eu-de or ap-southeast-3"
+        )
     return next((cloud for cloud in CLOUDS if region in cloud.regions), None)
 
 
@@ -129,8 +133,8 @@ def site_for(site: str, region: str | None, *, chosen: bool = True) -> str:
         return site
     if chosen:
         raise UsageError(
-            f"{region} is a region of the site {' and '.join(cloud.sites)}, and {site} was chosen;"
-            " choose one that has it, or leave the site out"
+            f"{region} is a region of {' and '.join(cloud.sites)}, not of the chosen site {site};"
+            " choose the region's site, or none"
         )
     return cloud.sites[0]
 
@@ -142,7 +146,9 @@ def endpoints_for(site: str, region: str | None, override: str | None = None) ->
     region, or if one is malformed.
     """
     if override is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", override):
-        raise UsageError(f"{override!r} is not an endpoint; it looks like https://ims.example.com")
+        raise UsageError(
+            f"{override!r} is not an endpoint; expected a URL such as https://ims.example.com"
+        )
     cloud = cloud_of(site)
     known = cloud_of_region(region) if region is not None else None
     if override is not None:
@@ -150,7 +156,7 @@ def endpoints_for(site: str, region: str | None, override: str | None = None) ->
         query = (known or cloud).job_query
         return Endpoints(override.rstrip("/"), iam, region, query)
     if region is None:
-        raise UsageError("which region? give --region (or set HW_REGION_NAME)")
+        raise UsageError("no region is given, and HW_REGION_NAME is not set", remedies=("region",))
     site_for(site, region)
     if known is None:
         raise _unknown(region)
@@ -173,6 +179,6 @@ def _address(cloud: Cloud, region: str, service: str) -> str:
 
 def _unknown(region: str) -> UnknownRegionError:
     return UnknownRegionError(
-        f"no site that imsprep knows has the region {region}; the addresses of its services have"
-        " to be given, or its cloud described in the configuration"
+        f"no known site has the region {region}; give the addresses of its services, or describe"
+        " its cloud in the configuration"
     )

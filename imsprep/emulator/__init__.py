@@ -8,7 +8,7 @@
     app         the endpoints, as a WSGI application
     server      the application on a port of this machine
 
-What a request may say, how it is signed and what a bitmap means is written here anew, from the
-documents and not from the client, so that each is a test of the other. Shared are the object store,
-the tables of sites and error codes, and the readers of the formats. See docs/emulator.md.
+What a request may say, how it is signed and what a bitmap means is written here independently, from
+the documents and not from the client, so that each is a test of the other. Shared are the object
+store, the tables of sites and error codes, and the readers of the formats. See docs/emulator.md.
 """

@@ -67,7 +67,7 @@ STATUSES = {"IMG.0026": 403, "APIGW.0301": 401}
 
 @dataclass(frozen=True)
 class Settings:
-    """What an emulator is told at its start."""
+    """What an emulator is started with."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -251,7 +251,7 @@ class Emulator:
         return given == (self.settings.access_key, self.settings.secret_key)
 
     def _spend(self, name: str) -> bool:
-        """Use one of a counted fault; say whether there was one."""
+        """Use one of a counted fault; return whether there was one."""
         with self._lock:
             if getattr(self.faults, name) <= 0:
                 return False

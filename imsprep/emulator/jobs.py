@@ -36,7 +36,7 @@ class Job:
     begin_time: str = ""
     end_time: str = ""
     progress: float = 0.0
-    image_id: str = ""  # given at the beginning; told at the end
+    image_id: str = ""  # given at the beginning; shown at the end
     error_code: str | None = None
     fail_reason: str | None = None
 

@@ -45,7 +45,7 @@ def _after(images: list[dict[str, Any]], marker: str | None) -> list[dict[str, A
     for at, image in enumerate(images):
         if image["id"] == marker:
             return images[at + 1 :]
-    raise RefusedError("IMG.0144", "The marker is no image of this list.")
+    raise RefusedError("IMG.0144", "The marker is not an image of this list.")
 
 
 def _limit(value: str) -> int:

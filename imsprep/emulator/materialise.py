@@ -1,7 +1,7 @@
 """Read what was uploaded, as the service has to, and make the disk of it.
 
 What an object is, its content says: ZVHD2 by its cookie, RAW otherwise, and any other disk format
-that is recognised is refused. A RAW object needs its bitmap beside it: `disk.raw`, `disk.mf`. The
+that is recognised is refused. A RAW object needs its bitmap next to it: `disk.raw`, `disk.mf`. The
 disk is then made of the blocks that the bitmap marks as data, the rest is zeros; a block that the
 bitmap calls empty and that is not would be lost on the real service, and fails the job here.
 
@@ -11,7 +11,7 @@ therefore carries two digests (`image.digest`), its own and that of the image it
 a RAW object they are the same.
 
 A bitmap in the default layout is read here in lines of its own and not by `bitmapfile`, so that one
-is a test of the other; another layout has to be told to the emulator.
+is a test of the other; another layout has to be given to the emulator.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class _Raw:
             if _holds_data(inside):
                 place = offset + first + len(inside) - len(inside.lstrip(b"\0"))
                 raise RefusedError(
-                    "IMG.0158", f"The bitmap calls byte {place} empty, and it is data."
+                    "IMG.0158", f"The bitmap marks byte {place} as empty, and it holds data."
                 )
         return data
 
@@ -268,7 +268,7 @@ def _default_bits(source: Source, size: int) -> list[bool]:
 
 
 def _told_bits(source: Source, size: int, layout: BitmapLayout) -> Iterable[int]:
-    """Read the bitmap in a layout that the emulator was told."""
+    """Read the bitmap in a layout that the emulator was given."""
     try:
         return codec.decode(_packed(source), size, layout).bits
     except FormatError as error:

@@ -53,8 +53,8 @@ def serving(settings: Settings, port: int = 0) -> Iterator[tuple[Emulator, str]]
         # Bound here, because werkzeug would print and exit where the port is taken.
         listener = socket.create_server((HOST, port))
     except OSError as error:
-        text = f"cannot serve on {HOST}:{port}: {error.strerror}; take another --port"
-        raise UsageError(text) from error
+        text = f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port"
+        raise UsageError(text, remedies=("port",)) from error
     with listener:  # werkzeug works on a copy of its file descriptor
         emulator = Emulator(settings)
         server = make_server(

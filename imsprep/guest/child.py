@@ -1,8 +1,8 @@
 """The child process of an inspection: set limits, inspect, print JSON. See `sandbox`.
 
 Each line adds to those before: what is new of the Guest, and of its files the new ones; a line with
-`table` starts anew. A last line `{"error": reason}` says why there are no more. So whoever is
-killed has handed over what it had.
+`table` starts again. A last line `{"error": reason}` says why there are no more. So a reader that
+is killed has handed over what it had.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 class _Teller:
-    """Prints what has become known since it was last told."""
+    """Prints what has become known since the last line."""
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}

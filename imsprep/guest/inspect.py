@@ -87,7 +87,7 @@ def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
     """Find out what is on a disk of `size` bytes; `file` is positioned freely and stays open.
 
     `tell` is handed what is known before each step in which a library could be stuck; what was not
-    looked at by then is a gap.
+    examined by then is a gap.
     """
     disk, found = find_volumes(file, size)
     guest = Guest(

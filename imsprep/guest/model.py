@@ -5,7 +5,7 @@ the whole disk. An *entry* is one path of the guest, as the guest would see it w
 systems mounted. Paths are absolute, with `/`, also for Windows (`/Windows/System32`). Text is
 decoded as UTF-8 with surrogates for what is not.
 
-A *gap* is a pattern of paths that could not be looked at, or not to the end. Whoever asks for such
+A *gap* is a pattern of paths that could not be looked at, or not to the end. A question about such
 a path gets what was found, and then UnknownError: what was not seen is never taken for absent.
 """
 
@@ -21,16 +21,16 @@ from imsprep.guest.boot.values import Boot, read_value
 from imsprep.image.volumes.signatures import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 from imsprep.report import UnknownError
 
-NOT_YET = "was not looked at"  # reason of a gap, as long as the inspection goes on
+NOT_YET = "was not examined"  # reason of a gap, as long as the inspection goes on
 
 FILE, DIRECTORY, LINK, OTHER = "file", "directory", "link", "other"
 LINUX, WINDOWS = "linux", "windows"
-# Kinds of volumes that `image.volumes.signatures` does not tell; between the ends nobody looked.
+# Kinds of volumes that `image.volumes.signatures` does not tell; between the ends nothing was read.
 ZEROS, UNKNOWN = "zeros at both ends", "unknown"
 
 # Kinds of volumes that hold no files, or none that anyone could read here.
 NO_FILES = (SWAP, LVM, ZEROS, UNKNOWN, LUKS, BITLOCKER, RAID, EXT_JOURNAL)
-# Of these, what may hold files, which nobody can see from outside.
+# Of these, what may hold files, which cannot be seen from outside.
 CLOSED = (LUKS, BITLOCKER, RAID, UNKNOWN)
 
 

@@ -72,13 +72,13 @@ def inspect_image(
 def _decode(answer: bytes, path: str | os.PathLike[str], reason: str | None) -> Guest:
     """Put together what the child handed over; `reason` says why it could not go on."""
     if len(answer) > ANSWER_LIMIT:
-        return Guest(unread=(f"the inspection of {show_path(path)} gave more than it may",))
+        return Guest(unread=(f"the inspection of {show_path(path)} returned more than is allowed",))
     try:
         values = _put_together(answer)
         reason = values.pop("error", reason)
         guest = Guest.from_dict(values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Guest(unread=(reason or "the inspection gave an answer that cannot be read",))
+        return Guest(unread=(reason or "the inspection returned an answer that cannot be read",))
     if reason is None:
         return guest
     gaps = {path: reason if why == NOT_YET else why for path, why in guest.gaps.items()}
@@ -102,7 +102,7 @@ def _reason(code: int, complaint: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
         limit = {"SIGXCPU": f": {CPU_LIMIT_S} s of processor time", "SIGKILL": ""}
-        return f"the inspection died of {name}{limit.get(name, ': a reader crashed')}"
+        return f"the inspection was ended by {name}{limit.get(name, ': a reader crashed')}"
     size = os.fstat(complaint).st_size
     last = os.pread(complaint, 2000, max(size - 2000, 0)).decode("utf-8", "replace").strip()
     return f"the inspection failed: {last.splitlines()[-1] if last else f'exit code {code}'}"

@@ -61,7 +61,7 @@ class Identity:
         """What stays the same from run to run: all but the device.
 
         Network and stacked file systems get another device number with every mount, and on every
-        machine; the change time, which nobody can set, is what tells two files apart.
+        machine; the change time, which no program can set, is what tells two files apart.
         """
         return (self.inode, self.size, self.mtime_ns, self.ctime_ns)
 
@@ -202,7 +202,7 @@ class RawImage:
             raise ReadError.from_os(error, f"cannot read byte {at} of", self.path) from error
         if not got:
             raise ImageChangedError(
-                f"{show_path(self.path)} became shorter while it was read, nothing at byte {at}"
+                f"{show_path(self.path)} was truncated while it was read: nothing at byte {at}"
             )
         return got
 
@@ -218,8 +218,8 @@ class RawImage:
             if not self._force_share:
                 by = f" by {found.why}" if found.why else ", or mapped, by another program"
                 raise ImageInUseError(
-                    f"{show_path(self.path)} is open for writing{by}: what is read of it may not"
-                    " last; shut that down, or read a snapshot"
+                    f"{show_path(self.path)} is open for writing{by}: its content may change"
+                    " while it is read; stop that program, or read a snapshot"
                 )
             self.sharing = Sharing(ALLOWED, found.why)
         elif self.sharing is None:

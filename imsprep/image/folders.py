@@ -12,9 +12,9 @@ _RESTORE = "restore the whole disk with it into a virtual machine, and take that
 # By which entry a folder is known, what it is, and what helps. An entry that begins with "*" is
 # the end of a name.
 _KNOWN = (
-    ("clonezilla-img", "an image of Clonezilla", _RESTORE),
-    ("*-ptcl-img", "an image of Clonezilla", _RESTORE),
-    ("DiskDescriptor.xml", "a disk of Parallels", "name the .hds file in it, if it is only one"),
+    ("clonezilla-img", "a Clonezilla image", _RESTORE),
+    ("*-ptcl-img", "a Clonezilla image", _RESTORE),
+    ("DiskDescriptor.xml", "a Parallels disk", "name the .hds file in it, if there is only one"),
     ("oci-layout", "a container image (OCI)", "it has no kernel and no boot loader; build a disk"
      " with a system in it"),
     ("config.pvs", "a virtual machine of Parallels", "name the .hds file in its .hdd folder"),
@@ -23,9 +23,9 @@ _KNOWN = (
     ("bands", "a sparse bundle of macOS", "on a Mac: hdiutil convert it to UDTO"),
     ("Vagrantfile", "a box of Vagrant", "name the disk image in it"),
     ("*.ovf", "an OVF with its disks", "name the disk in it"),
-    ("*.vmx", "a virtual machine of VMware", "name its .vmdk: the descriptor, not a piece"),
-    ("*.vbox", "a virtual machine of VirtualBox", "name its .vdi or .vmdk"),
-    ("Virtual Hard Disks", "a virtual machine of Hyper-V", "name the .vhdx in Virtual Hard Disks"),
+    ("*.vmx", "a VMware virtual machine", "name its .vmdk: the descriptor, not a piece"),
+    ("*.vbox", "a VirtualBox virtual machine", "name its .vdi or .vmdk"),
+    ("Virtual Hard Disks", "a Hyper-V virtual machine", "name the .vhdx in Virtual Hard Disks"),
 )  # fmt: skip
 _MOST = 10_000  # entries that are looked at
 
@@ -37,9 +37,9 @@ def what_folder(path: Path) -> str:
         with os.scandir(path) as entries:
             names = [entry.name for _, entry in zip(range(_MOST), entries, strict=False)]
     except OSError:
-        return f"cannot read {name}: it is a folder, and not an image"
+        return f"cannot read {name}: it is a folder, not an image"
     for entry, what, advice in _KNOWN:
         found = (n for n in names if n == entry or (entry[0] == "*" and entry[1:] in n))
         if next(found, None) is not None:
             return f"cannot read {name}: it is a folder, {what}; {advice}"
-    return f"cannot read {name}: it is a folder, and not an image; name a file in it"
+    return f"cannot read {name}: it is a folder, not an image; name a file in it"

@@ -1,4 +1,4 @@
-"""Formats: which disk format a file is in, told from its first and last bytes.
+"""Formats: which disk format a file is in, detected from its first and last bytes.
 
 A *match* is one format whose signature is present. A file with no match is RAW: RAW has no
 signature of its own. Several matches make a *polyglot*: different readers would see different
@@ -291,18 +291,19 @@ def _settle(found: dict[str, Match], head: bytes) -> None:
 
 
 def not_a_disk(path: Path, format_: str) -> str:
-    """Return in a sentence what a file is that is read as no disk, and what helps."""
+    """Return what a file is that cannot be read as a disk, and what helps."""
     name, known = show_path(path), KNOWN.get(format_)
     if known is None:
-        return f"{name} is {format_}, which is not read as a disk; {_OTHER_TOOLS.get(format_, '')}"
+        advice = _OTHER_TOOLS.get(format_, "")
+        return f"{name} is {format_}, which cannot be read as a disk; {advice}"
     advice = known.advice.format(shlex.quote(name), "disk.raw")
-    return f"{name} is {known.name}, no image of a disk that is read here; {advice}"
+    return f"{name} is {known.name}, which is not a disk image that can be read; {advice}"
 
 
 _OTHER_TOOLS = {
-    "iso": "a disc is installed from: do so into a disk image, and take that one",
-    "android-sparse": "make RAW of it: simg2img IMAGE disk.raw",
-    ZVHD: "ZVHD is not ZVHD2; take Huawei's own tool: qemu-img-hw convert -O zvhd2",
+    "iso": "install from it into a disk image, and use that",
+    "android-sparse": "convert it to RAW: simg2img IMAGE disk.raw",
+    ZVHD: "ZVHD is not ZVHD2; use Huawei's own tool: qemu-img-hw convert -O zvhd2",
 }
 
 
@@ -346,15 +347,15 @@ def check_name(path: Path) -> None:
         )
     if suffix in _NAMED and not path.stem.lower().endswith("-flat"):
         raise ContentError(
-            f"{show_path(path)} has the name of a {_NAMED[suffix][0].partition('-')[0]}, and its"
-            " content is not: it is cut short or damaged (compare its checksum with that of"
+            f"{show_path(path)} has the name of a {_NAMED[suffix][0].partition('-')[0]}, but not"
+            " its content: it is cut short or damaged (compare its checksum with that of"
             " the source), or a RAW disk by a wrong name (rename it)",
             ambiguous=True,
         )
 
 
 class Readable(Protocol):
-    """An open file, as much of it as a format can be told from."""
+    """An open file, as much of it as decides the format."""
 
     path: Path
     size: int  # bytes
@@ -369,8 +370,8 @@ def check_raw(image: Readable) -> None:
         raise FormatError(f"{show_path(image.path)} is empty; there is no disk in it")
     if image.size > MAX_SIZE:
         raise FormatError(
-            f"{show_path(image.path)} has {exact_size(image.size)}, and quick import takes at most"
-            f" {exact_size(MAX_SIZE)}: no bitmap helps it"
+            f"{show_path(image.path)} has {exact_size(image.size)}, and quick import takes at"
+            f" most {exact_size(MAX_SIZE)}"
         )
     matches = identify(*ends(image.pread, image.size), image.size)
     if (name := primary(matches)) not in LIKE_RAW:

@@ -25,16 +25,16 @@ def digest_disk(
     """Return the digest of a disk, read by `jobs` threads; see `image.digest`.
 
     `extents` are the disk's unless others are given, as one that is all data where holes are not
-    to be believed. `progress` is told bytes of the disk, in this thread. Raises what reading
+    to be believed. `progress` is called with bytes of the disk, in this thread. Raises what reading
     raises, and ImageChangedError.
     """
-    tree, told = DigestTree(disk.size), 0
+    tree, reported = DigestTree(disk.size), 0
     pieces = _pieces(disk.extents() if extents is None else extents, disk.size)
     with Workers(jobs) as workers:
         for stop in workers.map(partial(_add, disk, tree), pieces):
-            progress(stop - told)
-            told = stop
-    progress(disk.size - told)
+            progress(stop - reported)
+            reported = stop
+    progress(disk.size - reported)
     disk.check_unchanged()
     return tree.digest()
 

@@ -22,7 +22,7 @@ class Kind(enum.Enum):
     ARCHIVE = "archive"
     OPTICAL = "optical disc image"
     BACKUP = "backup"
-    OTHER = "no image of a disk"
+    OTHER = "not a disk image"
 
 
 class Known(NamedTuple):
@@ -49,7 +49,7 @@ _S = Signature
 
 _RESTORE = "restore it with the program that wrote it into a virtual machine, and image its disk"
 _NO_DISK = "name the disk image itself"
-_AGAIN = "download it again: what came is not the file that was meant"
+_AGAIN = "download it again: this is not the file that was meant"
 _GUEST = "it is a file system without a disk around it: install it into a disk with partitions"
 _MAC = "on a Mac: hdiutil convert {0} -format UDTO -o {1}"
 
@@ -80,7 +80,7 @@ KNOWN = {
         "a container image (Docker or OCI, a tar archive)",
         "it has no kernel and no boot loader; build a disk with a system in it",
     ),
-    "cpio": Known("a cpio archive", "cpio -i < {0}; an initramfs is no disk"),
+    "cpio": Known("a cpio archive", "cpio -i < {0}; an initramfs is not a disk"),
     "ar": Known("an ar archive", "ar x {0}"),
     "rpm": Known("an RPM package", "rpm2cpio {0} | cpio -id"),
     "xar": Known("a xar archive", "7z x {0}"),
@@ -128,8 +128,9 @@ KNOWN = {
     "apple-sparseimage": Known("a sparse image of macOS", _MAC),
     "apple-asif": Known("a sparse image of macOS (ASIF)", _MAC),
     "apple-encrypted": Known("an encrypted disk image of macOS", _MAC),
-    "nrg": Known("a CD image of Nero", "nrg2iso {0} disc.iso; a disc is no disk"),
-    "cd-sectors": Known("raw sectors of a CD (BIN)", "bchunk {0} FILE.cue disc; a disc is no disk"),
+    "nrg": Known("a CD image of Nero", "nrg2iso {0} disc.iso; an optical disc is not a disk"),
+    "cd-sectors": Known("raw sectors of a CD (BIN)", "bchunk {0} FILE.cue disc; an optical disc"
+    " is not a disk"),
     "udf": Known("a UDF disc image", "install from it into a disk image, and check that one"),
     "encrypted": Known("an encrypted file (OpenSSL, age or OpenPGP)", "decrypt it first"),
     "uimage": Known("a U-Boot image (a kernel, or a script)", _NO_DISK),
@@ -150,7 +151,7 @@ KNOWN = {
         "the settings of a virtual machine (libvirt)", "name the disk: virsh domblklist MACHINE"
     ),
     "checksums": Known("a list of checksums", "name the disk image that it is of"),
-    "ovf": Known("an OVF descriptor", "imsprep convert {0} disk.zvhd2, with its disks beside it"),
+    "ovf": Known("an OVF descriptor", "with its disks there: imsprep convert {0} disk.zvhd2"),
     "json": Known("a JSON file, such as an error of a service", _AGAIN),
     "git-lfs": Known("a pointer of Git LFS, not the file itself", "git lfs pull"),
     "git-annex": Known("a pointer of git-annex, not the file itself", "git annex get {0}"),

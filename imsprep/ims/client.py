@@ -137,7 +137,7 @@ class ImsClient:
         return listed.os_versions(self._get(ims, "/v1/cloudimages/os_version", right=LIST_RIGHT))
 
     def image_quota(self) -> tuple[int, int] | None:
-        """Return how many private images there are and how many there may be, if it is told."""
+        """Return the number of private images and the quota, where the service gives them."""
         ims = self._endpoints.ims
         return listed.image_quota(self._get(ims, "/v1/cloudimages/quota", right=QUOTA_RIGHT))
 

@@ -67,8 +67,8 @@ CODES = {
     ),
     "IMG.0004": Refusal("The description contains more than 1024 characters."),
     "IMG.0007": Refusal("The request body is empty."),
-    "IMG.0009": Refusal("The image name already exists.", "choose another --name"),
-    "IMG.0013": Refusal("The image name is not specified.", "give --name"),
+    "IMG.0009": Refusal("The image name already exists.", "choose another name"),
+    "IMG.0013": Refusal("The image name is not specified.", "give a name"),
     "IMG.0015": Refusal("The number of private images has reached the maximum allowed.", _QUOTA),
     "IMG.0017": Refusal("The URL format is incorrect.", "it has to be bucket:key"),
     "IMG.0018": Refusal("An error occurred when the job was submitted.", "try again later"),
@@ -82,7 +82,7 @@ CODES = {
     "IMG.0054": Refusal(
         "The image description format is invalid.", "leave out line breaks and < >"
     ),
-    "IMG.0055": Refusal("The memory or disk size is invalid.", "check --min-disk"),
+    "IMG.0055": Refusal("The memory or disk size is invalid.", "check min_disk"),
     "IMG.0056": Refusal("Invalid OS version.", "use a value of the site's list, as it is written"),
     "IMG.0057": Refusal(
         "The image file is empty, not found, or in incorrect format, or you do not have enough"
@@ -133,7 +133,7 @@ CODES = {
     "IMG.0159": Refusal(
         "The OS version is required when image files are used to create ECSs through the Fast"
         " Create function.",
-        "give --os-version",
+        "give os_version",
     ),
     "IMG.0175": Refusal("The folder name and image file name cannot contain spaces."),
     "IMG.0187": Refusal("The flow control limit of KMS is reached.", "try again later"),

@@ -12,7 +12,7 @@ from imsprep.ims.listed import CloudImage
 T = TypeVar("T")
 
 
-class Told(Protocol):
+class RegionService(Protocol):
     """What is asked: a part of `ims.ImsClient`."""
 
     def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
@@ -36,7 +36,7 @@ class RegionFacts:
     refusal: str = ""  # why no images were listed: without that no import can be followed
 
 
-def look_at_region(service: Told, name: str | None = None) -> RegionFacts:
+def look_at_region(service: RegionService, name: str | None = None) -> RegionFacts:
     """Ask a region; reads only. What the service refuses becomes a fact, not an error."""
     images, refusal = _asked(lambda: service.images(name or "imsprep"))
     quota, no_quota = _asked(service.image_quota)

@@ -2,7 +2,7 @@
 
 A POST that got no clear answer may have been accepted. Then nothing is posted again; the image is
 looked for instead, by its name, and by its origin and tag where the service tells them. What comes
-back is a job to wait for, or an image that somebody's request - most likely ours - is making.
+back is a job to wait for, or an image that some request - most likely ours - is making.
 
     refused for the moment (429, flow control), or never sent    asked again, after a pause
     no clear answer, the image is found                          the image is waited for
@@ -84,7 +84,7 @@ def submit(
         return Started(job_id=patiently(lambda: client.quick_import(request), pace))
     except UncertainError as error:
         pace = pace.started()
-        pace.on_warning(f"{error}; looking for the image, and nothing is asked twice")
+        pace.on_warning(f"{error}; looking for the image; the request is not repeated")
         return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
 
 
@@ -164,6 +164,6 @@ def _image_of_doubt(
         why = f"{why}; looking for the image failed: {error}"
     raise UncertainError(
         f"it is not known whether the import of {request.name} was accepted ({why}); no image of"
-        " that name and origin is listed yet. Nothing is asked twice: run the same command again,"
-        " and it looks for the image first"
+        " that name and origin is listed yet. The request is not repeated: run the same command"
+        " again, which looks for the image first"
     )

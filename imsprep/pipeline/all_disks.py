@@ -60,7 +60,7 @@ def plan_all_disks(
     """
     plan = folder / f"{image.stem}.batch.yaml"
     if plan.exists():
-        raise UsageError(f"{show_path(plan)} is there already; remove it, or take it as it is")
+        raise UsageError(f"{show_path(plan)} exists; remove it, or use it as it is")
     with RawImage.open(image) as opened:
         machine = read_exported(opened).machine
     files = [disk.file for disk in machine.disks if disk.file is not None]

@@ -25,12 +25,12 @@ NEVER = "never"
 
 
 def site_of(name: str, region: str | None = None) -> Site:
-    """Return the limits of a site; UsageError if there is none of this name.
+    """Return the limits of a site; UsageError if the name is not known.
 
     The default site gives way to the one that has the region; another one has to have it.
     """
     if name not in SITES:
-        raise UsageError(f"no site is called {name!r}; there are: {', '.join(sorted(SITES))}")
+        raise UsageError(f"unknown site {name!r}; known: {', '.join(sorted(SITES))}")
     return SITES[site_for(name, region, chosen=name != DEFAULT_SITE)]
 
 

@@ -29,7 +29,7 @@ class AskBucket:
     target: Target
     open_store: Callable[[], ObjectStore]
     patience: Patience | None = None  # None: one attempt, and refusals become facts
-    replace: bool = False  # nothing counts as somebody else's object
+    replace: bool = False  # no object counts as foreign
     dry_run: bool = False
     log: Callable[[str], object] = field(default=lambda news: None, repr=False)
 
@@ -48,7 +48,7 @@ class AskBucket:
                 why = "there are no credentials"
             except TransferError as error:
                 why = str(error)
-        self.log(f"the bucket is not asked: {why}")
+        self.log(f"the bucket was not checked: {why}")
         return None
 
     def _ask(self, key: str, more_keys: Sequence[str], origin: str) -> BucketFacts:
@@ -91,5 +91,5 @@ class AskService:
         except UsageError as error:
             if not self.dry_run:
                 raise
-            self.log(f"the image service is not asked: {error}")
+            self.log(f"the image service was not checked: {error}")
             return None

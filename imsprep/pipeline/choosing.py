@@ -1,4 +1,4 @@
-"""Choosing: look at a disk before it goes, and compare the routes that it may take."""
+"""Choosing: look at a disk before it goes, and compare the formats that it may take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
     return BlockMap.from_flags(disk.size, block_size, flags)
 
 
-def compare_routes(
+def compare_formats(
     disk: Disk,
     block_map: BlockMap,
     packing: Packing,
@@ -37,7 +37,7 @@ def compare_routes(
 ) -> Comparison:
     """Pack at most `most` of the disk's blocks and compare; `more` as `formats.compare`.
 
-    `plan` is of the RAW route, None where that cannot be taken.
+    `plan` is of the RAW format, None where that cannot be taken.
     """
 
     def pread(offset: int, length: int) -> bytes:

@@ -1,10 +1,10 @@
 """Packed: the ZVHD2 that an import makes of an image, and uses again for as long as it fits.
 
-`disk.raw` becomes `disk.zvhd2`, beside it or in a work folder. A *note*, `disk.zvhd2.json`, says
-which file that is, of which state of which image it was made, and how. An older container goes
+`disk.raw` becomes `disk.zvhd2`, next to it or in a work folder. A *sidecar*, `disk.zvhd2.json`,
+says which file that is, of which state of which image it was made, and how. An older container goes
 before a new one is begun, and the note is written before the new one gets its name: so a crash at
 any instant leaves a container that its note describes, or none. One that its note does not describe
-was put there by somebody else, and is not replaced.
+was put there by another program, and is not replaced.
 
 The same image and options give the same bytes: the container's date is the image's, and its id is
 made of the content.
@@ -53,11 +53,11 @@ class Note:
 
     @classmethod
     def read(cls, container: Path) -> Note | None:
-        """Return the note beside a container, or None if there is none that imsprep wrote."""
+        """Return the sidecar of a container, or None if there is none that imsprep wrote."""
         return statefile.find(note_path(container), cls, schema=SCHEMA)
 
     def write(self, container: Path) -> None:
-        """Write the note beside the container; raises ReadError."""
+        """Write the sidecar of the container; raises ReadError."""
         statefile.save(note_path(container), asdict(self), schema=SCHEMA)
 
     def is_of(self, container: Path) -> bool:
@@ -66,7 +66,7 @@ class Note:
 
 
 def place_for(image: Path, folder: Path | None = None) -> Path:
-    """Return where the container of an image belongs: beside it, or in a work folder."""
+    """Return where the container of an image belongs: next to it, or in a work folder."""
     return (folder or image.parent) / (image.stem + SUFFIX)
 
 
@@ -84,10 +84,10 @@ def dated(packing: Packing, image: RawImage) -> Packing:
 def check_folder(place: Path) -> None:
     """Raise ReadError if the folder that the container belongs into is not there."""
     if not place.parent.is_dir():
-        what = "is no folder" if place.parent.exists() else "does not exist"
+        what = "is not a folder" if place.parent.exists() else "does not exist"
         raise ReadError(
-            f"the work folder {show_path(place.parent)} {what}; make it, or name another with"
-            " --work-dir"
+            f"the work folder {show_path(place.parent)} {what}; make it, or name another",
+            remedies=("work_dir",),
         )
 
 
@@ -98,16 +98,18 @@ def check_place(image: Path, place: Path) -> None:
     """
     check_folder(place)
     note = Note.read(place)
-    how = "rename it, import it by itself, or name another folder with --work-dir"
+    how = ownership.Advice(
+        "rename it, import it by itself, or name another work folder", ("work_dir",)
+    )
     for path in (place, note_path(place)):
         ownership.check_apart(path, image, what="the ZVHD2", advice=how)
     if note is None and note_path(place).exists():
-        raise UsageError(f"{show_path(note_path(place))} was not written by imsprep; {how}")
+        raise UsageError(f"{show_path(note_path(place))} was not written by imsprep; {how.text}")
     if place.exists() and (note is None or _uuid(place) != note.uuid):
-        raise UsageError(f"{show_path(place)} was not made by an import; {how}")
+        raise UsageError(f"{show_path(place)} was not made by an import; {how.text}")
     # Also if the other image is gone: then this may be all that is left of its disk.
     if note is not None and place.exists() and _is_of_another(note, image):
-        how = "rename one of them, or name another folder with --work-dir"
+        how = how._replace(text="rename one of them, or name another work folder")
         other = image.with_name(note.image)
         raise ownership.served_by_both(place, other, what="the ZVHD2", advice=how)
 
@@ -137,7 +139,7 @@ def fits(image: RawImage, place: Path, packing: Packing) -> bool:
 
 
 def pack(image: RawImage, place: Path, order: Order) -> bool:
-    """Have the container of an image at `place`; say whether it had to be made.
+    """Have the container of an image at `place`; return whether it had to be made.
 
     One process at a time makes it. Raises UsageError for a place that is not ours, TransferError if
     another process works on it, ReadError if it has no folder, and what `convert` raises.

@@ -25,7 +25,7 @@ def digest_file(
 ) -> str:
     """Return the digest of the disk in a file, or its plain SHA-256.
 
-    `progress` is told bytes of the disk. Raises what `open_source` raises, ReadError,
+    `progress` is called with bytes of the disk. Raises what `open_source` raises, ReadError,
     ImageChangedError.
     """
     with RawImage.open(path) as image, open_source(image, jobs=jobs) as disk:

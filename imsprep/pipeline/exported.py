@@ -160,10 +160,10 @@ def proposed_fields(
         documented = name == "os_version" or name in site.fields
         if fields.is_data_disk or not documented:
             found.pop(name, None)
-    news = [f"proposed by the descriptor: {n} {v}" for n, v in found.items()]
+    news = [f"proposed from the descriptor: {n} {v}" for n, v in found.items()]
     data = [d.file for d in machine.disks if d.file and _role(machine, d) == "data disk"]
     if data:
-        news.append(f"the system disk is imported; not: {', '.join(map(show_path, data))}")
+        news.append(f"only the system disk is imported, not {', '.join(map(show_path, data))}")
     return replace(fields, **found), news
 
 

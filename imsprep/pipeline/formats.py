@@ -1,6 +1,6 @@
 """Routes: the two ways of an image into the bucket, and what each costs.
 
-    raw     the image as it is, zeros copied inside the store, with its bitmap beside it
+    raw     the image as it is, zeros copied inside the store, with its bitmap
     zvhd2   a container of compressed blocks, packed while it is sent
 
 ZVHD2 is proven: it needs no bitmap whose layout the service may read otherwise. So it is what
@@ -32,7 +32,7 @@ LOCAL_BYTES_PER_S = 200e6  # of `local:`, as a line and as a service; measured o
 
 
 @dataclass(frozen=True)
-class Route:
+class UploadFormat:
     """What one way costs: bytes on the wire, bytes of new files here, seconds of each step."""
 
     name: str
@@ -41,7 +41,7 @@ class Route:
     scan_s: float
     pack_s: float
     send_s: float
-    wait_s: float | None = None  # for the job; None: nobody knows
+    wait_s: float | None = None  # for the job; None: not known
     overlapped: bool = False  # it is packed while it is sent
 
     @property
@@ -64,27 +64,27 @@ class Route:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The routes that can be taken, and which one is."""
+    """The upload formats that can be taken, and which one is."""
 
-    routes: tuple[Route, ...]
+    formats: tuple[UploadFormat, ...]
     sample: Sample
     block_map: BlockMap  # of the disk, in the container's blocks
     bytes_per_s: float  # of the network
-    taken: str  # the route's name
+    taken: str  # the format's name
 
     @property
-    def chosen(self) -> Route:
-        """The route that is taken."""
-        return self.route(self.taken)
+    def chosen(self) -> UploadFormat:
+        """The format that is taken."""
+        return self.named(self.taken)
 
-    def route(self, name: str) -> Route:
-        """Return the route of this name."""
-        return next(route for route in self.routes if route.name == name)
+    def named(self, name: str) -> UploadFormat:
+        """Return the format of this name."""
+        return next(one for one in self.formats if one.name == name)
 
     @property
     def why(self) -> str:
         """One sentence that a person can check."""
-        others = [str(route) for route in self.routes if route.name != self.taken]
+        others = [str(one) for one in self.formats if one.name != self.taken]
         rate = format_size(int(self.bytes_per_s))
         text = f"{', '.join([str(self.chosen), *others])}, at {rate}/s"
         if self.sample.blocks:
@@ -97,7 +97,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "routes": [route.as_dict() for route in self.routes],
+            "formats": [one.as_dict() for one in self.formats],
             "sample_ratio": round(self.sample.ratio, 4),
             "sample_blocks": self.sample.blocks,
             "bytes_per_s": self.bytes_per_s,
@@ -160,7 +160,7 @@ def compare(
     scan_s: float = 0.0,
     local: bool = False,
 ) -> Comparison:
-    """Price the routes of one disk; `plan` is of the RAW one, None where that cannot be taken.
+    """Estimate the upload formats of one disk; `plan` is of RAW, None where that is not possible.
 
     `block_map` is in ZVHD2's blocks; `jobs` threads pack; `scan_s` seconds were spent on the scan.
     Of a `local` service it is known how long it takes.
@@ -169,9 +169,9 @@ def compare(
     size = estimated_size(block_map, sample)
     pack_s = block_map.data_bytes / (sample.bytes_per_s * jobs)
     kept = 0 if streamed else size
-    routes = [Route(ZVHD2, size, kept, scan_s, pack_s, size / bytes_per_s, wait_s, streamed)]
+    found = [UploadFormat(ZVHD2, size, kept, scan_s, pack_s, size / bytes_per_s, wait_s, streamed)]
     if plan is not None:
         bitmap = ceil_div(len(block_map), 8)
         wire = plan.sent + bitmap
-        routes.insert(0, Route(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s))
-    return Comparison(tuple(routes), sample, block_map, bytes_per_s, taken)
+        found.insert(0, UploadFormat(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s))
+    return Comparison(tuple(found), sample, block_map, bytes_per_s, taken)

@@ -56,7 +56,7 @@ class Summary:
     virtual_size: int  # what the guest sees
     min_disk: int  # GiB, the smallest that the site takes for a system disk of Linux
     packed: Packed | None = None
-    chain: tuple[Step, ...] | None = None  # None: the inside was not looked at
+    chain: tuple[Step, ...] | None = None  # None: the inside was not examined
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -104,7 +104,7 @@ def summarize(
     """Return what is known of an image: RAW, ZVHD2, or what QEMU reads; with `guest` how it boots.
 
     `firmware` is "bios", "uefi", or None for what the image is made for.
-    Raises UsageError for what is no image of a disk, FormatError for one that is damaged or not
+    Raises UsageError for what is not a disk image, FormatError for one that is damaged or not
     whole by itself, MissingExtraError without qemu-nbd where it takes that or without the readers
     of file systems, ReadError.
     """

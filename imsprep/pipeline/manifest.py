@@ -1,4 +1,4 @@
-"""The manifest: `disk.imsprep.json` beside the image binds image, objects and import job.
+"""The manifest: `disk.imsprep.json` next to the image binds image, objects and import job.
 
 It is written after every step, so that a run which ended early is continued by the next: the job is
 waited for and not started again, and a request that may have been accepted is looked for first.
@@ -6,7 +6,7 @@ Its shape is published as a JSON schema, `imsprep/data/manifest-1.json`; a chang
 could notice raises the version. It holds no secret.
 
     uploaded   the objects are in the bucket
-    asking     the import was about to be asked for; nobody knows whether it was
+    asking     the import was about to be asked for; whether it was is not known
     started    a job runs
     done       the image exists
     failed     the job failed, or the service refused
@@ -23,6 +23,7 @@ from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.file import Identity
 from imsprep.system import ownership, statefile
+from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name
 from imsprep.system.statefile import StateFileError
 
@@ -70,7 +71,7 @@ class Manifest:
         if not isinstance(identity, Mapping) or not isinstance(self.image.get("size"), int):
             raise ValueError("the image has no identity or no size")
         if self.state not in STATES:
-            raise ValueError(f"{self.state[:20]!r} is no state of an import")
+            raise ValueError(f"{self.state[:20]!r} is not a state of an import")
         if self.state == STARTED and not (self.job_id or self.image_id):
             raise ValueError("the import has begun, and there is neither a job nor an image")
         if self.state == DONE and not self.image_id:
@@ -121,7 +122,7 @@ def write(path: Path, manifest: Manifest) -> None:
 def read(path: Path) -> Manifest | None:
     """Return what an earlier run wrote, or None if there is nothing that can be used.
 
-    Raises ReadError if it is no plain file: no manifest could be written in its place.
+    Raises ReadError if it is not a regular file: no manifest could be written there.
     """
     try:
         return statefile.load(path, Manifest, schema=VERSION)
@@ -134,7 +135,7 @@ def read(path: Path) -> Manifest | None:
 
 
 def check_replaceable(path: Path, image: Path) -> None:
-    """Raise UsageError if a manifest would replace somebody's file, or that of a begun import.
+    """Raise UsageError if a manifest would replace a foreign file, or that of a begun import.
 
     Raises ReadError for one of imsprep's own that cannot be used: it may tell of an import, which
     would be asked for a second time.
@@ -149,7 +150,7 @@ def check_replaceable(path: Path, image: Path) -> None:
         if not error.ours:
             raise UsageError(f"{show_path(path)} was not written by imsprep; rename it") from error
         raise ReadError(
-            f"{error}; whether this import was asked for already is not known: look for its image"
+            f"{error}; whether this import was already requested is not known: look for its image"
             " at the service, then move this file away and run again"
         ) from error
     if earlier.state in (ASKING, STARTED):
@@ -158,7 +159,7 @@ def check_replaceable(path: Path, image: Path) -> None:
             image,
             earlier.image["name"],
             what="the manifest of the import that was begun",
-            advice="finish that one first, or rename this image",
+            advice=Advice("finish that import first, or rename this image"),
         )
 
 

@@ -1,7 +1,7 @@
 """Prepare an image for shipping: check it, scan it, make its bitmap, plan its upload.
 
-Nothing leaves the machine. By the RAW route an image becomes two objects, itself and the bitmap
-that is made beside it; by the ZVHD2 route it becomes one, the container that `packed` makes of it.
+Nothing leaves the machine. As RAW an image becomes two objects, itself and the bitmap
+that is made next to it; as ZVHD2 it becomes one, the container that is packed from it.
 A ZVHD2 image is shipped as it is. What comes out is a value that can be printed (`--dry-run`, for
 which no container is made) or shipped (`pipeline.ship`).
 """
@@ -38,9 +38,9 @@ from imsprep.image.qemu.foreign import INSIDE
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import container as packed
-from imsprep.pipeline import formats as routes
+from imsprep.pipeline import formats as upload_formats
 from imsprep.pipeline import manifest as manifests
-from imsprep.pipeline.choosing import compare_routes, map_by_extents
+from imsprep.pipeline.choosing import compare_formats, map_by_extents
 from imsprep.pipeline.exported import proposed_fields
 from imsprep.pipeline.formats import Comparison
 from imsprep.pipeline.streaming import Streaming
@@ -49,7 +49,7 @@ from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.ownership import origin_of
 from imsprep.store.target import Target, check_objects_apart
-from imsprep.system.ownership import check_lasting
+from imsprep.system.ownership import Advice, check_lasting
 from imsprep.units import GIB, MIB, counted, format_size, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
@@ -62,9 +62,9 @@ from imsprep.zvhd2.writer import Packing
 # fewer than this, since the first blocks of a disk, with its tables, pack like no others.
 _SAMPLED, _FEWEST = 50, 8
 _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
-_NO_BITMAP = "rename it, or import with --via zvhd2, which needs no bitmap"
+_NO_BITMAP = Advice("rename it, or import as ZVHD2, which needs no bitmap", ("via",))
 
-OPTIONS = {"name": "--name", "min_disk": "--min-disk", "os_version": "--os-version"}
+REQUIRED = ("name", "min_disk", "os_version")
 
 
 _LOG = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Prepared:
     artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
     request: QuickImportRequest
     report: Report
-    comparison: Comparison | None = None  # of the routes, if it was asked for
+    comparison: Comparison | None = None  # of the upload formats, if it was asked for
     layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
     digest: str | None = None  # of the disk, where it is known before anything is sent
     sharing: Sharing | None = None  # whether programs may have written to the image meanwhile
@@ -118,7 +118,7 @@ class Prepared:
             "body": self.request.as_body(),
             "sharing": self.sharing.as_dict() if self.sharing else None,
             "report": self.report.as_dict(),
-            "routes": self.comparison.as_dict() if self.comparison else None,
+            "comparison": self.comparison.as_dict() if self.comparison else None,
         }
 
 
@@ -136,8 +136,8 @@ class Order:
     fail_on: Severity | None = Severity.ERROR
     copy_zeros: bool = True
     part_size: int = DEFAULT_PART_SIZE  # bytes
-    via: str = routes.AUTO  # raw, zvhd2 or auto; a ZVHD2 goes as it is
-    bytes_per_s: float = routes.BANDWIDTH  # of the network, for the comparison of routes
+    via: str = upload_formats.AUTO  # raw, zvhd2 or auto; a ZVHD2 goes as it is
+    bytes_per_s: float = upload_formats.BANDWIDTH  # of the network, for the comparison of formats
     packing: Packing = field(default_factory=lambda: Packing(timestamp=0, jobs=usable_cpus()))
     work_folder: Path | None = None  # keep the container there
     keep: Path | None = None  # keep the container as this file; else it is packed while it is sent
@@ -168,7 +168,7 @@ class Order:
 class Examined:
     """What the check before a scan found out: the request as it will be sent, and the report."""
 
-    route: str  # raw, also for a ZVHD2; or zvhd2
+    upload_format: str  # raw, also for a ZVHD2; or zvhd2
     key: str
     request: QuickImportRequest
     facts: Facts
@@ -189,28 +189,28 @@ def examine(image: RawImage, order: Order) -> Examined:
 
 
 def _judged(image: RawImage, facts: Facts, order: Order) -> Examined:
-    """Apply the rules to what was gathered, for the route that the order takes."""
+    """Apply the rules to what was gathered, for the upload format that the order takes."""
     path = image.path
     check_lasting(path)
-    route, place = _route(facts, order), order.place_for(path)
-    name = place.name if route == routes.ZVHD2 else path.name
+    upload_format, place = _upload_format(facts, order), order.place_for(path)
+    name = place.name if upload_format == upload_formats.ZVHD2 else path.name
     key = order.target.key_for(order.key or name)
     url = f"{order.target.bucket}:{key}"
     fields = replace(order.fields, image_url=order.fields.image_url or url, final=True)
     if fields.image_url != url:
-        raise UsageError(f"--image-url says {fields.image_url}, but --to leads to {url}")
-    if order.bitmap is not None and order.via == routes.ZVHD2:
-        raise UsageError("--bitmap belongs to a RAW image: give it without --via, or --via raw")
+        raise UsageError(f"image_url is {fields.image_url}, but the object would be {url}")
+    if order.bitmap is not None and order.via == upload_formats.ZVHD2:
+        raise UsageError("a bitmap belongs to a RAW image; import as RAW, or without the bitmap")
     request, policy = _complete(fields, order.site), order.policy
-    pair = facts.format == formats.RAW and route != routes.ZVHD2
+    pair = facts.format == formats.RAW and upload_format != upload_formats.ZVHD2
     keys = [key, _bitmap_key(key)] if pair else [key]
     facts = replace(facts, request=fields)
-    if route == routes.ZVHD2:
+    if upload_format == upload_formats.ZVHD2:
         if not order.streams:
             packed.check_place(path, place)
         facts = facts.packed()
     elif facts.format == formats.RAW:
-        known = _bitmap_facts(image, order) if route == routes.RAW else None
+        known = _bitmap_facts(image, order) if upload_format == upload_formats.RAW else None
         facts = replace(facts, bitmap=known)
     files = [path, order.bitmap or codec.bitmap_path(path)]
     files += [] if order.streams else [place]
@@ -219,7 +219,7 @@ def _judged(image: RawImage, facts: Facts, order: Order) -> Examined:
     if not (order.fail_on and report.fails(order.fail_on)):
         facts = _asked(facts, path, keys, request, order)
         report = registry.run(facts, policy, earlier=report)
-    return Examined(route, key, request, facts, report)
+    return Examined(upload_format, key, request, facts, report)
 
 
 def _asked(
@@ -235,7 +235,7 @@ def _asked(
 
 
 def prepare(image: Path, order: Order) -> Prepared:
-    """Check, scan, choose the route, make the bitmap or the container, and plan the upload.
+    """Check, scan, choose the upload format, make the bitmap or the container, and plan the upload.
 
     Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
     ImageChangedError, and what `convert` raises.
@@ -261,7 +261,7 @@ def _prepared_of(image: RawImage, order: Order) -> Prepared:
     """Do what `prepare` says with an open image."""
     examined = _passed(examine(image, order), order)
     comparison = None
-    if examined.route == routes.ZVHD2:
+    if examined.upload_format == upload_formats.ZVHD2:
         comparison = _compare(image, examined, order)
         made = _as_zvhd2(image, examined, comparison, order)
     elif examined.facts.format == formats.RAW:
@@ -281,20 +281,20 @@ def _with_proposals(image: RawImage, order: Order) -> Order:
     return replace(order, fields=fields)
 
 
-def _route(facts: Facts, order: Order) -> str:
-    """Return the route.
+def _upload_format(facts: Facts, order: Order) -> str:
+    """Return the upload format.
 
     What QEMU reads goes as a ZVHD2 in any case: as it is nothing could be made of it. `auto` takes
     RAW only with a bitmap that is proven: made by the vendor's tool, or in a layout learned of it.
     """
     if facts.format in INSIDE:
-        return routes.ZVHD2
+        return upload_formats.ZVHD2
     if facts.format != formats.RAW:
-        return routes.RAW
-    if order.via != routes.AUTO:
+        return upload_formats.RAW
+    if order.via != upload_formats.AUTO:
         return order.via
     learned = order.layout is not None and order.layout.matched
-    return routes.RAW if order.bitmap is not None or learned else routes.ZVHD2
+    return upload_formats.RAW if order.bitmap is not None or learned else upload_formats.ZVHD2
 
 
 def _passed(examined: Examined, order: Order) -> Examined:
@@ -332,7 +332,7 @@ def _proved(image: RawImage, examined: Examined, order: Order) -> tuple[Examined
     found = examined.facts.container
     if found is None or found.container is None:
         return examined, None
-    order.log(f"every block of {show_path(image.path)} is unpacked, to prove it")
+    order.log(f"verifying {show_path(image.path)}: every block is unpacked")
     tree = DigestTree(found.container.original_size)
     wrong = check_payloads(found.container, image.pread, tree=tree)
     proved = replace(found, stage=Stage.PAYLOADS, faults=(*found.faults, *wrong))
@@ -350,13 +350,14 @@ def _tell_waste(plan: PartPlan, data_bytes: int, order: Order) -> None:
     """Log where RAW sends far more than its data, as no object has more than 10,000 parts."""
     if order.copy_zeros and plan.sent > 2 * data_bytes + _WASTE:
         order.log(
-            f"as RAW {format_size(plan.sent)} travel for {format_size(data_bytes)} of data, which"
-            " lies too scattered for the parts of an object; as ZVHD2 the data alone would, packed"
+            f"as RAW {format_size(plan.sent)} are sent for {format_size(data_bytes)} of data,"
+            " which is too scattered for the 10,000 parts of an object; as ZVHD2 only the data"
+            " would be sent, packed"
         )
 
 
 def _as_it_is(image: RawImage, examined: Examined, order: Order) -> Prepared:
-    """Return a ZVHD2 file as it is (or whatever else nobody objected to)."""
+    """Return a ZVHD2 file as it is (or whatever else no rule refused)."""
     block_map = _scan(image, DEFAULT_LAYOUT, order).block_map
     plan = _plan(block_map.coarsened(SCAN_BLOCK), order)
     artefact = Artefact("container", image.path, examined.key, plan, image.identity)
@@ -379,7 +380,7 @@ def _as_zvhd2(
     if order.streams and not order.dry_run:
         return _streamed(image, examined, packing, comparison, order)
     if order.dry_run and (order.streams or not packed.fits(image, place, packing)):
-        wire = comparison.route(routes.ZVHD2).wire
+        wire = comparison.named(upload_formats.ZVHD2).wire
         plan = plan_plain(wire, part_size=order.part_size)
         artefact = Artefact("container", place, examined.key, plan, image.identity, estimated=True)
         disk = comparison.block_map
@@ -391,7 +392,7 @@ def _as_zvhd2(
     if packed.pack(image, place, making):
         order.log(f"{show_path(place)} was made")
     else:
-        order.log(f"{show_path(place)} was made before, of this state of the image: used again")
+        order.log(f"{show_path(place)} is of this state of the image: used again")
     with RawImage.open(place) as container:
         sent = _of_container(container, examined, order)
         done = _as_it_is(container, sent, order)
@@ -455,7 +456,7 @@ def _prepared(
 def _raw(
     image: RawImage, key: str, scanned: Scan, layout: BitmapLayout, order: Order
 ) -> tuple[Artefact, ...]:
-    """Return the image and its bitmap as artefacts; the bitmap is written beside the image."""
+    """Return the image and its bitmap as artefacts; the bitmap is written next to the image."""
     bitmap = order.bitmap
     if bitmap is None:
         bitmap = write_bitmap(codec.bitmap_path(image.path), image, scanned, layout).bitmap
@@ -468,7 +469,7 @@ def _raw(
 
 
 def _bitmap_key(key: str) -> str:
-    """Return the bitmap's key: beside the image, by its base name, as the service looks for it."""
+    """Return the bitmap's key: next to the image, by its base name, as the service looks for it."""
     return os.path.splitext(key)[0] + codec.SUFFIX
 
 
@@ -480,9 +481,9 @@ def _bitmap_facts(image: RawImage, order: Order) -> BitmapFacts:
     """
     facts = look_beside(image, bitmap=order.bitmap, layout=order.layout)
     if order.bitmap is None:
-        beside = codec.bitmap_path(image.path)  # looked at before the scan, which takes long
-        check_apart(beside, image.path, advice=_NO_BITMAP)
-        check_replaceable(beside, image.path, advice=_NO_BITMAP)
+        place = codec.bitmap_path(image.path)  # looked at before the scan, which takes long
+        check_apart(place, image.path, advice=_NO_BITMAP)
+        check_replaceable(place, image.path, advice=_NO_BITMAP)
         layout = facts.layout or DEFAULT_LAYOUT
         return BitmapFacts(facts.name, facts.length, layout, to_be_made=True)
     if facts.length is None:
@@ -510,14 +511,16 @@ def _compare(image: RawImage, examined: Examined, order: Order) -> Comparison:
         block_map = map_by_extents(disk, SCAN_BLOCK)
         both = order.dry_run and examined.facts.format == formats.RAW
         share = block_map.coarsened(order.packing.block_size).allocated // _SAMPLED
-        return compare_routes(
+        return compare_formats(
             disk,
             block_map,
             order.packing,
             plan=_plan(block_map, order) if both else None,
-            most=routes.SAMPLES if order.dry_run else min(routes.SAMPLES, max(_FEWEST, share)),
+            most=upload_formats.SAMPLES
+            if order.dry_run
+            else min(upload_formats.SAMPLES, max(_FEWEST, share)),
             clock=order.clock,
-            taken=routes.ZVHD2,
+            taken=upload_formats.ZVHD2,
             bytes_per_s=order.bytes_per_s,
             streamed=order.streams,
             scan_s=order.clock() - started,
@@ -530,14 +533,12 @@ def _plan(block_map: BlockMap, order: Order) -> PartPlan:
 
 
 def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
-    missing = [name for name in OPTIONS if name in fields.missing]
+    missing = [name for name in REQUIRED if name in fields.missing]
     if missing not in ([], ["os_version"]):  # a rule speaks of that alone
         least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
         size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
-        wanted = " and ".join(
-            OPTIONS[name] + (size if name == "min_disk" else "") for name in missing
-        )
-        raise UsageError(f"the import needs {wanted}")
+        wanted = " and ".join(name + (size if name == "min_disk" else "") for name in missing)
+        raise UsageError(f"the import needs {wanted}", remedies=tuple(missing))
     return fields.complete()
 
 

@@ -114,7 +114,7 @@ class Shipping:
     options: Options
     cleanup: str = KEEP
     with_sha256: bool = False
-    on_job: Callable[[str], object] = lambda job_id: None  # told when a job runs
+    on_job: Callable[[str], object] = lambda job_id: None  # called when a job runs
     lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
 
 
@@ -211,8 +211,8 @@ def _found(
     before, pace = earlier.images_before, shipping.pace
     if limit_s:
         pace.on_warning(
-            "an earlier run may have asked for this import; its image is looked for"
-            f" for {limit_s:.0f} s before anything is asked"
+            "an earlier run may have requested this import; looking for its image for"
+            f" {limit_s:.0f} s first"
         )
     image = look(shipping.service, prepared.request, pace, before=before, limit_s=limit_s)
     if image is None:
@@ -396,7 +396,7 @@ def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
 def _clean(state: Manifest, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
     """Remove the objects if that was asked for; return their keys.
 
-    What has taken an object's place since then is somebody else's, and stays; so does what imsprep
+    What has taken an object's place since then is not imsprep's, and stays; so does what imsprep
     did not make, whatever a manifest says.
     """
     if shipping.cleanup == KEEP or (failed and shipping.cleanup != ALWAYS):

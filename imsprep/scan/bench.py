@@ -46,7 +46,7 @@ RUNS = 3
 
 _RUN = 16 * MIB  # bytes written at once; of zeros or data in turn, where they are mixed
 _SYNC = 64 * MIB  # bytes after which the disk is waited for, so that a signal is heard soon
-_SPARE = 64 * MIB  # bytes left free beside the file
+_SPARE = 64 * MIB  # bytes left free besides the file
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ class _Measuring:
             yield Rate(self.kind, COLD, self._spread(self._scan, self._cold))
         else:
             self.missing.append(
-                "cold: not measured; this file system keeps its files in memory, or cannot tell"
-                " whether it has dropped one from there"
+                "cold: not measured; this file system keeps its files in memory, or does not"
+                " report whether one was dropped from it"
             )
         if make_cached(self.image, self._all, lambda count: None):
             yield Rate(self.kind, CACHED, self._spread(self._scan, lambda: True))
@@ -188,7 +188,8 @@ def _check_room(folder: Path, size: int) -> None:
     if free < size + _SPARE:
         raise ReadError(
             f"too little room in {show_path(folder)}: {format_size(size + _SPARE)} are needed,"
-            f" {format_size(free)} are free; take a smaller --size or another --dir"
+            f" {format_size(free)} are free; use smaller files, or another folder",
+            remedies=("size", "folder"),
         )
 
 

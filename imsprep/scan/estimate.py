@@ -94,7 +94,7 @@ class Estimate:
             disk = f"{self.disk_bytes_per_s.shown(rate)}, read in order, {self.cache}"
             lines.append(("disk", disk))
         if self.sampled:
-            known = f"{self.probed:.0%} of it known by pages with data, the rest by reading"
+            known = f"{self.probed:.0%} of it probed, the rest read"
             lines.append(("sample", f"{whole}, {self.runs} times, {self.cache}; {known}"))
         lines.append(("scan", self.scan_s.shown(seconds)))
         lines.append(("data", self.data_bytes.shown(lambda size: format_size(round(size)))))

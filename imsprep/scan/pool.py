@@ -23,13 +23,15 @@ from imsprep.scan.probe import Range
 
 _AHEAD = 2  # tasks that a reader has; both fit into the smallest pipe
 _TICK_S = 0.2  # how often the scan is asked whether it still wants to go on
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}  # numpy loads sooner without threads that nobody needs
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1"
+}  # numpy loads sooner without threads that it does not need
 _STOP_S = 1.0  # for a killed process to end; one that hangs in the kernel is left behind
 _PATH = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), *sys.path]
 
 
 class Setup(NamedTuple):
-    """What readers are told at their start."""
+    """What readers are started with."""
 
     file: int
     block_size: int
@@ -84,7 +86,7 @@ class Readers:
                 self._start_one()
 
     def give(self, task: list[Range]) -> None:
-        """Have a task done by whoever is free, and wait until somebody is."""
+        """Have a task done by a free reader, and wait until one is."""
         while self._running and min(len(one.pending) for one in self._running) >= _AHEAD:
             self._receive()
         if not self._running:

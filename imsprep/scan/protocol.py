@@ -33,7 +33,7 @@ def answer(blocks: list[int]) -> bytes:
 
 
 def read_answer(read: Read) -> list[int] | None:
-    """Return the blocks of the next answer; None if whoever was asked is gone."""
+    """Return the blocks of the next answer; None if the reader is gone."""
     body = _read(read, _BLOCK.size)
     return None if body is None else [number for (number,) in _BLOCK.iter_unpack(body)]
 

@@ -87,7 +87,7 @@ def scan(
 
     `holes` says whether holes are taken for zeros without being read: `trust`, `verify` (read
     them), or `auto`: trust file systems that are known to report them rightly. `keep_cache` leaves
-    in the page cache what the scan brought there. `progress` is told bytes, holes included.
+    in the page cache what the scan brought there. `progress` is called with bytes, holes included.
     Raises ReadError, ImageInUseError if another program may write to it (`force_share` goes on all
     the same), and ImageChangedError if the image changed.
     """

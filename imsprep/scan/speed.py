@@ -3,7 +3,7 @@
     cold      dropped from the page cache before each run, and looked after
     cached    read before the runs, and looked after
 
-What a disk itself keeps in memory, or a virtual machine's host, nobody here can drop.
+What a disk itself keeps in memory, or a virtual machine's host, cannot be dropped from here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from imsprep.units import MIB, format_size, round_up
 
 COLD, CACHED = "cold", "cached"
 
-_LOOKS = 32  # pages, spread evenly, from which is told where a file's ranges lie
+_LOOKS = 32  # pages, spread evenly, from which it is judged where a file's ranges lie
 _MOST_LEFT = 0.5  # share of such pages in what counts as cold
 _PIECE = 2 * MIB  # the largest that a page cache holds as one: a huge page
 _STEP = 1 * MIB  # bytes read at once, in order
@@ -87,7 +87,7 @@ def in_cache(image: RawImage, ranges: Sequence[Range]) -> float | None:
 
 
 def make_cold(image: RawImage, ranges: Sequence[Range]) -> bool:
-    """Drop ranges from the page cache; say whether they are known to be gone, by and large."""
+    """Drop ranges from the page cache; return whether they are known to be gone, by and large."""
     with contextlib.suppress(OSError):  # what is not yet on the disk cannot be dropped
         os.fsync(image.fileno())
     _forget(image, ranges)
@@ -100,7 +100,7 @@ def make_cold(image: RawImage, ranges: Sequence[Range]) -> bool:
 
 
 def make_cached(image: RawImage, ranges: Sequence[Range], progress: Progress) -> bool:
-    """Read ranges into the page cache; say whether all of them are there, as far as can be told."""
+    """Read ranges into the page cache; return whether all of them are there, as far as is known."""
     for start, stop in ranges:
         read_in_order(image, start, stop, progress)
     return in_cache(image, ranges) in (1, None)

@@ -1,8 +1,8 @@
 """The reading process of a scan: says which blocks in the ranges it is sent hold data.
 
 `readers` starts it without `site`, so that it is at work soon. It may die at any moment without
-harm: a file that is cut short while it is mapped kills whoever touches it, and that must not be
-the scan.
+harm: a file that is truncated while it is mapped kills the process that reads it, and that must not
+be the scan.
 
 A range that is in the page cache is mapped and looked at where it lies, if the kernel maps it in
 large pieces, as it does with files that were read; where it maps page by page, as with most that
@@ -77,7 +77,7 @@ class Reader:
             self._read(start, stop)
             return
         mapped: Content = np.frombuffer(mapping, np.bool_)
-        # What goes through the cache must be told to the page, to be dropped again.
+        # What goes through the cache must be read page by page, to be dropped again.
         shortest = _SHORTEST if self._direct >= 0 else 1
         for first, last, cached in _runs(self._file, base, mapped, shortest):
             low, high = max(start, base + first), min(stop, base + last)
@@ -201,7 +201,7 @@ def _is_cached(file: int, offset: int) -> bool:
     except BlockingIOError:
         return False
     except (OSError, AttributeError):
-        return True  # nobody knows: believe `mincore`
+        return True  # not known: believe `mincore`
 
 
 def _page_runs(resident: bytes, shortest: int) -> Iterator[tuple[int, int, bool]]:
@@ -238,7 +238,7 @@ def _die_with(parent: int) -> None:
 def main() -> None:
     """Answer tasks from stdin on stdout until it is closed; end at the first error.
 
-    Which error it was is found out by whoever does the task again.
+    Which error it was is found when the task is done again.
     """
     file, block_size, past_cache, keep_cache, parent = map(int, sys.argv[1:])
     reader = Reader(

@@ -1,4 +1,4 @@
-"""BucketFacts: what a bucket told of itself and of the object that an import would read."""
+"""BucketFacts: what a bucket says of itself and of the object that an import would read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BucketFacts:
     unfinished: int = 0  # uploads of the key that were begun and not ended
     may_write: bool | None = None  # None: not tried
     write_refusal: str = ""  # the service's own words
-    region: str | None = None  # where it lies; None: not told
+    region: str | None = None  # where it lies; None: not known
     asked_region: str | None = None  # where the import is going to look for it
 
 

@@ -27,6 +27,8 @@ Body = bytes | memoryview | IO[bytes]
 class CopyRefusedError(ServiceError):
     """The store does not copy parts for this key, or not at all; what is sent instead works."""
 
+    remedies = ("copy_zeros",)
+
 
 def check_part_number(number: int) -> None:
     """Raise ServiceError for a part number that no store may take."""

@@ -8,7 +8,7 @@
 
 An object appears under its name by one rename, after its record was written; a record is valid only
 for the inode, size and time it names, so a crash leaves the old object or the new one, never a mix,
-and a file that somebody put into the folder by hand is an object too. Holes stay holes: zeros in a
+and a file that was put into the folder by hand is an object too. Holes stay holes: zeros in a
 part are not stored, and completing copies only the data (inside the file system where it can).
 An upload's record is made before its folder and removed after it: what a kill leaves is listed.
 
@@ -312,7 +312,7 @@ def _md5_of_range(file: int, offset: int, length: int) -> str:
     data = next(data_ranges(file, offset, length), None)
     if data is None:
         return zero_md5(length)
-    # What a composed part begins with is a hole, and its hash is known.
+    # What an assembled part begins with is a hole, and its hash is known.
     digest = hash_of_zeros(data[0] - offset)
     for position in range(data[0], offset + length, _STEP):
         digest.update(os.pread(file, min(_STEP, offset + length - position), position))

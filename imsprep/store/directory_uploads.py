@@ -44,7 +44,7 @@ class Unfinished:
 
     @classmethod
     def of(cls, uploads: Path, upload_id: str, key: str) -> Unfinished:
-        """Find an upload by its id; ServiceError if there is none of this key."""
+        """Find an upload by its id; ServiceError if this key has no such upload."""
         upload = cls(uploads / upload_id)
         if not upload_id.isalnum() or upload.record()["key"] != key:
             raise upload._unknown()
@@ -104,7 +104,7 @@ class Unfinished:
             found, path = known.get(part.number, (None, Path()))
             if found is None or found.etag != part.etag:
                 raise ServiceError(
-                    f"part {part.number} is not held with this etag", code="InvalidPart"
+                    f"part {part.number} was not uploaded with this etag", code="InvalidPart"
                 )
             if found.size < MIN_PART_SIZE and part is not parts[-1]:
                 raise ServiceError(
@@ -119,7 +119,7 @@ class Unfinished:
         """Remove parts and record; it stays listed while a part cannot be removed."""
         going = self.folder.with_suffix(_GOING)
         with contextlib.suppress(OSError):  # a removal that was interrupted may have done it
-            os.rename(self.folder, going)  # at once, so that nobody adds a part meanwhile
+            os.rename(self.folder, going)  # at once, so that no part is added meanwhile
         shutil.rmtree(going, ignore_errors=True)
         if not self.folder.exists() and not going.exists():
             with contextlib.suppress(OSError):

@@ -183,7 +183,7 @@ class ObsStore:
             MultipartUpload={"Parts": listed},
         )
         etag = _etag(answer)
-        if not etag:  # it may have worked: whoever asked looks for the object
+        if not etag:  # it may have worked: the caller looks for the object
             raise TransferError(f"the store answered without an ETag: is {key!r} complete?")
         return etag
 
@@ -230,7 +230,7 @@ class ObsStore:
             raise
         # As a context manager the body would be urllib3's, whose errors are its own.
         body = contextlib.closing(answer["Body"])
-        with _translated(f"read {key!r}", self._secrets), body as stream:
+        with _translated(f"read the object {key!r}", self._secrets), body as stream:
             return bytes(stream.read())
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
@@ -296,15 +296,19 @@ class ObsStore:
         return made_with
 
     def _call(self, operation: str, **arguments: Any) -> Any:
-        what = f"{operation.replace('_', ' ')} {arguments.get('Key', '')!r}"
-        with _translated(what, self._secrets):
+        with _translated(self._named(operation, arguments), self._secrets):
             answer = getattr(self._client, operation)(Bucket=self._bucket, **arguments)
         if answer.get("ServerSideEncryption", _PLAIN) != _PLAIN:
             self._encrypts = True
         return answer
 
+    def _named(self, operation: str, arguments: Mapping[str, Any]) -> str:
+        """Return what an operation does, as it stands behind "cannot" in a message."""
+        part, key = arguments.get("PartNumber"), arguments.get("Key", "")
+        return _OPERATIONS[operation].format(key=repr(key), part=part, bucket=self._bucket)
+
     def _pages(self, operation: str, **arguments: Any) -> Iterator[Any]:
-        with _translated(operation.replace("_", " "), self._secrets):
+        with _translated(self._named(operation, arguments), self._secrets):
             yield from self._client.get_paginator(operation).paginate(
                 Bucket=self._bucket, **arguments
             )
@@ -393,8 +397,8 @@ def _translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
         raise _refusal(error, what, secrets) from error
     except exceptions.SSLError as error:
         raise ServiceError(
-            f"cannot {what}: the server's certificate is not valid: {error}; certificates of an"
-            " authority of your own have to be named"
+            f"cannot {what}: the server's certificate is not valid: {error}; for a private"
+            " certificate authority give its certificates"
         ) from error
     except (exceptions.ParamValidationError, exceptions.NoCredentialsError) as error:
         raise ServiceError(f"cannot {what}: {error}") from error
@@ -425,9 +429,24 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
     return ServiceError(text + advice, code=code, status=status)
 
 
+_OPERATIONS = {
+    "abort_multipart_upload": "abort the upload of {key}",
+    "complete_multipart_upload": "complete the upload of {key}",
+    "create_multipart_upload": "begin the upload of {key}",
+    "delete_object": "delete the object {key}",
+    "get_object": "read the object {key}",
+    "head_bucket": "look up the bucket {bucket}",
+    "head_object": "look up the object {key}",
+    "list_multipart_uploads": "list the uploads in the bucket {bucket}",
+    "list_objects_v2": "list the objects in the bucket {bucket}",
+    "list_parts": "list the parts of {key}",
+    "put_object": "store the object {key}",
+    "upload_part": "send part {part} of {key}",
+    "upload_part_copy": "copy part {part} of {key}",
+}
 _RIGHTS = "; the key needs the rights to read, write and list in this bucket"
 _REGION = "; the bucket is in another region or at another address: check both"
-_FULL = "; the quota of the bucket or of the account is used up: free space or raise it, run again"
+_FULL = "; the quota of the bucket or of the account is used up: free space or raise it"
 _NOT_THERE = "; this store does not offer it"
 _ADVICE = {
     "RequestTimeTooSkewed": "; set this machine's clock, it may differ by 15 minutes at most",
@@ -448,6 +467,6 @@ _ADVICE = {
     "302": _REGION,
     "307": _REGION,
     "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
-    "NoSuchUpload": "; it was aborted or completed by somebody else: run again",
+    "NoSuchUpload": "; it was aborted or completed elsewhere: run again",
     "VirtualHostDomainRequired": "; the endpoint has to be given without the bucket's name",
 }

@@ -1,6 +1,6 @@
 """Whose object is it? What imsprep writes into an object's metadata, and reads there again.
 
-An object that imsprep did not make, or made of another file, is somebody's: nothing replaces it
+An object that imsprep did not make, or made of another file, is foreign: nothing replaces it
 unless that is asked for. The file is known by a digest of its path, so that the bucket learns
 nothing of this machine, and a new state of the same file may take the place of an old one.
 """
@@ -22,6 +22,8 @@ ORIGIN = "imsprep-origin"  # of which file the object was made
 
 class OccupiedError(UsageError):
     """The key has an object that imsprep does not replace without being asked to."""
+
+    remedies = ("key", "replace")
 
 
 def origin_of(path: Path) -> str:
@@ -47,10 +49,10 @@ def why_not_ours(found: ObjectFacts, origin: str) -> str | None:
 
 
 def check_free(found: ObjectFacts | None, origin: str) -> None:
-    """Raise OccupiedError if an object under the key of this file is somebody else's."""
+    """Raise OccupiedError if an object under the key of this file is foreign."""
     why = found and why_not_ours(found, origin)
     if found is not None and why:
         raise OccupiedError(
-            f"the object {found.key!r} is there with {counted(found.size, 'byte')}, and {why};"
-            " it is not replaced: name another key, or remove it if nothing needs it"
+            f"the object {found.key!r} exists ({counted(found.size, 'byte')}), and {why}: it is not"
+            " replaced; choose another key, or remove the object if nothing needs it"
         )

@@ -9,7 +9,6 @@ obs:BUCKET/PREFIX        … every key begins with PREFIX/
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.system.ownership import first_same
 
 DEFAULT_BUCKET = "images"
-# OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen beside another.
+# OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen next to another.
 _BUCKET = re.compile(r"(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _FORMS = "local:DIR, obs:BUCKET or obs:BUCKET/PREFIX"
 
@@ -66,17 +65,6 @@ def parse_target(text: str, *, region: str | None = None, endpoint: str | None =
     return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)
 
 
-def as_options(target: str) -> str:
-    """Return the options of the command line that lead to a target, from its `str`."""
-    if match := re.fullmatch(r"local:(.*) \(bucket (.*)\)", target, re.DOTALL):
-        folder, bucket = match.groups()
-        name = "" if bucket == DEFAULT_BUCKET else f"?bucket={bucket}"
-        return f"--to {shlex.quote(f'local:{folder}{name}')}"
-    bucket, _, place = target.partition(" at ")
-    option = "--endpoint" if "://" in place else "--region"
-    return f"--to {shlex.quote(bucket)}" + (f" {option} {shlex.quote(place)}" if place else "")
-
-
 def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Path]) -> None:
     """Raise UsageError if two objects would be one, or one of them a file that they are made of.
 
@@ -85,7 +73,8 @@ def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Pat
     """
     if len(set(keys)) < len(keys):
         raise UsageError(
-            f"the object {keys[0]!r} would be replaced by its own bitmap; give another --key"
+            f"the object {keys[0]!r} would be replaced by its own bitmap; choose another key",
+            remedies=("key",),
         )
     if target.folder is None:
         return
@@ -93,8 +82,9 @@ def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Pat
     for key in keys:
         if (file := first_same(store.path_of(key), files)) is not None:
             raise UsageError(
-                f"the object {key!r} would be {show_path(file)} itself; name a folder with --to"
-                " that does not hold it, or another --key"
+                f"the object {key!r} would be {show_path(file)} itself; choose a folder without it,"
+                " or another key",
+                remedies=("to", "key"),
             )
 
 
@@ -109,7 +99,7 @@ def open_store(
     if target.folder is not None:
         return DirectoryStore(target.folder / target.bucket)
     if target.region is None:
-        raise UsageError(f"in which region is the bucket {target.bucket}? Give --region")
+        raise UsageError(f"no region is given for the bucket {target.bucket}", remedies=("region",))
     from imsprep.cloud import credentials
     from imsprep.store.obs import open_obs
 
@@ -126,6 +116,6 @@ def open_store(
 def _checked_bucket(name: str) -> str:
     if not _BUCKET.fullmatch(name):
         raise UsageError(
-            f"{name!r} is not a bucket's name: expected 3 to 63 of a-z, 0-9, hyphen and dot"
+            f"{name!r} is not a bucket name: expected 3 to 63 of a-z, 0-9, hyphen and dot"
         )
     return name

@@ -45,7 +45,9 @@ def writing(path: Path, *, parents: bool = False) -> Iterator[IO[bytes]]:
     or a pipe: to root, a file in its place would be the end of /dev/null.
     """
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise ReadError(f"cannot write {show_path(path)}: it is no plain file; name another one")
+        raise ReadError(
+            f"cannot write {show_path(path)}: it is not a regular file; name another one"
+        )
     # Named before it is made: a signal may arrive between the two, and nothing must be left over.
     # A name has 255 bytes, a character four, and what is added to it 23.
     name = path.parent / f".{path.name[:58]}.{os.urandom(8).hex()}.part"
@@ -83,7 +85,7 @@ def leftovers(folder: Path, name: str | None = None) -> list[Path]:
 
 
 def remove(part: Path) -> None:
-    """Remove a file that `leftovers` found, unless somebody writes it; errors are let pass."""
+    """Remove a file that `leftovers` found, unless it is being written; errors are let pass."""
     file = _held(part)
     if file is not None:
         with contextlib.suppress(OSError):

@@ -2,9 +2,9 @@
 
 A store through a mapping into a page that is dirty already changes no time stamp of the file, so
 that comparing times does not notice it. A *read lease* (fcntl(2), F_SETLEASE with F_RDLCK) is
-refused with EAGAIN for as long as somebody could write. It is asked for and given back at once: one
-that is held would make a program that opens the file for writing wait. Should one come just then,
-the kernel sends SIGURG, which does nothing where nobody listens, instead of SIGIO, which kills.
+refused with EAGAIN for as long as a program could write. It is asked for and given back at once:
+one that is held would make a program that opens the file for writing wait. Should one come just
+then, the kernel sends SIGURG, which does nothing without a handler, instead of SIGIO, which kills.
 
 Network file systems answer EAGAIN for reasons of their own, and know nothing of writers elsewhere.
 """
@@ -30,7 +30,7 @@ LOCAL = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "f2fs", "jfs", "reiserfs", "bcachefs"}
     | {"vfat", "exfat", "ntfs3"}
 )
-_COUNTS_OPENERS = LOCAL | {"overlay"}  # where EAGAIN says that somebody has it open for writing
+_COUNTS_OPENERS = LOCAL | {"overlay"}  # where EAGAIN says that a program has it open for writing
 
 _TRIES, _PAUSE_S = 4, 0.05  # a program may just be closing the file
 _WRITABLE = os.O_WRONLY | os.O_RDWR
@@ -80,10 +80,10 @@ def _ask(file: int) -> int:
 
 def _why_unknown(problem: int, kind: str) -> str:
     if problem == errno.EACCES:
-        return "the file is another user's, who alone may ask for a lease"
+        return "only the owner of the file may ask for a lease"
     if problem == errno.ENOSYS:
         return "this system has no leases"
-    return f"{kind or 'this file system'} does not tell"
+    return f"{kind or 'this file system'} does not report it"
 
 
 def _holders(file: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 A lock is a file that is locked with flock(2), which the system takes back at whatever end of the
 process, and which Linux also keeps between machines that share an NFS. The file is removed by
-whoever holds it, so that nothing is left over. Where a file system knows no locks, nothing is
+its holder, so that nothing is left over. Where a file system knows no locks, nothing is
 locked, and it is up to the user to start one imsprep per image.
 """
 
@@ -22,7 +22,7 @@ try:
 except ImportError:  # pragma: no cover - where there is no flock, nothing is locked
     fcntl = None  # type: ignore[assignment]  # Windows has none
 
-_PAUSE_S = 1.0  # between two attempts of whoever waits
+_PAUSE_S = 1.0  # between two attempts of a waiting process
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
 
 
@@ -51,7 +51,7 @@ def locked(
     try:
         yield
     finally:
-        # Removed while it is held: whoever waits for this very file sees that it is gone.
+        # Removed while it is held: a process that waits for this very file sees that it is gone.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(file)
@@ -64,9 +64,11 @@ def _try(path: Path) -> int | None:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise ReadError.from_os(error, "cannot write", path) from error
-        if os.fstat(file).st_size:  # ours are empty, and removed at the end: not somebody's file
+        if os.fstat(file).st_size:  # ours are empty, and removed at the end: not a foreign file
             os.close(file)
-            raise ReadError(f"{show_path(path)} is no lock of imsprep: it is not empty; rename it")
+            raise ReadError(
+                f"{show_path(path)} is not a lock file of imsprep: it is not empty; rename it"
+            )
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

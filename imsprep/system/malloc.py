@@ -1,8 +1,8 @@
 """Heap: have the C library keep memory that is freed, where it would give it back to the kernel.
 
-Whoever handles blocks of some MiB frees one and takes the next. By default glibc maps each anew, as
-pages that the kernel zeroes when they are first touched; with data that does not pack, that took a
-third of a conversion. What is kept is no more than was in use at once.
+A process that handles blocks of some MiB frees one and takes the next. By default glibc maps each
+again, as pages that the kernel zeroes when they are first touched; with data that does not pack,
+that took a third of a conversion. What is kept is no more than was in use at once.
 """
 
 from __future__ import annotations

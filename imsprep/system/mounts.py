@@ -1,4 +1,4 @@
-"""Mounts: which file system does an open file lie on? Linux only; elsewhere nobody knows.
+"""Mounts: which file system does an open file lie on? Linux only; elsewhere it is not known.
 
 The kernel tells the mount of a file descriptor (/proc/self/fdinfo) and the type of each mount
 (/proc/self/mountinfo, see proc(5)). Device numbers would not do: btrfs and overlay show other ones

@@ -1,7 +1,7 @@
-"""Plain files: reading what lies beside an image whole, never waiting for it, trusting no name.
+"""Regular files: reading the sidecars of an image whole, without blocking, trusting no name.
 
-Somebody may have put a FIFO under the name of a bitmap or of a manifest. Opening one waits until
-somebody else writes into it, which may be never.
+The name of a bitmap or manifest may belong to a FIFO. Opening one blocks until another process
+opens it for writing, which may be never.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def read_plain(path: Path, *, limit: int | None = None) -> bytes:
     file = os.open(path, READING)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise ReadError(f"cannot read {show_path(path)}: it is no plain file; move it away")
+        raise ReadError(f"cannot read {show_path(path)}: it is not a regular file; move it away")
     with os.fdopen(file, "rb") as opened:
         data = opened.read() if limit is None else opened.read(limit + 1)
     if limit is not None and len(data) > limit:

@@ -72,7 +72,7 @@ def _copy_range(source: int, offset: int, target: int, position: int, length: in
                 target, memoryview(os.pread(source, min(_STEP, length), offset)), position
             )
         if done == 0:
-            raise OSError(errno.EIO, "the file became shorter while it was being copied")
+            raise OSError(errno.EIO, "the file was truncated while it was being copied")
         offset, position, length = offset + done, position + done, length - done
 
 

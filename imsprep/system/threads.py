@@ -2,7 +2,7 @@
 
 `concurrent.futures` and `threading` guard their state with locks that are taken in Python code. A
 signal that is heard just then leaves the lock taken: the thread that has to report its job waits
-for it for ever, and so does whoever waits for that thread. Here everything passes through queues
+for it for ever, and so does what waits for that thread. Here everything passes through queues
 that are written in C, so that a signal comes before a step or after it.
 """
 
@@ -85,7 +85,7 @@ class Workers:
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         try:
             self._end(drop=error is not None)
-        except BaseException:  # interrupted: sooner, but still not before nobody works any more
+        except BaseException:  # interrupted: sooner, but still not before all work has ended
             self._end(drop=True)
             raise
 

@@ -32,7 +32,7 @@ class WriteBehind(Workers):
             self.give(self._sync)
 
     def _sync(self) -> None:
-        # Only a head start: whoever finishes the file syncs it, and hears of what goes wrong.
+        # Only a head start: finishing the file syncs it, and hears of what goes wrong.
         position = self._final
         if position <= self._synced:
             return

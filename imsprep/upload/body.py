@@ -64,8 +64,8 @@ def window(
 ) -> io.BufferedReader:
     """Return a seekable file over `length` bytes from `offset` of what `pread` reads.
 
-    `wait_for` is told how many bytes are about to be read and returns when they may be. `check` is
-    called when the reading begins anew, and raises if that makes no sense any more.
+    `wait_for` is given how many bytes are about to be read and returns when they may be. `check` is
+    called when the reading starts again, and raises if that makes no sense any more.
     """
     at_once = _PACED if wait_for else _PLAIN
     raw = _Range(pread, offset, length, at_once, wait_for or (lambda count: None), check)

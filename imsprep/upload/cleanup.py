@@ -43,7 +43,7 @@ def find_leftovers(store: ObjectStore, prefix: str, folders: Sequence[Path] = ()
     uploads = [u for u in store.list_uploads(prefix) if not u.key.startswith(ZEROS)]
     growing = {u.key for u in store.list_uploads(ZEROS)}
     zero_keys = growing | {o.key for o in store.list_objects(ZEROS)}
-    # Whatever else somebody put below this name is not ours to remove.
+    # Whatever else was put below this name is not ours to remove.
     ours = tuple(sorted(filter(_OURS.fullmatch, zero_keys)))
     files = {path for folder in folders for path in atomic.leftovers(folder)}
     if isinstance(store, DirectoryStore):

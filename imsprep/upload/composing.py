@@ -1,4 +1,4 @@
-"""A composed part: zeros and a little data, of which only the data travels.
+"""An assembled part: zeros and a little data, of which only the data is sent.
 
 A part has 5 MiB at least, but the last one of an object may be shorter. So an object of its own is
 made, of a copy of zeros and the data as its last part; that object is copied as the part. It is

@@ -54,7 +54,7 @@ def send_file(
     sending: Sending,
     watch: Callable[[PartPlan], AbstractContextManager[Progress]],
 ) -> Uploaded:
-    """Upload the file at `path` as the object `key`; `watch` is told the plan and follows it.
+    """Upload the file at `path` as the object `key`; `watch` is given the plan and follows it.
 
     Raises what `transfer.upload`, `scan`, `check_lasting` and `check_objects_apart` raise.
     """

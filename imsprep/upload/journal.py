@@ -1,8 +1,8 @@
-"""The journal: a small file beside the image that lets an interrupted upload continue.
+"""The journal: a small file next to the image that lets an interrupted upload continue.
 
 `disk.raw.upload.json` says which upload belongs to which state of the image. Which parts are there
 is not its business: the store is asked. It holds no secret. A journal that does not fit the image,
-the plan or the target is not used, and the reason is told.
+the plan or the target is not used, and the reason is reported.
 
 One process at a time has a journal: two that upload one file would continue the same upload, or
 each abort what the other has begun.
@@ -49,7 +49,7 @@ class Entry:
         if not self.target or not self.key:
             raise ValueError("an upload has a target and a key")
         if not OURS.fullmatch(self.zero_key):
-            raise ValueError(f"{self.zero_key[:80]!r} is no zero object of imsprep's")
+            raise ValueError(f"{self.zero_key[:80]!r} is not a zero object of imsprep")
 
     def sealed(self) -> Entry:
         """Return the entry with a digest of its members, by which a changed one is noticed.
@@ -103,9 +103,9 @@ class Journal:
         )
 
     def check_replaceable(self) -> None:
-        """Raise UsageError if a file of somebody else's lies where the journal belongs.
+        """Raise UsageError if a foreign file lies where the journal belongs.
 
-        A journal of any version that is damaged may be replaced; ReadError for no plain file.
+        A journal of any version that is damaged may be replaced. ReadError if not a regular file.
         """
         try:
             data = read_plain(self.path, limit=statefile.LIMIT)

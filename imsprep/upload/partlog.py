@@ -1,6 +1,6 @@
 """The part log: what is known of each part of a streamed upload, a line for each.
 
-`disk.raw.upload.parts` lies beside the journal. A line is added when the store has acknowledged a
+`disk.raw.upload.parts` lies next to the journal. A line is added when the store has acknowledged a
 part, and says its number, length, MD5 and ETag, and in a note of who made it what it holds. A line
 that is torn, damaged or of another upload counts as none: that part is made and sent again.
 """
@@ -87,9 +87,9 @@ class PartLog:
             raise ReadError.from_os(error, "cannot write", self.path) from error
 
     def check_replaceable(self) -> None:
-        """Raise UsageError if a file of somebody else's lies where the log belongs.
+        """Raise UsageError if a foreign file lies where the log belongs.
 
-        A log that is damaged may be removed; ReadError for no plain file.
+        A log that is damaged may be removed; ReadError if it is not a regular file.
         """
         try:
             data = read_plain(self.path, limit=LIMIT)

@@ -3,16 +3,17 @@
 An object store has no holes, but it copies parts on its own side. A plan covers every byte of the
 object once, in order, with
 
-- *data parts*, which travel: 5 MiB to 5 GiB each (the last may be shorter);
+- *data parts*, which are sent: 5 MiB to 5 GiB each (the last may be shorter);
 - *zero parts*, which the store copies from a *zero object*, itself grown on the store's side from
   a seed of 5 MiB (`plan_growth`) and removed when the upload is done;
-- *composed parts*, for data that is too short for a part: zeros in front of it fill the part up and
-  are copied, so that only the data travels (`composing`).
+- *assembled parts*, for data that is too short for a part: zeros in front of it fill the part up
+and
+  are copied, so that only the data is sent (`composing`).
 
-A run of zeros that is too short for a part of its own travels as data. There are never more than
+A run of zeros that is too short for a part of its own is sent as data. There are never more than
 10,000 parts. Where there would be, parts get larger; then the shortest gaps between data go into
-composed parts whole; and only then, for more than 10,000 runs of data, do the shortest of them
-travel. Pure: a plan is a value; `transfer` carries it out.
+assembled parts whole; and only then, for more than 10,000 runs of data, are the shortest of them
+sent. Pure: a plan is a value; `transfer` carries it out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ DEFAULT_PART_SIZE = 32 * MIB
 _MIN_ZERO_SIZE = 64 * MIB
 _ZERO_SHARE = 1024
 _GROWTH = 16  # copies in one step of growing
-# A composed part costs five requests more than a data part; less than this is not worth them.
+# An assembled part costs five requests more than a data part; less than this is not worth them.
 _WORTH_COMPOSING = 1 * MIB
 # Data parts begin and end at multiples of it from where their run begins: whole leaves of a digest.
 _GRAIN = 64 * KIB
@@ -153,7 +154,7 @@ def plan_parts(
     """Plan the upload of a disk whose empty blocks are zeros.
 
     `part_size` is the largest data part, in bytes, as long as `most_parts` are enough. With
-    `copy_zeros` false everything is sent; with `compose` false there are no composed parts. Raises
+    `copy_zeros` false everything is sent; with `compose` false there are no assembled parts. Raises
     UsageError for a size that cannot be uploaded.
     """
     size = block_map.size
@@ -297,7 +298,7 @@ def _is_short(run: Run) -> bool:
 class _Parts:
     """The parts that runs give: how many, and which.
 
-    A gap may be *absorbed*: all of it goes into the composed part of the data behind it, which
+    A gap may be *absorbed*: all of it goes into the assembled part of the data behind it, which
     saves its own parts and sends nothing more.
     """
 
@@ -314,7 +315,7 @@ class _Parts:
             self._plain += self._gaps[index]
 
     def _lead(self, gap: int) -> int:
-        """Return how many zeros of a gap go into the composed part of short data behind it."""
+        """Return how many zeros of a gap go into the assembled part of short data behind it."""
         last = len(self._runs) - 1
         if not self._compose or gap + 1 >= last or not _is_short(self._runs[gap + 1]):
             return 0

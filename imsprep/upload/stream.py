@@ -25,7 +25,7 @@ from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts, ObjectStore, mu
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.units import MIB
 from imsprep.upload.body import window
-from imsprep.upload.complete import check_class, check_object, complete, is_gone
+from imsprep.upload.complete import ABORTED_ELSEWHERE, check_class, check_object, complete, is_gone
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.pool import workers
@@ -58,7 +58,7 @@ class Maker(Protocol):
 
     @property
     def plan(self) -> str:
-        """What decides about the object's bytes beside the image, as 64 hexadecimal digits."""
+        """What decides about the object's bytes besides the image, as 64 hexadecimal digits."""
 
     def parts(self, held: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
         """Make the object's parts, in any order, the same in every run.
@@ -71,7 +71,7 @@ class Maker(Protocol):
         """Return what else is to be known of an object that is whole, once all parts were made."""
 
     def take_facts(self, facts: Mapping[str, Any]) -> bool:
-        """Take facts that an earlier run noted; say whether they can be used."""
+        """Take facts that an earlier run noted; return whether they can be used."""
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the image is not as it was."""
@@ -146,7 +146,7 @@ class _Stream:
             except NotTheSameError as error:
                 self._forget(journal, entry)
                 self._made, self._reused = {}, 0
-                reason = f"what was noted of it does not fit the image ({error})"
+                reason = f"its part log does not fit the image ({error})"
                 entry = self._begin(journal, fresh)
                 log = self._send_all(entry, journal)
             self._maker.check_unchanged()
@@ -209,7 +209,7 @@ class _Stream:
                 except ServiceError as error:
                     if not is_gone(error):
                         raise
-                    reason = "the store does not know the upload any more: somebody ended it"
+                    reason = ABORTED_ELSEWHERE
             if noted.target == fresh.target:
                 self._forget(journal, noted)
         return self._begin(journal, fresh), reason
@@ -223,7 +223,7 @@ class _Stream:
             journal.save(entry)
         except (ReadError, OSError):
             with contextlib.suppress(ServiceError, TransferError):
-                self._store.abort(self._key, upload_id)  # nobody would know of it
+                self._store.abort(self._key, upload_id)  # nothing would record it
             raise
         return entry
 

@@ -1,8 +1,8 @@
 """Upload one file by its plan: send what is data, copy what is zeros, prove it, then complete.
 
 An upload that broke off continues: the journal says which upload it was, the store says which parts
-it holds, and the image says whether those are right, because each part's MD5 is computed anew. What
-is completed has been compared part by part, and the object's etag is the one computed here.
+it holds, and the image says whether those are right, because each part's MD5 is computed again.
+What is completed has been compared part by part, and the object's etag is the one computed here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from imsprep.store.retry import Patience, RateLimit, RetryingStore
 from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.units import MIB
 from imsprep.upload.body import window
-from imsprep.upload.complete import check_class, check_object, complete, is_gone
+from imsprep.upload.complete import ABORTED_ELSEWHERE, check_class, check_object, complete, is_gone
 from imsprep.upload.composing import compose
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
@@ -63,7 +63,7 @@ class Source(Protocol):
 
 
 class Progress(Protocol):
-    """Told what was done: bytes that travelled, bytes copied in the store, bytes already there."""
+    """Called with what was done: bytes sent, bytes copied in the store, bytes already there."""
 
     def __call__(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
         """Note that so many more bytes are done; called from one thread at a time."""
@@ -121,7 +121,7 @@ def upload(
     are read for it (`image.digest`).
 
     Raises TransferError if running again can continue or another process uploads this file,
-    OccupiedError if the key has somebody else's object, ServiceError if the store refused,
+    OccupiedError if the key has a foreign object, ServiceError if the store refused,
     ReadError if the journal cannot be written, ImageChangedError if the file changed (no object is
     made).
     """
@@ -220,7 +220,7 @@ class _Run:
         if (found.size, found.metadata.get(ownership.PLAN)) != (self._plan.size, self._plan.digest):
             return False
         if not self._options.skip_same or not self._store.etags_are_md5:
-            # All that can be told is whether the upload that was noted here made it.
+            # All that is known is whether the upload that was noted here made it.
             if noted is None or noted.identity.lasting != self._source.identity.lasting:
                 return False
             return found.upload_id == noted.upload_id
@@ -279,7 +279,7 @@ class _Run:
                 except ServiceError as error:
                     if not is_gone(error):
                         raise
-                    reason = "the store does not know the upload any more: somebody ended it"
+                    reason = ABORTED_ELSEWHERE
             if noted.target == fresh.target:
                 self._forget(journal, noted)
             else:
@@ -291,7 +291,7 @@ class _Run:
             journal.save(entry)
         except ReadError:
             with contextlib.suppress(ServiceError, TransferError):
-                self._store.abort(self._key, upload_id)  # nobody would know of it
+                self._store.abort(self._key, upload_id)  # nothing would record it
             raise
         return entry, {}, reason
 
@@ -305,8 +305,8 @@ class _Run:
     def _transfer_parts(self, entry: Entry, held: Held) -> None:
         """Bring every part into the store; the first failure ends it.
 
-        Copies have workers of their own, since they cost the line nothing: they go on beside what
-        is sent, and the zeros are grown while data travels already.
+        Copies have workers of their own, since they cost the line nothing: they run in parallel
+        with what is sent, and the zeros are grown while data travels already.
         """
         jobs = self._options.jobs
         with workers(self._store, jobs) as senders, workers(self._store, jobs) as copiers:
@@ -348,7 +348,7 @@ class _Run:
         elif part.zeros and self._compose(entry, part, data, md5, zeros):
             self._note(sent=part.sent, copied=part.zeros)
         else:
-            # Of a composed part that the store refused, the zeros travel too.
+            # Of an assembled part that the store refused, the zeros travel too.
             whole = None if part.zeros else data
             body = self._body(part.offset, part.length, whole)
             etag = self._store.upload_part(entry.key, upload_id, number, body, md5)
@@ -365,7 +365,7 @@ class _Run:
         md5: str,
         zeros: Future[None],
     ) -> bool:
-        """Bring a part into the store of which only the data travels; say whether that worked."""
+        """Assemble a part of which only the data is sent; return whether that worked."""
         if not self._store.etags_are_md5:
             return False
         zeros.result()

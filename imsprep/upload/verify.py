@@ -49,8 +49,9 @@ def check_etag(store: ObjectStore, what: str, got: str, md5: str, *, copied: boo
     if not _fits(store, got, md5, copied):
         raise ServiceError(
             f"the store says that {what} has the MD5 {got}, expected {md5}; nothing was completed"
-            + (" (a store whose copies have other ETags needs --no-copy)" if copied else ""),
+            + ("; if the store gives copies other ETags, send the zeros" if copied else ""),
             code="BadDigest",
+            remedies=("copy_zeros",) if copied else None,
         )
 
 

@@ -45,7 +45,7 @@ class Packer:
 
     @staticmethod
     def memory(method: int, level: int, block_size: int) -> int:
-        """Return the bytes that a packer needs beside block and payload."""
+        """Return the bytes that a packer needs besides block and payload."""
         if method == ZLIB:
             return 256 * KIB  # <zlib.h> states it for the defaults of deflate
         made = zstandard.ZstdCompressionParameters.from_level(level, source_size=block_size)
@@ -93,7 +93,7 @@ class Unpacker:
             block = self._from_zstd(payload) if self._method == ZSTD else self._from_zlib(payload)
         except (zstandard.ZstdError, zlib.error) as error:
             raise FormatError(
-                f"the payload is no {METHODS[self._method]} that can be read: {error}"
+                f"the payload cannot be read as {METHODS[self._method]}: {error}"
             ) from error
         if len(block) != self._block_size:
             raise self._wrong_size(f"{len(block)} bytes")

@@ -3,7 +3,7 @@
 What is neither, such as qcow2, is read through QEMU and becomes a ZVHD2 in one pass, without a RAW
 copy on the way.
 
-The source's format is told by its content, the target's by its suffix. A target appears under its
+The source's format is detected, the target's follows from its suffix. A target appears under its
 name when it is whole and proved, not before; until then it has another name, and whatever ends the
 conversion removes it. A ZVHD2 gives back the disk that was packed, `orig_size`.
 """
@@ -70,7 +70,8 @@ class Order:
     force_share: bool = False  # also of a source that another program has open for writing
     ignore: tuple[str, ...] = ()  # ids of rules that may fail; of those, convert looks at UNORDERED
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
-    # Told of a ZVHD2 that is whole and proved, before it gets its name: its file, and its source.
+    # Called with a ZVHD2 that is whole and proved, before it gets its name: its file, and its
+    # source.
     on_whole: Callable[[int, RawImage, Written], None] = field(
         default=lambda file, source, written: None, repr=False
     )
@@ -149,7 +150,7 @@ def _convert(image: RawImage, place: Path, to_format: str, order: Order) -> Conv
     if from_format == formats.ZVHD2:
         return _from_zvhd2(image, place, to_format, order)
     if to_format == from_format == formats.RAW:
-        raise UsageError(f"{show_path(image.path)} is RAW already; take: cp --sparse=always")
+        raise UsageError(f"{show_path(image.path)} is RAW already; copy it with cp --sparse=always")
     with _open_forwards(image, from_format, to_format, order) as disk:
         if to_format == formats.RAW:
             return _to_raw(image, disk, from_format, place, order)
@@ -256,7 +257,7 @@ def likely_size(source: Path) -> int:
             size = image.size
             head = image.pread(0, min(size, formats.HEAD_SIZE))
     except (ReadError, ImageChangedError):
-        return 0  # whoever converts it will say so
+        return 0  # converting it will say so
     named = formats.primary(formats.identify(head, b"", size))
     if named in STREAMS:
         return 0  # what the file says of it is not believed
@@ -287,8 +288,9 @@ def _format_of_target(target: Path) -> str:
         return SUFFIXES[target.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"the name {show_path(target)} does not say what to make: let it end in .zvhd2 or .raw,"
-            " or use --to-format"
+            f"the format of {show_path(target)} does not follow from its name: end it in .zvhd2 or"
+            " .raw, or give the format",
+            remedies=("to_format",),
         ) from None
 
 
@@ -300,11 +302,14 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
     except OSError:
         return place
     if not stat.S_ISREG(there.st_mode):
-        raise UsageError(f"{show_path(target)} is no file; name a file to write")
+        raise UsageError(f"{show_path(target)} is not a regular file; name a file to write")
     if same_file(source, place):
         raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
     if not force:
-        raise UsageError(f"{show_path(target)} is there already; --force replaces it")
+        raise UsageError(
+            f"{show_path(target)} exists; name another file, or have it replaced",
+            remedies=("force",),
+        )
     return place
 
 

@@ -25,7 +25,7 @@ def unpack_disk(
 ) -> None:
     """Write the disk that was packed to an empty file, and read back what was written.
 
-    `progress` is told bytes of the disk. Raises FormatError for a block that is damaged, and
+    `progress` is called with bytes of the disk. Raises FormatError for a block that is damaged, and
     ReadError if something does not read back.
     """
     disk = reader.container
@@ -34,15 +34,15 @@ def unpack_disk(
     entries: list[Entry] = disk.entries.tolist()
     count = max(1, _BATCH_BYTES // disk.block_size)
     batches = [entries[at : at + count] for at in range(0, len(entries), count)]
-    told = 0
+    reported = 0
     with WriteBehind(file) as behind, Workers(jobs) as workers:
         done = workers.map(lambda batch: _unpack_all(reader, batch, file), batches)
         for batch, _ in zip(batches, done, strict=True):
             position = batch[-1][1] * disk.block_size
             behind.done(position)
-            progress(position - told)
-            told = position
-    progress(disk.original_size - told)
+            progress(position - reported)
+            reported = position
+    progress(disk.original_size - reported)
     if os.fstat(file).st_size != disk.original_size:
         raise ReadError("what was written has not the disk's size; run again")
 

@@ -1,7 +1,7 @@
 """What can be wrong with a ZVHD2 file, as values: every check that is made before a byte is used.
 
 A *fault* says what, where, expected and found. A reader raises the first as a FormatError; the
-rules IMS3xx turn each into a finding. One fault is told for each thing that is checked: with a
+rules IMS3xx turn each into a finding. One fault is reported for each thing that is checked: with a
 thousand bad entries, the first, and how many more. Nothing is read here, and no count is believed
 before the file's length allows it. Source of the checks: docs/zvhd2.md.
 """
@@ -135,7 +135,7 @@ def field_fault(footer: Footer, offset: int) -> Fault | None:
         (f.non_zero_blk_num <= blocks, "non_zero_blk_num", f"at most {blocks}"),
     ):  # fmt: skip
         if not good:
-            message = f"{name} has a value that it cannot have"
+            message = f"{name} has an impossible value"
             return _field(Kind.FIELD, message, offset, name, expected, str(getattr(f, name)))
     return None
 

@@ -258,7 +258,7 @@ class Zvhd2Reader(io.RawIOBase):
 
     `pread` and `read_block` may be called by several threads; the position belongs to one, as that
     of any file. Reading raises FormatError where a record is damaged. Opened by `open`; a reader
-    that was made of `examine` leaves its file to whoever opened that.
+    that was made of `examine` leaves its file to its opener.
     """
 
     def __init__(self, container: Container, read: Read) -> None:
@@ -290,7 +290,7 @@ class Zvhd2Reader(io.RawIOBase):
         return self.container.block_map
 
     def read_block(self, block: int) -> bytes:
-        """Return a whole block, unpacked anew; one that is not stored is zeros."""
+        """Return a whole block, unpacked again; one that is not stored is zeros."""
         entry = self.container.entry(block)
         if entry is None:
             return self._zeros

@@ -20,7 +20,7 @@ from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, examine
 def open_source(image: RawImage, format_: str | None = None, *, jobs: int = 1) -> Iterator[Disk]:
     """Open the disk in an open image, for `jobs` threads; None: the format that its content says.
 
-    Raises UsageError for what is no image of a disk, FormatError for one that is damaged or not
+    Raises UsageError for what is not a disk image, FormatError for one that is damaged or not
     whole by itself, MissingExtraError without qemu-nbd where it takes that, ReadError.
     """
     format_ = format_ or format_of(image)

@@ -136,7 +136,7 @@ class ContainerStream:
     ) -> Generator[Chunk]:
         """Yield the parts in order, but the first one last.
 
-        `progress` is told bytes of the disk. Raises StaleError if a known part does not fit,
+        `progress` is called with bytes of the disk. Raises StaleError if a known part does not fit,
         ReadError, ImageChangedError.
         """
         keep_freed_memory()
@@ -169,7 +169,7 @@ class ContainerStream:
         """Return the last part, the tables behind its records."""
         known = self._known.pop(self._number, None)
         if self._known:
-            raise StaleError("parts behind the last one are noted")
+            raise StaleError("parts after the last one are recorded")
         if known is None:
             self._data += tables
             return self._part(uuid)
@@ -186,7 +186,7 @@ class ContainerStream:
         """Yield each part that is full, and each known one whose blocks are what was noted."""
         self._in_known, self._rows_left = False, deque[int]()
         waiting: deque[tuple[int, bytearray, Known | None, Job[_Packed | None]]] = deque()
-        told = 0
+        reported = 0
         with Workers(self._jobs) as workers:
             for block, ranges in block_ranges(extents, self._header.block_size):
                 while not self._free:
@@ -195,11 +195,11 @@ class ContainerStream:
                 work = self._look if known else self._pack
                 job = workers.give(partial(work, buffer, block, ranges))
                 waiting.append((block, buffer, known, job))
-                progress(ranges[0][0] - told)
-                told = ranges[0][0]
+                progress(ranges[0][0] - reported)
+                reported = ranges[0][0]
             while waiting:
                 yield from self._advance(workers, waiting)
-        progress(self._disk.size - told)
+        progress(self._disk.size - reported)
 
     def _known_with(self, block: int) -> Known | None:
         """Return the known part in whose range of blocks this one lies."""
@@ -233,7 +233,7 @@ class ContainerStream:
     def _take(self, block: int, done: _Packed) -> None:
         """Put a packed block behind the others."""
         if self._in_known or self._number in self._known:
-            raise StaleError(f"block {block} is not where it was noted")
+            raise StaleError(f"block {block} is not where it was recorded")
         pieces = records.record_pieces(block, done.payload)
         length = sum(map(len, pieces))
         for piece in pieces:
@@ -264,26 +264,26 @@ class ContainerStream:
         """Compare a block with what was noted of it; yield its part when all of it is."""
         if not self._in_known:
             if self._data or (known.number, known.start) != (self._number, self._end):
-                raise StaleError(f"part {known.number} is not where it was noted")
+                raise StaleError(f"part {known.number} is not where it was recorded")
             self._in_known, self._rows_left = True, deque(known.rows["block"].tolist())
         if done is None:
             if self._rows_left and self._rows_left[0] == block:
-                raise StaleError(f"block {block} was noted, and it is zeros")
+                raise StaleError(f"block {block} was recorded, and it is zeros")
             return
         if not self._rows_left or self._rows_left.popleft() != block:
-            raise StaleError(f"block {block} was not noted")
+            raise StaleError(f"block {block} was not recorded")
         self._digest.update(block.to_bytes(4, "little") + done.digest)
         if self._rows_left:
             return
         if self._digest.hexdigest() != known.digest:
-            raise StaleError(f"the blocks of part {known.number} are not what was noted")
+            raise StaleError(f"the blocks of part {known.number} are not what was recorded")
         self._digest = hashlib.sha256()
         for number, length, crc in known.rows.tolist():
             self._add(number, length, crc)
         if known.uuid:
             return  # the tables are yet to be compared, see `_closed`
         if self._end != known.start + known.length:
-            raise StaleError(f"part {known.number} has another length than was noted")
+            raise StaleError(f"part {known.number} has another length than was recorded")
         del self._known[known.number]
         self._in_known = False
         self._number, self._start = self._number + 1, self._end

@@ -33,8 +33,8 @@ def check_payloads(
     """Unpack every block; return what is wrong, each kind once with the number of blocks.
 
     `read` is called by `jobs` threads (0: one for each usable CPU, and never more than there is
-    memory for). `tree` is given the blocks. `progress` is told the bytes of the records that are
-    done, in this thread; whatever it raises ends the check.
+    memory for). `tree` is given the blocks. `progress` is called with the bytes of the records that
+    are done, in this thread; whatever it raises ends the check.
     """
     by_offset = container.entries[np.argsort(container.entries["offset"])]
     batches = [by_offset[at : at + _BATCH] for at in range(0, len(by_offset), _BATCH)]

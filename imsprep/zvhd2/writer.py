@@ -91,8 +91,8 @@ def write_container(
     """Write the container of a disk to an empty file, and prove it.
 
     `extents` are the disk's, or all of it as data, if its holes are not to be believed. `progress`
-    is told bytes of the disk. Without `verify` only header and tables are proved. Raises ReadError
-    if something cannot be read or does not read back, and ImageChangedError.
+    is called with bytes of the disk. Without `verify` only header and tables are proved. Raises
+    ReadError if something cannot be read or does not read back, and ImageChangedError.
     """
     if disk.size == 0:
         raise UsageError(f"{show_path(disk.path)} is empty: there is no disk to convert")
@@ -173,7 +173,7 @@ class _Writer:
 
     def write_blocks(self, extents: Iterable[ByteExtent], progress: Callable[[int], None]) -> None:
         """Write a record for each block that is not zeros."""
-        told = 0
+        reported = 0
         with Workers(self._jobs) as workers:
             for block, ranges in block_ranges(extents, self._header.block_size):
                 while not self._free:
@@ -181,12 +181,12 @@ class _Writer:
                 buffer = self._free.pop()
                 job = workers.give(partial(self._pack, buffer, block, ranges))
                 self._packing_now.append((block, buffer, job))
-                progress(ranges[0][0] - told)
-                told = ranges[0][0]
+                progress(ranges[0][0] - reported)
+                reported = ranges[0][0]
             while self._packing_now or self._proving_now:
                 self._advance(workers)
         self._header = self._new_header()  # a stream's size is known by now
-        progress(self._disk.size - told)
+        progress(self._disk.size - reported)
 
     def _advance(self, workers: Workers) -> None:
         """Wait until the oldest block is packed, and write it, or proved, whichever comes first.
@@ -273,7 +273,7 @@ class _Writer:
 def read_block(
     disk: Disk, buffer: bytearray, block: int, ranges: list[Piece], zeros: memoryview
 ) -> bool:
-    """Read a block of a disk into a buffer; say whether it is anything but zeros."""
+    """Read a block of a disk into a buffer; return whether it is anything but zeros."""
     start = block * len(buffer)
     with memoryview(buffer) as view:
         filled = 0

@@ -232,8 +232,8 @@ WRONG = [
     ({"schema": 1, "block_size": 512, "body": {"kind": "cells", "data": {"text": "xx"}}}, "length"),
     ({"schema": 1, "block_size": 512,
       "body": {"kind": "cells", "data": {"text": "x"}, "empty": {"text": "x"}}}, "the same bytes"),
-    ({"schema": 1, "block_size": 512, "header": [{"kind": "number", "what": "x"}]}, "no number"),
-    ({"schema": 1, "block_size": 512, "header": {}}, "no list"),
+    ({"schema": 1, "block_size": 512, "header": [{"kind": "number", "what": "x"}]}, "unknown number"),
+    ({"schema": 1, "block_size": 512, "header": {}}, "not a list"),
     ({"schema": 1, "block_size": 512, "header": [{"kind": "constant", "data": {"hex": "z"}}]}, "hex"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "entries", "entry": []}}, "says nothing"),
     ({"schema": 1, "block_size": 512, "padding": {"multiple": 0}}, "padding"),
@@ -262,7 +262,7 @@ def test_layouts_are_named_or_files(tmp_path: pytest.TempPathFactory) -> None:
     with pytest.raises(UsageError, match="neither a file nor one of zvhd2"):
         load_layout("zvhd3")
     path.write_text("{")
-    with pytest.raises(UsageError, match="is no layout"):
+    with pytest.raises(UsageError, match="is not a layout"):
         load_layout(str(path))
 
 

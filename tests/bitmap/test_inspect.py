@@ -78,13 +78,13 @@ def test_a_sidecar_whose_layout_does_not_fit_proves_nothing(disk: Path) -> None:
     sidecar_path(bitmap).write_text(json.dumps(moved.as_dict()))
     facts = look(disk)
     assert facts.stale is not None
-    assert "does not have the layout that its sidecar says" in facts.stale
+    assert "does not have the layout of its sidecar" in facts.stale
 
 
 def test_a_file_far_too_long_for_a_bitmap_is_not_read(disk: Path) -> None:
     bitmap = disk.with_suffix(".mf")
     os.truncate(bitmap, 512 * MIB + 1)
-    with pytest.raises(ReadError, match="too much for a bitmap"):
+    with pytest.raises(ReadError, match="too large for a bitmap"):
         read_bitmap(bitmap)
     facts = look(disk)
     assert facts.misfit is not None

@@ -62,7 +62,7 @@ FULL = Report(
         finding("IMS104", Severity.WARNING, waived="known"),
         finding("IMS111", Severity.NOTE),
     ),
-    (Skipped("IMS501", "no --name given"),),
+    (Skipped("IMS501", "no name given"),),
     ("IMS106",),
     FACTS,
 )
@@ -135,7 +135,7 @@ def test_sarif_points_at_bytes_and_keeps_waived_findings_suppressed() -> None:
     assert waived["suppressions"][0]["justification"] == "known"
     (said,) = log["invocations"][0]["toolExecutionNotifications"]
     assert "cannot read" in said["message"]["text"]
-    assert log["properties"]["skipped"][0]["reasons"] == {"no --name given": ["IMS501"]}
+    assert log["properties"]["skipped"][0]["reasons"] == {"no name given": ["IMS501"]}
 
 
 def test_sarif_gives_every_result_a_place_and_every_rule_an_address() -> None:

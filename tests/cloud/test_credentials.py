@@ -117,8 +117,8 @@ def test_a_cloud_of_clouds_yaml_is_taken_by_its_name(tmp_path: Path) -> None:
         ("odd", CLOUDS, "no cloud 'odd'"),
         ("password", CLOUDS, "no ak and sk"),
         ("otc", "clouds: {otc: {auth: {ak: AK}}}", "is not; set both"),
-        ("otc", "[" * 100_000, "is no YAML"),
-        ("otc", "clouds: [secret-word", "is no YAML"),
+        ("otc", "[" * 100_000, "is not valid YAML"),
+        ("otc", "clouds: [secret-word", "is not valid YAML"),
         ("otc", "", "no cloud"),
     ],
 )

@@ -44,9 +44,9 @@ def test_an_override_replaces_the_image_service_only() -> None:
 @pytest.mark.parametrize(
     ("site", "region", "override", "words"),
     [
-        ("otc", None, None, "which region"),
+        ("otc", None, None, "no region is given"),
         ("otc", "eu-de.evil.example/", None, "not a region"),
-        ("mars", "eu-de", None, "no site is called 'mars'"),
+        ("mars", "eu-de", None, "unknown site 'mars'"),
         ("otc", "eu-de", "ims.example.com", "not an endpoint"),
         ("otc", "eu-de", "https://ims.example.com/v2", "not an endpoint"),
     ],

@@ -63,7 +63,7 @@ def test_a_described_cloud_has_hosts_limits_and_a_list_of_its_own() -> None:
     assert found.job_query == "jobs"
     assert obs_endpoint("my-kualalumpur-1") == "https://oss.my-kualalumpur-1.cloud.example"
     assert site_for("huawei-intl", "eu-west-0", chosen=False) == "partner"
-    with pytest.raises(UsageError, match="region of the site partner"):
+    with pytest.raises(UsageError, match="region of partner, not"):
         site_for("otc", "eu-west-0")
     assert errors("partner", type="DataImage", min_disk=1) == set()
     assert errors("huawei-intl", type="DataImage", min_disk=1) == {"IMS510"}

@@ -31,7 +31,6 @@ from huaweicloudsdkims.v2 import (
     ShowJobRequest,
 )
 
-from imsprep.cli.commands.emulator import _buckets_at
 from imsprep.cloud.sites import SITES, Site
 from imsprep.emulator import validate
 from imsprep.emulator.app import Settings
@@ -44,6 +43,7 @@ from imsprep.emulator.validate import RefusedError
 from imsprep.errors import ReadError, ServiceError, UsageError
 from imsprep.image.formats import MAX_SIZE
 from imsprep.ims.error_codes import CODES
+from imsprep.store.obs import open_obs
 from imsprep.units import GIB
 from imsprep.zvhd2 import records
 from tests.support import imscloud, s3cloud
@@ -646,8 +646,11 @@ def test_faults_are_parsed_and_unknown_ones_refused() -> None:
 
 def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
     with s3cloud.localhost_resolves(), s3cloud.serve() as (_, endpoint):
-        open_bucket = _buckets_at(endpoint, "us-east-1", KEY)
-        store: Any = open_bucket("images")
+
+        def open_bucket(name: str) -> Any:
+            return open_obs(name, endpoint=endpoint, region="us-east-1", credentials=KEY)
+
+        store = open_bucket("images")
         store._client.create_bucket(Bucket="images")
         disk, bitmap = raw_disk()
         store.put("disk.raw", disk)

@@ -244,7 +244,7 @@ def test_a_reader_that_crashes_is_a_reason(tmp_path: Path, monkeypatch: pytest.M
         struct.pack_into("<I", head, 1024 + at, number)
     (tmp_path / "disk.raw").write_bytes(head)
     guest = inspect_image(tmp_path / "disk.raw")
-    assert guest.unread == ("the inspection died of SIGSEGV: a reader crashed",)
+    assert guest.unread == ("the inspection was ended by SIGSEGV: a reader crashed",)
     assert guest.gaps == {"/**": guest.unread[0]}
     assert [(volume.name, volume.kind) for volume in guest.volumes] == [("whole disk", "ext2")]
 

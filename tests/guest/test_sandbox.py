@@ -175,7 +175,7 @@ import collections, itertools, resource
 resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 collections.deque(itertools.repeat(0), maxlen=0)
 """
-DIED = "the inspection died of SIGXCPU: 20 s of processor time"
+DIED = "the inspection was ended by SIGXCPU: 20 s of processor time"
 
 
 @need("mkfs.ext4")

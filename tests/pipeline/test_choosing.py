@@ -1,4 +1,4 @@
-"""Choosing: what is taken of a disk and of the machine for the comparison of its routes."""
+"""Choosing: what is taken of a disk and of the machine for the comparison of its formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.image.disk import ByteExtent
-from imsprep.pipeline.choosing import compare_routes, map_by_extents
+from imsprep.pipeline.choosing import compare_formats, map_by_extents
 from imsprep.pipeline.formats import ZVHD2, Comparison
 from imsprep.units import MIB
 from imsprep.zvhd2.writer import Packing
@@ -40,7 +40,7 @@ class InMemory:
 
 def compared(most: int = 48, **packing: int) -> Comparison:
     disk = InMemory()
-    return compare_routes(
+    return compare_formats(
         disk, map_by_extents(disk, MIB), Packing(0, **packing), plan=None, most=most,
         clock=itertools.count().__next__, taken=ZVHD2, bytes_per_s=1e6,
     )  # fmt: skip

@@ -91,14 +91,14 @@ def test_the_container_goes_to_the_work_folder(
     work = tmp_path / "work"
     arguments = ("import", disk, *REQUEST, "--via", "zvhd2", "--work-dir", work)
     arguments += ("--to", f"local:{tmp_path / 'cloud'}", "--dry-run", "--json")
-    said = f"the work folder {work} does not exist; make it, or name another with --work-dir"
+    said = f"the work folder {work} does not exist; make it, or name another (--work-dir)"
     for run in (arguments, arguments[:-2]):
         missing = imsprep(*run)
         assert missing.code == 3
         assert said in missing.err
     assert sorted(os.listdir(tmp_path)) == ["disk.raw"]
     work.touch()
-    assert f"the work folder {work} is no folder" in imsprep(*arguments).err
+    assert f"the work folder {work} is not a folder" in imsprep(*arguments).err
     work.unlink()
     work.mkdir()
     assert imsprep(*arguments).json["uploads"][0]["file"] == str(work / "disk.zvhd2")
@@ -112,11 +112,11 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     arguments = ("import", disk, *REQUEST, "--to", "obs:bucket/x", "--via", via, "--dry-run")
     done = imsprep(*arguments, "--json", "--bandwidth", "1m", "--no-copy")
     assert done.code == 0, done.err
-    found = done.json["routes"]
+    found = done.json["comparison"]
     assert found["chosen"] == "zvhd2"
-    assert [route["name"] for route in found["routes"]] == ["raw", "zvhd2"]
-    assert found["routes"][1]["local"] == 0
-    assert all({"wire", "local", "seconds"} <= set(route) for route in found["routes"])
+    assert [route["name"] for route in found["formats"]] == ["raw", "zvhd2"]
+    assert found["formats"][1]["local"] == 0
+    assert all({"wire", "local", "seconds"} <= set(route) for route in found["formats"])
     assert "estimate from" in found["why"]
     assert found["why"] in done.err
     [upload] = done.json["uploads"]
@@ -146,7 +146,7 @@ def test_auto_takes_raw_only_with_a_bitmap_made_elsewhere(
     done = imsprep(*arguments, "--bitmap", tmp_path / "vendor.mf")
     assert [upload["role"] for upload in done.json["uploads"]] == ["image", "bitmap"]
     assert done.json["body"]["image_url"] == "bucket:disk.raw"
-    assert done.json["routes"] is None
+    assert done.json["comparison"] is None
 
 
 def test_a_bitmap_made_elsewhere_goes_with_raw_only(
@@ -155,7 +155,7 @@ def test_a_bitmap_made_elsewhere_goes_with_raw_only(
     done = imsprep("import", disk, *REQUEST, "--to", "obs:bucket", "--dry-run", "--via", "zvhd2",
                    "--bitmap", tmp_path / "disk.mf")  # fmt: skip
     assert done.code == 2
-    assert "--bitmap belongs to a RAW image" in done.err
+    assert "a bitmap belongs to a RAW image" in done.err
 
 
 @need("qemu-img", "qemu-nbd")
@@ -170,8 +170,10 @@ def test_a_qcow2_is_imported_without_a_raw_copy(
     arguments = ("import", image, *REQUEST, "--to", f"local:{tmp_path}/cloud")
     assert imsprep(*arguments, "--dry-run", "--json").json["uploads"][0]["role"] == "container"
     planned = imsprep(*arguments, "--via", "auto", "--dry-run", "--json")
-    assert planned.json["routes"]["chosen"] == "zvhd2"
-    assert [r["name"] for r in planned.json["routes"]["routes"]] == ["zvhd2"]  # no RAW of a qcow2
+    assert planned.json["comparison"]["chosen"] == "zvhd2"
+    assert [r["name"] for r in planned.json["comparison"]["formats"]] == [
+        "zvhd2"
+    ]  # no RAW of a qcow2
     done = imsprep(*arguments, "--via", "auto", "--json")
     assert done.code == 0, done.err
     with imported(tmp_path).open("rb") as made:
@@ -289,11 +291,11 @@ def test_one_name_does_not_serve_two_images(disk: Path, tmp_path: Path) -> None:
     place, _ = made(disk)
     before = Identity.of(place)
     shutil.copyfile(disk, other)
-    with pytest.raises(UsageError, match="one name serves both"):
+    with pytest.raises(UsageError, match="both have the same name"):
         made(other)
     assert Identity.of(place) == before
     disk.unlink()
-    with pytest.raises(UsageError, match="one name serves both"):  # all that is left of the disk
+    with pytest.raises(UsageError, match="both have the same name"):  # all that is left of the disk
         made(other)
     assert Identity.of(place) == before
     place.unlink()
@@ -309,7 +311,7 @@ def test_the_image_itself_is_never_replaced(disk: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the image itself"):
         check_place(image, tmp_path / "link.zvhd2")
     (tmp_path / "folder.zvhd2").mkdir()
-    with pytest.raises(UsageError, match="no plain file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         check_place(image, tmp_path / "folder.zvhd2")
     assert image.stat().st_size == GIB
 

@@ -82,17 +82,17 @@ def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: f
     block_map = BlockMap.from_flags(size, BLOCK_SIZE, np.array(flags))
     sample, plan = Sample(ratio, 1e8, 9), plan_parts(block_map)
     found = compare(plan, block_map, sample, taken=ZVHD2, bytes_per_s=bandwidth)
-    raw, zvhd2 = found.routes
+    raw, zvhd2 = found.formats
     assert raw.wire >= block_map.data_bytes
     assert zvhd2.wire <= block_map.data_bytes * 1.01 + 3 * 4096 + INDEX_SEGMENT + BITMAP_SEGMENT
-    assert found.chosen in found.routes
+    assert found.chosen in found.formats
     assert found.as_dict()["chosen"] == found.chosen.name
 
 
 def test_a_route_that_cannot_be_taken_is_not_priced() -> None:
     _, block_map = disk([TEXT] * 4)
     found = compare(None, block_map, Sample(0.2, 400e6, 4), taken=ZVHD2)
-    assert [route.name for route in found.routes] == [ZVHD2]
+    assert [one.name for one in found.formats] == [ZVHD2]
     assert "raw" not in found.why
     assert "estimate from 4 blocks" in found.why
 

@@ -90,7 +90,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_no_room_and_no_folder_are_said_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match=r"too little room in .*take a smaller --size"):
+    with pytest.raises(ReadError, match=r"too little room in .*use smaller files"):
         bench.bench(tmp_path, clock=ticking(), size=1 << 60)
     with pytest.raises(ReadError, match=r"cannot measure in .*No such file"):
         bench.bench(tmp_path / "none", clock=ticking(), size=MIB)

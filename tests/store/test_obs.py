@@ -136,7 +136,7 @@ def test_an_object_that_is_cut_short_while_it_is_read_can_be_read_again(
 ) -> None:
     store.put("k", b"x" * 1000)
     cloud.cuts = True
-    with pytest.raises(TransferError, match="read 'k'"):
+    with pytest.raises(TransferError, match="read the object 'k'"):
         store.read("k", 0, 1000)
 
 

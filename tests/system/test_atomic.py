@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_synced_is_no_failure_and_leaves_nothing_open(
 
 def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ReadError, match=r"cannot write .*pipe: it is no plain file"):
+    with pytest.raises(ReadError, match=r"cannot write .*pipe: it is not a regular file"):
         atomic.write_bytes(tmp_path / "pipe", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
     assert (tmp_path / "pipe").is_fifo()

@@ -134,6 +134,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_file_that_is_no_lock_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     path.write_text("somebody's")
-    with pytest.raises(ReadError, match=r"is no lock of imsprep"), locked(path, "x"):
+    with pytest.raises(ReadError, match=r"is not a lock file of imsprep"), locked(path, "x"):
         raise AssertionError("taken")
     assert path.read_text() == "somebody's"

@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 from imsprep.errors import UsageError
-from imsprep.system.ownership import check_apart, check_lasting, check_owner, first_same, same_file
+from imsprep.system.ownership import (
+    Advice,
+    check_apart,
+    check_lasting,
+    check_owner,
+    first_same,
+    same_file,
+)
 
-WHAT = {"what": "the bitmap", "advice": "rename it"}
+WHAT = {"what": "the bitmap", "advice": Advice("rename it", ("output",))}
 
 
 def test_one_file_is_known_by_any_of_its_names(tmp_path: Path) -> None:
@@ -43,15 +50,19 @@ def test_the_image_is_not_replaced_under_another_name(tmp_path: Path, make) -> N
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
 def test_what_is_no_file_is_not_replaced(tmp_path: Path, make) -> None:
     make(tmp_path / "disk.mf")
-    with pytest.raises(UsageError, match="which is no plain file; rename it"):
+    with pytest.raises(UsageError, match="which is not a regular file; rename it") as caught:
         check_apart(tmp_path / "disk.mf", tmp_path / "disk.raw", **WHAT)
+    assert caught.value.remedies == ("output",)
 
 
 def test_a_file_of_another_image_is_not_replaced_while_that_is_there(tmp_path: Path) -> None:
     place, image = tmp_path / "disk.mf", tmp_path / "disk.img"
     check_owner(place, image, "disk.raw", **WHAT)
     (tmp_path / "disk.raw").touch()
-    with pytest.raises(UsageError, match=r"disk\.mf is the bitmap of .*disk\.raw, and one name"):
+    with pytest.raises(
+        UsageError,
+        match=r"disk\.mf is the bitmap of .*disk\.raw, and both have the same name; rename it",
+    ):
         check_owner(place, image, "disk.raw", **WHAT)
     check_owner(place, tmp_path / "disk.raw", "disk.raw", **WHAT)
 

@@ -103,7 +103,7 @@ def test_an_older_version_of_ours_is_known_for_ours(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     os.mkfifo(path)
-    with pytest.raises(StateFileError, match="no plain file"):
+    with pytest.raises(StateFileError, match="not a regular file"):
         statefile.load(path, Record, schema=3)
     assert statefile.find(tmp_path, Record, schema=3) is None
 

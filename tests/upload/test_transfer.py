@@ -767,7 +767,9 @@ def test_the_answer_to_a_part_of_zeros_is_compared(case: Case) -> None:
         zero_part = key == "web/disk.raw" and case.plan.parts[number - 1].is_zero
         return "0" * 32 if zero_part and source.startswith("imsprep-zeros/") else etag
 
-    with pytest.raises(ServiceError, match=r"the store says that part .* expected .*--no-copy"):
+    with pytest.raises(
+        ServiceError, match=r"the store says that part .* expected .*send the zeros"
+    ):
         case.upload(Wrapped(case.store, copy_part=copy))
     assert case.store.head("web/disk.raw") is None
 
@@ -931,7 +933,10 @@ def test_aborted_by_somebody_else_it_ends_and_the_next_run_starts_anew(
         case.upload(Wrapped(case.store, **{method: abort}))
     assert case.store.head("web/disk.raw") is None
     done = case.upload()
-    assert done.restarted == "the store does not know the upload any more: somebody ended it"
+    assert (
+        done.restarted
+        == "the store no longer has the upload: it was aborted or completed elsewhere"
+    )
     assert case.content == case.path.read_bytes()
     assert [o.key for o in case.store.list_objects()] == ["web/disk.raw"]
     assert case.store.list_uploads() == []
@@ -1055,7 +1060,7 @@ def test_a_part_is_composed_only_when_the_zeros_are_there(case: Case) -> None:
 
 def test_an_object_that_imsprep_did_not_make_is_replaced_only_when_asked(small: Case) -> None:
     small.store.put("web/disk.raw", b"somebody's")
-    with pytest.raises(OccupiedError, match="10 bytes, and imsprep did not make it"):
+    with pytest.raises(OccupiedError, match=r"\(10 bytes\), and imsprep did not make it"):
         small.upload()
     assert small.content == b"somebody's"
     assert small.store.list_uploads() == []

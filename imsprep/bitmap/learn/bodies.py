@@ -1,7 +1,7 @@
-"""Hypotheses: which body, known from the image's block map, stands where in a file.
+"""Candidates: which body, known from the image's block map, stands where in a file.
 
 Every body of the known kinds and block sizes is made from the block map and looked for in the file.
-A *match* says where one was found; what lies before and behind it is for `framing`.
+A *match* says where one was found; what lies before and behind it is for `fields`.
 
 What is tried: blocks of 512 bytes to 64 MiB (powers of two); bits in either order and polarity, in
 words of 1, 2, 4, 8 bytes, with spare bits of either value, and cut at the end as a BitSet of Java
@@ -55,7 +55,7 @@ class BodyMatch(NamedTuple):
 
 
 def _block_sizes(block_map: BlockMap) -> Iterator[int]:
-    """Yield the block sizes that can be told from this map."""
+    """Yield the block sizes that this map distinguishes."""
     size = max(SECTOR, block_map.block_size)
     while size <= MAX_BLOCK:
         if size % block_map.block_size == 0:

@@ -1,8 +1,8 @@
-"""Framing: what the bytes before and behind a body say.
+"""Header and trailer: what the bytes before and behind a body say.
 
 Numbers that are known of the image and the body, and checksums over what is there, are recognised;
 everything else is taken as constant. A number below 256, or of two bytes, may stand there by
-chance: then both readings are returned, and whoever asked has to say that several fit.
+chance: then both readings are returned, and the caller has to report that several fit.
 """
 
 from __future__ import annotations

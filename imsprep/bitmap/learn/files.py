@@ -53,7 +53,9 @@ def write_probe(
             f"a probe has from {exact_size(MIN_SIZE)} to 1 TiB in whole sectors, not {size} bytes"
         )
     if path.exists() and not force:
-        raise UsageError(f"{show_path(path)} exists; name another file, or replace it with --force")
+        raise UsageError(
+            f"{show_path(path)} exists; name another file, or have it replaced", remedies=("force",)
+        )
     numbers = sectors(size, kind).tolist()
     with atomic.writing(path) as file:
         os.truncate(file.fileno(), size)
@@ -71,7 +73,7 @@ def learn_files(
 ) -> LearnedFromFiles:
     """Return the layouts that reproduce each bitmap from its image.
 
-    Raises ReadError, ImageChangedError. `progress` is told bytes of the images.
+    Raises ReadError, ImageChangedError. `progress` is called with bytes of the images.
     """
     learned = learn([_sample(image, bitmap, scanning, progress) for image, bitmap in pairs])
     if learned.layouts:
@@ -96,7 +98,9 @@ def save_learned(path: Path, layout: BitmapLayout) -> None:
         try:
             load_layout(str(path.absolute()))  # a file, also if its name is a known layout's
         except (UsageError, ReadError) as error:
-            raise UsageError(f"not replaced, name another file with --output: {error}") from error
+            raise UsageError(
+                f"not replaced, name another file: {error}", remedies=("output",)
+            ) from error
     save_layout(path, layout)
 
 

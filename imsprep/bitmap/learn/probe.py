@@ -1,4 +1,4 @@
-"""The probes: sparse RAW images whose bitmaps tell every hypothesis about their layout apart.
+"""The probes: sparse RAW images whose bitmaps distinguish every candidate layout.
 
 The vendor's tool is run on it once; `learn` then looks for the layout that reproduces what the tool
 wrote. The sectors that hold data are spread by a hash, so that the block maps of different block
@@ -30,7 +30,7 @@ from imsprep.units import GIB, KIB, MIB, SECTOR, ceil_div
 
 FIRST_SIZE = 61 * MIB + 7 * SECTOR
 SECOND_SIZE = 173 * GIB + 5 * SECTOR  # three quarters of it are more than 128 GiB
-MIN_SIZE = 32 * MIB  # below, there is too little to be told apart
+MIN_SIZE = 32 * MIB  # below, there is too little to tell layouts apart
 
 DATA, NONE, ALL, ONE = "data", "none", "all", "one"
 KINDS = (DATA, NONE, ALL, ONE)
@@ -74,5 +74,5 @@ def probe_map(size: int, block_size: int) -> BlockMap:
 
 
 def sector_content(number: int) -> bytes:
-    """Return what stands in a sector that holds data: words for whoever looks into the file."""
+    """Return what stands in a sector that holds data: words for a reader of the file."""
     return f"imsprep probe, sector {number}\n".encode().ljust(SECTOR, b".")

@@ -1,7 +1,7 @@
 """Learn: find the layout that reproduces the bitmap file of another tool, byte for byte.
 
 Each sample is an image's block map and the file that the tool wrote for it. Every layout that makes
-exactly these files is a candidate; candidates that cannot be told apart by any image count as one.
+exactly these files is a candidate; candidates that no image distinguishes count as one.
 If several are left, the size of a second probe is named that tells them apart.
 
 A match is a match with these files and proves nothing about others: `matched` names them, and
@@ -164,12 +164,12 @@ def _nearest(matches: list[BodyMatch], sample: Sample) -> str:
     if matches:
         whole = matches[0]
         return (
-            f"{_named(whole.body, whole.block_map)} stands at byte {whole.start}, whole, but there"
-            f" are more than {MAX_FIELDS} bytes around it"
+            f"{_named(whole.body, whole.block_map)} is found whole at byte {whole.start}, but"
+            f" with more than {MAX_FIELDS} bytes around it"
         )
     if next(distinctive_maps(sample.block_map), None) is None:
         return "the image has so few extents that any file might fit; use imsprep bitmap probe"
-    best, score = "no body of a known kind even begins in the file", 0
+    best, score = "the file contains no body of a known kind", 0
     for coarse in distinctive_maps(sample.block_map):
         if len(coarse) > 64 * len(sample.data):
             continue

@@ -1,4 +1,4 @@
-"""GitHub annotations: workflow commands, one a line, shown beside the run.
+"""GitHub annotations: workflow commands, one a line, shown with the run.
 
 Source: "Workflow commands for GitHub Actions", docs.github.com: what must be escaped, and how.
 """

@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
@@ -40,6 +40,7 @@ class Style:
     skipped: bool = False  # with the reasons; else their number
     more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped says why"
     more_notes: str = ""  # how to see the notes in full
+    closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
 
     def painted(self, words: str, kind: str) -> str:
         """Return words in the colour of their kind, if there are colours."""
@@ -207,9 +208,11 @@ def _skipped(report: Report, style: Style) -> list[str]:
         reasons.setdefault(skipped.reason, []).append(skipped.rule)
     lines = ["skipped:"]
     for reason, rules in reasons.items():
+        closer = f" ({style.closer[reason]})" if reason in style.closer else ""
         lines += textwrap.wrap(
-            f"{reason}: {' '.join(rules)}", max(NARROWEST, style.width), initial_indent="  ",
-            subsequent_indent="    ", break_on_hyphens=False, break_long_words=False,
+            f"{reason}{closer}: {' '.join(rules)}", max(NARROWEST, style.width),
+            initial_indent="  ", subsequent_indent="    ",
+            break_on_hyphens=False, break_long_words=False,
         )  # fmt: skip
     return lines
 

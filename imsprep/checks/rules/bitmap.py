@@ -1,4 +1,4 @@
-"""IMS4xx, bitmap: the file that quick import wants beside a RAW image.
+"""IMS4xx, bitmap: the file that quick import needs for a RAW image.
 
 The vendor's byte layout is not published (docs/bitmap-file.md). What a bitmap says is therefore
 judged as far as its layout is known; of one that was made elsewhere it usually is not.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from imsprep.bitmap.facts import BitmapFacts
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, describe
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.checks.rule import NOT_SCANNED, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image.blockmap import BlockMap
 from imsprep.report import Region, Severity
 from imsprep.units import counted, format_size
@@ -30,14 +30,14 @@ def existing(facts: Facts) -> BitmapFacts:
     """Return what is known of a bitmap that is there and stays."""
     bitmap = bitmap_of(facts)
     if bitmap.to_be_made:
-        raise UnknownError(f"{bitmap.name} is going to be made")
+        raise UnknownError(f"{bitmap.name} will be made")
     if bitmap.length is None:
         raise UnknownError(f"there is no {bitmap.name}")
     return bitmap
 
 
 def made_elsewhere(bitmap: BitmapFacts) -> UnknownError:
-    """Return the reason why a bitmap cannot be judged whose layout nobody told."""
+    """Return the reason why a bitmap cannot be judged whose layout is not known."""
     return UnknownError(f"{bitmap.name} was made elsewhere, and its layout is not known")
 
 
@@ -47,7 +47,7 @@ def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
     if bitmap.claimed is None:
         raise made_elsewhere(bitmap)
     if bitmap.found is None:
-        raise UnknownError("not scanned; --scan reads the image")
+        raise UnknownError(NOT_SCANNED)
     return bitmap.claimed, bitmap.found
 
 
@@ -69,7 +69,7 @@ def missing(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS402", Severity.ERROR, "The bitmap is of another image, or of an older state of it",
     why="Blocks that were written since, or that differ, may be marked empty: their data would be"
-    " lost without a word.",
+    " lost silently.",
     fix="imsprep bitmap IMAGE; if another tool made the file, remove its sidecar (.json) instead.",
     source="inferred: the bitmap decides which blocks are read from a RAW image",
 )  # fmt: skip
@@ -135,12 +135,12 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
     chosen = (
         "so imsprep follows the one convention that Huawei has published, that of ZVHD2"
         if default
-        else f"and {bitmap.name} has a layout that somebody chose"
+        else f"and {bitmap.name} has a layout that the user chose"
     )
     yield Evidence(
-        f"the vendor has not published how its bitmap files are laid out, {chosen}, and nobody has"
-        " confirmed that the service reads it. One run of the vendor's tool on a probe settles it,"
-        " and a ZVHD2 file needs no bitmap at all",
+        f"the vendor has not published how its bitmap files are laid out, {chosen}, and that the"
+        " service reads it is not confirmed. One run of the vendor's tool on a probe image would"
+        " settle it; a ZVHD2 needs no bitmap",
         found=describe(bitmap.layout),
         severity=None if default else Severity.WARNING,
     )
@@ -148,7 +148,7 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS406", Severity.NOTE, "The bitmap marks empty blocks as data",
-    why="They are read and stored like data, which costs time and nothing else.",
+    why="They are read and stored like data, which only costs time.",
     fix="imsprep bitmap IMAGE",
     source="inferred: what is marked as data is read",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from imsprep.report import Severity
 @rule(
     "IMS209", Severity.WARNING, "Nothing to boot was found on the system disk",
     why="A server made from it stays at the firmware's screen. The import itself may succeed.",
-    fix="Install a boot loader, or say that this is a data disk: --type DataImage",
+    fix="Install a boot loader; for a data disk request type DataImage.",
     source=f"{PROPERTIES}: one disk with all to boot; what is looked for is inferred",
 )  # fmt: skip
 def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
@@ -37,7 +37,7 @@ def _is_to_boot(facts: Facts) -> bool:
 @rule(
     "IMS210", Severity.ERROR, "The disk does not boot with the firmware asked for",
     why="A server whose firmware does not find its loader stays at the firmware's screen.",
-    fix="Ask for the other firmware (--firmware), or install the loader for this one.",
+    fix="Request the other firmware (hw_firmware_type), or install the loader for this one.",
     source=f'{PROPERTIES}: "Boot mode" must match; OTC API reference, 2025-12-17: hw_firmware_type',
 )  # fmt: skip
 def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
@@ -69,8 +69,8 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
     "IMS217", Severity.WARNING, "The disk boots by UEFI only, and no firmware was asked for",
     why="Servers of the x86 architecture start with a BIOS unless the image says otherwise; this"
     " one would stay at the firmware's screen.",
-    fix="--firmware uefi where the site has it (otc); elsewhere set the image's boot mode to UEFI"
-    " after the import.",
+    fix="Request hw_firmware_type uefi where the site has it (otc); elsewhere set the image's"
+    " boot mode to UEFI after the import.",
     source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match',
 )  # fmt: skip
 def uefi_only(facts: Facts) -> Iterator[Evidence]:
@@ -80,5 +80,5 @@ def uefi_only(facts: Facts) -> Iterator[Evidence]:
     if facts.is_system_disk and disk.has_esp and not disk.can_bios_boot and not asked:
         yield Evidence(
             "there is an EFI system partition, and no boot code in the first sector",
-            expected="--firmware uefi", found="no firmware asked for",
+            expected="hw_firmware_type uefi", found="no firmware asked for",
         )  # fmt: skip

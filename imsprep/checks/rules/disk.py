@@ -13,7 +13,7 @@ PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
 def disk_of(facts: Facts) -> Disk:
     """Return what is known of the disk; UnknownError where the format hides it."""
     if facts.format == formats.ISO:
-        raise UnknownError("an optical disc image is not looked at as a disk")
+        raise UnknownError("an optical disc image is not examined as a disk")
     if facts.disk is None:
         reason = "cannot be read" if facts.container or facts.unread else "is not read"
         why = f": {facts.unread}" if facts.unread else ""

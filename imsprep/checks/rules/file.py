@@ -128,7 +128,7 @@ def misnamed(facts: Facts) -> Iterator[Evidence]:
     source="inferred; OpenStack oslo.utils refuses such files for the same reason (2024)",
 )  # fmt: skip
 def polyglot(facts: Facts) -> Iterator[Evidence]:
-    """Look for more than one signature, or one beside a partition table."""
+    """Look for more than one signature, or one next to a partition table."""
     names = list(dict.fromkeys(match.format for match in facts.matches))
     if facts.outer_table is not None and facts.format not in formats.LIKE_RAW:
         names.append(f"raw with a partition table ({facts.outer_table})")
@@ -227,18 +227,18 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
     elif facts.block_map is not None:
         first = 0 if facts.block_map.allocated else None
     elif facts.zeros is None:
-        raise UnknownError("the content was not looked at")
+        raise UnknownError("the content was not examined")
     else:
         first = facts.zeros.first_data
         if first is None and not facts.zeros.complete:
             looked = format_size(facts.zeros.looked_at)
-            raise UnknownError(f"the first {looked} are zeros; check --scan looks at all of it")
+            raise UnknownError(f"the first {looked} are zeros; a scan reads all of it")
     if first is None:
         yield Evidence(
             f"all {exact_size(facts.virtual_size or facts.file_size)} are zero",
             expected="data",
             found="zeros",
-            # Whoever made a container read the whole disk: it is empty, not badly copied.
+            # What made a container read the whole disk: it is empty, not badly copied.
             severity=Severity.WARNING if facts.container else None,
         )
 
@@ -278,7 +278,7 @@ def optical(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS113", Severity.ERROR, "The file is not an image of a disk",
+    "IMS113", Severity.ERROR, "The file is not a disk image",
     why="The service takes the file's bytes for the disk. A server made of them has nothing to"
     " boot.",
     fix="Name the disk image itself, or download it again.",
@@ -287,7 +287,7 @@ def optical(facts: Facts) -> Iterator[Evidence]:
 def no_disk(facts: Facts) -> Iterator[Evidence]:
     """Look for programs, documents, pointers and whatever else is no image of anything."""
     match = _first(facts, Kind.OTHER)
-    if match is not None and facts.to_be_packed:  # an OVF, with its disks beside it
+    if match is not None and facts.to_be_packed:  # an OVF, with its disks in the same folder
         yield _made_of_it(facts, match)
     elif match is not None:
         yield _recognised(facts, match)
@@ -314,8 +314,8 @@ def _recognised(facts: Facts, match: Match) -> Evidence:
 def _made_of_it(facts: Facts, match: Match) -> Evidence:
     """Note that the file is not what is sent."""
     return Evidence(
-        f"{facts.name} is a {match.format} image, of which an import makes a ZVHD2; the disk in it"
-        " was checked",
+        f"{facts.name} is a {match.format} image, from which an import makes a ZVHD2; the disk in"
+        " it was checked",
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_way_out(facts.name, match.format)
@@ -331,7 +331,7 @@ def _refused(facts: Facts, match: Match) -> Evidence:
     reason, _, advice = (facts.unread or "").partition("; ")
     return Evidence(
         reason,
-        expected="RAW, ZVHD2, or an image that is whole by itself",
+        expected="RAW, ZVHD2, or a self-contained image",
         found=match.format,
         fix=advice or "Make or copy the image again, and compare its checksum.",
         region=_region(match),

@@ -1,4 +1,4 @@
-"""IMS7xx, cloud: the bucket that the image goes to, and its region; only with --online."""
+"""IMS7xx, cloud: the bucket that the image goes to, and its region; only if they are asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.checks.rule import NOT_ONLINE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.checks.rules.request import given, same_system
 from imsprep.ims.region import RegionFacts
 from imsprep.report import Severity
@@ -14,13 +14,12 @@ from imsprep.store.bucket import BucketFacts
 from imsprep.store.contract import STANDARD
 
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")  # cn-north-4, eu-de, la-north-2
-NOT_ASKED = "not asked: --online names the bucket"
 
 
 def reached(facts: Facts) -> BucketFacts:
-    """Return what the bucket told; UnknownError if it was not asked or did not answer."""
+    """Return what the bucket answered; UnknownError if it was not asked or did not answer."""
     if facts.bucket is None:
-        raise UnknownError(NOT_ASKED)
+        raise UnknownError(NOT_ONLINE)
     if facts.bucket.refusal is not None:
         raise UnknownError("the bucket could not be looked at")
     return facts.bucket
@@ -35,7 +34,7 @@ def reached(facts: Facts) -> BucketFacts:
 def bucket_answers(facts: Facts) -> Iterator[Evidence]:
     """Look whether the bucket answered at all."""
     if facts.bucket is None:
-        raise UnknownError(NOT_ASKED)
+        raise UnknownError(NOT_ONLINE)
     if facts.bucket.refusal is not None:
         yield Evidence(f"bucket {facts.bucket.bucket}: {facts.bucket.refusal}")
 
@@ -74,9 +73,9 @@ def object_class(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS704", Severity.ERROR, "Another object of this name is there",
-    why="It may be somebody's only copy, and an image that was imported from it lazily could still"
+    why="It may be the only copy of its data, and an image that was imported from it may still"
     " read it (inferred).",
-    fix="Give another --key, remove the object if nothing needs it, or import with --replace.",
+    fix="Choose another key, remove the object if nothing needs it, or allow it to be replaced.",
     source="inferred",
 )  # fmt: skip
 def replaces(facts: Facts) -> Iterator[Evidence]:
@@ -118,7 +117,7 @@ def unfinished(facts: Facts) -> Iterator[Evidence]:
 def dotted_name(facts: Facts) -> Iterator[Evidence]:
     """Look for a dot in the bucket's name."""
     if facts.bucket is None:
-        raise UnknownError(NOT_ASKED)
+        raise UnknownError(NOT_ONLINE)
     if "." in facts.bucket.bucket:
         yield Evidence("the name has a dot", found=facts.bucket.bucket)
 
@@ -126,7 +125,7 @@ def dotted_name(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS710", Severity.ERROR, "The bucket lies in another region than the import",
     why="The service reads from buckets of its own region and answers IMG.0058, after the upload.",
-    fix="Use a bucket in the region of the import, or import in the bucket's region: --region.",
+    fix="Use a bucket in the region of the import, or import in the bucket's region.",
     source="API reference, Error Codes: IMG.0058, 2025-12-17; OBS API reference,"
     ' "Obtaining Bucket Metadata", 2024-03-05',
 )  # fmt: skip
@@ -134,22 +133,22 @@ def bucket_region(facts: Facts) -> Iterator[Evidence]:
     """Compare where the bucket says it lies."""
     found = reached(facts)
     if found.asked_region is None:
-        raise UnknownError("no region was named")
+        raise UnknownError("no region was given")
     if found.region is None or not _REGION.fullmatch(found.region):
         said = f"the store says {found.region!r}" if found.region else "the store does not say"
-        raise UnknownError(f"{said}, which is no name of a region" if found.region else said)
+        raise UnknownError(f"{said}, which is not the name of a region" if found.region else said)
     if found.region != found.asked_region:
         yield Evidence(
             f"the bucket lies in {found.region}",
             expected=found.asked_region, found=found.region,
-            fix=f"Use a bucket in {found.asked_region}, or import with --region {found.region}.",
+            fix=f"Use a bucket in {found.asked_region}, or import in {found.region}.",
         )  # fmt: skip
 
 
-def told(facts: Facts) -> RegionFacts:
-    """Return what the region's image service told; UnknownError if it was not asked."""
+def region_of(facts: Facts) -> RegionFacts:
+    """Return what the region's image service answered; UnknownError if it was not asked."""
     if facts.region is None:
-        raise UnknownError(NOT_ASKED if facts.bucket is None else "a folder has no region")
+        raise UnknownError(NOT_ONLINE if facts.bucket is None else "a folder has no region")
     return facts.region
 
 
@@ -161,7 +160,7 @@ def told(facts: Facts) -> RegionFacts:
 )  # fmt: skip
 def quota(facts: Facts) -> Iterator[Evidence]:
     """Compare the number of private images with how many there may be."""
-    found = told(facts)
+    found = region_of(facts)
     if found.quota is None:
         raise UnknownError(found.refusals[0] or "the service does not give the quota")
     used, limit = found.quota
@@ -180,7 +179,7 @@ def quota(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def service_answers(facts: Facts) -> Iterator[Evidence]:
     """Look whether the service listed images."""
-    found = told(facts)
+    found = region_of(facts)
     if found.refusal:
         yield Evidence(f"images cannot be listed: {found.refusal}")
 
@@ -189,12 +188,12 @@ def service_answers(facts: Facts) -> Iterator[Evidence]:
     "IMS712", Severity.WARNING, "An image of this name is there already",
     why="A service may refuse the name with IMG.0009, after the whole upload; whether names have to"
     " be unique is not documented.",
-    fix="Give another --name if the import is refused.",
+    fix="Choose another name if the import is refused.",
     source="API reference, Error Codes: IMG.0009, 2025-12-17",
 )  # fmt: skip
 def name_in_use(facts: Facts) -> Iterator[Evidence]:
     """Look for images of the name that was asked for."""
-    found = told(facts)
+    found = region_of(facts)
     if found.images:
         name, ids = found.images[0].name, ", ".join(i.image_id for i in found.images[:3])
         yield Evidence(f"{name!r} is the name of {len(found.images)} images: {ids}", found=name)
@@ -209,8 +208,8 @@ def name_in_use(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def region_os_version(facts: Facts) -> Iterator[Evidence]:
     """Look the value up in the list of the region itself."""
-    found = told(facts)
-    value = given(facts, "os_version", "--os-version")
+    found = region_of(facts)
+    value = given(facts, "os_version")
     if not found.os_versions:
         raise UnknownError(found.refusals[1] or "the service lists no values of os_version")
     if value in found.os_versions or facts.request.is_data_disk:
@@ -218,7 +217,7 @@ def region_os_version(facts: Facts) -> Iterator[Evidence]:
     meant = same_system(value, found.os_versions)
     hint = f'; did you mean "{meant}"?' if meant else ""
     yield Evidence(
-        f"{value!r} is none of the {len(found.os_versions)} values that the region lists{hint}",
+        f"{value!r} is not among the {len(found.os_versions)} values that the region lists{hint}",
         expected=f'"{meant}"' if meant else "a value of the region's list", found=f'"{value}"',
         severity=Severity.WARNING if facts.request.is_windows else None,
     )  # fmt: skip

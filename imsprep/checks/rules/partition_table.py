@@ -228,7 +228,7 @@ def headers_disagree(facts: Facts) -> Iterator[Evidence]:
     source="UEFI specification 2.10, chapter 5.2.3 (2022-08)",
 )  # fmt: skip
 def hybrid(facts: Facts) -> Iterator[Evidence]:
-    """Look for real MBR partitions beside a protective one, and for a GPT that none protects."""
+    """Look for real MBR partitions next to a protective one, and for a GPT that none protects."""
     disk = disk_of(facts)
     real = disk.real_mbr_partitions
     if disk.protective and real:

@@ -25,11 +25,11 @@ MAX_DESCRIPTION = 1024  # characters
 CHINESE = "\u4e00-\u9fff"
 
 
-def given(facts: Facts, field: str, option: str) -> str:
+def given(facts: Facts, field: str) -> str:
     """Return a field of the request; UnknownError if it was not given."""
     value = getattr(facts.request, field)
     if value is None:
-        raise UnknownError(f"no {option} given")
+        raise UnknownError(f"no {field} given")
     return str(value)
 
 
@@ -41,7 +41,7 @@ def given(facts: Facts, field: str, option: str) -> str:
 )  # fmt: skip
 def name_length(facts: Facts) -> Iterator[Evidence]:
     """Check the length of the name."""
-    name = given(facts, "name", "--name")
+    name = given(facts, "name")
     if not 1 <= len(name) <= MAX_NAME:
         yield Evidence(
             f"the name has {len(name)} characters",
@@ -57,7 +57,7 @@ def name_length(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def name_characters(facts: Facts) -> Iterator[Evidence]:
     """Check the alphabet of the name; Chinese is an error only where no page allows it."""
-    name = given(facts, "name", "--name")
+    name = given(facts, "name")
     if name != name.strip(" "):
         yield Evidence("the name starts or ends with a space", found=repr(name))
     odd = _odd(name, "A-Za-z0-9._ -")
@@ -83,7 +83,7 @@ def name_characters(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def description(facts: Facts) -> Iterator[Evidence]:
     """Check length and alphabet; the page's "only letters and digits" is contradicted by itself."""
-    text = given(facts, "description", "--description")
+    text = given(facts, "description")
     if len(text) > MAX_DESCRIPTION:
         yield Evidence(
             f"the description has {len(text)} characters",
@@ -98,7 +98,7 @@ def description(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS504", Severity.ERROR, "Both tags and image_tags are given",
     why="The page allows one of the two; which one the service would keep is not said.",
-    fix="Use --tag for all of them, or --image-tag for all of them.",
+    fix="Give all of them as tags, or all of them as image_tags.",
     source=f'{QUICK_IMPORT}: "Set either tags or image_tags"',
 )  # fmt: skip
 def both_kinds_of_tags(facts: Facts) -> Iterator[Evidence]:
@@ -110,7 +110,7 @@ def both_kinds_of_tags(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS508", Severity.ERROR, "os_version is missing",
     why="A system disk image needs it; the service answers IMG.0159.",
-    fix='Give --os-version, as in --os-version "Ubuntu 18.04 server 64bit".',
+    fix='Give os_version, for example "Ubuntu 22.04 server 64bit".',
     source=f"{QUICK_IMPORT}: os_version is mandatory for a system disk",
 )  # fmt: skip
 def os_version_missing(facts: Facts) -> Iterator[Evidence]:
@@ -118,7 +118,7 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
     if facts.request.is_data_disk or facts.request.os_version:
         return
     if not facts.request.final and facts.request.os_version is None:
-        raise UnknownError("no --os-version given")
+        raise UnknownError("no os_version given")
     yield Evidence("a system disk image needs os_version", expected="a value of the site's list")
 
 
@@ -132,7 +132,7 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
     """Look the value up in every list of the site; what is near must mean the same version."""
-    value = given(facts, "os_version", "--os-version")
+    value = given(facts, "os_version")
     lists = facts.site.all_lists
     if facts.request.is_data_disk or not value or any(value in one.all for one in lists):
         return
@@ -143,7 +143,7 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
         f"{value!r} is in no list of {facts.site.title} ({dates}){hint}",
         expected=f'"{near}"' if near else f"a value of {lists[0].source}",
         found=f'"{value}"',
-        fix=f'--os-version "{near}", or ask the region: imsprep os-versions --online'
+        fix=f'Use os_version "{near}", or ask the region: imsprep os-versions --online.'
         if near else None,
     )  # fmt: skip
 
@@ -156,7 +156,7 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def min_disk_range(facts: Facts) -> Iterator[Evidence]:
     """Check the range of the site; what only another site's page forbids is a warning."""
-    value = int(given(facts, "min_disk", "--min-disk"))
+    value = int(given(facts, "min_disk"))
     request, site = facts.request, facts.site
     windows = request.is_windows
     smallest = site.min_disk_from(data_disk=request.is_data_disk, windows=windows)
@@ -182,12 +182,12 @@ def min_disk_range(facts: Facts) -> Iterator[Evidence]:
     "IMS511", Severity.ERROR, "min_disk is smaller than the disk in the image",
     why="The import fails, or a disk made from the image lacks its end. The pages say that"
     " min_disk must be greater than the size of the image file (or of the disk in it).",
-    fix="Raise --min-disk.",
+    fix="Raise min_disk.",
     source=f"{QUICK_IMPORT}: min_disk; OTC user guide, 2025-12-17: not less than the disk",
 )  # fmt: skip
 def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
     """Compare with the virtual size and the file size; equality is where the pages disagree."""
-    value = int(given(facts, "min_disk", "--min-disk"))
+    value = int(given(facts, "min_disk"))
     if facts.virtual_size is None:
         raise UnknownError(f"the virtual size of a {facts.format} file is not read")
     sent = 0 if facts.to_be_packed else facts.file_size
@@ -208,7 +208,7 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
             ' than", the API page says "greater than"',
             expected=f"{value + 1} GB to satisfy both" if enough else "a smaller disk",
             found=f"{value} GB",
-            fix=f"--min-disk {value + 1}, if the import is refused" if enough
+            fix=f"min_disk {value + 1}, if the import is refused" if enough
             else f"Nothing, unless the import is refused: {MAX_MIN_DISK} GB is the largest.",
             severity=Severity.WARNING,
         )  # fmt: skip
@@ -222,7 +222,7 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def type_value(facts: Facts) -> Iterator[Evidence]:
     """Check the value of type."""
-    yield from _choice(facts, "type", "--type", ("ECS", "BMS", DATA_IMAGE))
+    yield from _choice(facts, "type", ("ECS", "BMS", DATA_IMAGE))
 
 
 @rule(
@@ -233,18 +233,18 @@ def type_value(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def architecture_value(facts: Facts) -> Iterator[Evidence]:
     """Check the value of architecture."""
-    yield from _choice(facts, "architecture", "--architecture", ("x86", "arm"))
+    yield from _choice(facts, "architecture", ("x86", "arm"))
 
 
 @rule(
     "IMS515", Severity.ERROR, "hw_firmware_type is wrong, or does not go with the architecture",
     why="The service answers IMG.0141; an Arm server boots by UEFI only.",
-    fix="Use bios or uefi; with --architecture arm leave it out or use uefi.",
+    fix="Use bios or uefi; with architecture arm leave it out or use uefi.",
     source="OTC API reference, 2025-12-17: hw_firmware_type",
 )  # fmt: skip
 def firmware_value(facts: Facts) -> Iterator[Evidence]:
     """Check the value, alone and together with the architecture."""
-    yield from _choice(facts, "hw_firmware_type", "--firmware", ("bios", "uefi"))
+    yield from _choice(facts, "hw_firmware_type", ("bios", "uefi"))
     if facts.request.architecture == "arm" and facts.request.hw_firmware_type == "bios":
         yield Evidence("arm boots by UEFI only", expected="uefi", found="bios")
 
@@ -259,7 +259,7 @@ def license_value(facts: Facts) -> Iterator[Evidence]:
     """Check the value, and that the guest is Windows; where it is no parameter, IMS602 says so."""
     if "license_type" not in facts.site.fields:
         return
-    yield from _choice(facts, "license_type", "--license-type", ("platform", "byol"))
+    yield from _choice(facts, "license_type", ("platform", "byol"))
     if not facts.request.is_windows:
         found = facts.request.os_version or facts.request.os_type or "no Windows os_version"
         yield Evidence("license_type is only for Windows", expected="a Windows image", found=found)
@@ -273,7 +273,7 @@ def license_value(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def enterprise_project(facts: Facts) -> Iterator[Evidence]:
     """Check the form of the id."""
-    value = given(facts, "enterprise_project_id", "--enterprise-project-id")
+    value = given(facts, "enterprise_project_id")
     if value in ("", "0"):
         return
     try:
@@ -309,7 +309,7 @@ def foreign_fields(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def os_type_value(facts: Facts) -> Iterator[Evidence]:
     """Check the value of os_type."""
-    yield from _choice(facts, "os_type", "--os-type", ("Linux", "Windows"))
+    yield from _choice(facts, "os_type", ("Linux", "Windows"))
 
 
 def _range(facts: Facts, least: int) -> str:
@@ -322,11 +322,11 @@ def _range(facts: Facts, least: int) -> str:
 
 def _enough(facts: Facts, least: int) -> str:
     """Return the fix for a disk of `least` GiB: never a value that is itself out of range."""
-    return f"--min-disk {_range(facts, least).partition(' ')[0]}"
+    return f"min_disk {_range(facts, least).partition(' ')[0]}"
 
 
-def _choice(facts: Facts, field: str, option: str, values: tuple[str, ...]) -> Iterator[Evidence]:
-    value = given(facts, field, option)
+def _choice(facts: Facts, field: str, values: tuple[str, ...]) -> Iterator[Evidence]:
+    value = given(facts, field)
     if value not in values:
         near = difflib.get_close_matches(value.lower(), [v.lower() for v in values], n=1)
         exact = next((v for v in values if near and v.lower() == near[0]), None)

@@ -12,10 +12,10 @@ from imsprep.units import GIB, exact_size
 
 
 @rule(
-    "IMS601", Severity.WARNING, "The site says that it imports Windows images no longer",
+    "IMS601", Severity.WARNING, "The site says that it no longer imports Windows images",
     why="The international pages say since 2024 that Windows images are no longer provided and"
     " that this API will not import them. Whether it refuses them is not said.",
-    fix="Ask the site's support before the upload, or choose another --site.",
+    fix="Ask the site's support before the upload, or choose another site.",
     source='API reference, "Importing an Image File Quickly", international, 2026-01-19',
 )  # fmt: skip
 def windows_stopped(facts: Facts) -> Iterator[Evidence]:
@@ -67,7 +67,7 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS604", Severity.WARNING, "os_version is listed only by another site",
     why="Each site has its own list; a value of another one is refused with IMG.0056.",
-    fix="Use a value of this site's list, or choose the --site that you mean.",
+    fix="Use a value of this site's list, or choose the site that you mean.",
     source='"Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07',
 )  # fmt: skip
 def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:

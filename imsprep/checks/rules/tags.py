@@ -24,14 +24,14 @@ _SAFE_KEY = re.compile(r"[A-Za-z0-9._/-]+")
 def pairs(facts: Facts) -> list[tuple[str, str]]:
     """Return all tags as key and value; a plain tag is split at its first dot."""
     if facts.request.tags is None and facts.request.image_tags is None:
-        raise UnknownError("no --tag or --image-tag given")
+        raise UnknownError("no tags given")
     plain = [tag.partition(".")[::2] for tag in facts.request.tags or ()]
     # Edge spaces of image_tags are deleted by the service.
     return plain + [(k.strip(" "), v.strip(" ")) for k, v in facts.request.image_tags or ()]
 
 
 @rule(
-    "IMS505", Severity.ERROR, "There are too many tags, or a key stands twice",
+    "IMS505", Severity.ERROR, "There are too many tags, or a key is given twice",
     why="The service answers IMG.0116 or IMG.0115.",
     fix="Give at most 10 tags with different keys.",
     source=f"{TAG_FORMAT}; error IMG.0116",
@@ -82,7 +82,7 @@ def tag_values(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def bucket(facts: Facts) -> Iterator[Evidence]:
     """Check the form, and the bucket's name."""
-    url = given(facts, "image_url", "--image-url")
+    url = given(facts, "image_url")
     name, colon, key = url.partition(":")
     if "://" in url or not colon or not key:
         yield Evidence(f"{url!r} is not BUCKET:KEY", expected="BUCKET:KEY", found=url)
@@ -103,7 +103,7 @@ def bucket(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def object_key(facts: Facts) -> Iterator[Evidence]:
     """Check the key; characters that no page speaks of are a warning."""
-    key = given(facts, "image_url", "--image-url").partition(":")[2]
+    key = given(facts, "image_url").partition(":")[2]
     length = len(key.encode("utf-8", "surrogatepass"))
     if any(c.isspace() for c in key):
         odd = sorted({c for c in key if c.isspace()})
@@ -130,7 +130,7 @@ def object_key(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def key_suffix(facts: Facts) -> Iterator[Evidence]:
     """Compare the key's suffix with the content."""
-    key = given(facts, "image_url", "--image-url").partition(":")[2]
+    key = given(facts, "image_url").partition(":")[2]
     suffix = f".{facts.format}"
     if facts.format in (formats.RAW, formats.ZVHD2) and not key.lower().endswith(suffix):
         yield Evidence(f"the content is {facts.format}", expected=f"*{suffix}", found=key)

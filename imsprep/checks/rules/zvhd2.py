@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import NOT_UNPACKED, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, exact_size, round_up
@@ -33,7 +33,7 @@ def container_of(facts: Facts) -> Examination:
     if facts.format != formats.ZVHD2:
         raise UnknownError("only a ZVHD2 file is a container")
     if facts.container is None:
-        raise UnknownError("the container was not looked at")
+        raise UnknownError("the container was not examined")
     return facts.container
 
 
@@ -58,9 +58,7 @@ def evidence_of(kind: Kind, facts: Facts) -> Iterator[Evidence]:
         )
     if not faults and kind.stage > found.stage:
         raise UnknownError(
-            f"not looked at, since {found.faults[0].message}"
-            if found.faults
-            else "only check --deep unpacks the blocks"
+            f"not examined, because {found.faults[0].message}" if found.faults else NOT_UNPACKED
         )
 
 
@@ -95,7 +93,7 @@ _FAULT_RULES = (
         COPY,
     ),
     _FaultRule(
-        "IMS304", Kind.FIELD, "The final footer has a value that it cannot have",
+        "IMS304", Kind.FIELD, "The final footer has an impossible value",
         "Sizes, counts or the codec contradict each other or the format: a reader would take the"
         " disk for another one, or fail.",
         CONVERT,
@@ -113,7 +111,7 @@ _FAULT_RULES = (
     ),
     _FaultRule(
         "IMS307", Kind.ENTRY, "An index entry does not point to a block record",
-        "The published driver reads what the entry points to without a look at it: the block would"
+        "The published driver reads what the entry points to without checking it: the block would"
         " be garbage, or the import fails.",
         CONVERT,
     ),
@@ -170,7 +168,7 @@ def index_order(facts: Facts) -> Iterator[Evidence]:
     """Look for an index of the stored blocks whose numbers do not ascend."""
     found = container_of(facts)
     if found.index_ascends is None:
-        raise UnknownError("the index was not looked at")
+        raise UnknownError("the index was not examined")
     if found.shows_two_disks and found.footer:
         yield Evidence(
             "the entries' block numbers do not ascend, at byte"

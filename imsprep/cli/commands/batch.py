@@ -50,10 +50,10 @@ def command(
 ) -> int:
     """Import the images of a plan: check all of them first, then several at a time.
 
-    One that fails does not stop the others. Whatever ends it early, the same command goes on where
-    it stopped; plan.yaml.batch.json beside the plan says how far it came. The exit code is 0 if
-    every image exists, else that of the worst failure: 6, 3, 2, 1, 4, 7, 5 in this order, so that 5
-    or 7 says that running the same command again is all that is left to do.
+    One that fails does not stop the others. After an interruption, run the same command again to
+    continue; plan.yaml.batch.json, next to the plan, records how far it came. The exit code is 0 if
+    every image exists, else that of the worst failure: 6, 3, 2, 1, 4, 7, 5 in this order, so that
+    after 5 or 7 it is enough to run the same command again.
     """
     from imsprep import api
     from imsprep.options import BatchOptions

@@ -29,7 +29,7 @@ Examples:
 @click.argument("image", type=PATH, required=False)
 @click.option("--synthetic", is_flag=True, help="Make a file of each kind and scan it.")
 @click.option("--dir", "folder", type=PATH, metavar="DIR",
-              help="Whose disk --synthetic measures; the current folder if not given.")  # fmt: skip
+              help="Folder for --synthetic; the current folder if not given.")  # fmt: skip
 @click.option("--size", type=SizeType(MIB), help="Bytes of each --synthetic file; 1g.")
 @click.option("--bandwidth", type=RATE, help="Bytes per second of your line: the upload too.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True,

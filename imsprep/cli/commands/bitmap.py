@@ -1,4 +1,4 @@
-"""`imsprep bitmap`: make the bitmap file that goes beside a RAW image."""
+"""`imsprep bitmap`: make the bitmap file of a RAW image."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class _Bitmap(click.Group):
 
 @click.group(cls=_Bitmap, epilog="Example: imsprep bitmap disk.raw")
 def command() -> None:
-    """Make the bitmap file of a RAW image: disk.raw gets disk.mf, and disk.mf.json beside it.
+    """Make the bitmap file of a RAW image: disk.raw gets disk.mf and its sidecar disk.mf.json.
 
-    The bitmap says which blocks hold data; quick import asks for it. A block is marked empty only
+    The bitmap says which blocks hold data; quick import needs it. A block is marked empty only
     if every byte of it is zero. An IMAGE that is called as one of the commands is written ./IMAGE.
     """
 
@@ -119,7 +119,7 @@ def make(
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @output_options
 def probe(file: Path, size: int | None, kind: str, force: bool, as_json: bool, quiet: bool) -> None:
-    """Write a sparse RAW image from whose bitmap `learn` can tell how a tool lays bitmaps out.
+    """Write a sparse RAW image whose bitmap shows `learn` how a tool lays bitmaps out.
 
     Run the other tool on it, as in java -jar CreateMF.jar probe.raw probe.mf, then imsprep bitmap
     learn probe.raw probe.mf, which says what second probe is needed. The image takes little disk,

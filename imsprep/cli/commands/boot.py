@@ -1,4 +1,4 @@
-"""`imsprep boot`: start an image in QEMU as the cloud would, and say whether it comes up."""
+"""`imsprep boot`: start an image in QEMU as the cloud would, and return whether it comes up."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Example: imsprep boot disk.raw --firmware uefi
               help="Of the end; IMAGE with .boot.png if not given.")  # fmt: skip
 @output_options
 def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
-    """Start IMAGE in QEMU as the cloud would, and say whether it comes up.
+    """Start IMAGE in QEMU as the cloud would, and report whether it boots.
 
     RAW, ZVHD2 and what imsprep converts. The disk is virtio-blk, the card virtio-net, and a
     metadata service answers as OpenStack's; the guest reaches no network, and IMAGE is never

@@ -66,11 +66,13 @@ Examples:
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
 @hole_options
-@click.option("--guest", is_flag=True, help="Look inside the file systems too.")
-@click.option("--boot", is_flag=True, help="Start it in QEMU too, and see whether it comes up.")
+@click.option("--guest", is_flag=True, help="Check inside the file systems too.")
+@click.option("--boot", is_flag=True, help="Start it in QEMU too, and check that it boots.")
 @click.option("--deep", is_flag=True, help="Unpack every block of a ZVHD2 file.")
 @click.option(
-    "--online", metavar="TARGET", help="Ask bucket and service too: obs:BUCKET or local:DIR."
+    "--online",
+    metavar="TARGET",
+    help="Check the bucket and the service too: obs:BUCKET or local:DIR.",
 )
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
               help="Region of that bucket.")  # fmt: skip
@@ -83,14 +85,14 @@ Examples:
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")
 @click.option("--explain", metavar="ID", help="Show all about one rule and end.")
-@click.option("--show-skipped", is_flag=True, help="Say why rules did not run.")
+@click.option("--show-skipped", is_flag=True, help="Show why rules were skipped.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @screen_options
 @request_options
 def command(images: tuple[Path, ...], **options: Any) -> int:
     """Check disk images and the request to import them, offline and in seconds.
 
-    Nothing is written, and nothing sent but the questions of --online. A folder stands for the
+    Nothing is written, and nothing is sent except the requests of --online. A folder stands for the
     images in it.
     """
     if options["list_rules"] or options["explain"]:

@@ -15,7 +15,7 @@ from imsprep.cli.settings import OPTION_TABLES, Setting
 
 @click.group(epilog="Example: imsprep config show")
 def command() -> None:
-    """Show which settings apply here and where they came from."""
+    """Show the settings in effect and where they come from."""
 
 
 @command.command(epilog="Example: imsprep config show --json")

@@ -34,11 +34,9 @@ Example:
 @click.option(
     "--to-format",
     type=click.Choice(["zvhd2", "raw"]),
-    help="What to make, where the name of TARGET does not say it.",
+    help="Format of TARGET, if its name does not say it.",
 )
-@click.option(
-    "--from-format", metavar="FORMAT", help="What SOURCE is, where its content says it wrong."
-)
+@click.option("--from-format", metavar="FORMAT", help="Format of SOURCE, if detection is wrong.")
 @click.option(
     "--disk",
     metavar="DISK",
@@ -62,12 +60,12 @@ Example:
     "--ignore",
     multiple=True,
     metavar="ID",
-    help="Convert a ZVHD2 in spite of this rule of check. Of use for IMS313, an index out of order:"
-    " then the block numbers count.",
+    help="Convert a ZVHD2 that fails this rule of check. Useful for IMS313, an index out of"
+    " order: the block numbers then count.",
 )
 @click.option("--verify", type=click.Choice(["full", "none"]), default="full", show_default=True,
               help="Read each packed block back and compare it, or not.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @click.option("--key", help="Name of the object in a bucket; SOURCE's name, .zvhd2, if not given.")
 @place_options
 @send_options
@@ -75,13 +73,13 @@ Example:
 def command(source: Path, target: Path | str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Convert a disk: RAW to ZVHD2, ZVHD2 to RAW (sparse), or what QEMU reads to ZVHD2.
 
-    The format of SOURCE is told by its content, that of TARGET by its name. qcow2, VMDK, VHD, VHDX,
+    The format of SOURCE is detected, that of TARGET follows from its name. qcow2, VMDK, VHD, VHDX,
     VDI and others are read through qemu-nbd, without a RAW copy on the way. TARGET appears when it
     is whole, and every block in it was read back, unpacked and compared; whatever ends the command
     earlier leaves nothing.
 
     TARGET may be a bucket, local:DIR or obs:BUCKET[/PREFIX]: the ZVHD2 is packed while it is sent
-    and is no file here. What was interrupted continues when the same command runs again.
+    and no file is made here. What was interrupted continues when the same command runs again.
     """
     from imsprep import Converted, api
 

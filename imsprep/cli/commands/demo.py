@@ -24,11 +24,11 @@ MIN_DISK = 10  # GiB; the least that every site takes for a data disk
               show_default=True, metavar="DIR", help="Where everything is made.")  # fmt: skip
 @output_options
 def command(folder: Path, as_json: bool, quiet: bool) -> None:
-    """Make a small real disk image and import it: check, bitmap, upload, import, wait.
+    """Make a small disk image and import it: check, bitmap, upload, import, wait.
 
     The image service is the emulator, the bucket a folder: no account, no network. The disk is
     imported as RAW with its bitmap and then as ZVHD2; at the end both imported disks are compared
-    with the source. Whatever ends it early, the same command goes on.
+    with the source. After an interruption, run the same command again to continue.
     """
     from imsprep.cli.demo_disk import claimed
 
@@ -54,7 +54,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
 
     disk = folder / "disk.raw"
     made = ensure_disk(disk)
-    tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'there from before'}")
+    tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'kept from an earlier run'}")
     options = _options(folder / "cloud", tell, "raw")
     prepared = api.prepare_import(disk, options)
     findings, passed = prepared.report.findings, prepared.report.passed
@@ -63,7 +63,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
     _verify(disk, tell)
     tell("upload", prepared.artefacts[0].plan)
     done = api.ship_import(prepared, options)
-    tell("import", f"image {done.image_id}{'' if done.uploads else ', there from before'}")
+    tell("import", f"image {done.image_id}{'' if done.uploads else ', from an earlier run'}")
     ever, before = _sent(done)
     imported = api.emulated_disk(folder / "cloud", done.image_id)
     digest = _compare(disk, imported)
@@ -103,11 +103,11 @@ def _as_zvhd2(disk: Path, tell: _Teller) -> dict[str, str]:
     options = _options(disk.parent / "cloud", tell, "zvhd2")
     tell("pack", "the same disk as ZVHD2, packed while it is sent")
     done = api.ship_import(api.prepare_import(link, options), options)
-    sent = f", {format_size(done.sent)} sent" if done.uploads else ", there from before"
+    sent = f", {format_size(done.sent)} sent" if done.uploads else ", from an earlier run"
     tell("import", f"image {done.image_id}{sent}")
     imported = api.emulated_disk(disk.parent / "cloud", done.image_id)
     _compare(disk, imported)
-    tell("compare", "this one does, too\n")
+    tell("compare", "the imported disk equals the source\n")
     paths = {"manifest": str(done.manifest), "imported": str(imported)}
     return {"image_id": done.image_id, **paths}
 

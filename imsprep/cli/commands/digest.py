@@ -24,7 +24,7 @@ from imsprep.progress import Event, Progress
 def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Print the digest of the disk in each of FILES: RAW, ZVHD2, qcow2 and what else QEMU reads.
 
-    It is that of the disk and not of the file: the same disk has the same digest in every format.
+    The digest is of the disk, not of the file: the same disk has the same digest in every format.
     Holes and zeros cost nothing. Given several files, the exit code is 1 if their disks differ.
     """
     from imsprep import api

@@ -23,7 +23,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.option("--dir", "folder", type=PATH, default=".", metavar="DIR",
-              help="Where the images lie; the current folder if not given.")  # fmt: skip
+              help="Folder of the images; the current folder if not given.")  # fmt: skip
 @click.option("--online", is_flag=True, help="Reach the services of the region too.")
 @site_option("Whose services.")
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
@@ -32,7 +32,7 @@ Examples:
 @profile_option
 @output_options
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
-    """Look at this machine: extras, programs, file system, space, clock, credentials, endpoints.
+    """Check this machine: extras, programs, file system, space, clock, credentials, endpoints.
 
     What is `missing` is needed for some things only, and its line says for which. The exit code is
     0 if nothing failed, else 3.

@@ -40,7 +40,7 @@ from imsprep.options import DEFAULT_SITE
     "faults",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="Misbehave; an unknown name lists all. Repeatable.",
+    help="Inject this fault; an unknown name lists all. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr.")
@@ -50,7 +50,7 @@ def command(
     """Serve the quick import API on 127.0.0.1 over a folder of objects, until it is interrupted.
 
     Prints its address. It accepts the key pair of the environment (HUAWEICLOUD_SDK_AK and _SK, or
-    the HW_ and OS_ names, or the credentials file), or shows one of its own making on stderr.
+    the HW_ and OS_ names, or the credentials file), or makes one and prints it on stderr.
     """
     from imsprep import api
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 \b
 Example:
-  imsprep import disk.raw --name web01 --os-version "Debian GNU/Linux 10.0.0 64bit" \\
+  imsprep import disk.raw --name web01 --os-version "Debian GNU/Linux 12.0.0 64bit" \\
     --min-disk 40 --to local:./cloud
 """
 
@@ -56,9 +56,9 @@ Example:
               show_default="12500000",
               help="Bytes per second of your line, for the comparison.")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
-              help="Keep the container that is made in this folder.")  # fmt: skip
+              help="Keep the container in this folder.")  # fmt: skip
 @click.option("--keep-container", type=PATH, metavar="FILE",
-              help="Keep it as this file; else it is packed while sent.")  # fmt: skip
+              help="Keep the container as this file; else it is packed while sent.")  # fmt: skip
 @packing_options
 @click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
 @click.option("--layout", metavar="FILE|NAME",
@@ -79,9 +79,9 @@ Example:
 @transfer_options
 @hole_options
 @click.option("--sha256/--no-sha256", default=False,
-              help="Also note the SHA-256 of the whole files, zeros and all.")  # fmt: skip
+              help="Also record the SHA-256 of the whole files, zeros included.")  # fmt: skip
 @click.option("--boot", is_flag=True,
-              help="Start it in QEMU first; one that does not come up is not sent.")  # fmt: skip
+              help="Start it in QEMU first; an image that does not boot is not sent.")  # fmt: skip
 @click.option("--cleanup", type=click.Choice(["keep", "success", "always"]), default="keep",
               show_default=True, help="When to remove the objects again.")  # fmt: skip
 @click.option("--all-disks", is_flag=True,
@@ -95,14 +95,14 @@ Example:
 def command(
     image: Path, as_json: bool, quiet: bool, dry_run: bool, all_disks: bool, **options: Any
 ) -> None:
-    """Import a disk image: check it, make its bitmap, upload it, start the import and wait.
+    """Import a disk image: check it, upload it, start the import job and wait for it.
 
-    With --via zvhd2 a compressed container is made and uploaded instead, also of qcow2, VMDK and
-    what else QEMU reads; it is kept, and used again while image and options are the same.
+    The disk is packed as a ZVHD2 while it is sent. With --via raw or --bitmap it is sent as RAW
+    with its bitmap, if the image is RAW.
 
-    Whatever ends it early, the same command goes on where it stopped; disk.imsprep.json beside the
-    image says how far it came. With --to local:DIR no account and no server is needed: the service
-    is the emulator (see `imsprep emulator --help`).
+    After an interruption, run the same command again to continue; disk.imsprep.json, next to the
+    image, records how far it came. With --to local:DIR no account and no server is needed: the
+    service is the emulator (see `imsprep emulator --help`).
     """
     from imsprep import api
 
@@ -117,7 +117,7 @@ def command(
         watcher.end_steps()
         _say_findings(prepared, watcher, quiet=quiet)
         if dry_run:
-            value = {"schema": "imsprep.import-plan/1", **prepared.as_dict()}
+            value = {"schema": "imsprep.import-plan/2", **prepared.as_dict()}
             print_result(as_json, value, _plan_text(prepared, options["api"]))
             return
         with watcher.going_on(asked):
@@ -142,13 +142,13 @@ def _say_findings(prepared: Prepared, watcher: Watcher, *, quiet: bool) -> None:
     if not quiet:
         say_report(prepared.report)
     if prepared.comparison is not None:
-        watcher.say(f"route: {prepared.comparison.why}")
+        watcher.say(f"format: {prepared.comparison.why}")
 
 
 def _plan_text(prepared: Prepared, api: str) -> str:
     lines = []
     if prepared.comparison is not None:
-        lines += [f"route {route}" for route in prepared.comparison.routes]
+        lines += [f"format {one}" for one in prepared.comparison.formats]
         lines.append(f"taken {prepared.comparison.chosen.name}")
     for artefact in prepared.artefacts:
         about = "about " if artefact.estimated else ""
@@ -162,7 +162,7 @@ def _plan_text(prepared: Prepared, api: str) -> str:
 def _text(done: Imported) -> str:
     lines = [
         f"image     {done.image_id}",
-        f"job       {done.job_id or 'its answer was lost; the image was found by its name'}",
+        f"job       {done.job_id or 'not known: the answer was lost; found by its name'}",
         f"disk      {exact_size(done.size)}, {done.data_share:.1%} of it data",
         f"sent      {format_size(done.sent)}; {format_size(done.copied)} of zeros copied",
         f"findings  {len(done.report.findings)}",

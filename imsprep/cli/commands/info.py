@@ -21,7 +21,7 @@ from imsprep.cli.options.common import image_argument, output_options, print_res
 def command(
     image: Path, site: str, guest: bool, firmware: str | None, as_json: bool, quiet: bool
 ) -> None:
-    """Show the sizes of IMAGE in whatever format, its smallest min_disk, and all that a ZVHD2 says.
+    """Show the sizes of IMAGE in any format, its smallest min_disk, and what a ZVHD2 records.
 
     No data is read: what is stored is what the file system and the container's tables say.
     With --guest the boot chain is followed inside: firmware, loader, the entry that starts, kernel,

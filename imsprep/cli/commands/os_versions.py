@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @service_options
 @output_options
 def command(words: tuple[str, ...], online: bool, as_json: bool, quiet: bool, **where: Any) -> None:
-    """Show the values of os_version that are published for a site, or only those with the WORDs.
+    """List the os_version values that are published for a site, or only those with the WORDs.
 
     The published lists are dated and differ by region; with --online the region's own is shown. A
     system that is not listed is registered as Other.

@@ -45,7 +45,7 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
             where = {"key": options["key"], **place_of(options)}
             why = api.ask_bucket(file, options["to"], **where)
             if why and not quiet:
-                click.echo(f"the bucket is not asked: {why}", err=True)
+                click.echo(f"the bucket was not checked: {why}", err=True)
         plan = api.plan_upload(file, **asked)
         value = {"schema": "imsprep.upload-plan/1", **plan.as_dict()}
         print_result(as_json, value, "\n".join([str(plan), *plan.lines()]))
@@ -74,5 +74,5 @@ def _text(done: Uploaded, bucket: str) -> str:
         return f"{bucket}:{done.key} is there already, the same {exact_size(done.size)}"
     said = f"{format_size(done.sent)} sent, {format_size(done.copied)} of zeros copied"
     if done.reused:
-        said += f", {format_size(done.reused)} there from before"
+        said += f", {format_size(done.reused)} sent before"
     return f"{bucket}:{done.key}: {exact_size(done.size)} in {counted(done.parts, 'part')}; {said}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: imsprep uploads list --to local:./cloud")
 def command() -> None:
-    """Show or remove what unfinished uploads left in a bucket.
+    """List or remove what unfinished uploads left in a bucket.
 
     Parts of an unfinished upload take space, and are paid for, until it is completed or aborted.
     """
@@ -38,7 +38,7 @@ def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: Any) -> No
     from imsprep import api
 
     found = api.find_leftovers(bucket_from(where), work_dir=work_dir)
-    print_result(as_json, found.as_dict(), _text(found) or "nothing was left")
+    print_result(as_json, found.as_dict(), _text(found) or "nothing to clean up")
 
 
 @command.command("abort", epilog="Example: imsprep uploads abort --to local:./cloud --key disk.raw")
@@ -57,7 +57,7 @@ def abort_command(
         raise click.UsageError("give either --key KEY or --all")
     bucket = bucket_from(where)
     gone = api.abort_uploads(bucket, key=key, everything=everything, work_dir=work_dir)
-    print_result(as_json, gone.as_dict(), _text(gone) or "nothing was left")
+    print_result(as_json, gone.as_dict(), _text(gone) or "nothing to clean up")
 
 
 def _text(found: Leftovers) -> str:

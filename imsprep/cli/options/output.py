@@ -32,7 +32,7 @@ def output_targets(
 ) -> list[tuple[str, Path]]:
     """Read every --output; UsageError if one would replace what a report must not.
 
-    That is another one, a file that is `kept`, what imsprep keeps beside an image of these, and
+    That is another one, a file that is `kept`, what imsprep keeps next to an image of these, and
     whatever is no text. Raises ReadError for a file that cannot be read.
     """
     targets = [_target(text, formats) for text in texts]
@@ -54,7 +54,7 @@ def output_targets(
 
 
 def _own_files(image: Path) -> list[Path]:
-    """Return what imsprep keeps beside an image: it is continued from it, or was made elsewhere."""
+    """Return what imsprep keeps next to an image: journals, or files made elsewhere."""
     from imsprep.bitmap.codec import bitmap_path
     from imsprep.bitmap.sidecar import sidecar_path
     from imsprep.pipeline.container import note_path, place_for
@@ -90,7 +90,7 @@ def write_output(path: Path, text: str) -> None:
         write_bytes(path, data)
         return
     try:
-        # One that is open already is not opened anew: a file would be written from its start.
+        # One that is open already is not opened again: a file would be written from its start.
         number = os.open(path, os.O_WRONLY) if own is None else os.dup(_number(own[1] or own[2]))
         with os.fdopen(number, "wb") as file:
             file.write(data)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 _PART_SIZE = click.option(
     "--part-size", type=SIZE, default=32 * MIB, show_default="32m",
-    help="Most bytes in a part, as long as 10,000 parts are enough.",
+    help="Largest part in bytes, unless more than 10,000 would be needed.",
 )  # fmt: skip
-_LIMIT_RATE = click.option("--limit-rate", type=RATE, help="Most bytes per second, as 10m.")
+_LIMIT_RATE = click.option("--limit-rate", type=RATE, help="Limit of bytes per second, as 10m.")
 _RETRY_FOR = click.option(
     "--retry-for", type=SecondsType(min=0), default=900.0, show_default=True, metavar="S",
-    help="Seconds that nothing may work, in all, before it gives up.",
+    help="Seconds, in all, that retries may fail before giving up.",
 )  # fmt: skip
 _KMS_KEY = click.option(
     "--kms-key",
@@ -29,9 +29,10 @@ _KMS_KEY = click.option(
 )
 _OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
-                 help="Parts sent at the same time; as many are copied meanwhile."),
+                 help="Parts sent in parallel; as many are copied at the same time."),
     _PART_SIZE,
-    click.option("--no-copy", is_flag=True, help="Send zeros too, copy nothing in the store."),
+    click.option("--no-copy", is_flag=True, help="Send the zeros too; copy nothing inside the"
+    " store."),
     _LIMIT_RATE,
     click.option("--replace", is_flag=True,
                  help="Replace an object of that key that imsprep did not make of this file."),

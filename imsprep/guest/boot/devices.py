@@ -45,7 +45,7 @@ _NEVER_FILE_SYSTEMS = (BIOS_BOOT, _PREP, _RESERVED)
 
 
 class UnknownStepError(Exception):
-    """A step of the chain cannot be told; the text is the reason, for the user."""
+    """A step of the chain is not known; the text is the reason, for the user."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Devices:
         if device.startswith(
             ("lvmid/", "md", "crypt", "luks", "loop", "memdisk", "cd", "net", "tftp")
         ):
-            raise UnknownStepError(f"the device ({device[:60]}) is not followed")
+            raise UnknownStepError(f"the device ({device[:60]}) is not supported")
         return device if any(volume.name == device for volume in self.volumes) else None
 
     def search(self, by: str, value: str) -> str | None:

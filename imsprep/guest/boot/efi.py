@@ -1,4 +1,4 @@
-"""EFI programs: what a `.efi` file is, told from its sections and the marks of each loader.
+"""EFI programs: what a `.efi` file is, detected from its sections and the marks of each loader.
 
 Sources: PE format (Microsoft, 2024); GRUB's util/mkimage.c for the section `mods`, which holds its
 built-in objects; UAPI "Unified Kernel Image" for `.linux`, `.cmdline` and others.

@@ -247,7 +247,7 @@ class _Run:
         for statement in statements:
             self._steps += 1
             if self._steps > STEP_LIMIT:
-                raise UnknownStepError("the script has more steps than are followed")
+                raise UnknownStepError("the script has more steps than are evaluated")
             result = self._one(statement)
         return result
 
@@ -270,7 +270,7 @@ class _Run:
             if holds is None:
                 if any(_decides(arm) for _, arm in statement.arms):
                     raise UnknownStepError(
-                        f"{self._path} line {statement.line}: a condition that is not known here"
+                        f"{self._path} line {statement.line}: a condition that is not supported"
                     )
                 return None
             if holds:
@@ -284,7 +284,7 @@ class _Run:
                 self.variables[words[0]] = value
                 self.run(statement.body)
         elif _decides(statement.body):
-            raise UnknownStepError(f"{self._path} line {statement.line}: a loop is not followed")
+            raise UnknownStepError(f"{self._path} line {statement.line}: a loop is not evaluated")
 
     def _choice(self, statement: Statement) -> None:
         words = self.expanded(statement.words)

@@ -1,6 +1,6 @@
 """GRUB's script language: from text to statements.
 
-Only the shape is told here: commands, `if`, loops, functions and menu entries. A *word* is a row of
+Only the shape is read here: commands, `if`, loops, functions and menu entries. A *word* is a row of
 parts, each literal or the name of a variable, so that what is quoted is not split later. Source:
 GRUB manual 2.12, "Writing full configuration files directly"; grub-core/script/parser.y describes
 the grammar.
@@ -178,7 +178,7 @@ class _Parser:
     def _statement(self) -> Statement:
         self._count += 1
         if self._count > STATEMENT_LIMIT:
-            raise ScriptError("it has more commands than are followed")
+            raise ScriptError("it has more commands than are evaluated")
         token = self.token
         assert token is not None
         if token.kind == "open":

@@ -120,7 +120,7 @@ def syslinux(devices: Devices, config: File) -> Menu:
             entry, kernel=files[0] if files else "", initrds=tuple(files[1:])
         )
         placed.append(_placed(devices, config.volume, _started(moved)))
-    if later in labels:  # what is started when nobody touches a key
+    if later in labels:  # what is started without a key press
         return tuple(placed), labels.index(later)
     return tuple(placed), _syslinux_default(labels, placed, default, marked)
 

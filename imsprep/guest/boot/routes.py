@@ -119,7 +119,7 @@ def _bios(devices: Devices, sector: bytes, read: Read | None) -> Iterator[Found]
     if b"GRUB" not in code:
         kinds = [kinds[2], *kinds[:2]]
     if b"LILO" in code:
-        yield Found("LILO", (), unknown="LILO is not followed")
+        yield Found("LILO", (), unknown="LILO is not supported")
         return
     for paths, follow in kinds:
         seen = set()
@@ -294,7 +294,7 @@ def _program(devices: Devices, file: File, steps: tuple[str, ...]) -> Iterator[F
     elif program.kind == efi.GRUB:
         yield from _grub_program(devices, file, program, steps)
     elif program.kind in (efi.WINDOWS, efi.LINUX):
-        yield Found(program.kind, steps, unknown=f"{program.kind} is not followed")
+        yield Found(program.kind, steps, unknown=f"{program.kind} is not supported")
     else:
         yield from _by_its_files(devices, file.volume, folder, steps)
 
@@ -309,7 +309,7 @@ def _after_shim(devices: Devices, esp: str, folder: str, steps: tuple[str, ...])
         if devices.find(esp, f"{folder}/{name}") is not None:
             yield from _fallback(devices, esp, (*steps, f"{esp}:{folder}/{name}"))
             return
-    reason = f"shim in {folder} has neither grubx64.efi nor fbx64.efi beside it"
+    reason = f"shim in {folder} finds neither grubx64.efi nor fbx64.efi there"
     yield Found(efi.SHIM, steps, broken=reason)
 
 
@@ -381,10 +381,10 @@ def _by_its_files(
                 found._replace(steps=(*steps, *found.steps))
                 if found.works
                 else Found(
-                    "unknown", steps, unknown=f"{steps[-1]} is not a loader that is followed"
+                    "unknown", steps, unknown=f"{steps[-1]} is not a loader that is supported"
                 )
             )
-    yield Found("unknown", steps, unknown=f"{steps[-1]} is not a loader that is followed")
+    yield Found("unknown", steps, unknown=f"{steps[-1]} is not a loader that is supported")
 
 
 def _systemd_boot(devices: Devices, esp: str, steps: tuple[str, ...]) -> Found:
@@ -417,10 +417,10 @@ def _shows_its_menu(devices: Devices, place: str) -> str | None:
 
 def _as_bls(file: File, program: efi.Program) -> Bls:
     """Return what systemd-boot sorts a unified kernel image by, from its os-release."""
-    told = read_assignments(program.release or "")
-    key = told.get("IMAGE_ID") or told.get("ID") or ""
+    release = read_assignments(program.release or "")
+    key = release.get("IMAGE_ID") or release.get("ID") or ""
     names = ("IMAGE_VERSION", "VERSION_ID", "BUILD_ID")
-    version = next((told[name] for name in names if told.get(name)), None)
+    version = next((release[name] for name in names if release.get(name)), None)
     return Bls(file.volume, file.path, 0, "", file.path, (), "", version, key, "")
 
 

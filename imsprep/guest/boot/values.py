@@ -1,7 +1,7 @@
 """Values of the boot chain: what each way of starting the disk comes to, as plain data.
 
 A *route* is the way that one firmware goes: its first program, the configuration files that were
-gone through, the menu, and which *entry* starts if nobody touches a key. `broken` is said only of
+gone through, the menu, and which *entry* starts without a key press. `broken` is said only of
 what was proved: the machine stops there. `unknown` is the reason why a step could not be followed;
 nothing behind it is judged. Paths are the guest's own where the volume is mounted there, and
 `VOLUME:PATH` elsewhere.
@@ -71,7 +71,7 @@ class Initramfs:
     """What was found in one initramfs, or in all those of one entry together."""
 
     path: str
-    maker: str | None = None  # "dracut", "initramfs-tools", "mkinitcpio"... None: not told
+    maker: str | None = None  # "dracut", "initramfs-tools", "mkinitcpio"... None: not known
     versions: tuple[str, ...] = ()  # kernels whose drivers it holds
     drivers: tuple[str, ...] = ()  # names of all drivers, `_` for `-`
     arguments: tuple[str, ...] = ()  # of the command line, built in by dracut

@@ -57,7 +57,7 @@ class Run(NamedTuple):
 
 
 class Logical(NamedTuple):
-    """A logical volume; `unread` says why its bytes cannot be told."""
+    """A logical volume; `unread` says why its bytes are not known."""
 
     group: str
     name: str
@@ -221,7 +221,7 @@ def _missing(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str
 
 
 def _runs(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) -> Iterator[Run]:
-    """Yield the runs of one logical volume; FormatError says why they cannot be told."""
+    """Yield the runs of one logical volume; FormatError says why they are not known."""
     extent = _number(group, "extent_size") * SECTOR
     places = dict(_sections(group.get("physical_volumes")))
     segments = [values for _, values in _sections(logical) if "type" in values]
@@ -247,7 +247,7 @@ def _place(segment: Mapping[str, Any]) -> tuple[str, int]:
     stripes = _list(segment.get("stripes"))
     if segment["type"] != "striped" or len(stripes) != 2:
         kind = f"{segment['type']}"[:40] if segment["type"] != "striped" else "striped over several"
-        raise FormatError(f"it is of the LVM type {kind}, which is not followed")
+        raise FormatError(f"it is of the LVM type {kind}, which is not supported")
     name, first = stripes
     if not isinstance(first, int) or first < 0:
         raise FormatError("a segment of LVM has no place")
@@ -267,5 +267,5 @@ def _list(value: Any) -> list[Any]:
 def _number(values: Mapping[str, Any], name: str) -> int:
     number = values.get(name)
     if not isinstance(number, int) or number < 0:
-        raise FormatError(f"LVM's {name} is no number")
+        raise FormatError(f"LVM's {name} is not a number")
     return number

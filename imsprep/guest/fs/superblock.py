@@ -2,7 +2,7 @@
 
 libblkid says what a volume is and by which UUID and label fstab and the boot loader find it, as on
 every Linux (`blkid`); what it does not know, and a system without it, has the tables of
-`image.volumes.signatures` and the readers here. These also tell whether the file system was left
+`image.volumes.signatures` and the readers here. These also return whether the file system was left
 clean, and what is wrong with it. Of 126 volumes of util-linux's own tests libblkid 2.38 tells 114
 rightly, our readers alone 23 (2026-11-29).
 Sources: the Linux kernel's documentation of ext4 (super block), xfs_format.h, btrfs's on-disk

@@ -63,7 +63,7 @@ def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
 
 
 class _Seen:
-    """What the members have told so far."""
+    """What the members have shown so far."""
 
     def __init__(self) -> None:
         self.maker: str | None = None

@@ -152,7 +152,7 @@ def _archive(source: Source, wanted: Callable[[str], bool]) -> Iterator[Member]:
         try:
             mode, size, name_size = (int(fields[i], 16) for i in (_MODE, _SIZE, _NAME_SIZE))
         except ValueError:
-            raise FormatError("a cpio header holds something else than numbers") from None
+            raise FormatError("a cpio header has a field that is not a number") from None
         if name_size > NAME_LIMIT:
             raise FormatError(f"a name of {name_size} bytes, the limit is {NAME_LIMIT}")
         raw = source.take(name_size)

@@ -100,7 +100,9 @@ def locate(spec: str, guest: Guest) -> Where:
     if spec.startswith(_BY_CONTENT):
         return _by_content(spec, guest)
     if spec.startswith("/dev/disk/by-id/virtio-"):
-        return Where(State.UNKNOWN, why="a serial number of a virtio disk is the service's to give")
+        return Where(
+            State.UNKNOWN, why="the serial number of a virtio disk is given by the service"
+        )
     if spec.startswith(_OLD):
         return Where(State.OLD, why="names a disk by its place in the old machine")
     if spec.startswith("/dev/md"):
@@ -112,12 +114,12 @@ def locate(spec: str, guest: Guest) -> Where:
 
 def _named(spec: str, guest: Guest) -> Where:
     if "PARTNROFF" in spec:
-        return Where(State.UNKNOWN, why="an offset between partitions is not followed")
+        return Where(State.UNKNOWN, why="an offset between partitions is not supported")
     partition = spec.startswith(("PARTUUID=", "PARTLABEL=")) or "by-part" in spec
     hidden = [v for v in guest.volumes if may_hide(v)] if not partition else []
     if hidden:
         kinds = ", ".join(f"{v.name} ({v.kind})" for v in hidden[:5])
-        return Where(State.UNKNOWN, why=f"may be inside {kinds}, which cannot be looked into")
+        return Where(State.UNKNOWN, why=f"may be inside {kinds}, which cannot be examined")
     return Where(State.GONE, why="no volume of the image has it")
 
 
@@ -151,7 +153,7 @@ def _of_kind(guest: Guest, kinds: tuple[str, ...], why: str) -> Where:
     members = [v for v in guest.volumes if v.kind in (*kinds, LUKS, BITLOCKER)]
     if members:
         kind = f"{members[0].name} ({members[0].kind})"
-        return Where(State.UNKNOWN, why=f"may be inside {kind}, which cannot be looked into")
+        return Where(State.UNKNOWN, why=f"may be inside {kind}, which cannot be examined")
     return Where(State.GONE, why=why)
 
 

@@ -88,7 +88,7 @@ def read_exported(image: RawImage) -> Exported:
     except FormatError as error:
         if str(error).startswith(named):
             raise
-        raise FormatError(f"{named} is not taken: {error}") from error
+        raise FormatError(f"{named} is refused: {error}") from error
 
 
 def _is_xml(image: RawImage) -> bool:
@@ -111,7 +111,9 @@ def _in_folder(image: RawImage) -> Exported:
             continue
         name = disk.file.removeprefix("./")
         if set(name) & set("/\\\0:") or name in ("", ".", "..") or not name.isprintable():
-            raise FormatError(f"its descriptor names {show_path(name)!r}, which leads elsewhere")
+            raise FormatError(
+                f"its descriptor names {show_path(name)!r}, which leads out of its folder"
+            )
         try:
             there = os.lstat(folder / name)
         except OSError:
@@ -174,10 +176,10 @@ def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[D
         try:
             note = _compare(file, member, exported.sums)
         except FormatError as error:
-            raise FormatError(f"{show_path(image.path)} is not taken: {error}") from error
+            raise FormatError(f"{show_path(image.path)} is refused: {error}") from error
         notes += [note] if note else []
         if others and name is None:
-            notes.append(f"the disk {show_path(member.name)} was taken; not {', '.join(others)}")
+            notes.append(f"the disk {show_path(member.name)} is used, not {', '.join(others)}")
         disk = stack.enter_context(_open_member(MemberImage(file, member), jobs))
         if abs(disk.size - wanted[0].capacity) >= MIB:
             notes.append(
@@ -220,7 +222,7 @@ def _sums(image: RawImage, found: list[Member]) -> dict[str, tuple[str, str]]:
             continue
         said = _SUM.match(line.strip())
         if said is None:
-            raise FormatError(f"its manifest has the line {show_path(line[:80])!r}")
+            raise FormatError(f"its manifest has the unknown line {show_path(line[:80])!r}")
         sums[said[2].removeprefix("./")] = (said[1].lower(), said[3].lower())
     return sums
 
@@ -228,7 +230,7 @@ def _sums(image: RawImage, found: list[Member]) -> dict[str, tuple[str, str]]:
 def _compare(image: RawImage, member: Member, sums: dict[str, tuple[str, str]]) -> str | None:
     """Compare a member with its sum; return what is to be said where there is none."""
     if member.name not in sums:
-        return f"no sum of a manifest proves {show_path(member.name)}"
+        return f"no manifest has a checksum of {show_path(member.name)}"
     method, expected = sums[member.name]
     digest = hashlib.new(method)
     end = member.offset + member.size

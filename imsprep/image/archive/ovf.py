@@ -56,7 +56,7 @@ def parse(data: bytes) -> Machine:
     systems = [*_all(root, "VirtualSystem"), *_typed(root, "Content", "VirtualSystem")]
     if len(systems) != 1:
         raise FormatError(
-            f"it describes {len(systems)} virtual machines, and one is imported at once"
+            f"it describes {len(systems)} virtual machines, and only one is imported at a time"
         )
     system = systems[0]
     typed = _typed(system, "Section", "OperatingSystemSection")
@@ -126,7 +126,7 @@ def _disks(root: Element) -> Iterator[OvfDisk]:
 def _capacity(disk: Element) -> int:
     text, unit = _get(disk, "capacity"), _get(disk, "capacityAllocationUnits").lower().strip()
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
-        raise FormatError(f"the capacity of its disk is {show_path(text)!r}, and no number")
+        raise FormatError(f"the capacity of its disk is {show_path(text)!r}, not a number")
     power = re.fullmatch(r"byte\s*\*\s*2\s*\^\s*(\d{1,2})", unit)
     factor = 1 << int(power[1]) if power else _UNITS.get(unit)
     if factor is None:
@@ -141,7 +141,8 @@ def _in_order(disks: list[OvfDisk], items: list[dict[str, str]]) -> list[OvfDisk
     for number, item in enumerate(items):
         if item.get("ResourceType") in _DISK_ITEMS:
             parent = controllers.get(item.get("Parent", ""), {})
-            # VMware boots from SCSI before SATA and IDE only if told so; the file's order decides.
+            # VMware boots from SCSI before SATA and IDE only if configured so; the file's order
+            # decides.
             place = (_int(parent.get("Address")), _int(item.get("AddressOnParent")), number)
             order.append(((0, *place), item.get("HostResource", "").rpartition("/")[2]))
     named = [disk for _, name in sorted(order) for disk in disks if disk.id == name]

@@ -69,7 +69,7 @@ class StreamDisk:
         for piece in _pieces(_unpacked(self._image, self._format), self._piece):
             if not position:
                 head = piece[: formats.HEAD_SIZE]
-                # The disk is larger than what came of it by now: nothing at its end can be told.
+                # The disk is larger than what came of it by now: nothing at its end is known.
                 self._refuse(formats.identify(head, b"", formats.MAX_SIZE))
             if position + len(piece) > formats.MAX_SIZE:
                 raise FormatError(

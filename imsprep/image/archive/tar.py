@@ -107,9 +107,11 @@ def members(image: RawImage) -> list[Member]:
                 found[member.name] = member
                 end = -(-(member.offset + member.size) // SECTOR) * SECTOR
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise FormatError(f"{name} is damaged: it is no tar archive ({error})") from error
+        raise FormatError(f"{name} is damaged: it is not a tar archive ({error})") from error
     if not found or image.pread(end, min(SECTOR, max(0, image.size - end))).strip(b"\0"):
-        raise FormatError(f"{name} is damaged: at byte {end} there is no member, and no end")
+        raise FormatError(
+            f"{name} is damaged: at byte {end} there is neither a member nor the end mark"
+        )
     return list(found.values())
 
 
@@ -117,10 +119,10 @@ def _checked(archive: str, info: tarfile.TarInfo) -> Member:
     name = info.name.removeprefix("./")
     plain = name and name not in (".", "..") and not set(name) & set("/\\\0") and name.isprintable()
     if not info.isreg() or info.issparse() or not plain:
-        what = "a link" if info.islnk() or info.issym() else "no regular file of a plain name"
+        what = "a link" if info.islnk() or info.issym() else "not a regular file with a plain name"
         raise FormatError(
-            f"{archive} is refused: its member {show_path(info.name)!r} is {what}, which an OVA has"
-            " not"
+            f"{archive} is refused: its member {show_path(info.name)!r} is {what}, which an OVA"
+            " never has"
         )
     return Member(name, info.offset_data, info.size)
 

@@ -1,6 +1,6 @@
 """A disk in a format of another program, read through qemu-nbd.
 
-qemu-nbd serves the image, read-only, on a Unix socket in a folder that nobody else may enter; its
+qemu-nbd serves the image, read-only, on a Unix socket in a folder that no other user may enter; its
 format is stated and nothing but the image itself is opened, which was proved to be whole by then
 (`whole`). Each thread has a connection of its own. When the last connection closes, also because
 this process was killed, qemu-nbd ends.
@@ -31,7 +31,7 @@ PROGRAM, PACKAGE = "qemu-nbd", "qemu-utils"
 _START_S = 30.0  # until it must listen; it does so within a tenth of a second
 _STEP_S = 0.005
 _GONE_S = 0.2  # for a program that may just have ended
-_STOP_S = 10.0  # from being told to end until it is killed
+_STOP_S = 10.0  # from SIGTERM until it is killed
 
 
 class QemuDisk:
@@ -95,8 +95,8 @@ def open_qemu_disk(image: Stored, format_: str, *, jobs: int) -> Iterator[QemuDi
         first = stack.enter_context(contextlib.closing(server.connect()))
         if survey.virtual_size and round_up(survey.virtual_size, SECTOR) != first.size:
             raise FormatError(
-                f"{show_path(image.path)} ({format_}) is not taken: QEMU reads a disk of"
-                f" {first.size} bytes in it, and its header speaks of {survey.virtual_size}"
+                f"{show_path(image.path)} ({format_}) is refused: QEMU reads a disk of"
+                f" {first.size} bytes in it, and its header says {survey.virtual_size}"
             )
         with contextlib.closing(QemuDisk(server, first, survey)) as disk:
             yield disk

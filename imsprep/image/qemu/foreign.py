@@ -1,7 +1,7 @@
 """Foreign formats: what QEMU calls them, and how an image is described to it.
 
 An image names its format and the other files that it needs, and QEMU would follow: the name may
-lead anywhere, /etc/shadow is a fine RAW disk. So QEMU never guesses a format here, and it is told
+lead anywhere, /etc/shadow is a fine RAW disk. So QEMU never guesses a format here, and it is given
 the one file that it may open.
 """
 

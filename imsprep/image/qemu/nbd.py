@@ -65,7 +65,7 @@ class NbdClient:
 
     @classmethod
     def connect(cls, path: Path) -> NbdClient:
-        """Connect and negotiate; OSError if nobody listens there, NbdError."""
+        """Connect and negotiate; OSError if nothing listens there, NbdError."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(_PATIENCE_S)
         try:
@@ -164,7 +164,7 @@ class NbdClient:
         self._send(_REQUEST.pack(_REQUEST_MAGIC, 0, command, self._handle, offset, length))
 
     def _chunks(self) -> Iterator[_Chunk]:
-        """Yield the chunks of a reply; whoever takes one receives its `length` bytes."""
+        """Yield the chunks of a reply; the caller of each receives its `length` bytes."""
         last = False
         while not last:
             magic, flags, kind, handle, length = _CHUNK.unpack(self._receive(_CHUNK.size))
@@ -196,13 +196,13 @@ class NbdClient:
             except OSError as error:
                 raise _gone(error) from error
             if not got:
-                raise NbdError("the server went away")
+                raise NbdError("the connection was closed")
             buffer = buffer[got:]
 
 
 def _gone(error: OSError) -> NbdError:
     if not isinstance(error, TimeoutError):
-        return NbdError(f"the server went away: {error}")
-    silence = NbdError(f"said nothing for {_PATIENCE_S:g} s")
+        return NbdError(f"the connection was closed: {error}")
+    silence = NbdError(f"gave no answer for {_PATIENCE_S:g} s")
     silence.silent = True
     return silence

@@ -126,7 +126,7 @@ def explained(path: Path, format_: str, error: SurveyError) -> FormatError:
         found = descriptor_of(path)
         named = show_path(found) if found else "a text of a few hundred bytes, usually disk.vmdk"
         advice = advice.replace("{descriptor}", named)
-    name = f"{show_path(path)} ({format_}) is not taken: {error}"
+    name = f"{show_path(path)} ({format_}) is refused: {error}"
     return FormatError(f"{name}; {advice}" if advice else name)
 
 
@@ -176,7 +176,7 @@ def _check_counts(image: Stored, format_: str) -> None:
     image.check_unchanged()
     wrong = [counts.get(name) or 0 for name in ("corruptions", "check-errors", "leaks")]
     if wrong[0] or wrong[1]:
-        found = counted(wrong[0], "error") if wrong[0] else "that it cannot read its tables"
+        found = counted(wrong[0], "error") if wrong[0] else "that its tables cannot be read"
         raise SurveyError(
             f"it is damaged: qemu-img check finds {found} in its tables",
             "download or copy it again, and compare its checksum; see what is wrong with: qemu-img"

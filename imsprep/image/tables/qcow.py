@@ -54,7 +54,7 @@ def survey(read: Read, size: int) -> Survey:
         clusters = int(number) * per_table + np.arange(per_table)
         length = needed(clusters, cluster, virtual)
         if np.any(words[length == 0]):
-            raise damaged("an L2 table has entries behind the end of the disk", int(offset))
+            raise damaged("an L2 table has entries beyond the end of the disk", int(offset))
         packed = (words & np.uint64(_PACKED)) != 0
         plain = ~packed & (words != 0)
         begin = (words[packed] & np.uint64((1 << (63 - cluster_bits)) - 1)).astype(np.int64)

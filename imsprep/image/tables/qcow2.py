@@ -164,7 +164,7 @@ def _l2_table(head: Header, words: NDArray[np.uint64], first: int, at: int, ledg
     if strange.any() or np.any(offsets[plain] % head.cluster):
         raise damaged("an entry of an L2 table that no program writes", at)
     if np.any(entries[clusters * head.cluster >= head.size]):
-        raise damaged("an L2 table has entries behind the end of the disk", at)
+        raise damaged("an L2 table has entries beyond the end of the disk", at)
     _plain(head, words, clusters, plain, offsets, ledger)
     bits = 62 - (head.cluster_bits - 8)
     begin = (entries[packed] & np.uint64((1 << bits) - 1)).astype(np.int64)

@@ -88,7 +88,7 @@ def _check(head: Header) -> None:
         raise damaged(f"signature {head.magic:#x}, version {head.version:#x}", 64)
     if head.image_type not in (_DYNAMIC, _STATIC):
         raise SurveyError(
-            _KINDS.get(head.image_type, f"it is of type {head.image_type}, which no reader knows"),
+            _KINDS.get(head.image_type, f"it is of type {head.image_type}, which is not known"),
             CLONE,
         )
     check_size(head.disk_size, 368)

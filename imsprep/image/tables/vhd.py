@@ -2,7 +2,7 @@
 
 A footer gives the disk's size twice: the current size in bytes, and a geometry of cylinders, heads
 and sectors, which is rounded. QEMU goes by the geometry, unless it knows the writer. The current
-size is, by the specification, the size of the disk that the virtual machine sees; QEMU is told to
+size is, by the specification, the size of the disk that the virtual machine sees; QEMU is made to
 take it. Source: Virtual Hard Disk Image Format Specification 1.0, 2006-10-11; big-endian.
 """
 
@@ -94,8 +94,8 @@ def survey(read: Read, size: int) -> Survey:
         ledger = Ledger(end)
         if end != footer.current_size:
             raise damaged(
-                f"its footer speaks of a disk of {footer.current_size} bytes, in front of it are"
-                f" {end}",
+                f"its footer gives a disk of {footer.current_size} bytes, and {end} are in front"
+                " of it",
                 end + 48,
             )
         ledger.add(0, end, "the disk")
@@ -127,9 +127,7 @@ def _footer(read: Read, size: int, at: int, length: int) -> Footer:
     if not _holds(data):
         raise damaged("the checksum of its footer does not hold", at)
     if footer.disk_type not in (_FIXED, _DYNAMIC, _DIFFERENCING):
-        raise SurveyError(
-            f"it is a VHD of type {footer.disk_type}, which no reader knows", DOWNLOAD
-        )
+        raise SurveyError(f"it is a VHD of type {footer.disk_type}, which is not known", DOWNLOAD)
     return footer
 
 

@@ -81,7 +81,7 @@ def survey(read: Read, size: int) -> Survey:
         raise SurveyError("it needs its parent, which holds the rest of its disk", FLATTEN)
     if (total := sum(extent.sectors for extent in described.extents)) != head.capacity:
         raise damaged(
-            f"its header speaks of a disk of {head.capacity} sectors, its descriptor of {total}", 12
+            f"its header gives a disk of {head.capacity} sectors, its descriptor of {total}", 12
         )
     ledger = read_grains(read, size, head)
     return Survey(head.capacity * SECTOR, ledger, _least_gap(head), notes=notes)
@@ -111,7 +111,7 @@ def header(read: Read, size: int) -> Header:
             descriptor_offset=head.descriptor_offset, descriptor_size=head.descriptor_size
         )
     if head.line_ends != _LINE_ENDS:
-        raise damaged("it was sent as text, which changed its line ends", 73)
+        raise damaged("it was transferred as text, which changed its line ends", 73)
     if head.version not in (1, 2, 3):
         raise SurveyError(f"it is a VMDK of version {head.version}, which is not known here")
     small = not 0 < head.grain_size <= _MOST_GRAIN or head.grain_size & (head.grain_size - 1)
@@ -137,7 +137,7 @@ def read_grains(read: Read, size: int, head: Header) -> Ledger:
     if not np.array_equal(grains, copy):
         raise damaged("its tables and their second copy differ", head.redundant * SECTOR)
     if np.any(grains[-(-head.capacity // head.grain_size) :]):
-        raise damaged("its tables have entries behind the end of the disk", 0)
+        raise damaged("its tables have entries beyond the end of the disk", 0)
     stored = np.flatnonzero(grains > (1 if head.flags & _ZERO_GRAINS else 0))
     offsets = grains[stored] * SECTOR
     if head.packed:
@@ -176,7 +176,7 @@ def _stream(
         value, length = _MARKER.unpack(read(position, _MARKER.size))
         if length:
             if position + _MARKER.size + length > size:
-                raise damaged("a compressed grain ends behind the end of the file", position)
+                raise damaged("a compressed grain ends beyond the end of the file", position)
             found[position] = value
             ledger.add(position, _MARKER.size + length, "a compressed grain")
             position = round_up(position + _MARKER.size + length, SECTOR)

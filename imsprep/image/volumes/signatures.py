@@ -1,7 +1,7 @@
-"""Volumes: what a partition holds, told from its first bytes and a few places behind them.
+"""Volumes: what a partition holds, detected from its first bytes and a few places behind them.
 
 A *volume* is the content of a partition, or of a whole disk without a partition table: a file
-system, an encrypted container, a member of a volume group. Only the name is told here; looking
+system, an encrypted container, a member of a volume group. Only the name is found here; looking
 inside file systems belongs to `guest`. Where nothing is known, that says nothing of the bytes that
 were not looked at: no volume is called empty here.
 """
@@ -118,10 +118,10 @@ def find_volume(read: Read, size: int) -> Volume | None:
 
 def _with_journal(found: Volume, read: Read) -> Volume:
     """Return the volume, with what is wrong with the journal of an ext3 or ext4 that is sound."""
-    told = found.superblock
-    if found.kind not in (EXT3, EXT4) or told.fault is not None:
+    block = found.superblock
+    if found.kind not in (EXT3, EXT4) or block.fault is not None:
         return found
-    return found._replace(superblock=told._replace(fault=journal_fault(read)))
+    return found._replace(superblock=block._replace(fault=journal_fault(read)))
 
 
 def _deeper(size: int) -> Iterator[tuple[int, bytes, str]]:

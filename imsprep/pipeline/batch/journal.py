@@ -1,9 +1,9 @@
-"""The batch journal: `plan.yaml.batch.json` beside the plan says how far each of its images is.
+"""The batch journal: `plan.yaml.batch.json` next to the plan says how far each of its images is.
 
 It is written whole after every step, so that a batch which ended in any way is continued by the
 next run. What is noted as done is bound to what the plan says of the image and to the state of its
 file; if either is another one, the image is worked on again. How far an image is that was begun and
-not done is the business of the manifest beside it.
+not done is the business of its manifest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Notes:
 
 
 class BatchJournal:
-    """The notes on the images of one plan; opened by `BatchJournal.beside`."""
+    """The notes on the images of one plan; opened by `BatchJournal.for_plan`."""
 
     def __init__(self, path: Path, notes: dict[str, dict[str, Any]]) -> None:
         self.path, self._notes = path, notes
@@ -58,7 +58,7 @@ class BatchJournal:
             return cls(path, {})
         except StateFileError as error:
             raise ReadError(
-                f"{error}; if this journal is moved away, every image is looked at again, and none"
+                f"{error}; if this journal is moved away, every image is checked again, and none"
                 " that exists is imported twice"
             ) from error
 

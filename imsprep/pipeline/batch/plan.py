@@ -11,7 +11,7 @@
 Keys are the options of `imsprep import` without their dashes. A value is the text that stands
 there: `007` is not 7, and `no` is no boolean. An option that may be repeated takes a list, a flag
 `true` or `false`, and `null` takes back what the defaults say. Whatever is not understood is an
-error with its line, and all errors are told together.
+error with its line, and all errors are reported together.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def refuse(source: str, mistakes: list[tuple[int, str]]) -> None:
     if mistakes:
         lines = [f"{source}:{line}: {text}" for line, text in sorted(mistakes)]
         count = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        raise UsageError("\n  ".join([f"the plan has {count}, and nothing was begun:", *lines]))
+        raise UsageError("\n  ".join([f"the plan has {count}, and nothing was started:", *lines]))
 
 
 def _compose(text: str, source: str) -> Any:
@@ -129,7 +129,7 @@ def _mapping(reading: _Reading, node: Any, what: str, keys: Collection[str]) -> 
 def _unknown(name: str, what: str, keys: Collection[str]) -> str:
     if any(word in name.lower().replace("-", "_").split("_") for word in _SECRETS):
         return (
-            f"{what}: {name!r} is no key of a plan; credentials come from the environment or a"
+            f"{what}: {name!r} is not a key of a plan; credentials come from the environment or a"
             " file of the machine that imports, never from here"
         )
     near = difflib.get_close_matches(name.replace("_", "-"), keys, n=1)

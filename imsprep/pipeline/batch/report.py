@@ -196,8 +196,8 @@ def html(summary: Summary) -> str:
         f"<span class='name'>{escape(summary.plan)}</span></h1>"
         f"<p class='lead'>{escape(_totals(summary))}</p>{_table(summary)}</section>"
         f"{''.join(_details(outcome) for outcome in summary.outcomes)}</main>"
-        f"<footer>imsprep {escape(summary.version)} · the same command goes on where this one"
-        " ended</footer></body></html>\n"
+        f"<footer>imsprep {escape(summary.version)} · run the same command again to"
+        " continue</footer></body></html>\n"
     )
 
 

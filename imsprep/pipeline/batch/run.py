@@ -122,7 +122,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Watching:
-    """Told what happens while units are worked on; called in the thread that runs the batch."""
+    """Callbacks for what happens to the units, called in the thread that runs the batch."""
 
     began: Callable[[Unit], object] = lambda unit: None
     ended: Callable[[Unit, Outcome], object] = lambda unit, outcome: None
@@ -192,6 +192,7 @@ def short_of_room(units: Iterable[Unit], checked: Mapping[str, Outcome]) -> Iter
         room = min((room for room in rooms if room is not None), default=None)
         if room is not None and room < len(rooms):
             yield (
-                f"{' '.join(where)}: {len(rooms)} images are to come, and the quota has room for"
+                f"{' '.join(where)}: {len(rooms)} images are to be imported, and the quota has"
+                " room for"
                 f" {max(0, room)} more; remove some that are not needed, or ask for a larger quota"
             )

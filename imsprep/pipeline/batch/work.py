@@ -241,8 +241,8 @@ def _open_stoppable(stop: threading.Event, open_source: Any, path: Path) -> Iter
 def _check_version(unit: Unit) -> None:
     if unit.version != __version__:
         raise UsageError(
-            f"the plan was read by imsprep {unit.version}, and here is imsprep {__version__};"
-            " install the same one on every machine"
+            f"the plan was read by imsprep {unit.version}, and this worker has imsprep"
+            f" {__version__}; install the same version on every machine"
         )
 
 

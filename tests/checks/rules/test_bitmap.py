@@ -86,10 +86,10 @@ def test_an_image_that_needs_no_bitmap_is_skipped_and_not_passed(rule: str) -> N
         ("IMS403", ELSEWHERE, "layout is not known"),
         ("IMS404", ELSEWHERE, "layout is not known"),
         ("IMS405", ELSEWHERE, "layout is not known"),
-        ("IMS404", bitmap(found=None), "--scan"),
-        ("IMS406", bitmap(found=None), "--scan"),
+        ("IMS404", bitmap(found=None), "not scanned"),
+        ("IMS406", bitmap(found=None), "not scanned"),
         ("IMS402", bitmap(length=None), "there is no disk.mf"),
-        ("IMS404", bitmap(to_be_made=True), "is going to be made"),
+        ("IMS404", bitmap(to_be_made=True), "will be made"),
     ],
 )
 def test_a_rule_that_cannot_tell_says_why(rule: str, facts: Facts, reason: str) -> None:
@@ -105,7 +105,7 @@ def test_the_unproven_layout_explains_itself_in_two_sentences() -> None:
     assert finding.message.count(". ") == 1
     assert "has not published" in finding.message
     assert "that of ZVHD2" in finding.message
-    assert "ZVHD2 file needs no bitmap" in finding.message
+    assert "ZVHD2 needs no bitmap" in finding.message
 
 
 def test_the_default_layout_is_a_warning_where_a_bitmap_is_about_to_be_sent() -> None:
@@ -120,7 +120,7 @@ def test_a_good_raw_image_passes_a_strict_check(imsprep: Run, disk: Path) -> Non
 def test_a_layout_that_somebody_chose_is_not_called_the_published_one() -> None:
     (finding,) = RULES["IMS405"].run(bitmap(layout=BitmapLayout(4 * MIB)))[0]
     assert finding.severity is Severity.WARNING
-    assert "somebody chose" in finding.message
+    assert "the user chose" in finding.message
 
 
 def test_a_matched_layout_is_only_noted_and_claims_no_more_than_its_files() -> None:

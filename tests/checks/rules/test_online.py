@@ -9,7 +9,6 @@ import pytest
 
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.cli.commands.emulator import _buckets_at
 from imsprep.errors import ServiceError, TransferError
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts, look_at_region
@@ -17,6 +16,7 @@ from imsprep.ims.request import RequestFields
 from imsprep.store.bucket import BucketFacts, look_at_bucket
 from imsprep.store.contract import BucketHead, ObjectFacts
 from imsprep.store.directory import DirectoryStore
+from imsprep.store.obs import open_obs
 from tests.conftest import Outcome
 from tests.support import s3cloud
 from tests.support.imscloud import KEY, cloud
@@ -126,8 +126,8 @@ def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path
     ("changes", "reason"),
     [
         ({"region": None}, "does not say"),
-        ({"region": "China"}, "'China', which is no name"),
-        ({"asked_region": None}, "no region was named"),
+        ({"region": "China"}, "'China', which is not the name"),
+        ({"asked_region": None}, "no region was given"),
     ],
 )
 def test_a_region_that_is_not_told_is_skipped(changes: dict[str, Any], reason: str) -> None:
@@ -149,7 +149,7 @@ def test_check_asks_bucket_and_region_over_http(
         s3cloud.serve() as (strict, obs),
         cloud(tmp_path / "ims", image_quota=0) as (_, ims, _objects),
     ):
-        bucket: Any = _buckets_at(obs, "us-east-1", KEY)("images")
+        bucket: Any = open_obs("images", endpoint=obs, region="us-east-1", credentials=KEY)
         bucket._client.create_bucket(Bucket="images")
         strict.reset()
         strict.bucket_says = {"x-obs-bucket-location": "us-east-1"}

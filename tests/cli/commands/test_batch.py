@@ -443,7 +443,7 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
             process.send_signal(sent)
             _, err = process.communicate(timeout=60)
         assert process.returncode == code
-        assert "0 of 3 images are done; the same command goes on where this one stopped" in err
+        assert "0 of 3 images are done; run the same command again to continue" in err
         assert "Traceback" not in err
     assert not list(folder.path.glob("*.lock"))
     assert not list(folder.path.glob(".*.part"))
@@ -478,7 +478,7 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_sent(
     with serving(settings) as (_, url):
         folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {url}\n")
         done = imsprep("batch", folder.plan, "--jobs", "1", "--json")
-    told = done.err.index("3 images are to come, and the quota has room for 2 more")
+    told = done.err.index("3 images are to be imported, and the quota has room for 2 more")
     assert told < done.err.index("importing 3 images")
     assert (done.code, done.json["counts"]["done"]) == (1, 2)
     assert "IMS707" in done.json["images"][2]["message"]

@@ -341,7 +341,7 @@ def test_help_shows_the_main_form_with_its_options(imsprep: Run) -> None:
 
 def test_a_layout_that_does_not_fit_is_a_format_error(disk: Path, tmp_path: Path) -> None:
     made = make_bitmap(disk)
-    with pytest.raises(FormatError, match="no bitmap of this image"):
+    with pytest.raises(FormatError, match="not a bitmap of this image"):
         prove(disk, bitmap=made.bitmap, layout=made.sidecar.layout.__class__(block_size=512))
 
 

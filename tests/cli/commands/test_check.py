@@ -99,17 +99,22 @@ _IMPORT = ["import", "disk.raw", "--via", "raw", "--name", "a", "--type", "DataI
 @pytest.mark.parametrize(
     ("fifo", "command", "code", "said"),
     [
-        ("disk.mf", ["verify", "disk.raw"], 3, "no plain file"),
-        ("disk.mf", ["check", "disk.raw"], 1, "no plain file"),
-        ("disk.mf", ["bitmap", "disk.raw"], 2, "no plain file"),
-        ("disk.mf", _IMPORT, 2, "no plain file"),
-        ("disk.mf.json", ["bitmap", "disk.raw"], 2, "no plain file"),
-        ("disk.mf.json", ["verify", "disk.raw"], 0, "neither a sidecar nor"),
-        ("disk.mf.json", _IMPORT, 2, "no plain file"),
-        ("other", ["verify", "disk.raw", "--bitmap", "other"], 3, "no plain file"),
-        ("other", [*_IMPORT, "--bitmap", "other"], 1, "no plain file"),
-        ("disk.imsprep.json", _IMPORT, 3, "no plain file; move it away"),
-        ("disk.zvhd2.json", [*_IMPORT, "--via", "zvhd2", "--work-dir", "."], 2, "no plain file"),
+        ("disk.mf", ["verify", "disk.raw"], 3, "not a regular file"),
+        ("disk.mf", ["check", "disk.raw"], 1, "not a regular file"),
+        ("disk.mf", ["bitmap", "disk.raw"], 2, "not a regular file"),
+        ("disk.mf", _IMPORT, 2, "not a regular file"),
+        ("disk.mf.json", ["bitmap", "disk.raw"], 2, "not a regular file"),
+        ("disk.mf.json", ["verify", "disk.raw"], 0, "no sidecar and no layout"),
+        ("disk.mf.json", _IMPORT, 2, "not a regular file"),
+        ("other", ["verify", "disk.raw", "--bitmap", "other"], 3, "not a regular file"),
+        ("other", [*_IMPORT, "--bitmap", "other"], 1, "not a regular file"),
+        ("disk.imsprep.json", _IMPORT, 3, "not a regular file; move it away"),
+        (
+            "disk.zvhd2.json",
+            [*_IMPORT, "--via", "zvhd2", "--work-dir", "."],
+            2,
+            "not a regular file",
+        ),
     ],
 )
 def test_no_command_waits_for_a_fifo_beside_the_image(

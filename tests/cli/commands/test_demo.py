@@ -73,7 +73,7 @@ def test_the_demo_imports_its_disk_and_a_second_run_sends_nothing(
     assert 0 < first.json["data_bytes"] <= first.json["sent"] < first.json["size"] // 4
     again = imsprep("demo", "--dir", tmp_path, "--json")
     assert again.json == {**first.json, "sent": 0, "sent_before": first.json["sent"]}
-    assert "there from before" in again.err
+    assert "from an earlier run" in again.err
     text = imsprep("demo", "--dir", tmp_path, "--quiet")
     assert text.err == ""
     assert f"images    {first.json['image_id']}" in text.out

@@ -167,9 +167,13 @@ def test_findings_stop_the_import_with_exit_code_1(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--name", "x", "--to", "local:c"), 2, "the import needs --min-disk"),
+        (("--name", "x", "--to", "local:c"), 2, "the import needs min_disk"),
         (("--to", "ftp:x"), 2, "expected local:DIR"),
-        ((*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"), 2, "--image-url says"),
+        (
+            (*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"),
+            2,
+            "image_url is other:disk.raw, but",
+        ),
         ((*REQUEST, "--to", "obs:bucket"), 2, "region"),
     ],
 )
@@ -190,7 +194,7 @@ def test_wrong_usage_is_exit_code_2(
 
 def assert_advised(err: str) -> None:
     """Look that a refusal offers only what an import has."""
-    assert "rename it, or import with --via zvhd2, which needs no bitmap" in err
+    assert "rename it, or import as ZVHD2, which needs no bitmap" in err
     assert "--output" not in err
     assert "--force" not in err
 
@@ -389,7 +393,7 @@ def test_the_emulator_refuses_a_port_that_is_taken_and_an_unknown_fault(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = imsprep("emulator", "--data", tmp_path, "--port", taken.getsockname()[1])
     assert done.code == 2
-    assert "take another --port" in done.err
+    assert "choose another port (--port)" in done.err
     done = imsprep("emulator", "--data", tmp_path, "--fault", "nonsense")
     assert done.code == 2
     assert "slow-job-s" in done.err

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from imsprep.cli.progress import target_options
 from imsprep.cloud.endpoints import obs_endpoint
 from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.target import Target, as_options, parse_target
+from imsprep.store.target import Target, parse_target
 from imsprep.units import MIB
 from tests.conftest import Outcome
 from tests.support.store_suite import pattern
@@ -94,13 +95,13 @@ def test_what_was_left_is_listed_and_aborted(imsprep: Run, tmp_path: Path) -> No
     to = ("--to", f"local:{tmp_path}")
     assert upload_id in imsprep("uploads", "list", *to).out
     assert imsprep("uploads", "abort", *to).code == 2
-    assert imsprep("uploads", "abort", *to, "--key", "other").out == "nothing was left\n"
+    assert imsprep("uploads", "abort", *to, "--key", "other").out == "nothing to clean up\n"
     assert imsprep("uploads", "abort", *to, "--all", "--json").json["zero_objects"] == [
         zeros,
         f"{zeros}-3",
     ]
     assert store.head("imsprep-zeros/notes.txt") is not None
-    assert imsprep("uploads", "list", *to).out == "nothing was left\n"
+    assert imsprep("uploads", "list", *to).out == "nothing to clean up\n"
 
 
 def test_another_part_size_starts_anew_and_says_why(
@@ -161,7 +162,7 @@ def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
         finally:
             process.kill()
     assert process.returncode == code
-    assert "the same command goes on where this one stopped" in said
+    assert "run the same command again to continue" in said
     assert "Traceback" not in said
 
 
@@ -255,7 +256,7 @@ def test_nothing_is_left_of_zeros_and_files_of_a_killed_command_are_found(
     assert [shown.out.count(path.name) for path in left] == [1, 1]
     assert imsprep("uploads", "abort", *to, "--all").code == 0
     assert not any(path.exists() for path in left)
-    assert imsprep("uploads", "list", *to).out == "nothing was left\n"
+    assert imsprep("uploads", "list", *to).out == "nothing to clean up\n"
 
 
 @pytest.mark.parametrize(
@@ -269,7 +270,7 @@ def test_nothing_is_left_of_zeros_and_files_of_a_killed_command_are_found(
 )
 def test_the_options_of_a_target_lead_to_it(text: str, more: dict[str, str]) -> None:
     target = parse_target(text, **more)
-    words = shlex.split(as_options(str(target)))
+    words = shlex.split(target_options(str(target)))
     again = parse_target(words[1], **{words[2][2:]: words[3]} if words[2:] else {})
     assert (again.bucket, again.folder) == (target.bucket, target.folder)
     assert (again.region, again.endpoint) == (target.region, target.endpoint)

@@ -230,7 +230,7 @@ def test_volumes_of_lvms_own_tools_are_read(tmp_path: Path) -> None:
     assert seen == {
         "LVM vg-0/one": one,
         "LVM vg-0/two": [f"0:{n:04}" for n in range(10, 15)],
-        "LVM vg-0/striped": ["it is of the LVM type striped over several, which is not followed"],
+        "LVM vg-0/striped": ["it is of the LVM type striped over several, which is not supported"],
     }
     with on_mbr(tmp_path / "half.raw", images[0]).open("rb") as file:
         _, found = find_volumes(file, file.seek(0, os.SEEK_END))

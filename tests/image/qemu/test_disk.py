@@ -244,7 +244,7 @@ def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
             held.extend(p for p in psutil.Process().children() if p.name() == "qemu-nbd")
             held[0].suspend()
 
-    with pytest.raises(ReadError, match=r"said nothing for 0\.5 s"):
+    with pytest.raises(ReadError, match=r"gave no answer for 0\.5 s"):
         convert(image, tmp_path / "out.zvhd2", Order(Packing(1, jobs=1), progress=hold))
     assert not held[0].is_running()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]

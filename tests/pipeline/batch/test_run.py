@@ -161,7 +161,7 @@ def test_a_quota_that_is_too_small_is_told_for_each_service() -> None:
     rooms = {"0": 5, "1": 1, "2": 1, "3": None}
     checked = {shown: Outcome(shown, "n", WAITING, room=room) for shown, room in rooms.items()}
     [said] = short_of_room(units, checked)
-    assert said.startswith("otc a: 2 images are to come, and the quota has room for 1 more")
+    assert said.startswith("otc a: 2 images are to be imported, and the quota has room for 1 more")
     assert list(short_of_room(units[2:], checked)) == []
 
 
@@ -224,7 +224,7 @@ def test_a_journal_that_cannot_be_read_is_told_and_not_overwritten(
     text: str, tmp_path: Path
 ) -> None:
     (tmp_path / "plan.yaml.batch.json").write_text(text)
-    with pytest.raises(ReadError, match=r"cannot use .*every image is looked at"):
+    with pytest.raises(ReadError, match=r"cannot use .*every image is checked again"):
         BatchJournal.for_plan(tmp_path / "plan.yaml")
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imsprep.checks.rule import UnknownError
+from imsprep.checks.rule import NOT_INSPECTED, UnknownError
 from imsprep.guest.model import LINUX, WINDOWS, Guest
 
 if TYPE_CHECKING:
     from imsprep.checks.facts import Facts
 
-NOT_ASKED = "the inside of the image was not looked at; use --guest"
 _NAMES = {LINUX: "Linux", WINDOWS: "Windows"}
 
 # Where the documented preparation stands; the same items are in both editions of the guide.
@@ -21,10 +20,10 @@ INFERRED = "inferred"
 
 
 def any_guest(facts: Facts) -> Guest:
-    """Return what was found inside the image; UnknownError if nobody looked or nothing was read."""
+    """Return what was found inside the image; UnknownError if nothing was read."""
     guest = facts.guest
     if guest is None:
-        raise UnknownError(NOT_ASKED)
+        raise UnknownError(NOT_INSPECTED)
     if not guest.volumes and guest.unread:
         raise UnknownError("; ".join(guest.unread))
     return guest

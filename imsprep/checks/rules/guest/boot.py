@@ -109,7 +109,7 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
     "IMS813",
     Severity.ERROR,
     "A kernel command line names a root that is not in the image",
-    why="The kernel waits for a disk that will never come.",
+    why="The kernel waits for a disk that never appears.",
     fix=advice(f"set root=UUID=... of the volume that holds the system, and {_AGAIN}"),
     source=INFERRED,
 )
@@ -134,7 +134,7 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
         )
     yield from _others(found)
     if where.state is State.UNKNOWN:
-        said = f"root={cut(root)} {where.why}" if root else "does not say which root it takes"
+        said = f"root={cut(root)} {where.why}" if root else "does not name its root"
         raise UnknownError(f"{place(entry)} {said}")
 
 
@@ -149,7 +149,7 @@ def _others(found: Started) -> Iterator[Evidence]:
             yield Evidence(
                 f"{place(other)} ({cut(other.title)}), which does not start by default, names "
                 f"root={cut(root or '')}, which is not in the image",
-                fix=advice("nothing need be done; choosing that entry would fail"),
+                fix=advice("nothing needs to be done; that entry would fail"),
                 severity=Severity.NOTE,
             )
 
@@ -379,7 +379,7 @@ _RD = ("dracut", "mkinitcpio", None)  # initramfs makers that read rd.* argument
     "IMS818",
     Severity.ERROR,
     "The boot waits for a device that is not in the image",
-    why="dracut waits for every device that is named to it, and then opens an emergency shell.",
+    why="dracut waits for every device that is named there, and then opens an emergency shell.",
     fix=advice(
         "remove the argument from GRUB_CMDLINE_LINUX in /etc/default/grub, run `grub2-mkconfig -o "
         "/boot/grub2/grub.cfg` (or `grubby --update-kernel=ALL --remove-args=...`), and make the "

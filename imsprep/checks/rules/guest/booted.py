@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 from imsprep.boot.verdict import NOTHING, WORDS
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import NOT_STARTED, Evidence, UnknownError, rule
 from imsprep.report import Severity
-
-NOT_ASKED = "the image was not started; use --boot"
 
 
 @rule(
@@ -17,7 +15,7 @@ NOT_ASKED = "the image was not started; use --boot"
     Severity.ERROR,
     "The image does not boot",
     why="It was started as the cloud starts a server, with a virtio disk, and did not come up.",
-    fix="Mend what the console says; `imsprep boot IMAGE` keeps its log and the picture of the"
+    fix="Repair what the console reports; `imsprep boot IMAGE` keeps its log and the picture of the"
     " screen, and `imsprep check --guest IMAGE` looks for the cause.",
     source="tried: QEMU with virtio-blk and virtio-net; what a boot there cannot show stands in"
     " docs/boot.md",
@@ -26,7 +24,7 @@ def does_not_boot(facts: Facts) -> Iterator[Evidence]:
     """Start the image and watch its console."""
     booted = facts.booted
     if booted is None:
-        raise UnknownError(NOT_ASKED)
+        raise UnknownError(NOT_STARTED)
     if booted.verdict.key == NOTHING:
         raise UnknownError(f"{WORDS[NOTHING]} ({booted.how}, {booted.seconds:.0f} s)")
     if not booted.verdict.good:

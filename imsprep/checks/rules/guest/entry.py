@@ -17,7 +17,7 @@ class Started(NamedTuple):
     guest: Guest
     route: Route
     entry: BootEntry
-    image: Initramfs | None  # None: the entry names none, or it was not looked at
+    image: Initramfs | None  # None: the entry names none, or it was not examined
     kernel: Kernel | None  # as it is installed below /lib/modules
 
 

@@ -179,7 +179,7 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
     "IMS829",
     Severity.WARNING,
     "cloud-init keeps the state of another server",
-    why="Where it believes to know the instance, it does not set the server up again.",
+    why="Where it recognises the instance, it does not set the server up again.",
     fix=advice("let cloud-init clean its state, as its own program does, before the copy"),
     source=LINUX_GUIDE,
 )
@@ -196,7 +196,7 @@ def stale_instance(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS830",
     Severity.WARNING,
-    "ssh keys of people travel with the image",
+    "The image contains ssh keys of users",
     why="The holder of the private key can log in to every server made from the image.",
     fix=advice("`truncate -s 0 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys`",
                "--truncate /root/.ssh/authorized_keys"),
@@ -221,13 +221,13 @@ def _leftovers(facts: Facts, *patterns: str) -> Iterator[Evidence]:
 @rule(
     "IMS831",
     Severity.WARNING,
-    "ssh host keys travel with the image",
+    "The image contains ssh host keys",
     why="All servers from the image have the same identity, which anyone with the image can forge.",
     fix=advice("`rm -f /etc/ssh/ssh_host_*`", "--delete '/etc/ssh/ssh_host_*'"),
     source=INFERRED,
 )
 def host_keys(facts: Facts) -> Iterator[Evidence]:
-    """Look for private host keys; cloud-init makes new ones unless it is told not to."""
+    """Look for private host keys; cloud-init makes new ones unless it is configured not to."""
     guest = linux(facts)
     paths = [path for path, _ in guest.matching("/etc/ssh/ssh_host_*_key")]
     if paths:
@@ -246,7 +246,7 @@ def _renews_keys(guest: Guest) -> bool:
 @rule(
     "IMS832",
     Severity.WARNING,
-    "The machine-id travels with the image",
+    "The image contains a machine-id",
     why="All servers have the same id, which DHCP servers and journals take for one machine.",
     fix=advice(
         "`truncate -s 0 /etc/machine-id; rm -f /var/lib/dbus/machine-id`",
@@ -264,7 +264,7 @@ def machine_id(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS833",
     Severity.NOTE,
-    "Shell histories travel with the image",
+    "The image contains shell histories",
     why="Histories often hold host names and passwords.",
     fix=advice(
         "`history -c; rm -f /root/.bash_history /home/*/.bash_history`",
@@ -280,7 +280,7 @@ def histories(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS834",
     Severity.NOTE,
-    "Logs travel with the image",
+    "The image contains logs",
     why="They are another machine's, and take up space in every server.",
     fix=advice(
         "`find /var/log -type f -exec truncate -s 0 {} +`",
@@ -300,7 +300,7 @@ def logs(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS835",
     Severity.NOTE,
-    "DHCP leases travel with the image",
+    "The image contains DHCP leases",
     why="A client may ask for its old address first, which is slow or wrong.",
     fix=advice("`rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease`",
                "--delete '/var/lib/dhcp/*.leases'"),
@@ -341,7 +341,7 @@ def foreign_tools(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS837",
     Severity.WARNING,
-    "Root's password does not fit",
+    "Root's password is empty, or is locked without cloud-init",
     why="An empty password lets anyone in; a locked one leaves no way in if cloud-init fails.",
     fix=advice("`passwd root`", "--root-password file:FILE"),
     source=FILE_TABLE,

@@ -108,7 +108,7 @@ def _without(guest: Guest, mount: Mount) -> str | None:
     "IMS811",
     Severity.ERROR,
     "fstab names a disk that is not in the image",
-    why="Only this disk goes along; boot waits for the missing one and login may fail.",
+    why="Only this disk is imported; boot waits for the missing one and login may fail.",
     fix=advice("remove the line from /etc/fstab, or add the option nofail"),
     source=LINUX_GUIDE,
 )
@@ -197,7 +197,7 @@ def _needed(facts: Facts, guest: Guest) -> set[str]:
     "IMS809",
     Severity.WARNING,
     "Two volumes have the same UUID or label",
-    why="Which of the two is mounted is chance, and can change from boot to boot.",
+    why="Which of the two is mounted is undefined, and can change from boot to boot.",
     fix=advice(
         "give the one that is not used another: `tune2fs -U random` (ext4), `xfs_admin -U "
         "generate` (XFS), `btrfstune -u` (btrfs), or remove that partition"
@@ -249,7 +249,7 @@ def _doubles(guest: Guest) -> Iterator[tuple[tuple[str, str], list[Volume]]]:
     "IMS846",
     Severity.WARNING,
     "crypttab opens a disk that is not in the image",
-    why="The boot waits 90 seconds for it, and what is mounted from it does not come.",
+    why="The boot waits 90 seconds for it, and what is mounted from it is missing.",
     fix=advice(
         "remove the line from /etc/crypttab and what mounts it from /etc/fstab, or add nofail"
     ),
@@ -302,7 +302,7 @@ def _is_luks(spec: str, guest: Guest) -> bool:
 
 # --- the type of a file system -------------------------------------------------------------------
 
-# What mounts what: names in fstab, and of the volumes that are told apart by their superblock.
+# What mounts what: names in fstab, and of the volumes that their superblock distinguishes.
 _FAMILIES = {
     **dict.fromkeys(("ext2", "ext3", "ext4", EXT2, EXT3, EXT4), "ext"),
     **dict.fromkeys(("xfs", XFS), "XFS"), **dict.fromkeys(("btrfs", BTRFS), "btrfs"),

@@ -201,7 +201,7 @@ def _cloud_init_writes(guest: Guest) -> bool:
 @rule(
     "IMS843",
     Severity.WARNING,
-    "A configuration file is no YAML",
+    "A configuration file is not valid YAML",
     why="netplan then sets up no interface at all; cloud-init leaves the file out.",
     fix=advice("mend the line that is named (YAML knows no tabs); `netplan generate` tries it"),
     source="netplan's YAML reference; YAML 1.2, 6.1",

@@ -89,7 +89,7 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
     "IMS803",
     Severity.ERROR,
     "The requested architecture is not the image's",
-    why="A server of another architecture cannot run a single program of the image.",
+    why="A server of another architecture cannot run the programs of the image.",
     fix="Request the architecture that fits the image",
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )
@@ -116,7 +116,7 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
     "IMS804",
     Severity.ERROR,
     "The boot loader is incomplete for the requested boot mode",
-    why="The firmware finds a place for a loader and no loader, and stays at its own screen.",
+    why="The firmware finds no loader in the place for one, and stays at its own screen.",
     fix=advice(
         "`grub-install --target=x86_64-efi --removable` for UEFI, `grub-install DISK` with a BIOS "
         "boot partition for BIOS on GPT"
@@ -203,14 +203,14 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
         boots = [entry for route in guest.boot.routes for entry in route.entries if entry.kernel]
         if boots:
             raise UnknownError(
-                f"a loader starts {boots[0].kernel}, and the system that it starts is not laid out "
-                "as one that is known"
+                f"a loader starts {boots[0].kernel}, and the layout of the system that it starts"
+                " is not known"
             )
         if guest.unread:
             raise UnknownError(f"not all could be read: {'; '.join(guest.unread)}")
         closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v, guest)]
         if closed:
-            raise UnknownError(f"what lies there cannot be looked into: {listed(closed)}")
+            raise UnknownError(f"what lies there cannot be examined: {listed(closed)}")
         programs = [route.steps[0] for route in guest.boot.routes if route.steps]
         if programs:
             raise UnknownError(

@@ -190,7 +190,8 @@ def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
     "IMS908",
     Severity.ERROR,
     "Windows is hibernated",
-    why="Its file system is in use by a system that sleeps in hiberfil.sys for other hardware.",
+    why="Its file system belongs to a hibernated system, whose state in hiberfil.sys is of other"
+    " hardware.",
     fix="In the guest: powercfg /h off, then shutdown /s /t 0",
     source=FILE_TABLE,
 )
@@ -198,7 +199,7 @@ def hibernated(facts: Facts) -> Iterator[Evidence]:
     """Read the first letters of hiberfil.sys; fast startup only deserves a note."""
     guest = windows(facts)
     if (_values(guest, "hibernation", "of /hiberfil.sys") or "").lower() == "hibr":
-        yield Evidence("/hiberfil.sys holds a sleeping system")
+        yield Evidence("/hiberfil.sys holds a hibernated system")
     elif _values(guest, "hiberboot", "SYSTEM") == 1:
         yield Evidence("fast startup is on, so a plain shutdown hibernates", severity=Severity.NOTE)
 
@@ -207,7 +208,7 @@ def hibernated(facts: Facts) -> Iterator[Evidence]:
     "IMS909",
     Severity.WARNING,
     "Updates are waiting for a restart",
-    why="They are finished at the first start on foreign hardware, which can fail or take long.",
+    why="They are finished at the first start on other hardware, which can fail or take long.",
     fix="In the guest: restart until no update is pending, then shut down",
     source=INFERRED,
 )
