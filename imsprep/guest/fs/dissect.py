@@ -1,4 +1,4 @@
-"""File systems through dissect: btrfs, and what libyal refuses (AGPL-3.0-or-later).
+"""File systems through dissect: btrfs, SquashFS, and what libyal refuses (AGPL-3.0-or-later).
 
 Only there if the user installed `imsprep[guest-agpl]`; imsprep neither needs nor ships it. The
 packages differ a little: `dissect.extfs`, `.xfs`, `.btrfs` speak of inodes, `.ntfs` of records
@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, ParamSpec, TypeVar
 from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 
+SQUASHFS = "SquashFS"  # as libblkid's names are shown
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -29,6 +31,7 @@ MODULES = {
     EXT4: ("dissect.extfs", "ExtFS"),
     XFS: ("dissect.xfs", "XFS"),
     BTRFS: ("dissect.btrfs", "Btrfs"),
+    SQUASHFS: ("dissect.squashfs", "SquashFS"),
 }
 
 

@@ -1,21 +1,24 @@
 """What an initramfs will do: its drivers, who made it, and what it waits for before the root.
 
 An entry may name several archives, which the kernel unpacks over one another. dracut can put most
-of its files into a SquashFS or EROFS inside; what lies in there is not read, and said so. Sources:
+of its files into a SquashFS or EROFS inside. The first is read by dissect where the user installed
+it; else what lies in there is unknown, and said so. Sources:
 dracut.cmdline(7) and dracut.modules(7) (initqueue hooks `devexists-*`, etc/cmdline.d), initramfs-
 tools(7), mkinitcpio(8), booster(1).
 """
 
 from __future__ import annotations
 
+import io
 import re
+import stat
 from collections.abc import Iterable, Iterator
 
 from imsprep.errors import FormatError
 from imsprep.guest.boot.values import Initramfs
-from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
 from imsprep.guest.linux.fstab import unescaped
-from imsprep.guest.linux.initramfs import Allowance, Member, members
+from imsprep.guest.linux.initramfs import KEPT_LIMIT, Allowance, Member, members
 from imsprep.units import MIB
 
 SIZE_LIMIT = 1024 * MIB  # bytes of one file that are read
@@ -30,6 +33,7 @@ _PERSISTENT_NET = re.compile(
     r"(?:etc|lib)/udev/rules\.d/(?!.*generator)[^/]*persistent[^/]*net[^/]*\.rules$"
 )
 _RULE_LINE = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
+_SQUASHFS, _DEPTH_LIMIT = b"hsqs", 40
 _INNER = re.compile(r"(?:squash|erofs)[\w-]*\.img$|\.(?:sqfs|squashfs|erofs)$")
 _MAKERS = (
     (re.compile(r"(?:^|/)lib/dracut(?:/|$)|^etc/initrd-release$|dracut-lib\.sh$"), "dracut"),
@@ -49,17 +53,57 @@ def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
     seen = _Seen()
     unread = None
     try:
-        for member in members(pieces, seen.wants, allowance):
-            seen.take(member)
+        for member in members(pieces, seen.wants, allowance, is_inner):
+            if is_inner(member.name):
+                unread = _look_inside(member, seen, allowance) or unread
+            else:
+                seen.take(member)
     except (FormatError, UnreadableError) as error:
         unread = str(error)
-    if unread is None and seen.inner:
-        unread = f"the drivers may lie in {seen.inner[0]} inside it, which is not read"
     return Initramfs(
         path, seen.maker, tuple(sorted(seen.versions)), tuple(sorted(seen.drivers)),
         tuple(seen.arguments), tuple(dict.fromkeys(seen.waits)), seen.crypttab,
         tuple(sorted(seen.files)), unread,
     )  # fmt: skip
+
+
+def is_inner(name: str) -> bool:
+    """Return whether a file of an initramfs is a file system with the rest of its files."""
+    return _INNER.search(name) is not None
+
+
+def _look_inside(image: Member, seen: _Seen, allowance: Allowance) -> str | None:
+    """Go through a SquashFS inside an initramfs; return why that was not possible, or None."""
+    unread = f"the drivers may lie in {image.name} inside it, which is not read"
+    if image.data is None or not image.data.startswith(_SQUASHFS):
+        return unread
+    try:
+        from imsprep.guest.fs import dissect
+
+        opened = dissect.open_filesystem(io.BytesIO(image.data), dissect.SQUASHFS, None)
+        for member in _files(opened, opened.root(), "", seen):
+            allowance.take(files=1)
+            seen.take(member)
+    except ImportError:
+        return f"{unread}: it takes imsprep[guest-agpl]"
+    except UnreadableError as error:
+        return f"{image.name} inside it: {error}"
+    return None
+
+
+def _files(opened: FileSystem, folder: Node, path: str, seen: _Seen) -> Iterator[Member]:
+    """Yield the files of a file system, with the content of those that are asked for."""
+    if path.count("/") > _DEPTH_LIMIT:
+        raise UnreadableError(f"{path[:80]} lies too deep")
+    for name in opened.names(folder):
+        node = opened.child(folder, name)
+        inner = f"{path}{name}"
+        if node is not None and stat.S_ISDIR(node.mode):
+            yield from _files(opened, node, f"{inner}/", seen)
+        elif node is not None:
+            asked = stat.S_ISREG(node.mode) and node.size <= KEPT_LIMIT and seen.wants(inner)
+            data = opened.read(node, 0, node.size) if asked else None
+            yield Member(inner, node.mode, data)
 
 
 class _Seen:
@@ -73,7 +117,6 @@ class _Seen:
         self.waits: list[str] = []
         self.crypttab: str | None = None
         self.files: set[str] = set()
-        self.inner: list[str] = []
 
     @staticmethod
     def wants(name: str) -> bool:
@@ -92,8 +135,6 @@ class _Seen:
         self.maker = self.maker or next((m for mark, m in _MAKERS if mark.search(name)), None)
         if (wait := _WAIT.search(name)) is not None:
             self.waits.append(unescaped(wait[1]))
-        elif _INNER.search(name):
-            self.inner.append(name)
         elif _KEPT_FILES.search(name):
             self.files.add(name)
         elif member.data is not None:

@@ -28,6 +28,7 @@ ENTRY_LIMIT = 200_000
 STREAM_LIMIT = 10_000  # parallel packers make one for each MiB or so; lz4's blocks count as well
 NAME_LIMIT = 4096  # PATH_MAX
 KEPT_LIMIT = 64 * KIB  # of one file whose content is wanted
+WHOLE_LIMIT = 128 * MIB  # of one that holds a file system
 _STEP = 256 * KIB  # what is decompressed at once
 _LZOP = b"\x89LZO\0\r\n\x1a\n"
 _LZO_BLOCK = 256 * KIB  # what the kernel takes at most
@@ -119,10 +120,21 @@ class Source:
                 return
 
 
+def nothing(_: str) -> bool:
+    """Ask for no file."""
+    return False
+
+
 def members(
-    pieces: Iterable[bytes], wanted: Callable[[str], bool], allowance: Allowance
+    pieces: Iterable[bytes],
+    wanted: Callable[[str], bool],
+    allowance: Allowance,
+    whole: Callable[[str], bool] = nothing,
 ) -> Iterator[Member]:
     """Yield every file of an initramfs; `wanted(name)` asks for a file's content.
+
+    What is wanted has KEPT_LIMIT bytes at most, or is left out; where `whole(name)` holds,
+    WHOLE_LIMIT.
 
     FormatError says what was found where an archive was expected.
     """
@@ -134,7 +146,7 @@ def members(
             return
         packed = magic not in _CPIO
         archive = Source(_decompressed(source, magic, allowance)) if packed else source
-        for member in _archive(archive, wanted):
+        for member in _archive(archive, wanted, whole):
             allowance.take(files=1)
             yield member
         if packed:
@@ -142,7 +154,9 @@ def members(
                 pass  # to the end of the compressed stream, where the next archive begins
 
 
-def _archive(source: Source, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _archive(
+    source: Source, wanted: Callable[[str], bool], whole: Callable[[str], bool]
+) -> Iterator[Member]:
     """Read cpio archives one after another, until something else follows."""
     while True:
         source.skip_zeros()
@@ -160,7 +174,8 @@ def _archive(source: Source, wanted: Callable[[str], bool]) -> Iterator[Member]:
         source.skip(-(_HEADER.size + name_size) % 4)
         if name == _TRAILER:
             continue
-        data = source.take(size) if size <= KEPT_LIMIT and wanted(name) else None
+        limit = WHOLE_LIMIT if whole(name) else KEPT_LIMIT if wanted(name) else -1
+        data = source.take(size) if size <= limit else None
         source.skip((0 if data is not None else size) + -size % 4)
         yield Member(name, mode, data)
 
