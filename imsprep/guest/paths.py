@@ -56,6 +56,7 @@ LINUX_NAMES = (
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
     # services that start at boot
     "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",
+    "/etc/systemd/system/default.target",
     "/lib/systemd/system/*.wants/cloud-*", "/lib/systemd/system/cloud-init.service",
     "/etc/network/cloud-ifupdown-helper", "/etc/netplan/*.yml",
     "/etc/systemd/system-generators/cloud-init-generator",

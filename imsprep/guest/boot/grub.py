@@ -64,6 +64,7 @@ class _Choice:
     ids: tuple[str, ...]
     bls: Bls | None = None
     parameters: tuple[str, ...] = ()  # $1, which is the title, and those behind it
+    restricted: bool = False  # to users with a password, where there are any
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ class _Run:
         for choice in self.choices:
             self.variables = dict(saved)
             self._positional(choice.parameters)
+            if choice is default and choice.restricted and saved.get("superusers"):
+                self.menu.waits = f"{choice.path} asks for a password before “{choice.title[:60]}”"
             before = len(self.menu.entries)
             self._resolve(choice, wanted.partition(">")[2] if choice is default else "0")
             if choice is default and len(self.menu.entries) > before:
@@ -297,7 +300,8 @@ class _Run:
             if not word.startswith("--") and before not in _ENTRY_OPTIONS
         ]
         # Distributions write $menuentry_id_option, which is --id or nothing.
-        choice = _Choice(statement, self._path, title, tuple(ids), None, tuple(plain))
+        restricted = "--unrestricted" not in words
+        choice = _Choice(statement, self._path, title, tuple(ids), None, tuple(plain), restricted)
         self.choices.append(choice)
 
     def _positional(self, parameters: Sequence[str]) -> None:

@@ -79,6 +79,7 @@ class Initramfs:
     crypttab: str | None = None
     files: tuple[str, ...] = ()  # of those that rules ask for, such as etc/lvm/devices/...
     unread: str | None = None  # why not all of it could be read
+    damage: str | None = None  # why the kernel cannot unpack all of it either
     fits: bool | None = None  # its drivers are for the kernel that starts; None: not known
 
 

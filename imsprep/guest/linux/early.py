@@ -18,7 +18,13 @@ from imsprep.errors import FormatError
 from imsprep.guest.boot.values import Initramfs
 from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
 from imsprep.guest.linux.fstab import unescaped
-from imsprep.guest.linux.initramfs import KEPT_LIMIT, Allowance, Member, members
+from imsprep.guest.linux.initramfs import (
+    KEPT_LIMIT,
+    Allowance,
+    DamagedError,
+    Member,
+    members,
+)
 from imsprep.units import MIB
 
 SIZE_LIMIT = 1024 * MIB  # bytes of one file that are read
@@ -51,19 +57,21 @@ _KEPT_FILES = re.compile(r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal
 def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
     """Go through an initramfs; what cannot be read is in `unread`, with what was found before."""
     seen = _Seen()
-    unread = None
+    unread, damage = None, None
     try:
         for member in members(pieces, seen.wants, allowance, is_inner):
             if is_inner(member.name):
                 unread = _look_inside(member, seen, allowance) or unread
             else:
                 seen.take(member)
+    except DamagedError as error:
+        unread = damage = str(error)
     except (FormatError, UnreadableError) as error:
         unread = str(error)
     return Initramfs(
         path, seen.maker, tuple(sorted(seen.versions)), tuple(sorted(seen.drivers)),
         tuple(seen.arguments), tuple(dict.fromkeys(seen.waits)), seen.crypttab,
-        tuple(sorted(seen.files)), unread,
+        tuple(sorted(seen.files)), unread, damage=damage,
     )  # fmt: skip
 
 

@@ -36,7 +36,14 @@ class Mount(NamedTuple):
     def required(self) -> bool:
         """Return whether boot waits for it and fails without it; swap is waited for, not needed."""
         return not (
-            {"nofail", "noauto", "_netdev", "x-systemd.automount", "comment=systemd.automount"}
+            {
+                "nofail",
+                "noauto",
+                "nobootwait",
+                "_netdev",
+                "x-systemd.automount",
+                "comment=systemd.automount",
+            }
             & set(self.options)
         )
 

@@ -40,6 +40,10 @@ _MODE, _SIZE, _NAME_SIZE = 2, 7, 12  # places in the header
 _TRAILER = "TRAILER!!!"
 
 
+class DamagedError(FormatError):
+    """The archive is cut off or broken in the middle: the kernel stops there too."""
+
+
 class Member(NamedTuple):
     """A file of the initramfs; `data` is None unless it was asked for."""
 
@@ -88,7 +92,7 @@ class Source:
         """Return the next bytes; FormatError if there are fewer."""
         data = self.peek(count)
         if len(data) < count:
-            raise FormatError("it ends in the middle")
+            raise DamagedError("it ends in the middle")
         self._at += count
         return data
 
@@ -96,7 +100,7 @@ class Source:
         """Pass over bytes without keeping them."""
         while count:
             if not self.peek(1):
-                raise FormatError("it ends in the middle")
+                raise DamagedError("it ends in the middle")
             step = min(count, len(self._buffer) - self._at)
             self._at += step
             count -= step
@@ -212,9 +216,9 @@ def _stream(source: Source, decompressor: Any) -> Iterator[bytes]:
                     source.give_back(decompressor.unused_data + data[at + _STEP :])
                     break
     except (OSError, EOFError, lzma.LZMAError, zlib.error, _zstd_error()) as error:
-        raise FormatError(f"its compressed data is broken: {error}") from error
+        raise DamagedError(f"its compressed data is broken: {error}") from error
     if not decompressor.eof:
-        raise FormatError("its compressed data ends in the middle")
+        raise DamagedError("its compressed data ends in the middle")
 
 
 def _bounded(decompressor: Any, data: bytes) -> Iterator[bytes]:
@@ -284,7 +288,7 @@ def _lz4(source: Source, allowance: Allowance) -> Iterator[bytes]:
         try:
             yield lz4.block.decompress(source.take(size), uncompressed_size=_LZ4_BLOCK)
         except lz4.block.LZ4BlockError as error:
-            raise FormatError(f"its lz4 data is broken: {error}") from error
+            raise DamagedError(f"its lz4 data is broken: {error}") from error
 
 
 def _lzo(source: Source, allowance: Allowance) -> Iterator[bytes]:
@@ -311,7 +315,7 @@ def _lzo(source: Source, allowance: Allowance) -> Iterator[bytes]:
             try:
                 data = LZOCompressor.decompress(data, size)
             except (LZOError, InputNotConsumed) as error:
-                raise FormatError(f"its lzo data is broken: {error}") from error
+                raise DamagedError(f"its lzo data is broken: {error}") from error
         if len(data) != size:
             raise FormatError(f"its lzo data is broken: {len(data)} bytes, not {size}")
         yield data

@@ -128,10 +128,33 @@ def brings_up_any(guest: Guest) -> bool:
         return True
     if not any(guest.exists(f"/usr/{folder}/NetworkManager") for folder in ("sbin", "bin")):
         return False
-    texts = [text for _, text in _configurations(guest, *NETWORK_MANAGER)]
-    return not any(
-        read_ini(t).get("main", {}).get("no-auto-default", "").strip() == "*" for t in texts
-    )
+    # A file in /etc stands for that of the same name in /usr/lib, even if it is empty.
+    own = {path.rpartition("/")[2] for path, _ in guest.matching(*NETWORK_MANAGER[:2])}
+    texts = [
+        text
+        for path, text in _configurations(guest, *NETWORK_MANAGER)
+        if path.startswith("/etc/") or path.rpartition("/")[2] not in own
+    ]
+    if any(read_ini(t).get("main", {}).get("no-auto-default", "").strip() == "*" for t in texts):
+        return False
+    left_alone = any(_leaves_cards_alone(read_ini(text)) for text in texts)
+    return not left_alone or _netplan_hands_over(guest)
+
+
+def _leaves_cards_alone(sections: dict[str, dict[str, str]]) -> bool:
+    """Return whether NetworkManager is told not to manage Ethernet, as on Ubuntu servers."""
+    devices = sections.get("keyfile", {}).get("unmanaged-devices", "")
+    words = [word for word in re.split(r"[,;\s]+", devices) if word]
+    return "*" in words and "except:type:ethernet" not in words
+
+
+def _netplan_hands_over(guest: Guest) -> bool:
+    """Return whether netplan gives all cards to NetworkManager."""
+    for _, values in read_yaml_files(guest, *NETPLAN):
+        network = values.get("network")
+        if isinstance(network, dict) and network.get("renderer") == "NetworkManager":
+            return True
+    return False
 
 
 def _vendor_networkd(guest: Guest) -> bool:

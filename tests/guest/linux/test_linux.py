@@ -121,6 +121,9 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         "IMS826", W),
     "another data source": (
         {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ Ec2, None ]")}, "IMS827", W),
+    "another data source configured in front": (
+        {CLOUD: debian()[CLOUD].replace("[ OpenStack ]", "[ NoCloud, OpenStack ]").replace(
+            "datasource:\n", "datasource:\n  NoCloud: {seedfrom: 'http://10.0.0.1/'}\n")}, "IMS827", W),
     "a setting of the guide lacks": (
         {CLOUD: debian()[CLOUD].replace("    max_wait: 120\n", "")}, "IMS828", N),
     "stale instance state": ({"/var/lib/cloud/instances/i-1/sem": ""}, "IMS829", W),

@@ -25,8 +25,8 @@ from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.linux.locate import State, Where, locate
-from imsprep.guest.model import Guest, Kernel
-from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LUKS
+from imsprep.guest.model import LINUX, ZEROS, Guest, Kernel, Volume
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LUKS, LVM, SWAP, XFS
 from imsprep.report import Severity
 
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
@@ -125,6 +125,7 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
             found=cut(root),
             fix=fixes.root_by_uuid(guest, entry, root),
         )
+    yield from _no_system(found, where)
     deployment = found.entry.value("ostree")
     if deployment is not None and deployment in guest.ostree and guest.ostree[deployment] is None:
         yield Evidence(
@@ -136,6 +137,38 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
     if where.state is State.UNKNOWN:
         said = f"root={cut(root)} {where.why}" if root else "does not name its root"
         raise UnknownError(f"{place(entry)} {said}")
+
+
+# What makes the root of something else than the volume that is named.
+_MADE_ROOTS = re.compile(
+    r"boot=|rd\.live|live|.*union=|loop=|img=|init=|.*overlay|ostree=|cos-img|rd\.cos"
+)
+
+
+def _no_system(found: Started, where: Where) -> Iterator[Evidence]:
+    """Look whether the volume that is named holds swap, or another one the system."""
+    volume, guest = where.volume, found.guest
+    if volume is None or any(_MADE_ROOTS.match(a) for a in found.entry.arguments):
+        return
+    why = None
+    if volume.kind in (SWAP, LVM, ZEROS):
+        why = f"which is {volume.kind} and no file system"
+    elif guest.system == LINUX and guest.root != volume.name and _seen(volume, guest):
+        why = f"which holds no system; {guest.root} does"
+    if why is not None:
+        yield Evidence(
+            f"{place(found.entry)}: root={cut(value(found, 'root') or '')} is {volume.name}, {why}",
+            fix=fixes.root_by_uuid(guest, found.entry, value(found, "root") or ""),
+        )
+
+
+def _seen(volume: Volume, guest: Guest) -> bool:
+    """Return whether the files of a volume were looked at."""
+    return (
+        volume.kind in (EXT2, EXT3, EXT4, XFS, BTRFS)
+        and volume.unread is None
+        and (not any(volume.name in reason for reason in guest.unread))
+    )
 
 
 def _others(found: Started) -> Iterator[Evidence]:
@@ -312,6 +345,11 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     entry = found.entry
     if entry.gone is not None and entry.gone in entry.initrds:
         yield Evidence(f"{place(entry)} ({cut(entry.title)}) takes {entry.broken}")
+    elif found.image is not None and found.image.damage is not None:
+        yield Evidence(
+            f"{found.image.path} is damaged: {found.image.damage}",
+            fix=advice("make the initramfs again, and see that /boot has room for it"),
+        )
     elif not entry.initrds and not entry.broken:
         missing = _lacking(found, _DISK_DRIVERS)
         if missing:

@@ -117,7 +117,7 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
             ),
         )
     names = settings.get("datasource_list")
-    yield from _seed(guest, names)
+    yield from _seed(guest, names, settings.get("datasource"))
     if names is None:
         yield Evidence(
             "no datasource_list is set, so cloud-init probes every cloud",
@@ -134,7 +134,7 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
                        fix=fixes.cloud_settings(guest))  # fmt: skip
 
 
-def _seed(guest: Guest, names: Any) -> Iterator[Evidence]:
+def _seed(guest: Guest, names: Any, sources: Any) -> Iterator[Evidence]:
     """Look for a seed that an installer left: NoCloud takes it before the service is asked."""
     # Only plain names: aliases can make a small YAML text endless.
     given = isinstance(names, list)
@@ -143,6 +143,15 @@ def _seed(guest: Guest, names: Any) -> Iterator[Evidence]:
     seeds = [
         p for p, e in guest.matching("/var/lib/cloud/seed/nocloud*/meta-data") if e.kind == FILE
     ]
+    own = sources.get("NoCloud") if isinstance(sources, dict) else None
+    own = own if isinstance(own, dict) else {}
+    if "NoCloud" in before and {"seedfrom", "meta-data", "user-data"} & own.keys():
+        yield Evidence(
+            f"{cloud_init.where(guest, 'datasource')} configures NoCloud, which is asked before "
+            "OpenStack",
+            expected="datasource_list: [ OpenStack ]",
+            fix=fixes.cloud_settings(guest),
+        )
     if seeds and "NoCloud" in before:
         yield Evidence(
             f"{seeds[0]} was left by an installer, and cloud-init takes it as its source",

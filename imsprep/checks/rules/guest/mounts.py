@@ -336,14 +336,13 @@ def wrong_type(facts: Facts) -> Iterator[Evidence]:
             )
     for mount in _mounts(guest):
         volume = find_volume(mount.spec, guest.volumes)
-        if volume is not None and _other_type(mount.kind, volume):
-            # The root is there by then: mounting it again with other options asks for no type.
-            soft = Severity.NOTE if mount.path == "/" else None
+        # The root is there by then: mounting it again with other options asks for no type.
+        if volume is not None and mount.path != "/" and _other_type(mount.kind, volume):
             yield Evidence(
                 f"{_line(mount)} as {cut(mount.kind)}, and {volume.name} is {volume.kind}",
                 expected=volume.kind,
                 found=cut(mount.kind),
-                severity=soft or _severity(guest, mount),
+                severity=_severity(guest, mount),
             )
 
 

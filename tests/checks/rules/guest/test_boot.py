@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from typing import Any
 
 import pytest
 
+from imsprep.guest.model import Volume
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, VIRTIO, cpio, debian, drivers, linux_guest, modules
+from tests.support.guest_trees import (
+    ROOT,
+    UUID,
+    VIRTIO,
+    cpio,
+    debian,
+    drivers,
+    linux_guest,
+    modules,
+)
 
 VERSION, OTHER = "4.19.0-27-amd64", "4.19.0-26-amd64"
 INITRD, GRUB = f"/boot/initrd.img-{VERSION}", "/boot/grub/grub.cfg"
@@ -107,3 +118,39 @@ def test_what_dracut_waits_for_in_vain_is_found(argument: str) -> None:
 def test_a_hook_of_dracut_that_waits_for_a_name_of_the_old_machine_is_found() -> None:
     hook = {WAITS + r"\x2fdev\x2fsda1.sh": b"x"}
     assert bad(**dracut(**hook))["IMS818"][0] is E
+
+
+def test_an_initramfs_that_is_cut_off_is_damaged() -> None:
+    whole = gzip.compress(cpio(drivers(VERSION)))
+    for data in (whole[: len(whole) // 2], whole[:60] + bytes(40) + whole[100:]):
+        found = bad(**{INITRD: data})
+        assert list(found) == ["IMS816"]
+        assert f"{INITRD} is damaged" in found["IMS816"][1]
+    assert bad(**{INITRD: whole + bytes(512)}) == {}, "padding does no harm"
+
+
+OTHER_VOLUME = "22222222-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("kind", "unread", "arguments", "says"),
+    [
+        ("swap", None, "", "which is swap and no file system"),
+        ("ext4", None, "", "which holds no system; partition 1 does"),
+        ("ext4", "it is damaged", "", None),
+        ("ext4", None, "boot=live", None),
+        ("SquashFS", None, "", None),
+    ],
+)
+def test_a_root_that_is_another_volume_than_the_systems_is_found(
+    kind: str, unread: str | None, arguments: str, says: str | None
+) -> None:
+    files = debian()
+    grub = files[GRUB]
+    assert isinstance(grub, str)
+    files[GRUB] = grub.replace(f"root=UUID={UUID} ro", f"root=UUID={OTHER_VOLUME} ro {arguments}")
+    other = Volume("partition 2", 2 << 30, 1 << 29, kind, OTHER_VOLUME, clean=True, unread=unread)
+    found, _ = check_guest(linux_guest(files, volumes=(ROOT, other)))
+    messages = [f.message for f in found if f.rule == "IMS813"]
+    assert (says is not None) == bool(messages)
+    assert all((says or "") in message for message in messages)

@@ -55,3 +55,15 @@ def test_a_rule_of_udev_that_names_by_address_is_found_in_any_file() -> None:
     assert "IMS820" in bad({**files, "/etc/udev/rules.d/10-network.rules": rule})
     queue = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", RUN+="/bin/tune"\n'
     assert bad({**files, "/etc/udev/rules.d/10-network.rules": queue}) == {}
+
+
+GLOBAL = "/usr/lib/NetworkManager/conf.d/10-globally-managed-devices.conf"
+
+
+def test_a_network_manager_that_leaves_ethernet_alone_brings_nothing_up() -> None:
+    wifi = {"/usr/sbin/NetworkManager": "x",
+            GLOBAL: "[keyfile]\nunmanaged-devices=*,except:type:wifi,except:type:gsm\n"}  # fmt: skip
+    assert "IMS824" in bad(wifi)
+    assert bad({**wifi, NETPLAN: "network: {renderer: NetworkManager}\n"}) == {}
+    assert bad({**wifi, GLOBAL.replace("/usr/lib", "/etc"): ""}) == {}
+    assert bad({**wifi, GLOBAL: "[keyfile]\nunmanaged-devices=*,except:type:ethernet\n"}) == {}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.support.efi_programs import pe
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import EFI_AND_ROOT, UUID, debian, linux_guest
+from tests.support.guest_trees import EFI_AND_ROOT, UUID, Link, debian, linux_guest
 
 GRUB = "/boot/grub/grub.cfg"
 
@@ -54,3 +58,28 @@ def test_a_menu_of_systemd_boot_without_an_end_waits() -> None:
         files = {**debian(), **esp, "/boot/efi/loader/loader.conf": f"timeout {timeout}\n"}
         guest = linux_guest(files, **EFI_AND_ROOT)
         assert any(f.rule == "IMS848" for f in check_guest(guest)[0]) is waits
+
+
+def test_an_entry_behind_a_password_waits_for_it() -> None:
+    users = 'set superusers="root"\npassword_pbkdf2 root grub.pbkdf2.sha512.1.AA.BB\n'
+    assert "asks for a password" in said(menu(head=users))["IMS848"]
+    open_ = menu(head=users).replace("menuentry 'Debian GNU/Linux'", "menuentry 'x' --unrestricted")
+    assert said(open_) == {}
+
+
+@pytest.mark.parametrize("target", ["rescue", "emergency", "multi-user"])
+def test_a_default_target_for_rescue_is_found_and_its_command_mends_it(
+    target: str, tmp_path: Path
+) -> None:
+    link = "/etc/systemd/system/default.target"
+    guest = linux_guest({**debian(), link: Link(f"/lib/systemd/system/{target}.target")})
+    fixes = [f.fix or "" for f in check_guest(guest)[0] if f.rule == "IMS848"]
+    assert len(fixes) == (0 if target == "multi-user" else 1)
+    for fix in fixes:
+        made = tmp_path / "default.target"
+        made.symlink_to(f"/lib/systemd/system/{target}.target")
+        command = re.match(r"In the guest: `(.*?)`;", fix)
+        assert command is not None
+        subprocess.run(["sh", "-ec", command[1].replace(link, str(made))], check=True)
+        again = linux_guest({**debian(), link: Link(str(made.readlink()))})
+        assert check_guest(again)[0] == []
