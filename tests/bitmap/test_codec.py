@@ -225,7 +225,7 @@ WRONG = [
     ([], "expected an object"),
     ({"schema": 1}, "lacks one of block_size"),
     ({"schema": 1, "block_size": True}, "no int"),
-    ({"schema": 1, "block_size": 1000}, "no whole number of sectors"),
+    ({"schema": 1, "block_size": 1000}, "not a whole number of sectors"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "x"}}, "use bits, cells, entries"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "word": 3}}, "a word of 3"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "data_bit": True}}, "use 0, 1"),

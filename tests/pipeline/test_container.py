@@ -125,7 +125,7 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     assert done.json["body"]["image_url"] == "bucket:x/disk.zvhd2"
     assert os.listdir(tmp_path) == ["disk.raw"]
     text = imsprep(*arguments, "--bandwidth", "1m", "--no-copy").out
-    assert "route raw about" in text
+    assert "format raw about" in text
     assert "taken zvhd2" in text
     assert '"image_url": "bucket:x/disk.zvhd2"' in text
     place, _ = made(disk)

@@ -214,7 +214,7 @@ def test_an_object_of_somebody_else_is_replaced_only_when_asked(
     for more in ((), ("--dry-run",), ("--force",)):
         done = imsprep(*arguments, *more)
         assert done.code == 2
-        assert "imsprep did not make it; it is not replaced" in done.err
+        assert "imsprep did not make it: it is not replaced" in done.err
         assert "--replace replaces it" in done.err
         assert theirs.read_text() == "somebody's"
     assert imsprep(*arguments, "--replace").code == 0
@@ -232,7 +232,7 @@ def test_a_changed_target_names_the_command_that_clears_the_old_one(
         imsprep("upload", disk, "--to", f"local:{tmp_path}/a b?bucket=one", "--no-copy")
     done = imsprep("upload", disk, "--to", f"local:{tmp_path}/c", "--no-copy", "-q")
     (line,) = [line for line in done.err.splitlines() if "uploads abort" in line]
-    command = shlex.split(line.partition("removed by: imsprep ")[2])
+    command = shlex.split(line.partition("upload left: imsprep ")[2])
     old = DirectoryStore(tmp_path / "a b" / "one")
     assert len(old.list_uploads()) == 1
     assert imsprep(*command).code == 0
