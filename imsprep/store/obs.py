@@ -120,6 +120,8 @@ class ObsStore:
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload of storage class STANDARD."""
         answer = self._call("create_multipart_upload", Key=key, **self._made_with(metadata))
+        if not answer.get("UploadId"):
+            raise TransferError(f"the store answered without an UploadId: {key!r} was not begun")
         return str(answer["UploadId"])
 
     def upload_part(
@@ -139,7 +141,10 @@ class ObsStore:
             Body=body,
             ContentMD5=_in_base64(bytes.fromhex(md5)) if md5 else _content_md5(body),
         )
-        return _etag(answer)
+        etag = _etag(answer)
+        if not etag:
+            raise TransferError(f"the store answered without an ETag: is part {number} there?")
+        return etag
 
     def copy_part(
         self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
@@ -167,11 +172,12 @@ class ObsStore:
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """Return all parts that the service holds, in order."""
         pages = self._pages("list_parts", Key=key, UploadId=upload_id)
-        return [
-            Part(part["PartNumber"], part["Size"], _etag(part))
-            for page in pages
-            for part in page.get("Parts", [])
-        ]
+        with _as_documented("list parts"):
+            return [
+                Part(part["PartNumber"], part["Size"], _etag(part))
+                for page in pages
+                for part in page.get("Parts", [])
+            ]
 
     def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
         """Turn the parts into the object and return its etag."""
@@ -194,11 +200,12 @@ class ObsStore:
 
     def list_uploads(self, prefix: str = "") -> list[Upload]:
         """Return the unfinished uploads whose key starts with `prefix`."""
-        uploads = [
-            Upload(item["Key"], item["UploadId"], f"{item['Initiated']:%Y-%m-%dT%H:%M:%SZ}")
-            for page in self._pages("list_multipart_uploads", Prefix=prefix)
-            for item in page.get("Uploads", [])
-        ]
+        with _as_documented("list multipart uploads"):
+            uploads = [
+                Upload(item["Key"], item["UploadId"], f"{item['Initiated']:%Y-%m-%dT%H:%M:%SZ}")
+                for page in self._pages("list_multipart_uploads", Prefix=prefix)
+                for item in page.get("Uploads", [])
+            ]
         return sorted(upload for upload in uploads if upload.key.startswith(prefix))
 
     def head(self, key: str) -> ObjectFacts | None:
@@ -208,15 +215,16 @@ class ObsStore:
             answer = self._call("head_object", Key=key)
         if answer is None:
             return None
-        return ObjectFacts(
-            key,
-            answer["ContentLength"],
-            _etag(answer),
-            answer.get("StorageClass", STANDARD),  # said only where it is another one
-            # OBS names the upload that made an object: it tells whether a completion worked.
-            answer["ResponseMetadata"]["HTTPHeaders"].get("x-obs-uploadid"),
-            answer.get("Metadata", {}),
-        )
+        with _as_documented(f"head object {key!r}"):
+            return ObjectFacts(
+                key,
+                answer["ContentLength"],
+                _etag(answer),
+                answer.get("StorageClass", STANDARD),  # said only where it is another one
+                # OBS names the upload that made an object: it tells whether a completion worked.
+                answer["ResponseMetadata"]["HTTPHeaders"].get("x-obs-uploadid"),
+                answer.get("Metadata", {}),
+            )
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Return a range of an object, shorter only at its end."""
@@ -247,13 +255,15 @@ class ObsStore:
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`; their metadata is not asked for."""
-        return [
-            ObjectFacts(
-                item["Key"], item["Size"], _etag(item), item.get("StorageClass", STANDARD), None, {}
-            )
-            for page in self._pages("list_objects_v2", Prefix=prefix)
-            for item in page.get("Contents", [])
-        ]
+        with _as_documented("list objects"):
+            return [
+                ObjectFacts(
+                    item["Key"], item["Size"], _etag(item), item.get("StorageClass", STANDARD),
+                    None, {},
+                )
+                for page in self._pages("list_objects_v2", Prefix=prefix)
+                for item in page.get("Contents", [])
+            ]  # fmt: skip
 
     def head_bucket(self) -> BucketHead:
         """Return default storage class and region; OBS says both in headers of HEAD bucket.
@@ -373,7 +383,8 @@ def _in_base64(digest: bytes) -> str:
 
 
 def _etag(answer: Mapping[str, Any]) -> str:
-    return str(answer.get("ETag", "")).strip('"')
+    """Return an ETag without its quotes, and without the mark of a weak one (RFC 9110, 8.8.3)."""
+    return str(answer.get("ETag", "")).removeprefix("W/").strip('"')
 
 
 @contextlib.contextmanager
@@ -384,6 +395,18 @@ def _unless_missing() -> Iterator[None]:
     except ServiceError as error:
         if error.code not in ("404", "NoSuchKey", "NoSuchUpload"):
             raise
+
+
+@contextlib.contextmanager
+def _as_documented(what: str) -> Iterator[None]:
+    """Turn what an answer lacks into a TransferError: it may be of something between."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TransferError(
+            f"cannot {what}: the store's answer is not as documented"
+            f" ({type(error).__name__}: {show_words(str(error), 80)})"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -407,6 +430,11 @@ def _translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
         if isinstance(inside, ImsprepError):  # reading what was to be sent
             raise inside from error
         raise TransferError(f"cannot {what}: {error}") from error
+    except (KeyError, ValueError, RecursionError) as error:  # of botocore's parser
+        raise TransferError(
+            f"cannot {what}: the store's answer cannot be read ({type(error).__name__}:"
+            f" {show_words(str(error), 80)})"
+        ) from error
 
 
 def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | TransferError:

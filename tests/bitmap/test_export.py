@@ -79,3 +79,19 @@ def test_a_file_that_is_there_is_kept(imsprep: Run, disk: Path, tmp_path: Path) 
     assert (tmp_path / "disk.bmap").read_text() == "theirs"
     assert imsprep("bitmap", disk, "--format", "bmap", "--force").code == 0
     assert (tmp_path / "disk.bmap").read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("format_", ["bmap", "qemu-map"])
+def test_the_image_itself_is_never_written_over(imsprep: Run, disk: Path, format_: str) -> None:
+    before = disk.read_bytes()
+    done = imsprep("bitmap", disk, "--format", format_, "-o", disk, "--force")
+    assert done.code == 2
+    assert disk.read_bytes() == before
+
+
+def test_each_format_is_what_its_name_says(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    assert imsprep("bitmap", disk, "--format", "bmap").code == 0
+    assert imsprep("bitmap", disk, "--format", "qemu-map").code == 0
+    assert (tmp_path / "disk.bmap").read_text().startswith("<?xml")
+    found = json.loads((tmp_path / "disk.map.json").read_text())
+    assert sum(extent["length"] for extent in found) == disk.stat().st_size

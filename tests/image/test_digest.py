@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,23 @@ def test_holes_and_written_zeros_are_the_same(tmp_path: Path) -> None:
     with RawImage.open(plain) as one, RawImage.open(sparse) as other:
         assert digest_disk(one, jobs=2) == digest_disk(other, jobs=1) == tree_digest(disk)
         assert sha256_disk(one) == sha256_disk(other)
+
+
+@pytest.mark.parametrize("size", [16**3 * LEAF, 16**3 * LEAF + LEAF, 3 * 16**3 * LEAF])
+def test_far_leaves_of_a_large_disk_count_at_their_places(size: int) -> None:
+    """Across the nodes of several levels, computed here by the definition from the zeros up."""
+    leaf = b"x" * LEAF
+    places = {0, 1, 15, 16, 255, 256, 4095, size // LEAF - 1}
+    tree = DigestTree(size)
+    for place in sorted(places, key=lambda n: n * 7 % 5):
+        tree.add(place * LEAF, leaf)
+    row = {place: sha256(leaf).digest() for place in places}
+    zeros, levels = sha256(bytes(LEAF)).digest(), 0
+    while levels < 2 or 16**levels < size // LEAF:
+        nodes: dict[int, list[bytes]] = {}
+        for place, digest in row.items():
+            nodes.setdefault(place // 16, [zeros] * 16)[place % 16] = digest
+        row = {place: sha256(b"".join(children)).digest() for place, children in nodes.items()}
+        zeros, levels = sha256(zeros * 16).digest(), levels + 1
+    whole = sha256(b"imsprep tree1\0" + size.to_bytes(8, "little") + row[0]).hexdigest()
+    assert tree.digest() == f"tree1:{whole}"

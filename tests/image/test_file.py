@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.errors import ImageInUseError
-from imsprep.image.file import RawImage
+from imsprep.image.file import Identity, RawImage
 from imsprep.system import lease
 from imsprep.system.lease import NONE, SOME, UNKNOWN, Writers
 
@@ -75,3 +75,39 @@ def test_writing_changes_the_times_and_is_noticed_without_a_lease(path: Path) ->
             os.fsync(file.fileno())
         with pytest.raises(ImageChangedError):
             image.check_unchanged()
+
+
+def test_extents_are_all_of_a_file_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "holes.raw"
+    step = 1 << 20
+    with path.open("wb") as file:
+        file.truncate(5 * step)
+        for at in (1, 2, 4):
+            os.pwrite(file.fileno(), b"x" * step, at * step)
+    with RawImage.open(path) as image:
+        found = list(image.extents())
+        assert [(at, length) for at, length in image.data()] == [
+            (step, 3 * step),
+            (4 * step, 5 * step),
+        ]
+    assert found == [
+        (0, step, False), (step, 2 * step, True), (3 * step, step, False), (4 * step, step, True),
+    ]  # fmt: skip
+    with path.open("r+b") as file:
+        file.truncate(6 * step)
+    with RawImage.open(path) as image:
+        assert list(image.extents())[-1] == (5 * step, step, False)
+    path.write_bytes(b"")
+    with RawImage.open(path) as image:
+        assert list(image.extents()) == []
+
+
+def test_a_file_under_another_name_is_the_same_and_another_size_or_time_is_not(path: Path) -> None:
+    before = Identity.of(path)
+    moved = path.rename(path.with_name("moved.raw"))
+    assert Identity.of(moved).renamed_from(before)
+    os.utime(moved, ns=(1, 1))
+    assert not Identity.of(moved).renamed_from(before)
+    other = path.with_name("other.raw")
+    other.write_bytes(bytes(4096))
+    assert not Identity.of(other).renamed_from(before)

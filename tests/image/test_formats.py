@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import zlib
+from typing import Any
+
 import pytest
 
-from imsprep.image.formats import identify
+from imsprep.image import formats
+from imsprep.image.formats import identify, virtual_size
 
 
 def zip_end(comment: bytes) -> bytes:
@@ -31,3 +36,103 @@ def test_bytes_behind_the_comment_of_a_zip_make_it_none(comment: bytes, behind: 
 @pytest.mark.parametrize("cut", [1, 2, 18])
 def test_the_end_of_a_zip_that_is_cut_is_none(cut: int) -> None:
     assert "zip" not in names(zip_end(b"abc")[:-cut])
+
+
+# Where a signature stands and what it is: QEMU's docs/interop and block drivers, RFC 1950, and the
+# formats' own specifications; written out here by hand.
+PLACES = {
+    "qcow": (0, b"QFI\xfb\0\0\0\1"), "qcow2": (0, b"QFI\xfb"), "qed": (0, b"QED\0"),
+    "vhdx": (0, b"vhdxfile"), "vdi": (64, b"\x7f\x10\xda\xbe"), "zvhd2": (0, b"z2strm"),
+    "zvhd": (0, b"stream\0\0"), "parallels": (0, b"WithoutFreeSpace"), "iso": (0x8001, b"CD001"),
+    "bochs": (0, b"Bochs Virtual HD Image"), "cloop": (0, b"#!/bin/sh\n#V2.0 Format\n"),
+    "android-sparse": (0, b"\x3a\xff\x26\xed\1\0"), "dmg": (-512, b"koly\0\0\0\4"),
+}  # fmt: skip
+VMDKS = [(0, b"KDMV"), (0, b"COWD"), (0, b"# Disk DescriptorFile"), (512, b"# Disk DescriptorFile"),
+         (0, b"\xbe\xba\xfe\xca\0\0\0\0")]  # fmt: skip
+
+
+def at(place: int, magic: bytes, size: int = 1 << 17) -> tuple[bytes, bytes, int]:
+    """Return head, tail and size of a file that has a magic at a place and else bytes of 1."""
+    data = bytearray(b"\1" * size)
+    place %= size
+    data[place : place + len(magic)] = magic
+    return bytes(data[: formats.HEAD_SIZE]), bytes(data[-formats.TAIL_SIZE :]), size
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "magic"),
+    [*((n, *p) for n, p in PLACES.items()), *(("vmdk", *p) for p in VMDKS)],
+)
+def test_a_signature_counts_at_its_place_and_nowhere_else(
+    name: str, place: int, magic: bytes
+) -> None:
+    (found,) = (m for m in identify(*at(place, magic)) if m.format == name)
+    assert (found.offset, found.length) == (place % (1 << 17), len(magic))
+    for beside in (place - 1, place + 1):
+        if place or beside > 0:
+            assert name not in [m.format for m in identify(*at(beside, magic))]
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "order", "unit", "magic"),
+    [
+        ("zvhd2", 48, "little", 1, b""), ("zvhd", 48, "little", 1, b""),
+        ("qcow", 24, "big", 1, b""), ("qcow2", 24, "big", 1, b""), ("qed", 48, "little", 1, b""),
+        ("vdi", 368, "little", 1, b""), ("vmdk", 12, "little", 512, b"KDMV"),
+    ],
+)  # fmt: skip
+def test_the_size_of_the_disk_stands_where_the_format_has_it(
+    name: str, offset: int, order: Any, unit: int, magic: bytes
+) -> None:
+    head = bytearray(magic.ljust(512, b"\xaa"))
+    head[offset : offset + 8] = (0x0102030405).to_bytes(8, order)
+    assert virtual_size(name, bytes(head)) == 0x0102030405 * unit
+    assert virtual_size(name, bytes(head[: offset + 7])) is None
+    assert virtual_size("raw", bytes(head)) is None
+    assert virtual_size("vmdk", b"COWD".ljust(512, b"\xaa")) is None
+
+
+@pytest.mark.parametrize("level", range(10))
+def test_a_zlib_stream_is_one_whole_or_cut_far_behind(level: int) -> None:
+    """Two bytes prove little: what lies behind them has to unpack (RFC 1950)."""
+    noise = random.Random(5).randbytes(40_000)
+    for data in (b"", b"text " * 100, noise, bytes(3 << 20)):
+        packed = zlib.compress(data, level)
+        names = [m.format for m in identify(packed[:65536], packed[-65536:], len(packed))]
+        assert names == ["zlib"]
+    short = zlib.compress(noise[:3000], level)[:-20]
+    assert identify(short, short, len(short)) == ()
+    spoilt = bytearray(zlib.compress(noise, level))
+    spoilt[0] ^= 0x0F  # no deflate
+    assert identify(bytes(spoilt[:65536]), b"", len(spoilt)) == ()
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_two_bytes_are_no_zlib_stream(first: int) -> None:
+    for second in range(256):
+        head = bytes((first, second)) + b"\xff" * 6
+        assert "zlib" not in [m.format for m in identify(head, head, 8)]
+
+
+@pytest.mark.parametrize(
+    ("head", "is_one"),
+    [
+        (b"BZh91AY&SY", True), (b"BZh11AY&SY", True), (b"BZh9\x17rE8P\x90", True),
+        (b"BZh01AY&SY", False), (b"BZh91AY&SZ", False), (b"BZi91AY&SY", False), (b"BZh", False),
+    ],
+)  # fmt: skip
+def test_a_bzip2_stream_is_known_by_its_level_and_its_first_block(
+    head: bytes, is_one: bool
+) -> None:
+    head = head.ljust(600, b"\1") if len(head) > 3 else head
+    assert ("bzip2" in [m.format for m in identify(head, head, len(head))]) == is_one
+
+
+@pytest.mark.parametrize("length", [511, 512])
+def test_the_footer_of_a_vhd_ends_the_file(length: int) -> None:
+    footer = (b"conectix" + bytes(52) + (2).to_bytes(4, "big")).ljust(length, b"\0")
+    data = b"\1" * 70_000 + footer
+    found = identify(data[:65536], data[-65536:], len(data))
+    assert [(m.format, m.offset, m.length) for m in found] == [("vhd-fixed", 70_000, 8)]
+    cut = data[: 511 - length - 1]  # a footer of 511 bytes is one of Virtual PC before 2004
+    assert identify(cut[:65536], cut[-65536:], len(cut)) == ()

@@ -109,6 +109,35 @@ def test_readers_give_the_same_answer(
     assert found.block_map.flags().tolist() == by_the_obvious_loop(path, block_size)
 
 
+def near(size: int, unit: int) -> st.SearchStrategy[int]:
+    """Places at the multiples of a unit up to a size, and a byte before and behind them."""
+    multiples = st.integers(0, size // unit).map(lambda n: n * unit)
+    return st.tuples(multiples, st.sampled_from([-1, 0, 1])).map(lambda t: max(0, sum(t)))
+
+
+@st.composite
+def edged(draw: st.DrawFn) -> tuple[int, int, Writes]:
+    """A block size, a size and runs of data and written zeros that end beside edges."""
+    block_size = draw(st.sampled_from([4 * KIB, 64 * KIB, 256 * KIB, 512 * KIB]))
+    size = draw(st.one_of(near(3 * MIB, block_size), near(3 * MIB, 4 * KIB)))
+    place = st.one_of(near(3 * MIB, 4 * KIB), near(3 * MIB, block_size))
+    runs = draw(st.lists(st.tuples(place, place, st.booleans()), max_size=6))
+    ends = draw(st.lists(place, max_size=4))  # single bytes
+    writes = [(min(a, b), abs(a - b), data) for a, b, data in runs if data is False or a != b]
+    return block_size, size, writes + [(at, 1, True) for at in ends]
+
+
+@settings(max_examples=40)
+@given(edged(), st.sampled_from(HOLES))
+def test_a_range_may_end_at_any_edge(
+    tmp_path_factory: pytest.TempPathFactory, disk: tuple[int, int, Writes], holes: str
+) -> None:
+    block_size, size, writes = disk
+    path = make(tmp_path_factory.mktemp("edges") / "disk.raw", size, writes)
+    found = scanned(path, block_size=block_size, holes=holes)
+    assert found.block_map.flags().tolist() == by_the_obvious_loop(path, block_size)
+
+
 # A single byte beside every kind of edge: of a page, a probe, a piece, a buffer, a window, a task.
 EDGES = [0, 4 * KIB, 64 * KIB, 256 * KIB, 2 * MIB, 4 * MIB, 6 * MIB, 32 * MIB, 35 * MIB + 77]
 

@@ -9,14 +9,19 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from bitarray.util import zeros
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
 from imsprep.scan import schedule
 from imsprep.scan.scan import scan
+from imsprep.scan.schedule import FullRead, How
 from imsprep.system.mounts import file_system
 from imsprep.units import KIB, MIB
 from tests.conftest import Outcome
@@ -61,6 +66,62 @@ def device(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
         yield name, file
     finally:
         shell("losetup", "-d", name)
+
+
+SIZE = 80 * MIB
+
+
+def near(unit: int) -> st.SearchStrategy[int]:
+    """Places at the multiples of a unit below SIZE, and a byte before and behind them."""
+    multiples = st.integers(0, SIZE // unit).map(lambda n: n * unit)
+    near = st.tuples(multiples, st.sampled_from([-1, 0, 1])).map(sum)
+    return near.map(lambda place: min(max(0, place), SIZE))
+
+
+@settings(max_examples=30)
+@given(
+    block_size=st.sampled_from([4 * KIB, 512 * KIB, 2 * MIB, 32 * MIB]),
+    data=st.data(),
+    apart=st.booleans(),
+)
+def test_every_range_that_is_added_is_read_whole_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, block_size: int, data: st.DataObject, apart: bool
+) -> None:
+    """Whatever ends where, adjacent or apart, and however it is cut into tasks."""
+    place = st.one_of(near(4 * KIB), near(block_size))
+    edges = sorted(set(data.draw(st.lists(place, min_size=2, max_size=12))))
+    # Adjacent ranges have all edges in common.
+    ranges = list(zip(edges[::2], edges[1::2], strict=False)) if apart else pairwise(edges)
+    inside = st.one_of(place, st.sampled_from(edges), st.sampled_from(edges).map(lambda e: e - 1))
+    marked = data.draw(st.lists(inside.filter(lambda at: 0 <= at < SIZE), max_size=6))
+    path = tmp_path_factory.mktemp("ranges") / "disk.raw"
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+        for at in marked:
+            os.pwrite(file.fileno(), b"x", at)
+    bits, done = zeros(-(-SIZE // block_size), endian="little"), []
+    expected = set()
+    with RawImage.open(path) as image:
+        how = How(block_size, jobs=1, past_cache=False, keep_cache=True)
+        with FullRead(image, bits, how, done.append) as reading:
+            total = 0
+            for start, stop in ranges:
+                reading.add(start, stop)
+                total += stop - start
+                expected |= {at // block_size for at in marked if start <= at < stop}
+            assert reading.size == total
+            reading.finish()
+    assert set(bits.search(1)) == expected
+    assert sum(done) == total
+
+
+def test_a_range_is_cut_at_multiples_and_keeps_its_ends() -> None:
+    assert list(schedule.cut([(0, 8), (8, 12), (13, 13), (15, 17)], 4)) == [
+        (0, 4), (4, 8), (8, 12), (15, 16), (16, 17),
+    ]  # fmt: skip
+    assert list(schedule.batched(range(30), 16, first=2)) == [
+        [0, 1], list(range(2, 10)), list(range(10, 26)), list(range(26, 30)),
+    ]  # fmt: skip
 
 
 @loops

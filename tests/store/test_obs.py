@@ -20,7 +20,7 @@ pytest.importorskip("moto", reason="not installed: moto")
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import ImageChangedError, ServiceError, TransferError, UsageError
 from imsprep.store.contract import BucketHead, CopyRefusedError
-from imsprep.store.obs import ObsStore, _content_md5, open_obs
+from imsprep.store.obs import ObsStore, _content_md5, _etag, open_obs
 from imsprep.store.retry import Patience
 from imsprep.store.target import Target
 from imsprep.units import MIB
@@ -546,3 +546,33 @@ def test_the_place_that_a_redirect_names_is_shown(store: ObsStore, cloud: s3clou
     cloud.refuses_with = {"Location": "https://elsewhere.example/"}
     with pytest.raises(ServiceError, match=r"location https://elsewhere\.example/"):
         store.put("k", b"x")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"<html>sign in</html>", b"<Result><UploadId></UploadId></Result>", b"not xml",
+        b"<ListPartsResult><Part><PartNumber>1</PartNumber></Part><Upload><Key>k</Key></Upload>"
+        b"<Contents><Key>k</Key></Contents></ListPartsResult>",
+        b"<R><Part><PartNumber>x</PartNumber><Size>q</Size></Part>"
+        b"<Contents><Size>q</Size></Contents><Upload><Initiated>q</Initiated></Upload></R>",
+        b"<a>" * 100_000,
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_not_as_documented_is_no_internal_error(
+    store: ObsStore, cloud: s3cloud.Strict, answer: bytes
+) -> None:
+    """As of a sign-in page between: another attempt may help, and nothing is taken for success."""
+    cloud.answers = answer
+    with pytest.raises(TransferError):
+        store.create("k", {})
+    with pytest.raises(TransferError):
+        store.upload_part("k", "id", 1, b"data")
+    listed = [lambda: store.list_parts("k", "id"), store.list_uploads, store.list_objects]
+    for ask in listed:
+        with suppress(TransferError):
+            assert ask() == []
+
+
+def test_an_etag_may_be_weak_or_without_quotes() -> None:
+    assert [_etag({"ETag": e}) for e in ('"a-1"', 'W/"a-1"', "a-1")] == ["a-1"] * 3

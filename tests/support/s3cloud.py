@@ -56,6 +56,7 @@ class Strict:
         self.refuses: tuple[str, str] | None = None  # status and code, for every request
         self.refuses_with: dict[str, str] = {}  # headers of these answers
         self.cuts = False  # the connection breaks in the middle of an object that is read
+        self.answers: bytes | None = None  # if given, every request is answered with it, and 200
         self.copy_answer = b""  # if given, what every copy is answered with, and 200
         # What the next completion is answered with, and 200; and whether it works all the same.
         self.completion: tuple[bytes, bool] | None = None
@@ -93,6 +94,9 @@ class Strict:
             if environ["REQUEST_METHOD"] == "HEAD":
                 return []
             return [f"<Error><Code>{code}</Code><Message>refused</Message></Error>".encode()]
+        if self.answers is not None:
+            start("200 OK", [("Content-Type", "application/xml")])
+            return [self.answers]
         if self.copy_answer and "HTTP_X_AMZ_COPY_SOURCE" in environ:
             start("200 OK", [("Content-Type", "application/xml")])
             return [self.copy_answer]

@@ -131,3 +131,20 @@ def test_a_large_block_is_not_kept_for_the_next_payload() -> None:
     first = unpack(zeros)
     assert unpack(zeros) == first
     assert unpack(zeros) is not first
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"x" * 100, bytes(4096)])
+def test_bytes_behind_a_zstd_frame_are_refused(behind: bytes) -> None:
+    payload = Packer(ZSTD, 1)(b"a" * MIB)
+    with pytest.raises(FormatError, match="no zstd that can be read"):
+        Unpacker(ZSTD, MIB)(payload + behind)
+
+
+def test_a_stream_that_has_not_ended_is_told_before_and_behind_one_that_has() -> None:
+    unpack = Unpacker(ZLIB, MIB)
+    assert unpack.finished is False
+    unpack(zlib.compress(b"a" * MIB))
+    assert unpack.finished is True
+    unpack(Packer(ZLIB, 1)(b"b" * MIB))
+    assert unpack.finished is False
+    assert Unpacker(ZSTD, MIB).finished is False

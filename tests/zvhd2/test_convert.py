@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,33 @@ def test_a_golden_disk_gives_the_file_of_the_published_driver(name: str, tmp_pat
     assert driver.size == FACTS[name]["virtual_size"]
     for block in {0, *FACTS[name]["nonzero_blocks"], FACTS[name]["blocks"] - 1}:
         assert driver.block(block) == disk_bytes(name, block * BLOCK, BLOCK)
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_a_disk_comes_back_whose_data_ends_at_any_edge(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Edges of pages and of the container's blocks, and a byte before and behind each."""
+    unit = st.sampled_from([4096, BLOCK])
+    near = unit.flatmap(lambda u: st.integers(0, 5 * BLOCK // u).map(lambda n: n * u))
+    place = st.tuples(near, st.sampled_from([-1, 0, 1])).map(lambda t: max(0, sum(t)))
+    size = max(1, data.draw(place))
+    runs = data.draw(st.lists(st.tuples(place, place, st.binary(min_size=1, max_size=1))))
+    folder = tmp_path_factory.mktemp("edges")
+    pieces = [(min(a, b), c * abs(a - b)) for a, b, c in runs if a != b]
+    raw = write_disk(
+        folder / "disk.raw", size, [(at, d[: size - at]) for at, d in pieces if at < size]
+    )
+    packed, back = folder / "disk.zvhd2", folder / "back.raw"
+    convert(raw, packed, order(jobs=1))
+    convert(packed, back, order(jobs=1))
+    got, expected = back.read_bytes(), raw.read_bytes()
+    assert got[:size] == expected
+    assert got[size:] == bytes(-size % 512)
+    blocks = {n for n in range(-(-size // BLOCK)) if any(expected[n * BLOCK :][:BLOCK])}
+    with Zvhd2Reader.open(packed) as reader:
+        assert set(reader.block_map.bits.search(1)) == blocks
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -687,3 +715,76 @@ def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
     assert len(proved) == (3 if verify else 0)
     convert(source, tmp_path / "again.zvhd2", Order(Packing(timestamp=1)))
     assert (tmp_path / f"{verify}.zvhd2").read_bytes() == (tmp_path / "again.zvhd2").read_bytes()
+
+
+class Changing:
+    """A disk of one block that says at the end that it changed."""
+
+    path, size = Path("disk.raw"), BLOCK
+
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
+        buffer[:] = b"x" * len(buffer)
+
+    def check_unchanged(self) -> None:
+        raise ImageChangedError("it changed")
+
+
+def test_a_disk_that_changed_while_it_was_packed_gives_no_container(tmp_path: Path) -> None:
+    with (tmp_path / "disk.zvhd2").open("w+b") as file, pytest.raises(ImageChangedError):
+        writer.write_container(
+            Changing(), [(0, BLOCK, True)], file.fileno(), Packing(1), lambda count: None
+        )
+
+
+def test_progress_adds_up_to_the_disk_and_a_block_is_proved_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = write_disk(tmp_path / "disk.raw", 9 * BLOCK, [(2 * BLOCK, b"a"), (5 * BLOCK, b"b" * 9)])
+    told: list[int] = []
+    unpacked: list[int] = []
+    original = writer.Unpacker.__call__
+
+    def counting(self: writer.Unpacker, payload: bytes) -> bytes:
+        unpacked.append(1)
+        return original(self, payload)
+
+    monkeypatch.setattr(writer.Unpacker, "__call__", counting)
+    for options, proofs in (({}, 2), ({"verify": True}, 2), ({"verify": False}, 0)):
+        told.clear()
+        unpacked.clear()
+        with RawImage.open(raw) as image, (tmp_path / "disk.zvhd2").open("w+b") as file:
+            writer.write_container(
+                image, image.extents(), file.fileno(), Packing(1), told.append, **options
+            )
+        assert sum(told) == 9 * BLOCK
+        assert min(told) >= 0
+        assert len(unpacked) == proofs
+    data = (tmp_path / "disk.zvhd2").read_bytes()
+    given = uuid.UUID(bytes=records.unpack_footer(data).uuid)
+    assert (given.version, given.variant) == (8, uuid.RFC_4122)  # RFC 9562, 5.8
+
+
+def test_unpacking_tells_progress_and_keeps_to_the_disk_s_size(tmp_path: Path) -> None:
+    size = 9 * BLOCK + 512
+    raw = write_disk(tmp_path / "disk.raw", size, [(2 * BLOCK, b"a"), (9 * BLOCK, b"b" * 512)])
+    convert(raw, tmp_path / "disk.zvhd2", order())
+    told: list[int] = []
+    convert(tmp_path / "disk.zvhd2", tmp_path / "back.raw", order(progress=told.append))
+    assert (tmp_path / "back.raw").read_bytes() == raw.read_bytes()
+    assert min(told) >= 0
+
+
+def test_a_range_of_a_packed_disk_may_cross_blocks(tmp_path: Path) -> None:
+    size = 3 * BLOCK
+    data = random.Random(3).randbytes(size)
+    raw = write_disk(tmp_path / "disk.raw", size, [(0, data)])
+    convert(raw, tmp_path / "disk.zvhd2", order())
+    with (
+        RawImage.open(tmp_path / "disk.zvhd2") as image,
+        Zvhd2Reader.open(tmp_path / "disk.zvhd2") as reader,
+    ):
+        disk = PackedDisk(image, reader, jobs=2)
+        for start, stop in ((0, size), (BLOCK - 1, BLOCK + 1), (5, 2 * BLOCK + 5), (BLOCK, BLOCK)):
+            buffer = bytearray(stop - start)
+            disk.pread_into(start, memoryview(buffer))
+            assert bytes(buffer) == data[start:stop]

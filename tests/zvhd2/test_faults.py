@@ -398,3 +398,63 @@ def test_a_record_without_a_payload_is_a_fault() -> None:
     assert (fault.kind, fault.offset) == (Kind.RECORD, at)
     with pytest.raises(FormatError, match="a payload that fills the record"):
         Zvhd2Reader(container, reading(data)).read_block(3)
+
+
+def test_a_disk_may_be_as_large_as_it_is_shown_and_is_never_without_sectors() -> None:
+    """`curr_size` is `orig_size` where that is a whole number of GiB already."""
+    whole = build({0: b"a"}, GIB, block_size=32 * MIB)
+    assert whole.footer.orig_size == whole.footer.curr_size
+    assert faults_of(whole.data) == []
+    none = PLAIN.footer._replace(orig_size=0, max_blk_num=0, non_zero_blk_num=0)
+    fault = zvhd2_faults.field_fault(none, 4096)
+    assert fault is not None
+    assert "orig_size" in fault.message
+
+
+def test_a_file_has_room_for_as_many_records_as_it_has_pages_and_no_more() -> None:
+    pages = (PLAIN.footer.data_end - 4096) // 4096
+    size = len(PLAIN.data)
+    for count, fine in ((pages, True), (pages + 1, False)):
+        footer = PLAIN.footer._replace(non_zero_blk_num=count, max_blk_num=pages + 9)
+        wanted = records.final_footer(footer, count, footer.index_lba)
+        fault = zvhd2_faults.tables_fault(
+            wanted._replace(index_lba=footer.index_lba, bitmap_lba=wanted.bitmap_lba), size
+        )
+        assert (fault is None) == fine, (count, fault)
+
+
+@pytest.mark.parametrize("left", [0, 1, 4095])
+def test_a_payload_may_fill_its_record_to_the_last_byte(left: int) -> None:
+    entries = np.zeros(1, records.INDEX_ENTRY)
+    entries["length"] = 8192
+    heads = np.zeros(1, records.RECORD_HEAD)
+    heads["prefix"], heads["size"] = records.PREFIX, 8192 - 48 - 4 - left
+    ends = np.array([records.POSTFIX])
+    assert zvhd2_faults.records_fault(entries, heads, ends) is None
+    for size in (8192 - 48 - 3, 8192 - 48 - 4 - 4096):
+        heads["size"] = size
+        fault = zvhd2_faults.records_fault(entries, heads, ends)
+        assert fault is not None
+        assert fault.kind is Kind.RECORD
+
+
+def test_each_stage_of_a_look_is_one_of_its_own() -> None:
+    stages = list(zvhd2_faults.Stage.__members__.values())
+    assert [int(stage) for stage in stages] == list(range(7))
+    assert len({stage.name for stage in stages}) == 7
+
+
+def test_a_sound_container_is_described_by_its_footer() -> None:
+    found = examine(reading(PLAIN.data), len(PLAIN.data))
+    told = found.as_dict()
+    assert (told["original_size"], told["virtual_size"]) == (SIZE, GIB)
+    assert (told["blocks"], told["records"], told["block_size"]) == (9, 3, BLOCK)
+    assert (told["compression"], told["uuid"]) == ("zstd", "75" * 16)
+    assert not found.shows_two_disks
+    cut = examine(reading(PLAIN.data[:-4096]), len(PLAIN.data) - 4096)
+    assert cut.as_dict() == {}
+    order = [5, 4, 1]
+    shuffled = build(CONTENT, SIZE, block_size=BLOCK, order=order)
+    assert examine(reading(shuffled.data), len(shuffled.data)).shows_two_disks
+    every = build(CONTENT, SIZE, block_size=BLOCK, order=order, all_blocks=True)
+    assert not examine(reading(every.data), len(every.data)).shows_two_disks

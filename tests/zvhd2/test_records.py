@@ -241,3 +241,18 @@ def test_garbage_is_refused_with_a_format_error(payload: bytes, method: int) -> 
     for data in (payload, ONE[:9] + payload, b"\x78\x01" + payload):
         with pytest.raises(FormatError):
             Unpacker(method, BLOCK)(data)
+
+
+def test_a_new_header_says_nothing_that_only_a_footer_knows() -> None:
+    header = records.new_header(3 << 30, method=records.ZSTD, timestamp=7, uuid=bytes(16))
+    assert (header.timestamp, header.max_blk_num, header.orig_size) == (7, 1536, 3 << 30)
+    assert (header.index_size, header.bitmap_size, header.non_zero_blk_num) == (0, 0, 0)
+    plain = records.Footer()
+    assert (plain.timestamp, plain.checksum, plain.max_blk_num, plain.orig_size) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("block_size", records.BLOCK_SIZES)
+def test_the_longest_record_is_where_the_published_driver_s_buffer_ends(block_size: int) -> None:
+    # docs/zvhd2.md: twice a block, a thousandth of it and 128 bytes, in pages, and a page.
+    pages = -(-(2 * block_size + block_size // 1000 + 128) // 4096) + 1
+    assert records.max_record_length(block_size) == pages * 4096

@@ -105,3 +105,19 @@ def test_without_a_number_of_jobs_the_usable_cpus_are_taken(
     check_payloads(container, read)
     check_payloads(container, read, jobs=5)
     assert asked == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"), [(1, ""), (2, ", and 1 more blocks"), (3, ", and 2 more blocks")]
+)
+def test_one_fault_is_told_and_the_number_of_the_others(bad: int, words: str) -> None:
+    built = build({n: b"x%d" % n for n in range(4)}, 8 << 20, block_size=1 << 20)
+    data = built.data
+    for n in range(bad):
+        at = int(built.entries["offset"][n]) + records.BLOCK_HEADER_SIZE
+        data = data[:at] + b"\xff\xff" + data[at + 2 :]
+    read = reading(data)
+    container = examine(read, len(data)).container_or_raise()
+    (fault,) = check_payloads(container, read, progress=lambda count: None)
+    assert "block 0 cannot be unpacked" in fault.message
+    assert fault.message.endswith(words) if words else "more blocks" not in fault.message

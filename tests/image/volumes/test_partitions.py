@@ -6,13 +6,20 @@ import json
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imsprep.image.formats import VHD_DYNAMIC, VHD_FIXED, identify, primary
-from imsprep.image.volumes.partitions import Disk, GptHeader, needed_size, read_disk
+from imsprep.image.volumes.partitions import (
+    Disk,
+    GptHeader,
+    backup_start,
+    needed_size,
+    read_disk,
+)
 from imsprep.units import MIB, SECTOR
 from tests.conftest import need
 
@@ -100,3 +107,69 @@ def test_a_gpt_header_that_names_another_place_for_itself_is_not_valid(
     assert changed is not None
     assert other is not None
     assert (changed.header_valid, other.header_valid) == (False, True)
+
+
+def mbr_with_logical(links: list[tuple[int, int, int]]) -> Disk:
+    """Read a disk with an extended partition at sector 100 and a chain of boot records.
+
+    Each has a partition, and a link: the sector, its type and the sector that it names, both from
+    the beginning of the extended partition.
+    """
+    data = bytearray(2 * MIB)
+
+    def put(at: int, number: int, kind: int, lba: int, sectors: int) -> None:
+        entry = struct.pack("<B3xB3xII", 0, kind, lba, sectors)
+        data[at + 446 + 16 * number : at + 462 + 16 * number] = entry
+        data[at + 510 : at + 512] = b"\x55\xaa"
+
+    put(0, 0, 0x05, 100, 3000)
+    for sector, kind, following in links:
+        put((100 + sector) * SECTOR, 0, 0x83, 8, 16)
+        put((100 + sector) * SECTOR, 1, kind, following, 24)
+    return read_disk(lambda o, n: bytes(data[o : o + n]), len(data))
+
+
+def test_the_chain_of_logical_partitions_ends_where_a_link_is_none() -> None:
+    disk = mbr_with_logical([(0, 5, 200), (200, 5, 400), (400, 0, 0)])
+    assert [p.start // SECTOR for p in disk.partitions] == [108, 308, 508]
+    # A link of another type, or to nowhere, is none, whatever the other half of it says.
+    for end in ((200, 0x83, 400), (200, 5, 0)):
+        disk = mbr_with_logical([(0, 5, 200), end, (400, 0, 0)])
+        assert [p.start // SECTOR for p in disk.partitions] == [108, 308]
+
+
+@need("sfdisk")
+def test_a_table_of_one_entry_is_a_table_and_one_of_too_many_is_none(tmp_path: Path) -> None:
+    disk, _ = made(tmp_path / "disk.raw", GPT)
+    assert disk.primary is not None
+    data = bytearray((tmp_path / "disk.raw").read_bytes())
+
+    def with_entries(count: int) -> Disk:
+        table = bytes(data[2 * SECTOR : 2 * SECTOR + count * 128])
+        header = bytearray(data[SECTOR : SECTOR + 92])
+        struct.pack_into("<I", header, 80, count)
+        struct.pack_into("<I", header, 88, zlib.crc32(table))
+        struct.pack_into("<I", header, 16, 0)
+        struct.pack_into("<I", header, 16, zlib.crc32(bytes(header)))
+        changed = bytes(data[:SECTOR]) + bytes(header) + bytes(data[SECTOR + 92 :])
+        return read_disk(lambda o, n: changed[o : o + n], SIZE)
+
+    for count, fine in ((1, True), (3, True), (4096, True), (4097, False), (0, False)):
+        found = with_entries(count).primary
+        assert found is not None
+        assert found.valid == fine, count
+
+
+@need("sfdisk")
+def test_the_backup_begins_with_its_table_or_with_its_header_alone(tmp_path: Path) -> None:
+    disk, _ = made(tmp_path / "disk.raw", GPT)
+    assert disk.backup is not None
+    end = SIZE // SECTOR
+    assert (disk.backup.own_lba, disk.backup.entries_lba) == (end - 1, end - 33)
+    assert backup_start(disk) == (end - 33) * SECTOR
+    behind = replace(disk, backup=replace(disk.backup, entries_lba=end))
+    assert backup_start(behind) == (end - 1) * SECTOR
+    assert disk.primary is not None
+    shared = replace(disk, backup=replace(disk.backup, entries_lba=disk.primary.entries_lba))
+    assert backup_start(shared) == (end - 1) * SECTOR
+    assert backup_start(replace(disk, backup=None)) is None

@@ -1,0 +1,49 @@
+"""The header of a VMDK, field by field."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from imsprep.image.tables import vmdk
+from imsprep.image.tables.ledger import SurveyError
+
+# Virtual Disk Format 5.0 (VMware, 2011), "SparseExtentHeader"; sizes and places in sectors.
+FIELDS = {
+    "magic": b"KDMV", "version": 1, "flags": 3, "capacity": 4096, "grain": 128, "descriptor": 1,
+    "descriptor_size": 20, "entries": 512, "spare": 21, "directory": 26, "overhead": 128,
+    "unclean": 0, "line_ends": b"\n \r\n", "compression": 0,
+}  # fmt: skip
+
+
+def head(**changes: object) -> vmdk.Header:
+    data = struct.pack("<4sIIQQQQIQQQB4sH", *(FIELDS | changes).values()).ljust(1 << 17, b"\0")
+    return vmdk.header(lambda o, n: data[o : o + n], len(data))
+
+
+def test_a_header_is_read() -> None:
+    found = head()
+    assert (found.capacity, found.grain_size, found.entries) == (4096, 128, 512)
+    for version in (1, 2, 3):
+        head(version=version)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"line_ends": b"\n \n\n"}, "sent as text"),
+        ({"version": 0}, "version 0, which is not known"),
+        ({"version": 4}, "version 4, which is not known"),
+        ({"capacity": 0}, "a disk of 0 sectors"),
+        ({"grain": 0}, "grains of 0"),
+        ({"grain": 127}, "grains of 127"),
+        ({"entries": 0}, "tables of 0"),
+        ({"entries": 4097}, "tables of 4097"),
+        ({"compression": 1}, "compression of type 1"),
+        ({"flags": 0x10003, "compression": 2}, "compression of type 2"),
+    ],
+)
+def test_a_header_that_no_program_writes_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(SurveyError, match=words):
+        head(**changes)
