@@ -45,6 +45,7 @@ _HAS_PARENT = 2
 _REQUIRED = 4  # a flag of a metadata item
 
 _PRESENT, _PARTLY = 6, 7  # states of a block
+_NOT_PRESENT, _ZEROS = 0, 2
 _ABSENT, _FREED = (0, 1, 2, 3), (1, 2, 3)
 _STATE, _OFFSET = np.uint64(7), np.uint64(0xFFFF_FFFF_FFF0_0000)
 _RESERVED = np.uint64(0x000F_FFF8)
@@ -91,8 +92,9 @@ def survey(read: Read, size: int) -> Survey:
             "it is a differencing VHDX: it needs its parent, which holds the rest of its disk",
             MERGE,
         )
-    freed = _blocks(read, size, regions[_BAT], what, ledger)
+    freed, kept = _blocks(read, size, regions[_BAT], what, ledger)
     ledger.check_apart()
+    ledger.add_all(kept, what.block_size, "a block that was given back")
     return Survey(
         what.disk_size,
         ledger,
@@ -188,8 +190,15 @@ def _metadata(read: Read, size: int, offset: int, length: int) -> _Metadata:
     return _Metadata(block, flags, disk, sector)
 
 
-def _blocks(read: Read, size: int, region: tuple[int, int], what: _Metadata, ledger: Ledger) -> int:
-    """Note the blocks that are stored; return the bytes of those that the guest gave back."""
+def _blocks(
+    read: Read, size: int, region: tuple[int, int], what: _Metadata, ledger: Ledger
+) -> tuple[int, Offsets]:
+    """Note the blocks that are stored; return what says of those that were given back.
+
+    That is where the space of those lies whose entries name it, and the bytes of the others. Both
+    Windows and QEMU call a block that was never written a block of zeros, also one that was given
+    back. Where they do, an entry of zeros ("not present") is none of theirs, and explains nothing.
+    """
     offset, length = region
     blocks = -(-what.disk_size // what.block_size)
     chunk = (1 << 23) * what.sector_size // what.block_size  # a bitmap stands behind so many
@@ -211,7 +220,11 @@ def _blocks(read: Read, size: int, region: tuple[int, int], what: _Metadata, led
     lengths = _lengths(offsets[stored], numbers, size, what)
     ledger.add_all(offsets[stored], lengths, "a block")
     freed = ~is_bitmap & np.isin(states, _FREED)
-    return int(freed.sum()) * what.block_size
+    kept = freed & (offsets >= MIB) & (offsets + what.block_size <= size)
+    loose = freed & ~kept
+    if np.any(~is_bitmap & (states == _NOT_PRESENT)):
+        loose &= states != _ZEROS
+    return int(loose.sum()) * what.block_size, offsets[kept]
 
 
 def _lengths(offsets: Offsets, numbers: Offsets, size: int, what: _Metadata) -> Offsets:

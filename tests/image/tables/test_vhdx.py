@@ -1,4 +1,4 @@
-"""A VHDX: a block of an entry that was changed lies where none can be."""
+"""A VHDX: an entry that was changed or lost is noticed, and space that was given back is none."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ pytestmark = need("qemu-img")
 BLOCK = 64 * MIB
 
 
-def made(folder: Path, size: int) -> bytearray:
+def made(folder: Path, size: int, data_at: tuple[int, ...] = ()) -> bytearray:
     """Return an image of a disk of `size` bytes in blocks of 64 MiB, its end stored."""
     raw, image = folder / "disk.raw", folder / "disk.vhdx"
     with open(raw, "wb") as file:
         file.truncate(size)
-        os.pwrite(file.fileno(), b"the end", size - 512)
+        for at in data_at or (size - 512,):
+            os.pwrite(file.fileno(), b"the end", at)
     options = ["-o", f"block_size={BLOCK}"]
     subprocess.run(
         ["qemu-img", "convert", "-f", "raw", "-O", "vhdx", *options, raw, image], check=True
@@ -49,3 +50,24 @@ def test_an_entry_that_leads_elsewhere_is_refused(size: int, tmp_path: Path) -> 
     data[table + 3] ^= 1  # 16 MiB further
     with pytest.raises(SurveyError, match="no block can be"):
         check(data)
+
+
+def lost(data: bytearray, state: int) -> vhdx.Survey:
+    """Empty the entry of the first block of an image, and look at the gap that it leaves."""
+    table = 2 * MIB
+    data[table : table + 8] = state.to_bytes(8, "little")
+    return check(data)
+
+
+def test_an_entry_that_was_zeroed_leaves_a_gap_that_nothing_explains(tmp_path: Path) -> None:
+    data = made(tmp_path, 3 * BLOCK, data_at=(512, 3 * BLOCK - 512))
+    found = lost(data, 0)
+    assert sum(length for _, length in found.ledger.gaps(BLOCK)) > found.freed
+    found = lost(data, 2)  # as Windows has it of a block that the guest gave back
+    assert sum(length for _, length in found.ledger.gaps(BLOCK)) <= found.freed
+
+
+def test_space_that_an_entry_names_is_no_gap(tmp_path: Path) -> None:
+    data = made(tmp_path, 3 * BLOCK, data_at=(512, 3 * BLOCK - 512))
+    place = int.from_bytes(data[2 * MIB : 2 * MIB + 8], "little") & ~7
+    assert not lost(data, place | 3).ledger.gaps(BLOCK)
