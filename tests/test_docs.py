@@ -328,7 +328,9 @@ def test_the_settings_of_the_pages_are_valid(tmp_path: Path) -> None:
 def test_the_hook_checks_what_it_says(shell: DocumentShell) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert hook["entry"].split()[:2] == ["imsprep", "check"]
-    assert re.search(hook["files"], "build/vm.qcow2")
+    for name in ("build/vm.qcow2", "vm.qcow2.xz", "disk.raw.gz", "vm.ova"):
+        assert re.search(hook["files"], name)
+    assert not re.search(hook["files"], "source.tar.xz")
     names = ["disk.raw", "disk.raw.txt", "images/one.raw"]
     fitting = [name for name in names if re.search(hook["files"], name)]
     assert fitting == ["disk.raw", "images/one.raw"]

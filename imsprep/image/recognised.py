@@ -74,7 +74,7 @@ KNOWN = {
     "ova": Known("an OVA (an exported virtual machine)", "imsprep convert {0} disk.zvhd2"),
     "xva": Known(
         "an XVA of XenServer (a tar archive)",
-        "tar -xf {0}, then xva-img -p disk-export Ref:1/ {1}",
+        "tar -xf {0}, then xva-img -p disk-export Ref:NUMBER/ {1}",
     ),
     "docker": Known(
         "a container image (Docker or OCI, a tar archive)",

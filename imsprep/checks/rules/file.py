@@ -23,6 +23,7 @@ SUFFIXES = {
     ".qcow2": "qcow2", ".qcow": "qcow", ".vmdk": "vmdk", ".vhd": "vhd", ".vhdx": "vhdx",
     ".vdi": "vdi", ".qed": "qed", ".iso": "iso", ".gz": "gzip", ".xz": "xz", ".zst": "zstd",
     ".bz2": "bzip2", ".lz4": "lz4", ".zip": "zip", ".7z": "7z", ".tar": "tar", ".ova": "ova",
+    ".dmg": "dmg", ".hds": "parallels",
 }  # fmt: skip
 
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
@@ -297,8 +298,7 @@ def _way_out(name: str, format_: str) -> str:
     advice = KNOWN[format_].advice.format(_argument(name), _target(name, ".raw"))
     if format_ not in STREAMS:
         return advice
-    made = _target(name, ".zvhd2")
-    return f"{advice}; of a RAW disk also: imsprep convert {_argument(name)} {made}"
+    return f"{_TO_ZVHD2.format(_argument(name), _target(name, '.zvhd2'))}; or: {advice}"
 
 
 def _recognised(facts: Facts, match: Match) -> Evidence:
@@ -313,9 +313,10 @@ def _recognised(facts: Facts, match: Match) -> Evidence:
 
 def _made_of_it(facts: Facts, match: Match) -> Evidence:
     """Note that the file is not what is sent."""
+    known = KNOWN.get(match.format)
+    what = known.name if known else f"a {match.format} image"
     return Evidence(
-        f"{facts.name} is a {match.format} image, from which an import makes a ZVHD2; the disk in"
-        " it was checked",
+        f"{facts.name} is {what}, from which an import makes a ZVHD2; the disk in it was checked",
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_way_out(facts.name, match.format)

@@ -108,11 +108,12 @@ def not_raw(path: Path, format_: str, inner: str) -> str:
     """Return in a sentence what a compressed file holds that is not taken of it, and what helps."""
     outer, name = KNOWN[format_], show_path(path)
     named = KNOWN[inner].name if inner in KNOWN else f"an image of the format {inner}"
+    named = "the image of a disc (ISO 9660)" if inner == formats.ISO else named
     what = f"{name} is {outer.name} with {named} in it"
     if inner == "tar":
         return f"{what}; tar -xf {shlex.quote(name)}, and name the disk image that was in it"
     if inner in STREAMS or (inner in KNOWN and inner != formats.OVA):
-        return f"{what}, and no disk; unpack it to see: {outer.advice.format(shlex.quote(name))}"
+        return f"{what}; unpack it to see: {outer.advice.format(shlex.quote(name))}"
     return f"{what}; unpack it first: {outer.advice.format(shlex.quote(name))}"
 
 

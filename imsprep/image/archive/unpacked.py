@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import tempfile
 import threading
@@ -25,6 +26,8 @@ from imsprep.image.disk import ByteExtent
 from imsprep.image.file import Identity, RawImage
 from imsprep.system.sparse import data_ranges
 from imsprep.units import MIB, exact_size
+
+_LOG = logging.getLogger(__name__)
 
 _RESERVE = 64 * MIB  # bytes that stay free where it is unpacked
 _LOOKS = 16  # pieces that are data between two looks at the room
@@ -144,6 +147,7 @@ def _unpack(image: RawImage, format_: str) -> tuple[IO[bytes], int]:
     """Return an open file with the content, and its size in bytes."""
     folder = _folder()
     file = _new(folder)
+    _LOG.info("unpacking %s into a temporary file in %s", show_path(image.path), folder)
     stream = StreamDisk(image, format_, unpack.PIECE, raw_only=False)
     try:
         extents = _within_room(stream, image, folder)
