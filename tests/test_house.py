@@ -260,6 +260,7 @@ ORDER = {
         rules.guest.network
         rules.guest.entry
         rules.guest.stops
+        rules.guest.init
         rules.guest.lvm
         rules.guest.boot
         rules.guest.mounts

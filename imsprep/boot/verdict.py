@@ -72,10 +72,12 @@ _SIGNS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 # The firmware started the disk's first sector, and that nothing, or GRUB's no second one.
 _SILENT = r"^Booting from Hard Disk\.\.\.\s*(?:GRUB\s*)?\Z"
+# GRUB's menu, without the line that counts down: it waits for a key.
+_MENU = r"^ *before booting or `c' for a command-line\.\s*\Z"
 # Believed when the time is over and nothing came of it.
 _LATE: tuple[tuple[str, str], ...] = (
     (INITRAMFS, r".*ALERT!.*|.*dracut-initqueue.*timeout.*|.*Gave up waiting for root.*"),
-    (GRUB, r"^error: .*"),
+    (GRUB, rf"^error: .*|{_MENU}"),
     (LOADER, r"^boot: *$"),
     (
         NO_DEVICE,
@@ -144,8 +146,8 @@ def blames_the_machine(found: Verdict) -> bool:
 
 
 def is_stuck(text: str) -> bool:
-    """Return whether the last line is that of the firmware or first sector, which goes on alone."""
-    return re.search(_SILENT, text, re.MULTILINE) is not None
+    """Return whether nothing will follow the last line: nothing was loaded, or a menu waits."""
+    return re.search(f"{_SILENT}|{_MENU}", text, re.MULTILINE) is not None
 
 
 def kernel_speaks(text: str) -> bool:

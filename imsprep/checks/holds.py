@@ -149,6 +149,7 @@ HOLDS = {
     "IMS847": "Every file system is mounted as what it is",
     "IMS848": "The boot goes on without someone at the console",
     "IMS849": "The kernel that starts has its modules",
+    "IMS851": "The system has a first program",
     "IMS850": "The image comes up when it is started in QEMU",
     "IMS901": "The site imports Windows by quick import",
     "IMS902": "The requested os_version is the Windows in the image",

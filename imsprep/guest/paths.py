@@ -49,8 +49,15 @@ LINUX_TEXT = (
     "/var/lib/dbus/machine-id",
 )  # fmt: skip
 
+# What may be the first program of a system; and ordinary programs, each in the places that it has:
+# a system with these is whole enough to miss an init in it.
+INITS = ("/sbin/init", "/etc/init", "/bin/init", "/bin/sh", "/usr/lib/systemd/systemd",
+         "/lib/systemd/systemd")  # fmt: skip
+ORDINARY = (("/bin/ls", "/usr/bin/ls"), ("/bin/mount", "/usr/bin/mount"), ("/usr/bin/env",))
+
 LINUX_NAMES = (
     # boot
+    *INITS, *(place for places in ORDINARY for place in places),
     "/etc/mkinitcpio.conf", "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",

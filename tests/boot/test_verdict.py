@@ -102,6 +102,15 @@ def test_a_disk_that_says_nothing_at_all_is_stuck() -> None:
         assert at_the_end(said).key == "no-boot-device"
 
 
+def test_a_menu_of_grub_that_counts_nothing_down_waits_for_a_key() -> None:
+    menu = "GNU GRUB  version 2.06\n *Debian\n      before booting or `c' for a command-line.\n"
+    counts = f"{menu}   The highlighted entry will be executed automatically in 1s.\n"
+    assert is_stuck(menu)
+    assert at_the_end(menu).key == "grub-prompt"
+    assert not is_stuck(counts)
+    assert at_the_end(counts).key == NOTHING
+
+
 def test_a_panic_of_a_busy_machine_is_not_the_images() -> None:
     line = "Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug"
     assert blames_the_machine(at_the_end(line))

@@ -18,9 +18,22 @@ from imsprep.guest.boot.values import Boot, BootEntry, Initramfs, Route
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux import early
 from imsprep.guest.linux.initramfs import Allowance
+from imsprep.units import SECTOR
 
 _VERSION_AT = 0x20E  # of a bzImage: where its version is, less 0x200 (boot protocol, 2.00)
 _VERSION = re.compile(rb"\d+\.\d+[\w.+~-]*")
+
+
+# Of a kernel of x86: sectors of its setup, size of the rest in units of 16 bytes, mark (boot
+# protocol, 2.04); then the marks of what may be a kernel, with their places: a boot sector, an EFI
+# program, ELF, Image of ARM, U-Boot's images, and what they are packed by.
+_HEAD, _SECTORS, _SIZE, _HEADER = 1024, 0x1F1, 0x1F4, 0x202
+_KERNELS = (
+    (0x1FE, b"\x55\xaa"), (0, b"MZ"), (0, b"\x7fELF"), (56, b"ARM\x64"),
+    (36, b"\x18\x28\x6f\x01"), (0, b"\x27\x05\x19\x56"), (0, b"\xd0\x0d\xfe\xed"),
+    (0, b"\x1f\x8b"), (0, b"\xfd7zXZ"), (0, b"BZh"), (0, b"\x28\xb5\x2f\xfd"),
+    (0, b"\x02\x21\x4c\x18"), (0, b"\x04\x22\x4d\x18"), (0, b"\x5d\0\0"), (0, b"\x89LZO"),
+)  # fmt: skip
 
 
 class Laid(NamedTuple):
@@ -40,7 +53,8 @@ def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot
             entry = route.entry
             assert entry is not None
             own = _version(devices, entry)
-            entry = dataclasses.replace(entry, version=own or entry.version)
+            entry = dataclasses.replace(entry, version=own or entry.version,
+                                        broken=_fault(devices, entry))  # fmt: skip
             key = " + ".join(entry.initrds)
             if entry.initrds and key not in images:
                 images[key] = _look(devices, entry, key, allowance)
@@ -103,6 +117,31 @@ def _version(devices: Devices, entry: BootEntry) -> str | None:
             return found[0].decode("ascii")
     named = re.search(r"(?:vmlinu[xz]|[Ii]mage|kernel)-(\d+\.\d+.*)$", path.rpartition("/")[2])
     return named[1] if named is not None else None
+
+
+def _fault(devices: Devices, entry: BootEntry) -> str | None:
+    """Return why a kernel's file cannot be one, or None.
+
+    What a loader may unpack first, and what other machines start, is taken for a kernel.
+    """
+    volume, _, path = entry.kernel.partition(":")
+    file = devices.find(volume, path)
+    place = file.tree.find(path) if file is not None else None
+    if file is None or place is None:
+        return None
+    try:
+        head = file.head(_HEAD)
+    except UnreadableError:
+        return None
+    if head[_HEADER : _HEADER + 4] == b"HdrS":
+        sectors = head[_SECTORS] or 4
+        (units,) = struct.unpack_from("<I", head, _SIZE)
+        size, whole = place.node.size, (sectors + 1) * SECTOR + units * 16
+        if size < whole:
+            return f"{entry.kernel}, which is cut: {size} bytes of {whole}"
+    elif not any(head[at : at + len(mark)] == mark for at, mark in _KERNELS):
+        return f"{entry.kernel}, which is no Linux kernel"
+    return None
 
 
 def as_seen(boot: Boot, laid: list[Laid]) -> Boot:

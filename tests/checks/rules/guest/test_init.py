@@ -1,0 +1,39 @@
+"""IMS851: a whole system without a first program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imsprep.guest.paths import INITS
+from imsprep.report import Severity
+from tests.support.guest_rules import check_guest
+from tests.support.guest_trees import debian, linux_guest
+
+PROGRAMS = {"/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}
+GRUB = "/boot/grub/grub.cfg"
+
+
+def said(more: dict[str, Any]) -> tuple[list[Severity], list[str]]:
+    files = {path: content for path, content in debian().items() if path != "/bin/sh"}
+    findings, skipped = check_guest(linux_guest({**files, **more}))
+    return ([f.severity for f in findings if f.rule == "IMS851"],
+            [s.rule for s in skipped if s.rule == "IMS851"])  # fmt: skip
+
+
+def test_a_system_without_any_first_program_is_found() -> None:
+    assert said(PROGRAMS) == ([Severity.ERROR], [])
+
+
+@pytest.mark.parametrize("path", INITS)
+def test_any_of_them_is_enough(path: str) -> None:
+    assert said({**PROGRAMS, path: b"x"}) == ([], [])
+
+
+def test_what_is_not_a_whole_system_or_names_its_own_is_not_judged() -> None:
+    assert said({"/usr/bin/ls": b"x"}) == ([], [])
+    grub = debian()[GRUB]
+    assert isinstance(grub, str)
+    own = {GRUB: grub.replace(" ro ", " ro init=/opt/init ")}
+    assert said({**PROGRAMS, **own}) == ([], ["IMS851"])

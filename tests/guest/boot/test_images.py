@@ -1,0 +1,41 @@
+"""The kernel of the entry that starts: what cannot be one, and what may be."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests.support.guest_rules import check_guest
+from tests.support.guest_trees import debian, linux_guest
+
+KERNEL = "/boot/vmlinuz-4.19.0-27-amd64"
+
+
+def bzimage(size: int) -> bytes:
+    """The head of a kernel of x86 whose setup has 2 sectors, and which has 1024 bytes more."""
+    head = bytearray(size)
+    head[0x1F1] = 2
+    struct.pack_into("<I", head, 0x1F4, 1024 // 16)
+    head[0x1FE:0x206] = b"\x55\xaa\xeb\x66HdrS"
+    return bytes(head)
+
+
+def said(kernel: bytes) -> list[str]:
+    findings, _ = check_guest(linux_guest({**debian(), KERNEL: kernel}))
+    return [f.message for f in findings if f.rule == "IMS807"]
+
+
+@pytest.mark.parametrize(("kernel", "why"), [
+    (b"", "is no Linux kernel"), (bytes(9999), "is no Linux kernel"),
+    (b"not a kernel\n", "is no Linux kernel"), (bzimage(2000), "is cut: 2000 bytes of 2560"),
+])  # fmt: skip
+def test_what_cannot_be_a_kernel_is_found(kernel: bytes, why: str) -> None:
+    assert [message for message in said(kernel) if f"{KERNEL}, which {why}" in message]
+
+
+@pytest.mark.parametrize("kernel", [
+    bzimage(2560), bzimage(4096), b"MZ", b"\x1f\x8b\x08", bytes(56) + b"ARM\x64",
+])  # fmt: skip
+def test_what_may_be_a_kernel_is_not(kernel: bytes) -> None:
+    assert said(kernel) == []
