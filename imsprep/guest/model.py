@@ -53,6 +53,7 @@ class Volume:
     fault: str | None = None  # why its superblock cannot be right
     devices: int | None = None  # of a btrfs: how many volumes make it
     features: tuple[str, ...] = ()  # of its superblock, those that an old GRUB does not know
+    lost: str | None = None  # UUID of an ext2/3/4 of which only a backup of the superblock is left
     missing: str | None = None  # of a logical volume: the physical one that is not in the image
     lvm_id: str | None = None  # of a logical volume: the identifiers of its group and its own
 

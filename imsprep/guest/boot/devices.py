@@ -109,6 +109,8 @@ class Devices:
                     return volume.name
             elif _has(volume, by, value):
                 return volume.name
+        if by == "uuid" and any(volume.lost == value.lower() for volume in self.volumes):
+            return None  # its superblock is gone, and with it the UUID that a loader finds
         for volume in self.volumes:
             if by == "file" and volume.unread:
                 raise UnknownStepError(f"{volume.name}: {volume.unread}")

@@ -7,9 +7,11 @@ Sources: ext4's super block in the Linux kernel's documentation (s_feature_incom
 from __future__ import annotations
 
 import struct
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from imsprep.guest.model import UNKNOWN, ZEROS
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 
 Read = Callable[[int, int], bytes]  # offset, length -> bytes of the volume
@@ -24,15 +26,33 @@ _XFS = {0x08: "bigtime", 0x20: "nrext64", 0x40: "exchange", 0x80: "parent", 0x10
 _BTRFS_DEVICES_AT = 0x10000 + 0x88
 
 
+_EXT_MAGIC, _EXT_BACKUP = b"\x53\xef", struct.Struct("<24xI28x2s32xH12x16s")
+
+
 def of(read: Read, kind: str) -> Mapping[str, Any]:
-    """Return the members `features` and `devices` of a Volume, as far as the kind has them."""
+    """Return `features`, `devices` and `lost` of a Volume, as far as the kind has them."""
     if kind in (EXT2, EXT3, EXT4):
         return {"features": _named(_number(read, _EXT_INCOMPAT_AT, "<I"), _EXT)}
     if kind == XFS and _number(read, _XFS_VERSION_AT, ">H") & 0xF == 5:
         return {"features": _named(_number(read, _XFS_INCOMPAT_AT, ">I"), _XFS)}
     if kind == BTRFS:
         return {"devices": _number(read, _BTRFS_DEVICES_AT, "<Q")}
-    return {}
+    return {"lost": _lost_ext(read)} if kind in (UNKNOWN, ZEROS) else {}
+
+
+def _lost_ext(read: Read) -> str | None:
+    """Return the UUID in the first backup of an ext2/3/4's superblock, at the second block group.
+
+    A group has eight blocks a byte of a block; with blocks of 1 KiB the first one is not counted.
+    """
+    for exponent in range(3):
+        block = 1024 << exponent
+        data = read((8 * block + (not exponent)) * block, _EXT_BACKUP.size)
+        if len(data) == _EXT_BACKUP.size:
+            own, magic, group, identity = _EXT_BACKUP.unpack(data)
+            if (own, magic, group) == (exponent, _EXT_MAGIC, 1):
+                return str(uuid.UUID(bytes=identity))
+    return None
 
 
 def _number(read: Read, offset: int, layout: str) -> int:

@@ -116,6 +116,11 @@ def _named(spec: str, guest: Guest) -> Where:
     if "PARTNROFF" in spec:
         return Where(State.UNKNOWN, why="an offset between partitions is not supported")
     partition = spec.startswith(("PARTUUID=", "PARTLABEL=")) or "by-part" in spec
+    value = spec.partition("=")[2] or spec.rpartition("/")[2]
+    lost = next((v for v in guest.volumes if v.lost is not None and v.lost == value.lower()), None)
+    if lost is not None:
+        return Where(State.GONE, why=f"it is that of {lost.name}, which has only a backup of its "
+                                     "superblock left")  # fmt: skip
     hidden = [v for v in guest.volumes if may_hide(v)] if not partition else []
     if hidden:
         kinds = ", ".join(f"{v.name} ({v.kind})" for v in hidden[:5])

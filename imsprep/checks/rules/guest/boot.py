@@ -123,7 +123,7 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"{place(entry)}: root={cut(root)} is not in the image ({where.why})",
             found=cut(root),
-            fix=fixes.root_by_uuid(guest, entry, root),
+            fix=_restore(root, guest) or fixes.root_by_uuid(guest, entry, root),
         )
     yield from _no_system(found, where)
     deployment = found.entry.value("ostree")
@@ -168,6 +168,17 @@ def _seen(volume: Volume, guest: Guest) -> bool:
         volume.kind in (EXT2, EXT3, EXT4, XFS, BTRFS)
         and volume.unread is None
         and (not any(volume.name in reason for reason in guest.unread))
+    )
+
+
+def _restore(root: str, guest: Guest) -> str | None:
+    """Return what to do where the root is there and its superblock is not."""
+    lost = next((v for v in guest.volumes if v.lost is not None and v.lost in root.lower()), None)
+    if lost is None:
+        return None
+    return (
+        f"Bring the superblock of {lost.name} back from its backup with e2fsck on the original, and"
+        " make the image from that"
     )
 
 

@@ -154,3 +154,15 @@ def test_a_root_that_is_another_volume_than_the_systems_is_found(
     messages = [f.message for f in found if f.rule == "IMS813"]
     assert (says is not None) == bool(messages)
     assert all((says or "") in message for message in messages)
+
+
+def test_a_root_of_which_only_a_backup_of_its_superblock_is_left_is_gone() -> None:
+    boot = dataclasses.replace(ROOT, uuid="aaaa")
+    lost = dataclasses.replace(ROOT, name="partition 2", kind="unknown", uuid=None, lost=UUID)
+    other = dataclasses.replace(lost, lost=None)
+    for volume, rules in ((lost, ["IMS813"]), (other, [])):
+        findings, skipped = check_guest(linux_guest(debian(), volumes=(boot, volume), root=None))
+        found = [f for f in findings if f.rule == "IMS813"]
+        assert [f.rule for f in found] == rules
+        assert all("partition 2" in (f.fix or "") and "backup" in f.message for f in found)
+        assert ("IMS813" in {s.rule for s in skipped}) is not bool(rules)
