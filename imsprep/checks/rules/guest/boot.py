@@ -139,9 +139,10 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
         raise UnknownError(f"{place(entry)} {said}")
 
 
-# What makes the root of something else than the volume that is named.
+# What makes the root of something else than the volume that is named, or fills it at first.
 _MADE_ROOTS = re.compile(
     r"boot=|rd\.live|live|.*union=|loop=|img=|init=|.*overlay|ostree=|cos-img|rd\.cos"
+    r"|mount\.usr|usrhash|roothash|systemd\.volatile|flatcar\.|coreos\."
 )
 
 

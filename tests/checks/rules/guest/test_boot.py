@@ -139,6 +139,7 @@ OTHER_VOLUME = "22222222-2222-4333-8444-555555555555"
         ("ext4", None, "", "which holds no system; partition 1 does"),
         ("ext4", "it is damaged", "", None),
         ("ext4", None, "boot=live", None),
+        ("ext4", None, "mount.usr=PARTLABEL=USR-A", None),
         ("SquashFS", None, "", None),
     ],
 )
