@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,36 +91,114 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             gateway.kill()
 
 
-def test_uploads_that_are_killed_end_as_one_object(disk: Path, place: Place) -> None:
-    store, where = place
-    environment = {
-        **os.environ, "HUAWEICLOUD_SDK_AK": ACCESS_KEY, "HUAWEICLOUD_SDK_SK": SECRET_KEY,
-    }  # fmt: skip
-    command = [sys.executable, "-m", "imsprep", "upload", str(disk), *where, "--part-size", "10m"]
+ENVIRONMENT = {
+    **os.environ, "HUAWEICLOUD_SDK_AK": ACCESS_KEY, "HUAWEICLOUD_SDK_SK": SECRET_KEY,
+}  # fmt: skip
+
+
+def kill_often(
+    words: list[str], begin: Callable[[], object], check: Callable[[], object]
+) -> tuple[int, int]:
+    """Kill a command at random instants, and let it end; count the kills, and those with an end.
+
+    `begin` is called before a series of kills, `check` when the command has ended by itself.
+    """
+    command = [sys.executable, "-m", "imsprep", *words, "-q"]
     random, wanted = Random(os.environ.get("IMSPREP_SEED", "2")), int(os.environ["IMSPREP_KILLS"])
 
     def run(limit_s: float | None) -> int:
-        with subprocess.Popen([*command, "-q"], env=environment, stdout=-3) as upload:
+        with subprocess.Popen(command, env=ENVIRONMENT, stdout=-3) as process:
             try:
-                return upload.wait(limit_s)
+                return process.wait(limit_s)
             except subprocess.TimeoutExpired:
-                upload.kill()
-                return upload.wait()
+                process.kill()
+                return process.wait()
 
     began = time.monotonic()
     assert run(None) == 0
     whole_s = time.monotonic() - began
-    killed = 0
+    killed = ended = 0
     for _ in range(4 * wanted):
         if killed >= wanted:
             break
-        store.delete("disk.raw")
+        begin()
         while killed < wanted and run(random.uniform(0.2, 1.1) * whole_s) == -signal.SIGKILL:
             killed += 1
         assert run(None) == 0
+        check()
+        ended += 1
+    assert killed >= wanted
+    return killed, ended
+
+
+def test_uploads_that_are_killed_end_as_one_object(disk: Path, place: Place) -> None:
+    store, where = place
+
+    def check() -> None:
         assert store.read("disk.raw", 0, 4 * EVERY + 1) == disk.read_bytes()
         assert [found.key for found in store.list_objects()] == ["disk.raw"]
-        assert store.list_uploads() == []
-        assert sorted(p.name for p in disk.parent.glob("disk.raw*")) == ["disk.raw"]
-        assert leftovers(disk.parent) == []
-    assert killed >= wanted
+        check_tidy(store, disk)
+
+    kill_often(
+        ["upload", str(disk), *where, "--part-size", "10m"],
+        lambda: store.delete("disk.raw"),
+        check,
+    )
+
+
+def test_disks_that_are_packed_while_they_are_sent_end_as_one_object(
+    disk: Path, place: Place
+) -> None:
+    store, where = place
+    where = [word for word in where if word != "--no-copy"]
+    where = [where[where.index("--to") + 1], *where[2:]]
+    expected = packed(disk)
+
+    def check() -> None:
+        assert store.read("disk.zvhd2", 0, len(expected) + 1) == expected
+        assert [found.key for found in store.list_objects()] == ["disk.zvhd2"]
+        check_tidy(store, disk)
+
+    kill_often(
+        ["convert", str(disk), *where, "--part-size", "10m"],
+        lambda: store.delete("disk.zvhd2"),
+        check,
+    )
+
+
+def test_streamed_imports_that_are_killed_end_as_one_object_and_one_image(
+    disk: Path, tmp_path: Path
+) -> None:
+    store, expected = DirectoryStore(tmp_path / "cloud/images"), packed(disk)
+
+    def begin() -> None:
+        shutil.rmtree(tmp_path / "cloud")
+        disk.with_suffix(".imsprep.json").unlink()
+
+    def check() -> None:
+        assert store.read("disk.zvhd2", 0, len(expected) + 1) == expected
+        [made] = (tmp_path / "cloud/.emulator/disks").glob("*.raw")
+        assert made.read_bytes()[: 4 * EVERY] == disk.read_bytes()
+        check_tidy(store, disk)
+
+    request = ["--name", "killed", "--type", "DataImage", "--min-disk", "40"]
+    to = f"local:{tmp_path}/cloud"
+    kill_often(["import", str(disk), *request, "--to", to, "--part-size", "10m"], begin, check)
+
+
+def packed(disk: Path) -> bytes:
+    """The container of the image's date, as a file of its own."""
+    place = disk.parent / "expected" / "disk.zvhd2"
+    place.parent.mkdir()
+    date = str(int(disk.stat().st_mtime))
+    command = [sys.executable, "-m", "imsprep", "convert", str(disk), str(place), "-q"]
+    subprocess.run([*command, "--timestamp", date], check=True, stdout=-3)
+    return place.read_bytes()
+
+
+def check_tidy(store: ObjectStore, disk: Path) -> None:
+    """Nothing is left of runs that were killed."""
+    assert store.list_uploads() == []
+    left = {path.name for path in disk.parent.glob("disk.*")} - {"disk.imsprep.json"}
+    assert left == {"disk.raw"}
+    assert leftovers(disk.parent) == []
