@@ -264,7 +264,7 @@ class ImportOptions(
     to: str  # local:DIR, obs:BUCKET or obs:BUCKET/PREFIX
     key: str | None = None  # None: the file's name
     via: str = _choice("auto", "raw", "zvhd2", "auto")
-    bandwidth: float = 100e6 / 8  # bytes a second of the line, to compare what `auto` may take
+    bandwidth: float | None = None  # bytes a second of the line, for the estimate; None: 100 Mbit/s
     work_dir: StrPath | None = None  # keep the container in this folder
     keep_container: StrPath | None = None  # keep it as this file; else it is packed while sent
     bitmap: StrPath | None = None  # made elsewhere: sent as it is

@@ -93,10 +93,10 @@ class Step:
         parts = [self._amount(now)]
         if self.copied.total:
             parts.append(_amount(self.copied, now, " copied"))
-        clock = _clock(now - self.began)
+        clock = clock_time(now - self.began)
         left = self._left_s(now)
         if left is not None:
-            clock += f", {_clock(left)} left"
+            clock += f", {clock_time(left)} left"
         said = "; ".join([*parts, clock])
         while len(said) > room and len(parts) > 1:
             parts.pop()
@@ -126,7 +126,7 @@ class Step:
             rate = self.sent.done / took if took > 0 else 0
         else:
             said, rate = format_size(self.all.done), self.all.done / took if took > 0 else 0
-        return f"{self.what:8} {said} in {_clock(took)} ({_rate(rate)})"
+        return f"{self.what:8} {said} in {clock_time(took)} ({_rate(rate)})"
 
     def as_dict(self, now: float) -> dict[str, Any]:
         """Return plain values for a program."""
@@ -163,7 +163,7 @@ def _rate(bytes_per_s: float) -> str:
     return f"{format_size(round(bytes_per_s)).replace('bytes', 'B').replace('byte', 'B')}/s"
 
 
-def _clock(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
     """Write a time as `0:06` or `1:02:03`."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
@@ -308,7 +308,7 @@ class JobBar:
                 values = dict(super().format_dict)
                 values["ncols"] = _columns()
                 values["n"] = round(job._share * 100)
-                values["said"] = f"{job._status}, {_clock(job._clock() - job._began)}"
+                values["said"] = f"{job._status}, {clock_time(job._clock() - job._began)}"
                 return values
 
         bar: tqdm[Any] = Bar(

@@ -71,6 +71,7 @@ class Comparison:
     block_map: BlockMap  # of the disk, in the container's blocks
     bytes_per_s: float  # of the network
     taken: str  # the format's name
+    reason: str = ""  # why that one
 
     @property
     def chosen(self) -> UploadFormat:
@@ -92,7 +93,7 @@ class Comparison:
                 f". The sizes of zvhd2 are an estimate from {self.sample.blocks} blocks of this"
                 f" disk, which pack to {self.sample.ratio:.0%}"
             )
-        return text
+        return f"{text}. {self.reason}" if self.reason else text
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -102,6 +103,7 @@ class Comparison:
             "sample_blocks": self.sample.blocks,
             "bytes_per_s": self.bytes_per_s,
             "chosen": self.taken,
+            "reason": self.reason,
             "why": self.why,
         }
 
@@ -159,6 +161,7 @@ def compare(
     streamed: bool = True,
     scan_s: float = 0.0,
     local: bool = False,
+    reason: str = "",
 ) -> Comparison:
     """Estimate the upload formats of one disk; `plan` is of RAW, None where that is not possible.
 
@@ -171,7 +174,29 @@ def compare(
     kept = 0 if streamed else size
     found = [UploadFormat(ZVHD2, size, kept, scan_s, pack_s, size / bytes_per_s, wait_s, streamed)]
     if plan is not None:
-        bitmap = ceil_div(len(block_map), 8)
-        wire = plan.sent + bitmap
-        found.insert(0, UploadFormat(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s))
-    return Comparison(tuple(found), sample, block_map, bytes_per_s, taken)
+        found.insert(0, _raw(plan, block_map, bytes_per_s, scan_s, wait_s))
+    return Comparison(tuple(found), sample, block_map, bytes_per_s, taken, reason)
+
+
+def estimate_raw(
+    plan: PartPlan,
+    block_map: BlockMap,
+    *,
+    bytes_per_s: float,
+    scan_s: float,
+    local: bool,
+    reason: str,
+) -> Comparison:
+    """Estimate RAW where it is taken, and no other format; as `compare`."""
+    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if local else None
+    found = _raw(plan, block_map, bytes_per_s, scan_s, wait_s)
+    nothing = Sample(0.0, float("inf"), 0)
+    return Comparison((found,), nothing, block_map, bytes_per_s, RAW, reason)
+
+
+def _raw(
+    plan: PartPlan, block_map: BlockMap, bytes_per_s: float, scan_s: float, wait_s: float | None
+) -> UploadFormat:
+    bitmap = ceil_div(len(block_map), 8)
+    wire = plan.sent + bitmap
+    return UploadFormat(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.image.file import RawImage
 from imsprep.ims.wait import INTERVAL_S, Pace
+from imsprep.pipeline import formats
 from imsprep.pipeline.asked import (
     fail_on,
     fields_of,
@@ -144,7 +145,7 @@ def order_of(
         copy_zeros=options.copy_zeros,
         part_size=options.part_size,
         via=options.via,
-        bytes_per_s=options.bandwidth,
+        bytes_per_s=line_of(options),
         packing=packing_of(options),
         work_folder=optional_path(options.work_dir),
         keep=optional_path(options.keep_container),
@@ -154,6 +155,13 @@ def order_of(
         guest=options.guest,
         boot=options.boot,
     )
+
+
+def line_of(options: ImportOptions) -> float:
+    """Return the bytes per second that the estimate counts on: a folder is no line."""
+    local = target_of(options).folder is not None
+    line = options.bandwidth or (formats.LOCAL_BYTES_PER_S if local else formats.BANDWIDTH)
+    return min(line, options.bytes_per_s or line)
 
 
 def shipping_of(

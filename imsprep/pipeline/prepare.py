@@ -98,6 +98,7 @@ class Prepared:
     layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
     digest: str | None = None  # of the disk, where it is known before anything is sent
     sharing: Sharing | None = None  # whether programs may have written to the image meanwhile
+    seconds: float = 0.0  # that preparing took
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for `--dry-run`: the exact body and every part."""
@@ -240,6 +241,7 @@ def prepare(image: Path, order: Order) -> Prepared:
     Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
     ImageChangedError, and what `convert` raises.
     """
+    started = order.clock()
     with RawImage.open(image) as opened:
         opened.refuse_writers(force=order.scanning.get("force_share", False))
         unpacked.keep(opened)  # for packing, which `pipeline.ship` does
@@ -254,23 +256,22 @@ def prepare(image: Path, order: Order) -> Prepared:
     _LOG.info("%s is sent: %s", show_path(image), kinds)
     if made.comparison is not None:
         _LOG.info("%s", made.comparison.why)
-    return replace(made, sharing=opened.sharing)
+    return replace(made, sharing=opened.sharing, seconds=order.clock() - started)
 
 
 def _prepared_of(image: RawImage, order: Order) -> Prepared:
     """Do what `prepare` says with an open image."""
     examined = _passed(examine(image, order), order)
-    comparison = None
     if examined.upload_format == upload_formats.ZVHD2:
         comparison = _compare(image, examined, order)
-        made = _as_zvhd2(image, examined, comparison, order)
+        made = replace(_as_zvhd2(image, examined, comparison, order), comparison=comparison)
     elif examined.facts.format == formats.RAW:
         made = _as_raw(image, examined, order)
     else:
         examined, digest = _proved(image, examined, order)
         made = replace(_as_it_is(image, examined, order), digest=digest)
     image.check_unchanged()
-    return replace(made, comparison=comparison)
+    return made
 
 
 def _with_proposals(image: RawImage, order: Order) -> Order:
@@ -297,6 +298,22 @@ def _upload_format(facts: Facts, order: Order) -> str:
     return upload_formats.RAW if order.bitmap is not None or learned else upload_formats.ZVHD2
 
 
+def _reason(facts: Facts, order: Order) -> str:
+    """Return why `_upload_format` takes what it takes, in a sentence."""
+    if facts.format in INSIDE:
+        return f"raw cannot be taken: the image is {facts.format}, which the service does not read"
+    if order.bitmap is not None:
+        return "raw is taken for the bitmap that is given; zvhd2 needs none"
+    if order.via != upload_formats.AUTO:
+        return f"{order.via} is what was asked for"
+    if order.layout is not None and order.layout.matched:
+        return "raw is taken: the bitmap's layout was learned from the vendor's tool"
+    return (
+        "raw is not taken: it needs a bitmap, none of the vendor's tool is given, and whether the"
+        " service reads one of imsprep's is not proven"
+    )
+
+
 def _passed(examined: Examined, order: Order) -> Examined:
     """Return it; raises FindingsError if the report stops the import."""
     if order.fail_on is not None and examined.report.fails(order.fail_on):
@@ -314,13 +331,23 @@ def _as_raw(image: RawImage, examined: Examined, order: Order) -> Prepared:
     """Return a RAW image with its bitmap."""
     bitmap = examined.facts.bitmap
     layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
+    started = order.clock()
     scanned = _scan(image, layout, order)
+    scan_s = order.clock() - started
     examined = _check_claim(examined, scanned, order)
     artefacts = _raw(image, examined.key, scanned, layout, order)
     data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
     made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
     _tell_waste(artefacts[0].plan, data_bytes, order)
-    return replace(made, layout=layout)
+    comparison = upload_formats.estimate_raw(
+        artefacts[0].plan,
+        scanned.block_map,
+        bytes_per_s=order.bytes_per_s,
+        scan_s=scan_s,
+        local=order.target.folder is not None,
+        reason=_reason(examined.facts, order),
+    )
+    return replace(made, layout=layout, comparison=comparison)
 
 
 def _proved(image: RawImage, examined: Examined, order: Order) -> tuple[Examined, str | None]:
@@ -521,6 +548,7 @@ def _compare(image: RawImage, examined: Examined, order: Order) -> Comparison:
             else min(upload_formats.SAMPLES, max(_FEWEST, share)),
             clock=order.clock,
             taken=upload_formats.ZVHD2,
+            reason=_reason(examined.facts, order),
             bytes_per_s=order.bytes_per_s,
             streamed=order.streams,
             scan_s=order.clock() - started,

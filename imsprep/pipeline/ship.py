@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +50,31 @@ IMAGE, BITMAP = "image", "bitmap"
 
 
 @dataclass(frozen=True)
+class Took:
+    """How long an import took in this run, in seconds, beside what was expected of it."""
+
+    seconds: float  # the whole, from the check to the image
+    waited_s: float  # for the job
+    estimated_s: float | None = None  # of the whole way; None: not all of it was gone in this run
+    with_wait: bool = True  # whether the estimate has the job in it
+
+    @property
+    def compared_s(self) -> float:
+        """What the estimate is of."""
+        return self.seconds if self.with_wait else self.seconds - self.waited_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        expected = None if self.estimated_s is None else round(self.estimated_s, 3)
+        return {
+            "seconds": round(self.seconds, 3),
+            "waited_seconds": round(self.waited_s, 3),
+            "estimated_seconds": expected,
+            "estimate_has_job": self.with_wait,
+        }
+
+
+@dataclass(frozen=True)
 class Imported:
     """What came of it. Sizes in bytes."""
 
@@ -63,6 +89,7 @@ class Imported:
     manifest: Path
     files: tuple[Path, ...]
     removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed
+    took: Took = field(default_factory=lambda: Took(0.0, 0.0))
 
     @property
     def data_share(self) -> float:
@@ -82,6 +109,7 @@ class Imported:
             "manifest": str(self.manifest),
             "files": [str(path) for path in self.files],
             "removed": list(self.removed),
+            "took": self.took.as_dict(),
             "report": self.report.as_dict(),
         }
 
@@ -116,6 +144,7 @@ class Shipping:
     with_sha256: bool = False
     on_job: Callable[[str], object] = lambda job_id: None  # called when a job runs
     lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
+    clock: Callable[[], float] = time.perf_counter
 
 
 def ship(prepared: Prepared, shipping: Shipping) -> Imported:
@@ -139,15 +168,32 @@ def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
     """Do what `ship` says, alone with this image."""
     uploads: tuple[Uploaded, ...] = ()
     manifests.check_replaceable(path, prepared.image)
+    started = shipping.clock()
     begun = replace(shipping, pace=shipping.pace.started())
     state = _taken_up(prepared, begun, path)
     if state is None:
         state, uploads = _upload(prepared, shipping, path)
         begun = replace(shipping, pace=shipping.pace.started())  # all that is behind the upload
+    sent_s = shipping.clock() - started
     if state.state != DONE:
         state = _import_or_note_why_not(prepared, begun, state, path)
+    took = _took(prepared, uploads, sent_s, shipping.clock() - started)
     removed = _clean(state, shipping, failed=False)
-    return replace(_imported(prepared, state, path, uploads), removed=removed)
+    return replace(_imported(prepared, state, path, uploads), removed=removed, took=took)
+
+
+def _took(
+    prepared: Prepared, uploads: tuple[Uploaded, ...], sent_s: float, shipped_s: float
+) -> Took:
+    """Return how long it took; the estimate only where this run went the whole way."""
+    whole = bool(uploads) and not any(done.reused or done.skipped for done in uploads)
+    chosen = prepared.comparison.chosen if prepared.comparison else None
+    return Took(
+        prepared.seconds + shipped_s,
+        shipped_s - sent_s,
+        chosen.seconds if chosen and whole else None,
+        with_wait=bool(chosen and chosen.wait_s is not None),
+    )
 
 
 def _imported(

@@ -179,7 +179,7 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
         option.name: option
         for option in importlib.import_module("imsprep.cli.commands.import_").command.params
     }
-    assert options["bandwidth"].default == formats.BANDWIDTH
+    assert options["bandwidth"].show_default == str(int(formats.BANDWIDTH))
     for name, known in (("via", formats.VIA), ("cleanup", ship.CLEANUP), ("holes", scan.HOLES)):
         assert tuple(options[name].type.choices) == known
     (to_format,) = [

@@ -118,6 +118,9 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     assert found["formats"][1]["local"] == 0
     assert all({"wire", "local", "seconds"} <= set(route) for route in found["formats"])
     assert "estimate from" in found["why"]
+    asked = {"auto": "raw is not taken: it needs a bitmap", "zvhd2": "zvhd2 is what was asked for"}
+    assert found["reason"].startswith(asked[via])
+    assert found["why"].endswith(found["reason"])
     assert found["why"] in done.err
     [upload] = done.json["uploads"]
     assert (upload["role"], upload["key"]) == ("container", "x/disk.zvhd2")
@@ -146,7 +149,10 @@ def test_auto_takes_raw_only_with_a_bitmap_made_elsewhere(
     done = imsprep(*arguments, "--bitmap", tmp_path / "vendor.mf")
     assert [upload["role"] for upload in done.json["uploads"]] == ["image", "bitmap"]
     assert done.json["body"]["image_url"] == "bucket:disk.raw"
-    assert done.json["comparison"] is None
+    found = done.json["comparison"]
+    assert [one["name"] for one in found["formats"]] == ["raw"]
+    assert found["reason"].startswith("raw is taken for the bitmap that is given")
+    assert found["why"] in done.err
 
 
 def test_a_bitmap_made_elsewhere_goes_with_raw_only(
@@ -174,6 +180,7 @@ def test_a_qcow2_is_imported_without_a_raw_copy(
     assert [r["name"] for r in planned.json["comparison"]["formats"]] == [
         "zvhd2"
     ]  # no RAW of a qcow2
+    assert "raw cannot be taken: the image is qcow2" in planned.json["comparison"]["reason"]
     done = imsprep(*arguments, "--via", "auto", "--json")
     assert done.code == 0, done.err
     with imported(tmp_path).open("rb") as made:

@@ -122,6 +122,8 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
     The convention that imsprep follows by default is no fault of an image.
     """
     bitmap = bitmap_of(facts)
+    if bitmap.length is None and not bitmap.to_be_made:
+        raise UnknownError(f"there is no {bitmap.name}: an import packs the disk, and needs none")
     if bitmap.layout is None:
         raise made_elsewhere(bitmap)
     if bitmap.layout.matched:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.bars import clock_time
 from imsprep.cli.configured import (
     ConfiguredCommand,
     profile_option,
@@ -52,9 +53,8 @@ Example:
     show_default=True,
     help="auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
 )
-@click.option("--bandwidth", type=RATE, default=int(ImportOptions.bandwidth),
-              show_default="12500000",
-              help="Bytes per second of your line, for the comparison.")  # fmt: skip
+@click.option("--bandwidth", type=RATE, show_default="12500000",
+              help="Bytes per second of your line, for the estimate.")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
               help="Keep the container in this folder.")  # fmt: skip
 @click.option("--keep-container", type=PATH, metavar="FILE",
@@ -160,11 +160,18 @@ def _plan_text(prepared: Prepared, api: str) -> str:
 
 
 def _text(done: Imported) -> str:
+    took = done.took
+    time = f"took {clock_time(took.compared_s)}"
+    if took.estimated_s is not None:
+        time = f"estimated {clock_time(took.estimated_s)}, {time}"
+    if took.compared_s < took.seconds:
+        time += f", and {clock_time(took.waited_s)} for the job"
     lines = [
         f"image     {done.image_id}",
         f"job       {done.job_id or 'not known: the answer was lost; found by its name'}",
         f"disk      {exact_size(done.size)}, {done.data_share:.1%} of it data",
         f"sent      {format_size(done.sent)}; {format_size(done.copied)} of zeros copied",
+        f"time      {time}",
         f"findings  {len(done.report.findings)}",
         f"manifest  {done.manifest}",
     ]
