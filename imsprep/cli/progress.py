@@ -26,6 +26,12 @@ def tell_how_it_went(done: Uploaded) -> None:
         where, key = target_options(done.left_behind[0]), shlex.quote(done.left_behind[1])
         command = f"imsprep uploads abort {where} --key {key}"
         say(f"imsprep: to remove what that upload left: {command}")
+    if not done.etags_compared and not done.skipped:
+        copied = ", and those that were copied have their size alone" if done.copied else ""
+        say(
+            f"imsprep: {done.key}: the bucket encrypts, so that its ETags are no MD5s and were not"
+            f" compared: the store checked the MD5 of each part that was sent{copied}"
+        )
     if done.left:
         say(f"imsprep: left in the bucket: {done.left}; remove it with `imsprep uploads abort`")
 

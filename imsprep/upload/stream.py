@@ -341,5 +341,6 @@ class _Stream:
             copied=0,
             reused=self._reused,
             retries=self._store.retries,
+            etags_compared=self._store.etags_are_md5,
             **more,
         )

@@ -96,6 +96,7 @@ class Uploaded:
     left_behind: tuple[str, str] | None = None  # target and key of one that goes elsewhere
     left: str | None = None  # what could not be removed from the bucket, and why
     retries: int = 0
+    etags_compared: bool = True  # False: the store encrypts, and its ETags are no MD5s
     digest: str | None = None  # of the disk, if it was asked for and all data was read
     data_bytes: int | None = None  # of the disk that was packed while it was sent
     sharing: str | None = None  # what has to be known of other programs that may write to the file
@@ -438,6 +439,7 @@ class _Run:
             copied=self._copied,
             reused=self._reused,
             retries=self._store.retries,
+            etags_compared=self._store.etags_are_md5,
             left_behind=self._left_behind,
             digest=self.tree.digest() if self.tree and not self._unread else None,
             **more,
