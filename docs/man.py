@@ -9,6 +9,8 @@ import re
 
 import click
 
+from imsprep.cli.sections import SectionedCommand
+
 _SECTION = 1
 
 
@@ -22,12 +24,7 @@ def page(context: click.Context, command: click.Command, version: str) -> str:
         ".SH SYNOPSIS", f".B {_roff(context.command_path)}", _roff(usage),
         ".SH DESCRIPTION", *_paragraphs(command.help or ""),
     ]  # fmt: skip
-    records = [p.get_help_record(context) for p in command.get_params(context)]
-    options = [record for record in records if record is not None]
-    if options:
-        lines.append(".SH OPTIONS")
-    for names, words in options:
-        lines += [".TP", f".B {_roff(names)}", _roff(words)]
+    lines += _options(context, command)
     if isinstance(command, click.Group):
         lines.append(".SH COMMANDS")
         for inner in command.list_commands(context):
@@ -38,6 +35,20 @@ def page(context: click.Context, command: click.Command, version: str) -> str:
         title, _, rest = command.epilog.replace("\b\n", "").partition(":")
         lines += [f".SH {_roff(title.strip().upper())}", ".nf", *map(_roff, _kept(rest)), ".fi"]
     return "\n".join(lines) + "\n"
+
+
+def _options(context: click.Context, command: click.Command) -> list[str]:
+    """Return the options, below the titles that `--help` shows if they are in sections."""
+    sections = [("", command.get_params(context))]
+    if isinstance(command, SectionedCommand) and command.first:
+        sections = command.sections(context)
+    lines: list[str] = []
+    for title, params in sections:
+        records = [r for p in params if (r := p.get_help_record(context)) is not None]
+        lines += [f'.SS "{_roff(title)}"'] if title and records else []
+        for names, words in records:
+            lines += [".TP", f".B {_roff(names)}", _roff(words)]
+    return [".SH OPTIONS", *lines] if lines else []
 
 
 def _kept(text: str) -> list[str]:

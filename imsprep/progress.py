@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SCAN, CONVERT, VERIFY, DIGEST, BENCH = "scan", "convert", "verify", "digest", "bench"
+BOOT = "boot"
 UPLOAD, IMPORT = "upload", "import"
 
 
@@ -21,7 +22,7 @@ class Event:
     The first event of an upload has no `count`: it says what is going to be sent and copied.
     """
 
-    step: str  # scan, convert, verify, digest, bench, upload or import
+    step: str  # scan, convert, verify, digest, bench, boot, upload or import
     count: int = 0  # so many bytes more are done
     total: int = 0  # of the whole step; 0: not known
     sent: int = 0  # of `count`, travelled over the network

@@ -1,7 +1,7 @@
 """Where imsprep is described, for reports that lead their reader there.
 
-There is no public address yet: `example.com` is reserved by RFC 2606 and leads to no project. A
-release puts the real one here and in pyproject.toml (docs/releasing.md).
+None until there is a public address: no report then names one. A release puts it here and as
+`Homepage` into pyproject.toml (docs/releasing.md).
 """
 
-HOME = "https://example.com/imsprep"
+HOME: str | None = None  # an absolute URI below which the folder docs/ is found

@@ -90,13 +90,16 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a check can say of one image; `facts` are plain values for a reader."""
+    """All that a check can say of one image; `facts` are plain values for a reader.
+
+    Printed it is the findings alone: what was skipped and the facts are pages.
+    """
 
     image: str
     findings: tuple[Finding, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    passed: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = field(default=(), repr=False)
+    passed: tuple[str, ...] = field(default=(), repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def worst(self) -> Severity | None:

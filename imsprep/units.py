@@ -51,6 +51,19 @@ def format_size(size: int) -> str:
     return "1 byte" if size == 1 else f"{size} bytes"
 
 
+def format_seconds(seconds: float) -> str:
+    """Return a duration as a person says it: `0.4 s`, `31 s`, `1 min 52 s`, `2 h 5 min`."""
+    if seconds < 9.5:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def exact_size(size: int) -> str:
     """Write a number of bytes for a person and to the byte: `1.5 GiB (1610612736 bytes)`."""
     return format_size(size) if size < KIB else f"{format_size(size)} ({size} bytes)"

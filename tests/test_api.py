@@ -120,6 +120,8 @@ def test_an_image_comes_through_the_emulator_as_from_the_command_line(
     done = imsprep.import_image(disk, to=target, progress=seen.append, **DATA_DISK)
     assert done.job_id is not None
     assert imsprep.wait(done.job_id, to=target).image_id == done.image_id
+    assert done.image_id in repr(done)
+    assert len(repr(done)) < 1000  # a page of facts is no help in an interpreter
     assert sum(event.count for event in seen if event.step == "scan") == 12 * MIB
     sent = [event for event in seen if event.step == "upload"]
     assert sum(event.count for event in sent) == sent[0].total

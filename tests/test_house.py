@@ -234,11 +234,11 @@ ORDER = {
         rule
         gather
         reporters.github
+        reporters.text
         reporters.html
         reporters.json
         reporters.junit
         reporters.sarif
-        reporters.text
         rules.bitmap
         rules.file
         rules.guest.advice
@@ -319,9 +319,11 @@ ORDER = {
         demo_disk
         screen
         bars
+        completing
         options.common
         options.output
         settings
+        sections
         configured
         options.packing
         options.request

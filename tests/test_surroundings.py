@@ -14,7 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
-from docs import schemas
+from docs import generate, schemas
+from imsprep import cli, project
 from tests.support.document_shell import DocumentShell
 from tests.support.paths import ROOT
 
@@ -141,8 +142,32 @@ def test_the_json_of_a_command_obeys_the_schema_that_the_package_carries(command
         jsonschema.validate(value, schema)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", schemas.WRITTEN)
+def test_the_json_of_a_command_obeys_the_schema_that_was_written_for_it(command: str) -> None:
+    name, lines = schemas.WRITTEN[command]
+    schema = json.loads((schemas.FOLDER.parent / name).read_text())
+    for line in lines:
+        value = schemas.printed(command, line)
+        jsonschema.validate(value, schema)
+        assert schema["properties"]["schema"]["const"] == value["schema"]
+
+
+def test_every_command_with_json_has_a_schema() -> None:
+    known = {*schemas.COMMANDS, *schemas.WRITTEN}
+    unnamed = {"emulator"}  # whose JSON is its address alone
+    for context, command in generate.every_command(cli.cli, ("imsprep",)):
+        if any(param.name == "as_json" for param in command.params):
+            name = "-".join(context.command_path.split()[1:]).replace("bitmap-make", "bitmap")
+            assert name in known | unnamed, name
+
+
 def test_the_classifiers_claim_what_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     systems = [c for c in project["classifiers"] if c.startswith("Operating System")]
     assert systems == ["Operating System :: POSIX :: Linux"]
-    assert set(project["urls"]) >= {"Homepage", "Documentation", "Changelog"}
+
+
+def test_the_package_names_the_address_of_the_reports_or_none() -> None:
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert metadata.get("urls", {}).get("Homepage") == project.HOME

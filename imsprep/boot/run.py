@@ -32,15 +32,17 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.options import BootOptions
+from imsprep.progress import BOOT, Event
 from imsprep.system.atomic import write_bytes
 from imsprep.system.paths import path_of
-from imsprep.units import KIB, MIB, format_size
+from imsprep.units import KIB, MIB, format_seconds, format_size
 from imsprep.zvhd2.convert import format_of, open_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 
 AUTO = "auto"
 _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen
 _LISTENS_S = 30.0  # until QEMU's monitor must answer
+_NEWS_S = 10.0  # between two lines about what the console shows
 _CLOUD_INIT_S = 120.0  # after the login, until cloud-init says which source it took
 _SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: it does not work
 _STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
@@ -303,7 +305,13 @@ class _Watch:
 
     def until_verdict(self) -> Verdict:
         """Look until there is a verdict, or until the time is over."""
+        told = self._begun
         while (found := self._step()) is None:
+            if time.monotonic() >= told + _NEWS_S:
+                told = time.monotonic()
+                line = verdict.last_lines(self.text, 1).strip() or "nothing on the console yet"
+                text = f"{format_seconds(told - self._begun)}: {show_path(line)}"
+                self._options.progress(Event(BOOT, text=text))
             if time.monotonic() - self._begun > self._options.limit_s:
                 self._draw()
                 found = verdict.at_the_end(self.text)

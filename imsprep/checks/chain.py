@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Rule, UnknownError, registered
-from imsprep.checks.rules.guest import boot, leftovers, mounts, network, system
+from imsprep.checks.rules.guest import boot, leftovers, mounts, network, stops, system
 from imsprep.checks.rules.guest.advice import any_guest, linux
 from imsprep.checks.rules.guest.entry import firmware, place, route_of, started, value
 from imsprep.errors import show_path
@@ -23,8 +23,9 @@ from imsprep.guest.linux.locate import locate
 from imsprep.guest.linux.network import brings_up_any, interfaces
 from imsprep.guest.model import WINDOWS
 from imsprep.report import Severity
+from imsprep.units import counted
 
-RULES = (boot, leftovers, mounts, network, system)  # the modules whose rules judge the steps
+RULES = (boot, leftovers, mounts, network, stops, system)  # the modules whose rules judge the steps
 KNOWN, UNKNOWN, BROKEN = "known", "unknown", "broken"
 
 
@@ -55,18 +56,6 @@ def chain(facts: Facts) -> tuple[Step, ...]:
         return ()
     rules = {rule.id: rule for rule in registered()}
     return tuple(_step(facts, rules, *one) for one in _STEPS)
-
-
-def line(steps: tuple[Step, ...]) -> str:
-    """Write the chain in one line; it ends with the first step that is broken."""
-    words = []
-    for step in steps[1:]:
-        if step.state == BROKEN:
-            words.append(f"{step.name}: broken")
-            break
-        if step.short:
-            words.append(step.short if step.state == KNOWN else f"{step.name}: unknown")
-    return " > ".join(words)
 
 
 # Rules whose silence leaves the step known all the same.
@@ -112,7 +101,8 @@ def _firmware(facts: Facts) -> StepText:
 
 def _loader(facts: Facts) -> StepText:
     _, route = route_of(facts)
-    return f"{route.loader}: {' > '.join(route.steps)}", route.loader
+    steps = f": {' > '.join(route.steps)}" if route.steps else ""
+    return f"{route.loader}{steps}", route.loader
 
 
 def _entry(facts: Facts) -> StepText:
@@ -167,7 +157,7 @@ def _fstab(facts: Facts) -> StepText:
         raise UnknownError("there is no /etc/fstab")
     mounts = [mount for mount in read_fstab(text) if mount.on_disk]
     paths = ", ".join(mount.path for mount in mounts[:6])
-    return f"{len(mounts)} lines name disks: {paths}" if mounts else "no line names a disk", ""
+    return f"{counted(len(mounts), 'disk')}: {paths}" if mounts else "no line names a disk", ""
 
 
 def _network(facts: Facts) -> StepText:

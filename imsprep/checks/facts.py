@@ -90,9 +90,9 @@ class Facts:
     def packed(self) -> Facts:
         """Return the facts of the container that is made of it: no bitmap, a disk of whole GiB.
 
-        Nothing is made of an image whose disk could not be read.
+        Nothing is made of an image whose disk could not be read, and of these facts not again.
         """
-        if self.unread is not None:
+        if self.unread is not None or self.to_be_packed:
             return replace(self, bitmap=None)
         size = self.virtual_size
         return replace(

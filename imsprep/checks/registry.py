@@ -11,9 +11,10 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, registered
 from imsprep.errors import show_path
-from imsprep.guest.model import Volume
-from imsprep.image.volumes.partitions import Partition
-from imsprep.report import Finding, Report, Skipped
+from imsprep.guest.linux.os_release import identify
+from imsprep.guest.model import WINDOWS, Guest, Volume
+from imsprep.image.volumes.partitions import Disk, Partition
+from imsprep.report import Finding, Report, Skipped, UnknownError
 
 
 def all_rules() -> tuple[Rule, ...]:
@@ -62,6 +63,25 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
     )
 
 
+def _firmware(disk: Disk) -> list[str]:
+    """Return what could start the disk, as far as its partition table and first sector show."""
+    both = (("bios", disk.can_bios_boot), ("uefi", disk.has_esp))
+    return [name for name, starts in both if starts]
+
+
+def _system_name(guest: Guest) -> str | None:
+    """Return what the system inside calls itself; None if nothing tells."""
+    if guest.system == WINDOWS:
+        name = guest.registry.get("ProductName")
+    else:
+        try:
+            found = identify(guest)
+        except UnknownError:
+            return None
+        name = found.name if found is not None else None
+    return show_path(str(name)) if name else None
+
+
 def summary(facts: Facts) -> dict[str, object]:
     """Return the facts that a reader wants to see with the findings, as plain values."""
     values: dict[str, object] = {
@@ -76,11 +96,13 @@ def summary(facts: Facts) -> dict[str, object]:
         values["partition_table"] = facts.disk.table
         values["sector_size"] = facts.disk.sector_size
         values["partitions"] = [_partition(p) for p in facts.disk.partitions]
+        values["firmware"] = _firmware(facts.disk)
     if facts.container is not None:
         values["container"] = facts.container.as_dict()
     if facts.guest is not None:
         values["guest"] = {
             "system": facts.guest.system,
+            "name": _system_name(facts.guest),
             "machine": facts.guest.machine,
             "root": facts.guest.root and show_path(facts.guest.root),
             "kernels": [show_path(kernel.version) for kernel in facts.guest.kernels],

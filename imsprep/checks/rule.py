@@ -58,7 +58,8 @@ class Evidence:
     """One thing that is wrong: one sentence, with what was expected and found where that helps.
 
     `fix` replaces the rule's general advice where this case has a better one; `severity` replaces
-    the rule's where sources disagree and this case is only the looser reading.
+    the rule's where sources disagree and this case is only the looser reading; `title` is of a case
+    that the rule's would misname.
     """
 
     message: str
@@ -67,6 +68,7 @@ class Evidence:
     fix: str | None = None
     region: Region | None = None
     severity: Severity | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Rule:
             rule=self.id,
             severity=evidence.severity or self.severity,
             subject=self.subject,
-            title=self.title,
+            title=evidence.title or self.title,
             # Names and texts of an image may hold anything; a terminal must not obey them.
             message=_shown(evidence.message),
             expected=evidence.expected,

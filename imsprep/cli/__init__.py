@@ -1,6 +1,6 @@
 """The command line: parse, call the library, print, end with a documented exit code.
 
-A command is a module of this package and holds no decision about images. `COMMANDS` names them
+A command is a module of this package and holds no decision about images. `SECTIONS` names them
 with their one-line help, so that `imsprep --version` and `--help` load none of them. `main` is the
 only place that turns errors into a sentence and an exit code.
 """
@@ -24,28 +24,35 @@ import click
 from imsprep import __version__
 from imsprep.errors import FindingsError, ImsprepError, ReadError
 
-COMMANDS: dict[str, str] = {
-    "check": "Check disk images and the request to import them.",
-    "bitmap": "Make the bitmap file of a RAW image.",
-    "verify": "Verify a bitmap file against its image.",
-    "info": "Show what an image of any format contains.",
-    "os-versions": "List the os_version values that a site accepts.",
-    "digest": "Print the digests of disks in any format, and compare them.",
-    "bench": "Measure how fast this machine scans, or estimate for an image.",
-    "boot": "Start an image in QEMU and report whether it boots.",
-    "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",
-    "upload": "Upload one file to a bucket, without sending its zeros.",
-    "uploads": "List or remove what unfinished uploads left in a bucket.",
-    "config": "Show the settings in effect and where they come from.",
-    "import": "Check, scan, upload, import and wait, in one command.",
-    "batch": "Import many images from a plan, several at a time.",
-    "wait": "Wait for an import job that was started before.",
-    "emulator": "Run a strict local image service, for tests and CI.",
-    "doctor": "Check what imsprep needs on this machine.",
-    "completion": "Print the completion script for bash, zsh or fish.",
-    "man": "Print a manual page, or the folder of all.",
-    "demo": "Make a small disk image and run every step on it.",
+SECTIONS: dict[str, dict[str, str]] = {
+    "Bring images in": {
+        "check": "Check disk images and the request to import them.",
+        "import": "Check, send, import and wait, in one command.",
+        "batch": "Import many images from a plan, several at a time.",
+        "wait": "Wait for an import job that was started before.",
+        "boot": "Start an image in QEMU and report whether it boots.",
+        "info": "Show what an image of any format contains.",
+    },
+    "Step by step": {
+        "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",
+        "digest": "Print the digests of disks in any format, and compare them.",
+        "bitmap": "Make the bitmap file of a RAW image.",
+        "verify": "Verify a bitmap file against its image.",
+        "upload": "Upload one file to a bucket, without sending its zeros.",
+        "uploads": "List or remove what unfinished uploads left in a bucket.",
+    },
+    "This machine and its settings": {
+        "doctor": "Check what imsprep needs on this machine.",
+        "config": "Show the settings in effect and where they come from.",
+        "os-versions": "List the os_version values that a site accepts.",
+        "bench": "Measure how fast this machine scans, or estimate for an image.",
+        "demo": "Make a small disk image and run every step on it.",
+        "emulator": "Run a strict local image service, for tests and CI.",
+        "completion": "Print the completion script for bash, zsh or fish.",
+        "man": "Print a manual page, or the folder of all.",
+    },
 }
+COMMANDS = {name: line for section in SECTIONS.values() for name, line in section.items()}
 
 EXIT_CODES = """\
 \b
@@ -89,8 +96,10 @@ class CommandTable(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), line) for name, line in commands.items()])
 
 
 @click.group(
@@ -102,8 +111,8 @@ class CommandTable(click.Group):
 def cli() -> None:
     """Bring a disk image into Huawei Cloud IMS by quick import.
 
-    It checks a RAW or ZVHD2 image, makes the bitmap file, uploads only the data and waits for the
-    import job. The result of a command is on stdout, everything else on stderr.
+    It checks an image of any format, sends only its data, as ZVHD2 or as RAW with its bitmap, and
+    waits for the import job. The result of a command is on stdout, everything else on stderr.
     """
 
 

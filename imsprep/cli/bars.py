@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from imsprep.cli import screen
@@ -89,24 +89,30 @@ class Step:
         return min(1.0, kind.done / kind.total) if kind.total else 0.0
 
     def words(self, now: float, room: int = 1000) -> str:
-        """Return the numbers, as many as there is room for; time comes first to stay."""
-        parts = [self._amount(now)]
-        if self.copied.total:
-            parts.append(_amount(self.copied, now, " copied"))
-        clock = clock_time(now - self.began)
-        left = self._left_s(now)
-        if left is not None:
-            clock += f", {clock_time(left)} left"
-        said = "; ".join([*parts, clock])
-        while len(said) > room and len(parts) > 1:
-            parts.pop()
-            said = "; ".join([*parts, clock])
-        return said if len(said) <= room else clock
+        """Return the numbers, as many as there is room for; the time that is left stays longest."""
+        fits = (said for said in self._forms(now) if len(said) <= room)
+        return next(fits, clock_time(now - self.began))
 
-    def _amount(self, now: float) -> str:
-        if self.sent.total or self.copied.total:
-            return _amount(self.sent, now, " sent")
-        return _amount(self.all, now, "")
+    def _forms(self, now: float) -> Iterator[str]:
+        """Yield what can be said, the fullest first."""
+        travels = self.sent.total or self.copied.total
+        kind, verb = (self.sent, " sent") if travels else (self.all, "")
+        amount, rate = _amount(kind, verb), _speed(kind, now)
+        clock = clock_time(now - self.began)
+        left_s = self._left_s(now)
+        if self.copied.total:
+            copied = _amount(self.copied, " copied") + _speed(self.copied, now)
+            left = f", {clock_time(left_s)} left" if left_s is not None else ""
+            yield f"{amount}{rate}; {copied}; {clock}{left}"
+        if left_s is None:
+            yield f"{amount}{rate}; {clock}"
+            yield f"{amount}; {clock}"
+            return
+        left = f"{clock_time(left_s)} left"
+        yield f"{amount}{rate}; {clock}, {left}"
+        yield f"{amount}{rate}; {left}"
+        yield f"{amount}; {left}"
+        yield left
 
     def _left_s(self, now: float) -> float | None:
         if now - self.began < _SETTLED_S or not self.all.total:
@@ -141,10 +147,13 @@ class Step:
         return values if left is None else {**values, "seconds_left": round(left, 1)}
 
 
-def _amount(rate: Rate, now: float, verb: str) -> str:
-    said = _pair(rate.done, rate.total) if rate.total else format_size(rate.done)
+def _amount(rate: Rate, verb: str) -> str:
+    return f"{_pair(rate.done, rate.total) if rate.total else format_size(rate.done)}{verb}"
+
+
+def _speed(rate: Rate, now: float) -> str:
     speed = rate.at(now)
-    return f"{said}{verb}" + (f", {_rate(speed)}" if speed else "")
+    return f", {_rate(speed)}" if speed else ""
 
 
 def _pair(done: int, total: int) -> str:
@@ -160,7 +169,10 @@ def _short(number: float) -> str:
 
 
 def _rate(bytes_per_s: float) -> str:
-    return f"{format_size(round(bytes_per_s)).replace('bytes', 'B').replace('byte', 'B')}/s"
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if bytes_per_s >= unit:
+            return f"{_short(bytes_per_s / unit)} {name}/s"
+    return f"{round(bytes_per_s)} B/s"
 
 
 def clock_time(seconds: float) -> str:
@@ -379,6 +391,8 @@ class ImageBars:
 def _label(image: str, step: str) -> str:
     """Return an image's name and its step in 24 columns: the end of a long name tells more."""
     room = 15
+    if len(image) > room:
+        image = image.rpartition("/")[2]
     name = image if len(image) <= room else "…" + image[1 - room :]
     return f"{name:{room}} {step:8}"
 

@@ -13,7 +13,9 @@ import click
 from click.core import ParameterSource
 
 from imsprep.cli import screen
+from imsprep.cli.completing import sites
 from imsprep.cli.options.common import F
+from imsprep.cli.sections import SectionedCommand
 from imsprep.cloud.sites import DEFAULT_SITE, SITES
 from imsprep.errors import ReadError, UsageError
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from imsprep.cli.settings import Setting
 
 
-class ConfiguredCommand(click.Command):
+class ConfiguredCommand(SectionedCommand):
     """A command whose options may stand in imsprep.toml, in a table of the command's name."""
 
     def make_context(
@@ -150,6 +152,7 @@ def site_option(words: str) -> Callable[[F], F]:
     """Return the option --site, which is the configuration's where it is not given."""
     return click.option(
         "--site",
+        shell_complete=sites,
         type=_SiteType(),
         default=_site_here,
         callback=_by_region,

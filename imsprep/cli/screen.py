@@ -212,7 +212,7 @@ def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "")
         notes=verbosity() > 0,
         skipped=skipped,
         more_skipped=more_skipped,
-        more_notes="-v shows the notes in full",
+        more_notes="-v: notes in full",
         closer={
             rule.NOT_SCANNED: "--scan reads it",
             rule.NOT_UNPACKED: "--deep unpacks them",
@@ -243,20 +243,22 @@ def say_report(report: Report) -> None:
     from imsprep.checks.reporters.text import report_text
     from imsprep.report import Severity
 
-    say(report_text(report, fail_on=Severity.ERROR, style=style_for(sys.stderr)).rstrip("\n"))
+    style = style_for(sys.stderr)
+    say(report_text(report, fail_on=Severity.ERROR, style=style).rstrip("\n"), wrap=False)
 
 
-def say(words: str, *, logged: bool = False) -> None:
+def say(words: str, *, logged: bool = False, wrap: bool = True) -> None:
     """Write a line for people on stderr; above the bars that stand there, if there are any.
 
-    It goes into the log too, unless it was `logged` before.
+    It goes into the log too, unless it was `logged` before. Words that have their lines already,
+    perhaps with colours, are not to `wrap`.
     """
     if not logged:
         logging.getLogger(_SAID).info("%s", words)
     if _HERE.progress == JSON:
         write_event({"event": "message", "text": words})
         return
-    shown = wrapped(words, sys.stderr)
+    shown = wrapped(words, sys.stderr) if wrap else words
     tqdm = sys.modules.get("tqdm")
     if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
         tqdm.tqdm.write(shown, file=sys.stderr)

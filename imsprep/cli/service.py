@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from imsprep.cli.completing import regions
 from imsprep.cli.configured import site_option
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
 
 _OPTIONS = (
     site_option("Site whose service and limits apply."),
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+                 shell_complete=regions,
                  help="Such as eu-de or ap-southeast-3."),
     click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
     click.option("--api", type=click.Choice(["v2", "v2.1"]), default="v2", show_default=True,

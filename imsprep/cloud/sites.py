@@ -37,10 +37,6 @@ class OsVersions:
         """Every value, in the order of the page."""
         return tuple(value for values in self.by_platform.values() for value in values)
 
-    def platform(self, os_version: str) -> str | None:
-        """Return the platform that lists `os_version`, or None."""
-        return next((p for p, values in self.by_platform.items() if os_version in values), None)
-
 
 @dataclass(frozen=True)
 class Site:
@@ -73,6 +69,20 @@ class Site:
     def all_lists(self) -> tuple[OsVersions, ...]:
         """The dated lists that speak of the site: that of its API first, then newer ones."""
         return (self.os_versions, *map(_load, self.newer_lists))
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Every `os_version` of all these lists, each once."""
+        return tuple(dict.fromkeys(value for one in self.all_lists for value in one.all))
+
+    @property
+    def by_platform(self) -> dict[str, tuple[str, ...]]:
+        """The values of all these lists by platform."""
+        found: dict[str, dict[str, None]] = {}
+        for one in self.all_lists:
+            for platform, values in one.by_platform.items():
+                found.setdefault(platform, {}).update(dict.fromkeys(values))
+        return {platform: tuple(values) for platform, values in found.items()}
 
     def min_disk_from(self, *, data_disk: bool, windows: bool) -> int:
         """Return the smallest `min_disk` that the site documents, in GiB."""

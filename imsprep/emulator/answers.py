@@ -87,7 +87,7 @@ def _attributes(image: Image, site: Site) -> dict[str, str]:
         "__os_type": os_type_of(body),
         "__os_version": version,
         "__os_bit": "32" if "32" in version else "64",
-        "__platform": site.os_versions.platform(version) or "Other",
+        "__platform": next((p for p, all_ in site.by_platform.items() if version in all_), "Other"),
         "__image_size": str(image.disk.get("size", 0)),
         "__isregistered": "true",
         "__lazyloading": "true",
@@ -124,7 +124,7 @@ def os_versions(site: Site) -> list[dict[str, Any]]:
                 for version in versions
             ],
         }
-        for platform, versions in site.os_versions.by_platform.items()
+        for platform, versions in site.by_platform.items()
         # The international site's page says that it lists Windows no more.
         if not (platform == "Windows" and site.windows_stopped)
     ]

@@ -145,7 +145,7 @@ def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> No
     elif not body.get("os_version"):
         # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
         raise RefusedError("IMG.0159" if huawei else "IMG.0056")
-    elif not any_os_version and body["os_version"] not in site.os_versions.all:
+    elif not any_os_version and body["os_version"] not in site.listed:
         raise RefusedError("IMG.0056")
     _check_foreign(body)
     _check_boot(body)

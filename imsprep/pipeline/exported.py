@@ -169,7 +169,7 @@ def proposed_fields(
 
 def proposed_version(machine: Machine, site: Site) -> str | None:
     """Return the site's value for the machine's system; None if the descriptor names no release."""
-    listed = list(site.os_versions.all)
+    listed = list(site.listed)
     if (start := _WINDOWS.get(machine.system_id)) is None:
         start = next(
             (form.format(m[1]) for p, form in _TOKENS if (m := re.fullmatch(p, machine.system_id))),

@@ -84,8 +84,8 @@ class Imported:
     data_bytes: int
     sent: int  # travelled in this run
     copied: int  # copied by the store, in this run
-    uploads: tuple[Uploaded, ...]
-    report: Report
+    uploads: tuple[Uploaded, ...] = field(repr=False)
+    report: Report = field(repr=False)
     manifest: Path
     files: tuple[Path, ...]
     removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from imsprep.boot.plan import TCG
 from imsprep.boot.run import Booted, boot
 from imsprep.errors import MissingExtraError, UsageError
 from imsprep.options import BootOptions
+from imsprep.progress import Event
 from tests.conftest import Outcome, need
 from tests.support.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
 
@@ -71,6 +73,18 @@ def test_a_panic_that_a_busy_machine_causes_is_no_verdict(
 
 
 @pytest.mark.slow
+def test_what_the_console_shows_is_passed_on_while_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.boot.run._NEWS_S", 0.5)
+    seen: list[Event] = []
+    options = dataclasses.replace(QUICK, limit_s=5, progress=seen.append)
+    started(tmp_path, saying("hello\x1b[2J\n"), options)
+    assert {event.step for event in seen} == {"boot"}
+    assert any(re.fullmatch(r"\d\.\d s: .*hello.*", event.text) for event in seen), seen
+    assert not any("\x1b" in event.text for event in seen)
+
+
 def test_nothing_within_the_limit_is_another_exit_code(tmp_path: Path) -> None:
     done = started(tmp_path, saying("hello\n", HALT), QUICK_AND_SHORT)
     assert (done.verdict.key, done.exit_code) == ("nothing", 7)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from imsprep.checks import gather
-from imsprep.checks.chain import BROKEN, KNOWN, UNKNOWN, Step, chain, line, screen
+from imsprep.checks.chain import BROKEN, KNOWN, UNKNOWN, Step, chain, screen
 from imsprep.checks.facts import Facts
+from imsprep.checks.reporters.text import chain_line
 from imsprep.errors import MissingExtraError
 from imsprep.guest.model import Guest, Volume
 from imsprep.ims.request import RequestFields
@@ -42,7 +43,7 @@ def test_every_step_of_a_well_prepared_system_is_known() -> None:
     steps = steps_of(linux_guest(debian()))
     assert list(steps) == STEPS
     assert {step.state for step in steps.values()} == {KNOWN}
-    assert line(tuple(steps.values())) == (
+    assert chain_line([step.as_dict() for step in steps.values()]) == (
         "GRUB > vmlinuz-4.19.0-27-amd64 > initramfs (virtio_blk, virtio_scsi, virtio_net) > "
         f"UUID={UUID[:8]}… (ext4) > cloud-init (OpenStack)"
     )

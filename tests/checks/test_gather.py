@@ -142,6 +142,7 @@ def test_a_disk_of_zeros_inside_is_found(tmp_path: Path) -> None:
 def test_a_disk_that_is_packed_is_named_by_its_own_size(tmp_path: Path) -> None:
     facts = Facts("disk.qcow2", 1000, virtual_size=(1 << 40) + 512)
     packed = facts.packed()
+    assert packed.packed() == packed  # its size is that of the container already
     assert (packed.source_size, packed.virtual_size) == ((1 << 40) + 512, (1 << 40) + (1 << 30))
     report = registry.run(packed)
     (large,) = [finding for finding in report.findings if finding.rule == "IMS108"]

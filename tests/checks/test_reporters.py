@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
+from imsprep import project
 from imsprep.checks import registry
 from imsprep.checks.holds import HOLDS
 from imsprep.checks.reporters import FORMATS, Failure, Run, render
@@ -138,14 +139,29 @@ def test_sarif_points_at_bytes_and_keeps_waived_findings_suppressed() -> None:
     assert log["properties"]["skipped"][0]["reasons"] == {"no name given": ["IMS501"]}
 
 
-def test_sarif_gives_every_result_a_place_and_every_rule_an_address() -> None:
+def test_sarif_gives_every_result_a_place_and_every_rule_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(project, "HOME", "https://imsprep.test/source")
     inside = dataclasses.replace(finding("IMS811"), message="/etc/fstab:3 mounts a disk")
-    (log,) = json.loads(render(run(Report("a.raw", (inside, finding("IMS501")))), "sarif"))["runs"]
+    whole = json.loads(render(run(Report("a.raw", (inside, finding("IMS501")))), "sarif"))
+    jsonschema.validate(whole, SARIF, format_checker=jsonschema.FormatChecker())
+    (log,) = whole["runs"]
     driver = log["tool"]["driver"]
-    assert driver["informationUri"].startswith("https://")
-    assert [rule["helpUri"].rpartition("#")[2] for rule in driver["rules"]] == ["ims501", "ims811"]
+    assert driver["informationUri"] == "https://imsprep.test/source"
+    page = "https://imsprep.test/source/docs/reference/rules.md"
+    assert [r["helpUri"] for r in driver["rules"]] == [f"{page}#ims501", f"{page}#ims811"]
     places = [result["locations"][0]["logicalLocations"][0] for result in log["results"]]
     assert [place["fullyQualifiedName"] for place in places] == ["file:/etc/fstab:3", "file"]
+
+
+def test_sarif_names_no_address_where_imsprep_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "HOME", None)
+    whole = json.loads(render(run(Report("a.raw", (finding("IMS501"),))), "sarif"))
+    jsonschema.validate(whole, SARIF)
+    driver = whole["runs"][0]["tool"]["driver"]
+    assert "informationUri" not in driver
+    assert "helpUri" not in driver["rules"][0]
 
 
 def test_sarif_of_one_image_in_which_every_rule_was_skipped_is_small() -> None:
@@ -205,6 +221,17 @@ def test_the_picture_shows_stored_zeros_behind_the_data() -> None:
     assert heights == {"zeros": "44.00", "data": "22.00"}
 
 
+def test_each_bar_of_the_picture_has_the_scale_of_what_it_divides() -> None:
+    """Of a disk that is packed the container is larger; of a container the file is smaller."""
+    mib = 1 << 20
+    partition = {"number": 1, "start": mib, "length": 99 * mib, "volume": "ext4", "name": ""}
+    facts = {"virtual_size": 1024 * mib, "source_size": 100 * mib, "partitions": [partition]}
+    drawn = str(
+        picture({**facts, "cells": [[0, 30 * mib, 1, None], [30 * mib, 10 * mib, 0, None]]})
+    )
+    assert re.findall(r"<span>([^<]*)</span></div>", drawn) == ["100 MiB", "40 MiB"]
+
+
 def test_github_tells_nothing_of_a_waived_finding() -> None:
     lines = render(run(FULL), "github").splitlines()
     assert [line.split("title=")[1][:6] for line in lines] == ["IMS101", "IMS111"]
@@ -223,7 +250,7 @@ def test_text_puts_the_worst_first_and_ends_with_the_verdict() -> None:
     text = render(run(FULL), "text")
     assert text.index("IMS101") < text.index("IMS111") < text.index("IMS104")
     assert text.splitlines()[-1] == (
-        "FAILED   1 error, 0 warnings, 1 note, 1 waived; 1 rule passed"
+        "FAILED   1 error, 0 warnings, 1 note, 1 waived; 1 rule passed, 1 skipped"
     )
 
 
@@ -247,8 +274,8 @@ def test_text_folds_notes_and_counts_what_was_skipped() -> None:
         "",
         "note     A title" + " " * 58 + "IMS405",
         "",
-        "1 rule skipped; look there",
-        "passed   0 errors, 0 warnings, 1 note; 0 rules passed (ask for them)",
+        "passed   0 errors, 0 warnings, 1 note; 0 rules passed, 1 skipped",
+        "         (ask for them; look there)",
     ]
     opened = text(notes_of("a.raw"), Style(notes=True, skipped=True))
     assert "         a message\n" in opened

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from imsprep.cli import bars, screen
 from imsprep.cli.bars import JobBar, Progress, Step
 from imsprep.progress import Event
+from imsprep.report import Finding, Report, Severity
 from imsprep.units import GIB, MIB
 from tests.conftest import Outcome
 from tests.support.paths import ROOT
@@ -60,9 +61,10 @@ def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
         (row,) = terminal.rows
         assert row.startswith("upload    50%|")
         assert len(row) <= terminal.columns
-        assert row.endswith("0:10, 0:28 left")  # the copy takes longer than the rest to send
+        assert row.endswith("0:28 left")  # the copy takes longer than the rest to send
+        assert "1/2 GiB sent" in row
         if terminal.columns > 60:
-            assert "1/2 GiB sent, 102.4 MiB/s" in row
+            assert "1/2 GiB sent, 102.4 MiB/s; " in row
         if terminal.columns == 120:
             assert "10/38 GiB copied, 1 GiB/s" in row
 
@@ -145,6 +147,20 @@ def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal)
     assert terminal.rows == ["[1/2] done"]
 
 
+def test_a_bar_of_an_image_shows_amount_and_time_left_in_eighty_columns() -> None:
+    step = Step("convert", 515 * MIB, 0.0)
+    step.add(58 * MIB, 6.6)
+    room = 80 - 1 - 24 - 18  # what a batch's bar leaves
+    assert step.words(6.6, room) == "58/515 MiB, 8.8 MiB/s; 0:52 left"
+    assert step.words(6.6, 21) == "58/515 MiB; 0:52 left"
+    assert step.words(6.6, 12) == "0:52 left"
+
+
+def test_an_image_is_labelled_by_its_name_where_its_path_is_long() -> None:
+    assert bars._label("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
+    assert bars._label("a/web.raw", "scan").split() == ["a/web.raw", "scan"]
+
+
 @given(
     st.lists(st.integers(0, 1 << 30), max_size=20), st.integers(1, 1 << 40), st.integers(12, 100)
 )
@@ -174,6 +190,17 @@ def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(
     assert any(row.startswith("upload ") and "%|" in row for row in seen)
     assert not [row for row in last if "%|" in row]
     assert any(row.startswith("image ") for row in last)
+
+
+def test_a_coloured_report_above_the_bars_keeps_its_lines(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    finding = Finding("IMS101", Severity.WARNING, "file", "A title", "a message")
+    screen.say_report(Report("a.raw", (finding,)))
+    width = min(terminal.columns, 100)
+    assert f"warning  A title{'IMS101':>{width - 16}}" in terminal.rows
 
 
 def test_a_log_file_gets_requests_and_decisions_and_no_secrets(

@@ -33,6 +33,8 @@ MIB = 1 << 20
 JOB = "8a12fc664fb4daa3014fb4e581380005"  # the job of the examples
 IMAGES = ("disk.raw", "images/one.raw", "build/disk.raw")
 
+_OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n'
+
 _IMSPREP = f"""\
 #!{sys.executable}
 import os, re, stat, subprocess, sys
@@ -64,7 +66,7 @@ import re, sys, tomllib
 extras = tomllib.load(open("{ROOT}/pyproject.toml", "rb"))["project"]["optional-dependencies"]
 assert sys.argv[1] == "install", sys.argv
 for word in sys.argv[2:]:
-    word = word.partition(" @ git+https://")[0]
+    word = word.partition(" @ git+")[0]
     name, asked = re.fullmatch(r"(imsprep|\\.)(?:\\[([a-z,-]+)\\])?", word).groups()
     assert set((asked or "all").split(",")) <= set(extras), word
 """
@@ -120,7 +122,7 @@ def steps(session: str) -> Iterator[tuple[str, str]]:
 
 
 def write_disk(path: Path) -> None:
-    """A disk of 64 MiB with a boot program, and a well-prepared Debian 10 in its one partition."""
+    """A disk of 64 MiB with a boot program, and a well-prepared Debian 12 in its one partition."""
     start, length = 1 * MIB, 62 * MIB
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
@@ -130,7 +132,7 @@ def write_disk(path: Path) -> None:
         file.seek(510)
         file.write(b"\x55\xaa")
     with tempfile.TemporaryDirectory() as folder:
-        tree = write_tree(Path(folder), debian())
+        tree = write_tree(Path(folder), {**debian(), "/etc/os-release": _OS_RELEASE})
         subprocess.run(
             ["mkfs.ext4", "-q", "-F", "-U", UUID, "-E", f"offset={start}", "-d", tree, path,
              f"{length // 1024}k"], check=True, capture_output=True,
@@ -160,6 +162,7 @@ class DocumentShell:
             "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT),
+            "IMSPREP_REPOSITORY": ROOT.as_uri(),
             "HUAWEICLOUD_SDK_AK": "AKTEST",
             "HUAWEICLOUD_SDK_SK": "SKTEST",
         }

@@ -15,6 +15,7 @@ from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.reporters.picture import picture
+from imsprep.checks.reporters.text import about
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import counted, exact_size, format_size
 
@@ -75,7 +76,7 @@ def _tally(run: Run) -> list[tuple[str, str]]:
         ("good", len(run.reports) - bad - warned, "passed"),
         ("unsure", warned, "passed with warnings"),
         ("bad", bad, "failed"),
-        ("unsure", len(run.failures), "not checked"),
+        ("bad", len(run.failures), "not checked"),
     ]
     return [(look, f"{n} {word}") for look, n, word in parts if n]
 
@@ -86,8 +87,8 @@ def _warned(report: Report) -> bool:
 
 def _failure(failure: Failure) -> dict[str, Any]:
     return {
-        **_name(failure.image), "look": "unsure", "verdict": "not checked",
-        "lead": failure.message, "failure": failure,
+        **_name(failure.image), "look": "bad", "verdict": "not checked",
+        "about": "", "lead": failure.message, "failure": failure,
     }  # fmt: skip
 
 
@@ -101,6 +102,7 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, Any
         **_name(report.image),
         "look": look,
         "verdict": "failed" if bad else passed,
+        "about": about(facts),
         "lead": _lead(report),
         "failure": None,
         "picture": picture(facts),

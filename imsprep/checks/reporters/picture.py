@@ -23,27 +23,32 @@ def picture(facts: Mapping[str, Any]) -> Any:
     """Return the two bars as HTML, or nothing for a file without a disk in it."""
     from markupsafe import Markup
 
-    size = facts.get("virtual_size") or facts.get("file_size") or 0
+    sizes = (facts.get(name) for name in ("source_size", "virtual_size", "file_size"))
+    size = next((size for size in sizes if size), 0)
     if not size:
         return ""
     parts = []
     if facts.get("partitions"):
         shown = "".join(_partitions(facts, size))
         free = f"<rect class='free' width='{WIDTH}' height='{_PARTITIONS_HEIGHT}'/>"
-        parts.append(_bar("Partitions", _PARTITIONS_HEIGHT, free + shown, _partition_legend(facts)))
+        bar = _bar("Partitions", _PARTITIONS_HEIGHT, free + shown, _partition_legend(facts))
+        parts.append(bar + _scale(size))
     if facts.get("cells"):
         whole = f"<rect fill='url(#hatch)' width='{WIDTH}' height='{_CELLS_HEIGHT}'/>"
         drawn = _HATCH + whole + "".join(_cells(facts))
-        parts.append(_bar("What the file stores", _CELLS_HEIGHT, drawn, _cell_legend(facts)))
+        bar = _bar("What the file stores", _CELLS_HEIGHT, drawn, _cell_legend(facts))
+        start, length = facts["cells"][-1][:2]  # of a container they divide the file, not the disk
+        parts.append(bar + _scale(start + length))
     if not parts:
         return ""
-    return Markup("<div class='picture'>" + _scale(size).join(parts) + _scale(size) + "</div>")
+    return Markup("<div class='picture'>" + "".join(parts) + "</div>")
 
 
 def _bar(label: str, height: int, inside: str, legend: str) -> str:
     return (
-        f"<h3>{label}</h3>{legend}<svg viewBox='0 0 {WIDTH} {height}' role='img'"
+        f"<div class='bar'><h3>{label}</h3>{legend}<svg viewBox='0 0 {WIDTH} {height}' role='img'"
         f" preserveAspectRatio='none' style='height:{height}px' aria-label='{label}'>{inside}</svg>"
+        "</div>"
     )
 
 

@@ -15,16 +15,13 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from imsprep import project
 from imsprep.checks.reporters import Failure, Run
-from imsprep.project import HOME
 from imsprep.report import Finding, Report, Severity
 
 SCHEMA_URI = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
-# Where imsprep is described; a reader opens the page of the rule.
-HOME_URI = HOME
-RULES_URI = f"{HOME}/docs/reference/rules.md"
 _INSIDE = re.compile(r"(/[\w./@+-]*\w)(?::(\d+))?[ :]")  # "/etc/fstab:3 mounts …"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
@@ -45,7 +42,7 @@ def sarif(run: Run) -> str:
                 "tool": {
                     "driver": {
                         "name": "imsprep",
-                        "informationUri": HOME_URI,
+                        **({"informationUri": project.HOME} if project.HOME else {}),
                         "semanticVersion": run.version,
                         "rules": [_rule(rule) for rule in rules],
                     }
@@ -62,12 +59,14 @@ def sarif(run: Run) -> str:
 
 
 def _rule(rule: Any) -> dict[str, Any]:
+    """Return a rule; where imsprep has an address, with that of the page where the rule stands."""
+    page = f"{project.HOME}/docs/reference/rules.md#{rule.id.lower()}"
     return {
+        **({"helpUri": page} if project.HOME else {}),
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {"text": f"{rule.fix}\n\nSource: {rule.source}"},
-        "helpUri": f"{RULES_URI}#{rule.id.lower()}",
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"subject": rule.subject},
     }

@@ -38,7 +38,7 @@ class Style:
     colour: bool = False
     notes: bool = False  # in full; else one line each
     skipped: bool = False  # with the reasons; else their number
-    more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped says why"
+    more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped: why skipped"
     more_notes: str = ""  # how to see the notes in full
     closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
 
@@ -106,36 +106,57 @@ def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]])
     return "\n".join(lines) + "\n"
 
 
-def _headline(report: Report, style: Style) -> list[str]:
-    facts = report.facts
+def about(facts: Mapping[str, Any]) -> str:
+    """Write what an image is: format, sizes, table, what starts it, and the system inside."""
     sizes = (facts.get(name) for name in ("source_size", "virtual_size", "file_size"))
     size = next((size for size in sizes if size), 0)
     words = [str(facts.get("format", "unknown")), format_size(int(size))]
     if "data_bytes" in facts:
         words.append(f"{format_size(int(facts['data_bytes']))} of data")
+    elif facts.get("cells"):
+        words.append(f"{format_size(sum(stored for _, _, stored, _ in facts['cells']))} stored")
     if table := facts.get("partition_table"):
-        words.append(f"{str(table).upper()}")
-        words.append(counted(len(facts.get("partitions", [])), "partition"))
-    if system := (facts.get("guest") or {}).get("system"):
+        words.append(
+            f"{str(table).upper()}, {counted(len(facts.get('partitions', [])), 'partition')}"
+        )
+    if firmware := facts.get("firmware"):
+        words.append(" and ".join(map(str.upper, firmware)))
+    guest = facts.get("guest") or {}
+    if system := guest.get("name") or guest.get("system"):
         words.append(str(system))
-    name = style.painted(report.image, "bold")
-    lines = _wrapped(", ".join(words), style, " " * (len(report.image) + 2))
-    chain = _chain((facts.get("guest") or {}).get("chain") or [], style)
+    return ", ".join(words)
+
+
+def _headline(report: Report, style: Style) -> list[str]:
+    name, words = style.painted(report.image, "bold"), about(report.facts)
+    steps = (report.facts.get("guest") or {}).get("chain") or []
+    chain = _wrapped(chain_line(steps), style, "  ") if steps else []
     if len(report.image) > style.width // 2:
-        return [name, *_wrapped(", ".join(words), style), *chain]
+        return [name, *_wrapped(words, style), *chain]
+    lines = _wrapped(words, style, " " * (len(report.image) + 2))
     return [f"{name}  {lines[0].strip()}", *lines[1:], *chain]
 
 
-def _chain(steps: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
-    """Return the boot chain in a line, to the first step that is broken."""
-    words = []
-    for step in steps[1:]:
+def chain_line(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Write a boot chain, as a report's facts have it, in one line.
+
+    It ends with the first step that is broken. Where the loader is not known nothing behind it is,
+    and the line is the reason.
+    """
+    words: list[str] = []
+    before = None
+    for number, step in enumerate(steps[1:]):
         if step["state"] == "broken":
             words.append(f"{step['name']}: broken")
             break
-        if step["short"]:
-            words.append(step["short"] if step["state"] == "known" else f"{step['name']}: unknown")
-    return _wrapped(" > ".join(words), style, "  ") if words else []
+        if step["state"] == "known":
+            words += [step["short"]] if step["short"] else []
+        elif number == 0:
+            return str(step["why"])
+        elif step["why"] != before:
+            words.append(f"{step['name']}: unknown")
+        before = step["why"]
+    return " > ".join(words)
 
 
 def _scanned(report: Report, style: Style) -> list[str]:
@@ -195,18 +216,14 @@ def _wrapped(words: str, style: Style, indent: str = " " * _INDENT) -> list[str]
 
 
 def _skipped(report: Report, style: Style) -> list[str]:
-    """Return the number of rules that did not run; with the reasons if they were asked for."""
-    if not report.skipped:
-        return []
+    """Return the reasons why rules did not run if they were asked for, else what was lacking."""
     if not style.skipped:
         lacking = {s.reason for s in report.skipped if _LACKING.search(s.reason)}
-        more = f"; {style.more_skipped}" if style.more_skipped else ""
-        said = [f"{counted(len(report.skipped), 'rule')} skipped{more}", *sorted(lacking)]
-        return [line for words in said for line in _wrapped(words, style, "")]
+        return [line for words in sorted(lacking) for line in _wrapped(words, style, "")]
     reasons: dict[str, list[str]] = {}
     for skipped in report.skipped:
         reasons.setdefault(skipped.reason, []).append(skipped.rule)
-    lines = ["skipped:"]
+    lines = ["skipped:"] if reasons else []
     for reason, rules in reasons.items():
         closer = f" ({style.closer[reason]})" if reason in style.closer else ""
         lines += textwrap.wrap(
@@ -218,14 +235,23 @@ def _skipped(report: Report, style: Style) -> list[str]:
 
 
 def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
+    """Return the numbers of each, and how to see what is not shown."""
     bad = run.bad(report)
     waived = sum(f.waived is not None for f in report.findings)
     more = f", {waived} waived" if waived else ""
-    again = f" ({before} of them above)" if before else ""
+    again = f" ({before} shown above)" if before else ""
     words = f"{_counts([report])}{again}{more}; {counted(len(report.passed), 'rule')} passed"
+    hints = []
+    if report.skipped:
+        words += f", {len(report.skipped)} skipped"
     if style.more_notes and report.count(Severity.NOTE) > before and not style.notes:
-        words += f" ({style.more_notes})"
-    return list(_last(bad, report.count(Severity.WARNING) > 0, words, style))
+        hints.append(style.more_notes)
+    if style.more_skipped and report.skipped and not style.skipped:
+        hints.append(style.more_skipped)
+    lines = list(_last(bad, report.count(Severity.WARNING) > 0, words, style))
+    if hints:
+        lines += [style.painted(line, "dim") for line in _wrapped(f"({'; '.join(hints)})", style)]
+    return lines
 
 
 def _all_images(run: Run, style: Style) -> str:

@@ -324,6 +324,7 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
         else _conversion(match.format, facts.name),
         region=_region(match),
         severity=Severity.NOTE,
+        title=f"An import makes a ZVHD2 of this {match.format} image",
     )
 
 
@@ -336,6 +337,7 @@ def _refused(facts: Facts, match: Match) -> Evidence:
         found=match.format,
         fix=advice or "Make or copy the image again, and compare its checksum.",
         region=_region(match),
+        title=f"The disk in this {match.format} image cannot be read",
     )
 
 

@@ -75,7 +75,7 @@ def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
     value = facts.request.os_version
     if value is None or facts.request.is_data_disk:
         return
-    if value in facts.site.os_versions.all:
+    if value in facts.site.listed:
         return
     others = [site.key for site in SITES.values() if value in site.os_versions.all]
     if others:

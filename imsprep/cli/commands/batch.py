@@ -32,7 +32,11 @@ Example:
 """
 
 
-@click.command(cls=ConfiguredCommand, epilog=EPILOG)
+@click.command(
+    cls=ConfiguredCommand,
+    epilog=EPILOG,
+    first=("dry_run", "jobs", "skip_failing", "outputs"),
+)
 @click.argument("plan", type=PATH)
 @click.option("--jobs", type=click.IntRange(1), metavar="N",
               help=f"Images at a time; {JOBS}, or as many as the cluster takes.")  # fmt: skip

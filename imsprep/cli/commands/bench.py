@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.completing import images
 from imsprep.cli.options.common import PATH, RATE, SizeType, output_options, print_result
 from imsprep.cli.options.scan import reading_options, scanning_with_jobs
 from imsprep.cli.watcher import Watcher
@@ -26,7 +27,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("image", type=PATH, required=False)
+@click.argument("image", shell_complete=images, type=PATH, required=False)
 @click.option("--synthetic", is_flag=True, help="Make a file of each kind and scan it.")
 @click.option("--dir", "folder", type=PATH, metavar="DIR",
               help="Folder for --synthetic; the current folder if not given.")  # fmt: skip

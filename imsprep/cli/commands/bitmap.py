@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.completing import images
 from imsprep.cli.options.common import (
     PATH,
     SIZE,
@@ -111,7 +112,7 @@ def make(
 
 
 @command.command(epilog="Example: imsprep bitmap probe probe.raw")
-@click.argument("file", type=PATH)
+@click.argument("file", shell_complete=images, type=PATH)
 @click.option("--size", type=SIZE, help="Bytes, in whole sectors; 61 MiB and seven sectors.")
 @click.option("--kind", type=click.Choice(["data", "none", "all", "one"]), default="data",
               show_default=True, help="Data here and there; or the boundary cases: no data, data"

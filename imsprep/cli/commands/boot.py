@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
+from imsprep.cli.completing import images
 from imsprep.cli.options.common import PATH, SIZE, SecondsType, output_options, print_result
-from imsprep.units import GIB, MIB
+from imsprep.cli.screen import say
+from imsprep.progress import silent
+from imsprep.units import GIB, MIB, format_seconds
 
 EPILOG = """\
 \b
@@ -18,16 +21,16 @@ Example: imsprep boot disk.raw --firmware uefi
 
 
 @click.command(epilog=EPILOG)
-@click.argument("image", type=PATH)
+@click.argument("image", shell_complete=images, type=PATH)
 @click.option("--firmware", type=click.Choice(["bios", "uefi"]),
               help="How it starts; bios for x86, uefi for arm.")  # fmt: skip
 @click.option("--architecture", type=click.Choice(["x86", "arm"]), default="x86",
               help="Of the server; x86 unless given.")  # fmt: skip
-@click.option("--memory", type=SIZE, default=GIB, show_default="1g", help="Of the machine.")
+@click.option("--memory", type=SIZE, default=GIB, help="Of the machine; 1g unless given.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True,
               help="Of the machine.")  # fmt: skip
-@click.option("--time-limit", type=SecondsType(min=1), default=300.0, show_default="300",
-              metavar="SECONDS", help="When to give up.")  # fmt: skip
+@click.option("--time-limit", type=SecondsType(min=1), default=300.0,
+              metavar="SECONDS", help="When to give up; 300 unless given.")  # fmt: skip
 @click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto",
               help="auto takes KVM if it works; tcg emulates.")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="After the login, do not wait for cloud-init.")
@@ -48,8 +51,12 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
 
     if options["memory"] < 64 * MIB:
         raise click.UsageError("--memory: at least 64m")
+    if not quiet:
+        limit = format_seconds(options["time_limit"])
+        say(f"{image} is started in QEMU, and watched for {limit} at most")
     done = api.boot_image(
         image,
+        progress=silent if quiet else lambda event: say(event.text),
         architecture=options["architecture"],
         firmware=options["firmware"],
         memory=options["memory"],

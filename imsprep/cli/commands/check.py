@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.checks.reporters import FORMATS
+from imsprep.cli.completing import images, regions, rules, severities, sites, words
 from imsprep.cli.configured import profile_option, settings_here, site_of_region, split_commas
 from imsprep.cli.options.common import PATH, ca_bundle_option
 from imsprep.cli.options.importing import check_options
@@ -19,12 +20,13 @@ from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.screen import say, screen_options, style_for
+from imsprep.cli.sections import SectionedCommand
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
     from imsprep.checks.reporters import Run
 
-WHY_SKIPPED = "--show-skipped says why"
+WHY_SKIPPED = "--show-skipped: why rules were skipped"
 
 EPILOG = """\
 \b
@@ -35,9 +37,17 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.argument("images", nargs=-1, type=PATH, metavar="IMAGE...")
-@click.option("--site", help="Whose limits: huawei, huawei-intl (default), otc, otc-swiss.")
+@click.command(
+    cls=SectionedCommand,
+    epilog=EPILOG,
+    first=("guest", "name", "os_version", "min_disk", "site", "fail_on", "outputs", "show_skipped"),
+)
+@click.argument("images", nargs=-1, type=PATH, metavar="IMAGE...", shell_complete=images)
+@click.option(
+    "--site",
+    shell_complete=sites,
+    help="Whose limits: huawei, huawei-intl (default), otc, otc-swiss.",
+)
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="What stdout gets."
 )
@@ -47,22 +57,33 @@ Examples:
 )
 @click.option(
     "--select",
+    shell_complete=rules,
     multiple=True,
     callback=split_commas,
     metavar="ID",
     help="Only these rules; IMS2 is all IMS2xx.",
 )
 @click.option(
-    "--ignore", multiple=True, callback=split_commas, metavar="ID", help="Without these rules."
+    "--ignore",
+    multiple=True,
+    callback=split_commas,
+    metavar="ID",
+    help="Without these rules.",
+    shell_complete=rules,
 )
 @click.option(
     "--severity",
+    shell_complete=severities,
     multiple=True,
     callback=split_commas,
     metavar="ID=WORD",
     help="Count a rule as WORD.",
 )
-@click.option("--fail-on", help="error (default), warning, note or never.")
+@click.option(
+    "--fail-on",
+    shell_complete=words("error", "warning", "note", "never"),
+    help="error (default), warning, note or never.",
+)
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
 @click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
 @hole_options
@@ -75,6 +96,7 @@ Examples:
     help="Check the bucket and the service too: obs:BUCKET or local:DIR.",
 )
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+              shell_complete=regions,
               help="Region of that bucket.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
 @click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
@@ -84,7 +106,9 @@ Examples:
 @click.option("--config", type=PATH, help="The file to use, not the nearest.")
 @click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
 @click.option("--list-rules", is_flag=True, help="Show every rule and end.")
-@click.option("--explain", metavar="ID", help="Show all about one rule and end.")
+@click.option(
+    "--explain", shell_complete=rules, metavar="ID", help="Show all about one rule and end."
+)
 @click.option("--show-skipped", is_flag=True, help="Show why rules were skipped.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @screen_options

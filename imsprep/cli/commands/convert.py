@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imsprep.cli.completing import images, rules
 from imsprep.cli.options.common import PATH, PLACE, SIZE, output_options, print_result
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.scan import holes_option, share_option
@@ -16,6 +17,7 @@ from imsprep.cli.options.target import place_options
 from imsprep.cli.options.transfer import send_options
 from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.screen import say
+from imsprep.cli.sections import SectionedCommand
 from imsprep.cli.watcher import Watcher
 from imsprep.errors import ContentError, UsageError
 from imsprep.units import MIB
@@ -28,8 +30,12 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.argument("source", type=PATH)
+@click.command(
+    cls=SectionedCommand,
+    epilog=EPILOG,
+    first=("to_format", "from_format", "force", "jobs", "key", "region"),
+)
+@click.argument("source", shell_complete=images, type=PATH)
 @click.argument("target", type=PLACE)
 @click.option(
     "--to-format",
@@ -44,7 +50,7 @@ Example:
     " system disk)]",
 )
 @packing_options
-@click.option("--block-size", type=SIZE, default=2 * MIB, show_default="2m", help="1m to 32m.")
+@click.option("--block-size", type=SIZE, default=2 * MIB, help="1m to 32m; 2m unless given.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
 @click.option("--uuid", "id_", type=click.UUID, help="The container's id, instead of a random one.")
 @click.option(
@@ -58,6 +64,7 @@ Example:
 @share_option
 @click.option(
     "--ignore",
+    shell_complete=rules,
     multiple=True,
     metavar="ID",
     help="Convert a ZVHD2 that fails this rule of check. Useful for IMS313, an index out of"

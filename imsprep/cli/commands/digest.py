@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imsprep.cli.options.common import PATH, output_options
+from imsprep.cli.completing import images
+from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.watcher import Watcher
 from imsprep.progress import Event, Progress
 
 
 @click.command(epilog="Example: imsprep digest disk.raw")
-@click.argument("files", type=PATH, nargs=-1, required=True)
+@click.argument("files", shell_complete=images, type=PATH, nargs=-1, required=True)
 @click.option("--sha256", is_flag=True, help="The plain SHA-256 of the whole disk instead.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
 @holes_option
@@ -39,7 +39,7 @@ def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any)
     equal = len(set(found.values())) == 1
     if as_json:
         value = {"disks": [{"file": f, "digest": d} for f, d in found.items()], "equal": equal}
-        click.echo(json.dumps(value, indent=2))
+        print_result(True, value, "")
     if not equal:
         click.get_current_context().exit(1)
 

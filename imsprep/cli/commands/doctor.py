@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from imsprep.cli import screen
+from imsprep.cli.completing import regions
 from imsprep.cli.configured import profile_option, site_option
 from imsprep.cli.options.common import PATH, ca_bundle_option, output_options, print_result
 
@@ -27,6 +28,7 @@ Examples:
 @click.option("--online", is_flag=True, help="Reach the services of the region too.")
 @site_option("Whose services.")
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+              shell_complete=regions,
               help="Region of the services, as eu-de.")  # fmt: skip
 @ca_bundle_option
 @profile_option

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from imsprep.cli.completing import sites
 from imsprep.cli.options.common import PATH
 from imsprep.cli.screen import say
 from imsprep.cloud.sites import SITES
@@ -28,6 +29,7 @@ from imsprep.options import DEFAULT_SITE
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0, the default: any free.")
 @click.option(
     "--site",
+    shell_complete=sites,
     type=click.Choice(list(SITES)),
     default=DEFAULT_SITE,
     show_default=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.bars import clock_time
+from imsprep.cli.completing import images, rules
 from imsprep.cli.configured import (
     ConfiguredCommand,
     profile_option,
@@ -27,7 +28,7 @@ from imsprep.cli.screen import say, say_report
 from imsprep.cli.service import pace_options, service_options
 from imsprep.cli.watcher import Watcher
 from imsprep.options import ImportOptions, choices
-from imsprep.units import exact_size, format_size
+from imsprep.units import format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline.all_disks import Planned
@@ -38,12 +39,16 @@ EPILOG = """\
 \b
 Example:
   imsprep import disk.raw --name web01 --os-version "Debian GNU/Linux 12.0.0 64bit" \\
-    --min-disk 40 --to local:./cloud
+    --min-disk 40 --site otc --to local:./cloud
 """
 
 
-@click.command(cls=ConfiguredCommand, epilog=EPILOG)
-@click.argument("image", type=PATH)
+@click.command(
+    cls=ConfiguredCommand,
+    epilog=EPILOG,
+    first=("to", "region", "name", "os_version", "min_disk", "guest", "dry_run"),
+)
+@click.argument("image", shell_complete=images, type=PATH)
 @click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].")
 @click.option("--key", help="Name of the object; the file's name if not given.")
 @click.option(
@@ -53,8 +58,8 @@ Example:
     show_default=True,
     help="auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
 )
-@click.option("--bandwidth", type=RATE, show_default="12500000",
-              help="Bytes per second of your line, for the estimate.")  # fmt: skip
+@click.option("--bandwidth", type=RATE,
+              help="Bytes per second of your line; 12500000 unless given.")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
               help="Keep the container in this folder.")  # fmt: skip
 @click.option("--keep-container", type=PATH, metavar="FILE",
@@ -66,6 +71,7 @@ Example:
 @request_options
 @click.option(
     "--ignore",
+    shell_complete=rules,
     multiple=True,
     callback=split_commas,
     metavar="ID",
@@ -95,10 +101,10 @@ Example:
 def command(
     image: Path, as_json: bool, quiet: bool, dry_run: bool, all_disks: bool, **options: Any
 ) -> None:
-    """Import a disk image: check it, upload it, start the import job and wait for it.
+    """Import a disk image: check it, send its data, start the import job and wait for it.
 
-    The disk is packed as a ZVHD2 while it is sent. With --via raw or --bitmap it is sent as RAW
-    with its bitmap, if the image is RAW.
+    IMAGE is RAW, ZVHD2, qcow2, VMDK, VHD, VDI, an OVA or what else QEMU reads. It is sent as a
+    compressed ZVHD2, packed while it is sent; with --via raw as RAW, with its bitmap.
 
     After an interruption, run the same command again to continue; disk.imsprep.json, next to the
     image, records how far it came. With --to local:DIR no account and no server is needed: the
@@ -166,13 +172,14 @@ def _text(done: Imported) -> str:
         time = f"estimated {clock_time(took.estimated_s)}, {time}"
     if took.compared_s < took.seconds:
         time += f", and {clock_time(took.waited_s)} for the job"
+    zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
+    disk = f"{format_size(done.size)} with {format_size(done.data_bytes)} of data"
+    sent = f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
     lines = [
         f"image     {done.image_id}",
         f"job       {done.job_id or 'not known: the answer was lost; found by its name'}",
-        f"disk      {exact_size(done.size)}, {done.data_share:.1%} of it data",
-        f"sent      {format_size(done.sent)}; {format_size(done.copied)} of zeros copied",
+        f"sent      {sent}",
         f"time      {time}",
-        f"findings  {len(done.report.findings)}",
         f"manifest  {done.manifest}",
     ]
     return "\n".join(lines)

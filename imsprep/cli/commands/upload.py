@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.completing import images
 from imsprep.cli.configured import ConfiguredCommand, profile_option
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import hole_options
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from imsprep.upload.transfer import Uploaded
 
 
-@click.command(cls=ConfiguredCommand, epilog="Example: imsprep upload disk.raw --to local:./cloud")
-@click.argument("file", type=PATH)
+@click.command(
+    cls=ConfiguredCommand,
+    epilog="Example: imsprep upload disk.raw --to local:./cloud",
+    first=("to", "region", "key", "dry_run"),
+)
+@click.argument("file", shell_complete=images, type=PATH)
 @target_options
 @click.option("--key", help="Name of the object; the file's name if not given.")
 @transfer_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from imsprep.cli.bars import Progress as Progress
+from imsprep.cli.completing import images
 from imsprep.cli.screen import screen_options
 from imsprep.errors import UsageError
 from imsprep.units import parse_size
@@ -81,7 +82,7 @@ RATE = SizeType(least=1)  # bytes per second
 PATH = PathType()
 PLACE = PlaceType()
 
-image_argument = click.argument("image", type=PATH)
+image_argument = click.argument("image", shell_complete=images, type=PATH)
 
 ca_bundle_option = click.option(
     "--ca-bundle",

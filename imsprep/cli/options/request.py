@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from imsprep.cli.completing import words
 from imsprep.cli.options.common import F, with_options
 
 _OPTIONS = (
@@ -15,17 +16,21 @@ _OPTIONS = (
     click.option("--min-disk", type=int, metavar="GB", help="Smallest disk, in GB (2^30 bytes)."),
     click.option("--os-version", help='System, as "Debian GNU/Linux 12.0.0 64bit".'),
     click.option("--os-type", help="Linux or Windows; for a data disk."),
-    click.option("--type", "type_", metavar="ECS|BMS|DataImage", help="Kind of image."),
+    click.option("--type", "type_", metavar="ECS|BMS|DataImage",
+                 shell_complete=words("ECS", "BMS", "DataImage"), help="Kind of image."),
     click.option("--description", help="Up to 1024 characters, one line."),
-    click.option("--license-type", metavar="platform|byol", help="Windows only."),
+    click.option("--license-type", metavar="platform|byol",
+                 shell_complete=words("platform", "byol"), help="Windows only."),
     click.option("--tag", "tags", multiple=True, metavar="KEY.VALUE", help="A tag; repeatable."),
     click.option(
         "--image-tag", "image_tags", multiple=True, metavar="KEY=VALUE",
         help="A tag in the newer form; repeatable. Use one form only.",
     ),
     click.option("--enterprise-project-id", metavar="UUID", help="0 is the default project."),
-    click.option("--architecture", metavar="x86|arm", help="x86 unless given."),
-    click.option("--firmware", "hw_firmware_type", metavar="bios|uefi", help="How it boots."),
+    click.option("--architecture", metavar="x86|arm",
+                 shell_complete=words("x86", "arm"), help="x86 unless given."),
+    click.option("--firmware", "hw_firmware_type", metavar="bios|uefi",
+                 shell_complete=words("bios", "uefi"), help="How it boots."),
 )  # fmt: skip
 
 FIELDS = ("name", "image_url", "min_disk", "os_version", "os_type", "type_", "description",

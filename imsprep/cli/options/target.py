@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imsprep.cli.completing import regions
 from imsprep.cli.options.common import F, ca_bundle_option, with_options
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _PLACE = (
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+                 shell_complete=regions,
                  help="Region of the bucket, as eu-de."),
     click.option("--endpoint", help="Address of OBS, if not the region's."),
     ca_bundle_option,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     pass
 
 _PART_SIZE = click.option(
-    "--part-size", type=SIZE, default=32 * MIB, show_default="32m",
-    help="Largest part in bytes, unless more than 10,000 would be needed.",
+    "--part-size", type=SIZE, default=32 * MIB,
+    help="Largest part in bytes, unless more than 10,000 would be needed; 32m unless given.",
 )  # fmt: skip
 _LIMIT_RATE = click.option("--limit-rate", type=RATE, help="Limit of bytes per second, as 10m.")
 _RETRY_FOR = click.option(

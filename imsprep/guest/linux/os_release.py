@@ -85,7 +85,10 @@ def _from_release_file(guest: Guest, family: str | None) -> System | None:
         patch = re.search(r"PATCHLEVEL\s*=\s*(\d+)", text)
         if patch is not None and its_family == "sles":
             version = (*version, int(patch[1]))
-        return System(its_family, version, _bits(guest), text.splitlines()[0].strip(), path)
+        name = text.splitlines()[0].strip()
+        if name[:1].isdigit():  # debian_version and alpine-release hold the version alone
+            name = f"{its_family.capitalize()} {name}"
+        return System(its_family, version, _bits(guest), name, path)
     return None
 
 

@@ -42,7 +42,7 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
     if asked.family is None or fits(system, requested):
         return
     width = None not in (asked.bits, system.bits) and asked.bits != system.bits
-    listed_ = fitting(system, list(facts.site.os_versions.all))
+    listed_ = fitting(system, list(facts.site.listed))
     # What the lists do not have is registered as another version or as a relative; a choice.
     kin = asked.family == system.family or (not listed_ and asked.family in system.relatives)
     yield Evidence(
@@ -54,11 +54,15 @@ def requested_system(facts: Facts) -> Iterator[Evidence]:
     )
 
 
+def _dates(facts: Facts) -> str:
+    return " and ".join(one.date for one in facts.site.all_lists)
+
+
 def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
     if listed_:
         return f"Request “{listed_[0]}”, which fits the image"
     return (
-        f"The list of {facts.site.title} ({facts.site.os_versions.date}) has no value for "
+        f"The lists of {facts.site.title} ({_dates(facts)}) have no value for "
         f"{system.name}; the region's own list may (imsprep os-versions). A system that is not "
         "listed is registered as Other"
     )
@@ -77,11 +81,11 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
     system = identify(linux(facts))
     if system is None:
         raise UnknownError("the image does not say which system it is")
-    strings = list(facts.site.os_versions.all)
+    strings = list(facts.site.listed)
     if not fitting(system, strings):
         yield Evidence(
-            f"{system.name} ({system.source}) fits no os_version in the list of "
-            f"{facts.site.title}, {facts.site.os_versions.date}"
+            f"{system.name} ({system.source}) fits no os_version in the lists of "
+            f"{facts.site.title}, {_dates(facts)}"
         )
 
 
