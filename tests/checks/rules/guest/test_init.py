@@ -9,7 +9,7 @@ import pytest
 from imsprep.guest.paths import INITS
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest_trees import cpio, debian, drivers, linux_guest
 
 PROGRAMS = {"/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}
 GRUB = "/boot/grub/grub.cfg"
@@ -29,6 +29,14 @@ def test_a_system_without_any_first_program_is_found() -> None:
 @pytest.mark.parametrize("path", INITS)
 def test_any_of_them_is_enough(path: str) -> None:
     assert said({**PROGRAMS, path: b"x"}) == ([], [])
+
+
+def test_initramfs_tools_does_not_start_systemd_by_its_own_name() -> None:
+    initrd = "/boot/initrd.img-4.19.0-27-amd64"
+    tools = {initrd: cpio({**drivers("4.19.0-27-amd64"), "scripts/functions": b"x"})}
+    systemd = {**PROGRAMS, "/usr/lib/systemd/systemd": b"x"}
+    assert said({**systemd, **tools}) == ([Severity.ERROR], [])
+    assert said({**systemd, **tools, "/sbin/init": b"x"}) == ([], [])
 
 
 def test_what_is_not_a_whole_system_or_names_its_own_is_not_judged() -> None:
