@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 # Each public name, by the module that has it.
 _PLACES = {
     "imsprep.api": (
-        "Bucket", "abort_uploads", "bench", "boot_image", "check", "check_images", "convert",
+        "abort_uploads", "bench", "boot_image", "check", "check_images", "convert",
         "digest", "estimate", "export_map", "find_leftovers", "import_batch", "import_image",
         "info", "learn_layout", "make_bitmap", "open_store", "os_versions", "plan_all_disks",
         "plan_import", "plan_upload", "rules", "scan", "serve_emulator", "upload",
@@ -43,6 +43,7 @@ _PLACES = {
     "imsprep.progress": ("Event", "Progress"),
     "imsprep.report": ("Finding", "Report", "Severity", "Skipped"),
     "imsprep.scan.scan": ("Scan",),
+    "imsprep.store.target": ("Bucket",),
     "imsprep.upload.plan": ("PartPlan",),
     "imsprep.upload.transfer": ("Uploaded",),
     "imsprep.zvhd2.convert": ("Converted",),
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imsprep.api import (
-        Bucket,
         abort_uploads,
         bench,
         boot_image,
@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from imsprep.progress import Event, Progress
     from imsprep.report import Finding, Report, Severity, Skipped
     from imsprep.scan.scan import Scan
+    from imsprep.store.target import Bucket
     from imsprep.upload.plan import PartPlan
     from imsprep.upload.transfer import Uploaded
     from imsprep.zvhd2.convert import Converted

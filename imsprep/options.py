@@ -116,13 +116,29 @@ class HoleOptions(Options):
     keep_cache: bool = False
     force_share: bool = False  # also an image that another program has open for writing
 
+    def scanning(self, *, jobs: int | None = None, block_size: int | None = None) -> ScanOptions:
+        """Return how a scan is made that believes holes so far."""
+        return ScanOptions(
+            holes=self.holes,
+            keep_cache=self.keep_cache,
+            force_share=self.force_share,
+            jobs=jobs,
+            block_size=block_size,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
-class ScanOptions(HoleOptions):
+class ReadOptions(HoleOptions):
+    """How much of the machine a scan takes."""
+
+    jobs: int | None = None  # processes that read; None: one a CPU, four at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanOptions(ReadOptions):
     """How to scan."""
 
-    block_size: int | None = None  # None: the layout's, or 2 MiB
-    jobs: int | None = None  # processes that read; None: one a CPU, four at most
+    block_size: int | None = None  # bytes; None: the layout's, or 2 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +160,11 @@ class ExportOptions(ScanOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(HoleOptions):
+class VerifyOptions(ReadOptions):
     """How to compare a bitmap with its image."""
 
     bitmap: StrPath | None = None  # None: the image's name with the suffix .mf
     layout: BitmapLayout | str | None = None  # None: the sidecar's, else zvhd2
-    jobs: int | None = None  # processes that read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,21 +321,19 @@ class BootOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(HoleOptions):
+class BenchOptions(ReadOptions):
     """How much of this machine's scan is measured."""
 
     size: int = GIB  # bytes of each file that is made
     runs: int = 3  # how often each thing is measured
-    jobs: int | None = None  # processes that read
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimateOptions(HoleOptions):
+class EstimateOptions(ReadOptions):
     """How much of an image is sampled."""
 
     bandwidth: float | None = None  # bytes a second of the line; None: no upload is estimated
     runs: int = 3  # how often each thing is measured
-    jobs: int | None = None  # processes that read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,11 +346,10 @@ class ProbeOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnOptions(HoleOptions):
+class LearnOptions(ReadOptions):
     """How a layout is learned, and where it is saved."""
 
     output: StrPath | None = None  # None: the first bitmap's name with the suffix .layout.json
-    jobs: int | None = None  # processes that read
 
 
 @dataclass(frozen=True, kw_only=True)

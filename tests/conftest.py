@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from imsprep import cli
 from tests.support import house
+from tests.support.running import Outcome as Outcome
+from tests.support.running import need as need
+from tests.support.running import slow as slow
 
 # A shell's background ignores Ctrl-C, and so would each program that a test starts from there.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,20 +27,6 @@ settings.register_profile("quick", settings.get_profile("house"), max_examples=2
 settings.load_profile("house")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a command line ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What it printed on stdout, as JSON."""
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def imsprep(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run a command line in this process: `imsprep("check", path)`."""
@@ -53,14 +38,3 @@ def imsprep(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(code, captured.out, captured.err)
 
     return run
-
-
-def slow(*values: object) -> Any:
-    """A row of a parametrized test that only `make test` runs."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
-def need(*tools: str) -> pytest.MarkDecorator:
-    """Skip a test where a program is missing, and say which."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")

@@ -21,8 +21,8 @@ from benchmarks.__main__ import FAMILIES, keep, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
-from tests.conftest import need
 from tests.support.gateway import Relay
+from tests.support.running import need
 
 
 def reporting(seconds: float, **figures: float) -> list[str]:

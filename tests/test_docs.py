@@ -26,8 +26,8 @@ from imsprep.checks.reporters import Run as Run_
 from imsprep.checks.reporters.text import WIDTH
 from imsprep.cli.settings import load, options
 from imsprep.ims import error_codes
-from tests.conftest import Outcome
 from tests.support.document_shell import ROOT, Block, DocumentShell, blocks, steps
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

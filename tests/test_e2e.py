@@ -24,12 +24,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import TransferError
+from imsprep.options import UploadOptions
 from imsprep.store.contract import MIN_PART_SIZE
 from imsprep.store.obs import ObsStore, open_obs
-from imsprep.store.retry import Patience, RetryingStore
+from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB
-from imsprep.upload.file import Sending, plan_file
-from imsprep.upload.transfer import Options
+from imsprep.upload.file import plan_file
 from tests.support.gateway import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -65,7 +65,7 @@ def new_bucket(server: Server) -> Iterator[ObsStore]:
     bucket = f"test-{secrets.token_hex(6)}"
     keys = Credentials(ACCESS_KEY, SECRET_KEY)
     store = open_obs(bucket, endpoint=server.endpoint, region="us-east-1", credentials=keys)
-    RetryingStore(store, Patience(limit_s=60))._patiently("create", lambda: make(store, bucket))
+    RetryingStore(store, RetryPolicy(limit_s=60))._patiently("create", lambda: make(store, bucket))
     yield store
     store.close()
 
@@ -215,8 +215,8 @@ def test_the_client_is_killed_at_random_instants(
 
 def kill_and_finish(gateway: Gateway, store: ObsStore, disk: Path, random: Random) -> int:
     """Kill two uploads of an image, let a third one end, and look at what it made."""
-    plan = plan_file(disk, Sending(part_size=10 * MIB))
-    in_flight = Options().jobs * max(part.sent for part in plan.parts)
+    plan = plan_file(disk, UploadOptions(part_size=10 * MIB))
+    in_flight = UploadOptions().jobs * max(part.sent for part in plan.parts)
     killed = 0
     # Slow enough that parts are on their way at most instants.
     with Relay(gateway.port, bytes_per_s=60 * MIB) as relay:

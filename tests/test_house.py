@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ ORDER = {
         locking
         malloc
         mounts
+        pagecache
         ownership
         lease
         paths
@@ -99,6 +101,7 @@ ORDER = {
         probe
         protocol
         pool
+        holes
         speed
         worker
         schedule
@@ -148,6 +151,7 @@ ORDER = {
         records
         codec
         faults
+        examine
         reader
         writer
         stream
@@ -216,6 +220,7 @@ ORDER = {
         complete
         journal
         partlog
+        destination
         plan
         pool
         verify
@@ -486,6 +491,15 @@ DOOR = (
 def test_a_command_is_a_client_of_the_front_door_alone(module: str) -> None:
     for name in own(module):
         assert any(f"{name}.".startswith(f"{door}.") for door in DOOR), name
+
+
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_no_test_file_imports_another(path: Path) -> None:
+    for name in imports(path):
+        assert not re.fullmatch(r"tests(\.\w+)*\.test_\w+(\.\w+)?", name), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

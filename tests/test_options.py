@@ -11,7 +11,7 @@ import pytest
 from imsprep import options
 from imsprep.errors import UsageError
 from imsprep.pipeline import formats, ship
-from imsprep.scan import scan
+from imsprep.scan import holes
 from imsprep.upload import plan
 from imsprep.zvhd2 import convert, records
 
@@ -44,7 +44,7 @@ def test_the_words_are_those_that_the_library_knows() -> None:
     words = options.choices
     assert words(options.ImportOptions, "via") == formats.VIA
     assert words(options.ImportOptions, "cleanup") == ship.CLEANUP
-    assert words(options.ImportOptions, "holes") == scan.HOLES
+    assert words(options.ImportOptions, "holes") == holes.HOLES
     assert words(options.ImportOptions, "compression") == tuple(
         sorted(records.METHODS.values(), reverse=True)
     )

@@ -45,7 +45,6 @@ from imsprep.api.imports import (
 )
 from imsprep.api.services import Emulator, emulated_disk, os_versions, serve_emulator
 from imsprep.api.stores import (
-    Bucket,
     abort_uploads,
     ask_bucket,
     find_leftovers,
@@ -55,7 +54,6 @@ from imsprep.api.stores import (
 )
 
 __all__ = [
-    "Bucket",
     "Emulator",
     "abort_uploads",
     "ask_bucket",

@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from imsprep.api.events import size_of
 from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords
 from imsprep.options import (
     BitmapOptions,
     ExportOptions,
-    HoleOptions,
     LearnOptions,
     ProbeOptions,
     ScanOptions,
@@ -21,7 +19,6 @@ from imsprep.options import (
 )
 from imsprep.progress import (
     SCAN,
-    VERIFY,
     counting,
 )
 from imsprep.system.paths import optional_path, path_of
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from imsprep.bitmap.files import Exported, Made, Proof
     from imsprep.bitmap.learn.files import LearnedFromFiles
     from imsprep.scan.scan import Scan
-    from imsprep.scan.scan import ScanOptions as ScanKeywords
 
 
 @with_keywords(ScanOptions)
@@ -41,17 +37,11 @@ def scan(image: StrPath, options: ScanOptions) -> Scan:
     """
     from imsprep.image.file import RawImage
     from imsprep.image.formats import check_raw
-    from imsprep.scan.scan import BLOCK_SIZE
     from imsprep.scan.scan import scan as scan_image
 
     with RawImage.open(path_of(image)) as opened:
         check_raw(opened)
-        return scan_image(
-            opened,
-            block_size=options.block_size or BLOCK_SIZE,
-            progress=counting(options.progress, SCAN, opened.size),
-            **scanning_of(options, options.jobs),
-        )
+        return scan_image(opened, options, counting(options.progress, SCAN, opened.size))
 
 
 @with_keywords(BitmapOptions)
@@ -62,20 +52,8 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
     FormatError if the image is in another format or empty, ReadError, ImageChangedError.
     """
     from imsprep.bitmap.files import make_bitmap as make
-    from imsprep.bitmap.layout_json import load_layout
 
-    path = path_of(image)
-    layout = load_layout(options.layout) if isinstance(options.layout, str) else options.layout
-    if options.block_size is not None:
-        layout = dataclasses.replace(layout, block_size=options.block_size)
-    return make(
-        path,
-        layout=layout,
-        output=optional_path(options.output),
-        force=options.force,
-        scanning=scanning_of(options, options.jobs),
-        progress=counting(options.progress, SCAN, size_of(path)),
-    )
+    return make(path_of(image), options)
 
 
 @with_keywords(ExportOptions)
@@ -87,16 +65,7 @@ def export_map(image: StrPath, options: ExportOptions) -> Exported:
     """
     from imsprep.bitmap.files import export
 
-    path = path_of(image)
-    return export(
-        path,
-        options.format,
-        output=optional_path(options.output),
-        block_size=options.block_size,
-        force=options.force,
-        scanning=scanning_of(options, options.jobs),
-        progress=counting(options.progress, SCAN, size_of(path)),
-    )
+    return export(path_of(image), options)
 
 
 @with_keywords(VerifyOptions)
@@ -107,26 +76,8 @@ def verify_bitmap(image: StrPath, options: VerifyOptions) -> Proof:
     RAW one, ImageChangedError.
     """
     from imsprep.bitmap.files import prove
-    from imsprep.bitmap.layout_json import load_layout
 
-    path, layout = path_of(image), options.layout
-    return prove(
-        path,
-        bitmap=optional_path(options.bitmap),
-        layout=load_layout(layout) if isinstance(layout, str) else layout,
-        scanning=scanning_of(options, options.jobs),
-        progress=counting(options.progress, VERIFY, size_of(path)),
-    )
-
-
-def scanning_of(options: HoleOptions, jobs: int | None = None) -> ScanKeywords:
-    """Return how to scan."""
-    return {
-        "holes": options.holes,
-        "keep_cache": options.keep_cache,
-        "jobs": jobs,
-        "force_share": options.force_share,
-    }
+    return prove(path_of(image), options)
 
 
 @with_keywords(ProbeOptions)
@@ -158,12 +109,7 @@ def learn_layout(
     files = [(path_of(image), path_of(bitmap)) for image, bitmap in pairs]
     if not files:
         raise UsageError("no image and no bitmap to learn from")
-    size = sum(size_of(image) for image, _ in files)
-    learned = learn_files(
-        files,
-        scanning=scanning_of(options, options.jobs),
-        progress=counting(options.progress, SCAN, size),
-    )
+    learned = learn_files(files, options)
     if learned.outcome != "one":
         return learned
     saved = optional_path(options.output) or files[0][1].with_suffix(LAYOUT_SUFFIX)

@@ -72,9 +72,9 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     """Do what `convert` does into a bucket."""
     from imsprep.pipeline.asked import packing_of
     from imsprep.pipeline.convert_object import convert_to_object, key_of
-    from imsprep.pipeline.importing import patience_of
     from imsprep.pipeline.streaming import Streaming
-    from imsprep.upload.transfer import Options as SendOptions
+    from imsprep.store.retry import RetryPolicy
+    from imsprep.upload.destination import TransferPolicy
     from imsprep.zvhd2.convert import likely_size, stamp
 
     if options.to_format == "raw":
@@ -95,18 +95,19 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
         packing,
         options.holes,
         options.part_size,
+        dated=given,
         verify=options.verify == "full",
         from_format=options.from_format,
         force_share=options.force_share,
         progress=counting(options.progress, CONVERT, likely_size(path)),
     )
-    sending = SendOptions(
-        patience=patience_of(options), bytes_per_s=options.bytes_per_s, replace=options.force
+    policy = TransferPolicy(
+        retry=RetryPolicy(limit_s=options.retry_for_s),
+        bytes_per_s=options.bytes_per_s,
+        replace=options.force,
     )
     key = bucket.target.key_for(options.key or key_of(path))
-    return convert_to_object(
-        path, bucket.store, bucket.target, key, streaming=streaming, dated=given, options=sending
-    )
+    return convert_to_object(path, bucket, key, streaming, policy)
 
 
 def source_formats() -> tuple[str, ...]:

@@ -18,12 +18,12 @@ from imsprep.progress import (
 
 if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
-    from imsprep.ims.wait import Pace
+    from imsprep.ims.wait import PollPolicy
     from imsprep.upload.plan import PartPlan
     from imsprep.upload.transfer import Progress as UploadProgress
 
 
-def telling(pace: Pace, progress: Progress) -> Pace:
+def telling(pace: PollPolicy, progress: Progress) -> PollPolicy:
     """Return a pace whose news become events."""
 
     def status(status: JobStatus) -> None:

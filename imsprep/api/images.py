@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imsprep.api.bitmaps import scanning_of
 from imsprep.api.events import one_at_a_time, size_of
 from imsprep.api.stores import open_store
 from imsprep.errors import UsageError
@@ -22,10 +20,7 @@ from imsprep.options import (
     StrPath,
 )
 from imsprep.progress import (
-    BENCH,
-    DIGEST,
     SCAN,
-    Event,
     counting,
 )
 from imsprep.system.paths import path_of
@@ -64,7 +59,7 @@ def check_images(images: Iterable[StrPath], options: CheckOptions) -> Run:
     A folder stands for the images directly in it. Raises UsageError.
     """
     from imsprep.checks.check import preflight
-    from imsprep.scan.scan import usable_cpus
+    from imsprep.system.threads import usable_cpus
 
     paths = images_in(images)
     progress = counting(one_at_a_time(options.progress), SCAN, sum(map(size_of, paths)))
@@ -93,22 +88,8 @@ def digest(image: StrPath, options: DigestOptions) -> str:
     format needs it.
     """
     from imsprep.pipeline.digests import digest_file
-    from imsprep.system.threads import usable_cpus
-    from imsprep.zvhd2.convert import likely_size
 
-    def note(text: str) -> None:
-        options.progress(Event(DIGEST, text=text))
-
-    path = path_of(image)
-    return digest_file(
-        path,
-        jobs=options.jobs or usable_cpus(),
-        sha256=options.sha256,
-        holes=options.holes,
-        force_share=options.force_share,
-        warn=note,
-        progress=counting(options.progress, DIGEST, likely_size(path)),
-    )
+    return digest_file(path_of(image), options)
 
 
 def _check_order(options: CheckOptions) -> Order:
@@ -128,7 +109,7 @@ def _check_order(options: CheckOptions) -> Order:
             guest=options.guest,
             boot=options.boot,
             deep=options.deep,
-            scanning=scanning_of(options),
+            scanning=options.scanning(),
         ),
         online=bucket,
         region=region,
@@ -184,14 +165,7 @@ def bench(folder: StrPath, options: BenchOptions) -> Bench:
     """
     from imsprep.scan.bench import bench as measure
 
-    return measure(
-        path_of(folder),
-        clock=time.perf_counter,
-        size=options.size,
-        runs=options.runs,
-        scanning=scanning_of(options, options.jobs),
-        progress=counting(options.progress, BENCH, 0),
-    )
+    return measure(path_of(folder), options)
 
 
 @with_keywords(EstimateOptions)
@@ -202,14 +176,7 @@ def estimate(image: StrPath, options: EstimateOptions) -> Estimate:
     """
     from imsprep.scan.estimate import estimate as sample
 
-    return sample(
-        path_of(image),
-        clock=time.perf_counter,
-        bytes_per_s=options.bandwidth,
-        runs=options.runs,
-        scanning=scanning_of(options, options.jobs),
-        progress=counting(options.progress, BENCH, 0),
-    )
+    return sample(path_of(image), options)
 
 
 def rules(only: str | None = None) -> list[Rule]:

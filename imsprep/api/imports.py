@@ -64,19 +64,19 @@ def wait(job_id: str, options: WaitOptions) -> JobStatus:
 def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
     """Do what `wait` does."""
     from imsprep.ims.wait import wait as wait_for
-    from imsprep.pipeline.importing import pace_of
+    from imsprep.pipeline.importing import poll_policy_of
     from imsprep.service import connected
     from imsprep.store.target import parse_target
 
     folder = parse_target(options.to).folder if options.to else None
-    pace = pace_of(options.timeout_s, options.poll_s, local=folder is not None)
+    pace = poll_policy_of(options.timeout_s, options.poll_s, local=folder is not None)
     with connected(folder, options) as client:
         return wait_for(client.job, job_id, telling(pace, options.progress))
 
 
 def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
     """Do what an import does before anything is sent; `ship_import` goes on with the value."""
-    from imsprep.pipeline.importing import asking_service, order_of, pace_of
+    from imsprep.pipeline.importing import asking_service, order_of, poll_policy_of
     from imsprep.pipeline.prepare import prepare
     from imsprep.service import connected
     from imsprep.zvhd2.convert import likely_size
@@ -88,7 +88,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     def log(text: str) -> None:
         options.progress(Event(CONVERT, text=text))
 
-    pace = pace_of(options.timeout_s, options.poll_s, local=False)
+    pace = poll_policy_of(options.timeout_s, options.poll_s, local=False)
     service = asking_service(
         options,
         connected,
@@ -102,13 +102,13 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
     """Upload what was prepared, have it imported and wait for the job."""
-    from imsprep.pipeline.importing import pace_of, shipping_of, target_of
+    from imsprep.pipeline.importing import poll_policy_of, shipping_of, target_of
     from imsprep.pipeline.ship import ship
     from imsprep.service import connected
 
     target, progress = target_of(options), options.progress
     local = target.folder is not None
-    pace = telling(pace_of(options.timeout_s, options.poll_s, local=local), progress)
+    pace = telling(poll_policy_of(options.timeout_s, options.poll_s, local=local), progress)
     plans = [artefact.plan for artefact in prepared.artefacts]
     with (
         connected(target.folder, options, prepared.layout) as client,

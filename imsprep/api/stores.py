@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imsprep.api.bitmaps import scanning_of
 from imsprep.api.events import uploading
 from imsprep.errors import TransferError, UsageError
 from imsprep.keywords import with_keywords, with_keywords_after_two
@@ -22,20 +19,10 @@ from imsprep.options import (
 from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
-    from imsprep.store.contract import ObjectStore
-    from imsprep.store.target import Target
+    from imsprep.store.target import Bucket
     from imsprep.upload.cleanup import Leftovers
-    from imsprep.upload.file import Sending
     from imsprep.upload.plan import PartPlan
     from imsprep.upload.transfer import Uploaded
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """An open bucket; made by `open_store`."""
-
-    target: Target
-    store: ObjectStore = dataclasses.field(repr=False)
 
 
 @with_keywords(StoreOptions)
@@ -49,7 +36,9 @@ def open_store(target: str, options: StoreOptions) -> Bucket:
 
     parsed = targets.parse_target(target, region=options.region, endpoint=options.obs_endpoint)
     ca_bundle = optional_path(options.ca_bundle)
-    return Bucket(parsed, targets.open_store(parsed, ca_bundle=ca_bundle, kms_key=options.kms_key))
+    return targets.Bucket(
+        parsed, targets.open_store(parsed, ca_bundle=ca_bundle, kms_key=options.kms_key)
+    )
 
 
 @with_keywords_after_two(UploadOptions)
@@ -61,15 +50,8 @@ def upload(file: StrPath, store: Bucket, options: UploadOptions) -> Uploaded:
     """
     from imsprep.upload.file import send_file
 
-    path = path_of(file)
-    return send_file(
-        path,
-        store.store,
-        store.target,
-        store.target.key_for(options.key or path.name),
-        sending=_sending(options),
-        watch=functools.partial(uploading, options.progress),
-    )
+    watch = functools.partial(uploading, options.progress)
+    return send_file(path_of(file), store, options, watch)
 
 
 @with_keywords(UploadOptions)
@@ -77,19 +59,7 @@ def plan_upload(file: StrPath, options: UploadOptions) -> PartPlan:
     """Return how `upload` would send a file; nothing is sent."""
     from imsprep.upload.file import plan_file
 
-    return plan_file(path_of(file), _sending(options))
-
-
-def _sending(options: UploadOptions) -> Sending:
-    from imsprep.pipeline.importing import transferring_of
-    from imsprep.upload.file import Sending
-
-    return Sending(
-        copy_zeros=options.copy_zeros,
-        part_size=options.part_size,
-        options=transferring_of(options, skip_same=not options.force),
-        scanning=scanning_of(options),
-    )
+    return plan_file(path_of(file), options)
 
 
 @with_keywords_after_two(UploadOptions)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from imsprep.bitmap import codec
 from imsprep.bitmap import export as interchange
 from imsprep.bitmap.inspect import read_bitmap, stale
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.bitmap.layout_json import layout_of
 from imsprep.bitmap.sidecar import (
     Sidecar,
     check_apart,
@@ -23,13 +23,15 @@ from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import RawImage, Sharing
 from imsprep.image.formats import check_raw
-from imsprep.scan.scan import DEFAULTS, Coverage, Scan, ScanOptions, scan
+from imsprep.options import BitmapOptions, ExportOptions, ReadOptions, VerifyOptions
+from imsprep.progress import SCAN, VERIFY, counting
+from imsprep.scan.scan import Coverage, Scan, scan
 from imsprep.system.atomic import write_bytes
+from imsprep.system.paths import optional_path
 from imsprep.units import counted, exact_size, format_size
 
 _SHOWN = 3  # extents named in a message; `--json` has all
-
-Progress = Callable[[int], None]
+MAKE, PROVE = BitmapOptions(), VerifyOptions()
 
 
 @dataclass(frozen=True)
@@ -136,29 +138,24 @@ class Proof:
         return "\n".join(lines)
 
 
-def make_bitmap(
-    path: Path,
-    *,
-    layout: BitmapLayout = DEFAULT_LAYOUT,
-    output: Path | None = None,
-    force: bool = False,
-    scanning: ScanOptions = DEFAULTS,
-    progress: Progress = lambda count: None,
-) -> Made:
+def make_bitmap(path: Path, options: BitmapOptions = MAKE) -> Made:
     """Scan a RAW image and write its bitmap and the sidecar, by default next to the image.
 
     Raises UsageError if a file that imsprep did not make would be replaced without `force`,
     FormatError if the image is in another format or empty, ReadError, ImageChangedError.
     """
+    layout = layout_of(options.layout)
+    if options.block_size is not None:
+        layout = replace(layout, block_size=options.block_size)
     with RawImage.open(path) as image:
-        bitmap = output or codec.bitmap_path(path)
-        if image.is_device and output is None:
+        bitmap = optional_path(options.output) or codec.bitmap_path(path)
+        if image.is_device and options.output is None:
             raise UsageError(
                 f"{show_path(path)} is a device; name the bitmap", remedies=("output",)
             )
-        check_writable(bitmap, path, force=force)
+        check_writable(bitmap, path, force=options.force)
         check_raw(image)
-        scanned = scan(image, block_size=layout.block_size, progress=progress, **scanning)
+        scanned = _scan(image, options, layout.block_size, SCAN)
         return write_bitmap(bitmap, image, scanned, layout)
 
 
@@ -192,41 +189,32 @@ class Exported:
         return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{known}"
 
 
-def export(
-    path: Path,
-    format_: str,
-    *,
-    output: Path | None = None,
-    block_size: int | None = None,
-    force: bool = False,
-    scanning: ScanOptions = DEFAULTS,
-    progress: Progress = lambda count: None,
-) -> Exported:
+def export(path: Path, options: ExportOptions) -> Exported:
     """Scan a RAW image and write its map for another tool; see `interchange`.
 
     Raises UsageError if a file would be replaced without `force`, and as `make_bitmap` does.
     """
     with RawImage.open(path) as image:
-        target = output or path.with_suffix(interchange.SUFFIXES[format_])
-        if image.is_device and output is None:
+        target = optional_path(options.output)
+        if image.is_device and target is None:
             raise UsageError(f"{show_path(path)} is a device; name the file", remedies=("output",))
+        target = target or path.with_suffix(interchange.SUFFIXES[options.format])
         check_apart(target, path)
-        if target.exists() and not force:
+        if target.exists() and not options.force:
             raise UsageError(
                 f"{show_path(target)} exists; name another file, or have it replaced",
                 remedies=("output", "force"),
             )
         check_raw(image)
-        size = block_size or interchange.BLOCK_SIZE
-        scanned = scan(image, block_size=size, progress=progress, **scanning)
+        scanned = _scan(image, options, options.block_size or interchange.BLOCK_SIZE, SCAN)
         found = scanned.block_map
-        if format_ == interchange.BMAP:
+        if options.format == interchange.BMAP:
             text = interchange.bmap(found, image.pread)
         else:
             text = interchange.qemu_map(found)
         image.check_unchanged()
         write_bytes(target, text)
-        return Exported(target, format_, found, scanned.coverage, image.sharing)
+        return Exported(target, options.format, found, scanned.coverage, image.sharing)
 
 
 def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
@@ -252,14 +240,7 @@ def write_bitmap(bitmap: Path, image: RawImage, scanned: Scan, layout: BitmapLay
     return Made(bitmap, sidecar, scanned.coverage, image.sharing)
 
 
-def prove(
-    path: Path,
-    *,
-    bitmap: Path | None = None,
-    layout: BitmapLayout | None = None,
-    scanning: ScanOptions = DEFAULTS,
-    progress: Progress = lambda count: None,
-) -> Proof:
+def prove(path: Path, options: VerifyOptions = PROVE) -> Proof:
     """Read an image again and hold its bitmap against it.
 
     The layout is the sidecar's, if none is given, or the default. Raises ReadError, FormatError if
@@ -267,7 +248,7 @@ def prove(
     """
     with RawImage.open(path) as image:
         check_raw(image)
-        bitmap = bitmap or codec.bitmap_path(path)
+        bitmap = optional_path(options.bitmap) or codec.bitmap_path(path)
         if not bitmap.exists():
             raise ReadError(
                 f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it",
@@ -275,8 +256,9 @@ def prove(
             )
         packed = read_bitmap(bitmap)
         sidecar = read_sidecar(bitmap)
-        assumed = layout is None and sidecar is None
-        layout = layout or (sidecar.layout if sidecar else DEFAULT_LAYOUT)
+        assumed = options.layout is None and sidecar is None
+        noted = sidecar.layout if sidecar else DEFAULT_LAYOUT
+        layout = noted if options.layout is None else layout_of(options.layout)
         try:
             claimed = codec.decode(packed, image.size, layout)
         except FormatError as error:
@@ -284,11 +266,16 @@ def prove(
             wrong = FormatError(f"{show_path(bitmap)} is not a bitmap of this image: {error}{hint}")
             wrong.remedies = ("layout",) if assumed else ()
             raise wrong from error
-        found = scan(image, block_size=layout.block_size, progress=progress, **scanning)
+        found = _scan(image, options, layout.block_size, VERIFY)
         reason = None if sidecar is None else stale(sidecar, packed, image)
         return Proof(
             bitmap, claimed, found.block_map, reason, found.coverage, assumed, image.sharing
         )
+
+
+def _scan(image: RawImage, options: ReadOptions, block_size: int, step: str) -> Scan:
+    progress = counting(options.progress, step, image.size)
+    return scan(image, options.scanning(jobs=options.jobs, block_size=block_size), progress)
 
 
 def _sharing_note(sharing: Sharing | None) -> str:

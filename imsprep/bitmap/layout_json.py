@@ -39,6 +39,11 @@ _KINDS: dict[str, type] = {
 _NAMES = {record: name for name, record in _KINDS.items()}
 
 
+def layout_of(layout: BitmapLayout | str) -> BitmapLayout:
+    """Return a layout, where it is named by its name or its file's; see `load_layout`."""
+    return load_layout(layout) if isinstance(layout, str) else layout
+
+
 def load_layout(text: str) -> BitmapLayout:
     """Return the layout of that name or in that file; UsageError or ReadError if there is none."""
     if text in KNOWN:

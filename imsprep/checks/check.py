@@ -25,9 +25,8 @@ from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Report, Severity
-from imsprep.scan.scan import ScanOptions, usable_cpus
 from imsprep.store.bucket import BucketFacts
-from imsprep.system.threads import Workers
+from imsprep.system.threads import Workers, usable_cpus
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,8 @@ def _check_all(
 def _shared(look: Look, workers: int) -> Look:
     """Give each of `workers` images checked side by side its share of the CPUs."""
     share = max(1, usable_cpus() // workers)
-    wanted = look.scanning.get("jobs") or share
-    scanning: ScanOptions = {**look.scanning, "jobs": min(wanted, share)}
+    wanted = look.scanning.jobs or share
+    scanning = dataclasses.replace(look.scanning, jobs=min(wanted, share))
     return dataclasses.replace(look, scanning=scanning)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imsprep.ims.region import RegionFacts
     from imsprep.scan.scan import Coverage
     from imsprep.store.bucket import BucketFacts
-    from imsprep.zvhd2.reader import Examination
+    from imsprep.zvhd2.examine import Examination
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +33,13 @@ from imsprep.image.qemu.foreign import INSIDE
 from imsprep.image.recognised import Kind as ContentKind
 from imsprep.image.volumes import partitions
 from imsprep.ims.request import RequestFields
+from imsprep.options import ScanOptions
 from imsprep.scan.disk import scan_disk
-from imsprep.scan.scan import BLOCK_SIZE, Scan, ScanOptions, scan
+from imsprep.scan.scan import BLOCK_SIZE, DEFAULTS, Scan, scan
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
+from imsprep.zvhd2.examine import Examination, check_records, examine
 from imsprep.zvhd2.faults import Fault, Kind, Stage, first_of
-from imsprep.zvhd2.reader import Examination, Zvhd2Reader, check_records, examine
+from imsprep.zvhd2.reader import Zvhd2Reader
 from imsprep.zvhd2.source import open_source, pread
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Look:
     boot: bool = False  # start it in QEMU
     deep: bool = False  # unpack every block of a ZVHD2 file, by the jobs of `scanning`
     probe_limit: int = PROBE_LIMIT  # bytes of allocated zeros after which the quick look gives up
-    scanning: ScanOptions = field(default_factory=ScanOptions)
+    scanning: ScanOptions = DEFAULTS
 
 
 QUICK = Look()
@@ -105,7 +107,7 @@ def gather(
     ImageChangedError if the image changed meanwhile.
     """
     if look.scan or look.deep:
-        image.refuse_writers(force=look.scanning.get("force_share", False))
+        image.refuse_writers(force=look.scanning.force_share)
     facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
     if facts.format == formats.ZVHD2:
         facts = _with_container(facts, image, look, progress)
@@ -250,7 +252,7 @@ def _with_scan(
     layout = facts.bitmap.layout if facts.bitmap is not None else None
     wanted = layout.block_size if layout is not None else BLOCK_SIZE
     block_size = math.gcd(BLOCK_SIZE, wanted)
-    scanned = scan(image, block_size=block_size, progress=progress, **scanning)
+    scanned = scan(image, replace(scanning, block_size=block_size), progress)
     block_map = scanned.block_map.coarsened(BLOCK_SIZE)
     bitmap = facts.bitmap and facts.bitmap._replace(found=scanned.block_map.coarsened(wanted))
     facts = replace(facts, bitmap=bitmap)
@@ -276,7 +278,7 @@ def _with_container(
     if not found.faults and look.deep:
         from imsprep.zvhd2.verify import check_payloads
 
-        jobs = look.scanning.get("jobs") or 0
+        jobs = look.scanning.jobs or 0
         wrong = check_payloads(container, image.pread, jobs=jobs, progress=progress)
         found = _added(found, Stage.PAYLOADS, wrong)
     if all(fault.kind is Kind.FINISHED for fault in found.faults):

@@ -36,7 +36,8 @@ from imsprep.store.contract import STANDARD, ObjectFacts
 from imsprep.system import atomic
 from imsprep.system.threads import Workers, usable_cpus
 from imsprep.units import MIB, TIB, ceil_div, round_up
-from imsprep.zvhd2.reader import Zvhd2Reader, examine
+from imsprep.zvhd2.examine import examine
+from imsprep.zvhd2.reader import Zvhd2Reader
 
 BITMAP_BLOCK = 2 * MIB  # bytes; docs/bitmap-file.md
 READ_SIZE = 8 * MIB  # bytes of one read from the store

@@ -26,7 +26,7 @@ from imsprep.errors import (
 )
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
-from imsprep.ims.wait import Pace, poll
+from imsprep.ims.wait import PollPolicy, poll
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def find_image(
 
 
 def submit(
-    client: Imports, request: QuickImportRequest, pace: Pace, *, before: Collection[str]
+    client: Imports, request: QuickImportRequest, pace: PollPolicy, *, before: Collection[str]
 ) -> Started:
     """Start the import, and never post again after a POST that may have been accepted.
 
@@ -88,7 +88,7 @@ def submit(
         return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
 
 
-def patiently(ask: Callable[[], T], pace: Pace) -> T:
+def patiently(ask: Callable[[], T], pace: PollPolicy) -> T:
     """Ask again, with growing pauses, while the service is too busy or out of reach.
 
     What may have been accepted (UncertainError) is never asked again. After BUSY_LIMIT_S or the
@@ -102,7 +102,7 @@ def patiently(ask: Callable[[], T], pace: Pace) -> T:
 def look(
     client: Imports,
     request: QuickImportRequest,
-    pace: Pace,
+    pace: PollPolicy,
     *,
     before: Collection[str],
     limit_s: float,
@@ -114,7 +114,7 @@ def look(
     return poll(lambda: find_image(client, request, before), pace, limit_s=limit_s)
 
 
-def wait_for_image(client: Imports, name: str, image_id: str, pace: Pace) -> str:
+def wait_for_image(client: Imports, name: str, image_id: str, pace: PollPolicy) -> str:
     """Wait until an image is active, where no job id is known; return its id.
 
     That it is not listed counts as its end only if it stays so: a list may lag behind.
@@ -153,7 +153,11 @@ def first_tag(request: QuickImportRequest) -> str | None:
 
 
 def _image_of_doubt(
-    client: Imports, request: QuickImportRequest, pace: Pace, before: Collection[str], why: str
+    client: Imports,
+    request: QuickImportRequest,
+    pace: PollPolicy,
+    before: Collection[str],
+    why: str,
 ) -> str:
     """Return the id of the image that a POST without an answer made; UncertainError if none is."""
     try:

@@ -35,7 +35,7 @@ UNKNOWN_JOB = ("IMG.0023", "IMG.0121", "IMG.0144")
 
 
 @dataclass(frozen=True)
-class Pace:
+class PollPolicy:
     """How to wait: `sleep` and `clock` in seconds, and where news go.
 
     `limit_s` is the one limit of all that waits by this pace from `started` on, or where that was
@@ -50,12 +50,12 @@ class Pace:
     on_warning: Callable[[str], object] = lambda text: None
     end: float = math.inf  # on the clock; infinite before `started`
 
-    def started(self) -> Pace:
+    def started(self) -> PollPolicy:
         """Return the same pace, whose limit runs from now on unless it does already."""
         return self if self.end < math.inf else replace(self, end=self.clock() + self.limit_s)
 
 
-def poll(ask: Callable[[], T | None], pace: Pace, *, limit_s: float = math.inf) -> T | None:
+def poll(ask: Callable[[], T | None], pace: PollPolicy, *, limit_s: float = math.inf) -> T | None:
     """Ask until there is an answer, and return it; None if there is none in time.
 
     `ask` returns None where asking again may help, which is said to `pace.on_warning` if it fails
@@ -86,7 +86,7 @@ def poll(ask: Callable[[], T | None], pace: Pace, *, limit_s: float = math.inf) 
         pace.sleep(min(wait_s, left))
 
 
-def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatus:
+def wait(query: Callable[[str], JobStatus], job_id: str, pace: PollPolicy) -> JobStatus:
     """Ask until the job has ended well, and return its last status.
 
     Raises JobFailedError with the service's words, WaitTimeoutError after the limit, and
@@ -111,7 +111,7 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> JobStatu
 class _Watch:
     """One job that is asked for: its last status, and how often it was not known."""
 
-    def __init__(self, query: Callable[[str], JobStatus], job_id: str, pace: Pace) -> None:
+    def __init__(self, query: Callable[[str], JobStatus], job_id: str, pace: PollPolicy) -> None:
         self._query, self._job_id, self._pace = query, job_id, pace
         self._unknown = 0
         self.last = "not known"

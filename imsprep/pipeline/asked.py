@@ -5,21 +5,18 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from imsprep.bitmap.layout import BitmapLayout
-from imsprep.bitmap.layout_json import load_layout
 from imsprep.checks.policy import Policy
 from imsprep.cloud.endpoints import site_for
 from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
 from imsprep.errors import UsageError
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
-from imsprep.scan.scan import ScanOptions
 from imsprep.system.threads import usable_cpus
 from imsprep.zvhd2.records import METHODS
 from imsprep.zvhd2.writer import Packing
 
 if TYPE_CHECKING:
-    from imsprep.options import HoleOptions, PackOptions, RequestOptions, RuleOptions
+    from imsprep.options import PackOptions, RequestOptions, RuleOptions
 
 NEVER = "never"
 
@@ -75,21 +72,6 @@ def severity_of(word: str) -> Severity:
 def fail_on(options: RuleOptions) -> Severity | None:
     """Return the least severity that fails; None: nothing does."""
     return None if options.fail_on == NEVER else severity_of(options.fail_on)
-
-
-def scanning_of(options: HoleOptions, jobs: int | None = None) -> ScanOptions:
-    """Return how to scan."""
-    return {
-        "holes": options.holes,
-        "keep_cache": options.keep_cache,
-        "jobs": jobs,
-        "force_share": options.force_share,
-    }
-
-
-def layout_of(layout: BitmapLayout | str | None) -> BitmapLayout | None:
-    """Return a layout by its name or its file's."""
-    return load_layout(layout) if isinstance(layout, str) else layout
 
 
 def packing_of(options: PackOptions, *, jobs: int | None = None, timestamp: int = 0) -> Packing:

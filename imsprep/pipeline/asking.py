@@ -11,10 +11,10 @@ from imsprep.errors import TransferError, UsageError
 from imsprep.ims.client import ImsClient
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.submit import patiently
-from imsprep.ims.wait import Pace
+from imsprep.ims.wait import PollPolicy
 from imsprep.store.bucket import BucketFacts, look_at_bucket
 from imsprep.store.contract import ObjectStore
-from imsprep.store.retry import Patience, RetryingStore
+from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.store.target import Target
 
 
@@ -22,13 +22,13 @@ from imsprep.store.target import Target
 class AskBucket:
     """Asks the bucket of a target for the keys of one image; called by `prepare.examine`.
 
-    Refusals and lost answers are raised, after `patience`. A dry run, and a check without patience,
-    is lenient: what it may not or cannot ask is said by `log`, and None is returned.
+    Refusals and lost answers are raised, after all tries of `retry`. A dry run, and a check
+    without it, is lenient: what it may not or cannot ask is said by `log`, and None is returned.
     """
 
     target: Target
     open_store: Callable[[], ObjectStore]
-    patience: Patience | None = None  # None: one attempt, and refusals become facts
+    retry: RetryPolicy | None = None  # None: one attempt, and refusals become facts
     replace: bool = False  # no object counts as foreign
     dry_run: bool = False
     log: Callable[[str], object] = field(default=lambda news: None, repr=False)
@@ -53,18 +53,18 @@ class AskBucket:
 
     def _ask(self, key: str, more_keys: Sequence[str], origin: str) -> BucketFacts:
         store = self.open_store()
-        if self.patience is not None and not self.dry_run:
-            store = RetryingStore(store, self.patience)
+        if self.retry is not None and not self.dry_run:
+            store = RetryingStore(store, self.retry)
         local = self.target.folder is not None
         return look_at_bucket(
             store,
             self.target.bucket,
             key,
             region=self.target.region,
-            try_write=self.patience is not None and not self.dry_run and not local,
+            try_write=self.retry is not None and not self.dry_run and not local,
             origin=None if self.replace else origin,
             more_keys=more_keys,
-            strict=self.patience is not None,
+            strict=self.retry is not None,
         )
 
 
@@ -77,7 +77,7 @@ class AskService:
     """
 
     connect: Callable[[], AbstractContextManager[ImsClient]]
-    pace: Pace
+    pace: PollPolicy
     dry_run: bool = False
     log: Callable[[str], object] = field(default=lambda news: None, repr=False)
 

@@ -17,13 +17,13 @@ from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.pipeline import container
 from imsprep.pipeline.streaming import DiskMaker, Streaming, maker_of
-from imsprep.store.contract import ObjectStore
-from imsprep.store.target import Target, check_objects_apart
+from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
 from imsprep.units import format_size
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.stream import stream
-from imsprep.upload.transfer import Options, Uploaded
+from imsprep.upload.transfer import Uploaded
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
 from imsprep.zvhd2.writer import Packing
@@ -97,22 +97,15 @@ def key_of(image: Path) -> str:
 
 
 def convert_to_object(
-    path: Path,
-    store: ObjectStore,
-    target: Target,
-    key: str,
-    *,
-    streaming: Streaming,
-    dated: bool,
-    options: Options,
+    path: Path, bucket: Bucket, key: str, streaming: Streaming, policy: TransferPolicy
 ) -> ConvertedObject:
     """Pack the disk in the image at `path` while it is sent, as the object `key`.
 
-    `dated` says that the packing has a date of its own, which is the image's otherwise. Raises
+    Without a date of its own the container has the image's. Raises
     UsageError for a ZVHD2, what `open_source` raises for what is no disk, and what `stream` raises.
     """
     check_lasting(path)
-    check_objects_apart(target, [key], [path])
+    check_objects_apart(bucket.target, [key], [path])
     with RawImage.open(path) as image:
         format_ = streaming.from_format or format_of(image)
         if format_ == formats.ZVHD2:
@@ -120,20 +113,13 @@ def convert_to_object(
                 f"{show_path(path)} is a ZVHD2 already: `imsprep upload` sends it as it is; to pack"
                 " it otherwise, convert it to a file"
             )
-        if not dated:
+        if not streaming.dated:
             streaming = _dated(streaming, image)
     with maker_of(path, streaming) as maker:
-        done = stream(
-            maker,
-            store,
-            key,
-            target=str(target),
-            journal=Journal.for_file(path),
-            options=options,
-            progress=_unseen,
-            origin=path,
-        )
-        return _made(path, format_, target.bucket, done, maker, streaming.packing)
+        journal = Journal.for_file(path)
+        to = Destination(bucket.store, str(bucket.target), key, journal, path)
+        done = stream(maker, to, policy, _unseen)
+        return _made(path, format_, bucket.target.bucket, done, maker, streaming.packing)
 
 
 def _dated(streaming: Streaming, image: RawImage) -> Streaming:

@@ -10,33 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from imsprep.bitmap.layout import BitmapLayout
+from imsprep.bitmap.layout_json import layout_of
 from imsprep.image.file import RawImage
-from imsprep.ims.wait import INTERVAL_S, Pace
+from imsprep.ims.wait import INTERVAL_S, PollPolicy
 from imsprep.pipeline import formats
 from imsprep.pipeline.asked import (
     fail_on,
     fields_of,
-    layout_of,
     packing_of,
     policy_of,
-    scanning_of,
     site_of,
 )
 from imsprep.pipeline.asking import AskBucket, AskService
 from imsprep.pipeline.prepare import Order
 from imsprep.pipeline.ship import Shipping
-from imsprep.store.retry import Patience
+from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
 from imsprep.system.paths import optional_path
-from imsprep.upload.transfer import Options, Progress
+from imsprep.upload.destination import TransferPolicy
+from imsprep.upload.transfer import Progress
 
 if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
     from imsprep.options import (
         ImportOptions,
-        SendOptions,
         ServiceOptions,
-        TransferOptions,
     )
 
 
@@ -57,26 +55,10 @@ def target_of(options: ImportOptions) -> Target:
     return parse_target(options.to, region=options.region, endpoint=options.obs_endpoint)
 
 
-def patience_of(options: SendOptions) -> Patience:
-    """Return how long nothing may work."""
-    return Patience(limit_s=options.retry_for_s)
-
-
-def transferring_of(options: TransferOptions, *, skip_same: bool = True) -> Options:
-    """Return how to upload."""
-    return Options(
-        jobs=options.jobs,
-        patience=patience_of(options),
-        bytes_per_s=options.bytes_per_s,
-        skip_same=skip_same,
-        replace=options.replace,
-    )
-
-
-def pace_of(timeout_s: float, poll_s: float | None, *, local: bool) -> Pace:
+def poll_policy_of(timeout_s: float, poll_s: float | None, *, local: bool) -> PollPolicy:
     """Return how to wait for a job."""
     interval_s = poll_s or (LOCAL_INTERVAL_S if local else INTERVAL_S)
-    return Pace(time.sleep, time.monotonic, timeout_s, interval_s)
+    return PollPolicy(time.sleep, time.monotonic, timeout_s, interval_s)
 
 
 def _no_bytes(count: int) -> None:
@@ -99,7 +81,7 @@ def asking(
     return AskBucket(
         target,
         partial(open_store, target, ca_bundle=ca_bundle, kms_key=options.kms_key),
-        patience=None if checking else transferring_of(options).patience,
+        retry=None if checking else RetryPolicy(limit_s=options.retry_for_s),
         replace=options.replace,
         dry_run=dry_run,
         log=log,
@@ -109,7 +91,7 @@ def asking(
 def asking_service(
     options: ImportOptions,
     connect: Connect,
-    pace: Pace,
+    pace: PollPolicy,
     *,
     dry_run: bool = False,
     log: Callable[[str], object] = _no_news,
@@ -139,7 +121,7 @@ def order_of(
         site=site_of(options.site, options.region),
         key=options.key,
         bitmap=optional_path(options.bitmap),
-        layout=layout_of(options.layout),
+        layout=None if options.layout is None else layout_of(options.layout),
         policy=policy_of(options),
         fail_on=fail_on(options),
         copy_zeros=options.copy_zeros,
@@ -151,7 +133,7 @@ def order_of(
         keep=optional_path(options.keep_container),
         progress=scanned,
         packed=packed,
-        scanning=scanning_of(options),
+        scanning=options.scanning(),
         guest=options.guest,
         boot=options.boot,
     )
@@ -165,7 +147,7 @@ def line_of(options: ImportOptions) -> float:
 
 
 def shipping_of(
-    options: ImportOptions, client: ImsClient, pace: Pace, progress: Progress
+    options: ImportOptions, client: ImsClient, pace: PollPolicy, progress: Progress
 ) -> Shipping:
     """Return what `ship` works with; opens the store."""
     target = target_of(options)
@@ -179,7 +161,7 @@ def shipping_of(
         pace=pace,
         open_source=partial(RawImage.open_whole, force_share=options.force_share),
         progress=progress,
-        options=transferring_of(options),
+        policy=TransferPolicy.of(options),
         cleanup=options.cleanup,
         with_sha256=options.sha256,
     )

@@ -20,7 +20,7 @@ from imsprep.pipeline.exported import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
-from imsprep.zvhd2.reader import Container, examine
+from imsprep.zvhd2.examine import Container, examine
 from imsprep.zvhd2.source import open_source
 
 

@@ -37,6 +37,7 @@ from imsprep.image.file import Identity, RawImage, Sharing
 from imsprep.image.qemu.foreign import INSIDE
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
+from imsprep.options import ScanOptions
 from imsprep.pipeline import container as packed
 from imsprep.pipeline import formats as upload_formats
 from imsprep.pipeline import manifest as manifests
@@ -45,11 +46,12 @@ from imsprep.pipeline.exported import proposed_fields
 from imsprep.pipeline.formats import Comparison
 from imsprep.pipeline.streaming import Streaming
 from imsprep.report import Report, Severity
-from imsprep.scan.scan import AUTO, Scan, ScanOptions, scan, usable_cpus
+from imsprep.scan.scan import DEFAULTS, Scan, scan
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.ownership import origin_of
 from imsprep.store.target import Target, check_objects_apart
 from imsprep.system.ownership import Advice, check_lasting
+from imsprep.system.threads import usable_cpus
 from imsprep.units import GIB, MIB, counted, format_size, round_up
 from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
@@ -149,7 +151,7 @@ class Order:
     # store.ownership); None asks nothing.
     ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
     ask_service: Callable[[str], RegionFacts | None] | None = field(default=None, repr=False)
-    scanning: ScanOptions = field(default_factory=ScanOptions)
+    scanning: ScanOptions = DEFAULTS
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
     packed: Callable[[int], None] = field(default=lambda count: None, repr=False)  # bytes of disk
@@ -243,7 +245,7 @@ def prepare(image: Path, order: Order) -> Prepared:
     """
     started = order.clock()
     with RawImage.open(image) as opened:
-        opened.refuse_writers(force=order.scanning.get("force_share", False))
+        opened.refuse_writers(force=order.scanning.force_share)
         unpacked.keep(opened)  # for packing, which `pipeline.ship` does
         try:
             made = _prepared_of(opened, _with_proposals(opened, order))
@@ -324,7 +326,7 @@ def _passed(examined: Examined, order: Order) -> Examined:
 def _scan(image: RawImage, layout: BitmapLayout, order: Order) -> Scan:
     """Scan in blocks that suit the bitmap's layout."""
     block_size = math.gcd(SCAN_BLOCK, layout.block_size)
-    return scan(image, block_size=block_size, progress=order.progress, **order.scanning)
+    return scan(image, replace(order.scanning, block_size=block_size), order.progress)
 
 
 def _as_raw(image: RawImage, examined: Examined, order: Order) -> Prepared:
@@ -413,8 +415,8 @@ def _as_zvhd2(
         disk = comparison.block_map
         size = round_up(disk.size, GIB)
         return _prepared(image, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
-    holes = order.scanning.get("holes", AUTO)
-    share = order.scanning.get("force_share", False)
+    holes = order.scanning.holes
+    share = order.scanning.force_share
     making = convert.Order(packing, holes=holes, force_share=share, progress=order.packed)
     if packed.pack(image, place, making):
         order.log(f"{show_path(place)} was made")
@@ -446,9 +448,9 @@ def _streamed(
     block_map = comparison.block_map
     streaming = Streaming(
         packing,
-        order.scanning.get("holes", AUTO),
+        order.scanning.holes,
         order.part_size,
-        force_share=order.scanning.get("force_share", False),
+        force_share=order.scanning.force_share,
         progress=order.packed,
     )
     wire = comparison.chosen.wire

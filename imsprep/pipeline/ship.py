@@ -29,7 +29,7 @@ from imsprep.ims.job import JobStatus
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
-from imsprep.ims.wait import Pace, is_unknown_job, wait
+from imsprep.ims.wait import PollPolicy, is_unknown_job, wait
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
 from imsprep.pipeline.prepare import Artefact, Prepared
@@ -39,10 +39,11 @@ from imsprep.store.contract import ObjectStore
 from imsprep.store.ownership import PLAN
 from imsprep.system.locking import locked
 from imsprep.units import MIB
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import PartPlan
 from imsprep.upload.stream import stream
-from imsprep.upload.transfer import Options, Progress, Source, Uploaded, upload
+from imsprep.upload.transfer import Progress, Source, Uploaded, upload
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
 CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
@@ -136,10 +137,10 @@ class Shipping:
     target: str  # the bucket as the journal names it
     service: Service
     service_name: str  # its constant address, for the manifest
-    pace: Pace
+    pace: PollPolicy
     open_source: Callable[[Path], AbstractContextManager[Source]]
     progress: Progress
-    options: Options
+    policy: TransferPolicy
     cleanup: str = KEEP
     with_sha256: bool = False
     on_job: Callable[[str], object] = lambda job_id: None  # called when a job runs
@@ -320,18 +321,11 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
         # That of a bitmap tells in a later run whether it is the same import.
         wanted = shipping.with_sha256 or artefact.role == BITMAP
         sha256 = _sha256(source, artefact.plan) if wanted else None
-        done = upload(
-            source,
-            artefact.plan,
-            shipping.store,
-            artefact.key,
-            target=shipping.target,
-            journal=Journal.for_file(artefact.path),
-            options=shipping.options,
-            progress=shipping.progress,
-            origin=image,
-            with_digest=artefact.role == IMAGE,
+        to = Destination(
+            shipping.store, shipping.target, artefact.key, Journal.for_file(artefact.path), image
         )
+        policy = replace(shipping.policy, with_digest=artefact.role == IMAGE)
+        done = upload(source, artefact.plan, to, policy, shipping.progress)
     return done, SentObject(
         artefact.role,
         artefact.path.name,
@@ -353,16 +347,10 @@ def _pack_and_send(
             raise ImageChangedError(
                 f"{show_path(artefact.path)} changed after it was checked; run again"
             )
-        done = stream(
-            maker,
-            shipping.store,
-            artefact.key,
-            target=shipping.target,
-            journal=Journal.for_file(artefact.path),
-            options=shipping.options,
-            progress=shipping.progress,
-            origin=artefact.path,
-        )
+        path = artefact.path
+        journal = Journal.for_file(path)
+        to = Destination(shipping.store, shipping.target, artefact.key, journal, path)
+        done = stream(maker, to, shipping.policy, shipping.progress)
         facts = maker.facts()
     done = replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"])
     name, sent = artefact.path.name, done.sent + done.reused

@@ -22,7 +22,7 @@ import zstandard
 
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import Identity, RawImage
-from imsprep.scan.scan import believes_holes
+from imsprep.scan.holes import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
 from imsprep.units import MIB, ceil_div, round_up
 from imsprep.upload.stream import MadePart, NotTheSameError
@@ -51,6 +51,7 @@ class Streaming:
     packing: Packing
     holes: str
     part_size: int  # bytes, as long as 10,000 parts are enough
+    dated: bool = True  # the packing has a date of its own; else it is the image's
     verify: bool = True
     from_format: str | None = None
     force_share: bool = False  # also an image that another program may write to

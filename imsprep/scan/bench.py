@@ -15,14 +15,17 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imsprep.errors import ReadError, show_path
 from imsprep.image.file import RawImage
-from imsprep.scan.scan import DEFAULTS, ScanOptions, scan
+from imsprep.options import BenchOptions
+from imsprep.progress import BENCH, counting
+from imsprep.scan.scan import scan
 from imsprep.scan.speed import (
     CACHED,
     COLD,
@@ -30,19 +33,17 @@ from imsprep.scan.speed import (
     Progress,
     Spread,
     make_cached,
-    make_cold,
     rate,
     read_in_order,
 )
 from imsprep.system.mounts import file_system
+from imsprep.system.pagecache import make_cold
 from imsprep.units import MIB, exact_size, format_size
 
 HOLE, ZEROS, RANDOM, MIXED = "hole", "zeros", "random", "mixed"
 DISK = "disk"  # no kind of region: random data read in order, as `cat` does
 ANY = "any"  # no cache plays a part
 KINDS = (HOLE, ZEROS, RANDOM, MIXED)
-SIZE = 1024 * MIB
-RUNS = 3
 
 _RUN = 16 * MIB  # bytes written at once; of zeros or data in turn, where they are mixed
 _SYNC = 64 * MIB  # bytes after which the disk is waited for, so that a signal is heard soon
@@ -92,34 +93,27 @@ class Bench:
         return "\n".join([*lines, *(["", *self.missing] if self.missing else [])])
 
 
-def bench(
-    folder: Path,
-    *,
-    clock: Clock,
-    size: int = SIZE,
-    runs: int = RUNS,
-    scanning: ScanOptions = DEFAULTS,
-    progress: Progress = lambda count: None,
-) -> Bench:
+def bench(folder: Path, options: BenchOptions, clock: Clock = time.perf_counter) -> Bench:
     """Measure a folder's disk with `size` bytes of each kind; `clock` counts seconds.
 
     Raises ReadError if the folder cannot be written or has too little room.
     """
-    _check_room(folder, size)
+    _check_room(folder, options.size)
+    progress = counting(options.progress, BENCH, 0)
     rates: list[Rate] = []
     missing: dict[str, None] = {}  # in order, each once
     named = ""
     for kind in KINDS:
         with _scratch(folder) as path:
-            _fill(path, kind, size, progress)
+            _fill(path, kind, options.size, progress)
             with RawImage.open(path) as image:
                 named = file_system(image.fileno())
-                one = _Measuring(image, kind, clock, progress, runs, scanning)
+                one = _Measuring(image, kind, clock, progress, options)
                 rates += one.rates()
                 missing |= dict.fromkeys(one.missing)
     order = {what: place for place, what in enumerate((DISK, *KINDS))}
     rates.sort(key=lambda one: order[one.what])
-    return Bench(show_path(folder), named, size, runs, tuple(rates), tuple(missing))
+    return Bench(show_path(folder), named, options.size, options.runs, tuple(rates), tuple(missing))
 
 
 @dataclass
@@ -130,8 +124,7 @@ class _Measuring:
     kind: str
     clock: Clock
     progress: Progress
-    runs: int
-    scanning: ScanOptions
+    options: BenchOptions
 
     def __post_init__(self) -> None:
         self.missing: list[str] = []
@@ -161,7 +154,7 @@ class _Measuring:
 
     def _spread(self, work: Callable[[], object], before: Callable[[], object]) -> Spread:
         rates = []
-        for _ in range(self.runs):
+        for _ in range(self.options.runs):
             before()
             start = self.clock()
             work()
@@ -169,12 +162,12 @@ class _Measuring:
         return Spread.of(rates)
 
     def _cold(self) -> bool:
-        return make_cold(self.image, self._all)
+        return make_cold(self.image.fileno(), self._all)
 
     def _scan(self) -> None:
         # The file is ours, and open for writing here: that is how it is removed at any end.
-        scanning: ScanOptions = {**self.scanning, "force_share": True}
-        scan(self.image, progress=self.progress, **scanning)
+        options = replace(self.options, force_share=True)
+        scan(self.image, options.scanning(jobs=options.jobs), self.progress)
 
     def _read(self) -> None:
         read_in_order(self.image, 0, self.image.size, self.progress)

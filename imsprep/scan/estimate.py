@@ -8,8 +8,9 @@ image is only read. Its windows are dropped from the page cache before, where th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +19,24 @@ import numpy as np
 from imsprep.errors import show_path
 from imsprep.image.file import RawImage
 from imsprep.image.formats import check_raw
+from imsprep.options import EstimateOptions
+from imsprep.progress import BENCH, counting
+from imsprep.scan.holes import TRUST, believes_holes
 from imsprep.scan.probe import Range
-from imsprep.scan.scan import (
-    AUTO,
-    BLOCK_SIZE,
-    DEFAULTS,
-    TRUST,
-    Coverage,
-    ScanOptions,
-    believes_holes,
-    scan,
-)
+from imsprep.scan.scan import BLOCK_SIZE, Coverage, scan
 from imsprep.scan.speed import (
     CACHED,
     COLD,
     Clock,
-    Progress,
     Spread,
-    make_cold,
     rate,
     read_in_order,
     seconds,
 )
 from imsprep.system.mounts import file_system
+from imsprep.system.pagecache import make_cold
 from imsprep.system.sparse import data_ranges
 from imsprep.units import MIB, exact_size, format_size
-
-RUNS = 5
 
 _WINDOW = 4  # blocks
 _FEWEST = 8  # windows in a round, if there are as many
@@ -104,22 +96,15 @@ class Estimate:
         return "\n".join(f"{name:8} {value}" for name, value in lines)
 
 
-def estimate(
-    path: Path,
-    *,
-    clock: Clock,
-    runs: int = RUNS,
-    bytes_per_s: float | None = None,
-    scanning: ScanOptions = DEFAULTS,
-    progress: Progress = lambda count: None,
-) -> Estimate:
+def estimate(path: Path, options: EstimateOptions, clock: Clock = time.perf_counter) -> Estimate:
     """Measure samples of an image and say what its scan will take; `clock` counts seconds.
 
     Raises ReadError, ImageChangedError, and FormatError if it is no RAW image.
     """
     with RawImage.open(path) as image:
         check_raw(image)
-        sampling = _Sampling(image, clock, scanning, progress)
+        runs = options.runs
+        sampling = _Sampling(image, clock, options)
         rounds = [sampling.round(number / runs) for number in range(runs)]
         disk = sampling.disk(runs)
         image.check_unchanged()
@@ -137,7 +122,7 @@ def estimate(
             disk_bytes_per_s=disk,
             scan_s=Spread.of([sampling.listing_s + one.seconds * one.factor for one in rounds]),
             data_bytes=Spread.of([one.data_bytes * one.factor for one in rounds]),
-            bytes_per_s=bytes_per_s,
+            bytes_per_s=options.bandwidth,
         )
 
 
@@ -167,12 +152,12 @@ class _Windows(RawImage):
 class _Sampling:
     """The stored blocks of an image, and how many windows of them take long enough to measure."""
 
-    def __init__(
-        self, image: RawImage, clock: Clock, scanning: ScanOptions, progress: Progress
-    ) -> None:
-        self._image, self._clock, self._progress = image, clock, progress
-        self._scanning: ScanOptions = {**scanning, "holes": TRUST, "force_share": True}
-        self._believed = believes_holes(image, scanning.get("holes", AUTO))
+    def __init__(self, image: RawImage, clock: Clock, options: EstimateOptions) -> None:
+        self._image, self._clock = image, clock
+        self._progress = counting(options.progress, BENCH, 0)
+        trusting = replace(options, holes=TRUST, force_share=True)
+        self._scanning = trusting.scanning(jobs=options.jobs)
+        self._believed = believes_holes(image, options.holes)
         start = clock()
         self._list()
         self.listing_s = clock() - start
@@ -202,9 +187,9 @@ class _Sampling:
         places = (np.arange(self._count) * len(windows) + offset) // max(self._count, 1)
         blocks = np.concatenate([self._blocks[:0], *(windows[place] for place in places)])
         ranges = list(self._ranges(blocks))
-        self.cold = bool(ranges) and make_cold(self._image, ranges) and self.cold
+        self.cold = bool(ranges) and make_cold(self._image.fileno(), ranges) and self.cold
         start = self._clock()
-        found = scan(_Windows(self._image, ranges), progress=self._count_only, **self._scanning)
+        found = scan(_Windows(self._image, ranges), self._scanning, self._count_only)
         spent = self._clock() - start
         sampled = sum(stop - start for start, stop in ranges)
         self._progress(sampled)
@@ -224,7 +209,7 @@ class _Sampling:
             return None
         rates = []
         for _ in range(runs):
-            self.cold = make_cold(self._image, [(start, stop)]) and self.cold
+            self.cold = make_cold(self._image.fileno(), [(start, stop)]) and self.cold
             before = self._clock()
             read_in_order(self._image, start, stop, self._progress)
             rates.append((stop - start) / max(self._clock() - before, 1e-9))

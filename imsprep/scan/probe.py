@@ -7,13 +7,13 @@ then read, and dropped from the cache again. What the platform lacks is done wit
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from imsprep.image.file import RawImage
+from imsprep.system.pagecache import advise, read_cached
 from imsprep.units import KIB
 
 PAGE = 4 * KIB  # what a probe reads, and the least that a page cache holds
@@ -53,30 +53,20 @@ def holds_data(image: RawImage, ranges: Sequence[Range], keep_cache: bool) -> li
 
     Raises ReadError, and ImageChangedError if the image has become shorter.
     """
-    cache = _Cache(image.fileno())
+    file = image.fileno()
+    cache = _Cache(file)
     found = cache.holds_data(ranges)
     cold = [number for number, known in enumerate(found) if known is None]
     for number in cold:
-        cache.advise(*ranges[number], "POSIX_FADV_WILLNEED")
+        advise(file, *ranges[number], "POSIX_FADV_WILLNEED")
     for number in cold:
         start, stop = ranges[number]
         found[number] = not is_zero(image.pread(start, stop - start))
     if cache.can_tell and not keep_cache:
         for start, stop in (ranges[number] for number in cold):
             # Whole pages: the kernel keeps a page of which only a part is to be dropped.
-            cache.advise(start // PAGE * PAGE, -(-stop // PAGE) * PAGE, "POSIX_FADV_DONTNEED")
+            advise(file, start // PAGE * PAGE, -(-stop // PAGE) * PAGE, "POSIX_FADV_DONTNEED")
     return [bool(known) for known in found]
-
-
-@contextlib.contextmanager
-def without_readahead(image: RawImage) -> Iterator[None]:
-    """Let reads of this image bring in what they ask for and no more."""
-    cache = _Cache(image.fileno())
-    cache.advise(0, 0, "POSIX_FADV_RANDOM")
-    try:
-        yield
-    finally:
-        cache.advise(0, 0, "POSIX_FADV_NORMAL")
 
 
 class _Cache:
@@ -97,7 +87,7 @@ class _Cache:
             known = None
             if self.can_tell:
                 try:
-                    if os.preadv(self._file, (buffer,), start, os.RWF_NOWAIT) == len(zeros):
+                    if read_cached(self._file, buffer, start) == len(zeros):
                         known = buffer != zeros
                 except BlockingIOError:
                     pass
@@ -105,8 +95,3 @@ class _Cache:
                     self.can_tell = False  # the file system does not know, as tmpfs
             found.append(known)
         return found
-
-    def advise(self, start: int, stop: int, advice: str) -> None:
-        """Give the kernel a hint, where it takes any."""
-        with contextlib.suppress(OSError, AttributeError):
-            os.posix_fadvise(self._file, start, stop - start, getattr(os, advice))

@@ -12,22 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from bitarray import bitarray
 from bitarray.util import zeros
 
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import RawImage, Sharing
-from imsprep.scan.probe import PAGE, Range, batched, cut, holds_data, without_readahead
+from imsprep.options import ScanOptions
+from imsprep.scan.holes import believes_holes, knows_holes
+from imsprep.scan.probe import PAGE, Range, batched, cut, holds_data
 from imsprep.scan.schedule import FullRead, How
-from imsprep.system.mounts import TRUSTED, file_system
+from imsprep.system.pagecache import without_readahead
 from imsprep.system.threads import usable_cpus as usable_cpus
 from imsprep.units import KIB, MIB, ceil_div, format_size
 
 BLOCK_SIZE = 2 * MIB  # the container's default, and the bitmap's
-TRUST, VERIFY, AUTO = "trust", "verify", "auto"
-HOLES = (TRUST, VERIFY, AUTO)
 
 _PROBED_FROM = 256 * KIB  # block size below which a seek costs no less than reading on
 _PROBES = 256  # at a time: what the disk is asked for together
@@ -61,29 +61,15 @@ class Scan:
     sharing: Sharing | None = None  # whether programs may have written to it meanwhile
 
 
-class ScanOptions(TypedDict, total=False):
-    """How to scan; what every caller hands through to `scan` untouched."""
-
-    jobs: int | None  # processes that read; None: as many as there are CPUs
-    holes: str  # one of HOLES
-    keep_cache: bool
-    force_share: bool  # also an image that another program has open for writing
-
-
 DEFAULTS = ScanOptions()
 
 
 def scan(
     image: RawImage,
-    *,
-    block_size: int = BLOCK_SIZE,
-    jobs: int | None = None,
-    holes: str = AUTO,
-    keep_cache: bool = False,
-    force_share: bool = False,
+    options: ScanOptions = DEFAULTS,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Scan:
-    """Return the block map of an image, the same for any `jobs` and `holes`.
+    """Return the block map of an image, the same for any `jobs` and `holes` of the options.
 
     `holes` says whether holes are taken for zeros without being read: `trust`, `verify` (read
     them), or `auto`: trust file systems that are known to report them rightly. `keep_cache` leaves
@@ -91,35 +77,26 @@ def scan(
     Raises ReadError, ImageInUseError if another program may write to it (`force_share` goes on all
     the same), and ImageChangedError if the image changed.
     """
-    image.refuse_writers(force=force_share)
+    image.refuse_writers(force=options.force_share)
     image.check_unchanged()
-    known = _knows_holes(image)
+    block_size = options.block_size or BLOCK_SIZE
+    known = knows_holes(image)
     how = How(
         block_size,
-        jobs or min(usable_cpus(), _MOST_JOBS),
+        options.jobs or min(usable_cpus(), _MOST_JOBS),
         # Elsewhere another machine, or a cache of the file system's own, may hold what is newer.
-        past_cache=known and not keep_cache,
-        keep_cache=keep_cache,
+        past_cache=known and not options.keep_cache,
+        keep_cache=options.keep_cache,
     )
     bits = zeros(ceil_div(image.size, block_size), endian="little")
-    with without_readahead(image), FullRead(image, bits, how, progress) as reading:
-        believed = believes_holes(image, holes)
+    with without_readahead(image.fileno()), FullRead(image, bits, how, progress) as reading:
+        believed = believes_holes(image, options.holes)
         data = image.data() if believed else [(0, image.size)]
         probed = _probe(image, data, bits, reading, progress)
         reading.finish()
     image.check_unchanged()
     coverage = Coverage(image.size - probed - reading.size, probed, reading.size)
     return Scan(BlockMap(image.size, block_size, bits), coverage, image.sharing)
-
-
-def believes_holes(image: RawImage, holes: str) -> bool:
-    """Return whether the image's holes are taken for zeros."""
-    return holes == TRUST or (holes == AUTO and _knows_holes(image))
-
-
-def _knows_holes(image: RawImage) -> bool:
-    """Return whether the image lies where holes are reported rightly."""
-    return image.is_device or file_system(image.fileno()) in TRUSTED
 
 
 def _probe(

@@ -8,21 +8,17 @@ What a disk itself keeps in memory, or a virtual machine's host, cannot be dropp
 
 from __future__ import annotations
 
-import contextlib
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from imsprep.image.file import RawImage
-from imsprep.scan.probe import Range, without_readahead
-from imsprep.units import MIB, format_size, round_up
+from imsprep.scan.probe import Range
+from imsprep.system.pagecache import in_cache
+from imsprep.units import MIB, format_size
 
 COLD, CACHED = "cold", "cached"
 
-_LOOKS = 32  # pages, spread evenly, from which it is judged where a file's ranges lie
-_MOST_LEFT = 0.5  # share of such pages in what counts as cold
-_PIECE = 2 * MIB  # the largest that a page cache holds as one: a huge page
 _STEP = 1 * MIB  # bytes read at once, in order
 
 Clock = Callable[[], float]  # seconds
@@ -68,42 +64,11 @@ def seconds(value: float) -> str:
     return f"{value:.3g} s"
 
 
-def in_cache(image: RawImage, ranges: Sequence[Range]) -> float | None:
-    """Return which share of ranges lies in the page cache, by a few of their pages.
-
-    None if this platform or this file system cannot tell. There is at least one range.
-    """
-    size = sum(stop - start for start, stop in ranges)
-    wanted = [size * look // _LOOKS for look in range(_LOOKS)]
-    places, passed = [], 0
-    for start, stop in ranges:
-        while wanted and wanted[0] < passed + stop - start:
-            places.append(start + wanted.pop(0) - passed)
-        passed += stop - start
-    try:
-        return sum(_is_cached(image.fileno(), place) for place in places) / len(places)
-    except (AttributeError, OSError):
-        return None
-
-
-def make_cold(image: RawImage, ranges: Sequence[Range]) -> bool:
-    """Drop ranges from the page cache; return whether they are known to be gone, by and large."""
-    with contextlib.suppress(OSError):  # what is not yet on the disk cannot be dropped
-        os.fsync(image.fileno())
-    _forget(image, ranges)
-    with without_readahead(image):
-        share = in_cache(image, ranges)
-    # Where room was reserved and never written, zeros are read without the disk at any time.
-    if gone := share is not None and share < _MOST_LEFT:
-        _forget(image, ranges)  # a look may have brought its page in
-    return gone
-
-
 def make_cached(image: RawImage, ranges: Sequence[Range], progress: Progress) -> bool:
     """Read ranges into the page cache; return whether all of them are there, as far as is known."""
     for start, stop in ranges:
         read_in_order(image, start, stop, progress)
-    return in_cache(image, ranges) in (1, None)
+    return in_cache(image.fileno(), ranges) in (1, None)
 
 
 def read_in_order(image: RawImage, start: int, stop: int, progress: Progress) -> None:
@@ -113,19 +78,3 @@ def read_in_order(image: RawImage, start: int, stop: int, progress: Progress) ->
         length = min(_STEP, stop - place)
         image.pread_into(place, buffer[:length])
         progress(length)
-
-
-def _is_cached(file: int, place: int) -> bool:
-    """Return whether a byte can be read without the disk; raises OSError if that is not known."""
-    try:
-        return os.preadv(file, [bytearray(1)], place, os.RWF_NOWAIT) == 1
-    except BlockingIOError:
-        return False
-
-
-def _forget(image: RawImage, ranges: Sequence[Range]) -> None:
-    for start, stop in ranges:
-        # The kernel keeps what it holds as one piece if a part of it is outside of the range.
-        first, last = start // _PIECE * _PIECE, round_up(stop, _PIECE)
-        with contextlib.suppress(AttributeError, OSError):
-            os.posix_fadvise(image.fileno(), first, last - first, os.POSIX_FADV_DONTNEED)

@@ -18,29 +18,25 @@ import mmap
 import os
 import resource
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imsprep.scan import protocol
+from imsprep.system import pagecache
+from imsprep.system.pagecache import PAGE
 
-PAGE = mmap.PAGESIZE
 WINDOW = 6 << 20  # bytes mapped at once; of four readers, all processes stay below 150 MiB
 READ = 4 << 20  # bytes read at once
 COPIED = 2 << 20  # bytes copied at once; the processor's cache keeps them until they are looked at
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
-_SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
-_CACHESTAT_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 _POOR = 256 << 10  # bytes mapped by one page fault, below which copying is faster
 _AGAIN = 16  # windows after which mapping is tried again
 _SHORTEST = 256  # cached pages; a shorter run is read again with its neighbours
 _SIGKILL = 9  # importing `signal` takes as long as all the rest
 
 _libc = ctypes.CDLL(None)
-_mincore, _syscall = _libc.mincore, _libc.syscall
-_mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 
 Content = NDArray[np.bool_]  # bytes of the image, shape (bytes,): each is true unless it is zero
 
@@ -79,7 +75,9 @@ class Reader:
         mapped: Content = np.frombuffer(mapping, np.bool_)
         # What goes through the cache must be read page by page, to be dropped again.
         shortest = _SHORTEST if self._direct >= 0 else 1
-        for first, last, cached in _runs(self._file, base, mapped, shortest):
+        for first, last, cached in pagecache.runs(
+            self._file, base, mapped.ctypes.data, len(mapped), shortest
+        ):
             low, high = max(start, base + first), min(stop, base + last)
             if cached and self._copies > 0:
                 self._copies -= 1
@@ -91,7 +89,7 @@ class Reader:
             else:
                 self._read(low, high)
                 if self._drops and self._direct < 0:
-                    _advise(self._file, base + first, base + last, "POSIX_FADV_DONTNEED")
+                    pagecache.advise(self._file, base + first, base + last, "POSIX_FADV_DONTNEED")
 
     def _compare(self, start: int, content: Content) -> None:
         """Note the blocks that hold data, given what the image holds from `start` on.
@@ -128,7 +126,7 @@ class Reader:
     def _read(self, start: int, stop: int) -> None:
         """Read a range piece by piece and compare it."""
         if self._direct < 0:
-            _advise(self._file, start, stop, "POSIX_FADV_WILLNEED")
+            pagecache.advise(self._file, start, stop, "POSIX_FADV_WILLNEED")
         position = start
         while (position := self._undecided(position)) < stop:
             base = position // PAGE * PAGE
@@ -162,68 +160,6 @@ def _open_direct(file: int) -> int:
         return os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_DIRECT)
     except (OSError, AttributeError):
         return -1
-
-
-def _runs(file: int, base: int, mapped: Content, shortest: int) -> list[tuple[int, int, bool]]:
-    """Return start, stop (in the mapping) and whether it is in the page cache, run by run."""
-    length = len(mapped)
-    pages = -(-length // PAGE)
-    count = _count_cached(file, base, length)
-    if count == pages:
-        return [(0, length, True)]
-    vector = ctypes.create_string_buffer(pages)
-    if count == 0 or _mincore(mapped.ctypes.data, length, vector):
-        return [(0, length, False)]
-    runs = list(_page_runs(vector.raw, shortest))
-    if runs == [(0, pages, True)] and (count is not None or not _is_cached(file, base)):
-        # Of another user's file `mincore` tells nothing: it calls every page cached.
-        return [(0, length, False)]
-    return [(first * PAGE, min(last * PAGE, length), cached) for first, last, cached in runs]
-
-
-def _count_cached(file: int, base: int, length: int) -> int | None:
-    """Return how many pages of a range are in the page cache; None if the kernel cannot tell.
-
-    cachestat(2) is new in Linux 6.5, has no wrapper in libc and looks at folios, not at each page.
-    """
-    if os.uname().machine not in _CACHESTAT_MACHINES:
-        return None
-    counts = (ctypes.c_uint64 * 5)()  # cached, dirty, writeback, evicted, recently evicted
-    span = (ctypes.c_uint64 * 2)(base, length)
-    failed = _syscall(_SYS_CACHESTAT, file, ctypes.byref(span), ctypes.byref(counts), 0)
-    return None if failed else counts[0]
-
-
-def _is_cached(file: int, offset: int) -> bool:
-    """Return whether a byte can be read without the disk."""
-    try:
-        return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except BlockingIOError:
-        return False
-    except (OSError, AttributeError):
-        return True  # not known: believe `mincore`
-
-
-def _page_runs(resident: bytes, shortest: int) -> Iterator[tuple[int, int, bool]]:
-    """Yield first and behind-last page of each run; cached runs that are too short count as not."""
-    start = 0
-    while start < len(resident):
-        cold = resident.find(b"\0", start)
-        cold = len(resident) if cold < 0 else cold
-        if cold > start:
-            yield start, cold, True
-        warm = resident.find(b"\1" * shortest, cold)
-        warm = len(resident) if warm < 0 else warm
-        if warm > cold:
-            yield cold, warm, False
-        start = warm
-
-
-def _advise(file: int, start: int, stop: int, advice: str) -> None:
-    try:
-        os.posix_fadvise(file, start, stop - start, getattr(os, advice))
-    except (OSError, AttributeError):
-        return  # only a hint
 
 
 def _die_with(parent: int) -> None:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to try, and how to wait in between; all in seconds."""
 
     # In all, over a whole upload. An outage of a few minutes should not need a person.
@@ -65,10 +65,10 @@ _LOG = logging.getLogger(__name__)
 class RetryingStore:
     """The same contract over another store, patiently; `stop` ends all waiting at once."""
 
-    def __init__(self, store: ObjectStore, patience: Patience) -> None:
+    def __init__(self, store: ObjectStore, retry: RetryPolicy) -> None:
         self._store = store
-        self._patience = patience
-        self._outages = Outages(patience.clock)
+        self._retry = retry
+        self._outages = Outages(retry.clock)
         self._stopped = threading.Event()
         self.retries = 0  # how many attempts failed and were repeated
 
@@ -87,14 +87,14 @@ class RetryingStore:
             raise TransferError("the upload was stopped")
 
     def deadline(self) -> float:
-        """Return when to give up something that begins now, on the patience's clock."""
-        return self._patience.clock() + self._patience.limit_s
+        """Return when to give up something that begins now, on the policy's clock."""
+        return self._retry.clock() + self._retry.limit_s
 
     def pause(self, deadline: float) -> bool:
         """Wait before another attempt; say false if it is too late for one."""
-        wait_s = self._patience.first_wait_s * (0.5 + self._patience.jitter())
+        wait_s = self._retry.first_wait_s * (0.5 + self._retry.jitter())
         self.retries += 1
-        return not self._stopped.wait(wait_s) and self._patience.clock() < deadline
+        return not self._stopped.wait(wait_s) and self._retry.clock() < deadline
 
     @property
     def etags_are_md5(self) -> bool:
@@ -102,23 +102,23 @@ class RetryingStore:
         return self._store.etags_are_md5
 
     def _patiently(self, what: str, attempt: Callable[[], T]) -> T:
-        patience = self._patience
-        longest = patience.first_wait_s
+        retry = self._retry
+        longest = retry.first_wait_s
         while True:
             try:
                 result = attempt()
             except TransferError as error:
                 # Full jitter: anywhere between nothing and a bound that doubles.
-                wait_s = max(longest * patience.jitter(), error.retry_after_s or 0.0)
-                if self._outages.failed() + wait_s >= patience.limit_s:
+                wait_s = max(longest * retry.jitter(), error.retry_after_s or 0.0)
+                if self._outages.failed() + wait_s >= retry.limit_s:
                     raise TransferError(
-                        f"{error}; every attempt failed for {patience.limit_s:.0f} s in all;"
+                        f"{error}; every attempt failed for {retry.limit_s:.0f} s in all;"
                         " run again to continue"
                     ) from error
                 _LOG.info("%s failed: %s; again in %.1f s", what, error, wait_s)
                 if self._stopped.wait(wait_s):
                     raise
-                longest = min(2 * longest, patience.longest_wait_s)
+                longest = min(2 * longest, retry.longest_wait_s)
                 self.retries += 1
             else:
                 _LOG.debug("%s worked", what)

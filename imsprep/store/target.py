@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
@@ -45,6 +45,14 @@ class Target:
             return f"local:{self.folder} (bucket {self.bucket})"
         place = self.endpoint or self.region
         return f"obs:{self.bucket} at {place}" if place else f"obs:{self.bucket}"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An open bucket, and what named it."""
+
+    target: Target
+    store: ObjectStore = field(repr=False)
 
 
 def is_target(text: object) -> TypeGuard[str]:

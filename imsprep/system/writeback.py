@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from imsprep.system.pagecache import advise
 from imsprep.system.threads import Workers
 from imsprep.units import MIB
 
@@ -38,7 +39,5 @@ class WriteBehind(Workers):
             return
         with contextlib.suppress(OSError, AttributeError):
             os.fdatasync(self._file)
-            os.posix_fadvise(
-                self._file, self._synced, position - self._synced, os.POSIX_FADV_DONTNEED
-            )
+            advise(self._file, self._synced, position, "POSIX_FADV_DONTNEED")
         self._synced = position

@@ -28,7 +28,7 @@ def complete(
     """Complete the upload and return the object's etag.
 
     `is_ours` knows the object by its facts, where the store does not say which upload made it.
-    Raises TransferError if it stays unknown, for the store's patience, whether it worked.
+    Raises TransferError if it stays unknown, for as long as the store tries, whether it worked.
     """
     deadline = store.deadline()
     lost: TransferError | None = None

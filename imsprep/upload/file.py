@@ -8,84 +8,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from imsprep.image.file import RawImage
-from imsprep.scan.scan import ScanOptions, scan
-from imsprep.store.contract import ObjectStore
+from imsprep.options import UploadOptions
+from imsprep.scan.scan import scan
 from imsprep.store.ownership import check_free, origin_of
 from imsprep.store.retry import RetryingStore
-from imsprep.store.target import Target, check_objects_apart
+from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
-from imsprep.upload.plan import DEFAULT_PART_SIZE, SCAN_BLOCK, PartPlan, plan_parts, plan_plain
-from imsprep.upload.transfer import Options, Progress, Uploaded, upload
+from imsprep.upload.plan import SCAN_BLOCK, PartPlan, plan_parts, plan_plain
+from imsprep.upload.transfer import Progress, Uploaded, upload
 
 
-@dataclass(frozen=True)
-class Sending:
-    """How to make a plan and carry it out."""
-
-    copy_zeros: bool = True
-    part_size: int = DEFAULT_PART_SIZE  # bytes, the largest data part where 10,000 are enough
-    options: Options = field(default_factory=Options)
-    scanning: ScanOptions = field(default_factory=ScanOptions)
-
-    @property
-    def force_share(self) -> bool:
-        """Whether a file is sent that another program has open for writing."""
-        return self.scanning.get("force_share", False)
-
-
-def plan_file(path: Path, sending: Sending) -> PartPlan:
+def plan_file(path: Path, options: UploadOptions) -> PartPlan:
     """Return how the file would be uploaded; sends nothing."""
     with RawImage.open(path) as image:
-        image.refuse_writers(force=sending.force_share)
-        return _plan(image, sending)
+        image.refuse_writers(force=options.force_share)
+        return _plan(image, options)
 
 
 def send_file(
     path: Path,
-    store: ObjectStore,
-    target: Target,
-    key: str,
-    *,
-    sending: Sending,
+    bucket: Bucket,
+    options: UploadOptions,
     watch: Callable[[PartPlan], AbstractContextManager[Progress]],
+    policy: TransferPolicy | None = None,
 ) -> Uploaded:
-    """Upload the file at `path` as the object `key`; `watch` is given the plan and follows it.
+    """Upload the file at `path`; `watch` is called with the plan and follows it.
 
-    Raises what `transfer.upload`, `scan`, `check_lasting` and `check_objects_apart` raise.
+    The policy is what the options say unless it is given. Raises what `transfer.upload`, `scan`,
+    `check_lasting` and `check_objects_apart` raise.
     """
+    policy = policy or TransferPolicy.of(options)
+    key = bucket.target.key_for(options.key or path.name)
     with RawImage.open(path) as image:
-        image.refuse_writers(force=sending.force_share)
+        image.refuse_writers(force=options.force_share)
         check_lasting(path)
-        Journal.for_file(path).check_replaceable()
-        check_objects_apart(target, [key], [path])
-        if not sending.options.replace:
+        journal = Journal.for_file(path)
+        journal.check_replaceable()
+        check_objects_apart(bucket.target, [key], [path])
+        if not policy.replace:
             # Before the scan, which may take long; the upload asks again.
-            origin = origin_of(path)
-            patient = RetryingStore(store, sending.options.patience)
-            check_free(patient.head(key), origin)
-        plan = _plan(image, sending)
+            check_free(RetryingStore(bucket.store, policy.retry).head(key), origin_of(path))
+        plan = _plan(image, options)
+        to = Destination(bucket.store, str(bucket.target), key, journal, origin=journal.image)
         with watch(plan) as progress:
-            done = upload(
-                image,
-                plan,
-                store,
-                key,
-                target=str(target),
-                journal=Journal.for_file(path),
-                options=sending.options,
-                progress=progress,
-            )
+            done = upload(image, plan, to, policy, progress)
         return replace(done, sharing=image.sharing.note if image.sharing else None)
 
 
-def _plan(image: RawImage, sending: Sending) -> PartPlan:
-    if not sending.copy_zeros:
-        return plan_plain(image.size, part_size=sending.part_size)
-    block_map = scan(image, block_size=SCAN_BLOCK, **sending.scanning).block_map
+def _plan(image: RawImage, options: UploadOptions) -> PartPlan:
+    if not options.copy_zeros:
+        return plan_plain(image.size, part_size=options.part_size)
+    block_map = scan(image, options.scanning(block_size=SCAN_BLOCK)).block_map
     image.check_unchanged()
-    return plan_parts(block_map, part_size=sending.part_size)
+    return plan_parts(block_map, part_size=options.part_size)

@@ -15,21 +15,21 @@ import secrets
 from collections.abc import Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
 from imsprep.image.file import Identity
 from imsprep.store import ownership
-from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts, ObjectStore, multipart_etag
+from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts, multipart_etag
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.units import MIB
 from imsprep.upload.body import window
 from imsprep.upload.complete import ABORTED_ELSEWHERE, check_class, check_object, complete, is_gone
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.pool import workers
-from imsprep.upload.transfer import Options, Progress, Uploaded
+from imsprep.upload.transfer import Progress, Uploaded
 from imsprep.upload.verify import check_etag, find, list_held
 
 MEMORY = 256 * MIB  # of parts that are on their way at the same time
@@ -77,46 +77,31 @@ class Maker(Protocol):
         """Raise ImageChangedError if the image is not as it was."""
 
 
-def stream(
-    maker: Maker,
-    store: ObjectStore,
-    key: str,
-    *,
-    target: str,
-    journal: Journal,
-    options: Options,
-    progress: Progress,
-    origin: Path,
-) -> Uploaded:
+def stream(maker: Maker, to: Destination, policy: TransferPolicy, progress: Progress) -> Uploaded:
     """Make and upload an object; continue an earlier upload where there is one.
 
     Raises what `transfer.upload` raises, and what making raises.
     """
-    patient = RetryingStore(store, options.patience)
-    run = _Stream(maker, patient, key, options, progress, ownership.origin_of(origin))
-    with journal.locked():
-        journal.check_replaceable()
-        PartLog.for_upload(journal.image, "").check_replaceable()
-        return run.do(target, journal)
+    run = _Stream(maker, to, policy, progress)
+    with to.journal.locked():
+        to.journal.check_replaceable()
+        PartLog.for_upload(to.journal.image, "").check_replaceable()
+        return run.do(to.target, to.journal)
 
 
 class _Stream:
     """One streamed upload in progress."""
 
     def __init__(
-        self,
-        maker: Maker,
-        store: RetryingStore,
-        key: str,
-        options: Options,
-        progress: Progress,
-        origin: str,
+        self, maker: Maker, to: Destination, policy: TransferPolicy, progress: Progress
     ) -> None:
-        self._maker, self._store, self._key = maker, store, key
-        self._options, self._progress, self._origin = options, progress, origin
+        self._maker, self._key = maker, to.key
+        self._store = store = RetryingStore(to.store, policy.retry)
+        self._policy, self._progress = policy, progress
+        self._origin = ownership.origin_of(to.origin)
         self._limit = None
-        if options.bytes_per_s is not None:
-            self._limit = RateLimit(options.bytes_per_s, sleep=store.wait)
+        if policy.bytes_per_s is not None:
+            self._limit = RateLimit(policy.bytes_per_s, sleep=store.wait)
         self._sent = self._reused = 0
         self._made: dict[int, tuple[int, str]] = {}  # length and MD5 by number
 
@@ -161,7 +146,7 @@ class _Stream:
         return self._result(size, etag, restarted=reason)
 
     def _check_free(self, found: ObjectFacts | None) -> None:
-        if not self._options.replace:
+        if not self._policy.replace:
             ownership.check_free(found, self._origin)
 
     def _is_same(
@@ -185,7 +170,7 @@ class _Stream:
             ):
                 self._maker.check_unchanged()
                 return True
-        if not self._options.skip_same or not self._store.etags_are_md5:
+        if not self._policy.skip_same or not self._store.etags_are_md5:
             return False
         md5s, size = {}, 0
         for part in self._maker.parts({}):
@@ -253,7 +238,7 @@ class _Stream:
         lines = self._held(entry, log)
         sending: dict[Future[Line], None] = {}
         with contextlib.ExitStack() as stack:
-            pool = stack.enter_context(workers(self._store, self._options.jobs))
+            pool = stack.enter_context(workers(self._store, self._policy.jobs))
             made = self._maker.parts({n: line.note for n, line in lines.items()})
             stack.enter_context(contextlib.closing(made))
             for part in made:
@@ -262,7 +247,7 @@ class _Stream:
                     self._made[part.number] = (line.length, line.md5)
                     self._note(reused=part.length)
                     continue
-                most = max(1, min(self._options.jobs, MEMORY // part.length))
+                most = max(1, min(self._policy.jobs, MEMORY // part.length))
                 while len(sending) >= most:
                     self._settle(sending, log)
                 self._settle(sending, log, block=False)

@@ -11,9 +11,8 @@ import contextlib
 import secrets
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import BufferedReader
-from pathlib import Path
 from typing import Any, Protocol
 
 from imsprep.errors import (
@@ -26,13 +25,14 @@ from imsprep.errors import (
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity
 from imsprep.store import ownership
-from imsprep.store.contract import ObjectFacts, ObjectStore, Part, multipart_etag
-from imsprep.store.retry import Patience, RateLimit, RetryingStore
+from imsprep.store.contract import ObjectFacts, Part, multipart_etag
+from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.units import MIB
 from imsprep.upload.body import window
 from imsprep.upload.complete import ABORTED_ELSEWHERE, check_class, check_object, complete, is_gone
 from imsprep.upload.composing import compose
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
 from imsprep.upload.pool import workers
@@ -70,17 +70,6 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to upload; the defaults suit a client near its bucket."""
-
-    jobs: int = 4
-    patience: Patience = field(default_factory=Patience)
-    bytes_per_s: float | None = None  # limit of what travels; None means as fast as it goes
-    skip_same: bool = True  # do nothing if the object is there already
-    replace: bool = False  # also an object that imsprep did not make of this file
-
-
-@dataclass(frozen=True)
 class Uploaded:
     """How an upload ended; all sizes in bytes."""
 
@@ -103,23 +92,9 @@ class Uploaded:
 
 
 def upload(
-    source: Source,
-    plan: PartPlan,
-    store: ObjectStore,
-    key: str,
-    *,
-    target: str,
-    journal: Journal,
-    options: Options,
-    progress: Progress,
-    with_digest: bool = False,
-    origin: Path | None = None,
+    source: Source, plan: PartPlan, to: Destination, policy: TransferPolicy, progress: Progress
 ) -> Uploaded:
-    """Upload `source` by `plan` as the object `key`; continue an earlier upload where there is one.
-
-    `target` names the bucket for the journal, `origin` the file that the object counts as made of:
-    the journal's own unless given. `with_digest` has the source's digest computed of the bytes that
-    are read for it (`image.digest`).
+    """Upload `source` by `plan`; continue an earlier upload where there is one.
 
     Raises TransferError if running again can continue or another process uploads this file,
     OccupiedError if the key has a foreign object, ServiceError if the store refused,
@@ -128,13 +103,10 @@ def upload(
     """
     if plan.size != source.size:
         raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
-    patient = RetryingStore(store, options.patience)
-    made_of = ownership.origin_of(origin or journal.image)
-    run = _Run(source, plan, patient, key, options, progress, made_of)
-    run.tree = DigestTree(source.size) if with_digest else None
-    with journal.locked():
-        journal.check_replaceable()
-        return run.do(target, journal)
+    run = _Run(source, plan, to, policy, progress)
+    with to.journal.locked():
+        to.journal.check_replaceable()
+        return run.do(to.target, to.journal)
 
 
 class _Run:
@@ -144,21 +116,20 @@ class _Run:
         self,
         source: Source,
         plan: PartPlan,
-        store: RetryingStore,
-        key: str,
-        options: Options,
+        to: Destination,
+        policy: TransferPolicy,
         progress: Progress,
-        origin: str,
     ) -> None:
-        self._source, self._plan, self._store, self._key = source, plan, store, key
-        self._origin = origin
-        self._options, self._progress = options, progress
+        self._source, self._plan, self._key = source, plan, to.key
+        self._store = store = RetryingStore(to.store, policy.retry)
+        self._origin = ownership.origin_of(to.origin)
+        self._policy, self._progress = policy, progress
         self._limit = None
-        if options.bytes_per_s is not None:
-            self._limit = RateLimit(options.bytes_per_s, sleep=store.wait)
+        if policy.bytes_per_s is not None:
+            self._limit = RateLimit(policy.bytes_per_s, sleep=store.wait)
         self._lock = threading.Lock()
         self._sent = self._copied = self._reused = 0
-        self.tree: DigestTree | None = None
+        self.tree = DigestTree(source.size) if policy.with_digest else None
         self._unread = {part.number for part in plan.parts if not part.is_zero}
         self._left_behind: tuple[str, str] | None = None
         self._md5s: dict[int, str] = {}
@@ -205,7 +176,7 @@ class _Run:
         return self._result(etag, restarted=reason, left=left)
 
     def _check_free(self, found: ObjectFacts | None) -> None:
-        if not self._options.replace:
+        if not self._policy.replace:
             ownership.check_free(found, self._origin)
 
     def _tidy(self, entry: Entry) -> str | None:
@@ -220,12 +191,12 @@ class _Run:
         """Return whether an object is what this upload would make, by its etag; reads the data."""
         if (found.size, found.metadata.get(ownership.PLAN)) != (self._plan.size, self._plan.digest):
             return False
-        if not self._options.skip_same or not self._store.etags_are_md5:
+        if not self._policy.skip_same or not self._store.etags_are_md5:
             # All that is known is whether the upload that was noted here made it.
             if noted is None or noted.identity.lasting != self._source.identity.lasting:
                 return False
             return found.upload_id == noted.upload_id
-        with workers(self._store, self._options.jobs) as pool:
+        with workers(self._store, self._policy.jobs) as pool:
             md5s = list(pool.map(self._md5, self._plan.parts))
         self._source.check_unchanged()
         return found.etag == multipart_etag(md5s)
@@ -309,7 +280,7 @@ class _Run:
         Copies have workers of their own, since they cost the line nothing: they run in parallel
         with what is sent, and the zeros are grown while data travels already.
         """
-        jobs = self._options.jobs
+        jobs = self._policy.jobs
         with workers(self._store, jobs) as senders, workers(self._store, jobs) as copiers:
             zeros = copiers.submit(self._make_zeros, entry, held)
             work = []

@@ -41,13 +41,14 @@ from imsprep.image.file import RawImage
 from imsprep.image.qemu.disk import open_qemu_disk
 from imsprep.image.qemu.foreign import DRIVERS
 from imsprep.image.recognised import KNOWN, STREAMS, Kind
-from imsprep.scan.scan import AUTO, believes_holes
+from imsprep.scan.holes import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
 from imsprep.units import ceil_div, format_size
 from imsprep.zvhd2 import records
+from imsprep.zvhd2.examine import Examination, examine
 from imsprep.zvhd2.extract import unpack_disk
-from imsprep.zvhd2.reader import Examination, PackedDisk, Zvhd2Reader, examine
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.writer import Packing, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)

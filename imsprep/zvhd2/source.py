@@ -13,7 +13,8 @@ from imsprep.image import formats
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
 from imsprep.zvhd2.convert import format_of, open_disk
-from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, examine
+from imsprep.zvhd2.examine import examine
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from imsprep.image.digest import DigestTree
 from imsprep.system.threads import Workers, usable_cpus
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Unpacker, unpacking_threads
+from imsprep.zvhd2.examine import Container, Read
 from imsprep.zvhd2.faults import Fault, Kind
-from imsprep.zvhd2.reader import Container, Read
 from imsprep.zvhd2.records import Entries
 
 _BATCH = 32  # blocks that a thread takes at once

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Run = Callable[..., Outcome]
 RUNS = ((0, 4096), (40960, 12288), (1 << 20, 9000), (5 << 20, 700))  # offset and bytes of data

@@ -17,7 +17,7 @@ from imsprep.bitmap.sidecar import read_sidecar, sidecar_path
 from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
 from imsprep.units import MIB
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 OTHER = BitmapLayout(block_size=2 * MIB, body=Bits(data_bit=0), name="other")

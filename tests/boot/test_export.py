@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imsprep.boot.export import exported
 from imsprep.image.disk import ByteExtent
-from tests.conftest import need
+from tests.support.running import need
 
 
 class Bytes:

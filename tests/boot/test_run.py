@@ -16,8 +16,8 @@ from imsprep.boot.run import Booted, boot
 from imsprep.errors import MissingExtraError, UsageError
 from imsprep.options import BootOptions
 from imsprep.progress import Event
-from tests.conftest import Outcome, need
 from tests.support.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
+from tests.support.running import Outcome, need
 
 pytestmark = need("qemu-system-x86_64")
 Imsprep = Callable[..., Outcome]

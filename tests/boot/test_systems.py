@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import need
 from tests.support.paths import ROOT
+from tests.support.running import need
 
 PROGRAMS = ("qemu-system-x86_64", "mmdebstrap", "mkfs.ext4", "sgdisk", "losetup")
 pytestmark = [

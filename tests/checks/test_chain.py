@@ -16,9 +16,9 @@ from imsprep.checks.reporters.text import chain_line
 from imsprep.errors import MissingExtraError
 from imsprep.guest.model import Guest, Volume
 from imsprep.ims.request import RequestFields
-from tests.conftest import Outcome, need
 from tests.support.guest_disks import ext4_disk
 from tests.support.guest_trees import UUID, debian, linux_guest
+from tests.support.running import Outcome, need
 
 GRUB = "/boot/grub/grub.cfg"
 STEPS = [

@@ -19,8 +19,8 @@ from imsprep.cli.bars import JobBar, Progress, Step
 from imsprep.progress import Event
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import GIB, MIB
-from tests.conftest import Outcome
 from tests.support.paths import ROOT
+from tests.support.running import Outcome
 from tests.support.terminal import Terminal, run_on_terminal
 
 

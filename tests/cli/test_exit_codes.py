@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from imsprep.units import MIB, TIB
-from tests.conftest import Outcome, need, slow
+from tests.support.running import Outcome, need, slow
 
 Run = Callable[..., Outcome]
 IMSPREP = [sys.executable, "-m", "imsprep"]

@@ -11,7 +11,7 @@ import pytest
 from imsprep.checks.policy import Policy, Waiver
 from imsprep.cli.settings import load, waivers
 from imsprep.errors import UsageError
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from imsprep import __version__, cli
-from tests.conftest import need
 from tests.support.document_shell import ROOT, write_disk
+from tests.support.running import need
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -172,7 +172,7 @@ def test_a_look_inside_without_its_libraries_says_what_is_missing(
 
 def test_what_options_say_without_loading_the_library_is_what_the_library_says() -> None:
     from imsprep.pipeline import formats, ship
-    from imsprep.scan import scan
+    from imsprep.scan import holes
     from imsprep.zvhd2 import convert
 
     options = {
@@ -180,7 +180,7 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
         for option in importlib.import_module("imsprep.cli.commands.import_").command.params
     }
     assert options["bandwidth"].show_default == str(int(formats.BANDWIDTH))
-    for name, known in (("via", formats.VIA), ("cleanup", ship.CLEANUP), ("holes", scan.HOLES)):
+    for name, known in (("via", formats.VIA), ("cleanup", ship.CLEANUP), ("holes", holes.HOLES)):
         assert tuple(options[name].type.choices) == known
     (to_format,) = [
         o

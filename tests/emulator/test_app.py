@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -646,11 +647,8 @@ def test_faults_are_parsed_and_unknown_ones_refused() -> None:
 
 def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
     with s3cloud.localhost_resolves(), s3cloud.serve() as (_, endpoint):
-
-        def open_bucket(name: str) -> Any:
-            return open_obs(name, endpoint=endpoint, region="us-east-1", credentials=KEY)
-
-        store = open_bucket("images")
+        open_bucket = partial(open_obs, endpoint=endpoint, region="us-east-1", credentials=KEY)
+        store: Any = open_bucket("images")
         store._client.create_bucket(Bucket="images")
         disk, bitmap = raw_disk()
         store.put("disk.raw", disk)

@@ -15,8 +15,8 @@ import pytest
 
 from fixtures.guest_images import MIB
 from imsprep.image.volumes.partitions import read_disk
-from tests.conftest import Outcome, need
 from tests.support.real_debian import DEBIAN_FAULTS, IMAGES, faulty, need_built
+from tests.support.running import Outcome, need
 
 pytestmark = pytest.mark.slow
 ASKED = ("--os-version", "Debian GNU/Linux 10.0.0 64bit", "--json")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 Imsprep = Callable[..., Outcome]
 

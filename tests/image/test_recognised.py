@@ -21,7 +21,7 @@ from imsprep.image.formats import identify, primary
 from imsprep.image.recognised import KNOWN, SIGNATURES, Kind
 from imsprep.image.tables import ledger, vdi, vhd
 from imsprep.units import KIB, MIB
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 

@@ -32,7 +32,7 @@ from imsprep.ims import error_codes, job
 from imsprep.ims.client import ANSWER_LIMIT, ImsClient
 from imsprep.ims.job import JobStatus
 from imsprep.ims.submit import patiently
-from imsprep.ims.wait import Pace, poll, wait
+from imsprep.ims.wait import PollPolicy, poll, wait
 from tests.support.ims_answers import Clock, answering
 from tests.support.imscloud import KEY, REQUEST, client, cloud
 
@@ -51,7 +51,7 @@ def test_an_import_runs_to_success(api: Any, job_query: Any, token: Any, tmp_pat
             clock.sleep(seconds)
             threading.Event().wait(0.02)
 
-        status = wait(ims.job, job_id, Pace(nap, clock, on_status=seen.append))
+        status = wait(ims.job, job_id, PollPolicy(nap, clock, on_status=seen.append))
         assert status.image_id
         assert [i.image_id for i in ims.images("web01")] == [status.image_id]
         assert ims.images("web01")[0].origin == "file,images:disk.raw"
@@ -194,7 +194,7 @@ def test_waiting_outlasts_trouble_and_unknown_statuses() -> None:
         RUNNING,
         DONE,
     )
-    done = wait(query, "j", Pace(clock.sleep, clock, on_warning=troubles.append))
+    done = wait(query, "j", PollPolicy(clock.sleep, clock, on_warning=troubles.append))
     assert done is DONE
     assert troubles == ["503; asking again", "429; asking again"]
     assert clock.slept == [10, 10, 20, 10, 10]
@@ -204,7 +204,7 @@ def test_a_failed_job_is_told_word_for_word() -> None:
     failed = job.parse({"status": "FAIL", "error_code": "IMG.0057", "fail_reason": "wörd"}, "j")
     clock = Clock()
     with pytest.raises(JobFailedError, match=r"job j failed: IMG\.0057 wörd"):
-        wait(playing(RUNNING, failed), "j", Pace(clock.sleep, clock))
+        wait(playing(RUNNING, failed), "j", PollPolicy(clock.sleep, clock))
 
 
 @pytest.mark.parametrize("step", [RUNNING, TransferError("down"), JobStatus("j", "ODD")])
@@ -212,7 +212,7 @@ def test_a_failed_job_is_told_word_for_word() -> None:
 def test_waiting_ends_at_its_one_limit_and_says_how_to_go_on(step: Step, limit: float) -> None:
     clock = Clock()
     with pytest.raises(WaitTimeoutError, match="it may still succeed"):
-        wait(playing(step), "j", Pace(clock.sleep, clock, limit_s=limit))
+        wait(playing(step), "j", PollPolicy(clock.sleep, clock, limit_s=limit))
     assert clock.now == limit
 
 
@@ -220,13 +220,13 @@ def test_a_new_job_may_be_unknown_for_a_few_answers() -> None:
     clock = Clock()
     unknown = ServiceError("unknown", code="IMG.0023", status=400)
     query = playing(unknown, unknown, DONE)
-    assert wait(query, "j", Pace(clock.sleep, clock)) is DONE
+    assert wait(query, "j", PollPolicy(clock.sleep, clock)) is DONE
     clock = Clock()
     with pytest.raises(ServiceError, match="unknown"):
-        wait(playing(unknown), "j", Pace(clock.sleep, clock))
+        wait(playing(unknown), "j", PollPolicy(clock.sleep, clock))
     assert clock.now == 50
     clock, troubles = Clock(), list[str]()
-    quick = Pace(clock.sleep, clock, interval_s=0.2, on_warning=troubles.append)
+    quick = PollPolicy(clock.sleep, clock, interval_s=0.2, on_warning=troubles.append)
     with pytest.raises(ServiceError, match="unknown"):
         wait(playing(unknown), "j", quick)
     assert (clock.now, set(troubles)) == (
@@ -239,7 +239,7 @@ def test_a_refused_question_ends_the_waiting() -> None:
     clock = Clock()
     refused = ServiceError("no rights", status=403)
     with pytest.raises(ServiceError, match="no rights"):
-        wait(playing(refused), "j", Pace(clock.sleep, clock))
+        wait(playing(refused), "j", PollPolicy(clock.sleep, clock))
     assert clock.now == 0
 
 
@@ -270,10 +270,10 @@ def test_the_emulator_s_faults_are_met(
             threading.Event().wait(0.01)
 
         if error is None:
-            assert wait(ims.job, job_id, Pace(nap, clock)).image_id
+            assert wait(ims.job, job_id, PollPolicy(nap, clock)).image_id
         else:
             with pytest.raises(JobFailedError, match=error):
-                wait(ims.job, job_id, Pace(nap, clock))
+                wait(ims.job, job_id, PollPolicy(nap, clock))
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:
     with (
         answering((429, b""), (200, {"images": []}), headers={"Retry-After": "77"}) as (url, _),
     ):
-        assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
+        assert patiently(lambda: client(url).images("x"), PollPolicy(clock.sleep, clock)) == []
     assert clock.slept == [77]
 
 
@@ -335,7 +335,7 @@ def test_a_date_after_which_to_ask_counts_from_the_answer_s_own() -> None:
     # Python's server sends its Date by itself, and this one as a second: the first counts.
     at = formatdate(time.time() + 600, usegmt=True)
     with answering((429, b""), (200, {"images": []}), headers={"Retry-After": at}) as (url, _):
-        assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
+        assert patiently(lambda: client(url).images("x"), PollPolicy(clock.sleep, clock)) == []
     (slept,) = clock.slept
     assert 598 <= slept <= 600
 
@@ -366,7 +366,7 @@ def test_how_long_to_leave_a_service_alone(
 def test_a_question_that_came_too_late_or_too_early_is_asked_again(status: int) -> None:
     clock = Clock()
     with answering((status, b""), (200, {"images": []})) as (url, asked):
-        assert patiently(lambda: client(url).images("x"), Pace(clock.sleep, clock)) == []
+        assert patiently(lambda: client(url).images("x"), PollPolicy(clock.sleep, clock)) == []
     assert len(asked) == 2
 
 
@@ -415,13 +415,13 @@ def test_an_answer_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyP
 def test_a_reason_of_any_length_fits_on_a_screen() -> None:
     failed = JobStatus("j", "FAIL", reasons=("x" * 1_000_000,))
     with pytest.raises(JobFailedError) as caught:
-        wait(playing(failed), "j", Pace(Clock().sleep, Clock()))
+        wait(playing(failed), "j", PollPolicy(Clock().sleep, Clock()))
     assert len(str(caught.value)) < 2200
 
 
 def test_one_limit_holds_for_all_that_waits_by_it() -> None:
     clock = Clock()
-    pace = Pace(clock.sleep, clock, limit_s=30).started()
+    pace = PollPolicy(clock.sleep, clock, limit_s=30).started()
     down = TransferError("503")
     with pytest.raises(TransferError):
         poll(lambda: playing(down)("j"), pace, limit_s=20)

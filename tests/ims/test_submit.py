@@ -20,7 +20,7 @@ from imsprep.errors import (
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import Started, find_image, look, submit, wait_for_image
-from imsprep.ims.wait import Pace
+from imsprep.ims.wait import PollPolicy
 from tests.support.ims_answers import Clock
 from tests.support.imscloud import REQUEST, client, cloud
 
@@ -50,8 +50,8 @@ class Service:
         return step
 
 
-def pace(clock: Clock) -> Pace:
-    return Pace(clock.sleep, clock)
+def pace(clock: Clock) -> PollPolicy:
+    return PollPolicy(clock.sleep, clock)
 
 
 def test_a_clear_answer_is_the_job() -> None:
@@ -146,7 +146,7 @@ def test_against_the_emulator_an_accepted_post_without_an_answer_makes_one_image
 ) -> None:
     request, clock = replace(REQUEST, tags=tags), Clock()
     with cloud(tmp_path, faults=Faults(post_drop=1)) as (emulator, url, _):
-        patient = Pace(nap(clock), clock)
+        patient = PollPolicy(nap(clock), clock)
         started = submit(client(url), request, patient, before=())
         assert started.job_id is None
         assert started.image_id is not None
@@ -175,7 +175,7 @@ def test_against_the_emulator_a_busy_service_is_asked_again(tmp_path: Path) -> N
 
 def test_looking_for_a_lost_job_keeps_to_the_one_limit() -> None:
     service, clock = Service(UncertainError("503")), Clock()
-    limited = Pace(clock.sleep, clock, limit_s=12)
+    limited = PollPolicy(clock.sleep, clock, limit_s=12)
     with pytest.raises(UncertainError):
         submit(service, REQUEST, limited, before=())
     assert clock.now == 12

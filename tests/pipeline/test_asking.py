@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Outcome
 from tests.support.ims_answers import answering
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 NO_RIGHTS = (403, {"error": {"code": "IMG.0026", "message": "no rights"}})

@@ -22,7 +22,7 @@ from imsprep.system.locking import locked
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2.convert import Order, convert
 from imsprep.zvhd2.writer import Packing
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 from tests.support.treedigest import tree_digest
 
 Imsprep = Callable[..., Outcome]

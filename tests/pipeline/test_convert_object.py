@@ -13,7 +13,7 @@ import pytest
 
 import imsprep as package
 from imsprep.store.directory import DirectoryStore
-from tests.conftest import need
+from tests.support.running import need
 from tests.support.treedigest import tree_digest
 
 MIB = 1 << 20

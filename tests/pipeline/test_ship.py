@@ -32,7 +32,7 @@ from imsprep.errors import (
 )
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
-from imsprep.ims.wait import Pace
+from imsprep.ims.wait import PollPolicy
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import ship as ship_module
 from imsprep.pipeline.formats import Comparison, Sample, UploadFormat
@@ -43,8 +43,8 @@ from imsprep.report import Report
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked
 from imsprep.units import MIB
+from imsprep.upload.destination import TransferPolicy
 from imsprep.upload.plan import plan_parts, plan_plain
-from imsprep.upload.transfer import Options
 from tests.support.ims_answers import Clock
 from tests.support.imscloud import KEY, REQUEST, client, sha256
 from tests.support.treedigest import tree_digest
@@ -109,8 +109,8 @@ class Place:
 
             def go(**changes: Any) -> Any:
                 shipping = Shipping(
-                    self.store, "images", "local", client(url), "emulator", Pace(self.nap, self.clock),
-                    source, lambda **_: None, Options(), on_job=self.jobs.append,
+                    self.store, "images", "local", client(url), "emulator", PollPolicy(self.nap, self.clock),
+                    source, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
                 )  # fmt: skip
                 return ship(self.prepared, replace(shipping, **changes))
 
@@ -198,7 +198,7 @@ def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:
 
 def test_a_job_that_runs_is_waited_for_by_the_next_run(place: Place) -> None:
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError) as caught:
-        go(pace=Pace(place.nap, place.clock, limit_s=5))
+        go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
     assert (caught.value.job_id, "imsprep" in str(caught.value)) == (place.jobs[0], False)
     assert place.manifest().state == "started"
     with place.emulator() as go:
@@ -264,7 +264,7 @@ def test_a_question_refused_while_a_job_runs_leaves_the_job(place: Place) -> Non
 
 def test_a_job_that_nobody_knows_any_more_does_not_hold_up_the_next_run(place: Place) -> None:
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
-        go(pace=Pace(place.nap, place.clock, limit_s=5))
+        go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
     place.folder.joinpath("state").rename(place.folder / "gone")
     with place.emulator() as go:
         with pytest.raises(ServiceError, match=r"IMG\.0023"):
@@ -325,7 +325,7 @@ def test_a_manifest_of_a_running_import_or_of_somebody_else_is_left(place: Place
         assert path.read_text() == '{"mine": 1}'
         path.unlink()
         with pytest.raises(WaitTimeoutError):
-            go(pace=Pace(place.nap, place.clock, limit_s=5))
+            go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
         begun, mine = path.read_bytes(), place.prepared
         other = place.folder / "local" / "disk.img"
         other.write_bytes(b"another one")
@@ -452,7 +452,7 @@ class Encrypting(DirectoryStore):
 def test_nothing_is_sent_while_a_job_runs_even_to_a_bucket_that_encrypts(place: Place) -> None:
     place.store = Encrypting(place.folder / "cloud" / "images")
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
-        go(pace=Pace(place.nap, place.clock, limit_s=5))
+        go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
     begun = place.store.created
     with place.emulator() as go:
         done = go()
@@ -479,7 +479,7 @@ def test_two_processes_never_import_the_same_image_at_once(place: Place) -> None
 
 def test_another_mount_or_machine_goes_on_with_the_same_import(place: Place) -> None:
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
-        go(pace=Pace(place.nap, place.clock, limit_s=5))
+        go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
     identity = {**place.prepared.identity, "device": 12345}
     place.prepared = replace(place.prepared, identity=identity)
     with place.emulator() as go:

@@ -17,13 +17,14 @@ from imsprep.image.file import RawImage
 from imsprep.pipeline import streaming
 from imsprep.pipeline.streaming import Streaming, maker_of
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.retry import Patience
+from imsprep.store.retry import RetryPolicy
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
-from imsprep.upload.transfer import Options, Uploaded
+from imsprep.upload.transfer import Uploaded
 from imsprep.zvhd2.writer import Packing, write_container
-from tests.conftest import slow
+from tests.support.running import slow
 from tests.support.treedigest import tree_digest
 
 MIB = 1 << 20
@@ -64,13 +65,13 @@ class Case:
 
     def send(self, store: Any = None, **options: Any) -> Uploaded:
         told = Streaming(PACKING, "auto", 10 * MIB)
-        options = {"patience": Patience(limit_s=5, first_wait_s=0.0), "jobs": 2, **options}
+        options = {"retry": RetryPolicy(limit_s=5, first_wait_s=0.0), "jobs": 2, **options}
         with maker_of(self.path, told) as maker:
             try:
                 return stream(
-                    maker, store or self.store, KEY, target="a bucket",
-                    journal=Journal.for_file(self.path), options=Options(**options),
-                    progress=lambda **_: None, origin=self.path,
+                    maker, Destination(store or self.store, "a bucket", KEY,
+                                       Journal.for_file(self.path), self.path),
+                    TransferPolicy(**options), lambda **_: None,
                 )  # fmt: skip
             finally:
                 self.blocks.append(maker.packed)

@@ -15,10 +15,12 @@ import pytest
 
 from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
+from imsprep.options import BenchOptions, EstimateOptions, ScanOptions
 from imsprep.scan import bench, estimate, speed
 from imsprep.scan.scan import scan
+from imsprep.system import pagecache
 from imsprep.units import GIB, KIB, MIB, TIB
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 
@@ -47,7 +49,7 @@ def make_image(path: Path, size: int, data: dict[int, bytes]) -> Path:
 @pytest.mark.usefixtures("cold")
 def test_every_kind_is_measured_cold_and_cached_and_nothing_is_left(tmp_path: Path) -> None:
     size = 16 * MIB
-    made = bench.bench(tmp_path, clock=ticking(), size=size, runs=2)
+    made = bench.bench(tmp_path, BenchOptions(size=size, runs=2), ticking())
     assert [(one.what, one.cache) for one in made.rates] == [
         ("disk", "cold"),
         ("hole", "any"),
@@ -65,7 +67,7 @@ def test_a_file_holds_what_its_kind_says(tmp_path: Path) -> None:
             bench._fill(path, kind, size, lambda count: None)
             assert list(tmp_path.iterdir()) == [], "it has no name while it is used"
             with RawImage.open(path) as image:
-                found = scan(image, holes="trust", force_share=True)
+                found = scan(image, ScanOptions(holes="trust", force_share=True))
                 assert found.block_map.allocated == data, kind
                 assert found.coverage.holes == (size if kind == "hole" else 0)
                 assert found.coverage.probed == by_a_page * 2 * MIB
@@ -83,7 +85,7 @@ def test_a_file_is_removed_where_it_must_keep_its_name(
 def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imsprep.scan.bench.make_cold", lambda image, ranges: False)
     monkeypatch.setattr("imsprep.scan.bench.make_cached", lambda image, ranges, progress: False)
-    made = bench.bench(tmp_path, clock=ticking(), size=MIB, runs=1)
+    made = bench.bench(tmp_path, BenchOptions(size=MIB, runs=1), ticking())
     assert [(one.what, one.cache) for one in made.rates] == [("hole", "any")]
     assert len([line for line in made.missing if line.startswith("cold: not measured")]) == 1
     assert "mixed, cached: not measured" in str(made)
@@ -91,9 +93,9 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_no_room_and_no_folder_are_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"too little room in .*use smaller files"):
-        bench.bench(tmp_path, clock=ticking(), size=1 << 60)
+        bench.bench(tmp_path, BenchOptions(size=1 << 60), ticking())
     with pytest.raises(ReadError, match=r"cannot measure in .*No such file"):
-        bench.bench(tmp_path / "none", clock=ticking(), size=MIB)
+        bench.bench(tmp_path / "none", BenchOptions(size=MIB), ticking())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,7 +128,7 @@ def test_a_small_image_is_measured_as_a_whole(tmp_path: Path) -> None:
     )  # fmt: skip
     before = image.stat()
     made = estimate.estimate(
-        image, clock=ticking(), runs=2, bytes_per_s=MIB, scanning={"holes": "trust"}
+        image, EstimateOptions(runs=2, bandwidth=MIB, holes="trust"), ticking()
     )
     assert (made.size, made.extents) == (GIB, 3)
     assert made.sampled == made.stored
@@ -146,7 +148,7 @@ def test_a_sample_stands_for_all_that_is_stored(tmp_path: Path) -> None:
         for number in range(extents):
             content = b"x" if number % 4 == 0 else b"\0"
             os.pwrite(file.fileno(), content * 4 * KIB, number * (TIB // extents))
-    made = estimate.estimate(image, clock=ticking(), runs=3, scanning={"holes": "trust"})
+    made = estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
     assert made.extents == extents
     assert made.sampled == 32 * 4 * KIB, "8 windows of 4 blocks take a second by this clock"
     assert made.scan_s == (1 + extents / 32,) * 3
@@ -162,7 +164,7 @@ def test_windows_are_added_until_they_take_long_enough(
     monkeypatch.setattr(
         "imsprep.scan.estimate._ENOUGH_S", 1.5
     )  # seconds; the clock gives 1 for each
-    made = estimate.estimate(image, clock=ticking(), runs=3, scanning={"holes": "trust"})
+    made = estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
     assert made.sampled == made.stored
 
 
@@ -186,19 +188,18 @@ def test_a_range_is_cached_or_cold_as_the_file_system_says(
 ) -> None:
     path = make_image(tmp_path / "disk.raw", 8 * MIB, {0: b"x" * 8 * MIB})
     answers = iter([True] * 8 + [False] * 24)
-    monkeypatch.setattr("imsprep.scan.speed._is_cached", lambda file, place: next(answers))
+    monkeypatch.setattr("imsprep.system.pagecache.is_cached", lambda file, place: next(answers))
     with RawImage.open(path) as image:
-        assert speed.in_cache(image, [(0, MIB), (2 * MIB, 8 * MIB)]) == 0.25
+        assert pagecache.in_cache(image.fileno(), [(0, MIB), (2 * MIB, 8 * MIB)]) == 0.25
         for answer, cold, cached in ((True, False, True), (False, True, False)):
-            monkeypatch.setattr("imsprep.scan.speed._is_cached", lambda file, place, a=answer: a)
-            assert speed.make_cold(image, [(0, 8 * MIB)]) == cold
+            monkeypatch.setattr(
+                "imsprep.system.pagecache.is_cached", lambda file, place, a=answer: a
+            )
+            assert pagecache.make_cold(image.fileno(), [(0, 8 * MIB)]) == cold
             assert speed.make_cached(image, [(0, 8 * MIB)], lambda count: None) == cached
 
-        def cannot_tell(file: int, place: int) -> bool:
-            raise OSError(95, "Operation not supported")
-
-        monkeypatch.setattr("imsprep.scan.speed._is_cached", cannot_tell)
-        assert not speed.make_cold(image, [(0, 8 * MIB)])
+        monkeypatch.setattr("imsprep.system.pagecache.is_cached", lambda file, place: None)
+        assert not pagecache.make_cold(image.fileno(), [(0, 8 * MIB)])
         assert speed.make_cached(image, [(0, 8 * MIB)], lambda count: None)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.file import RawImage
+from imsprep.options import ScanOptions
 from imsprep.scan.disk import scan_disk
 from imsprep.scan.scan import scan
 from imsprep.units import KIB
@@ -22,5 +23,5 @@ def test_it_finds_what_a_scan_finds(tmp_path_factory, pages: list[int], rest: in
     done: list[int] = []
     with RawImage.open(path) as image:
         found = scan_disk(image, block_size=BLOCK, progress=done.append)
-        assert found.block_map == scan(image, block_size=BLOCK).block_map
+        assert found.block_map == scan(image, ScanOptions(block_size=BLOCK)).block_map
     assert sum(done) == found.block_map.size == sum(found.coverage)

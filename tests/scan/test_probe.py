@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.file import RawImage
-from imsprep.scan.probe import LONGEST, batched, cut, holds_data, without_readahead
+from imsprep.scan.probe import LONGEST, batched, cut, holds_data
 from imsprep.system.mounts import file_system
+from imsprep.system.pagecache import without_readahead
 from imsprep.units import KIB, MIB
 from tests.support.page_cache import cached_pages, drop
 
@@ -60,7 +61,7 @@ def test_what_was_not_in_the_page_cache_is_dropped_again(tmp_path: Path, keep_ca
     with RawImage.open(path) as image:
         if file_system(image.fileno()) == "tmpfs":
             pytest.skip("a tmpfs is the page cache")
-        with without_readahead(image):
+        with without_readahead(image.fileno()):
             drop(image.fileno())
             image.pread(MIB, 4096)
             before = cached_pages(path)
@@ -78,6 +79,6 @@ def test_reads_go_ahead_again_after_the_scan(
     path.write_bytes(b"x")
     advice: list[int] = []
     monkeypatch.setattr(os, "posix_fadvise", lambda f, start, length, what: advice.append(what))
-    with RawImage.open(path) as image, pytest.raises(KeyError), without_readahead(image):
+    with RawImage.open(path) as image, pytest.raises(KeyError), without_readahead(image.fileno()):
         raise KeyError
     assert advice == [os.POSIX_FADV_RANDOM, os.POSIX_FADV_NORMAL]

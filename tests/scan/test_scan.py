@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ImageChangedError, ReadError
 from imsprep.image.file import RawImage
+from imsprep.options import ScanOptions
+from imsprep.scan import holes, schedule
 from imsprep.scan import scan as module
-from imsprep.scan import schedule
-from imsprep.scan.scan import HOLES, Scan, scan
+from imsprep.scan.holes import HOLES
+from imsprep.scan.scan import Scan, scan
 from imsprep.units import KIB, MIB
 
 # Bytes, and whether zeros are written or left as a hole where there is no data.
@@ -40,9 +43,11 @@ def by_the_obvious_loop(path: Path, block_size: int) -> list[bool]:
     return [any(data[i : i + block_size]) for i in range(0, len(data), block_size)]
 
 
-def scanned(path: Path, **options: object) -> Scan:
+def scanned(
+    path: Path, progress: Callable[[int], None] = lambda count: None, **options: Any
+) -> Scan:
     with RawImage.open(path) as image:
-        found = scan(image, **options)
+        found = scan(image, ScanOptions(**options), progress)
     assert sum(found.coverage) == path.stat().st_size
     return found
 
@@ -177,7 +182,7 @@ def test_auto_trusts_only_file_systems_that_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, in_holes: int
 ) -> None:
     path = make(tmp_path / "disk.raw", 8 * MIB, [])
-    monkeypatch.setattr(module, "file_system", lambda file: name)
+    monkeypatch.setattr(holes, "file_system", lambda file: name)
     assert scanned(path, holes="auto").coverage.holes == in_holes
 
 
@@ -194,7 +199,7 @@ def test_the_cache_is_passed_by_only_where_nothing_newer_lies_in_it(
             super().__init__(image, bits, how, progress)
 
     monkeypatch.setattr(module, "FullRead", Noting)
-    monkeypatch.setattr(module, "file_system", lambda file: name)
+    monkeypatch.setattr(holes, "file_system", lambda file: name)
     scanned(path)
     scanned(path, keep_cache=True)
     assert [how.past_cache for how in told] == [past, False]

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
+from imsprep.options import ScanOptions
 from imsprep.scan import schedule
 from imsprep.scan.scan import scan
 from imsprep.scan.schedule import FullRead, How
 from imsprep.system.mounts import file_system
 from imsprep.units import KIB, MIB
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 
@@ -173,7 +174,7 @@ def test_a_device_that_fails_is_named_with_the_byte(
         RawImage.open(device[0]) as image,
         pytest.raises(ReadError, match=r"byte 41943040 of /dev/loop\d+: Input/output error"),
     ):
-        scan(image, block_size=block_size)
+        scan(image, ScanOptions(block_size=block_size))
 
 
 @pytest.fixture
@@ -228,7 +229,7 @@ def test_holes_are_believed_on_a_file_system_that_reports_them(
     with RawImage.open(path) as image:
         assert file_system(image.fileno()) == kind
         for holes in ("auto", "trust", "verify"):
-            found = scan(image, holes=holes)
+            found = scan(image, ScanOptions(holes=holes))
             assert (found.block_map.allocated, found.block_map[5]) == (1, True)
             assert (found.coverage.holes > 0) == (holes != "verify")
 
@@ -251,7 +252,7 @@ def test_a_damaged_sector_of_a_file_is_named(
         stored[stored.find(b"here" * KIB) + 8 * KIB] = 33
     shell("mount", "-o", "loop", disk, folder)
     with RawImage.open(path) as image, pytest.raises(ReadError, match="Input/output error") as got:
-        scan(image, keep_cache=keep_cache)
+        scan(image, ScanOptions(keep_cache=keep_cache))
     offset = int(str(got.value).split()[3])
     assert 20 * MIB <= offset <= 20 * MIB + 4 * KIB
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from imsprep.scan import worker
 from imsprep.scan.worker import PAGE, Reader
+from imsprep.system import pagecache
 from imsprep.system.mounts import file_system
 from imsprep.units import KIB, MIB
 from tests.support.page_cache import cached_pages, drop
@@ -140,7 +141,7 @@ def test_a_file_cut_short_while_it_is_copied_ends_the_reader(tmp_path: Path) -> 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
 def test_runs_of_pages_cover_each_page_once(pages: list[bool], shortest: int) -> None:
     resident = bytes(pages)
-    runs = list(worker._page_runs(resident, shortest))
+    runs = list(pagecache.page_runs(resident, shortest))
     assert [page for first, last, _ in runs for page in range(first, last)] == list(
         range(len(pages))
     )
@@ -162,7 +163,7 @@ def test_the_page_cache_is_left_as_it_was_found(
     if file_system(file) == "tmpfs":
         pytest.skip("a tmpfs is the page cache")
     if not known:
-        monkeypatch.setattr(worker, "_CACHESTAT_MACHINES", ())
+        monkeypatch.setattr(pagecache, "_CACHESTAT_MACHINES", ())
     drop(file)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
     for at, length in ((5 * MIB, 2 * MIB), (20 * MIB + 4096, 40_000), (39 * MIB, MIB + 1000)):

@@ -19,13 +19,14 @@ pytest.importorskip("moto", reason="not installed: moto")
 
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import ImageChangedError, ServiceError, TransferError, UsageError
+from imsprep.options import UploadOptions
 from imsprep.store.contract import BucketHead, CopyRefusedError
 from imsprep.store.obs import ObsStore, _content_md5, _etag, open_obs
-from imsprep.store.retry import Patience
-from imsprep.store.target import Target
+from imsprep.store.retry import RetryPolicy
+from imsprep.store.target import Bucket, Target
 from imsprep.units import MIB
-from imsprep.upload.file import Sending, send_file
-from imsprep.upload.transfer import Options
+from imsprep.upload.destination import TransferPolicy
+from imsprep.upload.file import send_file
 from tests.support import s3cloud
 from tests.support.store_suite import StoreSuite, pattern
 
@@ -209,16 +210,13 @@ def test_an_upload_ends_right_although_requests_fail(
             file.write(pattern(6 * MIB, n))
         file.truncate(170 * MIB)
     target = Target(store._bucket, region="r")
-    options = Options(patience=Patience(limit_s=60, first_wait_s=0.01))
+    policy = TransferPolicy(retry=RetryPolicy(limit_s=60, first_wait_s=0.01))
     cloud.faults = s3cloud.Faults(busy=0.05, dropped=0.01, latency_s=LATENCY_S)
     for round_ in range(4):
+        part_size = (10 if round_ % 2 else 64) * MIB
+        options = UploadOptions(key=f"disk{round_}.raw", part_size=part_size)
         done = send_file(
-            path,
-            store,
-            target,
-            f"disk{round_}.raw",
-            sending=Sending(part_size=(10 if round_ % 2 else 64) * MIB, options=options),
-            watch=lambda plan: nullcontext(lambda **_: None),
+            path, Bucket(target, store), options, lambda plan: nullcontext(lambda **_: None), policy
         )
         assert done.sent + done.copied == 170 * MIB
     assert cloud.failed > 0
@@ -235,7 +233,7 @@ def test_only_the_data_travels(store: ObsStore, cloud: s3cloud.Strict, tmp_path:
         file.write(pattern(20 * MIB))
         file.truncate(200 * MIB)
     watch = lambda plan: nullcontext(lambda **_: None)  # noqa: E731 - one line
-    send_file(path, store, Target(store._bucket), "k", sending=Sending(), watch=watch)
+    send_file(path, Bucket(Target(store._bucket), store), UploadOptions(key="k"), watch)
     # The data, the seed of zeros, and the lists of parts.
     assert cloud.received < (20 + 5) * MIB + 64 * 1024
 
@@ -269,10 +267,10 @@ def test_a_completion_that_is_answered_with_200_and_no_etag_is_looked_into(
     path = tmp_path / "disk.raw"
     path.write_bytes(pattern(6 * MIB))
     cloud.completion = (said, acted)
-    options = Options(patience=Patience(limit_s=20, first_wait_s=0.01))
+    policy = TransferPolicy(retry=RetryPolicy(limit_s=20, first_wait_s=0.01))
     send_file(
-        path, store, Target(store._bucket), "k", sending=Sending(options=options),
-        watch=lambda plan: nullcontext(lambda **_: None),
+        path, Bucket(Target(store._bucket), store), UploadOptions(key="k"),
+        lambda plan: nullcontext(lambda **_: None), policy,
     )  # fmt: skip
     assert cloud.completion is None
     assert store.read("k", 0, 7 * MIB) == path.read_bytes()

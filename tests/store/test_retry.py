@@ -10,7 +10,7 @@ import pytest
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.store.contract import ObjectStore
-from imsprep.store.retry import Patience, RateLimit, RetryingStore
+from imsprep.store.retry import RateLimit, RetryingStore, RetryPolicy
 
 
 class Clock:
@@ -44,10 +44,10 @@ class Store:
         return answer
 
 
-def patient(clock: Clock, *answers: Any, **patience: Any) -> RetryingStore:
-    given = {"limit_s": 100.0, "first_wait_s": 1.0, "longest_wait_s": 4.0} | patience
+def patient(clock: Clock, *answers: Any, **retry: Any) -> RetryingStore:
+    given = {"limit_s": 100.0, "first_wait_s": 1.0, "longest_wait_s": 4.0} | retry
     store: Any = Store(*answers)
-    made = RetryingStore(store, Patience(clock=clock, jitter=lambda: 0.5, **given))
+    made = RetryingStore(store, RetryPolicy(clock=clock, jitter=lambda: 0.5, **given))
     made._stopped.wait = clock.wait
     return made
 
@@ -113,7 +113,7 @@ def test_every_request_but_a_completion_is_made_again_as_it_was(method: str) -> 
         return
     names = list(inspect.signature(getattr(ObjectStore, method)).parameters)[1:]
     store: Any = Once()
-    retrying = getattr(RetryingStore(store, Patience(first_wait_s=0.0)), method)
+    retrying = getattr(RetryingStore(store, RetryPolicy(first_wait_s=0.0)), method)
     if method == "complete":
         with pytest.raises(TransferError, match="503"):
             retrying(*names)
@@ -134,7 +134,7 @@ def test_a_completion_is_asked_about_until_the_deadline() -> None:
 
 def test_a_store_that_was_stopped_waits_no_more() -> None:
     store: Any = Store(BUSY)
-    stopped = RetryingStore(store, Patience(limit_s=1.0))
+    stopped = RetryingStore(store, RetryPolicy(limit_s=1.0))
     stopped.stop()
     with pytest.raises(TransferError, match=r"^503$"):  # not that the limit was reached
         stopped.head("k")

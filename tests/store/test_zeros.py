@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imsprep.store.zeros import KNOWN, hash_of_zeros, zero_md5, zero_md5s
-from tests.conftest import need, slow
+from tests.support.running import need, slow
 
 MIB = 1 << 20
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imsprep.scan import worker
-from imsprep.scan.worker import PAGE
+from imsprep.system import pagecache
+from imsprep.system.pagecache import PAGE
 
 
 def drop(file: int) -> None:
@@ -23,5 +23,5 @@ def cached_pages(path: Path) -> set[int]:
     with open(path, "rb") as file:
         mapped = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.bool_)
     vector = ctypes.create_string_buffer(-(-len(mapped) // PAGE))
-    assert worker._mincore(mapped.ctypes.data, len(mapped), vector) == 0
+    assert pagecache._mincore(mapped.ctypes.data, len(mapped), vector) == 0
     return {number for number, there in enumerate(vector.raw) if there & 1}

@@ -19,14 +19,15 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.ownership import OccupiedError
-from imsprep.store.retry import Patience
+from imsprep.store.retry import RetryPolicy
 from imsprep.units import MIB
 from imsprep.upload.body import window
 from imsprep.upload.cleanup import remove_leftovers
+from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart, plan_parts, plan_plain
-from imsprep.upload.transfer import Options, Uploaded, upload
-from tests.conftest import slow
+from imsprep.upload.transfer import Uploaded, upload
+from tests.support.running import slow
 from tests.support.store_suite import pattern
 from tests.support.treedigest import tree_digest
 from tests.support.upload_file import File
@@ -46,17 +47,13 @@ class Case:
     journal: Journal
 
     def upload(self, store: Any = None, **options: Any) -> Uploaded:
-        quick = Patience(limit_s=5, first_wait_s=0.0)
+        quick = RetryPolicy(limit_s=5, first_wait_s=0.0)
         return upload(
             File(self.path),
             self.plan,
-            store or self.store,
-            "web/disk.raw",
-            target="a bucket",
-            journal=self.journal,
-            options=Options(**{"patience": quick, **options}),
-            progress=lambda **_: None,
-            origin=self.path,
+            Destination(store or self.store, "a bucket", "web/disk.raw", self.journal, self.path),
+            TransferPolicy(**{"retry": quick, **options}),
+            lambda **_: None,
         )
 
     @property
@@ -232,8 +229,9 @@ def test_data_is_read_once_for_digest_sum_and_body(
 
     monkeypatch.setattr(File, "pread", count)
     done = upload(
-        File(case.path), case.plan, case.store, "disk.raw", target="a bucket",
-        journal=case.journal, options=Options(), progress=lambda **_: None, with_digest=True,
+        File(case.path), case.plan,
+        Destination(case.store, "a bucket", "disk.raw", case.journal, case.path),
+        TransferPolicy(with_digest=True), lambda **_: None,
     )  # fmt: skip
     assert sum(read) == case.plan.sent
     assert done.digest == tree_digest(case.path.read_bytes())
@@ -407,9 +405,9 @@ def test_a_completion_that_is_never_answered_is_given_up_and_can_be_done_later(
         raise TransferError("the connection broke")
 
     store, seconds = Wrapped(small.store, complete=lose), itertools.count()
-    patience = Patience(limit_s=20, first_wait_s=0.0, clock=lambda: float(next(seconds)))
+    retry = RetryPolicy(limit_s=20, first_wait_s=0.0, clock=lambda: float(next(seconds)))
     with pytest.raises(TransferError, match="the connection broke"):
-        small.upload(store, patience=patience)
+        small.upload(store, retry=retry)
     assert store.calls.count("complete") > 1
     assert small.upload().reused == MIB
     assert small.content == small.path.read_bytes()
@@ -473,9 +471,9 @@ def test_nothing_is_retried_for_ever(case: Case) -> None:
     def fail(original: Callable[..., Any], *arguments: Any) -> Any:
         raise TransferError("503")
 
-    patience = Patience(limit_s=20, first_wait_s=0.0, clock=clock)
+    retry = RetryPolicy(limit_s=20, first_wait_s=0.0, clock=clock)
     with pytest.raises(TransferError, match="every attempt failed for 20 s in all; run again"):
-        case.upload(Wrapped(case.store, upload_part=fail), patience=patience)
+        case.upload(Wrapped(case.store, upload_part=fail), retry=retry)
     assert case.upload().reused >= 0
     assert case.content == case.path.read_bytes()
 
@@ -617,7 +615,7 @@ def test_a_large_part_that_changes_before_it_is_sent_again_is_not_sent_for_ever(
     store = Wrapped(case.store, upload_part=change)
     options: dict[str, Any] = {"jobs": 1, "bytes_per_s": bytes_per_s}
     with pytest.raises(ImageChangedError):
-        case.upload(store, patience=Patience(limit_s=1e9, first_wait_s=0.0), **options)
+        case.upload(store, retry=RetryPolicy(limit_s=1e9, first_wait_s=0.0), **options)
     assert case.store.list_objects() == []
 
 

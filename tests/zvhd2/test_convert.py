@@ -24,11 +24,12 @@ from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import extract, records, writer
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.convert import Order, convert, stamp
-from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader, check_records, examine
+from imsprep.zvhd2.examine import check_records, examine
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.writer import Packing, block_ranges
-from tests.conftest import Outcome
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden, runs
 from tests.support.published_driver import PublishedDriver
+from tests.support.running import Outcome
 from tests.support.zvhd2_files import build
 from tests.support.zvhd2_files import reading as reading_of
 

@@ -13,8 +13,9 @@ from imsprep.errors import FormatError
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import faults as zvhd2_faults
 from imsprep.zvhd2 import records
+from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.faults import Fault, Kind
-from imsprep.zvhd2.reader import Zvhd2Reader, check_records, examine
+from imsprep.zvhd2.reader import Zvhd2Reader
 from tests.support.goldens import golden
 from tests.support.zvhd2_files import Built, build, reading
 

@@ -20,8 +20,9 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Packer
+from imsprep.zvhd2.examine import Examination, check_records, examine
 from imsprep.zvhd2.faults import Stage
-from imsprep.zvhd2.reader import Examination, Zvhd2Reader, check_records, examine
+from imsprep.zvhd2.reader import Zvhd2Reader
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden
 from tests.support.zvhd2_files import build, reading
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.errors import ContentError
+from imsprep.errors import FormatError
 from imsprep.image.file import RawImage
 from imsprep.units import MIB
 from imsprep.zvhd2.convert import Order, convert
 from imsprep.zvhd2.source import open_source, pread
 from imsprep.zvhd2.writer import Packing
-from tests.conftest import need
+from tests.support.running import need
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(b"\x1f\x8b\x08" + bytes(5000))
     with (
         RawImage.open(tmp_path / "a.raw") as image,
-        pytest.raises(ContentError, match="gzip"),
+        pytest.raises(FormatError, match="gzip"),
         open_source(image),
     ):
         pass

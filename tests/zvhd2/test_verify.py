@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from imsprep.zvhd2 import records, verify
+from imsprep.zvhd2.examine import Container, Read, examine
 from imsprep.zvhd2.faults import Kind
-from imsprep.zvhd2.reader import Container, Read, examine
 from imsprep.zvhd2.verify import check_payloads
 from tests.support.zvhd2_files import build, reading
 

@@ -16,10 +16,13 @@ from imsprep.bitmap.learn.probe import DATA, FIRST_SIZE, MIN_SIZE, sector_conten
 from imsprep.bitmap.learn.search import Learned, Sample, learn
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.file import RawImage
-from imsprep.scan.scan import DEFAULTS, ScanOptions, scan
+from imsprep.options import LearnOptions, ScanOptions
+from imsprep.progress import SCAN, counting
+from imsprep.scan.scan import scan
 from imsprep.system import atomic
 from imsprep.units import SECTOR, TIB, exact_size
 
+LEARN = LearnOptions()
 LAYOUT_SUFFIX = ".layout.json"
 _MAX_BLOCKS = 1 << 26  # blocks of a map that is kept in memory, one byte each
 
@@ -67,14 +70,15 @@ def write_probe(
 
 def learn_files(
     pairs: Sequence[tuple[Path, Path]],
-    *,
-    scanning: ScanOptions = DEFAULTS,
-    progress: Callable[[int], None] = lambda count: None,
+    options: LearnOptions = LEARN,
 ) -> LearnedFromFiles:
     """Return the layouts that reproduce each bitmap from its image.
 
-    Raises ReadError, ImageChangedError. `progress` is called with bytes of the images.
+    Raises ReadError, ImageChangedError.
     """
+    size = sum(image.stat().st_size for image, _ in pairs if image.is_file())
+    progress = counting(options.progress, SCAN, size)
+    scanning = options.scanning(jobs=options.jobs)
     learned = learn([_sample(image, bitmap, scanning, progress) for image, bitmap in pairs])
     if learned.layouts:
         why = _doubt(learned.layouts[0], pairs)
@@ -112,6 +116,5 @@ def _sample(
         block_size = SECTOR
         while opened.size // block_size > _MAX_BLOCKS:
             block_size *= 2
-        return Sample(
-            scan(opened, block_size=block_size, progress=progress, **scanning).block_map, data
-        )
+        found = scan(opened, replace(scanning, block_size=block_size), progress)
+        return Sample(found.block_map, data)

@@ -16,8 +16,8 @@ from imsprep.image import formats
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, exact_size, round_up
 from imsprep.zvhd2 import records
+from imsprep.zvhd2.examine import Examination
 from imsprep.zvhd2.faults import Kind, Stage
-from imsprep.zvhd2.reader import Examination
 
 DRIVER = "the published driver of the format, huaweicloud/ims-qemu-img, 2018 (docs/zvhd2.md)"
 CONVERT = "Make the container again: imsprep convert SOURCE disk.zvhd2"

@@ -11,7 +11,7 @@ from imsprep.cli.completing import regions
 from imsprep.cli.options.common import F, ca_bundle_option, with_options
 
 if TYPE_CHECKING:
-    from imsprep.api import Bucket
+    from imsprep import Bucket
 
 _PLACE = (
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,

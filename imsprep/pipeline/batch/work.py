@@ -33,7 +33,7 @@ from imsprep.pipeline.importing import (
     asking,
     asking_service,
     order_of,
-    pace_of,
+    poll_policy_of,
     shipping_of,
     target_of,
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
     from imsprep.ims.client import ImsClient
     from imsprep.ims.job import JobStatus
-    from imsprep.ims.wait import Pace
+    from imsprep.ims.wait import PollPolicy
     from imsprep.options import ServiceOptions
     from imsprep.pipeline.ship import Shipping
 
@@ -170,7 +170,7 @@ def _imported(unit: Unit, company: Company) -> Outcome:
     )
 
 
-def _pace(unit: Unit, company: Company) -> Pace:
+def _pace(unit: Unit, company: Company) -> PollPolicy:
     """Return how to wait for the service, looking for a stop now and then."""
 
     def sleep(seconds: float) -> None:
@@ -179,7 +179,7 @@ def _pace(unit: Unit, company: Company) -> Pace:
 
     options, news = unit.options, partial(company.news, unit)
     local = target_of(options).folder is not None
-    pace = pace_of(options.timeout_s, options.poll_s, local=local)
+    pace = poll_policy_of(options.timeout_s, options.poll_s, local=local)
     return replace(pace, sleep=sleep, on_warning=news)
 
 

@@ -25,10 +25,11 @@ from imsprep.bitmap.learn.search import Sample, learn
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import RawImage
+from imsprep.options import ScanOptions
 from imsprep.scan.scan import scan
 from imsprep.units import GIB, KIB, MIB
-from tests.conftest import Outcome
 from tests.support import vendors
+from tests.support.running import Outcome
 
 # Each test looks for a layout among thousands of hypotheses, on probes of 16 GiB and more.
 pytestmark = pytest.mark.slow
@@ -74,7 +75,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def sample(image: Path, tool: Tool) -> Sample:
     with RawImage.open(image) as opened:
-        return Sample(scan(opened, block_size=512).block_map, tool(image))
+        return Sample(scan(opened, ScanOptions(block_size=512)).block_map, tool(image))
 
 
 @pytest.mark.parametrize("tool", vendors.FITTING, ids=lambda t: t.__name__)
@@ -95,7 +96,7 @@ def test_a_layout_is_found_and_holds_for_disks_that_were_not_seen(
     layout = replace(layout, matched=())  # which would refuse disks smaller than the probes
     for disk in disks:
         with RawImage.open(disk) as image:
-            fine = scan(image, block_size=layout.block_size).block_map
+            fine = scan(image, ScanOptions(block_size=layout.block_size)).block_map
         assert encode(fine, layout) == tool(disk), disk.name
 
 
@@ -208,7 +209,7 @@ def test_the_probe_is_sparse_and_reads_as_planned(probe: Path) -> None:
     assert probe.stat().st_size == DEFAULT_SIZE
     assert probe.stat().st_blocks * 512 < 8 * MIB
     with RawImage.open(probe) as image:
-        assert scan(image, block_size=512).block_map == probe_map(DEFAULT_SIZE, 512)
+        assert scan(image, ScanOptions(block_size=512)).block_map == probe_map(DEFAULT_SIZE, 512)
 
 
 def test_the_command_line_goes_all_the_way(imsprep: Run, tmp_path: Path, disks: list[Path]) -> None:
@@ -380,7 +381,7 @@ def test_a_learned_layout_is_right_or_refused_for_every_other_disk(
     right = 0
     for disk in others:
         with RawImage.open(disk) as image:
-            block_map = scan(image, block_size=layout.block_size).block_map
+            block_map = scan(image, ScanOptions(block_size=layout.block_size)).block_map
         try:
             made = encode(block_map, layout)
         except FormatError:

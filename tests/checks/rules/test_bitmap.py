@@ -21,8 +21,8 @@ from imsprep.checks.facts import Facts
 from imsprep.image.blockmap import BlockMap
 from imsprep.report import Severity
 from imsprep.units import MIB
-from tests.conftest import Outcome
 from tests.support import vendors
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 BLOCK = 2 * MIB

@@ -19,8 +19,8 @@ from imsprep.ims.request import RequestFields
 from imsprep.report import Report, Severity
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import records
-from tests.conftest import Outcome
 from tests.support.goldens import NAMES, golden
+from tests.support.running import Outcome
 from tests.support.zvhd2_files import build
 
 Run = Callable[..., Outcome]

@@ -29,11 +29,11 @@ from imsprep.pipeline.batch.work import Connections, alone, check_unit, import_u
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.system.locking import locked
-from tests.conftest import Outcome, need
 from tests.support.batch_folder import DEFAULTS, Folder, make_disk
 from tests.support.document_shell import ROOT, blocks
 from tests.support.emulators import emulator
 from tests.support.imscloud import KEY
+from tests.support.running import Outcome, need
 from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from imsprep.bitmap import codec, files, sidecar
 from imsprep.bitmap import export as interchange
 from imsprep.bitmap.files import export, make_bitmap, prove
+from imsprep.bitmap.layout import BitmapLayout
 from imsprep.errors import FormatError, ImageChangedError
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
+from imsprep.options import ExportOptions, VerifyOptions
 from imsprep.system import atomic
 from imsprep.units import MIB
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 BLOCK = 2 * MIB
@@ -342,7 +344,7 @@ def test_help_shows_the_main_form_with_its_options(imsprep: Run) -> None:
 def test_a_layout_that_does_not_fit_is_a_format_error(disk: Path, tmp_path: Path) -> None:
     made = make_bitmap(disk)
     with pytest.raises(FormatError, match="not a bitmap of this image"):
-        prove(disk, bitmap=made.bitmap, layout=made.sidecar.layout.__class__(block_size=512))
+        prove(disk, VerifyOptions(bitmap=made.bitmap, layout=BitmapLayout(block_size=512)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 1000])
@@ -389,7 +391,7 @@ def test_an_image_that_is_written_to_behind_the_scan_gets_no_map(
 
     monkeypatch.setattr(files, "scan", scan)
     with pytest.raises(ImageChangedError):
-        make_bitmap(disk) if kind == "mf" else export(disk, kind)
+        make_bitmap(disk) if kind == "mf" else export(disk, ExportOptions(format=kind))
     assert os.listdir(disk.parent) == ["disk.raw"]
 
 

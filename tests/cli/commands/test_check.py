@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from imsprep.units import TIB
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Run = Callable[..., Outcome]
 

@@ -19,7 +19,7 @@ from imsprep.cli import demo_disk
 from imsprep.cli.commands import demo
 from imsprep.errors import FormatError
 from imsprep.image.volumes.partitions import read_disk
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]

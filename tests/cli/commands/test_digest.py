@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]

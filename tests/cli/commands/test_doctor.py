@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imsprep import cli
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Run = Callable[..., Outcome]
 

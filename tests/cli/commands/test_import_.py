@@ -22,10 +22,10 @@ from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image.file import Identity
 from imsprep.store.obs import open_obs
-from tests.conftest import Outcome, slow
 from tests.support import s3cloud
 from tests.support.emulators import SECRET, emulator
 from tests.support.imscloud import KEY, sha256
+from tests.support.running import Outcome, slow
 from tests.support.treedigest import tree_digest
 from tests.support.zvhd2_files import of_disk
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imsprep.units import GIB, MIB
-from tests.conftest import Outcome
 from tests.support.goldens import FACTS, golden
+from tests.support.running import Outcome
 
 Imsprep = Callable[..., Outcome]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 
 
 def test_the_lists_of_a_site_are_shown_with_their_dates(imsprep: Callable[..., Outcome]) -> None:

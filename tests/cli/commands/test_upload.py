@@ -24,7 +24,7 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.store.target import Target, parse_target
 from imsprep.units import MIB
 from imsprep.upload.transfer import Uploaded
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 from tests.support.store_suite import pattern
 
 Run = Callable[..., Outcome]

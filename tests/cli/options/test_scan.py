@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.system import lease
-from tests.conftest import Outcome
+from tests.support.running import Outcome
 from tests.support.zvhd2_files import of_disk
 
 MIB = 1 << 20

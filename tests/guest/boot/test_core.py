@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from imsprep.guest.boot.core import NoCoreError, read_core
 from imsprep.guest.boot.devices import UnknownStepError
 from imsprep.guest.boot.grub_objects import Objects, ext_features
-from tests.conftest import need
 from tests.support.grub_cores import disk, objects
+from tests.support.running import need
 
 SCRIPT = "search.fs_uuid 1111 root\nset prefix=($root)/boot/grub\n"
 GRUB = Path("/usr/lib/grub/i386-pc")

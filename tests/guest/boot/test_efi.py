@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.boot.efi import GRUB, OTHER, SHIM, SYSTEMD_BOOT, UKI, read_program
-from tests.conftest import need
 from tests.support.efi_programs import grub, pe, unified
+from tests.support.running import need
 
 
 def test_a_grub_tells_its_prefix_and_its_script() -> None:

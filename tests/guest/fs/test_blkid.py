@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imsprep.guest.fs import blkid
 from imsprep.guest.fs.superblock import Superblock, identify
 from imsprep.units import MIB
-from tests.conftest import need
+from tests.support.running import need
 
 UUID = "12345678-9abc-4def-8123-456789abcdef"
 # A name: its kind, UUID and label, the size of the volume in MiB, and how it is made.

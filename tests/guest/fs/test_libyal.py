@@ -9,7 +9,7 @@ import pytest
 
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.libyal import open_filesystem
-from tests.conftest import need
+from tests.support.running import need
 
 # What chattr sets, and the inode's flags with it.
 FLAGS = {"topdir": 0xA0000, "dax": 0x2080000, "compressed": 0x80004, "verity": 0x180000}

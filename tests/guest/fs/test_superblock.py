@@ -10,8 +10,8 @@ import pytest
 from imsprep.guest.fs.superblock import HEAD_SIZE, Superblock
 from imsprep.guest.fs.superblock import identify as identify_in
 from imsprep.image.volumes.signatures import identify_volume
-from tests.conftest import need
-from tests.image.volumes.test_superblocks import make
+from tests.support.file_systems import make
+from tests.support.running import need
 
 
 def identify(data: bytes) -> Superblock:

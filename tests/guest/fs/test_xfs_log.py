@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imsprep.guest.fs.xfs_log import is_clean
-from tests.conftest import need
+from tests.support.running import need
 
 BLOCK, LOG_START, LOG_BLOCKS = 4096, 16, 64  # in blocks of the file system
 RING = LOG_BLOCKS * BLOCK // 512

@@ -12,9 +12,9 @@ import pytest
 from imsprep.guest.boot.values import Initramfs
 from imsprep.guest.linux.early import look
 from imsprep.guest.linux.initramfs import Allowance
-from tests.conftest import need
 from tests.support.guest_disks import write_tree
 from tests.support.guest_trees import VIRTIO, Link, cpio, drivers
+from tests.support.running import need
 
 VERSION = "6.1.0-18-amd64"
 HOOK = r"var/lib/dracut/hooks/initqueue/finished/devexists-\x2fdev\x2fvda1.sh"

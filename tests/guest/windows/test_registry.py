@@ -24,8 +24,8 @@ from imsprep.guest.windows.registry import take_registry
 from imsprep.guest.windows.release import parse_windows
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity, Skipped
-from tests.conftest import need
 from tests.support.guest_trees import MemoryFileSystem
+from tests.support.running import need
 
 OS_VERSION = "Windows Server 2016 Datacenter 64bit"
 CONF = "/Program Files/Cloudbase Solutions/Cloudbase-Init/conf/cloudbase-init.conf"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from imsprep.units import MIB
-from tests.conftest import Outcome, need
 from tests.support.ova import SIZE, archive, disk, members
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 pytestmark = need("qemu-img", "qemu-nbd")

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from imsprep.units import KIB, MIB
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 

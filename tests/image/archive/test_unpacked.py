@@ -18,7 +18,7 @@ from imsprep.image.archive import unpacked
 from imsprep.image.archive.unpacked import drop, keep, open_unpacked
 from imsprep.image.file import RawImage
 from imsprep.units import MIB
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 SIZE = 24 * MIB

@@ -23,7 +23,7 @@ from imsprep.image.qemu.foreign import description
 from imsprep.units import GIB, KIB, MIB
 from imsprep.zvhd2.convert import Order, convert
 from imsprep.zvhd2.writer import Packing
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 pytestmark = need("qemu-img", "qemu-nbd")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, need
 from tests.support.damage import KINDS, Damage, Kind, changes, cuts, make, write_disk
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 pytestmark = need("qemu-img", "qemu-nbd")

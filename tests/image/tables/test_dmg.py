@@ -15,7 +15,7 @@ import pytest
 from imsprep.image.tables import dmg
 from imsprep.image.tables.ledger import SurveyError
 from imsprep.units import MIB
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 ZEROS, STORED, IGNORED, ZLIB, BZIP2, LZFSE = 0, 1, 2, 0x80000005, 0x80000006, 0x80000007

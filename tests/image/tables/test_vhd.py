@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from imsprep.units import MIB
-from tests.conftest import Outcome, need
+from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
 pytestmark = need("qemu-img", "qemu-nbd")

@@ -11,7 +11,7 @@ import pytest
 from imsprep.image.tables import vhdx
 from imsprep.image.tables.ledger import SurveyError
 from imsprep.units import MIB
-from tests.conftest import need
+from tests.support.running import need
 
 pytestmark = need("qemu-img")
 BLOCK = 64 * MIB

@@ -21,7 +21,7 @@ from imsprep.image.volumes.partitions import (
     read_disk,
 )
 from imsprep.units import MIB, SECTOR
-from tests.conftest import need
+from tests.support.running import need
 
 SIZE = 64 * MIB
 GPT = "label: gpt\nsize=3M,type=uefi,name=one\nsize=1,type=linux\nstart=20M,type=linux,name=rest\n"

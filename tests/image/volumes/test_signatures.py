@@ -11,13 +11,9 @@ import pytest
 from imsprep.guest.fs.superblock import identify
 from imsprep.image.volumes.signatures import Read, find_volume
 from imsprep.units import KIB, MIB, SECTOR
-from tests.conftest import need
-from tests.image.volumes.test_superblocks import make
+from tests.support.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES, make
+from tests.support.running import need
 
-# Where `zpool create` of zfs-fuse 0.7.0 wrote it in a pool of POOL_SIZE bytes, and its byte order.
-ZFS_MAGIC = bytes.fromhex("117a0cb17ada1002")
-ZFS_PLACES = [0x1FFD8, 0x5FFD8, 0x7F9FFD8, 0x7FDFFD8]
-POOL_SIZE = 128 * MIB + 200 * KIB
 ZEROS = "zeros at both ends"
 
 

@@ -14,9 +14,9 @@ import pytest
 from imsprep.checks.registry import all_rules
 from imsprep.checks.rules.guest.fixes import on_file
 from imsprep.report import Severity
-from tests.guest.linux.test_linux import FAULTS, LINUX
-from tests.guest.test_distributions import BOUND, FAMILY, OS_VERSIONS, STATIC, TREES
 from tests.support.guest_disks import write_tree
+from tests.support.guest_distributions import BOUND, FAMILY, OS_VERSIONS, STATIC, TREES
+from tests.support.guest_faults import FAULTS, LINUX
 from tests.support.guest_rules import check_guest as check
 from tests.support.guest_trees import UUID, Link, debian, linux_guest
 
