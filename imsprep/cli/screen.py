@@ -213,6 +213,7 @@ def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "")
         skipped=skipped,
         more_skipped=more_skipped,
         more_notes="-v: notes in full",
+        offers={"IMS704": "--key names another, --replace replaces it"},
         closer={
             rule.NOT_SCANNED: "--scan reads it",
             rule.NOT_UNPACKED: "--deep unpacks them",

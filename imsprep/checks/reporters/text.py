@@ -41,6 +41,9 @@ class Style:
     more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped: why skipped"
     more_notes: str = ""  # how to see the notes in full
     closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
+    offers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by rule: what the command adds to a fix
 
     def painted(self, words: str, kind: str) -> str:
         """Return words in the colour of their kind, if there are colours."""
@@ -185,7 +188,8 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
     if finding.expected is not None and finding.found is not None:
         lines += _wrapped(f"expected: {finding.expected}; found: {finding.found}", style)
     if finding.fix is not None:
-        lines += _wrapped(f"fix: {finding.fix}", style)
+        offer = f" ({style.offers[finding.rule]})" if finding.rule in style.offers else ""
+        lines += _wrapped(f"fix: {finding.fix}{offer}", style)
     return lines
 
 
