@@ -38,7 +38,7 @@ _PLACES = {
     "imsprep.options": ("BatchOptions", "CheckOptions", "ImportOptions"),
     "imsprep.pipeline.convert_object": ("ConvertedObject",),
     "imsprep.pipeline.info": ("Summary",),
-    "imsprep.pipeline.prepare": ("Prepared",),
+    "imsprep.pipeline.values": ("Prepared",),
     "imsprep.pipeline.ship": ("Imported",),
     "imsprep.progress": ("Event", "Progress"),
     "imsprep.report": ("Finding", "Report", "Severity", "Skipped"),
@@ -107,8 +107,8 @@ if TYPE_CHECKING:
     from imsprep.options import BatchOptions, CheckOptions, ImportOptions
     from imsprep.pipeline.convert_object import ConvertedObject
     from imsprep.pipeline.info import Summary
-    from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
+    from imsprep.pipeline.values import Prepared
     from imsprep.progress import Event, Progress
     from imsprep.report import Finding, Report, Severity, Skipped
     from imsprep.scan.scan import Scan

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import PURE
+from tests.support.house import PURE, TESTED_BY_OTHERS
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "imsprep"
@@ -70,6 +70,7 @@ ORDER = {
         formats
         volumes.superblocks
         volumes.signatures
+        volumes.labels
         volumes.partitions
         tables.ledger
         tables.bochs
@@ -127,6 +128,7 @@ ORDER = {
         layout
         learn.probe
         learn.constants
+        bits
         codec
         layout_json
         learn.bodies
@@ -175,7 +177,7 @@ ORDER = {
         firmware
         fs.dissect
         fs.libyal
-        fs.superblock
+        fs.identify
         linux.fstab
         linux.os_release
         linux.sshd
@@ -224,7 +226,6 @@ ORDER = {
         plan
         pool
         verify
-        composing
         zeros
         cleanup
         transfer
@@ -285,18 +286,19 @@ ORDER = {
         server
     """,
     "pipeline": """
-        asked
-        asking
+        resolve
+        ask
         container
         digests
         exported
         all_disks
         streaming
         convert_object
-        formats
+        upload_formats
         info
         manifest
-        choosing
+        values
+        examine
         prepare
         ship
         importing
@@ -494,6 +496,21 @@ def test_a_command_is_a_client_of_the_front_door_alone(module: str) -> None:
 
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def has_test(module: str) -> bool:
+    """Return whether a module, or the package of it, has a test file at the same path."""
+    name = module.removeprefix("imsprep.")
+    ways = [name, name.rpartition(".")[0]] if "." in name else [name]
+    return any((ROOT / "tests" / f"{w.replace('.', '/')}.py").with_name(
+        f"test_{w.rpartition('.')[2]}.py").exists() for w in ways)  # fmt: skip
+
+
+def test_a_module_has_a_test_file_of_its_path() -> None:
+    without = {m for m, path in MODULES.items()
+               if path.name != "__init__.py" and not has_test(m)}  # fmt: skip
+    listed = {f"imsprep.{name}" for name in TESTED_BY_OTHERS.split()}
+    assert without - listed == set(), "give it a test file at the same path below tests/"
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: p.relative_to(ROOT).as_posix())

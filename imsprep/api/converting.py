@@ -40,9 +40,9 @@ def convert(
     into each other, FormatError for a source that is damaged, ReadError, ImageChangedError,
     MissingExtraError without qemu-nbd where the source needs it; into a bucket as `upload` too.
     """
-    from imsprep.pipeline.asked import packing_of
+    from imsprep.pipeline.resolve import packing_of
     from imsprep.store.target import is_target
-    from imsprep.zvhd2.convert import SOURCES, Order, likely_size, stamp
+    from imsprep.zvhd2.convert import SOURCES, ConvertTask, likely_size, stamp
     from imsprep.zvhd2.convert import convert as convert_disk
 
     path = path_of(source)
@@ -53,7 +53,7 @@ def convert(
     timestamp, given = stamp(options.timestamp, os.environ, time.time())
     id_ = options.uuid or (None if given else uuid.uuid4().bytes)
     packing = packing_of(options, jobs=options.jobs, timestamp=timestamp)
-    order = Order(
+    task = ConvertTask(
         packing=dataclasses.replace(packing, uuid=id_, block_size=options.block_size),
         to_format=options.to_format,
         from_format=options.from_format,
@@ -65,13 +65,13 @@ def convert(
         ignore=options.ignore,
         progress=counting(options.progress, CONVERT, likely_size(path)),
     )
-    return convert_disk(path, path_of(target), order)
+    return convert_disk(path, path_of(target), task)
 
 
 def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> ConvertedObject:
     """Do what `convert` does into a bucket."""
-    from imsprep.pipeline.asked import packing_of
     from imsprep.pipeline.convert_object import convert_to_object, key_of
+    from imsprep.pipeline.resolve import packing_of
     from imsprep.pipeline.streaming import Streaming
     from imsprep.store.retry import RetryPolicy
     from imsprep.upload.destination import TransferPolicy

@@ -27,7 +27,7 @@ from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
     from imsprep.boot.run import Booted
-    from imsprep.checks.check import Order
+    from imsprep.checks.check import CheckTask
     from imsprep.checks.reporters import Run
     from imsprep.checks.rule import Rule
     from imsprep.ims.region import RegionFacts
@@ -50,7 +50,7 @@ def check(image: StrPath, options: CheckOptions) -> Report:
 
     path = path_of(image)
     progress = counting(options.progress, SCAN, size_of(path))
-    return check_one(path, _check_order(options), progress)
+    return check_one(path, _check_task(options), progress)
 
 
 def check_images(images: Iterable[StrPath], options: CheckOptions) -> Run:
@@ -64,7 +64,7 @@ def check_images(images: Iterable[StrPath], options: CheckOptions) -> Run:
     paths = images_in(images)
     progress = counting(one_at_a_time(options.progress), SCAN, sum(map(size_of, paths)))
     jobs = options.jobs or usable_cpus()
-    return preflight(paths, _check_order(options), jobs=jobs, progress=progress)
+    return preflight(paths, _check_task(options), jobs=jobs, progress=progress)
 
 
 @with_keywords(InfoOptions)
@@ -73,8 +73,8 @@ def info(image: StrPath, options: InfoOptions) -> Summary | ExportedSummary:
 
     Raises FormatError for a damaged container, ReadError, UsageError.
     """
-    from imsprep.pipeline.asked import site_of
     from imsprep.pipeline.info import summarize
+    from imsprep.pipeline.resolve import site_of
 
     site = site_of(options.site)
     return summarize(path_of(image), site, guest=options.guest, firmware=options.firmware)
@@ -92,14 +92,14 @@ def digest(image: StrPath, options: DigestOptions) -> str:
     return digest_file(path_of(image), options)
 
 
-def _check_order(options: CheckOptions) -> Order:
+def _check_task(options: CheckOptions) -> CheckTask:
     """Return what a check works with; a region that was named is asked at once."""
-    from imsprep.checks.check import Order
+    from imsprep.checks.check import CheckTask
     from imsprep.checks.gather import Look
-    from imsprep.pipeline import asked
+    from imsprep.pipeline import resolve as asked
 
     bucket, region = _online(options)
-    return Order(
+    return CheckTask(
         request=asked.fields_of(options),
         site=asked.site_of(options.site, options.region),
         policy=asked.policy_of(options),
@@ -125,7 +125,7 @@ def _online(
         return None, None
     from imsprep.ims.region import look_at_region
     from imsprep.service import connected
-    from imsprep.store.bucket import look_at_bucket
+    from imsprep.store.bucket import BucketQuestion, look_at_bucket
 
     opened = open_store(
         options.online,
@@ -140,7 +140,8 @@ def _online(
 
     def bucket(name: str) -> BucketFacts:
         key, try_write = target.key_for(name), target.folder is None
-        return look_at_bucket(store, target.bucket, key, region=target.region, try_write=try_write)
+        question = BucketQuestion(target.bucket, key, region=target.region, try_write=try_write)
+        return look_at_bucket(store, question)
 
     return bucket, region
 

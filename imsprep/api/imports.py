@@ -26,8 +26,8 @@ from imsprep.system.paths import optional_path, path_of
 if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.pipeline.all_disks import Planned
-    from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
+    from imsprep.pipeline.values import Prepared
 
 
 @with_keywords(ImportOptions)
@@ -76,7 +76,7 @@ def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
 
 def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
     """Do what an import does before anything is sent; `ship_import` goes on with the value."""
-    from imsprep.pipeline.importing import asking_service, order_of, poll_policy_of
+    from imsprep.pipeline.importing import asking_service, poll_policy_of, task_of
     from imsprep.pipeline.prepare import prepare
     from imsprep.service import connected
     from imsprep.zvhd2.convert import likely_size
@@ -96,8 +96,8 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
         dry_run=dry_run,
         log=log,
     )
-    order = order_of(options, scanned, packed, log, dry_run=dry_run)
-    return prepare(path, dataclasses.replace(order, ask_service=service))
+    task = task_of(options, scanned, packed, log, dry_run=dry_run)
+    return prepare(path, dataclasses.replace(task, ask_service=service))
 
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
@@ -129,9 +129,9 @@ def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
     ImageChangedError.
     """
     from imsprep.pipeline.all_disks import plan_all_disks as plan_disks
-    from imsprep.pipeline.asked import packing_of, site_of
+    from imsprep.pipeline.resolve import packing_of, site_of
     from imsprep.zvhd2 import records
-    from imsprep.zvhd2.convert import Order
+    from imsprep.zvhd2.convert import ConvertTask
 
     path = path_of(image)
     packing = packing_of(options, timestamp=int(time.time()) - records.EPOCH)
@@ -142,7 +142,7 @@ def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
         optional_path(options.work_dir) or path.parent,
         {name: value for name, value in given.items() if value},
         site_of(options.site),
-        Order(packing=packing, progress=counting(options.progress, CONVERT, 0)),
+        ConvertTask(packing=packing, progress=counting(options.progress, CONVERT, 0)),
     )
 
 

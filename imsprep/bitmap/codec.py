@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from bitarray import bitarray
 from bitarray.util import zeros
 
+from imsprep.bitmap.bits import Packed, pack_bits, unpack_bits
 from imsprep.bitmap.layout import (
     DEFAULT_LAYOUT,
     MAX_WIDTH,
@@ -34,22 +34,6 @@ from imsprep.bitmap.layout import (
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap, Extent
 from imsprep.units import SECTOR, ceil_div, round_up
-
-SUFFIX = ".mf"
-
-_ORDERS: dict[str, Literal["little", "big"]] = {"lsb": "little", "msb": "big"}
-
-
-def bitmap_path(image: Path) -> Path:
-    """Return the path of an image's bitmap: `disk.raw` has `disk.mf`."""
-    return image.with_suffix(SUFFIX)
-
-
-class Packed(NamedTuple):
-    """A body as bytes, and how many words or entries it is made of."""
-
-    data: bytes
-    entries: int
 
 
 def encode(block_map: BlockMap, layout: BitmapLayout = DEFAULT_LAYOUT) -> bytes:
@@ -79,7 +63,7 @@ def encode(block_map: BlockMap, layout: BitmapLayout = DEFAULT_LAYOUT) -> bytes:
 def encode_body(block_map: BlockMap, body: Body) -> Packed:
     """Return the body alone; the map has the layout's block size."""
     if isinstance(body, Bits):
-        return _bits(block_map, body)
+        return pack_bits(block_map, body)
     if isinstance(body, Cells):
         import numpy as np
 
@@ -158,7 +142,7 @@ def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[bitarr
     No more than one can be: entries ascend, and padding repeats itself.
     """
     if isinstance(layout.body, Bits):
-        yield _unpack_bits(body, blocks, layout.body)
+        yield unpack_bits(body, blocks, layout.body)
     elif isinstance(layout.body, Cells):
         yield _unpack_cells(body, blocks, layout.body)
     else:
@@ -293,35 +277,6 @@ def checksum(field: Checksum, data: bytes) -> bytes:
 
 
 # Bodies, both ways.
-
-
-def _bits(block_map: BlockMap, body: Bits) -> Packed:
-    bits = bitarray(block_map.bits, endian=_ORDERS[body.bit_order])
-    if not body.data_bit:
-        bits.invert()
-    bits.extend([body.spare_bit] * (round_up(len(bits), 8 * body.word) - len(bits)))
-    data = bits.tobytes()
-    if body.trim:
-        data = data[: round_up(len(data.rstrip(b"\0")), body.word)]
-    return Packed(_swapped(data, body.word), len(data) // body.word)
-
-
-def _unpack_bits(data: bytes, blocks: int, body: Bits) -> bitarray:
-    size = round_up(ceil_div(blocks, 8), body.word)
-    bits = bitarray(endian=_ORDERS[body.bit_order])
-    bits.frombytes(_swapped(data[:size].ljust(size, b"\0"), body.word))
-    del bits[blocks:]
-    if not body.data_bit:
-        bits.invert()
-    return bits
-
-
-def _swapped(data: bytes, word: int) -> bytes:
-    """Return whole words with the bytes of each in the opposite order."""
-    swapped = bytearray(data)
-    for n in range(word):
-        swapped[n::word] = data[word - 1 - n :: word]
-    return bytes(swapped)
 
 
 def _unpack_cells(data: bytes, blocks: int, body: Cells) -> bitarray:

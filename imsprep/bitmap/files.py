@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imsprep.bitmap import codec
+from imsprep.bitmap import bits, codec
 from imsprep.bitmap import export as interchange
 from imsprep.bitmap.inspect import read_bitmap, stale
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
@@ -148,7 +148,7 @@ def make_bitmap(path: Path, options: BitmapOptions = MAKE) -> Made:
     if options.block_size is not None:
         layout = replace(layout, block_size=options.block_size)
     with RawImage.open(path) as image:
-        bitmap = optional_path(options.output) or codec.bitmap_path(path)
+        bitmap = optional_path(options.output) or bits.bitmap_path(path)
         if image.is_device and options.output is None:
             raise UsageError(
                 f"{show_path(path)} is a device; name the bitmap", remedies=("output",)
@@ -233,8 +233,7 @@ def write_bitmap(bitmap: Path, image: RawImage, scanned: Scan, layout: BitmapLay
     packed = codec.encode(block_map, layout)
     if codec.decode(packed, image.size, layout) != block_map:
         raise FormatError(f"layout {layout.name!r} does not read back what it wrote")
-    name = image.path.name
-    sidecar = Sidecar.of(name, image.identity, block_map, layout, packed, image.pread)
+    sidecar = Sidecar.of(image, block_map, layout, packed)
     image.check_unchanged()
     write_pair(bitmap, packed, sidecar)
     return Made(bitmap, sidecar, scanned.coverage, image.sharing)
@@ -248,7 +247,7 @@ def prove(path: Path, options: VerifyOptions = PROVE) -> Proof:
     """
     with RawImage.open(path) as image:
         check_raw(image)
-        bitmap = optional_path(options.bitmap) or codec.bitmap_path(path)
+        bitmap = optional_path(options.bitmap) or bits.bitmap_path(path)
         if not bitmap.exists():
             raise ReadError(
                 f"there is no bitmap {show_path(bitmap)}; make it with imsprep bitmap, or name it",

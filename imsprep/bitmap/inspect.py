@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imsprep.bitmap import codec
+from imsprep.bitmap import bits, codec
 from imsprep.bitmap.facts import BitmapFacts
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.bitmap.sidecar import Sidecar, fingerprint, read_sidecar
@@ -27,7 +27,7 @@ def look_beside(
 
     A layout that is given counts more than the sidecar's. What cannot be read is a misfit.
     """
-    path = bitmap or codec.bitmap_path(image.path)
+    path = bitmap or bits.bitmap_path(image.path)
     name = show_path(path.name)
     if not path.exists():
         return BitmapFacts(name, None, layout or DEFAULT_LAYOUT)

@@ -26,7 +26,7 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import from_plain, to_plain
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity
+from imsprep.image.file import Identity, RawImage
 from imsprep.system import atomic, ownership, statefile
 from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name, read_plain
@@ -57,20 +57,14 @@ class Sidecar:
 
     @classmethod
     def of(
-        cls,
-        name: str,
-        identity: Identity,
-        block_map: BlockMap,
-        layout: BitmapLayout,
-        packed: bytes,
-        read: Callable[[int, int], bytes],
+        cls, image: RawImage, block_map: BlockMap, layout: BitmapLayout, packed: bytes
     ) -> Sidecar:
-        """Describe a bitmap; `read` takes offset and length in the image."""
+        """Describe the bitmap of an image."""
         return cls(
-            image=name,
+            image=image.path.name,
             size=block_map.size,
-            identity=identity,
-            fingerprint=fingerprint(block_map, read),
+            identity=image.identity,
+            fingerprint=fingerprint(block_map, image.pread),
             layout=layout,
             blocks=len(block_map),
             allocated=block_map.allocated,

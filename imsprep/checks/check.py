@@ -1,4 +1,4 @@
-"""Preflight: check many images under one policy, in a fixed order, and keep going.
+"""Preflight: check many images under one policy, in a fixed task, and keep going.
 
 An image that cannot be checked does not stop the others: it becomes a Failure among the reports.
 """
@@ -30,7 +30,7 @@ from imsprep.system.threads import Workers, usable_cpus
 
 
 @dataclass(frozen=True)
-class Order:
+class CheckTask:
     """What is to be checked, how, and against what."""
 
     request: RequestFields = dataclasses.field(default_factory=RequestFields)
@@ -46,7 +46,7 @@ class Order:
 
 def preflight(
     paths: Iterable[Path],
-    order: Order,
+    task: CheckTask,
     *,
     jobs: int = 1,
     progress: Callable[[int], None] = lambda count: None,
@@ -58,8 +58,8 @@ def preflight(
     threads.
     """
     rules = registry.all_rules()
-    order.policy.validate({rule.id for rule in rules})
-    results = _check_all(expand(paths), order, jobs, progress)
+    task.policy.validate({rule.id for rule in rules})
+    results = _check_all(expand(paths), task, jobs, progress)
     findings: dict[str, tuple[Finding, ...]] = {}
     for result in results:
         if isinstance(result, Report):
@@ -67,15 +67,15 @@ def preflight(
             findings[name] = findings.get(name, ()) + result.findings
     return Run(
         results=results,
-        rules=tuple(rule for rule in rules if order.policy.selects(rule.id)),
-        fail_on=order.fail_on,
+        rules=tuple(rule for rule in rules if task.policy.selects(rule.id)),
+        fail_on=task.fail_on,
         version=__version__,
-        complaints=tuple(order.policy.complaints(findings)),
+        complaints=tuple(task.policy.complaints(findings)),
     )
 
 
 def _check_all(
-    images: list[Path], order: Order, jobs: int, progress: Callable[[int], None]
+    images: list[Path], task: CheckTask, jobs: int, progress: Callable[[int], None]
 ) -> tuple[Report | Failure, ...]:
     """Check images side by side; an interruption stops the scans that are under way."""
     stopped = threading.Event()
@@ -86,12 +86,12 @@ def _check_all(
         progress(count)
 
     if len(images) == 1:  # in this thread, so that Ctrl-C arrives where the work is
-        return (_check(images[0], order, tick),)
+        return (_check(images[0], task, tick),)
     count = max(1, min(jobs, len(images)))
-    order = dataclasses.replace(order, look=_shared(order.look, count))
+    task = dataclasses.replace(task, look=_shared(task.look, count))
     with Workers(count) as workers:
         try:
-            return tuple(workers.map(lambda path: _check(path, order, tick), images))
+            return tuple(workers.map(lambda path: _check(path, task, tick), images))
         except BaseException:
             stopped.set()
             raise
@@ -132,27 +132,27 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def check_one(path: Path, order: Order, progress: Callable[[int], None]) -> Report:
+def check_one(path: Path, task: CheckTask, progress: Callable[[int], None]) -> Report:
     """Check one image; raises ReadError, ImageChangedError, UsageError for an unknown rule."""
     facts = gather_file(
-        path, request=order.request, site=order.site, look=order.look, progress=progress
+        path, request=task.request, site=task.site, look=task.look, progress=progress
     )
-    facts = dataclasses.replace(facts, region=order.region)
-    if order.online is not None:
+    facts = dataclasses.replace(facts, region=task.region)
+    if task.online is not None:
         name = path.with_suffix(".zvhd2").name if facts.to_be_packed else path.name
-        facts = dataclasses.replace(facts, bucket=order.online(name))
-    return dataclasses.replace(registry.run(facts, order.policy), image=_shown(path, order))
+        facts = dataclasses.replace(facts, bucket=task.online(name))
+    return dataclasses.replace(registry.run(facts, task.policy), image=_shown(path, task))
 
 
-def _shown(path: Path, order: Order) -> str:
-    return show_path(path.name if order.reproducible else path)
+def _shown(path: Path, task: CheckTask) -> str:
+    return show_path(path.name if task.reproducible else path)
 
 
-def _check(path: Path, order: Order, progress: Callable[[int], None]) -> Report | Failure:
+def _check(path: Path, task: CheckTask, progress: Callable[[int], None]) -> Report | Failure:
     try:
-        return check_one(path, order, progress)
+        return check_one(path, task, progress)
     except ImsprepError as error:
-        shown, message = _shown(path, order), str(error)
-        if order.reproducible:
+        shown, message = _shown(path, task), str(error)
+        if task.reproducible:
             message = message.replace(show_path(path), shown)
         return Failure(shown, type(error).__name__, message, error.exit_code)

@@ -20,7 +20,7 @@ from imsprep.image.file import RawImage
 from imsprep.pipeline.exported import propose
 from imsprep.system.atomic import write_bytes
 from imsprep.units import GIB, ceil_div
-from imsprep.zvhd2.convert import Order, convert
+from imsprep.zvhd2.convert import ConvertTask, convert
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def plan_all_disks(
     folder: Path,
     defaults: Mapping[str, str],
     site: Site,
-    order: Order,
+    task: ConvertTask,
 ) -> Planned:
     """Make a container of each disk in `folder`, and the plan `NAME.batch.yaml`.
 
@@ -69,7 +69,7 @@ def plan_all_disks(
     made, warnings = list[Path](), list[str]()
     for number, file in enumerate(files, 1):
         target = folder / f"{image.stem}-disk{number}.zvhd2"
-        done = convert(image, target, replace(order, member=file))
+        done = convert(image, target, replace(task, member=file))
         made.append(target)
         warnings += done.warnings
     write_bytes(plan, _plan(machine, site, made, defaults).encode())

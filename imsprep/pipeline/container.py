@@ -27,7 +27,7 @@ from imsprep.system.locking import locked
 from imsprep.system.regular import file_name
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.convert import Order, convert
+from imsprep.zvhd2.convert import ConvertTask, convert
 from imsprep.zvhd2.writer import Packing, Written
 
 SCHEMA = 1
@@ -138,7 +138,7 @@ def fits(image: RawImage, place: Path, packing: Packing) -> bool:
         return False
 
 
-def pack(image: RawImage, place: Path, order: Order) -> bool:
+def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
     """Have the container of an image at `place`; return whether it had to be made.
 
     One process at a time makes it. Raises UsageError for a place that is not ours, TransferError if
@@ -148,11 +148,11 @@ def pack(image: RawImage, place: Path, order: Order) -> bool:
     check_folder(place)  # before the lock, which lies in it
     with locked(place.with_name(place.name + ".lock"), what):
         check_place(image.path, place)
-        if fits(image, place, order.packing):
+        if fits(image, place, task.packing):
             return False
 
         def note(file: int, source: RawImage, written: Written) -> None:
-            options = _options(order.packing)
+            options = _options(task.packing)
             uuid, made = written.footer.uuid.hex(), Identity.of(file)
             name, digest = image.path.name, written.digest
             Note(name, source.identity, options, uuid, made, digest=digest).write(place)
@@ -161,7 +161,7 @@ def pack(image: RawImage, place: Path, order: Order) -> bool:
             place.unlink(missing_ok=True)
         except OSError as error:
             raise ReadError.from_os(error, "cannot replace", place) from error
-        made = replace(order, to_format=formats.ZVHD2, on_whole=note, with_digest=True)
+        made = replace(task, to_format=formats.ZVHD2, on_whole=note, with_digest=True)
         convert(image.path, place, made)
         image.check_unchanged()
     return True

@@ -13,17 +13,17 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import layout_of
 from imsprep.image.file import RawImage
 from imsprep.ims.wait import INTERVAL_S, PollPolicy
-from imsprep.pipeline import formats
-from imsprep.pipeline.asked import (
+from imsprep.pipeline import upload_formats
+from imsprep.pipeline.ask import AskBucket, AskService
+from imsprep.pipeline.resolve import (
     fail_on,
     fields_of,
     packing_of,
     policy_of,
     site_of,
 )
-from imsprep.pipeline.asking import AskBucket, AskService
-from imsprep.pipeline.prepare import Order
 from imsprep.pipeline.ship import Shipping
+from imsprep.pipeline.values import ImportTask
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
 from imsprep.system.paths import optional_path
@@ -103,46 +103,39 @@ def asking_service(
     return AskService(partial(connect, folder, options), pace, dry_run=dry_run, log=log)
 
 
-def order_of(
+def task_of(
     options: ImportOptions,
     scanned: Callable[[int], None] = _no_bytes,
     packed: Callable[[int], None] = _no_bytes,
     log: Callable[[str], object] = _no_news,
     *,
     dry_run: bool = False,
-) -> Order:
+) -> ImportTask:
     """Return what `prepare` is to do; it calls with the bytes that are scanned, and packed."""
-    return Order(
-        dry_run=dry_run,
-        log=log,
-        ask_bucket=asking(options, dry_run=dry_run, log=log),
+    return ImportTask(
+        options,
         fields=fields_of(options),
         target=target_of(options),
         site=site_of(options.site, options.region),
-        key=options.key,
-        bitmap=optional_path(options.bitmap),
-        layout=None if options.layout is None else layout_of(options.layout),
         policy=policy_of(options),
         fail_on=fail_on(options),
-        copy_zeros=options.copy_zeros,
-        part_size=options.part_size,
-        via=options.via,
-        bytes_per_s=line_of(options),
         packing=packing_of(options),
-        work_folder=optional_path(options.work_dir),
-        keep=optional_path(options.keep_container),
+        bytes_per_s=line_of(options),
+        layout=None if options.layout is None else layout_of(options.layout),
+        dry_run=dry_run,
+        ask_bucket=asking(options, dry_run=dry_run, log=log),
         progress=scanned,
         packed=packed,
-        scanning=options.scanning(),
-        guest=options.guest,
-        boot=options.boot,
+        log=log,
     )
 
 
 def line_of(options: ImportOptions) -> float:
     """Return the bytes per second that the estimate counts on: a folder is no line."""
     local = target_of(options).folder is not None
-    line = options.bandwidth or (formats.LOCAL_BYTES_PER_S if local else formats.BANDWIDTH)
+    line = options.bandwidth or (
+        upload_formats.LOCAL_BYTES_PER_S if local else upload_formats.BANDWIDTH
+    )
     return min(line, options.bytes_per_s or line)
 
 

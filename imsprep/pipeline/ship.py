@@ -32,8 +32,8 @@ from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wai
 from imsprep.ims.wait import PollPolicy, is_unknown_job, wait
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
-from imsprep.pipeline.prepare import Artefact, Prepared
 from imsprep.pipeline.streaming import Streaming, maker_of
+from imsprep.pipeline.values import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.store.contract import ObjectStore
 from imsprep.store.ownership import PLAN

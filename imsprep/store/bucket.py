@@ -28,35 +28,36 @@ class BucketFacts:
     asked_region: str | None = None  # where the import is going to look for it
 
 
+@dataclass(frozen=True)
+class BucketQuestion:
+    """What is asked of a bucket."""
+
+    bucket: str
+    key: str  # of the image
+    more_keys: Sequence[str] = ()  # of what goes along with it
+    origin: str | None = None  # stands for the image, whose objects may be replaced
+    region: str | None = None  # of the import
+    try_write: bool = False  # begin an upload of the key and end it at once
+
+
 def look_at_bucket(
-    store: ObjectStore,
-    bucket: str,
-    key: str,
-    *,
-    region: str | None = None,
-    try_write: bool = False,
-    origin: str | None = None,
-    more_keys: Sequence[str] = (),
-    strict: bool = False,
+    store: ObjectStore, question: BucketQuestion, *, strict: bool = False
 ) -> BucketFacts:
     """Ask a bucket. What the service refuses becomes a fact, not an error, unless `strict`.
 
-    `origin` stands for the image, whose objects may be replaced; `more_keys` are those of what goes
-    along with it.
-
-    It is only read, unless `try_write`: then an upload of the key is begun and ended at once, since
-    nothing else tells whether that is allowed. Neither data nor an object comes of it. `region` is
-    that of the import.
+    It is only read, unless `try_write`: nothing else tells whether that is allowed, and neither
+    data nor an object comes of it.
     """
+    bucket, key, origin = question.bucket, question.key, question.origin
     try:
         head = store.head_bucket()
-        objects = {name: store.head(name) for name in (key, *more_keys)}
+        objects = {name: store.head(name) for name in (key, *question.more_keys)}
         found = BucketFacts(
             bucket,
             key,
             storage_class=head.storage_class,
             region=head.region,
-            asked_region=region,
+            asked_region=question.region,
             object=objects[key],
             strangers=_strangers(objects.values(), origin),
             unfinished=sum(upload.key == key for upload in store.list_uploads(key)),
@@ -65,7 +66,7 @@ def look_at_bucket(
         if strict:
             raise
         return BucketFacts(bucket, key, refusal=str(error))
-    return _tried(store, found) if try_write else found
+    return _tried(store, found) if question.try_write else found
 
 
 def _strangers(objects: Iterable[ObjectFacts | None], origin: str | None) -> dict[str, str]:

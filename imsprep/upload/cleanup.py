@@ -14,7 +14,7 @@ from imsprep.system import atomic
 from imsprep.upload.journal import ZEROS
 from imsprep.upload.zeros import remove_zero_object
 
-# A zero object as `transfer` names it, and a helper as `composing` does.
+# A zero object as `transfer` names it, and a helper as `zeros.compose` does.
 _OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}(-\d+)?")
 
 

@@ -30,7 +30,7 @@ from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.pool import workers
 from imsprep.upload.transfer import Progress, Uploaded
-from imsprep.upload.verify import check_etag, find, list_held
+from imsprep.upload.verify import Wanted, check_etag, find, list_held
 
 MEMORY = 256 * MIB  # of parts that are on their way at the same time
 _WHOLE = 0  # the number of the line that is added before completing
@@ -292,7 +292,7 @@ class _Stream:
                 " nothing was completed"
             )
         parts = [
-            find(self._store, held, number, *self._made[number], copied=False)
+            find(self._store, held, Wanted(number, *self._made[number]))
             for number in sorted(self._made)
         ]
         size = sum(part.size for part in parts)

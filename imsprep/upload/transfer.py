@@ -31,13 +31,12 @@ from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.units import MIB
 from imsprep.upload.body import window
 from imsprep.upload.complete import ABORTED_ELSEWHERE, check_class, check_object, complete, is_gone
-from imsprep.upload.composing import compose
 from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
 from imsprep.upload.pool import workers
-from imsprep.upload.verify import Held, check_etag, find, is_held, list_held
-from imsprep.upload.zeros import make_zero_object, remove_zero_object
+from imsprep.upload.verify import Held, Wanted, check_etag, find, is_held, list_held
+from imsprep.upload.zeros import compose, make_zero_object, remove_zero_object
 
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
 HELD_IN_MEMORY = 32 * MIB
@@ -359,7 +358,7 @@ class _Run:
         )  # fmt: skip
 
     def _is_held(self, part: PlannedPart, md5: str, held: Held) -> bool:
-        return is_held(self._store, held, part.number, part.length, md5, copied=part.is_zero)
+        return is_held(self._store, held, Wanted(part.number, part.length, md5, part.is_zero))
 
     def _complete(self, entry: Entry) -> tuple[str, str | None]:
         """Compare what the store holds with the plan, and complete.
@@ -374,7 +373,7 @@ class _Run:
             )
         md5s = self._md5s
         parts = [
-            find(self._store, held, p.number, p.length, md5s[p.number], copied=p.is_zero)
+            find(self._store, held, Wanted(p.number, p.length, md5s[p.number], p.is_zero))
             for p in self._plan.parts
         ]
         expected = multipart_etag(part.etag for part in parts) if self._comparable(parts) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from imsprep.errors import ServiceError
 from imsprep.store.contract import ObjectStore, Part
@@ -23,23 +24,28 @@ def list_held(store: ObjectStore, key: str, upload_id: str) -> Held:
     return held
 
 
-def is_held(
-    store: ObjectStore, held: Held, number: int, length: int, md5: str, *, copied: bool
-) -> bool:
+class Wanted(NamedTuple):
+    """A part as it has to be."""
+
+    number: int
+    length: int  # bytes
+    md5: str
+    copied: bool = False  # inside the store, which may give such parts other ETags
+
+
+def is_held(store: ObjectStore, held: Held, part: Wanted) -> bool:
     """Return whether a part is there and right."""
-    return _right(store, held, number, length, md5, copied) is not None
+    return _right(store, held, part) is not None
 
 
-def find(
-    store: ObjectStore, held: Held, number: int, length: int, md5: str, *, copied: bool
-) -> Part:
+def find(store: ObjectStore, held: Held, wanted: Wanted) -> Part:
     """Return a part as the store lists it; ServiceError if it is not there or not right."""
-    part = _right(store, held, number, length, md5, copied)
+    part = _right(store, held, wanted)
     if part is None:
-        got = [f"{p.size} bytes with the MD5 {p.etag}" for p in held.get(number, ())]
+        got = [f"{p.size} bytes with the MD5 {p.etag}" for p in held.get(wanted.number, ())]
         raise ServiceError(
-            f"part {number} has {length} bytes with the MD5 {md5}, and the store holds"
-            f" {', '.join(got) or 'nothing'} of it; nothing was completed"
+            f"part {wanted.number} has {wanted.length} bytes with the MD5 {wanted.md5}, and the"
+            f" store holds {', '.join(got) or 'nothing'} of it; nothing was completed"
         )
     return part
 
@@ -55,11 +61,9 @@ def check_etag(store: ObjectStore, what: str, got: str, md5: str, *, copied: boo
         )
 
 
-def _right(
-    store: ObjectStore, held: Held, number: int, length: int, md5: str, copied: bool
-) -> Part | None:
-    for part in held.get(number, ()):
-        if part.size == length and _fits(store, part.etag, md5, copied):
+def _right(store: ObjectStore, held: Held, wanted: Wanted) -> Part | None:
+    for part in held.get(wanted.number, ()):
+        if part.size == wanted.length and _fits(store, part.etag, wanted.md5, wanted.copied):
             return part
     return None
 

@@ -3,18 +3,25 @@
 It is grown on the store's side from a seed of 5 MiB, under a name of its own below
 `imsprep-zeros/`, and removed when the upload is done. Every copy's etag must be the MD5 of that
 many zeros.
+
+A part of zeros and a little data is *assembled*: only the data is sent. A part has 5 MiB at least,
+but the last one of an object may be shorter; so an object of its own is made, of a copy of zeros
+and the data as its last part, and that object is copied as the part. It is removed with the zero
+object, by whose name it is known.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from io import BufferedReader
 
-from imsprep.store.contract import ObjectFacts, ObjectStore
+from imsprep.errors import ServiceError
+from imsprep.store.contract import ObjectFacts, ObjectStore, Part
 from imsprep.store.retry import RetryingStore
 from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
-from imsprep.upload.plan import plan_growth
-from imsprep.upload.verify import check_etag, find, list_held
+from imsprep.upload.plan import PlannedPart, plan_growth
+from imsprep.upload.verify import Wanted, check_etag, find, list_held
 
 
 def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
@@ -32,7 +39,7 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
             check_etag(store, "a copy of zeros", etag, md5s[length], copied=True)
         held = list_held(store, key, upload_id)
         parts = [
-            find(store, held, number, length, md5s[length], copied=True)
+            find(store, held, Wanted(number, length, md5s[length], copied=True))
             for number, length in enumerate(step.copies, 1)
         ]
         is_ours = partial(_has_size, step.size)
@@ -48,5 +55,30 @@ def remove_zero_object(store: ObjectStore, key: str) -> None:
     for unfinished in store.list_uploads(key):
         store.abort(unfinished.key, unfinished.upload_id)
     store.delete(key)
-    for helper in store.list_objects(f"{key}-"):  # see `composing`
+    for helper in store.list_objects(f"{key}-"):  # see `compose`
         store.delete(helper.key)
+
+
+def compose(
+    store: RetryingStore,
+    key: str,
+    upload_id: str,
+    part: PlannedPart,
+    zero_key: str,
+    data: bytes | BufferedReader,
+) -> str | None:
+    """Make a part of zeros and `data`; return its etag, or None if the store refuses.
+
+    The etag is the MD5 of the whole part, or the part is to be sent as it is: nothing else proves
+    data that was copied.
+    """
+    helper = f"{zero_key}-{part.number}"
+    try:
+        made_by = store.create(helper, {})
+        zeros = store.copy_part(helper, made_by, 1, zero_key, 0, part.zeros)
+        rest = store.upload_part(helper, made_by, 2, data)
+        parts = [Part(1, part.zeros, zeros), Part(2, part.sent, rest)]
+        complete(store, helper, made_by, parts, is_ours=lambda found: found.size == part.length)
+        return store.copy_part(key, upload_id, part.number, helper, 0, part.length)
+    except ServiceError:
+        return None

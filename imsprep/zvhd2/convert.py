@@ -59,7 +59,7 @@ _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
 
 
 @dataclass(frozen=True)
-class Order:
+class ConvertTask:
     """What is to be made, and how."""
 
     packing: Packing  # of a ZVHD2; its jobs also for RAW
@@ -130,48 +130,48 @@ class Converted:
         )
 
 
-def convert(source: Path, target: Path, order: Order) -> Converted:
+def convert(source: Path, target: Path, task: ConvertTask) -> Converted:
     """Convert `source` to `target`; see the module.
 
     Raises UsageError for a target that may not be written and for formats that are not converted
     into each other, FormatError for a source that is damaged, ReadError, ImageInUseError if another
     program may write to the source, ImageChangedError.
     """
-    to_format = order.to_format or _format_of_target(target)
-    place = _place_for(source, target, order.force)
+    to_format = task.to_format or _format_of_target(target)
+    place = _place_for(source, target, task.force)
     with RawImage.open(source) as image:
-        image.refuse_writers(force=order.force_share)
-        done = _convert(image, place, to_format, order)
+        image.refuse_writers(force=task.force_share)
+        done = _convert(image, place, to_format, task)
         note = image.sharing.note if image.sharing else None
         return replace(done, warnings=(*done.warnings, note)) if note else done
 
 
-def _convert(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:
-    from_format = order.from_format or format_of(image)
+def _convert(image: RawImage, place: Path, to_format: str, task: ConvertTask) -> Converted:
+    from_format = task.from_format or format_of(image)
     if from_format == formats.ZVHD2:
-        return _from_zvhd2(image, place, to_format, order)
+        return _from_zvhd2(image, place, to_format, task)
     if to_format == from_format == formats.RAW:
         raise UsageError(f"{show_path(image.path)} is RAW already; copy it with cp --sparse=always")
-    with _open_forwards(image, from_format, to_format, order) as disk:
+    with _open_forwards(image, from_format, to_format, task) as disk:
         if to_format == formats.RAW:
-            return _to_raw(image, disk, from_format, place, order)
-        return _pack(image, disk, from_format, place, order)
+            return _to_raw(image, disk, from_format, place, task)
+        return _pack(image, disk, from_format, place, task)
 
 
 @contextmanager
 def _open_forwards(
-    image: RawImage, format_: str, to_format: str, order: Order
+    image: RawImage, format_: str, to_format: str, task: ConvertTask
 ) -> Iterator[Disk | StreamDisk]:
     """Open a disk to be read once from its start; otherwise as `open_disk`."""
     if format_ in STREAMS and content_of(image, format_) == formats.RAW:
-        piece = unpack.PIECE if to_format == formats.RAW else order.packing.block_size
+        piece = unpack.PIECE if to_format == formats.RAW else task.packing.block_size
         yield StreamDisk(image, format_, piece)
         return
     if format_ in (OVA, OVF):
-        with open_exported(image, order.member, jobs=order.packing.jobs) as disk:
+        with open_exported(image, task.member, jobs=task.packing.jobs) as disk:
             yield disk
         return
-    with open_disk(image, format_, jobs=order.packing.jobs) as disk:
+    with open_disk(image, format_, jobs=task.packing.jobs) as disk:
         yield disk
 
 
@@ -314,18 +314,20 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
     return place
 
 
-def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
-    believed = isinstance(disk, PackedDisk | StreamDisk) or believes_holes(image, order.holes)
+def _pack(
+    image: RawImage, disk: Disk, from_format: str, place: Path, task: ConvertTask
+) -> Converted:
+    believed = isinstance(disk, PackedDisk | StreamDisk) or believes_holes(image, task.holes)
     extents = disk.extents() if believed else iter([(0, disk.size, True)])
     with writing(place) as file:
         written = write_container(
-            disk, extents, file.fileno(), order.packing, order.progress,
-            with_digest=order.with_digest,
-            verify=order.verify,
+            disk, extents, file.fileno(), task.packing, task.progress,
+            with_digest=task.with_digest,
+            verify=task.verify,
         )  # fmt: skip
         image.check_unchanged()
-        _place_for(image.path, place, order.force)
-        order.on_whole(file.fileno(), image, written)
+        _place_for(image.path, place, task.force)
+        task.on_whole(file.fileno(), image, written)
     return Converted(
         image.path,
         from_format,
@@ -339,7 +341,9 @@ def _pack(image: RawImage, disk: Disk, from_format: str, place: Path, order: Ord
     )
 
 
-def _to_raw(image: RawImage, disk: Disk, from_format: str, place: Path, order: Order) -> Converted:
+def _to_raw(
+    image: RawImage, disk: Disk, from_format: str, place: Path, task: ConvertTask
+) -> Converted:
     """Write the disk as it is; the map of the result says which blocks were data in the image."""
     stored = zeros(ceil_div(disk.size, records.BLOCK_SIZE), endian="little")
 
@@ -351,10 +355,10 @@ def _to_raw(image: RawImage, disk: Disk, from_format: str, place: Path, order: O
             yield offset, length, is_data
 
     with writing(place) as file:
-        jobs = order.packing.jobs
-        unpack.unpack_disk(disk, extents(), file.fileno(), jobs=jobs, progress=order.progress)
+        jobs = task.packing.jobs
+        unpack.unpack_disk(disk, extents(), file.fileno(), jobs=jobs, progress=task.progress)
         disk.check_unchanged()
-        _place_for(image.path, place, order.force)
+        _place_for(image.path, place, task.force)
     del stored[ceil_div(disk.size, records.BLOCK_SIZE) :]  # of a stream, the size is known now
     return Converted(
         image.path,
@@ -373,10 +377,10 @@ def notes_of(disk: Disk) -> tuple[str, ...]:
     return tuple(f"{show_path(disk.path)}: {note}" for note in notes)
 
 
-def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> Converted:
+def _from_zvhd2(image: RawImage, place: Path, to_format: str, task: ConvertTask) -> Converted:
     found = examine(image.pread, image.size)
     container = found.container_or_raise()
-    if found.shows_two_disks and UNORDERED not in order.ignore:
+    if found.shows_two_disks and UNORDERED not in task.ignore:
         raise FormatError(
             f"{UNORDERED}: the index of {show_path(image.path)} is not in the order of the blocks:"
             " the published driver reads another disk than the block numbers say; to go by the"
@@ -384,14 +388,14 @@ def _from_zvhd2(image: RawImage, place: Path, to_format: str, order: Order) -> C
         )
     with Zvhd2Reader(container, image.pread) as reader:
         if to_format == formats.ZVHD2:
-            disk = PackedDisk(image, reader, jobs=order.packing.jobs)
-            packed = _pack(image, disk, formats.ZVHD2, place, order)
+            disk = PackedDisk(image, reader, jobs=task.packing.jobs)
+            packed = _pack(image, disk, formats.ZVHD2, place, task)
             return replace(packed, warnings=(*_source_warnings(found), *packed.warnings))
-        jobs = order.packing.jobs
+        jobs = task.packing.jobs
         with writing(place) as file:
-            unpack_disk(reader, file.fileno(), jobs=jobs, progress=order.progress)
+            unpack_disk(reader, file.fileno(), jobs=jobs, progress=task.progress)
             image.check_unchanged()
-            _place_for(image.path, place, order.force)
+            _place_for(image.path, place, task.force)
     return Converted(
         image.path,
         formats.ZVHD2,

@@ -171,7 +171,7 @@ def test_a_look_inside_without_its_libraries_says_what_is_missing(
 
 
 def test_what_options_say_without_loading_the_library_is_what_the_library_says() -> None:
-    from imsprep.pipeline import formats, ship
+    from imsprep.pipeline import ship, upload_formats
     from imsprep.scan import holes
     from imsprep.zvhd2 import convert
 
@@ -179,8 +179,12 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
         option.name: option
         for option in importlib.import_module("imsprep.cli.commands.import_").command.params
     }
-    assert options["bandwidth"].show_default == str(int(formats.BANDWIDTH))
-    for name, known in (("via", formats.VIA), ("cleanup", ship.CLEANUP), ("holes", holes.HOLES)):
+    assert options["bandwidth"].show_default == str(int(upload_formats.BANDWIDTH))
+    for name, known in (
+        ("via", upload_formats.VIA),
+        ("cleanup", ship.CLEANUP),
+        ("holes", holes.HOLES),
+    ):
         assert tuple(options[name].type.choices) == known
     (to_format,) = [
         o

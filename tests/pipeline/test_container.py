@@ -20,7 +20,7 @@ from imsprep.image.file import Identity, RawImage
 from imsprep.pipeline.container import Note, check_place, dated, fits, note_path, pack, place_for
 from imsprep.system.locking import locked
 from imsprep.units import GIB, MIB
-from imsprep.zvhd2.convert import Order, convert
+from imsprep.zvhd2.convert import ConvertTask, convert
 from imsprep.zvhd2.writer import Packing
 from tests.support.running import Outcome, need
 from tests.support.treedigest import tree_digest
@@ -49,7 +49,7 @@ def made(image: Path, packing: Packing = PACKING) -> tuple[Path, bool]:
     """Have the container of an image; return it, and whether it was made."""
     with RawImage.open(image) as opened:
         place = place_for(image)
-        return place, pack(opened, place, Order(dated(packing, opened)))
+        return place, pack(opened, place, ConvertTask(dated(packing, opened)))
 
 
 def imported(folder: Path) -> Path:

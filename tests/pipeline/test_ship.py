@@ -35,10 +35,10 @@ from imsprep.image.file import Identity
 from imsprep.ims.wait import PollPolicy
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import ship as ship_module
-from imsprep.pipeline.formats import Comparison, Sample, UploadFormat
 from imsprep.pipeline.manifest import Manifest, SentObject
-from imsprep.pipeline.prepare import Artefact, Prepared
 from imsprep.pipeline.ship import Shipping, ship
+from imsprep.pipeline.upload_formats import Comparison, Sample, UploadFormat
+from imsprep.pipeline.values import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked
@@ -331,7 +331,8 @@ def test_a_manifest_of_a_running_import_or_of_somebody_else_is_left(place: Place
         other.write_bytes(b"another one")
         place.prepared = replace(mine, image=other)
         with pytest.raises(
-            UsageError, match=r"manifest of the import that was begun of .*disk\.raw, and one name"
+            UsageError,
+            match=r"manifest of the import that was begun of .*disk\.raw, and both have the same name",
         ):
             go()
         assert path.read_bytes() == begun

@@ -16,9 +16,8 @@ import pytest
 from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
 from imsprep.options import BenchOptions, EstimateOptions, ScanOptions
-from imsprep.scan import bench, estimate, speed
+from imsprep.scan import bench, estimate
 from imsprep.scan.scan import scan
-from imsprep.system import pagecache
 from imsprep.units import GIB, KIB, MIB, TIB
 from tests.support.running import Outcome
 
@@ -181,26 +180,6 @@ def test_holes_that_are_not_believed_are_sampled_too(tmp_path: Path, imsprep: Ru
     said = imsprep("bench", image, "--holes", "verify", "--runs", 1, "--json").json
     assert (said["stored"], said["extents"], said["sampled"]) == (64 * MIB, 1, 64 * MIB)
     assert said["data_bytes"]["median"] == pytest.approx(2 * MIB, rel=1e-3)
-
-
-def test_a_range_is_cached_or_cold_as_the_file_system_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make_image(tmp_path / "disk.raw", 8 * MIB, {0: b"x" * 8 * MIB})
-    answers = iter([True] * 8 + [False] * 24)
-    monkeypatch.setattr("imsprep.system.pagecache.is_cached", lambda file, place: next(answers))
-    with RawImage.open(path) as image:
-        assert pagecache.in_cache(image.fileno(), [(0, MIB), (2 * MIB, 8 * MIB)]) == 0.25
-        for answer, cold, cached in ((True, False, True), (False, True, False)):
-            monkeypatch.setattr(
-                "imsprep.system.pagecache.is_cached", lambda file, place, a=answer: a
-            )
-            assert pagecache.make_cold(image.fileno(), [(0, 8 * MIB)]) == cold
-            assert speed.make_cached(image, [(0, 8 * MIB)], lambda count: None) == cached
-
-        monkeypatch.setattr("imsprep.system.pagecache.is_cached", lambda file, place: None)
-        assert not pagecache.make_cold(image.fileno(), [(0, 8 * MIB)])
-        assert speed.make_cached(image, [(0, 8 * MIB)], lambda count: None)
 
 
 def test_the_table_names_the_folder_and_every_rate(tmp_path: Path, imsprep: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -70,15 +69,3 @@ def test_what_was_not_in_the_page_cache_is_dropped_again(tmp_path: Path, keep_ca
     # The system may drop pages at any time, but nobody else reads this file.
     if not keep_cache:
         assert cached_pages(path) <= before
-
-
-def test_reads_go_ahead_again_after_the_scan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "disk.raw"
-    path.write_bytes(b"x")
-    advice: list[int] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda f, start, length, what: advice.append(what))
-    with RawImage.open(path) as image, pytest.raises(KeyError), without_readahead(image.fileno()):
-        raise KeyError
-    assert advice == [os.POSIX_FADV_RANDOM, os.POSIX_FADV_NORMAL]

@@ -138,20 +138,6 @@ def test_a_file_cut_short_while_it_is_copied_ends_the_reader(tmp_path: Path) -> 
             one._copy(0, MIB)
 
 
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
-def test_runs_of_pages_cover_each_page_once(pages: list[bool], shortest: int) -> None:
-    resident = bytes(pages)
-    runs = list(pagecache.page_runs(resident, shortest))
-    assert [page for first, last, _ in runs for page in range(first, last)] == list(
-        range(len(pages))
-    )
-    for first, last, cached in runs:
-        assert first < last
-        if cached:  # nothing is called cached that is not, and no short run but the first
-            assert all(pages[first:last])
-            assert last - first >= shortest or first == 0
-
-
 @pytest.mark.parametrize("past_cache", [True, False])
 @pytest.mark.parametrize("known", [True, False], ids=["cachestat", "mincore"])
 def test_the_page_cache_is_left_as_it_was_found(

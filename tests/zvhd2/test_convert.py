@@ -23,7 +23,7 @@ from imsprep.image.file import RawImage
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import extract, records, writer
 from imsprep.zvhd2.codec import Packer
-from imsprep.zvhd2.convert import Order, convert, stamp
+from imsprep.zvhd2.convert import ConvertTask, convert, stamp
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.writer import Packing, block_ranges
@@ -39,14 +39,14 @@ BLOCK = 2 * MIB
 BY_METHOD = {"zlib": records.ZLIB, "zstd": records.ZSTD}
 
 
-def order(**options: object) -> Order:
+def order(**options: object) -> ConvertTask:
     packing = {"timestamp": 1, "uuid": ID, "jobs": 2, **options}
     whole = {
         name: packing.pop(name)
         for name in ("force", "to_format", "holes", "progress")
         if name in packing
     }
-    return Order(Packing(**packing), **whole)
+    return ConvertTask(Packing(**packing), **whole)
 
 
 def write_disk(path: Path, size: int, pieces: list[tuple[int, bytes]]) -> Path:
@@ -711,10 +711,10 @@ def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
         "_prove",
         lambda *a: (proved.append(a), prove(*a))[1],  # type: ignore[misc]
     )
-    order = Order(Packing(timestamp=1), verify=verify)
+    order = ConvertTask(Packing(timestamp=1), verify=verify)
     convert(source, tmp_path / f"{verify}.zvhd2", order)
     assert len(proved) == (3 if verify else 0)
-    convert(source, tmp_path / "again.zvhd2", Order(Packing(timestamp=1)))
+    convert(source, tmp_path / "again.zvhd2", ConvertTask(Packing(timestamp=1)))
     assert (tmp_path / f"{verify}.zvhd2").read_bytes() == (tmp_path / "again.zvhd2").read_bytes()
 
 

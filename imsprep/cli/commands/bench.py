@@ -37,32 +37,23 @@ Examples:
               help="How often each thing is measured.")  # fmt: skip
 @reading_options
 @output_options
-def command(
-    image: Path | None,
-    synthetic: bool,
-    folder: Path | None,
-    size: int | None,
-    bandwidth: int | None,
-    runs: int,
-    as_json: bool,
-    quiet: bool,
-    **reading: Any,
-) -> None:
+def command(image: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure how fast this machine scans, or estimate what IMAGE will take.
 
     With --synthetic, files of holes, written zeros, random data and both in turn are made one by
     one, scanned, cold and cached, and removed. Samples of IMAGE are only read. Each figure is the
     median, with the least and the most.
     """
-    if (image is None) != synthetic:
+    folder, size, bandwidth = options["folder"], options["size"], options["bandwidth"]
+    if (image is None) != options["synthetic"]:
         raise UsageError("name an IMAGE to estimate, or give --synthetic, not both")
     if image is not None and (folder is not None or size is not None):
         raise UsageError("--dir and --size are for --synthetic")
-    if synthetic and bandwidth is not None:
+    if image is None and bandwidth is not None:
         raise UsageError("--bandwidth is for an IMAGE")
     from imsprep import api
 
-    common: dict[str, Any] = {**scanning_with_jobs(reading), "runs": runs}
+    common: dict[str, Any] = {**scanning_with_jobs(options), "runs": options["runs"]}
     result: Bench | Estimate
     with Watcher(quiet=quiet) as watcher:
         if image is not None:

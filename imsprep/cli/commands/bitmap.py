@@ -87,27 +87,18 @@ def command() -> None:
 @scan_options
 @output_options
 def make(
-    image: Path,
-    output: Path | None,
-    layout_name: str,
-    format_: str,
-    block_size: int | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    **reading: Any,
+    image: Path, format_: str, layout_name: str, as_json: bool, quiet: bool, **options: Any
 ) -> None:
     """Make the bitmap of IMAGE; the same as without the word `make`."""
     from imsprep import api
 
-    common: dict[str, Any] = {"output": output, "force": force, "block_size": block_size}
-    common |= {**reading, "jobs": reading["jobs"] or None}
+    options["jobs"] = options["jobs"] or None
     with Watcher(quiet=quiet) as watcher:
         made: Made | Exported
         if format_ == "mf":
-            made = api.make_bitmap(image, layout=layout_name, progress=watcher, **common)
+            made = api.make_bitmap(image, layout=layout_name, progress=watcher, **options)
         else:
-            made = api.export_map(image, format=format_, progress=watcher, **common)
+            made = api.export_map(image, format=format_, progress=watcher, **options)
     print_result(as_json, made.as_dict(), str(made))
 
 
@@ -119,7 +110,7 @@ def make(
               " in every block, in one block.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @output_options
-def probe(file: Path, size: int | None, kind: str, force: bool, as_json: bool, quiet: bool) -> None:
+def probe(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write a sparse RAW image whose bitmap shows `learn` how a tool lays bitmaps out.
 
     Run the other tool on it, as in java -jar CreateMF.jar probe.raw probe.mf, then imsprep bitmap
@@ -128,7 +119,7 @@ def probe(file: Path, size: int | None, kind: str, force: bool, as_json: bool, q
     """
     from imsprep import api
 
-    data = api.write_probe(file, size=size, kind=kind, force=force)
+    data = api.write_probe(file, **options)
     size = file.stat().st_size
     text = f"{show_path(file)}: {exact_size(size)}, {format_size(data)} of them data"
     print_result(as_json, {"file": str(file), "size": size, "data_bytes": data}, text)

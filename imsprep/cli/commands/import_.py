@@ -32,8 +32,8 @@ from imsprep.units import format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline.all_disks import Planned
-    from imsprep.pipeline.prepare import Prepared
     from imsprep.pipeline.ship import Imported
+    from imsprep.pipeline.values import Prepared
 
 EPILOG = """\
 \b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,9 +19,7 @@ from imsprep.cli.options.common import image_argument, output_options, print_res
     "--firmware", type=click.Choice(("bios", "uefi")), help="Whose way; default: the image's."
 )
 @output_options
-def command(
-    image: Path, site: str, guest: bool, firmware: str | None, as_json: bool, quiet: bool
-) -> None:
+def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Show the sizes of IMAGE in any format, its smallest min_disk, and what a ZVHD2 records.
 
     No data is read: what is stored is what the file system and the container's tables say.
@@ -29,5 +28,5 @@ def command(
     """
     from imsprep import api
 
-    summary = api.info(image, site=site, guest=guest, firmware=firmware)
+    summary = api.info(image, **options)
     print_result(as_json, summary.as_dict(), str(summary))

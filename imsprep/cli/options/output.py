@@ -55,7 +55,7 @@ def output_targets(
 
 def _own_files(image: Path) -> list[Path]:
     """Return what imsprep keeps next to an image: journals, or files made elsewhere."""
-    from imsprep.bitmap.codec import bitmap_path
+    from imsprep.bitmap.bits import bitmap_path
     from imsprep.bitmap.sidecar import sidecar_path
     from imsprep.pipeline.container import note_path, place_for
     from imsprep.pipeline.manifest import path_beside

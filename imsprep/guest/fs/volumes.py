@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.errors import FormatError
 from imsprep.guest.fs import features, lvm, xfs_log
+from imsprep.guest.fs.identify import Identified, identify
 from imsprep.guest.fs.ranges import Joined, Window
-from imsprep.guest.fs.superblock import Superblock, identify
 from imsprep.guest.model import UNKNOWN, Volume
 from imsprep.image.volumes.partitions import Disk, Partition, read_disk
 from imsprep.image.volumes.signatures import LVM, XFS
@@ -64,12 +64,12 @@ def _volume(window: Window, part: Partition) -> Volume:
     )  # fmt: skip
 
 
-def _doubts(block: Superblock) -> tuple[str | None, int | None, str | None]:
+def _doubts(block: Identified) -> tuple[str | None, int | None, str | None]:
     """Return why the files cannot be read, the size that is claimed, and what is wrong."""
     return block.fault and f"cannot read {block.kind}: {block.fault}", block.size, block.fault
 
 
-def _look(window: Window, size: int) -> Superblock:
+def _look(window: Window, size: int) -> Identified:
     """Identify what lies on a volume of `size` bytes, and of XFS also whether its log is clean."""
     block = identify(window.pread, size)
     return block._replace(clean=xfs_log.is_clean(window.pread)) if block.kind == XFS else block

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imsprep.bitmap.codec import bitmap_path
+from imsprep.bitmap.bits import bitmap_path
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.options import ImportOptions
-from imsprep.pipeline.asked import site_of
 from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.entries import known_options, options_of
 from imsprep.pipeline.batch.run import Unit
 from imsprep.pipeline.container import place_for
-from imsprep.pipeline.formats import RAW
 from imsprep.pipeline.importing import target_of
 from imsprep.pipeline.manifest import path_beside
+from imsprep.pipeline.resolve import site_of
+from imsprep.pipeline.upload_formats import RAW
 from imsprep.system.paths import optional_path
 from imsprep.units import MIB, exact_size
 

@@ -28,16 +28,17 @@ from imsprep.errors import (
 from imsprep.image.file import RawImage
 from imsprep.pipeline.batch.executors import reporter
 from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
+from imsprep.pipeline.examine import examine, why_not
 from imsprep.pipeline.importing import (
     Connect,
     asking,
     asking_service,
-    order_of,
     poll_policy_of,
     shipping_of,
     target_of,
+    task_of,
 )
-from imsprep.pipeline.prepare import examine, prepare, why_not
+from imsprep.pipeline.prepare import prepare
 from imsprep.pipeline.ship import ship
 from imsprep.progress import CONVERT, IMPORT, SCAN, UPLOAD, Event
 from imsprep.zvhd2.convert import likely_size
@@ -92,12 +93,12 @@ def check_unit(unit: Unit, connect: Connect, *, ask_bucket: bool) -> Outcome:
 
 def _checked(unit: Unit, connect: Connect | None) -> Outcome:
     """Check a unit; ask nothing without `connect`."""
-    order, room = replace(order_of(unit.options), ask_bucket=None), None
+    task, room = replace(task_of(unit.options), ask_bucket=None), None
     if connect is not None:
         room = _room(unit, connect)
-        order = replace(order, ask_bucket=asking(unit.options, checking=True))
+        task = replace(task, ask_bucket=asking(unit.options, checking=True))
     with RawImage.open(unit.image) as image:
-        examined = examine(image, order)
+        examined = examine(image, task)
     outcome = Outcome(
         unit.shown,
         unit.name,
@@ -107,8 +108,8 @@ def _checked(unit: Unit, connect: Connect | None) -> Outcome:
         body=examined.request.as_body(),
         room=room,
     )
-    if order.fail_on is not None and examined.report.fails(order.fail_on):
-        error = FindingsError(why_not(examined.report, order.fail_on))
+    if task.fail_on is not None and examined.report.fails(task.fail_on):
+        error = FindingsError(why_not(examined.report, task.fail_on))
         return replace(Outcome.of_error(unit, REFUSED, error), findings=outcome.findings)
     return outcome
 
@@ -145,11 +146,11 @@ def import_unit(unit: Unit, company: Company) -> Outcome:
 def _imported(unit: Unit, company: Company) -> Outcome:
     options, size = unit.options, likely_size(Path(unit.image))
     scanned, packed = (_counting(unit, company, what, size) for what in (SCAN, CONVERT))
-    order = replace(
-        order_of(options, scanned, packed, partial(company.news, unit)),
+    task = replace(
+        task_of(options, scanned, packed, partial(company.news, unit)),
         ask_service=asking_service(options, company.connect, _pace(unit, company)),
     )
-    prepared = prepare(Path(unit.image), order)
+    prepared = prepare(Path(unit.image), task)
     with company.connect(target_of(options).folder, options) as client:
         plans = [artefact.plan for artefact in prepared.artefacts]
         size, sent, copied = (

@@ -13,7 +13,7 @@ from imsprep.errors import ServiceError, TransferError
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.request import RequestFields
-from imsprep.store.bucket import BucketFacts, look_at_bucket
+from imsprep.store.bucket import BucketFacts, BucketQuestion, look_at_bucket
 from imsprep.store.contract import BucketHead, ObjectFacts
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
@@ -116,9 +116,12 @@ def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path
             raise ServiceError("403 AccessDenied")
 
     (tmp_path / "b").mkdir()
-    assert look_at_bucket(Closed(tmp_path / "b"), "b", "k", try_write=True).may_write is False
+    assert (
+        look_at_bucket(Closed(tmp_path / "b"), BucketQuestion("b", "k", try_write=True)).may_write
+        is False
+    )
     store = DirectoryStore(tmp_path / "b")
-    assert look_at_bucket(store, "b", "k", try_write=True).may_write is True
+    assert look_at_bucket(store, BucketQuestion("b", "k", try_write=True)).may_write is True
     assert list(store.list_uploads()) == list(store.list_objects()) == []
 
 
@@ -171,7 +174,7 @@ def test_a_bucket_is_looked_at(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     store.create("disk.raw", {})
     store.put("disk.raw", b"12345")
-    found = look_at_bucket(store, "images", "disk.raw")
+    found = look_at_bucket(store, BucketQuestion("images", "disk.raw"))
     assert (found.unfinished, found.storage_class) == (1, "STANDARD")
     assert found.object is not None
     assert found.object.size == 5
@@ -182,7 +185,7 @@ def test_a_refusal_is_a_fact() -> None:
         def head_bucket(self) -> BucketHead:
             raise ServiceError("403 AccessDenied")
 
-    assert look_at_bucket(Refusing(), "b", "k").refusal == "403 AccessDenied"
+    assert look_at_bucket(Refusing(), BucketQuestion("b", "k")).refusal == "403 AccessDenied"
 
 
 def test_check_asks_the_bucket_and_writes_nothing(

@@ -161,7 +161,7 @@ def test_the_image_is_not_touched(imsprep: Run, tmp_path: Path) -> None:
 
 
 def test_an_interruption_stops_the_other_scans(tmp_path: Path) -> None:
-    from imsprep.checks.check import Order, preflight
+    from imsprep.checks.check import CheckTask, preflight
     from imsprep.checks.gather import Look
 
     images = [sparse(tmp_path / f"{n}.raw", 1 << 20, (0, b"x")) for n in range(8)]
@@ -170,7 +170,7 @@ def test_an_interruption_stops_the_other_scans(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        preflight(images, Order(look=Look(scan=True)), jobs=2, progress=interrupt)
+        preflight(images, CheckTask(look=Look(scan=True)), jobs=2, progress=interrupt)
 
 
 def test_a_scan_tells_how_much_will_be_uploaded(imsprep: Run, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_images_side_by_side_share_the_cpus(
     monkeypatch.setattr(check, "usable_cpus", lambda: 8)
     monkeypatch.setattr(gather, "scan", counted)
     paths = [sparse(tmp_path / f"{n}.raw", 8192, (0, b"x")) for n in range(images)]
-    run = check.preflight(paths, check.Order(look=gather.Look(scan=True)), jobs=jobs)
+    run = check.preflight(paths, check.CheckTask(look=gather.Look(scan=True)), jobs=jobs)
     assert given == [each] * images
     assert not run.failures
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.fs import blkid
-from imsprep.guest.fs.superblock import Superblock, identify
+from imsprep.guest.fs.identify import Identified, identify
 from imsprep.units import MIB
 from tests.support.running import need
 
@@ -52,7 +52,7 @@ def make(name: str, path: Path) -> None:
     subprocess.run([*command, path], check=True, capture_output=True)
 
 
-def look(path: Path) -> Superblock:
+def look(path: Path) -> Identified:
     with path.open("rb") as file:
 
         def read(offset: int, length: int) -> bytes:

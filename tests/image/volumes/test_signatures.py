@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.guest.fs.superblock import identify
+from imsprep.guest.fs.identify import identify
 from imsprep.image.volumes.signatures import Read, find_volume
 from imsprep.units import KIB, MIB, SECTOR
 from tests.support.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES, make

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from imsprep.image.blockmap import BlockMap
+from imsprep.image.disk import Disk
 from imsprep.units import ceil_div, format_size
 from imsprep.upload.plan import PartPlan
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Packer
+from imsprep.zvhd2.writer import Packing, block_ranges
 
 RAW, ZVHD2, AUTO = "raw", "zvhd2", "auto"
 VIA = (RAW, ZVHD2, AUTO)
@@ -200,3 +202,37 @@ def _raw(
     bitmap = ceil_div(len(block_map), 8)
     wire = plan.sent + bitmap
     return UploadFormat(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s)
+
+
+def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
+    """Return the blocks that the disk's format stores; what lies in them may still be zeros."""
+    flags = np.zeros(ceil_div(disk.size, block_size), np.bool_)
+    for block, _ in block_ranges(disk.extents(), block_size):
+        flags[block] = True
+    return BlockMap.from_flags(disk.size, block_size, flags)
+
+
+def compare_formats(
+    disk: Disk,
+    block_map: BlockMap,
+    packing: Packing,
+    *,
+    plan: PartPlan | None,
+    most: int,
+    clock: Callable[[], float],
+    **more: Any,
+) -> Comparison:
+    """Pack at most `most` of the disk's blocks and compare; `more` as `compare`.
+
+    `plan` is of the RAW format, None where that cannot be taken.
+    """
+
+    def pread(offset: int, length: int) -> bytes:
+        buffer = bytearray(length)
+        disk.pread_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    coarse = block_map.coarsened(packing.block_size)
+    pack = Packer(packing.method, packing.chosen_level)
+    sample = take_sample(pread, coarse, pack, clock, most)
+    return compare(plan, coarse, sample, jobs=packing.jobs, **more)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,18 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.blockmap import BlockMap
-from imsprep.pipeline.formats import (
+from imsprep.image.disk import ByteExtent
+from imsprep.pipeline.upload_formats import (
     LOCAL_BYTES_PER_S,
     RAW,
     ZVHD2,
+    Comparison,
     Sample,
     compare,
+    compare_formats,
     estimated_size,
+    map_by_extents,
     take_sample,
 )
+from imsprep.units import MIB
 from imsprep.upload.plan import plan_parts
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.records import BITMAP_SEGMENT, BLOCK_SIZE, INDEX_SEGMENT, ZSTD
+from imsprep.zvhd2.writer import Packing
 from tests.support.zvhd2_files import of_disk
 
 
@@ -132,3 +141,57 @@ def test_where_all_blocks_pack_alike_the_estimate_is_right(blocks: list[bytes]) 
     sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clock())
     made = len(of_disk(data))  # at another level, which changes a record by a page at most
     assert abs(estimated_size(block_map, sample) - made) <= 4096 * len(blocks)
+
+
+SIZE = 10 * MIB + 512
+
+
+class InMemory:
+    """A disk with noise in its first block and in the short last one."""
+
+    path, size = Path("disk.raw"), SIZE
+
+    def __init__(self) -> None:
+        noise = random.Random(1).randbytes(2 * MIB)
+        self.data = noise + bytes(8 * MIB) + noise[:512]
+
+    def extents(self) -> Iterator[ByteExtent]:
+        yield from ((0, 2 * MIB, True), (2 * MIB, 8 * MIB, False), (10 * MIB, 512, True))
+
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
+        assert offset + len(buffer) <= self.size
+        buffer[:] = self.data[offset : offset + len(buffer)]
+
+    def check_unchanged(self) -> None:
+        return
+
+
+def compared(most: int = 48, **packing: int) -> Comparison:
+    disk = InMemory()
+    return compare_formats(
+        disk, map_by_extents(disk, MIB), Packing(0, **packing), plan=None, most=most,
+        clock=itertools.count().__next__, taken=ZVHD2, bytes_per_s=1e6,
+    )  # fmt: skip
+
+
+def test_the_blocks_of_what_is_stored_are_data_the_short_last_one_too() -> None:
+    found = map_by_extents(InMemory(), MIB)
+    assert found.flags().nonzero()[0].tolist() == [0, 1, 10]
+    assert (found.size, found.data_bytes) == (SIZE, 2 * MIB + 512)
+
+
+def test_the_sample_is_of_the_container_s_blocks() -> None:
+    found = compared()
+    assert (found.block_map.block_size, len(found.block_map)) == (2 * MIB, 6)
+    assert found.sample.blocks == 2
+    assert 1 <= found.sample.ratio < 1.01
+
+
+def test_no_more_blocks_are_read_than_was_asked_for() -> None:
+    assert compared(most=1).sample.blocks == 1
+
+
+def test_the_threads_that_will_pack_are_counted() -> None:
+    one, four = (compared(jobs=n).chosen.pack_s for n in (1, 4))
+    assert one > 0
+    assert four == pytest.approx(one / 4)

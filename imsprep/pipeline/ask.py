@@ -12,7 +12,7 @@ from imsprep.ims.client import ImsClient
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.submit import patiently
 from imsprep.ims.wait import PollPolicy
-from imsprep.store.bucket import BucketFacts, look_at_bucket
+from imsprep.store.bucket import BucketFacts, BucketQuestion, look_at_bucket
 from imsprep.store.contract import ObjectStore
 from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.store.target import Target
@@ -56,16 +56,15 @@ class AskBucket:
         if self.retry is not None and not self.dry_run:
             store = RetryingStore(store, self.retry)
         local = self.target.folder is not None
-        return look_at_bucket(
-            store,
+        question = BucketQuestion(
             self.target.bucket,
             key,
+            more_keys=more_keys,
+            origin=None if self.replace else origin,
             region=self.target.region,
             try_write=self.retry is not None and not self.dry_run and not local,
-            origin=None if self.replace else origin,
-            more_keys=more_keys,
-            strict=self.retry is not None,
         )
+        return look_at_bucket(store, question, strict=self.retry is not None)
 
 
 @dataclass(frozen=True)

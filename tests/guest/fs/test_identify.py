@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.guest.fs.superblock import HEAD_SIZE, Superblock
-from imsprep.guest.fs.superblock import identify as identify_in
+from imsprep.guest.fs.identify import HEAD_SIZE, Identified
+from imsprep.guest.fs.identify import identify as identify_in
 from imsprep.image.volumes.signatures import identify_volume
 from tests.support.file_systems import make
 from tests.support.running import need
 
 
-def identify(data: bytes) -> Superblock:
+def identify(data: bytes) -> Identified:
     return identify_in(lambda at, count: data[at : at + count], len(data))
 
 
@@ -40,6 +40,6 @@ def test_each_width_of_fat_keeps_its_serial_number_label_and_state_elsewhere(
     subprocess.run(made, check=True, capture_output=True)
     head = bytearray(image.read_bytes())
     size = image.stat().st_size
-    assert identify(bytes(head)) == Superblock("FAT", "ABCD-1234", "BOOT", True, size)
+    assert identify(bytes(head)) == Identified("FAT", "ABCD-1234", "BOOT", True, size)
     head[state_at] |= 1
     assert identify(bytes(head)).clean is False

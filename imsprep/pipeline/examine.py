@@ -1,0 +1,187 @@
+"""Check an import before anything is read at length: the upload format, the request and the report.
+
+It takes seconds and writes nothing. Bucket and service are asked last, if nothing else stops the
+import.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imsprep.bitmap import bits
+from imsprep.bitmap.facts import BitmapFacts
+from imsprep.bitmap.inspect import look_beside
+from imsprep.bitmap.layout import DEFAULT_LAYOUT
+from imsprep.bitmap.sidecar import check_apart, check_replaceable
+from imsprep.checks import registry
+from imsprep.checks.facts import Facts
+from imsprep.checks.gather import Look, gather
+from imsprep.cloud.sites import MAX_MIN_DISK, Site
+from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.image import formats
+from imsprep.image.file import RawImage
+from imsprep.image.qemu.foreign import INSIDE
+from imsprep.ims.request import QuickImportRequest, RequestFields
+from imsprep.pipeline import container as packed
+from imsprep.pipeline import manifest as manifests
+from imsprep.pipeline import upload_formats
+from imsprep.pipeline.exported import proposed_fields
+from imsprep.pipeline.values import ImportTask
+from imsprep.report import Report, Severity
+from imsprep.store.ownership import origin_of
+from imsprep.store.target import check_objects_apart
+from imsprep.system.ownership import Advice, check_lasting
+from imsprep.units import counted
+
+REQUIRED = ("name", "min_disk", "os_version")
+_NO_BITMAP = Advice("rename it, or import as ZVHD2, which needs no bitmap", ("via",))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the check before a scan found out: the request as it will be sent, and the report."""
+
+    upload_format: str  # raw, also for a ZVHD2; or zvhd2
+    key: str
+    request: QuickImportRequest
+    facts: Facts
+    report: Report
+
+
+def examine(image: RawImage, task: ImportTask) -> Examined:
+    """Check what can be known within seconds of an open image; nothing is written.
+
+    Findings are in the report, and whether they stop anything is for the caller to say. Raises
+    UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
+    ImageChangedError, and what asking the bucket raises.
+    """
+    task = replace(task, fields=proposed_fields(image, task.fields, task.site)[0])
+    look = Look(guest=task.options.guest, boot=task.options.boot)
+    facts = gather(image, request=task.fields, site=task.site, look=look)
+    return _judged(image, facts, task)
+
+
+def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
+    """Apply the rules to what was gathered, for the upload format that the import takes."""
+    path = image.path
+    check_lasting(path)
+    upload_format, place = _upload_format(facts, task), task.place_for(path)
+    name = place.name if upload_format == upload_formats.ZVHD2 else path.name
+    key = task.target.key_for(task.options.key or name)
+    url = f"{task.target.bucket}:{key}"
+    fields = replace(task.fields, image_url=task.fields.image_url or url, final=True)
+    if fields.image_url != url:
+        raise UsageError(f"image_url is {fields.image_url}, but the object would be {url}")
+    if task.bitmap is not None and task.options.via == upload_formats.ZVHD2:
+        raise UsageError("a bitmap belongs to a RAW image; import as RAW, or without the bitmap")
+    request, policy = _complete(fields, task.site), task.policy
+    pair = facts.format == formats.RAW and upload_format != upload_formats.ZVHD2
+    keys = [key, bitmap_key(key)] if pair else [key]
+    facts = replace(facts, request=fields)
+    if upload_format == upload_formats.ZVHD2:
+        if not task.streams:
+            packed.check_place(path, place)
+        facts = facts.packed()
+    elif facts.format == formats.RAW:
+        known = _bitmap_facts(image, task) if upload_format == upload_formats.RAW else None
+        facts = replace(facts, bitmap=known)
+    files = [path, task.bitmap or bits.bitmap_path(path)]
+    files += [] if task.streams else [place]
+    check_objects_apart(task.target, keys, files)
+    report = registry.run(facts, policy)
+    if not (task.fail_on and report.fails(task.fail_on)):
+        facts = _asked(facts, path, keys, request, task)
+        report = registry.run(facts, policy, earlier=report)
+    return Examined(upload_format, key, request, facts, report)
+
+
+def _asked(
+    facts: Facts, image: Path, keys: Sequence[str], request: QuickImportRequest, task: ImportTask
+) -> Facts:
+    """Ask bucket and service; the service not of an import that an earlier run has begun."""
+    if task.ask_bucket is not None:
+        bucket = task.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
+        facts = replace(facts, bucket=bucket)
+    if task.ask_service is not None and not manifests.has_begun(image, request.as_body()):
+        facts = replace(facts, region=task.ask_service(request.name))
+    return facts
+
+
+def _upload_format(facts: Facts, task: ImportTask) -> str:
+    """Return the upload format.
+
+    What QEMU reads goes as a ZVHD2 in any case: as it is nothing could be made of it. `auto` takes
+    RAW only with a bitmap that is proven: made by the vendor's tool, or in a layout learned of it.
+    """
+    if facts.format in INSIDE:
+        return upload_formats.ZVHD2
+    if facts.format != formats.RAW:
+        return upload_formats.RAW
+    if task.options.via != upload_formats.AUTO:
+        return task.options.via
+    learned = task.layout is not None and task.layout.matched
+    return upload_formats.RAW if task.bitmap is not None or learned else upload_formats.ZVHD2
+
+
+def reason_for(facts: Facts, task: ImportTask) -> str:
+    """Return why `_upload_format` takes what it takes, in a sentence."""
+    if facts.format in INSIDE:
+        return f"raw cannot be taken: the image is {facts.format}, which the service does not read"
+    if task.bitmap is not None:
+        return "raw is taken for the bitmap that is given; zvhd2 needs none"
+    if task.options.via != upload_formats.AUTO:
+        return f"{task.options.via} is what was asked for"
+    if task.layout is not None and task.layout.matched:
+        return "raw is taken: the bitmap's layout was learned from the vendor's tool"
+    return (
+        "raw is not taken: it needs a bitmap, none of the vendor's tool is given, and whether the"
+        " service reads one of imsprep's is not proven"
+    )
+
+
+def bitmap_key(key: str) -> str:
+    """Return the bitmap's key: next to the image, by its base name, as the service looks for it."""
+    return os.path.splitext(key)[0] + bits.SUFFIX
+
+
+def _bitmap_facts(image: RawImage, task: ImportTask) -> BitmapFacts:
+    """Return what is known of the bitmap that will go along.
+
+    Raises UsageError if it would replace one that is not ours, ReadError if the one that was named
+    is missing.
+    """
+    facts = look_beside(image, bitmap=task.bitmap, layout=task.layout)
+    if task.bitmap is None:
+        place = bits.bitmap_path(image.path)  # looked at before the scan, which takes long
+        check_apart(place, image.path, advice=_NO_BITMAP)
+        check_replaceable(place, image.path, advice=_NO_BITMAP)
+        layout = facts.layout or DEFAULT_LAYOUT
+        return BitmapFacts(facts.name, facts.length, layout, to_be_made=True)
+    if facts.length is None:
+        raise ReadError(f"there is no bitmap {show_path(task.bitmap)}")
+    return facts
+
+
+def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
+    missing = [name for name in REQUIRED if name in fields.missing]
+    if missing not in ([], ["os_version"]):  # a rule speaks of that alone
+        least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
+        size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
+        wanted = " and ".join(name + (size if name == "min_disk" else "") for name in missing)
+        raise UsageError(f"the import needs {wanted}", remedies=tuple(missing))
+    return fields.complete()
+
+
+def why_not(report: Report, at: Severity) -> str:
+    """Write the findings that stop the import, one per line."""
+    failing = [f for f in report.findings if f.waived is None and f.severity >= at]
+    lines = [
+        f"the import of {show_path(report.image)} is stopped by {counted(len(failing), 'finding')}:"
+    ]
+    for finding in failing:
+        fix = f" ({finding.fix})" if finding.fix else ""
+        lines.append(f"  {finding.rule} {finding.severity.word}: {finding.message}{fix}")
+    return "\n".join(lines)

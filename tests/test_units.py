@@ -1,0 +1,65 @@
+"""Sizes as people write them, read and written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.errors import UsageError
+from imsprep.units import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    ceil_div,
+    counted,
+    exact_size,
+    format_size,
+    parse_size,
+    round_up,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4096", 4096), ("64k", 64 * KIB), ("2MiB", 2 * MIB), ("1g", GIB), ("1TB", TIB),
+        ("1.5m", 3 * MIB // 2), (" 7 ", 7), ("0", 0),
+    ],
+)  # fmt: skip
+def test_a_size_is_read(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "k", "1x", "1e999", "nan", "two", "1 2"])
+def test_what_is_no_size_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a size"):
+        parse_size(text)
+
+
+def test_less_than_the_least_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        parse_size("0", least=1)
+    with pytest.raises(UsageError, match="at least 0"):
+        parse_size("-1")
+
+
+@given(st.integers(0, 1023), st.sampled_from([KIB, MIB, GIB, TIB]))
+def test_what_is_written_is_read_again(number: int, unit: int) -> None:
+    text = format_size(number * unit).replace("bytes", "")
+    assert parse_size(text.replace(" ", "")) == number * unit
+
+
+@given(st.integers(0, 1 << 50), st.integers(1, 1 << 30))
+def test_what_is_rounded_up_is_the_least_multiple(value: int, multiple: int) -> None:
+    rounded = round_up(value, multiple)
+    assert rounded % multiple == 0
+    assert value <= rounded < value + multiple
+    assert ceil_div(value, multiple) * multiple == rounded
+
+
+def test_people_read_numbers_and_units() -> None:
+    assert (counted(1, "file"), counted(2, "entry")) == ("1 file", "2 entries")
+    assert (format_size(1), format_size(1023)) == ("1 byte", "1023 bytes")
+    assert exact_size(3 * GIB // 2) == "1.5 GiB (1610612736 bytes)"
