@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from imsprep.bitmap import codec
-from imsprep.bitmap.files import make_bitmap
+from imsprep.bitmap.files import make_bitmap, prove
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap
+from imsprep.options import VerifyOptions
 
 MIB = 1 << 20
 
@@ -43,3 +46,42 @@ def _plain(data: bytes, size: int, layout: BitmapLayout) -> BlockMap:
     bits = bitarray(endian="little")
     bits.frombytes(data)
     return BlockMap(size, layout.block_size, bits[: -(-size // layout.block_size)])
+
+
+def test_a_proof_counts_what_is_marked_and_names_what_would_be_lost(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    runs = [1, 0] * 7  # blocks with data and without, in turn
+    disk.write_bytes(b"".join((b"x" if one else b"\0") + bytes(2 * MIB - 1) for one in runs))
+    bitmap = tmp_path / "other.mf"
+    bitmap.write_bytes(b"\x00\x00")
+    proof = prove(disk, VerifyOptions(bitmap=str(bitmap)))
+    told = proof.as_dict()
+    assert (told["blocks"], told["marked_data"], told["marked_empty"]) == (14, 0, 14)
+    assert [lost["offset"] // (2 * MIB) for lost in told["data_marked_empty"]] == [*range(0, 14, 2)]
+    assert told["layout_assumed"]
+    assert not told["holds"]
+    assert _runs_named(str(proof)) == 7
+    layout = BitmapLayout(2 * MIB)
+    assert not prove(disk, VerifyOptions(bitmap=str(bitmap), layout=layout)).assumed
+    make_bitmap(disk)
+    sound = prove(disk)
+    assert sound.holds
+    assert not sound.assumed
+    assert sound.as_dict()["marked_empty"] == 7
+    assert json.loads((tmp_path / "disk.mf.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 4, 5, 6])
+def test_no_more_runs_are_counted_than_there_are(tmp_path: Path, lost: int) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes((b"x" + bytes(4 * MIB - 1)) * lost)
+    (tmp_path / "other.mf").write_bytes(bytes(-(-2 * lost // 8)))
+    text = str(prove(disk, VerifyOptions(bitmap=str(tmp_path / "other.mf"))))
+    assert _runs_named(text) == lost
+    assert " and 0 more" not in text
+
+
+def _runs_named(text: str) -> int:
+    """Return how many runs a proof names and counts."""
+    more = re.search(r" and (\d+) more runs", text)
+    return text.count("bytes at") + (int(more[1]) if more else 0)

@@ -401,6 +401,14 @@ def zeros_are_nothing(image: Path) -> bytes:
     return PLAIN(image) if any(PLAIN(image)) else b""
 
 
+def first_block_always(image: Path) -> bytes:
+    return pack([1, *blocks_of(image, 2 * MIB)[1:]])
+
+
+def last_block_always(image: Path) -> bytes:
+    return pack([*blocks_of(image, 2 * MIB)[:-1], 1])
+
+
 CHANGING = [
     crc32c_behind, fletcher_before, sha256_behind, xor_byte, name_before, folder_before,
     time_before, hour_before, day_before, size_in_gib, size_in_mib_text, log_of_size,
@@ -408,5 +416,5 @@ CHANGING = [
     segments_each_padded, number_of_segments, empty_segments_left_out, first_segment_only,
     as_zvhd2, at_least_512, at_least_4096, block_size_by_disk, numbers_as_wide_as_needed,
     ranges_or_none, ranges_or_all, ranges_or_one, ranges_with_an_end, ranges_of_64_at_most,
-    short_ranges_without_length, zeros_are_nothing,
+    short_ranges_without_length, zeros_are_nothing, first_block_always, last_block_always,
 ]  # fmt: skip

@@ -789,3 +789,16 @@ def test_a_range_of_a_packed_disk_may_cross_blocks(tmp_path: Path) -> None:
             buffer = bytearray(stop - start)
             disk.pread_into(start, memoryview(buffer))
             assert bytes(buffer) == data[start:stop]
+
+
+def test_progress_of_unpacking_adds_up_over_several_batches(tmp_path: Path) -> None:
+    (tmp_path / "disk.zvhd2").write_bytes(build(dict.fromkeys(range(1, 70), b"x"), 75 * BLOCK).data)
+    told: list[int] = []
+    with (
+        Zvhd2Reader.open(tmp_path / "disk.zvhd2") as reader,
+        (tmp_path / "disk.raw").open("w+b") as file,
+    ):
+        extract.unpack_disk(reader, file.fileno(), jobs=2, progress=told.append)
+    assert sum(told) == 75 * BLOCK
+    assert len(told) > 2
+    assert min(told) >= 0

@@ -439,6 +439,12 @@ def test_a_payload_may_fill_its_record_to_the_last_byte(left: int) -> None:
         assert fault.kind is Kind.RECORD
 
 
+def test_a_fault_names_the_bytes_that_it_is_about() -> None:
+    old = zvhd2_faults.header_fault(b"stream\0\0".ljust(4096, b"\0"))
+    assert old is not None
+    assert (old.offset, old.length, old.found) == (0, 8, "stream")
+
+
 def test_each_stage_of_a_look_is_one_of_its_own() -> None:
     stages = list(zvhd2_faults.Stage.__members__.values())
     assert [int(stage) for stage in stages] == list(range(7))

@@ -100,7 +100,7 @@ def test_every_block_of_a_golden_is_unpacked_and_packed_as_the_driver_does(name:
     [
         (512, (0, 4, 17)), (2 * MIB, (60, 4, 17)), (4 * MIB, (120, 4, 17)), (200 * MIB, (825, 16, 31)), (GIB, (2080, 16, 63)),
         (65535 * 16 * 63 * 512 - 512, (65534, 16, 63)), (65535 * 16 * 63 * 512, (16191, 16, 255)),
-        (66 * GIB, (33924, 16, 255)), (1024 * GIB, (65535, 16, 255)),
+        (5125 * 17 * 512, (854, 6, 17)), (66 * GIB, (33924, 16, 255)), (1024 * GIB, (65535, 16, 255)),
     ],
 )  # fmt: skip
 def test_geometry_is_that_of_the_vhd_specification(size: int, chs: tuple[int, int, int]) -> None:

@@ -14,9 +14,10 @@ tell, such as whether an extent of the short last block is cut at the end of the
 Two are needed at least, since with one every checksum, name, time or size may be a constant. The
 first is small, as the smallest disk for which the layout will be used. The second is so large that
 it reaches beyond 128 GiB: then a bitmap in segments of 32,768 blocks, as a ZVHD2 has them, begins
-its third; the second is empty, in case that such are left out. Blocks and blocks with data are more
-than 255 in number then, which no constant is by chance. The other *kinds* are the boundary cases:
-no data, data everywhere, data in one block.
+its third; the second is empty, in case that such are left out, and so are the first 64 MiB, in case
+that the first block is marked whatever it holds. Blocks and blocks with data are more than 255 in
+number then, which no constant is by chance. The other *kinds* are the boundary cases: no data, data
+everywhere, data in one block.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ KINDS = (DATA, NONE, ALL, ONE)
 _LARGE = GIB
 _CELL, _SMALL_CELL = 32 * MIB, MIB  # the unit in which sectors are chosen, of large and small ones
 _GAP = range(64 * GIB, 128 * GIB)  # bytes without data: the second segment, in blocks of 2 MiB
+_START = 64 * MIB  # bytes without data at the start of what reaches into the gap: the largest block
 _EMPTY_END = 5 * SECTOR  # what sizes without data at their end have beyond whole MiB
 _PAGE = 4 * KIB  # the smallest block of which every one has data
 _RUN_START, _RUN = 5 * MIB + 3 * SECTOR, 1200 * KIB  # bytes
@@ -50,14 +52,17 @@ def sectors(size: int, kind: str = DATA) -> np.ndarray[tuple[int], np.dtype[np.i
         first = {NONE: size // SECTOR, ALL: 0, ONE: size // 2 // SECTOR}[kind]
         return np.arange(first, size // SECTOR, step, dtype=np.int64)
     large = size >= _LARGE
-    chosen = set(range(_RUN_START // SECTOR, (_RUN_START + _RUN) // SECTOR))
-    chosen |= {0} if large else set()
+    start = _START if size > _GAP.start else 0
+    run = start + _RUN_START
+    chosen = set(range(run // SECTOR, (run + _RUN) // SECTOR))
+    chosen |= {0} if large and not start else set()
     size_of_cell = _CELL if large else _SMALL_CELL
     per_cell = size_of_cell // SECTOR
     often = 200 if large else 100  # of 256: of large ones more than 255 cells have data
     for cell in range(size * 3 // 4 // size_of_cell):
         draw = hashlib.sha256(f"imsprep probe {cell}".encode()).digest()
-        if draw[0] < often and cell * size_of_cell not in _GAP:
+        at = cell * size_of_cell
+        if draw[0] < often and at >= start and at not in _GAP:
             for n in range(1 + draw[1] % 3):
                 place = int.from_bytes(draw[4 + 4 * n : 8 + 4 * n], "little")
                 chosen.add(cell * per_cell + place % per_cell)

@@ -28,9 +28,11 @@ def ledger(size: int, *parts: tuple[str, int, int]) -> Ledger:
 def test_parts_may_touch_and_not_overlap() -> None:
     ledger(100, ("a", 0, 10), ("b", 10, 5), ("c", 20, 80), ("d", 15, 0)).check_apart()
     with pytest.raises(SurveyError, match=r"a and b lie over each other \(at byte 9\)"):
-        ledger(100, ("a", 0, 10), ("b", 9, 5)).check_apart()
+        ledger(100, ("a", 0, 10), ("b", 9, 5), ("c", 20, 1), ("d", 30, 1)).check_apart()
     with pytest.raises(SurveyError, match="lie over each other"):
         ledger(100, ("a", 0, 50), ("b", 10, 5)).check_apart()
+    with pytest.raises(SurveyError, match=r"b and c lie over each other \(at byte 15\)"):
+        ledger(100, ("a", 0, 10), ("b", 10, 10), ("c", 15, 10), ("d", 30, 1)).check_apart()
 
 
 def test_gaps_are_what_nothing_speaks_for() -> None:

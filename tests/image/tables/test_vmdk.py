@@ -17,9 +17,23 @@ FIELDS = {
 }  # fmt: skip
 
 
+FORM = "<4sIIQQQQIQQQB4sH"
+
+
 def head(**changes: object) -> vmdk.Header:
-    data = struct.pack("<4sIIQQQQIQQQB4sH", *(FIELDS | changes).values()).ljust(1 << 17, b"\0")
+    data = struct.pack(FORM, *(FIELDS | changes).values()).ljust(1 << 17, b"\0")
     return vmdk.header(lambda o, n: data[o : o + n], len(data))
+
+
+def test_the_header_of_a_streamed_image_is_its_footer() -> None:
+    """It stands in front of the mark of the end, 1024 bytes before the end of the file."""
+    front = struct.pack(FORM, *(FIELDS | {"directory": 2**64 - 1}).values()).ljust(4096, b"\0")
+    back = struct.pack(FORM, *(FIELDS | {"directory": 77}).values()).ljust(512, b"\0")
+    data = front + back + bytes(512)
+    assert vmdk.header(lambda o, n: data[o : o + n], len(data)).directory == 77
+    for cut in (data[:-512], data[:-1024]):
+        with pytest.raises(SurveyError, match="ends with a footer, and there is none"):
+            vmdk.header(lambda o, n, cut=cut: cut[o : o + n], len(cut))
 
 
 def test_a_header_is_read() -> None:
@@ -32,9 +46,9 @@ def test_a_header_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"line_ends": b"\n \n\n"}, "sent as text"),
-        ({"version": 0}, "version 0, which is not known"),
-        ({"version": 4}, "version 4, which is not known"),
+        ({"line_ends": b"\n \n\n"}, "as text"),
+        ({"version": 0}, "version 0"),
+        ({"version": 4}, "version 4"),
         ({"capacity": 0}, "a disk of 0 sectors"),
         ({"grain": 0}, "grains of 0"),
         ({"grain": 127}, "grains of 127"),
