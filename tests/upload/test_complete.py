@@ -6,7 +6,7 @@ import pytest
 
 from imsprep.errors import ServiceError
 from imsprep.store.contract import ObjectFacts
-from imsprep.store.retry import Patience, RetryingStore
+from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.upload.complete import check_object
 
 
@@ -23,7 +23,7 @@ class One:
 def check(
     found: ObjectFacts | None, *, size: int = 9, etag: str = "e-1", expected: str | None = "e-1"
 ) -> str:
-    store = RetryingStore(One(found), Patience())
+    store = RetryingStore(One(found), RetryPolicy())
     return check_object(store, "disk.raw", size=size, etag=etag, expected=expected)
 
 
