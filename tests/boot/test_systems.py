@@ -19,8 +19,8 @@ pytestmark = [
     pytest.mark.timeout(7200),
     need(*PROGRAMS),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to build a Debian"),
-    # Building a Debian takes some 6 minutes, and two emulated boots as much; all of it a multiple on
-    # a busy machine. IMSPREP_BOOTS=FOLDER keeps the Debian there for the next time.
+    # On a busy machine that emulates, 8 minutes with a Debian that is there, and 6 more to build it.
+    # IMSPREP_BOOTS=FOLDER keeps the Debian there for the next time.
     pytest.mark.skipif("IMSPREP_BOOTS" not in os.environ, reason="IMSPREP_BOOTS=1 boots them"),
 ]
 
