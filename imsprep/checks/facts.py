@@ -68,6 +68,7 @@ class Facts:
     sharing: Sharing | None = None  # other programs that may write to it; if read as a whole
     unread: str | None = None  # why the disk in an image that QEMU reads could not be read
     to_be_packed: bool = False  # a ZVHD2 is made of it, which is what will be sent
+    importing: bool = False  # an import is at hand, which unpacks a compressed file itself
     container: Examination | None = None  # how far a ZVHD2 file could be read
     bitmap: BitmapFacts | None = None  # of the file next to a RAW image
     guest: Guest | None = None  # what is inside; None unless --guest asked for it

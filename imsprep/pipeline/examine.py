@@ -80,7 +80,7 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     request, policy = _complete(fields, task.site), task.policy
     pair = facts.format == formats.RAW and upload_format != upload_formats.ZVHD2
     keys = [key, bitmap_key(key)] if pair else [key]
-    facts = replace(facts, request=fields)
+    facts = replace(facts, request=fields, importing=True)
     if upload_format == upload_formats.ZVHD2:
         if not task.streams:
             packed.check_place(path, place)

@@ -67,9 +67,16 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
     source=f"{QUICK_IMPORT}, Constraints: RAW or ZVHD2 only",
 )  # fmt: skip
 def packed(facts: Facts) -> Iterator[Evidence]:
-    """Look for compressed streams, archives, and what backup programs write."""
+    """Look for compressed streams, archives, and what backup programs write.
+
+    As a file to be sent a compressed one is an error, also where the disk in it was looked at; an
+    import unpacks it and sends another.
+    """
     match = next((m for k in _PACKED if (m := _first(facts, k)) is not None), None)
-    if match is not None and facts.to_be_packed:
+    if match is not None and facts.to_be_packed and match.format in STREAMS:
+        if not facts.importing:
+            yield _compressed(facts, match)
+    elif match is not None and facts.to_be_packed:
         yield _made_of_it(facts, match)
     elif match is not None:
         yield _refused(facts, match) if facts.unread else _recognised(facts, match)
@@ -307,6 +314,17 @@ def _recognised(facts: Facts, match: Match) -> Evidence:
         expected="RAW or ZVHD2",
         found=match.format,
         fix=_way_out(facts.name, match.format),
+        region=_region(match),
+    )
+
+
+def _compressed(facts: Facts, match: Match) -> Evidence:
+    return Evidence(
+        f"{facts.name} is {KNOWN[match.format].name}; the disk in it was checked",
+        expected="RAW or ZVHD2",
+        found=match.format,
+        fix=f"`imsprep import` unpacks it and sends a ZVHD2; to unpack it before: "
+        f"{_way_out(facts.name, match.format)}",
         region=_region(match),
     )
 

@@ -236,7 +236,7 @@ def test_what_is_packed_is_refused(tmp_path: Path, packer: str) -> None:
     if primary(identify(*(image.read_bytes(),) * 2, image.stat().st_size)) in STREAMS:
         facts = gather_file(image, request=RequestFields(), site=SITES["otc"])
         severity = {f.rule: f.severity for f in registry.run(facts).findings}
-        assert severity["IMS102"] is Severity.NOTE  # it is unpacked, and what is in it is checked
+        assert severity["IMS102"] is Severity.ERROR  # the service does not unpack it
         assert "IMS209" in severity
     else:
         assert {"IMS102", "IMS104"} <= found(image)

@@ -66,7 +66,7 @@ def test_every_command_takes_the_disk_in_it(
     mine, its = (imsprep("digest", path).out.split()[0] for path in (packed, raw))
     assert mine == its
     findings = imsprep("check", packed, "--json").json["images"][0]["findings"]
-    assert {f["rule"]: f["severity"] for f in findings}["IMS102"] == "note"
+    assert {f["rule"]: f["severity"] for f in findings}["IMS102"] == "error", "as the file to send"
     done = imsprep("import", packed, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
     assert done.code == 0, done.err
     (sent,) = (tmp_path / "cloud").glob("**/*.zvhd2")
