@@ -142,7 +142,7 @@ def brings_up_any(guest: Guest) -> bool:
 
 
 def _leaves_cards_alone(sections: dict[str, dict[str, str]]) -> bool:
-    """Return whether NetworkManager is told not to manage Ethernet, as on Ubuntu servers."""
+    """Return whether NetworkManager is configured not to manage Ethernet, as on Ubuntu servers."""
     devices = sections.get("keyfile", {}).get("unmanaged-devices", "")
     words = [word for word in re.split(r"[,;\s]+", devices) if word]
     return "*" in words and "except:type:ethernet" not in words
