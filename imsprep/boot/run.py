@@ -65,7 +65,7 @@ class Booted:
     accelerator: str
     why_slow: str | None  # why KVM was not used
     last: str  # the last lines of the console
-    source: str | None  # the data source that cloud-init took, if it said so
+    source: str | None  # the data source that cloud-init took, if it reported so
     requests: tuple[str, ...]  # what the metadata service was asked for
     picture: bytes | None  # the last picture of the screen, a PNG
 
@@ -119,7 +119,7 @@ class Booted:
         lines = [
             f"{show_path(self.image)}: {verdict.WORDS[self.verdict.key]}, after"
             f" {self.seconds:.0f} s",
-            *([f"  said:       {self.verdict.line}"] if self.verdict.line else []),
+            *([f"  reported:       {self.verdict.line}"] if self.verdict.line else []),
             f"  ran:        {self.how}",
             *self._cloud_init(),
             *([f"  log:        {show_path(self.options.log)}"] if self.options.log else []),
@@ -138,7 +138,7 @@ class Booted:
 
 
 class _KvmSilentError(Exception):
-    """With KVM the guest said nothing."""
+    """With KVM the guest reported nothing."""
 
 
 def boot(
@@ -160,7 +160,7 @@ def boot(
         try:
             done = _run(image, options, machine, reason, look)
         except _KvmSilentError:
-            reason = "with /dev/kvm the guest said nothing"
+            reason = "with /dev/kvm the guest reported nothing"
             done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
         for _ in range(_TRIES):
             if not verdict.blames_the_machine(done.verdict):
@@ -305,12 +305,12 @@ class _Watch:
 
     def until_verdict(self) -> Verdict:
         """Look until there is a verdict, or until the time is over."""
-        told = self._begun
+        reported = self._begun
         while (found := self._step()) is None:
-            if time.monotonic() >= told + _NEWS_S:
-                told = time.monotonic()
+            if time.monotonic() >= reported + _NEWS_S:
+                reported = time.monotonic()
                 line = verdict.last_lines(self.text, 1).strip() or "nothing on the console yet"
-                text = f"{format_seconds(told - self._begun)}: {show_path(line)}"
+                text = f"{format_seconds(reported - self._begun)}: {show_path(line)}"
                 self._options.progress(Event(BOOT, text=text))
             if time.monotonic() - self._begun > self._options.limit_s:
                 self._draw()
@@ -378,7 +378,7 @@ class _Watch:
         return None
 
     def _read(self) -> None:
-        """Take what the serial console has said since."""
+        """Take what the serial console has reported since."""
         with contextlib.suppress(FileNotFoundError), open(self._places.serial, "rb") as file:
             file.seek(len(self.serial))
             new = file.read(max(0, _LOG_LIMIT - len(self.serial)))

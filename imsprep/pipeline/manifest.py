@@ -99,14 +99,14 @@ class Manifest:
         }
 
 
-def path_beside(image: Path) -> Path:
+def path_for(image: Path) -> Path:
     """Return the manifest's path: `disk.raw` has `disk.imsprep.json`."""
     return image.with_suffix(SUFFIX)
 
 
 def has_begun(image: Path, request: Mapping[str, Any]) -> bool:
     """Return whether an earlier run has asked for this import of the image as it is now."""
-    earlier = read(path_beside(image))
+    earlier = read(path_for(image))
     if earlier is None or earlier.state not in (ASKING, STARTED, DONE):
         return False
     now = {"name": image.name, "size": 0, "identity": Identity.of(image).as_dict()}

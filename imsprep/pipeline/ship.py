@@ -52,7 +52,7 @@ IMAGE, BITMAP = "image", "bitmap"
 
 @dataclass(frozen=True)
 class Took:
-    """How long an import took in this run, in seconds, beside what was expected of it."""
+    """How long an import took in this run, in seconds, and what was expected of it."""
 
     seconds: float  # the whole, from the check to the image
     waited_s: float  # for the job
@@ -155,7 +155,7 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
     replace, TransferError if running again continues or another process works on it, ServiceError
     if something was refused, JobFailedError, WaitTimeoutError.
     """
-    path = manifests.path_beside(prepared.image)
+    path = manifests.path_for(prepared.image)
     lock, pace = path.with_suffix(".lock"), shipping.pace
     what = f"the import of {show_path(prepared.image.name)}"
     try:

@@ -47,13 +47,13 @@ def read_cached(file: int, buffer: bytearray, offset: int) -> int:
     """Read what is in memory; return the bytes that were read.
 
     Raises BlockingIOError where the disk would be needed, and another OSError or AttributeError
-    where that cannot be told, as on tmpfs.
+    where that cannot be determined, as on tmpfs.
     """
     return os.preadv(file, [buffer], offset, os.RWF_NOWAIT)
 
 
 def is_cached(file: int, offset: int) -> bool | None:
-    """Return whether a byte can be read without the disk; None if that cannot be told."""
+    """Return whether a byte can be read without the disk; None if that cannot be determined."""
     try:
         return read_cached(file, bytearray(1), offset) == 1
     except BlockingIOError:

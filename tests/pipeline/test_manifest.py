@@ -18,7 +18,7 @@ MADE = Manifest(UPLOADED, IMAGE, (SENT,), BODY, "https://ims", times={UPLOADED: 
 
 
 def test_what_is_written_is_read_in_every_state(tmp_path: Path) -> None:
-    path = manifest.path_beside(tmp_path / "disk.raw")
+    path = manifest.path_for(tmp_path / "disk.raw")
     started = MADE.at(STARTED, "t1", job_id="j", images_before=("old",))
     for one in (MADE, started, started.at(DONE, "t2", image_id="i")):
         manifest.write(path, one)

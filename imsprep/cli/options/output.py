@@ -58,14 +58,14 @@ def _own_files(image: Path) -> list[Path]:
     from imsprep.bitmap.bits import bitmap_path
     from imsprep.bitmap.sidecar import sidecar_path
     from imsprep.pipeline.container import note_path, place_for
-    from imsprep.pipeline.manifest import path_beside
+    from imsprep.pipeline.manifest import path_for
     from imsprep.upload.journal import Journal
 
     if not image.name:  # a folder, as "."
         return []
     made = [bitmap_path(image), place_for(image)]
     sent = [Journal.for_file(path).path for path in (image, *made)]
-    return [*made, sidecar_path(made[0]), note_path(made[1]), path_beside(image), *sent]
+    return [*made, sidecar_path(made[0]), note_path(made[1]), path_for(image), *sent]
 
 
 def _is_binary(path: Path) -> bool:

@@ -197,7 +197,7 @@ def _blocks(
 
     That is where the space of those lies whose entries name it, and the bytes of the others. Both
     Windows and QEMU call a block that was never written a block of zeros, also one that was given
-    back. Where they do, an entry of zeros ("not present") is none of theirs, and explains nothing.
+    back. Where they do, an entry of zeros ("not present") is not theirs, and explains nothing.
     """
     offset, length = region
     blocks = -(-what.disk_size // what.block_size)

@@ -12,7 +12,7 @@ from imsprep.pipeline.batch.entries import known_options, options_of
 from imsprep.pipeline.batch.run import Unit
 from imsprep.pipeline.container import place_for
 from imsprep.pipeline.importing import target_of
-from imsprep.pipeline.manifest import path_beside
+from imsprep.pipeline.manifest import path_for
 from imsprep.pipeline.resolve import site_of
 from imsprep.pipeline.upload_formats import RAW
 from imsprep.system.paths import optional_path
@@ -74,7 +74,7 @@ def _claims(unit: Unit) -> list[tuple[str, str]]:
         *packed,
         ("the image", str(Path(unit.image).resolve())),
         ("the name", unit.name),
-        ("the manifest", str(path_beside(image).resolve())),
+        ("the manifest", str(path_for(image).resolve())),
         ("the object", f"{key} in {target}"),
         ("the bitmap's object", f"{bitmap_path(Path(key))} in {target}"),
     ]
