@@ -119,7 +119,7 @@ class Booted:
         lines = [
             f"{show_path(self.image)}: {verdict.WORDS[self.verdict.key]}, after"
             f" {self.seconds:.0f} s",
-            *([f"  reported:       {self.verdict.line}"] if self.verdict.line else []),
+            *([f"  console:    {self.verdict.line}"] if self.verdict.line else []),
             f"  ran:        {self.how}",
             *self._cloud_init(),
             *([f"  log:        {show_path(self.options.log)}"] if self.options.log else []),
