@@ -117,10 +117,11 @@ class Proof:
             lines.append("note: there is no sidecar and no layout was given; read as zvhd2")
         if self.stale is not None:
             lines.append(f"error: {show_path(self.bitmap)} {self.stale}; make it again")
-        if self.lost.allocated:
+        if lost := self.lost.allocated:
+            contain = "contains" if lost == 1 else "contain"
             lines.append(
-                f"error: {self.lost.allocated} of {all_empty} marked empty contain data that"
-                f" would be lost: {_named(self.lost)}"
+                f"error: {lost} of {all_empty} marked empty {contain} data that would be lost:"
+                f" {_named(self.lost)}"
             )
         else:
             are = (

@@ -150,7 +150,10 @@ def test_a_second_probe_has_another_size_than_all_before() -> None:
 def test_the_probe_has_data_where_its_description_says() -> None:
     for size in (FIRST_SIZE, SECOND_SIZE, MIN_SIZE, 16 * GIB + 5 * SECTOR, 16 * GIB):
         numbers = sectors(size).tolist()
-        assert (numbers[0] == 0) is (size >= GIB)
+        if size == SECOND_SIZE:  # a tool that marks the first block always is seen by this one
+            assert numbers[0] * SECTOR >= 64 * MIB
+        else:
+            assert (numbers[0] == 0) is (size >= GIB)
         assert numbers == sorted(set(numbers))
         behind = [number for number in numbers if number * SECTOR >= size * 3 // 4]
         assert behind == ([] if size % MIB == 5 * SECTOR else [size // SECTOR - 1])
@@ -174,7 +177,7 @@ def test_the_probe_on_disk_is_the_one_that_was_planned(tmp_path: Path) -> None:
     for number in range(MIN_SIZE // SECTOR):
         wanted = sector_content(number) if planned[number] else bytes(SECTOR)
         assert data[number * SECTOR : (number + 1) * SECTOR] == wanted
-    with pytest.raises(UsageError, match="--force"):
+    with pytest.raises(UsageError, match="have it replaced"):
         write_probe(path, size=MIN_SIZE)
 
 

@@ -78,7 +78,7 @@ def test_one_block_is_told_as_one(imsprep: Run, tmp_path: Path) -> None:
         in imsprep("verify", path).out
     )
     path.write_bytes(b"x" * BLOCK)
-    assert "error: 1 of 1 block of 2 MiB marked empty with data" in imsprep("verify", path).out
+    assert "error: 1 of 1 block of 2 MiB marked empty contains data" in imsprep("verify", path).out
 
 
 @pytest.mark.parametrize("block", range(11))
@@ -94,7 +94,7 @@ def test_a_single_flipped_bit_is_found_either_way(imsprep: Run, disk: Path, bloc
     if block in DATA:
         assert proof.code == 1
         assert (proof.json["data_marked_empty"], proof.json["empty_marked_data"]) == (at, [])
-        assert "which would be lost" in imsprep("verify", disk).out
+        assert "data that would be lost" in imsprep("verify", disk).out
     else:
         assert proof.code == 0
         assert (proof.json["data_marked_empty"], proof.json["empty_marked_data"]) == ([], at)
@@ -142,8 +142,8 @@ def keep_time(path: Path, change: Callable[[Path], Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda p: write_byte(p, 4 * BLOCK), "written to"),
-        (lambda p: os.utime(p, ns=(1, 1)), "written to"),
+        (lambda p: write_byte(p, 4 * BLOCK), "before the image was last written"),
+        (lambda p: os.utime(p, ns=(1, 1)), "before the image was last written"),
         (lambda p: os.truncate(p, 10 * BLOCK), "made of an image of"),
         (lambda p: keep_time(p, lambda q: write_byte(q, 3 * BLOCK)), "other content"),
         (lambda p: write_byte(p.with_suffix(".mf"), 0), "not the file that its sidecar"),

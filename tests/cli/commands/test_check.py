@@ -201,13 +201,15 @@ def test_images_side_by_side_share_the_cpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, jobs: int, each: int | None
 ) -> None:
     from imsprep.checks import check, gather
+    from imsprep.image.file import RawImage
+    from imsprep.options import ScanOptions
     from imsprep.scan import scan
 
     given: list[int | None] = []
 
-    def counted(*args: Any, **options: Any) -> scan.Scan:
-        given.append(options.get("jobs"))
-        return scan.scan(*args, **options)
+    def counted(image: RawImage, options: ScanOptions, *rest: Any) -> scan.Scan:
+        given.append(options.jobs)
+        return scan.scan(image, options, *rest)
 
     monkeypatch.setattr(check, "usable_cpus", lambda: 8)
     monkeypatch.setattr(gather, "scan", counted)

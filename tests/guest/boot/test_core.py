@@ -32,7 +32,7 @@ def test_prefix_and_script_are_read_from_the_packed_core(sector: int) -> None:
 
 
 @need("grub-mkimage")
-@pytest.mark.skipif(not (GRUB / "kernel.img").exists(), reason="needs grub-pc-bin")
+@pytest.mark.skipif(not (GRUB / "kernel.img").exists(), reason="not installed: grub-pc-bin")
 def test_what_grub_mkimage_makes_is_read(tmp_path: Path) -> None:
     script, made = tmp_path / "load.cfg", tmp_path / "core.img"
     script.write_text(SCRIPT)

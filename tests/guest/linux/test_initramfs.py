@@ -39,7 +39,7 @@ def lz4_legacy(data: bytes) -> bytes:
 def lzop(data: bytes) -> bytes:
     """What lzop writes, by its own program."""
     if shutil.which("lzop") is None:
-        pytest.skip("needs lzop")
+        pytest.skip("not installed: lzop")
     pytest.importorskip("lzallright")
     return subprocess.run(["lzop", "-c"], input=data, capture_output=True, check=True).stdout
 

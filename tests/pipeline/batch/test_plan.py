@@ -96,7 +96,7 @@ def test_what_is_not_understood_is_told_with_its_line(text: str, said: str) -> N
 
 def test_all_mistakes_are_told_together_in_the_order_of_their_lines() -> None:
     said = mistakes("defaults: {x: 1}\nimages:\n- {y: 2}\n- {image: a, no-copy: 3}")
-    assert said[0] == "the plan has 4 mistakes, and nothing was begun:"
+    assert said[0] == "the plan has 4 mistakes, and nothing was started:"
     assert [line.split(":")[1] for line in said[1:]] == ["1", "3", "3", "4"]
 
 
