@@ -180,3 +180,62 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_is_written_is
     assert path.read_bytes() == b"whole"
     assert leftovers(tmp_path) == other
     assert all(each.read_bytes() == b"somebody's" for each in theirs)
+
+
+def test_missing_folders_are_made_where_that_is_wanted(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "disk.mf"
+    with pytest.raises(ReadError, match=r"cannot write .*disk\.mf"), writing(target):
+        pass
+    assert not (tmp_path / "a").exists()
+    with writing(target, parents=True) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_folder_that_another_process_takes_away_meanwhile_is_made_again(
+    tmp_path: Path, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, left = tmp_path / "a" / "disk.mf", times
+    really_open = os.open
+
+    def opened(path: Path, *arguments: int) -> int:
+        nonlocal left
+        if str(path).endswith(".part") and left:
+            left -= 1
+            target.parent.rmdir()
+        return really_open(path, *arguments)
+
+    monkeypatch.setattr(os, "open", opened)
+    with writing(target, parents=True) as file:
+        file.write(b"new")
+    assert (target.read_bytes(), left) == (b"new", 0)
+
+
+def test_a_file_that_was_taken_for_a_leftover_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open, taken = os.open, []
+
+    def opened(path: Path, *arguments: int) -> int:
+        file = really_open(path, *arguments)
+        if str(path).endswith(".part") and not taken:
+            taken.append(path)
+            os.unlink(path)
+        return file
+
+    monkeypatch.setattr(os, "open", opened)
+    atomic.write_bytes(tmp_path / "disk.mf", b"new")
+    assert taken
+    assert (tmp_path / "disk.mf").read_bytes() == b"new"
+
+
+def test_a_link_that_is_called_like_a_leftover_is_none(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"theirs")
+    link = tmp_path / f".disk.mf.{'0' * 16}.part"
+    link.symlink_to(other)
+    assert leftovers(tmp_path) == []
+    atomic.write_bytes(tmp_path / "disk.mf", b"new")
+    assert link.is_symlink()
+    assert other.read_bytes() == b"theirs"

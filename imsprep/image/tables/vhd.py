@@ -21,7 +21,6 @@ from imsprep.image.tables.ledger import (
     Survey,
     SurveyError,
     check_size,
-    cut_short,
     damaged,
     table,
 )
@@ -162,8 +161,6 @@ def _dynamic(read: Read, end: int, footer: Footer) -> Survey:
     ledger.add(0, SECTOR, "the copy of the footer")
     ledger.add(footer.data_offset, _HEADER_SIZE, "the header")
     ledger.add(header.table_offset, header.entries * 4, "the table")
-    if len(offsets) and int(offsets.max()) + record > end:
-        raise cut_short(int(offsets.max()) + record, end)
     ledger.add_all(offsets, record, "a block")
     ledger.check_apart()
     return _found(footer, ledger, record)

@@ -44,8 +44,8 @@ _SECTOR_SIZE = uuid.UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f").bytes_le
 _HAS_PARENT = 2
 _REQUIRED = 4  # a flag of a metadata item
 
-_PRESENT, _PARTLY = 6, 7  # states of a block
-_NOT_PRESENT, _ZEROS = 0, 2
+# States of a block; 7, partly present, is for differencing disks alone.
+_NOT_PRESENT, _ZEROS, _PRESENT = 0, 2, 6
 _ABSENT, _FREED = (0, 1, 2, 3), (1, 2, 3)
 _STATE, _OFFSET = np.uint64(7), np.uint64(0xFFFF_FFFF_FFF0_0000)
 _RESERVED = np.uint64(0x000F_FFF8)

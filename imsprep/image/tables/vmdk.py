@@ -105,7 +105,7 @@ def header(read: Read, size: int) -> Header:
                 f" {max(0, at)}",
                 DOWNLOAD,
             )
-        if last[:8] != head[:8] and last[3:5] != head[3:5]:
+        if (last.capacity, last.grain_size) != (head.capacity, head.grain_size):
             raise damaged("its header and its footer differ", at)
         head = last._replace(
             descriptor_offset=head.descriptor_offset, descriptor_size=head.descriptor_size
@@ -172,7 +172,7 @@ def _stream(
     """Go through the stream from grain to grain, and compare it with the tables."""
     found = dict[int, int]()
     position = max(1, head.overhead) * SECTOR
-    while position + SECTOR <= size or position + _MARKER.size <= size:
+    while position + _MARKER.size <= size:
         value, length = _MARKER.unpack(read(position, _MARKER.size))
         if length:
             if position + _MARKER.size + length > size:

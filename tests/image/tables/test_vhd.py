@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imsprep.image.tables import vhd
+from imsprep.image.tables.ledger import SurveyError
 from imsprep.units import MIB
 from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
-pytestmark = need("qemu-img", "qemu-nbd")
+tools = need("qemu-img", "qemu-nbd")
 
 SIZE = 64 * MIB
 
@@ -30,6 +32,7 @@ def footer(creator: bytes, cylinders: int) -> bytes:
     return bytes(record)
 
 
+@tools
 @pytest.mark.parametrize("creator", [b"vbox", b"vpc ", b"qemu", b"win ", b"wa\0\0", b"\0\0\0\0"])
 def test_the_current_size_counts_whoever_wrote_it(
     creator: bytes, imsprep: Imsprep, tmp_path: Path
@@ -43,6 +46,7 @@ def test_the_current_size_counts_whoever_wrote_it(
     assert f"{SIZE} bytes (current size) and {481 * 16 * 17 * 512}" in outcome.err
 
 
+@tools
 def test_of_one_size_nothing_is_said(imsprep: Imsprep, tmp_path: Path) -> None:
     image = tmp_path / "disk.vhd"
     words = ["-f", "vpc", "-o", "subformat=fixed,force_size=on", str(image), "8M"]
@@ -51,6 +55,7 @@ def test_of_one_size_nothing_is_said(imsprep: Imsprep, tmp_path: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
 
 
+@tools
 def test_a_differencing_disk_names_its_parent_and_no_way_to_a_disk_of_zeros(
     imsprep: Imsprep, tmp_path: Path
 ) -> None:
@@ -74,3 +79,103 @@ def test_a_differencing_disk_names_its_parent_and_no_way_to_a_disk_of_zeros(
     assert "base disk.vhd" in found["message"]
     assert "imsprep convert" not in found["fix"]
     assert "qemu-img" not in found["fix"]
+
+
+BLOCK = 64 * 1024
+RECORD = 512 + BLOCK  # a bitmap of its sectors, and the block
+
+
+def summed(record: bytes, at: int) -> bytes:
+    """Return a record with its checksum at `at`: the complement of the sum of its other bytes."""
+    bare = record[:at] + bytes(4) + record[at + 4 :]
+    return bare[:at] + struct.pack(">I", ~sum(bare) & 0xFFFFFFFF) + bare[at + 4 :]
+
+
+def footer_of(**changes: int) -> bytes:
+    """A dynamic disk's footer, laid out as the specification has it; 1020 sectors by default."""
+    fields = {"size": 1020 * 512, "cylinders": 15, "heads": 4, "sectors": 17, "kind": 3} | changes
+    size, cylinders, heads, sectors, kind = fields.values()
+    record = struct.pack(
+        ">8sIIQI4sI4sQQHBBII16sB", b"conectix", 2, 0x10000, 512, 7, b"win ", 0x60001, b"Wi2k",
+        size, size, cylinders, heads, sectors, kind, 0, b"0123456789abcdef", 0,
+    )  # fmt: skip
+    return summed(record.ljust(512, b"\0"), 64)
+
+
+def header_of(entries: int = 8, block: int = BLOCK, table: int = 1536) -> bytes:
+    record = struct.pack(">8sQQIII", b"cxsparse", 2**64 - 1, table, 0x10000, entries, block)
+    return summed(record.ljust(1024, b"\0"), 36)
+
+
+def dynamic(
+    *blocks: int, front: bytes = b"", header: bytes = b"", end: bytes = b"", length: int = 2
+) -> bytes:
+    """A dynamic disk of 8 blocks whose table names these sectors, with room for `length` blocks."""
+    table = struct.pack(">8I", *(*blocks, *[0xFFFFFFFF] * 8)[:8]).ljust(512, b"\0")
+    body = (front or footer_of()) + (header or header_of()) + table + bytes(length * RECORD)
+    return body + (end or footer_of())
+
+
+def survey(data: bytes) -> vhd.Survey:
+    return vhd.survey(lambda at, length: data[at : at + length], len(data))
+
+
+SECOND = 4 + RECORD // 512  # the sector behind the first block's record
+
+
+def test_a_dynamic_disk_is_read_and_each_byte_of_its_file_has_one_use() -> None:
+    data = dynamic(SECOND, 4)
+    found = survey(data)
+    assert (found.virtual_size, found.least_gap, found.notes) == (1020 * 512, RECORD, ())
+    # Only what rounds the table up to a sector is left.
+    assert found.ledger.gaps(1) == [(1536 + 32, 512 - 32)]
+    lost = survey(dynamic(4))
+    assert lost.ledger.gaps(RECORD) == [(SECOND * 512, RECORD)]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (dynamic(front=footer_of(kind=5), end=footer_of(kind=5)), "of type 5, which is not known"),
+        (dynamic(front=footer_of(kind=1), end=footer_of(kind=1)), "of type 1, which is not known"),
+        (dynamic(end=footer_of()[:511] + b"x"), r"checksum of its footer .* 134144\)"),
+        (dynamic(front=footer_of()[:511] + b"x"), r"copy of its footer at the start \(at byte 0\)"),
+        (dynamic(front=footer_of()[:300] + b"x" + footer_of()[301:]), "copy of its footer"),
+        (dynamic(front=bytes(8) + footer_of()[8:]), "copy of its footer"),
+        (dynamic(front=footer_of(size=1021 * 512)), r"copy at its start differ \(at byte 134144\)"),
+        (dynamic(front=footer_of(kind=2)), "copy at its start differ"),
+        (dynamic(header=header_of()[:700] + b"x" + header_of()[701:]), "checksum of its header"),
+        (dynamic(header=header_of()[:1023] + b"x"), "checksum of its header"),
+        (dynamic(header=summed(b"cxsparsf" + header_of()[8:], 36)), "checksum of its header"),
+        (dynamic(header=header_of(block=BLOCK + 512)), "8 blocks of 66048 bytes"),
+        (dynamic(header=header_of(block=256)), "8 blocks of 256 bytes"),
+        (dynamic(header=header_of(entries=7)), r"7 blocks of 65536 bytes for a disk of 522240 \(at byte 540\)"),
+        (dynamic(4, 4), "a block and a block lie over each other"),
+        (dynamic(3), "the table and a block lie over each other"),
+        (dynamic(4, SECOND - 1), "a block and a block lie over each other"),
+        (dynamic(4, SECOND + 1), "its tables point to byte 134656, and the file ends at byte 134144"),
+        (dynamic(4, 1 << 31), "cut short"),
+        (dynamic(header=header_of(table=1 << 40)), "cut short"),
+        (dynamic(4)[:-512], "ends with its footer, and there is none"),
+        (footer_of(kind=2, size=512), "a disk of 512 bytes, and 0 are in front"),
+        (bytes(1024) + footer_of(kind=2, size=512), r"a disk of 512 bytes, and 1024 are in front of it \(at byte 1072\)"),
+        (footer_of(kind=2, size=0), r"a disk of 0 bytes \(at byte 48\)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_right_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(SurveyError, match=words):
+        survey(data)
+
+
+def test_a_footer_of_511_bytes_is_one() -> None:
+    """As Virtual PC wrote it before 2004."""
+    assert survey(dynamic(4)[:-1]).virtual_size == 1020 * 512
+
+
+def test_the_largest_geometry_is_not_another_size() -> None:
+    """A geometry has no room for a larger disk: its writers mean the current size."""
+    largest, size = {"cylinders": 65535, "heads": 16}, 1024 * 512
+    for sectors, notes in ((255, 0), (254, 1)):
+        end = footer_of(kind=2, size=size, sectors=sectors, **largest)
+        found = survey(bytes(size) + end)
+        assert (found.virtual_size, len(found.notes)) == (size, notes)
