@@ -85,7 +85,7 @@ ORDER = {
         tables.vhd
         tables.vhdx
         tables.vmdk
-        qemu.nbd
+        qemu.nbd_client
         qemu.disk_file
         qemu.foreign
         qemu.split
@@ -193,7 +193,7 @@ ORDER = {
         boot.grub_objects
         boot.core
         boot.efi
-        boot.grub_script
+        boot.grub_syntax
         boot.grub
         boot.menus
         boot.routes

@@ -2,7 +2,7 @@
 
 What is neither RAW nor read by QEMU as it is asked to (a ZVHD2, and whatever `image` and `zvhd2`
 open) reaches the machine so. Source: doc/proto.md of the NBD project: fixed newstyle negotiation,
-simple replies. `image.qemu.nbd` is the other side.
+simple replies. `image.qemu.nbd_client` is the other side.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Check the body of a quick import as the service's documents say, and answer with their codes.
 
-Written from the documents and apart from `checks.request`, so that each is a test of the other.
-Which code stands for which fault is documented for most; where nothing states it, the choice is
-ours and marked "inferred". Unknown keys are accepted: no document speaks of them.
+Written from the documents and apart from `checks.rules.request`, so that each is a test of the
+other. Which code stands for which fault is documented for most; where nothing states it, the choice
+is ours and marked "inferred". Unknown keys are accepted: no document speaks of them.
 """
 
 from __future__ import annotations

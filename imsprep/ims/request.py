@@ -2,8 +2,9 @@
 
 Source: "Importing an Image File Quickly", API reference, 2024-08-09; `hw_firmware_type` from the
 OTC edition, 2025-12-17. One class serves both variants of the page: a system disk (`type` ECS or
-BMS) and a data disk (`type` DataImage). What the fields may hold is checked by `checks.request`,
-which looks at RequestFields: the same fields, each of which may still be missing.
+BMS) and a data disk (`type` DataImage). What the fields may hold is checked by
+`checks.rules.request`, which looks at RequestFields: the same fields, each of which may still be
+missing.
 """
 
 from __future__ import annotations

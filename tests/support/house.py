@@ -44,13 +44,13 @@ TESTED_BY_OTHERS = """
     cli.options.packing cli.options.request cli.options.target cli.options.transfer
     cli.progress cli.screen cli.service cli.watcher cloud.sites emulator.answers
     emulator.faults emulator.jobs emulator.listing emulator.materialise emulator.server
-    emulator.signature errors guest.boot.bls guest.boot.devices guest.boot.grub_script
+    emulator.signature errors guest.boot.bls guest.boot.devices guest.boot.grub_syntax
     guest.boot.values guest.child guest.firmware guest.fs.dissect guest.fs.interface
     guest.fs.ranges guest.fs.volumes guest.linux.cloud_init guest.linux.fstab guest.linux.ini
     guest.linux.kernels guest.linux.locate guest.linux.network guest.linux.os_release
     guest.linux.sshd guest.model guest.paths guest.snapshot guest.windows.release
     image.archive.ovf image.archive.tar image.archive.unpack image.disk image.hashing
-    image.qemu.nbd image.tables.cloop image.tables.descriptor image.tables.parallels
+    image.qemu.nbd_client image.tables.cloop image.tables.descriptor image.tables.parallels
     image.tables.qcow image.tables.qcow2 image.tables.qed image.tables.vdi ims.error_codes
     ims.region ims.wait pipeline.all_disks pipeline.batch.entries pipeline.batch.journal
     pipeline.batch.read pipeline.batch.report pipeline.batch.whole pipeline.batch.work

@@ -18,7 +18,7 @@ from imsprep.cli.options.common import (
 from imsprep.cli.options.scan import reading_options, scan_options, scanning_with_jobs
 from imsprep.cli.watcher import Watcher
 from imsprep.errors import UsageError, show_path
-from imsprep.options import ProbeOptions, choices
+from imsprep.options import BitmapOptions, ProbeOptions, choices
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command() -> None:
 @click.option(
     "--layout",
     "layout_name",
-    default="zvhd2",
+    default=BitmapOptions.layout,
     metavar="FILE|NAME",
     help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
 )
@@ -105,9 +105,10 @@ def make(
 @command.command(epilog="Example: imsprep bitmap probe probe.raw")
 @click.argument("file", shell_complete=images, type=PATH)
 @click.option("--size", type=SIZE, help="Bytes, in whole sectors; 61 MiB and seven sectors.")
-@click.option("--kind", type=click.Choice(["data", "none", "all", "one"]), default="data",
-              show_default=True, help="Data here and there; or the boundary cases: no data, data"
-              " in every block, in one block.")  # fmt: skip
+@click.option("--kind", type=click.Choice(choices(ProbeOptions, "kind")),
+              default=ProbeOptions.kind, show_default=True,
+              help="Data here and there; or the boundary cases: no data, data in every block, in"
+              " one block.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @output_options
 def probe(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:

@@ -10,8 +10,9 @@ import click
 from imsprep.cli.completing import images
 from imsprep.cli.options.common import PATH, SIZE, SecondsType, output_options, print_result
 from imsprep.cli.screen import say
+from imsprep.options import BootOptions, choices
 from imsprep.progress import silent
-from imsprep.units import GIB, MIB, format_seconds
+from imsprep.units import MIB, format_seconds
 
 EPILOG = """\
 \b
@@ -24,14 +25,18 @@ Example: imsprep boot disk.raw --firmware uefi
 @click.argument("image", shell_complete=images, type=PATH)
 @click.option("--firmware", type=click.Choice(["bios", "uefi"]),
               help="How it starts; bios for x86, uefi for arm.")  # fmt: skip
-@click.option("--architecture", type=click.Choice(["x86", "arm"]), default="x86",
+@click.option("--architecture", type=click.Choice(choices(BootOptions, "architecture")),
+              default=BootOptions.architecture,
               help="Of the server; x86 unless given.")  # fmt: skip
-@click.option("--memory", type=SIZE, default=GIB, help="Of the machine; 1g unless given.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True,
+@click.option(
+    "--memory", type=SIZE, default=BootOptions.memory, help="Of the machine; 1g unless given."
+)
+@click.option("--cpus", type=click.IntRange(1, 64), default=BootOptions.cpus, show_default=True,
               help="Of the machine.")  # fmt: skip
-@click.option("--time-limit", type=SecondsType(min=1), default=300.0,
+@click.option("--time-limit", type=SecondsType(min=1), default=BootOptions.limit_s,
               metavar="SECONDS", help="When to give up; 300 unless given.")  # fmt: skip
-@click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto",
+@click.option("--accel", type=click.Choice(choices(BootOptions, "accelerator")),
+              default=BootOptions.accelerator,
               help="auto takes KVM if it works; tcg emulates.")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="After the login, do not wait for cloud-init.")
 @click.option("--log", type=PATH, metavar="FILE",

@@ -20,7 +20,7 @@ from imsprep.cli.screen import say
 from imsprep.cli.sections import SectionedCommand
 from imsprep.cli.watcher import Watcher
 from imsprep.errors import ContentError, UsageError
-from imsprep.units import MIB
+from imsprep.options import ConvertOptions
 
 EPILOG = """\
 \b
@@ -50,7 +50,9 @@ Example:
     " system disk)]",
 )
 @packing_options
-@click.option("--block-size", type=SIZE, default=2 * MIB, help="1m to 32m; 2m unless given.")
+@click.option(
+    "--block-size", type=SIZE, default=ConvertOptions.block_size, help="1m to 32m; 2m unless given."
+)
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
 @click.option("--uuid", "id_", type=click.UUID, help="The container's id, instead of a random one.")
 @click.option(

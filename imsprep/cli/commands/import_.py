@@ -53,8 +53,8 @@ Example:
 @click.option("--key", help="Name of the object; the file's name if not given.")
 @click.option(
     "--via",
-    type=click.Choice(["raw", "zvhd2", "auto"]),
-    default="auto",
+    type=click.Choice(choices(ImportOptions, "via")),
+    default=ImportOptions.via,
     show_default=True,
     help="auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
 )
@@ -88,8 +88,9 @@ Example:
               help="Also record the SHA-256 of the whole files, zeros included.")  # fmt: skip
 @click.option("--boot", is_flag=True,
               help="Start it in QEMU first; an image that does not boot is not sent.")  # fmt: skip
-@click.option("--cleanup", type=click.Choice(["keep", "success", "always"]), default="keep",
-              show_default=True, help="When to remove the objects again.")  # fmt: skip
+@click.option("--cleanup", type=click.Choice(choices(ImportOptions, "cleanup")),
+              default=ImportOptions.cleanup, show_default=True,
+              help="When to remove the objects again.")  # fmt: skip
 @click.option("--all-disks", is_flag=True,
               help="Of an OVA: make a ZVHD2 of each disk and a batch plan, no more.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the exact body and the plan; send nothing.")

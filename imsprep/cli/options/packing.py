@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from imsprep.cli.options.common import F, with_options
-
-if TYPE_CHECKING:
-    pass
+from imsprep.options import PackOptions, choices
 
 _OPTIONS = (
-    click.option("--compression", type=click.Choice(["zstd", "zlib"]), default="zstd",
-                 show_default=True, help="Of a ZVHD2; zlib is for older sites."),
+    click.option("--compression", type=click.Choice(choices(PackOptions, "compression")),
+                 default=PackOptions.compression, show_default=True,
+                 help="Of a ZVHD2; zlib is for older sites."),
     click.option("--level", type=int,
                  help="1 to 19 for zstd (3 if not given), 1 to 9 for zlib (1)."),
 )  # fmt: skip

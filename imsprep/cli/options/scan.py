@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from imsprep.cli.options.common import SizeType
+from imsprep.options import HoleOptions, choices
 from imsprep.units import KIB, MIB, format_size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,8 +39,8 @@ def holes_option(command: F) -> F:
     """Add --holes."""
     return click.option(
         "--holes",
-        type=click.Choice(["trust", "verify", "auto"]),
-        default="auto",
+        type=click.Choice(choices(HoleOptions, "holes")),
+        default=HoleOptions.holes,
         show_default=True,
         help="Take holes for zeros, read them, or trust known file systems only.",
     )(command)
@@ -66,7 +67,10 @@ def hole_options(command: F) -> F:
 def reading_options(command: F) -> F:
     """Add --jobs, --holes and --keep-cache."""
     return click.option(
-        "--jobs", type=click.IntRange(0), default=0, help="Processes that read; 0: one per CPU."
+        "--jobs",
+        type=click.IntRange(0),
+        default=0,
+        help="Processes that read; 0: one per CPU, four at most.",
     )(hole_options(command))
 
 

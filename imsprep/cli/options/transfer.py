@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from imsprep.cli.options.common import RATE, SIZE, F, SecondsType, with_options
+from imsprep.options import TransferOptions
 from imsprep.store.contract import STANDARD
-from imsprep.units import MIB
-
-if TYPE_CHECKING:
-    pass
 
 _PART_SIZE = click.option(
-    "--part-size", type=SIZE, default=32 * MIB,
+    "--part-size", type=SIZE, default=TransferOptions.part_size,
     help="Largest part in bytes, unless more than 10,000 would be needed; 32m unless given.",
 )  # fmt: skip
 _LIMIT_RATE = click.option("--limit-rate", type=RATE, help="Limit of bytes per second, as 10m.")
 _RETRY_FOR = click.option(
-    "--retry-for", type=SecondsType(min=0), default=900.0, show_default=True, metavar="S",
+    "--retry-for", type=SecondsType(min=0), default=TransferOptions.retry_for_s, show_default=True,
+    metavar="S",
     help="Seconds, in all, that retries may fail before giving up.",
 )  # fmt: skip
 _KMS_KEY = click.option(
@@ -28,7 +24,8 @@ _KMS_KEY = click.option(
     help="Encrypt with this key of the service; '' means its default key.",
 )
 _OPTIONS = (
-    click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
+    click.option("--jobs", type=click.IntRange(1, 64), default=TransferOptions.jobs,
+                 show_default=True,
                  help="Parts sent in parallel; as many are copied at the same time."),
     _PART_SIZE,
     click.option("--no-copy", is_flag=True, help="Send the zeros too; copy nothing inside the"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from imsprep.guest.boot.bls import Bls, read_entries
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
-from imsprep.guest.boot.grub_script import ScriptError, Statement, Word, parse
+from imsprep.guest.boot.grub_syntax import ScriptError, Statement, Word, parse
 from imsprep.guest.boot.values import UEFI, BootEntry
 from imsprep.guest.model import CLOSED
 from imsprep.image.volumes.partitions import BIOS_BOOT

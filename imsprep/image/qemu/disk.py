@@ -22,7 +22,7 @@ from typing import IO
 
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
 from imsprep.image.qemu.foreign import description
-from imsprep.image.qemu.nbd import NbdClient, NbdError
+from imsprep.image.qemu.nbd_client import NbdClient, NbdError
 from imsprep.image.qemu.whole import Stored, all_of, check_whole
 from imsprep.image.tables.ledger import Survey
 from imsprep.units import SECTOR, round_up

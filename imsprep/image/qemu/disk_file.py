@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 
-from imsprep.image.qemu.nbd import NbdClient, NbdError
+from imsprep.image.qemu.nbd_client import NbdClient, NbdError
 
 
 class DiskFile(io.RawIOBase):

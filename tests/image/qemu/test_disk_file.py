@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.qemu.disk_file import DiskFile
-from imsprep.image.qemu.nbd import NbdError
+from imsprep.image.qemu.nbd_client import NbdError
 
 CONTENT = bytes(range(256)) * 5
 
