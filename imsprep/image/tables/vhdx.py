@@ -42,7 +42,6 @@ _FILE_PARAMETERS = uuid.UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b").bytes_le
 _DISK_SIZE = uuid.UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8").bytes_le
 _SECTOR_SIZE = uuid.UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f").bytes_le
 _HAS_PARENT = 2
-_REQUIRED = 4  # a flag of a metadata item
 
 # States of a block; 7, partly present, is for differencing disks alone.
 _NOT_PRESENT, _ZEROS, _PRESENT = 0, 2, 6

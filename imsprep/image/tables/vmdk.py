@@ -29,7 +29,7 @@ from imsprep.units import SECTOR, round_up
 
 MAGIC = b"KDMV"
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
-_REDUNDANT, _ZERO_GRAINS, _COMPRESSED, _MARKERS = 2, 4, 1 << 16, 1 << 17
+_REDUNDANT, _ZERO_GRAINS, _COMPRESSED = 2, 4, 1 << 16
 _AT_THE_END = (1 << 64) - 1  # a grain directory that stands in front of the footer
 _MARKER = struct.Struct("<QI")  # of a grain: its first sector, and its bytes; or a length, and 0
 _END, _TABLE, _DIRECTORY, _FOOTER = 0, 1, 2, 3  # types of the other markers

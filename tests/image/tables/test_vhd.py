@@ -129,6 +129,8 @@ def test_a_dynamic_disk_is_read_and_each_byte_of_its_file_has_one_use() -> None:
     assert (found.virtual_size, found.least_gap, found.notes) == (1020 * 512, RECORD, ())
     # Only what rounds the table up to a sector is left.
     assert found.ledger.gaps(1) == [(1536 + 32, 512 - 32)]
+    full = footer_of(size=8 * BLOCK)
+    assert survey(dynamic(4, front=full, end=full)).virtual_size == 8 * BLOCK
     lost = survey(dynamic(4))
     assert lost.ledger.gaps(RECORD) == [(SECOND * 512, RECORD)]
 
@@ -167,6 +169,26 @@ def test_what_cannot_be_right_is_refused(data: bytes, words: str) -> None:
         survey(data)
 
 
+@pytest.mark.parametrize(("block", "bitmap"), [(512, 512), (2 * MIB, 512), (32 * MIB, 8192)])
+def test_a_block_has_a_bit_for_each_sector_in_front_in_whole_sectors(
+    block: int, bitmap: int
+) -> None:
+    """Of each block, also that of the table's last entry."""
+    size, record = 128 * block, bitmap + block
+    end = footer_of(size=size)
+    table = struct.pack(">128I", 4 + record // 512, *[0xFFFFFFFF] * 126, 4)
+    data = end + header_of(entries=128, block=block) + table
+    length = 2048 + 2 * record
+
+    def read(at: int, count: int) -> bytes:
+        found = data[at : at + count] if at < length else end[at - length :][:count]
+        return found.ljust(count, b"\0")
+
+    found = vhd.survey(read, length + 512)
+    assert (found.virtual_size, found.least_gap) == (size, record)
+    assert found.ledger.gaps(1) == []
+
+
 def test_a_footer_of_511_bytes_is_one() -> None:
     """As Virtual PC wrote it before 2004."""
     assert survey(dynamic(4)[:-1]).virtual_size == 1020 * 512
@@ -174,8 +196,11 @@ def test_a_footer_of_511_bytes_is_one() -> None:
 
 def test_the_largest_geometry_is_not_another_size() -> None:
     """A geometry has no room for a larger disk: its writers mean the current size."""
-    largest, size = {"cylinders": 65535, "heads": 16}, 1024 * 512
-    for sectors, notes in ((255, 0), (254, 1)):
-        end = footer_of(kind=2, size=size, sectors=sectors, **largest)
+    size = 1024 * 512
+    for cylinders, heads, sectors, notes in (
+        (65535, 16, 255, 0), (65534, 16, 255, 1), (65535, 15, 255, 1), (65535, 16, 254, 1),
+    ):  # fmt: skip
+        end = footer_of(kind=2, size=size, cylinders=cylinders, heads=heads, sectors=sectors)
         found = survey(bytes(size) + end)
         assert (found.virtual_size, len(found.notes)) == (size, notes)
+        assert found.ledger.gaps(1) == []

@@ -240,7 +240,7 @@ def test_a_bitmap_stands_behind_each_chunk_of_blocks(sector: int, chunk: int) ->
     size = blocks * BLOCK - 20 * MIB
     for place, at in ((chunk - 1, 4), (chunk + 1, 68), (blocks + 1, 132)):
         entries[place] = stored(at)
-    entries[chunk] = entries[2 * chunk + 1] = stored(4)
+    entries[chunk], entries[2 * chunk + 1] = stored(4), 7 | 1 << 19
     data = image(entries, size=size, block=BLOCK, sector=sector)
     assert survey(data, 196 * MIB).ledger.gaps(1) == []
     assert survey(data, 176 * MIB).ledger.gaps(1) == []  # the last block ends with the disk
@@ -262,8 +262,9 @@ def test_the_later_header_counts_and_one_that_is_damaged_does_not() -> None:
     # The guid says that there may be a log, and in the log is an older one's entry, or none.
     for entry in (b"", b"loge".ljust(32, b"\0") + LOG[::-1], b"logo".ljust(32, b"\0") + LOG):
         survey(image(EIGHT, changes={second: open_, MIB: entry}), 7 * MIB)
-    with pytest.raises(SurveyError, match="its log must be replayed"):
-        survey(image(EIGHT, changes={second: open_, 2 * MIB - 4 * KIB: log[MIB]}), 7 * MIB)
+    for at in (MIB + 4 * KIB, 2 * MIB - 4 * KIB):
+        with pytest.raises(SurveyError, match="its log must be replayed"):
+            survey(image(EIGHT, changes={second: open_, at: log[MIB]}), 7 * MIB)
     with pytest.raises(SurveyError, match=r"neither header holds \(at byte 65536\)"):
         survey(image(EIGHT, changes={64 * KIB: bad, second: bad}), 7 * MIB)
 
@@ -296,7 +297,8 @@ def test_one_good_region_table_is_enough() -> None:
         assert found.notes == ("one of its two region tables is damaged; the other one was taken",)
     with pytest.raises(SurveyError, match=r"neither region table holds \(at byte 196608\)"):
         survey(image(EIGHT, changes={192 * KIB: bad, 256 * KIB: bad}), 7 * MIB)
-    short = regions(table_length=63)
+    fits, short = regions(table_length=64), regions(table_length=63)
+    survey(image(EIGHT, changes={192 * KIB: fits, 256 * KIB: fits}), 7 * MIB)
     with pytest.raises(SurveyError, match="has 63 bytes, and needs 64"):
         survey(image(EIGHT, changes={192 * KIB: short, 256 * KIB: short}), 7 * MIB)
 
@@ -330,3 +332,33 @@ def test_metadata_that_cannot_be_right_is_refused(options: dict[str, Any], words
 def test_metadata_may_have_items_that_are_not_known_up_to_the_end_of_its_table() -> None:
     full = {2 * MIB + 10: struct.pack("<H", 2047)}
     assert survey(image(EIGHT, flags=1, changes=full), 7 * MIB).virtual_size == 8 * MIB
+
+
+@pytest.mark.parametrize("missing", [TABLE, METADATA])
+def test_without_one_of_its_regions_it_is_refused(missing: str) -> None:
+    table = bytearray(REGIONS)
+    at = table.index(guid(missing))
+    table[at : at + 16] = UNKNOWN
+    table[at + 28] = 0  # not required
+    record = summed(bytes(table))
+    with pytest.raises(SurveyError, match="no allocation table or no metadata"):
+        survey(image(EIGHT, changes={192 * KIB: record, 256 * KIB: record}), 7 * MIB)
+
+
+def test_the_largest_disk_is_read() -> None:
+    table = regions(table_length=4 * MIB)
+    data = image([], size=64 << 40, block=256 * MIB, changes={192 * KIB: table, 256 * KIB: table})
+    assert survey(data, 7 * MIB).virtual_size == 64 << 40
+
+
+@pytest.mark.parametrize(("blocks", "entries"), [(64, 64), (65, 66), (128, 129), (129, 131)])
+def test_a_table_has_no_bitmap_behind_its_last_block(blocks: int, entries: int) -> None:
+    for short in (0, 1):
+        table = regions(table_length=entries * 8 - short)
+        both = {192 * KIB: table, 256 * KIB: table}
+        data = image([], size=blocks * BLOCK, block=BLOCK, changes=both)
+        if short:
+            with pytest.raises(SurveyError, match=f"and needs {entries * 8}"):
+                survey(data, 7 * MIB)
+        else:
+            assert survey(data, 7 * MIB).virtual_size == blocks * BLOCK

@@ -50,23 +50,30 @@ def test_a_header_is_read() -> None:
     assert (found.capacity, found.grain_size, found.entries) == (4096, 128, 512)
     for version in (1, 2, 3):
         head(version=version)
-    assert head(grain=131072).grain_size == 131072
+    for grain_size in (1, 2, 131072):
+        assert head(grain=grain_size).grain_size == grain_size
+    for entries in (1, 4096):
+        assert head(entries=entries).entries == entries
+    assert head(flags=0x10001, compression=1).packed
+    assert not head(flags=0x20001).packed
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"line_ends": b"\n \n\n"}, "as text"),
+        ({"line_ends": b"\n \n\n"}, r"as text, .*\(at byte 73\)"),
         ({"version": 0}, "version 0"),
         ({"version": 4}, "version 4"),
         ({"capacity": 0}, "a disk of 0 sectors"),
-        ({"capacity": 1 << 50}, "a disk of 576460752303423488 bytes"),
+        ({"capacity": 1 << 50}, r"a disk of 576460752303423488 bytes \(at byte 12\)"),
         ({"grain": 262144}, "grains of 262144"),
-        ({"grain": 0}, "grains of 0"),
+        ({"grain": 0}, r"grains of 0, .*\(at byte 12\)"),
         ({"grain": 127}, "grains of 127"),
         ({"entries": 0}, "tables of 0"),
         ({"entries": 4097}, "tables of 4097"),
         ({"compression": 1}, "compression of type 1"),
+        ({"flags": 0x20003, "compression": 1}, r"compression of type 1 \(at byte 77\)"),
+        ({"flags": 0x10003, "compression": 0}, "compression of type 0"),
         ({"flags": 0x10003, "compression": 2}, "compression of type 2"),
     ],
 )
@@ -150,14 +157,16 @@ def test_only_the_last_grain_may_be_short(capacity: int) -> None:
         (sparse({0: 32, 20: 32}), "a grain and a grain lie over each other"),
         (sparse({0: 32, 20: 159}), "a grain and a grain lie over each other"),
         (sparse({0: 28}), "a grain table and a grain lie over each other"),
+        (sparse({0: 160, 3: 2}, flags=7), "lie over each other"),
         (sparse({0: 161}), "cut short"),
         (sparse({0: 1 << 31}), "cut short"),
         (sparse({0: 32, 31: 160}, capacity=31 * GRAIN, text=TEXT % (b"ffffffff", 31 * GRAIN)),
-         "beyond the end of the disk"),
+         r"beyond the end of the disk \(at byte 0\)"),
         (sparse({0: 32}, changes={26 * 512: struct.pack("<II", 27, 27)}),
          r"entries of its grain directory are the same \(at byte 13312\)"),
         (sparse({0: 32}, changes={26 * 512: struct.pack("<II", 27, 1 << 20)}), "cut short"),
-        (sparse({0: 32}, text=TEXT % (b"ffffffff", 4095)), "4096 sectors, its descriptor of 4095"),
+        (sparse({0: 32}, text=TEXT % (b"ffffffff", 4095)),
+         r"4096 sectors, its descriptor of 4095 \(at byte 12\)"),
         (sparse({0: 32}, text=TEXT % (b"1234abcd", 4096)), "it needs its parent"),
         (sparse({0: 32}, text=b""), "only a piece of a disk"),
         (sparse({0: 32}, descriptor=0), "only a piece of a disk"),
@@ -196,8 +205,19 @@ def test_a_stream_whose_grains_are_those_of_its_tables_is_taken() -> None:
     found = survey(streamed(NAMED, *PIECES))
     assert (found.virtual_size, found.least_gap) == (4096 * 512, None)
     assert survey(streamed(NAMED, *PIECES[:-1])).virtual_size == 4096 * 512  # no mark of the end
+    survey(streamed({0: 31}, grain(0, 500)))  # its last byte is the file's
     # What follows the end is none of the stream's.
     survey(streamed(NAMED, *PIECES, grain(128, 9)))
+
+
+def test_a_table_within_a_grain_of_the_stream_is_refused() -> None:
+    """It reads as an empty one: the directory would have lost the grains of the true table."""
+    data = streamed({0: 31}, grain(0, 1100), marker(0))
+    assert survey(data).virtual_size == 4096 * 512
+    data[26 * 512 : 26 * 512 + 8] = struct.pack("<II", 27, 32)
+    data[32 * 512 : 32 * 512 + 64] = bytes(64)
+    with pytest.raises(SurveyError, match="a compressed grain and a grain table lie over"):
+        survey(data)
 
 
 @pytest.mark.parametrize(
