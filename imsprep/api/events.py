@@ -27,8 +27,7 @@ def telling(pace: PollPolicy, progress: Progress) -> PollPolicy:
     """Return a pace whose news become events."""
 
     def status(status: JobStatus) -> None:
-        percent = round((status.progress or 0) * 100)
-        progress(Event(IMPORT, percent, 100, text=status.status, job_id=status.job_id))
+        progress(Event(IMPORT, status.percent, 100, text=status.status, job_id=status.job_id))
 
     def trouble(text: str) -> None:
         progress(Event(IMPORT, text=text))

@@ -57,8 +57,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (LOGIN, r"^[\w.-]+ login:|^SAC>"),
     (CLOUD_INIT, r"Cloud-init v\. \S+ (?:running 'modules:final'|finished at).*"),
     (GRUB, r"^grub(?: rescue)?>|.*Entering rescue mode\.\.\..*|.*Minimal BASH-like line editing.*"
-           r"|^GRUB (?:Hard Disk|Geom|Read) Error"
-           r"|(?s:^error: (?:(?!^\[ *\d).)*?GNU GRUB +version.*?Press enter to boot)"),
+           r"|^GRUB (?:Hard Disk|Geom|Read) Error"),
     (LOADER, r"Loading \S+?\.\.\. ?failed: .*|.*Could not find kernel image.*"
              r"|.*No DEFAULT or UI configuration directive found!.*"
              r"|.*Failed to load COM32 file.*|.*No loader found\. Configuration files in .*"),
@@ -107,7 +106,7 @@ def plain(console: bytes) -> str:
 
 def judge(text: str) -> Verdict | None:
     """Return the verdict on what was said so far; None if it may still become anything."""
-    return _first(_SIGNS, text)
+    return _first(_SIGNS, text) or _back_at_the_menu(text)
 
 
 def at_the_end(text: str) -> Verdict:
@@ -121,6 +120,28 @@ def _first(signs: tuple[tuple[str, str], ...], text: str) -> Verdict | None:
         if found is not None:
             return Verdict(key, _why(text, found) if key not in GOOD else found[0].strip())
     return None
+
+
+def _back_at_the_menu(text: str) -> Verdict | None:
+    """Return the error that brought GRUB back to its menu, where nothing counts down.
+
+    An error of grub.cfg itself, before the first menu, ends nothing: a signed GRUB lacks modules,
+    says so, and starts its entry.
+    """
+    error, failed, menu, stopped = "", False, False, ""
+    for line in text.split("\n"):
+        if _KERNEL_SPEAKS.match(line) or "Welcome to GRUB" in line:
+            error, failed, menu, stopped = "", False, False, ""  # GRUB is gone, or starts again
+        elif line.startswith("error: "):
+            error, failed = line, menu
+        elif "Press any key" in line:
+            failed = bool(error)
+        elif "Press enter to boot" in line:
+            stopped = error if failed else stopped
+            error, failed, menu = "", False, True
+        elif "will be executed automatically" in line:
+            stopped = ""
+    return Verdict(GRUB, stopped.strip()[:300]) if stopped else None
 
 
 def _why(text: str, found: re.Match[str]) -> str:

@@ -52,6 +52,11 @@ class JobStatus:
         """All the reasons as one text, or a sentence that there are none."""
         return "; ".join(self.reasons) or "the service gave no reason"
 
+    @property
+    def percent(self) -> int:
+        """How far the job is, 0 to 100; of a job that succeeded 100, whatever the answer says."""
+        return 100 if self.status == SUCCESS else round((self.progress or 0) * 100)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is unknown is left out."""
         values = {k: v for k, v in vars(self).items() if v not in (None, ())}

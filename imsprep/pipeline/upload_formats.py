@@ -85,6 +85,16 @@ class Comparison:
         return next(one for one in self.formats if one.name == name)
 
     @property
+    def brief(self) -> str:
+        """What is taken, how long it takes and what it sends; why, where RAW was expected."""
+        taken = self.chosen
+        waiting = " and the wait for the job" if taken.wait_s is None else ""
+        new = f", {format_size(taken.local)} of new files here" if taken.local else ""
+        text = f"{taken.name}, about {taken.seconds:.3g} s{waiting}, {format_size(taken.wire)}"
+        why = f"; {self.reason}" if self.reason.startswith("raw is not taken") else ""
+        return f"{text} on the wire at {format_size(int(self.bytes_per_s))}/s{new}{why}"
+
+    @property
     def why(self) -> str:
         """One sentence that a person can check."""
         others = [str(one) for one in self.formats if one.name != self.taken]

@@ -57,6 +57,19 @@ def test_a_console_is_judged(key: str, console: bytes) -> None:
     assert found.good == (key in GOOD)
 
 
+def test_an_error_before_the_first_menu_of_grub_ends_nothing() -> None:
+    """A signed GRUB has no module for the serial line, says so, and starts its entry."""
+    before = b"Welcome to GRUB!\r\nerror: terminal `serial' isn't found.\r\n"
+    menu = b"GNU GRUB  version 2.06\r\n  Press enter to boot the selected OS\r\n"
+    counts = b"  The highlighted entry will be executed automatically in 5s.\r\n"
+    for console in (before + menu, before + menu + counts, (before + menu + counts) * 2):
+        assert judge(plain(console)) is None
+    failed = b"error: file `/vmlinuz' not found.\r\nPress any key to continue...\r\n"
+    for console in (failed + menu, before + menu + counts + failed + menu):
+        found = judge(plain(console))
+        assert found == ("grub-prompt", "error: file `/vmlinuz' not found.")
+
+
 def test_an_error_of_grub_counts_only_when_the_time_is_over() -> None:
     text = plain(b"error: file `/boot/vmlinuz' not found.\r\n\r\nPress any key to continue...")
     assert judge(text) is None

@@ -32,6 +32,15 @@ def test_the_documented_successes_are_read(text: str, image_id: str) -> None:
     assert status.reasons == ()
 
 
+def test_a_job_that_succeeded_is_at_100_percent() -> None:
+    answers: list[dict[str, object]] = [
+        {"status": "RUNNING", "entities": {"process_percent": 0.4}},
+        {"status": "RUNNING"},
+        {"status": "SUCCESS"},
+    ]
+    assert [job.parse(body, "1").percent for body in answers] == [40, 0, 100]
+
+
 def test_an_image_id_before_success_is_not_success() -> None:
     status = job.parse(json.loads(RUNNING), "asked")
     assert not status.finished

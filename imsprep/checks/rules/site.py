@@ -45,7 +45,8 @@ def undocumented_field(facts: Facts) -> Iterator[Evidence]:
     "IMS603", Severity.WARNING, "The disk is smaller than the site's pages say it should be",
     why='The table "Image File Properties" gives a range for the system disk in the file. The API'
     " page has no such limit: the table may mean the disk that is made from it.",
-    fix="Enlarge the image (truncate -s), then sgdisk -e for a GPT; or try it as it is.",
+    fix="Enlarge the disk (RAW: truncate -s; others: qemu-img resize), then sgdisk -e for a GPT; or"
+    " try it as it is.",
     source='User guides, "Image File Properties": Huawei Cloud 2022-12-07 (40 to 1024 GB), OTC'
     " 2025-12-17 (1 GB to 1 TB)",
 )  # fmt: skip

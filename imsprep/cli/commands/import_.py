@@ -149,7 +149,7 @@ def _say_findings(prepared: Prepared, watcher: Watcher, *, quiet: bool) -> None:
     if not quiet:
         say_report(prepared.report)
     if prepared.comparison is not None:
-        watcher.say(f"format: {prepared.comparison.why}")
+        watcher.say(f"format: {prepared.comparison.brief}")  # all of it is in the log, with -v
 
 
 def _plan_text(prepared: Prepared, api: str) -> str:
@@ -166,13 +166,18 @@ def _plan_text(prepared: Prepared, api: str) -> str:
     return "\n".join(lines)
 
 
+def _duration(seconds: float) -> str:
+    """Write a time as `1.5 s` or `2:03`; below a minute a clock would show next to nothing."""
+    return f"{seconds:.1f} s" if seconds < 59.95 else clock_time(seconds)
+
+
 def _text(done: Imported) -> str:
     took = done.took
-    time = f"took {clock_time(took.compared_s)}"
+    time = f"took {_duration(took.compared_s)}"
     if took.estimated_s is not None:
-        time = f"estimated {clock_time(took.estimated_s)}, {time}"
-    if took.compared_s < took.seconds:
-        time += f", and {clock_time(took.waited_s)} for the job"
+        time = f"estimated {_duration(took.estimated_s)}, {time}"
+    if took.compared_s < took.seconds and took.waited_s >= 0.5:
+        time += f", and {_duration(took.waited_s)} for the job"
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
     disk = f"{format_size(done.size)} with {format_size(done.data_bytes)} of data"
     sent = f"{format_size(done.sent)}{zeros}, of a disk of {disk}"

@@ -191,8 +191,8 @@ def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
 
     def on_status(status: JobStatus) -> None:
         share = f" {status.progress:.0%}" if status.progress is not None else ""
-        percent = round((status.progress or 0) * 100)
-        company.moved(unit, Event(IMPORT, percent, 100, text=status.status, job_id=status.job_id))
+        event = Event(IMPORT, status.percent, 100, text=status.status, job_id=status.job_id)
+        company.moved(unit, event)
         news(f"job {status.job_id} {status.status}{share}")
 
     def progress(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:

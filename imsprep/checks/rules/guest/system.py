@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import FILE_TABLE, INFERRED, advice, any_guest, linux, listed
+from imsprep.cloud.sites import SITES
 from imsprep.guest.firmware import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
 from imsprep.guest.linux.os_release import System, fits, fitting, identify, parse_os_version
 from imsprep.guest.model import CLOSED, LINUX, NO_FILES, UNKNOWN, Guest, Volume
@@ -62,10 +63,19 @@ def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
     if listed_:
         return f"Request “{listed_[0]}”, which fits the image"
     return (
-        f"The lists of {facts.site.title} ({_dates(facts)}) have no value for "
-        f"{system.name}; the region's own list may (imsprep os-versions). A system that is not "
-        "listed is registered as Other"
+        f"The lists of {facts.site.title} ({_dates(facts)}) have no value for {system.name}; "
+        f"{_elsewhere(facts, system)}the region's own list may (imsprep os-versions --online). A "
+        "system that is not listed is registered as Other"
     )
+
+
+def _elsewhere(facts: Facts, system: System) -> str:
+    """Return which other site lists the system, for a person who forgot --site."""
+    for site in SITES.values():
+        found = fitting(system, list(site.listed))
+        if found and site.key != facts.site.key:
+            return f"--site {site.key} has “{found[0]}”; "
+    return ""
 
 
 @rule(
@@ -73,7 +83,8 @@ def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
     Severity.NOTE,
     "The site lists no os_version for this system",
     why="The lists are dated and differ by region; the region's own list counts.",
-    fix="Ask the region (imsprep os-versions); what it does not list is registered as Other",
+    fix="Ask the region (imsprep os-versions --online); what it does not list is registered as"
+    " Other",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def listed_system(facts: Facts) -> Iterator[Evidence]:
@@ -85,7 +96,8 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
     if not fitting(system, strings):
         yield Evidence(
             f"{system.name} ({system.source}) fits no os_version in the lists of "
-            f"{facts.site.title}, {_dates(facts)}"
+            f"{facts.site.title}, {_dates(facts)}",
+            fix=_os_version_fix(facts, system, []),
         )
 
 
