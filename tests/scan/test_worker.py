@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -191,3 +192,52 @@ def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
         one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
         with pytest.raises(EOFError):
             one.blocks_with_data([(0, 3 * MIB)])
+
+
+def reading(path: Path, direct_fails_with: int, patch: pytest.MonkeyPatch) -> list[int]:
+    """Return the blocks of a file where reads past the cache fail, from the second one on."""
+    real, refused = os.preadv, list[int]()
+    with path.open("rb") as file:
+        one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
+        if one._direct < 0:
+            pytest.skip("the temporary folder lies on a file system without O_DIRECT")
+        direct, count = one._direct, 0
+
+        def preadv(number: int, views: list[memoryview], offset: int) -> int:
+            nonlocal count
+            count += number == direct
+            if number == direct and count > 1:
+                refused.append(offset)
+                raise OSError(direct_fails_with, os.strerror(direct_fails_with))
+            return real(number, views, offset)
+
+        drop(file.fileno())
+        patch.setattr(os, "preadv", preadv)
+        try:
+            return one.blocks_with_data([(0, path.stat().st_size)])
+        finally:
+            patch.undo()
+            assert len(refused) == 1  # it is tried once
+
+
+@pytest.fixture
+def disk_of_20(tmp_path: Path) -> Path:
+    """A disk of 20 MiB, with data in its first, ninth and last."""
+    path, data = tmp_path / "disk.raw", bytearray(20 * MIB)
+    for place in (0, 8 * MIB + 5, 20 * MIB - 1):
+        data[place] = 1
+    path.write_bytes(data)
+    return path
+
+
+def test_where_reads_past_the_cache_are_refused_it_goes_through_the_cache(
+    disk_of_20: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reading(disk_of_20, errno.EINVAL, monkeypatch) == [0, 8, 19]
+
+
+def test_a_bad_sector_is_not_taken_for_that(
+    disk_of_20: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        reading(disk_of_20, errno.EIO, monkeypatch)

@@ -86,6 +86,9 @@ def test_a_writer_that_goes_away_at_once_is_waited_for(
     ("problem", "kind", "state"),
     [
         (0, "ext4", NONE),
+        (0, "vfat", NONE),
+        (errno.EAGAIN, "btrfs", SOME),
+        (errno.EAGAIN, "exfat", SOME),
         (0, "overlay", UNKNOWN),  # a mapping of the file below is not seen
         (0, "nfs4", UNKNOWN),  # another machine may write
         (0, "", UNKNOWN),
@@ -100,12 +103,15 @@ def test_a_writer_that_goes_away_at_once_is_waited_for(
     ],
 )
 def test_what_the_kernel_says_counts_where_it_knows(
-    opened: int, problem: int, kind: str, state: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, problem: int, kind: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "_ask", lambda file: problem)
     monkeypatch.setattr(lease, "file_system", lambda file: kind)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    found = writers(opened)
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(8192))
+    with path.open("rb") as file:  # on whichever file system it lies
+        found = writers(file.fileno())
     assert found.state == state
     assert (found.why != "") == (state == UNKNOWN)
 

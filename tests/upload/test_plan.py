@@ -72,6 +72,13 @@ def test_no_data_is_ever_copied_from_zeros(bm: BlockMap) -> None:
 
 
 @given(block_maps())
+def test_just_as_many_parts_as_are_needed_are_enough(bm: BlockMap) -> None:
+    plan = plan_parts(bm)
+    if len(plan.parts) < 5000:  # or gaps were joined for it
+        assert plan_parts(bm, most_parts=len(plan.parts)) == plan
+
+
+@given(block_maps())
 def test_what_travels_beside_the_data_is_bounded_by_the_gaps_in_it(bm: BlockMap) -> None:
     """Every run of zeros long enough for two parts is copied but for a part's length at its edges."""
     plan = plan_parts(bm)
@@ -173,6 +180,24 @@ def test_little_data_between_zeros_travels_alone() -> None:
     assert plan.lines()[2].split() == ["3", "15728640", "7340032", "data,", "5242880", "zeros", "first"]  # fmt: skip
 
 
+def test_zeros_as_long_as_the_zero_object_are_one_part() -> None:
+    flags = np.zeros(16 * 1024, dtype=bool)  # 1 TiB in blocks of 64 MiB: an object of 1 GiB
+    flags[[0, 9, 26]] = True
+    parts = plan_parts(BlockMap.from_flags(TIB, 64 * MIB, flags)).parts
+    lengths = [part.length // MIB for part in parts if part.is_zero]
+    assert lengths[:2] == [512, 1024]
+
+
+def test_parts_are_counted_as_they_are_cut() -> None:
+    """Of 507 MiB of zeros, 5 go into the part behind them, and 502 are two parts; 512 were one."""
+    flags = np.zeros(1 << 20, dtype=bool)  # 1 TiB
+    flags[np.arange(10) * 508] = True
+    block_map = BlockMap.from_flags(TIB, MIB, flags)
+    count = len(plan_parts(block_map).parts)
+    for most_parts in range(count, count - 9, -1):
+        assert len(plan_parts(block_map, most_parts=most_parts).parts) <= most_parts
+
+
 def test_a_tebibyte_with_a_gibibyte_of_data_is_planned_within_the_limits() -> None:
     blocks = TIB // (2 * MIB)
     flags = np.zeros(blocks, dtype=bool)
@@ -200,11 +225,18 @@ def least_sent(flags: list[bool], block_size: int, most_parts: int) -> int:
     return min(best[blocks])
 
 
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=24), st.integers(2, 14), st.booleans())
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=16).filter(lambda runs: sum(runs) <= 80),
+    st.integers(2, 14),
+    st.booleans(),
+)
 def test_near_the_limit_what_is_sent_is_as_little_as_can_be(
     lengths: list[int], most_parts: int, state: bool
 ) -> None:
-    """In blocks of 64 MiB, so that what fills a part up to 5 MiB does not count."""
+    """In blocks of 64 MiB, so that what fills a part up to 5 MiB does not count.
+
+    One part can hold the disk: where data is cut at the largest part is not planned by its gaps.
+    """
     flags = np.concatenate([np.full(n, state ^ bool(i % 2)) for i, n in enumerate(lengths)])
     block_map = BlockMap.from_flags(len(flags) * 64 * MIB, 64 * MIB, flags)
     plan = plan_parts(block_map, most_parts=most_parts)
@@ -239,6 +271,18 @@ def test_what_is_sent_grows_by_the_gaps_that_had_to_be_joined(compose: bool) -> 
     assert (
         plan.sent <= 11_000 * 5 * MIB + (joined + (25 if compose else 70)) * gap
     )  # what is joined is cut into parts, too
+
+
+@pytest.mark.parametrize("compose", [True, False])
+@pytest.mark.parametrize("most_parts", range(1, 10))
+def test_one_part_too_many_costs_one_gap(most_parts: int, compose: bool) -> None:
+    """Five runs of data and four gaps, in blocks of 64 MiB; a joined gap saves two parts."""
+    flags = np.array([True, False] * 4 + [True])
+    block_map = BlockMap.from_flags(9 * 64 * MIB, 64 * MIB, flags)
+    plan = plan_parts(block_map, part_size=5 * GIB, most_parts=most_parts, compose=compose)
+    assert len(plan.parts) <= most_parts
+    joined = max(0, 5 - most_parts) if compose else -(-(9 - most_parts) // 2)
+    assert plan.sent == (5 + joined) * 64 * MIB
 
 
 def test_the_worst_map_is_planned_in_little_memory() -> None:
