@@ -137,8 +137,8 @@ def reason_for(facts: Facts, task: ImportTask) -> str:
     if task.layout is not None and task.layout.matched:
         return "raw is taken: the bitmap's layout was learned from the vendor's tool"
     return (
-        "raw is not taken: it needs a bitmap, none of the vendor's tool is given, and whether the"
-        " service reads one of imsprep's is not proven"
+        "raw is not taken: it needs a bitmap that the vendor's tool made (--bitmap), as it is not"
+        " proven that the service reads imsprep's"
     )
 
 
