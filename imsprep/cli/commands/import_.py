@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ Example:
     first=("to", "region", "name", "os_version", "min_disk", "guest", "dry_run"),
 )
 @click.argument("image", shell_complete=images, type=PATH)
-@click.option("--to", required=True, metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].")
+@click.option("--to", metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].  [required]")
 @click.option("--key", help="Name of the object; the file's name if not given.")
 @click.option(
     "--via",
@@ -113,6 +114,8 @@ def command(
     """
     from imsprep import api
 
+    if options["to"] is None:
+        raise click.UsageError(f"Missing option {_missing(image, options)}.")
     asked = import_options(options, settings_here())
     if all_disks:
         planned = _plan_all(image, asked, quiet)
@@ -132,6 +135,15 @@ def command(
     for upload in done.uploads:
         tell_how_it_went(upload)
     print_result(as_json, done.as_dict(), _text(done))
+
+
+def _missing(image: Path, options: Mapping[str, Any]) -> str:
+    """Return all options that are needed and not given; an OVA's descriptor proposes the others."""
+    needed = ["to"]
+    if image.suffix.lower() not in (".ova", ".ovf"):
+        needed += ["name", "min_disk"]
+        needed += [] if options["type_"] == "DataImage" else ["os_version"]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in needed if options[name] is None)
 
 
 def _plan_all(image: Path, asked: ImportOptions, quiet: bool) -> Planned:

@@ -168,6 +168,8 @@ def test_findings_stop_the_import_with_exit_code_1(
     ("arguments", "code", "words"),
     [
         (("--name", "x", "--to", "local:c"), 2, "the import needs min_disk"),
+        ((), 2, "Missing option --to, --name, --min-disk, --os-version."),
+        (("--type", "DataImage", "--name", "x"), 2, "Missing option --to, --min-disk."),
         (("--to", "ftp:x"), 2, "expected local:DIR"),
         (
             (*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"),
