@@ -15,6 +15,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from imsprep.units import GIB
+
 MAX_MIN_DISK = 1024  # GiB, every site and variant
 
 # Fields of the request that not every site documents.
@@ -89,6 +91,20 @@ class Site:
         if data_disk:
             return self.data_min_disk_windows if windows else self.data_min_disk_linux
         return self.system_min_disk_windows if windows else self.system_min_disk_linux
+
+    def min_disk_for(self, size: int, *, data_disk: bool, windows: bool) -> int:
+        """Return the smallest `min_disk`, in GiB, that every page allows for `size` bytes.
+
+        The pages differ: the API reference wants more than the disk's size, the console not less;
+        Huawei Cloud at least 10 GB (Windows 20), other sites less. At most `MAX_MIN_DISK`.
+        """
+        least = self.min_disk_from(data_disk=data_disk, windows=windows)
+        return min(max(least, huawei_min_disk(windows=windows), size // GIB + 1), MAX_MIN_DISK)
+
+
+def huawei_min_disk(*, windows: bool) -> int:
+    """Return what Huawei Cloud's page (2024-08-09) wants at least, in GiB."""
+    return 20 if windows else 10
 
 
 @functools.cache

@@ -19,7 +19,6 @@ from imsprep.image.archive.ovf import Machine
 from imsprep.image.file import RawImage
 from imsprep.pipeline.exported import propose
 from imsprep.system.atomic import write_bytes
-from imsprep.units import GIB, ceil_div
 from imsprep.zvhd2.convert import ConvertTask, convert
 
 
@@ -89,10 +88,7 @@ def _plan(machine: Machine, site: Site, made: list[Path], defaults: Mapping[str,
         request: dict[str, str | int | None] = {
             "image": path.name,
             "name": f"{name}-data{number}" if number else name,
-            "min-disk": max(
-                site.min_disk_from(data_disk=bool(number), windows=windows),
-                ceil_div(disk.capacity, GIB),
-            ),
+            "min-disk": site.min_disk_for(disk.capacity, data_disk=bool(number), windows=windows),
         }
         if number:
             request |= {"type": "DataImage", "os-type": "Windows" if windows else "Linux"}

@@ -17,7 +17,7 @@ from imsprep.image.archive.ova import OVA, OVF, read_exported
 from imsprep.image.archive.ovf import Machine, OvfDisk
 from imsprep.image.file import RawImage
 from imsprep.ims.request import RequestFields
-from imsprep.units import GIB, ceil_div, exact_size
+from imsprep.units import exact_size
 
 # VMware's tokens of a system (vmw:osType), as far as they name the release: what stands in front of
 # the release, and how the service's lists begin. From VMware's list of guest ids, 2023.
@@ -127,12 +127,13 @@ def propose(machine: Machine, site: Site) -> Proposal:
     version = proposed_version(machine, site)
     disk = next((d for d in machine.disks if d.file is not None), None)
     windows = version is not None and version.lower().startswith("windows")
-    least = site.min_disk_from(data_disk=False, windows=windows)
     return Proposal(
         name=_NAME.sub("-", machine.name).strip("-.") or None,
         os_version=version,
         firmware=machine.firmware if machine.firmware == "uefi" else None,
-        min_disk=max(least, ceil_div(disk.capacity, GIB)) if disk is not None else None,
+        min_disk=site.min_disk_for(disk.capacity, data_disk=False, windows=windows)
+        if disk is not None
+        else None,
     )
 
 

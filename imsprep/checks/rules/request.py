@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
-from imsprep.cloud.sites import MAX_MIN_DISK
+from imsprep.cloud.sites import MAX_MIN_DISK, huawei_min_disk
 from imsprep.ims.request import DATA_IMAGE
 from imsprep.report import Severity
 from imsprep.units import GIB, ceil_div, exact_size
@@ -160,7 +160,7 @@ def min_disk_range(facts: Facts) -> Iterator[Evidence]:
     request, site = facts.request, facts.site
     windows = request.is_windows
     smallest = site.min_disk_from(data_disk=request.is_data_disk, windows=windows)
-    strict = 20 if windows else 10
+    strict = huawei_min_disk(windows=windows)
     system = "Windows" if windows else "Linux"
     if not smallest <= value <= MAX_MIN_DISK:
         yield Evidence(

@@ -48,7 +48,7 @@ def test_info_lists_what_is_in_it(
     assert said["proposal"]["name"] == "web-server-01"
     assert said["proposal"]["os_version"].startswith("Debian GNU/Linux 10")
     assert said["proposal"]["firmware"] == "uefi"
-    assert said["proposal"]["min_disk"] >= 1
+    assert said["proposal"]["min_disk"] == 10, "no page forbids it"
     assert "system disk   web-disk1.vmdk" in imsprep("info", image).out
 
 
