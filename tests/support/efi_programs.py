@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from tests.support import grub_cores
 
 
 def pe(sections: Mapping[str, bytes]) -> bytes:
@@ -21,9 +23,12 @@ def pe(sections: Mapping[str, bytes]) -> bytes:
     ) + body
 
 
-def grub(prefix: str, config: str | None = None) -> bytes:
+def grub(prefix: str, config: str | None = None, modules: Iterable[str] = ()) -> bytes:
     """What grub-mkimage makes: modules with a prefix and, if asked for, a built-in script."""
     objects = b""
+    for name in modules:
+        code = grub_cores.module(name)
+        objects += struct.pack("<II", 0, len(code) + 8) + code
     for kind, text in ((2, config), (3, prefix)):
         if text is not None:
             raw = text.encode() + b"\0"

@@ -48,6 +48,7 @@ _MODULE_LIMIT = 256 * KIB
 _FOLLOWED = ("search.fs_uuid", "search.fs_label", "search.file", "search", "set", "insmod",
              "configfile", "normal", "export", "echo")  # fmt: skip
 _CORE = "GRUB's core image"
+_NORMAL, _LINUX = ("normal",), ("linux", "linux16", "linuxefi")  # modules; one of each is needed
 
 
 class Found(NamedTuple):
@@ -177,11 +178,29 @@ def _built_in(devices: Devices, objects: Objects, script: grub.BuiltIn, firmware
     return found._replace(reads=_reads(devices, objects, volume, folder, firmware))
 
 
+def _with_linux(devices: Devices, objects: Objects, prefix: str, found: Found) -> Found:
+    """Return what a GRUB with this prefix in the end comes to: broken if it cannot load a Linux.
+
+    Where the folder of its modules is not known, or another loader is started, that is not said.
+    """
+    if not found.works or found.default is None or found.entries[found.default].unknown:
+        return found
+    with contextlib.suppress(UnknownStepError, UnreadableError):
+        home, _, folder = prefix.removeprefix("(").partition(")")
+        volume = devices.named(home)
+        kind = next((v.kind for v in devices.volumes if v.name == volume), None)
+        if volume in devices.trees and kind != BTRFS:
+            reason = _lacks(devices, objects, volume, folder, UEFI, (_LINUX,))
+            return found._replace(broken=reason, entries=(), default=None) if reason else found
+    return found
+
+
 def _lacks(
-    devices: Devices, objects: Objects, volume: str | None, folder: str, firmware: str
-) -> str | None:
+    devices: Devices, objects: Objects, volume: str | None, folder: str, firmware: str,
+    wanted: tuple[tuple[str, ...], ...] = (_NORMAL, _LINUX),
+) -> str | None:  # fmt: skip
     """Return which module GRUB has neither built in nor in its folder, without which it stops."""
-    for names in (("normal",), ("linux", "linux16", "linuxefi")):
+    for names in wanted:
         if not objects.modules or any(name in objects.modules for name in names):
             continue
         paths = [f"{folder}/{t}/{name}.mod" for t in _TARGETS[firmware] for name in names]
@@ -351,7 +370,10 @@ def _grub_program(
     if config is None and in_memory:
         config = devices.find(file.volume, f"{folder}/grub.cfg")
     if config is not None:
-        found = _grub2(devices, config, UEFI)
+        menu = grub.follow(devices, config, UEFI)
+        found = _menu(devices, menu, config)
+        if not in_memory:  # else modules may lie in that memory too
+            found = _with_linux(devices, objects, menu.prefix, found)
         reads = _reads(devices, objects, file.volume, inside, UEFI)
         yield found._replace(steps=(*steps, *found.steps), reads=reads)
         return

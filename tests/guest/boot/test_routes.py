@@ -269,6 +269,20 @@ def test_a_uefi_grub_whose_partition_is_gone_is_broken() -> None:
     assert "(hd0,gpt9)/boot/grub/grub.cfg" in (route.broken or "")
 
 
+def test_a_uefi_grub_without_a_command_that_loads_linux_is_broken() -> None:
+    files = {**KERNEL, "/boot/grub/grub.cfg": MENU}
+    for built_in, there, broken in (
+        (("normal",), (), True), (("normal", "linux"), (), False), ((), (), False),
+        (("normal",), ("linux",), False), (("normal", "linuxefi"), (), False),
+    ):  # fmt: skip
+        esp = {"/EFI/BOOT/BOOTX64.EFI": grub("/EFI/debian", modules=built_in),
+               "/EFI/debian/grub.cfg": STUB % UUID}  # fmt: skip
+        more = {f"/boot/grub/x86_64-efi/{name}.mod": b"" for name in there}
+        route = uefi(esp, {**files, **more})
+        assert (route.entry is None) is broken, (built_in, there)
+        assert ("/boot/grub/x86_64-efi/linux.mod" in (route.broken or "")) is broken
+
+
 def test_a_linux_without_a_loader_has_no_way() -> None:
     assert routes({}).routes == ()
     assert routes({}, sector=b"GRUB".ljust(512, b"\0")).route(BIOS) is not None
