@@ -137,7 +137,7 @@ def reason_for(facts: Facts, task: ImportTask) -> str:
     if task.layout is not None and task.layout.matched:
         return "raw is taken: the bitmap's layout was learned from the vendor's tool"
     return (
-        "raw is not taken: it needs a bitmap that the vendor's tool made (--bitmap), as it is not"
+        "raw is not taken: it needs a bitmap that the vendor's tool made, as it is not"
         " proven that the service reads imsprep's"
     )
 

@@ -69,8 +69,8 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
     "IMS217", Severity.WARNING, "The disk boots by UEFI only, and no firmware was asked for",
     why="Servers of the x86 architecture start with a BIOS unless the image says otherwise; this"
     " one would stay at the firmware's screen.",
-    fix="Request hw_firmware_type uefi (--firmware uefi) where the site has it (otc); elsewhere set"
-    " the image's boot mode to UEFI after the import.",
+    fix="Request hw_firmware_type uefi (imsprep import IMAGE --firmware uefi) where the site has it"
+    " (otc); elsewhere set the image's boot mode to UEFI after the import.",
     source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match',
 )  # fmt: skip
 def uefi_only(facts: Facts) -> Iterator[Evidence]:

@@ -70,11 +70,11 @@ def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
 
 
 def _elsewhere(facts: Facts, system: System) -> str:
-    """Return which other site lists the system, for a person who forgot --site."""
+    """Return which other site lists the system, which may be the one that is meant."""
     for site in SITES.values():
         found = fitting(system, list(site.listed))
         if found and site.key != facts.site.key:
-            return f"--site {site.key} has “{found[0]}”; "
+            return f"the site {site.key} has “{found[0]}”; "
     return ""
 
 
