@@ -27,7 +27,7 @@ from imsprep.errors import (
 from imsprep.image.folders import what_folder
 from imsprep.system import lease
 from imsprep.system.regular import READING
-from imsprep.system.sparse import data_ranges
+from imsprep.system.sparse import data_ranges, extents
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,15 +163,8 @@ class RawImage:
         return data_ranges(self._file, 0, self.size)
 
     def extents(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield offset, length (bytes) and whether it is data, of all; otherwise as `data`."""
-        position = 0
-        for start, stop in self.data():
-            if position < start:
-                yield position, start - position, False
-            yield start, stop - start, True
-            position = stop
-        if position < self.size:
-            yield position, self.size - position, False
+        """Return offset, length (bytes) and whether it is data, of all; otherwise as `data`."""
+        return extents(self.data(), self.size)
 
     def pread(self, offset: int, length: int) -> bytes:
         """Return exactly this range; ImageChangedError if the image has become shorter."""

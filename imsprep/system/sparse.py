@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from imsprep.units import KIB, MIB
 
@@ -81,3 +81,18 @@ def _write_at(file: int, view: memoryview, position: int) -> int:
     while done < len(view):
         done += os.pwrite(file, view[done:], position + done)
     return done
+
+
+def extents(data: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield offset, length (bytes) and whether it is data, of all `size` bytes.
+
+    `data` has start and stop of what is data, in order and apart.
+    """
+    position = 0
+    for start, stop in data:
+        if position < start:
+            yield position, start - position, False
+        yield start, stop - start, True
+        position = stop
+    if position < size:
+        yield position, size - position, False

@@ -24,7 +24,7 @@ from imsprep.image.archive import unpack
 from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import Identity, RawImage
-from imsprep.system.sparse import data_ranges
+from imsprep.system.sparse import data_ranges, extents
 from imsprep.units import MIB, exact_size
 
 _LOG = logging.getLogger(__name__)
@@ -43,15 +43,8 @@ class UnpackedImage:
         self._image, self._file = image, file
 
     def extents(self) -> Iterator[ByteExtent]:
-        """Yield what is data and what is not, in order; for one thread at a time."""
-        position = 0
-        for start, stop in data_ranges(self._file, 0, self.size):
-            if position < start:
-                yield position, start - position, False
-            yield start, stop - start, True
-            position = stop
-        if position < self.size:
-            yield position, self.size - position, False
+        """Return what is data and what is not, in order; for one thread at a time."""
+        return extents(data_ranges(self._file, 0, self.size), self.size)
 
     def pread(self, offset: int, length: int) -> bytes:
         """Return what lies at `offset`, and nothing behind the end."""
