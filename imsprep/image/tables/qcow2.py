@@ -28,7 +28,6 @@ from imsprep.image.tables.ledger import (
 from imsprep.units import SECTOR
 
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
-_HEADER_3 = struct.Struct(">QQQII")
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _KNOWN = 31
 _ZLIB, _ZSTD = 0, 1
