@@ -69,6 +69,12 @@ class File:
         """Return its first bytes."""
         return self.tree.read(self.path, limit=limit)
 
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        place = self.tree.find(self.path)
+        return place.node.size if place is not None else 0
+
 
 @dataclass
 class Devices:

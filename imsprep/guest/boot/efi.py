@@ -58,6 +58,22 @@ def read_program(data: bytes) -> Program:
     return Program(kind or OTHER)
 
 
+def damage_of(data: bytes, size: int) -> str | None:
+    """Return why no firmware loads a file of `size` bytes that begins with `data`, or None.
+
+    The firmware needs the header of a PE file and every section whole (EDK II, BasePeCoffLib); one
+    of another form, and what is too short for a header, is not judged.
+    """
+    if not any(data):
+        return "is empty" if not size else "holds only zeros"
+    if data[:2] not in (b"MZ", b"VZ", b"PE"):
+        return "is no EFI program"
+    ends = [offset + length for offset, length in _sections(data).values()]
+    if max(ends, default=0) > size:
+        return f"is cut off: it has {size} bytes of {max(ends)}"
+    return None
+
+
 def _sections(data: bytes) -> dict[str, tuple[int, int]]:
     """Return the sections of a PE file: name to offset and size in the file; {} if it is none."""
     if data[:2] != b"MZ" or len(data) < _PE_AT + 4:

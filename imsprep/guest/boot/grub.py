@@ -190,6 +190,29 @@ class _Run:
                 self.menu.default = self.menu.default if self._inner else before
             flat.append((before, choice))
         self.variables = saved
+        self._fall_back(flat)
+
+    def _fall_back(self, flat: list[tuple[int, _Choice]]) -> None:
+        """Go on to the entries of `fallback` where the kernel of the default one is gone.
+
+        An initramfs that is gone ends nothing: GRUB starts the kernel without it.
+        """
+        at = self.menu.default
+        if at is None or not _stops(self.menu.entries[at]):
+            return
+        for wanted in self.variables.get("fallback", "").split():
+            if _SET_AT_BOOT in wanted:
+                raise UnknownStepError("the entry to fall back to is one only the machine knows")
+            numbers = [number for number, choice in flat if self._is(choice, wanted)]
+            if wanted.isdigit():
+                numbers = [flat[int(wanted)][0]] if int(wanted) < len(flat) else []
+            if numbers and not _stops(self.menu.entries[numbers[0]]):
+                self.menu.default = numbers[0]
+                return
+
+    @staticmethod
+    def _is(choice: _Choice, wanted: str) -> bool:
+        return wanted in (choice.title, *choice.ids)
 
     _inner = False
 
@@ -238,7 +261,7 @@ class _Run:
         if first.isdigit():
             return choices[int(first)] if int(first) < len(choices) else next(iter(choices), None)
         for choice in choices:
-            if first in (choice.title, *choice.ids):
+            if _Run._is(choice, first):
                 return choice
         return choices[0] if choices else None  # as GRUB does, with a message
 
@@ -602,6 +625,11 @@ class _Started:
         return BootEntry(path, self.line, title, self.kernel or "", tuple(self.initrds),
                          tuple(self.arguments), broken, unknown,
                          gone[0] if broken else None, self.version)  # fmt: skip
+
+
+def _stops(entry: BootEntry) -> bool:
+    """Return whether GRUB cannot load the kernel of an entry."""
+    return entry.broken is not None and entry.gone not in entry.initrds
 
 
 def _decides(statements: Iterable[Statement]) -> bool:

@@ -299,10 +299,14 @@ def _programs(devices: Devices, esp: str) -> Iterator[tuple[str, File]]:
 
 
 def _program(devices: Devices, file: File, steps: tuple[str, ...]) -> Iterator[Found]:
-    program = efi.read_program(file.head(efi.HEAD_LIMIT))
+    head = file.head(efi.HEAD_LIMIT)
+    program = efi.read_program(head)
     folder = file.path.rpartition("/")[0]
-    steps = (*steps, f"{file.volume}:{file.path}")
+    steps = (*steps, file.name)
     if len(steps) > _DEPTH:
+        return
+    if damage := efi.damage_of(head, file.size):
+        yield Found(program.kind, steps, broken=f"{file.name} {damage}")
         return
     if program.kind == efi.UKI:
         yield Found(program.kind, steps, (_uki(file, program),), 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.guest.boot.efi import GRUB, OTHER, SHIM, SYSTEMD_BOOT, UKI, read_program
+from imsprep.guest.boot.efi import GRUB, OTHER, SHIM, SYSTEMD_BOOT, UKI, damage_of, read_program
 from tests.support.efi_programs import grub, pe, unified
 from tests.support.running import need
 
@@ -55,6 +55,17 @@ def test_other_loaders_are_told_by_their_marks() -> None:
     )
     assert read_program(pe({".data": b"UEFI SHIM\n$Version: 15 $"})).kind == SHIM
     assert read_program(b"MZ loader").kind == OTHER
+
+
+def test_a_program_that_no_firmware_loads_says_why() -> None:
+    whole = grub("/EFI/debian")
+    assert damage_of(whole, len(whole)) is None
+    assert damage_of(whole[:2000], len(whole)) is None, "only its head was read"
+    assert (damage_of(whole[:1100], 1100) or "").startswith("is cut off: it has 1100 bytes of 1")
+    assert damage_of(b"", 0) == "is empty"
+    assert damage_of(bytes(9), 9000) == "holds only zeros"
+    assert damage_of(b"\x7fELF", 9000) == "is no EFI program"
+    assert damage_of(b"MZ loader", 9) is None, "a form that is not known"
 
 
 @given(st.binary(max_size=300), st.integers(0, 1500), st.integers(0, 255))

@@ -235,3 +235,21 @@ def test_an_entry_that_takes_a_partition_by_priority_is_unknown_and_not_broken()
 def test_a_brace_may_stand_right_behind_a_title() -> None:
     made = menu("menuentry 'boot'{\nlinux /vmlinuz-1 a=${prefix}}\n")
     assert [(e.title, e.arguments) for e in made.entries] == [("boot", ("a=(partition 1)/grub",))]
+
+
+@pytest.mark.parametrize(("fallback", "title"), [
+    ("", "old"), ("1", "two"), ("second", "two"), ("two", "two"), ("7 1", "two"), ("0", "old"), ("9", "old"),
+])  # fmt: skip
+def test_where_the_kernel_of_the_default_entry_is_gone_grub_falls_back(
+    fallback: str, title: str
+) -> None:
+    entries = entry("old", "gone") + entry("two", "2", "--id=second")
+    assert started(menu(f"set fallback='{fallback}'\n{entries}")) == title
+    assert started(menu(f"set fallback=1\n{TWO}")) == "one", "where the default one starts"
+
+
+def test_an_initramfs_that_is_gone_is_no_reason_to_fall_back() -> None:
+    body = "menuentry old {\n linux /vmlinuz-1\n initrd /gone\n}\n"
+    made = menu(f"set fallback=1\n{body}{entry('two', '2')}")
+    assert started(made) == "old"
+    assert (made.entries[0].broken or "").startswith("/gone is not")
