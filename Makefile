@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# What is installed, step by step: the program, then what tests and checks need beside it.
+# What is installed, step by step: the program, then what tests and checks need as well.
 PROGRAM := $(VENV)/.program
 STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
@@ -49,7 +49,7 @@ kills: $(STAMP)       ## SIGKILL at random instants on four stores (KILLS=20 of 
 coverage: $(STAMP)    ## which branches the tests run, and which lines they do not; 92 % at least
 	$(PYTEST) -n auto -m 'not e2e' --cov --cov-report=term-missing:skip-covered --cov-fail-under=92
 
-bench: $(STAMP)       ## measure beside the peers and draw docs/benchmarks.md (root, 60 GiB, an hour)
+bench: $(STAMP)       ## measure against other tools and draw docs/benchmarks.md (root, 60 GiB, an hour)
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m benchmarks --output benchmarks/results.json
 	$(BIN)/python -m benchmarks.draw benchmarks/results.json
@@ -58,7 +58,7 @@ bench-quick: $(STAMP) ## the same with smaller inputs, in minutes; draws nothing
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m benchmarks --quick
 
-docs: $(STAMP)        ## write anew what the documentation repeats from the program
+docs: $(STAMP)        ## update what the documentation repeats from the program
 	$(BIN)/python -m docs.generate --sessions
 
 site: $(STAMP)        ## the documentation as a site in build/site, its links checked

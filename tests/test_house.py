@@ -324,6 +324,7 @@ ORDER = {
     """,
     "cli": """
         demo_disk
+        board
         screen
         bars
         completing

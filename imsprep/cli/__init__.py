@@ -94,6 +94,19 @@ class CommandTable(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; at its end no bar is left, whatever ended it."""
+        from imsprep.cli.board import BOARD
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if BOARD.end():  # the terminal's ^C went with the bars: click has no line to end
+                raise click.Abort from None
+            raise
+        finally:
+            BOARD.end()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, importing none."""
         widest = max(map(len, COMMANDS))
@@ -277,11 +290,9 @@ def _fail_plainly(arguments: list[str], text: str, code: int) -> int:
 
 
 def _say(arguments: list[str], kind: str, text: str, code: int) -> int:
-    from imsprep.cli import bars
     from imsprep.cli.screen import say
 
     with contextlib.suppress(OSError):  # the code says it too
-        bars.close_all()
         say(f"imsprep: {text}")
     return _tell_program(arguments, kind, text, code)
 

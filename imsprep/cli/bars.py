@@ -1,13 +1,14 @@
 """How far a step is: a bar on a terminal, a line now and then elsewhere, JSON lines for programs.
 
 What travels over the network and what is copied inside the store go at rates of their own, and what
-is left is the longer of both times. A bar's clock ticks while nothing else moves: a part of 32 MiB
-may be on its way for a minute. A bar goes when its step ends; a line says what it came to.
+is left is the longer of both times. How many bytes a disk comes to that is packed while it is sent
+is not known: there the share is that of the disk. A bar's clock ticks while nothing else moves: a
+part of 32 MiB may be on its way for a minute. A bar goes when its step ends; a line says what it
+came to.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
@@ -16,20 +17,19 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from imsprep.cli import screen
-from imsprep.progress import IMPORT
+from imsprep.cli.board import BOARD
+from imsprep.progress import CONVERT, IMPORT, UPLOAD
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from imsprep.progress import Event
 
-_TICK_S = 0.5
 _WINDOW_S = 30.0  # over which a rate is taken: some parts long, for they end in bursts
 _SETTLED_S = 2.0  # before that, no time left is said
 _LINE_S = 10.0  # between two lines where there is no terminal
 _JSON_S = 0.5  # between two lines for programs
 _WORTH_A_LINE_S = 1.0
+_NEARLY = 0.99  # of a step that has not ended, though all of it was read
 
 
 class Rate:
@@ -70,6 +70,12 @@ class Step:
         self.what, self.began = what, now
         self.all = Rate(total, now)
         self.sent, self.copied = Rate(send, now), Rate(copy, now)
+        self.packed = Rate(0, now)  # of the disk that is packed while it is sent
+
+    def pack(self, count: int, total: int, now: float) -> None:
+        """Note that `count` more bytes of a disk of `total` were packed."""
+        self.packed.total = total
+        self.packed.add(count, now)
 
     def add(self, count: int, now: float, *, sent: int = 0, copied: int = 0) -> None:
         """Note what more is done; sent and copied are of `count`."""
@@ -83,8 +89,15 @@ class Step:
         return 0 < self.all.total <= self.all.done
 
     @property
+    def has_share(self) -> bool:
+        """Whether it is known how much there is to do."""
+        return bool(self.all.total or self.packed.total)
+
+    @property
     def share(self) -> float:
         """How much is done, 0 to 1: of what travels, if anything does, for that takes the time."""
+        if not self.all.total and self.packed.total:
+            return min(_NEARLY, self.packed.done / self.packed.total)
         kind = self.sent if self.sent.total else self.all
         return min(1.0, kind.done / kind.total) if kind.total else 0.0
 
@@ -95,7 +108,7 @@ class Step:
 
     def _forms(self, now: float) -> Iterator[str]:
         """Yield what can be said, the fullest first."""
-        travels = self.sent.total or self.copied.total
+        travels = self.sent.total or self.copied.total or self.packed.total
         kind, verb = (self.sent, " sent") if travels else (self.all, "")
         amount, rate = _amount(kind, verb), _speed(kind, now)
         clock = clock_time(now - self.began)
@@ -115,9 +128,13 @@ class Step:
         yield left
 
     def _left_s(self, now: float) -> float | None:
-        if now - self.began < _SETTLED_S or not self.all.total:
+        if now - self.began < _SETTLED_S or not self.has_share:
             return None
         kinds = (self.sent, self.copied) if self.sent.total or self.copied.total else (self.all,)
+        if not self.all.total:
+            kinds = (self.packed,)
+            if self.packed.done >= self.packed.total:  # the last parts are on their way
+                return None
         left = [kind.left_s(now) for kind in kinds if kind.total]
         known = [one for one in left if one is not None]
         return max(known) if known and len(known) == len(left) else None
@@ -143,6 +160,9 @@ class Step:
         if self.sent.total or self.copied.total:
             values |= {"sent": self.sent.done, "to_send": self.sent.total}
             values |= {"copied": self.copied.done, "to_copy": self.copied.total}
+        if self.packed.total:
+            values |= {"sent": self.sent.done, "packed": self.packed.done}
+            values["to_pack"] = self.packed.total
         left = self._left_s(now)
         return values if left is None else {**values, "seconds_left": round(left, 1)}
 
@@ -157,9 +177,11 @@ def _speed(rate: Rate, now: float) -> str:
 
 
 def _pair(done: int, total: int) -> str:
-    """Write `1.1/1.8 GiB`: both in the unit of the whole."""
+    """Write `1.1/1.8 GiB`: both in the unit of the whole, but `60 MiB/1.8 GiB` near the start."""
     for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if total >= unit:
+            if 0 < done < unit / 10:
+                return f"{format_size(done)}/{_short(total / unit)} {name}"
             return f"{_short(done / unit)}/{_short(total / unit)} {name}"
     return f"{done}/{total} bytes"
 
@@ -195,13 +217,14 @@ class Progress:
         self._label, self._image = label or what, image
         self._mode = screen.NONE if quiet else screen.progress_mode()
         self._last = clock()
-        self._bar: tqdm[Any] | None = None
+        self._shown = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self.step.began = self._clock()
         if self._mode == screen.BAR:
-            self._bar = _bar(self._label, self.step, self._clock)
+            self._shown = True
+            BOARD.add(self._row)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -209,19 +232,29 @@ class Progress:
 
     def close(self) -> None:
         """Take the bar away; nothing if there is none."""
-        with self._lock:
-            bar, self._bar = self._bar, None
-        if bar is not None:
-            _leave(bar)
+        self._shown = False
+        BOARD.remove(self._row)
 
     def __call__(self, count: int, note: str = "", *, sent: int = 0, copied: int = 0) -> None:
         """Note that `count` more bytes are done, so many of them sent and copied."""
+        self._note(lambda now: self.step.add(count, now, sent=sent, copied=copied))
+
+    def finish(self) -> None:
+        """Take the bar away and say what it came to: of a step whose whole was not known."""
+        if self._shown:
+            self._end(self._clock())
+
+    def pack(self, count: int, total: int) -> None:
+        """Note that `count` more bytes of a disk of `total` were packed to be sent."""
+        self._note(lambda now: self.step.pack(count, total, now))
+
+    def _note(self, add: Callable[[float], None]) -> None:
         now = self._clock()
         with self._lock:
-            self.step.add(count, now, sent=sent, copied=copied)
+            add(now)
             ended = self.step.ended
-        if self._bar is not None:
-            if ended:
+        if self._mode == screen.BAR:
+            if ended and self._shown:
                 self._end(now)
         elif self._mode == screen.JSON and (ended or now >= self._last + _JSON_S):
             self._last = now
@@ -229,41 +262,44 @@ class Progress:
             screen.write_event({**self.step.as_dict(now), **image})
         elif self._mode == screen.PLAIN and self._image is None and now >= self._last + _LINE_S:
             self._last = now
-            screen.say(f"{self.step.what}: {self._share()}{self.step.words(now)}")
-
-    def _share(self) -> str:
-        return f"{self.step.share:.0%}; " if self.step.all.total else ""
+            share = f"{self.step.share:.0%}; " if self.step.has_share else ""
+            screen.say(f"{self.step.what}: {share}{self.step.words(now)}")
 
     def _end(self, now: float) -> None:
         self.close()
         if self._image is not None:
             return
-        if self.step.sent.total or now - self.step.began >= _WORTH_A_LINE_S:
+        if self.step.sent.done or now - self.step.began >= _WORTH_A_LINE_S:
             screen.say(self.step.came_to(now))
 
+    def _row(self) -> str:
+        columns, now = _columns(), self._clock()
+        with self._lock:
+            said = self.step.words(now, room=max(12, columns - len(self._label) - 18))
+            share = self.step.share if self.step.has_share else None
+        return _drawn(self._label, share, said, columns)
 
-def _bar(label: str, step: Step, clock: Callable[[], float]) -> tqdm[Any]:
-    """Return a bar whose words are the step's, and keep its clock ticking."""
+
+def _drawn(label: str, share: float | None, said: str, columns: int) -> str:
+    """Return a row: the label, a bar if the share is known, and words."""
     from tqdm import tqdm  # loading it takes as long as scanning a small image
 
-    class Bar(tqdm):  # type: ignore[type-arg]
-        """tqdm, with our words behind the bar."""
-
-        @property
-        def format_dict(self) -> dict[str, Any]:
-            values = dict(super().format_dict)
-            columns = values["ncols"] = _columns()
-            values["n"] = step.share * (step.all.total or 0)
-            values["said"] = step.words(clock(), room=max(12, columns - len(label) - 18))
-            return values
-
-    share = "{percentage:3.0f}%|{bar}| " if step.all.total else ""
-    bar = Bar(
-        total=step.all.total or None, desc=f"{label:8}", file=sys.stderr, dynamic_ncols=True,
-        leave=False, bar_format=f"{{desc}} {share}{{said}}", mininterval=0,
+    bar = "" if share is None else "{percentage:3.0f}%|{bar}| "
+    words: dict[str, Any] = {"label": f"{label:8}", "said": said}  # of the format
+    row: str = tqdm.format_meter(
+        share or 0.0, 1.0, 0.0, ncols=columns, ascii=not _has_blocks(),
+        bar_format=f"{{label}} {bar}{{said}}", **words,
     )  # fmt: skip
-    _TICKER.add(bar)
-    return bar
+    return row
+
+
+def _has_blocks() -> bool:
+    """Return whether the terminal's encoding has the blocks that a bar is made of."""
+    try:
+        "█▏".encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _columns() -> int:
@@ -279,7 +315,7 @@ class JobBar:
     ) -> None:
         self._clock, self._began, self._label = clock, clock(), label
         self._mode = screen.NONE if quiet else screen.progress_mode()
-        self._bar: tqdm[Any] | None = None
+        self._shown = False
         self._status, self._share = "", 0.0
 
     @property
@@ -295,41 +331,20 @@ class JobBar:
             screen.write_event(event)
         elif self.shows and ended:
             self.close()
-        elif self.shows and self._bar is None:
+        elif self.shows and not self._shown:
             if not self._label:
                 screen.say(f"job      {job_id}")
-            self._began = self._clock()
-            self._bar = self._made()
+            self._began, self._shown = self._clock(), True
+            BOARD.add(self._row)
 
     def close(self) -> None:
         """Take the bar away."""
-        bar, self._bar = self._bar, None
-        if bar is not None:
-            _leave(bar)
+        self._shown = False
+        BOARD.remove(self._row)
 
-    def _made(self) -> tqdm[Any]:
-        from tqdm import tqdm
-
-        job = self
-
-        class Bar(tqdm):  # type: ignore[type-arg]
-            """tqdm, with the job's status behind the bar."""
-
-            @property
-            def format_dict(self) -> dict[str, Any]:
-                values = dict(super().format_dict)
-                values["ncols"] = _columns()
-                values["n"] = round(job._share * 100)
-                values["said"] = f"{job._status}, {clock_time(job._clock() - job._began)}"
-                return values
-
-        bar: tqdm[Any] = Bar(
-            total=100, desc=self._label or "import  ", file=sys.stderr, dynamic_ncols=True,
-            leave=False,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {said}", mininterval=0,
-        )  # fmt: skip
-        _TICKER.add(bar)
-        return bar
+    def _row(self) -> str:
+        said = f"{self._status}, {clock_time(self._clock() - self._began)}"
+        return _drawn(self._label or "import", self._share, said, _columns())
 
 
 class ImageBars:
@@ -345,6 +360,9 @@ class ImageBars:
         """Show an event of an image, which may come from any thread."""
         with self._lock:
             step, bar = self._at.get(image, ("", None))
+            if step == UPLOAD and event.step == CONVERT and isinstance(bar, Progress):
+                bar.pack(event.count, event.total)
+                return
             if bar is None or step != event.step:
                 if bar is not None:
                     bar.close()
@@ -389,59 +407,11 @@ class ImageBars:
 
 
 def _label(image: str, step: str) -> str:
-    """Return an image's name and its step in 24 columns: the end of a long name tells more."""
+    """Return an image's name and its step in 24 columns; of a long name the end of its stem."""
     room = 15
     if len(image) > room:
         image = image.rpartition("/")[2]
+    if len(image) > room:
+        image = image.rpartition(".")[0] or image
     name = image if len(image) <= room else "…" + image[1 - room :]
     return f"{name:{room}} {step:8}"
-
-
-class _Ticker:
-    """A thread that draws the bars again, so that clocks go on while nothing moves."""
-
-    def __init__(self) -> None:
-        self._bars: list[Any] = []
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def add(self, bar: Any) -> None:
-        with self._lock:
-            self._bars.append(bar)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
-                self._thread.start()
-
-    def remove(self, bar: Any) -> None:
-        with self._lock:
-            if bar in self._bars:
-                self._bars.remove(bar)
-
-    def all(self) -> list[Any]:
-        with self._lock:
-            return list(self._bars)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(_TICK_S)
-            with self._lock:
-                if not self._bars:
-                    self._thread = None
-                    return
-                for bar in self._bars:
-                    with contextlib.suppress(OSError, ValueError):
-                        bar.refresh()
-
-
-_TICKER = _Ticker()
-
-
-def _leave(bar: Any) -> None:
-    _TICKER.remove(bar)
-    bar.close()
-
-
-def close_all() -> None:
-    """Take every bar away, before the last word is said."""
-    for bar in _TICKER.all():
-        _leave(bar)

@@ -19,6 +19,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from imsprep.cli.board import BOARD
+
 if TYPE_CHECKING:
     from imsprep.checks.reporters.text import Style
     from imsprep.report import Report
@@ -48,6 +50,7 @@ _HERE = _Screen()
 
 def reset() -> None:
     """Forget what the options of an earlier run said."""
+    BOARD.begin()
     fresh = _Screen()
     root = logging.getLogger("imsprep")
     for handler in _HERE.handlers:
@@ -154,7 +157,8 @@ def verbosity() -> int:
 def progress_mode() -> str:
     """Return how progress is shown: BAR, PLAIN, JSON or NONE."""
     if _HERE.progress == AUTO:
-        return BAR if is_terminal(sys.stderr) else PLAIN
+        drawn = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+        return BAR if drawn else PLAIN
     return _HERE.progress
 
 
@@ -260,8 +264,5 @@ def say(words: str, *, logged: bool = False, wrap: bool = True) -> None:
         write_event({"event": "message", "text": words})
         return
     shown = wrapped(words, sys.stderr) if wrap else words
-    tqdm = sys.modules.get("tqdm")
-    if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
-        tqdm.tqdm.write(shown, file=sys.stderr)
-    else:
+    if not BOARD.write(shown):
         click.echo(shown, file=sys.stderr)

@@ -84,6 +84,7 @@ class Watcher:
         if event.step == UPLOAD and CONVERT in self._steps:
             self._steps.pop(CONVERT).close()
         elif event.step == CONVERT and UPLOAD in self._steps:
+            self._steps[UPLOAD].pack(event.count, event.total)
             return
         bar = self._steps.get(event.step)
         if bar is None:
@@ -97,6 +98,8 @@ class Watcher:
     def _show_job(self, event: Event) -> None:
         if not event.text:
             return
+        if UPLOAD in self._steps:
+            self._steps.pop(UPLOAD).finish()
         job_id, share = event.job_id or "", event.count / 100
         self._job.status(job_id, event.text, share, ended=event.text in _ENDED)
         if not self._job.shows:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.cli import bars, screen
+from imsprep.cli import bars, board, screen
 from imsprep.cli.bars import JobBar, Progress, Step
 from imsprep.progress import Event
 from imsprep.report import Finding, Report, Severity
@@ -37,17 +37,16 @@ def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     shown = Terminal(request.param)
     # Not sys.stderr itself, which pytest sets again when the fixture is done.
     streams = SimpleNamespace(stderr=shown, stdout=shown, modules=sys.modules)
-    monkeypatch.setattr(bars, "sys", streams)
-    monkeypatch.setattr(screen, "sys", streams)
+    for module in (bars, board, screen):
+        monkeypatch.setattr(module, "sys", streams)
     monkeypatch.setenv("COLUMNS", str(request.param))
     screen.reset()
     yield shown
-    bars.close_all()
+    board.BOARD.end()
 
 
 def redraw() -> None:
-    for bar in bars._TICKER.all():
-        bar.refresh()
+    board.BOARD.draw()
 
 
 def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
@@ -135,7 +134,7 @@ def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal)
     at.show("b.raw", Event("upload", MIB, sent=MIB))
     redraw()
     first, second = terminal.rows
-    assert first.startswith("…-long-name.raw scan")
+    assert first.startswith("…th-a-long-name scan")
     assert second.startswith("b.raw           upload")
     assert max(map(len, terminal.rows)) <= terminal.columns
     at.show("b.raw", Event("import", 40, 100, text="RUNNING", job_id="1"))
@@ -159,6 +158,31 @@ def test_a_bar_of_an_image_shows_amount_and_time_left_in_eighty_columns() -> Non
 def test_an_image_is_labelled_by_its_name_where_its_path_is_long() -> None:
     assert bars._label("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
     assert bars._label("a/web.raw", "scan").split() == ["a/web.raw", "scan"]
+    assert bars._label("debian-12.x86.qcow2", "scan").split() == ["debian-12.x86", "scan"]
+
+
+def test_what_is_packed_while_it_is_sent_has_a_share_of_the_disk(terminal: Terminal) -> None:
+    at = bars.ImageBars(quiet=False)
+    at.show("b.raw", Event("convert", MIB, GIB))
+    at.show("b.raw", Event("upload"))  # how much there will be to send is not known
+    for _ in range(8):
+        at.show("b.raw", Event("convert", GIB // 16, GIB))
+        at.show("b.raw", Event("upload", MIB, sent=MIB))
+    redraw()
+    (row,) = terminal.rows
+    assert row.startswith("b.raw           upload    50%|")
+    assert "8 MiB sent" in row or terminal.columns == 60
+    at.show("b.raw", Event("convert", GIB // 2, GIB))
+    redraw()
+    assert terminal.rows[0].startswith("b.raw           upload    99%|")
+    at.end("b.raw")
+    assert terminal.rows == []
+
+
+def test_the_start_of_a_large_step_is_in_a_smaller_unit() -> None:
+    assert bars._pair(60 * MIB, 2 * GIB) == "60 MiB/2 GiB"
+    assert bars._pair(GIB, 2 * GIB) == "1/2 GiB"
+    assert bars._pair(0, 2 * GIB) == "0/2 GiB"
 
 
 @given(
