@@ -24,7 +24,9 @@ _PLACES = {
         "plan_import", "plan_upload", "rules", "scan", "serve_emulator", "upload",
         "verify_bitmap", "wait", "write_probe",
     ),
-    "imsprep.bitmap.files": ("Exported", "Made", "Proof"),
+    "imsprep.bitmap.export": ("Exported",),
+    "imsprep.bitmap.verify": ("Proof",),
+    "imsprep.bitmap.write": ("Made",),
     "imsprep.bitmap.layout": ("BitmapLayout",),
     "imsprep.checks.policy": ("Waiver",),
     "imsprep.checks.reporters": ("Failure", "Run"),
@@ -36,7 +38,7 @@ _PLACES = {
     "imsprep.image.blockmap": ("BlockMap", "Extent"),
     "imsprep.ims.job": ("JobStatus",),
     "imsprep.options": ("BatchOptions", "CheckOptions", "ImportOptions"),
-    "imsprep.pipeline.convert_object": ("ConvertedObject",),
+    "imsprep.pipeline.container.convert_object": ("ConvertedObject",),
     "imsprep.pipeline.info": ("Summary",),
     "imsprep.pipeline.values": ("Prepared",),
     "imsprep.pipeline.ship": ("Imported",),
@@ -83,8 +85,10 @@ if TYPE_CHECKING:
         wait,
         write_probe,
     )
-    from imsprep.bitmap.files import Exported, Made, Proof
+    from imsprep.bitmap.export import Exported
     from imsprep.bitmap.layout import BitmapLayout
+    from imsprep.bitmap.verify import Proof
+    from imsprep.bitmap.write import Made
     from imsprep.checks.policy import Waiver
     from imsprep.checks.reporters import Failure, Run
     from imsprep.errors import (
@@ -105,7 +109,7 @@ if TYPE_CHECKING:
     from imsprep.image.blockmap import BlockMap, Extent
     from imsprep.ims.job import JobStatus
     from imsprep.options import BatchOptions, CheckOptions, ImportOptions
-    from imsprep.pipeline.convert_object import ConvertedObject
+    from imsprep.pipeline.container.convert_object import ConvertedObject
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.ship import Imported
     from imsprep.pipeline.values import Prepared

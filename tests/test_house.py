@@ -123,7 +123,7 @@ ORDER = {
         target
     """,
     "bitmap": """
-        export
+        export_formats
         facts
         layout
         learn.probe
@@ -134,8 +134,10 @@ ORDER = {
         learn.bodies
         sidecar
         inspect
+        export
+        write
+        verify
         learn.fields
-        files
         learn.search
         learn.files
     """,
@@ -288,12 +290,12 @@ ORDER = {
     "pipeline": """
         resolve
         ask
-        container
+        container.kept
+        container.streamed
+        container.convert_object
         digests
-        exported
-        all_disks
-        streaming
-        convert_object
+        ova.proposal
+        ova.all_disks
         upload_formats
         info
         manifest

@@ -20,7 +20,7 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.run import Outcome, Unit
+    from imsprep.pipeline.batch.run import BatchEntry, Outcome
     from imsprep.pipeline.batch.run import Summary as BatchSummary
     from imsprep.pipeline.batch.whole import Watcher
 
@@ -33,19 +33,19 @@ def import_batch(plan: StrPath, options: BatchOptions) -> BatchSummary:
     each went. Calling it again continues. Raises UsageError with all mistakes of the plan,
     ReadError, TransferError if another process works on it.
     """
-    units = read_plan(plan, options)
-    return run_batch(plan, units, options, _Silent(options.progress))
+    entries = read_plan(plan, options)
+    return run_batch(plan, entries, options, _Silent(options.progress))
 
 
-def read_plan(plan: StrPath, options: BatchOptions) -> list[Unit]:
+def read_plan(plan: StrPath, options: BatchOptions) -> list[BatchEntry]:
     """Return the images of a plan with their options; UsageError with all mistakes."""
-    from imsprep.pipeline.batch.read import read_units
+    from imsprep.pipeline.batch.read import read_entries
 
-    return read_units(path_of(plan), options.defaults or ImportOptions(to=""))
+    return read_entries(path_of(plan), options.defaults or ImportOptions(to=""))
 
 
 def run_batch(
-    plan: StrPath, units: list[Unit], options: BatchOptions, watcher: Watcher
+    plan: StrPath, entries: list[BatchEntry], options: BatchOptions, watcher: Watcher
 ) -> BatchSummary:
     """Do what `import_batch` does with a plan that was read."""
     from imsprep.pipeline.batch.run import Summary as BatchSummary
@@ -53,7 +53,7 @@ def run_batch(
     from imsprep.service import connected
 
     path = path_of(plan)
-    return BatchSummary(str(path), run_plan(path, units, options, connected, watcher))
+    return BatchSummary(str(path), run_plan(path, entries, options, connected, watcher))
 
 
 class _Silent:
@@ -78,17 +78,17 @@ class _Silent:
         """Pass on."""
         self.warn(f"{done} images were done before, {count} are to be imported")
 
-    def ended(self, unit: Unit, outcome: Outcome) -> None:
+    def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
         """Take no notice: it is said at the end."""
 
     def passing(self) -> None:
         """Take no notice."""
 
-    def news(self, unit: Unit, text: str) -> None:
+    def news(self, entry: BatchEntry, text: str) -> None:
         """Pass on."""
-        self.warn(f"{unit.shown}: {text}")
+        self.warn(f"{entry.shown}: {text}")
 
-    def moved(self, unit: Unit, event: Event) -> None:
+    def moved(self, entry: BatchEntry, event: Event) -> None:
         """Pass on."""
         self._progress(event)
 

@@ -24,8 +24,10 @@ from imsprep.progress import (
 from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
-    from imsprep.bitmap.files import Exported, Made, Proof
+    from imsprep.bitmap.export import Exported
     from imsprep.bitmap.learn.files import LearnedFromFiles
+    from imsprep.bitmap.verify import Proof
+    from imsprep.bitmap.write import Made
     from imsprep.scan.scan import Scan
 
 
@@ -51,7 +53,7 @@ def make_bitmap(image: StrPath, options: BitmapOptions) -> Made:
     Raises UsageError if a file that imsprep did not make would be replaced without `force`,
     FormatError if the image is in another format or empty, ReadError, ImageChangedError.
     """
-    from imsprep.bitmap.files import make_bitmap as make
+    from imsprep.bitmap.write import make_bitmap as make
 
     return make(path_of(image), options)
 
@@ -63,7 +65,7 @@ def export_map(image: StrPath, options: ExportOptions) -> Exported:
     Raises UsageError if a file would be replaced without `force`, FormatError if the image is in
     another format or empty, ReadError, ImageChangedError.
     """
-    from imsprep.bitmap.files import export
+    from imsprep.bitmap.export import export
 
     return export(path_of(image), options)
 
@@ -75,7 +77,7 @@ def verify_bitmap(image: StrPath, options: VerifyOptions) -> Proof:
     Raises ReadError if there is no bitmap, FormatError if it has another layout or the image is no
     RAW one, ImageChangedError.
     """
-    from imsprep.bitmap.files import prove
+    from imsprep.bitmap.verify import prove
 
     return prove(path_of(image), options)
 

@@ -23,7 +23,7 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.convert_object import ConvertedObject
+    from imsprep.pipeline.container.convert_object import ConvertedObject
     from imsprep.zvhd2.convert import Converted
 
 
@@ -40,7 +40,7 @@ def convert(
     into each other, FormatError for a source that is damaged, ReadError, ImageChangedError,
     MissingExtraError without qemu-nbd where the source needs it; into a bucket as `upload` too.
     """
-    from imsprep.pipeline.resolve import packing_of
+    from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.target import is_target
     from imsprep.zvhd2.convert import SOURCES, ConvertTask, likely_size, stamp
     from imsprep.zvhd2.convert import convert as convert_disk
@@ -52,7 +52,7 @@ def convert(
         return _convert_to_bucket(path, target, options)
     timestamp, given = stamp(options.timestamp, os.environ, time.time())
     id_ = options.uuid or (None if given else uuid.uuid4().bytes)
-    packing = packing_of(options, jobs=options.jobs, timestamp=timestamp)
+    packing = pack_task_of(options, jobs=options.jobs, timestamp=timestamp)
     task = ConvertTask(
         packing=dataclasses.replace(packing, uuid=id_, block_size=options.block_size),
         to_format=options.to_format,
@@ -70,9 +70,9 @@ def convert(
 
 def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> ConvertedObject:
     """Do what `convert` does into a bucket."""
-    from imsprep.pipeline.convert_object import convert_to_object, key_of
-    from imsprep.pipeline.resolve import packing_of
-    from imsprep.pipeline.streaming import Streaming
+    from imsprep.pipeline.container.convert_object import convert_to_object, key_of
+    from imsprep.pipeline.container.streamed import StreamTask
+    from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.retry import RetryPolicy
     from imsprep.upload.destination import TransferPolicy
     from imsprep.zvhd2.convert import likely_size, stamp
@@ -82,7 +82,7 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     if options.disk is not None:
         raise UsageError("a disk that is chosen is converted into a file; upload that")
     timestamp, given = stamp(options.timestamp, os.environ, time.time())
-    packing = packing_of(options, jobs=options.jobs, timestamp=timestamp)
+    packing = pack_task_of(options, jobs=options.jobs, timestamp=timestamp)
     packing = dataclasses.replace(packing, uuid=options.uuid, block_size=options.block_size)
     bucket = open_store(
         target,
@@ -91,7 +91,7 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
         ca_bundle=options.ca_bundle,
         kms_key=options.kms_key,
     )
-    streaming = Streaming(
+    streaming = StreamTask(
         packing,
         options.holes,
         options.part_size,

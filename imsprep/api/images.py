@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from imsprep.checks.reporters import Run
     from imsprep.checks.rule import Rule
     from imsprep.ims.region import RegionFacts
-    from imsprep.pipeline.exported import ExportedSummary
     from imsprep.pipeline.info import Summary
+    from imsprep.pipeline.ova.proposal import ExportedSummary
     from imsprep.report import Report
     from imsprep.scan.bench import Bench
     from imsprep.scan.estimate import Estimate

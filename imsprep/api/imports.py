@@ -25,7 +25,7 @@ from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
-    from imsprep.pipeline.all_disks import Planned
+    from imsprep.pipeline.ova.all_disks import Planned
     from imsprep.pipeline.ship import Imported
     from imsprep.pipeline.values import Prepared
 
@@ -102,7 +102,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
     """Upload what was prepared, have it imported and wait for the job."""
-    from imsprep.pipeline.importing import poll_policy_of, shipping_of, target_of
+    from imsprep.pipeline.importing import poll_policy_of, ship_task_of, target_of
     from imsprep.pipeline.ship import ship
     from imsprep.service import connected
 
@@ -114,7 +114,7 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
         connected(target.folder, options, prepared.layout) as client,
         uploading_all(progress, plans) as sent,
     ):
-        shipping = shipping_of(options, client, pace, sent)
+        shipping = ship_task_of(options, client, pace, sent)
 
         def on_job(job_id: str) -> None:
             progress(Event(IMPORT, job_id=job_id))
@@ -128,13 +128,13 @@ def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
     Raises UsageError if something would be replaced, FormatError for what is no OVA, ReadError,
     ImageChangedError.
     """
-    from imsprep.pipeline.all_disks import plan_all_disks as plan_disks
-    from imsprep.pipeline.resolve import packing_of, site_of
+    from imsprep.pipeline.ova.all_disks import plan_all_disks as plan_disks
+    from imsprep.pipeline.resolve import pack_task_of, site_of
     from imsprep.zvhd2 import records
     from imsprep.zvhd2.convert import ConvertTask
 
     path = path_of(image)
-    packing = packing_of(options, timestamp=int(time.time()) - records.EPOCH)
+    packing = pack_task_of(options, timestamp=int(time.time()) - records.EPOCH)
     packing = dataclasses.replace(packing, uuid=uuid.uuid4().bytes)
     given = {"to": options.to, "site": options.site, "region": options.region or ""}
     return plan_disks(

@@ -1,73 +1,80 @@
-"""Interchange: what a scan found, in the words of other tools.
-
-    bmap      bmap 2.0, XML: the ranges of blocks that hold data, each with its SHA-256; bmaptool
-              copies by it. Format: the comment in the files that bmaptool itself writes.
-    qemu-map  JSON as `qemu-img map --output=json` prints it, by content: zeros that were written
-              are zeros here
-
-Bytes of the image come in as a function; nothing is opened here.
-"""
+"""Export: scan a RAW image and write its map for another tool; `export_formats` has the formats."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from imsprep.bitmap import export_formats
+from imsprep.bitmap.sidecar import check_apart
+from imsprep.errors import UsageError, show_path
 from imsprep.image.blockmap import BlockMap
-from imsprep.units import MIB
-
-BMAP, QEMU_MAP = "bmap", "qemu-map"
-SUFFIXES = {BMAP: ".bmap", QEMU_MAP: ".map.json"}
-BLOCK_SIZE = 4096  # bytes; what bmaptool uses, and the grain of today's file systems
-
-_STEP = 4 * MIB  # bytes of the image held at once
-_NO_CHECKSUM = "0" * 64  # stands in the file while its own checksum is taken
-
-Pread = Callable[[int, int], bytes]
+from imsprep.image.file import RawImage, Sharing
+from imsprep.image.formats import check_raw
+from imsprep.options import ExportOptions
+from imsprep.progress import SCAN
+from imsprep.scan.scan import Coverage, how_known, scan_as_step
+from imsprep.system.atomic import write_bytes
+from imsprep.system.paths import optional_path
+from imsprep.units import exact_size, format_size
 
 
-def bmap(block_map: BlockMap, pread: Pread) -> bytes:
-    """Return the bmap of an image; the data is read for the checksums of its ranges."""
-    lines = [
-        '<?xml version="1.0" ?>',
-        '<bmap version="2.0">',
-        f"    <ImageSize> {block_map.size} </ImageSize>",
-        f"    <BlockSize> {block_map.block_size} </BlockSize>",
-        f"    <BlocksCount> {len(block_map)} </BlocksCount>",
-        f"    <MappedBlocksCount> {block_map.allocated} </MappedBlocksCount>",
-        "    <ChecksumType> sha256 </ChecksumType>",
-        f"    <BmapFileChecksum> {_NO_CHECKSUM} </BmapFileChecksum>",
-        "    <BlockMap>",
-        *_ranges(block_map, pread),
-        "    </BlockMap>",
-        "</bmap>\n",
-    ]
-    text = "\n".join(lines)
-    own = hashlib.sha256(text.encode()).hexdigest()
-    return text.replace(_NO_CHECKSUM, own, 1).encode()
+@dataclass(frozen=True)
+class Exported:
+    """A map that was written for another tool."""
+
+    path: Path
+    format: str  # of export_formats.SUFFIXES
+    found: BlockMap
+    coverage: Coverage
+    sharing: Sharing | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; sizes in bytes."""
+        return {
+            "file": str(self.path),
+            "format": self.format,
+            "size": self.found.size,
+            "block_size": self.found.block_size,
+            "blocks": len(self.found),
+            "allocated": self.found.allocated,
+            "data_bytes": self.found.data_bytes,
+            "coverage": self.coverage.as_dict(),
+            "sharing": self.sharing.as_dict() if self.sharing else None,
+        }
+
+    def __str__(self) -> str:
+        data, size = format_size(self.found.data_bytes), exact_size(self.found.size)
+        known = how_known(self.coverage, self.sharing)
+        return f"{show_path(self.path)}: {self.format}, {data} of {size}\n{known}"
 
 
-def _ranges(block_map: BlockMap, pread: Pread) -> Iterator[str]:
-    """Yield a line for each run of blocks that hold data; both ends are included."""
-    for extent in block_map.extents():
-        if not extent.allocated:
-            continue
-        offset, length = block_map.byte_range(extent.start, extent.count)
-        digest = hashlib.sha256()
-        for position in range(offset, offset + length, _STEP):
-            digest.update(pread(position, min(_STEP, offset + length - position)))
-        last = extent.start + extent.count - 1
-        named = f"{extent.start}-{last}" if extent.count > 1 else f"{last}"
-        yield f'        <Range chksum="{digest.hexdigest()}"> {named} </Range>'
+def export(path: Path, options: ExportOptions) -> Exported:
+    """Scan a RAW image and write its map for another tool; see `export_formats`.
 
-
-def qemu_map(block_map: BlockMap) -> bytes:
-    """Return the extents of an image, an object a line, as qemu-img prints them."""
-    lines = []
-    for extent in block_map.extents():
-        start, length = block_map.byte_range(extent.start, extent.count)
-        data = extent.allocated
-        value = {"start": start, "length": length, "depth": 0, "present": True}
-        lines.append(json.dumps({**value, "zero": not data, "data": data, "offset": start}))
-    return ("[" + ",\n".join(lines) + "]\n").encode()
+    Raises UsageError if a file would be replaced without `force`, and as `make_bitmap` does.
+    """
+    with RawImage.open(path) as image:
+        target = optional_path(options.output)
+        if image.is_device and target is None:
+            raise UsageError(f"{show_path(path)} is a device; name the file", remedies=("output",))
+        target = target or path.with_suffix(export_formats.SUFFIXES[options.format])
+        check_apart(target, path)
+        if target.exists() and not options.force:
+            raise UsageError(
+                f"{show_path(target)} exists; name another file, or have it replaced",
+                remedies=("output", "force"),
+            )
+        check_raw(image)
+        scanned = scan_as_step(
+            image, options, options.block_size or export_formats.BLOCK_SIZE, SCAN
+        )
+        found = scanned.block_map
+        if options.format == export_formats.BMAP:
+            text = export_formats.bmap(found, image.pread)
+        else:
+            text = export_formats.qemu_map(found)
+        image.check_unchanged()
+        write_bytes(target, text)
+        return Exported(target, options.format, found, scanned.coverage, image.sharing)

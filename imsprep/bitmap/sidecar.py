@@ -3,7 +3,7 @@
 Bitmap and sidecar are written so that a crash at any instant leaves a state that can be recognised:
 the old bitmap goes, the sidecar comes, the bitmap comes. So a sidecar without its bitmap is an
 unfinished run of ours, and a bitmap that its sidecar does not describe was put there by another
-else, and is not overwritten.
+program, and is not overwritten.
 
 Whether an image is the one that was scanned is decided in two steps. The *identity* (device, inode,
 times) holds for the very file. The *fingerprint*, a hash over samples of the content, also holds
@@ -13,7 +13,6 @@ for a copy that kept its modification time; it notices another image, not every 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from imsprep.bitmap.layout_json import from_plain, to_plain
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity, RawImage
-from imsprep.system import atomic, ownership, statefile
+from imsprep.system import ownership, statefile
 from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name, read_plain
 from imsprep.units import KIB
@@ -169,29 +168,6 @@ def check_replaceable(bitmap: Path, image: Path, *, advice: Advice = OR_REPLACE)
         )
     advice = advice._replace(text=f"rename one of the images, or {advice.text}")
     ownership.check_owner(bitmap, image, sidecar.image, what="the bitmap", advice=advice)
-
-
-def write_pair(bitmap: Path, packed: bytes, sidecar: Sidecar) -> None:
-    """Write a bitmap and its sidecar; files that are equal already stay. Raises ReadError."""
-    described = atomic.as_json(sidecar.as_dict())
-    if _holds(bitmap, packed) and _holds(sidecar_path(bitmap), described):
-        return
-    with atomic.writing(bitmap) as file:
-        file.write(packed)
-        file.flush()
-        os.fsync(file.fileno())  # whatever fails for want of space fails before the old one goes
-        bitmap.unlink(missing_ok=True)
-        atomic.write_bytes(sidecar_path(bitmap), described)
-    if _read(bitmap) != packed:
-        raise ReadError(f"{show_path(bitmap)} does not read back as it was written; check the disk")
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    """Return whether a file is there and has these bytes."""
-    try:
-        return read_plain(path) == data
-    except (OSError, ReadError):
-        return False
 
 
 def _read(bitmap: Path) -> bytes | None:

@@ -25,10 +25,10 @@ from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.image.qemu.foreign import INSIDE
 from imsprep.ims.request import QuickImportRequest, RequestFields
-from imsprep.pipeline import container as packed
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import upload_formats
-from imsprep.pipeline.exported import proposed_fields
+from imsprep.pipeline.container import kept
+from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.values import ImportTask
 from imsprep.report import Report, Severity
 from imsprep.store.ownership import origin_of
@@ -83,7 +83,7 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     facts = replace(facts, request=fields, importing=True)
     if upload_format == upload_formats.ZVHD2:
         if not task.streams:
-            packed.check_place(path, place)
+            kept.check_place(path, place)
         facts = facts.packed()
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, task) if upload_format == upload_formats.RAW else None

@@ -18,11 +18,11 @@ from imsprep.pipeline.ask import AskBucket, AskService
 from imsprep.pipeline.resolve import (
     fail_on,
     fields_of,
-    packing_of,
+    pack_task_of,
     policy_of,
     site_of,
 )
-from imsprep.pipeline.ship import Shipping
+from imsprep.pipeline.ship import ShipTask
 from imsprep.pipeline.values import ImportTask
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
@@ -119,7 +119,7 @@ def task_of(
         site=site_of(options.site, options.region),
         policy=policy_of(options),
         fail_on=fail_on(options),
-        packing=packing_of(options),
+        packing=pack_task_of(options),
         bytes_per_s=line_of(options),
         layout=None if options.layout is None else layout_of(options.layout),
         dry_run=dry_run,
@@ -139,13 +139,13 @@ def line_of(options: ImportOptions) -> float:
     return min(line, options.bytes_per_s or line)
 
 
-def shipping_of(
+def ship_task_of(
     options: ImportOptions, client: ImsClient, pace: PollPolicy, progress: Progress
-) -> Shipping:
+) -> ShipTask:
     """Return what `ship` works with; opens the store."""
     target = target_of(options)
     ca_bundle = optional_path(options.ca_bundle)
-    return Shipping(
+    return ShipTask(
         store=open_store(target, ca_bundle=ca_bundle, kms_key=options.kms_key),
         bucket=target.bucket,
         target=str(target),

@@ -16,7 +16,7 @@ from imsprep.image import formats
 from imsprep.image.archive.ova import OVA, OVF
 from imsprep.image.file import RawImage
 from imsprep.ims.request import RequestFields
-from imsprep.pipeline.exported import ExportedSummary, summarize_exported
+from imsprep.pipeline.ova.proposal import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of

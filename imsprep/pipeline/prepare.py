@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from imsprep.bitmap import bits
-from imsprep.bitmap.files import write_bitmap
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
+from imsprep.bitmap.write import write_bitmap
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather import gather
@@ -25,11 +25,11 @@ from imsprep.image.archive import unpacked
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity, RawImage
-from imsprep.pipeline import container as packed
 from imsprep.pipeline import upload_formats
+from imsprep.pipeline.container import kept
+from imsprep.pipeline.container.streamed import StreamTask
 from imsprep.pipeline.examine import Examined, bitmap_key, examine, reason_for, why_not
-from imsprep.pipeline.exported import proposed_fields
-from imsprep.pipeline.streaming import Streaming
+from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.upload_formats import Comparison, compare_formats, map_by_extents
 from imsprep.pipeline.values import Artefact, ImportTask, Prepared
 from imsprep.scan.scan import Scan, scan
@@ -39,7 +39,7 @@ from imsprep.zvhd2 import convert
 from imsprep.zvhd2.faults import Stage
 from imsprep.zvhd2.source import open_source
 from imsprep.zvhd2.verify import check_payloads
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 
 # One block of so many is packed for an estimate, where the disk goes on its way at once; but not
 # fewer than this, since the first blocks of a disk, with its tables, pack like no others.
@@ -186,10 +186,10 @@ def _as_zvhd2(
 ) -> Prepared:
     """Return the container of an image, made or found; a dry run returns what it would be."""
     place = task.place_for(image.path)
-    packing = packed.dated(task.packing, image)
+    packing = kept.dated(task.packing, image)
     if task.streams and not task.dry_run:
         return _streamed(image, examined, packing, comparison, task)
-    if task.dry_run and (task.streams or not packed.fits(image, place, packing)):
+    if task.dry_run and (task.streams or not kept.fits(image, place, packing)):
         wire = comparison.named(upload_formats.ZVHD2).wire
         plan = plan_plain(wire, part_size=task.options.part_size)
         artefact = Artefact("container", place, examined.key, plan, image.identity, estimated=True)
@@ -199,7 +199,7 @@ def _as_zvhd2(
     holes = task.options.holes
     share = task.options.force_share
     making = convert.ConvertTask(packing, holes=holes, force_share=share, progress=task.packed)
-    if packed.pack(image, place, making):
+    if kept.pack(image, place, making):
         task.log(f"{show_path(place)} was made")
     else:
         task.log(f"{show_path(place)} is of this state of the image: used again")
@@ -207,8 +207,8 @@ def _as_zvhd2(
         sent = _of_container(container, examined, task)
         done = _as_it_is(container, sent, task)
         container.check_unchanged()
-    note = packed.Note.read(place)
-    digest = note.digest if note else None
+    sidecar = kept.ContainerSidecar.read(place)
+    digest = sidecar.digest if sidecar else None
     return replace(done, image=image.path, identity=image.identity.as_dict(), digest=digest)
 
 
@@ -223,11 +223,11 @@ def _of_container(container: RawImage, examined: Examined, task: ImportTask) -> 
 
 
 def _streamed(
-    image: RawImage, examined: Examined, packing: Packing, comparison: Comparison, task: ImportTask
+    image: RawImage, examined: Examined, packing: PackTask, comparison: Comparison, task: ImportTask
 ) -> Prepared:
     """Return the container of an image as what will be packed while it is sent."""
     block_map = comparison.block_map
-    streaming = Streaming(
+    streaming = StreamTask(
         packing,
         task.options.holes,
         task.options.part_size,

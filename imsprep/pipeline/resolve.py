@@ -13,7 +13,7 @@ from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
 from imsprep.system.threads import usable_cpus
 from imsprep.zvhd2.records import METHODS
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 
 if TYPE_CHECKING:
     from imsprep.options import PackOptions, RequestOptions, RuleOptions
@@ -74,8 +74,8 @@ def fail_on(options: RuleOptions) -> Severity | None:
     return None if options.fail_on == NEVER else severity_of(options.fail_on)
 
 
-def packing_of(options: PackOptions, *, jobs: int | None = None, timestamp: int = 0) -> Packing:
+def pack_task_of(options: PackOptions, *, jobs: int | None = None, timestamp: int = 0) -> PackTask:
     """Return how to pack; the container's date and id are set by who makes it."""
     method = next(m for m, name in METHODS.items() if name == options.compression)
     jobs = jobs or usable_cpus()
-    return Packing(timestamp, method=method, level=options.level, jobs=jobs)
+    return PackTask(timestamp, method=method, level=options.level, jobs=jobs)

@@ -31,8 +31,8 @@ from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
 from imsprep.ims.wait import PollPolicy, is_unknown_job, wait
 from imsprep.pipeline import manifest as manifests
+from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
-from imsprep.pipeline.streaming import Streaming, maker_of
 from imsprep.pipeline.values import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.store.contract import ObjectStore
@@ -129,7 +129,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True)
-class Shipping:
+class ShipTask:
     """What `ship` works with; all that varies is here."""
 
     store: ObjectStore
@@ -148,7 +148,7 @@ class Shipping:
     clock: Callable[[], float] = time.perf_counter
 
 
-def ship(prepared: Prepared, shipping: Shipping) -> Imported:
+def ship(prepared: Prepared, shipping: ShipTask) -> Imported:
     """Upload, import and wait; see the module for what a second call does.
 
     One process at a time works on an image. Raises UsageError if the manifest is not ours to
@@ -165,7 +165,7 @@ def ship(prepared: Prepared, shipping: Shipping) -> Imported:
         unpacked.drop(Identity(**prepared.identity))
 
 
-def _ship(prepared: Prepared, shipping: Shipping, path: Path) -> Imported:
+def _ship(prepared: Prepared, shipping: ShipTask, path: Path) -> Imported:
     """Do what `ship` says, alone with this image."""
     uploads: tuple[Uploaded, ...] = ()
     manifests.check_replaceable(path, prepared.image)
@@ -214,7 +214,7 @@ def _imported(
     )
 
 
-def _taken_up(prepared: Prepared, shipping: Shipping, path: Path) -> Manifest | None:
+def _taken_up(prepared: Prepared, shipping: ShipTask, path: Path) -> Manifest | None:
     """Return where an earlier run left this very import; None if something has to be sent first.
 
     A job that runs is reading its objects, so nothing is sent while it may.
@@ -229,7 +229,7 @@ def _taken_up(prepared: Prepared, shipping: Shipping, path: Path) -> Manifest | 
     return earlier if earlier.state == STARTED else None
 
 
-def _is_same(earlier: Manifest, prepared: Prepared, shipping: Shipping) -> bool:
+def _is_same(earlier: Manifest, prepared: Prepared, shipping: ShipTask) -> bool:
     """Return whether an earlier run imported this file with this request and this bitmap."""
     body = prepared.request.as_body()
     if not earlier.is_about(_image(prepared), body, shipping.service_name):
@@ -242,17 +242,17 @@ def _is_same(earlier: Manifest, prepared: Prepared, shipping: Shipping) -> bool:
     return True
 
 
-def _is_listed(earlier: Manifest, shipping: Shipping) -> bool:
+def _is_listed(earlier: Manifest, shipping: ShipTask) -> bool:
     listed = _images(shipping, str(earlier.request["name"]))
     return any(i.image_id == earlier.image_id and i.status == "active" for i in listed)
 
 
-def _images(shipping: Shipping, name: str) -> list[CloudImage]:
+def _images(shipping: ShipTask, name: str) -> list[CloudImage]:
     return patiently(lambda: shipping.service.images(name), shipping.pace)
 
 
 def _found(
-    earlier: Manifest, prepared: Prepared, shipping: Shipping, path: Path, *, limit_s: float
+    earlier: Manifest, prepared: Prepared, shipping: ShipTask, path: Path, *, limit_s: float
 ) -> Manifest | None:
     """Look for the image of a request that may have been accepted; a refusal leaves the doubt."""
     before, pace = earlier.images_before, shipping.pace
@@ -280,7 +280,7 @@ def _doubt_s(earlier: Manifest) -> float:
 
 
 def _upload(
-    prepared: Prepared, shipping: Shipping, path: Path
+    prepared: Prepared, shipping: ShipTask, path: Path
 ) -> tuple[Manifest, tuple[Uploaded, ...]]:
     """Send what is not there yet; return the manifest of the import that is to be asked for."""
     done, records = zip(
@@ -308,7 +308,7 @@ def _image(prepared: Prepared) -> dict[str, Any]:
     return {**found, "digest": prepared.digest} if prepared.digest else found
 
 
-def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded, SentObject]:
+def _send(artefact: Artefact, image: Path, shipping: ShipTask) -> tuple[Uploaded, SentObject]:
     """Upload one file; return how it went and what the manifest says of it."""
     if artefact.streaming is not None:
         return _pack_and_send(artefact, artefact.streaming, shipping)
@@ -339,7 +339,7 @@ def _send(artefact: Artefact, image: Path, shipping: Shipping) -> tuple[Uploaded
 
 
 def _pack_and_send(
-    artefact: Artefact, streaming: Streaming, shipping: Shipping
+    artefact: Artefact, streaming: StreamTask, shipping: ShipTask
 ) -> tuple[Uploaded, SentObject]:
     """Pack an image while its container is sent; as `_send`."""
     with maker_of(artefact.path, streaming) as maker:
@@ -360,7 +360,7 @@ def _pack_and_send(
 
 
 def _begin(
-    prepared: Prepared, shipping: Shipping, sent: tuple[SentObject, ...], path: Path
+    prepared: Prepared, shipping: ShipTask, sent: tuple[SentObject, ...], path: Path
 ) -> Manifest:
     """Return the manifest of this import: an earlier run's if it got as far with the same one."""
     fresh = Manifest(
@@ -383,7 +383,7 @@ def _begin(
 
 
 def _import_or_note_why_not(
-    prepared: Prepared, shipping: Shipping, state: Manifest, path: Path
+    prepared: Prepared, shipping: ShipTask, state: Manifest, path: Path
 ) -> Manifest:
     """Import, and keep in the manifest why it failed."""
     try:
@@ -398,7 +398,7 @@ def _import_or_note_why_not(
         raise
 
 
-def _import(prepared: Prepared, shipping: Shipping, state: Manifest, path: Path) -> Manifest:
+def _import(prepared: Prepared, shipping: ShipTask, state: Manifest, path: Path) -> Manifest:
     """Take the import from where it stands to its image."""
     if state.state != STARTED:
         before = state.images_before
@@ -415,7 +415,7 @@ def _import(prepared: Prepared, shipping: Shipping, state: Manifest, path: Path)
     return state
 
 
-def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
+def _finish(begun: Started, prepared: Prepared, shipping: ShipTask) -> str:
     """Wait for the job, or for the image of a job whose id was lost; return the image's id."""
     service, pace = shipping.service, shipping.pace
     if begun.job_id is None:
@@ -427,7 +427,7 @@ def _finish(begun: Started, prepared: Prepared, shipping: Shipping) -> str:
     return status.image_id
 
 
-def _clean(state: Manifest, shipping: Shipping, *, failed: bool) -> tuple[str, ...]:
+def _clean(state: Manifest, shipping: ShipTask, *, failed: bool) -> tuple[str, ...]:
     """Remove the objects if that was asked for; return their keys.
 
     What has taken an object's place since then is not imsprep's, and stays; so does what imsprep

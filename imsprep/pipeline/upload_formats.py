@@ -23,7 +23,7 @@ from imsprep.units import ceil_div, format_size
 from imsprep.upload.plan import PartPlan
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Packer
-from imsprep.zvhd2.writer import Packing, block_ranges
+from imsprep.zvhd2.writer import PackTask, block_ranges
 
 RAW, ZVHD2, AUTO = "raw", "zvhd2", "auto"
 VIA = (RAW, ZVHD2, AUTO)
@@ -225,7 +225,7 @@ def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
 def compare_formats(
     disk: Disk,
     block_map: BlockMap,
-    packing: Packing,
+    packing: PackTask,
     *,
     plan: PartPlan | None,
     most: int,

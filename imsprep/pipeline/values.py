@@ -15,16 +15,16 @@ from imsprep.image.file import Identity, Sharing
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.options import ImportOptions
-from imsprep.pipeline import container as packed
 from imsprep.pipeline import upload_formats
-from imsprep.pipeline.streaming import Streaming
+from imsprep.pipeline.container import kept
+from imsprep.pipeline.container.streamed import StreamTask
 from imsprep.pipeline.upload_formats import Comparison
 from imsprep.report import Report, Severity
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.target import Target
 from imsprep.system.paths import optional_path
 from imsprep.upload.plan import PartPlan
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ImportTask:
     site: Site
     policy: Policy
     fail_on: Severity | None
-    packing: Packing  # of a container that is made
+    packing: PackTask  # of a container that is made
     layout: BitmapLayout | None = None  # of the bitmap; None: as the one that is there has it
     bytes_per_s: float = upload_formats.BANDWIDTH  # of the line, for the comparison of formats
     dry_run: bool = False  # make no container
@@ -58,7 +58,7 @@ class ImportTask:
     def place_for(self, image: Path) -> Path:
         """Return the container's file, also where it only gives the object its name."""
         keep = optional_path(self.options.keep_container)
-        return keep or packed.place_for(image, optional_path(self.options.work_dir))
+        return keep or kept.place_for(image, optional_path(self.options.work_dir))
 
     @property
     def streams(self) -> bool:
@@ -76,7 +76,7 @@ class Artefact:
     plan: PartPlan
     identity: Identity  # of the file that the plan was made of
     estimated: bool = False  # the file is not made yet, and its size is a guess
-    streaming: Streaming | None = None  # it is packed of `path` while it is sent, and no file
+    streaming: StreamTask | None = None  # it is packed of `path` while it is sent, and no file
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from bitarray.util import zeros
 
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import RawImage, Sharing
-from imsprep.options import ScanOptions
+from imsprep.options import ReadOptions, ScanOptions
+from imsprep.progress import counting
 from imsprep.scan.holes import believes_holes, knows_holes
 from imsprep.scan.probe import PAGE, Range, batched, cut, holds_data
 from imsprep.scan.schedule import FullRead, How
@@ -59,6 +60,11 @@ class Scan:
     block_map: BlockMap
     coverage: Coverage
     sharing: Sharing | None = None  # whether programs may have written to it meanwhile
+
+
+def how_known(coverage: Coverage, sharing: Sharing | None) -> str:
+    """Return for a person how each byte is known, and who may have written meanwhile."""
+    return f"{coverage}\nnote: {sharing.note}" if sharing and sharing.note else str(coverage)
 
 
 DEFAULTS = ScanOptions()
@@ -138,3 +144,9 @@ def _probe_batch(image: RawImage, pieces: list[Range], bits: bitarray, how: How)
 
 def _length(ranges: list[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
+
+
+def scan_as_step(image: RawImage, options: ReadOptions, block_size: int, step: str) -> Scan:
+    """Scan with a caller's options, and report to its progress as this step."""
+    progress = counting(options.progress, step, image.size)
+    return scan(image, options.scanning(jobs=options.jobs, block_size=block_size), progress)

@@ -30,7 +30,7 @@ from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.pool import workers
 from imsprep.upload.transfer import Progress, Uploaded
-from imsprep.upload.verify import Wanted, check_etag, find, list_held
+from imsprep.upload.verify import Wanted, check_etag, find, list_uploaded
 
 MEMORY = 256 * MIB  # of parts that are on their way at the same time
 _WHOLE = 0  # the number of the line that is added before completing
@@ -189,7 +189,7 @@ class _Stream:
             reason = noted.reason_against(fresh)
             if reason is None:
                 try:
-                    list_held(self._store, self._key, noted.upload_id)
+                    list_uploaded(self._store, self._key, noted.upload_id)
                     return noted, None
                 except ServiceError as error:
                     if not is_gone(error):
@@ -221,7 +221,7 @@ class _Stream:
 
     def _held(self, entry: Entry, log: PartLog) -> dict[int, Line]:
         """Return what the log and the store agree on."""
-        held = list_held(self._store, self._key, entry.upload_id)
+        held = list_uploaded(self._store, self._key, entry.upload_id)
         return {
             line.number: line
             for line in log.read().values()
@@ -285,7 +285,7 @@ class _Stream:
 
     def _complete(self, entry: Entry, log: PartLog) -> tuple[int, str]:
         """Compare what the store holds with what was made, complete, and return size and ETag."""
-        held = list_held(self._store, self._key, entry.upload_id)
+        held = list_uploaded(self._store, self._key, entry.upload_id)
         if set(held) != set(self._made) or sorted(held) != list(range(1, len(held) + 1)):
             raise ServiceError(
                 f"the store holds {len(held)} parts, expected {len(self._made)};"

@@ -35,7 +35,14 @@ from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import ZEROS, Entry, Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
 from imsprep.upload.pool import workers
-from imsprep.upload.verify import Held, Wanted, check_etag, find, is_held, list_held
+from imsprep.upload.verify import (
+    UploadedParts,
+    Wanted,
+    check_etag,
+    find,
+    is_uploaded,
+    list_uploaded,
+)
 from imsprep.upload.zeros import compose, make_zero_object, remove_zero_object
 
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
@@ -239,14 +246,14 @@ class _Run:
 
     def _continue_or_begin(
         self, journal: Journal, noted: Entry | None, fresh: Entry
-    ) -> tuple[Entry, Held, str | None]:
+    ) -> tuple[Entry, UploadedParts, str | None]:
         """Return the upload to work on, the parts it holds, and why an earlier one was left."""
         reason = journal.why_unusable()
         if noted is not None:
             reason = noted.reason_against(fresh)
             if reason is None:
                 try:
-                    return noted, list_held(self._store, self._key, noted.upload_id), None
+                    return noted, list_uploaded(self._store, self._key, noted.upload_id), None
                 except ServiceError as error:
                     if not is_gone(error):
                         raise
@@ -273,7 +280,7 @@ class _Run:
             remove_zero_object(self._store, entry.zero_key)
         journal.remove()
 
-    def _transfer_parts(self, entry: Entry, held: Held) -> None:
+    def _transfer_parts(self, entry: Entry, held: UploadedParts) -> None:
         """Bring every part into the store; the first failure ends it.
 
         Copies have workers of their own, since they cost the line nothing: they run in parallel
@@ -290,7 +297,9 @@ class _Run:
             if self._failures:
                 raise self._failures[0]
 
-    def _try(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
+    def _try(
+        self, entry: Entry, part: PlannedPart, held: UploadedParts, zeros: Future[None]
+    ) -> None:
         """Transfer one part, unless another one has failed; note a failure, which ends the rest."""
         if self._store.stopped:
             return
@@ -301,7 +310,9 @@ class _Run:
             self._store.stop()
             raise
 
-    def _transfer(self, entry: Entry, part: PlannedPart, held: Held, zeros: Future[None]) -> None:
+    def _transfer(
+        self, entry: Entry, part: PlannedPart, held: UploadedParts, zeros: Future[None]
+    ) -> None:
         """Bring one part into the store, unless it is there already and right."""
         data, md5 = None, self._zero_md5s.get(part.length, "")
         if not part.is_zero:
@@ -343,12 +354,12 @@ class _Run:
         body = self._body(part.offset + part.zeros, part.sent, data)
         return compose(self._store, entry.key, entry.upload_id, part, entry.zero_key, body) == md5
 
-    def _make_zeros(self, entry: Entry, held: Held) -> None:
+    def _make_zeros(self, entry: Entry, held: UploadedParts) -> None:
         """Make the zero object if a part is to be copied from it."""
         if self._needs_zeros(held):
             make_zero_object(self._store, entry.zero_key, self._plan.zero_size)
 
-    def _needs_zeros(self, held: Held) -> bool:
+    def _needs_zeros(self, held: UploadedParts) -> bool:
         """Return whether a part is still to be copied from the zero object."""
         return any(
             part.zeros
@@ -357,15 +368,15 @@ class _Run:
             for part in self._plan.parts
         )  # fmt: skip
 
-    def _is_held(self, part: PlannedPart, md5: str, held: Held) -> bool:
-        return is_held(self._store, held, Wanted(part.number, part.length, md5, part.is_zero))
+    def _is_held(self, part: PlannedPart, md5: str, held: UploadedParts) -> bool:
+        return is_uploaded(self._store, held, Wanted(part.number, part.length, md5, part.is_zero))
 
     def _complete(self, entry: Entry) -> tuple[str, str | None]:
         """Compare what the store holds with the plan, and complete.
 
         Returns the object's etag as it was answered and as computed, None if it cannot be.
         """
-        held = list_held(self._store, entry.key, entry.upload_id)
+        held = list_uploaded(self._store, entry.key, entry.upload_id)
         if len(held) > len(self._plan.parts):
             raise ServiceError(
                 f"the store holds {len(held)} parts, expected {len(self._plan.parts)};"

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from imsprep.errors import ServiceError
 from imsprep.store.contract import ObjectStore, Part
 
-Held = Mapping[int, Sequence[Part]]  # by number; a store may list what was replaced, too
+UploadedParts = Mapping[int, Sequence[Part]]  # by number; a store may list what was replaced, too
 
 
-def list_held(store: ObjectStore, key: str, upload_id: str) -> Held:
+def list_uploaded(store: ObjectStore, key: str, upload_id: str) -> UploadedParts:
     """Ask the store which parts it holds."""
     held = defaultdict(list)
     for part in store.list_parts(key, upload_id):
@@ -33,12 +33,12 @@ class Wanted(NamedTuple):
     copied: bool = False  # inside the store, which may give such parts other ETags
 
 
-def is_held(store: ObjectStore, held: Held, part: Wanted) -> bool:
+def is_uploaded(store: ObjectStore, held: UploadedParts, part: Wanted) -> bool:
     """Return whether a part is there and right."""
     return _right(store, held, part) is not None
 
 
-def find(store: ObjectStore, held: Held, wanted: Wanted) -> Part:
+def find(store: ObjectStore, held: UploadedParts, wanted: Wanted) -> Part:
     """Return a part as the store lists it; ServiceError if it is not there or not right."""
     part = _right(store, held, wanted)
     if part is None:
@@ -61,7 +61,7 @@ def check_etag(store: ObjectStore, what: str, got: str, md5: str, *, copied: boo
         )
 
 
-def _right(store: ObjectStore, held: Held, wanted: Wanted) -> Part | None:
+def _right(store: ObjectStore, held: UploadedParts, wanted: Wanted) -> Part | None:
     for part in held.get(wanted.number, ()):
         if part.size == wanted.length and _fits(store, part.etag, wanted.md5, wanted.copied):
             return part

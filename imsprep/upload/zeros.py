@@ -21,7 +21,7 @@ from imsprep.store.retry import RetryingStore
 from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
 from imsprep.upload.plan import PlannedPart, plan_growth
-from imsprep.upload.verify import Wanted, check_etag, find, list_held
+from imsprep.upload.verify import Wanted, check_etag, find, list_uploaded
 
 
 def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
@@ -37,7 +37,7 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
         for number, length in enumerate(step.copies, 1):
             etag = store.copy_part(key, upload_id, number, key, 0, length)
             check_etag(store, "a copy of zeros", etag, md5s[length], copied=True)
-        held = list_held(store, key, upload_id)
+        held = list_uploaded(store, key, upload_id)
         parts = [
             find(store, held, Wanted(number, length, md5s[length], copied=True))
             for number, length in enumerate(step.copies, 1)

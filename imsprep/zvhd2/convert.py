@@ -49,7 +49,7 @@ from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import Examination, examine
 from imsprep.zvhd2.extract import unpack_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.writer import Packing, Written, write_container
+from imsprep.zvhd2.writer import PackTask, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
 SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS, OVA, OVF)
@@ -62,7 +62,7 @@ _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
 class ConvertTask:
     """What is to be made, and how."""
 
-    packing: Packing  # of a ZVHD2; its jobs also for RAW
+    packing: PackTask  # of a ZVHD2; its jobs also for RAW
     to_format: str | None = None  # one of TARGETS; None: by the target's suffix
     from_format: str | None = None  # one of SOURCES; None: by the source's content
     holes: str = AUTO  # which holes to believe; see `scan`

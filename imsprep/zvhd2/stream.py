@@ -34,7 +34,7 @@ from imsprep.units import ceil_div
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import MEMORY, Packer, Unpacker
 from imsprep.zvhd2.records import FOOTER_LENGTH
-from imsprep.zvhd2.writer import Packing, Piece, Written, block_ranges, ends_of, read_block, shares
+from imsprep.zvhd2.writer import PackTask, Piece, Written, block_ranges, ends_of, read_block, shares
 
 # What is noted of a record in a part; all of them tell where each lies.
 ROW = np.dtype([("block", "<u4"), ("length", "<u4"), ("crc", "<u4")])
@@ -100,7 +100,7 @@ class ContainerStream:
     def __init__(
         self,
         disk: Disk,
-        packing: Packing,
+        packing: PackTask,
         least: Callable[[int], int],
         known: Mapping[int, Known],
         *,

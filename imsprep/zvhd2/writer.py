@@ -41,7 +41,7 @@ Piece = tuple[int, int]  # offset and length, bytes; within one block
 
 
 @dataclass(frozen=True)
-class Packing:
+class PackTask:
     """How to write a container."""
 
     timestamp: int  # seconds since 2000
@@ -82,7 +82,7 @@ def write_container(
     disk: Disk,
     extents: Iterable[ByteExtent],
     file: int,
-    packing: Packing,
+    packing: PackTask,
     progress: Callable[[int], None],
     *,
     with_digest: bool = False,
@@ -144,7 +144,7 @@ class _Packed(NamedTuple):
 class _Writer:
     """One container while it is written: `write_blocks`, then `finish`."""
 
-    def __init__(self, disk: Disk, file: int, packing: Packing, behind: WriteBehind) -> None:
+    def __init__(self, disk: Disk, file: int, packing: PackTask, behind: WriteBehind) -> None:
         self._disk, self._file, self._packing, self._behind = disk, file, packing, behind
         self._header = self._new_header()
         self._end = FOOTER_LENGTH  # where the next record begins
@@ -326,7 +326,7 @@ def _uuid_of_content(header: Footer, entries: records.Entries, crcs: NDArray[np.
     return bytes(raw)
 
 
-def shares(packing: Packing, memory: int) -> tuple[int, int]:
+def shares(packing: PackTask, memory: int) -> tuple[int, int]:
     """Return how many threads and how many buffers there is memory for, in bytes."""
     size = packing.block_size
     codec = Packer.memory(packing.method, packing.chosen_level, size)

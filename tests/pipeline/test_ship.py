@@ -36,7 +36,7 @@ from imsprep.ims.wait import PollPolicy
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import ship as ship_module
 from imsprep.pipeline.manifest import Manifest, SentObject
-from imsprep.pipeline.ship import Shipping, ship
+from imsprep.pipeline.ship import ShipTask, ship
 from imsprep.pipeline.upload_formats import Comparison, Sample, UploadFormat
 from imsprep.pipeline.values import Artefact, Prepared
 from imsprep.report import Report
@@ -108,7 +108,7 @@ class Place:
             self.running, self.service = emulator, client(url)
 
             def go(**changes: Any) -> Any:
-                shipping = Shipping(
+                shipping = ShipTask(
                     self.store, "images", "local", client(url), "emulator", PollPolicy(self.nap, self.clock),
                     source, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
                 )  # fmt: skip

@@ -30,7 +30,7 @@ from imsprep.units import MIB
 from imsprep.upload.plan import plan_parts
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.records import BITMAP_SEGMENT, BLOCK_SIZE, INDEX_SEGMENT, ZSTD
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 from tests.support.zvhd2_files import of_disk
 
 
@@ -169,7 +169,7 @@ class InMemory:
 def compared(most: int = 48, **packing: int) -> Comparison:
     disk = InMemory()
     return compare_formats(
-        disk, map_by_extents(disk, MIB), Packing(0, **packing), plan=None, most=most,
+        disk, map_by_extents(disk, MIB), PackTask(0, **packing), plan=None, most=most,
         clock=itertools.count().__next__, taken=ZVHD2, bytes_per_s=1e6,
     )  # fmt: skip
 

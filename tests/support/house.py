@@ -18,7 +18,7 @@ _PURE = """
     image.tables.vdi image.tables.vhd image.tables.vhdx image.tables.vmdk
     scan.protocol
     store.contract store.zeros
-    bitmap.export bitmap.facts bitmap.layout bitmap.bits bitmap.codec
+    bitmap.export_formats bitmap.facts bitmap.layout bitmap.bits bitmap.codec
     bitmap.learn.probe bitmap.learn.constants bitmap.learn.bodies bitmap.learn.fields bitmap.learn.search
     zvhd2.records zvhd2.codec zvhd2.faults
     ims.error_codes ims.job ims.listed ims.request
@@ -52,9 +52,9 @@ TESTED_BY_OTHERS = """
     image.archive.ovf image.archive.tar image.archive.unpack image.disk image.hashing
     image.qemu.nbd_client image.tables.cloop image.tables.descriptor image.tables.parallels
     image.tables.qcow image.tables.qcow2 image.tables.qed image.tables.vdi ims.error_codes
-    ims.region ims.wait pipeline.all_disks pipeline.batch.entries pipeline.batch.journal
+    ims.region ims.wait pipeline.ova.all_disks pipeline.batch.entries pipeline.batch.journal
     pipeline.batch.read pipeline.batch.report pipeline.batch.whole pipeline.batch.work
-    pipeline.digests pipeline.examine pipeline.exported pipeline.importing pipeline.info
+    pipeline.digests pipeline.examine pipeline.ova.proposal pipeline.importing pipeline.info
     pipeline.prepare pipeline.resolve pipeline.values project report scan.estimate scan.pool
     scan.protocol scan.speed service store.bucket store.contract store.directory_uploads
     system.malloc system.sparse system.writeback upload.body upload.cleanup upload.file

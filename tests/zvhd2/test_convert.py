@@ -26,7 +26,7 @@ from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.convert import ConvertTask, convert, stamp
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.writer import Packing, block_ranges
+from imsprep.zvhd2.writer import PackTask, block_ranges
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden, runs
 from tests.support.published_driver import PublishedDriver
 from tests.support.running import Outcome
@@ -46,7 +46,7 @@ def order(**options: object) -> ConvertTask:
         for name in ("force", "to_format", "holes", "progress")
         if name in packing
     }
-    return ConvertTask(Packing(**packing), **whole)
+    return ConvertTask(PackTask(**packing), **whole)
 
 
 def write_disk(path: Path, size: int, pieces: list[tuple[int, bytes]]) -> Path:
@@ -269,7 +269,7 @@ def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
 
         image.pread_into = note
         written = writer.write_container(
-            image, image.extents(), out.fileno(), Packing(1, ID, jobs=3), lambda count: None
+            image, image.extents(), out.fileno(), PackTask(1, ID, jobs=3), lambda count: None
         )
     with RawImage.open(raw) as image:
         data = [(offset, length) for offset, length, is_data in image.extents() if is_data]
@@ -281,7 +281,7 @@ def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block_size", records.BLOCK_SIZES)
 @pytest.mark.parametrize("level", [1, 19])
 def test_memory_is_bounded_whatever_is_asked_for(block_size: int, level: int) -> None:
-    packing = Packing(1, ID, level=level, block_size=block_size, jobs=64)
+    packing = PackTask(1, ID, level=level, block_size=block_size, jobs=64)
     jobs, buffers = writer.shares(packing, writer.MEMORY)
     codecs = jobs * Packer.memory(records.ZSTD, level, block_size)
     assert 1 <= jobs <= 64
@@ -339,7 +339,7 @@ def test_packing_again_keeps_to_the_same_bound_of_memory(size: int, target: int)
     container = examine(reading_of(built.data), len(built.data)).container_or_raise()
     image = SimpleNamespace(path=Path("disk.zvhd2"))
     disk = PackedDisk(image, Zvhd2Reader(container, reading_of(built.data)), jobs=64)
-    packing = Packing(1, ID, level=1, block_size=target * MIB, jobs=64)
+    packing = PackTask(1, ID, level=1, block_size=target * MIB, jobs=64)
     jobs, buffers = writer.shares(packing, writer.MEMORY - disk.memory)
     codecs = jobs * Packer.memory(records.ZSTD, 1, target * MIB)
     assert disk.memory + codecs + buffers * 3 * target * MIB <= 280 * MIB
@@ -711,10 +711,10 @@ def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
         "_prove",
         lambda *a: (proved.append(a), prove(*a))[1],  # type: ignore[misc]
     )
-    order = ConvertTask(Packing(timestamp=1), verify=verify)
+    order = ConvertTask(PackTask(timestamp=1), verify=verify)
     convert(source, tmp_path / f"{verify}.zvhd2", order)
     assert len(proved) == (3 if verify else 0)
-    convert(source, tmp_path / "again.zvhd2", ConvertTask(Packing(timestamp=1)))
+    convert(source, tmp_path / "again.zvhd2", ConvertTask(PackTask(timestamp=1)))
     assert (tmp_path / f"{verify}.zvhd2").read_bytes() == (tmp_path / "again.zvhd2").read_bytes()
 
 
@@ -733,7 +733,7 @@ class Changing:
 def test_a_disk_that_changed_while_it_was_packed_gives_no_container(tmp_path: Path) -> None:
     with (tmp_path / "disk.zvhd2").open("w+b") as file, pytest.raises(ImageChangedError):
         writer.write_container(
-            Changing(), [(0, BLOCK, True)], file.fileno(), Packing(1), lambda count: None
+            Changing(), [(0, BLOCK, True)], file.fileno(), PackTask(1), lambda count: None
         )
 
 
@@ -755,7 +755,7 @@ def test_progress_adds_up_to_the_disk_and_a_block_is_proved_unless_told_otherwis
         unpacked.clear()
         with RawImage.open(raw) as image, (tmp_path / "disk.zvhd2").open("w+b") as file:
             writer.write_container(
-                image, image.extents(), file.fileno(), Packing(1), told.append, **options
+                image, image.extents(), file.fileno(), PackTask(1), told.append, **options
             )
         assert sum(told) == 9 * BLOCK
         assert min(told) >= 0

@@ -12,7 +12,7 @@ from imsprep.image.file import RawImage
 from imsprep.units import MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
 from imsprep.zvhd2.source import open_source, pread
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 from tests.support.running import need
 
 
@@ -26,7 +26,7 @@ def raw(tmp_path: Path) -> Path:
 @need("qemu-img", "qemu-nbd")
 def test_each_format_opens_to_the_same_disk(raw: Path, tmp_path: Path) -> None:
     packed, qcow2 = tmp_path / "disk.zvhd2", tmp_path / "disk.qcow2"
-    convert(raw, packed, ConvertTask(Packing(1)))
+    convert(raw, packed, ConvertTask(PackTask(1)))
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2], check=True)
     for path in (raw, packed, qcow2):
         with RawImage.open(path) as image, open_source(image) as disk:

@@ -20,7 +20,7 @@ from imsprep.cli.screen import say
 from imsprep.units import counted
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.run import Outcome, Unit
+    from imsprep.pipeline.batch.run import BatchEntry, Outcome
     from imsprep.progress import Event
 
 JOBS = 4
@@ -64,13 +64,13 @@ def command(
     from imsprep.pipeline.batch.report import FORMATS, render
 
     asked = BatchOptions(**options, defaults=base_options(settings_here()))
-    units = api.read_plan(plan, asked)
-    kept = [plan, api.journal_of(plan), *(Path(unit.image) for unit in units)]
-    kept += [Path(unit.options.bitmap) for unit in units if unit.options.bitmap]
+    entries = api.read_plan(plan, asked)
+    kept = [plan, api.journal_of(plan), *(Path(entry.image) for entry in entries)]
+    kept += [Path(entry.options.bitmap) for entry in entries if entry.options.bitmap]
     targets = output_targets(outputs, FORMATS, kept)
-    telling = _Telling(len(units), quiet)
+    telling = _Telling(len(entries), quiet)
     with telling.if_interrupted(on_cluster=bool(asked.scheduler)):
-        summary = api.run_batch(plan, units, asked, telling)
+        summary = api.run_batch(plan, entries, asked, telling)
     for format_, path in targets:
         write_output(path, render(summary, format_))
     sys.stdout.write(render(summary, "json" if as_json else "text"))
@@ -78,7 +78,7 @@ def command(
 
 
 class _Telling:
-    """What is shown while a batch goes on; units' news come from several threads.
+    """What is shown while a batch goes on; entries' news come from several threads.
 
     On a terminal each image that is worked on has a bar; elsewhere news are lines.
     """
@@ -111,35 +111,35 @@ class _Telling:
         if count:
             self._say(f"importing {counted(count, 'image')}")
 
-    def ended(self, unit: Unit, outcome: Outcome) -> None:
-        """Tell what became of a unit."""
-        self._at.end(unit.shown)
+    def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
+        """Tell what became of an entry."""
+        self._at.end(entry.shown)
         self._ended += 1
         self._done += outcome.done
         text = f"image {outcome.image_id}" if outcome.image_id else outcome.message
-        self._say(f"[{self._ended}/{self._total}] {unit.shown}: {outcome.state}: {text}")
+        self._say(f"[{self._ended}/{self._total}] {entry.shown}: {outcome.state}: {text}")
 
     def passing(self) -> None:
-        """Tell from time to time where the units are."""
+        """Tell from time to time where the entries are."""
         at = self._at.lines()
         if at:
             self._say(f"{self._ended} of {self._total} images ended; {', '.join(at)}")
 
-    def news(self, unit: Unit, text: str) -> None:
+    def news(self, entry: BatchEntry, text: str) -> None:
         """Print an entry's progress, unless it was just printed."""
         with self._lock:
-            if self._last.get(unit.shown) == text:
+            if self._last.get(entry.shown) == text:
                 return
-            self._last[unit.shown] = text
+            self._last[entry.shown] = text
         if not (self._at.shown and text.startswith("job ")):  # which has a bar
-            self._say(f"{unit.shown}: {text}")
+            self._say(f"{entry.shown}: {text}")
 
-    def moved(self, unit: Unit, event: Event) -> None:
-        """Show how far a unit is."""
-        self._at.show(unit.shown, event)
+    def moved(self, entry: BatchEntry, event: Event) -> None:
+        """Show how far an entry is."""
+        self._at.show(entry.shown, event)
 
     def moved_there(self, shown: str, event: Event) -> None:
-        """Show how far a unit is that a cluster works on."""
+        """Show how far an entry is that a cluster works on."""
         self._at.show(shown, event)
 
     @contextlib.contextmanager

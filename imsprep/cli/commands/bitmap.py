@@ -22,9 +22,10 @@ from imsprep.options import BitmapOptions, ProbeOptions, choices
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
-    from imsprep.bitmap.files import Exported, Made
+    from imsprep.bitmap.export import Exported
     from imsprep.bitmap.layout import BitmapLayout
     from imsprep.bitmap.learn.files import LearnedFromFiles
+    from imsprep.bitmap.write import Made
 
 
 class _Bitmap(click.Group):

@@ -32,7 +32,7 @@ from imsprep.options import ImportOptions, choices
 from imsprep.units import format_size
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.all_disks import Planned
+    from imsprep.pipeline.ova.all_disks import Planned
     from imsprep.pipeline.ship import Imported
     from imsprep.pipeline.values import Prepared
 

@@ -57,7 +57,8 @@ def _own_files(image: Path) -> list[Path]:
     """Return what imsprep keeps next to an image: journals, or files made elsewhere."""
     from imsprep.bitmap.bits import bitmap_path
     from imsprep.bitmap.sidecar import sidecar_path
-    from imsprep.pipeline.container import note_path, place_for
+    from imsprep.pipeline.container.kept import place_for
+    from imsprep.pipeline.container.kept import sidecar_path as container_sidecar
     from imsprep.pipeline.manifest import path_for
     from imsprep.upload.journal import Journal
 
@@ -65,7 +66,7 @@ def _own_files(image: Path) -> list[Path]:
         return []
     made = [bitmap_path(image), place_for(image)]
     sent = [Journal.for_file(path).path for path in (image, *made)]
-    return [*made, sidecar_path(made[0]), note_path(made[1]), path_for(image), *sent]
+    return [*made, sidecar_path(made[0]), container_sidecar(made[1]), path_for(image), *sent]
 
 
 def _is_binary(path: Path) -> bool:

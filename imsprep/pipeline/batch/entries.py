@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from imsprep.errors import UsageError
 from imsprep.options import ImportOptions, choices
-from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Entry, Known, Value
+from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Known, PlanEntry, Value
 from imsprep.units import parse_size
 
 Read = Callable[[str], Any]
@@ -167,7 +167,7 @@ def known_options() -> Known:
 
 
 def options_of(
-    entry: Entry, folder: str, base: ImportOptions, mistakes: list[tuple[int, str]]
+    entry: PlanEntry, folder: str, base: ImportOptions, mistakes: list[tuple[int, str]]
 ) -> ImportOptions | None:
     """Return an entry's options; `base` holds what applies where it says nothing.
 

@@ -1,6 +1,6 @@
-"""Where the units of a batch are worked on: threads of this process, or a Dask cluster.
+"""Where the entries of a batch are worked on: threads of this process, or a Dask cluster.
 
-Threads, because a unit's time goes into the network, the disk, hashing and processes of its own,
+Threads, because an entry's time goes into the network, the disk, hashing and processes of its own,
 all of which let other threads run, and because one connection and one way to stop are shared.
 """
 
@@ -19,7 +19,7 @@ from imsprep.errors import MissingExtraError, UsageError
 from imsprep.progress import IMPORT, Event, silent
 
 _CONNECT_S = 10.0
-# After an interruption: so long may units take to end by themselves; what is cut off then is no
+# After an interruption: so long may entries take to end by themselves; what is cut off then is no
 # loss, because the next run goes on from there as well.
 _GRACE_S = 3.0
 _TOPIC, _REPORT_S = "imsprep", 0.5
@@ -70,10 +70,10 @@ def reporter(shown: str) -> Callable[[Event], None]:
 def cluster(
     address: str, moved: Callable[[str, Event], object] = lambda image, event: None
 ) -> Iterator[tuple[Executor, int]]:
-    """Give a Dask cluster as an executor, and how many units it can work on at a time.
+    """Give a Dask cluster as an executor, and how many entries it can work on at a time.
 
     `moved` is called with what the workers' `reporter` passes on, by a thread of Dask's.
-    If the block is interrupted, units that were not begun are taken back. Raises UsageError if no
+    If the block is interrupted, entries that were not begun are taken back. Raises UsageError if no
     scheduler answers or has no workers, MissingExtraError without imsprep[dask].
     """
     try:

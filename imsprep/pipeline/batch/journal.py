@@ -19,7 +19,7 @@ from typing import Any
 from imsprep import __version__
 from imsprep.errors import ReadError
 from imsprep.image.file import Identity
-from imsprep.pipeline.batch.run import DONE, Outcome, Unit
+from imsprep.pipeline.batch.run import DONE, BatchEntry, Outcome
 from imsprep.system import statefile
 from imsprep.system.statefile import StateFileError
 
@@ -62,45 +62,45 @@ class BatchJournal:
                 " that exists is imported twice"
             ) from error
 
-    def done(self, unit: Unit) -> Outcome | None:
-        """Return the outcome of a unit that an earlier run brought to its end, or None.
+    def done(self, entry: BatchEntry) -> Outcome | None:
+        """Return the outcome of an entry that an earlier run brought to its end, or None.
 
         A file that is gone since then was not needed any more.
         """
-        note = self._notes.get(unit.shown, {})
-        if note.get("state") != DONE or note.get("entry") != entry_digest(unit):
+        note = self._notes.get(entry.shown, {})
+        if note.get("state") != DONE or note.get("entry") != entry_digest(entry):
             return None
         try:
-            now = Identity.of(unit.image).lasting
+            now = Identity.of(entry.image).lasting
         except FileNotFoundError:
             now = None
         except OSError as error:
-            raise ReadError.from_os(error, "cannot read", unit.image) from error
+            raise ReadError.from_os(error, "cannot read", entry.image) from error
         if now is not None and now != _lasting(note.get("identity")):
             return None
         kept = {name: note[name] for name in _KEPT if name in note}
-        return Outcome(unit.shown, unit.name, DONE, earlier=True, **kept)
+        return Outcome(entry.shown, entry.name, DONE, earlier=True, **kept)
 
-    def begun(self, unit: Unit) -> None:
-        """Note that a unit is being worked on."""
-        self._note(unit, BEGUN, {})
+    def begun(self, entry: BatchEntry) -> None:
+        """Note that an entry is being worked on."""
+        self._note(entry, BEGUN, {})
 
-    def ended(self, unit: Unit, outcome: Outcome) -> None:
-        """Note what became of a unit."""
+    def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
+        """Note what became of an entry."""
         kept = {name: getattr(outcome, name) for name in _KEPT}
         kept["identity"] = dict(outcome.identity)
-        self._note(unit, outcome.state, {k: v for k, v in kept.items() if v not in (None, {})})
+        self._note(entry, outcome.state, {k: v for k, v in kept.items() if v not in (None, {})})
 
-    def _note(self, unit: Unit, state: str, more: Mapping[str, Any]) -> None:
-        note = {"state": state, "entry": entry_digest(unit), "at": _now(), "name": unit.name}
-        self._notes[unit.shown] = {**note, **more}
+    def _note(self, entry: BatchEntry, state: str, more: Mapping[str, Any]) -> None:
+        note = {"state": state, "entry": entry_digest(entry), "at": _now(), "name": entry.name}
+        self._notes[entry.shown] = {**note, **more}
         statefile.save(self.path, asdict(_Notes(self._notes)), schema=SCHEMA)
 
 
-def entry_digest(unit: Unit) -> str:
+def entry_digest(entry: BatchEntry) -> str:
     """Return a digest of what the plan says of an image."""
-    options = {f.name: getattr(unit.options, f.name) for f in fields(unit.options) if f.compare}
-    text = json.dumps([unit.shown, options], sort_keys=True, default=str)
+    options = {f.name: getattr(entry.options, f.name) for f in fields(entry.options) if f.compare}
+    text = json.dumps([entry.shown, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

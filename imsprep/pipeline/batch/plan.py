@@ -41,7 +41,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PlanEntry:
     """One image of a plan. `options` holds what is given, `lines` where each stands."""
 
     image: str
@@ -62,7 +62,7 @@ class _Reading:
         self.mistakes.append((line, text))
 
 
-def parse(text: str, source: str, known: Known) -> tuple[Entry, ...]:
+def parse(text: str, source: str, known: Known) -> tuple[PlanEntry, ...]:
     """Read a plan; `source` is its name for messages.
 
     Raises UsageError with every mistake and its line, MissingExtraError without PyYAML.
@@ -139,7 +139,7 @@ def _unknown(name: str, what: str, keys: Collection[str]) -> str:
 
 def _entries(
     reading: _Reading, node: Any, defaults: Mapping[str, tuple[int, Value]]
-) -> Iterator[Entry]:
+) -> Iterator[PlanEntry]:
     if node is None or node.id != "sequence" or not node.value:
         line = 1 if node is None else _line(node)
         reading.wrong(line, f"the plan needs {IMAGES!r}, a list with an entry for every image")
@@ -154,7 +154,7 @@ def _entries(
         both = {**defaults, **given}
         options = {name: value for name, (_, value) in both.items() if value is not None}
         lines = {name: line for name, (line, _) in both.items()}
-        yield Entry(image, _line(child), options, lines)
+        yield PlanEntry(image, _line(child), options, lines)
 
 
 def _options(reading: _Reading, node: Any, what: str) -> dict[str, tuple[int, Value]]:
@@ -197,9 +197,11 @@ def _word(node: Any) -> str:
     return {"scalar": "text", "sequence": "list", "mapping": "mapping"}[node.id]
 
 
-def clashes(claimed: Iterable[tuple[Entry, Iterable[tuple[str, str]]]]) -> list[tuple[int, str]]:
+def clashes(
+    claimed: Iterable[tuple[PlanEntry, Iterable[tuple[str, str]]]],
+) -> list[tuple[int, str]]:
     """Return a mistake for everything that two images claim: in words, and as a value."""
-    first: dict[tuple[str, str], Entry] = {}
+    first: dict[tuple[str, str], PlanEntry] = {}
     mistakes = []
     for entry, claims in claimed:
         for word, value in claims:

@@ -9,8 +9,8 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.options import ImportOptions
 from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.entries import known_options, options_of
-from imsprep.pipeline.batch.run import Unit
-from imsprep.pipeline.container import place_for
+from imsprep.pipeline.batch.run import BatchEntry
+from imsprep.pipeline.container.kept import place_for
 from imsprep.pipeline.importing import target_of
 from imsprep.pipeline.manifest import path_for
 from imsprep.pipeline.resolve import site_of
@@ -21,8 +21,8 @@ from imsprep.units import MIB, exact_size
 _MAX_PLAN = 16 * MIB  # bytes, some 100,000 images; what is larger is an image itself
 
 
-def read_units(path: Path, base: ImportOptions) -> list[Unit]:
-    """Return the units of a plan; `base` holds what applies where it says nothing.
+def read_entries(path: Path, base: ImportOptions) -> list[BatchEntry]:
+    """Return the entries of a plan; `base` holds what applies where it says nothing.
 
     Raises UsageError with all mistakes, ReadError, MissingExtraError without PyYAML.
     """
@@ -42,10 +42,10 @@ def read_units(path: Path, base: ImportOptions) -> list[Unit]:
             mistakes.append((entry.line, f"{entry.image}: {error}"))
             continue
         image = str(folder / entry.image)
-        named.append((entry, Unit(image, entry.image, options.name or "", options)))
-    mistakes += plan.clashes([(entry, _claims(unit)) for entry, unit in named])
+        named.append((entry, BatchEntry(image, entry.image, options.name or "", options)))
+    mistakes += plan.clashes([(entry, _claims(named)) for entry, named in named])
     plan.refuse(source, mistakes)
-    return [unit for _, unit in named]
+    return [named for _, named in named]
 
 
 def _text(path: Path) -> str:
@@ -61,19 +61,19 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _claims(unit: Unit) -> list[tuple[str, str]]:
+def _claims(named: BatchEntry) -> list[tuple[str, str]]:
     """Return what no other image of the plan may have: in words, and as a value."""
-    target, image, via = target_of(unit.options), Path(unit.image), unit.options.via
-    place = place_for(image, optional_path(unit.options.work_dir))
-    raw = via == RAW or unit.options.bitmap or unit.options.layout
+    target, image, via = target_of(named.options), Path(named.image), named.options.via
+    place = place_for(image, optional_path(named.options.work_dir))
+    raw = via == RAW or named.options.bitmap or named.options.layout
     name = image.name if raw else place.name
-    key = target.key_for(unit.options.key or name)
-    kept = not raw and unit.options.work_dir is not None
+    key = target.key_for(named.options.key or name)
+    kept = not raw and named.options.work_dir is not None
     packed = [("the container", str(place.resolve()))] if kept else []
     return [
         *packed,
-        ("the image", str(Path(unit.image).resolve())),
-        ("the name", unit.name),
+        ("the image", str(Path(named.image).resolve())),
+        ("the name", named.name),
         ("the manifest", str(path_for(image).resolve())),
         ("the object", f"{key} in {target}"),
         ("the bitmap's object", f"{bitmap_path(Path(key))} in {target}"),

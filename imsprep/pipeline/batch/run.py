@@ -1,8 +1,8 @@
 """A batch: many images, each its own import; a bounded number at a time, none stopping the others.
 
-A *unit* is one image with the options of its import, as plain values. What checks or imports a unit
-is a plain function of it, so that any executor can run it: threads of this process, or a cluster.
-It returns a value whatever happens. What an *outcome* says of a unit:
+An *entry* is one image with the options of its import, as plain values. What checks or imports an
+entry is a plain function of it, so that any executor can run it: threads of this process, or a
+cluster. It returns a value whatever happens. What an *outcome* says of an entry:
 
     planned    the check passed; nothing was begun, as --dry-run wants it
     refused    findings, or an image that cannot be checked, keep it from being imported
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Unit:
+class BatchEntry:
     """One image and its import, as plain values that can travel; never a secret among them."""
 
     image: str  # absolute path, the same on every machine that may do the work
@@ -47,7 +47,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one unit. Sizes in bytes."""
+    """What became of one entry. Sizes in bytes."""
 
     image: str  # the path as the plan has it
     name: str
@@ -68,12 +68,12 @@ class Outcome:
     room: int | None = None  # for so many more images, as the service said when it was checked
 
     @classmethod
-    def of_error(cls, unit: Unit, state: str, error: BaseException) -> Outcome:
-        """Return the outcome of a unit that ended with an error."""
+    def of_error(cls, entry: BatchEntry, state: str, error: BaseException) -> Outcome:
+        """Return the outcome of an entry that ended with an error."""
         code = error.exit_code if isinstance(error, ImsprepError) else 3
         text = str(error) if isinstance(error, ImsprepError) else f"internal error: {error!r}"
         return cls(
-            unit.shown, unit.name, state, kind=type(error).__name__, message=text, exit_code=code
+            entry.shown, entry.name, state, kind=type(error).__name__, message=text, exit_code=code
         )
 
     @property
@@ -122,51 +122,51 @@ class Summary:
 
 @dataclass(frozen=True)
 class Watching:
-    """Callbacks for what happens to the units, called in the thread that runs the batch."""
+    """Callbacks for what happens to the entries, called in the thread that runs the batch."""
 
-    began: Callable[[Unit], object] = lambda unit: None
-    ended: Callable[[Unit, Outcome], object] = lambda unit, outcome: None
+    began: Callable[[BatchEntry], object] = lambda entry: None
+    ended: Callable[[BatchEntry, Outcome], object] = lambda entry, outcome: None
     on_tick: Callable[[], object] = lambda: None  # from time to time
     interval_s: float = 10.0
 
 
 def run(
-    units: Iterable[Unit],
-    work: Callable[[Unit], Outcome],
+    entries: Iterable[BatchEntry],
+    work: Callable[[BatchEntry], Outcome],
     executor: Executor,
     *,
     jobs: int,
     watching: Watching,
 ) -> dict[str, Outcome]:
-    """Work on every unit, at most `jobs` at a time; return the outcomes by the units' `shown`.
+    """Work on every entry, at most `jobs` at a time; return the outcomes by the entries' `shown`.
 
-    An executor that loses a unit fails that unit. An interruption passes through; what was begun
+    An executor that loses an entry fails that entry. An interruption passes through; what was begun
     is then for the caller to end.
     """
-    left, outcomes = deque(units), dict[str, Outcome]()
-    running: dict[Future[Outcome], Unit] = {}
+    left, outcomes = deque(entries), dict[str, Outcome]()
+    running: dict[Future[Outcome], BatchEntry] = {}
     while left or running:
         while left and len(running) < jobs:
-            unit = left.popleft()
-            watching.began(unit)
-            running[executor.submit(work, unit)] = unit
+            entry = left.popleft()
+            watching.began(entry)
+            running[executor.submit(work, entry)] = entry
         ended, _ = wait(running, timeout=watching.interval_s, return_when=FIRST_COMPLETED)
         for future in ended:
-            unit = running.pop(future)
-            outcomes[unit.shown] = _outcome(future, unit)
-            watching.ended(unit, outcomes[unit.shown])
+            entry = running.pop(future)
+            outcomes[entry.shown] = _outcome(future, entry)
+            watching.ended(entry, outcomes[entry.shown])
         if not ended:
             watching.on_tick()
     return outcomes
 
 
-def _outcome(future: Future[Outcome], unit: Unit) -> Outcome:
-    """Return what a unit's work gave; a unit that was lost may be run again."""
+def _outcome(future: Future[Outcome], entry: BatchEntry) -> Outcome:
+    """Return what an entry's work gave; an entry that was lost may be run again."""
     try:
         return future.result()
     except (Exception, CancelledError) as error:
         lost = TransferError(f"the work was lost ({type(error).__name__}: {error}); run again")
-        return Outcome.of_error(unit, FAILED, lost)
+        return Outcome.of_error(entry, FAILED, lost)
 
 
 def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:
@@ -180,14 +180,14 @@ def _last_word(checked: Outcome, worked: Outcome | None) -> Outcome:
     return replace(worked, findings=checked.findings, size=worked.size or checked.size)
 
 
-def short_of_room(units: Iterable[Unit], checked: Mapping[str, Outcome]) -> Iterator[str]:
+def short_of_room(entries: Iterable[BatchEntry], checked: Mapping[str, Outcome]) -> Iterator[str]:
     """Return which service has less quota than the entries need; one that was begun counts."""
     asked: dict[tuple[str, ...], list[int | None]] = {}
-    for unit in units:
-        options = unit.options
+    for entry in entries:
+        options = entry.options
         words = (options.site, options.region, options.endpoint)
         where = tuple(word for word in words if word)
-        asked.setdefault(where, []).append(checked[unit.shown].room)
+        asked.setdefault(where, []).append(checked[entry.shown].room)
     for where, rooms in asked.items():
         room = min((room for room in rooms if room is not None), default=None)
         if room is not None and room < len(rooms):

@@ -15,14 +15,14 @@ from imsprep.options import BatchOptions
 from imsprep.pipeline.batch import run as batch
 from imsprep.pipeline.batch.executors import cluster, threads
 from imsprep.pipeline.batch.journal import BatchJournal
-from imsprep.pipeline.batch.run import Outcome, Unit, Watching
+from imsprep.pipeline.batch.run import BatchEntry, Outcome, Watching
 from imsprep.pipeline.batch.work import (
-    Company,
     Connections,
+    WorkContext,
+    check_entry,
     check_for_cluster,
-    check_unit,
+    import_entry,
     import_on_cluster,
-    import_unit,
 )
 from imsprep.pipeline.importing import Connect
 from imsprep.progress import Event
@@ -46,26 +46,26 @@ class Watcher(Protocol):
     def working(self, done: int, count: int) -> None:
         """Take note that so many are done already, and so many are to be imported."""
 
-    def ended(self, unit: Unit, outcome: Outcome) -> None:
-        """Take note of what became of a unit."""
+    def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
+        """Take note of what became of an entry."""
 
     def passing(self) -> None:
         """Take note from time to time that the batch goes on."""
 
-    def news(self, unit: Unit, text: str) -> None:
-        """Take a line of a unit's."""
+    def news(self, entry: BatchEntry, text: str) -> None:
+        """Take a line of an entry's."""
 
-    def moved(self, unit: Unit, event: Event) -> None:
-        """Take how far a unit is."""
+    def moved(self, entry: BatchEntry, event: Event) -> None:
+        """Take how far an entry is."""
 
     def moved_there(self, shown: str, event: Event) -> None:
-        """Take how far a unit is that a cluster works on."""
+        """Take how far an entry is that a cluster works on."""
 
 
 def run_plan(
-    plan: Path, units: list[Unit], options: BatchOptions, connect: Connect, watcher: Watcher
+    plan: Path, entries: list[BatchEntry], options: BatchOptions, connect: Connect, watcher: Watcher
 ) -> tuple[Outcome, ...]:
-    """Check every unit and import those that may be; return what became of each.
+    """Check every entry and import those that may be; return what became of each.
 
     Raises TransferError if another process works on the plan, ReadError for a journal that cannot
     be used, UsageError for a cluster that does not answer.
@@ -75,14 +75,14 @@ def run_plan(
         if not options.dry_run:
             stack.enter_context(locked(journal.path.with_suffix(".lock"), f"the plan {plan}"))
             journal = BatchJournal.for_plan(plan)  # as the one that held the lock left it
-        place = stack.enter_context(_place(units, options, connect, watcher))
-        noted = {unit.shown: journal.done(unit) for unit in units}
-        left = [unit for unit in units if noted[unit.shown] is None]
+        place = stack.enter_context(_place(entries, options, connect, watcher))
+        noted = {entry.shown: journal.done(entry) for entry in entries}
+        left = [entry for entry in entries if noted[entry.shown] is None]
         watcher.checking(len(left))
-        check = partial(check_unit, connect=connect, ask_bucket=not options.dry_run)
+        check = partial(check_entry, connect=connect, ask_bucket=not options.dry_run)
         found = batch.run(left, check, place.executor, jobs=place.jobs, watching=Watching())
-        checked = [noted[unit.shown] or found[unit.shown] for unit in units]
-        ready = [unit for unit in left if found[unit.shown].state == batch.PLANNED]
+        checked = [noted[entry.shown] or found[entry.shown] for entry in entries]
+        ready = [entry for entry in left if found[entry.shown].state == batch.PLANNED]
         if options.dry_run:
             return tuple(checked)
         if len(ready) < len(left) and not options.skip_failing:
@@ -98,11 +98,11 @@ def run_plan(
 
 
 def _watching(journal: BatchJournal, watcher: Watcher) -> Watching:
-    """Return what follows the units, on paper and for the watcher."""
+    """Return what follows the entries, on paper and for the watcher."""
 
-    def ended(unit: Unit, outcome: Outcome) -> None:
-        journal.ended(unit, outcome)
-        watcher.ended(unit, outcome)
+    def ended(entry: BatchEntry, outcome: Outcome) -> None:
+        journal.ended(entry, outcome)
+        watcher.ended(entry, outcome)
 
     return Watching(journal.begun, ended, watcher.passing)
 
@@ -118,23 +118,23 @@ class _Place:
 
     executor: Executor
     jobs: int
-    work: Callable[[Unit], Outcome]
+    work: Callable[[BatchEntry], Outcome]
 
 
 @contextlib.contextmanager
 def _place(
-    units: list[Unit], options: BatchOptions, connect: Connect, watcher: Watcher
+    entries: list[BatchEntry], options: BatchOptions, connect: Connect, watcher: Watcher
 ) -> Iterator[_Place]:
     """Give a place to work."""
     with contextlib.ExitStack() as stack:
         if options.scheduler:
-            check_for_cluster(units)
+            check_for_cluster(entries)
             executor, most = stack.enter_context(cluster(options.scheduler, watcher.moved_there))
             work = partial(import_on_cluster, connect=connect)
             yield _Place(executor, options.jobs or most, work)
             return
         jobs, stop = options.jobs or JOBS, threading.Event()
         shared = Connections(stack.enter_context(contextlib.ExitStack()), connect)
-        company = Company(stop, watcher.news, watcher.moved, shared.connect)
+        context = WorkContext(stop, watcher.news, watcher.moved, shared.connect)
         executor = stack.enter_context(threads(jobs, stop))
-        yield _Place(executor, jobs, partial(import_unit, company=company))
+        yield _Place(executor, jobs, partial(import_entry, context=context))

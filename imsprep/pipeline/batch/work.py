@@ -1,8 +1,8 @@
-"""The units of a batch: checked and imported; each a function of plain values.
+"""The entries of a batch: checked and imported; each a function of plain values.
 
-`check_unit` and `import_unit` can be pickled by their names and need nothing but the unit and a way
-to connect, so that threads of this process run them as well as the workers of a cluster.
-Credentials are taken from where they run, the environment or a file, and are in no unit.
+`check_entry` and `import_entry` can be pickled by their names and need nothing but the entry and a
+way to connect, so that threads of this process run them as well as the workers of a cluster.
+Credentials are taken from where they run, the environment or a file, and are in no entry.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from imsprep.errors import (
 )
 from imsprep.image.file import RawImage
 from imsprep.pipeline.batch.executors import reporter
-from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, Outcome, Unit
+from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, BatchEntry, Outcome
 from imsprep.pipeline.examine import examine, why_not
 from imsprep.pipeline.importing import (
     Connect,
     asking,
     asking_service,
     poll_policy_of,
-    shipping_of,
+    ship_task_of,
     target_of,
     task_of,
 )
@@ -49,20 +49,20 @@ if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.ims.wait import PollPolicy
     from imsprep.options import ServiceOptions
-    from imsprep.pipeline.ship import Shipping
+    from imsprep.pipeline.ship import ShipTask
 
 
 class StoppedError(Exception):
-    """Raised inside a unit that is to end because the whole batch does."""
+    """Raised inside an entry that is to end because the whole batch does."""
 
 
 @dataclass(frozen=True)
-class Company:
-    """What a unit shares with the others of its process; a cluster's worker has none of it."""
+class WorkContext:
+    """What the entries of one process share; a cluster's worker has none of it."""
 
     stop: threading.Event
-    news: Callable[[Unit, str], None]  # a line for people
-    moved: Callable[[Unit, Event], None]  # how far a unit is
+    news: Callable[[BatchEntry, str], None]  # a line for people
+    moved: Callable[[BatchEntry, Event], None]  # how far an entry is
     connect: Connect
     lock_wait_s: float | None = 0.0  # for another process that imports the image; None: as its job
 
@@ -71,37 +71,37 @@ def _no_news(*_: object) -> None:
     """Take no notice."""
 
 
-def alone(connect: Connect) -> Company:
-    """Return the company of a unit that works by itself, waiting for others as for its job."""
-    return Company(threading.Event(), _no_news, _no_news, connect, lock_wait_s=None)
+def alone(connect: Connect) -> WorkContext:
+    """Return the context of an entry that works by itself, waiting for others as for its job."""
+    return WorkContext(threading.Event(), _no_news, _no_news, connect, lock_wait_s=None)
 
 
-def import_on_cluster(unit: Unit, connect: Connect) -> Outcome:
-    """Import a unit in a worker of a cluster, which passes on how far it is."""
-    report = reporter(unit.shown)
-    return import_unit(unit, replace(alone(connect), moved=lambda _, event: report(event)))
+def import_on_cluster(entry: BatchEntry, connect: Connect) -> Outcome:
+    """Import an entry in a worker of a cluster, which passes on how far it is."""
+    report = reporter(entry.shown)
+    return import_entry(entry, replace(alone(connect), moved=lambda _, event: report(event)))
 
 
-def check_unit(unit: Unit, connect: Connect, *, ask_bucket: bool) -> Outcome:
-    """Check a unit as far as that takes no scan; the outcome is planned or refused."""
+def check_entry(entry: BatchEntry, connect: Connect, *, ask_bucket: bool) -> Outcome:
+    """Check an entry as far as that takes no scan; the outcome is planned or refused."""
     try:
-        _check_version(unit)
-        return _checked(unit, connect if ask_bucket else None)
+        _check_version(entry)
+        return _checked(entry, connect if ask_bucket else None)
     except Exception as error:
-        return Outcome.of_error(unit, REFUSED, _translated(error, unit))
+        return Outcome.of_error(entry, REFUSED, _translated(error, entry))
 
 
-def _checked(unit: Unit, connect: Connect | None) -> Outcome:
-    """Check a unit; ask nothing without `connect`."""
-    task, room = replace(task_of(unit.options), ask_bucket=None), None
+def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
+    """Check an entry; ask nothing without `connect`."""
+    task, room = replace(task_of(entry.options), ask_bucket=None), None
     if connect is not None:
-        room = _room(unit, connect)
-        task = replace(task, ask_bucket=asking(unit.options, checking=True))
-    with RawImage.open(unit.image) as image:
+        room = _room(entry, connect)
+        task = replace(task, ask_bucket=asking(entry.options, checking=True))
+    with RawImage.open(entry.image) as image:
         examined = examine(image, task)
     outcome = Outcome(
-        unit.shown,
-        unit.name,
+        entry.shown,
+        entry.name,
         PLANNED,
         size=examined.facts.virtual_size or examined.facts.file_size,
         findings=examined.report.findings,
@@ -110,13 +110,13 @@ def _checked(unit: Unit, connect: Connect | None) -> Outcome:
     )
     if task.fail_on is not None and examined.report.fails(task.fail_on):
         error = FindingsError(why_not(examined.report, task.fail_on))
-        return replace(Outcome.of_error(unit, REFUSED, error), findings=outcome.findings)
+        return replace(Outcome.of_error(entry, REFUSED, error), findings=outcome.findings)
     return outcome
 
 
-def _room(unit: Unit, connect: Connect) -> int | None:
+def _room(entry: BatchEntry, connect: Connect) -> int | None:
     """Return how many more images the service takes; None if it does not tell."""
-    options, target = unit.options, target_of(unit.options)
+    options, target = entry.options, target_of(entry.options)
     if target.folder is not None and not options.endpoint:
         return None
     with connect(target.folder, options) as client:
@@ -127,40 +127,40 @@ def _room(unit: Unit, connect: Connect) -> int | None:
     return quota[1] - quota[0] if quota else None
 
 
-def import_unit(unit: Unit, company: Company) -> Outcome:
-    """Import a unit, or go on with it; the outcome is done or failed.
+def import_entry(entry: BatchEntry, context: WorkContext) -> Outcome:
+    """Import an entry, or go on with it; the outcome is done or failed.
 
-    Raises StoppedError if the company's `stop` is set meanwhile.
+    Raises StoppedError if the context's `stop` is set meanwhile.
     """
     start = time.monotonic()
     try:
-        _check_version(unit)
-        outcome = _imported(unit, company)
+        _check_version(entry)
+        outcome = _imported(entry, context)
     except StoppedError:
         raise
     except Exception as error:
-        outcome = Outcome.of_error(unit, FAILED, _translated(error, unit))
+        outcome = Outcome.of_error(entry, FAILED, _translated(error, entry))
     return replace(outcome, seconds=time.monotonic() - start)
 
 
-def _imported(unit: Unit, company: Company) -> Outcome:
-    options, size = unit.options, likely_size(Path(unit.image))
-    scanned, packed = (_counting(unit, company, what, size) for what in (SCAN, CONVERT))
+def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
+    options, size = entry.options, likely_size(Path(entry.image))
+    scanned, packed = (_counting(entry, context, what, size) for what in (SCAN, CONVERT))
     task = replace(
-        task_of(options, scanned, packed, partial(company.news, unit)),
-        ask_service=asking_service(options, company.connect, _pace(unit, company)),
+        task_of(options, scanned, packed, partial(context.news, entry)),
+        ask_service=asking_service(options, context.connect, _pace(entry, context)),
     )
-    prepared = prepare(Path(unit.image), task)
-    with company.connect(target_of(options).folder, options) as client:
+    prepared = prepare(Path(entry.image), task)
+    with context.connect(target_of(options).folder, options) as client:
         plans = [artefact.plan for artefact in prepared.artefacts]
         size, sent, copied = (
             sum(getattr(plan, name) for plan in plans) for name in ("size", "sent", "copied")
         )
-        company.moved(unit, Event(UPLOAD, total=size, sent=sent, copied=copied))
-        done = ship(prepared, _shipping(unit, company, client))
+        context.moved(entry, Event(UPLOAD, total=size, sent=sent, copied=copied))
+        done = ship(prepared, _shipping(entry, context, client))
     return Outcome(
-        unit.shown,
-        unit.name,
+        entry.shown,
+        entry.name,
         DONE,
         image_id=done.image_id,
         job_id=done.job_id,
@@ -171,54 +171,56 @@ def _imported(unit: Unit, company: Company) -> Outcome:
     )
 
 
-def _pace(unit: Unit, company: Company) -> PollPolicy:
+def _pace(entry: BatchEntry, context: WorkContext) -> PollPolicy:
     """Return how to wait for the service, looking for a stop now and then."""
 
     def sleep(seconds: float) -> None:
-        if company.stop.wait(seconds):
+        if context.stop.wait(seconds):
             raise StoppedError
 
-    options, news = unit.options, partial(company.news, unit)
+    options, news = entry.options, partial(context.news, entry)
     local = target_of(options).folder is not None
     pace = poll_policy_of(options.timeout_s, options.poll_s, local=local)
     return replace(pace, sleep=sleep, on_warning=news)
 
 
-def _shipping(unit: Unit, company: Company, client: ImsClient) -> Shipping:
+def _shipping(entry: BatchEntry, context: WorkContext, client: ImsClient) -> ShipTask:
     """Return what `ship` works with; what it calls now and then also looks for a stop."""
-    options = unit.options
-    news = partial(company.news, unit)
+    options = entry.options
+    news = partial(context.news, entry)
 
     def on_status(status: JobStatus) -> None:
         share = f" {status.progress:.0%}" if status.progress is not None else ""
         event = Event(IMPORT, status.percent, 100, text=status.status, job_id=status.job_id)
-        company.moved(unit, event)
+        context.moved(entry, event)
         news(f"job {status.job_id} {status.status}{share}")
 
     def progress(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
-        _look_for_stop(company)
+        _look_for_stop(context)
         count = sent + copied + reused
-        company.moved(unit, Event(UPLOAD, count, sent=sent, copied=copied))
+        context.moved(entry, Event(UPLOAD, count, sent=sent, copied=copied))
 
-    pace = replace(_pace(unit, company), on_status=on_status)
-    shipping = shipping_of(options, client, pace, progress)
-    wait_s = options.timeout_s if company.lock_wait_s is None else company.lock_wait_s
+    pace = replace(_pace(entry, context), on_status=on_status)
+    shipping = ship_task_of(options, client, pace, progress)
+    wait_s = options.timeout_s if context.lock_wait_s is None else context.lock_wait_s
     return replace(
         shipping,
         lock_wait_s=wait_s,
-        open_source=partial(_open_stoppable, company.stop, shipping.open_source),
+        open_source=partial(_open_stoppable, context.stop, shipping.open_source),
     )
 
 
-def _look_for_stop(company: Company) -> None:
-    if company.stop.is_set():
+def _look_for_stop(context: WorkContext) -> None:
+    if context.stop.is_set():
         raise StoppedError
 
 
-def _counting(unit: Unit, company: Company, what: str, total: int) -> Callable[[int], None]:
+def _counting(
+    entry: BatchEntry, context: WorkContext, what: str, total: int
+) -> Callable[[int], None]:
     def count(size: int) -> None:
-        _look_for_stop(company)
-        company.moved(unit, Event(what, size, total))
+        _look_for_stop(context)
+        context.moved(entry, Event(what, size, total))
 
     return count
 
@@ -239,23 +241,23 @@ def _open_stoppable(stop: threading.Event, open_source: Any, path: Path) -> Iter
         yield source
 
 
-def _check_version(unit: Unit) -> None:
-    if unit.version != __version__:
+def _check_version(entry: BatchEntry) -> None:
+    if entry.version != __version__:
         raise UsageError(
-            f"the plan was read by imsprep {unit.version}, and this worker has imsprep"
+            f"the plan was read by imsprep {entry.version}, and this worker has imsprep"
             f" {__version__}; install the same version on every machine"
         )
 
 
-def _translated(error: Exception, unit: Unit) -> Exception:
+def _translated(error: Exception, entry: BatchEntry) -> Exception:
     """Return an error as one of this program's."""
     if isinstance(error, OSError) and not isinstance(error, ImsprepError):
-        return ReadError.from_os(error, "cannot use", error.filename or unit.image)
+        return ReadError.from_os(error, "cannot use", error.filename or entry.image)
     return error
 
 
 class Connections:
-    """One connection for all units that need the same: an emulator is not started twice."""
+    """One connection for all entries that need the same: an emulator is not started twice."""
 
     def __init__(self, stack: contextlib.ExitStack, connect: Connect) -> None:
         self._stack, self._connect, self._lock = stack, connect, threading.Lock()
@@ -276,11 +278,11 @@ class Connections:
         yield client
 
 
-def check_for_cluster(units: list[Unit]) -> None:
+def check_for_cluster(entries: list[BatchEntry]) -> None:
     """Raise UsageError for what only this process could do."""
-    for unit in units:
-        if target_of(unit.options).folder is not None and not unit.options.endpoint:
+    for entry in entries:
+        if target_of(entry.options).folder is not None and not entry.options.endpoint:
             raise UsageError(
-                f"{unit.shown}: on a cluster, `to: {unit.options.to}` also needs `endpoint`,"
+                f"{entry.shown}: on a cluster, `to: {entry.options.to}` also needs `endpoint`,"
                 " the URL of an `imsprep emulator` that every worker reaches"
             )

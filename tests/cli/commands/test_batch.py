@@ -23,9 +23,9 @@ from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.options import WaitOptions
 from imsprep.pipeline.batch.entries import known_options
-from imsprep.pipeline.batch.read import read_units as read_plan
-from imsprep.pipeline.batch.run import Unit
-from imsprep.pipeline.batch.work import Connections, alone, check_unit, import_unit
+from imsprep.pipeline.batch.read import read_entries as read_plan
+from imsprep.pipeline.batch.run import BatchEntry
+from imsprep.pipeline.batch.work import Connections, alone, check_entry, import_entry
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.system.locking import locked
@@ -39,7 +39,7 @@ from tests.support.treedigest import tree_digest
 Run = Callable[..., Outcome]
 
 
-def read_units(plan: Path) -> list[Unit]:
+def read_entries(plan: Path) -> list[BatchEntry]:
     return read_plan(plan, base_options(settings_here()))
 
 
@@ -307,11 +307,11 @@ def test_paths_are_relative_to_the_plan_wherever_it_is_called_from(
     bundle.write_text("")
     folder.write_plan({"ca-bundle": "ca.pem", "bitmap": "web0.map"})
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    [unit] = read_units(folder.plan)
-    assert unit.image == str(folder.disks[0])
-    assert unit.options.to == f"local:{folder.path}/cloud"
-    assert unit.options.ca_bundle == str(bundle)
-    assert unit.options.bitmap == str(folder.path / "web0.map")
+    [entry] = read_entries(folder.plan)
+    assert entry.image == str(folder.disks[0])
+    assert entry.options.to == f"local:{folder.path}/cloud"
+    assert entry.options.ca_bundle == str(bundle)
+    assert entry.options.bitmap == str(folder.path / "web0.map")
 
 
 def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() -> None:
@@ -329,8 +329,8 @@ def test_the_plans_of_the_documentation_are_valid(tmp_path: Path) -> None:
     shown.append((ROOT / "docs" / "examples" / "plan.yaml").read_text())
     for text in shown:
         (tmp_path / "plan.yaml").write_text(text)
-        assert len(read_units(tmp_path / "plan.yaml")) >= 2
-    last = read_units(tmp_path / "plan.yaml")[-1]
+        assert len(read_entries(tmp_path / "plan.yaml")) >= 2
+    last = read_entries(tmp_path / "plan.yaml")[-1]
     assert (last.options.os_version, last.options.tags) == (None, ("project.migration",))
 
 
@@ -343,10 +343,10 @@ def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folde
 
 @pytest.mark.slow
 def test_a_unit_works_by_itself_after_a_journey(folder: Folder) -> None:
-    for unit in read_units(folder.plan):
-        travelled = pickle.loads(pickle.dumps(unit))
-        assert check_unit(travelled, service.connected, ask_bucket=True).state == "planned"
-        outcome = pickle.loads(pickle.dumps(import_unit(travelled, alone(service.connected))))
+    for entry in read_entries(folder.plan):
+        travelled = pickle.loads(pickle.dumps(entry))
+        assert check_entry(travelled, service.connected, ask_bucket=True).state == "planned"
+        outcome = pickle.loads(pickle.dumps(import_entry(travelled, alone(service.connected))))
         assert (outcome.state, outcome.message) == ("done", None)
     folder.assert_each_was_imported_once()
 
@@ -354,9 +354,9 @@ def test_a_unit_works_by_itself_after_a_journey(folder: Folder) -> None:
 def test_a_worker_with_another_version_refuses(folder: Folder) -> None:
     from dataclasses import replace
 
-    unit = replace(read_units(folder.plan)[0], version="0.0.1")
-    checked = check_unit(unit, service.connected, ask_bucket=False)
-    for outcome in (checked, import_unit(unit, alone(service.connected))):
+    entry = replace(read_entries(folder.plan)[0], version="0.0.1")
+    checked = check_entry(entry, service.connected, ask_bucket=False)
+    for outcome in (checked, import_entry(entry, alone(service.connected))):
         assert outcome.exit_code == 2
         assert "read by imsprep 0.0.1" in str(outcome.message)
     assert not (folder.path / "cloud").exists()
@@ -464,7 +464,7 @@ def test_no_secret_is_in_anything_that_is_written(folder: Folder) -> None:
         (folder.path / "r.html").read_text()
     ]
     assert secret not in out + err + "".join(written)
-    assert secret not in "".join(map(repr, read_units(folder.plan)))
+    assert secret not in "".join(map(repr, read_entries(folder.plan)))
 
 
 @pytest.mark.slow

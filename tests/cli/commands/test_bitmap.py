@@ -10,20 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.bitmap import codec, files, sidecar
-from imsprep.bitmap import export as interchange
-from imsprep.bitmap.files import export, make_bitmap, prove
+from imsprep.bitmap import sidecar
 from imsprep.bitmap.layout import BitmapLayout
-from imsprep.errors import FormatError, ImageChangedError
-from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity
-from imsprep.options import ExportOptions, VerifyOptions
-from imsprep.system import atomic
+from imsprep.bitmap.verify import prove
+from imsprep.bitmap.write import make_bitmap
+from imsprep.errors import FormatError
+from imsprep.options import VerifyOptions
 from imsprep.units import MIB
 from tests.support.running import Outcome
 
@@ -250,52 +246,6 @@ def test_holes_are_read_when_that_is_wanted_and_the_answer_is_the_same(
     assert proof["coverage"]["holes"] == 0
 
 
-class Killed(BaseException):
-    """Stands for the process's end: nothing of ours runs after it but `finally`."""
-
-
-@pytest.mark.parametrize("step", range(4))
-def test_a_run_that_is_killed_between_the_two_files_is_told_and_run_again(
-    imsprep: Run, disk: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    imsprep("bitmap", disk)
-    write_byte(disk, 6 * BLOCK)
-    steps = 0
-    replace, unlink = os.replace, Path.unlink
-
-    def counted(do: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps > step:
-                raise Killed
-            return do(*args, **options)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        patch.setattr(atomic.os, "replace", counted(replace))
-        patch.setattr(Path, "unlink", counted(unlink))
-        if step == 3:
-            make_bitmap(disk)
-        else:
-            with pytest.raises(Killed):
-                make_bitmap(disk)
-    assert steps == min(step + 1, 3)
-    proof = imsprep("verify", disk)
-    assert (proof.code == 0) is (step == 3), proof
-    assert imsprep("bitmap", disk).code == 0
-    assert imsprep("verify", disk).code == 0
-    assert not list(disk.parent.glob(".*.part"))
-
-
-def test_a_second_run_leaves_equal_files_alone(imsprep: Run, disk: Path) -> None:
-    imsprep("bitmap", disk)
-    before = [Identity.of(p) for p in sorted(disk.parent.glob("disk.mf*"))]
-    imsprep("bitmap", disk)
-    assert [Identity.of(p) for p in sorted(disk.parent.glob("disk.mf*"))] == before
-
-
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
@@ -345,54 +295,6 @@ def test_a_layout_that_does_not_fit_is_a_format_error(disk: Path, tmp_path: Path
     made = make_bitmap(disk)
     with pytest.raises(FormatError, match="not a bitmap of this image"):
         prove(disk, VerifyOptions(bitmap=made.bitmap, layout=BitmapLayout(block_size=512)))
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 1000])
-def test_the_fingerprint_looks_at_the_first_and_the_last_block_with_data(count: int) -> None:
-    flags = np.zeros(count + 2, dtype=bool)
-    flags[1:-1] = True
-    found = BlockMap.from_flags(len(flags) * BLOCK - 512, BLOCK, flags)
-    asked: list[int] = []
-
-    def read(offset: int, length: int) -> bytes:
-        asked.append(offset // BLOCK)
-        return bytes(length)
-
-    plain = sidecar.fingerprint(found, read)
-    assert (asked[0], asked[-1]) == (1, count)
-    assert len(set(asked)) == len(asked) == min(64, count)
-    for block in {1, count}:
-        marked = sidecar.fingerprint(
-            found, lambda o, n, at=block * BLOCK: bytes([o == at]) + bytes(n - 1)
-        )
-        assert marked != plain
-
-
-def test_a_bitmap_that_does_not_say_what_was_found_is_not_written(
-    disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    empty = bytes(2)  # of the right length, with all data marked empty
-    monkeypatch.setattr(codec, "encode", lambda block_map, layout: empty)
-    with pytest.raises(FormatError, match="does not read back"):
-        make_bitmap(disk)
-    assert os.listdir(disk.parent) == ["disk.raw"]
-
-
-@pytest.mark.parametrize("kind", ["mf", *interchange.SUFFIXES])
-def test_an_image_that_is_written_to_behind_the_scan_gets_no_map(
-    disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    real = files.scan
-
-    def scan(*args: Any, **options: Any) -> Any:
-        found = real(*args, **options)
-        write_byte(disk, 5 * BLOCK)
-        return found
-
-    monkeypatch.setattr(files, "scan", scan)
-    with pytest.raises(ImageChangedError):
-        make_bitmap(disk) if kind == "mf" else export(disk, ExportOptions(format=kind))
-    assert os.listdir(disk.parent) == ["disk.raw"]
 
 
 LAYOUT = {

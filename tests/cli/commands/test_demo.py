@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.bitmap import files as pairing
+from imsprep.bitmap import verify
 from imsprep.cli import demo_disk
 from imsprep.cli.commands import demo
 from imsprep.errors import FormatError
@@ -114,9 +114,9 @@ def test_an_imported_disk_that_differs_ends_it_with_an_error(tmp_path: Path) -> 
 def test_a_bitmap_that_does_not_hold_ends_the_demo_before_anything_is_sent(
     imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really_prove = pairing.prove
+    really_prove = verify.prove
     monkeypatch.setattr(
-        pairing, "prove", lambda *a, **k: replace(really_prove(*a, **k), stale="is another's")
+        verify, "prove", lambda *a, **k: replace(really_prove(*a, **k), stale="is another's")
     )
     done = imsprep("demo", "--dir", tmp_path)
     assert done.code == 1

@@ -22,7 +22,7 @@ from imsprep.errors import ImageChangedError, ReadError
 from imsprep.image.qemu.foreign import description
 from imsprep.units import GIB, KIB, MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]
@@ -171,7 +171,7 @@ def test_a_name_with_anything_in_it_is_only_a_name(
 def test_a_changed_image_is_refused(raw: Path, imsprep: Imsprep, tmp_path: Path) -> None:
     image = tmp_path / "image.qcow2"
     qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
-    order = ConvertTask(Packing(1, bytes(range(16))), progress=lambda count: os.utime(image))
+    order = ConvertTask(PackTask(1, bytes(range(16))), progress=lambda count: os.utime(image))
     with pytest.raises(ImageChangedError):
         convert(image, tmp_path / "out.zvhd2", order)
 
@@ -245,7 +245,7 @@ def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
             held[0].suspend()
 
     with pytest.raises(ReadError, match=r"gave no answer for 0\.5 s"):
-        convert(image, tmp_path / "out.zvhd2", ConvertTask(Packing(1, jobs=1), progress=hold))
+        convert(image, tmp_path / "out.zvhd2", ConvertTask(PackTask(1, jobs=1), progress=hold))
     assert not held[0].is_running()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]
 

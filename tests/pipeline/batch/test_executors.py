@@ -128,7 +128,7 @@ def test_a_worker_that_was_taken_for_dead_and_is_not_imports_nothing_twice(
     workers[0].send_signal(signal.SIGSTOP)
     log = tmp_path / "cluster.log"
     until(lambda: "heartbeat" in log.read_text() or batch.poll() is not None)
-    time.sleep(1)  # let the other one take over the unit, and wait for the image's lock
+    time.sleep(1)  # let the other one take over the entry, and wait for the image's lock
     workers[0].send_signal(signal.SIGCONT)
     out, err = batch.communicate(timeout=300)
     assert batch.returncode == 0, out + err

@@ -24,9 +24,9 @@ from imsprep.pipeline.batch.run import (
     FAILED,
     REFUSED,
     WAITING,
+    BatchEntry,
     Outcome,
     Summary,
-    Unit,
     Watching,
     merged,
     run,
@@ -38,11 +38,11 @@ OPTIONS = ImportOptions(to="local:c", name="n", ignore=("IMS405",))
 CODES = (1, 2, 3, 4, 5, 6, 7)
 
 
-def unit(number: int = 1, folder: Path = Path("/x")) -> Unit:
-    return Unit(str(folder / f"{number}.raw"), f"{number}.raw", f"n{number}", OPTIONS)
+def entry(number: int = 1, folder: Path = Path("/x")) -> BatchEntry:
+    return BatchEntry(str(folder / f"{number}.raw"), f"{number}.raw", f"n{number}", OPTIONS)
 
 
-def done(one: Unit) -> Outcome:
+def done(one: BatchEntry) -> Outcome:
     return Outcome(one.shown, one.name, DONE, image_id=f"id-{one.shown}")
 
 
@@ -54,30 +54,30 @@ def failed(code: int) -> Outcome:
 def test_so_many_at_a_time_and_no_more(jobs: int) -> None:
     at_work, most = 0, 0
 
-    def began(one: Unit) -> None:
+    def began(one: BatchEntry) -> None:
         nonlocal at_work, most
         at_work += 1
         most = max(most, at_work)
 
-    def ended(one: Unit, outcome: Outcome) -> None:
+    def ended(one: BatchEntry, outcome: Outcome) -> None:
         nonlocal at_work
         at_work -= 1
 
-    units = [unit(n) for n in range(10)]
+    entries = [entry(n) for n in range(10)]
     with ThreadPoolExecutor(10) as pool:
-        outcomes = run(units, done, pool, jobs=jobs, watching=Watching(began, ended))
+        outcomes = run(entries, done, pool, jobs=jobs, watching=Watching(began, ended))
     assert (most, at_work) == (min(jobs, 10), 0)
-    assert {o.image for o in outcomes.values()} == {u.shown for u in units}
+    assert {o.image for o in outcomes.values()} == {u.shown for u in entries}
 
 
 def test_one_that_is_lost_does_not_stop_the_others() -> None:
-    def work(one: Unit) -> Outcome:
+    def work(one: BatchEntry) -> Outcome:
         if one.shown == "2.raw":
             raise ConnectionError("the worker is gone")
         return done(one)
 
     with ThreadPoolExecutor(2) as pool:
-        outcomes = run([unit(n) for n in range(4)], work, pool, jobs=2, watching=Watching())
+        outcomes = run([entry(n) for n in range(4)], work, pool, jobs=2, watching=Watching())
     assert [o.state for o in outcomes.values()].count(DONE) == 3
     lost = outcomes["2.raw"]
     assert (lost.state, lost.exit_code) == (FAILED, 5)
@@ -95,7 +95,7 @@ class Cancelling(Executor):
 
 
 def test_a_cluster_that_goes_away_fails_what_it_had() -> None:
-    outcomes = run([unit(1), unit(2)], done, Cancelling(), jobs=2, watching=Watching())
+    outcomes = run([entry(1), entry(2)], done, Cancelling(), jobs=2, watching=Watching())
     assert {o.exit_code for o in outcomes.values()} == {5}
 
 
@@ -107,7 +107,7 @@ def test_what_happens_is_told_in_order_and_now_and_then_in_between() -> None:
         told.append("passing")
         go_on.set()
 
-    def work(one: Unit) -> Outcome:
+    def work(one: BatchEntry) -> Outcome:
         go_on.wait(timeout=20)
         return done(one)
 
@@ -118,7 +118,7 @@ def test_what_happens_is_told_in_order_and_now_and_then_in_between() -> None:
         interval_s=0.01,
     )
     with ThreadPoolExecutor(1) as pool:
-        run([unit(1)], work, pool, jobs=1, watching=watching)
+        run([entry(1)], work, pool, jobs=1, watching=watching)
     assert [t for t in told if t != "passing"] == ["began 1.raw", "ended 1.raw done"]
     assert "passing" in told
 
@@ -126,7 +126,7 @@ def test_what_happens_is_told_in_order_and_now_and_then_in_between() -> None:
 def test_the_exit_code_is_that_of_the_worst_and_5_or_7_mean_run_again() -> None:
     for count in range(len(CODES) + 1):
         for codes in itertools.combinations(CODES, count):
-            outcomes = (done(unit()), *(failed(code) for code in codes))
+            outcomes = (done(entry()), *(failed(code) for code in codes))
             code = Summary("p", outcomes).exit_code
             assert code in codes or (code, codes) == (0, ())
             if code in (5, 7):
@@ -135,13 +135,13 @@ def test_the_exit_code_is_that_of_the_worst_and_5_or_7_mean_run_again() -> None:
 
 def test_every_exit_code_has_its_place_in_the_order() -> None:
     for code in CODES:
-        assert Summary("p", (failed(code), done(unit()))).exit_code == code
+        assert Summary("p", (failed(code), done(entry()))).exit_code == code
 
 
 def test_a_unit_and_an_outcome_can_travel() -> None:
     finding = Finding("IMS101", Severity.ERROR, "disk", "t", "m")
     outcome = Outcome("a", "n", REFUSED, findings=(finding,), identity={"inode": 1})
-    for value in (unit(), outcome):
+    for value in (entry(), outcome):
         assert pickle.loads(pickle.dumps(value)) == value
 
 
@@ -151,33 +151,33 @@ def test_the_last_word_is_that_of_the_work_with_the_findings_of_the_check() -> N
         Outcome("1.raw", "n1", WAITING, findings=(finding,)),
         Outcome("2.raw", "n2", REFUSED, exit_code=1),
     ]
-    first, second = merged(checked, {"1.raw": done(unit(1))})
+    first, second = merged(checked, {"1.raw": done(entry(1))})
     assert (first.state, first.findings) == (DONE, (finding,))
     assert second is checked[1]
 
 
 def test_a_quota_that_is_too_small_is_told_for_each_service() -> None:
-    units = [Unit("/x", f"{n}", "n", replace(OPTIONS, site="otc", region=r)) for n, r in enumerate(("a", "a", "b", "c"))]  # fmt: skip
+    entries = [BatchEntry("/x", f"{n}", "n", replace(OPTIONS, site="otc", region=r)) for n, r in enumerate(("a", "a", "b", "c"))]  # fmt: skip
     rooms = {"0": 5, "1": 1, "2": 1, "3": None}
     checked = {shown: Outcome(shown, "n", WAITING, room=room) for shown, room in rooms.items()}
-    [said] = short_of_room(units, checked)
+    [said] = short_of_room(entries, checked)
     assert said.startswith("otc a: 2 images are to be imported, and the quota has room for 1 more")
-    assert list(short_of_room(units[2:], checked)) == []
+    assert list(short_of_room(entries[2:], checked)) == []
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Unit:
+def image(tmp_path: Path) -> BatchEntry:
     (tmp_path / "1.raw").write_bytes(b"x" * 512)
-    return unit(1, tmp_path)
+    return entry(1, tmp_path)
 
 
-def note_done(journal: BatchJournal, one: Unit) -> None:
+def note_done(journal: BatchJournal, one: BatchEntry) -> None:
     identity = Identity.of(one.image).as_dict()
     outcome = Outcome(one.shown, one.name, DONE, image_id="i-1", job_id="j-1", size=512, identity=identity)  # fmt: skip
     journal.ended(one, outcome)
 
 
-def test_what_is_done_is_known_by_the_next_run(image: Unit, tmp_path: Path) -> None:
+def test_what_is_done_is_known_by_the_next_run(image: BatchEntry, tmp_path: Path) -> None:
     journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     assert journal.done(image) is None
     journal.begun(image)
@@ -187,31 +187,31 @@ def test_what_is_done_is_known_by_the_next_run(image: Unit, tmp_path: Path) -> N
     assert again == Outcome("1.raw", "n1", DONE, image_id="i-1", job_id="j-1", size=512, earlier=True)  # fmt: skip
 
 
-def test_another_entry_or_another_file_is_not_done(image: Unit, tmp_path: Path) -> None:
+def test_another_entry_or_another_file_is_not_done(image: BatchEntry, tmp_path: Path) -> None:
     journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
-    other = Unit(image.image, image.shown, image.name, replace(OPTIONS, name="m"))
+    other = BatchEntry(image.image, image.shown, image.name, replace(OPTIONS, name="m"))
     assert journal.done(other) is None
     Path(image.image).write_bytes(b"y" * 512)
     assert journal.done(image) is None
 
 
-def test_a_done_image_whose_file_was_removed_stays_done(image: Unit, tmp_path: Path) -> None:
+def test_a_done_image_whose_file_was_removed_stays_done(image: BatchEntry, tmp_path: Path) -> None:
     journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
     Path(image.image).unlink()
     assert journal.done(image) is not None
 
 
-def test_a_done_image_that_cannot_be_looked_at_is_told(image: Unit, tmp_path: Path) -> None:
+def test_a_done_image_that_cannot_be_looked_at_is_told(image: BatchEntry, tmp_path: Path) -> None:
     journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
-    there = Unit(f"{image.image}/below", image.shown, image.name, image.options)
+    there = BatchEntry(f"{image.image}/below", image.shown, image.name, image.options)
     with pytest.raises(ReadError, match="Not a directory"):
         journal.done(there)
 
 
-def test_a_failure_is_noted_and_worked_on_again(image: Unit, tmp_path: Path) -> None:
+def test_a_failure_is_noted_and_worked_on_again(image: BatchEntry, tmp_path: Path) -> None:
     journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     journal.ended(image, Outcome.of_error(image, FAILED, ServiceError("refused")))
     note = json.loads(journal.path.read_text())["images"]["1.raw"]
@@ -230,7 +230,7 @@ def test_a_journal_that_cannot_be_read_is_told_and_not_overwritten(
 
 @pytest.mark.parametrize("identity", [{}, None, {"inode": 1}, {"device": 1, "inode": 2, "size": 3, "mtime_ns": 4, "ctime_ns": 5, "more": 6}])  # fmt: skip
 def test_a_note_without_a_usable_identity_is_not_done(
-    identity: Any, image: Unit, tmp_path: Path
+    identity: Any, image: BatchEntry, tmp_path: Path
 ) -> None:
     journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
     note_done(journal, image)
@@ -325,7 +325,7 @@ def test_a_time_is_written_for_people(seconds: float, words: str) -> None:
 
 
 def test_an_error_that_is_ours_is_told_and_another_is_called_internal() -> None:
-    ours = Outcome.of_error(unit(), FAILED, UsageError("wrong"))
+    ours = Outcome.of_error(entry(), FAILED, UsageError("wrong"))
     assert (ours.kind, ours.message, ours.exit_code) == ("UsageError", "wrong", 2)
-    other = Outcome.of_error(unit(), FAILED, ZeroDivisionError("x"))
+    other = Outcome.of_error(entry(), FAILED, ZeroDivisionError("x"))
     assert (other.exit_code, other.message) == (3, "internal error: ZeroDivisionError('x')")

@@ -15,8 +15,8 @@ from typing import Any
 from imsprep.errors import UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.pipeline import container
-from imsprep.pipeline.streaming import DiskMaker, Streaming, maker_of
+from imsprep.pipeline.container import kept
+from imsprep.pipeline.container.streamed import DiskMaker, StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
 from imsprep.units import format_size
@@ -26,7 +26,7 @@ from imsprep.upload.stream import stream
 from imsprep.upload.transfer import Uploaded
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ConvertedObject:
     disk_size: int
     stored_blocks: int
     packed: int  # of all stored blocks
-    packing: Packing
+    packing: PackTask
     uuid: str  # in hex
     warnings: tuple[str, ...] = ()
 
@@ -93,11 +93,11 @@ class ConvertedObject:
 
 def key_of(image: Path) -> str:
     """Return the name of the object of an image, where none is given: `disk.zvhd2`."""
-    return container.place_for(image).name
+    return kept.place_for(image).name
 
 
 def convert_to_object(
-    path: Path, bucket: Bucket, key: str, streaming: Streaming, policy: TransferPolicy
+    path: Path, bucket: Bucket, key: str, streaming: StreamTask, policy: TransferPolicy
 ) -> ConvertedObject:
     """Pack the disk in the image at `path` while it is sent, as the object `key`.
 
@@ -122,14 +122,14 @@ def convert_to_object(
         return _made(path, format_, bucket.target.bucket, done, maker, streaming.packing)
 
 
-def _dated(streaming: Streaming, image: RawImage) -> Streaming:
+def _dated(streaming: StreamTask, image: RawImage) -> StreamTask:
     """Return how to pack with the image's date, and an id that was given."""
-    packing = container.dated(streaming.packing, image)
+    packing = kept.dated(streaming.packing, image)
     return replace(streaming, packing=replace(packing, uuid=streaming.packing.uuid))
 
 
 def _made(
-    path: Path, format_: str, bucket: str, done: Uploaded, maker: DiskMaker, packing: Packing
+    path: Path, format_: str, bucket: str, done: Uploaded, maker: DiskMaker, packing: PackTask
 ) -> ConvertedObject:
     facts = maker.facts()
     return ConvertedObject(

@@ -17,7 +17,7 @@ from imsprep.errors import FormatError, UsageError, show_path
 from imsprep.image.archive.ova import read_exported
 from imsprep.image.archive.ovf import Machine
 from imsprep.image.file import RawImage
-from imsprep.pipeline.exported import propose
+from imsprep.pipeline.ova.proposal import propose
 from imsprep.system.atomic import write_bytes
 from imsprep.zvhd2.convert import ConvertTask, convert
 

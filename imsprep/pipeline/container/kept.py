@@ -2,9 +2,9 @@
 
 `disk.raw` becomes `disk.zvhd2`, next to it or in a work folder. A *sidecar*, `disk.zvhd2.json`,
 says which file that is, of which state of which image it was made, and how. An older container goes
-before a new one is begun, and the note is written before the new one gets its name: so a crash at
-any instant leaves a container that its note describes, or none. One that its note does not describe
-was put there by another program, and is not replaced.
+before a new one is begun, and the sidecar is written before the new one gets its name: so a crash
+at any instant leaves a container that its sidecar describes, or none. Another was put there by
+another program, and is not replaced.
 
 The same image and options give the same bytes: the container's date is the image's, and its id is
 made of the content.
@@ -28,7 +28,7 @@ from imsprep.system.regular import file_name
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import ConvertTask, convert
-from imsprep.zvhd2.writer import Packing, Written
+from imsprep.zvhd2.writer import PackTask, Written
 
 SCHEMA = 1
 SUFFIX = ".zvhd2"
@@ -36,7 +36,7 @@ _NS = 10**9
 
 
 @dataclass(frozen=True)
-class Note:
+class ContainerSidecar:
     """What is known of a container that was made here."""
 
     image: str  # the source's file name
@@ -52,13 +52,13 @@ class Note:
         file_name(self.image)
 
     @classmethod
-    def read(cls, container: Path) -> Note | None:
+    def read(cls, container: Path) -> ContainerSidecar | None:
         """Return the sidecar of a container, or None if there is none that imsprep wrote."""
-        return statefile.find(note_path(container), cls, schema=SCHEMA)
+        return statefile.find(sidecar_path(container), cls, schema=SCHEMA)
 
     def write(self, container: Path) -> None:
         """Write the sidecar of the container; raises ReadError."""
-        statefile.save(note_path(container), asdict(self), schema=SCHEMA)
+        statefile.save(sidecar_path(container), asdict(self), schema=SCHEMA)
 
     def is_of(self, container: Path) -> bool:
         """Return whether this is the very file that was made, unchanged; raises OSError."""
@@ -70,12 +70,12 @@ def place_for(image: Path, folder: Path | None = None) -> Path:
     return (folder or image.parent) / (image.stem + SUFFIX)
 
 
-def note_path(container: Path) -> Path:
-    """Return the path of a container's note."""
+def sidecar_path(container: Path) -> Path:
+    """Return the path of a container's sidecar."""
     return container.with_name(container.name + ".json")
 
 
-def dated(packing: Packing, image: RawImage) -> Packing:
+def dated(packing: PackTask, image: RawImage) -> PackTask:
     """Return how to pack an image so that the same bytes come again: with its own date."""
     seconds = image.identity.mtime_ns // _NS - records.EPOCH
     return replace(packing, timestamp=min(max(0, seconds), 2**32 - 1), uuid=None)
@@ -97,42 +97,42 @@ def check_place(image: Path, place: Path) -> None:
     Raises ReadError where there is no folder for it.
     """
     check_folder(place)
-    note = Note.read(place)
+    sidecar = ContainerSidecar.read(place)
     how = ownership.Advice(
         "rename it, import it by itself, or name another work folder", ("work_dir",)
     )
-    for path in (place, note_path(place)):
+    for path in (place, sidecar_path(place)):
         ownership.check_apart(path, image, what="the ZVHD2", advice=how)
-    if note is None and note_path(place).exists():
-        raise UsageError(f"{show_path(note_path(place))} was not written by imsprep; {how.text}")
-    if place.exists() and (note is None or _uuid(place) != note.uuid):
+    if sidecar is None and sidecar_path(place).exists():
+        raise UsageError(f"{show_path(sidecar_path(place))} was not written by imsprep; {how.text}")
+    if place.exists() and (sidecar is None or _uuid(place) != sidecar.uuid):
         raise UsageError(f"{show_path(place)} was not made by an import; {how.text}")
     # Also if the other image is gone: then this may be all that is left of its disk.
-    if note is not None and place.exists() and _is_of_another(note, image):
+    if sidecar is not None and place.exists() and _is_of_another(sidecar, image):
         how = how._replace(text="rename one of them, or name another work folder")
-        other = image.with_name(note.image)
+        other = image.with_name(sidecar.image)
         raise ownership.served_by_both(place, other, what="the ZVHD2", advice=how)
 
 
-def _is_of_another(note: Note, image: Path) -> bool:
+def _is_of_another(sidecar: ContainerSidecar, image: Path) -> bool:
     """Return whether a container was made of another file, and not of this one by its old name."""
-    if note.image == image.name:
+    if sidecar.image == image.name:
         return False
-    same = Identity.of(image).renamed_from(note.source)
-    return image.with_name(note.image).exists() or not same
+    same = Identity.of(image).renamed_from(sidecar.source)
+    return image.with_name(sidecar.image).exists() or not same
 
 
-def fits(image: RawImage, place: Path, packing: Packing) -> bool:
+def fits(image: RawImage, place: Path, packing: PackTask) -> bool:
     """Return whether the container that is there is the one that packing the image would give."""
-    note = Note.read(place)
+    sidecar = ContainerSidecar.read(place)
     try:
         return (
-            note is not None
-            and note.image == image.path.name
-            and note.source.same_content_as(image.identity)
-            and dict(note.options) == _options(packing)
-            and note.is_of(place)
-            and _uuid(place) == note.uuid
+            sidecar is not None
+            and sidecar.image == image.path.name
+            and sidecar.source.same_content_as(image.identity)
+            and dict(sidecar.options) == _options(packing)
+            and sidecar.is_of(place)
+            and _uuid(place) == sidecar.uuid
         )
     except OSError:
         return False
@@ -151,23 +151,23 @@ def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
         if fits(image, place, task.packing):
             return False
 
-        def note(file: int, source: RawImage, written: Written) -> None:
+        def sidecar(file: int, source: RawImage, written: Written) -> None:
             options = _options(task.packing)
             uuid, made = written.footer.uuid.hex(), Identity.of(file)
             name, digest = image.path.name, written.digest
-            Note(name, source.identity, options, uuid, made, digest=digest).write(place)
+            ContainerSidecar(name, source.identity, options, uuid, made, digest=digest).write(place)
 
         try:
             place.unlink(missing_ok=True)
         except OSError as error:
             raise ReadError.from_os(error, "cannot replace", place) from error
-        made = replace(task, to_format=formats.ZVHD2, on_whole=note, with_digest=True)
+        made = replace(task, to_format=formats.ZVHD2, on_whole=sidecar, with_digest=True)
         convert(image.path, place, made)
         image.check_unchanged()
     return True
 
 
-def _options(packing: Packing) -> dict[str, Any]:
+def _options(packing: PackTask) -> dict[str, Any]:
     """Return what changes the bytes of a container, as JSON gives it back."""
     return {
         "compression": records.METHODS[packing.method],

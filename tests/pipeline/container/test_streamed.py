@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ImageChangedError, UsageError
 from imsprep.image.file import RawImage
-from imsprep.pipeline import streaming
-from imsprep.pipeline.streaming import Streaming, maker_of
+from imsprep.pipeline.container import streamed
+from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.retry import RetryPolicy
 from imsprep.upload.destination import Destination, TransferPolicy
@@ -23,12 +23,12 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
 from imsprep.upload.transfer import Uploaded
-from imsprep.zvhd2.writer import Packing, write_container
+from imsprep.zvhd2.writer import PackTask, write_container
 from tests.support.running import slow
 from tests.support.treedigest import tree_digest
 
 MIB = 1 << 20
-PACKING = Packing(timestamp=5, jobs=2)
+PACKING = PackTask(timestamp=5, jobs=2)
 KEY = "disk.zvhd2"
 
 
@@ -64,7 +64,7 @@ class Case:
     blocks: list[int] = field(default_factory=list)  # packed, by run
 
     def send(self, store: Any = None, **options: Any) -> Uploaded:
-        told = Streaming(PACKING, "auto", 10 * MIB)
+        told = StreamTask(PACKING, "auto", 10 * MIB)
         options = {"retry": RetryPolicy(limit_s=5, first_wait_s=0.0), "jobs": 2, **options}
         with maker_of(self.path, told) as maker:
             try:
@@ -341,7 +341,7 @@ def test_in_a_store_that_encrypts_it_continues_too_and_says_what_was_not_compare
 
 
 def test_the_digest_is_the_disk_s(case: Case) -> None:
-    with maker_of(case.path, Streaming(PACKING, "auto", 10 * MIB)) as maker:
+    with maker_of(case.path, StreamTask(PACKING, "auto", 10 * MIB)) as maker:
         for _ in maker.parts({}):
             pass
         assert maker.facts()["digest"] == tree_digest(case.path.read_bytes())
@@ -352,7 +352,7 @@ def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
         size = 1 << 40
         path = Path("x")
 
-    maker = streaming.DiskMaker(None, Disk(), iter, Streaming(PACKING, "auto", 32 * MIB))  # type: ignore[arg-type]
+    maker = streamed.DiskMaker(None, Disk(), iter, StreamTask(PACKING, "auto", 32 * MIB))  # type: ignore[arg-type]
     least = [maker.least(number) for number in range(1, 10_001)]
     assert sum(least) > (1 << 40) * 1.011
     assert min(least) >= 5 * MIB

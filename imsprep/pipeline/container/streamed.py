@@ -36,7 +36,7 @@ from imsprep.zvhd2.stream import (
     check_known,
     longest_container,
 )
-from imsprep.zvhd2.writer import Packing, Written
+from imsprep.zvhd2.writer import PackTask, Written
 
 # The first parts are short, so that the line has work as soon as anything is packed.
 _SHORT_PARTS, _MIDDLE_PARTS = 8, 32
@@ -45,10 +45,10 @@ _SPARE_PARTS = 64
 
 
 @dataclass(frozen=True)
-class Streaming:
+class StreamTask:
     """How to pack while sending."""
 
-    packing: Packing
+    packing: PackTask
     holes: str
     part_size: int  # bytes, as long as 10,000 parts are enough
     dated: bool = True  # the packing has a date of its own; else it is the image's
@@ -66,7 +66,7 @@ class DiskMaker:
         image: RawImage,
         disk: Disk,
         extents: Callable[[], Iterator[ByteExtent]],
-        streaming: Streaming,
+        streaming: StreamTask,
     ) -> None:
         self._image, self._disk, self._extents = image, disk, extents
         self._streaming, packing = streaming, streaming.packing
@@ -171,7 +171,7 @@ class DiskMaker:
 
 
 @contextmanager
-def maker_of(path: Path, streaming: Streaming) -> Iterator[DiskMaker]:
+def maker_of(path: Path, streaming: StreamTask) -> Iterator[DiskMaker]:
     """Open the disk in an image for packing; raises what `open_source` raises."""
     jobs = streaming.packing.jobs
     with (

@@ -17,17 +17,25 @@ import pytest
 
 from imsprep.errors import ImageChangedError, ReadError, TransferError, UsageError
 from imsprep.image.file import Identity, RawImage
-from imsprep.pipeline.container import Note, check_place, dated, fits, note_path, pack, place_for
+from imsprep.pipeline.container.kept import (
+    ContainerSidecar,
+    check_place,
+    dated,
+    fits,
+    pack,
+    place_for,
+    sidecar_path,
+)
 from imsprep.system.locking import locked
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
-from imsprep.zvhd2.writer import Packing
+from imsprep.zvhd2.writer import PackTask
 from tests.support.running import Outcome, need
 from tests.support.treedigest import tree_digest
 
 Imsprep = Callable[..., Outcome]
 REQUEST = ("--name", "d", "--type", "DataImage", "--min-disk", "40", "--poll", "0.05")
-PACKING = Packing(0, jobs=2)
+PACKING = PackTask(0, jobs=2)
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def made(image: Path, packing: Packing = PACKING) -> tuple[Path, bool]:
+def made(image: Path, packing: PackTask = PACKING) -> tuple[Path, bool]:
     """Have the container of an image; return it, and whether it was made."""
     with RawImage.open(image) as opened:
         place = place_for(image)
@@ -219,9 +227,9 @@ def test_it_is_made_once_and_anew_when_image_or_options_change(disk: Path) -> No
     first = place.read_bytes()
     assert new
     assert made(disk) == (place, False)
-    assert made(disk, Packing(0, jobs=1)) == (place, False)  # threads change no byte
-    assert made(disk, Packing(0, level=1)) == (place, True)
-    assert made(disk, Packing(0, block_size=MIB)) == (place, True)
+    assert made(disk, PackTask(0, jobs=1)) == (place, False)  # threads change no byte
+    assert made(disk, PackTask(0, level=1)) == (place, True)
+    assert made(disk, PackTask(0, block_size=MIB)) == (place, True)
     assert made(disk) == (place, True)
     assert place.read_bytes() == first  # the same image and options, the same bytes
     with disk.open("r+b") as file:
@@ -248,7 +256,7 @@ def test_an_image_that_is_another_one_by_the_time_it_is_packed_is_noticed(
         (tmp_path / "new").replace(disk)
         return convert(*arguments)
 
-    monkeypatch.setattr("imsprep.pipeline.container.convert", late)
+    monkeypatch.setattr("imsprep.pipeline.container.kept.convert", late)
     with pytest.raises(ImageChangedError):
         made(disk)
 
@@ -268,14 +276,14 @@ def test_a_file_of_somebody_else_is_never_replaced(disk: Path, tmp_path: Path) -
     foreign = {
         "another container": (tmp_path / "o.raw", place),
         "no container": (None, place),
-        "without a note": (None, note_path(place)),
+        "without a sidecar": (None, sidecar_path(place)),
     }
     (tmp_path / "o.raw").write_bytes(b"other" * MIB)
     other, _ = made(tmp_path / "o.raw")
     for what, (_, where) in foreign.items():
         place.write_bytes(other.read_bytes() if what == "another container" else b"mine")
         if where != place:
-            note_path(place).write_bytes(b"{}")
+            sidecar_path(place).write_bytes(b"{}")
         kept = place.read_bytes()
         with pytest.raises(UsageError, match="was not"):
             made(disk)
@@ -324,7 +332,7 @@ def test_the_image_itself_is_never_replaced(disk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["imsprep.pipeline.container.convert", "imsprep.system.atomic.os.replace"]
+    "broken", ["imsprep.pipeline.container.kept.convert", "imsprep.system.atomic.os.replace"]
 )
 def test_ended_at_any_step_the_next_run_makes_it(
     broken: str, disk: Path, monkeypatch: pytest.MonkeyPatch
@@ -333,30 +341,30 @@ def test_ended_at_any_step_the_next_run_makes_it(
     replace = os.replace
 
     def fail(*names: object, **options: object) -> None:
-        if str(names[-1]).endswith(".json"):  # the note, which comes before the container's name
+        if str(names[-1]).endswith(".json"):  # the sidecar, which comes before the container's name
             return replace(*names)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(broken, fail)
         with pytest.raises((ReadError, OSError)):
-            made(disk, Packing(0, level=1))
+            made(disk, PackTask(0, level=1))
     assert not place.exists()
     assert made(disk) == (place, True)
 
 
 def test_a_note_that_cannot_be_used_is_as_none(disk: Path) -> None:
     place, _ = made(disk)
-    value = json.loads(note_path(place).read_text())
+    value = json.loads(sidecar_path(place).read_text())
     with RawImage.open(disk) as opened:
         packing = dated(PACKING, opened)
         assert fits(opened, place, packing)
         for text in ("", "[]", "{}", json.dumps({**value, "schema": 9})):
-            note_path(place).write_text(text)
-            assert Note.read(place) is None
+            sidecar_path(place).write_text(text)
+            assert ContainerSidecar.read(place) is None
             assert not fits(opened, place, packing)
         for name, wrong in (("image", "x.raw"), ("uuid", "0"), ("options", {})):
-            note_path(place).write_text(json.dumps({**value, name: wrong}))
+            sidecar_path(place).write_text(json.dumps({**value, name: wrong}))
             assert not fits(opened, place, packing), name
 
 

@@ -1,0 +1,79 @@
+"""Maps for other tools, judged by those tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.running import Outcome, need
+
+Run = Callable[..., Outcome]
+RUNS = ((0, 4096), (40960, 12288), (1 << 20, 9000), (5 << 20, 700))  # offset and bytes of data
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A sparse disk with a short last block that holds data."""
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as file:
+        for offset, length in RUNS:
+            os.pwrite(file.fileno(), bytes([7]) * length, offset)
+    return path
+
+
+@need("bmaptool")
+def test_bmaptool_copies_by_it(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    with disk.open("r+b") as file:  # written zeros: no data, and no hole
+        os.pwrite(file.fileno(), bytes(1 << 20), 2 << 20)
+    assert imsprep("bitmap", disk, "--format", "bmap").code == 0
+    copy = tmp_path / "copy.raw"
+    command = ["bmaptool", "copy", "--bmap", tmp_path / "disk.bmap", disk, copy]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert copy.read_bytes() == disk.read_bytes()
+    assert copy.stat().st_blocks * 512 < 64 << 10
+
+
+@need("bmaptool")
+@pytest.mark.parametrize("offset", [offset for offset, _ in RUNS])
+def test_bmaptool_notices_other_data(imsprep: Run, disk: Path, tmp_path: Path, offset: int) -> None:
+    assert imsprep("bitmap", disk, "--format", "bmap").code == 0
+    with disk.open("r+b") as file:
+        os.pwrite(file.fileno(), b"\x08", offset)
+    command = ["bmaptool", "copy", "--bmap", tmp_path / "disk.bmap", disk, tmp_path / "copy.raw"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "checksum" in done.stderr
+
+
+@need("qemu-img")
+def test_it_says_what_qemu_img_says(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    os.truncate(disk, (5 << 20) + 4096)  # whole sectors, as every disk has
+    assert imsprep("bitmap", disk, "--format", "qemu-map").code == 0
+    command = ["qemu-img", "map", "--output=json", "-f", "raw", disk]
+    theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    ours = json.loads((tmp_path / "disk.map.json").read_text())
+    assert ours == theirs
+
+
+def test_written_zeros_are_zeros(imsprep: Run, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"x" * 4096 + bytes(8192))
+    assert imsprep("bitmap", disk, "--format", "qemu-map", "--json").json["data_bytes"] == 4096
+    extents = json.loads((tmp_path / "disk.map.json").read_text())
+    assert [(e["start"], e["length"], e["data"]) for e in extents] == [
+        (0, 4096, True), (4096, 8192, False),
+    ]  # fmt: skip
+
+
+def test_each_format_is_what_its_name_says(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    assert imsprep("bitmap", disk, "--format", "bmap").code == 0
+    assert imsprep("bitmap", disk, "--format", "qemu-map").code == 0
+    assert (tmp_path / "disk.bmap").read_text().startswith("<?xml")
+    found = json.loads((tmp_path / "disk.map.json").read_text())
+    assert sum(extent["length"] for extent in found) == disk.stat().st_size

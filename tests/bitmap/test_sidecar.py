@@ -1,0 +1,112 @@
+"""The sidecar: written so that a crash is recognised, and a hash of what was scanned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imsprep.bitmap import sidecar
+from imsprep.bitmap.write import make_bitmap
+from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import Identity
+from imsprep.system import atomic
+from imsprep.units import MIB
+from tests.support.running import Outcome
+
+Run = Callable[..., Outcome]
+
+
+BLOCK = 2 * MIB
+
+
+DATA = (0, 3, 9)  # blocks of the disk below that hold data
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A RAW disk of 10 blocks and a short one."""
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as file:
+        file.truncate(10 * BLOCK + 512)
+        for block in DATA:
+            file.seek((block + 1) * BLOCK - 1)
+            file.write(b"x")
+    return path
+
+
+def write_byte(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"y")
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing of ours runs after it but `finally`."""
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_run_that_is_killed_between_the_two_files_is_told_and_run_again(
+    imsprep: Run, disk: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    imsprep("bitmap", disk)
+    write_byte(disk, 6 * BLOCK)
+    steps = 0
+    replace, unlink = os.replace, Path.unlink
+
+    def counted(do: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps > step:
+                raise Killed
+            return do(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic.os, "replace", counted(replace))
+        patch.setattr(Path, "unlink", counted(unlink))
+        if step == 3:
+            make_bitmap(disk)
+        else:
+            with pytest.raises(Killed):
+                make_bitmap(disk)
+    assert steps == min(step + 1, 3)
+    proof = imsprep("verify", disk)
+    assert (proof.code == 0) is (step == 3), proof
+    assert imsprep("bitmap", disk).code == 0
+    assert imsprep("verify", disk).code == 0
+    assert not list(disk.parent.glob(".*.part"))
+
+
+def test_a_second_run_leaves_equal_files_alone(imsprep: Run, disk: Path) -> None:
+    imsprep("bitmap", disk)
+    before = [Identity.of(p) for p in sorted(disk.parent.glob("disk.mf*"))]
+    imsprep("bitmap", disk)
+    assert [Identity.of(p) for p in sorted(disk.parent.glob("disk.mf*"))] == before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 1000])
+def test_the_fingerprint_looks_at_the_first_and_the_last_block_with_data(count: int) -> None:
+    flags = np.zeros(count + 2, dtype=bool)
+    flags[1:-1] = True
+    found = BlockMap.from_flags(len(flags) * BLOCK - 512, BLOCK, flags)
+    asked: list[int] = []
+
+    def read(offset: int, length: int) -> bytes:
+        asked.append(offset // BLOCK)
+        return bytes(length)
+
+    plain = sidecar.fingerprint(found, read)
+    assert (asked[0], asked[-1]) == (1, count)
+    assert len(set(asked)) == len(asked) == min(64, count)
+    for block in {1, count}:
+        marked = sidecar.fingerprint(
+            found, lambda o, n, at=block * BLOCK: bytes([o == at]) + bytes(n - 1)
+        )
+        assert marked != plain

@@ -1,0 +1,100 @@
+"""Making a bitmap: what was written is read back before anything gets its name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsprep.bitmap import codec, export_formats
+from imsprep.bitmap.export import export
+from imsprep.bitmap.layout import BitmapLayout
+from imsprep.bitmap.write import make_bitmap
+from imsprep.errors import FormatError, ImageChangedError
+from imsprep.image.blockmap import BlockMap
+from imsprep.options import ExportOptions
+from imsprep.scan import scan as scan_module
+from imsprep.units import MIB
+
+
+@pytest.mark.parametrize("bit", [0, 2, 3])
+def test_a_bitmap_that_does_not_read_back_is_not_written(
+    bit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"x" + bytes(5 * MIB - 1) + b"y" + bytes(2 * MIB - 1))
+    real = codec.encode
+
+    def wrong(block_map: BlockMap, layout: BitmapLayout) -> bytes:
+        data = bytearray(real(block_map, layout))
+        data[0] ^= 1 << bit
+        return bytes(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "encode", wrong)
+        patch.setattr(codec, "decode", _plain)
+        with pytest.raises(FormatError, match="does not read back"):
+            make_bitmap(disk)
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
+    assert make_bitmap(disk).bitmap.read_bytes() == b"\x05"
+
+
+def _plain(data: bytes, size: int, layout: BitmapLayout) -> BlockMap:
+    from bitarray import bitarray
+
+    bits = bitarray(endian="little")
+    bits.frombytes(data)
+    return BlockMap(size, layout.block_size, bits[: -(-size // layout.block_size)])
+
+
+BLOCK = 2 * MIB
+
+
+DATA = (0, 3, 9)  # blocks of the disk below that hold data
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A RAW disk of 10 blocks and a short one."""
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as file:
+        file.truncate(10 * BLOCK + 512)
+        for block in DATA:
+            file.seek((block + 1) * BLOCK - 1)
+            file.write(b"x")
+    return path
+
+
+def write_byte(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"y")
+
+
+def test_a_bitmap_that_does_not_say_what_was_found_is_not_written(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = bytes(2)  # of the right length, with all data marked empty
+    monkeypatch.setattr(codec, "encode", lambda block_map, layout: empty)
+    with pytest.raises(FormatError, match="does not read back"):
+        make_bitmap(disk)
+    assert os.listdir(disk.parent) == ["disk.raw"]
+
+
+@pytest.mark.parametrize("kind", ["mf", *export_formats.SUFFIXES])
+def test_an_image_that_is_written_to_behind_the_scan_gets_no_map(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    real = scan_module.scan
+
+    def scan(*args: Any, **options: Any) -> Any:
+        found = real(*args, **options)
+        write_byte(disk, 5 * BLOCK)
+        return found
+
+    monkeypatch.setattr(scan_module, "scan", scan)
+    with pytest.raises(ImageChangedError):
+        make_bitmap(disk) if kind == "mf" else export(disk, ExportOptions(format=kind))
+    assert os.listdir(disk.parent) == ["disk.raw"]
