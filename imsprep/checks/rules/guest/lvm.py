@@ -19,7 +19,6 @@ from imsprep.report import Severity
 
 _DEVICES = "/etc/lvm/devices/system.devices"
 _HARDWARE = re.compile(r"IDTYPE=(sys_wwid|sys_serial|wwid_\w+|scsi_\w+|mpath_uuid|nvme\S*)")
-_OFF = re.compile(r"^\s*use_devicesfile\s*=\s*0", re.MULTILINE)
 # LVM is built there with use_devicesfile=0.
 _WITHOUT = ("debian", "ubuntu", "arch", "alpine", "gentoo", "void")
 
@@ -44,20 +43,34 @@ def other_disks(facts: Facts) -> Iterator[Evidence]:
     text = guest.text(_DEVICES)
     if text is None or not physical:
         return
-    settings = "\n".join(guest.text(f"/etc/lvm/{n}") or "" for n in ("lvm.conf", "lvmlocal.conf"))
-    system = identify(guest)
-    family = system.family if system is not None else ""
-    old = family in ("rhel", "centos", "almalinux", "rocky", "ol") and (
-        system is not None and system.version[:1] < (9,) and "use_devicesfile = 1" not in settings
-    )
-    if _OFF.search(settings) or family in _WITHOUT or old:
+    if not _uses_devices_file(guest):
         return
     found = _HARDWARE.search(text)
     if found is not None:
         yield Evidence(
             f"{_DEVICES} names a disk by {found[1]}, its identifier in the old machine",
             found=next(line for line in text.splitlines() if found[0] in line)[:120],
+            severity=_severity(guest, _DEVICES),
         )
+
+
+def _severity(guest: Guest, path: str) -> Severity | None:
+    """Return ERROR where the root lies on LVM and the initramfs has the file."""
+    inside = path.removeprefix("/") in {f for i in guest.boot.images for f in i.files}
+    return Severity.ERROR if inside and (guest.root or "").startswith("LVM ") else None
+
+
+def _uses_devices_file(guest: Guest) -> bool:
+    """Return whether LVM reads its devices file: as it is set, or else as the system builds it."""
+    for path in reversed(_SETTINGS):
+        value = _devices(guest, path).get("use_devicesfile")
+        if value is not None:
+            return str(value) == "1"
+    system = identify(guest)
+    if system is None:
+        return True
+    red_hat = system.family in ("rhel", "centos", "almalinux", "rocky", "ol")
+    return not (red_hat and system.version[:1] < (9,)) and system.family not in _WITHOUT
 
 
 # --- filters -------------------------------------------------------------------------------------
@@ -72,31 +85,34 @@ def _filtered(guest: Guest, physical: list[Volume]) -> Iterator[Evidence]:
             patterns = _patterns(guest, path, key)
             shut = [v for v in physical if patterns and not _passes(patterns, _names(v))]
             if shut:
-                inside = path.removeprefix("/") in {f for i in guest.boot.images for f in i.files}
-                root = (guest.root or "").startswith("LVM ")
                 yield Evidence(
                     f"{path}: {key} lets {shut[0].name} through under none of its names on the "
                     f"server, such as {_names(shut[0])[0]}",
                     expected='filter = [ "a|.*|" ]',
                     found=cut(f"{key} = {patterns}"),
                     fix=advice(f"remove {key} from {path}, and make the initramfs again"),
-                    severity=Severity.ERROR if root and inside else None,
+                    severity=_severity(guest, path),
                 )
             if patterns:
                 break
 
 
 def _patterns(guest: Guest, path: str, key: str) -> list[str]:
-    """Return the patterns of a filter; UnknownError where the file is not understood."""
-    text = guest.text(path)
-    if text is None or key not in text:
-        return []
+    """Return the patterns of a filter."""
+    value = _devices(guest, path).get(key)
+    return [str(one) for one in ([value] if isinstance(value, str) else value or [])]
+
+
+def _devices(guest: Guest, path: str) -> dict[str, Any]:
+    """Return the section `devices`; UnknownError where the file is not understood."""
+    text = guest.text(path) or ""
+    if not any(key in text for key in ("filter", "use_devicesfile")):
+        return {}
     try:
         devices: Any = parse(text).get("devices")
     except FormatError:
         raise UnknownError(f"{path} could not be understood") from None
-    value = devices.get(key) if isinstance(devices, dict) else None
-    return [str(one) for one in ([value] if isinstance(value, str) else value or [])]
+    return devices if isinstance(devices, dict) else {}
 
 
 def _names(volume: Volume) -> list[str]:

@@ -64,3 +64,22 @@ def test_what_is_not_understood_is_skipped() -> None:
     for conf in ('devices { filter = [ "a|(|" ] }', "devices { filter = "):
         _, skipped = check_guest(guest(conf))
         assert "IMS842" in {s.rule for s in skipped}
+
+
+DEVICES = "/etc/lvm/devices/system.devices"
+FILE = "VERSION=1.1.2\nIDTYPE=sys_wwid IDNAME=t10.ATA_VMware DEVNAME=/dev/sda3 PVID=abc PART=3\n"
+
+
+@pytest.mark.parametrize(("conf", "inside", "severity"), [
+    ("", True, None),  # Debian builds LVM without it
+    ("devices { use_devicesfile = 0 }\n", True, None),
+    ("devices { use_devicesfile = 1 }\n", False, Severity.WARNING),
+    ("devices { use_devicesfile = 1 }\n", True, Severity.ERROR),
+])  # fmt: skip
+def test_a_devices_file_counts_where_it_is_used_and_stops_where_the_initramfs_has_it(
+    conf: str, inside: bool, severity: Severity | None
+) -> None:
+    kept = {DEVICES.removeprefix("/"): b"x"} if inside else {}
+    image = cpio({**drivers(VERSION), **kept})
+    more = {DEVICES: FILE, f"/boot/initrd.img-{VERSION}": image}
+    assert verdict(conf, **more) is severity
