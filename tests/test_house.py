@@ -194,6 +194,7 @@ ORDER = {
         boot.bls
         boot.grub_objects
         boot.core
+        boot.mbr
         boot.efi
         boot.grub_syntax
         boot.grub

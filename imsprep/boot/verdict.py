@@ -63,7 +63,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
              r"|.*Failed to load COM32 file.*|.*No loader found\. Configuration files in .*"),
     (NO_DEVICE, r".*No bootable device.*|.*No bootable option or device was found.*"
                 r"|.*UEFI Interactive Shell.*|^Shell>|.*BdsDxe: starting Boot\d+ \"UiApp\".*"
-                r"|.*Missing operating system.*"
+                r"|.*Missing operating system.*|.*Operating system load error.*|.*Missing OS$"
+                r"|.*Multiple active partitions.*"
                 r"|.*Operating [Ss]ystem not found.*|.*Error loading operating system.*"
                 r"|.*Invalid partition table.*|.*BOOTMGR is missing.*|.*NTLDR is missing.*"
                 r"|.*This is not a bootable disk.*|.*operating system wasn't found.*"

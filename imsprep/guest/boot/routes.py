@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from imsprep.errors import FormatError
-from imsprep.guest.boot import core, efi, grub, menus
+from imsprep.guest.boot import core, efi, grub, mbr, menus
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.grub_objects import Objects, ext_features
@@ -115,6 +115,10 @@ def _bios(devices: Devices, sector: bytes, read: Read | None) -> Iterator[Found]
         if followed is not None:
             yield followed
             return
+    stops = mbr.why_it_stops(sector, read) if read is not None else None
+    if stops is not None:
+        yield Found("the boot program of the first sector", (), broken=stops)
+        return
     kinds: list[tuple[tuple[str, ...], Callable[[Devices, File, str], Found]]]
     kinds = [(_GRUB2, _grub2), (_LEGACY, _legacy), (_SYSLINUX, _syslinux)]
     if b"GRUB" not in code:
