@@ -197,6 +197,10 @@ ORDER = {
         boot.mbr
         boot.efi
         boot.grub_syntax
+        boot.files
+        boot.grub_state
+        boot.grub_conditions
+        boot.grub_commands
         boot.grub
         boot.menus
         boot.routes

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from imsprep.guest.boot.bls import Bls, by_systemd_boot, default_of, read_entries
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
-from imsprep.guest.boot.grub import locate
+from imsprep.guest.boot.files import locate
 from imsprep.guest.boot.values import BootEntry
 
 _XEN = re.compile(r"(?:xen|memtest|ipxe|\.c32|mboot)", re.IGNORECASE)
@@ -31,7 +31,7 @@ def _placed(devices: Devices, device: str, entry: BootEntry) -> BootEntry:
         entry,
         kernel=files[0] if files else "",
         initrds=tuple(files[1:]),
-        broken=f"{gone[0]} is not in the image" if gone else entry.broken,
+        broken=f"{gone[0]}, which is not in the image" if gone else entry.broken,
         gone=gone[0] if gone else None,
         unknown=entry.unknown or (None if files else "it names no kernel"),
     )

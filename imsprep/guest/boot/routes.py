@@ -20,7 +20,9 @@ from imsprep.errors import FormatError
 from imsprep.guest.boot import core, efi, grub, mbr, menus
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
+from imsprep.guest.boot.files import SUBVOLUMES
 from imsprep.guest.boot.grub_objects import Objects, ext_features
+from imsprep.guest.boot.grub_state import Menu
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.os_release import read_assignments
@@ -29,7 +31,7 @@ from imsprep.image.volumes.partitions import ESP, MBR_ESP
 from imsprep.image.volumes.signatures import BTRFS, FAT, Read
 from imsprep.units import KIB
 
-_FOLDERS = ("", *grub.SUBVOLUMES)
+_FOLDERS = ("", *SUBVOLUMES)
 _GRUB2 = (
     *(f"{folder}/boot/{name}/grub.cfg" for folder in _FOLDERS for name in ("grub", "grub2")),
     "/grub/grub.cfg", "/grub2/grub.cfg", "/@boot/grub/grub.cfg",
@@ -237,7 +239,7 @@ def _grub2(devices: Devices, file: File, firmware: str, **built_in: str) -> Foun
     return _menu(devices, grub.follow(devices, file, firmware, **built_in), file)
 
 
-def _menu(devices: Devices, menu: grub.Menu, file: File) -> Found:
+def _menu(devices: Devices, menu: Menu, file: File) -> Found:
     broken = None
     unknown = menu.unknown
     if not menu.entries and unknown is None:

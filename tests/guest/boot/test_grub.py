@@ -131,7 +131,7 @@ def test_what_a_running_machine_decides_is_unknown() -> None:
 
 def test_a_file_that_may_lie_on_a_closed_volume_is_not_called_absent() -> None:
     gone = "menuentry x {\n linux /elsewhere root=r\n}\n"
-    assert menu(gone).entries[0].broken == "/elsewhere is not in the image"
+    assert menu(gone).entries[0].broken == "/elsewhere, which is not in the image"
     closed = Volume("partition 3", 3, 1, "LUKS")
     one = menu(gone, volumes=(BOOT, closed)).entries[0]
     assert one.broken is None
@@ -252,4 +252,4 @@ def test_an_initramfs_that_is_gone_is_no_reason_to_fall_back() -> None:
     body = "menuentry old {\n linux /vmlinuz-1\n initrd /gone\n}\n"
     made = menu(f"set fallback=1\n{body}{entry('two', '2')}")
     assert started(made) == "old"
-    assert (made.entries[0].broken or "").startswith("/gone is not")
+    assert (made.entries[0].broken or "").startswith("/gone, which is not")
