@@ -128,6 +128,19 @@ def test_an_image_comes_through_the_emulator_as_from_the_command_line(
     assert any(event.job_id == done.job_id for event in seen)
 
 
+def test_the_data_of_an_import_is_what_packing_found(disk: Path, tmp_path: Path) -> None:
+    """Zeros that are stored count as data before they are read, and not in the result."""
+    with disk.open("r+b") as file:
+        file.seek(4 * MIB)
+        file.write(bytes(4 * MIB))
+    packed = imsprep.convert(disk, tmp_path / "packed.zvhd2")
+    assert isinstance(packed, imsprep.Converted)
+    options = {**DATA_DISK, "via": "zvhd2"}
+    for _ in range(2):  # the second run finds it done
+        done = imsprep.import_image(disk, to=f"local:{tmp_path}/cloud", **options)
+        assert done.data_bytes == packed.block_map.data_bytes
+
+
 def test_a_plan_is_imported_with_defaults_that_are_typed(disk: Path, tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     (tmp_path / "plan.yaml").write_text("images:\n- image: disk.raw\n  name: data\n  to: local:c\n")

@@ -38,6 +38,7 @@ RUNGS = {
 # Inside a package: a module imports only what stands before it.
 ORDER = {
     "system": """
+        regular
         atomic
         locking
         malloc
@@ -46,7 +47,7 @@ ORDER = {
         ownership
         lease
         paths
-        regular
+        positioned
         statefile
         sparse
         threads

@@ -31,6 +31,11 @@ from imsprep.image.volumes.partitions import (
 )
 from imsprep.units import GIB, KIB, MIB, SECTOR
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows, which has no mkfs.ext4 either
+    fcntl = None  # type: ignore[assignment]  # without it nothing is locked
+
 SIZE = 1 * GIB
 START, LENGTH = 1 * MIB, SIZE - 2 * MIB  # of the partition; aligned, clear of both tables
 
@@ -71,8 +76,6 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises UsageError if another run holds it or it holds what is not the demo's, ReadError if the
     folder cannot be made.
     """
-    import fcntl
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_ours(folder)
@@ -81,7 +84,8 @@ def claimed(folder: Path) -> Iterator[None]:
         raise ReadError.from_os(error, "cannot write", folder) from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(f"another demo is running in {show_path(folder)}") from error
         for path in list(folder.rglob(".*.part")):

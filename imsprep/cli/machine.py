@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from imsprep.errors import ImsprepError
 from imsprep.system.mounts import TRUSTED, file_system
+from imsprep.system.threads import usable_cpus
 from imsprep.units import GIB, format_size
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
@@ -66,7 +67,7 @@ def look(
 
 def _python() -> Item:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Item("Python", OK, f"{version}; {len(os.sched_getaffinity(0))} CPUs usable")
+    return Item("Python", OK, f"{version}; {usable_cpus()} CPUs usable")
 
 
 def _extras() -> Iterator[Item]:
@@ -93,17 +94,24 @@ def _programs() -> Iterator[Item]:
 def _place(folder: Path) -> Iterator[Item]:
     try:
         free = shutil.disk_usage(folder).free
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            kind = file_system(opened) or "of an unknown kind"
-        finally:
-            os.close(opened)
     except OSError as error:
         yield Item("folder", FAILED, f"{folder}: {error.strerror}")
         return
+    kind = _kind_of(folder) or "of an unknown kind"
     yield Item("file system", OK, f"{kind} under {folder.resolve()}; holes are {_holes(kind)}")
     state = OK if free >= _LITTLE else FAILED
     yield Item("space", state, f"{format_size(free)} free")
+
+
+def _kind_of(folder: Path) -> str:
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return ""
+    try:
+        return file_system(opened)
+    finally:
+        os.close(opened)
 
 
 def _holes(kind: str) -> str:

@@ -17,7 +17,6 @@ is a test of the other; another layout has to be given to the emulator.
 from __future__ import annotations
 
 import itertools
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -34,6 +33,7 @@ from imsprep.image import formats
 from imsprep.image.digest import LEAF, DigestTree
 from imsprep.store.contract import STANDARD, ObjectFacts
 from imsprep.system import atomic
+from imsprep.system.positioned import write_at
 from imsprep.system.threads import Workers, usable_cpus
 from imsprep.units import MIB, TIB, ceil_div, round_up
 from imsprep.zvhd2.examine import examine
@@ -139,7 +139,7 @@ def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Dis
             data = content.read(piece)
             if _holds_data(data):
                 tree.add(piece[0], data)
-                _write(target, memoryview(data), piece[0])
+                write_at(target, [data], piece[0])
 
         for _ in workers.map(bring, content.pieces()):
             if stopping():
@@ -222,12 +222,6 @@ def _holds_data(data: bytes) -> bool:
     whole = len(data) // 8
     words = np.frombuffer(data, np.uint64, whole)
     return bool(words.any() or data[8 * whole :].strip(b"\0"))
-
-
-def _write(file: int, view: memoryview, offset: int) -> None:
-    while view:
-        done = os.pwrite(file, view, offset)
-        view, offset = view[done:], offset + done
 
 
 def _open_container(source: Source) -> Zvhd2Reader:

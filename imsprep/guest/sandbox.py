@@ -22,6 +22,7 @@ from typing import Any
 import imsprep
 from imsprep.errors import show_path
 from imsprep.guest.model import NOT_YET, Guest
+from imsprep.system.positioned import read_at
 from imsprep.units import GIB, MIB
 
 MEMORY_LIMIT = 1 * GIB  # address space of the child, bytes; a large server takes some 200 MiB
@@ -104,5 +105,5 @@ def _reason(code: int, complaint: int) -> str:
         limit = {"SIGXCPU": f": {CPU_LIMIT_S} s of processor time", "SIGKILL": ""}
         return f"the inspection was ended by {name}{limit.get(name, ': a reader crashed')}"
     size = os.fstat(complaint).st_size
-    last = os.pread(complaint, 2000, max(size - 2000, 0)).decode("utf-8", "replace").strip()
+    last = read_at(complaint, 2000, max(size - 2000, 0)).decode("utf-8", "replace").strip()
     return f"the inspection failed: {last.splitlines()[-1] if last else f'exit code {code}'}"

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from imsprep.errors import (
 )
 from imsprep.image.folders import what_folder
 from imsprep.system import lease
+from imsprep.system.positioned import read_at, read_into
 from imsprep.system.regular import READING
 from imsprep.system.sparse import data_ranges, extents
 
@@ -36,8 +36,6 @@ T = TypeVar("T")
 _TICK_S = 0.02
 
 ALLOWED = "allowed"  # there are writers, and the image is read all the same
-
-_SEEKING = threading.Lock()  # held by who moves a file's offset to read there
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ class RawImage:
         """Return exactly this range; ImageChangedError if the image has become shorter."""
         pieces = []
         while length > 0:
-            piece = self._read(offset, _pread, self._file, length, offset)
+            piece = self._read(offset, read_at, self._file, length, offset)
             pieces.append(piece)
             offset, length = offset + len(piece), length - len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -178,7 +176,7 @@ class RawImage:
     def pread_into(self, offset: int, buffer: memoryview) -> None:
         """Fill a buffer from `offset`; ImageChangedError if the image has become shorter."""
         while buffer:
-            done = self._read(offset, _pread_into, self._file, buffer, offset)
+            done = self._read(offset, read_into, self._file, buffer, offset)
             buffer, offset = buffer[done:], offset + done
 
     def as_node(self) -> dict[str, Any]:
@@ -241,24 +239,6 @@ class RawImage:
                 f"{show_path(self.path)} changed while it was read; stop what writes to it,"
                 " and run again"
             )
-
-
-def _pread(file: int, length: int, offset: int) -> bytes:
-    """Read at an offset; Windows can only do so by moving there."""
-    if hasattr(os, "pread"):
-        return os.pread(file, length, offset)
-    with _SEEKING:
-        os.lseek(file, offset, os.SEEK_SET)
-        return os.read(file, length)
-
-
-def _pread_into(file: int, buffer: memoryview, offset: int) -> int:
-    """Read at an offset into a buffer; return how much it was."""
-    if hasattr(os, "preadv"):
-        return os.preadv(file, [buffer], offset)
-    piece = _pread(file, len(buffer), offset)
-    buffer[: len(piece)] = piece
-    return len(piece)
 
 
 def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:

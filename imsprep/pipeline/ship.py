@@ -204,7 +204,7 @@ def _imported(
         image_id=state.image_id or "",
         job_id=state.job_id,
         size=prepared.size,
-        data_bytes=prepared.data_bytes,
+        data_bytes=_data_bytes(state, prepared),
         sent=sum(done.sent for done in uploads),
         copied=sum(done.copied for done in uploads),
         uploads=uploads,
@@ -212,6 +212,12 @@ def _imported(
         manifest=path,
         files=tuple(artefact.path for artefact in prepared.artefacts),
     )
+
+
+def _data_bytes(state: Manifest, prepared: Prepared) -> int:
+    """Return what was counted while it was packed; before, holes alone are known to be no data."""
+    counted = state.image.get("data_bytes")
+    return counted if type(counted) is int else prepared.data_bytes
 
 
 def _taken_up(prepared: Prepared, shipping: ShipTask, path: Path) -> Manifest | None:

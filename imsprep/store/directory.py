@@ -42,6 +42,7 @@ from imsprep.store.contract import (
 from imsprep.store.directory_uploads import Unfinished
 from imsprep.store.zeros import hash_of_zeros, zero_md5
 from imsprep.system import atomic
+from imsprep.system.positioned import read_at
 from imsprep.system.sparse import copy_data, data_ranges, write_sparse
 from imsprep.units import MIB
 
@@ -162,7 +163,7 @@ class DirectoryStore:
         """Return a range of an object, shorter only at its end."""
         with _translated("read", self._path(key)), self._open(key) as file:
             pieces = []
-            while length > 0 and (piece := os.pread(file, length, offset)):
+            while length > 0 and (piece := read_at(file, length, offset)):
                 pieces.append(piece)
                 offset, length = offset + len(piece), length - len(piece)
             return b"".join(pieces)
@@ -315,7 +316,7 @@ def _md5_of_range(file: int, offset: int, length: int) -> str:
     # What an assembled part begins with is a hole, and its hash is known.
     digest = hash_of_zeros(data[0] - offset)
     for position in range(data[0], offset + length, _STEP):
-        digest.update(os.pread(file, min(_STEP, offset + length - position), position))
+        digest.update(read_at(file, min(_STEP, offset + length - position), position))
     return str(digest.hexdigest())
 
 

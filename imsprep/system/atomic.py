@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from imsprep.errors import ReadError, show_path
+from imsprep.system.regular import BINARY, NO_LINK, READING
 
-# O_BINARY: Windows would change line ends.
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY
 
 # What `writing` calls its files: a dot, the name or its beginning, and 16 digits.
 _PART = re.compile(r"\.(.{1,58})\.[0-9a-f]{16}\.part", re.DOTALL)
@@ -104,7 +104,7 @@ def _is_abandoned(part: Path) -> bool:
 def _held(part: Path) -> int | None:
     """Return a file, open and locked; None if a process writes it, or nothing can be locked."""
     try:
-        file = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(part, READING | NO_LINK)
     except OSError:
         return None
     if fcntl is not None:

@@ -61,7 +61,7 @@ def _try(path: Path) -> int | None:
     """Return the locked file, or None if another holds it."""
     while True:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise ReadError.from_os(error, "cannot write", path) from error
         if os.fstat(file).st_size:  # ours are empty, and removed at the end: not a foreign file

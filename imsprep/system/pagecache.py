@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import sys
 from collections.abc import Iterator, Sequence
 
 PAGE = mmap.PAGESIZE
@@ -20,9 +21,10 @@ _LOOKS = 32  # pages, spread evenly, from which is known where a file's ranges l
 _MOST_LEFT = 0.5  # share of such pages in what counts as cold
 _PIECE = 2 << 20  # bytes; the largest that a page cache holds as one: a huge page
 
-_libc = ctypes.CDLL(None)
-_mincore, _syscall = _libc.mincore, _libc.syscall
-_mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+if os.name == "posix":  # Windows maps nothing for a scan, and does not ask
+    _libc = ctypes.CDLL(None)
+    _mincore, _syscall = _libc.mincore, _libc.syscall
+    _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 
 Range = tuple[int, int]  # start and stop, bytes
 
@@ -129,7 +131,8 @@ def _count_cached(file: int, base: int, length: int) -> int | None:
 
     cachestat(2) is new in Linux 6.5, has no wrapper in libc and looks at folios, not at each page.
     """
-    if os.uname().machine not in _CACHESTAT_MACHINES:
+    # The number is Linux's: elsewhere it would be another call.
+    if sys.platform != "linux" or os.uname().machine not in _CACHESTAT_MACHINES:
         return None
     counts = (ctypes.c_uint64 * 5)()  # cached, dirty, writeback, evicted, recently evicted
     span = (ctypes.c_uint64 * 2)(base, length)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from imsprep.errors import ReadError, show_path
 
-# O_NONBLOCK: a FIFO must be refused, not waited for. O_BINARY: Windows would change line ends.
-READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+BINARY: int = getattr(os, "O_BINARY", 0)  # without it Windows changes line ends
+NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # a symbolic link is refused, where that can be asked
+# O_NONBLOCK: a FIFO must be refused, not waited for.
+READING: int = os.O_RDONLY | BINARY | getattr(os, "O_NONBLOCK", 0)
 
 
 def read_plain(path: Path, *, limit: int | None = None) -> bytes:

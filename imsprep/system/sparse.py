@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 
+from imsprep.system.positioned import read_at, write_at
 from imsprep.units import KIB, MIB
 
 _PAGE = 64 * KIB  # zeros are left out in pieces of this size
@@ -30,7 +31,7 @@ def write_sparse(file: int, data: bytes | memoryview, position: int = 0) -> int:
         stop = start
         while stop < len(view) and bytes(view[stop : stop + _PAGE]) != _ZEROS[: len(view) - stop]:
             stop += _PAGE
-        _write_at(file, view[start:stop], position + start)
+        write_at(file, [view[start:stop]], position + start)
         start = max(stop, start) + (_PAGE if stop < len(view) else 0)
     return position + len(view)
 
@@ -68,19 +69,12 @@ def _copy_range(source: int, offset: int, target: int, position: int, length: in
         try:
             done = os.copy_file_range(source, target, length, offset, position)
         except (AttributeError, OSError):
-            done = _write_at(
-                target, memoryview(os.pread(source, min(_STEP, length), offset)), position
-            )
+            data = read_at(source, min(_STEP, length), offset)
+            write_at(target, [data], position)
+            done = len(data)
         if done == 0:
             raise OSError(errno.EIO, "the file was truncated while it was being copied")
         offset, position, length = offset + done, position + done, length - done
-
-
-def _write_at(file: int, view: memoryview, position: int) -> int:
-    done = 0
-    while done < len(view):
-        done += os.pwrite(file, view[done:], position + done)
-    return done
 
 
 def extents(data: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int, bool]]:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.system.regular import read_plain
+from imsprep.system.regular import BINARY, NO_LINK, read_plain
 
 SUFFIX = ".upload.parts"
 # How a log begins, also one that was torn in its first line, and what stands in each whole line.
 _BEGINS = re.compile(rb"\s*([0-9a-f]{0,64}\Z|[0-9a-f]{64} )")
 _IN_A_LINE = b'"etag"'
 LIMIT = 64 << 20  # bytes; of 1 TiB that does not pack it has 9 MiB
+
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY | NO_LINK
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class PartLog:
         try:
             # In one write, and behind a new line: what an earlier run may have torn ends there.
             text = b"\n" + self._seal(body).encode() + b" " + body + b"\n"
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            file = os.open(self.path, _APPENDING, 0o666)
             try:
                 os.write(file, text)
             finally:

@@ -29,6 +29,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.system.malloc import keep_freed_memory
+from imsprep.system.positioned import read_at, write_at
 from imsprep.system.threads import Job, Workers
 from imsprep.system.writeback import WriteBehind
 from imsprep.zvhd2 import records
@@ -204,7 +205,7 @@ class _Writer:
                 return
             record = self._place(block, packed)
             # Written here: the threads would only wait for each other, at the file's lock.
-            _write(self._file, records.record_pieces(block, record.payload), record.offset)
+            write_at(self._file, records.record_pieces(block, record.payload), record.offset)
             if self.verify:
                 proving.append((buffer, workers.give(partial(self._prove, record, buffer))))
             else:
@@ -240,7 +241,7 @@ class _Writer:
     def _prove(self, record: _Record, buffer: bytearray) -> int:
         """Read a record back and compare it with its block; return its end. Runs in a thread."""
         head, payload, tail = records.record_pieces(record.block, record.payload)
-        back = os.pread(self._file, record.length, record.offset)
+        back = read_at(self._file, record.length, record.offset)
         at = len(head) + len(payload)
         if not hasattr(self._codecs, "unpack"):
             header = self._header
@@ -260,8 +261,8 @@ class _Writer:
         footer, block_map, tables = ends.footer, ends.block_map, ends.tables
         end = self._end
         for offset, written in ((0, ends.header), (end, tables)):
-            _write(self._file, [written], offset)
-            if os.pread(self._file, len(written), offset) != written:
+            write_at(self._file, [written], offset)
+            if read_at(self._file, len(written), offset) != written:
                 raise _faulty(offset, len(written))
             end = offset + len(written)
         if os.fstat(self._file).st_size != end:
@@ -340,17 +341,6 @@ def shares(packing: PackTask, memory: int) -> tuple[int, int]:
 
 def _padded(footer: Footer) -> bytes:
     return records.pack_footer(footer).ljust(FOOTER_LENGTH, b"\0")
-
-
-def _write(file: int, pieces: Iterable[bytes], offset: int) -> None:
-    left = [memoryview(piece) for piece in pieces]
-    while left:
-        done = os.pwritev(file, left, offset)
-        offset += done
-        while left and done >= len(left[0]):
-            done -= len(left.pop(0))
-        if left:
-            left[0] = left[0][done:]
 
 
 def _faulty(offset: int, length: int) -> ReadError:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from imsprep.errors import ImageChangedError, ReadError, UsageError
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
+from imsprep.system import positioned
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import extract, records, writer
 from imsprep.zvhd2.codec import Packer
@@ -425,7 +426,7 @@ def test_a_byte_that_is_written_wrong_is_noticed(
             data[{"first": 0, "middle": 60, "last": -1}[place]] ^= 1
         return real(file, [data], offset)
 
-    monkeypatch.setattr(writer.os, "pwritev", faulty)
+    monkeypatch.setattr(os, "pwritev", faulty)
     with pytest.raises(ReadError, match="does not read back"):
         convert(small(tmp_path), tmp_path / "disk.zvhd2", order())
     assert left(tmp_path) == []
@@ -435,13 +436,13 @@ def test_a_byte_that_is_written_wrong_is_noticed(
 def test_a_container_that_is_longer_than_what_was_written_is_noticed(
     extra: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = writer._write
+    real = positioned.write_at
 
-    def more(file: int, pieces: list[bytes], offset: int) -> None:
+    def more(file: int, pieces: list[bytes | memoryview], offset: int) -> None:
         real(file, pieces, offset)
         os.ftruncate(file, os.fstat(file).st_size + extra)
 
-    monkeypatch.setattr(writer, "_write", more)
+    monkeypatch.setattr(writer, "write_at", more)
     with pytest.raises(ReadError, match="does not read back"):
         convert(small(tmp_path), tmp_path / "disk.zvhd2", order())
     assert left(tmp_path) == []
@@ -467,8 +468,8 @@ def test_a_block_that_is_unpacked_to_a_wrong_place_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert(small(tmp_path), tmp_path / "disk.zvhd2", order())
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda f, data, at: real(f, data, at + (at == BLOCK)))
+    real = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda f, data, at: real(f, data, at + (at == BLOCK)))
     with pytest.raises(ReadError, match="does not read back"):
         convert(tmp_path / "disk.zvhd2", tmp_path / "back.raw", order())
     assert left(tmp_path) == ["disk.zvhd2"]
@@ -478,7 +479,7 @@ def test_writes_that_are_cut_short_go_on(tmp_path: Path, monkeypatch: pytest.Mon
     raw = small(tmp_path)
     convert(raw, tmp_path / "whole.zvhd2", order())
     real = os.pwritev
-    monkeypatch.setattr(writer.os, "pwritev", lambda f, p, at: real(f, [b"".join(p)[:5000]], at))
+    monkeypatch.setattr(os, "pwritev", lambda f, p, at: real(f, [b"".join(p)[:5000]], at))
     convert(raw, tmp_path / "cut.zvhd2", order())
     assert (tmp_path / "cut.zvhd2").read_bytes() == (tmp_path / "whole.zvhd2").read_bytes()
 
@@ -494,7 +495,7 @@ def test_a_full_disk_leaves_nothing(
             raise OSError(28, "No space left on device")
         return real(file, pieces, offset)
 
-    monkeypatch.setattr(writer.os, "pwritev", full)
+    monkeypatch.setattr(os, "pwritev", full)
     with pytest.raises(ReadError, match="free some space"):
         convert(small(tmp_path), tmp_path / "disk.zvhd2", order())
     assert left(tmp_path) == []

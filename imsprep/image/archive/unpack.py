@@ -13,6 +13,7 @@ import numpy as np
 from imsprep.errors import ReadError
 from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.disk import ByteExtent, Disk
+from imsprep.system.positioned import read_at, write_at
 from imsprep.system.threads import Workers
 from imsprep.system.writeback import WriteBehind
 from imsprep.units import KIB, MIB
@@ -79,8 +80,8 @@ def _pieces(extents: Iterable[ByteExtent]) -> Iterator[Piece]:
 def bring(file: int, data: bytes, runs: list[tuple[int, int]], offset: int) -> None:
     """Write what is not zeros of a piece, and read it back; for any number of threads."""
     for start, stop in runs:
-        _write(file, memoryview(data)[start:stop], offset + start)
-    if os.pread(file, len(data), offset) != data:
+        write_at(file, [memoryview(data)[start:stop]], offset + start)
+    if read_at(file, len(data), offset) != data:
         raise ReadError(
             f"what was written does not read back: {len(data)} bytes at byte {offset} of the disk;"
             " memory or disk may be faulty, see the system log, and run again"
@@ -97,9 +98,3 @@ def runs_of_data(data: bytes) -> list[tuple[int, int]]:
         (int(start), min(int(stop), len(data)))
         for start, stop in zip(edges[::2], edges[1::2], strict=True)
     ]
-
-
-def _write(file: int, view: memoryview, offset: int) -> None:
-    while view:
-        done = os.pwrite(file, view, offset)
-        view, offset = view[done:], offset + done

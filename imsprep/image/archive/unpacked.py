@@ -12,6 +12,7 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from imsprep.image.archive import unpack
 from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import Identity, RawImage
+from imsprep.system.positioned import read_at, read_into
 from imsprep.system.sparse import data_ranges, extents
 from imsprep.units import MIB, exact_size
 
@@ -48,13 +50,13 @@ class UnpackedImage:
 
     def pread(self, offset: int, length: int) -> bytes:
         """Return what lies at `offset`, and nothing behind the end."""
-        return os.pread(self._file, length, offset)
+        return read_at(self._file, length, offset)
 
     def pread_into(self, offset: int, buffer: memoryview) -> None:
         """Fill a buffer from `offset`; raises ReadError."""
         while buffer:
             try:
-                done = os.preadv(self._file, [buffer], offset)
+                done = read_into(self._file, buffer, offset)
             except OSError as error:
                 raise ReadError.from_os(error, "cannot read what was unpacked of", self.path) from (
                     error
@@ -162,10 +164,9 @@ def _within_room(stream: StreamDisk, image: RawImage, folder: Path) -> Iterator[
     written = 0
     for extent in stream.extents():
         written += extent[2]
-        if extent[2] and written % _LOOKS == 0:
-            there = os.statvfs(folder)
-            if there.f_bavail * there.f_frsize < _RESERVE:
-                raise _no_room(image, folder, extent[0])
+        looks = extent[2] and written % _LOOKS == 0
+        if looks and shutil.disk_usage(folder).free < _RESERVE:
+            raise _no_room(image, folder, extent[0])
         yield extent
 
 

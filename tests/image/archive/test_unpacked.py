@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -124,9 +125,7 @@ def test_where_there_is_no_room_it_says_so(
 ) -> None:
     packed = tmp_path / "disk.gz"
     packed.write_bytes(gzip.compress(bytes(3 * MIB) + b"data" * MIB))
-    monkeypatch.setattr(
-        unpacked.os, "statvfs", lambda path: SimpleNamespace(f_bavail=100, f_frsize=4096)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=400 * 1024))
     with RawImage.open(packed) as image:
         monkeypatch.setattr(unpacked, "_LOOKS", 1)
         with pytest.raises(ReadError, match="set TMPDIR"), open_unpacked(image, "gzip"):
