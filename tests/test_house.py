@@ -187,6 +187,7 @@ ORDER = {
         sandbox
         tree
         linux.network
+        linux.programs
         snapshot
         ostree
         windows.registry

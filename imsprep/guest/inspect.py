@@ -26,7 +26,14 @@ from imsprep.guest.linux.fstab import (
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.linux.kernels import take_kernels
 from imsprep.guest.model import LINUX, NO_FILES, NOT_YET, WINDOWS, Entry, Guest, Kernel, Volume
-from imsprep.guest.snapshot import grub_version, guarded, machine, take_files, take_secrets
+from imsprep.guest.snapshot import (
+    grub_version,
+    guarded,
+    machine,
+    take_files,
+    take_names,
+    take_secrets,
+)
 from imsprep.guest.tree import Budget, Tree
 from imsprep.guest.windows.registry import take_registry
 from imsprep.image.volumes.signatures import BTRFS, FAT
@@ -265,7 +272,7 @@ def _linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell) -> 
         guest, machine=machine(tree), boot=as_seen(boot, laid), grub=grub_version(tree)
     )
     steps: tuple[Step, ...] = (
-        (names, lambda: files.update(take_files(tree, (), names, gaps))),
+        ((*names, *paths.INITS), lambda: files.update(take_names(tree, gaps))),
         (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
         (secrets, lambda: files.update(take_secrets(tree, gaps))),
         (("/lib/modules/*",), follow),

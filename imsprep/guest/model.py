@@ -68,6 +68,7 @@ class Entry:
     text: str | None = None
     truncated: bool = False  # the text is only the beginning
     target: str | None = None  # of a link, as it is written
+    fault: str | None = None  # of what may be the first program: why the kernel cannot start it
 
 
 @dataclass(frozen=True)

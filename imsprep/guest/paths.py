@@ -57,7 +57,7 @@ ORDINARY = (("/bin/ls", "/usr/bin/ls"), ("/bin/mount", "/usr/bin/mount"), ("/usr
 
 LINUX_NAMES = (
     # boot
-    *INITS, *(place for places in ORDINARY for place in places),
+    *(place for places in ORDINARY for place in places),
     "/etc/mkinitcpio.conf", "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from imsprep.guest import paths
 from imsprep.guest.fs.interface import UnreadableError
+from imsprep.guest.linux.fstab import read_fstab
+from imsprep.guest.linux.programs import why_not_started
 from imsprep.guest.model import Entry
 from imsprep.guest.tree import Tree
 from imsprep.units import KIB, MIB
@@ -45,6 +48,44 @@ def take_files(
         guarded(gaps, pattern, partial(take, pattern, 0))
     for pattern in texts:
         guarded(gaps, pattern, partial(take, pattern, paths.TEXT_LIMIT))
+    return files
+
+
+def take_names(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
+    """Look at what is there: paths of the list, first programs, and files that fstab mounts."""
+    files = take_files(tree, (), paths.LINUX_NAMES, gaps)
+    files.update(_first_programs(tree, gaps))
+    guarded(gaps, "/etc/fstab", lambda: files.update(_mounted_files(tree, gaps)))
+    return files
+
+
+def _first_programs(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
+    """Look at what may be the first program, and whether the kernel can start it."""
+    files: dict[str, Entry] = {}
+
+    def take(path: str) -> None:
+        entry = tree.entry(path)
+        if entry is not None:
+            files[path] = replace(entry, fault=why_not_started(tree, path))
+
+    for path in paths.INITS:
+        guarded(gaps, path, partial(take, path))
+    return files
+
+
+def _mounted_files(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
+    """Look at the files of the system itself that fstab mounts or swaps to."""
+    files: dict[str, Entry] = {}
+
+    def take(path: str) -> None:
+        entry = tree.entry(path)
+        if entry is not None:
+            files[path] = entry
+
+    text = tree.read("/etc/fstab", limit=paths.TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    for path in (mount.inside for mount in read_fstab(text)[: paths.PATTERN_LIMIT]):
+        if path is not None:
+            guarded(gaps, path, partial(take, path))
     return files
 
 

@@ -18,7 +18,13 @@ from imsprep.guest.fs.volumes import Found
 from imsprep.guest.inspect import Opened, World, _system, take_all_kernels
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume
-from imsprep.guest.snapshot import grub_version, machine, take_files, take_secrets
+from imsprep.guest.snapshot import (
+    grub_version,
+    machine,
+    take_files,
+    take_names,
+    take_secrets,
+)
 from imsprep.guest.tree import Budget, Tree
 
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -31,6 +37,10 @@ class Link:
     target: str
 
 
+class Data(bytes):
+    """The content of a file that is not executable; all others are."""
+
+
 @dataclass
 class MemoryNode:
     content: bytes | Link | None  # None: a directory
@@ -40,7 +50,8 @@ class MemoryNode:
     def mode(self) -> int:
         if self.content is None:
             return stat.S_IFDIR | 0o755
-        return (stat.S_IFLNK if isinstance(self.content, Link) else stat.S_IFREG) | 0o644
+        mode = 0o644 if isinstance(self.content, Data) else 0o755
+        return (stat.S_IFLNK if isinstance(self.content, Link) else stat.S_IFREG) | mode
 
     @property
     def size(self) -> int:
@@ -129,7 +140,7 @@ def linux_guest(
     filesystem = files if isinstance(files, MemoryFileSystem) else MemoryFileSystem(files)
     tree = Tree({"/": filesystem})
     gaps: dict[str, str] = {}
-    entries = take_files(tree, paths.LINUX_TEXT, paths.LINUX_NAMES, gaps)
+    entries = {**take_names(tree, gaps), **take_files(tree, paths.LINUX_TEXT, (), gaps)}
     entries.update(take_secrets(tree, gaps))
     volumes = known.get("volumes", (ROOT,))
     assert isinstance(volumes, tuple)

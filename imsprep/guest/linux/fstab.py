@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from imsprep.guest.model import Volume
@@ -21,6 +21,9 @@ _BY = {
     "/dev/disk/by-uuid/": "UUID", "/dev/disk/by-label/": "LABEL",
     "/dev/disk/by-partuuid/": "PARTUUID", "/dev/disk/by-partlabel/": "PARTLABEL",
 }  # fmt: skip
+
+
+_MADE = ("//", "/dev/", "/run/", "/var/run/", "/tmp/", "/proc/", "/sys/")
 
 
 class Mount(NamedTuple):
@@ -53,6 +56,25 @@ class Mount(NamedTuple):
         return self.kind == "swap" or (
             self.path in ("swap", "none") and self.kind in ("swap", "auto")
         )
+
+    @property
+    def inside(self) -> str | None:
+        """Return the path of the file of the system itself that is mounted or swapped to, or None.
+
+        What is made at boot, as below /run, is none; so is a folder that is bound, which systemd
+        makes where it is missing (its core/mount.c).
+        """
+        loop = any(option.split("=")[0] == "loop" for option in self.options)
+        ours = self.spec.startswith("/") and not self.spec.startswith(_MADE)
+        return self.spec if ours and (loop or self.is_swap) else None
+
+    @property
+    def needs(self) -> Iterator[str]:
+        """Yield the devices that have to be there before it is mounted (systemd.mount(5))."""
+        for option in self.options:
+            key, _, value = option.partition("=")
+            if key == "x-systemd.requires" and value.startswith("/dev/"):
+                yield value
 
     @property
     def on_disk(self) -> bool:

@@ -17,7 +17,10 @@ from imsprep.report import Severity
     Severity.ERROR,
     "The system has no first program",
     why="The kernel panics where the initramfs finds no init to hand over to: “No init found”.",
-    fix=advice("install the package of the init system again (Debian, Ubuntu: systemd-sysv)"),
+    fix=advice(
+        "install the package of the init system again (Debian, Ubuntu: systemd-sysv), or what "
+        "it needs"
+    ),
     source="the Linux kernel's init/main.c: /sbin/init, /etc/init, /bin/init, /bin/sh; "
     "initramfs-tools(7): init; systemd's switch-root",
 )
@@ -30,8 +33,27 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
     asked = value(found, "init")
     if asked is not None and asked not in INITS:
         raise UnknownError(f"init={cut(asked)} was not looked for")
+    guest.must_see(*INITS)
     maker = found.image.maker if found.image is not None else None
-    # Other makers' initramfs may start systemd by its own name.
-    places = [path for path in INITS if maker != "initramfs-tools" or "systemd" not in path]
-    if not any(map(guest.exists, places)):
-        yield Evidence(f"{guest.root} has none of {', '.join(places)}", expected="/sbin/init")
+    in_order = maker == "initramfs-tools"
+    # Other makers' initramfs may start systemd by its own name, and go on to the next.
+    places = [path for path in INITS if not in_order or "systemd" not in path]
+    there = [path for path in places if guest.exists(path)]
+    faults = {path: guest.files[path].fault for path in there}
+    passed = [path for path in there if faults[path] in _PASSED] if in_order else []
+    tried = [path for path in there if path not in passed][: 1 if in_order else None]
+    broken = [path for path in tried if faults[path] is not None]
+    if not tried:
+        why = f", and {passed[0]} {faults[passed[0]]}" if passed else ""
+        yield Evidence(f"{guest.root} has none of {', '.join(places)}{why}", expected="/sbin/init")
+    elif len(broken) == len(tried):
+        yield Evidence(f"{broken[0]} {faults[broken[0]]}", found=broken[0])
+    elif passed and tried == ["/bin/sh"]:
+        yield Evidence(
+            f"{passed[0]} {faults[passed[0]]}, and a shell would be started instead",
+            found=passed[0],
+        )
+
+
+# What initramfs-tools passes over: it asks whether a program is executable.
+_PASSED = ("leads nowhere", "is no file", "is not executable")

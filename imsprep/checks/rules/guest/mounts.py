@@ -1,4 +1,4 @@
-"""IMS809–IMS811, IMS819, IMS845–IMS847: what is mounted and opened after the root.
+"""IMS809–IMS811, IMS819, IMS845–IMS847, IMS852: what is mounted and opened after the root.
 
 fstab and crypttab are read together: a mapper device that crypttab opens is made at boot, and what
 matters is its source.
@@ -143,8 +143,21 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
             )
         elif where.state is State.UNKNOWN:
             reasons.append(f"{cut(mount.spec)} {where.why}")
+        yield from _requires(guest, mount)
     if reasons:
         raise UnknownError(listed(reasons))
+
+
+def _requires(guest: Guest, mount: Mount) -> Iterator[Evidence]:
+    """Look up the devices that a mount waits for beyond its own."""
+    for spec in mount.needs:
+        where = locate(spec, guest)
+        if where.state in (State.GONE, State.OLD):
+            yield Evidence(
+                f"{_line(mount)}: x-systemd.requires={cut(spec)} is not in the image ({where.why})",
+                found=cut(spec),
+                severity=_severity(guest, mount),
+            )
 
 
 def _missing_fix(guest: Guest, mount: Mount) -> str:
@@ -153,6 +166,37 @@ def _missing_fix(guest: Guest, mount: Mount) -> str:
     if mount.path in _NEEDED:
         return _without(guest, mount) or ""
     return fixes.without_mount(mount)
+
+
+@rule(
+    "IMS852",
+    Severity.ERROR,
+    "fstab mounts a file that is not there",
+    why="The mount fails, and the boot stops in emergency mode.",
+    fix=advice("make the file, or remove the line from /etc/fstab, or add the option nofail"),
+    source="mount(8): loop-device support; systemd-fstab-generator(8)",
+)
+def fstab_without_source(facts: Facts) -> Iterator[Evidence]:
+    """Look for the files that loop devices and swap take."""
+    guest = linux(facts)
+    mounts = _mounts(guest)
+    reasons = []
+    for mount in mounts:
+        path = mount.inside
+        if path is None or guest.exists(path):
+            continue
+        over = next((m for m in mounts if _below(path, m.path)), None)
+        if over is not None:
+            reasons.append(f"{cut(path)} may be on what is mounted on {cut(over.path)}")
+        else:
+            severity = Severity.NOTE if mount.is_swap else _severity(guest, mount)
+            yield Evidence(f"{_line(mount)} is not in the image", severity=severity)
+    if reasons:
+        raise UnknownError(listed(reasons))
+
+
+def _below(path: str, folder: str) -> bool:
+    return folder.rstrip("/") != "" and f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 # --- volumes that are not whole, or twice there --------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -10,13 +11,37 @@ from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice
 from imsprep.checks.rules.guest.entry import arguments, cut, place, started
+from imsprep.guest.model import LINK, Guest
 from imsprep.report import Severity
 
 _DEFAULT = "/etc/systemd/system/default.target"
+_SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _STOPS = re.compile(
     r"rd\.break(?:=.*)?$|break(?:=.*)?$|single$|emergency$|rescue$|[sS1]$|-b$"
     r"|(?:rd\.)?systemd\.unit=(?:emergency|rescue)(?:\.target)?$|init=/(?:usr/)?bin/(?:[bd]?a)?sh$"
 )
+
+
+def _default_target(guest: Guest) -> Iterator[Evidence]:
+    """Look where default.target leads: systemd goes to rescue.target if that is nowhere."""
+    link = guest.files.get(_DEFAULT)
+    if link is None or link.target is None:
+        return
+    name = link.target.rpartition("/")[2]
+    gone = link.target == "/dev/null"
+    # A link into what is not there is only wrong where systemd and its units are.
+    if link.kind == LINK and not gone and any(path in guest.files for path in _SYSTEMD):
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(_DEFAULT), link.target))
+        guest.must_see(place, f"/usr{place}")
+        gone = True
+    if gone or name in ("rescue.target", "emergency.target"):
+        yield Evidence(
+            f"{_DEFAULT} leads to {cut(link.target if gone else name)}"
+            f"{', which is no target' if gone else ''}",
+            expected="multi-user.target or graphical.target",
+            found=cut(name),
+            fix=fixes.command(f"ln -sf /lib/systemd/system/multi-user.target {_DEFAULT}"),
+        )
 
 
 @rule(
@@ -34,16 +59,8 @@ def stops_on_purpose(facts: Facts) -> Iterator[Evidence]:
     for argument in dict.fromkeys(arguments(found)):
         if _STOPS.match(argument):
             yield Evidence(f"{place(found.entry)} says {cut(argument)}", found=cut(argument))
-    link = found.guest.files.get(_DEFAULT)
-    target = (link.target or "").rpartition("/")[2] if link is not None else ""
-    overridden = any(a.startswith("systemd.unit=") for a in arguments(found))
-    if target in ("rescue.target", "emergency.target") and not overridden:
-        yield Evidence(
-            f"{_DEFAULT} leads to {target}",
-            expected="multi-user.target or graphical.target",
-            found=target,
-            fix=fixes.command(f"ln -sf /lib/systemd/system/multi-user.target {_DEFAULT}"),
-        )
+    if not any(a.startswith("systemd.unit=") for a in arguments(found)):
+        yield from _default_target(found.guest)
     if found.route.waits is not None:
         yield Evidence(
             f"{cut(found.route.waits)}, so that the boot waits for a key",

@@ -9,7 +9,7 @@ import pytest
 from imsprep.guest.paths import INITS
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import cpio, debian, drivers, linux_guest
+from tests.support.guest_trees import Data, Link, cpio, debian, drivers, linux_guest
 
 PROGRAMS = {"/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}
 GRUB = "/boot/grub/grub.cfg"
@@ -45,3 +45,28 @@ def test_what_is_not_a_whole_system_or_names_its_own_is_not_judged() -> None:
     assert isinstance(grub, str)
     own = {GRUB: grub.replace(" ro ", " ro init=/opt/init ")}
     assert said({**PROGRAMS, **own}) == ([], ["IMS851"])
+
+
+TOOLS = {
+    "/boot/initrd.img-4.19.0-27-amd64": cpio(
+        {**drivers("4.19.0-27-amd64"), "scripts/functions": b"x"}
+    )
+}
+GOOD, BAD = b"x", b"#!/usr/bin/gone\n"
+
+
+@pytest.mark.parametrize(("more", "tools", "found"), [
+    ({"/sbin/init": BAD, "/bin/sh": GOOD}, True, True),
+    ({"/sbin/init": BAD, "/usr/lib/systemd/systemd": GOOD}, True, True),
+    ({"/sbin/init": BAD, "/usr/lib/systemd/systemd": GOOD}, False, False),
+    ({"/sbin/init": BAD, "/usr/lib/systemd/systemd": BAD}, False, True),
+    ({"/sbin/init": Data(GOOD), "/bin/sh": GOOD}, True, True),
+    ({"/sbin/init": Data(GOOD), "/etc/init": GOOD}, True, False),
+    ({"/sbin/init": Link("/lib/gone")}, True, True),
+    ({"/bin/sh": GOOD}, True, False),
+])  # fmt: skip
+def test_a_first_program_that_cannot_be_started_is_found(
+    more: dict[str, Any], tools: bool, found: bool
+) -> None:
+    severities, skipped = said({**PROGRAMS, **more, **(TOOLS if tools else {})})
+    assert (severities, skipped) == ([Severity.ERROR] if found else [], [])

@@ -125,3 +125,30 @@ def test_two_partitions_of_one_partuuid_are_found_where_the_boot_names_it() -> N
         files = {**debian(), "/etc/fstab": f"{spec} / ext4 defaults 0 1\n"}
         found, _ = check_guest(linux_guest(files, volumes=(root, twin)))
         assert [f.rule for f in found if f.severity > Severity.NOTE] == rules
+
+
+FILES = {
+    "/var/lib/data.img /data ext4 loop 0 2": ("IMS852", E),
+    "/var/lib/data.img /data iso9660 ro,loop=/dev/loop3 0 0": ("IMS852", E),
+    f"LABEL=my\\040data /data ext4 x-systemd.requires=/dev/disk/by-uuid/{UUID[::-1]} 0 2": ("IMS811", E),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", FILES)
+def test_a_file_or_device_that_a_mount_needs_has_to_be_there(line: str) -> None:
+    rule, severity = FILES[line]
+    assert {rule: s for rule, (s, _) in bad(line).items()} == {rule: severity}
+    assert bad(line, **{"/var/lib/data.img": b"x"}).keys() == {rule} - {"IMS852"}
+    loose = line.replace(" 0 ", ",nofail 0 ", 1)
+    assert bad(loose) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["/srv/gone /data none bind 0 0", "/swap.img none swap sw 0 0", "/run/x.img /x ext4 loop 0 0",
+     f"UUID={OTHER} /srv ext4 defaults 0 2\n/srv/a.img /data ext4 loop 0 2",
+     f"UUID={OTHER} /data ext4 x-systemd.requires=/dev/disk/by-uuid/{UUID} 0 2",
+     "//server/share /data cifs loop 0 0"],
+)  # fmt: skip
+def test_what_is_made_at_boot_or_may_be_on_another_volume_is_no_error(line: str) -> None:
+    assert bad(line) == {}

@@ -83,3 +83,22 @@ def test_a_default_target_for_rescue_is_found_and_its_command_mends_it(
         subprocess.run(["sh", "-ec", command[1].replace(link, str(made))], check=True)
         again = linux_guest({**debian(), link: Link(str(made.readlink()))})
         assert check_guest(again)[0] == []
+
+
+@pytest.mark.parametrize(("files", "found"), [
+    ({"x": Link("/lib/systemd/system/gone.target"), "/lib/systemd/systemd": b"x"}, True),
+    ({"x": Link("/lib/systemd/system/gone.target")}, False),
+    ({"x": Link("/dev/null")}, True),
+    ({"x": Link("/dev/null"), "/dev/null": b""}, True),
+    ({"x": Link("../../../lib/systemd/system/a.target"), "/lib/systemd/system/a.target": b""}, False),
+])  # fmt: skip
+def test_a_default_target_that_leads_nowhere_is_found(
+    files: dict[str, bytes | Link], found: bool
+) -> None:
+    link = "/etc/systemd/system/default.target"
+    tree = {link if path == "x" else path: content for path, content in files.items()}
+    findings, _ = check_guest(linux_guest({**debian(), **tree}))
+    assert [f.rule for f in findings if f.rule == "IMS848"] == (["IMS848"] if found else [])
+    gap = linux_guest({**debian(), **tree}, gaps={"/lib/**": "not read"})
+    dangles = "/lib/systemd/systemd" in tree
+    assert ("IMS848" in {s.rule for s in check_guest(gap)[1]}) is dangles
