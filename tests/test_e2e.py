@@ -18,7 +18,7 @@ from random import Random
 
 import pytest
 
-pytest.importorskip("botocore", reason="not installed: boto3")
+pytest.importorskip("botocore", reason="not installed: botocore")
 
 from botocore.exceptions import BotoCoreError, ClientError
 

@@ -114,7 +114,7 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
         connected(target.folder, options, prepared.layout) as client,
         uploading_all(progress, plans) as sent,
     ):
-        shipping = ship_task_of(options, client, pace, sent)
+        shipping = ship_task_of(options, client, pace, sent, prepared.open_store)
 
         def on_job(job_id: str) -> None:
             progress(Event(IMPORT, job_id=job_id))

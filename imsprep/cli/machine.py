@@ -28,7 +28,7 @@ _CLOCK_S = 900  # signatures are refused beyond; OBS answers RequestTimeTooSkewe
 _TIMEOUT_S = 10
 _LITTLE = GIB  # bytes of free space below which a container may not fit
 EXTRAS = {  # an extra's module that nothing else brings, and what it is for
-    "cloud": ("boto3", "uploading to OBS and calling the service"),
+    "cloud": ("botocore", "uploading to OBS and calling the service"),
     "emulator": ("werkzeug", "the local service"),
     "guest": ("pyfsext", "looking into file systems"),
     "guest-agpl": ("dissect.btrfs", "looking into btrfs"),

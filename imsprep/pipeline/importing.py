@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ImportOptions,
         ServiceOptions,
     )
+    from imsprep.store.contract import ObjectStore
 
 
 class Connect(Protocol):
@@ -69,18 +70,28 @@ def _no_news(text: str) -> None:
     """Take no notice."""
 
 
+def opening(options: ImportOptions) -> Callable[[], ObjectStore]:
+    """Return what opens the bucket; it is opened once, and every call gives the same.
+
+    A client of the object store takes a tenth of a second to make.
+    """
+    ca_bundle = optional_path(options.ca_bundle)
+    target = target_of(options)
+    return cache(partial(open_store, target, ca_bundle=ca_bundle, kms_key=options.kms_key))
+
+
 def asking(
     options: ImportOptions,
+    open_store: Callable[[], ObjectStore] | None = None,
     *,
     checking: bool = False,
     dry_run: bool = False,
     log: Callable[[str], object] = _no_news,
 ) -> AskBucket:
     """Return how the bucket is asked before anything is sent; `checking` only looks."""
-    target, ca_bundle = target_of(options), optional_path(options.ca_bundle)
     return AskBucket(
-        target,
-        partial(open_store, target, ca_bundle=ca_bundle, kms_key=options.kms_key),
+        target_of(options),
+        open_store or opening(options),
         retry=None if checking else RetryPolicy(limit_s=options.retry_for_s),
         replace=options.replace,
         dry_run=dry_run,
@@ -112,6 +123,7 @@ def task_of(
     dry_run: bool = False,
 ) -> ImportTask:
     """Return what `prepare` is to do; it calls with the bytes that are scanned, and packed."""
+    open_store = opening(options)
     return ImportTask(
         options,
         fields=fields_of(options),
@@ -123,7 +135,8 @@ def task_of(
         bytes_per_s=line_of(options),
         layout=None if options.layout is None else layout_of(options.layout),
         dry_run=dry_run,
-        ask_bucket=asking(options, dry_run=dry_run, log=log),
+        open_store=open_store,
+        ask_bucket=asking(options, open_store, dry_run=dry_run, log=log),
         progress=scanned,
         packed=packed,
         log=log,
@@ -140,13 +153,16 @@ def line_of(options: ImportOptions) -> float:
 
 
 def ship_task_of(
-    options: ImportOptions, client: ImsClient, pace: PollPolicy, progress: Progress
+    options: ImportOptions,
+    client: ImsClient,
+    pace: PollPolicy,
+    progress: Progress,
+    open_store: Callable[[], ObjectStore] | None = None,
 ) -> ShipTask:
-    """Return what `ship` works with; opens the store."""
+    """Return what `ship` works with; opens the store, if nothing is given that does."""
     target = target_of(options)
-    ca_bundle = optional_path(options.ca_bundle)
     return ShipTask(
-        store=open_store(target, ca_bundle=ca_bundle, kms_key=options.kms_key),
+        store=(open_store or opening(options))(),
         bucket=target.bucket,
         target=str(target),
         service=client,

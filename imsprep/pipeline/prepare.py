@@ -71,7 +71,8 @@ def prepare(image: Path, task: ImportTask) -> Prepared:
     _LOG.info("%s is sent: %s", show_path(image), kinds)
     if made.comparison is not None:
         _LOG.info("%s", made.comparison.why)
-    return replace(made, sharing=opened.sharing, seconds=task.clock() - started)
+    seconds = task.clock() - started
+    return replace(made, sharing=opened.sharing, seconds=seconds, open_store=task.open_store)
 
 
 def _prepared_of(image: RawImage, task: ImportTask) -> Prepared:

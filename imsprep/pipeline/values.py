@@ -21,6 +21,7 @@ from imsprep.pipeline.container.streamed import StreamTask
 from imsprep.pipeline.upload_formats import Comparison
 from imsprep.report import Report, Severity
 from imsprep.store.bucket import BucketFacts
+from imsprep.store.contract import ObjectStore
 from imsprep.store.target import Target
 from imsprep.system.paths import optional_path
 from imsprep.upload.plan import PartPlan
@@ -44,6 +45,8 @@ class ImportTask:
     # What the bucket says of the keys of the import, and of whose objects they may replace (see
     # store.ownership); None asks nothing.
     ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
+    # Gives the bucket, open; `Prepared` hands it on, so that it is opened once.
+    open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False)
     ask_service: Callable[[str], RegionFacts | None] | None = field(default=None, repr=False)
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
@@ -95,6 +98,8 @@ class Prepared:
     digest: str | None = None  # of the disk, where it is known before anything is sent
     sharing: Sharing | None = None  # whether programs may have written to the image meanwhile
     seconds: float = 0.0  # that preparing took
+    # Gives the bucket that was asked, open.
+    open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for `--dry-run`: the exact body and every part."""

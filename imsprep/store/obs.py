@@ -1,16 +1,16 @@
-"""ObsStore: the object store's contract over boto3, as Huawei's OBS understands it.
+"""ObsStore: the object store's contract over botocore, as Huawei's OBS understands it.
 
 OBS speaks S3 with exceptions, and each option below is there because of one (dates: November 2026):
 
 - *virtual-host addressing*: path style is refused on Huawei Cloud's domains since 2023-12-30;
-- *checksums when required*: the trailing checksums that boto3 sends since 1.36 are refused by
+- *checksums when required*: the trailing checksums that botocore sends since 1.36 are refused by
   Huawei Cloud (400 XAmzContentSHA256Mismatch), and OTC stored them inside the object;
 - *unsigned payload with Content-MD5*: the mode that OBS documents for signature version 4, and each
   part is still verified by the service (400 BadDigest);
 - a copied part counts only with an ETag: OBS may answer 200 and mean an error.
 
-boto3's own retries are off: `retry` is the only place that tries again. Nothing is taken from AWS's
-files and variables (AWS_PROFILE, ~/.aws/config): they are about another cloud.
+botocore's own retries are off: `retry` is the only place that tries again. Nothing is taken from
+AWS's files and variables (AWS_PROFILE, ~/.aws/config): they are about another cloud.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class ObsStore:
     ) -> str:
         """Send one part; the service verifies its MD5."""
         check_part_number(number)
-        # boto3 takes bytes and files, but no memoryview.
+        # botocore takes bytes and files, but no memoryview.
         body = bytes(data) if isinstance(data, memoryview) else data
         if not isinstance(body, bytes):
             body.seek(0)  # an attempt before this one may have read some of it
@@ -268,7 +268,7 @@ class ObsStore:
     def head_bucket(self) -> BucketHead:
         """Return default storage class and region; OBS says both in headers of HEAD bucket.
 
-        boto3 asks for a bucket's location by path style, which OBS refuses.
+        botocore asks for a bucket's location by path style, which OBS refuses.
         """
         with self._reasoned(lambda: self._call("list_objects_v2", MaxKeys=1), missing=True):
             headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
@@ -339,15 +339,13 @@ def open_obs(
     from HTTPS_PROXY and NO_PROXY. Raises MissingExtraError without imsprep[cloud].
     """
     try:
-        import boto3.session
         import botocore.session
         from botocore.config import Config
     except ImportError as error:
         raise MissingExtraError("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
     if ca_bundle is not None and not os.path.isfile(ca_bundle):
         raise UsageError(f"no such file of certificates: {ca_bundle}")
-    own = botocore.session.Session(session_vars=_NOTHING_OF_AWS)
-    client = boto3.session.Session(botocore_session=own).client(
+    client = botocore.session.Session(session_vars=_NOTHING_OF_AWS).create_client(
         "s3",
         region_name=region,
         endpoint_url=endpoint,

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from imsprep.ims.wait import PollPolicy
     from imsprep.options import ServiceOptions
     from imsprep.pipeline.ship import ShipTask
+    from imsprep.store.contract import ObjectStore
 
 
 class StoppedError(Exception):
@@ -157,7 +158,7 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
             sum(getattr(plan, name) for plan in plans) for name in ("size", "sent", "copied")
         )
         context.moved(entry, Event(UPLOAD, total=size, sent=sent, copied=copied))
-        done = ship(prepared, _shipping(entry, context, client))
+        done = ship(prepared, _shipping(entry, context, client, prepared.open_store))
     return Outcome(
         entry.shown,
         entry.name,
@@ -184,7 +185,12 @@ def _pace(entry: BatchEntry, context: WorkContext) -> PollPolicy:
     return replace(pace, sleep=sleep, on_warning=news)
 
 
-def _shipping(entry: BatchEntry, context: WorkContext, client: ImsClient) -> ShipTask:
+def _shipping(
+    entry: BatchEntry,
+    context: WorkContext,
+    client: ImsClient,
+    open_store: Callable[[], ObjectStore] | None,
+) -> ShipTask:
     """Return what `ship` works with; what it calls now and then also looks for a stop."""
     options = entry.options
     news = partial(context.news, entry)
@@ -201,7 +207,7 @@ def _shipping(entry: BatchEntry, context: WorkContext, client: ImsClient) -> Shi
         context.moved(entry, Event(UPLOAD, count, sent=sent, copied=copied))
 
     pace = replace(_pace(entry, context), on_status=on_status)
-    shipping = ship_task_of(options, client, pace, progress)
+    shipping = ship_task_of(options, client, pace, progress, open_store)
     wait_s = options.timeout_s if context.lock_wait_s is None else context.lock_wait_s
     return replace(
         shipping,
