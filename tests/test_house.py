@@ -277,7 +277,11 @@ ORDER = {
         rules.guest.stops
         rules.guest.init
         rules.guest.lvm
-        rules.guest.boot
+        rules.guest.loader
+        rules.guest.root
+        rules.guest.drivers
+        rules.guest.waits
+        rules.guest.console
         rules.guest.mounts
         chain
         registry

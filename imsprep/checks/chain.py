@@ -12,7 +12,17 @@ from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Rule, UnknownError, registered
-from imsprep.checks.rules.guest import boot, leftovers, mounts, network, stops, system
+from imsprep.checks.rules.guest import (
+    drivers,
+    leftovers,
+    loader,
+    mounts,
+    network,
+    root,
+    stops,
+    system,
+    waits,
+)
 from imsprep.checks.rules.guest.advice import any_guest, linux
 from imsprep.checks.rules.guest.entry import firmware, place, route_of, started, value
 from imsprep.errors import show_path
@@ -25,7 +35,8 @@ from imsprep.guest.model import WINDOWS
 from imsprep.report import Severity
 from imsprep.units import counted
 
-RULES = (boot, leftovers, mounts, network, stops, system)  # the modules whose rules judge the steps
+# The modules whose rules judge the steps.
+RULES = (drivers, leftovers, loader, mounts, network, root, stops, system, waits)
 KNOWN, UNKNOWN, BROKEN = "known", "unknown", "broken"
 
 

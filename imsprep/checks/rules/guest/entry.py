@@ -82,3 +82,11 @@ def place(entry: BootEntry) -> str:
 def cut(text: str) -> str:
     """Shorten what an image says of itself: no real name is as long as this."""
     return text if len(text) <= 120 else f"{text[:120]}…"
+
+
+def entries_of(facts: Facts) -> tuple[BootEntry, ...]:
+    """Return every entry of the way that the firmware goes; none where it is not known."""
+    try:
+        return route_of(facts)[1].entries
+    except UnknownError:
+        return ()

@@ -27,6 +27,10 @@ _CLOUD_SETTINGS = (
     "manage_etc_hosts: localhost",
 )
 _UUID = re.compile(r"[0-9A-Fa-f-]{8,36}$")
+AGAIN = (
+    "write the loader's configuration again with `update-grub` (Debian, Ubuntu) or `grub2-mkconfig "
+    "-o /boot/grub2/grub.cfg` (RHEL family, SUSE)"
+)
 _DEBIAN = ("debian", "ubuntu", "kali", "linuxmint", "pop", "devuan", "raspbian")
 _ARCH = ("arch", "manjaro", "endeavouros", "cachyos")
 

@@ -22,8 +22,7 @@ from imsprep.checks.rules.guest.advice import (
     linux,
     listed,
 )
-from imsprep.checks.rules.guest.boot import entries_of
-from imsprep.checks.rules.guest.entry import cut, place, started, value
+from imsprep.checks.rules.guest.entry import cut, entries_of, place, started, value
 from imsprep.guest.linux.fstab import Mount, find_volume, means, read_fstab, written_otherwise
 from imsprep.guest.linux.locate import CryptLine, State, locate, read_crypttab, whole
 from imsprep.guest.model import Guest, Volume

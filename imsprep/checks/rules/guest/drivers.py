@@ -1,0 +1,233 @@
+"""IMS814–IMS816, IMS849: the drivers of the kernel that starts: in its initramfs, and installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rules.guest import fixes
+from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice
+from imsprep.checks.rules.guest.entry import (
+    Started,
+    arguments,
+    cut,
+    place,
+    started,
+)
+from imsprep.guest.linux.kernels import VIRTIO
+from imsprep.guest.model import Kernel
+from imsprep.report import Severity
+
+_DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
+_REBUILD = advice(
+    "add the drivers to the initramfs. Debian, Ubuntu: /etc/initramfs-tools/modules and "
+    "`update-initramfs -u -k all`; RHEL family: `dracut -f --regenerate-all --add-drivers "
+    '"virtio_blk virtio_scsi virtio_net virtio_pci virtio_ring virtio"`; SUSE before 12 SP1: '
+    "INITRD_MODULES in /etc/sysconfig/kernel and `mkinitrd`"
+)
+
+
+def _has(found: Started, driver: str) -> bool | None:
+    """Return whether the kernel reaches a driver before it has a root; None: not known."""
+    if found.kernel is not None and driver in found.kernel.builtin:
+        return True
+    if found.image is not None and driver in found.image.drivers:
+        return True
+    if found.image is None and found.entry.initrds:
+        return None
+    if found.image is not None and found.image.unread:
+        return None
+    kernel = found.kernel
+    if kernel is None or kernel.unread_lists:
+        return None
+    if driver in kernel.modules:
+        return False  # a file of its own, so it is not built in
+    # virtio and virtio_ring are in one file with others in some kernels.
+    return False if driver in ("virtio_blk", "virtio_pci") and kernel.modules else None
+
+
+def _lacking(found: Started, drivers: tuple[str, ...]) -> list[str]:
+    return [name for name in drivers if _has(found, name) is False]
+
+
+def _must_know(found: Started, drivers: tuple[str, ...]) -> None:
+    """Raise UnknownError if it is not known of a driver whether it is there."""
+    unknown = [name for name in drivers if _has(found, name) is None]
+    if found.kernel is not None and not any((found.kernel.builtin, found.kernel.modules)):
+        found.guest.must_see("/lib/modules/*")
+    certain = [name for name in unknown if name in ("virtio_blk", "virtio_pci", "virtio_net")]
+    if not certain:
+        return
+    image = found.image
+    if image is not None and image.unread:
+        raise UnknownError(f"{image.path}: {image.unread}")
+    found.guest.must_see("/lib/modules/*")
+    raise UnknownError(
+        f"{', '.join(certain)} may be built into {cut(found.entry.kernel)}, whose list of built-in "
+        "drivers was not found"
+    )
+
+
+@rule(
+    "IMS814",
+    Severity.ERROR,
+    "A kernel has no driver for its disk at boot",
+    why="Quick import injects no driver: without virtio in the initramfs no disk is found.",
+    fix=_REBUILD,
+    source=LINUX_GUIDE,
+)
+def virtio_disk(facts: Facts) -> Iterator[Evidence]:
+    """Ask for virtio_pci and virtio_blk in the initramfs of the entry that starts, or built in."""
+    found = started(facts)
+    if found.image is None and not found.entry.initrds:
+        return  # IMS816
+    missing = _lacking(found, _DISK_DRIVERS)
+    image = found.image
+    yield from _kept_out(found)
+    if image is not None and image.fits is False and _modular(found):
+        yield Evidence(
+            f"{image.path} holds drivers for kernel {cut(', '.join(image.versions[:3]))}, and "
+            f"{cut(found.entry.version or '')} starts",
+            expected=cut(found.entry.version or ""),
+            found=cut(", ".join(image.versions[:3])),
+            fix=advice("make the initramfs of that kernel again, or start the kernel it is for"),
+        )
+    elif missing:
+        assert image is not None
+        virtio = [name for name in VIRTIO if name in image.drivers]
+        yield Evidence(
+            f"{image.path} (kernel {_version(found)}) has no {', '.join(sorted(missing))}",
+            found=", ".join(virtio) or "no virtio driver",
+            fix=fixes.with_virtio(found.guest, image.maker),
+        )
+    else:
+        _must_know(found, _DISK_DRIVERS)
+
+
+def _modular(found: Started) -> bool:
+    """Return whether the kernel's disk drivers are files of their own, not built in."""
+    kernel = found.kernel
+    return kernel is None or not {"virtio_blk", "virtio_pci"} <= set(kernel.builtin)
+
+
+def _kept_out(found: Started) -> Iterator[Evidence]:
+    """Look for a driver of the disk that the command line forbids to load."""
+    built_in = found.kernel.builtin if found.kernel is not None else ()
+    for argument in arguments(found):
+        name, _, text = argument.partition("=")
+        named = {word.replace("-", "_") for word in text.split(",")}
+        kept = sorted(named & set(_DISK_DRIVERS) - set(built_in))
+        if name in _BLACKLISTS and kept:
+            yield Evidence(
+                f"{place(found.entry)}: {cut(argument)} keeps {', '.join(kept)} from loading",
+                found=cut(argument),
+                fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
+            )
+
+
+_BLACKLISTS = ("rd.driver.blacklist", "modprobe.blacklist", "module_blacklist")
+
+
+def _version(found: Started) -> str:
+    kernel: Kernel | None = found.kernel
+    return cut(kernel.version if kernel is not None else found.entry.version or "unknown")
+
+
+@rule(
+    "IMS815",
+    Severity.NOTE,
+    "A kernel's initramfs lacks a virtio driver that the guide asks for",
+    why="The guide asks for all of them; a server with SCSI disks needs virtio_scsi to boot.",
+    fix=_REBUILD,
+    source=LINUX_GUIDE,
+)
+def virtio_rest(facts: Facts) -> Iterator[Evidence]:
+    """Ask for virtio_scsi and virtio_net; an error if there is no driver for the network at all."""
+    found = started(facts)
+    wanted = ("virtio_scsi", "virtio_net")
+    kernel = found.kernel
+    gone = []
+    if kernel is not None and kernel.modules and not kernel.unread_lists:
+        gone = [n for n in wanted if n not in (*kernel.modules, *kernel.builtin)]
+        gone = [n for n in gone if _has(found, n) is not True]
+    if "virtio_net" in gone:
+        yield Evidence(
+            f"kernel {_version(found)} has no virtio_net: the server has no network",
+            found=f"not even in /lib/modules: {', '.join(gone)}",
+            severity=Severity.ERROR,
+            fix=advice("install the kernel's package with all drivers"),
+        )
+        return
+    missing = [name for name in _lacking(found, wanted) if name not in gone]
+    if missing and found.image is not None:
+        yield Evidence(
+            f"{found.image.path} (kernel {_version(found)}) has no {', '.join(sorted(missing))}",
+            fix=fixes.with_virtio(found.guest, found.image.maker),
+        )
+    elif not missing:
+        _must_know(found, wanted)
+
+
+@rule(
+    "IMS816",
+    Severity.ERROR,
+    "A kernel has no initramfs",
+    why="A kernel without one finds its disk only if every driver is built in.",
+    fix=advice(
+        "make it: `update-initramfs -c -k all` (Debian, Ubuntu), `dracut --regenerate-all` (RHEL "
+        "family, SUSE), `mkinitcpio -P` (Arch)"
+    ),
+    source=INFERRED,
+)
+def no_initramfs(facts: Facts) -> Iterator[Evidence]:
+    """Ask the entry that starts for its initramfs unless the disk drivers are built in."""
+    found = started(facts)
+    entry = found.entry
+    if entry.gone is not None and entry.gone in entry.initrds:
+        yield Evidence(f"{place(entry)} ({cut(entry.title)}) takes {entry.broken}")
+    elif found.image is not None and found.image.damage is not None:
+        yield Evidence(
+            f"{found.image.path} is damaged: {found.image.damage}",
+            fix=advice("make the initramfs again, and see that /boot has room for it"),
+        )
+    elif not entry.initrds and not entry.broken:
+        missing = _lacking(found, _DISK_DRIVERS)
+        if missing:
+            yield Evidence(
+                f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and "
+                f"{', '.join(missing)} are not built in"
+            )
+        else:
+            _must_know(found, _DISK_DRIVERS)
+
+
+@rule(
+    "IMS849",
+    Severity.WARNING,
+    "The kernel that starts has no modules",
+    why="Without them a server has no network, and file systems such as vfat cannot be mounted.",
+    fix=advice("install that kernel's package again, or start a kernel whose modules are there"),
+    source="depmod(8): /lib/modules/VERSION; inferred",
+)
+def no_modules(facts: Facts) -> Iterator[Evidence]:
+    """Look for the version of the kernel that starts among those that have modules."""
+    found = started(facts)
+    version, guest = found.entry.version, found.guest
+    if f"/lib/modules/{version}" in guest.files:
+        return
+    there = [path.rpartition("/")[2] for path, _ in guest.matching("/lib/modules/*")]
+    versions = [name for name in there if re.match(r"\d+\.\d+", name)]
+    image = found.image
+    proved = image is not None and version in image.versions
+    if version is None or not versions or not proved:
+        return
+    drivers = image.drivers if image is not None else ()
+    yield Evidence(
+        f"{cut(found.entry.kernel)} is version {cut(version)}, and /lib/modules has only "
+        f"{cut(', '.join(versions[:5]))}",
+        expected=f"/lib/modules/{cut(version)}",
+        found=cut(", ".join(versions[:5])),
+        severity=None if "virtio_net" in drivers else Severity.ERROR,
+    )

@@ -1,0 +1,61 @@
+"""The drivers of the kernel that starts: in its initramfs, and installed."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from imsprep.report import Severity
+from tests.support.guest_rules import bad
+from tests.support.guest_trees import (
+    VIRTIO,
+    cpio,
+    drivers,
+    modules,
+)
+
+VERSION, OTHER = "4.19.0-27-amd64", "4.19.0-26-amd64"
+INITRD = f"/boot/initrd.img-{VERSION}"
+E, W = Severity.ERROR, Severity.WARNING
+
+
+def test_an_initramfs_of_another_kernel_has_no_driver_for_this_one() -> None:
+    found = bad(**{INITRD: cpio(drivers(OTHER))})
+    assert found["IMS814"][1] == f"{INITRD} holds drivers for kernel {OTHER}, and {VERSION} starts"
+    both = cpio({**drivers(OTHER), **drivers(VERSION)})
+    assert bad(**{INITRD: both}) == {}
+
+
+def test_an_initramfs_of_another_kernel_does_no_harm_where_the_drivers_are_built_in() -> None:
+    built_in = "".join(f"kernel/{name}.ko\n" for name in VIRTIO)
+    lists = {**modules(VERSION, ["ext4"]), f"/lib/modules/{VERSION}/modules.builtin": built_in}
+    assert bad(**{INITRD: cpio(drivers(OTHER)), **lists}) == {}
+
+
+def test_a_kernel_whose_modules_are_gone_is_found() -> None:
+    without = {f"/lib/modules/{VERSION}/modules.dep": None}
+    found = bad(**without, **modules(OTHER))
+    assert found["IMS849"][0] is W
+    assert f"/lib/modules has only {OTHER}" in found["IMS849"][1]
+    no_network = cpio(drivers(VERSION, [n for n in VIRTIO if n != "virtio_net"]))
+    assert bad(**without, **modules(OTHER), **{INITRD: no_network})["IMS849"][0] is E
+    assert "IMS849" not in bad(**without), "a system that keeps its modules elsewhere"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["rd.driver.blacklist=virtio_blk", "modprobe.blacklist=nouveau,virtio-pci", "module_blacklist=virtio"],
+)  # fmt: skip
+def test_a_driver_of_the_disk_that_may_not_load_is_found(argument: str) -> None:
+    assert argument in bad(argument)["IMS814"][1]
+    assert bad("modprobe.blacklist=nouveau,virtio_balloon") == {}
+
+
+def test_an_initramfs_that_is_cut_off_is_damaged() -> None:
+    whole = gzip.compress(cpio(drivers(VERSION)))
+    for data in (whole[: len(whole) // 2], whole[:60] + bytes(40) + whole[100:]):
+        found = bad(**{INITRD: data})
+        assert list(found) == ["IMS816"]
+        assert f"{INITRD} is damaged" in found["IMS816"][1]
+    assert bad(**{INITRD: whole + bytes(512)}) == {}, "padding does no harm"

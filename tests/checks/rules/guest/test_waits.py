@@ -1,0 +1,43 @@
+"""What the initramfs waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imsprep.report import Severity
+from tests.support.guest_rules import bad
+from tests.support.guest_trees import (
+    cpio,
+    drivers,
+)
+
+VERSION = "4.19.0-27-amd64"
+INITRD = f"/boot/initrd.img-{VERSION}"
+DRACUT = {"etc/initrd-release": b"x", "usr/lib/dracut/modules.txt": b"x"}
+WAITS = "var/lib/dracut/hooks/initqueue/finished/devexists-"
+GONE = "99999999-2222-4333-8444-555555555555"
+E, W = Severity.ERROR, Severity.WARNING
+
+
+def dracut(**more: bytes) -> dict[str, Any]:
+    return {INITRD: cpio({**DRACUT, **drivers(VERSION), **more})}
+
+
+WAITING = {
+    f"rd.md.uuid={GONE}": E, f"mount.usr=UUID={GONE}": E, "resume=/dev/sda2": W,
+    f"rd.luks.uuid=luks-{GONE}": E,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", WAITING)
+def test_what_dracut_waits_for_in_vain_is_found(argument: str) -> None:
+    severity, message = bad(argument, **dracut())["IMS818"]
+    assert severity is WAITING[argument]
+    assert argument in message
+
+
+def test_a_hook_of_dracut_that_waits_for_a_name_of_the_old_machine_is_found() -> None:
+    hook = {WAITS + r"\x2fdev\x2fsda1.sh": b"x"}
+    assert bad(**dracut(**hook))["IMS818"][0] is E
