@@ -47,7 +47,7 @@ _PLACES = {
     "imsprep.scan.scan": ("Scan",),
     "imsprep.store.target": ("Bucket",),
     "imsprep.upload.plan": ("PartPlan",),
-    "imsprep.upload.transfer": ("Uploaded",),
+    "imsprep.upload.values": ("Uploaded",),
     "imsprep.zvhd2.convert": ("Converted",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
@@ -118,7 +118,7 @@ if TYPE_CHECKING:
     from imsprep.scan.scan import Scan
     from imsprep.store.target import Bucket
     from imsprep.upload.plan import PartPlan
-    from imsprep.upload.transfer import Uploaded
+    from imsprep.upload.values import Uploaded
     from imsprep.zvhd2.convert import Converted
 
 __all__ = [

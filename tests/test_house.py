@@ -227,16 +227,18 @@ ORDER = {
         run
     """,
     "upload": """
-        body
+        parts.body
         complete
         journal
         partlog
-        destination
+        values
         plan
-        pool
-        verify
-        zeros
+        parts.pool
+        parts.verify
+        parts.zeros
+        parts.send
         cleanup
+        resume
         transfer
         file
         stream

@@ -74,7 +74,7 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     from imsprep.pipeline.container.streamed import StreamTask
     from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.retry import RetryPolicy
-    from imsprep.upload.destination import TransferPolicy
+    from imsprep.upload.values import TransferPolicy
     from imsprep.zvhd2.convert import likely_size, stamp
 
     if options.to_format == "raw":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imsprep.store.target import Bucket
     from imsprep.upload.cleanup import Leftovers
     from imsprep.upload.plan import PartPlan
-    from imsprep.upload.transfer import Uploaded
+    from imsprep.upload.values import Uploaded
 
 
 @with_keywords(StoreOptions)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from imsprep.cli.screen import say
 
 if TYPE_CHECKING:
-    from imsprep.upload.transfer import Uploaded
+    from imsprep.upload.values import Uploaded
 
 AGAIN = "run the same command again to continue"
 

@@ -27,8 +27,7 @@ from imsprep.pipeline.values import ImportTask
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
 from imsprep.system.paths import optional_path
-from imsprep.upload.destination import TransferPolicy
-from imsprep.upload.transfer import Progress
+from imsprep.upload.values import Progress, TransferPolicy
 
 if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient

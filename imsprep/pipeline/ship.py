@@ -39,11 +39,11 @@ from imsprep.store.contract import ObjectStore
 from imsprep.store.ownership import PLAN
 from imsprep.system.locking import locked
 from imsprep.units import MIB
-from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import PartPlan
 from imsprep.upload.stream import stream
-from imsprep.upload.transfer import Progress, Source, Uploaded, upload
+from imsprep.upload.transfer import upload
+from imsprep.upload.values import Destination, Progress, Source, TransferPolicy, Uploaded
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
 CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)

@@ -12,9 +12,9 @@ from imsprep.store.contract import ObjectStore, Upload
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.upload.journal import ZEROS
-from imsprep.upload.zeros import remove_zero_object
+from imsprep.upload.parts.zeros import remove_zero_object
 
-# A zero object as `transfer` names it, and a helper as `zeros.compose` does.
+# A zero object as `transfer` names it, and a assembled as `zeros.assemble` does.
 _OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}(-\d+)?")
 
 

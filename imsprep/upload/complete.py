@@ -13,9 +13,6 @@ from imsprep.errors import ServiceError, TransferError
 from imsprep.store.contract import STANDARD, ObjectFacts, Part
 from imsprep.store.retry import RetryingStore
 
-# Why an upload starts from the beginning.
-ABORTED_ELSEWHERE = "the store no longer has the upload: it was aborted or completed elsewhere"
-
 
 def complete(
     store: RetryingStore,

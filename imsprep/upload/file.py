@@ -18,10 +18,10 @@ from imsprep.store.ownership import check_free, origin_of
 from imsprep.store.retry import RetryingStore
 from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
-from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import SCAN_BLOCK, PartPlan, plan_parts, plan_plain
-from imsprep.upload.transfer import Progress, Uploaded, upload
+from imsprep.upload.transfer import upload
+from imsprep.upload.values import Destination, Progress, TransferPolicy, Uploaded
 
 
 def plan_file(path: Path, options: UploadOptions) -> PartPlan:

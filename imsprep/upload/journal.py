@@ -33,7 +33,7 @@ _SEALED = ("target", "key", "upload_id", "zero_key", "plan")
 
 
 @dataclass(frozen=True)
-class Entry:
+class UploadEntry:
     """What is being uploaded, and where to."""
 
     target: str  # where the bucket is, as targets.Target writes it
@@ -51,7 +51,7 @@ class Entry:
         if not OURS.fullmatch(self.zero_key):
             raise ValueError(f"{self.zero_key[:80]!r} is not a zero object of imsprep")
 
-    def sealed(self) -> Entry:
+    def sealed(self) -> UploadEntry:
         """Return the entry with a digest of its members, by which a changed one is noticed.
 
         What a journal names is aborted and removed from the bucket, and a bucket does not tell who
@@ -61,7 +61,7 @@ class Entry:
         text = json.dumps(["imsprep upload", *members])
         return replace(self, seal=hashlib.sha256(text.encode()).hexdigest())
 
-    def reason_against(self, other: Entry) -> str | None:
+    def reason_against(self, other: UploadEntry) -> str | None:
         """Return why this upload cannot be continued as `other`, or None if it can."""
         if (self.target, self.key) != (other.target, other.key):
             return f"an upload that was begun goes to {self.key!r} in {self.target}"
@@ -88,9 +88,9 @@ class Journal:
         """The file that the journal belongs to."""
         return self.path.with_name(self.path.name.removesuffix(SUFFIX))
 
-    def load(self) -> Entry | None:
+    def load(self) -> UploadEntry | None:
         """Return what was noted, or None if there is nothing that can be used."""
-        found = statefile.find(self.path, Entry, schema=SCHEMA)
+        found = statefile.find(self.path, UploadEntry, schema=SCHEMA)
         return found if found and found.sealed() == found else None
 
     def why_unusable(self) -> str | None:
@@ -124,7 +124,7 @@ class Journal:
         image = self.path.name.removesuffix(SUFFIX)
         return locked(self.path.with_suffix(".lock"), f"the upload of {show_path(image)}")
 
-    def save(self, entry: Entry) -> None:
+    def save(self, entry: UploadEntry) -> None:
         """Note an upload; the file is whole at every instant."""
         statefile.save(self.path, asdict(entry.sealed()), schema=SCHEMA)
 

@@ -8,7 +8,7 @@ object once, in order, with
   a seed of 5 MiB (`plan_growth`) and removed when the upload is done;
 - *assembled parts*, for data that is too short for a part: zeros in front of it fill the part up
 and
-  are copied, so that only the data is sent (`zeros.compose`).
+  are copied, so that only the data is sent (`zeros.assemble`).
 
 A run of zeros that is too short for a part of its own is sent as data. There are never more than
 10,000 parts. Where there would be, parts get larger; then the shortest gaps between data go into
@@ -147,31 +147,31 @@ def plan_parts(
     block_map: BlockMap,
     *,
     copy_zeros: bool = True,
-    compose: bool = True,
+    assemble: bool = True,
     part_size: int = DEFAULT_PART_SIZE,
     most_parts: int = MAX_PART_NUMBER,
 ) -> PartPlan:
     """Plan the upload of a disk whose empty blocks are zeros.
 
     `part_size` is the largest data part, in bytes, as long as `most_parts` are enough. With
-    `copy_zeros` false everything is sent; with `compose` false there are no assembled parts. Raises
+    `copy_zeros` false everything is sent; with `assemble` false no part is assembled. Raises
     UsageError for a size that cannot be uploaded.
     """
     size = block_map.size
     if not copy_zeros:
         return plan_plain(size, part_size=part_size)
     _check(size, part_size)
-    runs = _joined(_long_gaps(block_map, most_parts), compose)
+    runs = _joined(_long_gaps(block_map, most_parts), assemble)
     sizes = _Sizes.first(part_size, sum(run.length for run in runs if run.is_zero))
     for way in sizes.growing():
-        parts = _Parts(runs, way, compose)
+        parts = _Parts(runs, way, assemble)
         absorbed = parts.absorbed_for(most_parts)
         if absorbed is not None:
             return PartPlan(size, tuple(parts.cut(absorbed)))
     joins = 0
     while True:  # each gap that is joined saves a part or two: two or three rounds do
-        joins += max(1, (parts.least() - most_parts) // (1 if compose else 2))
-        parts = _Parts(_joined(_without_shortest(runs, joins, compose), compose), way, compose)
+        joins += max(1, (parts.least() - most_parts) // (1 if assemble else 2))
+        parts = _Parts(_joined(_without_shortest(runs, joins, assemble), assemble), way, assemble)
         absorbed = parts.absorbed_for(most_parts)
         if absorbed is not None:
             return PartPlan(size, tuple(parts.cut(absorbed)))
@@ -182,7 +182,7 @@ def plan_plain(size: int, *, part_size: int = DEFAULT_PART_SIZE) -> PartPlan:
     _check(size, part_size)
     runs = [Run(0, size, False)]
     for way in _Sizes.first(part_size, 0).growing():
-        parts = _Parts(runs, way, compose=False)
+        parts = _Parts(runs, way, assemble=False)
         if parts.plain() <= MAX_PART_NUMBER:
             break
     return PartPlan(size, tuple(parts.cut(frozenset())))
@@ -255,18 +255,18 @@ def _long_gaps(block_map: BlockMap, most: int) -> list[Run]:
     return runs
 
 
-def _without_shortest(runs: list[Run], count: int, compose: bool) -> list[Run]:
+def _without_shortest(runs: list[Run], count: int, assemble: bool) -> list[Run]:
     """Return runs without the `count` shortest gaps, which become data.
 
     The first one saves no part where it can be absorbed.
     """
-    gaps = [n for n, run in enumerate(runs) if run.is_zero and (n or not compose)]
+    gaps = [n for n, run in enumerate(runs) if run.is_zero and (n or not assemble)]
     dropped = set(sorted(gaps, key=lambda n: runs[n].length)[:count])
     return [run._replace(is_zero=False) if n in dropped else run for n, run in enumerate(runs)]
 
 
-def _joined(runs: Iterable[Run], compose: bool) -> list[Run]:
-    """Return runs that can be parts: no short zeros, no short data but what is composed.
+def _joined(runs: Iterable[Run], assemble: bool) -> list[Run]:
+    """Return runs that can be parts: no short zeros, no short data but what is assembled.
 
     Zeros become data where they are too few, or where data before them needs filling up.
     """
@@ -275,7 +275,7 @@ def _joined(runs: Iterable[Run], compose: bool) -> list[Run]:
         if joined and not joined[-1].is_zero:
             before = joined[-1]
             wanted = before.stop
-            if not (compose and len(joined) > 1 and _is_short(before)):
+            if not (assemble and len(joined) > 1 and _is_short(before)):
                 # Data that is too short for a part takes the first of the zeros behind it.
                 wanted = max(before.stop, min(before.start + MIN_PART_SIZE, run.stop))
             if not run.is_zero or run.stop - wanted < MIN_PART_SIZE:
@@ -302,8 +302,8 @@ class _Parts:
     saves its own parts and sends nothing more.
     """
 
-    def __init__(self, runs: list[Run], sizes: _Sizes, compose: bool) -> None:
-        self._runs, self._sizes, self._compose = runs, sizes, compose
+    def __init__(self, runs: list[Run], sizes: _Sizes, assemble: bool) -> None:
+        self._runs, self._sizes, self._assemble = runs, sizes, assemble
         self._lengths = cache(lambda total: tuple(_zero_lengths(total, sizes)))
         data = (ceil_div(run.length, sizes.data) for run in runs if not run.is_zero)
         self._plain = sum(data)
@@ -317,7 +317,7 @@ class _Parts:
     def _lead(self, gap: int) -> int:
         """Return how many zeros of a gap go into the assembled part of short data behind it."""
         last = len(self._runs) - 1
-        if not self._compose or gap + 1 >= last or not _is_short(self._runs[gap + 1]):
+        if not self._assemble or gap + 1 >= last or not _is_short(self._runs[gap + 1]):
             return 0
         length = self._runs[gap].length
         return MIN_PART_SIZE if length >= 2 * MIN_PART_SIZE else length
@@ -328,7 +328,7 @@ class _Parts:
 
     def _absorbable(self) -> list[int]:
         """Return the gaps that could be absorbed and save a part by it, the shortest first."""
-        if not self._compose:
+        if not self._assemble:
             return []
         found = [
             index

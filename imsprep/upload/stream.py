@@ -2,9 +2,9 @@
 
 Its maker gives parts in order, each with a note of what it holds; a part is sent with its MD5,
 acknowledged, noted in the part log and forgotten. An upload that broke off continues: a part counts
-as held if journal, log and store agree on it, and its maker, who compares the image with the note,
-confirms it. Whatever does not fit, the upload starts over and says why. Before completing, each
-part that the store lists is compared with what was made, as in `transfer`.
+as uploaded if journal, log and store agree on it, and its maker, who compares the image with the
+note, confirms it. Whatever does not fit, the upload starts over and says why. Before completing,
+each part that the store lists is compared with what was made, as in `transfer`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ import hashlib
 import secrets
 from collections.abc import Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from imsprep.errors import ImageChangedError, ReadError, ServiceError, TransferError
+from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image.file import Identity
 from imsprep.store import ownership
 from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts, multipart_etag
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.units import MIB
-from imsprep.upload.body import window
-from imsprep.upload.complete import ABORTED_ELSEWHERE, check_class, check_object, complete, is_gone
-from imsprep.upload.destination import Destination, TransferPolicy
-from imsprep.upload.journal import ZEROS, Entry, Journal
+from imsprep.upload.complete import check_class, check_object, complete
+from imsprep.upload.journal import ZEROS, Journal, UploadEntry
 from imsprep.upload.partlog import Line, PartLog
-from imsprep.upload.pool import workers
-from imsprep.upload.transfer import Progress, Uploaded
-from imsprep.upload.verify import Wanted, check_etag, find, list_uploaded
+from imsprep.upload.parts.body import window
+from imsprep.upload.parts.pool import workers
+from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
+from imsprep.upload.resume import begin, uploaded_before
+from imsprep.upload.values import Destination, Progress, TransferPolicy, Uploaded
 
 MEMORY = 256 * MIB  # of parts that are on their way at the same time
 _WHOLE = 0  # the number of the line that is added before completing
@@ -46,7 +45,7 @@ class MadePart(NamedTuple):
 
 
 class NotTheSameError(Exception):
-    """What was noted of held parts does not fit the image: nothing of it may be used."""
+    """What was noted of uploaded parts does not fit the image: nothing of it may be used."""
 
 
 class Maker(Protocol):
@@ -60,11 +59,11 @@ class Maker(Protocol):
     def plan(self) -> str:
         """What decides about the object's bytes besides the image, as 64 hexadecimal digits."""
 
-    def parts(self, held: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
+    def parts(self, uploaded: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
         """Make the object's parts, in any order, the same in every run.
 
-        `held` has the notes of parts that need not be made. Raises NotTheSameError if one does not
-        fit.
+        `uploaded` has the notes of parts that need not be made. Raises NotTheSameError if one does
+        not fit.
         """
 
     def facts(self) -> dict[str, Any]:
@@ -108,7 +107,7 @@ class _Stream:
     def do(self, target: str, journal: Journal) -> Uploaded:
         """Go through all steps; see `stream`."""
         noted = journal.load()
-        fresh = Entry(
+        fresh = UploadEntry(
             target=target,
             key=self._key,
             upload_id="",
@@ -150,7 +149,7 @@ class _Stream:
             ownership.check_free(found, self._origin)
 
     def _is_same(
-        self, found: ObjectFacts, noted: Entry | None, fresh: Entry, journal: Journal
+        self, found: ObjectFacts, noted: UploadEntry | None, fresh: UploadEntry, journal: Journal
     ) -> bool:
         """Return whether an object is what this upload would make.
 
@@ -181,61 +180,50 @@ class _Stream:
         return (found.size, found.etag) == (size, multipart_etag(md5s[n] for n in sorted(md5s)))
 
     def _continue_or_begin(
-        self, journal: Journal, noted: Entry | None, fresh: Entry
-    ) -> tuple[Entry, str | None]:
+        self, journal: Journal, noted: UploadEntry | None, fresh: UploadEntry
+    ) -> tuple[UploadEntry, str | None]:
         """Return the upload to work on, and why an earlier one was left."""
-        reason = journal.why_unusable()
+        uploaded, reason = uploaded_before(self._store, journal, noted, fresh)
         if noted is not None:
-            reason = noted.reason_against(fresh)
-            if reason is None:
-                try:
-                    list_uploaded(self._store, self._key, noted.upload_id)
-                    return noted, None
-                except ServiceError as error:
-                    if not is_gone(error):
-                        raise
-                    reason = ABORTED_ELSEWHERE
+            if uploaded is not None:
+                return noted, None
             if noted.target == fresh.target:
                 self._forget(journal, noted)
         return self._begin(journal, fresh), reason
 
-    def _begin(self, journal: Journal, fresh: Entry) -> Entry:
-        """Begin an upload and note it."""
-        upload_id = self._store.create(self._key, ownership.marks(fresh.plan, self._origin))
-        entry = replace(fresh, upload_id=upload_id)
-        try:
-            PartLog.for_upload(journal.image, upload_id).remove()  # that of another upload
-            journal.save(entry)
-        except (ReadError, OSError):
-            with contextlib.suppress(ServiceError, TransferError):
-                self._store.abort(self._key, upload_id)  # nothing would record it
-            raise
-        return entry
+    def _begin(self, journal: Journal, fresh: UploadEntry) -> UploadEntry:
+        """Begin an upload and note it, without the part log of another one."""
 
-    def _forget(self, journal: Journal, entry: Entry) -> None:
+        def prepare(entry: UploadEntry) -> None:
+            PartLog.for_upload(journal.image, entry.upload_id).remove()
+
+        made_with = ownership.marks(fresh.plan, self._origin)
+        return begin(self._store, journal, fresh, made_with, prepare)
+
+    def _forget(self, journal: Journal, entry: UploadEntry) -> None:
         """Remove what an upload left in the store; what cannot be removed is left to a person."""
         with contextlib.suppress(ServiceError, TransferError):
             self._store.abort(entry.key, entry.upload_id)
         PartLog.for_upload(journal.image, entry.upload_id).remove()
         journal.remove()
 
-    def _held(self, entry: Entry, log: PartLog) -> dict[int, Line]:
+    def _uploaded(self, entry: UploadEntry, log: PartLog) -> dict[int, Line]:
         """Return what the log and the store agree on."""
-        held = list_uploaded(self._store, self._key, entry.upload_id)
+        uploaded = list_uploaded(self._store, self._key, entry.upload_id)
         return {
             line.number: line
             for line in log.read().values()
             if any(
                 (part.size, part.etag) == (line.length, line.etag)
                 and (part.etag == line.md5 or not self._store.etags_are_md5)
-                for part in held.get(line.number, ())
+                for part in uploaded.get(line.number, ())
             )
         }
 
-    def _send_all(self, entry: Entry, journal: Journal) -> PartLog:
-        """Make and send every part that is not held; the first failure ends it."""
+    def _send_all(self, entry: UploadEntry, journal: Journal) -> PartLog:
+        """Make and send every part that is not uploaded; the first failure ends it."""
         log = PartLog.for_upload(journal.image, entry.upload_id)
-        lines = self._held(entry, log)
+        lines = self._uploaded(entry, log)
         sending: dict[Future[Line], None] = {}
         with contextlib.ExitStack() as stack:
             pool = stack.enter_context(workers(self._store, self._policy.jobs))
@@ -252,7 +240,7 @@ class _Stream:
                     self._settle(sending, log)
                 self._settle(sending, log, block=False)
                 sending[pool.submit(self._send, entry, part)] = None
-                del part  # its bytes are held until they are sent, and no longer
+                del part  # its bytes are kept until they are sent, and no longer
             while sending:
                 self._settle(sending, log)
         return log
@@ -270,7 +258,7 @@ class _Stream:
             self._made[line.number] = (line.length, line.md5)
             self._note(sent=line.length)
 
-    def _send(self, entry: Entry, part: MadePart) -> Line:
+    def _send(self, entry: UploadEntry, part: MadePart) -> Line:
         """Send one part. Runs in a thread."""
         if part.number > MAX_PART_NUMBER:
             raise TransferError(f"part {part.number} is more than the store takes")
@@ -283,16 +271,18 @@ class _Stream:
         check_etag(self._store, f"part {part.number}", etag, md5)
         return Line(part.number, part.length, md5, etag, part.note)
 
-    def _complete(self, entry: Entry, log: PartLog) -> tuple[int, str]:
+    def _complete(self, entry: UploadEntry, log: PartLog) -> tuple[int, str]:
         """Compare what the store holds with what was made, complete, and return size and ETag."""
-        held = list_uploaded(self._store, self._key, entry.upload_id)
-        if set(held) != set(self._made) or sorted(held) != list(range(1, len(held) + 1)):
+        uploaded = list_uploaded(self._store, self._key, entry.upload_id)
+        if set(uploaded) != set(self._made) or sorted(uploaded) != list(
+            range(1, len(uploaded) + 1)
+        ):
             raise ServiceError(
-                f"the store holds {len(held)} parts, expected {len(self._made)};"
+                f"the store holds {len(uploaded)} parts, expected {len(self._made)};"
                 " nothing was completed"
             )
         parts = [
-            find(self._store, held, Wanted(number, *self._made[number]))
+            find(self._store, uploaded, Wanted(number, *self._made[number]))
             for number in sorted(self._made)
         ]
         size = sum(part.size for part in parts)

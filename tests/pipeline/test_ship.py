@@ -43,8 +43,8 @@ from imsprep.report import Report
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked
 from imsprep.units import MIB
-from imsprep.upload.destination import TransferPolicy
 from imsprep.upload.plan import plan_parts, plan_plain
+from imsprep.upload.values import TransferPolicy
 from tests.support.ims_answers import Clock
 from tests.support.imscloud import KEY, REQUEST, client, sha256
 from tests.support.treedigest import tree_digest

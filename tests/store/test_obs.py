@@ -25,8 +25,8 @@ from imsprep.store.obs import ObsStore, _content_md5, _etag, open_obs
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Bucket, Target
 from imsprep.units import MIB
-from imsprep.upload.destination import TransferPolicy
 from imsprep.upload.file import send_file
+from imsprep.upload.values import TransferPolicy
 from tests.support import s3cloud
 from tests.support.store_suite import StoreSuite, pattern
 

@@ -31,35 +31,34 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    __main__ bitmap.facts bitmap.layout_json bitmap.learn.constants bitmap.learn.fields
-    bitmap.learn.files bitmap.learn.probe bitmap.sidecar boot.answer boot.programs boot.qmp
-    checks.check checks.facts checks.holds checks.policy checks.rule checks.rules.boot
-    checks.rules.disk checks.rules.file checks.rules.guest.advice checks.rules.guest.booted
-    checks.rules.guest.distribution checks.rules.guest.entry checks.rules.guest.leftovers
-    checks.rules.guest.system checks.rules.guest.windows checks.rules.request checks.rules.site
-    checks.rules.tags checks.rules.volumes cli.commands.bench cli.commands.boot
-    cli.commands.completion cli.commands.config cli.commands.convert cli.commands.emulator
-    cli.commands.man cli.commands.uploads cli.commands.verify cli.commands.wait cli.configured
-    cli.demo_disk cli.machine cli.options.common cli.options.importing cli.options.output
-    cli.options.packing cli.options.request cli.options.target cli.options.transfer
-    cli.progress cli.screen cli.service cli.watcher cloud.sites emulator.answers
-    emulator.faults emulator.jobs emulator.listing emulator.materialise emulator.server
-    emulator.signature errors guest.boot.bls guest.boot.devices guest.boot.grub_syntax
-    guest.boot.values guest.child guest.firmware guest.fs.dissect guest.fs.interface
-    guest.fs.ranges guest.fs.volumes guest.linux.cloud_init guest.linux.fstab guest.linux.ini
-    guest.linux.kernels guest.linux.locate guest.linux.network guest.linux.os_release
-    guest.linux.sshd guest.model guest.paths guest.snapshot guest.windows.release
-    image.archive.ovf image.archive.tar image.archive.unpack image.disk image.hashing
-    image.qemu.nbd_client image.tables.cloop image.tables.descriptor image.tables.parallels
-    image.tables.qcow image.tables.qcow2 image.tables.qed image.tables.vdi ims.error_codes
-    ims.region ims.wait pipeline.ova.all_disks pipeline.batch.entries pipeline.batch.journal
+    __main__ bitmap.facts bitmap.learn.constants bitmap.learn.fields bitmap.learn.files
+    bitmap.learn.probe boot.answer boot.programs boot.qmp checks.check checks.facts checks.holds
+    checks.policy checks.rule checks.rules.boot checks.rules.disk checks.rules.file
+    checks.rules.guest.advice checks.rules.guest.booted checks.rules.guest.distribution
+    checks.rules.guest.entry checks.rules.guest.leftovers checks.rules.guest.system
+    checks.rules.guest.windows checks.rules.request checks.rules.site checks.rules.tags
+    checks.rules.volumes cli.commands.bench cli.commands.boot cli.commands.completion
+    cli.commands.config cli.commands.convert cli.commands.emulator cli.commands.man
+    cli.commands.uploads cli.commands.verify cli.commands.wait cli.configured cli.demo_disk
+    cli.machine cli.options.common cli.options.importing cli.options.output cli.options.packing
+    cli.options.request cli.options.target cli.options.transfer cli.progress cli.screen
+    cli.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
+    emulator.materialise emulator.server emulator.signature errors guest.boot.bls
+    guest.boot.devices guest.boot.grub_syntax guest.boot.values guest.child guest.firmware
+    guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes guest.linux.cloud_init
+    guest.linux.fstab guest.linux.ini guest.linux.kernels guest.linux.locate guest.linux.network
+    guest.linux.os_release guest.linux.sshd guest.model guest.paths guest.snapshot
+    guest.windows.release image.archive.ovf image.archive.tar image.archive.unpack image.disk
+    image.hashing image.qemu.nbd_client image.tables.cloop image.tables.descriptor
+    image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed image.tables.vdi
+    ims.error_codes ims.region ims.wait pipeline.batch.entries pipeline.batch.journal
     pipeline.batch.read pipeline.batch.report pipeline.batch.whole pipeline.batch.work
-    pipeline.digests pipeline.examine pipeline.ova.proposal pipeline.importing pipeline.info
-    pipeline.prepare pipeline.resolve pipeline.values project report scan.estimate scan.pool
-    scan.protocol scan.speed service store.bucket store.contract store.directory_uploads
-    system.malloc system.sparse system.writeback upload.body upload.cleanup upload.file
-    upload.journal upload.partlog upload.pool upload.stream upload.verify upload.zeros
-    zvhd2.examine zvhd2.extract zvhd2.stream zvhd2.writer
+    pipeline.digests pipeline.examine pipeline.importing pipeline.info pipeline.ova.all_disks
+    pipeline.ova.proposal pipeline.prepare pipeline.resolve pipeline.values project report
+    scan.estimate scan.pool scan.protocol scan.speed service store.bucket store.contract
+    store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup
+    upload.file upload.partlog upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
+    zvhd2.stream zvhd2.writer
 """
 
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "urllib.", "ctypes.dlopen", "mmap.", "fcntl.", "glob.")  # fmt: skip

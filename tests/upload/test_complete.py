@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from imsprep.errors import ServiceError
+from imsprep.errors import ServiceError, TransferError
 from imsprep.store.contract import ObjectFacts
 from imsprep.store.retry import RetryingStore, RetryPolicy
+from imsprep.units import MIB
 from imsprep.upload.complete import check_object
+from tests.support.upload_case import Case, Wrapped, nameless
 
 
 class One:
@@ -52,3 +58,152 @@ def test_an_etag_that_was_not_computed_here_is_refused(there: str, answered: str
 def test_an_object_of_a_class_that_is_not_read_is_refused() -> None:
     with pytest.raises(ServiceError, match="has the storage class WARM"):
         check(facts(storage_class="WARM"))
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_completion_without_an_answer_is_resolved(small: Case, acted: bool, named: bool) -> None:
+    failed = []
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw" and not failed:
+            failed.append(key)
+            if acted:
+                original(key, *arguments)
+            raise TransferError("the connection broke")
+        return original(key, *arguments)
+
+    store = Wrapped(small.store, complete=lose, **({} if named else {"head": nameless}))
+    small.upload(store)
+    assert small.content == small.path.read_bytes()
+    assert failed
+
+
+def test_a_completion_that_is_never_answered_is_given_up_and_can_be_done_later(
+    small: Case,
+) -> None:
+    def lose(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise TransferError("the connection broke")
+
+    store, seconds = Wrapped(small.store, complete=lose), itertools.count()
+    retry = RetryPolicy(limit_s=20, first_wait_s=0.0, clock=lambda: float(next(seconds)))
+    with pytest.raises(TransferError, match="the connection broke"):
+        small.upload(store, retry=retry)
+    assert store.calls.count("complete") > 1
+    assert small.upload().reused == MIB
+    assert small.content == small.path.read_bytes()
+
+
+@pytest.mark.parametrize(("acted", "named"), [(False, True), (True, True), (True, False)])
+def test_a_refused_second_completion_may_mean_that_the_first_has_worked(
+    small: Case, acted: bool, named: bool
+) -> None:
+    """The first answer is lost, and the object is listed only after the second was refused."""
+    calls: list[str] = []
+
+    def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key != "web/disk.raw":
+            return original(key, *arguments)
+        calls.append(key)
+        if len(calls) == 1:
+            if acted:
+                original(key, *arguments)
+            raise TransferError("the connection broke")
+        return original(key, *arguments)
+
+    def late(original: Callable[..., Any], key: str) -> Any:
+        return None if len(calls) == 1 else (original(key) if named else nameless(original, key))
+
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        # Where the upload does not name its object, it is also listed for long.
+        return [] if len(calls) == 1 or (calls and not named) else original(*arguments)
+
+    small.upload(Wrapped(small.store, complete=complete, head=late, list_parts=listed))
+    assert small.content == small.path.read_bytes()
+    assert len(calls) == 2
+
+
+def test_a_completion_that_is_refused_at_once_is_an_error(case: Case) -> None:
+    def refuse(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw":
+            raise ServiceError("403 no", code="AccessDenied")
+        return original(key, *arguments)
+
+    with pytest.raises(ServiceError, match="403 no"):
+        case.upload(Wrapped(case.store, complete=refuse))
+
+
+def test_what_may_not_be_asked_after_a_lost_completion_is_not_taken_for_gone(small: Case) -> None:
+    lost: list[str] = []
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        lost.append(key)
+        raise TransferError("no answer")
+
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        if lost:
+            raise ServiceError("403 the token expired", code="AccessDenied")
+        return original(*arguments)
+
+    with pytest.raises(ServiceError, match="expired"):
+        small.upload(Wrapped(small.store, complete=lose, list_parts=listed))
+    assert small.upload().reused == MIB
+
+
+def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Case) -> None:
+    case.store.put("web/disk.raw", b"of somebody else")
+    tries: list[str] = []
+
+    def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        tries.append(key)
+        if tries.count("web/disk.raw") == 1 and key == "web/disk.raw":
+            raise TransferError("no answer")
+        return original(key, *arguments)
+
+    done = case.upload(Wrapped(case.store, complete=complete), replace=True)
+    assert tries.count("web/disk.raw") == 2
+    assert done.etag == case.store.head("web/disk.raw").etag
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_after_a_lost_completion_another_state_of_the_image_is_not_taken_for_ours(
+    small: Case, encrypted: bool
+) -> None:
+    """It has the same plan, the store tells no uploads, and this one is gone."""
+    small.upload()
+    with open(small.path, "r+b") as file:
+        file.write(b"changed")
+
+    def complete(original: Callable[..., Any], key: str, upload_id: str, parts: Any) -> Any:
+        small.store.abort(key, upload_id)
+        raise TransferError("no answer")
+
+    store = Wrapped(small.store, complete=complete, head=nameless)
+    if encrypted:
+        store.etags_are_md5 = False
+    with pytest.raises(TransferError, match="is gone and no object of it is there, run again"):
+        small.upload(store, skip_same=False)
+
+
+@pytest.mark.parametrize(("names_uploads", "refused"), [(True, 0), (False, 0), (True, 1)])
+def test_after_a_lost_completion_the_same_object_of_before_leaves_no_upload(
+    case: Case, names_uploads: bool, refused: int
+) -> None:
+    """With --force: the object that is there is equal, and not the one that was to be made."""
+    case.upload()
+    answers = [TransferError("no answer"), *[ServiceError("not now")] * refused]
+
+    def complete(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        if key == "web/disk.raw" and answers:
+            raise answers.pop(0)
+        return original(key, *arguments)
+
+    def head(original: Callable[..., Any], key: str) -> Any:
+        found = original(key)
+        return found if names_uploads or found is None else found._replace(upload_id=None)
+
+    case.upload(Wrapped(case.store, complete=complete, head=head), skip_same=False)
+    assert answers == []
+    assert case.store.list_uploads() == []
+    assert case.content == case.path.read_bytes()

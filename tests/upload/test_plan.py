@@ -261,27 +261,27 @@ def test_there_is_no_cliff_at_ten_thousand_parts() -> None:
     assert far.sent <= 9900 * 512 * KIB + 5 * MIB
 
 
-@pytest.mark.parametrize("compose", [True, False])
-def test_what_is_sent_grows_by_the_gaps_that_had_to_be_joined(compose: bool) -> None:
-    """11,000 extents: 1,000 gaps of 93 MiB are joined; without composed parts 6,000."""
-    plan = plan_parts(spread(11_000, 10), compose=compose)
+@pytest.mark.parametrize("assemble", [True, False])
+def test_what_is_sent_grows_by_the_gaps_that_had_to_be_joined(assemble: bool) -> None:
+    """11,000 extents: 1,000 gaps of 93 MiB are joined; without assembled parts 6,000."""
+    plan = plan_parts(spread(11_000, 10), assemble=assemble)
     check_plan(plan)
     gap = TIB // (512 * KIB) // 11_000 * 512 * KIB - 5 * MIB
-    joined = 1000 if compose else 6000
+    joined = 1000 if assemble else 6000
     assert (
-        plan.sent <= 11_000 * 5 * MIB + (joined + (25 if compose else 70)) * gap
+        plan.sent <= 11_000 * 5 * MIB + (joined + (25 if assemble else 70)) * gap
     )  # what is joined is cut into parts, too
 
 
-@pytest.mark.parametrize("compose", [True, False])
+@pytest.mark.parametrize("assemble", [True, False])
 @pytest.mark.parametrize("most_parts", range(1, 10))
-def test_one_part_too_many_costs_one_gap(most_parts: int, compose: bool) -> None:
+def test_one_part_too_many_costs_one_gap(most_parts: int, assemble: bool) -> None:
     """Five runs of data and four gaps, in blocks of 64 MiB; a joined gap saves two parts."""
     flags = np.array([True, False] * 4 + [True])
     block_map = BlockMap.from_flags(9 * 64 * MIB, 64 * MIB, flags)
-    plan = plan_parts(block_map, part_size=5 * GIB, most_parts=most_parts, compose=compose)
+    plan = plan_parts(block_map, part_size=5 * GIB, most_parts=most_parts, assemble=assemble)
     assert len(plan.parts) <= most_parts
-    joined = max(0, 5 - most_parts) if compose else -(-(9 - most_parts) // 2)
+    joined = max(0, 5 - most_parts) if assemble else -(-(9 - most_parts) // 2)
     assert plan.sent == (5 + joined) * 64 * MIB
 
 

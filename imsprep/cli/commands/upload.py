@@ -19,7 +19,7 @@ from imsprep.cli.watcher import Watcher
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
-    from imsprep.upload.transfer import Uploaded
+    from imsprep.upload.values import Uploaded
 
 
 @click.command(

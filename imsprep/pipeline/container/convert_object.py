@@ -20,10 +20,9 @@ from imsprep.pipeline.container.streamed import DiskMaker, StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
 from imsprep.units import format_size
-from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.stream import stream
-from imsprep.upload.transfer import Uploaded
+from imsprep.upload.values import Destination, TransferPolicy, Uploaded
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
 from imsprep.zvhd2.writer import PackTask

@@ -112,9 +112,9 @@ class DiskMaker:
             return min(_MIDDLE_SIZE, self._part_size)
         return self._part_size
 
-    def parts(self, held: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
+    def parts(self, uploaded: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
         """Pack the disk and yield the container's parts."""
-        found = (_known(number, note) for number, note in held.items())
+        found = (_known(number, note) for number, note in uploaded.items())
         known = check_known(part for part in found if part is not None)
         streaming = self._streaming
         self._pass = ContainerStream(

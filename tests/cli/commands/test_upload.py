@@ -22,7 +22,7 @@ from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.target import parse_target
 from imsprep.units import MIB
-from imsprep.upload.transfer import Uploaded
+from imsprep.upload.values import Uploaded
 from tests.support.running import Outcome
 from tests.support.store_suite import pattern
 

@@ -18,11 +18,10 @@ from imsprep.pipeline.container import streamed
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.retry import RetryPolicy
-from imsprep.upload.destination import Destination, TransferPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
-from imsprep.upload.transfer import Uploaded
+from imsprep.upload.values import Destination, TransferPolicy, Uploaded
 from imsprep.zvhd2.writer import PackTask, write_container
 from tests.support.running import slow
 from tests.support.treedigest import tree_digest

@@ -18,10 +18,10 @@ UploadedParts = Mapping[int, Sequence[Part]]  # by number; a store may list what
 
 def list_uploaded(store: ObjectStore, key: str, upload_id: str) -> UploadedParts:
     """Ask the store which parts it holds."""
-    held = defaultdict(list)
+    uploaded = defaultdict(list)
     for part in store.list_parts(key, upload_id):
-        held[part.number].append(part)
-    return held
+        uploaded[part.number].append(part)
+    return uploaded
 
 
 class Wanted(NamedTuple):
@@ -33,16 +33,16 @@ class Wanted(NamedTuple):
     copied: bool = False  # inside the store, which may give such parts other ETags
 
 
-def is_uploaded(store: ObjectStore, held: UploadedParts, part: Wanted) -> bool:
+def is_uploaded(store: ObjectStore, uploaded: UploadedParts, part: Wanted) -> bool:
     """Return whether a part is there and right."""
-    return _right(store, held, part) is not None
+    return _right(store, uploaded, part) is not None
 
 
-def find(store: ObjectStore, held: UploadedParts, wanted: Wanted) -> Part:
+def find(store: ObjectStore, uploaded: UploadedParts, wanted: Wanted) -> Part:
     """Return a part as the store lists it; ServiceError if it is not there or not right."""
-    part = _right(store, held, wanted)
+    part = _right(store, uploaded, wanted)
     if part is None:
-        got = [f"{p.size} bytes with the MD5 {p.etag}" for p in held.get(wanted.number, ())]
+        got = [f"{p.size} bytes with the MD5 {p.etag}" for p in uploaded.get(wanted.number, ())]
         raise ServiceError(
             f"part {wanted.number} has {wanted.length} bytes with the MD5 {wanted.md5}, and the"
             f" store holds {', '.join(got) or 'nothing'} of it; nothing was completed"
@@ -61,8 +61,8 @@ def check_etag(store: ObjectStore, what: str, got: str, md5: str, *, copied: boo
         )
 
 
-def _right(store: ObjectStore, held: UploadedParts, wanted: Wanted) -> Part | None:
-    for part in held.get(wanted.number, ()):
+def _right(store: ObjectStore, uploaded: UploadedParts, wanted: Wanted) -> Part | None:
+    for part in uploaded.get(wanted.number, ()):
         if part.size == wanted.length and _fits(store, part.etag, wanted.md5, wanted.copied):
             return part
     return None

@@ -20,8 +20,8 @@ from imsprep.store.contract import ObjectFacts, ObjectStore, Part
 from imsprep.store.retry import RetryingStore
 from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
+from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
 from imsprep.upload.plan import PlannedPart, plan_growth
-from imsprep.upload.verify import Wanted, check_etag, find, list_uploaded
 
 
 def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
@@ -37,9 +37,9 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
         for number, length in enumerate(step.copies, 1):
             etag = store.copy_part(key, upload_id, number, key, 0, length)
             check_etag(store, "a copy of zeros", etag, md5s[length], copied=True)
-        held = list_uploaded(store, key, upload_id)
+        uploaded = list_uploaded(store, key, upload_id)
         parts = [
-            find(store, held, Wanted(number, length, md5s[length], copied=True))
+            find(store, uploaded, Wanted(number, length, md5s[length], copied=True))
             for number, length in enumerate(step.copies, 1)
         ]
         is_ours = partial(_has_size, step.size)
@@ -55,11 +55,11 @@ def remove_zero_object(store: ObjectStore, key: str) -> None:
     for unfinished in store.list_uploads(key):
         store.abort(unfinished.key, unfinished.upload_id)
     store.delete(key)
-    for helper in store.list_objects(f"{key}-"):  # see `compose`
-        store.delete(helper.key)
+    for assembled in store.list_objects(f"{key}-"):  # see `assemble`
+        store.delete(assembled.key)
 
 
-def compose(
+def assemble(
     store: RetryingStore,
     key: str,
     upload_id: str,
@@ -72,13 +72,13 @@ def compose(
     The etag is the MD5 of the whole part, or the part is to be sent as it is: nothing else proves
     data that was copied.
     """
-    helper = f"{zero_key}-{part.number}"
+    assembled = f"{zero_key}-{part.number}"
     try:
-        made_by = store.create(helper, {})
-        zeros = store.copy_part(helper, made_by, 1, zero_key, 0, part.zeros)
-        rest = store.upload_part(helper, made_by, 2, data)
+        made_by = store.create(assembled, {})
+        zeros = store.copy_part(assembled, made_by, 1, zero_key, 0, part.zeros)
+        rest = store.upload_part(assembled, made_by, 2, data)
         parts = [Part(1, part.zeros, zeros), Part(2, part.sent, rest)]
-        complete(store, helper, made_by, parts, is_ours=lambda found: found.size == part.length)
-        return store.copy_part(key, upload_id, part.number, helper, 0, part.length)
+        complete(store, assembled, made_by, parts, is_ours=lambda found: found.size == part.length)
+        return store.copy_part(key, upload_id, part.number, assembled, 0, part.length)
     except ServiceError:
         return None

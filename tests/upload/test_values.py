@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imsprep.options import ImportOptions, TransferOptions, UploadOptions
-from imsprep.upload.destination import TransferPolicy
+from imsprep.upload.values import TransferPolicy
 
 
 def test_the_defaults_are_those_of_the_options() -> None:

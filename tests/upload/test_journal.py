@@ -1,0 +1,80 @@
+"""The journal of an upload: what it holds, and what of it is not believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from imsprep.errors import TransferError, UsageError
+from imsprep.image.file import Identity
+from tests.support.upload_case import (
+    Case,
+    Wrapped,
+    broken,
+)
+
+
+@pytest.mark.parametrize("journal", [b"", b'{"upload_id": ', b'{"schema": 99, "zero_key": 1}', b'["upload_id"]', b'\xff "zero_key"', b'{"zero_key": 1}' + b'[' * 100_000])  # fmt: skip
+def test_a_broken_journal_is_not_believed(case: Case, journal: bytes) -> None:
+    case.journal.path.write_bytes(journal)
+    assert "upload.json is damaged or of another version" in str(case.upload().restarted)
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("theirs", [b"{", b"[]", b'{"schema": 1}', b"\xff", b"notes\n", b'[' * 100_000])  # fmt: skip
+def test_a_file_of_somebody_else_is_no_journal_and_stays(case: Case, theirs: bytes) -> None:
+    case.journal.path.write_bytes(theirs)
+    with pytest.raises(UsageError, match=r"disk\.raw\.upload\.json was not written by imsprep"):
+        case.upload()
+    assert case.journal.path.read_bytes() == theirs
+    assert not case.store.list_objects()
+    assert not case.store.list_uploads()
+
+
+def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
+    seen = []
+
+    def look(original: Callable[..., Any], *arguments: Any) -> Any:
+        seen.append(case.journal.load())
+        return original(*arguments)
+
+    case.upload(Wrapped(case.store, upload_part=look))
+    entry = seen[0]
+    assert entry is not None
+    assert set(entry.__dataclass_fields__) == {"target", "key", "upload_id", "zero_key", "plan", "identity", "seal"}  # fmt: skip
+    assert entry.identity == Identity.of(case.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"zero_key": ""},
+        {"zero_key": "somebody/"},
+        {"zero_key": "imsprep-zeros/"},
+        {"key": "theirs.bin", "upload_id": "THEIRS"},
+        {"upload_id": "THEIRS"},
+        {"upload_id": None},
+        {"identity": []},
+        {"target": 7},
+    ],
+)
+def test_nothing_that_a_changed_journal_names_is_touched(
+    case: Case, change: dict[str, Any]
+) -> None:
+    theirs = case.store.create("theirs.bin", {})
+    for key in ("-kept", "somebody/-kept", "imsprep-zeros/-kept"):
+        case.store.put(key, b"kept")
+    with pytest.raises(TransferError):
+        case.upload(Wrapped(case.store, complete=broken))
+    noted = json.loads(case.journal.path.read_text())
+    change = {k: theirs if v == "THEIRS" else v for k, v in change.items()}
+    case.journal.path.write_text(json.dumps({**noted, **change}))
+    done = case.upload()
+    assert "is damaged or of another version" in (done.restarted or "")
+    assert case.content == case.path.read_bytes()
+    kept = {"-kept", "somebody/-kept", "imsprep-zeros/-kept"}
+    assert kept <= {o.key for o in case.store.list_objects()}
+    assert theirs in {u.upload_id for u in case.store.list_uploads()}
