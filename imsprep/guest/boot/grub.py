@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from imsprep.guest.boot import grub_commands as commands
-from imsprep.guest.boot.devices import Devices, File, UnknownStepError
+from imsprep.guest.boot.devices import TEXT_LIMIT, Devices, File, UnknownStepError
 from imsprep.guest.boot.grub_conditions import holds
 from imsprep.guest.boot.grub_state import SET_AT_BOOT, Choice, Menu, Started, State
-from imsprep.guest.boot.grub_syntax import ScriptError, Statement, parse
+from imsprep.guest.boot.grub_syntax import ScriptError, Statement, UnfinishedError, parse
 from imsprep.guest.boot.values import BootEntry
 
 STEP_LIMIT = 20_000  # commands that are run
@@ -119,6 +119,11 @@ class _Run:
         outer, state.path = state.path, name
         try:
             self.run(parse(config.text()))
+        except UnfinishedError as error:
+            if not isinstance(config, BuiltIn) and config.size > TEXT_LIMIT:
+                raise ScriptError(f"{name}: only the first {TEXT_LIMIT} bytes were read") from None
+            state.menu.failures.append(f"{name}: {error}, so that GRUB leaves it out")
+            self.run(error.before)
         except ScriptError as error:
             raise ScriptError(f"{name}: {error}") from None
         except _EndedError:

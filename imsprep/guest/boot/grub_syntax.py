@@ -48,8 +48,16 @@ class ScriptError(Exception):
     """The text is no script of GRUB; the text says at which line."""
 
 
+class UnfinishedError(ScriptError):
+    """The script ends inside a block: GRUB runs what stands in front of it, and that is all."""
+
+    def __init__(self, line: int, before: tuple[Statement, ...]) -> None:
+        super().__init__(f"what begins at line {line} has no end")
+        self.line, self.before = line, before
+
+
 class _Token(NamedTuple):
-    kind: str  # "word", "end" (of a command), "open", "close"
+    kind: str  # "word", "end" (of a command), "open", "close", "cut" (a quotation without an end)
     line: int
     word: Word = ()
 
@@ -61,7 +69,10 @@ class _Token(NamedTuple):
 
 
 def parse(text: str) -> tuple[Statement, ...]:
-    """Return the statements of a script; ScriptError says where it cannot be read."""
+    """Return the statements of a script; ScriptError says where it cannot be read.
+
+    UnfinishedError, one of them, holds the statements in front of a block without an end.
+    """
     parser = _Parser(list(_tokens(text)))
     statements = parser.statements(())
     if parser.token is not None:
@@ -95,6 +106,9 @@ def _tokens(text: str) -> Iterator[_Token]:
             at += 1
         else:
             found, size = _piece(text, at)
+            if char in "'\"" and at + size > len(text):
+                yield _Token("cut", line)
+                return
             parts.extend(found)
             line += text.count("\n", at, at + size)
             at += size
@@ -145,17 +159,22 @@ class _Parser:
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens, self._at, self._count, self._depth = tokens, 0, 0, 0
+        self._outer: list[Statement] = []  # those that are in no other, and are whole
+        self._begun = 0  # line of the next one of them
 
     @property
     def token(self) -> _Token | None:
         """The next token."""
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
+        token = self._tokens[self._at] if self._at < len(self._tokens) else None
+        if token is not None and token.kind == "cut":
+            raise UnfinishedError(self._begun or token.line, tuple(self._outer))
+        return token
 
     def take(self) -> _Token:
         """Return the next token and go on."""
         token = self.token
         if token is None:
-            raise ScriptError("the script ends in the middle of a block")
+            raise UnfinishedError(self._begun, tuple(self._outer))
         self._at += 1
         return token
 
@@ -164,14 +183,16 @@ class _Parser:
         self._depth += 1
         if self._depth > DEPTH_LIMIT:
             raise ScriptError("blocks are nested too deep")
-        found: list[Statement] = []
+        found: list[Statement] = self._outer if self._depth == 1 else []
         while (token := self.token) is not None:
             if token.kind == "end":
                 self._at += 1
             elif token.kind == "close" or (token.plain is not None and token.plain in ends):
                 break
             else:
+                self._begun = token.line if self._depth == 1 else self._begun
                 found.append(self._statement())
+                self._begun = 0 if self._depth == 1 else self._begun
         self._depth -= 1
         return tuple(found)
 

@@ -253,3 +253,23 @@ def test_an_initramfs_that_is_gone_is_no_reason_to_fall_back() -> None:
     made = menu(f"set fallback=1\n{body}{entry('two', '2')}")
     assert started(made) == "old"
     assert (made.entries[0].broken or "").startswith("/gone, which is not")
+
+
+@pytest.mark.parametrize(
+    "end", ["menuentry x {\n linux /vmlinuz-1\n", "menuentry 'x {\n linux /vmlinuz-1\n}\n",
+            "if true; then\n set default=1\n", "function f {\n"],
+)  # fmt: skip
+def test_of_a_file_that_is_cut_grub_takes_what_is_whole(end: str) -> None:
+    made = menu(TWO + end)
+    assert [e.title for e in made.entries] == ["one", "two"]
+    alone = menu(f"set timeout=1\n\n{end}")
+    assert (alone.entries, alone.default, alone.unknown) == ([], None, None)
+    assert "partition 1:/grub/grub.cfg: what begins at line 3 has no end" in alone.failures[0]
+
+
+def test_of_a_file_that_is_not_read_to_its_end_nothing_is_left_out() -> None:
+    made = menu("#" * 300_000 + "\n" + TWO)
+    assert made.unknown is not None or made.entries == []
+    cut = menu(f"menuentry x {{\n {'#' * 300_000}\n linux /vmlinuz-1\n}}\n")
+    assert "bytes were read" in (cut.unknown or "")
+    assert cut.failures == []
