@@ -355,29 +355,29 @@ ORDER = {
         options.transfer
         progress
         machine
-        commands.completion
-        commands.doctor
-        commands.man
+        commands.machine.completion
+        commands.machine.doctor
+        commands.machine.man
         watcher
-        commands.bench
-        commands.boot
-        commands.bitmap
-        commands.config
-        commands.convert
-        commands.digest
-        commands.info
-        commands.upload
-        commands.uploads
-        commands.verify
+        commands.machine.bench
+        commands.imports.boot
+        commands.steps.bitmap
+        commands.machine.config
+        commands.steps.convert
+        commands.steps.digest
+        commands.imports.info
+        commands.steps.upload
+        commands.steps.uploads
+        commands.steps.verify
         options.importing
         service
-        commands.check
-        commands.demo
-        commands.emulator
-        commands.import_
-        commands.os_versions
-        commands.wait
-        commands.batch
+        commands.imports.check
+        commands.machine.demo
+        commands.machine.emulator
+        commands.imports.import_
+        commands.machine.os_versions
+        commands.imports.wait
+        commands.imports.batch
     """,
 }
 

@@ -1,8 +1,8 @@
 """The command line: parse, call the library, print, end with a documented exit code.
 
-A command is a module of this package and holds no decision about images. `SECTIONS` names them
-with their one-line help, so that `imsprep --version` and `--help` load none of them. `main` is the
-only place that turns errors into a sentence and an exit code.
+A command is a module in `commands/`, in a folder a section of the help, and holds no decision about
+images. `SECTIONS` names them with their one-line help, so that `imsprep --version` and `--help`
+load none of them. `main` is the only place that turns errors into a sentence and an exit code.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "man": "Print a manual page, or the folder of all.",
     },
 }
+FOLDERS = dict(zip(SECTIONS, ("imports", "steps", "machine"), strict=True))  # of their modules
 COMMANDS = {name: line for section in SECTIONS.values() for name, line in section.items()}
 
 EXIT_CODES = """\
@@ -86,11 +87,12 @@ class CommandTable(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the module of a command and return the command."""
-        if name not in COMMANDS:
+        folder = next((FOLDERS[s] for s, commands in SECTIONS.items() if name in commands), None)
+        if folder is None:
             return None
         word = name.replace("-", "_")
         word += "_" * keyword.iskeyword(word)
-        module = importlib.import_module(f"imsprep.cli.commands.{word}")
+        module = importlib.import_module(f"imsprep.cli.commands.{folder}.{word}")
         command: click.Command = module.command
         return command
 

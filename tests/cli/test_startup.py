@@ -177,7 +177,7 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
 
     options = {
         option.name: option
-        for option in importlib.import_module("imsprep.cli.commands.import_").command.params
+        for option in importlib.import_module("imsprep.cli.commands.imports.import_").command.params
     }
     assert f"{int(upload_formats.BANDWIDTH)} unless given" in options["bandwidth"].help
     for name, known in (
@@ -188,7 +188,7 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
         assert tuple(options[name].type.choices) == known
     (to_format,) = [
         o
-        for o in importlib.import_module("imsprep.cli.commands.convert").command.params
+        for o in importlib.import_module("imsprep.cli.commands.steps.convert").command.params
         if o.name == "to_format"
     ]
     assert tuple(to_format.type.choices) == convert.TARGETS

@@ -37,10 +37,11 @@ TESTED_BY_OTHERS = """
     checks.rules.guest.advice checks.rules.guest.booted checks.rules.guest.distribution
     checks.rules.guest.entry checks.rules.guest.leftovers checks.rules.guest.system
     checks.rules.guest.windows checks.rules.request checks.rules.site checks.rules.tags
-    checks.rules.volumes cli.commands.bench cli.commands.boot cli.commands.completion
-    cli.commands.config cli.commands.convert cli.commands.emulator cli.commands.man
-    cli.commands.uploads cli.commands.verify cli.commands.wait cli.configured cli.demo_disk
-    cli.machine cli.options.common cli.options.importing cli.options.output cli.options.packing
+    checks.rules.volumes cli.commands.imports.boot cli.commands.imports.wait
+    cli.commands.machine.bench cli.commands.machine.completion cli.commands.machine.config
+    cli.commands.machine.emulator cli.commands.machine.man cli.commands.steps.convert
+    cli.commands.steps.uploads cli.commands.steps.verify cli.configured cli.demo_disk cli.machine
+    cli.options.common cli.options.importing cli.options.output cli.options.packing
     cli.options.request cli.options.target cli.options.transfer cli.progress cli.screen
     cli.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
     emulator.materialise emulator.server emulator.signature errors guest.boot.bls

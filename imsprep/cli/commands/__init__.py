@@ -1,1 +1,1 @@
-"""One module a command; its name is the command's, with `_` for `-`."""
+"""One module a command, named as it is with `_` for `-`; a folder for each section of the help."""

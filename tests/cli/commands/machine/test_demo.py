@@ -16,7 +16,7 @@ import pytest
 
 from imsprep.bitmap import verify
 from imsprep.cli import demo_disk
-from imsprep.cli.commands import demo
+from imsprep.cli.commands.machine import demo
 from imsprep.errors import FormatError
 from imsprep.image.volumes.partitions import read_disk
 from tests.support.running import Outcome, need

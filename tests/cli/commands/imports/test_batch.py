@@ -317,7 +317,7 @@ def test_paths_are_relative_to_the_plan_wherever_it_is_called_from(
 def test_a_plan_takes_every_option_of_an_import_but_those_of_the_command_line() -> None:
     import importlib
 
-    command: Any = importlib.import_module("imsprep.cli.commands.import_").command
+    command: Any = importlib.import_module("imsprep.cli.commands.imports.import_").command
     names = {max(p.opts, key=len).removeprefix("--") for p in command.params if p.expose_value}
     assert names - set(known_options().options) == {
         "all-disks", "image", "dry-run", "json", "quiet", "strict",
