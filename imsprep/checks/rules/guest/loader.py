@@ -73,8 +73,8 @@ _SINCE = {
     why="GRUB does not read a file system with a feature that it does not know, and stops at its"
     " prompt: “unknown filesystem”.",
     fix=advice(
-        "ext4: boot from another system and `tune2fs -O ^metadata_csum_seed` the unmounted volume; "
-        "XFS: copy /boot to a file system made with the feature off; or install a newer GRUB"
+        "install a GRUB that knows the feature, or copy what GRUB reads to a file system made "
+        "without it"
     ),
     source="GRUB 2.12's news and fs/ext2.c, fs/xfs.c of each release; distributions' own additions"
     " are not known here",
@@ -96,6 +96,7 @@ def old_grub(facts: Facts) -> Iterator[Evidence]:
                 f"of {volume.name} has",
                 expected="a file system without it",
                 found=", ".join(refused),
+                fix=_without_seed(refused),
                 severity=Severity.ERROR,
             )
     dated = [v for v in read if route.reads is None or v.kind not in _EXT]
@@ -112,4 +113,15 @@ def old_grub(facts: Facts) -> Iterator[Evidence]:
                 f"{volume.name} has",
                 expected="a file system without it",
                 found=", ".join(unknown),
+                fix=_without_seed(unknown),
             )
+
+
+def _without_seed(features: list[str]) -> str | None:
+    """Return how the one feature is taken away that can be: the UUID becomes the seed again."""
+    if features != ["metadata_csum_seed"]:
+        return None
+    return (
+        "From another system, with the volume not mounted: `tune2fs -O ^metadata_csum_seed DEVICE`;"
+        " or install a GRUB that knows the feature"
+    )

@@ -207,8 +207,8 @@ def _below(path: str, folder: str) -> bool:
     "A volume of the system lies partly on another disk",
     why="Only one disk is imported: what is spread over two cannot be started from it.",
     fix=advice(
-        "move all to this disk before the copy: `pvmove` and `vgreduce` (LVM), `btrfs device "
-        "remove` (btrfs)"
+        "move what lies on the other disk to this one before the copy, with the tools of LVM or of "
+        "btrfs, and take the other disk out of the group or file system"
     ),
     source=INFERRED,
 )

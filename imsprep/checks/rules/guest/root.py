@@ -156,8 +156,8 @@ def _others(found: Started) -> Iterator[Evidence]:
     "The boot entry does not name the subvolume that holds the system",
     why="The kernel mounts the default subvolume, finds no system there, and stops.",
     fix=advice(
-        "add rootflags=subvol=NAME to the entry: GRUB_CMDLINE_LINUX and `grub2-mkconfig`, or "
-        "`grubby --update-kernel=ALL --args=...`; or `btrfs subvolume set-default`"
+        "add rootflags=subvol= with the subvolume of the system to the settings of the loader and "
+        "write its configuration again, or make that subvolume the default one"
     ),
     source="btrfs(5): subvol, subvolid; btrfs-subvolume(8): set-default",
 )

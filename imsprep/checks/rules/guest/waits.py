@@ -28,9 +28,8 @@ _RD = ("dracut", "mkinitcpio", None)  # initramfs makers that read rd.* argument
     "The boot waits for a device that is not in the image",
     why="dracut waits for every device that is named there, and then opens an emergency shell.",
     fix=advice(
-        "remove the argument from GRUB_CMDLINE_LINUX in /etc/default/grub, run `grub2-mkconfig -o "
-        "/boot/grub2/grub.cfg` (or `grubby --update-kernel=ALL --remove-args=...`), and make the "
-        "initramfs again with `dracut -f --regenerate-all`"
+        "remove the argument from the settings of the loader, and what dracut has of it from "
+        "/etc/dracut.conf.d; write the loader's configuration and the initramfs again"
     ),
     source="dracut.cmdline(7): rd.lvm.lv, rd.luks.uuid, resume",
 )

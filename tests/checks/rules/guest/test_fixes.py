@@ -109,3 +109,9 @@ def test_only_the_line_of_the_entry_that_starts_is_changed() -> None:
         ["sed", script], input=grub, capture_output=True, text=True, check=True
     )
     assert changed.stdout == grub.replace("root=/dev/sda1 ", f"root=UUID={UUID} ")
+
+
+# Of these a command was tried on the image that caused the finding, and is offered in its place.
+@pytest.mark.parametrize("rule", ["IMS818", "IMS819", "IMS840", "IMS841"])
+def test_where_no_command_was_tried_the_fix_is_a_sentence(rule: str) -> None:
+    assert "`" not in next(r.fix for r in all_rules() if r.id == rule)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imsprep.report import Severity
+from tests.support.guest_disks import ext4_disk, on_mbr
 from tests.support.guest_rules import check_guest
 from tests.support.guest_trees import (
     ROOT,
     debian,
     linux_guest,
 )
+from tests.support.running import Outcome, need
 
 GRUB = "/boot/grub/grub.cfg"
 MODULE = "/boot/grub/i386-pc/ext2.mod"
@@ -41,3 +48,32 @@ def test_what_grubs_module_refuses_is_an_error_and_its_version_a_warning(
     assert [s for s, _ in found] == ([severity] if severity is not None else [])
     assert all(said in message for _, message in found)
     assert "IMS840" not in {s.rule for s in skipped}
+
+
+@need("mkfs.ext4", "tune2fs", "e2fsck")
+def test_the_command_against_the_seed_silences_the_rule_and_breaks_nothing(
+    imsprep: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    disk = ext4_disk(tmp_path, {**debian(), **NORMAL, **reads(OLD)},
+                     "-O", "metadata_csum,metadata_csum_seed")  # fmt: skip
+
+    def errors() -> dict[str, str]:
+        said = json.loads(imsprep("check", disk, "--guest", "--json").out)["images"][0]["findings"]
+        return {f["rule"]: f["fix"] for f in said if f["severity"] == "error"}
+
+    before = errors()
+    command = re.search(r"`(tune2fs .*?) DEVICE`", before.pop("IMS840"))
+    assert command is not None
+    subprocess.run([*command[1].split(), tmp_path / "fs.img"], check=True)
+    subprocess.run(["e2fsck", "-fn", tmp_path / "fs.img"], check=True)
+    on_mbr(disk, tmp_path / "fs.img")
+    assert errors() == before
+
+
+@pytest.mark.parametrize("features", [("large_dir",), ("large_dir", "metadata_csum_seed")])
+def test_no_command_is_offered_for_a_feature_that_stays(features: tuple[str, ...]) -> None:
+    volume = dataclasses.replace(ROOT, features=features)
+    findings, _ = check_guest(linux_guest({**debian(), **reads(OLD)}, volumes=(volume,)))
+    fixes = [f.fix or "" for f in findings if f.rule == "IMS840"]
+    assert fixes
+    assert not any("`" in fix for fix in fixes)
