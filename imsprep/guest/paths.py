@@ -55,6 +55,8 @@ INITS = ("/sbin/init", "/etc/init", "/bin/init", "/bin/sh", "/usr/lib/systemd/sy
          "/lib/systemd/systemd")  # fmt: skip
 ORDINARY = (("/bin/ls", "/usr/bin/ls"), ("/bin/mount", "/usr/bin/mount"), ("/usr/bin/env",))
 
+DRACUT = "/usr/lib/dracut/dracut-init.sh"  # a system with this has dracut
+
 LINUX_NAMES = (
     # boot
     *(place for places in ORDINARY for place in places),
@@ -71,7 +73,7 @@ LINUX_NAMES = (
     "/etc/runlevels/*/*", "/etc/runit/runsvdir/*/*", "/var/service/*",
     "/etc/systemd/system/dbus-org.freedesktop.network1.service",
     "/usr/lib/systemd/system/*.wants/systemd-networkd*", "/usr/bin/NetworkManager",
-    "/usr/sbin/NetworkManager", "/usr/lib/dracut/dracut-init.sh",
+    "/usr/sbin/NetworkManager", DRACUT,
     # cloud-init
     "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
     "/var/lib/cloud/seed/*/meta-data", "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",

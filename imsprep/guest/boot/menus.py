@@ -15,6 +15,7 @@ from imsprep.guest.boot.files import locate
 from imsprep.guest.boot.values import BootEntry
 
 _XEN = re.compile(r"(?:xen|memtest|ipxe|\.c32|mboot)", re.IGNORECASE)
+_LEGACY_DISK = re.compile(r"\(hd0,(\d+)\)")
 Menu = tuple[tuple[BootEntry, ...], int | None]
 
 
@@ -43,7 +44,7 @@ def _placed(devices: Devices, device: str, entry: BootEntry) -> BootEntry:
 def legacy(devices: Devices, config: File) -> Menu:
     """Read menu.lst or grub.conf."""
     name, default, entries = f"{config.volume}:{config.path}", "0", list[BootEntry]()
-    device = config.volume
+    roots: dict[int, tuple[str, str | None]] = {}  # what entries name, and the volume that it is
     for number, raw in enumerate(config.text().splitlines(), 1):
         line = re.sub(r"^\s*(\w+)\s*=\s*", r"\1 ", raw.strip())
         key, _, value = line.partition(" ")
@@ -53,7 +54,7 @@ def legacy(devices: Devices, config: File) -> Menu:
         elif key == "title":
             entries.append(BootEntry(name, number, value, ""))
         elif key in ("root", "rootnoverify", "uuid") and entries:
-            device = _legacy_root(devices, key, value) or config.volume
+            roots[len(entries) - 1] = (value, _legacy_root(devices, key, value))
         elif key == "kernel":
             words = [word for word in value.split() if not word.startswith("--")]
             words = words or [""]
@@ -63,9 +64,29 @@ def legacy(devices: Devices, config: File) -> Menu:
             )
         elif key == "initrd" and entries:
             entries[-1] = dataclasses.replace(entries[-1], initrds=(_inside(value),))
-    placed = tuple(_placed(devices, device, _started(entry)) for entry in entries)
+    placed = tuple(
+        _legacy_placed(devices, config.volume, roots.get(at), _started(entry))
+        for at, entry in enumerate(entries)
+    )
     number_ = int(default) if default.isdigit() else 0
     return placed, min(number_, len(placed) - 1) if placed else None
+
+
+def _legacy_placed(
+    devices: Devices, own: str, root: tuple[str, str | None] | None, entry: BootEntry
+) -> BootEntry:
+    """Find the files of an entry, strictly on the partition that it names, if it names one."""
+    named, volume = root or ("", None)
+    placed = _placed(devices, volume or own, entry)
+    if placed.broken or placed.unknown or not _LEGACY_DISK.match(named):
+        return placed
+    kernel = placed.kernel.partition(":")
+    if volume is None:
+        why = f"{kernel[2]}, which is to be on {named[:40]}, which the image does not have"
+        return dataclasses.replace(placed, broken=why)
+    if volume in devices.trees and kernel[0] != volume:
+        return dataclasses.replace(placed, broken=f"{kernel[2]}, which is not on {volume}")
+    return placed
 
 
 def _started(entry: BootEntry) -> BootEntry:
@@ -84,7 +105,7 @@ def _inside(path: str) -> str:
 def _legacy_root(devices: Devices, key: str, value: str) -> str | None:
     if key == "uuid":
         return devices.search("uuid", value)
-    found = re.match(r"\(hd0,(\d+)", value)
+    found = _LEGACY_DISK.match(value)
     return devices.named(f"hd0,{int(found[1]) + 1}") if found is not None else None
 
 

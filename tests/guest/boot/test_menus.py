@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from imsprep.guest.boot.devices import Devices
 from imsprep.guest.boot.menus import Menu, legacy, syslinux, systemd_boot
 from imsprep.guest.model import Volume
@@ -106,3 +108,19 @@ def test_systemd_boot_leaves_other_architectures_and_entries_without_attempts_as
 def test_systemd_boot_takes_paths_with_any_slashes() -> None:
     for path in ("\\boot\\vmlinuz-1", "boot/vmlinuz-1", "//boot/vmlinuz-1"):
         assert started({"a.conf": f"title a\nlinux {path}\ninitrd {path}\n"}) == "a"
+
+
+@pytest.mark.parametrize(
+    ("root", "broken"),
+    [
+        ("(hd0,0)", None),
+        ("(hd0,4)", "/boot/vmlinuz-1, which is to be on (hd0,4), which the image does not have"),
+        ("(hd1,0)", None),
+    ],
+)
+def test_grub_legacy_looks_on_the_partition_that_an_entry_names(
+    root: str, broken: str | None
+) -> None:
+    text = f"title x\nroot {root}\nkernel /boot/vmlinuz-1 root=UUID=a\ninitrd /boot/initrd-1\n"
+    entries, _ = read(legacy, "/boot/grub/menu.lst", text)
+    assert entries[0].broken == broken

@@ -17,7 +17,8 @@ from imsprep.checks.rules.guest.entry import (
     started,
 )
 from imsprep.guest.linux.kernels import VIRTIO
-from imsprep.guest.model import Kernel
+from imsprep.guest.model import Guest, Kernel
+from imsprep.guest.paths import DRACUT
 from imsprep.report import Severity
 
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
@@ -221,13 +222,20 @@ def no_modules(facts: Facts) -> Iterator[Evidence]:
     versions = [name for name in there if re.match(r"\d+\.\d+", name)]
     image = found.image
     proved = image is not None and version in image.versions
-    if version is None or not versions or not proved:
+    if version is None or not proved or not (versions or _keeps_modules(guest)):
         return
     drivers = image.drivers if image is not None else ()
+    shown = cut(", ".join(versions[:5]))
     yield Evidence(
-        f"{cut(found.entry.kernel)} is version {cut(version)}, and /lib/modules has only "
-        f"{cut(', '.join(versions[:5]))}",
+        f"{cut(found.entry.kernel)} is version {cut(version)}, and /lib/modules has "
+        + (f"only {shown}" if shown else "none"),
         expected=f"/lib/modules/{cut(version)}",
-        found=cut(", ".join(versions[:5])),
+        found=shown or "none",
         severity=None if "virtio_net" in drivers else Severity.ERROR,
     )
+
+
+def _keeps_modules(guest: Guest) -> bool:
+    """Return whether a system without modules has lost them, and keeps them nowhere else."""
+    guest.must_see("/lib/modules/*")
+    return fixes.family(guest) in fixes.DEBIAN or guest.exists(DRACUT)

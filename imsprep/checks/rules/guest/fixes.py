@@ -31,7 +31,7 @@ AGAIN = (
     "write the loader's configuration again with `update-grub` (Debian, Ubuntu) or `grub2-mkconfig "
     "-o /boot/grub2/grub.cfg` (RHEL family, SUSE)"
 )
-_DEBIAN = ("debian", "ubuntu", "kali", "linuxmint", "pop", "devuan", "raspbian")
+DEBIAN = ("debian", "ubuntu", "kali", "linuxmint", "pop", "devuan", "raspbian")
 _ARCH = ("arch", "manjaro", "endeavouros", "cachyos")
 
 
@@ -121,14 +121,14 @@ def with_virtio(guest: Guest, maker: str | None) -> str | None:
     No command line: what these tools do on a given system cannot be tried here.
     """
     names = " ".join(VIRTIO)
-    family = _family(guest)
-    if maker == "mkinitcpio" or family in _ARCH or guest.exists("/etc/mkinitcpio.conf"):
+    own = family(guest)
+    if maker == "mkinitcpio" or own in _ARCH or guest.exists("/etc/mkinitcpio.conf"):
         return advice(f"MODULES=({names}) in /etc/mkinitcpio.conf, then `mkinitcpio -P`")
     if maker == "booster":
         return advice(f"modules: {','.join(VIRTIO)} in /etc/booster.yaml, then rebuild its images")
-    if maker == "mkinitfs" or family == "alpine":
+    if maker == "mkinitfs" or own == "alpine":
         return advice("features with virtio in /etc/mkinitfs/mkinitfs.conf, then `mkinitfs`")
-    if family in _DEBIAN and maker != "dracut":
+    if own in DEBIAN and maker != "dracut":
         return advice(f"{names} in /etc/initramfs-tools/modules, then `update-initramfs -u -k all`")
     if maker == "dracut" or guest.exists("/usr/lib/dracut/dracut-init.sh"):
         return advice(
@@ -140,14 +140,15 @@ def with_virtio(guest: Guest, maker: str | None) -> str | None:
 
 def initramfs_again(guest: Guest) -> str | None:
     """Return how the family's tool makes every initramfs again."""
-    if _family(guest) in _DEBIAN:
+    if family(guest) in DEBIAN:
         return "`update-initramfs -u -k all`"
     if guest.exists("/usr/lib/dracut/dracut-init.sh"):
         return "`dracut -f --regenerate-all`"
     return None
 
 
-def _family(guest: Guest) -> str:
+def family(guest: Guest) -> str:
+    """Return the name of the distribution, as os-release writes it; "" if it is not known."""
     system = identify(guest)
     return system.family if system is not None else ""
 

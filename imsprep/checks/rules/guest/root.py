@@ -14,14 +14,17 @@ from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice
 from imsprep.checks.rules.guest.entry import (
     Started,
+    arguments,
     cut,
     place,
     started,
     value,
 )
+from imsprep.guest.boot.values import BIOS
 from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.locate import State, Where, locate
 from imsprep.guest.model import LINUX, ZEROS, Guest, Volume
+from imsprep.guest.paths import DRACUT
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LVM, SWAP, XFS
 from imsprep.report import Severity
 
@@ -73,6 +76,14 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
             found=cut(root),
             fix=_restore(root, guest) or fixes.root_by_uuid(guest, entry, root),
         )
+    elif not root and (why := _needs_a_root(found)) is not None:
+        yield Evidence(
+            f"{place(entry)} has no root=, without which {why}{_as_written(found)}",
+            expected="root=UUID=...",
+            found="no root=",
+            fix=fixes.root_by_uuid(guest, entry, ""),
+        )
+        return
     yield from _no_system(found, where)
     deployment = found.entry.value("ostree")
     if deployment is not None and deployment in guest.ostree and guest.ostree[deployment] is None:
@@ -85,6 +96,36 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
     if where.state is State.UNKNOWN:
         said = f"root={cut(root)} {where.why}" if root else "does not name its root"
         raise UnknownError(f"{place(entry)} {said}")
+
+
+def _needs_a_root(found: Started) -> str | None:
+    """Return what finds no root without `root=`; None where that is not known.
+
+    systemd finds one by the types of GPT's partitions, where the loader says from which disk it
+    came; loaders for BIOS do not (systemd-gpt-auto-generator(8)). initramfs-tools never does.
+    """
+    guest, image = found.guest, found.image
+    if image is None or any(_MADE_ROOTS.match(a) for a in arguments(found)):
+        return None
+    if image.maker == "initramfs-tools":
+        own = guest.text("/etc/initramfs-tools/initramfs.conf") or ""
+        return None if re.search(r"^ROOT=\S", own, re.MULTILINE) else "initramfs-tools finds none"
+    if found.route.firmware != BIOS:
+        return None
+    if image.maker is None and image.unread is None:
+        usual = fixes.family(guest) in fixes.DEBIAN or guest.exists(DRACUT)
+        return "the initramfs finds none" if usual else None
+    return f"{image.maker} finds none" if image.maker in ("dracut", "mkinitcpio") else None
+
+
+def _as_written(found: Started) -> str:
+    """Return the variables that an entry's line is made of, which nothing has set."""
+    entry = found.entry
+    known = found.guest.files.get(entry.path)
+    lines = (known.text or "").splitlines() if known is not None else []
+    line = lines[entry.line - 1] if 0 < entry.line <= len(lines) else ""
+    names = re.findall(r"\$\{?\w+\}?", line)
+    return f" (its line takes {', '.join(map(cut, names[:3]))})" if names else ""
 
 
 # What makes the root of something else than the volume that is named, or fills it at first.

@@ -9,12 +9,17 @@ import pytest
 from imsprep.guest.model import Volume
 from tests.support.guest_rules import check_guest
 from tests.support.guest_trees import (
+    EFI_AND_ROOT,
     ROOT,
     UUID,
+    cpio,
     debian,
+    drivers,
     linux_guest,
 )
 
+VERSION = "4.19.0-27-amd64"
+INITRD = f"/boot/initrd.img-{VERSION}"
 GRUB = "/boot/grub/grub.cfg"
 
 
@@ -56,3 +61,46 @@ def test_a_root_of_which_only_a_backup_of_its_superblock_is_left_is_gone() -> No
         assert [f.rule for f in found] == rules
         assert all("partition 2" in (f.fix or "") and "backup" in f.message for f in found)
         assert ("IMS813" in {s.rule for s in skipped}) is not bool(rules)
+
+
+TOOLS = {"scripts/functions": b"x", "conf/initramfs.conf": b"x"}
+DRACUT = {"etc/initrd-release": b"x", "usr/lib/dracut/modules.txt": b"x"}
+BUILT_IN = {"etc/cmdline.d/00-root.conf": f"root=UUID={UUID}\n".encode()}
+
+
+@pytest.mark.parametrize(("inside", "arguments", "more", "says"), [
+    (TOOLS, "ro", {}, "initramfs-tools finds none"),
+    (TOOLS, "ro boot=live", {}, None),
+    (TOOLS, "ro", {"/etc/initramfs-tools/initramfs.conf": "ROOT=/dev/vda1\n"}, None),
+    (DRACUT, "ro", {}, "dracut finds none"),
+    ({**DRACUT, **BUILT_IN}, "ro", {}, None),
+    (DRACUT, "$kernelopts ro", {}, "dracut finds none (its line takes $kernelopts)"),
+    ({}, "ro", {}, "the initramfs finds none"),
+    ({}, "ro", {"/etc/os-release": "ID=talos\nNAME=Talos\n", "/etc/debian_version": None}, None),
+])  # fmt: skip
+def test_an_entry_without_a_root_finds_none(
+    inside: dict[str, bytes], arguments: str, more: dict[str, str | None], says: str | None
+) -> None:
+    files = {**debian(), INITRD: cpio({**inside, **drivers(VERSION)}), **more}
+    grub = files[GRUB]
+    assert isinstance(grub, str)
+    files[GRUB] = grub.replace(f"root=UUID={UUID} ro", arguments)
+    kept = {path: content for path, content in files.items() if content is not None}
+    found, skipped = check_guest(linux_guest(kept))
+    messages = [f.message for f in found if f.rule == "IMS813"]
+    assert len(messages) == (says is not None)
+    assert all(f"has no root=, without which {says}" in message for message in messages)
+    if says is None and not inside.keys() & BUILT_IN.keys():
+        assert "IMS813" in {s.rule for s in skipped}
+
+
+def test_systemd_finds_a_root_by_itself_where_the_firmware_is_uefi() -> None:
+    files = {**debian(), INITRD: cpio({**DRACUT, **drivers(VERSION)})}
+    grub = files[GRUB]
+    assert isinstance(grub, str)
+    stub = "search --fs-uuid --set=root {UUID}\nconfigfile ($root)/boot/grub/grub.cfg\n"
+    files |= {GRUB: grub.replace(f"root=UUID={UUID} ro", "ro"), "/boot/efi/EFI/BOOT/BOOTX64.EFI": b"MZ",
+              "/boot/efi/EFI/debian/grub.cfg": stub.replace("{UUID}", UUID)}  # fmt: skip
+    found, skipped = check_guest(linux_guest(files, **EFI_AND_ROOT), hw_firmware_type="uefi")
+    assert "IMS813" not in {f.rule for f in found}
+    assert "IMS813" in {s.rule for s in skipped}
