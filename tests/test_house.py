@@ -66,6 +66,7 @@ ORDER = {
         folders
         file
         hashing
+        readonly_file
         crc32c
         recognised
         formats
@@ -104,13 +105,13 @@ ORDER = {
         protocol
         pool
         holes
-        speed
+        bench.figures
         worker
         schedule
         scan
         disk
-        bench
-        estimate
+        bench.synthetic
+        bench.estimate
     """,
     "store": """
         contract

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.ova.proposal import ExportedSummary
     from imsprep.report import Report
-    from imsprep.scan.bench import Bench
-    from imsprep.scan.estimate import Estimate
+    from imsprep.scan.bench.estimate import Estimate
+    from imsprep.scan.bench.synthetic import Bench
     from imsprep.store.bucket import BucketFacts
 
 
@@ -164,7 +164,7 @@ def bench(folder: StrPath, options: BenchOptions) -> Bench:
 
     Raises ReadError if the folder cannot be written or has too little room.
     """
-    from imsprep.scan.bench import bench as measure
+    from imsprep.scan.bench.synthetic import bench as measure
 
     return measure(path_of(folder), options)
 
@@ -175,7 +175,7 @@ def estimate(image: StrPath, options: EstimateOptions) -> Estimate:
 
     Raises FormatError if it is no RAW image, ReadError, ImageChangedError.
     """
-    from imsprep.scan.estimate import estimate as sample
+    from imsprep.scan.bench.estimate import estimate as sample
 
     return sample(path_of(image), options)
 

@@ -8,12 +8,10 @@ records agree. What the file holds is found by `examine`.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
+from imsprep.image.readonly_file import ReadOnlyFile
 from imsprep.units import MIB
 from imsprep.zvhd2 import faults as zvhd2_faults
 from imsprep.zvhd2 import records
@@ -60,7 +59,7 @@ def _why_damaged(record: bytes, entry: Entry) -> Fault:
     return fault or Fault(Kind.RECORD, f"the record of block {block} is damaged", offset, length)
 
 
-class Zvhd2Reader(io.RawIOBase):
+class Zvhd2Reader(ReadOnlyFile):
     """The disk in a container, as a seekable file of `virtual_size` bytes, read-only.
 
     `pread` and `read_block` may be called by several threads; the position belongs to one, as that
@@ -70,7 +69,7 @@ class Zvhd2Reader(io.RawIOBase):
 
     def __init__(self, container: Container, read: Read) -> None:
         self.container = container
-        self._read, self._at = read, 0
+        self._read = read
         self._zeros = bytes(container.block_size)
         self._unpackers = threading.local()
         self._cache: OrderedDict[int, bytes] = OrderedDict()
@@ -125,35 +124,12 @@ class Zvhd2Reader(io.RawIOBase):
             raise ValueError(f"no such range: {length} bytes from {offset}")
         return b"".join(self._pieces(offset, length))
 
-    def readable(self) -> bool:
-        """Return True: it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True: it can be positioned."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position, in bytes; past the end is allowed, before the start is not."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to byte {base + offset}")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as the disk goes; 0 at the end."""
-        self._checkClosed()
-        view = memoryview(buffer).cast("B")
+    def read_range(self, offset: int, view: memoryview) -> int:
+        """Unpack a range of the disk into a buffer."""
         done = 0
-        for piece in self._pieces(self._at, len(view)):
+        for piece in self._pieces(offset, len(view)):
             view[done : done + len(piece)] = piece
             done += len(piece)
-        self._at += done
         return done
 
     def _pieces(self, offset: int, length: int) -> Iterator[memoryview]:

@@ -51,12 +51,11 @@ TESTED_BY_OTHERS = """
     guest.linux.os_release guest.linux.sshd guest.model guest.paths guest.snapshot
     guest.windows.release image.archive.ovf image.archive.tar image.archive.unpack image.disk
     image.hashing image.qemu.nbd_client image.tables.cloop image.tables.descriptor
-    image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed image.tables.vdi
-    ims.error_codes ims.region ims.wait pipeline.batch.entries pipeline.batch.journal
-    pipeline.batch.read pipeline.batch.report pipeline.batch.whole pipeline.batch.work
-    pipeline.digests pipeline.examine pipeline.importing pipeline.info pipeline.ova.all_disks
-    pipeline.ova.proposal pipeline.prepare pipeline.resolve pipeline.values project report
-    scan.estimate scan.pool scan.protocol scan.speed service store.bucket store.contract
+    image.tables.parallels image.tables.qcow image.tables.qed ims.error_codes ims.region ims.wait
+    pipeline.batch.entries pipeline.batch.journal pipeline.batch.read pipeline.batch.report
+    pipeline.batch.whole pipeline.batch.work pipeline.digests pipeline.examine pipeline.info
+    pipeline.ova.all_disks pipeline.ova.proposal pipeline.prepare pipeline.resolve pipeline.values
+    project report scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
     store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup
     upload.file upload.partlog upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
     zvhd2.stream zvhd2.writer

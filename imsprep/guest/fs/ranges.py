@@ -5,10 +5,12 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from imsprep.image.readonly_file import ReadOnlyFile
 
 
-class Window(io.RawIOBase):
+class Window(ReadOnlyFile):
     """`size` bytes of `file` from `offset`; the file stays the caller's.
 
     Where the file ends early, so does the window. `get_size` is what the libyal libraries ask for.
@@ -16,27 +18,11 @@ class Window(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
         self._file, self._offset, self._size = file, offset, size
-        self._at = 0
 
-    def readable(self) -> bool:
-        """Return True: it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True: it can be positioned."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set the position, in bytes; past the end is allowed, before the start is not."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError(f"cannot seek to byte {base + offset}")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
 
     def get_size(self) -> int:
         """Return the size in bytes."""
@@ -47,15 +33,11 @@ class Window(io.RawIOBase):
         self.seek(offset)
         return self.read(length) or b""
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; 0 at the end."""
-        count = min(len(buffer), max(self._size - self._at, 0))
-        if count == 0:
-            return 0
-        self._file.seek(self._offset + self._at)
-        data = self._file.read(count)
-        buffer[: len(data)] = data
-        self._at += len(data)
+    def read_range(self, offset: int, view: memoryview) -> int:
+        """Read from the file."""
+        self._file.seek(self._offset + offset)
+        data = self._file.read(len(view))
+        view[: len(data)] = data
         return len(data)
 
 
@@ -72,17 +54,15 @@ class Joined(Window):
         self._starts = [0, *itertools.accumulate(sizes)][:-1]
         super().__init__(io.BytesIO(), 0, sum(sizes))
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, whole unless something is missing; 0 at the end."""
-        view = memoryview(buffer)
+    def read_range(self, offset: int, view: memoryview) -> int:
+        """Fill the view, whole unless something is missing."""
         done = 0
-        while done < len(view) and self._at < self._size:
-            number = bisect.bisect_right(self._starts, self._at) - 1
+        while done < len(view):
+            number = bisect.bisect_right(self._starts, offset + done) - 1
             piece = self._pieces[number]
-            piece.seek(self._at - self._starts[number])
+            piece.seek(offset + done - self._starts[number])
             count = piece.readinto(view[done:])
             if not count:
                 break
-            self._at += count
             done += count
         return done

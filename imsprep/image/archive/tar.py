@@ -7,13 +7,13 @@ Source: DMTF DSP0243, chapter "Distribution as a single file".
 
 from __future__ import annotations
 
-import io
 import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from imsprep.errors import FormatError, ReadError, show_path
 from imsprep.image.file import RawImage
+from imsprep.image.readonly_file import ReadOnlyFile
 from imsprep.units import SECTOR
 
 _MOST_MEMBERS = 1000
@@ -57,32 +57,19 @@ class MemberImage:
         }
 
 
-class _Reading(io.RawIOBase):
+class _Archive(ReadOnlyFile):
     """An open image as the file that tarfile reads."""
 
     def __init__(self, image: RawImage) -> None:
-        self._image, self._position = image, 0
+        self._image = image
 
-    def readable(self) -> bool:
-        return True
+    @property
+    def size(self) -> int:
+        return self._image.size
 
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._image.size}
-        self._position = max(0, base[whence] + offset)
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = max(0, self._image.size - self._position)
-        length = left if size is None or size < 0 else min(size, left)
-        data = self._image.pread(self._position, length) if length else b""
-        self._position += len(data)
-        return data
+    def read_range(self, offset: int, view: memoryview) -> int:
+        self._image.pread_into(offset, view)
+        return len(view)
 
 
 def members(image: RawImage) -> list[Member]:
@@ -91,7 +78,7 @@ def members(image: RawImage) -> list[Member]:
     found = dict[str, Member]()
     end = 0
     try:
-        with tarfile.open(fileobj=_Reading(image), mode="r:") as archive:
+        with tarfile.open(fileobj=_Archive(image), mode="r:") as archive:
             while (info := archive.next()) is not None:
                 member = _checked(name, info)
                 if member.offset < end or member.name in found:

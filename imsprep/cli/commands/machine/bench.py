@@ -15,8 +15,8 @@ from imsprep.errors import UsageError
 from imsprep.units import GIB, MIB
 
 if TYPE_CHECKING:
-    from imsprep.scan.bench import Bench
-    from imsprep.scan.estimate import Estimate
+    from imsprep.scan.bench.estimate import Estimate
+    from imsprep.scan.bench.synthetic import Bench
 
 EPILOG = """\
 \b

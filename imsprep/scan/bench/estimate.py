@@ -21,10 +21,7 @@ from imsprep.image.file import RawImage
 from imsprep.image.formats import check_raw
 from imsprep.options import EstimateOptions
 from imsprep.progress import BENCH, counting
-from imsprep.scan.holes import TRUST, believes_holes
-from imsprep.scan.probe import Range
-from imsprep.scan.scan import BLOCK_SIZE, Coverage, scan
-from imsprep.scan.speed import (
+from imsprep.scan.bench.figures import (
     CACHED,
     COLD,
     Clock,
@@ -33,6 +30,9 @@ from imsprep.scan.speed import (
     read_in_order,
     seconds,
 )
+from imsprep.scan.holes import TRUST, believes_holes
+from imsprep.scan.probe import Range
+from imsprep.scan.scan import BLOCK_SIZE, Coverage, scan
 from imsprep.system.mounts import file_system
 from imsprep.system.pagecache import make_cold
 from imsprep.system.sparse import data_ranges

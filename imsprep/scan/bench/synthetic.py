@@ -25,8 +25,7 @@ from imsprep.errors import ReadError, show_path
 from imsprep.image.file import RawImage
 from imsprep.options import BenchOptions
 from imsprep.progress import BENCH, counting
-from imsprep.scan.scan import scan
-from imsprep.scan.speed import (
+from imsprep.scan.bench.figures import (
     CACHED,
     COLD,
     Clock,
@@ -36,6 +35,7 @@ from imsprep.scan.speed import (
     rate,
     read_in_order,
 )
+from imsprep.scan.scan import scan
 from imsprep.system.mounts import file_system
 from imsprep.system.pagecache import make_cold
 from imsprep.units import MIB, exact_size, format_size
