@@ -340,7 +340,7 @@ class EstimateOptions(ReadOptions):
 class ProbeOptions(Options):
     """Which probe is written; see `bitmap.learn.probe`."""
 
-    size: int | None = None  # bytes in whole sectors; None: 61 MiB and seven sectors
+    size: int | None = None  # bytes in whole sectors; None: 64 MiB
     kind: str = _choice("data", "data", "none", "all", "one")  # where data is
     force: bool = False  # replace a file that is there
 

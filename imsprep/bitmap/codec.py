@@ -28,7 +28,7 @@ from imsprep.bitmap.layout import (
     Entries,
     Field,
     Number,
-    state_of,
+    shape_of,
     unseen,
 )
 from imsprep.errors import FormatError
@@ -43,7 +43,9 @@ def encode(block_map: BlockMap, layout: BitmapLayout = DEFAULT_LAYOUT) -> bytes:
     """
     if block_map.block_size != layout.block_size:
         block_map = block_map.coarsened(layout.block_size)
-    why = unseen(layout, block_map.size, state_of(len(block_map), block_map.allocated))
+    why = None
+    if layout.matched:
+        why = unseen(layout, block_map.size, shape_of(block_map, layout.body))
     if why is not None:
         raise FormatError(
             f"the layout {layout.name!r} was learned, and may not hold here: {why}; learn it from"
@@ -133,7 +135,8 @@ def decode(data: bytes, size: int, layout: BitmapLayout = DEFAULT_LAYOUT) -> Blo
             " decide it",
             offset=header.end(),
         )
-    return right[0]
+    (block_map,) = right
+    return block_map
 
 
 def _readings(body: bytes, blocks: int, layout: BitmapLayout) -> Iterator[bitarray]:

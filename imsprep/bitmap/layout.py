@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 from imsprep.errors import UsageError
+from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, MIB, SECTOR, format_size
 
 Form = Literal["le", "be", "decimal", "hex", "HEX"]
@@ -115,13 +116,25 @@ class Padding:
     fill: int = 0  # the byte's value
 
 
+class Shape(NamedTuple):
+    """What of a disk a tool may treat in a way of its own; blocks are the layout's."""
+
+    state: State = "some"  # how many of its blocks hold data
+    most: bool = False  # whether more than half of them do
+    first: bool = False  # whether the first block holds data
+    last: bool = False  # whether the last one does
+    whole: bool = True  # whether the last one is a whole block
+    entries: int = 0  # of a list
+    longest: int = 0  # blocks of the longest entry
+
+
 class Match(NamedTuple):
     """A file that a layout reproduced byte for byte."""
 
     sha256: str
     length: int  # bytes
     image_size: int  # bytes, of its image
-    state: State = "some"  # how many of its blocks hold data
+    shape: Shape = Shape()
 
 
 @dataclass(frozen=True)
@@ -167,23 +180,33 @@ class BitmapLayout:
         return describe(self)
 
 
-def state_of(blocks: int, allocated: int) -> State:
-    """Return how many of a disk's blocks hold data: the cases in which tools differ."""
-    if allocated == 0:
-        return "none"
-    if allocated == blocks:
-        return "all"
-    return "one" if allocated == 1 else "some"
+def shape_of(block_map: BlockMap, body: Body) -> Shape:
+    """Return what a tool may treat in a way of its own; the map has the layout's block size."""
+    blocks, allocated = len(block_map), block_map.allocated
+    state: State = "one" if allocated == 1 else "some"
+    if allocated in (0, blocks):
+        state = "all" if allocated else "none"
+    entries = longest = 0
+    if isinstance(body, Entries):
+        listed = [e.count for e in block_map.extents() if e.allocated is (body.of == "data")]
+        if body.each == "extent":
+            entries, longest = len(listed), max(listed, default=0)
+        else:
+            entries, longest = sum(listed), min(1, len(listed))
+    first, last = (blocks > 0 and block_map[at] for at in (0, -1))
+    whole = block_map.size % block_map.block_size == 0
+    return Shape(state, 2 * allocated > blocks, first, last, whole, entries, longest)
 
 
 _STATES = {"none": "no data", "all": "data in every block", "one": "data in one block only"}
 
 
-def unseen(layout: BitmapLayout, size: int, state: State) -> str | None:
+def unseen(layout: BitmapLayout, size: int, shape: Shape) -> str | None:
     """Return why a learned layout is not known to hold for a disk; None for any other layout.
 
     `size` is in bytes. What was seen is never extended: a table may begin a new segment where no
-    probe reached, and a list without an entry may be written in another way.
+    probe reached, a list without an entry may be written in another way, a header may say whether
+    the first block holds data, and a last block that is not whole may be left out.
     """
     if not layout.matched:
         return None
@@ -191,9 +214,34 @@ def unseen(layout: BitmapLayout, size: int, state: State) -> str | None:
     if not min(sizes) <= size <= max(sizes):
         seen = f"from {format_size(min(sizes))} to {format_size(max(sizes))}"
         return f"it was learned from disks {seen}, and this one has {format_size(size)}"
-    if state != "some" and state not in {match.state for match in layout.matched}:
-        return f"it was learned from no disk with {_STATES[state]}"
+    shapes = [match.shape for match in layout.matched]
+    if shape.state != "some" and shape.state not in {one.state for one in shapes}:
+        return f"it was learned from no disk with {_STATES[shape.state]}"
+    if shape.most not in {one.most for one in shapes}:
+        return f"it was learned from no disk {_with(shape.most)} data in most of its blocks"
+    if shape.first not in {one.first for one in shapes}:
+        return f"it was learned from no disk {_with(shape.first)} data in its first block"
+    if shape.last not in {one.last for one in shapes}:
+        return f"it was learned from no disk {_with(shape.last)} data in its last block"
+    whole = {one.whole for one in shapes if one.last or not shape.last}
+    if shape.whole not in whole:
+        kind = "a whole" if shape.whole else "a short"
+        return f"it was learned from no disk with {kind} last block{' of data' * shape.last}"
+    most = max(one.entries for one in shapes)
+    longest = max(one.longest for one in shapes)
+    if shape.entries > most:
+        return (
+            f"it was learned from lists of up to {most} entries, and this one has {shape.entries}"
+        )
+    if shape.longest > longest:
+        return (
+            f"it was learned from extents of up to {longest} blocks, here is one of {shape.longest}"
+        )
     return None
+
+
+def _with(data: bool) -> str:
+    return "with" if data else "without"
 
 
 def describe(layout: BitmapLayout) -> str:
@@ -241,7 +289,7 @@ def _check_body(body: Body) -> None:
         _want(body.word in (1, 2, 4, 8), f"a word of {body.word} bytes; use 1, 2, 4 or 8")
     elif isinstance(body, Cells):
         _want(body.data != body.empty, "data and empty blocks have the same bytes")
-        _want(len(body.data) == len(body.empty) > 0, "the two states differ in length")
+        _want(len(body.data) == len(body.empty), "the two states differ in length")
     else:
         for field in body.entry:
             _check_field(field, PLACES)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -29,15 +30,10 @@ def _sha256(data: Buffer) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def _zeros_by_level() -> list[bytes]:
-    """Return the digest of zeros for a leaf, and for the node of each level above."""
-    found = [_sha256(bytes(LEAF))]
-    while LEAF * ARITY ** len(found) <= 1 << 72:
-        found.append(_sha256(found[-1] * ARITY))
-    return found
-
-
-ZEROS = _zeros_by_level()
+@cache
+def digest_of_zeros(level: int) -> bytes:
+    """Return the digest of zeros: of a leaf at level 0, of a node at each level above."""
+    return _sha256(digest_of_zeros(level - 1) * ARITY) if level else _sha256(bytes(LEAF))
 
 
 class DigestTree:
@@ -73,11 +69,11 @@ class DigestTree:
 
     def _add_piece(self, unit: int, first: int, piece: memoryview) -> bytes:
         """Take leaves of one unit, from the leaf `first` on; return its digest, if it is whole."""
+        whole = first == 0 and (len(piece) == UNIT or unit * UNIT + len(piece) >= self._end)
         leaves = leaf_digests(piece)
         if not leaves:
-            return ZEROS[1]
-        whole = first == 0 and (len(piece) == UNIT or unit * UNIT + len(piece) >= self._end)
-        children = bytearray(ZEROS[0] * ARITY)
+            return digest_of_zeros(1) if whole else b""
+        children = bytearray(digest_of_zeros(0) * ARITY)
         if not whole:
             children = self._shared.setdefault(unit, children)
         for number, digest in leaves.items():
@@ -91,7 +87,7 @@ class DigestTree:
 
     def _set(self, unit: int, digest: bytes) -> None:
         node, child = divmod(unit, ARITY)
-        children = self._nodes.setdefault(node, bytearray(ZEROS[1] * ARITY))
+        children = self._nodes.setdefault(node, bytearray(digest_of_zeros(1) * ARITY))
         children[32 * child : 32 * child + 32] = digest
 
     def digest(self, size: int | None = None) -> str:
@@ -105,8 +101,8 @@ class DigestTree:
         nodes = {number: _sha256(children) for number, children in self._nodes.items()}
         level, top = 2, max(2, _height(size))
         while level < top:
-            nodes, level = _level_above(nodes, ZEROS[level]), level + 1
-        root = nodes.get(0, ZEROS[top])
+            nodes, level = _level_above(nodes, digest_of_zeros(level)), level + 1
+        root = nodes.get(0, digest_of_zeros(top))
         whole = _sha256(_SEED + size.to_bytes(8, "little") + root)
         return f"{SCHEME}:{whole.hex()}"
 

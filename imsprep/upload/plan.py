@@ -239,20 +239,16 @@ def _long_gaps(block_map: BlockMap, most: int) -> list[Run]:
     stops[-1] = min(int(stops[-1]), block_map.size)
     gaps = starts[1:] - stops[:-1]
     long = gaps >= MIN_PART_SIZE
-    surplus = int(long.sum()) + 1 - most
-    if surplus > 0:
-        shortest = np.argsort(np.where(long, gaps, np.iinfo(gaps.dtype).max), kind="stable")
-        long[shortest[:surplus]] = False
+    surplus = max(0, int(long.sum()) + 1 - most)
+    shortest = np.argsort(np.where(long, gaps, np.iinfo(gaps.dtype).max), kind="stable")
+    long[shortest[:surplus]] = False
     starts, stops = starts[np.append(True, long)], stops[np.append(long, True)]
     runs, position = [], 0
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        if position < start:
-            runs.append(Run(position, start, True))
-        runs.append(Run(start, stop, False))
+        runs += [Run(position, start, True), Run(start, stop, False)]
         position = stop
-    if position < block_map.size:
-        runs.append(Run(position, block_map.size, True))
-    return runs
+    runs.append(Run(position, block_map.size, True))
+    return [run for run in runs if run.length]  # a disk may begin and end with data
 
 
 def _without_shortest(runs: list[Run], count: int, assemble: bool) -> list[Run]:

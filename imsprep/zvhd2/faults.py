@@ -23,7 +23,7 @@ from imsprep.zvhd2.records import ALIGNMENT, FOOTER_LENGTH, Entries, Footer
 # A disk of 8 TiB in blocks of 2 MiB, far above the service's 1 TiB. A sparse file may be as long as
 # it likes, so that its length alone does not bound what tables cost; this does: some 200 MiB.
 MAX_BLOCKS = 1 << 22
-MAX_SIZE = 2**63 - 1  # of a disk: the largest offset that a file has
+SIZE_LIMIT = 2**63  # a disk is smaller: no file has such an offset
 ZVHD_COOKIE = b"stream\0\0"  # of version 1, another format
 
 
@@ -126,10 +126,10 @@ def field_fault(footer: Footer, offset: int) -> Fault | None:
         (f.block_size in records.BLOCK_SIZES, "block_size", "a power of two from 1 MiB to 32 MiB"),
         (f.compress_method in records.METHODS, "compress_method", "0 (zlib) or 1 (zstd)"),
         (f.index_contains_zero_blk in (0, 1), "index_contains_zero_blk", "0 or 1"),
-        (0 < f.orig_size <= MAX_SIZE and f.orig_size % SECTOR == 0, "orig_size", f"{rounded} 512"),
+        (0 < f.orig_size < SIZE_LIMIT and f.orig_size % SECTOR == 0, "orig_size", f"{rounded} 512"),
         (f.max_blk_num == blocks, "max_blk_num", str(blocks)),
         (
-            f.orig_size <= f.curr_size <= MAX_SIZE and f.curr_size % SECTOR == 0,
+            f.orig_size <= f.curr_size < SIZE_LIMIT and f.curr_size % SECTOR == 0,
             "curr_size", f"{rounded} orig_size, {f.orig_size}",
         ),
         (f.non_zero_blk_num <= blocks, "non_zero_blk_num", f"at most {blocks}"),

@@ -240,7 +240,7 @@ def max_record_length(block_size: int) -> int:
 
 def pack_index(entries: Entries) -> bytes:
     """Return the index: the entries, and zeros up to whole segments."""
-    raw = entries.astype(INDEX_ENTRY, copy=False).tobytes()
+    raw = entries.tobytes()
     return raw.ljust(round_up(len(raw), INDEX_SEGMENT), b"\0")
 
 

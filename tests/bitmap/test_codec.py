@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from bitarray import bitarray
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -208,3 +209,10 @@ def test_a_header_that_names_another_image_size_says_so() -> None:
 def test_a_number_that_does_not_fit_its_field_is_refused() -> None:
     with pytest.raises(FormatError, match="image_size is 5108, too much for 1 bytes"):
         encode(MAP, BitmapLayout(B, header=(Number("image_size", "le", 1),)))
+
+
+def test_a_file_may_be_its_trailer_alone() -> None:
+    layout = BitmapLayout(B, trailer=(Constant(b"the end"),))
+    none = BlockMap(0, B, bitarray())
+    assert encode(none, layout) == b"the end"
+    assert decode(b"the end", 0, layout) == none

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.image.digest import LEAF, UNIT, ZEROS, DigestTree
+from imsprep.image.digest import LEAF, UNIT, DigestTree, digest_of_zeros
 from imsprep.image.file import RawImage
 from imsprep.image.hashing import digest_disk, sha256_disk
 from tests.support.paths import ROOT
@@ -74,6 +74,40 @@ def test_a_size_is_rounded_up_to_sectors_and_counts() -> None:
     assert DigestTree(1000).digest() == DigestTree(1024).digest() != DigestTree(1025).digest()
 
 
+def test_the_largest_size_has_a_digest() -> None:
+    """Of levels that no disk fills; its bytes are counted in 64 bits."""
+    digest, level = sha256(bytes(LEAF)).digest(), 0
+    while LEAF << 4 * level < 2**64 - 512:
+        digest, level = sha256(digest * 16).digest(), level + 1
+    whole = sha256(b"imsprep tree1\0" + (2**64 - 512).to_bytes(8, "little") + digest)
+    assert DigestTree(2**64 - 512).digest() == f"tree1:{whole.hexdigest()}"
+
+
+def test_a_piece_may_begin_within_a_unit_and_end_in_another() -> None:
+    disk = disk_of(4 * UNIT, [0, 9 * LEAF, UNIT, 2 * UNIT - 9, 3 * UNIT + LEAF])
+    tree = DigestTree(len(disk))
+    for start, stop in ((0, 8), (8, 40), (40, 41), (41, 64)):
+        tree.add(start * LEAF, disk[start * LEAF : stop * LEAF])
+    assert tree.digest() == tree_digest(disk)
+
+
+def test_adding_returns_the_digests_of_whole_units() -> None:
+    """The last one of the disk is whole where the disk ends; zeros behind it may be given too."""
+    data = disk_of(2 * UNIT + LEAF + 5, [0, UNIT + 5, 2 * UNIT + LEAF])
+    leaves = [
+        sha256(data[at : at + LEAF].ljust(LEAF, b"\0")).digest() for at in range(0, 3 * UNIT, LEAF)
+    ]
+    units = [sha256(b"".join(leaves[n : n + 16])).digest() for n in (0, 16, 32)]
+    assert DigestTree(len(data)).add(0, data) == b"".join(units)
+    tree = DigestTree(len(data))
+    assert tree.add(UNIT, data[UNIT : 2 * UNIT]) == units[1]
+    assert tree.add(2 * UNIT, data[2 * UNIT :].ljust(UNIT, b"\0")) == units[2]
+    assert tree.add(0, data[:LEAF]) == b""
+    assert tree.add(LEAF, data[LEAF : UNIT - LEAF]) == b""  # nor is it whole
+    assert tree.digest() == tree_digest(data)
+    assert DigestTree(UNIT).add(0, bytes(UNIT)) == digest_of_zeros(1)
+
+
 def test_a_piece_that_cuts_a_leaf_is_refused() -> None:
     for offset, length in [(1, LEAF), (0, LEAF - 1)]:
         with pytest.raises(ValueError, match="leaf"):
@@ -82,7 +116,7 @@ def test_a_piece_that_cuts_a_leaf_is_refused() -> None:
 
 def test_the_page_has_the_numbers_of_the_code() -> None:
     page = (ROOT / "docs/digest.md").read_text()
-    assert [ZEROS[level].hex() in page for level in (0, 1)] == [True, True]
+    assert all(digest_of_zeros(level).hex() in page for level in (0, 1))
     vectors = re.findall(r"^\| (\d+) \| (.*?) \| `(tree1:[0-9a-f]{64})` \|$", page, re.MULTILINE)
     assert len(vectors) >= 5
     for size, content, digest in vectors:

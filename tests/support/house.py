@@ -31,8 +31,8 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    __main__ bitmap.facts bitmap.learn.constants bitmap.learn.fields bitmap.learn.files
-    bitmap.learn.probe boot.answer boot.programs boot.qmp checks.check checks.facts checks.holds
+    __main__ bitmap.facts bitmap.learn.fields bitmap.learn.files
+    boot.answer boot.programs boot.qmp checks.check checks.facts checks.holds
     checks.policy checks.rule checks.rules.boot checks.rules.disk checks.rules.file
     checks.rules.guest.advice checks.rules.guest.booted checks.rules.guest.distribution
     checks.rules.guest.entry checks.rules.guest.leftovers checks.rules.guest.system

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,49 @@ def test_parts_of_a_very_large_disk_are_within_the_limits(data: int, zeros: int)
     check_plan(plan_parts(BlockMap.from_flags((data + zeros) * TIB, 64 * MIB, flags)))
 
 
+def cut(text: str, most_parts: int = 10_000, **options: Any) -> list[tuple[int, int]]:
+    """Plan a disk that is written as in "d3 z64", in MiB; return length and zeros of each part."""
+    runs = [(word[0] == "d", int(word[1:])) for word in text.split()]
+    flags = np.concatenate([np.full(length, is_data) for is_data, length in runs])
+    plan = plan_parts(
+        BlockMap.from_flags(len(flags) * MIB, MIB, flags), most_parts=most_parts, **options
+    )
+    check_plan(plan)
+    return [(part.length // MIB, part.zeros // MIB) for part in plan.parts]
+
+
+def test_data_is_composed_where_that_sends_a_mebibyte_less() -> None:
+    assert cut("d64 z64 d4 z64") == [(64 // 2, 0)] * 2 + [(59, 59), (9, 5), (64, 64)]
+    flags = np.repeat([True, False, True, False], [128, 128, 9, 119])
+    plan = plan_parts(BlockMap.from_flags(192 * MIB, MIB // 2, flags))
+    assert [part.length for part in plan.parts[2:]] == [64 * MIB, 5 * MIB, 59 * MIB]
+    assert plan.parts[3].zeros == 0
+
+
+def test_near_the_limit_zeros_and_parts_get_longer() -> None:
+    assert cut("d64 z1025 d64", 4) == [(64, 0), (512, 512), (513, 513), (64, 0)]
+    assert cut("d64 z1024 d64", 3) == [(64, 0), (1024, 1024), (64, 0)]
+    assert cut("d640", 10) == [(64, 0)] * 10
+    assert cut("d640", 20) == [(32, 0)] * 20
+    assert cut("z2048", 1) == [(2048, 2048)]
+    assert cut("z10240", 2) == [(5120, 5120)] * 2
+    assert cut("z4096 d64", 2) == [(4096, 4096), (64, 0)]
+
+
+def test_zeros_at_the_end_are_in_no_part_behind_them() -> None:
+    assert cut("d64 z64", 2, part_size=64 * MIB) == [(64, 0), (64, 64)]
+    assert cut("d64 z64", 1, part_size=64 * MIB) == [(128, 0)]
+
+
+def test_a_disk_may_begin_and_end_with_data_or_with_zeros() -> None:
+    assert cut("d32 z32 d32") == [(32, 0), (32, 32), (32, 0)]
+    assert cut("z32 d32 z32") == [(32, 32), (32, 0), (32, 32)]
+    assert cut("d1") == [(1, 0)]
+    assert cut("z1") == [(1, 0)]
+
+
 def test_the_largest_object_is_taken() -> None:
+    assert MAX_OBJECT_SIZE == 48_800_000_000_000  # "48.8 TB" of the OBS API reference
     check_plan(plan_plain(MAX_OBJECT_SIZE))
 
 

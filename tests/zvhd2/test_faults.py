@@ -465,3 +465,81 @@ def test_a_sound_container_is_described_by_its_footer() -> None:
     assert examine(reading(shuffled.data), len(shuffled.data)).shows_two_disks
     every = build(CONTENT, SIZE, block_size=BLOCK, order=order, all_blocks=True)
     assert not examine(reading(every.data), len(every.data)).shows_two_disks
+
+
+def test_a_disk_is_smaller_than_any_offset_could_tell() -> None:
+    """Field by field: the last value that may be, and the first that may not."""
+    block_size = 32 * MIB
+    for size, fine in ((2**63 - 512, True), (2**63, False)):
+        blocks = -(-size // block_size)
+        footer = PLAIN.footer._replace(
+            block_size=block_size, orig_size=size, curr_size=size, max_blk_num=blocks
+        )
+        fault = zvhd2_faults.field_fault(footer, 4096)
+        assert (fault is None) is fine
+        grown = PLAIN.footer._replace(curr_size=size)
+        fault = zvhd2_faults.field_fault(grown, 4096)
+        assert (fault is None) is fine
+    assert fault == Fault(
+        Kind.FIELD, "curr_size has an impossible value", 4096 + 48, 4,
+        f"a multiple of 512 from orig_size, {SIZE}", str(2**63),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fine"),
+    [
+        ("length", 0, False), ("length", 4097, False), ("length", 8192, True),
+        ("length", 1 << 31, False), ("offset", 0, False), ("offset", 4097, False),
+        ("offset", 2**64 - 4096, False), ("block", 8, True), ("block", 9, False),
+    ],
+)  # fmt: skip
+def test_each_test_of_an_entry_by_itself(name: str, value: int, fine: bool) -> None:
+    entries = PLAIN.entries.copy()
+    entries[name][1] = value
+    fault = zvhd2_faults.entry_fault(
+        PLAIN.footer._replace(index_lba=1 << 20, bitmap_lba=1 << 21), entries
+    )
+    assert (fault is None) is fine
+    if fault is not None:
+        assert "index entry 1 does not point to a block record" in fault.message
+        assert (fault.offset, fault.length) == ((1 << 20) + 16, 16)
+
+
+def test_faults_in_full() -> None:
+    """The first of several is named, and where it lies."""
+    entries = np.zeros(4, records.INDEX_ENTRY)
+    entries["block"], entries["offset"], entries["length"] = (
+        [2, 2, 3, 3],
+        [4096, 8192, 12288, 16384],
+        4096,
+    )
+    assert zvhd2_faults.twice_fault(entries) == Fault(
+        Kind.TWICE, "block 2 is stored twice, and 1 more block", 8192, 4096,
+        "each block once", "records at bytes 4096 and 8192",
+    )  # fmt: skip
+    footer = PLAIN.footer
+    assert zvhd2_faults.bitmap_fault(footer, bytes([0b10011, 1]), PLAIN.entries) == Fault(
+        Kind.BITMAP, "block 0 is marked in the bitmap and not stored, and 2 more blocks",
+        footer.bitmap_lba, 1, "3 marked blocks, those of the index", "4",
+    )  # fmt: skip
+    heads = np.zeros(2, records.RECORD_HEAD)
+    heads["prefix"], heads["size"], heads["block"] = b"hwstream xx", 10, [2, 2]
+    ends = np.array([records.POSTFIX, records.POSTFIX])
+    assert zvhd2_faults.records_fault(entries[:2], heads, ends) == Fault(
+        Kind.RECORD, "the record of block 2 is damaged, and 1 more record", 4096, 4096,
+        "the prefix `hwstream bg`", "'hwstream xx'",
+    )  # fmt: skip
+    assert zvhd2_faults.header_fault(b"some others".ljust(4096, b"\0")) == Fault(
+        Kind.HEADER, "there is no header", 0, 8, "the cookie z2strm", "'some o'"
+    )
+    short = zvhd2_faults.header_fault(b"z2strm\0\0")
+    assert short == Fault(
+        Kind.HEADER, "the file is too short for a header", 0, 8, "4096 bytes", "8"
+    )
+    assert zvhd2_faults.footer_fault(b"z2str!".ljust(4096, b"\0"), 8192) == Fault(
+        Kind.FOOTER,
+        "the file does not end with a footer: it was cut short, is still being written, or has"
+        " something behind its end",
+        8192, 4096, "the cookie z2strm", "'z2str!'",
+    )  # fmt: skip

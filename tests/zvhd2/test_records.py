@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -256,3 +257,37 @@ def test_the_longest_record_is_where_the_published_driver_s_buffer_ends(block_si
     # docs/zvhd2.md: twice a block, a thousandth of it and 128 bytes, in pages, and a page.
     pages = -(-(2 * block_size + block_size // 1000 + 128) // 4096) + 1
     assert records.max_record_length(block_size) == pages * 4096
+
+
+def test_records_are_written_as_the_specification_has_them() -> None:
+    """What writers write where nothing else is said, byte for byte."""
+    footer = b"z2strm\0\0" + bytes.fromhex("02000000 00000100 ffffffffffffffff 00000000")
+    footer += b"tap\0" + bytes.fromhex("04000100") + bytes(4 + 8 + 8 + 4) + b"\4\0\0\0"
+    packed = records.pack_footer(records.Footer())
+    assert packed[: len(footer)] == footer
+    assert packed[len(footer) + 4 :] == (
+        bytes(16 + 3) + b"\1" + bytes.fromhex("00002000") + bytes(49) + b"\1" + bytes(370)
+    )
+    head = b"hwstream bg\0" + bytes(36)
+    assert b"".join(records.record_pieces(0, b""))[:48] == head
+    assert records.BlockHeader() == records.unpack_block_header(head)
+    assert records.COOKIE_START == b"z2strm"
+    assert datetime.fromtimestamp(records.EPOCH, UTC).isoformat() == "2000-01-01T00:00:00+00:00"
+
+
+def test_an_error_names_the_place() -> None:
+    for unpack in (records.unpack_footer, records.unpack_block_header):
+        for at in (0, 4096):
+            with pytest.raises(FormatError) as caught:
+                unpack(b"short", at)
+            assert caught.value.offset == at
+        with pytest.raises(FormatError) as caught:
+            unpack(b"short")
+        assert caught.value.offset == 0
+    footer = records.Footer(orig_size=20 * 2 * MIB, bitmap_lba=8192)
+    with pytest.raises(FormatError, match="marks block 21, the disk has 20 blocks") as caught:
+        records.unpack_bitmap(bytes([0, 0, 0x20, 1]), footer)
+    assert caught.value.offset == 8192 + 2
+    with pytest.raises(FormatError, match="the bitmap has 16 bits, the disk 20 blocks") as caught:
+        records.unpack_bitmap(bytes(2), footer)
+    assert caught.value.offset == 8192

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,8 +95,21 @@ def learn_files(
 
 def _doubt(layout: BitmapLayout, pairs: Sequence[tuple[Path, Path]]) -> str | None:
     files = [path.absolute() for pair in pairs for path in pair]
-    names = {os.fsencode(name) for path in files for name in (path.stem, path.parent)}
-    return doubt(layout, sorted(names), [path.stat().st_mtime for path in files])
+    names = {
+        os.fsencode(name)
+        for path in files
+        for name in (path.stem, path.name, path.parent, path.parent.name, path)
+    }
+    return doubt(
+        layout, [*sorted(names), *_of_this_machine()], [path.stat().st_mtime for path in files]
+    )
+
+
+def _of_this_machine() -> Iterator[bytes]:
+    """Yield the names of machine and user, which the next image may not have."""
+    yield socket.gethostname().encode()
+    with contextlib.suppress(KeyError, OSError):  # a user without a name
+        yield getpass.getuser().encode()
 
 
 def save_learned(path: Path, layout: BitmapLayout) -> None:

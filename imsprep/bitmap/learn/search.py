@@ -5,7 +5,7 @@ exactly these files is a candidate; candidates that no image distinguishes count
 If several are left, the size of a second probe is named that tells them apart.
 
 A match is a match with these files and proves nothing about others: `matched` names them, and
-`layout.unseen` refuses disks that are larger, smaller, or of another kind than all of them. One
+`layout.unseen` refuses disks that are larger, smaller, or of another shape than all of them. One
 pair proves nothing at all: each byte of a header may be a constant, or a checksum, or a name.
 """
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imsprep.bitmap.codec import encode, encode_body
-from imsprep.bitmap.layout import BitmapLayout, Body, Match, describe_body, state_of
+from imsprep.bitmap.layout import BitmapLayout, Body, Match, describe_body, shape_of
 from imsprep.bitmap.learn.bodies import BodyMatch, all_bits, distinctive_maps, find_bodies
 from imsprep.bitmap.learn.fields import MAX_FIELDS, layouts_around
 from imsprep.bitmap.learn.probe import SECOND_SIZE, probe_map
@@ -80,7 +80,7 @@ def learn(samples: Sequence[Sample]) -> Learned:
     if not fitting:
         # A small image alone cannot say much.
         return Learned((), _nearest(matches, first), None if proved else sizes[0], proved)
-    different = _different(fitting)
+    different = _different(fitting, samples)
     layouts = tuple(
         replace(layout, matched=tuple(_match(sample, layout) for sample in samples))
         for layout in different
@@ -105,15 +105,25 @@ def _fits(layout: BitmapLayout, sample: Sample) -> bool:
 def _match(sample: Sample, layout: BitmapLayout) -> Match:
     digest = hashlib.sha256(sample.data).hexdigest()
     coarse = sample.block_map.coarsened(layout.block_size)
-    state = state_of(len(coarse), coarse.allocated)
-    return Match(digest, len(sample.data), sample.block_map.size, state)
+    shape = shape_of(coarse, layout.body)
+    return Match(digest, len(sample.data), sample.block_map.size, shape)
 
 
-def _different(layouts: list[BitmapLayout]) -> list[BitmapLayout]:
-    """Keep the first of those layouts that make the same file of every map."""
+def _different(layouts: list[BitmapLayout], samples: Sequence[Sample]) -> list[BitmapLayout]:
+    """Keep the first of those layouts that make the same file of every map.
+
+    A disk that ends in a short block of data does not count if no sample does: what is learned is
+    not used for such a one.
+    """
     kept: dict[tuple[object, ...], BitmapLayout] = {}
     for layout in layouts:
-        files = (_encoded(made, layout) for made in _controls(layout.block_size))
+        shapes = [_match(sample, layout).shape for sample in samples]
+        seen = any(shape.last and not shape.whole for shape in shapes)
+        files = (
+            _encoded(made, layout)
+            for made in _controls(layout.block_size)
+            if seen or not (made.size % layout.block_size and made[-1])
+        )
         kept.setdefault((layout.block_size, *files), layout)
     return list(kept.values())
 

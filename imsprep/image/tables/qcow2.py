@@ -28,6 +28,7 @@ from imsprep.image.tables.ledger import (
 from imsprep.units import SECTOR
 
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
+_HEADER_3 = struct.Struct(">Q20xI")  # what version 3 adds, as far as it is used here
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _KNOWN = 31
 _ZLIB, _ZSTD = 0, 1
@@ -37,6 +38,7 @@ _OFFSET = np.uint64(0x00FF_FFFF_FFFF_FE00)
 _L1_RESERVED = np.uint64(0x7F00_0000_0000_01FF)
 _L2_RESERVED = np.uint64(0x3F00_0000_0000_01FE)
 _L2_RESERVED_WITHOUT_FLAG = np.uint64(0x3F00_0000_0000_01FF)
+_SUBCLUSTERS = np.uint64(0xFFFF_FFFF)  # of an entry's bitmap: those that are stored
 _COMPRESSED, _ZERO = np.uint64(1 << 62), np.uint64(1)
 
 
@@ -102,11 +104,10 @@ def _header(read: Read, size: int) -> Header:
         raise SurveyError(f"it is a qcow2 of version {version}, and only 2 and 3 are known")
     features = compression = 0
     if version == 3:
-        length = struct.unpack(">I", table(read, size, 100, 4))[0]
-        features = struct.unpack(">Q", table(read, size, 72, 8))[0]
+        features, length = _HEADER_3.unpack(table(read, size, 72, _HEADER_3.size))
         if length < 104 or length % 8:
             raise damaged(f"a header of {length} bytes", 100)
-        compression = table(read, size, 104, 1)[0] if length > 104 else 0
+        (compression,) = table(read, size, 104, 1) if length > 104 else (0,)
     head = Header(version, backing, bits, virtual, crypt, l1_size, l1_offset, features, compression)
     _check_features(head)
     check_size(virtual, 24)
@@ -164,6 +165,8 @@ def _l2_table(head: Header, words: NDArray[np.uint64], first: int, at: int, ledg
         raise damaged("an entry of an L2 table that no program writes", at)
     if np.any(entries[clusters * head.cluster >= head.size]):
         raise damaged("an L2 table has entries beyond the end of the disk", at)
+    if head.extended and _contradict(words, plain):
+        raise damaged("a subcluster is both stored and zero, or stored nowhere", at)
     _plain(head, words, clusters, plain, offsets, ledger)
     bits = 62 - (head.cluster_bits - 8)
     begin = (entries[packed] & np.uint64((1 << bits) - 1)).astype(np.int64)
@@ -172,6 +175,12 @@ def _l2_table(head: Header, words: NDArray[np.uint64], first: int, at: int, ledg
     # Some writers end the file with the last compressed byte, not with its sector.
     short = np.where(stop > ledger.size, np.minimum(stop - ledger.size, SECTOR - 1), 0)
     ledger.add_all(begin, stop - begin - short, "a compressed cluster")
+
+
+def _contradict(words: NDArray[np.uint64], plain: NDArray[np.bool_]) -> bool:
+    """Return whether a subcluster is both stored and zero, or stored where no cluster is."""
+    stored, zero = words[1::2] & _SUBCLUSTERS, words[1::2] >> np.uint64(32)
+    return bool(np.any(stored & zero) or np.any(stored[~plain & (words[::2] == 0)]))
 
 
 def _plain(
@@ -185,10 +194,7 @@ def _plain(
     """Note the clusters that are stored as they are, as far as they are read."""
     length = np.clip(head.size - clusters * head.cluster, 0, head.cluster)
     if head.extended:
-        bitmap = words[1::2]
-        stored = bitmap & np.uint64(0xFFFF_FFFF)
-        if np.any(stored & (bitmap >> np.uint64(32))) or np.any(stored[~plain & (words[::2] == 0)]):
-            raise damaged("a subcluster is both stored and zero, or stored nowhere", 0)
+        stored = words[1::2] & _SUBCLUSTERS
         last = np.frexp(stored.astype(np.float64))[1].astype(np.int64)  # subclusters to the last
         length = np.minimum(length, last * (head.cluster // 32))
     elif head.version == 3:

@@ -25,7 +25,7 @@ from imsprep.units import SECTOR
 _HEADER = struct.Struct("<64sIIIII256sIIIIIIIQIIII16s16s16s16s")
 _MAGIC, _VERSION = 0xBEDA107F, 0x00010001
 CLONE = "with its parents at hand: VBoxManage clonemedium disk {image} whole.vdi"
-_UNALLOCATED, _ZERO = 0xFFFFFFFF, 0xFFFFFFFE  # entries of the map
+_ZERO = 0xFFFFFFFE  # an entry of the map: a block of zeros; one more is a block that is not there
 _DYNAMIC, _STATIC = 1, 2
 _KINDS = {3: "it is an undo disk of VirtualBox", 4: "it needs a parent, which holds the rest"}
 

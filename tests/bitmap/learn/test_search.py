@@ -222,7 +222,7 @@ def test_the_command_line_goes_all_the_way(imsprep: Run, tmp_path: Path, disks: 
     assert learned.code == 1, learned.err
     assert f"imsprep bitmap probe second.raw --size {SECOND_SIZE}" in learned.out
     raw2, mf2 = tmp_path / "second.raw", tmp_path / "second.mf"
-    imsprep("bitmap", "probe", raw2, "--size", EMPTY_END)
+    imsprep("bitmap", "probe", raw2, "--size", SECOND_SIZE)
     mf2.write_bytes(vendors.big_header_64k(raw2))
     learned = imsprep("bitmap", "learn", raw, mf, raw2, mf2)
     assert learned.code == 0, learned.out
@@ -235,9 +235,9 @@ def test_the_command_line_goes_all_the_way(imsprep: Run, tmp_path: Path, disks: 
     assert value["matched"][0]["length"] == mf.stat().st_size
     assert from_plain(value).header
     disk = tmp_path / "disk.raw"
-    os.link(disks[0], disk)
+    os.link(disks[1], disk)
     assert imsprep("bitmap", disk, "--layout", saved).code == 0
-    assert disk.with_suffix(".mf").read_bytes() == vendors.big_header_64k(disks[0])
+    assert disk.with_suffix(".mf").read_bytes() == vendors.big_header_64k(disks[1])
     assert imsprep("verify", disk).code == 0
 
 
@@ -405,7 +405,7 @@ def test_the_command_line_refuses_a_disk_that_a_layout_was_not_seen_for(
         (64 * MIB, [5, 40 * MIB], 0, ""),
         (64 * MIB, [], 1, "no disk with no data"),
         (64 * MIB, [5], 1, "data in one block only"),
-        (32 * MIB, [5, 20 * MIB], 1, "from 61"),
+        (32 * MIB, [5, 20 * MIB], 1, "from 64"),
         (200 * GIB, [5, 40 * MIB], 1, "to 173 GiB"),
     ):
         disk.unlink(missing_ok=True)

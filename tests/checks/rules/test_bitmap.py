@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from imsprep.bitmap.facts import BitmapFacts
-from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout, Match
+from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout, Match, Shape
 from imsprep.bitmap.layout_json import save_layout
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
@@ -43,7 +43,10 @@ def bitmap(**changes: Any) -> Facts:
 
 GOOD = bitmap()
 ELSEWHERE = bitmap(layout=None, claimed=None)
-MATCHED = dataclasses.replace(DEFAULT_LAYOUT, matched=(Match("0" * 64, 2, SIZE),))
+SEEN = (Shape(), Shape(most=True, first=True, last=True))  # disks of whole blocks
+MATCHED = dataclasses.replace(
+    DEFAULT_LAYOUT, matched=tuple(Match("0" * 64, 2, SIZE, shape) for shape in SEEN)
+)
 
 # id -> facts in which it fires, facts in which it does not
 CASES: dict[str, tuple[Facts, Facts]] = {
@@ -128,7 +131,7 @@ def test_a_layout_that_somebody_chose_is_not_called_the_published_one() -> None:
 def test_a_matched_layout_is_only_noted_and_claims_no_more_than_its_files() -> None:
     (finding,) = RULES["IMS405"].run(bitmap(layout=MATCHED))[0]
     assert finding.severity is Severity.NOTE
-    assert "reproduced 1 file of" in finding.message
+    assert "reproduced 2 files of" in finding.message
     assert "nothing is known of others" in finding.message
 
 

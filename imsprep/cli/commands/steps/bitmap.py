@@ -105,7 +105,7 @@ def make(
 
 @command.command(epilog="Example: imsprep bitmap probe probe.raw")
 @click.argument("file", shell_complete=images, type=PATH)
-@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 61 MiB and seven sectors.")
+@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 64 MiB.")
 @click.option("--kind", type=click.Choice(choices(ProbeOptions, "kind")),
               default=ProbeOptions.kind, show_default=True,
               help="Data here and there; or the boundary cases: no data, data in every block, in"
@@ -189,7 +189,7 @@ def _range_text(layout: BitmapLayout) -> str:
         f"it is used for disks from {format_size(min(sizes))} to {format_size(max(sizes))};"
         " a larger probe makes it more"
     ]
-    seen = {match.state for match in layout.matched}
+    seen = {match.shape.state for match in layout.matched}
     for kind in choices(ProbeOptions, "kind")[1:]:
         if kind not in seen:
             what = {"none": "without data", "all": "with data in every block"}
