@@ -54,6 +54,7 @@ ORDER = {
         writeback
     """,
     "cloud": """
+        answer_limits
         credentials
         endpoints
         sites
@@ -115,10 +116,13 @@ ORDER = {
     """,
     "store": """
         contract
+        etags
         zeros
         ownership
         bucket
         directory_uploads
+        obs_errors
+        obs_connection
         obs
         retry
         directory

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from imsprep import __version__
+from imsprep.cloud.answer_limits import AnswerLimits, limited
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.endpoints import Endpoints, is_loopback
 from imsprep.errors import (
@@ -48,7 +50,9 @@ CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 120.0  # as the SDK's default: a request may be checked against the object store
 # What an answer may be at most: the documented ones have a few KiB, a list of images some hundred.
 ANSWER_LIMIT = 16 * MIB  # bytes, unpacked
-ANSWER_LIMIT_S = 60.0  # from its first byte to its last
+ANSWER_LIMIT_S = 180.0  # from the question to the last byte of all that it takes to answer it
+# What a question gets that is asked when the time of its asker is over: else none would be heard.
+LEAST_S = 1.0
 _PIECE = 64 * KIB
 _EARLY = (425, 429)  # statuses below 500 of a request that may be made again later
 
@@ -65,7 +69,10 @@ _LOG = logging.getLogger(__name__)  # of a request: never its headers, query or 
 
 
 class ImsClient:
-    """One account's view of the image service. Holds no connection between calls."""
+    """One account's view of the image service. Holds no connection between calls.
+
+    Each question has ANSWER_LIMIT_S, or `limit_s` seconds if that is less.
+    """
 
     def __init__(
         self,
@@ -84,13 +91,15 @@ class ImsClient:
         """Where the image service is."""
         return self._endpoints.ims
 
-    def quick_import(self, request: QuickImportRequest) -> str:
+    def quick_import(self, request: QuickImportRequest, *, limit_s: float = math.inf) -> str:
         """Ask for the import and return the job's id; never asks twice.
 
         Raises UncertainError if it is not known whether the service accepted the request.
         """
         path = f"/{self._api}/cloudimages/quickimport/action"
-        answer = self._call(self._endpoints.ims, "POST", path, body=request.as_body())
+        answer = self._call(
+            self._endpoints.ims, "POST", path, _end(limit_s), body=request.as_body()
+        )
         job_id = answer.body.get("job_id") if isinstance(answer.body, Mapping) else None
         if not isinstance(job_id, str) or not job_id:
             raise UncertainError(
@@ -98,19 +107,20 @@ class ImsClient:
             )
         return job_id
 
-    def job(self, job_id: str) -> JobStatus:
+    def job(self, job_id: str, *, limit_s: float = math.inf) -> JobStatus:
         """Ask how far a job is: first the query that the site documents, then the other one."""
+        end = _end(limit_s)
         if self._endpoints.job_query == "progress":
             queries = (self._progress_path, self._jobs_path)
         else:
             queries = (self._jobs_path, self._progress_path)
         try:
-            body = self._get(self._endpoints.ims, queries[0](job_id))
+            body = self._get(self._endpoints.ims, queries[0](job_id, end), end)
         except ServiceError as first:
             if first.status != 404:
                 raise
             try:
-                body = self._get(self._endpoints.ims, queries[1](job_id))
+                body = self._get(self._endpoints.ims, queries[1](job_id, end), end)
             except (ServiceError, UsageError):
                 raise first from None
         try:
@@ -118,11 +128,14 @@ class ImsClient:
         except ValueError as error:
             raise TransferError(f"job {job_id}: {error}") from error
 
-    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+    def images(
+        self, name: str, tag: str | None = None, *, limit_s: float = math.inf
+    ) -> list[CloudImage]:
         """Return the private images of exactly this name, and with the tag `key.value`."""
         query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
         ims = self._endpoints.ims
-        answer = self._call(ims, "GET", "/v2/cloudimages", query=query, right=LIST_RIGHT)
+        path, end = "/v2/cloudimages", _end(limit_s)
+        answer = self._call(ims, "GET", path, end, query=query, right=LIST_RIGHT)
         found = listed.images(answer.body, name)
         if found is None:
             raise ServiceError(
@@ -131,17 +144,17 @@ class ImsClient:
             )
         return found
 
-    def os_versions(self) -> list[str]:
+    def os_versions(self, *, limit_s: float = math.inf) -> list[str]:
         """Return the values of `os_version` that the service takes at this moment."""
-        ims = self._endpoints.ims
-        return listed.os_versions(self._get(ims, "/v1/cloudimages/os_version", right=LIST_RIGHT))
+        ims, path, end = self._endpoints.ims, "/v1/cloudimages/os_version", _end(limit_s)
+        return listed.os_versions(self._get(ims, path, end, right=LIST_RIGHT))
 
-    def image_quota(self) -> tuple[int, int] | None:
+    def image_quota(self, *, limit_s: float = math.inf) -> tuple[int, int] | None:
         """Return the number of private images and the quota, where the service gives them."""
-        ims = self._endpoints.ims
-        return listed.image_quota(self._get(ims, "/v1/cloudimages/quota", right=QUOTA_RIGHT))
+        ims, path, end = self._endpoints.ims, "/v1/cloudimages/quota", _end(limit_s)
+        return listed.image_quota(self._get(ims, path, end, right=QUOTA_RIGHT))
 
-    def project_id(self) -> str:
+    def _known_project_id(self, end: float) -> str:
         """Return the project's id: as given, or asked of IAM by the region's name."""
         if self._project_id is None:
             region, iam = self._endpoints.region, self._endpoints.iam
@@ -150,7 +163,7 @@ class ImsClient:
                     "this job query needs a project id: set HUAWEICLOUD_SDK_PROJECT_ID"
                     " (or HW_PROJECT_ID, OS_PROJECT_ID)"
                 )
-            found = listed.project_ids(self._get(iam, "/v3/projects", {"name": region}))
+            found = listed.project_ids(self._get(iam, "/v3/projects", end, {"name": region}))
             if len(found) != 1:
                 raise UsageError(
                     f"IAM knows {len(found)} projects named {region}, expected 1:"
@@ -159,22 +172,28 @@ class ImsClient:
             self._project_id = found[0]
         return self._project_id
 
-    def _progress_path(self, job_id: str) -> str:
+    def _progress_path(self, job_id: str, end: float) -> str:
         return f"/v1/cloudimages/job/{quote(job_id, safe='')}"
 
-    def _jobs_path(self, job_id: str) -> str:
-        return f"/v1/{self.project_id()}/jobs/{quote(job_id, safe='')}"
+    def _jobs_path(self, job_id: str, end: float) -> str:
+        return f"/v1/{self._known_project_id(end)}/jobs/{quote(job_id, safe='')}"
 
     def _get(
-        self, endpoint: str, path: str, query: Mapping[str, str] | None = None, right: str = ""
+        self,
+        endpoint: str,
+        path: str,
+        end: float,
+        query: Mapping[str, str] | None = None,
+        right: str = "",
     ) -> Any:
-        return self._call(endpoint, "GET", path, query=query, right=right).body
+        return self._call(endpoint, "GET", path, end, query=query, right=right).body
 
     def _call(
         self,
         endpoint: str,
         method: str,
         path: str,
+        end: float,
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
@@ -182,13 +201,14 @@ class ImsClient:
     ) -> Answer:
         data = json.dumps(body).encode() if body is not None else b""
         url, headers = _signed(self._credentials, endpoint, method, path, query or {}, data)
-        with _network_errors(method, endpoint), _session() as session:
+        left_s = max(LEAST_S, end - time.monotonic())
+        with _network_errors(method, endpoint), _session(time.monotonic() + left_s) as session:
             response = session.request(
                 method,
                 url,
                 data=data or None,
                 headers=headers,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=(min(CONNECT_TIMEOUT_S, left_s), min(READ_TIMEOUT_S, left_s)),
                 allow_redirects=False,
                 proxies=_NO_PROXIES if is_loopback(endpoint) else None,
                 auth=_leave_alone,  # else requests would put a .netrc entry over the signature
@@ -240,31 +260,51 @@ def _signed(
     return endpoint.rstrip("/") + signed.uri, dict(signed.header_params)
 
 
-def _session() -> Any:
-    import requests
+def _end(limit_s: float) -> float:
+    """Return when a question that is asked now has to be answered, on `time.monotonic`."""
+    return time.monotonic() + max(LEAST_S, min(limit_s, ANSWER_LIMIT_S))
 
-    return requests.Session()
+
+def _session(end: float) -> Any:
+    """Return a session of `requests` whose answers have to be there by `end`."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    limits = AnswerLimits(end=lambda: end)
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, **options)
+            self._limit(self.poolmanager)
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            return self._limit(super().proxy_manager_for(proxy, **options))
+
+        def _limit(self, manager: Any) -> Any:
+            manager.pool_classes_by_scheme = limited(manager.pool_classes_by_scheme, limits)
+            return manager
+
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, Adapter())
+    return session
 
 
 def _content(response: Any) -> bytes:
-    """Return the body of an answer, within its limits of length and time, and close it.
+    """Return the body of an answer, within its limit of length, and close it.
 
-    Raises an error of `requests` for one that is larger, slower or damaged.
+    Raises an error of `requests` for one that is larger, too late or damaged.
     """
     from requests.exceptions import ConnectionError as BrokenError
     from urllib3.exceptions import HTTPError
 
-    end, body = time.monotonic() + ANSWER_LIMIT_S, bytearray()
-    # What has come so far, and not only whole pieces, so that the time is looked at.
-    read = getattr(response.raw, "read1", response.raw.read)
+    body = bytearray()
     with response:
         try:
-            while piece := read(_PIECE, decode_content=True):
+            while piece := response.raw.read(_PIECE, decode_content=True):
                 body += piece
                 if len(body) > ANSWER_LIMIT:
                     raise BrokenError(f"the answer has more than {ANSWER_LIMIT >> 20} MiB")
-                if time.monotonic() > end:
-                    raise BrokenError(f"the answer takes more than {ANSWER_LIMIT_S:.0f} s")
         except HTTPError as error:
             raise BrokenError(error) from error
     return bytes(body)

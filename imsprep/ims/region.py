@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -15,13 +16,13 @@ T = TypeVar("T")
 class RegionService(Protocol):
     """What is asked: a part of `ims.ImsClient`."""
 
-    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+    def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
         """Return the private images of this name."""
 
-    def image_quota(self) -> tuple[int, int] | None:
+    def image_quota(self, *, limit_s: float) -> tuple[int, int] | None:
         """Return how many private images there are and how many there may be."""
 
-    def os_versions(self) -> list[str]:
+    def os_versions(self, *, limit_s: float) -> list[str]:
         """Return the values of `os_version` that the service takes."""
 
 
@@ -36,11 +37,16 @@ class RegionFacts:
     refusal: str = ""  # why no images were listed: without that no import can be followed
 
 
-def look_at_region(service: RegionService, name: str | None = None) -> RegionFacts:
-    """Ask a region; reads only. What the service refuses becomes a fact, not an error."""
-    images, refusal = _asked(lambda: service.images(name or "imsprep"))
-    quota, no_quota = _asked(service.image_quota)
-    listed, no_list = _asked(service.os_versions)
+def look_at_region(
+    service: RegionService, name: str | None = None, *, limit_s: float = math.inf
+) -> RegionFacts:
+    """Ask a region; reads only. What the service refuses becomes a fact, not an error.
+
+    Each question is given up after `limit_s` seconds.
+    """
+    images, refusal = _asked(lambda: service.images(name or "imsprep", limit_s=limit_s))
+    quota, no_quota = _asked(lambda: service.image_quota(limit_s=limit_s))
+    listed, no_list = _asked(lambda: service.os_versions(limit_s=limit_s))
     return RegionFacts(
         quota,
         tuple(listed or ()),

@@ -13,8 +13,10 @@ back is a job to wait for, or an image that some request - most likely ours - is
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from imsprep.errors import (
@@ -29,6 +31,7 @@ from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.wait import PollPolicy, poll
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # How long an image may take to be listed after a POST without an answer; no document tells.
 LOOK_FOR_S = 120.0
@@ -38,13 +41,23 @@ DEAD = ("killed", "deleted")  # image statuses that no image comes out of
 
 
 class Imports(Protocol):
-    """What is needed of the import API: a part of `ims.ImsClient`."""
+    """What is needed of the import API: a part of `ims.ImsClient`.
 
-    def quick_import(self, request: QuickImportRequest) -> str:
+    A question is given up after `limit_s` seconds.
+    """
+
+    def quick_import(self, request: QuickImportRequest, *, limit_s: float) -> str:
         """Ask for an import; return the job's id."""
 
-    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+    def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
         """Return the private images of this name, and with this tag."""
+
+
+class Question(Protocol[T_co]):
+    """A question to the service."""
+
+    def __call__(self, *, limit_s: float) -> T_co:
+        """Ask it, for `limit_s` seconds at most."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,11 @@ class Started:
 
 
 def find_image(
-    client: Imports, request: QuickImportRequest, before: Collection[str] = ()
+    client: Imports,
+    request: QuickImportRequest,
+    before: Collection[str] = (),
+    *,
+    limit_s: float = math.inf,
 ) -> CloudImage | None:
     """Return the image that this very request made or is making, or None.
 
@@ -64,7 +81,7 @@ def find_image(
     origin the service does not tell counts by name and tag alone. `before` are the ids of images
     that were there before anything was asked: an older import of the same name and object.
     """
-    for image in client.images(request.name, first_tag(request)):
+    for image in client.images(request.name, first_tag(request), limit_s=limit_s):
         if image.status in DEAD or image.image_id in before:
             continue
         if image.origin in (None, "", f"file,{request.image_url}"):
@@ -81,20 +98,20 @@ def submit(
     stays too busy or out of reach, UncertainError as above.
     """
     try:
-        return Started(job_id=patiently(lambda: client.quick_import(request), pace))
+        return Started(job_id=patiently(partial(client.quick_import, request), pace))
     except UncertainError as error:
         pace = pace.started()
         pace.on_warning(f"{error}; looking for the image; the request is not repeated")
         return Started(image_id=_image_of_doubt(client, request, pace, before, str(error)))
 
 
-def patiently(ask: Callable[[], T], pace: PollPolicy) -> T:
+def patiently(ask: Question[T], pace: PollPolicy) -> T:
     """Ask again, with growing pauses, while the service is too busy or out of reach.
 
     What may have been accepted (UncertainError) is never asked again. After BUSY_LIMIT_S or the
     pace's limit the last TransferError stands.
     """
-    answer = poll(lambda: (ask(),), pace, limit_s=BUSY_LIMIT_S)
+    answer = poll(lambda left_s: (ask(limit_s=left_s),), pace, limit_s=BUSY_LIMIT_S)
     assert answer is not None  # every attempt answers or fails
     return answer[0]
 
@@ -111,7 +128,9 @@ def look(
 
     Raises ServiceError if looking is refused, TransferError if the last look failed.
     """
-    return poll(lambda: find_image(client, request, before), pace, limit_s=limit_s)
+    return poll(
+        lambda left_s: find_image(client, request, before, limit_s=left_s), pace, limit_s=limit_s
+    )
 
 
 def wait_for_image(client: Imports, name: str, image_id: str, pace: PollPolicy) -> str:
@@ -121,9 +140,10 @@ def wait_for_image(client: Imports, name: str, image_id: str, pace: PollPolicy) 
     """
     listed, status = pace.clock(), "not known"
 
-    def ask() -> str | None:
+    def ask(left_s: float) -> str | None:
         nonlocal listed, status
-        status = next((i.status for i in client.images(name) if i.image_id == image_id), "gone")
+        images = client.images(name, limit_s=left_s)
+        status = next((i.status for i in images if i.image_id == image_id), "gone")
         if status != "gone":
             listed = pace.clock()
         if status in DEAD or pace.clock() - listed >= UNLISTED_S:

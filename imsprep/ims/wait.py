@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from imsprep.errors import (
     JobFailedError,
@@ -34,6 +34,13 @@ UNKNOWN_PAUSE_S = 2.0
 UNKNOWN_JOB = ("IMG.0023", "IMG.0121", "IMG.0144")
 
 
+class JobQuery(Protocol):
+    """How a job is asked for: `ImsClient.job`."""
+
+    def __call__(self, job_id: str, *, limit_s: float) -> JobStatus:
+        """Return the status of a job; give up after `limit_s` seconds."""
+
+
 @dataclass(frozen=True)
 class PollPolicy:
     """How to wait: `sleep` and `clock` in seconds, and where news go.
@@ -55,20 +62,23 @@ class PollPolicy:
         return self if self.end < math.inf else replace(self, end=self.clock() + self.limit_s)
 
 
-def poll(ask: Callable[[], T | None], pace: PollPolicy, *, limit_s: float = math.inf) -> T | None:
+def poll(
+    ask: Callable[[float], T | None], pace: PollPolicy, *, limit_s: float = math.inf
+) -> T | None:
     """Ask until there is an answer, and return it; None if there is none in time.
 
-    `ask` returns None where asking again may help, which is said to `pace.on_warning` if it fails
-    with TransferError. The pauses grow then, and are as long as the service wishes. After the
-    pace's own limit, or `limit_s` seconds, the TransferError of the last attempt stands. What may
-    have been accepted (UncertainError) is never asked again.
+    `ask` is called with the seconds that are left for it. It returns None where asking again may
+    help, which is said to `pace.on_warning` if it fails with TransferError. The pauses grow then,
+    and are as long as the service wishes. After the pace's own limit, or `limit_s` seconds, the
+    TransferError of the last attempt stands. What may have been accepted (UncertainError) is never
+    asked again.
     """
     pace = pace.started()
     end, pause = min(pace.clock() + limit_s, pace.end), pace.interval_s
     while True:
         failure, wait_s = None, pace.interval_s
         try:
-            answer = ask()
+            answer = ask(max(0.0, end - pace.clock()))
             if answer is not None:
                 return answer
         except UncertainError:
@@ -86,7 +96,7 @@ def poll(ask: Callable[[], T | None], pace: PollPolicy, *, limit_s: float = math
         pace.sleep(min(wait_s, left))
 
 
-def wait(query: Callable[[str], JobStatus], job_id: str, pace: PollPolicy) -> JobStatus:
+def wait(query: JobQuery, job_id: str, pace: PollPolicy) -> JobStatus:
     """Ask until the job has ended well, and return its last status.
 
     Raises JobFailedError with the service's words, WaitTimeoutError after the limit, and
@@ -111,21 +121,21 @@ def wait(query: Callable[[str], JobStatus], job_id: str, pace: PollPolicy) -> Jo
 class _Watch:
     """One job that is asked for: its last status, and how often it was not known."""
 
-    def __init__(self, query: Callable[[str], JobStatus], job_id: str, pace: PollPolicy) -> None:
+    def __init__(self, query: JobQuery, job_id: str, pace: PollPolicy) -> None:
         self._query, self._job_id, self._pace = query, job_id, pace
         self._unknown = 0
         self.last = "not known"
 
-    def ask(self) -> JobStatus | None:
+    def ask(self, left_s: float) -> JobStatus | None:
         """Return the status of a job that has ended; None while it has not."""
         try:
-            status = self._query(self._job_id)
+            status = self._query(self._job_id, limit_s=left_s)
         except ServiceError as error:
             self._unknown += 1
             if not is_unknown_job(error) or self._unknown >= UNKNOWN_ANSWERS:
                 raise
             self._pace.on_warning(f"the service knows no job {self._job_id} yet; asking again")
-            self._pace.sleep(max(0.0, UNKNOWN_PAUSE_S - self._pace.interval_s))
+            self._pace.sleep(min(max(0.0, UNKNOWN_PAUSE_S - self._pace.interval_s), left_s))
             return None
         self._unknown, self.last = 0, status.status
         self._pace.on_status(status)

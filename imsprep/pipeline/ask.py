@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
 from imsprep.cloud.credentials import NoCredentialsError
 from imsprep.errors import TransferError, UsageError
@@ -84,9 +85,10 @@ class AskService:
         """Return what the service says, for an image of this name."""
         try:
             with self.connect() as client:
+                pace = self.pace.started()
                 if not self.dry_run:
-                    patiently(lambda: client.images(name), self.pace)
-                return look_at_region(client, name)
+                    patiently(partial(client.images, name), pace)
+                return look_at_region(client, name, limit_s=max(0.0, pace.end - pace.clock()))
         except UsageError as error:
             if not self.dry_run:
                 raise

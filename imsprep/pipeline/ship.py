@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +37,7 @@ from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, M
 from imsprep.pipeline.values import Artefact, Prepared
 from imsprep.report import Report
 from imsprep.store.contract import ObjectStore
+from imsprep.store.etags import same_etag
 from imsprep.store.ownership import PLAN
 from imsprep.system.locking import locked
 from imsprep.units import MIB
@@ -118,13 +120,13 @@ class Imported:
 class Service(Protocol):
     """What is needed of the import API; `ims.ImsClient` is one."""
 
-    def quick_import(self, request: QuickImportRequest) -> str:
+    def quick_import(self, request: QuickImportRequest, *, limit_s: float) -> str:
         """Ask for an import; return the job's id."""
 
-    def job(self, job_id: str) -> JobStatus:
+    def job(self, job_id: str, *, limit_s: float) -> JobStatus:
         """Ask how far a job is."""
 
-    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+    def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
         """Return the private images of this name."""
 
 
@@ -254,7 +256,7 @@ def _is_listed(earlier: Manifest, shipping: ShipTask) -> bool:
 
 
 def _images(shipping: ShipTask, name: str) -> list[CloudImage]:
-    return patiently(lambda: shipping.service.images(name), shipping.pace)
+    return patiently(partial(shipping.service.images, name), shipping.pace)
 
 
 def _found(
@@ -444,7 +446,7 @@ def _clean(state: Manifest, shipping: ShipTask, *, failed: bool) -> tuple[str, .
     removed = []
     for sent in state.objects:
         found = shipping.store.head(sent.key)
-        same = found is not None and (found.size, found.etag) == (sent.size, sent.etag)
+        same = found is not None and found.size == sent.size and same_etag(found.etag, sent.etag)
         if found is not None and same and PLAN in found.metadata:
             shipping.store.delete(sent.key)
             removed.append(sent.key)

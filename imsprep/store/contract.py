@@ -7,8 +7,7 @@ implementation passes the same suite, `tests/store_suite.py`.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, NamedTuple, Protocol
 
 from imsprep.errors import ServiceError
@@ -43,7 +42,7 @@ class Part(NamedTuple):
 
     number: int  # 1 to 10,000
     size: int  # bytes
-    etag: str  # without quotation marks; the part's MD5 in hex
+    etag: str  # without quotation marks; the part's MD5 in hex, as the store writes it
 
 
 class Upload(NamedTuple):
@@ -59,7 +58,7 @@ class ObjectFacts(NamedTuple):
 
     key: str
     size: int  # bytes
-    etag: str  # without quotation marks
+    etag: str  # without quotation marks; "" where the store says none
     storage_class: str  # STANDARD where the store says nothing
     upload_id: str | None  # of the multipart upload that made it, where the store tells
     metadata: Mapping[str, str]
@@ -132,12 +131,3 @@ class ObjectStore(Protocol):
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""
-
-
-def multipart_etag(etags: Iterable[str]) -> str:
-    """Return the etag of an object made of parts with these etags: the MD5 of their MD5s, and `-n`.
-
-    Source: OBS API reference, "Completing Multipart Upload"; every S3-like store does the same.
-    """
-    digests = [bytes.fromhex(etag) for etag in etags]
-    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"

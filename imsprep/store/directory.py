@@ -37,9 +37,9 @@ from imsprep.store.contract import (
     Part,
     Upload,
     check_part_number,
-    multipart_etag,
 )
 from imsprep.store.directory_uploads import Unfinished
+from imsprep.store.etags import multipart_etag
 from imsprep.store.zeros import hash_of_zeros, zero_md5
 from imsprep.system import atomic
 from imsprep.system.positioned import read_at

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, Protocol
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image.file import Identity
 from imsprep.store import ownership
-from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts, multipart_etag
+from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts
+from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.units import MIB
 from imsprep.upload.complete import check_class, check_object, complete
@@ -164,7 +165,7 @@ class _Stream:
             if (
                 whole is not None
                 and whole.length == found.size
-                and (named or (found.upload_id is None and whole.etag == found.etag))
+                and (named or (found.upload_id is None and same_etag(whole.etag, found.etag)))
                 and self._maker.take_facts(whole.note)
             ):
                 self._maker.check_unchanged()
@@ -177,7 +178,8 @@ class _Stream:
             md5s[part.number] = hashlib.md5(part.data, usedforsecurity=False).hexdigest()
             size += part.length
         self._maker.check_unchanged()
-        return (found.size, found.etag) == (size, multipart_etag(md5s[n] for n in sorted(md5s)))
+        made = multipart_etag(md5s[n] for n in sorted(md5s))
+        return found.size == size and same_etag(found.etag, made)
 
     def _continue_or_begin(
         self, journal: Journal, noted: UploadEntry | None, fresh: UploadEntry
@@ -214,8 +216,9 @@ class _Stream:
             line.number: line
             for line in log.read().values()
             if any(
-                (part.size, part.etag) == (line.length, line.etag)
-                and (part.etag == line.md5 or not self._store.etags_are_md5)
+                part.size == line.length
+                and same_etag(part.etag, line.etag)
+                and (same_etag(part.etag, line.md5) or not self._store.etags_are_md5)
                 for part in uploaded.get(line.number, ())
             )
         }
@@ -296,7 +299,8 @@ class _Stream:
             entry.upload_id,
             parts,
             is_ours=lambda found: (
-                (found.etag, found.metadata.get(ownership.PLAN)) == (expected, entry.plan)
+                same_etag(found.etag, expected or "")
+                and found.metadata.get(ownership.PLAN) == entry.plan
             ),
         )
         return size, check_object(self._store, self._key, size=size, etag=etag, expected=expected)

@@ -14,7 +14,8 @@ from typing import Any
 
 from imsprep.errors import ImageChangedError, ImageInUseError, ServiceError, TransferError
 from imsprep.store import ownership
-from imsprep.store.contract import ObjectFacts, multipart_etag
+from imsprep.store.contract import ObjectFacts
+from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RetryingStore
 from imsprep.upload.complete import check_class, check_object, complete
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
@@ -119,7 +120,7 @@ class _Upload:
             if noted is None or noted.identity.lasting != self._source.identity.lasting:
                 return False
             return found.upload_id == noted.upload_id
-        return found.etag == self._parts.planned_etag()
+        return same_etag(found.etag, self._parts.planned_etag())
 
     def _continue_or_begin(
         self, journal: Journal, noted: UploadEntry | None, fresh: UploadEntry
@@ -157,7 +158,7 @@ class _Upload:
             )
         parts = [find(self._store, uploaded, one) for one in wanted]
         # Only where the store's etags are the MD5s of the bytes that were sent.
-        comparable = all(p.etag == one.md5 for p, one in zip(parts, wanted, strict=True))
+        comparable = all(same_etag(p.etag, one.md5) for p, one in zip(parts, wanted, strict=True))
         expected = multipart_etag(part.etag for part in parts) if comparable else None
         etag = complete(
             self._store,
@@ -165,7 +166,8 @@ class _Upload:
             entry.upload_id,
             parts,
             is_ours=lambda found: (
-                (found.etag, found.metadata.get(ownership.PLAN)) == (expected, entry.plan)
+                same_etag(found.etag, expected or "")
+                and found.metadata.get(ownership.PLAN) == entry.plan
             ),
         )
         return etag, expected

@@ -6,10 +6,9 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ from imsprep.ims import error_codes, job
 from imsprep.ims.client import ANSWER_LIMIT, ImsClient
 from imsprep.ims.job import JobStatus
 from imsprep.ims.submit import patiently
-from imsprep.ims.wait import PollPolicy, poll, wait
+from imsprep.ims.wait import JobQuery, PollPolicy, poll, wait
+from tests.support.dripping import BODY, HEADER, dripping
 from tests.support.ims_answers import Clock, answering
 from tests.support.imscloud import KEY, REQUEST, client, cloud
 
@@ -168,10 +168,10 @@ def test_an_endpoint_that_is_no_url_is_a_usage_error() -> None:
 Step = JobStatus | Exception
 
 
-def playing(*steps: Step) -> Callable[[str], JobStatus]:
+def playing(*steps: Step) -> JobQuery:
     left = list(steps)
 
-    def query(job_id: str) -> JobStatus:
+    def query(job_id: str, *, limit_s: float) -> JobStatus:
         step = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(step, Exception):
             raise step
@@ -326,7 +326,7 @@ def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:
     with (
         answering((429, b""), (200, {"images": []}), headers={"Retry-After": "77"}) as (url, _),
     ):
-        assert patiently(lambda: client(url).images("x"), PollPolicy(clock.sleep, clock)) == []
+        assert patiently(partial(client(url).images, "x"), PollPolicy(clock.sleep, clock)) == []
     assert clock.slept == [77]
 
 
@@ -335,7 +335,7 @@ def test_a_date_after_which_to_ask_counts_from_the_answer_s_own() -> None:
     # Python's server sends its Date by itself, and this one as a second: the first counts.
     at = formatdate(time.time() + 600, usegmt=True)
     with answering((429, b""), (200, {"images": []}), headers={"Retry-After": at}) as (url, _):
-        assert patiently(lambda: client(url).images("x"), PollPolicy(clock.sleep, clock)) == []
+        assert patiently(partial(client(url).images, "x"), PollPolicy(clock.sleep, clock)) == []
     (slept,) = clock.slept
     assert 598 <= slept <= 600
 
@@ -366,7 +366,7 @@ def test_how_long_to_leave_a_service_alone(
 def test_a_question_that_came_too_late_or_too_early_is_asked_again(status: int) -> None:
     clock = Clock()
     with answering((status, b""), (200, {"images": []})) as (url, asked):
-        assert patiently(lambda: client(url).images("x"), PollPolicy(clock.sleep, clock)) == []
+        assert patiently(partial(client(url).images, "x"), PollPolicy(clock.sleep, clock)) == []
     assert len(asked) == 2
 
 
@@ -392,24 +392,35 @@ def test_an_answer_without_end_is_read_to_its_limit_only(packed: bool) -> None:
             client(url).quick_import(REQUEST)
 
 
-def test_an_answer_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imsprep.ims.client.ANSWER_LIMIT_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as server:
+@pytest.mark.parametrize(("begins", "drop"), [(HEADER, b"x"), (BODY, b" "), (b"", b"")])
+def test_a_question_ends_with_the_time_of_its_asker(
+    begins: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.ims.client.LEAST_S", 0.1)
+    with dripping(begins, drop) as url:
+        ims, began = client(url), time.monotonic()
+        questions = (
+            lambda: ims.images("x", limit_s=0.2),
+            lambda: ims.job("j", limit_s=0),
+            lambda: ims.image_quota(limit_s=0.2),
+            lambda: ims.os_versions(limit_s=0.2),
+        )
+        for ask in questions:
+            with pytest.raises(
+                TransferError, match=r"the answer takes more than|[Rr]ead timed out"
+            ):
+                ask()
+        with pytest.raises(UncertainError):
+            ims.quick_import(REQUEST, limit_s=0.2)
+        assert time.monotonic() - began < 3
 
-        def drip() -> None:
-            connection = server.accept()[0]
-            with connection, suppress(OSError):
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                for _ in range(400):
-                    connection.sendall(b" ")
-                    time.sleep(0.05)
 
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        with pytest.raises(TransferError, match="the answer takes more than"):
-            client(f"http://127.0.0.1:{server.getsockname()[1]}").images("x")
-        thread.join()
+def test_a_wait_does_not_outlast_its_limit_for_an_answer_that_is_on_its_way() -> None:
+    with dripping(BODY) as url:
+        began = time.monotonic()
+        with pytest.raises(WaitTimeoutError, match="had not ended after 1 s"):
+            wait(client(url).job, "j", PollPolicy(time.sleep, time.monotonic, limit_s=1.0))
+        assert time.monotonic() - began < 4
 
 
 def test_a_reason_of_any_length_fits_on_a_screen() -> None:
@@ -424,7 +435,7 @@ def test_one_limit_holds_for_all_that_waits_by_it() -> None:
     pace = PollPolicy(clock.sleep, clock, limit_s=30).started()
     down = TransferError("503")
     with pytest.raises(TransferError):
-        poll(lambda: playing(down)("j"), pace, limit_s=20)
+        poll(lambda left_s: playing(down)("j", limit_s=left_s), pace, limit_s=20)
     with pytest.raises(WaitTimeoutError):
         wait(playing(RUNNING), "j", pace)
     assert clock.now == 30

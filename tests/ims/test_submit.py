@@ -36,14 +36,14 @@ class Service:
         self.posts, self.listed = list(posts), images or [[]]
         self.posted = 0
 
-    def quick_import(self, request: QuickImportRequest) -> str:
+    def quick_import(self, request: QuickImportRequest, *, limit_s: float) -> str:
         self.posted += 1
         step = self.posts.pop(0) if len(self.posts) > 1 else self.posts[0]
         if isinstance(step, Exception):
             raise step
         return step
 
-    def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+    def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
         step = self.listed.pop(0) if len(self.listed) > 1 else self.listed[0]
         if isinstance(step, Exception):
             raise step

@@ -246,13 +246,13 @@ def test_a_refused_request_is_kept_too(place: Place) -> None:
 class Expired:
     """A service that takes the request and refuses every question after it."""
 
-    def quick_import(self, request: object) -> str:
+    def quick_import(self, request: object, *, limit_s: float) -> str:
         return "j-9"
 
-    def job(self, job_id: str) -> Any:
+    def job(self, job_id: str, *, limit_s: float) -> Any:
         raise ServiceError("the token expired", status=401)
 
-    def images(self, name: str, tag: str | None = None) -> list[Any]:
+    def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[Any]:
         return []
 
 
@@ -368,14 +368,14 @@ class Wrapped:
 def die_after(call: Callable[..., Any]) -> Callable[..., Any]:
     """Let the service take the request, and end before its answer is kept."""
 
-    def dying(*arguments: Any) -> Any:
-        call(*arguments)
+    def dying(*arguments: Any, **more: Any) -> Any:
+        call(*arguments, **more)
         raise Killed
 
     return dying
 
 
-def die(*_: object) -> None:
+def die(*_: object, **__: object) -> None:
     raise Killed
 
 
@@ -388,7 +388,7 @@ def test_killed_right_after_asking_the_image_is_found_although_it_is_listed_late
             go(service=Wrapped(service, quick_import=die_after(service.quick_import)))
         listed_from = place.clock() + 60
 
-        def images(name: str, tag: str | None = None) -> list[Any]:
+        def images(name: str, tag: str | None = None, *, limit_s: float) -> list[Any]:
             return service.images(name, tag) if place.clock() >= listed_from else []
 
         done = go(service=Wrapped(service, images=images))
@@ -411,7 +411,7 @@ def test_an_older_image_of_the_same_name_and_object_is_not_taken_for_the_new_one
 
 
 def test_a_look_that_is_refused_leaves_the_doubt(place: Place) -> None:
-    def refused(name: str, tag: str | None = None) -> Any:
+    def refused(name: str, tag: str | None = None, *, limit_s: float) -> Any:
         raise ServiceError("the token expired", status=401)
 
     with place.emulator() as go:

@@ -18,15 +18,16 @@ import trustme
 pytest.importorskip("moto", reason="not installed: moto")
 
 from imsprep.cloud.credentials import Credentials
-from imsprep.errors import ImageChangedError, ServiceError, TransferError, UsageError
+from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.options import UploadOptions
 from imsprep.store.contract import BucketHead, CopyRefusedError
-from imsprep.store.obs import ObsStore, _content_md5, _etag, open_obs
+from imsprep.store.obs import ObsStore, _content_md5, open_obs
+from imsprep.store.obs_connection import ANSWER_LIMIT
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Bucket, Target
 from imsprep.units import MIB
 from imsprep.upload.file import send_file
-from imsprep.upload.values import TransferPolicy
+from imsprep.upload.values import TransferPolicy, Uploaded
 from tests.support import s3cloud
 from tests.support.store_suite import StoreSuite, pattern
 
@@ -155,18 +156,6 @@ def test_a_list_of_several_pages_is_read_to_its_end(store: ObsStore) -> None:
         store.upload_part("k", upload_id, number, b"x")
     assert [part.number for part in store.list_parts("k", upload_id)] == [1, 2, 3, 4, 5]
     assert [found.key for found in store.list_objects("o")] == ["o1", "o2", "o3", "o4", "o5"]
-
-
-def test_nobody_listening_can_be_tried_again() -> None:
-    store = open_obs("bucket", endpoint="http://127.0.0.1:9", region="r", credentials=KEYS)
-    with pytest.raises(TransferError):
-        store.head("k")
-    store.close()
-
-
-def test_a_missing_file_of_certificates_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="certificates"):
-        open_obs("b", endpoint="https://x.invalid", region="r", credentials=KEYS, ca_bundle=tmp_path / "no.pem")  # fmt: skip
 
 
 def test_encryption_is_asked_for(server: tuple[s3cloud.Strict, str], store: ObsStore) -> None:
@@ -450,7 +439,7 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_to_be_passed_by(
         monkeypatch.delenv(name)
     with tls_cloud(authority, "*.obs.localhost") as (_, endpoint), proxy() as (url, asked):
         # A store on this machine is never reached through a proxy; this one stands for another's.
-        monkeypatch.setattr("imsprep.store.obs.is_loopback", lambda url: False)
+        monkeypatch.setattr("imsprep.store.obs_connection.is_loopback", lambda url: False)
         monkeypatch.setenv("HTTPS_PROXY", url)
         monkeypatch.setenv("NO_PROXY", ".obs.localhost" if past else "elsewhere.example")
         store = open_obs("images", endpoint=endpoint, region="us-east-1", credentials=KEYS, ca_bundle=tmp_path / "ca.pem")  # fmt: skip
@@ -572,5 +561,52 @@ def test_an_answer_that_is_not_as_documented_is_no_internal_error(
             assert ask() == []
 
 
-def test_an_etag_may_be_weak_or_without_quotes() -> None:
-    assert [_etag({"ETag": e}) for e in ('"a-1"', 'W/"a-1"', "a-1")] == ["a-1"] * 3
+def test_an_answer_of_any_length_is_read_to_its_limit_only(
+    store: ObsStore, cloud: s3cloud.Strict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.answers = b"<a>" + b" " * (ANSWER_LIMIT + 1)
+    with pytest.raises(TransferError, match="the answer has more than 64 MiB"):
+        store.list_objects()
+
+
+def test_an_etag_that_head_does_not_say_is_looked_for_in_the_list(
+    store: ObsStore, cloud: s3cloud.Strict
+) -> None:
+    etag = store.put("k", b"x")
+    store.put("k2", b"y")
+    cloud.etags = "none of HEAD"
+    found = store.head("k")
+    assert found is not None
+    assert found.etag == etag
+    cloud.etags = "none"
+    found = store.head("k")
+    assert found is not None
+    assert found.etag == ""
+
+
+@pytest.mark.parametrize("etags", ["capitals", "bare", "none of HEAD"])
+def test_an_upload_is_proved_by_etags_however_they_are_written(
+    etags: str, store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
+) -> None:
+    cloud.etags = etags
+    path = tmp_path / "d.raw"
+    path.write_bytes(pattern(10 * MIB) + bytes(30 * MIB) + pattern(MIB, 2))
+    done, again = (_send(path, store) for _ in range(2))
+    assert done.etags_compared
+    assert (done.copied > 0, again.skipped) == (True, True)
+    assert store.read("d.raw", 0, path.stat().st_size) == path.read_bytes()
+
+
+def _send(path: Path, store: ObsStore) -> Uploaded:
+    bucket, options = Bucket(Target(store._bucket), store), UploadOptions(part_size=10 * MIB)
+    return send_file(path, bucket, options, lambda plan: nullcontext(lambda **_: None))
+
+
+def test_an_object_without_any_etag_is_not_accepted(
+    store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
+) -> None:
+    path = tmp_path / "d.raw"
+    path.write_bytes(pattern(6 * MIB))
+    cloud.etags = "none"
+    with pytest.raises(ServiceError, match="nothing proves what it holds; do not import it"):
+        _send(path, store)

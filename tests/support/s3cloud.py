@@ -13,6 +13,7 @@ import base64
 import hashlib
 import io
 import random
+import re
 import socket
 import ssl
 import threading
@@ -27,6 +28,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 HOST = "obs.localhost"
 SKEW_S = 15 * 60
+_ETAG = re.compile(rb"(?<=<ETag>)[^<]*?[0-9a-fA-F]{32}(?:-[0-9]+)?")
 
 
 class Faults:
@@ -61,6 +63,9 @@ class Strict:
         # What the next completion is answered with, and 200; and whether it works all the same.
         self.completion: tuple[bytes, bool] | None = None
         self.bucket_says: dict[str, str] = {}  # headers of HEAD bucket that OBS has
+        # How ETags are written: "capitals", "bare" (no quotes), "none of HEAD", "none" (of HEAD and
+        # lists of objects), or as moto does.
+        self.etags = ""
         self.encrypts = ""  # how the bucket does so by itself
         self.made_by: dict[tuple[str, str], str] = {}  # host and path: the upload that made it
 
@@ -108,10 +113,48 @@ class Strict:
                 b"".join(self.app(environ, self._as_obs_does(environ, lambda *_: None)))
             start("200 OK", [("Content-Type", "application/xml")])
             return [said]
+        if self.etags:
+            return self._with_etags(environ, body, start)
         answer = self.app(environ, self._as_obs_does(environ, start))
         if self.cuts and environ["REQUEST_METHOD"] == "GET":
             return self._cut(environ, b"".join(answer))
         return answer
+
+    def _with_etags(
+        self, environ: dict[str, Any], body: bytes, start: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer with ETags in the way that is asked for; a completion has to repeat them so."""
+        capitals, none = self.etags == "capitals", self.etags == "none"
+        is_head = environ["REQUEST_METHOD"] == "HEAD"
+        if capitals and b"<ETag>" in body:
+            if body != _ETAG.sub(lambda found: _cased(found[0], bytes.upper), body):
+                start("400 Bad Request", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>InvalidPart</Code><Message>not as given</Message></Error>"]
+            body = _ETAG.sub(lambda found: _cased(found[0], bytes.lower), body)
+            environ["wsgi.input"] = io.BytesIO(body)
+        said: list[Any] = []
+        answer = b"".join(self.app(environ, self._as_obs_does(environ, lambda *a: said.extend(a))))
+        status, headers = said[0], dict(said[1])
+        etag = next((name for name in headers if name.lower() == "etag"), None)
+        if etag and is_head and self.etags.startswith("none"):
+            del headers[etag]
+        elif etag and capitals:
+            headers[etag] = headers[etag].upper()
+        elif etag and self.etags == "bare":
+            headers[etag] = headers[etag].strip('"')
+        if capitals:
+            answer = _ETAG.sub(lambda found: _cased(found[0], bytes.upper), answer)
+        if self.etags == "bare":
+            answer = answer.replace(b"<ETag>&quot;", b"<ETag>").replace(
+                b"&quot;</ETag>", b"</ETag>"
+            )
+            answer = answer.replace(b'<ETag>"', b"<ETag>").replace(b'"</ETag>', b"</ETag>")
+        if none and b"<ListBucketResult" in answer:
+            answer = re.sub(rb"<ETag>.*?</ETag>", b"", answer)
+        if not is_head:
+            headers["Content-Length"] = str(len(answer))
+        start(status, list(headers.items()))
+        return [answer]
 
     @staticmethod
     def _cut(environ: dict[str, Any], body: bytes) -> Iterator[bytes]:
@@ -158,6 +201,10 @@ class Strict:
         if body and environ["REQUEST_METHOD"] == "PUT" and not md5:
             return "400 Bad Request", "InvalidDigest"
         return None
+
+
+def _cased(etag: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    return change(etag).replace(b"&QUOT;", b"&quot;")
 
 
 class Quiet(WSGIRequestHandler):

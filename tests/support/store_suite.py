@@ -8,7 +8,8 @@ import io
 import pytest
 
 from imsprep.errors import ImsprepError, ServiceError, TransferError
-from imsprep.store.contract import MIN_PART_SIZE, ObjectStore, Part, multipart_etag
+from imsprep.store.contract import MIN_PART_SIZE, ObjectStore, Part
+from imsprep.store.etags import multipart_etag
 from imsprep.store.zeros import zero_md5
 from imsprep.units import MIB
 

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from io import BufferedReader
 
 from imsprep.image.digest import DigestTree
-from imsprep.store.contract import multipart_etag
+from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.units import MIB
@@ -150,7 +150,8 @@ class PartSender:
             return False
         zeros.result()
         body = self._body(part.offset + part.zeros, part.sent, data)
-        return assemble(self._store, entry.key, entry.upload_id, part, entry.zero_key, body) == md5
+        etag = assemble(self._store, entry.key, entry.upload_id, part, entry.zero_key, body)
+        return etag is not None and same_etag(etag, md5)
 
     def _make_zeros(self, entry: UploadEntry, uploaded: UploadedParts) -> None:
         """Make the zero object if a part is to be copied from it."""

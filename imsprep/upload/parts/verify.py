@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from imsprep.errors import ServiceError
 from imsprep.store.contract import ObjectStore, Part
+from imsprep.store.etags import same_etag
 
 UploadedParts = Mapping[int, Sequence[Part]]  # by number; a store may list what was replaced, too
 
@@ -69,4 +70,4 @@ def _right(store: ObjectStore, uploaded: UploadedParts, wanted: Wanted) -> Part 
 
 
 def _fits(store: ObjectStore, etag: str, md5: str, copied: bool) -> bool:
-    return not store.etags_are_md5 or etag == md5 or (copied and "-" in etag)
+    return not store.etags_are_md5 or same_etag(etag, md5) or (copied and "-" in etag)

@@ -87,13 +87,13 @@ def test_a_full_account_takes_no_image() -> None:
 
 def test_a_region_that_does_not_answer_passes_nothing() -> None:
     class Silent:
-        def images(self, name: str, tag: str | None = None) -> list[CloudImage]:
+        def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
             raise ServiceError("401 who are you?")
 
-        def image_quota(self) -> tuple[int, int] | None:
+        def image_quota(self, *, limit_s: float) -> tuple[int, int] | None:
             raise ServiceError("403 no rights")
 
-        def os_versions(self) -> list[str]:
+        def os_versions(self, *, limit_s: float) -> list[str]:
             raise TransferError("timed out")
 
     region = look_at_region(Silent())

@@ -1,0 +1,104 @@
+"""A connection to OBS over botocore, as OBS understands it.
+
+OBS speaks S3 with exceptions, and each option below is there because of one (dates: November 2026):
+
+- *virtual-host addressing*: path style is refused on Huawei Cloud's domains since 2023-12-30;
+- *checksums when required*: the trailing checksums that botocore sends since 1.36 are refused by
+  Huawei Cloud (400 XAmzContentSHA256Mismatch), and OTC stored them inside the object;
+- *unsigned payload with Content-MD5*: the mode that OBS documents for signature version 4, and each
+  part is still verified by the service (400 BadDigest).
+
+botocore's own retries are off: `retry` is the only place that tries again. Nothing is taken from
+AWS's files and variables (AWS_PROFILE, ~/.aws/config): they are about another cloud.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imsprep.cloud.answer_limits import AnswerLimits, limited
+from imsprep.cloud.endpoints import is_loopback
+from imsprep.errors import MissingExtraError, UsageError
+from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from imsprep.cloud.credentials import Credentials
+
+# See the module's docstring for the first five.
+_OPTIONS: dict[str, Any] = {
+    "signature_version": "s3v4",
+    "s3": {
+        "addressing_style": "virtual",
+        "payload_signing_enabled": False,
+        "use_accelerate_endpoint": False,  # this and the next two: of AWS only
+    },
+    "use_dualstack_endpoint": False,
+    "use_fips_endpoint": False,
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+    "retries": {"total_max_attempts": 1},
+    "connect_timeout": 30,  # seconds
+    # Seconds; a store that really copies needs its time for a part of GiBs before it answers.
+    "read_timeout": 300,
+    "max_pool_connections": 64,
+    "tcp_keepalive": True,
+}
+# Names in a file, names in the environment, value: no profile, and files that are empty.
+_NOTHING_OF_AWS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+# A page of 1,000 long keys has some MiB; that of what is read has the range that was asked for.
+ANSWER_LIMIT = 64 * MIB
+# From the end of a request to the last byte of its answer. A store that assembles or copies GiBs
+# sends white space meanwhile (S3 API reference, "CompleteMultipartUpload").
+ANSWER_LIMIT_S = 900.0
+
+
+def connect(
+    *, endpoint: str, region: str, credentials: Credentials, ca_bundle: Path | None = None
+) -> Any:
+    """Return a client of botocore; the certificate and the host's name are always verified.
+
+    `ca_bundle` names a file of certificates to trust instead of the usual ones. Proxies are taken
+    from HTTPS_PROXY and NO_PROXY. Raises MissingExtraError without imsprep[cloud].
+    """
+    try:
+        import botocore.session
+        from botocore.config import Config
+    except ImportError as error:
+        raise MissingExtraError("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
+    if ca_bundle is not None and not os.path.isfile(ca_bundle):
+        raise UsageError(f"no such file of certificates: {ca_bundle}")
+    client: Any = botocore.session.Session(session_vars=_NOTHING_OF_AWS).create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.security_token,
+        verify=str(ca_bundle) if ca_bundle else True,
+        config=Config(**_OPTIONS, **({"proxies": {}} if is_loopback(endpoint) else {})),
+    )
+    client.meta.events.register("before-call.s3", _stay)
+    _limit_answers(client)
+    return client
+
+
+def _limit_answers(client: Any) -> None:
+    """Give the connections of a client the limits of an answer.
+
+    botocore has no option for it: what is changed are the pool classes of its own HTTP session.
+    """
+    pools = client._endpoint.http_session._pool_classes_by_scheme
+    limits = AnswerLimits(lambda: time.monotonic() + ANSWER_LIMIT_S, ANSWER_LIMIT)
+    pools.update(limited(pools, limits))
+
+
+def _stay(params: dict[str, Any], **_: object) -> None:
+    """Have botocore follow no redirect: it looks for regions as AWS has them, and without end."""
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
