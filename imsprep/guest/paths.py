@@ -34,7 +34,8 @@ LINUX_TEXT = (
     "/etc/kernel/cmdline", "/etc/inittab",
     # what the initramfs is made from
     "/etc/dracut.conf", "/etc/dracut.conf.d/*.conf", "/etc/initramfs-tools/modules",
-    "/etc/initramfs-tools/initramfs.conf", "/etc/sysconfig/kernel",
+    "/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/conf.d/*",
+    "/etc/sysconfig/kernel",
     # network
     "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
     "/etc/netplan/*.yaml", "/lib/netplan/*.yaml", "/etc/sysconfig/network-scripts/ifcfg-*",
@@ -56,16 +57,19 @@ INITS = ("/sbin/init", "/etc/init", "/bin/init", "/bin/sh", "/usr/lib/systemd/sy
 ORDINARY = (("/bin/ls", "/usr/bin/ls"), ("/bin/mount", "/usr/bin/mount"), ("/usr/bin/env",))
 
 DRACUT = "/usr/lib/dracut/dracut-init.sh"  # a system with this has dracut
+# What the boot mounts on before anything could make folders on the root.
+MOUNT_POINTS = ("/dev", "/proc", "/run", "/sys")
 
 LINUX_NAMES = (
     # boot
-    *(place for places in ORDINARY for place in places),
+    *MOUNT_POINTS, *(place for places in ORDINARY for place in places),
     "/etc/mkinitcpio.conf", "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
     # services that start at boot
     "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",
-    "/etc/systemd/system/default.target",
+    "/etc/systemd/system/default.target", "/etc/systemd/system/*.target",
+    "/lib/systemd/system/*.target", "/usr/local/lib/systemd/system/*.target",
     "/lib/systemd/system/*.wants/cloud-*", "/lib/systemd/system/cloud-init.service",
     "/etc/network/cloud-ifupdown-helper", "/etc/netplan/*.yml",
     "/etc/systemd/system-generators/cloud-init-generator",

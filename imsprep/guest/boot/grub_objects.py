@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 _MAGIC = 0x676D696D
 _INFO32, _INFO64 = struct.Struct("<III"), struct.Struct("<I4xQQ")  # magic, offset, size
 _OBJECT = struct.Struct("<II")  # type, size with this header
-_ELF, _CONFIG, _PREFIX = 0, 2, 3
+_ELF, _MEMDISK, _CONFIG, _PREFIX = 0, 1, 2, 3
 
 # Bits of s_feature_incompat that every GRUB reads, and those that only some do.
 _ALL_READ = 0x0002 | 0x0040 | 0x0200 | 0x0004  # filetype, extents, flex_bg, needs_recovery
@@ -32,6 +32,7 @@ class Objects:
     prefix: str | None = None
     config: str | None = None
     modules: Mapping[str, bytes] = field(default_factory=dict)
+    memdisk: bool = False  # it brings a file system of its own
 
 
 def read_objects(data: bytes, *, bits: int) -> Objects | None:
@@ -44,12 +45,14 @@ def read_objects(data: bytes, *, bits: int) -> Objects | None:
         return None
     texts: dict[int, str] = {}
     modules: dict[str, bytes] = {}
+    memdisk = False
     for kind, content in _objects(data[first : min(size, len(data))]):
+        memdisk = memdisk or kind == _MEMDISK
         if kind in (_CONFIG, _PREFIX):
             texts[kind] = content.split(b"\0")[0].decode("utf-8", "replace")
         elif kind == _ELF and (name := _module_name(content)) is not None:
             modules[name] = content
-    return Objects(texts.get(_PREFIX), texts.get(_CONFIG), modules)
+    return Objects(texts.get(_PREFIX), texts.get(_CONFIG), modules, memdisk)
 
 
 def _objects(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -69,12 +69,15 @@ class Started:
     def entry(self, path: str, title: str, unknown: str | None = None) -> BootEntry:
         """Return it as a value, with what is wrong with its files."""
         unknown = unknown or self.unknown
-        if self.kernel is None and unknown is None:
+        if self.kernel is None and unknown is None and not self.initrds:
             unknown = "it names no kernel"
         files = [self.kernel or "", *self.initrds]
         gone = [name for name in files if name and ":" not in name]
         why = self.missing.get(gone[0], "is not in the image") if gone else ""
         broken = f"{gone[0]}, which {why}" if gone and unknown is None else None
+        if self.kernel is None and unknown is None:
+            return BootEntry(path, self.line, title, "", tuple(self.initrds), (),
+                             "no kernel, and only an initramfs")  # fmt: skip
         return BootEntry(path, self.line, title, self.kernel or "", tuple(self.initrds),
                          tuple(self.arguments), broken, unknown,
                          gone[0] if broken else None, self.version)  # fmt: skip

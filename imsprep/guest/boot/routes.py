@@ -377,7 +377,7 @@ def _grub_program(
             return
     inside = prefix.rpartition(")")[2]
     config = devices.find(file.volume, f"{inside}/grub.cfg")
-    if config is None and in_memory:
+    if config is None:  # where GRUBs of distributions look too
         config = devices.find(file.volume, f"{folder}/grub.cfg")
     if config is not None:
         menu = grub.follow(devices, config, UEFI)
@@ -386,6 +386,10 @@ def _grub_program(
             found = _with_linux(devices, objects, menu.prefix, found)
         reads = _reads(devices, objects, file.volume, inside, UEFI)
         yield found._replace(steps=(*steps, *found.steps), reads=reads)
+        return
+    if objects.prefix is not None and not (in_memory or objects.memdisk or objects.config):
+        reason = f"GRUB finds no {file.volume}:{inside}/grub.cfg"
+        yield Found(efi.GRUB, steps, broken=reason)
         return
     yield from _by_its_files(devices, file.volume, folder, steps)
 

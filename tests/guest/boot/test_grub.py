@@ -273,3 +273,14 @@ def test_of_a_file_that_is_not_read_to_its_end_nothing_is_left_out() -> None:
     cut = menu(f"menuentry x {{\n {'#' * 300_000}\n linux /vmlinuz-1\n}}\n")
     assert "bytes were read" in (cut.unknown or "")
     assert cut.failures == []
+
+
+def test_an_entry_with_an_initramfs_only_starts_nothing() -> None:
+    made = menu(f"set fallback=1\nmenuentry a {{\n initrd /initrd-1\n}}\n{entry('two', '2')}")
+    assert made.entries[0].broken == "no kernel, and only an initramfs"
+    assert started(made) == "two"
+    other = menu("menuentry a {\n chainloader /x\n initrd /initrd-1\n}\n")
+    assert (other.entries[0].broken, "chainloader" in (other.entries[0].unknown or "")) == (
+        None,
+        True,
+    )

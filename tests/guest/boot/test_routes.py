@@ -102,6 +102,9 @@ BREAKS: dict[str, tuple[dict[str, Any], str]] = {
         {"/EFI/BOOT/BOOTX64.EFI": grub("/x", f"search.fs_uuid {GONE} root\nset prefix=($root)/boot/grub\n")}, GONE),
     "shim has nothing to go on with": ({"/EFI/BOOT/BOOTX64.EFI": SHIM}, "grubx64.efi"),
     "systemd-boot has no entry": ({"/EFI/BOOT/BOOTX64.EFI": SYSTEMD_BOOT}, "/loader/entries"),
+    "GRUB's configuration is gone": (
+        {"/EFI/BOOT/BOOTX64.EFI": grub("/EFI/debian"), "/EFI/other/grub.cfg": STUB % UUID},
+        "finds no partition 1:/EFI/debian/grub.cfg"),
     "the first program is empty": ({"/EFI/BOOT/BOOTX64.EFI": b""}, "BOOTX64.EFI is empty"),
     "shim's second program is cut off": (
         {"/EFI/BOOT/BOOTX64.EFI": SHIM, "/EFI/BOOT/grubx64.efi": grub("/EFI/debian")[:1500]},

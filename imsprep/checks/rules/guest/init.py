@@ -1,4 +1,4 @@
-"""IMS851: the first program of the system, to which the initramfs hands over."""
+"""IMS851, IMS853: what the initramfs hands over to: the first program, and where it mounts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice
 from imsprep.checks.rules.guest.entry import cut, started, value
-from imsprep.guest.paths import INITS, ORDINARY
+from imsprep.guest.model import Guest
+from imsprep.guest.paths import INITS, MOUNT_POINTS, ORDINARY
 from imsprep.report import Severity
 
 
@@ -28,8 +30,8 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
     """Look for what may be the first program, where the system has its ordinary programs."""
     found = started(facts)
     guest = found.guest
-    if guest.root is None or not all(any(map(guest.exists, places)) for places in ORDINARY):
-        return  # not a system as a whole, or of another kind
+    if not _is_whole(guest):
+        return
     asked = value(found, "init")
     if asked is not None and asked not in INITS:
         raise UnknownError(f"init={cut(asked)} was not looked for")
@@ -52,6 +54,37 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"{passed[0]} {faults[passed[0]]}, and a shell would be started instead",
             found=passed[0],
+        )
+
+
+def _is_whole(guest: Guest) -> bool:
+    """Return whether the root is that of a system of the ordinary kind, with its programs."""
+    return guest.root is not None and all(any(map(guest.exists, p)) for p in ORDINARY)
+
+
+@rule(
+    "IMS853",
+    Severity.ERROR,
+    "A folder is missing that the boot mounts on",
+    why="The root is read-only when /dev, /proc, /run and /sys are mounted: nothing can make them"
+    " then; a copy that left out what is mounted has none.",
+    fix=advice(f"make the folders: {', '.join(MOUNT_POINTS)}"),
+    source="tried by booting; run-init of klibc: “opening console: No such file or directory”; "
+    "systemd's core/mount-setup.c",
+)
+def no_mount_points(facts: Facts) -> Iterator[Evidence]:
+    """Look for the folders, where initramfs-tools hands over to a system that is whole."""
+    found = started(facts)
+    guest = found.guest
+    maker = found.image.maker if found.image is not None else None
+    if maker != "initramfs-tools" or not _is_whole(guest):
+        return
+    missing = [path for path in MOUNT_POINTS if not guest.exists(path)]
+    if missing:
+        yield Evidence(
+            f"{guest.root} has no {', '.join(missing)}",
+            found=f"no {', '.join(missing)}",
+            fix=fixes.command(f"mkdir -p {' '.join(missing)}"),
         )
 
 

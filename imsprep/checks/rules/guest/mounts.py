@@ -23,7 +23,14 @@ from imsprep.checks.rules.guest.advice import (
     listed,
 )
 from imsprep.checks.rules.guest.entry import cut, entries_of, place, started, value
-from imsprep.guest.linux.fstab import Mount, find_volume, means, read_fstab, written_otherwise
+from imsprep.guest.linux.fstab import (
+    Mount,
+    find_volume,
+    means,
+    named_subvolume,
+    read_fstab,
+    written_otherwise,
+)
 from imsprep.guest.linux.locate import CryptLine, State, locate, read_crypttab, whole
 from imsprep.guest.model import Guest, Volume
 from imsprep.image.volumes.signatures import (
@@ -346,6 +353,7 @@ def _is_luks(spec: str, guest: Guest) -> bool:
 # --- the type of a file system -------------------------------------------------------------------
 
 # What mounts what: names in fstab, and of the volumes that their superblock distinguishes.
+_WITHOUT_SUBVOLUMES = (EXT2, EXT3, EXT4, XFS)
 _FAMILIES = {
     **dict.fromkeys(("ext2", "ext3", "ext4", EXT2, EXT3, EXT4), "ext"),
     **dict.fromkeys(("xfs", XFS), "XFS"), **dict.fromkeys(("btrfs", BTRFS), "btrfs"),
@@ -376,6 +384,15 @@ def wrong_type(facts: Facts) -> Iterator[Evidence]:
                 expected=volume.kind,
                 found=f"rootfstype={cut(kind)}",
                 fix=advice("remove rootfstype= and write the loader's configuration again"),
+            )
+        named = named_subvolume(value(found, "rootflags") or "")
+        if volume is not None and named is not None and volume.kind in _WITHOUT_SUBVOLUMES:
+            yield Evidence(
+                f"{place(found.entry)}: rootflags= names the subvolume {cut(named)}, and "
+                f"{volume.name} is {volume.kind}",
+                expected=f"no subvolume for {volume.kind}",
+                found=f"rootflags={cut(value(found, 'rootflags') or '')}",
+                fix=advice("remove rootflags= and write the loader's configuration again"),
             )
     for mount in _mounts(guest):
         volume = find_volume(mount.spec, guest.volumes)

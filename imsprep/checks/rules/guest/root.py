@@ -108,7 +108,8 @@ def _needs_a_root(found: Started) -> str | None:
     if image is None or any(_MADE_ROOTS.match(a) for a in arguments(found)):
         return None
     if image.maker == "initramfs-tools":
-        own = guest.text("/etc/initramfs-tools/initramfs.conf") or ""
+        settings = (entry.text or "" for _, entry in guest.matching(*_INITRAMFS_TOOLS))
+        own = "\n".join(settings)
         return None if re.search(r"^ROOT=\S", own, re.MULTILINE) else "initramfs-tools finds none"
     if found.route.firmware != BIOS:
         return None
@@ -116,6 +117,9 @@ def _needs_a_root(found: Started) -> str | None:
         usual = fixes.family(guest) in fixes.DEBIAN or guest.exists(DRACUT)
         return "the initramfs finds none" if usual else None
     return f"{image.maker} finds none" if image.maker in ("dracut", "mkinitcpio") else None
+
+
+_INITRAMFS_TOOLS = ("/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/conf.d/*")
 
 
 def _as_written(found: Started) -> str:
@@ -130,7 +134,7 @@ def _as_written(found: Started) -> str:
 
 # What makes the root of something else than the volume that is named, or fills it at first.
 _MADE_ROOTS = re.compile(
-    r"boot=|rd\.live|live|.*union=|loop=|img=|init=|.*overlay|ostree=|cos-img|rd\.cos"
+    r"boot=|nfsroot=|rd\.live|live|.*union=|loop=|img=|init=|.*overlay|ostree=|cos-img|rd\.cos"
     r"|mount\.usr|usrhash|roothash|systemd\.volatile|flatcar\.|coreos\."
 )
 

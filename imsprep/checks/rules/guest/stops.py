@@ -10,7 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice
-from imsprep.checks.rules.guest.entry import arguments, cut, place, started
+from imsprep.checks.rules.guest.entry import Started, arguments, cut, place, started
 from imsprep.guest.model import LINK, Guest
 from imsprep.report import Severity
 
@@ -20,6 +20,20 @@ _STOPS = re.compile(
     r"rd\.break(?:=.*)?$|break(?:=.*)?$|single$|emergency$|rescue$|[sS1]$|-b$"
     r"|(?:rd\.)?systemd\.unit=(?:emergency|rescue)(?:\.target)?$|init=/(?:usr/)?bin/(?:[bd]?a)?sh$"
 )
+
+
+def _asked_target(found: Started, name: str) -> Iterator[Evidence]:
+    """Look for the target that systemd.unit= names among the units of the system."""
+    places = [f"{folder}/{name}" for folder in _UNITS]
+    known = any(path in found.guest.files for path in _SYSTEMD)
+    if known and name.endswith(".target") and not any(map(found.guest.exists, places)):
+        yield Evidence(
+            f"{place(found.entry)} says systemd.unit={cut(name)}, which is not in the image",
+            found=f"systemd.unit={cut(name)}",
+        )
+
+
+_UNITS = ("/etc/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
 
 
 def _default_target(guest: Guest) -> Iterator[Evidence]:
@@ -59,7 +73,10 @@ def stops_on_purpose(facts: Facts) -> Iterator[Evidence]:
     for argument in dict.fromkeys(arguments(found)):
         if _STOPS.match(argument):
             yield Evidence(f"{place(found.entry)} says {cut(argument)}", found=cut(argument))
-    if not any(a.startswith("systemd.unit=") for a in arguments(found)):
+    asked = [a.partition("=")[2] for a in arguments(found) if a.startswith("systemd.unit=")]
+    if asked:
+        yield from _asked_target(found, asked[-1])
+    else:
         yield from _default_target(found.guest)
     if found.route.waits is not None:
         yield Evidence(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
 from tests.support.guest_trees import Data, Link, cpio, debian, drivers, linux_guest
 
-PROGRAMS = {"/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}
+FOLDERS = dict.fromkeys(("/dev/x", "/proc/x", "/run/x", "/sys/x"), b"")
+PROGRAMS = {**FOLDERS, "/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}
 GRUB = "/boot/grub/grub.cfg"
 
 
@@ -70,3 +74,25 @@ def test_a_first_program_that_cannot_be_started_is_found(
 ) -> None:
     severities, skipped = said({**PROGRAMS, **more, **(TOOLS if tools else {})})
     assert (severities, skipped) == ([Severity.ERROR] if found else [], [])
+
+
+def test_a_folder_that_the_boot_mounts_on_is_missed_and_its_command_makes_it(
+    tmp_path: Path,
+) -> None:
+    files = {**debian(), **PROGRAMS, **TOOLS}
+    for path in ("/dev/x", "/run/x"):
+        del files[path]
+    (finding,) = (f for f in check_guest(linux_guest(files))[0] if f.rule == "IMS853")
+    assert "has no /dev, /run" in finding.message
+    command = re.search(r"In the guest: `(.*?)`", finding.fix or "")
+    assert command is not None
+    subprocess.run(["sh", "-ec", command[1].replace(" /", f" {tmp_path}/")], check=True)
+    made = {f"/{path.name}/made": b"" for path in tmp_path.iterdir()}
+    assert not any(f.rule == "IMS853" for f in check_guest(linux_guest({**files, **made}))[0])
+
+
+@pytest.mark.parametrize("left", ["/usr/bin/ls", next(iter(TOOLS))])
+def test_of_another_kind_of_system_no_folder_is_missed(left: str) -> None:
+    files = {**debian(), **PROGRAMS, **TOOLS}
+    del files["/dev/x"], files[left]
+    assert not any(f.rule == "IMS853" for f in check_guest(linux_guest(files))[0])

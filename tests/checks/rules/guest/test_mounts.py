@@ -152,3 +152,14 @@ def test_a_file_or_device_that_a_mount_needs_has_to_be_there(line: str) -> None:
 )  # fmt: skip
 def test_what_is_made_at_boot_or_may_be_on_another_volume_is_no_error(line: str) -> None:
     assert bad(line) == {}
+
+
+@pytest.mark.parametrize(("kind", "found"), [("ext4", True), ("XFS", True), ("btrfs", False)])
+def test_a_subvolume_of_a_root_that_is_no_btrfs_is_found(kind: str, found: bool) -> None:
+    path = "/boot/grub/grub.cfg"
+    grub = debian()[path]
+    assert isinstance(grub, str)
+    files = {**debian(), path: grub.replace(" ro ", " ro rootflags=noatime,subvol=@rootfs ")}
+    guest = linux_guest(files, volumes=(dataclasses.replace(ROOT, kind=kind),))
+    said = [f.message for f in check_guest(guest)[0] if f.rule == "IMS847"]
+    assert ["names the subvolume @rootfs" in message for message in said] == [True] * found

@@ -71,6 +71,8 @@ BUILT_IN = {"etc/cmdline.d/00-root.conf": f"root=UUID={UUID}\n".encode()}
 @pytest.mark.parametrize(("inside", "arguments", "more", "says"), [
     (TOOLS, "ro", {}, "initramfs-tools finds none"),
     (TOOLS, "ro boot=live", {}, None),
+    (TOOLS, "ro nfsroot=10.0.0.1:/srv/root", {}, None),
+    (TOOLS, "ro", {"/etc/initramfs-tools/conf.d/root": "ROOT=/dev/vda1\n"}, None),
     (TOOLS, "ro", {"/etc/initramfs-tools/initramfs.conf": "ROOT=/dev/vda1\n"}, None),
     (DRACUT, "ro", {}, "dracut finds none"),
     ({**DRACUT, **BUILT_IN}, "ro", {}, None),

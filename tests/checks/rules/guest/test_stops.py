@@ -102,3 +102,18 @@ def test_a_default_target_that_leads_nowhere_is_found(
     gap = linux_guest({**debian(), **tree}, gaps={"/lib/**": "not read"})
     dangles = "/lib/systemd/systemd" in tree
     assert ("IMS848" in {s.rule for s in check_guest(gap)[1]}) is dangles
+
+
+@pytest.mark.parametrize(("name", "there", "found"), [
+    ("gone.target", "/lib/systemd/systemd", True),
+    ("gone.target", "/x", False),  # not a system with systemd as a whole
+    ("gone.service", "/lib/systemd/systemd", False),  # of other kinds nothing is known
+    ("own.target", "/lib/systemd/systemd", False),
+])  # fmt: skip
+def test_a_unit_on_the_command_line_has_to_be_there(name: str, there: str, found: bool) -> None:
+    files = {**debian(), GRUB: menu(f"systemd.unit={name}"), there: b"x",
+             "/etc/systemd/system/own.target": b"x"}  # fmt: skip
+    findings, _ = check_guest(linux_guest(files))
+    assert [f.message for f in findings if f.rule == "IMS848"] == (
+        [f"{GRUB} line 3 says systemd.unit={name}, which is not in the image"] if found else []
+    )
