@@ -279,8 +279,8 @@ ORDER = {
         rules.tags
         rules.guest.distribution
         rules.guest.leftovers
-        rules.guest.network
         rules.guest.entry
+        rules.guest.network
         rules.guest.stops
         rules.guest.init
         rules.guest.lvm

@@ -46,7 +46,7 @@ TESTED_BY_OTHERS = """
     cli.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
     emulator.materialise emulator.server emulator.signature errors guest.boot.bls
     guest.boot.devices guest.boot.grub_syntax guest.boot.values guest.child guest.firmware
-    guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes guest.linux.cloud_init
+    guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes
     guest.linux.fstab guest.linux.ini guest.linux.kernels guest.linux.locate guest.linux.network
     guest.linux.os_release guest.linux.sshd guest.model guest.paths guest.snapshot
     guest.windows.release image.archive.ovf image.archive.tar image.archive.unpack image.disk

@@ -7,10 +7,12 @@ Sources: cloud-init's documentation (boot stages, ds-identify, configuration mer
 from __future__ import annotations
 
 import re
+import urllib.parse
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from imsprep.guest.boot.values import BootEntry
-from imsprep.guest.linux.network import read_yaml_files
+from imsprep.guest.linux.network import read_yaml, read_yaml_files
 from imsprep.guest.model import Guest
 
 MAIN, MORE = "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"
@@ -38,6 +40,7 @@ _UNIT = "/lib/systemd/system/cloud-init.service"
 _SCRIPTS = ("/etc/rc3.d/S*cloud-init*", "/etc/rc.d/rc3.d/S*cloud-init*",
             "/etc/runlevels/*/cloud-init*", "/etc/runit/runsvdir/*/cloud-init*",
             "/var/service/cloud-init*")  # fmt: skip
+_LINE_LIMIT = 4096  # characters; the kernel takes no longer command line (COMMAND_LINE_SIZE)
 _MERGE_DEPTH = 8  # YAML's aliases can make a mapping that holds itself
 
 
@@ -127,12 +130,26 @@ def forced_source(guest: Guest) -> Source | None:
 
 
 def settings(guest: Guest) -> dict[str, Any]:
-    """Merge the configuration files as cloud-init does: later files win, mappings are merged."""
+    """Merge the configuration as cloud-init does: later files win, the command line last."""
     merged: dict[str, Any] = {}
     for pattern in (MAIN, MORE):
         for _, values in read_yaml_files(guest, pattern):
             _merge(merged, values)
+    for _, values in _on_command_line(guest):
+        _merge(merged, values)
     return merged
+
+
+def _on_command_line(guest: Guest) -> Iterator[tuple[str, dict[str, Any]]]:
+    r"""Yield what the entries that start by default hand over, and where that stands.
+
+    Source: cloud-init's documentation, "Kernel command line": `cc: YAML end_cc`, in which `\n` is
+    a line's end and which may be quoted as in a URL.
+    """
+    for entry in default_entries(guest):
+        line = urllib.parse.unquote(" ".join(entry.arguments)).replace("\\n", "\n")
+        for text in re.findall(r"(?:^| )cc:(.*?)(?:end_cc|$)", line, re.DOTALL):
+            yield f"{entry.path} line {entry.line}", read_yaml(text.strip()[:_LINE_LIMIT])
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any], depth: int = 0) -> None:
@@ -151,6 +168,9 @@ def ours(guest: Guest) -> str:
 
 
 def where(guest: Guest, key: str) -> str:
-    """Return the file that has the last word on a setting."""
+    """Return the file, or the line of a boot entry, that has the last word on a setting."""
+    lines = [place for place, values in _on_command_line(guest) if key in values]
+    if lines:
+        return f"{lines[-1]}, behind cc:"
     files = [path for path, values in read_yaml_files(guest, MORE) if key in values]
     return files[-1] if files else MAIN

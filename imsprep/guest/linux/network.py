@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
@@ -105,6 +106,22 @@ def interfaces(guest: Guest) -> list[Interface]:
     if not any(True for _ in guest.matching(*_NETWORKD_STARTS)):
         found = [i._replace(starts=False) if i.path.endswith(".network") else i for i in found]
     return [i for i in found if i.name != "lo"]
+
+
+_FIXED = re.compile(r"ip=(?:\d+(?:\.\d+){3}|\[[0-9a-fA-F:]+\]):")
+_DYNAMIC = ("dhcp", "on", "any", "dhcp6", "auto6", "either6", "both")
+
+
+def fixed_on_command_line(entry: BootEntry) -> str | None:
+    """Return the argument by which an entry gives the first card a fixed address, or None.
+
+    Sources: dracut.cmdline(7), `ip=`; the Linux kernel's admin-guide/nfs/nfsroot.
+    """
+    for argument in entry.arguments:
+        fields = argument.split(":")
+        if _FIXED.match(argument) and not set(fields[-1:] + fields[6:7]) & set(_DYNAMIC):
+            return argument
+    return None
 
 
 def bound_names(guest: Guest) -> Iterator[Interface]:

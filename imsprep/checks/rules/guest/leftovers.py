@@ -130,8 +130,9 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
         plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
         shown = f"[ {', '.join(names)} ]"[:120] if plain else "no list of names"
         path = cloud_init.where(guest, "datasource_list")
+        by_line = advice(f"remove cc: and what follows from the command line, and {fixes.AGAIN}")
         yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown,
-                       fix=fixes.cloud_settings(guest))  # fmt: skip
+                       fix=by_line if "cc:" in path else fixes.cloud_settings(guest))  # fmt: skip
 
 
 def _seed(guest: Guest, names: Any, sources: Any) -> Iterator[Evidence]:

@@ -10,6 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
+from imsprep.checks.rules.guest.entry import cut, place
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.network import (
     LINKS,
@@ -19,6 +20,7 @@ from imsprep.guest.linux.network import (
     bound_names,
     brings_up_any,
     broken_yaml,
+    fixed_on_command_line,
     interfaces,
     may_exist,
 )
@@ -104,11 +106,20 @@ def _interfaces(facts: Facts) -> list[Interface]:
     source=LINUX_GUIDE,
 )
 def static_address(facts: Facts) -> Iterator[Evidence]:
-    """Read netplan, interfaces, ifcfg, NetworkManager and systemd-networkd."""
+    """Read netplan, interfaces, ifcfg, NetworkManager, systemd-networkd, and the command line."""
     for interface in _interfaces(facts):
         if not interface.dhcp and not interface.member:
             yield Evidence(f"{interface.path}: {interface.name} has no DHCP", expected="DHCP",
                            fix=fixes.with_dhcp(interface.path))  # fmt: skip
+    for entry in dict.fromkeys(cloud_init.default_entries(linux(facts))):
+        fixed = fixed_on_command_line(entry)
+        if fixed is not None:
+            yield Evidence(
+                f"{place(entry)} says {cut(fixed)}",
+                expected="ip=dhcp, or none",
+                found=cut(fixed),
+                fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
+            )
 
 
 @rule(
