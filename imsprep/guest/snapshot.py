@@ -20,7 +20,7 @@ _MACHINES = {3: "i386", 62: "x86_64", 40: "arm", 183: "aarch64", 243: "riscv64",
 
 # Lines of a NetworkManager connection that may leave the child; the others can be secrets.
 _CONNECTION_LINE = re.compile(
-    r"^\s*(\[.*\]|(?:id|type|method|mac-address|interface-name|autoconnect|master|controller)\s*=.*)$"
+    r"^\s*(\[.*\]|(?:id|type|method|mac-address|interface-name|driver|autoconnect|master|controller)\s*=.*)$"
 )
 
 

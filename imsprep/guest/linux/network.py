@@ -368,12 +368,16 @@ def _connection(path: str, text: str) -> Iterator[Interface]:
         return
     member = bool(connection.get("master") or connection.get("controller"))
     wired = sections.get("ethernet") or sections.get("802-3-ethernet") or {}
-    name = connection.get("interface-name") or "*"
+    match = {
+        key: value.replace(";", " ").strip() for key, value in sections.get("match", {}).items()
+    }
+    name = connection.get("interface-name") or match.get("interface-name") or "*"
     method = sections.get("ipv4", {}).get("method", "auto")
     starts = connection.get("autoconnect", "true").lower() != "false"
     virtual = "ethernet" not in kind
     mac = wired.get("mac-address")
-    yield Interface(path, name, method == "auto", mac, starts, member, virtual)
+    driver = match.get("driver") or None
+    yield Interface(path, name, method == "auto", mac, starts, member, virtual, driver)
 
 
 def _networkd(path: str, text: str) -> Iterator[Interface]:

@@ -250,10 +250,15 @@ def foreign_names(facts: Facts) -> Iterator[Evidence]:
     named = {entry.name for entry in bound_names(guest)}
     if possible or any(i.name in named for i in cards):
         return
-    shown = ", ".join(dict.fromkeys(f"{i.name} ({i.path})" for i in cards[:4]))
+    shown = ", ".join(dict.fromkeys(f"{_named(i)} ({i.path})" for i in cards[:4]))
     yield Evidence(
         f"only {shown} is set up", expected="eth0, ens3, enp1s0 or any", found=cards[0].name
     )
+
+
+def _named(interface: Interface) -> str:
+    driver = f" of the driver {cut(interface.driver)}" if interface.driver else ""
+    return f"{cut(interface.name)}{driver}"
 
 
 def _renamed(guest: Guest, interface: Interface) -> bool:

@@ -67,3 +67,17 @@ def test_a_network_manager_that_leaves_ethernet_alone_brings_nothing_up() -> Non
     assert bad({**wifi, NETPLAN: "network: {renderer: NetworkManager}\n"}) == {}
     assert bad({**wifi, GLOBAL.replace("/usr/lib", "/etc"): ""}) == {}
     assert bad({**wifi, GLOBAL: "[keyfile]\nunmanaged-devices=*,except:type:ethernet\n"}) == {}
+
+
+KEYFILE = "/etc/NetworkManager/system-connections/lan.nmconnection"
+
+
+@pytest.mark.parametrize(("match", "says"), [
+    ("interface-name=ens19*;ens2*;\n", "ens19* ens2*"), ("interface-name=en*\n", None),
+    ("driver=vmxnet3\n", "* of the driver vmxnet3"), ("driver=virtio_net;vmxnet3\n", None),
+])  # fmt: skip
+def test_a_profile_may_name_its_card_by_a_pattern_or_driver(match: str, says: str | None) -> None:
+    text = f"[connection]\ntype=ethernet\n[match]\n{match}[ipv4]\nmethod=auto\n"
+    found = bad({KEYFILE: text})
+    assert ("IMS844" in found) is (says is not None)
+    assert (says or "") in found.get("IMS844", "")
