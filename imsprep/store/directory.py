@@ -284,9 +284,10 @@ class DirectoryStore:
 
 
 def _pieces(data: Body) -> Iterator[bytes | memoryview]:
-    """Yield what a part is sent from, a file in pieces and from its start."""
+    """Yield what a part is sent from in pieces, a file from its start."""
     if isinstance(data, bytes | memoryview):
-        yield data
+        view = memoryview(data)
+        yield from (view[at : at + _STEP] for at in range(0, len(view), _STEP))
         return
     data.seek(0)
     while piece := data.read(_STEP):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,32 @@ _PLAIN = "AES256"  # encrypted so that etags stay MD5s, as on AWS; KMS is anothe
 _HASH_STEP = 1 * MIB
 # Statuses of a refused part copy that a part which is sent may not meet.
 _NO_COPY = {403, 405, 501}
+
+
+class _InMemory:
+    """A part in memory as a file: botocore takes no memoryview, and of this nothing is copied."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._view, self._position = data, 0
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def read(self, size: int = -1) -> memoryview:
+        """Return the next bytes, `size` at most."""
+        start = self._position
+        self._position = len(self._view) if size < 0 else min(start + size, len(self._view))
+        return self._view[start : self._position]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another position, and return it."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
 
 
 class ObsStore:
@@ -76,8 +103,7 @@ class ObsStore:
     ) -> str:
         """Send one part; the service verifies its MD5."""
         check_part_number(number)
-        # botocore takes bytes and files, but no memoryview.
-        body = bytes(data) if isinstance(data, memoryview) else data
+        body = _InMemory(data) if isinstance(data, memoryview) else data
         if not isinstance(body, bytes):
             body.seek(0)  # an attempt before this one may have read some of it
         answer = self._call(

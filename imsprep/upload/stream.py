@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, NamedTuple, Protocol
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image.file import Identity
 from imsprep.store import ownership
-from imsprep.store.contract import MAX_PART_NUMBER, ObjectFacts
+from imsprep.store.contract import MAX_PART_NUMBER, Body, ObjectFacts
 from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.units import MIB
@@ -41,8 +41,9 @@ class MadePart(NamedTuple):
 
     number: int
     length: int  # bytes
-    data: bytearray | None
+    data: memoryview | None
     note: dict[str, Any]
+    release: Callable[[], object] = lambda: None  # to be called when the bytes are not needed
 
 
 class NotTheSameError(Exception):
@@ -177,6 +178,7 @@ class _Stream:
             assert part.data is not None
             md5s[part.number] = hashlib.md5(part.data, usedforsecurity=False).hexdigest()
             size += part.length
+            part.release()
         self._maker.check_unchanged()
         made = multipart_etag(md5s[n] for n in sorted(md5s))
         return found.size == size and same_etag(found.etag, made)
@@ -266,13 +268,20 @@ class _Stream:
         if part.number > MAX_PART_NUMBER:
             raise TransferError(f"part {part.number} is more than the store takes")
         assert part.data is not None
-        view = memoryview(part.data)
-        md5 = hashlib.md5(view, usedforsecurity=False).hexdigest()
-        wait_for = self._limit.wait_for if self._limit else None
-        body = window(lambda at, size: bytes(view[at : at + size]), 0, len(view), wait_for=wait_for)
+        md5 = hashlib.md5(part.data, usedforsecurity=False).hexdigest()
+        body = self._body(part.data)
         etag = self._store.upload_part(self._key, entry.upload_id, part.number, body, md5)
         check_etag(self._store, f"part {part.number}", etag, md5)
+        part.release()
         return Line(part.number, part.length, md5, etag, part.note)
+
+    def _body(self, data: memoryview) -> Body:
+        """Return what is sent; if there is a limit, its bytes wait for their turn."""
+        if self._limit is None:
+            return data
+        return window(
+            lambda at, size: data[at : at + size], 0, len(data), wait_for=self._limit.wait_for
+        )
 
     def _complete(self, entry: UploadEntry, log: PartLog) -> tuple[int, str]:
         """Compare what the store holds with what was made, complete, and return size and ETag."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import mmap
 import threading
 import zlib
 from collections import deque
@@ -58,10 +59,74 @@ class Known:
 
 
 class Chunk(NamedTuple):
-    """A part: its bytes, or None if it is known already."""
+    """A part: its bytes, or None if it is known already.
+
+    `release` is to be called when the bytes are not needed any more: what is made next may take
+    their place. Without it they are simply forgotten.
+    """
 
     part: Known
-    data: bytearray | None
+    data: memoryview | None
+    release: Callable[[], object] = lambda: None
+
+
+class _Memory:
+    """Memory for parts that is used again and again.
+
+    What the kernel gives afresh it fills with zeros, which may take longer than filling it with a
+    part. No more is kept than was in use at once; `release` may come from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._free: list[mmap.mmap] = []
+
+    def take(self, size: int) -> mmap.mmap:
+        """Return so many bytes, with whatever they hold."""
+        if size != self._size:
+            self._size = size
+            self._free.clear()
+        while self._free:
+            memory = self._free.pop()
+            if len(memory) == size:  # not one of another size that was given back meanwhile
+                return memory
+        return mmap.mmap(-1, size)
+
+    def release(self, memory: mmap.mmap) -> None:
+        """Take back what nothing reads any more."""
+        if len(memory) == self._size:
+            self._free.append(memory)
+
+
+class _Filling:
+    """The bytes of a part while they are added, in memory for the longest that it can be.
+
+    That is taken for the first piece: until then a part that is on its way may give back its own.
+    """
+
+    def __init__(self, memory: _Memory, most: int) -> None:
+        self._memory, self._most = memory, most
+        self._bytes: mmap.mmap | None = None
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, piece: bytes) -> None:
+        """Put a piece behind the others; IndexError if it is more than fits."""
+        if self._bytes is None:
+            self._bytes = self._memory.take(self._most)
+        self._bytes[self._length : self._length + len(piece)] = piece
+        self._length += len(piece)
+
+    def view(self) -> memoryview:
+        """Return what was added."""
+        return memoryview(self._bytes or b"")[: self._length]
+
+    def release(self) -> None:
+        """Give the memory back, once nothing reads what `view` gave."""
+        if self._bytes is not None:
+            self._memory.release(self._bytes)
 
 
 class _Packed(NamedTuple):
@@ -75,10 +140,18 @@ class _Packed(NamedTuple):
 def longest_container(size: int, block_size: int) -> int:
     """Return a length in bytes that the container of a disk of `size` bytes does not exceed."""
     blocks = ceil_div(size, block_size)
-    record = records.record_length(block_size + block_size // 128 + 4096)  # that does not pack
-    segments = ceil_div(blocks, records.SEGMENT_BLOCKS) + 1
-    tables = segments * (records.INDEX_SEGMENT + records.BITMAP_SEGMENT)
-    return blocks * record + tables + 3 * FOOTER_LENGTH
+    return FOOTER_LENGTH + blocks * _longest_record(block_size) + _longest_tables(size, block_size)
+
+
+def _longest_record(block_size: int) -> int:
+    """Return the length of the record of a block that does not pack."""
+    return records.record_length(block_size + block_size // 128 + 4096)
+
+
+def _longest_tables(size: int, block_size: int) -> int:
+    """Return a length that the footers and tables behind the records do not exceed."""
+    segments = ceil_div(ceil_div(size, block_size), records.SEGMENT_BLOCKS) + 1
+    return segments * (records.INDEX_SEGMENT + records.BITMAP_SEGMENT) + 2 * FOOTER_LENGTH
 
 
 def check_known(parts: Iterable[Known]) -> dict[int, Known]:
@@ -125,7 +198,9 @@ class ContainerStream:
         self._zeros = memoryview(bytes(size))
         self._free = [bytearray(size) for _ in range(buffers)]
         self._number, self._start, self._end = 1, 0, FOOTER_LENGTH
-        self._data = bytearray(FOOTER_LENGTH)  # of the part that is being filled
+        self._memory = _Memory()
+        self._data = self._filling()
+        self._data.add(bytes(FOOTER_LENGTH))  # which the header takes at the end
         self._rows: list[tuple[int, int, int]] = []
         self._digest = hashlib.sha256()
         self.packed = 0  # blocks that were packed in this pass
@@ -140,15 +215,15 @@ class ContainerStream:
         ReadError, ImageChangedError.
         """
         keep_freed_memory()
-        first: bytearray | None = None
+        first: memoryview | None = None
         filled = self._filled(extents, progress)
         with contextlib.closing(filled):
-            for part, data in filled:
-                if part.number == 1:
-                    first = data
+            for chunk in filled:
+                if chunk.part.number == 1:
+                    first = chunk.data
                 else:
-                    yield Chunk(part, data)
-                del data  # or it would be held until the next part is full
+                    yield chunk
+                del chunk  # or it would be held until the next part is full
         self._disk.check_unchanged()
         entries, crcs = self._index[: self._stored], self._crcs[: self._stored]
         ends = ends_of(self._header, self._packing.uuid, entries, crcs, self._end)
@@ -171,10 +246,10 @@ class ContainerStream:
         if self._known:
             raise StaleError("parts after the last one are recorded")
         if known is None:
-            self._data += tables
+            self._data.add(tables)
             return self._part(uuid)
         whole = self._in_known and not self._rows_left
-        bare = not len(known.rows) and known.start == self._end and not self._data
+        bare = not len(known.rows) and known.start == self._end and not len(self._data)
         length = self._end + len(tables) - known.start
         if known.uuid != uuid or known.length != length or not (whole or bare):
             raise StaleError("the tables that were sent are not those of this disk")
@@ -237,7 +312,7 @@ class ContainerStream:
         pieces = records.record_pieces(block, done.payload)
         length = sum(map(len, pieces))
         for piece in pieces:
-            self._data += piece
+            self._data.add(piece)
         self._add(block, length, done.crc)
         self._rows.append((block, length, done.crc))
         self._digest.update(block.to_bytes(4, "little") + done.digest)
@@ -251,19 +326,26 @@ class ContainerStream:
         self._stored += 1
         self._end += length
 
+    def _filling(self) -> _Filling:
+        """Return an empty part of the number whose turn it is."""
+        size = self._header.block_size
+        tables = _longest_tables(self._disk.size, size)
+        most = FOOTER_LENGTH + self._least(self._number) + _longest_record(size) + tables
+        return _Filling(self._memory, most)
+
     def _part(self, uuid: str) -> Chunk:
         """Return the part that is full, and begin the next."""
-        data, rows = self._data, np.array(self._rows, ROW)
+        full, data, rows = self._data, self._data.view(), np.array(self._rows, ROW)
         digest = self._digest.hexdigest()
         part = Known(self._number, self._start, len(data), rows, digest, uuid)
-        self._data, self._rows, self._digest = bytearray(), [], hashlib.sha256()
         self._number, self._start = self._number + 1, self._start + len(data)
-        return Chunk(part, data)
+        self._data, self._rows, self._digest = self._filling(), [], hashlib.sha256()
+        return Chunk(part, data, full.release)
 
     def _compared(self, block: int, done: _Packed | None, known: Known) -> Iterator[Chunk]:
         """Compare a block with what was noted of it; yield its part when all of it is."""
         if not self._in_known:
-            if self._data or (known.number, known.start) != (self._number, self._end):
+            if len(self._data) or (known.number, known.start) != (self._number, self._end):
                 raise StaleError(f"part {known.number} is not where it was recorded")
             self._in_known, self._rows_left = True, deque(known.rows["block"].tolist())
         if done is None:

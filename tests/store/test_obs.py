@@ -20,6 +20,7 @@ pytest.importorskip("moto", reason="not installed: moto")
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.options import UploadOptions
+from imsprep.store import obs
 from imsprep.store.contract import BucketHead, CopyRefusedError
 from imsprep.store.obs import ObsStore, _content_md5, open_obs
 from imsprep.store.obs_connection import ANSWER_LIMIT
@@ -71,6 +72,21 @@ def test_trailing_checksums_and_path_style_are_never_sent(
     upload_id = store.create("k", {})
     store.upload_part("k", upload_id, 1, b"data")
     assert cloud.received == 4
+
+
+def test_a_part_in_memory_is_a_file_that_copies_nothing(
+    store: ObsStore, cloud: s3cloud.Strict
+) -> None:
+    body = obs._InMemory(memoryview(b"0123456789"))
+    assert (bytes(body.read(4)), body.tell(), bytes(body.read())) == (b"0123", 4, b"456789")
+    assert (bytes(body.read(4)), body.seek(0), bytes(body.read(20))) == (b"", 0, b"0123456789")
+    assert (body.seek(-3, 2), bytes(body.read()), len(body)) == (7, b"789", 10)
+    data = pattern(6 * MIB)
+    assert obs._InMemory(memoryview(data)).read(5).obj is data
+    upload_id = store.create("k", {})
+    store.upload_part("k", upload_id, 1, memoryview(data))
+    store.complete("k", upload_id, store.list_parts("k", upload_id))
+    assert store.read("k", 0, 7 * MIB) == data
 
 
 def test_a_busy_store_can_be_asked_again(store: ObsStore, cloud: s3cloud.Strict) -> None:

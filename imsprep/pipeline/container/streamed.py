@@ -123,11 +123,9 @@ class DiskMaker:
         chunks = self._pass.chunks(self._extents(), streaming.progress)
         try:
             with contextlib.closing(chunks):
-                for part, data in chunks:
-                    made = MadePart(part.number, part.length, data, _note(part))
-                    del data  # or it would outlive its sending
-                    yield made
-                    del made
+                for part, data, release in chunks:
+                    yield MadePart(part.number, part.length, data, _note(part), release)
+                    del data, release  # or they would outlive its sending
         except StaleError as error:
             raise NotTheSameError(str(error)) from error
 

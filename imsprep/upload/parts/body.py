@@ -19,7 +19,7 @@ class _Range(ReadOnlyFile):
 
     def __init__(
         self,
-        pread: Callable[[int, int], bytes],
+        pread: Callable[[int, int], bytes | memoryview],
         offset: int,
         length: int,
         wait_for: Callable[[int], object] | None,
@@ -48,7 +48,7 @@ class _Range(ReadOnlyFile):
 
 
 def window(
-    pread: Callable[[int, int], bytes],
+    pread: Callable[[int, int], bytes | memoryview],
     offset: int,
     length: int,
     *,

@@ -132,6 +132,16 @@ def test_small_disks_and_ends_that_fall_together(tmp_path: Path, layout: list[in
     assert case.object == container(path)
 
 
+def test_the_tables_of_a_large_disk_have_room_in_its_last_part(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    fill(path, [1, 1, 1, 1])
+    os.truncate(path, 1 << 40)
+    case = Case(path, DirectoryStore(tmp_path / "bucket"))
+    done = case.send()
+    assert case.object == container(path)
+    assert done.size > 8 * MIB  # of tables
+
+
 @pytest.mark.parametrize("acted", [False, True])
 @pytest.mark.parametrize("number", [1, slow(2), 3, slow(4), 5])
 def test_broken_off_at_any_part_it_continues_with_the_same_object(
