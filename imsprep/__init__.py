@@ -40,8 +40,7 @@ _PLACES = {
     "imsprep.options": ("BatchOptions", "CheckOptions", "ImportOptions"),
     "imsprep.pipeline.container.convert_object": ("ConvertedObject",),
     "imsprep.pipeline.info": ("Summary",),
-    "imsprep.pipeline.values": ("Prepared",),
-    "imsprep.pipeline.ship": ("Imported",),
+    "imsprep.pipeline.values": ("Imported", "Prepared"),
     "imsprep.progress": ("Event", "Progress"),
     "imsprep.report": ("Finding", "Report", "Severity", "Skipped"),
     "imsprep.scan.scan": ("Scan",),
@@ -111,8 +110,7 @@ if TYPE_CHECKING:
     from imsprep.options import BatchOptions, CheckOptions, ImportOptions
     from imsprep.pipeline.container.convert_object import ConvertedObject
     from imsprep.pipeline.info import Summary
-    from imsprep.pipeline.ship import Imported
-    from imsprep.pipeline.values import Prepared
+    from imsprep.pipeline.values import Imported, Prepared
     from imsprep.progress import Event, Progress
     from imsprep.report import Finding, Report, Severity, Skipped
     from imsprep.scan.scan import Scan

@@ -320,6 +320,7 @@ ORDER = {
         values
         examine
         prepare
+        send
         ship
         importing
         batch.executors

@@ -10,7 +10,7 @@ import pytest
 
 from imsprep import options
 from imsprep.errors import UsageError
-from imsprep.pipeline import ship, upload_formats
+from imsprep.pipeline import upload_formats, values
 from imsprep.scan import holes
 from imsprep.upload import plan
 from imsprep.zvhd2 import convert, records
@@ -43,7 +43,7 @@ def test_options_can_travel_to_another_machine() -> None:
 def test_the_words_are_those_that_the_library_knows() -> None:
     words = options.choices
     assert words(options.ImportOptions, "via") == upload_formats.VIA
-    assert words(options.ImportOptions, "cleanup") == ship.CLEANUP
+    assert words(options.ImportOptions, "cleanup") == values.CLEANUP
     assert words(options.ImportOptions, "holes") == holes.HOLES
     assert words(options.ImportOptions, "compression") == tuple(
         sorted(records.METHODS.values(), reverse=True)

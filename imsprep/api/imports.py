@@ -26,8 +26,7 @@ from imsprep.system.paths import optional_path, path_of
 if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.pipeline.ova.all_disks import Planned
-    from imsprep.pipeline.ship import Imported
-    from imsprep.pipeline.values import Prepared
+    from imsprep.pipeline.values import Imported, Prepared
 
 
 @with_keywords(ImportOptions)

@@ -22,8 +22,7 @@ from imsprep.pipeline.resolve import (
     policy_of,
     site_of,
 )
-from imsprep.pipeline.ship import ShipTask
-from imsprep.pipeline.values import ImportTask
+from imsprep.pipeline.values import ImportTask, ShipTask
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
 from imsprep.system.paths import optional_path

@@ -1,19 +1,23 @@
-"""What an import is on its way: its task, what it will upload, and the plan that can be printed."""
+"""What an import is on its way: its task, the plan that can be printed, and what came of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.checks.policy import Policy
 from imsprep.cloud.sites import Site
 from imsprep.image.file import Identity, Sharing
+from imsprep.ims.job import JobStatus
+from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
+from imsprep.ims.wait import PollPolicy
 from imsprep.options import ImportOptions
 from imsprep.pipeline import upload_formats
 from imsprep.pipeline.container import kept
@@ -25,7 +29,12 @@ from imsprep.store.contract import ObjectStore
 from imsprep.store.target import Target
 from imsprep.system.paths import optional_path
 from imsprep.upload.plan import PartPlan
+from imsprep.upload.values import Progress, Source, TransferPolicy, Uploaded
 from imsprep.zvhd2.writer import PackTask
+
+KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
+CLEANUP = (KEEP, ON_SUCCESS, ALWAYS)
+IMAGE, BITMAP = "image", "bitmap"
 
 
 @dataclass(frozen=True)
@@ -121,4 +130,116 @@ class Prepared:
             "sharing": self.sharing.as_dict() if self.sharing else None,
             "report": self.report.as_dict(),
             "comparison": self.comparison.as_dict() if self.comparison else None,
+        }
+
+
+class Service(Protocol):
+    """What is needed of the import API; `ims.ImsClient` is one."""
+
+    def quick_import(self, request: QuickImportRequest, *, limit_s: float) -> str:
+        """Ask for an import; return the job's id."""
+
+    def job(self, job_id: str, *, limit_s: float) -> JobStatus:
+        """Ask how far a job is."""
+
+    def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
+        """Return the private images of this name."""
+
+
+@dataclass(frozen=True)
+class ShipTask:
+    """What `ship` works with; all that varies is here."""
+
+    store: ObjectStore
+    bucket: str
+    target: str  # the bucket as the journal names it
+    service: Service
+    service_name: str  # its constant address, for the manifest
+    pace: PollPolicy
+    open_source: Callable[[Path], AbstractContextManager[Source]]
+    progress: Progress
+    policy: TransferPolicy
+    cleanup: str = KEEP
+    with_sha256: bool = False
+    on_job: Callable[[str], object] = lambda job_id: None  # called when a job runs
+    lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
+    clock: Callable[[], float] = time.perf_counter
+
+
+@dataclass(frozen=True)
+class Took:
+    """How long an import took in this run, in seconds, and what was expected of it."""
+
+    seconds: float  # the whole, from the check to the image
+    waited_s: float  # for the job
+    estimated_s: float | None = None  # of the whole way; None: not all of it was gone in this run
+    with_wait: bool = True  # whether the estimate has the job in it
+
+    @classmethod
+    def of(
+        cls, prepared: Prepared, uploads: tuple[Uploaded, ...], sent_s: float, shipped_s: float
+    ) -> Took:
+        """Return how long it took; the estimate only where this run went the whole way."""
+        whole = bool(uploads) and not any(done.reused or done.skipped for done in uploads)
+        chosen = prepared.comparison.chosen if prepared.comparison else None
+        return cls(
+            prepared.seconds + shipped_s,
+            shipped_s - sent_s,
+            chosen.seconds if chosen and whole else None,
+            with_wait=bool(chosen and chosen.wait_s is not None),
+        )
+
+    @property
+    def compared_s(self) -> float:
+        """What the estimate is of."""
+        return self.seconds if self.with_wait else self.seconds - self.waited_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        expected = None if self.estimated_s is None else round(self.estimated_s, 3)
+        return {
+            "seconds": round(self.seconds, 3),
+            "waited_seconds": round(self.waited_s, 3),
+            "estimated_seconds": expected,
+            "estimate_has_job": self.with_wait,
+        }
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of it. Sizes in bytes."""
+
+    image_id: str
+    job_id: str | None  # None if its answer was lost and the image was found by name
+    size: int
+    data_bytes: int
+    sent: int  # travelled in this run
+    copied: int  # copied by the store, in this run
+    uploads: tuple[Uploaded, ...] = field(repr=False)
+    report: Report = field(repr=False)
+    manifest: Path
+    files: tuple[Path, ...]
+    removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed
+    took: Took = field(default_factory=lambda: Took(0.0, 0.0))
+
+    @property
+    def data_share(self) -> float:
+        """The share of the disk that holds data, 0 to 1."""
+        return self.data_bytes / self.size if self.size else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "image_id": self.image_id,
+            "job_id": self.job_id,
+            "size": self.size,
+            "data_bytes": self.data_bytes,
+            "data_share": round(self.data_share, 6),
+            "sent": self.sent,
+            "copied": self.copied,
+            "manifest": str(self.manifest),
+            "files": [str(path) for path in self.files],
+            "removed": list(self.removed),
+            "took": self.took.as_dict(),
+            "report": self.report.as_dict(),
         }

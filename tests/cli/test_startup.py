@@ -171,7 +171,7 @@ def test_a_look_inside_without_its_libraries_says_what_is_missing(
 
 
 def test_what_options_say_without_loading_the_library_is_what_the_library_says() -> None:
-    from imsprep.pipeline import ship, upload_formats
+    from imsprep.pipeline import upload_formats, values
     from imsprep.scan import holes
     from imsprep.zvhd2 import convert
 
@@ -182,7 +182,7 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
     assert f"{int(upload_formats.BANDWIDTH)} unless given" in options["bandwidth"].help
     for name, known in (
         ("via", upload_formats.VIA),
-        ("cleanup", ship.CLEANUP),
+        ("cleanup", values.CLEANUP),
         ("holes", holes.HOLES),
     ):
         assert tuple(options[name].type.choices) == known

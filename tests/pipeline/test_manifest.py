@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from imsprep.errors import (
+    ReadError,
+    UsageError,
+)
 from imsprep.pipeline import manifest
+from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.manifest import DONE, STARTED, UPLOADED, Manifest, SentObject
+from tests.support.import_place import Place, schema
+from tests.support.imscloud import KEY, REQUEST, sha256
+from tests.support.treedigest import tree_digest
 
 IDENTITY = {"device": 1, "inode": 2, "size": 512, "mtime_ns": 4, "ctime_ns": 5}
 IMAGE = {"name": "disk.raw", "size": 512, "data_bytes": 512, "identity": IDENTITY}
@@ -46,3 +56,71 @@ def test_it_is_not_about_another_file_or_another_state_of_it(member: str) -> Non
 def test_it_is_not_about_another_request_or_another_service() -> None:
     assert not MADE.is_about(IMAGE, {**BODY, "min_disk": 20}, "https://ims")
     assert not MADE.is_about(IMAGE, BODY, "https://other")
+
+
+def test_the_manifest_tells_it_all_and_fits_its_schema(place: Place) -> None:
+    with place.emulator() as go:
+        done = go()
+    written = json.loads(done.manifest.read_text())
+    jsonschema.validate(written, schema())
+    assert done.manifest.name == "disk.imsprep.json"
+    assert (written["state"], written["image_id"], written["job_id"]) == (
+        "done",
+        done.image_id,
+        done.job_id,
+    )
+    assert written["request"] == REQUEST.as_body()
+    for sent, path in zip(written["objects"], done.files, strict=True):
+        assert sent["sha256"] == (sha256(path.read_bytes()) if path.suffix == ".mf" else None)
+        assert sent["size"] == path.stat().st_size
+    assert written["image"]["digest"] == tree_digest(place.prepared.image.read_bytes())
+    assert list(written["times"]) == sorted(written["times"])
+    assert KEY.secret_key not in done.manifest.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 2}', '{"schema": 1}'])
+def test_a_manifest_that_cannot_be_used_is_as_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "disk.imsprep.json"
+    path.write_text(text)
+    assert manifests.read(path) is None
+
+
+def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
+    sent = SentObject("image", "disk.raw", "b", "k", 5, "e", None, 3)
+    image = {"name": "disk.raw", "size": 5, "data_bytes": 3, "identity": {}}
+    made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u").at("started", "t", job_id="j")
+    path = tmp_path / "m.json"
+    manifests.write(path, made)
+    assert manifests.read(path) == made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "odd"},
+        {"state": 7},
+        {"schema": 2},
+        {"job_id": 5},
+        {"job_id": None, "image_id": None, "state": "started"},
+        {"image_id": None},
+        {"objects": "none"},
+        {"image": {"name": "disk.raw"}},
+        {"image": {"name": "../disk.raw", "size": 1, "identity": {}}},
+        {"request": []},
+        None,
+    ],
+)
+def test_a_damaged_manifest_makes_no_second_image(
+    place: Place, change: dict[str, Any] | None
+) -> None:
+    path = place.folder / "local/disk.imsprep.json"
+    with place.emulator() as go:
+        go()
+        whole = json.loads(path.read_text())
+        damaged = json.dumps({**whole, **change}) if change else "[" * 100_000
+        path.write_text(damaged)
+        with pytest.raises((ReadError, UsageError), match=r"disk\.imsprep\.json"):
+            go()
+        assert path.read_text() == damaged
+        assert len(place.running.board.images()) == 1
+    assert {o.key for o in place.store.list_objects()} == {"disk.raw", "disk.mf"}

@@ -3,135 +3,33 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 
-from imsprep.emulator.app import Settings
-from imsprep.emulator.faults import Faults
-from imsprep.emulator.server import serving
 from imsprep.errors import (
-    ImageChangedError,
     ImsprepError,
     JobFailedError,
-    ReadError,
     ServiceError,
     TransferError,
     UncertainError,
     UsageError,
     WaitTimeoutError,
 )
-from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.ims.wait import PollPolicy
-from imsprep.pipeline import manifest as manifests
-from imsprep.pipeline import ship as ship_module
-from imsprep.pipeline.manifest import Manifest, SentObject
-from imsprep.pipeline.ship import ShipTask, ship
-from imsprep.pipeline.upload_formats import Comparison, Sample, UploadFormat
-from imsprep.pipeline.values import Artefact, Prepared
-from imsprep.report import Report
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked
 from imsprep.units import MIB
-from imsprep.upload.plan import plan_parts, plan_plain
-from imsprep.upload.values import TransferPolicy
-from tests.support.ims_answers import Clock
-from tests.support.imscloud import KEY, REQUEST, client, sha256
+from tests.support.import_place import Place, make_image
+from tests.support.imscloud import REQUEST
 from tests.support.treedigest import tree_digest
-from tests.support.upload_file import File
-
-BLOCK = 2 * MIB
-BLOCKS = 40
-
-
-def make_image(folder: Path, seed: int = 1) -> Prepared:
-    """A RAW disk with some blocks of data, its bitmap, and the plan for both."""
-    folder.mkdir(exist_ok=True)
-    choice = random.Random(seed)
-    flags = np.array([choice.random() < 0.3 for _ in range(BLOCKS)])
-    flags[BLOCKS // 2] = True
-    size = BLOCKS * BLOCK - 512
-    image, bitmap = folder / "disk.raw", folder / "disk.mf"
-    with image.open("wb") as file:
-        for block in np.flatnonzero(flags):
-            file.seek(int(block) * BLOCK)
-            file.write(choice.randbytes(1000) + b"\x01")
-        file.truncate(size)
-    block_map = BlockMap.from_flags(size, BLOCK, flags)
-    bitmap.write_bytes(block_map.bits.tobytes())
-    artefacts = (
-        Artefact("image", image, "disk.raw", plan_parts(block_map), Identity.of(image)),
-        Artefact(
-            "bitmap", bitmap, "disk.mf", plan_plain(bitmap.stat().st_size), Identity.of(bitmap)
-        ),
-    )
-    identity = Identity.of(image).as_dict()
-    report = Report("disk.raw")
-    return Prepared(image, size, block_map.data_bytes, identity, artefacts, REQUEST, report)
-
-
-@contextmanager
-def source(path: Path) -> Iterator[Any]:
-    yield File(path)
-
-
-class Place:
-    """A folder with an image, a bucket, and an emulator that can be started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.clock = folder, Clock()
-        (folder / "cloud" / "images").mkdir(parents=True)
-        self.store = DirectoryStore(folder / "cloud" / "images")
-        self.prepared = make_image(folder / "local")
-        self.jobs: list[str] = []
-
-    @contextmanager
-    def emulator(self, **faults: Any) -> Iterator[Callable[..., Any]]:
-        settings = Settings(
-            KEY.access_key,
-            KEY.secret_key,
-            self.bucket,
-            self.folder / "state",
-            faults=Faults(**faults),
-        )
-        with serving(settings) as (emulator, url):
-            self.running, self.service = emulator, client(url)
-
-            def go(**changes: Any) -> Any:
-                shipping = ShipTask(
-                    self.store, "images", "local", client(url), "emulator", PollPolicy(self.nap, self.clock),
-                    source, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
-                )  # fmt: skip
-                return ship(self.prepared, replace(shipping, **changes))
-
-            yield go
-
-    def bucket(self, name: str) -> Any:
-        return self.store if name == "images" else None
-
-    def nap(self, seconds: float) -> None:
-        self.clock.sleep(seconds)
-        threading.Event().wait(0.02)
-
-    def manifest(self) -> Manifest:
-        found = manifests.read(self.folder / "local" / "disk.imsprep.json")
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
 
 
 def schema() -> Any:
@@ -149,36 +47,6 @@ def test_the_imported_disk_is_the_source(place: Place) -> None:
     assert done.job_id == place.jobs[0]
     assert done.sent <= 1.05 * place.prepared.data_bytes + 32 * MIB
     assert done.sent + done.copied == place.prepared.size + 5
-
-
-def test_the_manifest_tells_it_all_and_fits_its_schema(place: Place) -> None:
-    with place.emulator() as go:
-        done = go()
-    written = json.loads(done.manifest.read_text())
-    jsonschema.validate(written, schema())
-    assert done.manifest.name == "disk.imsprep.json"
-    assert (written["state"], written["image_id"], written["job_id"]) == (
-        "done",
-        done.image_id,
-        done.job_id,
-    )
-    assert written["request"] == REQUEST.as_body()
-    for sent, path in zip(written["objects"], done.files, strict=True):
-        assert sent["sha256"] == (sha256(path.read_bytes()) if path.suffix == ".mf" else None)
-        assert sent["size"] == path.stat().st_size
-    assert written["image"]["digest"] == tree_digest(place.prepared.image.read_bytes())
-    assert list(written["times"]) == sorted(written["times"])
-    assert KEY.secret_key not in done.manifest.read_text()
-
-
-def test_the_sum_of_each_file_is_kept_if_asked_for(place: Place) -> None:
-    with place.emulator() as go:
-        done = go(with_sha256=True)
-    written = json.loads(done.manifest.read_text())
-    jsonschema.validate(written, schema())
-    assert [sent["sha256"] for sent in written["objects"]] == [
-        sha256(path.read_bytes()) for path in done.files
-    ]
 
 
 def test_a_second_run_sends_nothing_and_starts_nothing(place: Place) -> None:
@@ -284,20 +152,6 @@ def test_what_was_uploaded_is_kept_or_removed_as_asked(
             assert fails
     for key in ("disk.raw", "disk.mf"):
         assert (place.store.head(key) is not None) is kept
-
-
-@pytest.mark.parametrize("name", ["disk.raw", "disk.mf"])
-def test_a_file_that_changed_after_it_was_checked_is_not_sent(place: Place, name: str) -> None:
-    path = place.folder / "local" / name
-    data = bytearray(path.read_bytes())
-    data[0] ^= 1
-    path.write_bytes(data)
-    with (
-        place.emulator() as go,
-        pytest.raises(ImageChangedError, match="changed after it was checked"),
-    ):
-        go()
-    assert place.jobs == []
 
 
 def test_what_cleanup_removed_is_not_sent_again_for_an_image_that_is_there(place: Place) -> None:
@@ -505,54 +359,6 @@ def test_killed_before_cleaning_the_next_run_cleans(place: Place) -> None:
     assert place.store.head("disk.raw") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 2}', '{"schema": 1}'])
-def test_a_manifest_that_cannot_be_used_is_as_none(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "disk.imsprep.json"
-    path.write_text(text)
-    assert manifests.read(path) is None
-
-
-def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
-    sent = SentObject("image", "disk.raw", "b", "k", 5, "e", None, 3)
-    image = {"name": "disk.raw", "size": 5, "data_bytes": 3, "identity": {}}
-    made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u").at("started", "t", job_id="j")
-    path = tmp_path / "m.json"
-    manifests.write(path, made)
-    assert manifests.read(path) == made
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"state": "odd"},
-        {"state": 7},
-        {"schema": 2},
-        {"job_id": 5},
-        {"job_id": None, "image_id": None, "state": "started"},
-        {"image_id": None},
-        {"objects": "none"},
-        {"image": {"name": "disk.raw"}},
-        {"image": {"name": "../disk.raw", "size": 1, "identity": {}}},
-        {"request": []},
-        None,
-    ],
-)
-def test_a_damaged_manifest_makes_no_second_image(
-    place: Place, change: dict[str, Any] | None
-) -> None:
-    path = place.folder / "local/disk.imsprep.json"
-    with place.emulator() as go:
-        go()
-        whole = json.loads(path.read_text())
-        damaged = json.dumps({**whole, **change}) if change else "[" * 100_000
-        path.write_text(damaged)
-        with pytest.raises((ReadError, UsageError), match=r"disk\.imsprep\.json"):
-            go()
-        assert path.read_text() == damaged
-        assert len(place.running.board.images()) == 1
-    assert {o.key for o in place.store.list_objects()} == {"disk.raw", "disk.mf"}
-
-
 def test_cleanup_removes_no_object_that_a_manifest_only_names(place: Place) -> None:
     path = place.folder / "local/disk.imsprep.json"
     with place.emulator() as go:
@@ -563,22 +369,3 @@ def test_cleanup_removes_no_object_that_a_manifest_only_names(place: Place) -> N
         path.write_text(json.dumps(value))
         go(cleanup="always")
     assert place.store.head("theirs.bin") is not None
-
-
-def test_how_long_it_took_stands_beside_what_was_expected(place: Place) -> None:
-    ticks = iter(range(10, 1000, 10))
-    expected = UploadFormat("raw", 1, 0, scan_s=1.0, pack_s=0.0, send_s=2.0)
-    nothing = BlockMap.from_flags(1, 1 << 20, np.zeros(1, np.bool_))
-    comparison = Comparison((expected,), Sample(0.0, 1.0, 0), nothing, 1e6, "raw")
-    place.prepared = replace(place.prepared, seconds=7.0, comparison=comparison)
-    with place.emulator() as go:
-        first = go(clock=lambda: float(next(ticks))).took
-        # Ten seconds for the upload and ten for the job, of which the estimate knows nothing.
-        assert (first.seconds, first.waited_s, first.compared_s) == (27.0, 10.0, 17.0)
-        assert first.estimated_s == 3.0
-        again = go().took
-    assert again.estimated_s is None  # nothing was sent that could have taken its time
-    expected = replace(expected, wait_s=5.0)
-    known = replace(comparison, formats=(expected,))
-    took = ship_module._took(replace(place.prepared, comparison=known), (), 1.0, 4.0)
-    assert (took.compared_s, took.seconds, took.with_wait) == (11.0, 11.0, True)

@@ -54,8 +54,8 @@ TESTED_BY_OTHERS = """
     image.tables.parallels image.tables.qcow image.tables.qed ims.error_codes ims.region ims.wait
     pipeline.batch.entries pipeline.batch.journal pipeline.batch.read pipeline.batch.report
     pipeline.batch.whole pipeline.batch.work pipeline.digests pipeline.examine pipeline.info
-    pipeline.ova.all_disks pipeline.ova.proposal pipeline.prepare pipeline.resolve pipeline.values
-    project report scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
+    pipeline.ova.all_disks pipeline.ova.proposal pipeline.prepare pipeline.resolve project report
+    scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
     store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup
     upload.file upload.partlog upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
     zvhd2.stream zvhd2.writer

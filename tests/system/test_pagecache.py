@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.file import RawImage
-from imsprep.scan.bench.synthetic import figures as speed
+from imsprep.scan.bench import figures as speed
 from imsprep.system import pagecache
 from imsprep.system.pagecache import without_readahead
 from imsprep.units import MIB

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.ims.wait import PollPolicy
     from imsprep.options import ServiceOptions
-    from imsprep.pipeline.ship import ShipTask
+    from imsprep.pipeline.values import ShipTask
     from imsprep.store.contract import ObjectStore
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from imsprep.errors import MissingExtraError, UsageError
 from imsprep.pipeline.batch import plan
-from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Entry, Known
+from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Known, PlanEntry
 
 KNOWN = Known({"name": TEXT, "to": TEXT, "min-disk": TEXT, "tag": LIST, "no-copy": FLAG, "os-version": TEXT}, ("name",))  # fmt: skip
 
 
-def parse(text: str) -> tuple[Entry, ...]:
+def parse(text: str) -> tuple[PlanEntry, ...]:
     return plan.parse(text, "plan.yaml", KNOWN)
 
 
@@ -37,7 +37,7 @@ def test_what_an_image_says_stands_before_the_defaults() -> None:
         "    tag: [c.d, e.f]\n"
         "    os-version: null\n"
     )
-    assert first == Entry("a.raw", 3, {"to": "local:c", "min-disk": "40", "tag": ("a.b",), "os-version": "x", "name": "one"}, {"to": 1, "min-disk": 1, "tag": 1, "os-version": 1, "name": 3})  # fmt: skip
+    assert first == PlanEntry("a.raw", 3, {"to": "local:c", "min-disk": "40", "tag": ("a.b",), "os-version": "x", "name": "one"}, {"to": 1, "min-disk": 1, "tag": 1, "os-version": 1, "name": 3})  # fmt: skip
     assert second.options == {"to": "local:c", "min-disk": "7", "tag": ("c.d", "e.f"), "name": "two"}  # fmt: skip
     assert (second.line, second.lines["min-disk"]) == (4, 6)
 
@@ -101,7 +101,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_their_lines() -> None:
 
 
 def test_what_two_images_claim_is_told_once_with_both_lines() -> None:
-    a, b, c = (Entry(image, line, {}, {}) for image, line in (("a", 3), ("b", 5), ("c", 8)))
+    a, b, c = (PlanEntry(image, line, {}, {}) for image, line in (("a", 3), ("b", 5), ("c", 8)))
     found = plan.clashes(
         [(a, [("the name", "x"), ("the object", "k")]), (b, [("the name", "y")]), (c, [("the name", "x"), ("the object", "k")])]
     )  # fmt: skip
@@ -109,7 +109,7 @@ def test_what_two_images_claim_is_told_once_with_both_lines() -> None:
 
 
 def test_an_object_of_one_image_is_not_the_bitmap_of_another() -> None:
-    a, b = (Entry(image, line, {}, {}) for image, line in (("a", 3), ("b", 5)))
+    a, b = (PlanEntry(image, line, {}, {}) for image, line in (("a", 3), ("b", 5)))
     own = (a, [("the object", "k.mf"), ("the bitmap's object", "k.mf")])
     assert plan.clashes([own]) == []
     [(line, said)] = plan.clashes([own, (b, [("the bitmap's object", "k.mf")])])

@@ -33,8 +33,7 @@ from imsprep.units import format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline.ova.all_disks import Planned
-    from imsprep.pipeline.ship import Imported
-    from imsprep.pipeline.values import Prepared
+    from imsprep.pipeline.values import Imported, Prepared
 
 EPILOG = """\
 \b

@@ -14,7 +14,7 @@ from imsprep.progress import Event
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.ship import Imported
+    from imsprep.pipeline.values import Imported
 
 MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 

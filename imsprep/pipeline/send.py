@@ -1,0 +1,85 @@
+"""Send one artefact of an import: a file by its plan, or an image that is packed meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from imsprep.errors import ImageChangedError, show_path
+from imsprep.pipeline.container.streamed import StreamTask, maker_of
+from imsprep.pipeline.manifest import SentObject
+from imsprep.pipeline.values import BITMAP, IMAGE, Artefact, ShipTask
+from imsprep.units import MIB
+from imsprep.upload.journal import Journal
+from imsprep.upload.plan import PartPlan
+from imsprep.upload.stream import stream
+from imsprep.upload.transfer import upload
+from imsprep.upload.values import Destination, Source, Uploaded
+
+
+def send(artefact: Artefact, image: Path, task: ShipTask) -> tuple[Uploaded, SentObject]:
+    """Upload one file, or pack and upload; return how it went and what the manifest says of it.
+
+    Raises ImageChangedError if the file is not the one that was planned, and what `upload` and
+    `stream` raise.
+    """
+    if artefact.streaming is not None:
+        return _pack_and_send(artefact, artefact.streaming, task)
+    with task.open_source(artefact.path) as source:
+        if source.identity != artefact.identity:
+            # The plan says which blocks are empty, and that was another file.
+            raise ImageChangedError(
+                f"{show_path(artefact.path)} changed after it was checked; run again"
+            )
+        # That of a bitmap tells in a later run whether it is the same import.
+        wanted = task.with_sha256 or artefact.role == BITMAP
+        sha256 = sha256_of(source, artefact.plan) if wanted else None
+        to = Destination(
+            task.store, task.target, artefact.key, Journal.for_file(artefact.path), image
+        )
+        policy = replace(task.policy, with_digest=artefact.role == IMAGE)
+        done = upload(source, artefact.plan, to, policy, task.progress)
+    return done, SentObject(
+        artefact.role,
+        artefact.path.name,
+        task.bucket,
+        artefact.key,
+        done.size,
+        done.etag,
+        sha256,
+        done.sent + done.reused,
+    )
+
+
+def _pack_and_send(
+    artefact: Artefact, streaming: StreamTask, task: ShipTask
+) -> tuple[Uploaded, SentObject]:
+    """Pack an image while its container is sent; as `send`."""
+    with maker_of(artefact.path, streaming) as maker:
+        if maker.identity != artefact.identity:
+            raise ImageChangedError(
+                f"{show_path(artefact.path)} changed after it was checked; run again"
+            )
+        path = artefact.path
+        journal = Journal.for_file(path)
+        to = Destination(task.store, task.target, artefact.key, journal, path)
+        done = stream(maker, to, task.policy, task.progress)
+        facts = maker.facts()
+    done = replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"])
+    name, sent = artefact.path.name, done.sent + done.reused
+    return done, SentObject(
+        artefact.role, name, task.bucket, artefact.key, done.size, done.etag, None, sent
+    )
+
+
+def sha256_of(source: Source, plan: PartPlan) -> str:
+    """Return the SHA-256 of a whole file; parts of zeros are not read for it."""
+    digest, step = hashlib.sha256(), 4 * MIB
+    zeros = memoryview(bytes(step))
+    for part in plan.parts:
+        for offset in range(part.offset, part.offset + part.length, step):
+            length = min(step, part.offset + part.length - offset)
+            digest.update(zeros[:length] if part.is_zero else source.pread(offset, length))
+    source.check_unchanged()
+    return digest.hexdigest()
