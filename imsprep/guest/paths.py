@@ -66,6 +66,8 @@ LINUX_NAMES = (
     "/etc/mkinitcpio.conf", "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
     "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
+    # what names network cards
+    "/etc/udev/rules.d/*", "/etc/mactab", "/etc/iftab",
     # services that start at boot
     "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",
     "/etc/systemd/system/default.target", "/etc/systemd/system/*.target",
@@ -97,8 +99,10 @@ LINUX_NAMES = (
 )  # fmt: skip
 
 # Names whose text holds secrets; a parser in the child keeps only what a rule needs.
-PASSWORDS, CONNECTIONS = "/etc/shadow", "/etc/NetworkManager/system-connections/*"
-LINUX_SECRETS = (PASSWORDS, CONNECTIONS)
+PASSWORDS = "/etc/shadow"
+CONNECTIONS = ("/etc/NetworkManager/system-connections/*",
+               "/usr/lib/NetworkManager/system-connections/*")  # fmt: skip
+LINUX_SECRETS = (PASSWORDS, *CONNECTIONS)
 
 # One of these is a program of the guest's own architecture.
 PROGRAMS = ("/lib/systemd/systemd", "/sbin/init", "/bin/busybox", "/bin/sh", "/usr/bin/env")

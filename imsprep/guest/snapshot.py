@@ -93,8 +93,8 @@ def take_secrets(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
     """Take of files with secrets in them only the lines a rule needs."""
     files = {}
 
-    def connections() -> None:
-        for path, entry in _entries(tree, paths.CONNECTIONS, paths.TEXT_LIMIT):
+    def connections(pattern: str) -> None:
+        for path, entry in _entries(tree, pattern, paths.TEXT_LIMIT):
             if entry.text is not None:
                 kept = [line for line in entry.text.splitlines() if _CONNECTION_LINE.match(line)]
                 files[path] = Entry(entry.kind, entry.mode, entry.size, "\n".join(kept))
@@ -104,7 +104,8 @@ def take_secrets(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
         if state is not None:
             files[paths.PASSWORDS] = Entry("file", 0o640, text=f"root:{state}")
 
-    guarded(gaps, paths.CONNECTIONS, connections)
+    for pattern in paths.CONNECTIONS:
+        guarded(gaps, pattern, partial(connections, pattern))
     guarded(gaps, paths.PASSWORDS, password)
     return files
 

@@ -16,6 +16,7 @@ from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
+from imsprep.guest.paths import CONNECTIONS
 from imsprep.report import UnknownError
 
 NETPLAN = ("/etc/netplan/*.yaml", "/lib/netplan/*.yaml")  # of one name, that in /etc counts
@@ -23,7 +24,6 @@ NOT_NETPLAN = "/etc/netplan/*.yml"  # netplan reads only what ends in .yaml
 INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
 IFCFG_REDHAT = "/etc/sysconfig/network-scripts/ifcfg-*"
 IFCFG_SUSE = "/etc/sysconfig/network/ifcfg-*"
-CONNECTIONS = "/etc/NetworkManager/system-connections/*"
 NETWORKD = "/etc/systemd/network/*.network"
 _VENDOR_NETWORKD = "/usr/lib/systemd/network/*.network"
 LINKS = "/etc/systemd/network/*.link"
@@ -73,6 +73,7 @@ _FOREIGN = re.compile(
 )
 # Cards of a server on KVM: by slot, by path, and as the kernel counts them.
 _SAMPLES = ("eth0", "ens3", "ens5", "enp0s3", "enp1s0", "enp4s1")
+_USUAL = re.compile(r"eth\d|en[bopsuvxP\d]|ib|wl|ww|sl|usb|.*[*?\[!]")
 _FOREIGN_DRIVERS = ("vmxnet3", "e1000", "e1000e", "hv_netvsc", "xen-netfront", "xen_netfront",
                     "vif", "ena", "gve")  # fmt: skip
 
@@ -93,11 +94,26 @@ def may_exist(interface: Interface) -> bool:
     return False
 
 
+def usual(interface: Interface) -> bool:
+    """Return whether the kernel or udev give such a name by themselves, or it is a pattern."""
+    return any(_USUAL.match(name) for name in interface.name.split() or ["*"])
+
+
+def named_otherwise(guest: Guest) -> bool:
+    """Return whether something in the guest may give cards other names than those."""
+    files = guest.matching("/etc/udev/rules.d/*", LINKS, "/etc/mactab", "/etc/iftab")
+    entries = [route.entry for route in guest.boot.routes if route.entry is not None]
+    given = ("ifname=", "net.ifnames.prefix=", "ifnames=")
+    return any(True for _ in files) or any(
+        argument.startswith(given) for entry in entries for argument in entry.arguments
+    )
+
+
 def interfaces(guest: Guest) -> list[Interface]:
     """Return the interfaces that any of the five configuration formats sets up, without lo."""
     readers: tuple[tuple[tuple[str, ...], Callable[[str, str], Iterator[Interface]]], ...] = (
         (INTERFACES, _interfaces), ((IFCFG_REDHAT, IFCFG_SUSE), _ifcfg),
-        ((CONNECTIONS,), _connection), ((NETWORKD,), _networkd),
+        (CONNECTIONS, _connection), ((NETWORKD,), _networkd),
     )  # fmt: skip
     found = list(_netplan(guest))
     for patterns, read in readers:

@@ -431,3 +431,11 @@ def test_a_system_that_nobody_could_see_is_not_called_absent(volume: Volume, fir
 def test_a_bare_disk_of_which_nothing_is_known_holds_no_system() -> None:
     guest = Guest(volumes=(Volume("whole disk", 0, 1, "unknown"),))
     assert "IMS808" in {f.rule for f in check(guest)[0]}
+
+
+def test_what_a_journal_holds_may_be_the_system() -> None:
+    dirty = Volume("partition 1", 1 << 20, 1 << 30, "XFS", UUID, clean=False)
+    for volume, fires in ((dirty, False), (dataclasses.replace(dirty, clean=True), True)):
+        findings, skipped = check(Guest(table="gpt", boot_code=True, volumes=(volume,)))
+        assert ("IMS808" in {f.rule for f in findings}) is fires
+        assert ("IMS808" in {s.rule for s in skipped}) is not fires

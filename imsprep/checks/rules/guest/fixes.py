@@ -163,11 +163,14 @@ _DHCP = (
     ("/etc/systemd/network/*", r"/^\s*\(DHCP\|Address\|Gateway\)\s*=/d;"
      r"s/^\[Network\]/&\nDHCP=yes/"),
 )  # fmt: skip
+_IN_MATCH = r"/^\[Match\]/,/^\[[^M]/s/^\s*\(Permanent\)\?MACAddress\s*=.*/{}=e*/"
 # And the setting that binds an interface to a card.
 _CARD = (
     ("*/ifcfg-*", r"/^\(HWADDR\|LLADDR\)=/d"),
     ("/etc/NetworkManager/*", r"/^mac-address=/d"),
-    ("/etc/systemd/network/*", r"/^\s*MACAddress\s*=/d"),
+    # systemd leaves a file out whose [Match] says nothing.
+    ("/etc/systemd/network/*.network", _IN_MATCH.format("Name")),
+    ("/etc/systemd/network/*.link", _IN_MATCH.format("OriginalName")),
 )  # fmt: skip
 
 

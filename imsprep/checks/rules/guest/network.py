@@ -23,6 +23,8 @@ from imsprep.guest.linux.network import (
     fixed_on_command_line,
     interfaces,
     may_exist,
+    named_otherwise,
+    usual,
 )
 from imsprep.guest.model import Guest
 from imsprep.report import Severity
@@ -246,7 +248,12 @@ def foreign_names(facts: Facts) -> Iterator[Evidence]:
     cards = [i for i in _interfaces(facts) if not i.virtual and (i.starts or i.member)]
     if not cards or _brings_up_any(guest):
         return
-    possible = [i for i in cards if (may_exist(i) and not _renamed(guest, i)) or i.mac]
+    otherwise = named_otherwise(guest)
+    possible = [
+        i
+        for i in cards
+        if (may_exist(i) and not _renamed(guest, i) and (usual(i) or otherwise)) or i.mac
+    ]
     named = {entry.name for entry in bound_names(guest)}
     if possible or any(i.name in named for i in cards):
         return

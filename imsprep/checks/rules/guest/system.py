@@ -224,6 +224,12 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
             )
         if guest.unread:
             raise UnknownError(f"not all could be read: {'; '.join(guest.unread)}")
+        unclean = [v for v in guest.volumes if v.clean is False and v.kind not in NO_FILES]
+        if unclean:
+            raise UnknownError(
+                f"{unclean[0].kind} on {unclean[0].name} was not unmounted cleanly: what its "
+                "journal holds is not read"
+            )
         closed = [f"{v.name}: {v.kind}" for v in guest.volumes if _may_hold_a_system(v, guest)]
         if closed:
             raise UnknownError(f"what lies there cannot be examined: {listed(closed)}")

@@ -81,3 +81,24 @@ def test_a_profile_may_name_its_card_by_a_pattern_or_driver(match: str, says: st
     found = bad({KEYFILE: text})
     assert ("IMS844" in found) is (says is not None)
     assert (says or "") in found.get("IMS844", "")
+
+
+def test_a_profile_that_the_distribution_brings_counts() -> None:
+    text = "[connection]\ntype=ethernet\n[ipv4]\nmethod=auto\n"
+    assert bad({KEYFILE.replace("/etc/", "/usr/lib/"): text}) == {}
+
+
+LAN = {INTERFACES: "auto lan0\niface lan0 inet dhcp\n"}
+
+
+@pytest.mark.parametrize(
+    "giver",
+    [
+        {"/etc/udev/rules.d/10-own.rules": "x"},
+        {"/etc/systemd/network/10-lan.link": "[Match]\nDriver=virtio_net\n[Link]\nName=lan0\n"},
+        {"/etc/mactab": "lan0 52:54:00:12:34:56\n"},
+    ],
+)
+def test_a_name_that_nothing_gives_is_found(giver: dict[str, str]) -> None:
+    assert "only lan0" in bad(LAN)["IMS844"]
+    assert bad({**LAN, **giver}) == {}
