@@ -53,8 +53,6 @@ _MODULE_OF = {name: module for module, names in _PLACES.items() for name in name
 _PACKAGES = ("scan", "upload")  # that can be called; see `callable_package`
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from imsprep.api import (
         abort_uploads,
         bench,
@@ -192,7 +190,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load a public name; see PEP 562."""
     import importlib
 

@@ -54,7 +54,7 @@ def with_keywords_after_two(
     return decorate
 
 
-def _sign(call: Any, function: Callable[..., Any], options: Callable[..., Any]) -> None:
+def _sign(call: Any, function: Callable[..., object], options: Callable[..., object]) -> None:
     """Give the decorated function the signature that it has."""
     own = inspect.signature(function)
     first = [p.replace(kind=p.POSITIONAL_ONLY) for p in list(own.parameters.values())[:-1]]

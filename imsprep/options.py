@@ -28,7 +28,7 @@ FAIL_ON = ("error", "warning", "note", "never")
 _CHOICES = "choices"
 
 
-def _choice(default: Any, *allowed: str | None) -> Any:
+def _choice(default: object, *allowed: str | None) -> Any:
     """Return a field that takes one of a few words."""
     return field(default=default, metadata={_CHOICES: allowed})
 

@@ -63,9 +63,9 @@ class Finding:
     region: Region | None = None
     waived: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; what is unknown is left out."""
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             "rule": self.rule,
             "severity": self.severity.word,
             "subject": self.subject,
@@ -122,7 +122,7 @@ class Report:
         """Count the findings of exactly this severity that are not waived."""
         return sum(f.severity is severity and f.waived is None for f in self.findings)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "image": self.image,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imsprep.bitmap import export_formats
 from imsprep.bitmap.sidecar import check_apart
@@ -30,7 +29,7 @@ class Exported:
     coverage: Coverage
     sharing: Sharing | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; sizes in bytes."""
         return {
             "file": str(self.path),

@@ -67,7 +67,7 @@ def save_layout(path: Path, layout: BitmapLayout) -> None:
     atomic.write_json(path, to_plain(layout))
 
 
-def to_plain(layout: BitmapLayout) -> dict[str, Any]:
+def to_plain(layout: BitmapLayout) -> dict[str, object]:
     """Return plain values for JSON."""
     return {"schema": SCHEMA, **_record(layout)}
 
@@ -83,14 +83,14 @@ def from_plain(value: object) -> BitmapLayout:
     return layout
 
 
-def _record(record: Any) -> dict[str, Any]:
+def _record(record: object) -> dict[str, object]:
     of: Any = type(record)
     kind = {"kind": _NAMES[of]} if of in _NAMES else {}
     names = of._fields if hasattr(of, "_fields") else [field.name for field in fields(of)]
     return {**kind, **{name: _plain(getattr(record, name)) for name in names}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, bytes):
         plain = value.isascii() and all(chr(b).isprintable() or b in b"\t\n\r" for b in value)
         return {"text": value.decode()} if plain else {"hex": value.hex(" ")}
@@ -102,13 +102,13 @@ def _plain(value: Any) -> Any:
 
 
 @functools.cache
-def _members(record: Any) -> dict[str, Any]:
+def _members(record: object) -> dict[str, object]:
     """Return name and type of each member of a record."""
     hints = typing.get_type_hints(record)
     return {n: t for n, t in hints.items() if typing.get_origin(t) is not typing.ClassVar}
 
 
-def _read(expected: Any, value: Any, where: str) -> Any:
+def _read(expected: object, value: Any, where: str) -> Any:
     """Turn a plain value into what a type wants."""
     origin, choices = typing.get_origin(expected), typing.get_args(expected)
     if origin is Literal:
@@ -135,7 +135,7 @@ def _read(expected: Any, value: Any, where: str) -> Any:
     return _read_record(expected, value, where)
 
 
-def _read_record(record: Any, value: Any, where: str) -> Any:
+def _read_record(record: Any, value: object, where: str) -> object:
     members = _members(record)
     if not isinstance(value, dict):
         raise UsageError(f"{where} is not an object")

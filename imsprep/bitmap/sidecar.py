@@ -16,7 +16,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bitarray.util import count_n
 
@@ -71,7 +70,7 @@ class Sidecar:
             sha256=hashlib.sha256(packed).hexdigest(),
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             **vars(self),
@@ -93,7 +92,7 @@ class _Written:
     size: int
     identity: Identity
     fingerprint: str
-    layout: dict[str, Any]
+    layout: dict[str, object]
     blocks: int
     allocated: int
     data_bytes: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imsprep.bitmap import bits, codec
 from imsprep.bitmap.inspect import read_bitmap, stale
@@ -52,7 +51,7 @@ class Proof:
         """Return whether no data would be lost, and the bitmap is this image's."""
         return self.lost.allocated == 0 and self.stale is None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; extents as byte ranges."""
         return {
             "bitmap": str(self.bitmap),

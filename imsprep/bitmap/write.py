@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep.bitmap import bits, codec
 from imsprep.bitmap.layout import BitmapLayout
@@ -34,7 +33,7 @@ class Made:
     coverage: Coverage  # how it is known
     sharing: Sharing | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "bitmap": str(self.bitmap),

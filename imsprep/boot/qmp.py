@@ -25,7 +25,7 @@ class Monitor:
 
     def __init__(self, path: Path) -> None:
         """Connect; OSError if QEMU does not listen yet."""
-        self.events: list[dict[str, Any]] = []
+        self.events: list[dict[str, object]] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_PATIENCE_S)
         try:
@@ -41,7 +41,7 @@ class Monitor:
         """Close the connection."""
         self._socket.close()
 
-    def ask(self, name: str, **arguments: object) -> Any:
+    def ask(self, name: str, **arguments: object) -> object:
         """Give a command and return what it returns; MonitorError."""
         try:
             self._socket.sendall(said_to_monitor(name, **arguments))
@@ -67,5 +67,5 @@ class Monitor:
         line = self._lines.readline()
         if not line:
             raise MonitorError("QEMU has ended")
-        said: dict[str, Any] = json.loads(line)
+        said: dict[str, object] = json.loads(line)
         return said

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import imsprep
 from imsprep.boot import screen, verdict
@@ -91,7 +91,7 @@ class Booted:
             f" {ran}{why}"
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "image": str(self.image),

@@ -151,9 +151,9 @@ class Step:
             said, rate = format_size(self.all.done), self.all.done / took if took > 0 else 0
         return f"{self.what:8} {said} in {clock_time(took)} ({_rate(rate)})"
 
-    def as_dict(self, now: float) -> dict[str, Any]:
+    def as_dict(self, now: float) -> dict[str, object]:
         """Return plain values for a program."""
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             "event": "progress", "step": self.what, "done": self.all.done, "total": self.all.total,
             "seconds": round(now - self.began, 1),
         }  # fmt: skip

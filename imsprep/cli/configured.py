@@ -51,7 +51,7 @@ def _profile_of(args: list[str]) -> str | None:
     return None
 
 
-def option_defaults(command: click.Command, name: str) -> dict[str, Any]:
+def option_defaults(command: click.Command, name: str) -> dict[str, object]:
     """Return what the file says of a command's options, by the names of its parameters.
 
     Raises UsageError for an option that the command does not have.
@@ -72,7 +72,7 @@ def option_defaults(command: click.Command, name: str) -> dict[str, Any]:
     return {str(params[key].name): _as_given(params[key], s.value) for key, s in written.items()}
 
 
-def _as_given(param: click.Option, value: Any) -> Any:
+def _as_given(param: click.Option, value: object) -> object:
     if param.multiple:
         return [str(one) for one in value] if isinstance(value, list) else [str(value)]
     return value if isinstance(value, bool) else str(value)
@@ -140,7 +140,9 @@ class _SiteType(click.ParamType[str]):
         """Return imsprep's own, as a help text shows them."""
         return f"[{'|'.join(SITES)}]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """Return the name, or end with a usage error."""
         settings_here()  # it adds the configuration's
         if value not in SITES:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from imsprep.errors import ImsprepError
@@ -161,7 +160,7 @@ def _reached(name: str, url: str, ca_bundle: Path | None) -> Iterator[Item]:
         yield Item("clock", state, f"{skew:+.0f} s against that of {name}")
 
 
-def _skew(date: Any) -> float | None:
+def _skew(date: object) -> float | None:
     """Return the seconds by which our clock is ahead of an answer's Date."""
     try:
         return time.time() - email.utils.parsedate_to_datetime(str(date)).timestamp()

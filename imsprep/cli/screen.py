@@ -15,7 +15,7 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from imsprep.checks.reporters.text import Style
     from imsprep.report import Report
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 BAR, PLAIN, JSON, NONE = "bar", "plain", "json", "none"
@@ -71,8 +71,8 @@ def profile() -> str | None:
     return _HERE.profile
 
 
-def _kept(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+def _kept(name: str) -> Callable[[click.Context, click.Parameter, object], object]:
+    def keep(ctx: click.Context, param: click.Parameter, value: object) -> object:
         setattr(_HERE, name, value)
         return value
 
@@ -162,7 +162,7 @@ def progress_mode() -> str:
     return _HERE.progress
 
 
-def write_event(values: Mapping[str, Any]) -> None:
+def write_event(values: Mapping[str, object]) -> None:
     """Write a line of JSON on stderr."""
     sys.stderr.write(json.dumps(values, sort_keys=True) + "\n")
     sys.stderr.flush()

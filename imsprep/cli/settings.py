@@ -38,7 +38,7 @@ class Setting:
 
 
 # Key, type in the file, default. In the environment a list is separated by commas.
-KEYS: dict[str, tuple[type, Any]] = {
+KEYS: dict[str, tuple[type, object]] = {
     "site": (str, DEFAULT_SITE),
     "fail-on": (str, "error"),
     "strict": (bool, False),
@@ -137,7 +137,7 @@ def find(folder: Path) -> Path | None:
     return None
 
 
-def severities(value: Mapping[str, Any], origin: str) -> dict[str, Severity]:
+def severities(value: Mapping[str, object], origin: str) -> dict[str, Severity]:
     """Turn `{IMS104: "note"}` into severities."""
     for rule, word in value.items():
         if word == "":
@@ -148,12 +148,12 @@ def severities(value: Mapping[str, Any], origin: str) -> dict[str, Severity]:
         raise UsageError(f"{origin}: severity: {error}") from error
 
 
-def waivers(value: list[Any], origin: str) -> tuple[Waiver, ...]:
+def waivers(value: list[object], origin: str) -> tuple[Waiver, ...]:
     """Turn the tables `[[waivers]]` into waivers; each needs a rule and a reason."""
     return tuple(_waiver(entry, number, origin) for number, entry in enumerate(value, 1))
 
 
-def _waiver(entry: Any, number: int, origin: str) -> Waiver:
+def _waiver(entry: object, number: int, origin: str) -> Waiver:
     where = f"{origin}: waiver {number}"
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is not a table; write [[waivers]]")
@@ -188,7 +188,7 @@ def _read(path: Path) -> dict[str, Any]:
     return table
 
 
-def _check_keys(table: Any, where: str, known: Sequence[str]) -> None:
+def _check_keys(table: object, where: str, known: Sequence[str]) -> None:
     """Raise UsageError for a key that is not known, or a table that is none."""
     if not isinstance(table, dict):
         raise UsageError(f"{where} is a table, got {table!r}")
@@ -214,14 +214,14 @@ def _table(path: Path) -> dict[str, Any] | None:
     return table if isinstance(table, dict) else None
 
 
-def _typed(key: str, value: Any, origin: str) -> Any:
+def _typed(key: str, value: object, origin: str) -> object:
     kind = KEYS[key][0]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UsageError(f"{origin}: {key!r} is a {_WORDS[kind]}, got {value!r}")
     return value
 
 
-def _from_text(key: str, text: str, name: str) -> Any:
+def _from_text(key: str, text: str, name: str) -> object:
     """Read an environment variable as the key's type."""
     kind = KEYS[key][0]
     if kind is list:

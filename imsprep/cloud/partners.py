@@ -29,7 +29,7 @@ _URL = re.compile(r"https?://[a-z0-9.-]+(:\d+)?/?")
 _own: set[str] = set()  # names that were added here, and may be described again
 
 
-def add(name: str, table: Mapping[str, Any], origin: str) -> None:
+def add(name: str, table: Mapping[str, object], origin: str) -> None:
     """Add a cloud as the site `name`; a later description of it takes the place of an earlier one.
 
     Raises UsageError for a key or a value that cannot be, and for a name or a region that another
@@ -48,7 +48,7 @@ def add(name: str, table: Mapping[str, Any], origin: str) -> None:
     _own.add(name)
 
 
-def _described(name: str, table: Any, where: str) -> tuple[Site, Cloud]:
+def _described(name: str, table: object, where: str) -> tuple[Site, Cloud]:
     if not isinstance(table, Mapping):
         raise UsageError(f"{where} is a table, got {table!r}")
     for key in table:
@@ -65,7 +65,7 @@ def _described(name: str, table: Any, where: str) -> tuple[Site, Cloud]:
     return _site(name, table, SITES[like], where), Cloud((name,), regions, ims, obs, iam, query)
 
 
-def _site(name: str, table: Mapping[str, Any], like: Site, where: str) -> Site:
+def _site(name: str, table: Mapping[str, object], like: Site, where: str) -> Site:
     sizes = {member: _size(table, key, where) for key, member in SIZES.items() if key in table}
     versions = like.own_os_versions
     if "os-versions" in table:
@@ -84,14 +84,14 @@ def _site(name: str, table: Mapping[str, Any], like: Site, where: str) -> Site:
     )
 
 
-def _size(table: Mapping[str, Any], key: str, where: str) -> int:
+def _size(table: Mapping[str, object], key: str, where: str) -> int:
     value = table[key]
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_MIN_DISK:
         raise UsageError(f"{where}: {key} is 1 to {MAX_MIN_DISK}, in GB, got {value!r}")
     return value
 
 
-def _address(table: Mapping[str, Any], service: str, where: str) -> str:
+def _address(table: Mapping[str, object], service: str, where: str) -> str:
     value = table.get(service)
     if not isinstance(value, str) or not _URL.fullmatch(value.replace("{region}", "region")):
         raise UsageError(
@@ -101,7 +101,7 @@ def _address(table: Mapping[str, Any], service: str, where: str) -> str:
     return value.rstrip("/")
 
 
-def _texts(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+def _texts(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     value = table.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
         raise UsageError(f"{where}: {key} is a list of texts, got {value!r}")

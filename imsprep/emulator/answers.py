@@ -11,27 +11,27 @@ from imsprep.emulator.validate import is_data_disk, os_type_of
 from imsprep.units import GIB, ceil_div
 
 
-def refusal(code: str, message: str) -> dict[str, Any]:
+def refusal(code: str, message: str) -> dict[str, object]:
     """Return the image service's own form of an error."""
     return {"error": {"code": code, "message": message}}
 
 
-def gateway(code: str, message: str) -> dict[str, Any]:
+def gateway(code: str, message: str) -> dict[str, object]:
     """Return the API gateway's form of an error."""
     return {"error_code": code, "error_msg": message, "request_id": "0" * 32}
 
 
-def job(job: Job, faults: Faults) -> dict[str, Any]:
+def job(job: Job, faults: Faults) -> dict[str, object]:
     """Answer "Querying the Status of an Asynchronous Job"."""
-    entities: dict[str, Any] = {}
+    entities: dict[str, object] = {}
     if job.status == "SUCCESS" or (faults.early_image_id and job.status == "RUNNING"):
         entities = {"image_name": job.body["name"], "image_id": job.image_id}
     return _frame(job, faults, entities)
 
 
-def progress(job: Job, faults: Faults) -> dict[str, Any]:
+def progress(job: Job, faults: Faults) -> dict[str, object]:
     """Answer "Querying the Progress of an Asynchronous Job"."""
-    entities: dict[str, Any] = {
+    entities: dict[str, object] = {
         "image_name": job.body["name"],
         "process_percent": job.progress,
         "current_task": "ImportImageTask",
@@ -42,7 +42,7 @@ def progress(job: Job, faults: Faults) -> dict[str, Any]:
     return _frame(job, faults, entities)
 
 
-def image(image: Image, site: Site, owner: str) -> dict[str, Any]:
+def image(image: Image, site: Site, owner: str) -> dict[str, object]:
     """Return one image of the list, with the attributes that an import sets."""
     body = image.body
     tags = list(body.get("tags") or ())
@@ -97,7 +97,7 @@ def _attributes(image: Image, site: Site) -> dict[str, str]:
     }
 
 
-def _made(disk: dict[str, Any]) -> dict[str, Any]:
+def _made(disk: dict[str, Any]) -> dict[str, object]:
     """Return what the real service does not tell: what was made, so that a test can compare."""
     return {
         "imsprep_digest": disk.get("digest", ""),
@@ -108,7 +108,7 @@ def _made(disk: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def os_versions(site: Site) -> list[dict[str, Any]]:
+def os_versions(site: Site) -> list[dict[str, object]]:
     """Answer "Querying the OSs Supported by Images": a list of platforms."""
     return [
         {
@@ -130,13 +130,13 @@ def os_versions(site: Site) -> list[dict[str, Any]]:
     ]
 
 
-def quota(used: int, limit: int) -> dict[str, Any]:
+def quota(used: int, limit: int) -> dict[str, object]:
     """Answer "Querying the Image Quota"."""
     resource = {"type": "image", "used": used, "quota": limit, "min": 0, "max": limit}
     return {"quotas": {"resources": [resource]}}
 
 
-def _frame(job: Job, faults: Faults, entities: dict[str, Any]) -> dict[str, Any]:
+def _frame(job: Job, faults: Faults, entities: dict[str, object]) -> dict[str, object]:
     """Return what both shapes share, with the faults that were asked for."""
     failed = job.status == "FAIL"
     reason = {"error_code": job.error_code, "fail_reason": job.fail_reason}

@@ -170,7 +170,7 @@ class Emulator:
             raise DroppedError
         return _json({"job_id": job.job_id})
 
-    def _check_account(self, body: dict[str, Any]) -> None:
+    def _check_account(self, body: dict[str, object]) -> None:
         """Refuse what the account or the service, but not the body, stands in the way of."""
         code, images = self.faults.refuse, self.board.images()
         if code:
@@ -184,7 +184,7 @@ class Emulator:
         if len(images) >= self.settings.image_quota:
             raise RefusedError("IMG.0015")
 
-    def _source(self, body: dict[str, Any]) -> materialise.Source:
+    def _source(self, body: dict[str, object]) -> materialise.Source:
         bucket, key = validate.split_image_url(body["image_url"])
         return materialise.accept(self.settings.open_bucket(bucket), key, self.settings.layout)
 
@@ -196,7 +196,7 @@ class Emulator:
             raise RefusedError("IMG.0067")
         return self._job_answer(job_id, answers.job)
 
-    def _job_answer(self, job_id: str, shape: Callable[..., dict[str, Any]]) -> Response:
+    def _job_answer(self, job_id: str, shape: Callable[..., dict[str, object]]) -> Response:
         if self._spend("query_drop"):
             raise DroppedError
         self._fault("query_429", 429)
@@ -274,5 +274,5 @@ def _read_json(body: bytes) -> Any:
     return value
 
 
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(json.dumps(value), status, headers, mimetype="application/json")

@@ -31,7 +31,7 @@ class Job:
     """An import that was accepted."""
 
     job_id: str
-    body: dict[str, Any]
+    body: dict[str, object]
     status: str = "INIT"
     begin_time: str = ""
     end_time: str = ""
@@ -54,7 +54,7 @@ class Image:
     status: str  # queued or active
     body: dict[str, Any]
     created_at: str
-    disk: dict[str, Any] = field(default_factory=dict)  # of `disk.Disk`
+    disk: dict[str, object] = field(default_factory=dict)  # of `disk.Disk`
 
 
 class JobBoard:
@@ -70,7 +70,7 @@ class JobBoard:
         self._jobs = {job.job_id: job for job in _read_all(folder / "jobs", Job)}
         self._images = {i.image_id: i for i in _read_all(folder / "images", Image)}
 
-    def start(self, body: dict[str, Any], source: Source) -> Job:
+    def start(self, body: dict[str, object], source: Source) -> Job:
         """Begin a job for a request that was accepted."""
         job = Job(
             # 32 hexadecimal digits, as in the documents' examples.
@@ -84,7 +84,7 @@ class JobBoard:
         self._run(job, source)
         return job
 
-    def resume(self, find: Callable[[dict[str, Any]], Source]) -> None:
+    def resume(self, find: Callable[[dict[str, object]], Source]) -> None:
         """Begin the unfinished jobs of an earlier run again."""
         for job in [j for j in self._jobs.values() if not j.ended]:
             try:
@@ -178,7 +178,7 @@ class JobBoard:
             atomic.write_json(self._folder / "images" / f"{image.image_id}.json", asdict(image))
 
 
-def job_type(body: dict[str, Any]) -> str:
+def job_type(body: dict[str, object]) -> str:
     """Return the job's type; which one quick import has is documented nowhere: inferred."""
     return "imsImportDataImageJob" if is_data_disk(body) else "imsImportImageJob"
 

@@ -13,7 +13,9 @@ _SORTED_BY = ("name", "created_at", "updated_at", "status", "id", "min_disk", "d
 _IGNORED = {"enterprise_project_id", "member_status", "flavor_id", "__whole_image"}
 
 
-def select(images: list[dict[str, Any]], query: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+def select(
+    images: list[dict[str, Any]], query: Iterable[tuple[str, str]]
+) -> list[dict[str, object]]:
     """Return the images that a query asks for, the newest first unless it says otherwise.
 
     A filter that no image of this emulator has matches none. Raises RefusedError for a limit, a
@@ -39,7 +41,7 @@ def select(images: list[dict[str, Any]], query: Iterable[tuple[str, str]]) -> li
     return _after(images, marker)[:limit]
 
 
-def _after(images: list[dict[str, Any]], marker: str | None) -> list[dict[str, Any]]:
+def _after(images: list[dict[str, object]], marker: str | None) -> list[dict[str, object]]:
     if marker is None:
         return images
     for at, image in enumerate(images):
@@ -54,7 +56,7 @@ def _limit(value: str) -> int:
     return min(int(value[:9]), MAX_LIMIT)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """Return a member as it stands in a query: booleans are true and false."""
     if isinstance(value, bool):
         return "true" if value else "false"

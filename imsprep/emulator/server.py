@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -24,7 +24,7 @@ _POLL_S = 0.02  # how often it is asked whether to end; every import to `local:`
 class _Handler(WSGIRequestHandler):
     """A connection: quiet, able to hang up, and telling the path as it came over the wire."""
 
-    def log(self, type: str, message: str, *args: Any) -> None:
+    def log(self, type: str, message: str, *args: object) -> None:
         """Log nothing: the library does not print."""
 
     def make_environ(self) -> WSGIEnvironment:
@@ -39,7 +39,7 @@ class _Handler(WSGIRequestHandler):
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
-    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+    def connection_dropped(self, error: BaseException, environ: object = None) -> None:
         """Take no notice: the other side went away."""
 
 

@@ -56,7 +56,7 @@ class RefusedError(Exception):
         super().__init__(f"{code} {self.message}")
 
 
-def check_body(body: Any, site: Site, *, any_os_version: bool = False) -> None:
+def check_body(body: object, site: Site, *, any_os_version: bool = False) -> None:
     """Raise RefusedError with the first fault of a body, by what `site` documents.
 
     `any_os_version` takes values that are not on the site's list, which ages.
@@ -76,7 +76,7 @@ def check_body(body: Any, site: Site, *, any_os_version: bool = False) -> None:
     split_image_url(body.get("image_url"))
 
 
-def is_data_disk(body: Mapping[str, Any]) -> bool:
+def is_data_disk(body: Mapping[str, object]) -> bool:
     """Return whether the body asks for a data disk image."""
     return body.get("type") == "DataImage"
 
@@ -88,7 +88,7 @@ def os_type_of(body: Mapping[str, Any]) -> str:
     return "Windows" if str(body.get("os_version")).startswith("Windows") else "Linux"
 
 
-def split_image_url(value: Any) -> tuple[str, str]:
+def split_image_url(value: object) -> tuple[str, str]:
     """Return bucket and key of `bucket:key`, or raise RefusedError."""
     if not isinstance(value, str) or ":" not in value or "://" in value:
         raise RefusedError("IMG.0017")
@@ -133,7 +133,7 @@ def _check_name(body: Mapping[str, Any], site: Site) -> None:
         raise RefusedError("IMG.0054")
 
 
-def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> None:
+def _check_kind(body: Mapping[str, object], site: Site, any_os_version: bool) -> None:
     huawei = site.key.startswith("huawei")
     kind = body.get("type")
     if kind is not None and kind not in ("ECS", "BMS", "DataImage"):
@@ -153,7 +153,7 @@ def _check_kind(body: Mapping[str, Any], site: Site, any_os_version: bool) -> No
         _check_licence(body)
 
 
-def _check_foreign(body: Mapping[str, Any]) -> None:
+def _check_foreign(body: Mapping[str, object]) -> None:
     """Refuse a parameter of the other table; the code is inferred, and so is that "" is none.
 
     The Go SDK sends an empty os_version with every data disk.
@@ -179,7 +179,7 @@ def _check_boot(body: Mapping[str, Any]) -> None:
         raise RefusedError("IMG.0155")
 
 
-def _check_licence(body: Mapping[str, Any]) -> None:
+def _check_licence(body: Mapping[str, object]) -> None:
     licence = body.get("license_type")
     if licence is not None and (
         licence not in ("platform", "byol") or os_type_of(body) != "Windows"

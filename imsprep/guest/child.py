@@ -67,11 +67,11 @@ class _Teller:
         self._told = values
 
 
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _changed(old: dict[str, object], new: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in new.items() if key not in old or old[key] != value}
 
 
-def _print(values: dict[str, Any]) -> None:
+def _print(values: dict[str, object]) -> None:
     # On a line of its own: the one before may have been interrupted.
     sys.stdout.write(f"\n{json.dumps(values)}\n")
     sys.stdout.flush()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from imsprep.errors import (
     ImageChangedError,
@@ -75,7 +75,7 @@ class Identity:
         mine, theirs = self.lasting[:3], other.lasting[:3]
         return mine == theirs
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return asdict(self)
 
@@ -179,7 +179,7 @@ class RawImage:
             done = self._read(offset, read_into, self._file, buffer, offset)
             buffer, offset = buffer[done:], offset + done
 
-    def as_node(self) -> dict[str, Any]:
+    def as_node(self) -> dict[str, object]:
         """Return the file as a node of QEMU's block layer, which opens this and nothing else."""
         name = os.path.abspath(self.path)
         driver = "host_device" if self.is_device else "file"

@@ -43,7 +43,7 @@ from imsprep.units import KIB, MIB
 
 ApiVersion = Literal["v2", "v2.1"]
 
-_NO_PROXIES: Any = {"http": None, "https": None, "all": None}
+_NO_PROXIES: object = {"http": None, "https": None, "all": None}
 # "Permissions and Supported Actions", OTC API reference, 2025-12-17.
 LIST_RIGHT, QUOTA_RIGHT = "ims:images:list", "ims:quotas:get"
 CONNECT_TIMEOUT_S = 20.0
@@ -61,7 +61,7 @@ class Answer(NamedTuple):
     """An HTTP answer that was not refused."""
 
     status: int
-    body: Any  # None for what is no JSON
+    body: object  # None for what is no JSON
     words: str = ""  # how the body begins, to be shown
 
 
@@ -196,7 +196,7 @@ class ImsClient:
         end: float,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, object] | None = None,
         right: str = "",
     ) -> Answer:
         data = json.dumps(body).encode() if body is not None else b""
@@ -310,7 +310,7 @@ def _content(response: Any) -> bytes:
     return bytes(body)
 
 
-def _leave_alone(request: Any) -> Any:
+def _leave_alone(request: object) -> object:
     """Be the `auth` of a request that is signed already."""
     return request
 
@@ -350,7 +350,7 @@ def _short(error: Exception) -> str:
     return str(inner).rpartition(": ")[2] or type(inner).__name__
 
 
-def _parsed(content: bytes) -> Any:
+def _parsed(content: bytes) -> object:
     """Return the JSON of a body; None for anything else, however deep it is nested."""
     try:
         return json.loads(content) if content else None
@@ -368,7 +368,7 @@ def _beginning(content: bytes, credentials: Credentials) -> str:
 def _refusal(
     method: str,
     status: int,
-    body: Any,
+    body: object,
     headers: Mapping[str, str],
     credentials: Credentials,
     right: str,

@@ -9,7 +9,7 @@ is ours. A code that is not here is shown as the service wrote it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imsprep.errors import show_words
 
@@ -196,7 +196,7 @@ def explain(status: int, code: str | None, message: str | None, right: str = "")
     return f"{head}: {show_words(words)}" + (f" ({advice})" if advice else "")
 
 
-def _text(body: Mapping[str, Any], *names: str) -> str | None:
+def _text(body: Mapping[str, object], *names: str) -> str | None:
     for name in names:
         if body.get(name) not in (None, ""):
             return str(body[name])

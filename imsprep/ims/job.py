@@ -57,13 +57,13 @@ class JobStatus:
         """How far the job is, 0 to 100; of a job that succeeded 100, whatever the answer says."""
         return 100 if self.status == SUCCESS else round((self.progress or 0) * 100)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; what is unknown is left out."""
         values = {k: v for k, v in vars(self).items() if v not in (None, ())}
         return values | ({"reasons": list(self.reasons)} if self.reasons else {})
 
 
-def parse(body: Mapping[str, Any], job_id: str) -> JobStatus:
+def parse(body: Mapping[str, object], job_id: str) -> JobStatus:
     """Read an answer leniently: only `status` is needed; ValueError if there is none."""
     status = _text(body.get("status"))
     if status is None:
@@ -84,7 +84,7 @@ def parse(body: Mapping[str, Any], job_id: str) -> JobStatus:
     )
 
 
-def _reasons(body: Mapping[str, Any]) -> Iterator[str]:
+def _reasons(body: Mapping[str, object]) -> Iterator[str]:
     """Yield every code and reason of a failed job and of its sub-jobs."""
     entities = _mapping(body.get("entities"))
     places = [(body, _TOP), *((entities, names) for names in _ENTITIES)]
@@ -101,7 +101,7 @@ def _reasons(body: Mapping[str, Any]) -> Iterator[str]:
                 yield from _reasons(sub_job)
 
 
-def _image_id(entities: Mapping[str, Any]) -> str | None:
+def _image_id(entities: Mapping[str, object]) -> str | None:
     """Return the image's id from the entities, or from the one result that they list."""
     own = _text(entities.get("image_id"))
     if own:
@@ -116,18 +116,18 @@ def _image_id(entities: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """Return a value as text; None, "" and nested values count as nothing."""
     if value is None or isinstance(value, Mapping | list | bool):
         return None
     return str(value).strip() or None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 

@@ -19,7 +19,7 @@ class CloudImage(NamedTuple):
     origin: str | None  # `file,bucket:key` if it was made from an object
 
 
-def images(body: Any, name: str) -> list[CloudImage] | None:
+def images(body: object, name: str) -> list[CloudImage] | None:
     """Return the images of exactly this name; None if the answer is no list of images."""
     if not isinstance(body, Mapping) or "images" not in body:
         return None
@@ -37,14 +37,14 @@ def images(body: Any, name: str) -> list[CloudImage] | None:
     return found
 
 
-def os_versions(body: Any) -> list[str]:
+def os_versions(body: object) -> list[str]:
     """Return the values of `os_version`, in the order of the answer."""
     groups = _mappings(body)
     values = (v.get("os_version") for g in groups for v in _mappings(g.get("version_list")))
     return [value for value in values if isinstance(value, str) and value]
 
 
-def image_quota(body: Any) -> tuple[int, int] | None:
+def image_quota(body: object) -> tuple[int, int] | None:
     """Return how many private images there are and how many there may be.
 
     None where that is not given as two numbers; OpenStack's services write -1 for no limit.
@@ -58,14 +58,14 @@ def image_quota(body: Any) -> tuple[int, int] | None:
     return None
 
 
-def project_ids(body: Any) -> list[str]:
+def project_ids(body: object) -> list[str]:
     """Return the ids of the projects in an answer of IAM."""
     listed = body.get("projects") if isinstance(body, Mapping) else None
     ids = (project.get("id") for project in _mappings(listed))
     return [value for value in ids if isinstance(value, str) and value]
 
 
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+def _mappings(value: object) -> Iterator[Mapping[str, object]]:
     """Yield the objects of a list; nothing for what is no list."""
     yield from (entry for entry in (value if isinstance(value, list) else ())
                 if isinstance(entry, Mapping))  # fmt: skip

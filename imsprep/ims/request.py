@@ -91,9 +91,9 @@ class QuickImportRequest:
         """Return whether this asks for a data disk image."""
         return self.type == DATA_IMAGE
 
-    def as_body(self) -> dict[str, Any]:
+    def as_body(self) -> dict[str, object]:
         """Return the JSON body exactly as it is sent: fields that are None are left out."""
-        body: dict[str, Any] = {}
+        body: dict[str, object] = {}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if value is None:

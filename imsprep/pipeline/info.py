@@ -6,7 +6,6 @@ import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from imsprep.checks.chain import Step, chain, screen
 from imsprep.checks.gather import Look, gather_file
@@ -58,7 +57,7 @@ class Summary:
     packed: Packed | None = None
     chain: tuple[Step, ...] | None = None  # None: the inside was not examined
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         value = asdict(self)
         value["chain"] = self.chain and [step.as_dict() for step in self.chain]

@@ -55,9 +55,9 @@ class Manifest:
     state: str
     image: Mapping[str, Any]  # name, size, data_bytes, identity
     objects: tuple[SentObject, ...]
-    request: Mapping[str, Any]  # the body, as it was sent
+    request: Mapping[str, object]  # the body, as it was sent
     service: str  # the URL it was sent to
-    findings: tuple[Mapping[str, Any], ...] = ()
+    findings: tuple[Mapping[str, object], ...] = ()
     job_id: str | None = None
     image_id: str | None = None
     reason: str | None = None  # why it failed, in the service's words
@@ -82,12 +82,14 @@ class Manifest:
         times = {**(self.times or {}), state: when}
         return replace(self, state=state, times=times, **changes)
 
-    def is_about(self, image: Mapping[str, Any], request: Mapping[str, Any], service: str) -> bool:
+    def is_about(
+        self, image: Mapping[str, object], request: Mapping[str, object], service: str
+    ) -> bool:
         """Return whether this is the import of the same state of the same file, asked for alike."""
         mine = (_lasting(self.image), self.request, self.service)
         return mine == (_lasting(image), request, service)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON, as the schema describes them."""
         return {
             "schema": VERSION,
@@ -104,7 +106,7 @@ def path_for(image: Path) -> Path:
     return image.with_suffix(SUFFIX)
 
 
-def has_begun(image: Path, request: Mapping[str, Any]) -> bool:
+def has_begun(image: Path, request: Mapping[str, object]) -> bool:
     """Return whether an earlier run has asked for this import of the image as it is now."""
     earlier = read(path_for(image))
     if earlier is None or earlier.state not in (ASKING, STARTED, DONE):
@@ -163,7 +165,7 @@ def check_replaceable(path: Path, image: Path) -> None:
         )
 
 
-def _lasting(image: Mapping[str, Any]) -> dict[str, Any]:
+def _lasting(image: Mapping[str, Any]) -> dict[str, object]:
     """Return what tells an image from others in every run; see `Identity.lasting`.
 
     How much of it is data depends on how it was scanned, and is not part of that.

@@ -17,7 +17,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from imsprep.errors import JobFailedError, ServiceError, show_path
 from imsprep.image.archive import unpacked
@@ -175,7 +174,7 @@ def _upload(
     return state, done
 
 
-def _image(prepared: Prepared) -> dict[str, Any]:
+def _image(prepared: Prepared) -> dict[str, object]:
     """Return what the manifest says of the image."""
     found = {
         "name": prepared.image.name,

@@ -52,7 +52,7 @@ class UploadFormat:
         both = (self.pack_s, self.send_s)
         return self.scan_s + (max(both) if self.overlapped else sum(both)) + (self.wait_s or 0.0)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {**vars(self), "seconds": self.seconds}
 
@@ -107,7 +107,7 @@ class Comparison:
             )
         return f"{text}. {self.reason}" if self.reason else text
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "formats": [one.as_dict() for one in self.formats],

@@ -110,7 +110,7 @@ class Prepared:
     # Gives the bucket that was asked, open.
     open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False, compare=False)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the plan for `--dry-run`: the exact body and every part."""
         return {
             "image": str(self.image),

@@ -247,7 +247,7 @@ class DirectoryStore:
         return Unfinished.of(self._uploads, upload_id, key)
 
     @contextlib.contextmanager
-    def _new_object(self, key: str, record: Mapping[str, Any]) -> Iterator[int]:
+    def _new_object(self, key: str, record: Mapping[str, object]) -> Iterator[int]:
         """Give a file to write an object to; it appears, recorded, when the block ends well."""
         path = self._path(key)
         try:
@@ -274,7 +274,7 @@ class DirectoryStore:
     def _record(self, key: str, stat: os.stat_result) -> dict[str, Any]:
         """Return an object's record; one that is not of this very file does not count."""
         with contextlib.suppress(OSError, ValueError):
-            record: dict[str, Any] = json.loads(self._record_path(key, stat).read_text())
+            record: dict[str, object] = json.loads(self._record_path(key, stat).read_text())
             if (record["mtime_ns"], record["size"]) == (stat.st_mtime_ns, stat.st_size):
                 return record
         # Put here by hand: the etag only has to change when the file does.

@@ -50,10 +50,10 @@ class Unfinished:
             raise upload._unknown()
         return upload
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return what was noted when it began."""
         try:
-            record: dict[str, Any] = json.loads(_record_path(self.folder).read_text())
+            record: dict[str, object] = json.loads(_record_path(self.folder).read_text())
         except (OSError, ValueError) as error:
             raise self._unknown() from error
         return record

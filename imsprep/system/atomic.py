@@ -16,7 +16,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from imsprep.errors import ReadError, show_path
 from imsprep.system.regular import BINARY, NO_LINK, READING
@@ -144,12 +144,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON, atomically."""
     write_bytes(path, as_json(value))
 
 
-def as_json(value: Any) -> bytes:
+def as_json(value: object) -> bytes:
     """Return `value` as the JSON that is written: keys in order, the same bytes for the same."""
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 

@@ -9,7 +9,7 @@ JSON of 100,000 levels, a pipe) is one `StateFileError`, never a reason to repla
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from imsprep.errors import ReadError, show_path
 from imsprep.system import atomic
@@ -55,12 +55,12 @@ def find(path: Path, record: type[T], *, schema: int) -> T | None:
         return None
 
 
-def save(path: Path, value: dict[str, Any], *, schema: int) -> None:
+def save(path: Path, value: dict[str, object], *, schema: int) -> None:
     """Write a state file; it is whole at every instant. Raises ReadError."""
     atomic.write_json(path, {**value, "schema": schema})
 
 
-def _plain(path: Path) -> dict[str, Any]:
+def _plain(path: Path) -> dict[str, object]:
     """Return the object in a file; FileNotFoundError or StateFileError."""
     try:
         data = read_plain(path, limit=LIMIT)

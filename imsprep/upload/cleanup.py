@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imsprep.store.contract import ObjectStore, Upload
 from imsprep.store.directory import DirectoryStore
@@ -26,7 +25,7 @@ class Leftovers:
     zero_keys: tuple[str, ...]
     files: tuple[Path, ...] = ()  # begun and never named, by processes that are gone
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "uploads": [upload._asdict() for upload in self.uploads],

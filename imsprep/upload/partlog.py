@@ -14,7 +14,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.system.regular import BINARY, NO_LINK, read_plain
@@ -36,7 +35,7 @@ class Line:
     length: int  # bytes
     md5: str  # in hex
     etag: str  # as the store answered
-    note: dict[str, Any]  # what its maker knows of it
+    note: dict[str, object]  # what its maker knows of it
 
 
 class PartLog:

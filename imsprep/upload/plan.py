@@ -22,7 +22,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class PartPlan:
         text = "".join(f"{p.offset} {p.length} {p.zeros}\n" for p in self.parts)
         return hashlib.sha256(f"{self.size}\n{text}".encode()).hexdigest()
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON, every part among them."""
         return {
             "size": self.size,

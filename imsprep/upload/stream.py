@@ -42,7 +42,7 @@ class MadePart(NamedTuple):
     number: int
     length: int  # bytes
     data: memoryview | None
-    note: dict[str, Any]
+    note: dict[str, object]
     release: Callable[[], object] = lambda: None  # to be called when the bytes are not needed
 
 
@@ -61,17 +61,17 @@ class Maker(Protocol):
     def plan(self) -> str:
         """What decides about the object's bytes besides the image, as 64 hexadecimal digits."""
 
-    def parts(self, uploaded: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
+    def parts(self, uploaded: Mapping[int, dict[str, object]]) -> Generator[MadePart]:
         """Make the object's parts, in any order, the same in every run.
 
         `uploaded` has the notes of parts that need not be made. Raises NotTheSameError if one does
         not fit.
         """
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return what else is to be known of an object that is whole, once all parts were made."""
 
-    def take_facts(self, facts: Mapping[str, Any]) -> bool:
+    def take_facts(self, facts: Mapping[str, object]) -> bool:
         """Take facts that an earlier run noted; return whether they can be used."""
 
     def check_unchanged(self) -> None:

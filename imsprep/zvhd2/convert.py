@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bitarray.util import zeros
 
@@ -99,7 +98,7 @@ class Converted:
         """Data to packed data."""
         return self.block_map.data_bytes / self.packed if self.packed else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         footer = self.footer
         return {

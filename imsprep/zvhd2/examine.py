@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -90,7 +89,7 @@ class Examination:
         counted = self.footer is not None and not self.footer.index_contains_zero_blk
         return counted and self.index_ascends is False
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON: what a sound container is made of."""
         found = self.container
         if found is None:

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep.bitmap.inspect import read_bitmap
 from imsprep.bitmap.layout import BitmapLayout
@@ -36,7 +35,7 @@ class LearnedFromFiles(Learned):
 
     saved: Path | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "outcome": self.outcome,

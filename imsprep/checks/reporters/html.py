@@ -38,7 +38,7 @@ def _template() -> Any:
     return environment.from_string(text)
 
 
-def style(*names: str) -> Any:
+def style(*names: str) -> object:
     """Return style sheets of the package, as text that a template takes unchanged."""
     from markupsafe import Markup
 
@@ -85,14 +85,14 @@ def _warned(report: Report) -> bool:
     return report.count(Severity.WARNING) > 0
 
 
-def _failure(failure: Failure) -> dict[str, Any]:
+def _failure(failure: Failure) -> dict[str, object]:
     return {
         **_name(failure.image), "look": "bad", "verdict": "not checked",
         "about": "", "lead": failure.message, "failure": failure,
     }  # fmt: skip
 
 
-def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, Any]:
+def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, object]:
     bad, warnings = run.bad(report), report.count(Severity.WARNING)
     passed = f"passed with {counted(warnings, 'warning')}" if warnings else "passed"
     look = "bad" if bad else "unsure" if warnings else "good"
@@ -155,14 +155,14 @@ def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [*rows, ("Limits of", str(facts.get("site", "")), "")]
 
 
-def _partition(p: Mapping[str, Any]) -> dict[str, Any]:
+def _partition(p: Mapping[str, Any]) -> dict[str, object]:
     return {
         "number": p["number"], "holds": p["volume"] or "—", "name": p["name"],
         "start": format_size(p["start"]), "length": format_size(p["length"]),
     }  # fmt: skip
 
 
-def finding_values(finding: Finding) -> dict[str, Any]:
+def finding_values(finding: Finding) -> dict[str, object]:
     """Return a finding as the template's macro `finding` shows it."""
     word = "waived" if finding.waived is not None else finding.severity.word
     pairs = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as codec
 from importlib import resources
-from typing import Any
 
 from imsprep.checks.reporters import SCHEMA, Failure, Run
 from imsprep.report import Report, Severity
@@ -21,7 +20,7 @@ def jsonl(run: Run) -> str:
     return "".join(codec.dumps(line, sort_keys=True) + "\n" for line in lines)
 
 
-def as_dict(run: Run) -> dict[str, Any]:
+def as_dict(run: Run) -> dict[str, object]:
     """Return the run as plain values."""
     return {
         "schema": SCHEMA,
@@ -33,7 +32,7 @@ def as_dict(run: Run) -> dict[str, Any]:
     }
 
 
-def result(run: Run, one: Report | Failure) -> dict[str, Any]:
+def result(run: Run, one: Report | Failure) -> dict[str, object]:
     """Return one image's part of the document."""
     if isinstance(one, Failure):
         error = {"kind": one.kind, "message": one.message, "exit_code": one.exit_code}
@@ -43,8 +42,8 @@ def result(run: Run, one: Report | Failure) -> dict[str, Any]:
     return {**one.as_dict(), "outcome": outcome, "counts": counts}
 
 
-def schema() -> dict[str, Any]:
+def schema() -> dict[str, object]:
     """Return the JSON Schema of `json`."""
     text = resources.files("imsprep").joinpath("data", "check.schema.json").read_text("utf-8")
-    value: dict[str, Any] = codec.loads(text)
+    value: dict[str, object] = codec.loads(text)
     return value

@@ -19,7 +19,7 @@ _HATCH = (
 )
 
 
-def picture(facts: Mapping[str, Any]) -> Any:
+def picture(facts: Mapping[str, Any]) -> object:
     """Return the two bars as HTML, or nothing for a file without a disk in it."""
     from markupsafe import Markup
 

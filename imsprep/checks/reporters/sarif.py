@@ -58,7 +58,7 @@ def sarif(run: Run) -> str:
     return json.dumps(log, indent=2, sort_keys=True) + "\n"
 
 
-def _rule(rule: Any) -> dict[str, Any]:
+def _rule(rule: Any) -> dict[str, object]:
     """Return a rule; where imsprep has an address, with that of the page where the rule stands."""
     page = f"{project.HOME}/docs/reference/rules.md#{rule.id.lower()}"
     return {
@@ -72,14 +72,17 @@ def _rule(rule: Any) -> dict[str, Any]:
     }
 
 
-def _artifact(one: Report | Failure) -> dict[str, Any]:
-    artifact: dict[str, Any] = {"location": {"uri": _uri(one.image)}, "roles": ["analysisTarget"]}
+def _artifact(one: Report | Failure) -> dict[str, object]:
+    artifact: dict[str, object] = {
+        "location": {"uri": _uri(one.image)},
+        "roles": ["analysisTarget"],
+    }
     if isinstance(one, Report) and "file_size" in one.facts:
         artifact["length"] = one.facts["file_size"]
     return artifact
 
 
-def _invocation(run: Run) -> dict[str, Any]:
+def _invocation(run: Run) -> dict[str, object]:
     """Return how the run ended, and which images were not read."""
     errors = [
         {"level": "error", "message": {"text": f"{failure.image}: {failure.message}"}}
@@ -94,7 +97,7 @@ def _invocation(run: Run) -> dict[str, Any]:
     }
 
 
-def _skipped(report: Report) -> dict[str, Any]:
+def _skipped(report: Report) -> dict[str, object]:
     """Return why rules did not run on an image: each reason with its rules."""
     reasons: dict[str, list[str]] = {}
     for skipped in report.skipped:
@@ -102,19 +105,19 @@ def _skipped(report: Report) -> dict[str, Any]:
     return {"image": report.image, "reasons": reasons}
 
 
-def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(report.image)}}
+def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str, object]:
+    place: dict[str, object] = {"artifactLocation": {"uri": _uri(report.image)}}
     if finding.region is not None:
         place["region"] = {
             "byteOffset": finding.region.offset,
             "byteLength": finding.region.length,
         }
-    location: dict[str, Any] = {"physicalLocation": place}
+    location: dict[str, object] = {"physicalLocation": place}
     if finding.region is None:
         location["logicalLocations"] = [_logical(finding)]
     text = finding.message + (f" Fix: {finding.fix}" if finding.fix else "")
     mark = f"{report.image}\0{finding.rule}\0{finding.message}"
-    result: dict[str, Any] = {
+    result: dict[str, object] = {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": text},

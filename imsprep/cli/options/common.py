@@ -18,7 +18,7 @@ from imsprep.units import parse_size
 if TYPE_CHECKING:
     pass
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class SizeType(click.ParamType[int]):
@@ -29,7 +29,9 @@ class SizeType(click.ParamType[int]):
     def __init__(self, least: int = 0) -> None:
         self._least = least
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Return the number of bytes, or end with a usage error."""
         if isinstance(value, int):
             return value
@@ -91,7 +93,7 @@ ca_bundle_option = click.option(
 )
 
 
-def with_options(command: F, options: Sequence[Callable[[Any], Any]]) -> F:
+def with_options(command: F, options: Sequence[Callable[[Any], object]]) -> F:
     """Add options to a command, whose help then shows them in this order."""
     for option in reversed(options):
         command = option(command)

@@ -16,7 +16,7 @@ from imsprep.cli.options.common import SizeType
 from imsprep.options import HoleOptions, choices
 from imsprep.units import KIB, MIB, format_size
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 _SMALLEST, _LARGEST = 4 * KIB, 32 * MIB
 
@@ -26,7 +26,9 @@ class _BlockSizeType(SizeType):
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Return the number of bytes, or end with a usage error."""
         size = super().convert(value, param, ctx)
         if not _SMALLEST <= size <= _LARGEST or size % _SMALLEST:

@@ -43,7 +43,7 @@ def bucket_from(where: Mapping[str, Any], kms_key: str | None = None) -> Bucket:
     return api.open_store(where["to"], kms_key=kms_key, **place_of(where))
 
 
-def place_of(where: Mapping[str, Any]) -> dict[str, Any]:
+def place_of(where: Mapping[str, object]) -> dict[str, Any]:
     """Return where the bucket is, by the names of `PlaceOptions`."""
     return {
         "region": where["region"],

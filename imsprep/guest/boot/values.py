@@ -101,7 +101,7 @@ class Boot:
         return next((image for image in self.images if image.path == path), None)
 
 
-def read_value(kind: type[T], value: Mapping[str, Any]) -> T:
+def read_value(kind: type[T], value: Mapping[str, object]) -> T:
     """Make a dataclass of what `dataclasses.asdict` made of one; TypeError or KeyError else."""
     hints = typing.get_type_hints(kind)
     names = {field.name for field in fields(typing.cast(Any, kind))}
@@ -110,11 +110,11 @@ def read_value(kind: type[T], value: Mapping[str, Any]) -> T:
     return kind(**{name: _read(hints[name], inner) for name, inner in value.items()})
 
 
-def _read(kind: Any, value: Any) -> Any:
+def _read(kind: object, value: Any) -> object:
     if value is None:
         return None
     if get_origin(kind) in (types.UnionType, typing.Union):
         kind = next(one for one in get_args(kind) if one is not type(None))
     if get_origin(kind) is tuple:
         return tuple(_read(get_args(kind)[0], one) for one in value)
-    return read_value(typing.cast(type[Any], kind), value) if is_dataclass(kind) else value
+    return read_value(typing.cast(type[object], kind), value) if is_dataclass(kind) else value

@@ -68,7 +68,7 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
 class DissectFileSystem:
     """One open file system; `volume` is the library's object, `start` the root inode."""
 
-    def __init__(self, volume: Any, start: Any) -> None:
+    def __init__(self, volume: Any, start: object) -> None:
         self._volume, self._start = volume, start
 
     @translated

@@ -88,7 +88,7 @@ class YalFileSystem:
     def __init__(self, volume: Any, kind: str, file: BinaryIO) -> None:
         self._volume, self._kind, self._file = volume, kind, file
         self._caseless = kind in CASELESS
-        self._folded: dict[str, dict[str, Any]] = {}
+        self._folded: dict[str, dict[str, object]] = {}
 
     @translated
     def root(self) -> Node:
@@ -151,7 +151,7 @@ class YalFileSystem:
         ]
         return not flags[0] & _NTFS_DIRTY if flags else None
 
-    def _listing(self, directory: YalNode) -> dict[str, Any]:
+    def _listing(self, directory: YalNode) -> dict[str, object]:
         """Return the entries of a directory by their folded names, read once."""
         key = directory.path.casefold()
         if key not in self._folded:
@@ -180,7 +180,7 @@ def _entries(directory: YalNode) -> Iterable[Any]:
     count = directory.entry.number_of_sub_file_entries
     if count > LISTING_LIMIT:
         raise UnreadableError(f"a directory of {count} names")
-    entries: Iterable[Any] = directory.entry.sub_file_entries
+    entries: Iterable[object] = directory.entry.sub_file_entries
     return entries
 
 

@@ -16,7 +16,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imsprep.errors import FormatError
 from imsprep.units import MIB, SECTOR
@@ -45,7 +45,7 @@ class Physical(NamedTuple):
     """A physical volume: its identifier, and the newest text of its group if it keeps one."""
 
     identifier: str
-    group: Mapping[str, Any] | None
+    group: Mapping[str, object] | None
 
 
 class Run(NamedTuple):
@@ -104,7 +104,7 @@ def _areas(header: bytes, position: int) -> tuple[list[tuple[int, int]], int]:
     return found, position
 
 
-def _group(read: Read, offset: int, size: int) -> Iterator[dict[str, Any]]:
+def _group(read: Read, offset: int, size: int) -> Iterator[dict[str, object]]:
     """Yield the group that one metadata area describes, if it is in use."""
     header = read(offset, _MDA_HEADER_SIZE)
     if len(header) < _MDA_HEADER_SIZE:
@@ -127,7 +127,7 @@ def _group(read: Read, offset: int, size: int) -> Iterator[dict[str, Any]]:
             yield {**group, "name": name}
 
 
-def _sequence(group: Mapping[str, Any]) -> int:
+def _sequence(group: Mapping[str, object]) -> int:
     number = group.get("seqno")
     return number if isinstance(number, int) else -1
 
@@ -137,9 +137,9 @@ def _crc(data: bytes) -> int:
     return zlib.crc32(data, _CRC_START ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> dict[str, object]:
     """Read LVM's text: `name { ... }`, `key = value`, `key = [ ... ]`; FormatError otherwise."""
-    top: dict[str, Any] = {}
+    top: dict[str, object] = {}
     open_sections = [top]
     tokens = (found[0] for found in _TOKENS.finditer(text) if not found[0][0].isspace())
     tokens = (token for token in tokens if not token.startswith("#"))
@@ -151,7 +151,7 @@ def parse(text: str) -> dict[str, Any]:
             continue
         mark = next(tokens, "")
         if mark == "{" and len(open_sections) < _DEPTH_LIMIT:
-            section: dict[str, Any] = {}
+            section: dict[str, object] = {}
             open_sections[-1][name] = section
             open_sections.append(section)
         elif mark == "=":
@@ -163,11 +163,11 @@ def parse(text: str) -> dict[str, Any]:
     return top
 
 
-def _value(tokens: Iterator[str]) -> Any:
+def _value(tokens: Iterator[str]) -> object:
     first = next(tokens, "")
     if first != "[":
         return _plain(first)
-    values: list[Any] = []
+    values: list[object] = []
     for token in tokens:
         if token == "]":
             return values
@@ -184,7 +184,7 @@ def _plain(token: str) -> str | int:
 
 def logical_volumes(physical: list[Physical]) -> Iterator[Logical]:
     """Yield the logical volumes of all groups, in the order of their texts."""
-    newest: dict[str, Mapping[str, Any]] = {}
+    newest: dict[str, Mapping[str, object]] = {}
     for volume in physical:
         if volume.group is not None:
             key = str(volume.group.get("id"))
@@ -203,13 +203,15 @@ def logical_volumes(physical: list[Physical]) -> Iterator[Logical]:
                     yield Logical(name, logical, (), str(error), gone, both)
 
 
-def _identifier(group: Mapping[str, Any], logical: Mapping[str, Any]) -> str | None:
+def _identifier(group: Mapping[str, object], logical: Mapping[str, object]) -> str | None:
     """Return what follows `dm-uuid-LVM-` in the names of udev: both identifiers without dashes."""
     both = "".join(str(values.get("id", "")) for values in (group, logical)).replace("-", "")
     return both if len(both) == 64 else None
 
 
-def _missing(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) -> str | None:
+def _missing(
+    group: Mapping[str, object], logical: Mapping[str, object], here: set[str]
+) -> str | None:
     """Return the first physical volume of a logical one that is not on this disk."""
     places = dict(_sections(group.get("physical_volumes")))
     for _, segment in _sections(logical):
@@ -220,7 +222,9 @@ def _missing(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str
     return None
 
 
-def _runs(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) -> Iterator[Run]:
+def _runs(
+    group: Mapping[str, object], logical: Mapping[str, object], here: set[str]
+) -> Iterator[Run]:
     """Yield the runs of one logical volume; FormatError says why they are not known."""
     extent = _number(group, "extent_size") * SECTOR
     places = dict(_sections(group.get("physical_volumes")))
@@ -242,7 +246,7 @@ def _runs(group: Mapping[str, Any], logical: Mapping[str, Any], here: set[str]) 
         raise FormatError(f"LVM says that it has {expected * extent} bytes")
 
 
-def _place(segment: Mapping[str, Any]) -> tuple[str, int]:
+def _place(segment: Mapping[str, object]) -> tuple[str, int]:
     """Return the physical volume and the first extent of a linear segment."""
     stripes = _list(segment.get("stripes"))
     if segment["type"] != "striped" or len(stripes) != 2:
@@ -254,17 +258,17 @@ def _place(segment: Mapping[str, Any]) -> tuple[str, int]:
     return str(name), first
 
 
-def _sections(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _sections(value: object) -> Iterator[tuple[str, Mapping[str, object]]]:
     for name, inner in (value if isinstance(value, Mapping) else {}).items():
         if isinstance(inner, Mapping):
             yield name, inner
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _number(values: Mapping[str, Any], name: str) -> int:
+def _number(values: Mapping[str, object], name: str) -> int:
     number = values.get(name)
     if not isinstance(number, int) or number < 0:
         raise FormatError(f"LVM's {name} is not a number")

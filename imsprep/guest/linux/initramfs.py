@@ -353,7 +353,7 @@ def _zstd_error() -> type[Exception]:
     return error
 
 
-_DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
+_DECOMPRESSORS: dict[bytes, Callable[[], object]] = {
     b"\x1f\x8b": _Gzip,
     b"\xfd7zXZ\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 * MIB),
     b"\x5d\0\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=256 * MIB),

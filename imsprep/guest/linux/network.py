@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.ini import read_ini
@@ -205,7 +205,7 @@ def _configurations(guest: Guest, *patterns: str) -> Iterator[tuple[str, str]]:
             yield path, entry.text
 
 
-def read_yaml_files(guest: Guest, *patterns: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_yaml_files(guest: Guest, *patterns: str) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield path and mapping of YAML files; UnknownError if they are more than anyone writes."""
     texts = list(_configurations(guest, *patterns))
     total = sum(len(text) for _, text in texts)
@@ -215,7 +215,7 @@ def read_yaml_files(guest: Guest, *patterns: str) -> Iterator[tuple[str, dict[st
         yield path, read_yaml(text)
 
 
-def read_yaml(text: str) -> dict[str, Any]:
+def read_yaml(text: str) -> dict[str, object]:
     """Read a YAML mapping; {} for what is not one or not YAML. ImportError without PyYAML.
 
     Callers share what is returned and change nothing in it.
@@ -230,13 +230,13 @@ def yaml_fault(text: str) -> tuple[int, str] | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _load(text: str) -> tuple[Any, tuple[int, str] | None]:
+def _load(text: str) -> tuple[object, tuple[int, str] | None]:
     import yaml
 
     class Loader(yaml.SafeLoader):
         """A loader without merge keys, by which a small text becomes a huge mapping."""
 
-        def flatten_mapping(self, node: Any) -> None:
+        def flatten_mapping(self, node: object) -> None:
             pass
 
     try:
@@ -265,7 +265,7 @@ _VIRTUAL = ("bridges", "bonds", "vlans", "tunnels", "vrfs", "dummy-devices")
 
 def _netplan(guest: Guest) -> Iterator[Interface]:
     """Read all files as one: a later one changes what an earlier one says of an interface."""
-    found: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+    found: dict[tuple[str, str], tuple[str, dict[str, object]]] = {}
     own = {path.rpartition("/")[2] for path, _ in guest.matching(NETPLAN[0])}
     for path, values in read_yaml_files(guest, *NETPLAN):
         if path.startswith("/lib/") and path.rpartition("/")[2] in own:
@@ -287,14 +287,14 @@ def _netplan(guest: Guest) -> Iterator[Interface]:
         yield _netplan_interface(path, kind, name, settings, name in members)
 
 
-def _members(settings: dict[str, Any]) -> list[Any]:
+def _members(settings: dict[str, object]) -> list[object]:
     below = settings.get("interfaces")
     link = settings.get("link")
     return [*(below if isinstance(below, list) else []), *([link] if isinstance(link, str) else [])]
 
 
 def _netplan_interface(
-    path: str, kind: str, name: str, settings: dict[str, Any], member: bool
+    path: str, kind: str, name: str, settings: dict[str, object], member: bool
 ) -> Interface:
     match = settings.get("match")
     match = match if isinstance(match, dict) else None

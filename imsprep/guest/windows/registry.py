@@ -30,7 +30,7 @@ _FAULTS = (OSError, MemoryError, ValueError, RuntimeError, OverflowError, Unicod
 class _Key:
     """A key of a hive; what is not there is None, not an error."""
 
-    def __init__(self, key: Any, file: Any) -> None:
+    def __init__(self, key: Any, file: object) -> None:
         # The file is kept because keys are read only as long as it lives.
         self._key, self._file = key, file
 
@@ -63,9 +63,9 @@ class _Key:
         return [_Key(self._key.get_sub_key(number), self._file) for number in range(count)]
 
 
-def take_registry(tree: Tree, unread: list[str]) -> dict[str, Any]:
+def take_registry(tree: Tree, unread: list[str]) -> dict[str, object]:
     """Read the hives; a hive that cannot be read is noted in `unread` and its values are absent."""
-    values: dict[str, Any] = {"hibernation": _hibernation(tree)}
+    values: dict[str, object] = {"hibernation": _hibernation(tree)}
     for name, take in (("SOFTWARE", _software), ("SYSTEM", _system)):
         try:
             values.update(take(_open(tree, HIVES[name])))
@@ -92,23 +92,23 @@ def _open(tree: Tree, path: str) -> _Key:
     return _Key(root, file)
 
 
-def _software(root: _Key) -> dict[str, Any]:
+def _software(root: _Key) -> dict[str, object]:
     version = root.at(r"Microsoft\Windows NT\CurrentVersion")
     pending = [path.rsplit("\\", 1)[-1] for path in _PENDING if root.at(path) is not None]
-    values: dict[str, Any] = {"pending": pending}
+    values: dict[str, object] = {"pending": pending}
     if version is not None:
         for name in ("ProductName", "EditionID", "CurrentBuild", "CurrentBuildNumber"):
             values[name] = version.text(name)
     return values
 
 
-def _system(root: _Key) -> dict[str, Any]:
+def _system(root: _Key) -> dict[str, object]:
     select = root.at("Select")
     current = (select.number("Current") if select is not None else None) or 1
     control_set = root.at(f"ControlSet{current:03d}")
     if control_set is None:
         raise UnreadableError(f"SYSTEM has no ControlSet{current:03d}")
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "services": _services(control_set),
         "interfaces": _interfaces(control_set),
     }
@@ -137,7 +137,7 @@ def _services(control_set: _Key) -> dict[str, Any]:
     return services
 
 
-def _interfaces(control_set: _Key) -> list[dict[str, Any]]:
+def _interfaces(control_set: _Key) -> list[dict[str, object]]:
     key = control_set.at(r"Services\Tcpip\Parameters\Interfaces")
     return [
         {"dhcp": child.number("EnableDHCP")}

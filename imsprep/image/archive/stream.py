@@ -247,7 +247,7 @@ class _Zstd:
         return self._decoder.unused_data
 
 
-def _lz4() -> Callable[[], Any]:
+def _lz4() -> Callable[[], object]:
     try:
         from lz4.frame import LZ4FrameDecompressor
     except ImportError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imsprep.errors import FormatError, ReadError, show_path
 from imsprep.image.file import RawImage
@@ -46,7 +46,7 @@ class MemberImage:
         """Raise ImageChangedError if the archive is not as it was."""
         self.archive.check_unchanged()
 
-    def as_node(self) -> dict[str, Any]:
+    def as_node(self) -> dict[str, object]:
         """Return the member as a node of QEMU's block layer: a part of the archive's file."""
         return {
             "driver": "raw",

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from imsprep.errors import ReadError, show_path
 from imsprep.image.archive import unpack
@@ -69,7 +69,7 @@ class UnpackedImage:
         """Raise ImageChangedError if the compressed file is not as it was."""
         self._image.check_unchanged()
 
-    def as_node(self) -> dict[str, Any]:
+    def as_node(self) -> dict[str, object]:
         """Return the content as a node of QEMU's block layer."""
         return {"driver": "file", "filename": str(self.place), "read-only": True}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from imsprep.image import formats
 from imsprep.image.recognised import STREAMS
@@ -36,7 +35,7 @@ INSIDE = (*DRIVERS, formats.OVA, formats.OVF, *STREAMS)
 _WITH_BACKING = ("qcow", "qcow2", "qed", "vmdk")
 
 
-def description(file: Mapping[str, Any], format_: str, options: Mapping[str, object]) -> str:
+def description(file: Mapping[str, object], format_: str, options: Mapping[str, object]) -> str:
     """Return an image as QEMU's programs take it: this file, this format, and no other file.
 
     `options` are those of the format's driver.

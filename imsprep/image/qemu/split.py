@@ -14,7 +14,6 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from imsprep.errors import ReadError, show_path
 from imsprep.image.file import RawImage
@@ -46,7 +45,7 @@ class SplitImage:
         for image in (self._image, *self._files.values()):
             image.check_unchanged()
 
-    def as_node(self) -> dict[str, Any]:
+    def as_node(self) -> dict[str, object]:
         """Return the descriptor as a node of QEMU's block layer."""
         return self._image.as_node()
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from imsprep.errors import FormatError, MissingExtraError, show_path
 from imsprep.image import formats
@@ -71,7 +71,7 @@ class Stored(Protocol):
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the file is not as it was."""
 
-    def as_node(self) -> dict[str, Any]:
+    def as_node(self) -> dict[str, object]:
         """Return the file as a node of QEMU's block layer, which opens this and nothing else."""
 
 

@@ -17,7 +17,7 @@ from imsprep.options import ImportOptions, choices
 from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Known, PlanEntry, Value
 from imsprep.units import parse_size
 
-Read = Callable[[str], Any]
+Read = Callable[[str], object]
 
 
 def _whole(least: int, most: int | None = None) -> Read:
@@ -191,7 +191,7 @@ def options_of(
 
 def read_value(key: Key, value: Value, folder: str) -> dict[str, Any]:
     """Return the option that a value sets, if it sets one; UsageError for what is wrong."""
-    read: Any
+    read: object
     if isinstance(value, bool):
         read = value is not key.negated
     elif isinstance(value, tuple):

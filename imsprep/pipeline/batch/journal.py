@@ -91,7 +91,7 @@ class BatchJournal:
         kept["identity"] = dict(outcome.identity)
         self._note(entry, outcome.state, {k: v for k, v in kept.items() if v not in (None, {})})
 
-    def _note(self, entry: BatchEntry, state: str, more: Mapping[str, Any]) -> None:
+    def _note(self, entry: BatchEntry, state: str, more: Mapping[str, object]) -> None:
         note = {"state": state, "entry": entry_digest(entry), "at": _now(), "name": entry.name}
         self._notes[entry.shown] = {**note, **more}
         statefile.save(self.path, asdict(_Notes(self._notes)), schema=SCHEMA)

@@ -88,7 +88,7 @@ def refuse(source: str, mistakes: list[tuple[int, str]]) -> None:
         raise UsageError("\n  ".join([f"the plan has {count}, and nothing was started:", *lines]))
 
 
-def _compose(text: str, source: str) -> Any:
+def _compose(text: str, source: str) -> object:
     """Return the tree of YAML nodes: no tag is obeyed, nothing is constructed."""
     try:
         import yaml
@@ -108,9 +108,9 @@ def _compose(text: str, source: str) -> Any:
     return node
 
 
-def _mapping(reading: _Reading, node: Any, what: str, keys: Collection[str]) -> dict[str, Any]:
+def _mapping(reading: _Reading, node: Any, what: str, keys: Collection[str]) -> dict[str, object]:
     """Return a mapping's nodes by key; what is none, unknown or doubled is noted."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     if node.id != "mapping":
         reading.wrong(_line(node), f"{what} is a mapping of keys to values, got a {_word(node)}")
         return found
@@ -157,7 +157,7 @@ def _entries(
         yield PlanEntry(image, _line(child), options, lines)
 
 
-def _options(reading: _Reading, node: Any, what: str) -> dict[str, tuple[int, Value]]:
+def _options(reading: _Reading, node: object, what: str) -> dict[str, tuple[int, Value]]:
     """Return the options of one mapping, each with its line; None takes a default back."""
     keys = (IMAGE, *reading.known.options)
     found = {}

@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Callable
 from html import escape
 from importlib import resources
-from typing import Any
 
 from imsprep.checks.reporters.html import finding_box
 from imsprep.pipeline.batch.run import (
@@ -49,10 +48,10 @@ def json(summary: Summary) -> str:
     return codec.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n"
 
 
-def schema() -> dict[str, Any]:
+def schema() -> dict[str, object]:
     """Return the JSON Schema of `json`."""
     text = resources.files("imsprep").joinpath("data", "batch.schema.json").read_text("utf-8")
-    value: dict[str, Any] = codec.loads(text)
+    value: dict[str, object] = codec.loads(text)
     return value
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from imsprep import __version__
 from imsprep.errors import ImsprepError, TransferError
@@ -63,8 +63,12 @@ class Outcome:
     message: str | None = None
     exit_code: int = 0
     findings: tuple[Finding, ...] = ()
-    body: Mapping[str, Any] = field(default_factory=dict)  # of the request, if it was only planned
-    identity: Mapping[str, Any] = field(default_factory=dict)  # of the file, as far as it is known
+    body: Mapping[str, object] = field(
+        default_factory=dict
+    )  # of the request, if it was only planned
+    identity: Mapping[str, object] = field(
+        default_factory=dict
+    )  # of the file, as far as it is known
     room: int | None = None  # for so many more images, as the service said when it was checked
 
     @classmethod
@@ -81,7 +85,7 @@ class Outcome:
         """Return whether the image exists."""
         return self.state == DONE
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; what is not known is left out."""
         values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}
         values["findings"] = [finding.as_dict() for finding in self.findings]
@@ -107,7 +111,7 @@ class Summary:
         """Count the images in a state."""
         return sum(outcome.state == state for outcome in self.outcomes)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "schema": "imsprep.batch/1",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep.errors import UsageError, show_path
 from imsprep.image import formats
@@ -53,7 +52,7 @@ class ConvertedObject:
         """Data to packed data."""
         return self.data_bytes / self.packed if self.packed else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON: those of a container that is a file, and of its upload."""
         sent = self.uploaded
         return {

@@ -16,7 +16,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
@@ -41,7 +40,7 @@ class ContainerSidecar:
 
     image: str  # the source's file name
     source: Identity
-    options: Mapping[str, Any]  # how it was packed, as far as that changes its bytes
+    options: Mapping[str, object]  # how it was packed, as far as that changes its bytes
     uuid: str  # of the container, in hex
     container: Identity  # as it was before it got its name, which changes the change time
     imsprep: str = __version__
@@ -167,7 +166,7 @@ def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
     return True
 
 
-def _options(packing: PackTask) -> dict[str, Any]:
+def _options(packing: PackTask) -> dict[str, object]:
     """Return what changes the bytes of a container, as JSON gives it back."""
     return {
         "compression": records.METHODS[packing.method],

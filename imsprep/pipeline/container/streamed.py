@@ -74,7 +74,7 @@ class DiskMaker:
         fewest = ceil_div(longest, MAX_PART_NUMBER - _SPARE_PARTS)
         self._part_size = max(streaming.part_size, round_up(fewest, MIB))
         self._pass: ContainerStream | None = None
-        self._taken: dict[str, Any] | None = None
+        self._taken: dict[str, object] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -112,7 +112,7 @@ class DiskMaker:
             return min(_MIDDLE_SIZE, self._part_size)
         return self._part_size
 
-    def parts(self, uploaded: Mapping[int, dict[str, Any]]) -> Generator[MadePart]:
+    def parts(self, uploaded: Mapping[int, dict[str, object]]) -> Generator[MadePart]:
         """Pack the disk and yield the container's parts."""
         found = (_known(number, note) for number, note in uploaded.items())
         known = check_known(part for part in found if part is not None)
@@ -154,7 +154,7 @@ class DiskMaker:
             "blocks": written.block_map.allocated,
         }
 
-    def take_facts(self, facts: Mapping[str, Any]) -> bool:
+    def take_facts(self, facts: Mapping[str, object]) -> bool:
         """Take what an earlier run noted at its end."""
         kinds = {"digest": str, "data_bytes": int, "payload": int, "uuid": str, "blocks": int}
         if set(facts) != set(kinds) or any(type(facts[k]) is not kinds[k] for k in kinds):
@@ -186,7 +186,7 @@ def maker_of(path: Path, streaming: StreamTask) -> Iterator[DiskMaker]:
         yield DiskMaker(image, disk, extents, streaming)
 
 
-def _note(part: Known) -> dict[str, Any]:
+def _note(part: Known) -> dict[str, object]:
     """Return what is noted of a part, as JSON has it."""
     return {
         "start": part.start,

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, UsageError, show_path
@@ -30,7 +29,7 @@ class Planned:
     disks: tuple[Path, ...]  # the system disk first
     warnings: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "plan": str(self.plan),

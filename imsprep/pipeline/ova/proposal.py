@@ -57,7 +57,7 @@ class ExportedSummary:
     proposal: Proposal
     has_manifest: bool
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         machine = self.machine
         return {

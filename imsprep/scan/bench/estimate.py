@@ -68,7 +68,7 @@ class Estimate:
         """Seconds for the data alone, where a bandwidth is given."""
         return self.data_bytes.times(1 / self.bytes_per_s) if self.bytes_per_s else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         spreads = {**vars(self), "upload_s": self.upload_s}
         plain = {k: v.as_dict() if isinstance(v, Spread) else v for k, v in spreads.items()}

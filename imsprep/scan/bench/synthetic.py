@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep.errors import ReadError, show_path
 from imsprep.image.file import RawImage
@@ -58,7 +57,7 @@ class Rate:
     cache: str  # cold or cached, or ANY
     bytes_per_s: Spread
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {**vars(self), "bytes_per_s": self.bytes_per_s.as_dict()}
 
@@ -74,7 +73,7 @@ class Bench:
     rates: tuple[Rate, ...]
     missing: tuple[str, ...]  # what could not be measured, and why
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {**vars(self), "rates": [rate.as_dict() for rate in self.rates]}
 

@@ -135,7 +135,7 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
                        fix=by_line if "cc:" in path else fixes.cloud_settings(guest))  # fmt: skip
 
 
-def _seed(guest: Guest, names: Any, sources: Any) -> Iterator[Evidence]:
+def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
     """Look for a seed that an installer left: NoCloud takes it before the service is asked."""
     # Only plain names: aliases can make a small YAML text endless.
     given = isinstance(names, list)

@@ -109,7 +109,7 @@ def _devices(guest: Guest, path: str) -> dict[str, Any]:
     if not any(key in text for key in ("filter", "use_devicesfile")):
         return {}
     try:
-        devices: Any = parse(text).get("devices")
+        devices: object = parse(text).get("devices")
     except FormatError:
         raise UnknownError(f"{path} could not be understood") from None
     return devices if isinstance(devices, dict) else {}

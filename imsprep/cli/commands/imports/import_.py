@@ -136,7 +136,7 @@ def command(
     print_result(as_json, done.as_dict(), _text(done))
 
 
-def _missing(image: Path, options: Mapping[str, Any]) -> str:
+def _missing(image: Path, options: Mapping[str, object]) -> str:
     """Return all options that are needed and not given; an OVA's descriptor proposes the others."""
     needed = ["to"]
     if image.suffix.lower() not in (".ova", ".ovf"):

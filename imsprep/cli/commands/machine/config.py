@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -38,7 +37,7 @@ def show(config: Path | None, as_json: bool) -> None:
     print_result(as_json, value, "\n".join(lines))
 
 
-def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
+def _values(settings: Mapping[str, Setting]) -> dict[str, object]:
     return {k: {"value": _plain(s.value), "origin": s.origin} for k, s in settings.items()}
 
 

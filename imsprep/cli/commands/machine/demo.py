@@ -48,7 +48,7 @@ class _Teller:
             say(f"{step:9} {text}")
 
 
-def _run(folder: Path, tell: _Teller) -> dict[str, Any]:
+def _run(folder: Path, tell: _Teller) -> dict[str, object]:
     from imsprep import api
     from imsprep.cli.demo_disk import ensure_disk
 

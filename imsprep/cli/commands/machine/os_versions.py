@@ -35,7 +35,7 @@ def _chosen(values: tuple[str, ...], words: tuple[str, ...]) -> list[str]:
     return [v for v in values if all(word.lower() in v.lower() for word in words)]
 
 
-def _as_dict(site: str, lists: list[OsVersions], words: tuple[str, ...]) -> dict[str, Any]:
+def _as_dict(site: str, lists: list[OsVersions], words: tuple[str, ...]) -> dict[str, object]:
     return {
         "site": site,
         "lists": [

@@ -135,7 +135,7 @@ def probe(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
 @reading_options
 @output_options
 def learn(
-    files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bool, **reading: Any
+    files: tuple[Path, ...], output: Path | None, as_json: bool, quiet: bool, **reading: object
 ) -> int:
     """Find the layout that reproduces another tool's bitmap MF of the image RAW, byte for byte.
 

@@ -79,7 +79,9 @@ Example:
 @place_options
 @send_options
 @output_options
-def command(source: Path, target: Path | str, as_json: bool, quiet: bool, **options: Any) -> None:
+def command(
+    source: Path, target: Path | str, as_json: bool, quiet: bool, **options: object
+) -> None:
     """Convert a disk: RAW to ZVHD2, ZVHD2 to RAW (sparse), or what QEMU reads to ZVHD2.
 
     The format of SOURCE is detected, that of TARGET follows from its name. qcow2, VMDK, VHD, VHDX,

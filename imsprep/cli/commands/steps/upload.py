@@ -63,7 +63,7 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     print_result(as_json, {**asdict(done), "bucket": bucket}, _text(done, bucket))
 
 
-def _asked(options: dict[str, Any]) -> dict[str, Any]:
+def _asked(options: dict[str, object]) -> dict[str, Any]:
     """Return how to upload, by the names of `UploadOptions`."""
     same = ("jobs", "part_size", "replace", "holes", "keep_cache", "force_share", "force")
     return {

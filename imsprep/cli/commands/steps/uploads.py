@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,7 +33,7 @@ _folder_option = click.option(
 @target_options
 @_folder_option
 @output_options
-def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: Any) -> None:
+def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: object) -> None:
     """List unfinished uploads, zero objects that were left, and files of killed commands."""
     from imsprep import api
 
@@ -48,7 +48,7 @@ def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: Any) -> No
 @_folder_option
 @output_options
 def abort_command(
-    key: str | None, everything: bool, as_json: bool, quiet: bool, work_dir: Path, **where: Any
+    key: str | None, everything: bool, as_json: bool, quiet: bool, work_dir: Path, **where: object
 ) -> None:
     """Abort the uploads of one key, or with --all remove all that `uploads list` shows."""
     from imsprep import api
