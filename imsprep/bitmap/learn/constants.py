@@ -93,7 +93,7 @@ def _is_date(data: bytes, time_s: float) -> bool:
             struct.pack("<I", int(digits)),
             struct.pack(">I", int(digits)),
         ]
-        packed += [struct.pack("<H", dos), struct.pack(">H", dos)]
+        packed += [struct.pack("<H", dos)]
         words = [date.strftime(form).encode() for form in _TEXTS]
         pattern = rb"(?<![0-9a-z])(?:%s)(?![0-9a-z])" % b"|".join(map(re.escape, words))
         if any(form in data for form in packed) or re.search(pattern, data, re.IGNORECASE):

@@ -63,7 +63,7 @@ def sectors(size: int, kind: str = DATA) -> np.ndarray[tuple[int], np.dtype[np.i
     size_of_cell = _CELL if large else _SMALL_CELL
     per_cell = size_of_cell // SECTOR
     # Of 256: more than 255 cells of large ones have data, and no more of what has thousands.
-    often = 40 if start else 200 if large else 100
+    often = 46 if start else 200 if large else 100
     filled = size if not large and size % MIB != _EMPTY_END else size * 3 // 4
     for cell in range(filled // size_of_cell):
         draw = hashlib.sha256(f"imsprep probe {cell}".encode()).digest()

@@ -54,7 +54,7 @@ def test_a_number_that_is_a_time_is_doubted(epoch: int, unit: float) -> None:
         struct.pack("<d", DAY * 86400.0), struct.pack(">d", DAY + 25569.25),
         struct.pack("<f", TIME_S), struct.pack("<d", DAY + 2440587.5), struct.pack(">d", HOUR),
         struct.pack("<H", (2026 - 1980) << 9 | 7 << 5 | 30),
-        struct.pack(">H", (2026 - 1980) << 9 | 7 << 5 | 30), bytes.fromhex("20260730"),
+        bytes.fromhex("20260730"),
         struct.pack("<I", 20260730), struct.pack(">I", 20260731), b"%08x" % int(TIME_S),
         b"%016X" % (int(TIME_S) * 1000),
     ],
