@@ -36,6 +36,7 @@ T = TypeVar("T")
 _TICK_S = 0.02
 
 ALLOWED = "allowed"  # there are writers, and the image is read all the same
+_WORSE = (lease.NONE, lease.UNKNOWN, ALLOWED)  # of several files, and of several times
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class RawImage:
         self.identity = Identity.of(file)
         self.sharing: Sharing | None = None  # set by `refuse_writers`
         self._force_share = False
+        self._pieces: list[RawImage] = []
 
     @classmethod
     @contextlib.contextmanager
@@ -148,6 +150,20 @@ class RawImage:
         with cls.open(path) as image:
             image.refuse_writers(force=force_share)
             yield image
+
+    @contextlib.contextmanager
+    def joined(self, piece: RawImage) -> Iterator[None]:
+        """Treat another open file as a piece of this image meanwhile.
+
+        It must not change either, and have no writers. Raises ImageInUseError.
+        """
+        self._pieces.append(piece)
+        try:
+            if self.sharing is not None:
+                self.refuse_writers()
+            yield
+        finally:
+            self._pieces.remove(piece)
 
     def fileno(self) -> int:
         """Return the file descriptor; it stays this object's."""
@@ -204,18 +220,25 @@ class RawImage:
         what is known. Raises ImageInUseError.
         """
         self._force_share |= force
-        found = lease.writers(self._file)
-        if found.state == lease.SOME:
-            if not self._force_share:
-                by = f" by {found.why}" if found.why else ", or mapped, by another program"
-                raise ImageInUseError(
-                    f"{show_path(self.path)} is open for writing{by}: its content may change"
-                    " while it is read; stop that program, or read a snapshot"
-                )
-            self.sharing = Sharing(ALLOWED, found.why)
-        elif self.sharing is None:
-            self.sharing = Sharing(found.state, found.why)
+        found = [
+            self._sharing(),
+            *(piece.refuse_writers(force=self._force_share) for piece in self._pieces),
+        ]
+        before = [self.sharing] if self.sharing is not None else []
+        self.sharing = max([*before, *found], key=lambda one: _WORSE.index(one.writers))
         return self.sharing
+
+    def _sharing(self) -> Sharing:
+        found = lease.writers(self._file)
+        if found.state != lease.SOME:
+            return Sharing(found.state, found.why)
+        if not self._force_share:
+            by = f" by {found.why}" if found.why else ", or mapped, by another program"
+            raise ImageInUseError(
+                f"{show_path(self.path)} is open for writing{by}: its content may change"
+                " while it is read; stop that program, or read a snapshot"
+            )
+        return Sharing(ALLOWED, found.why)
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the file is not as it was, or its path names another one.
@@ -239,6 +262,8 @@ class RawImage:
                 f"{show_path(self.path)} changed while it was read; stop what writes to it,"
                 " and run again"
             )
+        for piece in self._pieces:
+            piece.check_unchanged()
 
 
 def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.errors import ImageInUseError
-from imsprep.image.file import Identity, RawImage
+from imsprep.errors import ImageChangedError, ImageInUseError
+from imsprep.image.file import ALLOWED, Identity, RawImage
 from imsprep.system import lease
 from imsprep.system.lease import NONE, SOME, UNKNOWN, Writers
 
@@ -67,8 +67,6 @@ def test_what_is_not_known_is_said_and_refuses_nothing(
 
 
 def test_writing_changes_the_times_and_is_noticed_without_a_lease(path: Path) -> None:
-    from imsprep.errors import ImageChangedError
-
     with RawImage.open_whole(path) as image:
         with open(path, "r+b") as file:
             file.write(b"x")
@@ -111,3 +109,51 @@ def test_a_file_under_another_name_is_the_same_and_another_size_or_time_is_not(p
     other = path.with_name("other.raw")
     other.write_bytes(bytes(4096))
     assert not Identity.of(other).renamed_from(before)
+
+
+def test_a_piece_of_an_image_is_asked_after_and_compared_with_it(path: Path) -> None:
+    place = path.with_name("disk-flat.vmdk")
+    place.write_bytes(bytes(4096))
+    with RawImage.open(path) as image, RawImage.open(place) as piece:
+        with image.joined(piece):
+            image.check_unchanged()
+            with (
+                open(place, "r+b"),
+                pytest.raises(ImageInUseError, match=r"disk-flat\.vmdk is open"),
+            ):
+                image.refuse_writers()
+            image.refuse_writers()
+            with open(place, "r+b"), pytest.raises(ImageInUseError, match=r"disk-flat\.vmdk"):
+                image.check_unchanged()
+            image.check_unchanged()
+            os.truncate(place, 512)
+            with pytest.raises(ImageChangedError, match=r"disk-flat\.vmdk changed"):
+                image.check_unchanged()
+        image.check_unchanged()  # it is no piece any more
+
+
+def test_a_piece_that_joins_later_is_asked_at_once(path: Path) -> None:
+    place = path.with_name("piece")
+    place.write_bytes(bytes(4096))
+    with open(place, "r+b"), RawImage.open(place) as piece:
+        with (
+            RawImage.open_whole(path) as image,
+            pytest.raises(ImageInUseError, match="piece is open"),
+            image.joined(piece),
+        ):
+            pass
+        with RawImage.open_whole(path, force_share=True) as image, image.joined(piece):
+            assert image.sharing is not None
+            assert image.sharing.writers == ALLOWED
+
+
+def test_the_worst_that_is_known_of_the_pieces_counts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawImage.open(path) as image, RawImage.open(path) as piece, image.joined(piece):
+        for answers, state in (
+            ((NONE, NONE), NONE), ((NONE, UNKNOWN), UNKNOWN), ((NONE, NONE), UNKNOWN),
+            ((SOME, UNKNOWN), ALLOWED), ((NONE, NONE), ALLOWED),
+        ):  # fmt: skip
+            say(monkeypatch, *(Writers(answer) for answer in answers))
+            assert image.refuse_writers(force=True).writers == state

@@ -173,6 +173,7 @@ def open_exported(image: RawImage, name: str | None, *, jobs: int) -> Iterator[D
         member = exported.member_of(wanted[0])
         if exported.folder is not None:
             file = stack.enter_context(RawImage.open(exported.folder / member.name))
+            stack.enter_context(image.joined(file))
         try:
             note = _compare(file, member, exported.sums)
         except FormatError as error:

@@ -42,7 +42,6 @@ class QemuDisk:
         self.notes = survey.notes  # what the user should know of the image
         self.socket = server.socket  # where another process may connect to it too
         self._server, self._first = server, first
-        self.socket = server.socket  # where another process may connect to it too
         self._threads = threading.local()
         self._clients = [first]
 

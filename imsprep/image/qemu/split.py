@@ -42,8 +42,7 @@ class SplitImage:
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if one of the files is not as it was."""
-        for image in (self._image, *self._files.values()):
-            image.check_unchanged()
+        self._image.check_unchanged()
 
     def as_node(self) -> dict[str, object]:
         """Return the descriptor as a node of QEMU's block layer."""
@@ -72,7 +71,10 @@ class SplitImage:
 
 @contextlib.contextmanager
 def open_pieces(image: RawImage) -> Iterator[SplitImage]:
-    """Open the files that a descriptor names; raises SurveyError if one may not be read."""
+    """Open the files that a descriptor names, as pieces of the image.
+
+    Raises SurveyError if one may not be read, and ImageInUseError.
+    """
     described = descriptor.parse(image.pread(0, min(image.size, MIB)))
     if described.parent:
         raise SurveyError("it needs its parent, which holds the rest of its disk", FLATTEN)
@@ -89,6 +91,7 @@ def open_pieces(image: RawImage) -> Iterator[SplitImage]:
             if extent.name not in files:
                 place = image.path.parent / extent.name
                 files[extent.name] = stack.enter_context(RawImage.open(place))
+                stack.enter_context(image.joined(files[extent.name]))
         yield SplitImage(image, described, files)
 
 

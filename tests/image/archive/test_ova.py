@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imsprep.system import lease
 from imsprep.units import MIB
 from tests.support.ova import SIZE, archive, disk, members
 from tests.support.running import Outcome, need
@@ -109,6 +110,22 @@ def test_a_descriptor_takes_its_disks_from_its_own_folder(
     outcome = imsprep("convert", tmp_path / "web.ovf", tmp_path / "out.raw")
     assert outcome.code == 1
     assert "is a link" in outcome.err
+
+
+def test_a_program_that_may_write_to_a_disk_of_the_folder_is_noticed(
+    imsprep: Imsprep, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with open(tmp_path / "web.ovf", "rb") as file:
+        if lease.writers(file.fileno()).state != lease.NONE:
+            pytest.skip("the temporary folder lies on a file system that does not tell")
+    with open(tmp_path / "web-disk1.vmdk", "r+b"):
+        for words in (["digest", "web.ovf"], ["convert", "web.ovf", "out.raw"]):
+            done = imsprep(words[0], *(tmp_path / word for word in words[1:]))
+            assert done.code == 3, done.err
+            assert "web-disk1.vmdk is open for writing by" in done.err
+    assert not (tmp_path / "out.raw").exists()
 
 
 def refused(imsprep: Imsprep, image: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imsprep.system import lease
 from imsprep.units import MIB
 from tests.support.running import Outcome, need
 
@@ -97,3 +98,30 @@ def test_what_qemu_would_leave_out_is_refused(line: str, imsprep: Imsprep, tmp_p
     outcome = imsprep("convert", tmp_path / "disk.vmdk", tmp_path / "out.raw")
     assert outcome.code == 1
     assert "leaves out" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "command", [("convert", "{}", "out.raw"), ("digest", "{}"), ("check", "{}", "--deep")]
+)
+@pytest.mark.parametrize("subformat", PIECES)
+def test_a_program_that_may_write_to_a_piece_is_noticed(
+    subformat: str,
+    command: tuple[str, ...],
+    imsprep: Imsprep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    split(tmp_path, subformat)
+    with open(PIECES[subformat], "r+b"):
+        done = imsprep(*(word.format("disk.vmdk") for word in command))
+    if lease_of(tmp_path / "disk.vmdk") != lease.NONE:
+        pytest.skip("the temporary folder lies on a file system that does not tell")
+    assert done.code == 3, done.err
+    assert f"{PIECES[subformat]} is open for writing by" in done.err
+    assert not (tmp_path / "out.raw").exists()
+
+
+def lease_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return lease.writers(file.fileno()).state
