@@ -200,6 +200,7 @@ ORDER = {
         boot.devices
         boot.bls
         boot.grub_objects
+        boot.grub_modules
         boot.core
         boot.mbr
         boot.efi

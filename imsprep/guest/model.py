@@ -84,6 +84,8 @@ class Kernel:
     rules: tuple[str, ...] = ()  # persistent-net rules inside the initramfs
     unread: str | None = None  # why the initramfs could not be read
     unread_lists: str | None = None  # why its lists of drivers could not be read
+    # Of FILE_SYSTEMS, the drivers that are built in or installed; None: its lists do not tell.
+    filesystems: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

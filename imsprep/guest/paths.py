@@ -22,6 +22,7 @@ LINUX_TEXT = (
     "/etc/euleros-release", "/etc/openEuler-release", "/etc/SuSE-release", "/etc/debian_version",
     "/etc/lsb-release", "/etc/alpine-release", "/etc/system-release", "/usr/lib/os-release",
     # mounts
+    "/etc/systemd/system/local-fs.target.requires/*.mount",
     "/etc/fstab", "/etc/crypttab", "/etc/lvm/devices/system.devices", "/etc/lvm/lvm.conf",
     "/etc/lvm/lvmlocal.conf",
     # boot loaders

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import lzma
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 SECTOR = 512
 _LZMA = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 3, "lp": 0, "pb": 2}
 
 
-def module(name: str, code: bytes = b"") -> bytes:
-    """An ELF file of 32 bits whose sections are `.modname`, its code, and their names."""
-    texts = b"\0.modname\0.text\0.shstrtab\0"
-    contents = [b"", name.encode() + b"\0", code, texts]
+def module(
+    name: str, code: bytes = b"", needs: Iterable[str] = (), brings: Iterable[str] = (),
+    modules: Iterable[str] = (),
+) -> bytes:  # fmt: skip
+    """An ELF file of 32 bits with the sections of a module: names, code, dependencies, symbols."""
+    texts = b"\0.modname\0.text\0.shstrtab\0.moddeps\0.symtab\0.strtab\0"
+    names, symbols = b"\0", bytes(16)
+    for symbol, section in (*((n, 0) for n in needs), *((b, 2) for b in brings)):
+        symbols += struct.pack("<I8xBxH", len(names), 0x10, section)
+        names += symbol.encode() + b"\0"
+    deps = b"".join(one.encode() + b"\0" for one in modules)
+    contents = [(0, 0, b""), (1, 1, name.encode() + b"\0"), (10, 1, code), (16, 3, texts),
+                (26, 1, deps), (35, 2, symbols), (43, 3, names)]  # fmt: skip
     sections, offset, body = b"", 52, b""
-    for at, content in zip((0, 1, 10, 16), contents, strict=True):
-        sections += struct.pack("<I12xII16x", at, offset + len(body), len(content))
+    for at, kind, content in contents:
+        link = 6 if kind == 2 else 0
+        sections += struct.pack("<II8xIII12x", at, kind, offset + len(body), len(content), link)
         body += content
     head = b"\x7fELF\1\1\1".ljust(32, b"\0") + struct.pack("<I", offset + len(body))
     made = head + struct.pack("<10xHHH", 40, len(contents), 3) + body + sections

@@ -7,7 +7,7 @@ built-in objects; UAPI "Unified Kernel Image" for `.linux`, `.cmdline` and other
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imsprep.guest.boot.grub_objects import Objects, read_objects
 from imsprep.units import MIB
@@ -49,7 +49,8 @@ def read_program(data: bytes) -> Program:
                        version=_text(data, sections, ".uname"), initrd=initrd)  # fmt: skip
     if "mods" in sections:
         offset, size = sections["mods"]
-        return Program(GRUB, read_objects(data[offset : offset + size], bits=64) or Objects())
+        objects = read_objects(data[offset : offset + size], bits=64) or Objects()
+        return Program(GRUB, replace(objects, kernel=data[:offset]))
     if ".sdmagic" in sections:
         return Program(SYSTEMD_BOOT)
     kind = next((kind for mark, kind in _MARKS if mark in data), None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _MAGIC = 0x676D696D
 _INFO32, _INFO64 = struct.Struct("<III"), struct.Struct("<I4xQQ")  # magic, offset, size
@@ -33,6 +33,7 @@ class Objects:
     config: str | None = None
     modules: Mapping[str, bytes] = field(default_factory=dict)
     memdisk: bool = False  # it brings a file system of its own
+    kernel: bytes = b""  # GRUB itself, in front of them
 
 
 def read_objects(data: bytes, *, bits: int) -> Objects | None:
@@ -72,7 +73,8 @@ def find_objects(data: bytes) -> Objects | None:
     while at >= 0:
         size = _INFO32.unpack_from(data, at)[2] if at + _INFO32.size <= len(data) else 0
         if at + size == len(data):
-            return read_objects(data[at:], bits=32)
+            found = read_objects(data[at:], bits=32)
+            return replace(found, kernel=data[:at]) if found is not None else None
         at = data.find(mark, at + 1)
     return None
 

@@ -21,6 +21,7 @@ from imsprep.guest.boot import core, efi, grub, mbr, menus
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.files import SUBVOLUMES
+from imsprep.guest.boot.grub_modules import missing_symbol
 from imsprep.guest.boot.grub_objects import Objects, ext_features
 from imsprep.guest.boot.grub_state import Menu
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
@@ -176,6 +177,7 @@ def _built_in(devices: Devices, objects: Objects, script: grub.BuiltIn, firmware
     volume = devices.named(home)
     if found.works:
         reason = _lacks(devices, objects, volume, folder, firmware)
+        reason = reason or _unfit(devices, objects, volume, folder, firmware)
         found = found._replace(broken=reason, entries=(), default=None) if reason else found
     kind = next((v.kind for v in devices.volumes if v.name == volume), None)
     if found.broken and (strange or kind == BTRFS):
@@ -197,6 +199,7 @@ def _with_linux(devices: Devices, objects: Objects, prefix: str, found: Found) -
         kind = next((v.kind for v in devices.volumes if v.name == volume), None)
         if volume in devices.trees and kind != BTRFS:
             reason = _lacks(devices, objects, volume, folder, UEFI, (_LINUX,))
+            reason = reason or _unfit(devices, objects, volume, folder, UEFI)
             return found._replace(broken=reason, entries=(), default=None) if reason else found
     return found
 
@@ -213,6 +216,29 @@ def _lacks(
         if not any(devices.find(volume, path) for path in paths):
             return f"{paths[0]}, which GRUB needs, is not on {volume}"
     return None
+
+
+def _unfit(
+    devices: Devices, objects: Objects, volume: str | None, folder: str, firmware: str
+) -> str | None:
+    """Return which module in GRUB's folder needs what the GRUB that starts does not have."""
+
+    def load(name: str) -> bytes | None:
+        for target in _TARGETS[firmware]:
+            file = devices.find(volume, f"{folder}/{target}/{name}.mod")
+            if file is not None:
+                return file.head(_MODULE_LIMIT)
+        return None
+
+    if not objects.modules or not objects.kernel:
+        return None
+    missing = missing_symbol(objects.kernel, objects.modules, (*_NORMAL, _LINUX[0]), load)
+    if missing is None:
+        return None
+    return (
+        f"GRUB's module {missing[0]} on {volume} needs {missing[1]}, which the GRUB that starts "
+        "does not have: they are of different versions"
+    )
 
 
 def _reads(

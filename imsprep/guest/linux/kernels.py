@@ -17,6 +17,10 @@ from imsprep.units import MIB
 # Drivers that a guest on KVM needs ("Installing Native KVM Drivers", user guide).
 VIRTIO = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net")
 
+# Drivers of file systems that fstab may name; ext4 is also that of ext2 and ext3.
+FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "vfat", "f2fs", "jfs", "exfat", "ntfs3", "isofs", "udf",
+                "squashfs", "erofs")  # fmt: skip
+
 KERNEL_LIMIT = 16  # kernels that are looked at
 _LIST_LIMIT = 4 * MIB  # bytes of a kernel's list of drivers or configuration
 
@@ -79,6 +83,7 @@ def _kernel(tree: Tree, version: str, allowance: Allowance, looked: dict[str, In
             initramfs=_first(tree, _INITRAMFS, version),
             builtin=tuple(sorted(_builtin(tree, version))),
             modules=tuple(sorted(_modules(tree, version))),
+            filesystems=_filesystems(tree, version),
         )
         if kernel.initramfs is None:
             return kernel
@@ -140,6 +145,31 @@ def _builtin(tree: Tree, version: str) -> set[str]:
                 if value == "y":
                     found.update(_OPTIONS.get(option, ()))
     return found
+
+
+def _filesystems(tree: Tree, version: str) -> tuple[str, ...] | None:
+    """Return the drivers of FILE_SYSTEMS that the kernel has; None where it is not known.
+
+    A kernel without modules has those that its configuration builds in.
+    """
+    folder = f"/lib/modules/{version}"
+    lists = [_text(tree, f"{folder}/{name}") for name in ("modules.dep", "modules.builtin")]
+    lines = "\n".join(lists).splitlines()
+    if all(lists) and len(lines) >= _WHOLE:
+        names = {m[1] for line in lines if (m := _MODULE.search(line.partition(":")[0]))}
+        return tuple(name for name in FILE_SYSTEMS if name in names)
+    if tree.exists(folder):
+        return None
+    config = _text(tree, f"/boot/config-{version}").splitlines()
+    if not any(line.startswith("CONFIG_EXT4_FS") for line in config):
+        return None
+    return tuple(
+        n for n in FILE_SYSTEMS if f"CONFIG_{_CONFIGURED.get(n, n).upper()}_FS=y" in config
+    )
+
+
+_CONFIGURED = {"isofs": "iso9660"}
+_WHOLE = 100  # drivers that every distribution's kernel has, and more
 
 
 def _modules(tree: Tree, version: str) -> set[str]:

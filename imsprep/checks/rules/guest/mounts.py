@@ -1,4 +1,4 @@
-"""IMS809–IMS811, IMS819, IMS845–IMS847, IMS852: what is mounted and opened after the root.
+"""IMS809–IMS811, IMS819, IMS845–IMS847, IMS852, IMS854: what is mounted and opened after the root.
 
 fstab and crypttab are read together: a mapper device that crypttab opens is made at boot, and what
 matters is its source.
@@ -150,8 +150,22 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
         elif where.state is State.UNKNOWN:
             reasons.append(f"{cut(mount.spec)} {where.why}")
         yield from _requires(guest, mount)
+    yield from _units(guest)
     if reasons:
         raise UnknownError(listed(reasons))
+
+
+def _units(guest: Guest) -> Iterator[Evidence]:
+    """Look up the devices of systemd's own units of mounts, without which the boot stops."""
+    for unit, entry in guest.matching("/etc/systemd/system/local-fs.target.requires/*.mount"):
+        spec = re.search(r"^\s*What\s*=\s*(\S+)\s*$", entry.text or "", re.MULTILINE)
+        where = locate(spec[1], guest) if spec is not None else None
+        if spec is not None and where is not None and where.state in (State.GONE, State.OLD):
+            yield Evidence(
+                f"{unit} mounts {cut(spec[1])}, which is not in the image ({where.why})",
+                found=cut(spec[1]),
+                fix=advice(f"remove {unit}, so that the boot does not need it"),
+            )
 
 
 def _requires(guest: Guest, mount: Mount) -> Iterator[Evidence]:
@@ -404,6 +418,44 @@ def wrong_type(facts: Facts) -> Iterator[Evidence]:
                 found=cut(mount.kind),
                 severity=_severity(guest, mount),
             )
+
+
+# What mounts each family, by its driver's name.
+_DRIVERS = {"ext": "ext4", "XFS": "xfs", "btrfs": "btrfs", "FAT": "vfat"}
+
+
+@rule(
+    "IMS854",
+    Severity.ERROR,
+    "The kernel has no driver for a file system that fstab mounts",
+    why="The mount fails with “unknown filesystem type”, and the boot stops in emergency mode.",
+    fix=advice(
+        "install the kernel's package with all its modules (Ubuntu: linux-modules-extra), or add "
+        "nofail to the line"
+    ),
+    source="tried by booting; depmod(8): modules.dep, modules.builtin",
+)
+def no_driver(facts: Facts) -> Iterator[Evidence]:
+    """Look for the drivers of fstab's file systems among those of the kernel that starts."""
+    found = started(facts)
+    guest, kernel = found.guest, found.kernel
+    known = kernel.filesystems if kernel is not None else None
+    root = next((v for v in guest.volumes if v.name == guest.root), None)
+    driver = _DRIVERS.get(_FAMILIES.get(root.kind, "")) if root is not None else None
+    image = found.image.drivers if found.image is not None else ()
+    if kernel is None or known is None or driver is None or driver not in (*known, *image):
+        return  # the lists are not whole: the kernel mounts its root, and does so without them
+    for mount in _mounts(guest):
+        volume = find_volume(mount.spec, guest.volumes)
+        wanted = _DRIVERS.get(_FAMILIES.get(volume.kind, "")) if volume is not None else None
+        if wanted is None or wanted in (driver, *known) or mount.path == "/":
+            continue
+        yield Evidence(
+            f"{_line(mount)}: the kernel {cut(kernel.version)} has no driver {wanted}",
+            expected=wanted,
+            found=", ".join(known) or "none of them",
+            severity=_severity(guest, mount),
+        )
 
 
 def _other_type(named: str, volume: Volume) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from imsprep.guest.model import Volume
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, UUID, debian, linux_guest
+from tests.support.guest_trees import ROOT, UUID, VIRTIO, debian, linux_guest
 
 E, W = Severity.ERROR, Severity.WARNING
 OTHER = "22222222-aaaa-4333-8444-555555555555"
@@ -163,3 +163,56 @@ def test_a_subvolume_of_a_root_that_is_no_btrfs_is_found(kind: str, found: bool)
     guest = linux_guest(files, volumes=(dataclasses.replace(ROOT, kind=kind),))
     said = [f.message for f in check_guest(guest)[0] if f.rule == "IMS847"]
     assert ["names the subvolume @rootfs" in message for message in said] == [True] * found
+
+
+@pytest.mark.parametrize(("what", "found"), [
+    (f"/dev/disk/by-uuid/{UUID}", False), (f"/dev/disk/by-uuid/{UUID[::-1]}", True), ("tmpfs", False),
+])  # fmt: skip
+def test_a_unit_that_the_boot_needs_mounts_what_is_in_the_image(what: str, found: bool) -> None:
+    path = "/etc/systemd/system/local-fs.target.requires/data.mount"
+    said = bad("", **{path: f"[Mount]\nWhat = {what}\nWhere=/data\n"})
+    assert list(said) == ["IMS811"] * found
+    assert all(path in message for _, message in said.values())
+    assert bad("", **{path.replace(".requires", ".wants"): f"[Mount]\nWhat={what}\n"}) == {}
+
+
+VERSION = "4.19.0-27-amd64"
+MOUNTS_FAT = "UUID=1A2B-3C4D /boot/efi vfat umask=0077 0 1"
+
+
+def lists(modules: str, builtin: str = "ext4", filler: int = 200) -> dict[str, str | None]:
+    """The lists of a kernel's drivers, as long as real ones."""
+    folder = f"/lib/modules/{VERSION}"
+    names = [*modules.split(), *VIRTIO, *(f"d{n}" for n in range(filler))]
+    return {f"{folder}/modules.dep": "".join(f"kernel/fs/{n}.ko.xz:\n" for n in names),
+            f"{folder}/modules.builtin": "".join(f"kernel/fs/{n}.ko\n" for n in builtin.split())}  # fmt: skip
+
+
+@pytest.mark.parametrize(("lists", "found"), [
+    (lists("xfs"), True),
+    (lists("vfat"), False),
+    (lists("xfs", "ext4 vfat"), False),
+    (lists("xfs", "jfs"), False),  # of the root's driver they tell nothing
+    (lists("xfs", filler=3), False),
+    (lists("xfs", ""), False),
+])  # fmt: skip
+def test_the_kernel_has_to_have_a_driver_for_what_is_mounted(
+    lists: dict[str, str], found: bool
+) -> None:
+    assert list(bad(MOUNTS_FAT, **lists)) == ["IMS854"] * found
+    assert bad(MOUNTS_FAT.replace("umask", "nofail,umask"), **lists) == {}
+
+
+@pytest.mark.parametrize(("config", "found"), [
+    ("CONFIG_EXT4_FS=y\nCONFIG_VFAT_FS=m\n", True), ("CONFIG_EXT4_FS=y\nCONFIG_VFAT_FS=y\n", False),
+    ("", False),
+])  # fmt: skip
+def test_a_kernel_without_modules_has_what_its_configuration_builds_in(
+    config: str, found: bool
+) -> None:
+    files = {k: v for k, v in debian().items() if not k.startswith("/lib/modules/")}
+    text = f"UUID={UUID} / ext4 defaults 0 1\n{MOUNTS_FAT}\n"
+    guest = linux_guest({**files, "/etc/fstab": text, f"/boot/config-{VERSION}": config},
+                        volumes=(ROOT, ESP))  # fmt: skip
+    errors = [f.rule for f in check_guest(guest)[0] if f.severity is E]
+    assert errors == ["IMS854"] * found
