@@ -1,1 +1,1 @@
-"""Benchmarks: imsprep beside its peers, in one run, as ratios. `python -m benchmarks --help`."""
+"""Benchmarks: imsprep against its peers, in one run, as ratios. `python -m benchmarks --help`."""

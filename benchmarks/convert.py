@@ -1,4 +1,4 @@
-"""`imsprep convert` to ZVHD2 beside qemu-img making the nearest to it: a qcow2 packed by zstd.
+"""`imsprep convert` to ZVHD2 against qemu-img making the nearest to it: a qcow2 packed by zstd.
 
 Both read a RAW image from the page cache, pack clusters of 2 MiB and leave a whole file; ours also
 proves what it wrote and brings it to the disk before it says so. `size_ratio` is the bytes of our
@@ -47,6 +47,7 @@ def cases(bench: Bench) -> Iterator[Case]:
         )  # fmt: skip
         if image is files:
             yield from _levels(name, image, made, peers)
+    yield from _proof(bench, made, peers)
     yield Case(
         "one more thread, the ext4", _ours(files, made, "--jobs", 2),
         _ours(files, made, "--jobs", 1), "itself with one", (Goal("ratio", ">=", 1.7),),
@@ -59,6 +60,34 @@ def cases(bench: Bench) -> Iterator[Case]:
     )  # fmt: skip
     for path in (made, peers):
         path.unlink(missing_ok=True)
+
+
+def _proof(bench: Bench, made: Path, peers: Path) -> Iterator[Case]:
+    """Pack many files, proved against qemu-img and not proved against zstd itself."""
+    held = bench.size(3892 * MIB, 400 * MIB)
+    image = bench.inputs.ext4(bench.size(8 * GIB, GIB), held)
+    name, packed = (
+        f"{image.stat().st_size // GIB} GiB ext4, {held // MIB} MiB of files",
+        made.parent / "made.zst",
+    )
+    before = _afresh(image, made, peers, packed)
+    yield Case(
+        f"{name}, proved", _ours(image, made),
+        command("qemu-img", "convert", *PACKED, image, peers),
+        "qemu-img convert -c, zstd", (Goal("ratio", ">=", 1), _NO_LARGER), before, runs=3,
+        memory=False, quick=True,
+        after_ours=lambda: _size(made), after_peer=lambda: _size(peers),
+    )  # fmt: skip
+    for peer, peer_name in (
+        (command("zstd", "-q", "-f", "-T0", image, "-o", packed), "zstd -T0 of the file"),
+        (command(sys.executable, "-m", "benchmarks.convert", image, 3, reports=True),
+         "the library on all cores, once read"),
+    ):  # fmt: skip
+        yield Case(
+            f"{name}, not proved", _ours(image, made, "--verify", "none"), peer, peer_name,
+            (Goal("ratio", ">=", 0.85),), before, runs=3, memory=False, quick=True,
+        )  # fmt: skip
+    packed.unlink(missing_ok=True)
 
 
 def _levels(name: str, image: Path, made: Path, peers: Path) -> Iterator[Case]:

@@ -43,19 +43,21 @@ TITLES = {
 HEAD = """\
 # Measured results
 
-Each figure is imsprep beside a peer that does the same work, both run in turn on one machine: a
-ratio of 2 means that the peer takes twice as long. The median of the ratios is held against the
-target. Absolute times belong to the machine. `make bench` makes the inputs and measures all of it
-again; `make bench-quick` takes some minutes and smaller inputs; `python -m benchmarks scan` one
-family. Peak memory is that of all processes of a command together. In a case that is called a limit
-(grey in the pictures) no imsprep runs: it says what memory, or the library both use, allows.
+Each figure compares imsprep with another program, the peer, that does the same work. Both are run
+in turn on one machine: a ratio of 2 means that the peer takes twice as long. The median of the
+ratios is compared with the target. Absolute times belong to the machine. `make bench` makes the
+inputs and measures all of it again; `make bench-quick` takes some minutes and smaller inputs;
+`python -m benchmarks scan` one family. Peak memory is that of all processes of a command together.
+In a case that is called a limit (grey in the pictures) no imsprep runs: it says what memory, or the
+library both use, allows.
 
 The family `stream` needs the object store of `make e2e`, `aws`, `qemu-img` and `strace`. Its line
 is a relay on loopback, in front of that store, which lets 20 or 125 MB pass in a second.
 `first_byte_s` is from the start of the process to the first byte of a part on the line, `disk_mib`
 what was written to files, `read_share` the bytes that were read from the image by those of its
-data, counted by strace in a run of its own. Packing and sending at the same time is held against
-the longer of both alone.
+data, counted by strace in a run of its own. Packing and sending at the same time is compared with
+the longer of both alone. Store and line run on the machine that packs, so that no run takes less
+than all their processor time by the number of cores; a table says how much that is.
 
 This page and its pictures are written by `python -m benchmarks.draw benchmarks/results.json`.
 """
@@ -80,6 +82,8 @@ def main() -> None:
         else:
             text += f"\n## {TITLES[family]}\n"
         text += "\n" + "\n".join(table(results)) + "\n"
+        if lines := costs(results):
+            text += "\n" + "\n".join(lines) + "\n"
     PAGE.write_text(text)
 
 
@@ -93,6 +97,23 @@ def table(results: list[dict[str, Any]]) -> list[str]:
             words = f"{result['case']} | {result['peer']} | {figure.replace('_', ' ')}"
             lines.append(f"| {words} | {target} | {numbers} | {verdict} |")
     return lines
+
+
+def costs(results: list[dict[str, Any]]) -> list[str]:
+    """Return a table of the processor time in the cases whose store and line are on the machine.
+
+    Seconds, medians: of the program, the store and the line, in our run and in the peer's.
+    """
+    shares = ("cpu_s", "store_cpu_s", "line_cpu_s")
+    lines = []
+    for result in results:
+        medians = {name: spread["median"] for name, spread in result["figures"].items()}
+        sides = [[medians.get(side + name) for name in shares] for side in ("", "peer_")]
+        if None not in sides[0]:
+            words = [" + ".join(f"{s:.3g}" for s in side if s is not None) for side in sides]
+            lines.append(f"| {result['case']} | {words[0]} | {result['peer']} | {words[1]} |")
+    head = "| processor time in seconds: program, store, line | imsprep | against | the peer |"
+    return [head, "|---" * 4 + "|", *lines] if lines else []
 
 
 def bars(results: list[dict[str, Any]], path: Path) -> bool:

@@ -46,7 +46,7 @@ def command(*argv: object, **options: object) -> Command:
 
 
 def timed(command: Command) -> Run:
-    """Run a command and nothing beside it; SystemExit if it fails."""
+    """Run a command and nothing else; SystemExit if it fails."""
     start = time.perf_counter()
     process = _start(command, subprocess.PIPE if command.reports else subprocess.DEVNULL)
     output = b""

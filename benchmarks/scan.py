@@ -1,4 +1,4 @@
-"""The scan beside qemu-img, bmaptool, cat and plain memory: `imsprep bitmap`, whole process.
+"""The scan against qemu-img, bmaptool, cat and plain memory: `imsprep bitmap`, whole process.
 
 Some cases are no whole process of either side: what a pass over memory takes says how near the
 scan of a cached file comes to the machine itself, with one core, and with all of them what no scan

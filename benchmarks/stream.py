@@ -1,12 +1,14 @@
 """Packing while sending, over a line of 20 and of 125 MB/s, and what a disk's size costs.
 
-The store is the JuiceFS gateway behind a relay that is as slow as the line. One run packs while it
-sends (`imsprep convert IMAGE obs:…`); the others take the same steps one after the other. Against
-*alone* the peer's seconds are the longer of packing alone (`imsprep convert IMAGE FILE`) and of
-sending that file alone (`imsprep upload FILE`): no order of the steps takes less. Against `qemu-img
-convert -c` and `aws s3 cp` both are made and sent. `first_byte_s` runs from the start of the
-process to the first byte of a part on the line, `disk_mib` is what the process wrote to files,
-`read_share` the bytes that it read from the image, by those of its data.
+The store is the JuiceFS gateway behind a relay that is as slow as the line. Both are on the machine
+that packs, and take processor time from either side: `store_cpu_s` and `line_cpu_s`, with `peer_`
+in front in the peer's run. One run packs while it sends (`imsprep convert IMAGE obs:…`); the others
+take the same steps one after the other. Against *alone* the peer's seconds are the longer of
+packing alone (`imsprep convert IMAGE FILE`) and of sending that file alone (`imsprep upload FILE`):
+no order of the steps takes less. Against `qemu-img convert -c` and `aws s3 cp` both are made and
+sent. `first_byte_s` runs from the start of the process to the first byte of a part on the line,
+`disk_mib` is what the process wrote to files, `read_share` the bytes that it read from the image,
+by those of its data.
 
     python -m benchmarks.stream IMAGE CONTAINER ENDPOINT    # pack alone and send alone, as JSON
 """
@@ -36,7 +38,10 @@ from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, emulat
 
 IMSPREP = (sys.executable, "-m", "imsprep")
 MB = 1_000_000
-LINES = ((20 * MB, 1.2), (125 * MB, 1.7))  # bytes per second, and the ratio to qemu-img and aws
+# Bytes per second, the ratio to qemu-img and aws, and the level that suits such a line: on a slow
+# one there is time to pack more, on a fast one packing is what takes time.
+LINES = ((20 * MB, 1.2, 9), (125 * MB, 1.7, 1))
+PEERS = "qemu-img convert -c, zstd, then aws s3 cp"
 _LIGHT = Goal("memory_mib", "<=", 300)
 # A read of the image in what strace prints: the call, the file behind its number, and the result.
 _READ = re.compile(rb"(?:read|pread64|preadv2?|readv)\(\d+<([^>]*)>.*= (\d+)$")
@@ -47,15 +52,15 @@ def cases(bench: Bench) -> Iterator[Case]:
     folder = bench.folder.absolute() / "stream"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    gateway = Gateway(folder)
+    gateway = Gateway(folder, compress="none")
     gateway.start()
     try:
         keys = Credentials(ACCESS_KEY, SECRET_KEY)
         store = open_obs(BUCKET, endpoint=gateway.endpoint, region="us-east-1", credentials=keys)
         store._client.create_bucket(Bucket=BUCKET)
-        for rate, ratio in LINES:
+        for rate, ratio, level in LINES:
             with Relay(gateway.port, bytes_per_s=rate) as line:
-                yield from _over(line, rate, ratio, bench, store, folder)
+                yield from _over(line, rate, (ratio, level), bench, gateway, store, folder)
         with Relay(gateway.port, bytes_per_s=LINES[1][0]) as line:
             yield from _large(line, bench, gateway, store, folder)
         store.close()
@@ -66,27 +71,38 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 
 def _over(
-    line: Relay, rate: float, ratio: float, bench: Bench, store: ObsStore, folder: Path
-) -> Iterator[Case]:
-    """Pack and send a server's disk over one line, beside each step alone and beside the peers."""
+    line: Relay, rate: float, aim: tuple[float, int], bench: Bench, gateway: Gateway,
+    store: ObsStore, folder: Path,
+) -> Iterator[Case]:  # fmt: skip
+    """Pack and send a server's disk over one line; each step alone, and other programs.
+
+    `aim` is the ratio to those, and the level that suits the line.
+    """
+    ratio, level = aim
     held = bench.size(3892 * MIB, 400 * MIB)
     image = bench.inputs.ext4(bench.size(8 * GIB, GIB), held)
     name = f"{image.stat().st_size // GIB} GiB ext4, {held // MIB} MiB of files,"
     name += f" over {rate // MB:.0f} MB/s"
-    run, container = _Run(line, store, image, folder), folder / "alone.zvhd2"
+    run, container = _Run(line, store, image, folder, gateway), folder / "alone.zvhd2"
     ours = _convert(image, line)
     yield Case(
         name, ours,
         command(sys.executable, "-m", "benchmarks.stream", image, container, line.endpoint,
                 env=ENVIRONMENT, reports=True),
         "the longer of packing alone and sending alone", (Goal("ratio", ">=", 1 / 1.15),),
-        run.before, runs=3, memory=False, quick=True,
+        run.before, run.costs, runs=3, memory=False, quick=True,
     )  # fmt: skip
+    peer = _peer(image, folder, line)
     yield Case(
-        name, ours, _peer(image, folder, line), "qemu-img convert -c, zstd, then aws s3 cp",
+        name, ours, peer, PEERS,
         (Goal("ratio", ">=", ratio), Goal("first_byte_s", "<=", 2), Goal("disk_mib", "<=", 16),
          Goal("read_share", "<=", 1.05), Goal("memory_mib", "<=", 300)),
-        run.before, run.figures(ours), runs=3, quick=True,
+        run.before, run.figures(ours), run.costs, runs=3, quick=True,
+    )  # fmt: skip
+    yield Case(
+        f"{name}, at level {level}", _convert(image, line, "--level", level), peer, PEERS,
+        (Goal("ratio", ">=", ratio),), run.before, run.costs, run.costs, runs=3, memory=False,
+        quick=True,
     )  # fmt: skip
 
 
@@ -96,14 +112,14 @@ def _large(
     """Send a disk of 1 TiB that does not pack, and import one that is nearly empty."""
     data = bench.size(4 * GIB, GIB)
     image = bench.inputs.extents(1024 * GIB, 512, data)
-    run = _Run(line, store, image, folder)
+    run = _Run(line, store, image, folder, gateway)
     yield Case(
         f"1 TiB, {data // GIB} GiB that do not pack", _convert(image, line), None, "-",
         (Goal("first_byte_s", "<=", 2), Goal("memory_mib", "<=", 600)),
         run.before, run.figures(), runs=1, quick=True,
     )  # fmt: skip
     sparse = bench.inputs.extents(1024 * GIB, 64, 256 * MIB)
-    run = _Run(line, store, sparse, folder)
+    run = _Run(line, store, sparse, folder, gateway)
     with emulating(gateway, folder / "emulator") as url:
         yield Case(
             "import of 1 TiB with 256 MiB of data to obs:",
@@ -145,23 +161,35 @@ def _sizes(bench: Bench, folder: Path) -> Iterator[Case]:
 class _Run:
     """What is done before a run over a line, and looked at after it."""
 
-    def __init__(self, line: Relay, store: ObsStore, image: Path, folder: Path) -> None:
+    def __init__(
+        self, line: Relay, store: ObsStore, image: Path, folder: Path, gateway: Gateway
+    ) -> None:
         self._line, self._store, self._image, self._folder = line, store, image, folder
-        self._started = 0.0
+        self._gateway = gateway
+        self._started = self._store_s = self._line_s = 0.0
         self._read: dict[str, float] = {}
 
     def before(self) -> None:
         empty(self._store)
         _afresh(self._image, self._folder)()
         self._line.again()
+        self._store_s, self._line_s = self._gateway.cpu_s(), time.process_time()
         self._started = time.monotonic()
+
+    def costs(self) -> Mapping[str, float]:
+        """Return what the store and the line, which this process is, took of the processors."""
+        return {
+            "store_cpu_s": self._gateway.cpu_s() - self._store_s,
+            "line_cpu_s": time.process_time() - self._line_s,
+        }
 
     def figures(self, ours: Command | None = None) -> Callable[[], Mapping[str, float]]:
         """Return what looks at a run; of `ours` the bytes that it reads are counted once."""
 
         def look() -> Mapping[str, float]:
-            begun = self._line.begun_s
-            figures = {"first_byte_s": begun - self._started} if begun else {}
+            begun, figures = self._line.begun_s, dict(self.costs())
+            if begun:
+                figures["first_byte_s"] = begun - self._started
             if ours is not None and not self._read:
                 empty(self._store)
                 self._read = read_share(ours, self._image)
@@ -229,10 +257,10 @@ def _evict(image: Path) -> None:
         os.close(file)
 
 
-def _convert(image: Path, line: Relay) -> Command:
+def _convert(image: Path, line: Relay, *options: object) -> Command:
     return command(
         *IMSPREP, "convert", image, f"obs:{BUCKET}", "--region", "us-east-1",
-        "--endpoint", line.endpoint, "-q", env=ENVIRONMENT,
+        "--endpoint", line.endpoint, "-q", *options, env=ENVIRONMENT,
     )  # fmt: skip
 
 

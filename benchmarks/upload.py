@@ -1,4 +1,4 @@
-"""Uploads to a real object store on this machine, beside `aws s3 cp` and `s3cmd put`.
+"""Uploads to a real object store on this machine, against `aws s3 cp` and `s3cmd put`.
 
 The server is the JuiceFS gateway, which shares the processors with its clients, so that only ratios
 mean anything; it copies zeros as dearly as it receives them, MD5 and all. Bytes on the wire are

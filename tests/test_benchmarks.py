@@ -82,6 +82,19 @@ def test_the_figures_of_a_case_take_the_place_of_its_older_ones(tmp_path: Path) 
     assert found == [("scan", "b", 5), ("scan", "c", 3), ("upload", "a", 4)]
 
 
+def test_the_processor_time_of_store_and_line_is_a_table() -> None:
+    figures = {
+        name: {"min": s, "median": s, "max": s}
+        for name, s in {"cpu_s": 3, "store_cpu_s": 1.25, "line_cpu_s": 0.5, "peer_cpu_s": 4,
+                        "peer_store_cpu_s": 2, "peer_line_cpu_s": 0.25}.items()
+    }  # fmt: skip
+    one = {"case": "a case", "peer": "a peer", "figures": figures}
+    other = {"case": "without", "peer": "-", "figures": {"cpu_s": figures["cpu_s"]}}
+    draw = pytest.importorskip("benchmarks.draw", reason="not installed: matplotlib")
+    assert draw.costs([one, other])[2:] == ["| a case | 3 + 1.25 + 0.5 | a peer | 4 + 2 + 0.25 |"]
+    assert draw.costs([other]) == []
+
+
 def test_a_command_that_fails_stops_the_run() -> None:
     with pytest.raises(SystemExit, match="ended with 3"):
         timed(command(sys.executable, "-c", "raise SystemExit(3)"))

@@ -69,6 +69,12 @@ class Server:
                 time.sleep(0.1)
         raise TimeoutError(f"{self.command()[0]} did not start")
 
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the server has used so far."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -79,13 +85,13 @@ class Server:
 class Gateway(Server):
     """The JuiceFS S3 gateway."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, compress: str = "zstd") -> None:
         super().__init__(folder)
         self._meta = f"sqlite3://{folder}/meta.db"
         self._program = program("juicefs") or "juicefs"
         subprocess.run(
             [self._program, "format", "--storage", "file", "--bucket", f"{folder}/store",
-             "--compress", "zstd", "--trash-days", "0", self._meta, "jfs"],
+             "--compress", compress, "--trash-days", "0", self._meta, "jfs"],
             check=True, capture_output=True,
         )  # fmt: skip
 
