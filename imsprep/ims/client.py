@@ -101,7 +101,7 @@ class ImsClient:
             self._endpoints.ims, "POST", path, _end(limit_s), body=request.as_body()
         )
         job_id = answer.body.get("job_id") if isinstance(answer.body, Mapping) else None
-        if not isinstance(job_id, str) or not job_id:
+        if not isinstance(job_id, str) or not job_id or not job_id.isprintable():
             raise UncertainError(
                 f"the service answered {answer.status} without a job_id: {answer.words}"
             )
@@ -124,9 +124,14 @@ class ImsClient:
             except (ServiceError, UsageError):
                 raise first from None
         try:
-            return job.parse(body if isinstance(body, Mapping) else {}, job_id)
+            status = job.parse(body if isinstance(body, Mapping) else {}, job_id)
         except ValueError as error:
             raise TransferError(f"job {job_id}: {error}") from error
+        if status.job_id.lower() != job_id.lower():  # from something between that mixes answers up
+            raise TransferError(
+                f"job {job_id}: the answer is about {show_words(status.job_id, 80)}"
+            )
+        return status
 
     def images(
         self, name: str, tag: str | None = None, *, limit_s: float = math.inf
@@ -221,8 +226,8 @@ class ImsClient:
         parsed = _parsed(content)
         if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
             return Answer(response.status_code, parsed, _beginning(content, self._credentials))
-        headers = response.headers
-        raise _refusal(method, response.status_code, parsed, headers, self._credentials, right)
+        words = _beginning(content, self._credentials)
+        raise _refusal(method, response, parsed, words, self._credentials, right)
 
 
 def _signed(
@@ -367,14 +372,20 @@ def _beginning(content: bytes, credentials: Credentials) -> str:
 
 def _refusal(
     method: str,
-    status: int,
+    response: Any,
     body: object,
-    headers: Mapping[str, str],
+    words: str,
     credentials: Credentials,
     right: str,
 ) -> ServiceError | TransferError:
-    """Return the error that an answer other than 2xx means, or a 2xx with an error's body."""
+    """Return the error that an answer other than 2xx means, or a 2xx with an error's body.
+
+    `words` are what its body begins with, which are shown where nothing else explains it.
+    """
+    status, headers = response.status_code, response.headers
     code, message = error_codes.read_error(body)
+    if message is None and status not in error_codes.STATUSES:
+        message = words
     text = error_codes.explain(status, code, message, right)
     if 300 <= status < 400:
         text += f" [location {show_words(headers.get('Location', 'not given'))}]"

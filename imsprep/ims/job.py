@@ -13,9 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imsprep.errors import show_words
+
 SUCCESS = "SUCCESS"
 FAIL = "FAIL"
 
+_LONGEST = 10_000  # characters of a text that are kept
 # Pairs of members that may hold a code and a reason, most specific first. The first stands at the
 # top of the answer, the others in `entities` (members of the SDK's JobEntities).
 _TOP = ("error_code", "fail_reason")
@@ -117,10 +120,10 @@ def _image_id(entities: Mapping[str, object]) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """Return a value as text; None, "" and nested values count as nothing."""
+    """Return a value as text on one line; None, "" and nested values count as nothing."""
     if value is None or isinstance(value, Mapping | list | bool):
         return None
-    return str(value).strip() or None
+    return show_words(str(value), _LONGEST) or None
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -31,7 +31,12 @@ def images(body: object, name: str) -> list[CloudImage] | None:
     found = []
     for entry in _mappings(listed):
         image_id, origin = entry.get("id"), entry.get("__data_origin")
-        if entry.get("name") == name and isinstance(image_id, str) and image_id:
+        if (
+            entry.get("name") == name
+            and isinstance(image_id, str)
+            and image_id
+            and image_id.isprintable()
+        ):
             origin = origin if isinstance(origin, str) else None
             found.append(CloudImage(image_id, name, str(entry.get("status")), origin))
     return found

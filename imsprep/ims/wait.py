@@ -72,6 +72,8 @@ def poll(
     and are as long as the service wishes. After the pace's own limit, or `limit_s` seconds, the
     TransferError of the last attempt stands. What may have been accepted (UncertainError) is never
     asked again.
+
+    A service that wishes a pause beyond that is not waited for: its TransferError stands at once.
     """
     pace = pace.started()
     end, pause = min(pace.clock() + limit_s, pace.end), pace.interval_s
@@ -90,6 +92,8 @@ def poll(
             if failure is not None:
                 raise failure
             return None
+        if failure is not None and (failure.retry_after_s or 0.0) > left:
+            raise failure  # the service wants to be left alone for longer than there is time
         if failure is not None:
             pace.on_warning(f"{failure}; asking again")
         pause = min(pause * 2, max(INTERVAL_MAX_S, pace.interval_s)) if failure else pace.interval_s
@@ -105,8 +109,8 @@ def wait(query: JobQuery, job_id: str, pace: PollPolicy) -> JobStatus:
     watch = _Watch(query, job_id, pace)
     try:
         status = poll(watch.ask, pace)
-    except TransferError:
-        status = None
+    except TransferError as error:
+        status, watch.last = None, f"{watch.last} ({error})" if error.retry_after_s else watch.last
     if status is None:
         raise WaitTimeoutError(
             f"job {job_id} had not ended after {pace.limit_s:.0f} s; its last status was"

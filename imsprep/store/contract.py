@@ -123,8 +123,12 @@ class ObjectStore(Protocol):
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Write a small object at once, storage class STANDARD; return its etag."""
 
-    def delete(self, key: str) -> None:
-        """Remove an object; a missing one is no error."""
+    def delete(self, key: str, *, versions: bool = False) -> None:
+        """Remove an object; a missing one is no error.
+
+        With `versions` also what a bucket with versioning keeps of it: else removing it leaves all
+        of them, and replacing it each one before.
+        """
 
     def head_bucket(self) -> BucketHead:
         """Return what the bucket says of itself."""

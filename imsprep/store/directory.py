@@ -181,7 +181,7 @@ class DirectoryStore:
             write_sparse(target, data)
         return etag
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, versions: bool = False) -> None:
         """Remove an object; a missing one is no error."""
         path = self._path(key)
         with _translated("remove", path), contextlib.suppress(FileNotFoundError):

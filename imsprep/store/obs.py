@@ -189,13 +189,16 @@ class ObsStore:
         if answer is None:
             return None
         with as_documented(f"head object {key!r}"):
+            headers = answer["ResponseMetadata"]["HTTPHeaders"]
+            # The class is said only where it is another one.
+            storage_class = answer.get("StorageClass") or headers.get("x-obs-storage-class")
             return ObjectFacts(
                 key,
                 answer["ContentLength"],
                 etag_of(answer) or self._listed_etag(key),
-                answer.get("StorageClass", STANDARD),  # said only where it is another one
+                str(storage_class or STANDARD).upper(),
                 # OBS names the upload that made an object: it tells whether a completion worked.
-                answer["ResponseMetadata"]["HTTPHeaders"].get("x-obs-uploadid"),
+                headers.get("x-obs-uploadid"),
                 answer.get("Metadata", {}),
             )
 
@@ -231,9 +234,20 @@ class ObsStore:
         )
         return etag_of(answer)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, versions: bool = False) -> None:
         """Remove an object; a missing one is no error."""
-        self._call("delete_object", Key=key)
+        answer = self._call("delete_object", Key=key)
+        if not versions or not answer.get("VersionId"):  # named where there are versions
+            return
+        with as_documented("list object versions"):
+            kept = [
+                item["VersionId"]
+                for page in self._pages("list_object_versions", Prefix=key)
+                for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+                if item["Key"] == key
+            ]
+        for version in kept:
+            self._call("delete_object", Key=key, VersionId=version)
 
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`; their metadata is not asked for."""
@@ -254,8 +268,10 @@ class ObsStore:
         """
         with self._reasoned(lambda: self._call("list_objects_v2", MaxKeys=1), missing=True):
             headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
+        # The second names are those of OBS's answers to requests that are signed as for S3.
+        said = headers.get("x-obs-storage-class") or headers.get("x-default-storage-class")
         return BucketHead(
-            str(headers.get("x-obs-storage-class", STANDARD)).upper(),
+            str(said or STANDARD).upper(),
             headers.get("x-obs-bucket-location") or headers.get("x-amz-bucket-region"),
         )
 

@@ -40,6 +40,7 @@ _OPERATIONS = {
     "head_bucket": "look up the bucket {bucket}",
     "head_object": "look up the object {key}",
     "list_multipart_uploads": "list the uploads in the bucket {bucket}",
+    "list_object_versions": "list the versions of objects in the bucket {bucket}",
     "list_objects_v2": "list the objects in the bucket {bucket}",
     "list_parts": "list the parts of {key}",
     "put_object": "store the object {key}",

@@ -174,9 +174,9 @@ class RetryingStore:
         """Write a small object, again if need be."""
         return self._patiently("put", lambda: self._store.put(key, data, metadata))
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, versions: bool = False) -> None:
         """Remove an object; doing it twice does no harm."""
-        self._patiently("delete", lambda: self._store.delete(key))
+        self._patiently("delete", lambda: self._store.delete(key, versions=versions))
 
     def head_bucket(self) -> BucketHead:
         """Return what the bucket says of itself."""

@@ -284,6 +284,8 @@ def test_the_emulator_s_faults_are_met(
         ((200, {"error_code": "APIGW.0301", "error_msg": "who?"}), {}, "APIGW.0301: who?"),
         ((501, b""), {}, "501: The service does not offer this"),
         ((400, {"error": {"message": "a\x1b[31m\r\nb"}}), {}, r"400: a\x1b[31m b"),
+        ((413, b"<html>too large</html>"), {}, "413: <html>too large</html>"),
+        ((300, b""), {}, "300: an empty body"),
     ],
 )
 def test_a_post_that_was_refused_is_no_doubt_and_shows_what_was_said(
@@ -321,6 +323,29 @@ def test_a_job_that_failed_is_an_answer_and_no_refusal() -> None:
         assert client(url).job("j").why_failed == "IMG.0057 no file"
 
 
+@pytest.mark.parametrize("job_id", ["ffff", "j-2"])
+def test_an_answer_about_another_job_is_not_taken_for_this_one_s(job_id: str) -> None:
+    body = {"status": "SUCCESS", "job_id": job_id, "entities": {"image_id": "i"}}
+    with (
+        answering((200, body)) as (url, _),
+        pytest.raises(TransferError, match=f"the answer is about {job_id}"),
+    ):
+        client(url).job("j")
+    with answering((200, {**body, "job_id": "J"})) as (url, _):
+        assert client(url).job("j").image_id == "i"
+
+
+def test_ids_and_words_of_a_service_cannot_command_a_terminal() -> None:
+    odd = "a\x1b[31m\nb"
+    with answering((200, {"job_id": odd})) as (url, _), pytest.raises(UncertainError):
+        client(url).quick_import(REQUEST)
+    with answering((200, {"images": [{"id": odd, "name": "x"}]})) as (url, _):
+        assert client(url).images("x") == []
+    answer = {"status": "SUCCESS", "entities": {"image_id": odd, "current_task": odd}}
+    status = job.parse(answer, "j")
+    assert (status.image_id, status.task) == (r"a\x1b[31m b", r"a\x1b[31m b")
+
+
 def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:
     clock = Clock()
     with (
@@ -328,6 +353,16 @@ def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:
     ):
         assert patiently(partial(client(url).images, "x"), PollPolicy(clock.sleep, clock)) == []
     assert clock.slept == [77]
+
+
+def test_a_service_that_wants_to_be_left_alone_for_too_long_is_not_waited_for() -> None:
+    clock = Clock()
+    with answering((429, b""), headers={"Retry-After": "3600"}) as (url, asked):
+        with pytest.raises(TransferError, match="429"):
+            patiently(partial(client(url).images, "x"), PollPolicy(clock.sleep, clock))
+        with pytest.raises(WaitTimeoutError, match=r"not known \(429"):
+            wait(client(url).job, "j", PollPolicy(clock.sleep, clock, limit_s=600))
+    assert (clock.slept, len(asked)) == ([], 2)
 
 
 def test_a_date_after_which_to_ask_counts_from_the_answer_s_own() -> None:

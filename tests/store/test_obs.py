@@ -17,6 +17,8 @@ import trustme
 
 pytest.importorskip("moto", reason="not installed: moto")
 
+from moto.s3.models import s3_backends
+
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.options import UploadOptions
@@ -494,6 +496,9 @@ def test_a_bucket_tells_its_class_and_region_in_the_words_of_obs_and_of_s3(
     assert store.head_bucket() == BucketHead("STANDARD", "us-east-1")
     cloud.bucket_says = {"x-obs-bucket-location": "cn-north-4", "x-obs-storage-class": "WARM"}
     assert store.head_bucket() == BucketHead("WARM", "cn-north-4")
+    # What OBS answers to requests that are signed as for S3.
+    cloud.bucket_says = {"x-default-storage-class": "STANDARD_IA"}
+    assert store.head_bucket() == BucketHead("STANDARD_IA", "us-east-1")
 
 
 @pytest.mark.parametrize(
@@ -626,3 +631,21 @@ def test_an_object_without_any_etag_is_not_accepted(
     cloud.etags = "none"
     with pytest.raises(ServiceError, match="nothing proves what it holds; do not import it"):
         _send(path, store)
+
+
+def test_nothing_of_the_zeros_stays_in_a_bucket_with_versioning(
+    store: ObsStore, tmp_path: Path
+) -> None:
+    [account] = s3_backends.values()
+    account["aws"].put_bucket_versioning(store._bucket, "Enabled")
+    path = tmp_path / "d.raw"
+    with open(path, "wb") as file:
+        file.write(pattern(MIB))
+        file.truncate(40 * MIB)
+    done = _send(path, store)
+    assert (done.left, done.copied > 0) == (None, True)
+    kept = store._client.list_object_versions(Bucket=store._bucket)
+    assert [item["Key"] for item in kept["Versions"]] == ["d.raw"]
+    assert "DeleteMarkers" not in kept
+    store.delete("d.raw")  # of which the bucket keeps what it is made to keep
+    assert len(store._client.list_object_versions(Bucket=store._bucket)["Versions"]) == 1

@@ -68,11 +68,11 @@ class Wrapped:
         if not callable(original):
             return original
 
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             self.calls.append(name)
             if name in self._methods:
-                return self._methods[name](original, *arguments)
-            return original(*arguments)
+                return self._methods[name](original, *arguments, **options)
+            return original(*arguments, **options)
 
         return call
 

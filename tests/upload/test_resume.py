@@ -34,13 +34,13 @@ def test_broken_off_anywhere_it_continues_with_the_same_object(
 ) -> None:
     countdown = [after]
 
-    def die(original: Callable[..., Any], *arguments: Any) -> Any:
+    def die(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         countdown[0] -= 1
         if countdown[0] < 0:
             if acted:
-                original(*arguments)
+                original(*arguments, **options)
             raise KeyboardInterrupt
-        return original(*arguments)
+        return original(*arguments, **options)
 
     broken = Wrapped(case.store, **{method: die})
     try:
@@ -63,7 +63,7 @@ def test_broken_off_anywhere_it_continues_with_the_same_object(
 
 
 def test_a_changed_image_starts_anew_and_says_why(case: Case) -> None:
-    def die(original: Callable[..., Any], *arguments: Any) -> Any:
+    def die(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -55,7 +55,7 @@ def test_where_etags_do_not_count_only_the_upload_that_was_noted_here_does(
 ) -> None:
     """With --force, and in a store that encrypts: it was completed and killed before its end."""
 
-    def die(original: Callable[..., Any], *arguments: Any) -> Any:
+    def die(original: Callable[..., Any], *arguments: Any, **_: object) -> Any:
         raise KeyboardInterrupt
 
     options: dict[str, Any] = {"skip_same": encrypted}
@@ -179,7 +179,7 @@ def test_a_store_that_turns_out_to_encrypt_is_compared_by_size(case: Case) -> No
 
 
 def test_a_key_that_may_not_remove_ends_well_and_says_what_was_left(case: Case) -> None:
-    def refuse(original: Callable[..., Any], key: str) -> Any:
+    def refuse(original: Callable[..., Any], key: str, **_: object) -> Any:
         raise ServiceError("403 may not delete", code="AccessDenied")
 
     done = case.upload(Wrapped(case.store, delete=refuse))

@@ -51,12 +51,15 @@ def _has_size(size: int, found: ObjectFacts) -> bool:
 
 
 def remove_zero_object(store: ObjectStore, key: str) -> None:
-    """Remove the zero object, and what an interruption may have left of it and its parts."""
+    """Remove the zero object, and what an interruption may have left of it and its parts.
+
+    It was grown by replacing it, so that a bucket with versioning keeps each smaller one.
+    """
     for unfinished in store.list_uploads(key):
         store.abort(unfinished.key, unfinished.upload_id)
-    store.delete(key)
+    store.delete(key, versions=True)
     for assembled in store.list_objects(f"{key}-"):  # see `assemble`
-        store.delete(assembled.key)
+        store.delete(assembled.key, versions=True)
 
 
 def assemble(
