@@ -22,6 +22,7 @@ ARITY = 16
 UNIT = ARITY * LEAF  # bytes under a node of the first level: what is best given at once
 SCHEME = "tree1"  # what stands before the digest; another construction would have another name
 _SEED = b"imsprep tree1\0"
+_FIRST_WORDS = 16  # of 8 bytes, by which a leaf is taken for data
 
 Buffer = bytes | bytearray | memoryview
 
@@ -114,9 +115,13 @@ def leaf_digests(data: memoryview) -> dict[int, bytes]:
     """
     whole = len(data) // LEAF
     words = np.frombuffer(data, np.uint64, whole * (LEAF // 8)).reshape(whole, LEAF // 8)
+    # Data shows in its first bytes as a rule; only a leaf that begins with zeros is looked through.
+    has_data = np.asarray(words[:, :_FIRST_WORDS].any(axis=1))
+    for number in np.flatnonzero(~has_data):
+        has_data[number] = words[number].any()
     found = {
         number: _sha256(data[number * LEAF : (number + 1) * LEAF])
-        for number in np.flatnonzero(words.any(axis=1)).tolist()
+        for number in np.flatnonzero(has_data).tolist()
     }
     rest = bytes(data[whole * LEAF :])
     if rest.strip(b"\0"):
