@@ -9,14 +9,12 @@ missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 DATA_IMAGE = "DataImage"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestFields:
     """The fields of a request as far as they are known; None means not given.
 
@@ -61,12 +59,11 @@ class RequestFields:
         for required in ("name", "image_url", "min_disk"):
             if getattr(self, required) is None:
                 raise KeyError(required)
-        values = {f: getattr(self, f) for f in QuickImportRequest.__dataclass_fields__}
-        return QuickImportRequest(**values)
+        return QuickImportRequest(**{**vars(self), "final": True})
 
 
-@dataclass(frozen=True)
-class QuickImportRequest:
+@dataclass(frozen=True, kw_only=True)
+class QuickImportRequest(RequestFields):
     """What the user asks IMS for; None means that the field is not sent.
 
     `image_url` is `bucket:key`; `min_disk` is in GiB; a tag is `key.value`.
@@ -75,28 +72,14 @@ class QuickImportRequest:
     name: str
     image_url: str
     min_disk: int
-    os_version: str | None = None
-    os_type: str | None = None
-    type: str | None = None
-    description: str | None = None
-    license_type: str | None = None
-    tags: tuple[str, ...] | None = None
-    image_tags: tuple[tuple[str, str], ...] | None = None
-    enterprise_project_id: str | None = None
-    architecture: str | None = None
-    hw_firmware_type: str | None = None
-
-    @property
-    def is_data_disk(self) -> bool:
-        """Return whether this asks for a data disk image."""
-        return self.type == DATA_IMAGE
+    final: bool = True
 
     def as_body(self) -> dict[str, object]:
         """Return the JSON body exactly as it is sent: fields that are None are left out."""
         body: dict[str, object] = {}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            if value is None:
+            if value is None or name == "final":
                 continue
             if name == "tags":
                 value = list(value)
@@ -104,16 +87,3 @@ class QuickImportRequest:
                 value = [{"key": key, "value": text} for key, text in value]
             body[name] = value
         return body
-
-    @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> QuickImportRequest:
-        """Read a body back; keys that are not fields are ignored, missing ones raise KeyError."""
-        values = {k: v for k, v in body.items() if k in cls.__dataclass_fields__ and v is not None}
-        if "tags" in values:
-            values["tags"] = tuple(values["tags"])
-        if "image_tags" in values:
-            values["image_tags"] = tuple((t["key"], t["value"]) for t in values["image_tags"])
-        for required in ("name", "image_url", "min_disk"):
-            if required not in values:
-                raise KeyError(required)
-        return cls(**values)

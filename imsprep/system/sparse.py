@@ -1,4 +1,4 @@
-"""Sparse files: write without storing zeros, copy only what is data, ask whether a range is a hole.
+"""Sparse files: write without storing zeros, copy only what is data, list the ranges of data.
 
 A *hole* is a range for which the file system stores nothing and which reads as zeros. Where
 SEEK_DATA is missing (or unsupported by the file system) everything counts as data, which costs
@@ -40,11 +40,6 @@ def copy_data(source: int, offset: int, target: int, position: int, length: int)
     """Copy a range of one file into another whose place is still a hole; holes are not copied."""
     for start, stop in data_ranges(source, offset, length):
         _copy_range(source, start, target, position + start - offset, stop - start)
-
-
-def is_hole(file: int, offset: int, length: int) -> bool:
-    """Return whether the file system stores nothing for this range."""
-    return next(data_ranges(file, offset, length), None) is None
 
 
 def data_ranges(file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:

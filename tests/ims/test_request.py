@@ -92,19 +92,28 @@ OPTIONS = {
     "architecture": ["--architecture", "arm"], "hw_firmware_type": ["--firmware", "uefi"],
 }  # fmt: skip
 
+
+def request_of(body: dict[str, Any]) -> QuickImportRequest:
+    """The request whose body is this."""
+    lists = {"tags": tuple(body["tags"])} if "tags" in body else {}
+    if "image_tags" in body:
+        lists["image_tags"] = tuple((tag["key"], tag["value"]) for tag in body["image_tags"])
+    return QuickImportRequest(**{**body, **lists})
+
+
 examples = pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
 
 
 @examples
 def test_an_example_is_read_and_written_as_it_stands(text: str) -> None:
-    assert QuickImportRequest.from_body(json.loads(text)).as_body() == json.loads(text)
+    assert request_of(json.loads(text)).as_body() == json.loads(text)
 
 
 @examples
 @pytest.mark.parametrize("api", ["v2", "v2.1"])
 def test_an_example_goes_over_the_wire_as_it_stands(text: str, api: Any) -> None:
     with answering((200, {"job_id": "8a12fc664fb4daa3014fb4e581380005"})) as (url, asked):
-        job_id = client(url, api=api).quick_import(QuickImportRequest.from_body(json.loads(text)))
+        job_id = client(url, api=api).quick_import(request_of(json.loads(text)))
     assert job_id == "8a12fc664fb4daa3014fb4e581380005"
     [(method, path, sent)] = asked
     assert (method, path) == ("POST", f"/{api}/cloudimages/quickimport/action")
@@ -159,6 +168,6 @@ def test_every_parameter_of_both_tables_has_an_option_and_reaches_the_body(
 
 
 def test_no_parameter_is_left_out() -> None:
-    assert {f.name for f in fields(QuickImportRequest)} == set(FULL)
+    assert {f.name for f in fields(QuickImportRequest)} - {"final"} == set(FULL)
     assert set(QuickImportImageByFileRequestBody.openapi_types) == set(FULL)
-    assert QuickImportRequest.from_body(FULL).as_body() == FULL
+    assert request_of(FULL).as_body() == FULL

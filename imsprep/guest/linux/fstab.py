@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 from imsprep.guest.model import Volume
 
-# Kernel names of disks, which depend on the driver and on the order of discovery.
-DEVICE_NAME = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]+\d*$|/dev/nvme\d+n\d+(?:p\d+)?$")
-
 LINE_LIMIT = 1000  # lines of fstab that are read
 
 # udev's name of a logical volume by its identifiers, which go along; Ubuntu's installer writes it.

@@ -45,8 +45,6 @@ _FAULTS = (
 class StreamDisk:
     """The disk in a compressed file, read forwards once."""
 
-    size_known = False  # until `extents` has ended, `size` is the limit
-
     def __init__(self, image: RawImage, format_: str, piece: int, *, raw_only: bool = True) -> None:
         """`piece` is the size of what is yielded and fetched at once, in bytes.
 
@@ -83,7 +81,7 @@ class StreamDisk:
             yield position, len(piece), is_data
             position += len(piece)
             self.position = position
-        self.size, self.size_known = position, True
+        self.size = position
         if not position:
             raise FormatError(f"{show_path(self.path)} unpacks to nothing; there is no disk in it")
         self._refuse(formats.identify(head, tail, self.size))
