@@ -1,7 +1,7 @@
 """Draw the way of an image through imsprep: SVG, in the reader's colours, light or dark.
 
-Values stand in boxes, what makes the next one beside the arrow, and to the right the files that a
-step leaves beside the image. It is high and narrow, so that it can be read on a telephone too.
+Values stand in boxes, what makes the next one next to the arrow, and to the right the files that a
+step leaves next to the image. It is high and narrow, so that it can be read on a telephone too.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def session_picture(readme: str) -> str:
 
 
 def filled(text: str) -> str:
-    """Return a page with the text between its marks written anew."""
+    """Return a page with the text between its marks written again."""
     parts = {"commands": commands_table(), "exit codes": exit_codes_table()}
     if RESULTS.exists():
         parts["measured"] = measured_table(json.loads(RESULTS.read_text())["results"])
@@ -195,7 +195,7 @@ def modules_page() -> str:
 
 
 def with_sessions(page: Path) -> str:
-    """Return a page with its sessions run anew."""
+    """Return a page with its sessions run again."""
     sys.path.insert(0, str(ROOT))
     from tests.support.document_shell import DocumentShell, blocks, steps
 

@@ -1,7 +1,7 @@
 """Draw a session as a picture of a terminal: SVG, in the reader's colours, light or dark.
 
 What is drawn stands in a page as text too, and the tests see that it happens so. The terminal is
-narrow, so that it can be read on a telephone; paragraphs are wrapped anew for it.
+narrow, so that it can be read on a telephone; paragraphs are wrapped again for it.
 """
 
 from __future__ import annotations

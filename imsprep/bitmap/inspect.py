@@ -20,7 +20,7 @@ from imsprep.units import MIB, exact_size
 MAX_BITMAP = 512 * MIB  # bytes; no layout makes more of an image that can be imported
 
 
-def look_beside(
+def inspect_bitmap(
     image: RawImage, *, bitmap: Path | None = None, layout: BitmapLayout | None = None
 ) -> BitmapFacts:
     """Return what is known of a bitmap, by default of the one that has the image's base name.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imsprep.bitmap.inspect import look_beside
+from imsprep.bitmap.inspect import inspect_bitmap
 from imsprep.checks.facts import Cell, Facts, Zeros
 from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
@@ -112,7 +112,7 @@ def gather(
     if facts.format == formats.ZVHD2:
         facts = _with_container(facts, image, look, progress)
     if facts.is_raw:
-        facts = replace(facts, bitmap=look_beside(image))
+        facts = replace(facts, bitmap=inspect_bitmap(image))
     if look.scan and facts.is_raw:
         facts = _with_scan(facts, image, look.scanning, progress)
     if facts.format in INSIDE:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 DATA_IMAGE = "DataImage"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RequestFields:
     """The fields of a request as far as they are known; None means not given.
 
@@ -62,7 +62,7 @@ class RequestFields:
         return QuickImportRequest(**{**vars(self), "final": True})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class QuickImportRequest(RequestFields):
     """What the user asks IMS for; None means that the field is not sent.
 

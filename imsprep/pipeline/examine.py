@@ -13,7 +13,7 @@ from pathlib import Path
 
 from imsprep.bitmap import bits
 from imsprep.bitmap.facts import BitmapFacts
-from imsprep.bitmap.inspect import look_beside
+from imsprep.bitmap.inspect import inspect_bitmap
 from imsprep.bitmap.layout import DEFAULT_LAYOUT
 from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
@@ -153,7 +153,7 @@ def _bitmap_facts(image: RawImage, task: ImportTask) -> BitmapFacts:
     Raises UsageError if it would replace one that is not ours, ReadError if the one that was named
     is missing.
     """
-    facts = look_beside(image, bitmap=task.bitmap, layout=task.layout)
+    facts = inspect_bitmap(image, bitmap=task.bitmap, layout=task.layout)
     if task.bitmap is None:
         place = bits.bitmap_path(image.path)  # looked at before the scan, which takes long
         check_apart(place, image.path, advice=_NO_BITMAP)

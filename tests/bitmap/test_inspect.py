@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.bitmap.facts import BitmapFacts
-from imsprep.bitmap.inspect import look_beside, read_bitmap
+from imsprep.bitmap.inspect import inspect_bitmap, read_bitmap
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout, Bits
 from imsprep.bitmap.sidecar import read_sidecar, sidecar_path
 from imsprep.errors import ReadError
@@ -34,7 +34,7 @@ def disk(imsprep: Run, tmp_path: Path) -> Path:
 
 def look(disk: Path, layout: BitmapLayout | None = None) -> BitmapFacts:
     with RawImage.open(disk) as image:
-        return look_beside(image, layout=layout)
+        return inspect_bitmap(image, layout=layout)
 
 
 def flags(facts: BitmapFacts) -> list[bool] | None:
