@@ -20,9 +20,8 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.run import BatchEntry, Outcome
-    from imsprep.pipeline.batch.run import Summary as BatchSummary
-    from imsprep.pipeline.batch.whole import Watcher
+    from imsprep.pipeline.batch.run import BatchEntry, BatchSummary, Outcome
+    from imsprep.pipeline.batch.whole import BatchWatcher
 
 
 @with_keywords(BatchOptions)
@@ -45,10 +44,10 @@ def read_plan(plan: StrPath, options: BatchOptions) -> list[BatchEntry]:
 
 
 def run_batch(
-    plan: StrPath, entries: list[BatchEntry], options: BatchOptions, watcher: Watcher
+    plan: StrPath, entries: list[BatchEntry], options: BatchOptions, watcher: BatchWatcher
 ) -> BatchSummary:
     """Do what `import_batch` does with a plan that was read."""
-    from imsprep.pipeline.batch.run import Summary as BatchSummary
+    from imsprep.pipeline.batch.run import BatchSummary
     from imsprep.pipeline.batch.whole import run_plan
     from imsprep.service import connected
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
     from imsprep.ims.wait import PollPolicy
     from imsprep.upload.plan import PartPlan
-    from imsprep.upload.values import Progress as UploadProgress
+    from imsprep.upload.values import UploadProgress
 
 
 def telling(pace: PollPolicy, progress: Progress) -> PollPolicy:

@@ -24,14 +24,14 @@ def bitmap_path(image: Path) -> Path:
     return image.with_suffix(SUFFIX)
 
 
-class Packed(NamedTuple):
+class PackedBits(NamedTuple):
     """A body as bytes, and how many words or entries it is made of."""
 
     data: bytes
     entries: int
 
 
-def pack_bits(block_map: BlockMap, body: Bits) -> Packed:
+def pack_bits(block_map: BlockMap, body: Bits) -> PackedBits:
     """Return the bits of all blocks as bytes."""
     bits = bitarray(block_map.bits, endian=_ORDERS[body.bit_order])
     if not body.data_bit:
@@ -40,7 +40,7 @@ def pack_bits(block_map: BlockMap, body: Bits) -> Packed:
     data = bits.tobytes()
     if body.trim:
         data = data[: round_up(len(data.rstrip(b"\0")), body.word)]
-    return Packed(_swapped(data, body.word), len(data) // body.word)
+    return PackedBits(_swapped(data, body.word), len(data) // body.word)
 
 
 def unpack_bits(data: bytes, blocks: int, body: Bits) -> bitarray:

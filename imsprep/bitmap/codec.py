@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bitarray import bitarray
 from bitarray.util import zeros
 
-from imsprep.bitmap.bits import Packed, pack_bits, unpack_bits
+from imsprep.bitmap.bits import PackedBits, pack_bits, unpack_bits
 from imsprep.bitmap.layout import (
     DEFAULT_LAYOUT,
     MAX_WIDTH,
@@ -62,7 +62,7 @@ def encode(block_map: BlockMap, layout: BitmapLayout = DEFAULT_LAYOUT) -> bytes:
     return bytes(file)
 
 
-def encode_body(block_map: BlockMap, body: Body) -> Packed:
+def encode_body(block_map: BlockMap, body: Body) -> PackedBits:
     """Return the body alone; the map has the layout's block size."""
     if isinstance(body, Bits):
         return pack_bits(block_map, body)
@@ -72,12 +72,12 @@ def encode_body(block_map: BlockMap, body: Body) -> Packed:
         cells = np.array([body.empty + body.separator, body.data + body.separator])
         packed = np.take(cells.view(f"V{cells.itemsize}"), block_map.flags().astype(np.intp))
         data = packed.tobytes()
-        return Packed(data[: len(data) - len(body.separator)], len(block_map))
+        return PackedBits(data[: len(data) - len(body.separator)], len(block_map))
     pieces = [_entry(body, values) for values in places(block_map, body)]
-    return Packed(body.separator.join(pieces), len(pieces))
+    return PackedBits(body.separator.join(pieces), len(pieces))
 
 
-def counts(block_map: BlockMap, body: Packed) -> dict[str, int]:
+def counts(block_map: BlockMap, body: PackedBits) -> dict[str, int]:
     """Return the value of every number that a header may hold (`layout.COUNTS`)."""
     data = block_map.allocated
     return {

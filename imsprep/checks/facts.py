@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imsprep.guest.model import Guest
     from imsprep.image.blockmap import BlockMap
     from imsprep.image.file import Sharing
-    from imsprep.image.volumes.partitions import Disk
+    from imsprep.image.volumes.partitions import PartitionedDisk
     from imsprep.ims.region import RegionFacts
     from imsprep.scan.scan import Coverage
     from imsprep.store.bucket import BucketFacts
@@ -61,7 +61,7 @@ class Facts:
     stored_size: int | None = None  # bytes that really lie on our disk
     zeros: Zeros | None = None
     cells: tuple[Cell, ...] = ()  # for a picture of the disk
-    disk: Disk | None = None  # partition table and volumes of the disk's content
+    disk: PartitionedDisk | None = None  # partition table and volumes of the disk's content
     outer_table: str | None = None  # partition table at the start of the file, whatever its format
     block_map: BlockMap | None = None  # only after a scan
     coverage: Coverage | None = None  # how the scan knows; only after one

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from imsprep.boot.plan import Firmware
     from imsprep.boot.run import Booted
     from imsprep.guest.model import Guest
-    from imsprep.image.volumes.partitions import Disk as PartitionTable
+    from imsprep.image.volumes.partitions import PartitionedDisk as PartitionTable
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.

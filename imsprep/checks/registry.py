@@ -13,7 +13,7 @@ from imsprep.checks.rule import Rule, registered
 from imsprep.errors import show_path
 from imsprep.guest.linux.os_release import identify
 from imsprep.guest.model import WINDOWS, Guest, Volume
-from imsprep.image.volumes.partitions import Disk, Partition
+from imsprep.image.volumes.partitions import Partition, PartitionedDisk
 from imsprep.report import Finding, Report, Skipped, UnknownError
 
 
@@ -63,7 +63,7 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
     )
 
 
-def _firmware(disk: Disk) -> list[str]:
+def _firmware(disk: PartitionedDisk) -> list[str]:
     """Return what could start the disk, as far as its partition table and first sector show."""
     both = (("bios", disk.can_bios_boot), ("uefi", disk.has_esp))
     return [name for name, starts in both if starts]

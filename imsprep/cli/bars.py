@@ -204,7 +204,7 @@ def clock_time(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-class Progress:
+class ProgressBar:
     """Bytes done, shown on stderr; calling the object with a number of bytes advances it."""
 
     def __init__(
@@ -353,14 +353,14 @@ class ImageBars:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._lock = threading.Lock()
-        self._at: dict[str, tuple[str, Progress | JobBar]] = {}
+        self._at: dict[str, tuple[str, ProgressBar | JobBar]] = {}
         self.shown = not quiet and screen.progress_mode() == screen.BAR
 
     def show(self, image: str, event: Event) -> None:
         """Show an event of an image, which may come from any thread."""
         with self._lock:
             step, bar = self._at.get(image, ("", None))
-            if step == UPLOAD and event.step == CONVERT and isinstance(bar, Progress):
+            if step == UPLOAD and event.step == CONVERT and isinstance(bar, ProgressBar):
                 bar.pack(event.count, event.total)
                 return
             if bar is None or step != event.step:
@@ -373,13 +373,13 @@ class ImageBars:
         elif event.count:
             bar(event.count, sent=event.sent, copied=event.copied)
 
-    def _made(self, image: str, event: Event) -> Progress | JobBar:
+    def _made(self, image: str, event: Event) -> ProgressBar | JobBar:
         label = _label(image, event.step)
         if event.step == IMPORT:
             return JobBar(quiet=self._quiet, label=label)
         first = event.count == 0  # says what is to come
         send, copy = (event.sent, event.copied) if first else (0, 0)
-        bar = Progress(
+        bar = ProgressBar(
             event.step, event.total, quiet=self._quiet, send=send, copy=copy, label=label,
             image=image,
         )  # fmt: skip
@@ -402,7 +402,7 @@ class ImageBars:
         return [
             f"{image}: {step} {bar.step.words(now)}"
             for image, (step, bar) in at
-            if isinstance(bar, Progress)
+            if isinstance(bar, ProgressBar)
         ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from imsprep.cli.bars import JobBar, Progress
+from imsprep.cli.bars import JobBar, ProgressBar
 from imsprep.cli.progress import AGAIN, if_interrupted
 from imsprep.cli.screen import say
 from imsprep.errors import WaitTimeoutError
@@ -26,7 +26,7 @@ class Watcher:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._steps: dict[str, Progress] = {}
+        self._steps: dict[str, ProgressBar] = {}
         self._job, self._last = JobBar(quiet=quiet), ""
         self.jobs: list[str] = []  # ids of jobs that were started
 
@@ -90,7 +90,7 @@ class Watcher:
         if bar is None:
             first = event.count == 0  # says what is to come
             send, copy = (event.sent, event.copied) if first else (0, 0)
-            bar = Progress(event.step, event.total, quiet=self._quiet, send=send, copy=copy)
+            bar = ProgressBar(event.step, event.total, quiet=self._quiet, send=send, copy=copy)
             self._steps[event.step] = bar.__enter__()
         if event.count:
             bar(event.count, sent=event.sent, copied=event.copied)

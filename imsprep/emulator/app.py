@@ -86,7 +86,7 @@ class DroppedError(Exception):
     """Raised to end a connection without an answer."""
 
 
-class Emulator:
+class EmulatorApp:
     """The application and its state; `close` ends its jobs."""
 
     def __init__(self, settings: Settings) -> None:
@@ -184,7 +184,7 @@ class Emulator:
         if len(images) >= self.settings.image_quota:
             raise RefusedError("IMG.0015")
 
-    def _source(self, body: dict[str, object]) -> materialise.Source:
+    def _source(self, body: dict[str, object]) -> materialise.ObjectSource:
         bucket, key = validate.split_image_url(body["image_url"])
         return materialise.accept(self.settings.open_bucket(bucket), key, self.settings.layout)
 

@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imsprep.emulator.faults import Faults
-from imsprep.emulator.materialise import Disk, Source, StoppedError, materialise, virtual_size
+from imsprep.emulator.materialise import (
+    EmulatorStoppedError,
+    MadeDisk,
+    ObjectSource,
+    materialise,
+    virtual_size,
+)
 from imsprep.emulator.validate import RefusedError, is_data_disk
 from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.system import atomic
@@ -70,7 +76,7 @@ class JobBoard:
         self._jobs = {job.job_id: job for job in _read_all(folder / "jobs", Job)}
         self._images = {i.image_id: i for i in _read_all(folder / "images", Image)}
 
-    def start(self, body: dict[str, object], source: Source) -> Job:
+    def start(self, body: dict[str, object], source: ObjectSource) -> Job:
         """Begin a job for a request that was accepted."""
         job = Job(
             # 32 hexadecimal digits, as in the documents' examples.
@@ -84,7 +90,7 @@ class JobBoard:
         self._run(job, source)
         return job
 
-    def resume(self, find: Callable[[dict[str, object]], Source]) -> None:
+    def resume(self, find: Callable[[dict[str, object]], ObjectSource]) -> None:
         """Begin the unfinished jobs of an earlier run again."""
         for job in [j for j in self._jobs.values() if not j.ended]:
             try:
@@ -119,12 +125,12 @@ class JobBoard:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, job: Job, source: Source) -> None:
+    def _run(self, job: Job, source: ObjectSource) -> None:
         thread = threading.Thread(target=self._work, args=(job, source), name=job.job_id)
         self._threads.append(thread)
         thread.start()
 
-    def _work(self, job: Job, source: Source) -> None:
+    def _work(self, job: Job, source: ObjectSource) -> None:
         faults = self._faults()
         job = self._keep(replace(job, status="RUNNING"))
         try:
@@ -135,7 +141,7 @@ class JobBoard:
             _check_fit(job.body, virtual_size(source))
             path = self._folder / "disks" / f"{job.image_id}.raw"
             disk = materialise(source, path, self._stopping.is_set)
-        except StoppedError:
+        except EmulatorStoppedError:
             return
         except RefusedError as refused:
             self._fail(job, refused.code, refused.message)
@@ -153,7 +159,7 @@ class JobBoard:
                 return False
         return not self._stopping.is_set()
 
-    def _succeed(self, job: Job, disk: Disk) -> None:
+    def _succeed(self, job: Job, disk: MadeDisk) -> None:
         facts = {**disk._asdict(), "path": str(disk.path)}
         self._keep_image(Image(job.image_id, "active", job.body, job.begin_time, facts))
         self._keep(replace(job, status="SUCCESS", progress=1.0, end_time=_now()))

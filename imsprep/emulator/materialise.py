@@ -55,7 +55,7 @@ class Objects(Protocol):
         """Return a range of an object."""
 
 
-class Source(NamedTuple):
+class ObjectSource(NamedTuple):
     """An object that was accepted for import."""
 
     objects: Objects
@@ -65,7 +65,7 @@ class Source(NamedTuple):
     layout: BitmapLayout | None = None  # of a RAW object's bitmap; None: the default
 
 
-class Disk(NamedTuple):
+class MadeDisk(NamedTuple):
     """The disk that an import made."""
 
     path: Path
@@ -75,7 +75,7 @@ class Disk(NamedTuple):
     original_digest: str
 
 
-def accept(objects: Objects | None, key: str, layout: BitmapLayout | None = None) -> Source:
+def accept(objects: Objects | None, key: str, layout: BitmapLayout | None = None) -> ObjectSource:
     """Look at an object before a job begins; raise RefusedError with the documented code."""
     if objects is None:
         raise RefusedError("IMG.0069")
@@ -87,7 +87,7 @@ def accept(objects: Objects | None, key: str, layout: BitmapLayout | None = None
         raise RefusedError("IMG.0069", str(error)) from error
 
 
-def _accept(objects: Objects, key: str) -> Source:
+def _accept(objects: Objects, key: str) -> ObjectSource:
     found = objects.head(key)
     if found is None or found.size == 0:
         raise RefusedError("IMG.0057")
@@ -102,7 +102,7 @@ def _accept(objects: Objects, key: str) -> Source:
         raise RefusedError("IMG.0158", f"The file is {kind}.")
     if kind == formats.RAW and objects.head(bitmap_key(key)) is None:
         raise RefusedError("IMG.0158", f"There is no {bitmap_key(key)}.")
-    return Source(objects, key, found.size, kind)
+    return ObjectSource(objects, key, found.size, kind)
 
 
 def bitmap_key(key: str) -> str:
@@ -110,7 +110,7 @@ def bitmap_key(key: str) -> str:
     return str(PurePosixPath(key).with_suffix(".mf"))
 
 
-def virtual_size(source: Source) -> int:
+def virtual_size(source: ObjectSource) -> int:
     """Return the size in bytes of the disk in an object; RefusedError if it is no whole disk."""
     if source.format == formats.RAW:
         if source.size % 512:
@@ -119,15 +119,15 @@ def virtual_size(source: Source) -> int:
     return _open_container(source).size
 
 
-class StoppedError(Exception):
+class EmulatorStoppedError(Exception):
     """The emulator is ending; the disk was not finished."""
 
 
-def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Disk:
+def materialise(source: ObjectSource, path: Path, stopping: Callable[[], bool]) -> MadeDisk:
     """Write the disk of an object to `path`, sparse, and return it with its digest.
 
     What the store knows to be a hole is neither read nor written; all cores work on the rest.
-    Raises StoppedError, leaving no file, as soon as `stopping` says so.
+    Raises EmulatorStoppedError, leaving no file, as soon as `stopping` says so.
     """
     content: _Raw | _Packed = _Raw(source) if source.format == formats.RAW else _Packed(source)
     tree = DigestTree(content.size)
@@ -143,9 +143,9 @@ def materialise(source: Source, path: Path, stopping: Callable[[], bool]) -> Dis
 
         for _ in workers.map(bring, content.pieces()):
             if stopping():
-                raise StoppedError
+                raise EmulatorStoppedError
     original = content.original_size
-    return Disk(path, content.size, tree.digest(), original, tree.digest(original))
+    return MadeDisk(path, content.size, tree.digest(), original, tree.digest(original))
 
 
 Piece = tuple[int, int]  # offset and length of what may be data, bytes
@@ -154,7 +154,7 @@ Piece = tuple[int, int]  # offset and length of what may be data, bytes
 class _Raw:
     """The disk in a RAW object: what its bitmap calls empty must be zeros."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ObjectSource) -> None:
         self._source = source
         self.size = self.original_size = virtual_size(source)
         empty = [(start, stop) for start, stop, is_data in _runs(source, self.size) if not is_data]
@@ -198,7 +198,7 @@ class _Raw:
 class _Packed:
     """The disk in a ZVHD2 object, with zeros behind it up to a whole GiB."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ObjectSource) -> None:
         self._reader = _open_container(source)
         self.size = self._reader.size
         self.original_size = self._reader.container.original_size
@@ -224,7 +224,7 @@ def _holds_data(data: bytes) -> bool:
     return bool(words.any() or data[8 * whole :].strip(b"\0"))
 
 
-def _open_container(source: Source) -> Zvhd2Reader:
+def _open_container(source: ObjectSource) -> Zvhd2Reader:
     """Open a ZVHD2 object; which code the service has for a damaged one is not documented."""
 
     def read(offset: int, length: int) -> bytes:
@@ -236,7 +236,7 @@ def _open_container(source: Source) -> Zvhd2Reader:
         raise RefusedError("IMG.0072", f"{error}.") from error
 
 
-def _runs(source: Source, size: int) -> Iterator[tuple[int, int, bool]]:
+def _runs(source: ObjectSource, size: int) -> Iterator[tuple[int, int, bool]]:
     """Yield start, stop and state of what the bitmap calls data or empty, as long as it goes on."""
     bits: Iterable[int]
     if source.layout is None or source.layout == DEFAULT_LAYOUT:
@@ -250,7 +250,7 @@ def _runs(source: Source, size: int) -> Iterator[tuple[int, int, bool]]:
         start = stop
 
 
-def _default_bits(source: Source, size: int) -> list[bool]:
+def _default_bits(source: ObjectSource, size: int) -> list[bool]:
     """Read the bitmap: one bit per 2 MiB, least significant first, 1 = data."""
     blocks = ceil_div(size, BITMAP_BLOCK)
     expected = ceil_div(blocks, 8)
@@ -262,7 +262,7 @@ def _default_bits(source: Source, size: int) -> list[bool]:
     return [bool(packed[block // 8] >> block % 8 & 1) for block in range(blocks)]
 
 
-def _told_bits(source: Source, size: int, layout: BitmapLayout) -> Iterable[int]:
+def _told_bits(source: ObjectSource, size: int, layout: BitmapLayout) -> Iterable[int]:
     """Read the bitmap in a layout that the emulator was given."""
     try:
         return codec.decode(_packed(source), size, layout).bits
@@ -270,7 +270,7 @@ def _told_bits(source: Source, size: int, layout: BitmapLayout) -> Iterable[int]
         raise RefusedError("IMG.0158", f"The bitmap: {error}.") from error
 
 
-def _packed(source: Source) -> bytes:
+def _packed(source: ObjectSource) -> bytes:
     key = bitmap_key(source.key)
     found = source.objects.head(key)
     if found is None or found.size > MAX_BITMAP:

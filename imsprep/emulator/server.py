@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from imsprep.emulator.app import Emulator, Settings
+from imsprep.emulator.app import EmulatorApp, Settings
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Handler(WSGIRequestHandler):
 
 
 @contextmanager
-def serving(settings: Settings, port: int = 0) -> Iterator[tuple[Emulator, str]]:
+def serving(settings: Settings, port: int = 0) -> Iterator[tuple[EmulatorApp, str]]:
     """Serve an emulator while the block runs; gives it and its URL. Port 0 is any free one.
 
     Raises UsageError if the port is taken.
@@ -56,7 +56,7 @@ def serving(settings: Settings, port: int = 0) -> Iterator[tuple[Emulator, str]]
         text = f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port"
         raise UsageError(text, remedies=("port",)) from error
     with listener:  # werkzeug works on a copy of its file descriptor
-        emulator = Emulator(settings)
+        emulator = EmulatorApp(settings)
         server = make_server(
             HOST, port, emulator, threaded=True, request_handler=_Handler, fd=listener.fileno()
         )

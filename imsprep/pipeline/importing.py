@@ -26,7 +26,7 @@ from imsprep.pipeline.values import ImportTask, ShipTask
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
 from imsprep.system.paths import optional_path
-from imsprep.upload.values import Progress, TransferPolicy
+from imsprep.upload.values import TransferPolicy, UploadProgress
 
 if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
@@ -154,7 +154,7 @@ def ship_task_of(
     options: ImportOptions,
     client: ImsClient,
     pace: PollPolicy,
-    progress: Progress,
+    progress: UploadProgress,
     open_store: Callable[[], ObjectStore] | None = None,
 ) -> ShipTask:
     """Return what `ship` works with; opens the store, if nothing is given that does."""

@@ -24,7 +24,7 @@ from imsprep.zvhd2.source import open_source
 
 
 @dataclass(frozen=True)
-class Packed:
+class ContainerSummary:
     """What only a ZVHD2 has. Sizes in bytes."""
 
     original_size: int  # of the image that was packed
@@ -54,7 +54,7 @@ class Summary:
     stored_size: int  # of the file, holes left out
     virtual_size: int  # what the guest sees
     min_disk: int  # GiB, the smallest that the site takes for a system disk of Linux
-    packed: Packed | None = None
+    packed: ContainerSummary | None = None
     chain: tuple[Step, ...] | None = None  # None: the inside was not examined
 
     def as_dict(self) -> dict[str, object]:
@@ -139,12 +139,12 @@ def _chain(path: Path, site: Site, firmware: str | None) -> tuple[Step, ...]:
     return chain(gather_file(path, request=request, site=site, look=Look(guest=True)))
 
 
-def _packed(container: Container) -> Packed:
+def _packed(container: Container) -> ContainerSummary:
     footer, block_map = container.footer, container.block_map
     major, minor = divmod(footer.creator_version, 1 << 16)
     made = datetime.fromtimestamp(footer.timestamp + records.EPOCH, UTC)
     app = show_path(footer.creator_app.rstrip(b"\0"))
-    return Packed(
+    return ContainerSummary(
         original_size=container.original_size,
         block_size=container.block_size,
         blocks=len(block_map),

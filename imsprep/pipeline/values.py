@@ -29,7 +29,7 @@ from imsprep.store.contract import ObjectStore
 from imsprep.store.target import Target
 from imsprep.system.paths import optional_path
 from imsprep.upload.plan import PartPlan
-from imsprep.upload.values import Progress, Source, TransferPolicy, Uploaded
+from imsprep.upload.values import Source, TransferPolicy, Uploaded, UploadProgress
 from imsprep.zvhd2.writer import PackTask
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
@@ -157,7 +157,7 @@ class ShipTask:
     service_name: str  # its constant address, for the manifest
     pace: PollPolicy
     open_source: Callable[[Path], AbstractContextManager[Source]]
-    progress: Progress
+    progress: UploadProgress
     policy: TransferPolicy
     cleanup: str = KEEP
     with_sha256: bool = False

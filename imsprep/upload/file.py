@@ -21,7 +21,7 @@ from imsprep.system.ownership import check_lasting
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.upload.transfer import upload
-from imsprep.upload.values import Destination, Progress, TransferPolicy, Uploaded
+from imsprep.upload.values import Destination, TransferPolicy, Uploaded, UploadProgress
 
 
 def plan_file(path: Path, options: UploadOptions) -> PartPlan:
@@ -35,7 +35,7 @@ def send_file(
     path: Path,
     bucket: Bucket,
     options: UploadOptions,
-    watch: Callable[[PartPlan], AbstractContextManager[Progress]],
+    watch: Callable[[PartPlan], AbstractContextManager[UploadProgress]],
     policy: TransferPolicy | None = None,
 ) -> Uploaded:
     """Upload the file at `path`; `watch` is called with the plan and follows it.

@@ -79,7 +79,7 @@ class PlannedPart(NamedTuple):
         return f"data, {self.zeros} zeros first" if self.zeros else "data"
 
 
-class Run(NamedTuple):
+class BlockRun(NamedTuple):
     """Neighbouring bytes of the same kind: start and stop in bytes."""
 
     start: int
@@ -180,7 +180,7 @@ def plan_parts(
 def plan_plain(size: int, *, part_size: int = DEFAULT_PART_SIZE) -> PartPlan:
     """Plan the upload of a file that is sent as it is, such as a container or a bitmap file."""
     _check(size, part_size)
-    runs = [Run(0, size, False)]
+    runs = [BlockRun(0, size, False)]
     for way in _Sizes.first(part_size, 0).growing():
         parts = _Parts(runs, way, assemble=False)
         if parts.plain() <= MAX_PART_NUMBER:
@@ -226,7 +226,7 @@ class _Sizes(NamedTuple):
             )
 
 
-def _long_gaps(block_map: BlockMap, most: int) -> list[Run]:
+def _long_gaps(block_map: BlockMap, most: int) -> list[BlockRun]:
     """Return the runs of a disk, where zeros that are too few for a part count as data.
 
     Each run of data is a part at least: of more than `most` runs the nearest are joined.
@@ -235,7 +235,7 @@ def _long_gaps(block_map: BlockMap, most: int) -> list[Run]:
     starts, stops = np.flatnonzero(flags == 1), np.flatnonzero(flags == -1)
     starts, stops = starts * block_map.block_size, stops * block_map.block_size
     if not len(starts):
-        return [Run(0, block_map.size, True)]
+        return [BlockRun(0, block_map.size, True)]
     stops[-1] = min(int(stops[-1]), block_map.size)
     gaps = starts[1:] - stops[:-1]
     long = gaps >= MIN_PART_SIZE
@@ -245,13 +245,13 @@ def _long_gaps(block_map: BlockMap, most: int) -> list[Run]:
     starts, stops = starts[np.append(True, long)], stops[np.append(long, True)]
     runs, position = [], 0
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        runs += [Run(position, start, True), Run(start, stop, False)]
+        runs += [BlockRun(position, start, True), BlockRun(start, stop, False)]
         position = stop
-    runs.append(Run(position, block_map.size, True))
+    runs.append(BlockRun(position, block_map.size, True))
     return [run for run in runs if run.length]  # a disk may begin and end with data
 
 
-def _without_shortest(runs: list[Run], count: int, assemble: bool) -> list[Run]:
+def _without_shortest(runs: list[BlockRun], count: int, assemble: bool) -> list[BlockRun]:
     """Return runs without the `count` shortest gaps, which become data.
 
     The first one saves no part where it can be absorbed.
@@ -261,12 +261,12 @@ def _without_shortest(runs: list[Run], count: int, assemble: bool) -> list[Run]:
     return [run._replace(is_zero=False) if n in dropped else run for n, run in enumerate(runs)]
 
 
-def _joined(runs: Iterable[Run], assemble: bool) -> list[Run]:
+def _joined(runs: Iterable[BlockRun], assemble: bool) -> list[BlockRun]:
     """Return runs that can be parts: no short zeros, no short data but what is assembled.
 
     Zeros become data where they are too few, or where data before them needs filling up.
     """
-    joined: list[Run] = []
+    joined: list[BlockRun] = []
     for run in runs:
         if joined and not joined[-1].is_zero:
             before = joined[-1]
@@ -286,7 +286,7 @@ def _joined(runs: Iterable[Run], assemble: bool) -> list[Run]:
     return joined
 
 
-def _is_short(run: Run) -> bool:
+def _is_short(run: BlockRun) -> bool:
     """Return whether a run is data that the zeros before it should fill up to a part."""
     return not run.is_zero and run.length <= MIN_PART_SIZE - _WORTH_COMPOSING
 
@@ -298,7 +298,7 @@ class _Parts:
     saves its own parts and sends nothing more.
     """
 
-    def __init__(self, runs: list[Run], sizes: _Sizes, assemble: bool) -> None:
+    def __init__(self, runs: list[BlockRun], sizes: _Sizes, assemble: bool) -> None:
         self._runs, self._sizes, self._assemble = runs, sizes, assemble
         self._lengths = cache(lambda total: tuple(_zero_lengths(total, sizes)))
         data = (ceil_div(run.length, sizes.data) for run in runs if not run.is_zero)

@@ -30,7 +30,7 @@ from imsprep.upload.parts.body import window
 from imsprep.upload.parts.pool import workers
 from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
 from imsprep.upload.resume import begin, uploaded_before
-from imsprep.upload.values import Destination, Progress, TransferPolicy, Uploaded
+from imsprep.upload.values import Destination, TransferPolicy, Uploaded, UploadProgress
 
 MEMORY = 256 * MIB  # of parts that are on their way at the same time
 _WHOLE = 0  # the number of the line that is added before completing
@@ -78,7 +78,9 @@ class Maker(Protocol):
         """Raise ImageChangedError if the image is not as it was."""
 
 
-def stream(maker: Maker, to: Destination, policy: TransferPolicy, progress: Progress) -> Uploaded:
+def stream(
+    maker: Maker, to: Destination, policy: TransferPolicy, progress: UploadProgress
+) -> Uploaded:
     """Make and upload an object; continue an earlier upload where there is one.
 
     Raises what `transfer.upload` raises, and what making raises.
@@ -94,7 +96,7 @@ class _Stream:
     """One streamed upload in progress."""
 
     def __init__(
-        self, maker: Maker, to: Destination, policy: TransferPolicy, progress: Progress
+        self, maker: Maker, to: Destination, policy: TransferPolicy, progress: UploadProgress
     ) -> None:
         self._maker, self._key = maker, to.key
         self._store = store = RetryingStore(to.store, policy.retry)

@@ -24,11 +24,15 @@ from imsprep.upload.parts.verify import UploadedParts, find, list_uploaded
 from imsprep.upload.parts.zeros import remove_zero_object
 from imsprep.upload.plan import PartPlan
 from imsprep.upload.resume import begin, uploaded_before
-from imsprep.upload.values import Destination, Progress, Source, TransferPolicy, Uploaded
+from imsprep.upload.values import Destination, Source, TransferPolicy, Uploaded, UploadProgress
 
 
 def upload(
-    source: Source, plan: PartPlan, to: Destination, policy: TransferPolicy, progress: Progress
+    source: Source,
+    plan: PartPlan,
+    to: Destination,
+    policy: TransferPolicy,
+    progress: UploadProgress,
 ) -> Uploaded:
     """Upload `source` by `plan`; continue an earlier upload where there is one.
 
@@ -54,7 +58,7 @@ class _Upload:
         plan: PartPlan,
         to: Destination,
         policy: TransferPolicy,
-        progress: Progress,
+        progress: UploadProgress,
     ) -> None:
         self._source, self._plan, self._key = source, plan, to.key
         self._store = RetryingStore(to.store, policy.retry)

@@ -31,7 +31,7 @@ class Source(Protocol):
         """Raise ImageChangedError if the file is not as it was when it was opened."""
 
 
-class Progress(Protocol):
+class UploadProgress(Protocol):
     """Called with what was done: bytes sent, bytes copied in the store, bytes already there."""
 
     def __call__(self, *, sent: int = 0, copied: int = 0, reused: int = 0) -> None:

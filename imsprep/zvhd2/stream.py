@@ -5,8 +5,9 @@ records, and ends with the first record that reaches its least length: where it 
 records alone, so that another run gives the same parts. The first part comes last, because the
 header's id is made of all records; the tables end the last part.
 
-Another run may know parts from an earlier one (`Known`). Their blocks are read and compared with
-what was noted of them, but not packed again. Each packed block is proved before it is handed on.
+Another run may know parts from an earlier one (`KnownPart`). Their blocks are read and compared
+with what was noted of them, but not packed again. Each packed block is proved before it is handed
+on.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class StaleError(Exception):
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownPart:
     """A part that an earlier run brought to where it belongs."""
 
     number: int  # from 2: the first part is never known
@@ -65,7 +66,7 @@ class Chunk(NamedTuple):
     their place. Without it they are simply forgotten.
     """
 
-    part: Known
+    part: KnownPart
     data: memoryview | None
     release: Callable[[], object] = lambda: None
 
@@ -154,7 +155,7 @@ def _longest_tables(size: int, block_size: int) -> int:
     return segments * (records.INDEX_SEGMENT + records.BITMAP_SEGMENT) + 2 * FOOTER_LENGTH
 
 
-def check_known(parts: Iterable[Known]) -> dict[int, Known]:
+def check_known(parts: Iterable[KnownPart]) -> dict[int, KnownPart]:
     """Return parts by their numbers; none if they contradict each other."""
     found = sorted(parts, key=lambda part: part.number)
     blocks = np.concatenate([part.rows["block"] for part in found] or [np.zeros(0, "<u4")])
@@ -175,7 +176,7 @@ class ContainerStream:
         disk: Disk,
         packing: PackTask,
         least: Callable[[int], int],
-        known: Mapping[int, Known],
+        known: Mapping[int, KnownPart],
         *,
         verify: bool = True,
     ) -> None:
@@ -238,7 +239,7 @@ class ContainerStream:
             yield last
         assert first is not None
         first[:FOOTER_LENGTH] = ends.header
-        yield Chunk(Known(1, 0, len(first), np.zeros(0, ROW), ""), first)
+        yield Chunk(KnownPart(1, 0, len(first), np.zeros(0, ROW), ""), first)
 
     def _closed(self, tables: bytes, uuid: str) -> Chunk:
         """Return the last part, the tables behind its records."""
@@ -260,7 +261,7 @@ class ContainerStream:
     ) -> Generator[Chunk]:
         """Yield each part that is full, and each known one whose blocks are what was noted."""
         self._in_known, self._rows_left = False, deque[int]()
-        waiting: deque[tuple[int, bytearray, Known | None, Job[_Packed | None]]] = deque()
+        waiting: deque[tuple[int, bytearray, KnownPart | None, Job[_Packed | None]]] = deque()
         reported = 0
         with Workers(self._jobs) as workers:
             for block, ranges in block_ranges(extents, self._header.block_size):
@@ -276,7 +277,7 @@ class ContainerStream:
                 yield from self._advance(workers, waiting)
         progress(self._disk.size - reported)
 
-    def _known_with(self, block: int) -> Known | None:
+    def _known_with(self, block: int) -> KnownPart | None:
         """Return the known part in whose range of blocks this one lies."""
         if not hasattr(self, "_ranges"):
             parts = [part for part in self._known.values() if len(part.rows)]
@@ -290,7 +291,7 @@ class ContainerStream:
     def _advance(
         self,
         workers: Workers,
-        waiting: deque[tuple[int, bytearray, Known | None, Job[_Packed | None]]],
+        waiting: deque[tuple[int, bytearray, KnownPart | None, Job[_Packed | None]]],
     ) -> Iterator[Chunk]:
         """Take the oldest block as soon as it is done; yield the part that it fills."""
         while not waiting[0][3].finished:
@@ -337,12 +338,12 @@ class ContainerStream:
         """Return the part that is full, and begin the next."""
         full, data, rows = self._data, self._data.view(), np.array(self._rows, ROW)
         digest = self._digest.hexdigest()
-        part = Known(self._number, self._start, len(data), rows, digest, uuid)
+        part = KnownPart(self._number, self._start, len(data), rows, digest, uuid)
         self._number, self._start = self._number + 1, self._start + len(data)
         self._data, self._rows, self._digest = self._filling(), [], hashlib.sha256()
         return Chunk(part, data, full.release)
 
-    def _compared(self, block: int, done: _Packed | None, known: Known) -> Iterator[Chunk]:
+    def _compared(self, block: int, done: _Packed | None, known: KnownPart) -> Iterator[Chunk]:
         """Compare a block with what was noted of it; yield its part when all of it is."""
         if not self._in_known:
             if len(self._data) or (known.number, known.start) != (self._number, self._end):

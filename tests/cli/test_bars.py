@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.cli import bars, board, screen
-from imsprep.cli.bars import JobBar, Progress, Step
+from imsprep.cli.bars import JobBar, ProgressBar, Step
 from imsprep.progress import Event
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import GIB, MIB
@@ -53,7 +53,9 @@ def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
     terminal: Terminal,
 ) -> None:
     clock = Clock()
-    with Progress("upload", 40 * GIB, quiet=False, send=2 * GIB, copy=38 * GIB, clock=clock) as bar:
+    with ProgressBar(
+        "upload", 40 * GIB, quiet=False, send=2 * GIB, copy=38 * GIB, clock=clock
+    ) as bar:
         clock.now += 10
         bar(11 * GIB, sent=GIB, copied=10 * GIB)
         redraw()
@@ -70,7 +72,7 @@ def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
 
 def test_the_clock_ticks_while_a_part_travels(terminal: Terminal) -> None:
     clock = Clock()
-    with Progress("upload", GIB, quiet=False, send=GIB, clock=clock):
+    with ProgressBar("upload", GIB, quiet=False, send=GIB, clock=clock):
         clock.now += 65
         redraw()
         assert "1:05" in terminal.rows[0]
@@ -79,7 +81,7 @@ def test_the_clock_ticks_while_a_part_travels(terminal: Terminal) -> None:
 def test_no_bar_is_left_while_the_job_runs_and_the_job_has_percent(terminal: Terminal) -> None:
     clock = Clock()
     job = JobBar(quiet=False, clock=clock)
-    with Progress("upload", MIB, quiet=False, send=MIB, clock=clock) as bar:
+    with ProgressBar("upload", MIB, quiet=False, send=MIB, clock=clock) as bar:
         clock.now += 4
         bar(MIB, sent=MIB)
         job.status("8a12", "RUNNING", 0.4, ended=False)
@@ -95,7 +97,7 @@ def test_no_bar_is_left_while_the_job_runs_and_the_job_has_percent(terminal: Ter
 
 
 def test_lines_stand_above_a_bar_and_never_in_it(terminal: Terminal) -> None:
-    with Progress("scan", GIB, quiet=False, clock=Clock()) as bar:
+    with ProgressBar("scan", GIB, quiet=False, clock=Clock()) as bar:
         bar(MIB)
         screen.say("news of a job")
         redraw()
@@ -114,7 +116,7 @@ def test_a_program_gets_lines_of_json(
 ) -> None:
     monkeypatch.setattr(screen._HERE, "progress", screen.JSON)
     clock = Clock()
-    with Progress("upload", 2 * MIB, quiet=False, send=MIB, copy=MIB, clock=clock) as bar:
+    with ProgressBar("upload", 2 * MIB, quiet=False, send=MIB, copy=MIB, clock=clock) as bar:
         clock.now += 1
         bar(MIB, sent=MIB)
         clock.now += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from imsprep.cloud.credentials import Credentials
 from imsprep.cloud.endpoints import Endpoints
-from imsprep.emulator.app import Emulator, Settings
+from imsprep.emulator.app import EmulatorApp, Settings
 from imsprep.emulator.server import serving
 from imsprep.ims.client import ImsClient
 from imsprep.ims.request import QuickImportRequest
@@ -54,7 +54,7 @@ def sha256(data: bytes) -> str:
 @contextmanager
 def cloud(
     folder: Path, objects: Objects | None = None, **settings: Any
-) -> Iterator[tuple[Emulator, str, Objects]]:
+) -> Iterator[tuple[EmulatorApp, str, Objects]]:
     if objects is None:
         disk, bitmap = raw_disk()
         objects = Objects(disk_raw=disk, disk_mf=bitmap)

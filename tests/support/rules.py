@@ -8,7 +8,7 @@ from typing import Any
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts, Zeros
 from imsprep.cloud.sites import SITES
-from imsprep.image.volumes.partitions import BIOS_BOOT, ESP, Disk, GptHeader, Partition
+from imsprep.image.volumes.partitions import BIOS_BOOT, ESP, GptHeader, Partition, PartitionedDisk
 from imsprep.image.volumes.signatures import Volume
 from imsprep.ims.request import RequestFields
 from imsprep.units import MIB
@@ -40,14 +40,14 @@ def part(
     return Partition(number, start, length, kind, "", False, volume)
 
 
-def disk(**changes: Any) -> Disk:
+def disk(**changes: Any) -> PartitionedDisk:
     values: dict[str, Any] = {
         "size": SIZE, "table": "gpt", "sector_size": 512, "boot_code": True, "protective": True,
         "mbr_partitions": (part(1, 512, SIZE - 512, "0xee"),), "primary": header(),
         "backup": header(offset=SIZE - 512, own_lba=SECTORS - 1, other_lba=1),
         "partitions": (part(), part(2, 2 * MIB, 2 * MIB, BIOS_BOOT)),
     }  # fmt: skip
-    return Disk(**{**values, **changes})
+    return PartitionedDisk(**{**values, **changes})
 
 
 def image(**changes: Any) -> Facts:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import UnknownError
 from imsprep.image import formats
-from imsprep.image.volumes.partitions import Disk
+from imsprep.image.volumes.partitions import PartitionedDisk
 
 PROPERTIES = 'OTC user guide, "Image File Properties", 2025-12-17'
 
 
-def disk_of(facts: Facts) -> Disk:
+def disk_of(facts: Facts) -> PartitionedDisk:
     """Return what is known of the disk; UnknownError where the format hides it."""
     if facts.format == formats.ISO:
         raise UnknownError("an optical disc image is not examined as a disk")
@@ -21,7 +21,7 @@ def disk_of(facts: Facts) -> Disk:
     return facts.disk
 
 
-def gpt_of(facts: Facts) -> Disk | None:
+def gpt_of(facts: Facts) -> PartitionedDisk | None:
     """Return the disk if its table is a GPT."""
     disk = disk_of(facts)
     return disk if disk.table == "gpt" else None

@@ -9,9 +9,9 @@ from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.disk import disk_of, gpt_of
 from imsprep.image.volumes.partitions import (
     MBR_PROTECTIVE,
-    Disk,
     GptHeader,
     Partition,
+    PartitionedDisk,
     needed_size,
     shares_its_table,
 )
@@ -344,11 +344,11 @@ def _state(header: GptHeader | None) -> str:
     return "valid" if header.entries_valid else "damaged (the checksum of its partitions is wrong)"
 
 
-def believed(disk: Disk) -> GptHeader | None:
+def believed(disk: PartitionedDisk) -> GptHeader | None:
     """Return the valid header to go by."""
     return next((h for h in (disk.primary, disk.backup) if h is not None and h.valid), None)
 
 
-def _cut(disk: Disk) -> bool:
+def _cut(disk: PartitionedDisk) -> bool:
     header = believed(disk)
     return header is not None and needed_size(header, disk.sector_size) > disk.size

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.disk import PROPERTIES, disk_of
-from imsprep.image.volumes.partitions import Disk, backup_start
+from imsprep.image.volumes.partitions import PartitionedDisk, backup_start
 from imsprep.image.volumes.signatures import EXFAT, FAT, LVM, Volume
 from imsprep.image.volumes.superblocks import Superblock
 from imsprep.report import Region, Severity
@@ -82,7 +82,7 @@ def larger_than_its_partition(facts: Facts) -> Iterator[Evidence]:
             )  # fmt: skip
 
 
-def _lies_behind(disk: Disk, region: Region, size: int) -> str | None:
+def _lies_behind(disk: PartitionedDisk, region: Region, size: int) -> str | None:
     """Return what a volume of `size` bytes that begins a region writes over, or None."""
     behind, stop = region.offset + region.length, region.offset + size
     backup = backup_start(disk)
@@ -124,7 +124,7 @@ def _file_systems(
             yield inner.name, inner.kind, superblock, inner.size, None
 
 
-def volumes_of(disk: Disk) -> Iterator[tuple[str, Volume, Region]]:
+def volumes_of(disk: PartitionedDisk) -> Iterator[tuple[str, Volume, Region]]:
     """Yield what lies on a disk: where, what, and the bytes that are there for it."""
     if disk.volume is not None:
         yield "the whole disk", disk.volume, Region(0, disk.size)

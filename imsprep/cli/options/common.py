@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from imsprep.cli.bars import Progress as Progress
 from imsprep.cli.completing import images
 from imsprep.cli.screen import screen_options
 from imsprep.errors import UsageError

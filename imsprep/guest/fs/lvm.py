@@ -48,7 +48,7 @@ class Physical(NamedTuple):
     group: Mapping[str, object] | None
 
 
-class Run(NamedTuple):
+class LvmRun(NamedTuple):
     """A run of bytes of a logical volume: where it lies on which physical volume."""
 
     identifier: str
@@ -61,7 +61,7 @@ class Logical(NamedTuple):
 
     group: str
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[LvmRun, ...]
     unread: str | None = None
     missing: str | None = None  # the physical volume that it needs and that is not on this disk
     identifier: str | None = None  # of the group and its own, as /dev/disk/by-id has them
@@ -224,7 +224,7 @@ def _missing(
 
 def _runs(
     group: Mapping[str, object], logical: Mapping[str, object], here: set[str]
-) -> Iterator[Run]:
+) -> Iterator[LvmRun]:
     """Yield the runs of one logical volume; FormatError says why they are not known."""
     extent = _number(group, "extent_size") * SECTOR
     places = dict(_sections(group.get("physical_volumes")))
@@ -241,7 +241,7 @@ def _runs(
         if identifier.replace("-", "") not in here:
             raise FormatError(f"it lies on physical volume {identifier}, which is not in the image")
         start = _number(place, "pe_start") * SECTOR + first * extent
-        yield Run(identifier.replace("-", ""), start, count * extent)
+        yield LvmRun(identifier.replace("-", ""), start, count * extent)
     if not 0 < expected * extent < _SIZE_LIMIT:
         raise FormatError(f"LVM says that it has {expected * extent} bytes")
 

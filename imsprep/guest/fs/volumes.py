@@ -11,7 +11,7 @@ from imsprep.guest.fs import features, lvm, xfs_log
 from imsprep.guest.fs.identify import Identified, identify
 from imsprep.guest.fs.ranges import Joined, Window
 from imsprep.guest.model import UNKNOWN, Volume
-from imsprep.image.volumes.partitions import Disk, Partition, read_disk
+from imsprep.image.volumes.partitions import Partition, PartitionedDisk, read_disk
 from imsprep.image.volumes.signatures import LVM, XFS
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     file: BinaryIO
 
 
-def find_volumes(file: BinaryIO, size: int) -> tuple[Disk, list[Found]]:
+def find_volumes(file: BinaryIO, size: int) -> tuple[PartitionedDisk, list[Found]]:
     """Find what can hold a file system on a disk of `size` bytes; `file` stays the caller's."""
 
     def read(offset: int, length: int) -> bytes:
@@ -92,7 +92,7 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
         yield _found(volume, joined)
 
 
-def _part(window: Window, run: lvm.Run) -> Window:
+def _part(window: Window, run: lvm.LvmRun) -> Window:
     return Window(window, run.offset, run.length)  # type: ignore[arg-type]  # raw, and read as such
 
 

@@ -86,7 +86,7 @@ def default_entries(guest: Guest) -> list[BootEntry]:
     return [route.entry for route in guest.boot.routes if route.entry is not None]
 
 
-def ignition_platform(guest: Guest) -> Source | None:
+def ignition_platform(guest: Guest) -> SeedSource | None:
     """Return the platform that Ignition asks, which sets such systems up at their first start.
 
     Source: Ignition's documentation, "Supported platforms": ignition.platform.id, and
@@ -97,11 +97,11 @@ def ignition_platform(guest: Guest) -> Source | None:
             value = entry.value(key)
             if value:
                 where = f"{entry.path} line {entry.line}" if entry.line else entry.path
-                return Source(where, f"{key}={value[:60]}", (value.lower(),))
+                return SeedSource(where, f"{key}={value[:60]}", (value.lower(),))
     return None
 
 
-class Source(NamedTuple):
+class SeedSource(NamedTuple):
     """A data source that is forced, and where."""
 
     where: str
@@ -109,7 +109,7 @@ class Source(NamedTuple):
     names: tuple[str, ...]  # in lower case
 
 
-def forced_source(guest: Guest) -> Source | None:
+def forced_source(guest: Guest) -> SeedSource | None:
     """Return the source that the command line or ds-identify forces, whatever the list says.
 
     Sources: cloud-init's documentation, "Kernel command line" (ds=, ci.ds=, ci.datasource=), and
@@ -121,11 +121,11 @@ def forced_source(guest: Guest) -> Source | None:
             if key in ("ds", "ci.ds", "ci.datasource") and value:
                 name = value.partition(";")[0].strip("\"'[] ").lower()
                 where = f"{entry.path} line {entry.line}"
-                return Source(where, argument[:120], (name.removesuffix("-net"),))
+                return SeedSource(where, argument[:120], (name.removesuffix("-net"),))
     found = re.search(r"^\s*datasource:\s*(.+?)\s*$", guest.text(IDENTIFY) or "", re.MULTILINE)
     if found is not None:
         names = tuple(re.findall(r"\w+", found[1].lower()))
-        return Source(IDENTIFY, f"datasource: {found[1][:100]}", names)
+        return SeedSource(IDENTIFY, f"datasource: {found[1][:100]}", names)
     return None
 
 

@@ -71,7 +71,7 @@ class Allowance:
             raise FormatError("it holds more files than are looked at")
 
 
-class Source:
+class ByteSource:
     """Bytes that come in pieces, with a look ahead."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
@@ -142,14 +142,14 @@ def members(
 
     FormatError says what was found where an archive was expected.
     """
-    source = Source(pieces)
+    source = ByteSource(pieces)
     while True:
         source.skip_zeros()
         magic = source.peek(6)
         if not magic:
             return
         packed = magic not in _CPIO
-        archive = Source(_decompressed(source, magic, allowance)) if packed else source
+        archive = ByteSource(_decompressed(source, magic, allowance)) if packed else source
         for member in _archive(archive, wanted, whole):
             allowance.take(files=1)
             yield member
@@ -159,7 +159,7 @@ def members(
 
 
 def _archive(
-    source: Source, wanted: Callable[[str], bool], whole: Callable[[str], bool]
+    source: ByteSource, wanted: Callable[[str], bool], whole: Callable[[str], bool]
 ) -> Iterator[Member]:
     """Read cpio archives one after another, until something else follows."""
     while True:
@@ -184,13 +184,13 @@ def _archive(
         yield Member(name, mode, data)
 
 
-def _decompressed(source: Source, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
+def _decompressed(source: ByteSource, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
     for piece in _unpacked(source, magic, allowance):
         allowance.take(size=len(piece))
         yield piece
 
 
-def _unpacked(source: Source, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
+def _unpacked(source: ByteSource, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
     """Unpack a compressed stream and those of the same kind right behind it."""
     if magic[:4] == b"\x02\x21\x4c\x18":
         yield from _lz4(source, allowance)
@@ -206,7 +206,7 @@ def _unpacked(source: Source, magic: bytes, allowance: Allowance) -> Iterator[by
         yield from _stream(source, _DECOMPRESSORS[start]())
 
 
-def _stream(source: Source, decompressor: Any) -> Iterator[bytes]:
+def _stream(source: ByteSource, decompressor: Any) -> Iterator[bytes]:
     """Unpack one stream in bounded steps and give back what follows it."""
     try:
         while not decompressor.eof and (data := source.piece()):
@@ -270,7 +270,7 @@ class _Zstd(_Unbounded):
                 return
 
 
-def _lz4(source: Source, allowance: Allowance) -> Iterator[bytes]:
+def _lz4(source: ByteSource, allowance: Allowance) -> Iterator[bytes]:
     """Unpack legacy frames: a magic number, then blocks with their length before them."""
     try:
         import lz4.block
@@ -291,7 +291,7 @@ def _lz4(source: Source, allowance: Allowance) -> Iterator[bytes]:
             raise DamagedError(f"its lz4 data is broken: {error}") from error
 
 
-def _lzo(source: Source, allowance: Allowance) -> Iterator[bytes]:
+def _lzo(source: ByteSource, allowance: Allowance) -> Iterator[bytes]:
     """Unpack lzop's file: a header, then blocks with both lengths and checksums before them.
 
     Checksums are passed over, as the kernel does (lib/decompress_unlzo.c; lzop 1.04, src/lzop.c).
@@ -328,7 +328,7 @@ class _Checks(NamedTuple):
     of_packed: int
 
 
-def _lzo_header(source: Source) -> _Checks:
+def _lzo_header(source: ByteSource) -> _Checks:
     """Pass over the header of lzop's file."""
     if source.take(len(_LZOP)) != _LZOP:
         raise FormatError("its lzo header is broken")

@@ -33,7 +33,7 @@ _STEP = 4 * MIB
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedMachine:
     """An archive with a machine in it, its disks found. Nothing of a disk was read."""
 
     machine: Machine
@@ -77,7 +77,7 @@ class MemberDisk:
         self._image.check_unchanged()
 
 
-def read_exported(image: RawImage) -> Exported:
+def read_exported(image: RawImage) -> ExportedMachine:
     """Read an archive's list or a folder's files, descriptor and manifest.
 
     Raises FormatError for what is not taken, ReadError.
@@ -95,7 +95,7 @@ def _is_xml(image: RawImage) -> bool:
     return image.pread(0, min(64, image.size)).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
-def _in_folder(image: RawImage) -> Exported:
+def _in_folder(image: RawImage) -> ExportedMachine:
     """Find the files of a descriptor in its folder: regular ones of plain names."""
     descriptor = Member(image.path.name, 0, image.size)
     machine = ovf.parse(read_text(image, descriptor, ovf.LIMIT))
@@ -121,10 +121,10 @@ def _in_folder(image: RawImage) -> Exported:
         if not stat.S_ISREG(there.st_mode):
             raise FormatError(f"its disk {show_path(name)} is a link or no regular file")
         found.append(Member(name, 0, there.st_size))
-    return _with_sizes(Exported(machine, descriptor, tuple(found), sums, folder))
+    return _with_sizes(ExportedMachine(machine, descriptor, tuple(found), sums, folder))
 
 
-def _in_archive(image: RawImage) -> Exported:
+def _in_archive(image: RawImage) -> ExportedMachine:
     found = members(image)
     descriptors = [m for m in found if m.name.lower().endswith(".ovf")]
     if len(descriptors) != 1:
@@ -132,10 +132,10 @@ def _in_archive(image: RawImage) -> Exported:
     machine = ovf.parse(read_text(image, descriptors[0], ovf.LIMIT))
     sums = _sums(image, found)
     _compare(image, descriptors[0], sums)
-    return _with_sizes(Exported(machine, descriptors[0], tuple(found), sums))
+    return _with_sizes(ExportedMachine(machine, descriptors[0], tuple(found), sums))
 
 
-def _with_sizes(exported: Exported) -> Exported:
+def _with_sizes(exported: ExportedMachine) -> ExportedMachine:
     """Compare the sizes of the disks' files with those that the descriptor says."""
     for disk in exported.machine.disks:
         if disk.file is not None:

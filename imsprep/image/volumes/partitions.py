@@ -92,7 +92,7 @@ class GptHeader:
 
 
 @dataclass(frozen=True)
-class Disk:
+class PartitionedDisk:
     """What the partition tables say, and what lies in the partitions."""
 
     size: int
@@ -132,7 +132,7 @@ class Disk:
         ))  # fmt: skip
 
 
-def read_disk(read: Read, size: int) -> Disk:
+def read_disk(read: Read, size: int) -> PartitionedDisk:
     """Read the tables and the start of every partition of a disk of `size` bytes."""
     first = read(0, SECTOR)
     whole = identify_volume(read(0, PROBE_SIZE))
@@ -148,7 +148,7 @@ def read_disk(read: Read, size: int) -> Disk:
     if table == "mbr":
         sector_size, mbr = _mbr_of_its_sectors(read, first, size, mbr)
     found = best.entries if best is not None and is_gpt else mbr.partitions
-    return Disk(
+    return PartitionedDisk(
         size=size,
         table=table,
         sector_size=sector_size,
@@ -346,13 +346,13 @@ def _entries(table: bytes, entry_size: int, sector_size: int) -> Iterator[Partit
         yield Partition(number + 1, first * sector_size, length, guid, text, active, unique=own)
 
 
-def shares_its_table(disk: Disk) -> bool:
+def shares_its_table(disk: PartitionedDisk) -> bool:
     """Return whether both GPT headers name the same table, so that there is no spare one."""
     first, second = disk.primary, disk.backup
     return first is not None and second is not None and first.entries_lba == second.entries_lba
 
 
-def backup_start(disk: Disk) -> int | None:
+def backup_start(disk: PartitionedDisk) -> int | None:
     """Return the byte where the backup of a GPT begins: its table, or its header without one."""
     backup = disk.backup
     if backup is None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from imsprep.errors import UsageError
 from imsprep.options import ImportOptions, choices
-from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Known, PlanEntry, Value
+from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, KnownOptions, PlanEntry, Value
 from imsprep.units import parse_size
 
 Read = Callable[[str], object]
@@ -161,9 +161,9 @@ _PER_IMAGE = ("name", "key", "bitmap", "image-url")
 _NEEDED = ("name", "to")
 
 
-def known_options() -> Known:
+def known_options() -> KnownOptions:
     """Return what a plan may say of an image."""
-    return Known({name: key.kind for name, key in KEYS.items()}, _PER_IMAGE)
+    return KnownOptions({name: key.kind for name, key in KEYS.items()}, _PER_IMAGE)
 
 
 def options_of(

@@ -33,7 +33,7 @@ Value = str | tuple[str, ...] | bool | None
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownOptions:
     """The options that an image may have; the name of each with TEXT, LIST or FLAG."""
 
     options: Mapping[str, str]
@@ -55,14 +55,14 @@ class _Reading:
     """A plan being read: its name, what it may say, and the mistakes so far."""
 
     source: str
-    known: Known
+    known: KnownOptions
     mistakes: list[tuple[int, str]] = field(default_factory=list)
 
     def wrong(self, line: int, text: str) -> None:
         self.mistakes.append((line, text))
 
 
-def parse(text: str, source: str, known: Known) -> tuple[PlanEntry, ...]:
+def parse(text: str, source: str, known: KnownOptions) -> tuple[PlanEntry, ...]:
     """Read a plan; `source` is its name for messages.
 
     Raises UsageError with every mistake and its line, MissingExtraError without PyYAML.

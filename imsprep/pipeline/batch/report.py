@@ -20,8 +20,8 @@ from imsprep.pipeline.batch.run import (
     REFUSED,
     STATES,
     WAITING,
+    BatchSummary,
     Outcome,
-    Summary,
 )
 from imsprep.report import Finding, Severity
 from imsprep.units import counted, format_size
@@ -37,13 +37,13 @@ _WIDTH = 96
 _SHOWN = 3  # images that are named for one finding
 
 
-def render(summary: Summary, format_: str) -> str:
+def render(summary: BatchSummary, format_: str) -> str:
     """Return the summary in one of FORMATS, ending in a newline."""
-    functions: dict[str, Callable[[Summary], str]] = {"text": text, "json": json, "html": html}
+    functions: dict[str, Callable[[BatchSummary], str]] = {"text": text, "json": json, "html": html}
     return functions[format_](summary)
 
 
-def json(summary: Summary) -> str:
+def json(summary: BatchSummary) -> str:
     """Return the summary as one document."""
     return codec.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n"
 
@@ -55,7 +55,7 @@ def schema() -> dict[str, object]:
     return value
 
 
-def text(summary: Summary) -> str:
+def text(summary: BatchSummary) -> str:
     """Return a table of all images, then what kept each of the others from it."""
     lines = _columns([_TITLES, *(_row(outcome) for outcome in summary.outcomes)])
     for (reason, code), images in _reasons(summary).items():
@@ -112,7 +112,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _reasons(summary: Summary) -> dict[tuple[str, int], list[str]]:
+def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[str]]:
     """Return each reason once, with its exit code and the images that it kept from being done."""
     found: dict[tuple[str, int], list[str]] = {}
     for outcome in summary.outcomes:
@@ -121,7 +121,7 @@ def _reasons(summary: Summary) -> dict[tuple[str, int], list[str]]:
     return found
 
 
-def _remarks(summary: Summary) -> dict[str, list[str]]:
+def _remarks(summary: BatchSummary) -> dict[str, list[str]]:
     """Return each finding above a note that stopped nothing, once, with its images.
 
     Notes are in the other formats.
@@ -159,7 +159,7 @@ def _wrapped(words: str, indent: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _totals(summary: Summary) -> str:
+def _totals(summary: BatchSummary) -> str:
     before = sum(outcome.earlier for outcome in summary.outcomes)
     more = f" ({before} of them before)" if before else ""
     counts = [
@@ -175,7 +175,7 @@ def _totals(summary: Summary) -> str:
     )
 
 
-def html(summary: Summary) -> str:
+def html(summary: BatchSummary) -> str:
     """Return the page."""
     data = resources.files("imsprep").joinpath("data")
     style = "".join(data.joinpath(name).read_text("utf-8") for name in ("report.css", "batch.css"))
@@ -200,7 +200,7 @@ def html(summary: Summary) -> str:
     )
 
 
-def _table(summary: Summary) -> str:
+def _table(summary: BatchSummary) -> str:
     head = "".join(f"<th>{title}</th>" for title in _TITLES)
     rows = []
     for outcome in summary.outcomes:

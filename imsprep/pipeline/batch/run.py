@@ -94,7 +94,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     """What became of a whole plan, in its order."""
 
     plan: str

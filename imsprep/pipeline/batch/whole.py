@@ -31,7 +31,7 @@ from imsprep.system.locking import locked
 JOBS = 4  # images at a time, in this process
 
 
-class Watcher(Protocol):
+class BatchWatcher(Protocol):
     """What is called while a batch goes on, some of it by several threads."""
 
     def checking(self, count: int) -> None:
@@ -63,7 +63,11 @@ class Watcher(Protocol):
 
 
 def run_plan(
-    plan: Path, entries: list[BatchEntry], options: BatchOptions, connect: Connect, watcher: Watcher
+    plan: Path,
+    entries: list[BatchEntry],
+    options: BatchOptions,
+    connect: Connect,
+    watcher: BatchWatcher,
 ) -> tuple[Outcome, ...]:
     """Check every entry and import those that may be; return what became of each.
 
@@ -97,7 +101,7 @@ def run_plan(
         return batch.merged(checked, worked)
 
 
-def _watching(journal: BatchJournal, watcher: Watcher) -> Watching:
+def _watching(journal: BatchJournal, watcher: BatchWatcher) -> Watching:
     """Return what follows the entries, on paper and for the watcher."""
 
     def ended(entry: BatchEntry, outcome: Outcome) -> None:
@@ -123,7 +127,7 @@ class _Place:
 
 @contextlib.contextmanager
 def _place(
-    entries: list[BatchEntry], options: BatchOptions, connect: Connect, watcher: Watcher
+    entries: list[BatchEntry], options: BatchOptions, connect: Connect, watcher: BatchWatcher
 ) -> Iterator[_Place]:
     """Give a place to work."""
     with contextlib.ExitStack() as stack:

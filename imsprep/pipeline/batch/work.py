@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from imsprep.store.contract import ObjectStore
 
 
-class StoppedError(Exception):
+class BatchStoppedError(Exception):
     """Raised inside an entry that is to end because the whole batch does."""
 
 
@@ -131,13 +131,13 @@ def _room(entry: BatchEntry, connect: Connect) -> int | None:
 def import_entry(entry: BatchEntry, context: WorkContext) -> Outcome:
     """Import an entry, or go on with it; the outcome is done or failed.
 
-    Raises StoppedError if the context's `stop` is set meanwhile.
+    Raises BatchStoppedError if the context's `stop` is set meanwhile.
     """
     start = time.monotonic()
     try:
         _check_version(entry)
         outcome = _imported(entry, context)
-    except StoppedError:
+    except BatchStoppedError:
         raise
     except Exception as error:
         outcome = Outcome.of_error(entry, FAILED, _translated(error, entry))
@@ -177,7 +177,7 @@ def _pace(entry: BatchEntry, context: WorkContext) -> PollPolicy:
 
     def sleep(seconds: float) -> None:
         if context.stop.wait(seconds):
-            raise StoppedError
+            raise BatchStoppedError
 
     options, news = entry.options, partial(context.news, entry)
     local = target_of(options).folder is not None
@@ -218,7 +218,7 @@ def _shipping(
 
 def _look_for_stop(context: WorkContext) -> None:
     if context.stop.is_set():
-        raise StoppedError
+        raise BatchStoppedError
 
 
 def _counting(
@@ -239,7 +239,7 @@ def _open_stoppable(stop: threading.Event, open_source: Any, path: Path) -> Iter
 
         def read(offset: int, length: int) -> bytes:
             if stop.is_set():
-                raise StoppedError
+                raise BatchStoppedError
             data: bytes = pread(offset, length)
             return data
 

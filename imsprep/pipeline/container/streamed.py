@@ -31,7 +31,7 @@ from imsprep.zvhd2.source import open_source
 from imsprep.zvhd2.stream import (
     ROW,
     ContainerStream,
-    Known,
+    KnownPart,
     StaleError,
     check_known,
     longest_container,
@@ -186,7 +186,7 @@ def maker_of(path: Path, streaming: StreamTask) -> Iterator[DiskMaker]:
         yield DiskMaker(image, disk, extents, streaming)
 
 
-def _note(part: Known) -> dict[str, object]:
+def _note(part: KnownPart) -> dict[str, object]:
     """Return what is noted of a part, as JSON has it."""
     return {
         "start": part.start,
@@ -197,11 +197,11 @@ def _note(part: Known) -> dict[str, object]:
     }
 
 
-def _known(number: int, note: Mapping[str, Any]) -> Known | None:
+def _known(number: int, note: Mapping[str, Any]) -> KnownPart | None:
     """Return the part of a note, or None if it is none."""
     try:
         rows = np.frombuffer(base64.b64decode(note["rows"], validate=True), ROW)
         start, length = int(note["start"]), int(note["length"])
-        return Known(number, start, length, rows, str(note["digest"]), str(note["uuid"]))
+        return KnownPart(number, start, length, rows, str(note["digest"]), str(note["uuid"]))
     except (KeyError, TypeError, ValueError):
         return None

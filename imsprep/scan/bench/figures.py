@@ -22,7 +22,7 @@ COLD, CACHED = "cold", "cached"
 _STEP = 1 * MIB  # bytes read at once, in order
 
 Clock = Callable[[], float]  # seconds
-Progress = Callable[[int], None]
+CountBytes = Callable[[int], None]
 
 
 class Spread(NamedTuple):
@@ -64,14 +64,14 @@ def seconds(value: float) -> str:
     return f"{value:.3g} s"
 
 
-def make_cached(image: RawImage, ranges: Sequence[Range], progress: Progress) -> bool:
+def make_cached(image: RawImage, ranges: Sequence[Range], progress: CountBytes) -> bool:
     """Read ranges into the page cache; return whether all of them are there, as far as is known."""
     for start, stop in ranges:
         read_in_order(image, start, stop, progress)
     return in_cache(image.fileno(), ranges) in (1, None)
 
 
-def read_in_order(image: RawImage, start: int, stop: int, progress: Progress) -> None:
+def read_in_order(image: RawImage, start: int, stop: int, progress: CountBytes) -> None:
     """Read a range as any program does that copies a file."""
     buffer = memoryview(bytearray(_STEP))
     for place in range(start, stop, _STEP):

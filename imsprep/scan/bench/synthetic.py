@@ -28,7 +28,7 @@ from imsprep.scan.bench.figures import (
     CACHED,
     COLD,
     Clock,
-    Progress,
+    CountBytes,
     Spread,
     make_cached,
     rate,
@@ -122,7 +122,7 @@ class _Measuring:
     image: RawImage
     kind: str
     clock: Clock
-    progress: Progress
+    progress: CountBytes
     options: BenchOptions
 
     def __post_init__(self) -> None:
@@ -206,7 +206,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
         name.unlink(missing_ok=True)
 
 
-def _fill(path: Path, kind: str, size: int, progress: Progress) -> None:
+def _fill(path: Path, kind: str, size: int, progress: CountBytes) -> None:
     """Write a file of one kind and see it on the disk."""
     try:
         with open(path, "r+b", buffering=0) as file:

@@ -21,7 +21,7 @@ from imsprep.upload.parts.pool import workers
 from imsprep.upload.parts.verify import UploadedParts, Wanted, check_etag, is_uploaded
 from imsprep.upload.parts.zeros import assemble, make_zero_object
 from imsprep.upload.plan import PartPlan, PlannedPart
-from imsprep.upload.values import Progress, Source, TransferPolicy
+from imsprep.upload.values import Source, TransferPolicy, UploadProgress
 
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
 HELD_IN_MEMORY = 32 * MIB
@@ -37,7 +37,7 @@ class PartSender:
         plan: PartPlan,
         store: RetryingStore,
         policy: TransferPolicy,
-        progress: Progress,
+        progress: UploadProgress,
     ) -> None:
         self._source, self._plan, self._store = source, plan, store
         self._policy, self._progress = policy, progress

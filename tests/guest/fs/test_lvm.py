@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.errors import FormatError
-from imsprep.guest.fs.lvm import Logical, Physical, Run, logical_volumes, parse, read_physical
+from imsprep.guest.fs.lvm import Logical, LvmRun, Physical, logical_volumes, parse, read_physical
 from imsprep.guest.fs.volumes import Found, find_volumes
 from imsprep.units import MIB, SECTOR
 from tests.support.guest_disks import on_mbr
@@ -119,8 +119,8 @@ def test_a_volume_that_was_extended_is_its_runs_in_order() -> None:
     one = segment(2, 10, 15, "pv1", 3) + segment(1, 0, 10, "pv0", 7)
     both = "F8QIv74FHunENS4iphVbJzUVpIl31ZCuLvuCBqtCtYaTGBTUtmt4qMooykFWzfjC"
     assert volumes(one, PV0, PV1) == [
-        Logical("vg-0", "one", (Run(PV0, MIB + 7 * EXTENT, 10 * EXTENT),
-                                Run(PV1, MIB + 3 * EXTENT, 15 * EXTENT)), identifier=both)]  # fmt: skip
+        Logical("vg-0", "one", (LvmRun(PV0, MIB + 7 * EXTENT, 10 * EXTENT),
+                                LvmRun(PV1, MIB + 3 * EXTENT, 15 * EXTENT)), identifier=both)]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 from imsprep.image.formats import VHD_DYNAMIC, VHD_FIXED, identify, primary
 from imsprep.image.volumes.partitions import (
-    Disk,
     GptHeader,
+    PartitionedDisk,
     backup_start,
     needed_size,
     read_disk,
@@ -28,7 +28,7 @@ GPT = "label: gpt\nsize=3M,type=uefi,name=one\nsize=1,type=linux\nstart=20M,type
 MBR = "label: dos\nsize=9M,type=83,bootable\nsize=1,type=c\nsize=20M,type=5\nsize=3M,type=83\nsize=2M,type=82\n"
 
 
-def made(path: Path, script: str) -> tuple[Disk, dict[str, Any]]:
+def made(path: Path, script: str) -> tuple[PartitionedDisk, dict[str, Any]]:
     """Return what is read of the disk that a script makes, and what sfdisk reads."""
     with path.open("wb") as file:
         file.truncate(SIZE)
@@ -109,7 +109,7 @@ def test_a_gpt_header_that_names_another_place_for_itself_is_not_valid(
     assert (changed.header_valid, other.header_valid) == (False, True)
 
 
-def mbr_with_logical(links: list[tuple[int, int, int]]) -> Disk:
+def mbr_with_logical(links: list[tuple[int, int, int]]) -> PartitionedDisk:
     """Read a disk with an extended partition at sector 100 and a chain of boot records.
 
     Each has a partition, and a link: the sector, its type and the sector that it names, both from
@@ -144,7 +144,7 @@ def test_a_table_of_one_entry_is_a_table_and_one_of_too_many_is_none(tmp_path: P
     assert disk.primary is not None
     data = bytearray((tmp_path / "disk.raw").read_bytes())
 
-    def with_entries(count: int) -> Disk:
+    def with_entries(count: int) -> PartitionedDisk:
         table = bytes(data[2 * SECTOR : 2 * SECTOR + count * 128])
         header = bytearray(data[SECTOR : SECTOR + 92])
         struct.pack_into("<I", header, 80, count)

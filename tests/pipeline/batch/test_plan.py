@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from imsprep.errors import MissingExtraError, UsageError
 from imsprep.pipeline.batch import plan
-from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, Known, PlanEntry
+from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, KnownOptions, PlanEntry
 
-KNOWN = Known({"name": TEXT, "to": TEXT, "min-disk": TEXT, "tag": LIST, "no-copy": FLAG, "os-version": TEXT}, ("name",))  # fmt: skip
+KNOWN = KnownOptions({"name": TEXT, "to": TEXT, "min-disk": TEXT, "tag": LIST, "no-copy": FLAG, "os-version": TEXT}, ("name",))  # fmt: skip
 
 
 def parse(text: str) -> tuple[PlanEntry, ...]:

@@ -25,8 +25,8 @@ from imsprep.pipeline.batch.run import (
     REFUSED,
     WAITING,
     BatchEntry,
+    BatchSummary,
     Outcome,
-    Summary,
     Watching,
     merged,
     run,
@@ -127,7 +127,7 @@ def test_the_exit_code_is_that_of_the_worst_and_5_or_7_mean_run_again() -> None:
     for count in range(len(CODES) + 1):
         for codes in itertools.combinations(CODES, count):
             outcomes = (done(entry()), *(failed(code) for code in codes))
-            code = Summary("p", outcomes).exit_code
+            code = BatchSummary("p", outcomes).exit_code
             assert code in codes or (code, codes) == (0, ())
             if code in (5, 7):
                 assert set(codes) <= {5, 7}
@@ -135,7 +135,7 @@ def test_the_exit_code_is_that_of_the_worst_and_5_or_7_mean_run_again() -> None:
 
 def test_every_exit_code_has_its_place_in_the_order() -> None:
     for code in CODES:
-        assert Summary("p", (failed(code), done(entry()))).exit_code == code
+        assert BatchSummary("p", (failed(code), done(entry()))).exit_code == code
 
 
 def test_a_unit_and_an_outcome_can_travel() -> None:
@@ -241,9 +241,9 @@ def test_a_note_without_a_usable_identity_is_not_done(
 NASTY = "<script>alert('&')</script>"
 
 
-def nasty() -> Summary:
+def nasty() -> BatchSummary:
     finding = Finding("IMS101", Severity.WARNING, "disk", NASTY, NASTY)
-    return Summary(
+    return BatchSummary(
         f"{NASTY}.yaml",
         (
             Outcome(NASTY, NASTY, DONE, image_id=NASTY, size=5 << 30, sent=1 << 30, seconds=125),
@@ -304,7 +304,7 @@ def test_what_many_images_have_in_common_is_told_once() -> None:
         Outcome(f"{n}.raw", "x", DONE, findings=(replace(finding, message=f"says {n // 5}"),))
         for n in range(6)
     )
-    lines = render(Summary("plan.yaml", found), "text").splitlines()
+    lines = render(BatchSummary("plan.yaml", found), "text").splitlines()
     assert "  0.raw, 1.raw, 2.raw and 2 more: IMS101 warning: says 0" in lines
     assert "  5.raw: IMS101 warning: says 1" in lines
 
