@@ -30,7 +30,7 @@ from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import StreamTask
 from imsprep.pipeline.examine import Examined, bitmap_key, examine, reason_for, why_not
 from imsprep.pipeline.ova.proposal import proposed_fields
-from imsprep.pipeline.upload_formats import Comparison, compare_formats, map_by_extents
+from imsprep.pipeline.upload_formats import Comparison, Conditions, map_by_extents, sample_of
 from imsprep.pipeline.values import Artefact, ImportTask, Prepared
 from imsprep.scan.scan import Scan, scan
 from imsprep.units import GIB, MIB, format_size, round_up
@@ -124,13 +124,9 @@ def _as_raw(image: RawImage, examined: Examined, task: ImportTask) -> Prepared:
     made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
     _tell_waste(artefacts[0].plan, data_bytes, task)
     comparison = upload_formats.estimate_raw(
-        artefacts[0].plan,
-        scanned.block_map,
-        bytes_per_s=task.bytes_per_s,
-        scan_s=scan_s,
-        local=task.target.folder is not None,
-        reason=reason_for(examined.facts, task),
+        artefacts[0].plan, scanned.block_map, _conditions(task, scan_s)
     )
+    comparison = replace(comparison, reason=reason_for(examined.facts, task))
     return replace(made, layout=layout, comparison=comparison)
 
 
@@ -298,23 +294,28 @@ def _compare(image: RawImage, examined: Examined, task: ImportTask) -> Compariso
     with open_source(image, jobs=1) as disk:
         block_map = map_by_extents(disk, SCAN_BLOCK)
         both = task.dry_run and examined.facts.format == formats.RAW
-        share = block_map.coarsened(task.packing.block_size).allocated // _SAMPLED
-        return compare_formats(
-            disk,
-            block_map,
-            task.packing,
-            plan=_plan(block_map, task) if both else None,
-            most=upload_formats.SAMPLES
-            if task.dry_run
-            else min(upload_formats.SAMPLES, max(_FEWEST, share)),
-            clock=task.clock,
-            taken=upload_formats.ZVHD2,
-            reason=reason_for(examined.facts, task),
-            bytes_per_s=task.bytes_per_s,
-            streamed=task.streams,
-            scan_s=task.clock() - started,
-            local=task.target.folder is not None,
-        )
+        plan = _plan(block_map, task) if both else None
+        scan_s = task.clock() - started
+        block_map = block_map.coarsened(task.packing.block_size)
+        most = upload_formats.SAMPLES
+        if not task.dry_run:
+            most = min(most, max(_FEWEST, block_map.allocated // _SAMPLED))
+        sample = sample_of(disk, block_map, task.packing, most, task.clock)
+        on = _conditions(task, scan_s)
+        comparison = upload_formats.compare(plan, block_map, sample, on, upload_formats.ZVHD2)
+        return replace(comparison, reason=reason_for(examined.facts, task))
+
+
+def _conditions(task: ImportTask, scan_s: float) -> Conditions:
+    """Return what an estimate counts on, after a scan that took so long."""
+    local = task.target.folder is not None
+    return Conditions(
+        bytes_per_s=task.bytes_per_s,
+        jobs=task.packing.jobs,
+        streamed=task.streams,
+        scan_s=scan_s,
+        local=local,
+    )
 
 
 def _plan(block_map: BlockMap, task: ImportTask) -> PartPlan:

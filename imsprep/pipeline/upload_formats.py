@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -162,56 +161,46 @@ def estimated_size(block_map: BlockMap, sample: Sample) -> int:
     return footer.bitmap_lba + footer.bitmap_size + records.FOOTER_LENGTH
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What an estimate counts on."""
+
+    bytes_per_s: float = BANDWIDTH  # of the line
+    jobs: int = 1  # threads that pack
+    streamed: bool = True  # it is packed while it is sent, and no file
+    scan_s: float = 0.0  # spent on the scan
+    local: bool = False  # of such a service it is known how long it takes
+
+
 def compare(
-    plan: PartPlan | None,
-    block_map: BlockMap,
-    sample: Sample,
-    *,
-    taken: str,
-    bytes_per_s: float = BANDWIDTH,
-    jobs: int = 1,
-    streamed: bool = True,
-    scan_s: float = 0.0,
-    local: bool = False,
-    reason: str = "",
+    plan: PartPlan | None, block_map: BlockMap, sample: Sample, on: Conditions, taken: str
 ) -> Comparison:
     """Estimate the upload formats of one disk; `plan` is of RAW, None where that is not possible.
 
-    `block_map` is in ZVHD2's blocks; `jobs` threads pack; `scan_s` seconds were spent on the scan.
-    Of a `local` service it is known how long it takes.
+    `block_map` is in ZVHD2's blocks; `taken` is the name of the one that is sent.
     """
-    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if local else None
+    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if on.local else None
     size = estimated_size(block_map, sample)
-    pack_s = block_map.data_bytes / (sample.bytes_per_s * jobs)
-    kept = 0 if streamed else size
-    found = [UploadFormat(ZVHD2, size, kept, scan_s, pack_s, size / bytes_per_s, wait_s, streamed)]
+    pack_s = block_map.data_bytes / (sample.bytes_per_s * on.jobs)
+    kept, send_s = 0 if on.streamed else size, size / on.bytes_per_s
+    found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, on.streamed)]
     if plan is not None:
-        found.insert(0, _raw(plan, block_map, bytes_per_s, scan_s, wait_s))
-    return Comparison(tuple(found), sample, block_map, bytes_per_s, taken, reason)
+        found.insert(0, _raw(plan, block_map, on))
+    return Comparison(tuple(found), sample, block_map, on.bytes_per_s, taken)
 
 
-def estimate_raw(
-    plan: PartPlan,
-    block_map: BlockMap,
-    *,
-    bytes_per_s: float,
-    scan_s: float,
-    local: bool,
-    reason: str,
-) -> Comparison:
+def estimate_raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> Comparison:
     """Estimate RAW where it is taken, and no other format; as `compare`."""
-    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if local else None
-    found = _raw(plan, block_map, bytes_per_s, scan_s, wait_s)
     nothing = Sample(0.0, float("inf"), 0)
-    return Comparison((found,), nothing, block_map, bytes_per_s, RAW, reason)
+    raw = _raw(plan, block_map, on)
+    return Comparison((raw,), nothing, block_map, on.bytes_per_s, RAW)
 
 
-def _raw(
-    plan: PartPlan, block_map: BlockMap, bytes_per_s: float, scan_s: float, wait_s: float | None
-) -> UploadFormat:
+def _raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> UploadFormat:
     bitmap = ceil_div(len(block_map), 8)
     wire = plan.sent + bitmap
-    return UploadFormat(RAW, wire, bitmap, scan_s, 0.0, wire / bytes_per_s, wait_s)
+    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if on.local else None
+    return UploadFormat(RAW, wire, bitmap, on.scan_s, 0.0, wire / on.bytes_per_s, wait_s)
 
 
 def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
@@ -222,27 +211,15 @@ def map_by_extents(disk: Disk, block_size: int) -> BlockMap:
     return BlockMap.from_flags(disk.size, block_size, flags)
 
 
-def compare_formats(
-    disk: Disk,
-    block_map: BlockMap,
-    packing: PackTask,
-    *,
-    plan: PartPlan | None,
-    most: int,
-    clock: Callable[[], float],
-    **more: Any,
-) -> Comparison:
-    """Pack at most `most` of the disk's blocks and compare; `more` as `compare`.
-
-    `plan` is of the RAW format, None where that cannot be taken.
-    """
+def sample_of(
+    disk: Disk, block_map: BlockMap, packing: PackTask, most: int, clock: Callable[[], float]
+) -> Sample:
+    """Pack at most `most` of the disk's blocks and measure; `block_map` is in the packing's."""
 
     def pread(offset: int, length: int) -> bytes:
         buffer = bytearray(length)
         disk.pread_into(offset, memoryview(buffer))
         return bytes(buffer)
 
-    coarse = block_map.coarsened(packing.block_size)
     pack = Packer(packing.method, packing.chosen_level)
-    sample = take_sample(pread, coarse, pack, clock, most)
-    return compare(plan, coarse, sample, jobs=packing.jobs, **more)
+    return take_sample(pread, block_map, pack, clock, most)

@@ -19,11 +19,12 @@ from imsprep.pipeline.upload_formats import (
     RAW,
     ZVHD2,
     Comparison,
+    Conditions,
     Sample,
     compare,
-    compare_formats,
     estimated_size,
     map_by_extents,
+    sample_of,
     take_sample,
 )
 from imsprep.units import MIB
@@ -90,7 +91,7 @@ def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: f
     size = len(flags) * BLOCK_SIZE
     block_map = BlockMap.from_flags(size, BLOCK_SIZE, np.array(flags))
     sample, plan = Sample(ratio, 1e8, 9), plan_parts(block_map)
-    found = compare(plan, block_map, sample, taken=ZVHD2, bytes_per_s=bandwidth)
+    found = compare(plan, block_map, sample, Conditions(bytes_per_s=bandwidth), ZVHD2)
     raw, zvhd2 = found.formats
     assert raw.wire >= block_map.data_bytes
     assert zvhd2.wire <= block_map.data_bytes * 1.01 + 3 * 4096 + INDEX_SEGMENT + BITMAP_SEGMENT
@@ -100,7 +101,7 @@ def test_figures_are_within_reason(flags: list[bool], ratio: float, bandwidth: f
 
 def test_a_route_that_cannot_be_taken_is_not_priced() -> None:
     _, block_map = disk([TEXT] * 4)
-    found = compare(None, block_map, Sample(0.2, 400e6, 4), taken=ZVHD2)
+    found = compare(None, block_map, Sample(0.2, 400e6, 4), Conditions(), ZVHD2)
     assert [one.name for one in found.formats] == [ZVHD2]
     assert "raw" not in found.why
     assert "estimate from 4 blocks" in found.why
@@ -111,7 +112,8 @@ def test_what_overlaps_is_counted_once_and_the_wait_where_it_is_known() -> None:
     sample, data = Sample(0.5, 1e6, 4), len(TEXT) * 4
 
     def go(**more: bool) -> float:
-        found = compare(None, block_map, sample, taken=ZVHD2, bytes_per_s=1e6, scan_s=7, **more)
+        on = Conditions(bytes_per_s=1e6, scan_s=7, **more)
+        found = compare(None, block_map, sample, on, ZVHD2)
         return found.chosen.seconds
 
     size = estimated_size(block_map, sample) / 1e6
@@ -122,14 +124,16 @@ def test_what_overlaps_is_counted_once_and_the_wait_where_it_is_known() -> None:
 
 def test_without_a_bandwidth_the_line_has_100_mbit_a_second() -> None:
     _, block_map = disk([NOISE] * 5)
-    raw = compare(plan_parts(block_map), block_map, Sample(1.0, 1e9, 5), taken=RAW).chosen
+    plan = plan_parts(block_map)
+    raw = compare(plan, block_map, Sample(1.0, 1e9, 5), Conditions(), RAW).chosen
     assert raw.seconds == pytest.approx(raw.wire * 8 / 100e6)
 
 
 def test_more_threads_pack_in_less_time() -> None:
     _, block_map = disk([TEXT] * 4)
     one, two = (
-        compare(None, block_map, Sample(0.5, 1e6, 4), jobs=n, taken=ZVHD2).chosen for n in (1, 2)
+        compare(None, block_map, Sample(0.5, 1e6, 4), Conditions(jobs=n), ZVHD2).chosen
+        for n in (1, 2)
     )
     assert one.wire == two.wire
     assert one.pack_s - two.pack_s == pytest.approx(len(TEXT) * 4 / 1e6 / 2)
@@ -167,11 +171,11 @@ class InMemory:
 
 
 def compared(most: int = 48, **packing: int) -> Comparison:
-    disk = InMemory()
-    return compare_formats(
-        disk, map_by_extents(disk, MIB), PackTask(0, **packing), plan=None, most=most,
-        clock=itertools.count().__next__, taken=ZVHD2, bytes_per_s=1e6,
-    )  # fmt: skip
+    disk, task = InMemory(), PackTask(0, **packing)
+    block_map = map_by_extents(disk, MIB).coarsened(task.block_size)
+    sample = sample_of(disk, block_map, task, most, itertools.count().__next__)
+    on = Conditions(bytes_per_s=1e6, jobs=task.jobs)
+    return compare(None, block_map, sample, on, ZVHD2)
 
 
 def test_the_blocks_of_what_is_stored_are_data_the_short_last_one_too() -> None:
