@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from imsprep.errors import (
+    FormatError,
     ImageChangedError,
     ImageInUseError,
     ReadError,
@@ -137,7 +138,12 @@ class RawImage:
             if stat.S_ISBLK(mode):
                 _refuse_if_in_use(path)
             _wait_for_tick(file)
-            yield cls(Path(path), file, os.lseek(file, 0, os.SEEK_END))
+            image = cls(Path(path), file, os.lseek(file, 0, os.SEEK_END))
+            try:
+                yield image
+            except FormatError:
+                image.check_unchanged()  # that it changed is the better explanation
+                raise
         finally:
             os.close(file)
 

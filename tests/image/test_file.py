@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.errors import ImageChangedError, ImageInUseError
+from imsprep.errors import FormatError, ImageChangedError, ImageInUseError
 from imsprep.image.file import ALLOWED, Identity, RawImage
 from imsprep.system import lease
 from imsprep.system.lease import NONE, SOME, UNKNOWN, Writers
@@ -157,3 +157,16 @@ def test_the_worst_that_is_known_of_the_pieces_counts(
         ):  # fmt: skip
             say(monkeypatch, *(Writers(answer) for answer in answers))
             assert image.refuse_writers(force=True).writers == state
+
+
+def test_that_it_changed_explains_why_it_cannot_be_read(path: Path) -> None:
+    with pytest.raises(FormatError, match="the stream ends"), RawImage.open(path):
+        raise FormatError("the stream ends")
+
+    def read_what_changes() -> None:
+        with RawImage.open(path):
+            os.truncate(path, 512)
+            raise FormatError("the stream ends")
+
+    with pytest.raises(ImageChangedError, match="changed while it was read"):
+        read_what_changes()
