@@ -233,7 +233,7 @@ def _disk(image: RawImage, folder: Path) -> Iterator[str]:
     elif kind == formats.ZVHD2:
         with (
             Zvhd2Reader.open(image.path) as reader,
-            exported(PackedDisk(image, reader), folder) as address,
+            exported(PackedDisk(image, reader, jobs=1), folder) as address,
         ):
             yield address
     else:

@@ -207,7 +207,9 @@ def _streams(head: bytes) -> list[Match]:
 
 def _is_zlib(head: bytes) -> bool:
     """Unpack the beginning: the header has five bits of proof, the stream makes it certain."""
-    method, flags = (*head[:2], 0, 0)[:2]
+    if len(head) < 2:
+        return False
+    method, flags = head[:2]
     if method & 0xF != 8 or method >> 4 > 7 or flags & 0x20 or (method << 8 | flags) % 31:
         return False
     stream = zlib.decompressobj()

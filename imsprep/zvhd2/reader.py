@@ -171,7 +171,7 @@ class PackedDisk:
     `memory` is what that takes at most, in bytes.
     """
 
-    def __init__(self, image: RawImage, reader: Zvhd2Reader, *, jobs: int = 1) -> None:
+    def __init__(self, image: RawImage, reader: Zvhd2Reader, *, jobs: int) -> None:
         self.path, self.size = image.path, reader.container.original_size
         self._image, self._reader = image, reader
         size = reader.container.block_size

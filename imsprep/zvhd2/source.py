@@ -28,7 +28,7 @@ def open_source(image: RawImage, format_: str | None = None, *, jobs: int = 1) -
     if format_ == formats.ZVHD2:
         container = examine(image.pread, image.size).container_or_raise()
         with Zvhd2Reader(container, image.pread) as reader:
-            yield PackedDisk(image, reader)
+            yield PackedDisk(image, reader, jobs=1)
         return
     with open_disk(image, format_, jobs=jobs) as disk:
         yield disk

@@ -93,3 +93,4 @@ def test_a_map_without_blocks_or_of_a_negative_size_is_told_apart() -> None:
     for size, block_size in ((-1, 4096), (4096, 0), (4096, -1)):
         with pytest.raises(ValueError, match="no such block map"):
             BlockMap(size, block_size, bitarray())
+    assert BlockMap(0, 4096, bitarray()).data_bytes == 0

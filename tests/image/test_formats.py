@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +138,41 @@ def test_the_footer_of_a_vhd_ends_the_file(length: int) -> None:
     assert [(m.format, m.offset, m.length) for m in found] == [("vhd-fixed", 70_000, 8)]
     cut = data[: 511 - length - 1]  # a footer of 511 bytes is one of Virtual PC before 2004
     assert identify(cut[:65536], cut[-65536:], len(cut)) == ()
+
+
+@pytest.mark.parametrize("kind", range(16))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_header_of_an_old_cpio_names_a_file_of_a_type_that_there_is(
+    kind: int, order: str
+) -> None:
+    """Types of <sys/stat.h>: FIFO, devices, folder, file, link, socket."""
+
+    def archive(name: bytes = b"etc/fstab\0", links: int = 1, length: int | None = None) -> bytes:
+        length = len(name) if length is None else length
+        fields = (0o070707, 1, 2, kind << 12 | 0o644, 0, 0, links, 0, 0, 0, length, 0, 0)
+        return struct.pack(f"{order}13H", *fields) + name
+
+    def found(head: bytes) -> bool:
+        return "cpio" in [m.format for m in identify(head.ljust(4096, b"\1"), b"", 4096)]
+
+    assert found(archive()) is (kind in (1, 2, 4, 6, 8, 10, 12))
+    assert not found(archive(links=0))
+    assert not found(archive(name=b"\0"))
+    assert not found(archive(name=b"a\0b\0"))
+    assert not found(archive(name=b"a\nb\0"))
+    assert not found(archive(length=9))
+    assert not found(archive()[:1] + b"\0" + archive()[2:])
+
+
+def test_the_names_that_cannot_be_of_raw() -> None:
+    formats_of = {
+        "a.qcow2": "qcow2", "a.QCOW": "qcow", "a.qed": "qed", "a.vmdk": "vmdk", "a.vhd": "vhd-fixed",
+        "a.vhdx": "vhdx", "a.vdi": "vdi", "a.dmg": "dmg", "a.hds": "parallels", "a.zvhd2": "zvhd2",
+        "a.raw": "raw", "a.img": "raw", "a": "raw", "qcow2": "raw",
+    }  # fmt: skip
+    assert {name: formats.named(Path(name)) for name in formats_of} == formats_of
+
+
+def test_too_few_bytes_are_nothing() -> None:
+    for head in (b"", b"x", b"\x78", b"\x78\x9c"):
+        assert identify(head, head, len(head)) == ()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ServiceError, TransferError
-from imsprep.store.contract import ObjectFacts
+from imsprep.store.contract import ObjectFacts, Part
 from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB
-from imsprep.upload.complete import check_object
+from imsprep.upload.complete import check_object, complete, is_gone
 from tests.support.upload_case import Case, Wrapped, nameless
 
 
@@ -35,6 +35,115 @@ def check(
 
 def facts(size: int = 9, etag: str = "e-1", storage_class: str = "STANDARD") -> ObjectFacts:
     return ObjectFacts("disk.raw", size, etag, storage_class, None, {})
+
+
+REFUSED = ServiceError("refused", code="InvalidPart")
+GONE = ServiceError("gone", code="NoSuchUpload")
+LOST = TransferError("no answer")
+
+
+class Scripted:
+    """A store that answers one request after another as it is written here."""
+
+    def __init__(self, *answers: tuple[str, object]) -> None:
+        self.left = list(answers)
+
+    def _next(self, name: str) -> Any:
+        asked, answer = self.left.pop(0)
+        assert asked == name
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def complete(self, key: str, upload_id: str, parts: list[Part]) -> str:
+        return str(self._next("complete"))
+
+    def head(self, key: str) -> ObjectFacts | None:
+        found: ObjectFacts | None = self._next("head")
+        return found
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        found: list[Part] = self._next("list")
+        return found
+
+
+def completed(*answers: tuple[str, object], ours: bool = True, limit_s: float = 9.0) -> str:
+    """Complete an upload against this script, all of which has to be used."""
+    store = Scripted(*answers)
+    now = iter(range(1000))
+    policy = RetryPolicy(
+        limit_s=limit_s, first_wait_s=0.0, jitter=lambda: 0.0, clock=lambda: float(next(now))
+    )
+    try:
+        return complete(
+            RetryingStore(store, policy), "disk.raw", "u-1", [], is_ours=lambda found: ours
+        )
+    finally:
+        assert store.left == []
+
+
+def made_by(upload_id: str | None, etag: str = "e-1") -> ObjectFacts:
+    return ObjectFacts("disk.raw", 9, etag, "STANDARD", upload_id, {})
+
+
+def test_an_answer_is_the_end_and_a_refusal_too() -> None:
+    assert completed(("complete", "e-1")) == "e-1"
+    with pytest.raises(ServiceError, match="refused"):
+        completed(("complete", REFUSED))
+
+
+def test_a_lost_answer_is_found_in_the_object_by_the_upload_that_made_it() -> None:
+    assert completed(("complete", LOST), ("head", made_by("u-1"))) == "e-1"
+    # Another upload's object says nothing; the upload is there still, so it is asked again.
+    assert completed(
+        ("complete", LOST), ("head", made_by("u-2")), ("list", []), ("complete", "e-3")
+    ) == "e-3"  # fmt: skip
+    # An object whose upload is not known says nothing as long as the upload is there.
+    assert completed(
+        ("complete", LOST), ("head", made_by(None)), ("list", []), ("complete", "e-4")
+    ) == "e-4"  # fmt: skip
+    assert completed(
+        ("complete", LOST), ("head", None), ("list", []), ("complete", "e-5")
+    ) == "e-5"  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ["NoSuchUpload", "404"])
+def test_an_upload_that_is_gone_has_made_its_object_or_never_will(code: str) -> None:
+    gone = ServiceError("gone", code=code)
+    start = (("complete", LOST), ("head", made_by(None)), ("list", gone))
+    assert completed(*start, ("head", made_by(None, "e-9"))) == "e-9"
+    assert completed(*start, ("head", made_by("u-1", "e-8")), ours=False) == "e-8"
+    for found in (None, made_by("u-2"), made_by("u-2", "e-2")):
+        with pytest.raises(
+            TransferError, match=r"'disk\.raw' is gone and no object of it is there"
+        ):
+            completed(*start, ("head", found))
+    with pytest.raises(TransferError, match="no object of it is there, run again"):
+        completed(*start, ("head", made_by(None)), ours=False)
+
+
+def test_a_refusal_behind_a_lost_answer_may_mean_that_it_worked() -> None:
+    start = (("complete", LOST), ("head", None), ("list", []), ("complete", REFUSED))
+    assert completed(*start, ("head", made_by("u-1"))) == "e-1"
+    assert completed(*start, ("head", None), ("list", []), ("head", made_by(None))) == "e-1"
+    # It is neither there nor gone: it is asked again until the time is over.
+    with pytest.raises(TransferError, match="no answer"):
+        completed(*start, ("head", None), ("list", []), ("head", None), limit_s=2.0)
+    assert completed(
+        *start, ("head", None), ("list", []), ("head", made_by(None)), ("complete", "e-7"), ours=False
+    ) == "e-7"  # fmt: skip
+
+
+def test_a_refusal_of_the_list_is_no_sign_that_the_upload_is_gone() -> None:
+    denied = ServiceError("denied", code="AccessDenied")
+    with pytest.raises(ServiceError, match="denied"):
+        completed(("complete", LOST), ("head", None), ("list", denied))
+    assert [is_gone(error) for error in (GONE, denied, REFUSED)] == [True, False, False]
+
+
+def test_the_time_for_a_lost_answer_ends() -> None:
+    with pytest.raises(TransferError, match="no answer"):
+        completed(("complete", LOST), ("head", None), ("list", []), limit_s=1.0)
 
 
 def test_an_object_as_it_was_computed_here_is_taken() -> None:

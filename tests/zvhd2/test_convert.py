@@ -803,3 +803,28 @@ def test_progress_of_unpacking_adds_up_over_several_batches(tmp_path: Path) -> N
     assert sum(told) == 75 * BLOCK
     assert len(told) > 2
     assert min(told) >= 0
+
+
+def test_many_written_zeros_use_no_buffer_up(tmp_path: Path) -> None:
+    source = tmp_path / "disk.raw"
+    source.write_bytes(bytes(40 * MIB) + b"the end")
+    made = convert(source, tmp_path / "disk.zvhd2", order(holes="verify", jobs=1, block_size=MIB))
+    assert made.block_map.allocated == 1
+    assert made.block_map[40]
+
+
+def test_an_id_of_the_content_is_a_uuid_and_differs_with_it() -> None:
+    """RFC 9562: version 8, and the variant's two bits; the other 122 are free."""
+    header, entries = records.new_header(4 * MIB), np.zeros(2, records.INDEX_ENTRY)
+    entries["block"] = [0, 1]
+    ids = []
+    for number in range(40):
+        crcs = np.array([number, 7], np.uint32)
+        ends = writer.ends_of(header, None, entries, crcs, 8192)
+        ids.append(uuid.UUID(bytes=ends.footer.uuid))
+        assert records.unpack_footer(ends.header).uuid == ends.footer.uuid
+    assert {(one.version, one.variant) for one in ids} == {(8, uuid.RFC_4122)}
+    free = [0xFF] * 6 + [0x0F, 0xFF, 0x3F] + [0xFF] * 7
+    seen = [{one.bytes[at] & mask for one in ids} for at, mask in enumerate(free)]
+    assert [int(np.bitwise_or.reduce([*values])) for values in seen] == free
+    assert writer.ends_of(header, ID, entries, crcs, 8192).footer.uuid == ID

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from imsprep.errors import FormatError, ImageChangedError, ReadError
 from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import RawImage
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.examine import Examination, check_records, examine
 from imsprep.zvhd2.faults import Stage
-from imsprep.zvhd2.reader import Zvhd2Reader
+from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden
 from tests.support.zvhd2_files import build, reading
 
@@ -286,3 +287,33 @@ def test_a_damaged_record_is_refused_with_its_place() -> None:
     broken = built.with_bytes(4096 + 48, b"\0\0\0\0")
     with pytest.raises(FormatError, match=r"block 3: .*\(at byte 4096\)"):
         reader(broken).pread(3 * BLOCK, 4)
+
+
+def test_a_packed_disk_ends_where_the_image_did(tmp_path: Path) -> None:
+    """Any range of it, in blocks that are unpacked once for several pieces; the file is watched."""
+    built = build({0: b"one" * 2000, 2: bytes(range(256))}, 4 * MIB + 512, block_size=MIB)
+    path = tmp_path / "disk.zvhd2"
+    path.write_bytes(built.data)
+    with RawImage.open(path) as image:
+        container = examine(image.pread, image.size).container_or_raise()
+        disk = PackedDisk(image, Zvhd2Reader(container, image.pread), jobs=3)
+        # Three threads that unpack need the record, the block and as much again; two are shared.
+        assert disk.memory == 3 * 3 * MIB + 2 * MIB
+        assert PackedDisk(image, Zvhd2Reader(container, image.pread), jobs=1).memory == 5 * MIB
+        assert disk.size == 4 * MIB + 512
+        whole = bytearray(disk.size)
+        disk.pread_into(0, memoryview(whole))
+        assert whole == (b"one" * 2000).ljust(2 * MIB, b"\0") + bytes(range(256)).ljust(
+            2 * MIB + 512, b"\0"
+        )
+        piece = bytearray(5000)
+        for at in (0, 3000, MIB - 10, 2 * MIB - 4999, 2 * MIB + 100, 4 * MIB - 4488):
+            disk.pread_into(at, memoryview(piece))
+            assert piece == whole[at : at + 5000], at
+        assert [*disk.extents()] == [
+            (0, MIB, True), (MIB, MIB, False), (2 * MIB, MIB, True), (3 * MIB, MIB + 512, False),
+        ]  # fmt: skip
+        disk.check_unchanged()
+        os.truncate(path, 4096)
+        with pytest.raises(ImageChangedError):
+            disk.check_unchanged()

@@ -10,6 +10,7 @@ from imsprep.image.tables.ledger import (
     LARGEST_DISK,
     TABLE_LIMIT,
     Ledger,
+    Survey,
     SurveyError,
     check_size,
     cut_short,
@@ -75,3 +76,9 @@ def test_powers_of_two_and_places() -> None:
     assert values[1] > 1 << 60
     units = np.array([0, 1, 2], np.int64)
     assert module.needed(units, 10, 15).tolist() == [10, 5, 0]
+
+
+def test_what_a_survey_does_not_say_is_nothing() -> None:
+    found = Survey(512, Ledger(100))
+    assert (found.least_gap, found.freed, found.notes, found.options) == (None, 0, (), {})
+    assert (found.hint, found.has_check) == ("", False)
