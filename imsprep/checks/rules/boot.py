@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.disk import PROPERTIES, disk_of
+from imsprep.image.volumes.signatures import FAT
 from imsprep.report import Severity
 
 
@@ -18,14 +19,30 @@ from imsprep.report import Severity
 )  # fmt: skip
 def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
     """Look for an EFI system partition or code that a BIOS can start."""
-    disk = disk_of(facts)
-    if facts.is_system_disk and not disk.has_esp and not disk.can_bios_boot:
+    disk, starts = disk_of(facts), _uefi_starts(facts)
+    if facts.is_system_disk and not starts and not disk.can_bios_boot:
         table = disk.table.upper() if disk.table else "no partition table"
         yield Evidence(
             f"{table}, no boot code in the first sector, no EFI system partition",
             expected="a boot loader", found="none",
-            severity=Severity.ERROR if _is_to_boot(facts) else None,
+            severity=Severity.ERROR if _is_to_boot(facts) and starts is False else None,
         )  # fmt: skip
+
+
+def _uefi_starts(facts: Facts) -> bool | None:
+    """Return whether UEFI finds a partition to start from; None: a FAT of another type may be one.
+
+    Firmware also starts what lies on a FAT that does not have the type of an EFI system partition
+    (tried with EDK II); whether a program is there is known where the image was looked into.
+    """
+    disk, guest = disk_of(facts), facts.guest
+    if disk.has_esp:
+        return True
+    route = guest.boot.route("uefi") if guest is not None else None
+    if route is not None and route.steps:
+        return True
+    fat = any(p.volume is not None and p.volume.kind == FAT for p in disk.partitions)
+    return None if fat else False
 
 
 def _is_to_boot(facts: Facts) -> bool:
@@ -43,14 +60,15 @@ def _is_to_boot(facts: Facts) -> bool:
 def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
     """Compare what is there with bios or uefi; arm means uefi."""
     disk = disk_of(facts)
-    if not facts.is_system_disk or not (disk.has_esp or disk.can_bios_boot):
+    starts = _uefi_starts(facts)
+    if not facts.is_system_disk or not (starts or disk.can_bios_boot):
         return  # IMS209 speaks of a disk with nothing at all
     request = facts.request
     wanted = "uefi" if request.architecture == "arm" else request.hw_firmware_type
-    if wanted == "uefi" and not disk.has_esp:
+    if wanted == "uefi" and not starts:
         yield Evidence(
             "UEFI is asked for and there is no EFI system partition", expected="an ESP",
-            found="boot code for a BIOS",
+            found="boot code for a BIOS", severity=None if starts is False else Severity.WARNING,
         )  # fmt: skip
     elif wanted == "bios" and not disk.can_bios_boot:
         yield Evidence(
