@@ -291,6 +291,7 @@ ORDER = {
         rules.guest.waits
         rules.guest.console
         rules.guest.mounts
+        rules.guest.filesystems
         chain
         registry
         check

@@ -1,4 +1,4 @@
-"""IMS809–IMS811, IMS819, IMS845–IMS847, IMS852, IMS854: what is mounted and opened after the root.
+"""IMS809–IMS811, IMS819, IMS845, IMS846, IMS852: what is mounted and opened after the root.
 
 fstab and crypttab are read together: a mapper device that crypttab opens is made at boot, and what
 matters is its source.
@@ -22,12 +22,11 @@ from imsprep.checks.rules.guest.advice import (
     linux,
     listed,
 )
-from imsprep.checks.rules.guest.entry import cut, entries_of, place, started, value
+from imsprep.checks.rules.guest.entry import cut, entries_of
 from imsprep.guest.linux.fstab import (
     Mount,
     find_volume,
     means,
-    named_subvolume,
     read_fstab,
     written_otherwise,
 )
@@ -35,16 +34,10 @@ from imsprep.guest.linux.locate import CryptLine, State, locate, read_crypttab, 
 from imsprep.guest.model import Guest, Volume
 from imsprep.image.volumes.signatures import (
     BTRFS,
-    EXT2,
-    EXT3,
-    EXT4,
-    FAT,
     LUKS,
     LVM,
-    NTFS,
     RAID,
     SWAP,
-    XFS,
 )
 from imsprep.report import Severity
 
@@ -53,18 +46,20 @@ _NEEDED = ("/", "/usr", "/var", "/boot")
 _KVM_NAME = re.compile(r"/dev/vd[a-z]+\d*$")
 
 
-def _mounts(guest: Guest) -> list[Mount]:
+def mounts_of(guest: Guest) -> list[Mount]:
+    """Return the lines of fstab; UnknownError if there is none."""
     text = guest.text("/etc/fstab")
     if text is None:
         raise UnknownError("there is no /etc/fstab")
     return read_fstab(text)
 
 
-def _line(mount: Mount) -> str:
+def line_of(mount: Mount) -> str:
+    """Name a line of fstab for a message."""
     return f"/etc/fstab line {mount.line}: {cut(mount.spec)} on {cut(mount.path)}"
 
 
-def _severity(guest: Guest, mount: Mount) -> Severity | None:
+def severity_of(guest: Guest, mount: Mount) -> Severity | None:
     """Return how bad a mount is that cannot be made: None for the rule's own severity."""
     if not mount.required:
         return Severity.NOTE
@@ -84,15 +79,15 @@ def _severity(guest: Guest, mount: Mount) -> Severity | None:
 def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
     """Look for /dev/sda1, /dev/vda1, /dev/disk/by-path and the like."""
     guest = linux(facts)
-    for mount in _mounts(guest):
+    for mount in mounts_of(guest):
         where = locate(mount.spec, guest)
         if where.state in (State.NAME, State.OLD):
-            severity = _severity(guest, mount)
+            severity = severity_of(guest, mount)
             if severity is None and _KVM_NAME.match(mount.spec):
                 severity = Severity.WARNING
             named = f", which {where.why}" if where.why else ""
             yield Evidence(
-                f"{_line(mount)}{named}",
+                f"{line_of(mount)}{named}",
                 expected="UUID=... or LABEL=...",
                 found=cut(mount.spec),
                 fix=fixes.mount_by_uuid(guest, mount) or _without(guest, mount),
@@ -122,27 +117,27 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
     """Look every device of fstab up among the image's volumes and what crypttab opens."""
     guest = linux(facts)
     reasons = []
-    for mount in _mounts(guest):
+    for mount in mounts_of(guest):
         where = locate(mount.spec, guest)
         if where.state is State.GONE:
             fix = _missing_fix(guest, mount)
             yield Evidence(
-                f"{_line(mount)} is not in the image ({where.why})",
+                f"{line_of(mount)} is not in the image ({where.why})",
                 fix=fix,
-                severity=_severity(guest, mount),
+                severity=severity_of(guest, mount),
             )
         elif where.volume is not None and (right := written_otherwise(mount.spec, where.volume)):
             yield Evidence(
-                f"{_line(mount)}: udev writes it {right}, and systemd waits for the letters "
+                f"{line_of(mount)}: udev writes it {right}, and systemd waits for the letters "
                 "as they stand in the line",
                 expected=right,
                 found=cut(mount.spec),
                 fix=fixes.in_line(mount, right),
-                severity=Severity.WARNING if mount.path == "/" else _severity(guest, mount),
+                severity=Severity.WARNING if mount.path == "/" else severity_of(guest, mount),
             )
         elif where.state is State.DRIVE and mount.required:
             yield Evidence(
-                f"{_line(mount)}: the server has no such drive, and the line has neither nofail "
+                f"{line_of(mount)}: the server has no such drive, and the line has neither nofail "
                 "nor noauto",
                 severity=Severity.WARNING,
                 fix=fixes.without_mount(mount),
@@ -174,9 +169,10 @@ def _requires(guest: Guest, mount: Mount) -> Iterator[Evidence]:
         where = locate(spec, guest)
         if where.state in (State.GONE, State.OLD):
             yield Evidence(
-                f"{_line(mount)}: x-systemd.requires={cut(spec)} is not in the image ({where.why})",
+                f"{line_of(mount)}: x-systemd.requires={cut(spec)} is not in the image "
+                f"({where.why})",
                 found=cut(spec),
-                severity=_severity(guest, mount),
+                severity=severity_of(guest, mount),
             )
 
 
@@ -199,7 +195,7 @@ def _missing_fix(guest: Guest, mount: Mount) -> str:
 def fstab_without_source(facts: Facts) -> Iterator[Evidence]:
     """Look for the files that loop devices and swap take."""
     guest = linux(facts)
-    mounts = _mounts(guest)
+    mounts = mounts_of(guest)
     reasons = []
     for mount in mounts:
         path = mount.inside
@@ -209,8 +205,8 @@ def fstab_without_source(facts: Facts) -> Iterator[Evidence]:
         if over is not None:
             reasons.append(f"{cut(path)} may be on what is mounted on {cut(over.path)}")
         else:
-            severity = Severity.NOTE if mount.is_swap else _severity(guest, mount)
-            yield Evidence(f"{_line(mount)} is not in the image", severity=severity)
+            severity = Severity.NOTE if mount.is_swap else severity_of(guest, mount)
+            yield Evidence(f"{line_of(mount)} is not in the image", severity=severity)
     if reasons:
         raise UnknownError(listed(reasons))
 
@@ -252,7 +248,7 @@ def _needed(facts: Facts, guest: Guest) -> set[str]:
     """Return the volumes without which the boot stops."""
     specs = [entry.value("root") or "" for entry in entries_of(facts)[:1]]
     with contextlib.suppress(UnknownError):
-        specs += [m.spec for m in _mounts(guest) if m.required and not m.is_swap]
+        specs += [m.spec for m in mounts_of(guest) if m.required and not m.is_swap]
     found = (find_volume(spec, guest.volumes) for spec in specs)
     return {volume.name for volume in found if volume is not None}
 
@@ -274,7 +270,7 @@ def twice(facts: Facts) -> Iterator[Evidence]:
     specs = [value for entry in entries_of(facts)[:1] for value in entry.values("root")]
     if guest.system is not None:
         with contextlib.suppress(UnknownError):
-            specs += [mount.spec for mount in _mounts(guest) if mount.required]
+            specs += [mount.spec for mount in mounts_of(guest) if mount.required]
     for (kind, name), volumes in _doubles(guest):
         spec = f"{kind}={name}"
         if any(means(named, volumes[0]) and _by(named, kind) for named in specs):
@@ -350,7 +346,7 @@ def crypttab_missing(facts: Facts) -> Iterator[Evidence]:
 
 def _crypt_severity(guest: Guest, line: CryptLine) -> Severity | None:
     try:
-        mounts = _mounts(guest)
+        mounts = mounts_of(guest)
     except UnknownError:
         mounts = []
     device = f"/dev/mapper/{line.name}"
@@ -362,110 +358,6 @@ def _crypt_severity(guest: Guest, line: CryptLine) -> Severity | None:
 
 def _is_luks(spec: str, guest: Guest) -> bool:
     return any(volume.kind == LUKS and means(spec, volume) for volume in guest.volumes)
-
-
-# --- the type of a file system -------------------------------------------------------------------
-
-# What mounts what: names in fstab, and of the volumes that their superblock distinguishes.
-_WITHOUT_SUBVOLUMES = (EXT2, EXT3, EXT4, XFS)
-_FAMILIES = {
-    **dict.fromkeys(("ext2", "ext3", "ext4", EXT2, EXT3, EXT4), "ext"),
-    **dict.fromkeys(("xfs", XFS), "XFS"), **dict.fromkeys(("btrfs", BTRFS), "btrfs"),
-    **dict.fromkeys(("vfat", "msdos", "fat", FAT), "FAT"),
-    **dict.fromkeys(("ntfs", "ntfs3", "ntfs-3g", "lowntfs-3g", NTFS), "NTFS"),
-    **dict.fromkeys(("swap", SWAP), "swap"),
-}  # fmt: skip
-
-
-@rule(
-    "IMS847",
-    Severity.ERROR,
-    "A file system is mounted as another type than it is",
-    why="The mount fails, and the boot stops in emergency mode.",
-    fix=advice("write the type that `blkid` prints, or auto"),
-    source="fstab(5); bootparam(7): rootfstype",
-)
-def wrong_type(facts: Facts) -> Iterator[Evidence]:
-    """Compare the types in fstab and of rootfstype= with the superblocks."""
-    guest = linux(facts)
-    with contextlib.suppress(UnknownError):
-        found = started(facts)
-        root, kind = value(found, "root") or "", value(found, "rootfstype") or ""
-        volume = locate(root, guest).volume
-        if volume is not None and _other_type(kind, volume):
-            yield Evidence(
-                f"{place(found.entry)}: rootfstype={cut(kind)}, and {volume.name} is {volume.kind}",
-                expected=volume.kind,
-                found=f"rootfstype={cut(kind)}",
-                fix=advice("remove rootfstype= and write the loader's configuration again"),
-            )
-        named = named_subvolume(value(found, "rootflags") or "")
-        if volume is not None and named is not None and volume.kind in _WITHOUT_SUBVOLUMES:
-            yield Evidence(
-                f"{place(found.entry)}: rootflags= names the subvolume {cut(named)}, and "
-                f"{volume.name} is {volume.kind}",
-                expected=f"no subvolume for {volume.kind}",
-                found=f"rootflags={cut(value(found, 'rootflags') or '')}",
-                fix=advice("remove rootflags= and write the loader's configuration again"),
-            )
-    for mount in _mounts(guest):
-        volume = find_volume(mount.spec, guest.volumes)
-        # The root is there by then: mounting it again with other options asks for no type.
-        if volume is not None and mount.path != "/" and _other_type(mount.kind, volume):
-            yield Evidence(
-                f"{_line(mount)} as {cut(mount.kind)}, and {volume.name} is {volume.kind}",
-                expected=volume.kind,
-                found=cut(mount.kind),
-                severity=_severity(guest, mount),
-            )
-
-
-# What mounts each family, by its driver's name.
-_DRIVERS = {"ext": "ext4", "XFS": "xfs", "btrfs": "btrfs", "FAT": "vfat"}
-
-
-@rule(
-    "IMS854",
-    Severity.ERROR,
-    "The kernel has no driver for a file system that fstab mounts",
-    why="The mount fails with “unknown filesystem type”, and the boot stops in emergency mode.",
-    fix=advice(
-        "install the kernel's package with all its modules (Ubuntu: linux-modules-extra), or add "
-        "nofail to the line"
-    ),
-    source="tried by booting; depmod(8): modules.dep, modules.builtin",
-)
-def no_driver(facts: Facts) -> Iterator[Evidence]:
-    """Look for the drivers of fstab's file systems among those of the kernel that starts."""
-    found = started(facts)
-    guest, kernel = found.guest, found.kernel
-    known = kernel.filesystems if kernel is not None else None
-    root = next((v for v in guest.volumes if v.name == guest.root), None)
-    driver = _DRIVERS.get(_FAMILIES.get(root.kind, "")) if root is not None else None
-    image = found.image.drivers if found.image is not None else ()
-    if kernel is None or known is None or driver is None or driver not in (*known, *image):
-        return  # the lists are not whole: the kernel mounts its root, and does so without them
-    for mount in _mounts(guest):
-        volume = find_volume(mount.spec, guest.volumes)
-        wanted = _DRIVERS.get(_FAMILIES.get(volume.kind, "")) if volume is not None else None
-        if wanted is None or wanted in (driver, *known) or mount.path == "/":
-            continue
-        yield Evidence(
-            f"{_line(mount)}: the kernel {cut(kernel.version)} has no driver {wanted}",
-            expected=wanted,
-            found=", ".join(known) or "none of them",
-            severity=_severity(guest, mount),
-        )
-
-
-def _other_type(named: str, volume: Volume) -> bool:
-    """Return whether none of the types that are named, parted by commas, is the volume's."""
-    families = {_FAMILIES.get(name) for name in named.split(",")}
-    return (
-        volume.kind in _FAMILIES
-        and None not in families
-        and (_FAMILIES[volume.kind] not in families)
-    )
 
 
 # --- room to grow --------------------------------------------------------------------------------
