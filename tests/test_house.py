@@ -175,6 +175,7 @@ ORDER = {
         fs.blkid
         fs.interface
         fs.lvm
+        fs.md
         fs.ranges
         fs.xfs_log
         linux.ini

@@ -54,7 +54,8 @@ class Volume:
     devices: int | None = None  # of a btrfs: how many volumes make it
     features: tuple[str, ...] = ()  # of its superblock, those that an old GRUB does not know
     lost: str | None = None  # UUID of an ext2/3/4 of which only a backup of the superblock is left
-    missing: str | None = None  # of a logical volume: the physical one that is not in the image
+    # Of a logical volume: the physical one that is not in the image; of a RAID: what lacks.
+    missing: str | None = None
     lvm_id: str | None = None  # of a logical volume: the identifiers of its group and its own
 
 

@@ -13,6 +13,7 @@ from imsprep.guest.boot.bls import Bls, by_systemd_boot, default_of, read_entrie
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.files import locate
 from imsprep.guest.boot.values import BootEntry
+from imsprep.image.volumes.signatures import BTRFS
 
 _XEN = re.compile(r"(?:xen|memtest|ipxe|\.c32|mboot)", re.IGNORECASE)
 _LEGACY_DISK = re.compile(r"\(hd0,(\d+)\)")
@@ -36,6 +37,20 @@ def _placed(devices: Devices, device: str, entry: BootEntry) -> BootEntry:
         gone=gone[0] if gone else None,
         unknown=entry.unknown or (None if files else "it names no kernel"),
     )
+
+
+def _read_from(devices: Devices, volume: str, entry: BootEntry) -> BootEntry:
+    """Find the files of an entry whose loader reads the entry's own volume only."""
+    placed = _placed(devices, volume, entry)
+    kind = next((v.kind for v in devices.volumes if v.name == volume), None)
+    if placed.broken or placed.unknown or kind == BTRFS:
+        return placed
+    for name in (placed.kernel, *placed.initrds):
+        there, _, path = name.partition(":")
+        if name and there != volume:
+            why = f"{path}, which is on {there} and not on {volume}, which the loader reads"
+            return dataclasses.replace(placed, broken=why, gone=None)
+    return placed
 
 
 # --- GRUB legacy ---------------------------------------------------------------------------------
@@ -140,7 +155,7 @@ def syslinux(devices: Devices, config: File) -> Menu:
         moved = dataclasses.replace(
             entry, kernel=files[0] if files else "", initrds=tuple(files[1:])
         )
-        placed.append(_placed(devices, config.volume, _started(moved)))
+        placed.append(_read_from(devices, config.volume, _started(moved)))
     if later in labels:  # what is started without a key press
         return tuple(placed), labels.index(later)
     return tuple(placed), _syslinux_default(labels, placed, default, marked)
@@ -208,7 +223,7 @@ def systemd_boot(
                 pattern = words[1].strip()
     chosen = default_of(ordered, pattern) if pattern and not pattern.startswith("@") else None
     placed = tuple(
-        unified.get(entry) or _placed(devices, entry.volume, _of_bls(entry)) for entry in ordered
+        unified.get(entry) or _read_from(devices, entry.volume, _of_bls(entry)) for entry in ordered
     )
     if not placed:
         return (), None

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.errors import FormatError
-from imsprep.guest.fs import features, lvm, xfs_log
+from imsprep.guest.fs import features, lvm, md, xfs_log
 from imsprep.guest.fs.identify import Identified, identify
 from imsprep.guest.fs.ranges import Joined, Window
 from imsprep.guest.model import UNKNOWN, Volume
 from imsprep.image.volumes.partitions import Partition, PartitionedDisk, read_disk
-from imsprep.image.volumes.signatures import LVM, XFS
+from imsprep.image.volumes.signatures import LVM, RAID, XFS
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
 VOLUME_LIMIT = 128
@@ -39,6 +39,7 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[PartitionedDisk, list[Found
         partitions = list(disk.partitions[:VOLUME_LIMIT])
     found: list[Found] = []
     physical: dict[str, Window] = {}
+    arrays: dict[str, md.Array] = {}  # by the name of the member
     described: list[lvm.Physical] = []
     for part in partitions:
         window = Window(file, part.start, max(min(part.length, size - part.start), 0))
@@ -49,7 +50,10 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[PartitionedDisk, list[Found
                 physical[described[-1].identifier] = window
             except FormatError as error:
                 volume = dataclasses.replace(volume, unread=str(error))
+        if volume.kind == RAID and (array := md.read_array(window.pread, part.length)) is not None:
+            arrays[volume.name] = array
         found.append(_found(volume, window))
+    found = [one._replace(volume=_member(one.volume, arrays)) for one in found]
     found.extend(_logical(described, physical))
     return disk, found[:VOLUME_LIMIT]
 
@@ -62,6 +66,17 @@ def _volume(window: Window, part: Partition) -> Volume:
         part.type or None, part.unique or None, part.name or None, block.clean,
         *_doubts(block), **features.of(window.pread, block.kind),
     )  # fmt: skip
+
+
+def _member(volume: Volume, arrays: dict[str, md.Array]) -> Volume:
+    """Return a member of a RAID with what the image lacks of the array."""
+    array = arrays.get(volume.name)
+    if array is None:
+        return volume
+    here = sum(other.identifier == array.identifier for other in arrays.values())
+    if here >= array.needed:
+        return volume
+    return dataclasses.replace(volume, missing=f"{array.name}, of which the image holds {here}")
 
 
 def _doubts(block: Identified) -> tuple[str | None, int | None, str | None]:

@@ -188,6 +188,8 @@ def _mapped(spec: str, guest: Guest) -> Where:
 
 def whole(volume: Volume, guest: Guest) -> str | None:
     """Return why a volume of the image is not whole, or None."""
+    if volume.missing is not None and volume.kind == RAID:
+        return f"{volume.name} belongs to a {volume.missing}: another disk is missing"
     if volume.missing is not None:
         group = volume.name.removeprefix("LVM ").partition("/")[0]
         return (

@@ -124,3 +124,18 @@ def test_grub_legacy_looks_on_the_partition_that_an_entry_names(
     text = f"title x\nroot {root}\nkernel /boot/vmlinuz-1 root=UUID=a\ninitrd /boot/initrd-1\n"
     entries, _ = read(legacy, "/boot/grub/menu.lst", text)
     assert entries[0].broken == broken
+
+
+@pytest.mark.parametrize("folder", ["", "/boot"])
+def test_a_loader_that_reads_its_own_volume_finds_no_kernel_on_another(folder: str) -> None:
+    text = "title x\nlinux /boot/vmlinuz-1\noptions root=UUID=a\n"
+    own = {"/loader/entries/x.conf": text, **({"/boot/vmlinuz-1": "MZ"} if folder else {})}
+    volumes = (Volume("partition 1", 1, 1, "FAT", "u"), Volume("partition 2", 2, 1, "ext4", "v"))
+    trees = {"partition 1": [Tree({"/": MemoryFileSystem(own)})],
+             "partition 2": [Tree({"/": MemoryFileSystem(FILES)})]}  # fmt: skip
+    entries, default = systemd_boot(Devices(volumes, trees), ["partition 1"], {}, "x64")
+    assert default == 0
+    broken = (
+        "/boot/vmlinuz-1, which is on partition 2 and not on partition 1, which the loader reads"
+    )
+    assert entries[0].broken == (None if folder else broken)

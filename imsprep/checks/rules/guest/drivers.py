@@ -15,10 +15,10 @@ from imsprep.checks.rules.guest.entry import (
     cut,
     place,
     started,
+    value,
 )
 from imsprep.guest.linux.kernels import VIRTIO
-from imsprep.guest.model import Guest, Kernel
-from imsprep.guest.paths import DRACUT
+from imsprep.guest.model import Kernel
 from imsprep.report import Severity
 
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
@@ -128,6 +128,8 @@ def _kept_out(found: Started) -> Iterator[Evidence]:
             )
 
 
+# By which only an initramfs finds a root; what the kernel knows is in its block/early-lookup.c.
+_OF_INITRAMFS = ("UUID=", "LABEL=", "/dev/mapper/", "/dev/disk/")
 _BLACKLISTS = ("rd.driver.blacklist", "modprobe.blacklist", "module_blacklist")
 
 
@@ -195,7 +197,15 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
         )
     elif not entry.initrds and not entry.broken:
         missing = _lacking(found, _DISK_DRIVERS)
-        if missing:
+        root = value(found, "root") or ""
+        if not missing and root.startswith(_OF_INITRAMFS) and fixes.usual(found.guest):
+            yield Evidence(
+                f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and a kernel "
+                f"alone finds no root by {cut(root)}",
+                expected="root=PARTUUID=... or an initramfs",
+                found=f"root={cut(root)}",
+            )
+        elif missing:
             yield Evidence(
                 f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and "
                 f"{', '.join(missing)} are not built in"
@@ -222,7 +232,9 @@ def no_modules(facts: Facts) -> Iterator[Evidence]:
     versions = [name for name in there if re.match(r"\d+\.\d+", name)]
     image = found.image
     proved = image is not None and version in image.versions
-    if version is None or not proved or not (versions or _keeps_modules(guest)):
+    if not versions:
+        guest.must_see("/lib/modules/*")
+    if version is None or not proved or not (versions or fixes.usual(guest)):
         return
     drivers = image.drivers if image is not None else ()
     shown = cut(", ".join(versions[:5]))
@@ -233,9 +245,3 @@ def no_modules(facts: Facts) -> Iterator[Evidence]:
         found=shown or "none",
         severity=None if "virtio_net" in drivers else Severity.ERROR,
     )
-
-
-def _keeps_modules(guest: Guest) -> bool:
-    """Return whether a system without modules has lost them, and keeps them nowhere else."""
-    guest.must_see("/lib/modules/*")
-    return fixes.family(guest) in fixes.DEBIAN or guest.exists(DRACUT)

@@ -17,6 +17,7 @@ from imsprep.guest.linux.fstab import Mount, guess_volume
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.linux.os_release import identify
 from imsprep.guest.model import Guest, Volume
+from imsprep.guest.paths import DRACUT
 
 # Each on one line and without a blank that matters: a report may break it anywhere.
 _CLOUD_SETTINGS = (
@@ -130,7 +131,7 @@ def with_virtio(guest: Guest, maker: str | None) -> str | None:
         return advice("features with virtio in /etc/mkinitfs/mkinitfs.conf, then `mkinitfs`")
     if own in DEBIAN and maker != "dracut":
         return advice(f"{names} in /etc/initramfs-tools/modules, then `update-initramfs -u -k all`")
-    if maker == "dracut" or guest.exists("/usr/lib/dracut/dracut-init.sh"):
+    if maker == "dracut" or guest.exists(DRACUT):
         return advice(
             f'add_drivers+=" {names} " in /etc/dracut.conf.d/virtio.conf, then `dracut -f '
             "--regenerate-all`"
@@ -142,9 +143,17 @@ def initramfs_again(guest: Guest) -> str | None:
     """Return how the family's tool makes every initramfs again."""
     if family(guest) in DEBIAN:
         return "`update-initramfs -u -k all`"
-    if guest.exists("/usr/lib/dracut/dracut-init.sh"):
+    if guest.exists(DRACUT):
         return "`dracut -f --regenerate-all`"
     return None
+
+
+def usual(guest: Guest) -> bool:
+    """Return whether it is of a family whose kernels, modules and initramfs are of the usual kind.
+
+    Systems of other kinds keep modules elsewhere, or have the initramfs in the kernel.
+    """
+    return family(guest) in DEBIAN or guest.exists(DRACUT)
 
 
 def family(guest: Guest) -> str:

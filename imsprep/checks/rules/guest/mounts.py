@@ -241,7 +241,11 @@ def on_two_disks(facts: Facts) -> Iterator[Evidence]:
             continue
         seen.add(key)
         fatal = guest.system is None or volume.name in needed or volume.name == guest.root
-        yield Evidence(why, severity=None if fatal else Severity.WARNING)
+        fix = _ON_ONE_DISK if volume.kind == RAID else None
+        yield Evidence(why, severity=None if fatal else Severity.WARNING, fix=fix)
+
+
+_ON_ONE_DISK = advice("copy what lies on the array to a file system on one disk, before the copy")
 
 
 def _needed(facts: Facts, guest: Guest) -> set[str]:

@@ -24,7 +24,6 @@ from imsprep.guest.boot.values import BIOS
 from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.locate import State, Where, locate
 from imsprep.guest.model import LINUX, ZEROS, Guest, Volume
-from imsprep.guest.paths import DRACUT
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LVM, SWAP, XFS
 from imsprep.report import Severity
 
@@ -114,8 +113,7 @@ def _needs_a_root(found: Started) -> str | None:
     if found.route.firmware != BIOS:
         return None
     if image.maker is None and image.unread is None:
-        usual = fixes.family(guest) in fixes.DEBIAN or guest.exists(DRACUT)
-        return "the initramfs finds none" if usual else None
+        return "the initramfs finds none" if fixes.usual(guest) else None
     return f"{image.maker} finds none" if image.maker in ("dracut", "mkinitcpio") else None
 
 

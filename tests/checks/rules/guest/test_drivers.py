@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 
 import pytest
 
 from imsprep.report import Severity
-from tests.support.guest_rules import bad
+from tests.support.guest_rules import bad, check_guest
 from tests.support.guest_trees import (
+    ROOT,
+    UUID,
     VIRTIO,
     cpio,
+    debian,
     drivers,
+    linux_guest,
     modules,
 )
 
 VERSION, OTHER = "4.19.0-27-amd64", "4.19.0-26-amd64"
+GRUB = "/boot/grub/grub.cfg"
 INITRD = f"/boot/initrd.img-{VERSION}"
 E, W = Severity.ERROR, Severity.WARNING
 
@@ -61,3 +67,27 @@ def test_an_initramfs_that_is_cut_off_is_damaged() -> None:
         assert list(found) == ["IMS816"]
         assert f"{INITRD} is damaged" in found["IMS816"][1]
     assert bad(**{INITRD: whole + bytes(512)}) == {}, "padding does no harm"
+
+
+@pytest.mark.parametrize(
+    ("root", "more", "found"),
+    [
+        (f"UUID={UUID}", {}, True),
+        ("LABEL=root", {}, True),
+        ("PARTUUID=11111111-01", {}, False),
+        (f"UUID={UUID}", {"/etc/os-release": "ID=flatcar\nNAME=Flatcar\n"}, False),
+    ],
+)
+def test_a_kernel_alone_finds_no_root_by_what_a_file_system_says(
+    root: str, more: dict[str, str], found: bool
+) -> None:
+    built_in = "".join(f"kernel/{name}.ko\n" for name in VIRTIO)
+    files = {**debian(), **modules(VERSION, ["ext4"]), **more,
+             f"/lib/modules/{VERSION}/modules.builtin": built_in,
+             GRUB: f"linux /boot/vmlinuz-{VERSION} root={root} ro\n"}  # fmt: skip
+    if more:
+        del files["/etc/debian_version"]
+    volume = dataclasses.replace(ROOT, label="root", part_uuid="11111111-01")
+    findings, _ = check_guest(linux_guest(files, volumes=(volume,)))
+    assert ("IMS816" in {f.rule for f in findings}) is found
+    assert all(root in f.message for f in findings if f.rule == "IMS816")
