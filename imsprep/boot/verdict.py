@@ -57,7 +57,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (LOGIN, r"^[\w.-]+ login:|^SAC>"),
     (CLOUD_INIT, r"Cloud-init v\. \S+ (?:running 'modules:final'|finished at).*"),
     (GRUB, r"^grub(?: rescue)?>|.*Entering rescue mode\.\.\..*|.*Minimal BASH-like line editing.*"
-           r"|^GRUB (?:Hard Disk|Geom|Read) Error"),
+           r"|^GRUB (?:Hard Disk|Geom|Read) Error|^Enter username: *$"),
     (LOADER, r"Loading \S+?\.\.\. ?failed: .*|.*Could not find kernel image.*"
              r"|.*No DEFAULT or UI configuration directive found!.*"
              r"|.*Failed to load COM32 file.*|.*No loader found\. Configuration files in .*"),

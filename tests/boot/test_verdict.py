@@ -35,6 +35,7 @@ CONSOLES = [
     ("kernel-panic", b"[    2.1] Kernel panic - not syncing: No working init found."),
     ("grub-prompt", b"error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> "),
     ("grub-prompt", b"   Minimal BASH-like line editing is supported.\r\n\r\ngrub> "),
+    ("grub-prompt", b"  Booting `Debian GNU/Linux'\r\n\x1b[?25h\x1b[H\x1b[J\x1b[1;1HEnter username: "),
     ("grub-prompt", b"GNU GRUB  version 2.06\r\n  Press enter to boot the selected OS\r\nerror: file `/vmlinuz'"
      b" not found.\r\nPress any key to continue...\r\nGNU GRUB  version 2.06\r\n  Press enter to boot the"
      b" selected OS"),
@@ -43,6 +44,8 @@ CONSOLES = [
     ("no-boot-device", b"Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n"),
     ("no-boot-device", b"UEFI Interactive Shell v2.2\r\nEDK II\r\nShell> "),
     ("no-boot-device", b"Booting from Hard Disk...\r\nGRUB GRUB GRUB GRUB GRUB"),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nOperating system load error.\r\n"),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nMissing OS\r\n"),
     ("no-boot-device", b"BOOTMGR is missing\r\nPress Ctrl+Alt+Del to restart"),
     ("windows-stop", b"*** STOP: 0x0000007B (0xF78D2524, 0xC0000034, 0x00000000, 0x00000000)"),
     ("windows-stop", b"Status: 0xc0000225\r\nInfo: The boot selection failed"),
