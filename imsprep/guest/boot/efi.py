@@ -75,6 +75,24 @@ def damage_of(data: bytes, size: int) -> str | None:
     return None
 
 
+# Machines of PE files, and those of the first programs by the end of their names.
+_MACHINES = {0x8664: "x86-64", 0x14C: "x86 of 32 bits", 0xAA64: "64-bit Arm", 0x1C2: "32-bit Arm",
+             0x5064: "RISC-V"}  # fmt: skip
+_STARTS = {"BOOTX64.EFI": 0x8664, "BOOTAA64.EFI": 0xAA64}
+
+
+def other_machine(data: bytes, name: str) -> str | None:
+    """Return for which machine a program is that has the name of another's first program."""
+    wanted = _STARTS.get(name.upper())
+    if wanted is None or data[:2] != b"MZ" or len(data) < _PE_AT + 4:
+        return None
+    (at,) = struct.unpack_from("<I", data, _PE_AT)
+    if data[at : at + 4] != b"PE\0\0" or len(data) < at + 6:
+        return None
+    (machine,) = struct.unpack_from("<H", data, at + 4)
+    return _MACHINES.get(machine) if machine != wanted else None
+
+
 def _sections(data: bytes) -> dict[str, tuple[int, int]]:
     """Return the sections of a PE file: name to offset and size in the file; {} if it is none."""
     if data[:2] != b"MZ" or len(data) < _PE_AT + 4:

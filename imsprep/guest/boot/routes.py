@@ -340,6 +340,9 @@ def _program(devices: Devices, file: File, steps: tuple[str, ...]) -> Iterator[F
     if damage := efi.damage_of(head, file.size):
         yield Found(program.kind, steps, broken=f"{file.name} {damage}")
         return
+    if machine := efi.other_machine(head, file.path.rpartition("/")[2]):
+        yield Found(program.kind, steps, broken=f"{file.name} is a program for {machine}")
+        return
     if program.kind == efi.UKI:
         yield Found(program.kind, steps, (_uki(file, program),), 0)
     elif program.kind == efi.SYSTEMD_BOOT:

@@ -105,6 +105,8 @@ BREAKS: dict[str, tuple[dict[str, Any], str]] = {
     "GRUB's configuration is gone": (
         {"/EFI/BOOT/BOOTX64.EFI": grub("/EFI/debian"), "/EFI/other/grub.cfg": STUB % UUID},
         "finds no partition 1:/EFI/debian/grub.cfg"),
+    "the first program is for Arm": (
+        {"/EFI/BOOT/BOOTX64.EFI": SHIM[:68] + b"\x64\xaa" + SHIM[70:]}, "is a program for 64-bit Arm"),
     "the first program is empty": ({"/EFI/BOOT/BOOTX64.EFI": b""}, "BOOTX64.EFI is empty"),
     "shim's second program is cut off": (
         {"/EFI/BOOT/BOOTX64.EFI": SHIM, "/EFI/BOOT/grubx64.efi": grub("/EFI/debian")[:1500]},
