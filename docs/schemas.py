@@ -64,6 +64,8 @@ COMMANDS = {
         f" {shlex.quote(sys.executable)} -m imsprep boot empty.raw --time-limit 60 --json || :"
     ],
     "os-versions": ["imsprep os-versions --json", "imsprep os-versions debian --site otc --json"],
+    "check-rules": ["imsprep check --list-rules --json", "imsprep check --explain IMS101 --json"],
+    "emulator": ["imsprep emulator --data cloud --json"],
     "demo": ["imsprep demo --json"],
     "bitmap-probe": ["imsprep bitmap probe probe.raw --json"],
     "bitmap-learn": [

@@ -29,6 +29,7 @@ class Event:
     copied: int = 0  # of `count`, copied inside the store
     text: str = ""  # news, one line for a person
     job_id: str | None = None  # of the import that runs
+    estimated: bool = False  # `total`, of what is packed while it is sent; less or more may be sent
 
 
 Progress = Callable[[Event], object]

@@ -60,8 +60,14 @@ def format_seconds(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def format_ratio(ratio: float) -> str:
+    """Return a ratio as a person says it: `1.5 to 1`, `4096 to 1`."""
+    return f"{ratio:.0f} to 1" if ratio >= 99.95 else f"{ratio:.3g} to 1"
 
 
 def exact_size(size: int) -> str:

@@ -15,6 +15,8 @@ from imsprep.units import (
     ceil_div,
     counted,
     exact_size,
+    format_ratio,
+    format_seconds,
     format_size,
     parse_size,
     round_up,
@@ -63,3 +65,18 @@ def test_people_read_numbers_and_units() -> None:
     assert (counted(1, "file"), counted(2, "entry")) == ("1 file", "2 entries")
     assert (format_size(1), format_size(1023)) == ("1 byte", "1023 bytes")
     assert exact_size(3 * GIB // 2) == "1.5 GiB (1610612736 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(1.5, "1.5 to 1"), (99.9, "99.9 to 1"), (4096.0, "4096 to 1")]
+)
+def test_a_ratio_is_written_without_an_exponent(ratio: float, said: str) -> None:
+    assert format_ratio(ratio) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0.4 s"), (59.4, "59 s"), (59.6, "1 min"), (112, "1 min 52 s"), (3599.7, "1 h"), (4805, "1 h 20 min")],
+)  # fmt: skip
+def test_a_duration_is_written_in_two_units_at_most(seconds: float, said: str) -> None:
+    assert format_seconds(seconds) == said

@@ -36,12 +36,15 @@ def telling(pace: PollPolicy, progress: Progress) -> PollPolicy:
 
 
 @contextmanager
-def uploading_all(progress: Progress, plans: list[PartPlan]) -> Iterator[UploadProgress]:
-    """Give what an upload calls; the whole of all plans is announced first."""
+def uploading_all(
+    progress: Progress, plans: list[PartPlan], *, estimated: bool = False
+) -> Iterator[UploadProgress]:
+    """Give what an upload calls; what all plans come to, or about, is announced first."""
     total = sum(plan.size for plan in plans)
 
     def done(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
-        progress(Event(UPLOAD, sent + copied + reused, total, sent, copied))
+        count = sent + copied + reused
+        progress(Event(UPLOAD, count, total, sent, copied, estimated=estimated))
 
     progress(
         Event(
@@ -49,6 +52,7 @@ def uploading_all(progress: Progress, plans: list[PartPlan]) -> Iterator[UploadP
             total=total,
             sent=sum(plan.sent for plan in plans),
             copied=sum(plan.copied for plan in plans),
+            estimated=estimated,
         )
     )
     yield done

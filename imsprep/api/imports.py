@@ -111,7 +111,7 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
     plans = [artefact.plan for artefact in prepared.artefacts]
     with (
         connected(target.folder, options, prepared.layout) as client,
-        uploading_all(progress, plans) as sent,
+        uploading_all(progress, plans, estimated=prepared.estimated) as sent,
     ):
         shipping = ship_task_of(options, client, pace, sent, prepared.open_store)
 

@@ -107,7 +107,7 @@ def abort_uploads(store: Bucket, options: AbortOptions) -> Leftovers:
     from imsprep.upload.cleanup import remove_leftovers
 
     if (options.key is None) != options.everything:
-        raise UsageError("give either a key or everything")
+        raise UsageError("name the key of one upload, or ask for all")
     key = store.target.key_for(options.key) if options.key else None
     return remove_leftovers(store.store, store.target.prefix, key=key, folders=_folders(options))
 

@@ -62,7 +62,7 @@ def export(path: Path, options: ExportOptions) -> Exported:
         check_apart(target, path)
         if target.exists() and not options.force:
             raise UsageError(
-                f"{show_path(target)} exists; name another file, or have it replaced",
+                f"{show_path(target)} exists; name another file, or allow it to be replaced",
                 remedies=("output", "force"),
             )
         check_raw(image)

@@ -64,7 +64,7 @@ def stale(sidecar: Sidecar, packed: bytes, image: RawImage) -> str | None:
     except FormatError as error:
         return f"does not have the layout of its sidecar: {error}"
     if fingerprint(block_map, image.pread) != sidecar.fingerprint:
-        return "was made of an image with other content"
+        return "was made of an image with different content"
     return None
 
 

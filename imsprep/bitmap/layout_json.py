@@ -130,7 +130,7 @@ def _read(expected: object, value: Any, where: str) -> Any:
         return _read_bytes(value, where)
     if expected in (int, str, bool):
         if type(value) is not expected:
-            raise UsageError(f"{where} is {value!r}, which is no {expected.__name__}")
+            raise UsageError(f"{where} is {value!r}, not of the type {expected.__name__}")
         return value
     return _read_record(expected, value, where)
 

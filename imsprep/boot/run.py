@@ -43,6 +43,7 @@ AUTO = "auto"
 _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen
 _LISTENS_S = 30.0  # until QEMU's monitor must answer
 _NEWS_S = 10.0  # between two lines about what the console shows
+_SAME_NEWS_S = 60.0  # while the console shows nothing more
 _CLOUD_INIT_S = 120.0  # after the login, until cloud-init says which source it took
 _SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: it does not work
 _STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
@@ -305,13 +306,16 @@ class _Watch:
 
     def until_verdict(self) -> Verdict:
         """Look until there is a verdict, or until the time is over."""
-        reported = self._begun
+        looked = reported = self._begun
+        before = ""
         while (found := self._step()) is None:
-            if time.monotonic() >= reported + _NEWS_S:
-                reported = time.monotonic()
+            if (now := time.monotonic()) >= looked + _NEWS_S:
+                looked = now
                 line = verdict.last_lines(self.text, 1).strip() or "nothing on the console yet"
-                text = f"{format_seconds(reported - self._begun)}: {show_path(line)}"
-                self._options.progress(Event(BOOT, text=text))
+                if line != before or now >= reported + _SAME_NEWS_S:
+                    reported, before = now, line
+                    text = f"{format_seconds(now - self._begun)}: {show_path(line)}"
+                    self._options.progress(Event(BOOT, text=text))
             if time.monotonic() - self._begun > self._options.limit_s:
                 self._draw()
                 found = verdict.at_the_end(self.text)

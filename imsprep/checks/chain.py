@@ -106,7 +106,7 @@ def _step(
 def _firmware(facts: Facts) -> StepText:
     guest = any_guest(facts)
     name = firmware(facts, guest).upper()
-    asked = "as the request asks" if facts.request.hw_firmware_type else "as the image is made"
+    asked = "as requested" if facts.request.hw_firmware_type else "as the image is set up"
     return f"{name}, {asked}", name
 
 

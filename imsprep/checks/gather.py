@@ -146,7 +146,8 @@ def _with_disk_inside(
             return _look_inside(facts, disk, look, progress).packed()
     except FormatError as error:
         guest = _guest(image.path, facts.format) if look.guest else None
-        return replace(facts, unread=str(error), guest=guest)
+        why = str(error).replace(show_path(image.path), facts.name)  # rules name no folders
+        return replace(facts, unread=why, guest=guest)
 
 
 def _look_inside(facts: Facts, disk: Disk, look: Look, progress: Callable[[int], None]) -> Facts:

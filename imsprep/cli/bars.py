@@ -66,8 +66,11 @@ class Rate:
 class Step:
     """What is done of one step, in numbers and in words."""
 
-    def __init__(self, what: str, total: int, now: float, *, send: int = 0, copy: int = 0) -> None:
-        self.what, self.began = what, now
+    def __init__(
+        self, what: str, total: int, now: float, *, send: int = 0, copy: int = 0,
+        estimated: bool = False,
+    ) -> None:  # fmt: skip
+        self.what, self.began, self.estimated = what, now, estimated
         self.all = Rate(total, now)
         self.sent, self.copied = Rate(send, now), Rate(copy, now)
         self.packed = Rate(0, now)  # of the disk that is packed while it is sent
@@ -85,8 +88,8 @@ class Step:
 
     @property
     def ended(self) -> bool:
-        """Whether all is done; unknown totals never are."""
-        return 0 < self.all.total <= self.all.done
+        """Whether all is done; totals that are not known, or estimated, never are."""
+        return not self.estimated and 0 < self.all.total <= self.all.done
 
     @property
     def has_share(self) -> bool:
@@ -99,7 +102,8 @@ class Step:
         if not self.all.total and self.packed.total:
             return min(_NEARLY, self.packed.done / self.packed.total)
         kind = self.sent if self.sent.total else self.all
-        return min(1.0, kind.done / kind.total) if kind.total else 0.0
+        most = _NEARLY if self.estimated else 1.0
+        return min(most, kind.done / kind.total) if kind.total else 0.0
 
     def words(self, now: float, room: int = 1000) -> str:
         """Return the numbers, as many as there is room for; the time that is left stays longest."""
@@ -110,7 +114,7 @@ class Step:
         """Yield what can be said, the fullest first."""
         travels = self.sent.total or self.copied.total or self.packed.total
         kind, verb = (self.sent, " sent") if travels else (self.all, "")
-        amount, rate = _amount(kind, verb), _speed(kind, now)
+        amount, rate = _amount(kind, verb, estimated=self.estimated), _speed(kind, now)
         clock = clock_time(now - self.began)
         left_s = self._left_s(now)
         if self.copied.total:
@@ -133,8 +137,8 @@ class Step:
         kinds = (self.sent, self.copied) if self.sent.total or self.copied.total else (self.all,)
         if not self.all.total:
             kinds = (self.packed,)
-            if self.packed.done >= self.packed.total:  # the last parts are on their way
-                return None
+        if (self.estimated or not self.all.total) and any(k.done >= k.total for k in kinds):
+            return None  # the last parts are on their way, and nothing says how many
         left = [kind.left_s(now) for kind in kinds if kind.total]
         known = [one for one in left if one is not None]
         return max(known) if known and len(known) == len(left) else None
@@ -167,8 +171,11 @@ class Step:
         return values if left is None else {**values, "seconds_left": round(left, 1)}
 
 
-def _amount(rate: Rate, verb: str) -> str:
-    return f"{_pair(rate.done, rate.total) if rate.total else format_size(rate.done)}{verb}"
+def _amount(rate: Rate, verb: str, *, estimated: bool = False) -> str:
+    if not rate.total or (estimated and rate.done >= rate.total):
+        return f"{format_size(rate.done)}{verb}"
+    pair = _pair(rate.done, rate.total)
+    return f"{pair.replace('/', '/~') if estimated else pair}{verb}"
 
 
 def _speed(rate: Rate, now: float) -> str:
@@ -209,15 +216,15 @@ class ProgressBar:
 
     def __init__(
         self, what: str, total: int, *, quiet: bool, send: int = 0, copy: int = 0,
-        label: str | None = None, image: str | None = None,
+        estimated: bool = False, label: str | None = None, image: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._clock = clock
-        self.step = Step(what, total, clock(), send=send, copy=copy)
+        self.step = Step(what, total, clock(), send=send, copy=copy, estimated=estimated)
         self._label, self._image = label or what, image
         self._mode = screen.NONE if quiet else screen.progress_mode()
         self._last = clock()
-        self._shown = False
+        self._shown = self._lines = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -241,8 +248,7 @@ class ProgressBar:
 
     def finish(self) -> None:
         """Take the bar away and say what it came to: of a step whose whole was not known."""
-        if self._shown:
-            self._end(self._clock())
+        self._end(self._clock())
 
     def pack(self, count: int, total: int) -> None:
         """Note that `count` more bytes of a disk of `total` were packed to be sent."""
@@ -253,23 +259,25 @@ class ProgressBar:
         with self._lock:
             add(now)
             ended = self.step.ended
-        if self._mode == screen.BAR:
-            if ended and self._shown:
-                self._end(now)
+        if ended and self._mode in (screen.BAR, screen.PLAIN):
+            self._end(now)
         elif self._mode == screen.JSON and (ended or now >= self._last + _JSON_S):
             self._last = now
             image = {"image": self._image} if self._image else {}
             screen.write_event({**self.step.as_dict(now), **image})
         elif self._mode == screen.PLAIN and self._image is None and now >= self._last + _LINE_S:
-            self._last = now
+            self._last, self._lines = now, True
             share = f"{self.step.share:.0%}; " if self.step.has_share else ""
             screen.say(f"{self.step.what}: {share}{self.step.words(now)}")
 
     def _end(self, now: float) -> None:
+        """Say what it came to: where there was a bar, or lines that have to end."""
+        shown, lines = self._shown, self._lines
         self.close()
-        if self._image is not None:
+        self._lines = False
+        if self._image is not None or not (shown or lines):
             return
-        if self.step.sent.done or now - self.step.began >= _WORTH_A_LINE_S:
+        if lines or self.step.sent.done or now - self.step.began >= _WORTH_A_LINE_S:
             screen.say(self.step.came_to(now))
 
     def _row(self) -> str:
@@ -380,8 +388,8 @@ class ImageBars:
         first = event.count == 0  # says what is to come
         send, copy = (event.sent, event.copied) if first else (0, 0)
         bar = ProgressBar(
-            event.step, event.total, quiet=self._quiet, send=send, copy=copy, label=label,
-            image=image,
+            event.step, event.total, quiet=self._quiet, send=send, copy=copy,
+            estimated=event.estimated, label=label, image=image,
         )  # fmt: skip
         return bar.__enter__()
 

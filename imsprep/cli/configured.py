@@ -51,12 +51,14 @@ def _profile_of(args: list[str]) -> str | None:
     return None
 
 
-def option_defaults(command: click.Command, name: str) -> dict[str, object]:
-    """Return what the file says of a command's options, by the names of its parameters.
+def option_defaults(
+    command: click.Command, name: str, file: Path | None = None
+) -> dict[str, object]:
+    """Return what the file here, or `file`, says of a command's options, by its parameters' names.
 
     Raises UsageError for an option that the command does not have.
     """
-    written = config_options(name)
+    written = config_options(name, file)
     params = {
         max(p.opts, key=len).removeprefix("--"): p
         for p in command.params
@@ -101,7 +103,7 @@ def profile_option(command: F) -> F:
 
     return click.option(
         "--profile", metavar="NAME", expose_value=False, is_eager=True, callback=keep,
-        envvar="IMSPREP_PROFILE", show_envvar=True, help="A profile of imsprep.toml.",
+        envvar="IMSPREP_PROFILE", show_envvar=True, help="Use this profile of imsprep.toml.",
     )(command)  # fmt: skip
 
 

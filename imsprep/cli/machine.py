@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.utils
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,14 +30,14 @@ _LITTLE = GIB  # bytes of free space below which a container may not fit
 EXTRAS = {  # an extra's module that nothing else brings, and what it is for
     "cloud": ("botocore", "uploading to OBS and calling the service"),
     "emulator": ("werkzeug", "the local service"),
-    "guest": ("pyfsext", "looking into file systems"),
-    "guest-agpl": ("dissect.btrfs", "looking into btrfs"),
+    "guest": ("pyfsext", "looking inside file systems"),
+    "guest-agpl": ("dissect.btrfs", "looking inside btrfs"),
     "batch": ("yaml", "plans of many images"),
     "dask": ("distributed", "handing a plan to a cluster"),
 }
 PROGRAMS = {
     "qemu-nbd": ("reading qcow2, VMDK, VHD and others", "qemu-utils"),
-    "qemu-img": ("making whole images of chains", "qemu-utils"),
+    "qemu-img": ("checking images that QEMU reads", "qemu-utils"),
     "qemu-system-x86_64": ("imsprep boot", "qemu-system-x86"),
 }
 
@@ -86,7 +87,8 @@ def _programs() -> Iterator[Item]:
             yield Item(name, MISSING, f"for {use}: on Debian, apt-get install {package}")
             continue
         said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-        line = (said.stdout.splitlines() or ["it says no version"])[0]
+        version = re.search(r"\d+(\.\d+)+", said.stdout)
+        line = f"version {version[0]}" if version else "its version is not reported"
         yield Item(name, OK if said.returncode == 0 else FAILED, line)
 
 
@@ -96,7 +98,7 @@ def _place(folder: Path) -> Iterator[Item]:
     except OSError as error:
         yield Item("folder", FAILED, f"{folder}: {error.strerror}")
         return
-    kind = _kind_of(folder) or "of an unknown kind"
+    kind = _kind_of(folder) or "an unknown kind"
     yield Item("file system", OK, f"{kind} under {folder.resolve()}; holes are {_holes(kind)}")
     state = OK if free >= _LITTLE else FAILED
     yield Item("space", state, f"{format_size(free)} free")
@@ -114,7 +116,9 @@ def _kind_of(folder: Path) -> str:
 
 
 def _holes(kind: str) -> str:
-    return "believed" if kind in TRUSTED else "read: this kind may not report them rightly"
+    return (
+        "taken for zeros" if kind in TRUSTED else "read, as this kind may not report them rightly"
+    )
 
 
 def _credentials() -> Item:
@@ -132,7 +136,7 @@ def _endpoints(site: str, region: str | None, ca_bundle: Path | None) -> Iterato
     from imsprep.cloud.endpoints import endpoints_for, obs_endpoint
 
     if region is None:
-        yield Item("endpoints", FAILED, "no region is given, so that no address is known")
+        yield Item("endpoints", FAILED, "no region is given, so the addresses are not known")
         return
     try:
         found = endpoints_for(site, region, None)
@@ -151,7 +155,9 @@ def _reached(name: str, url: str, ca_bundle: Path | None) -> Iterator[Item]:
         trusted: str | bool = str(ca_bundle) if ca_bundle else True
         answer = requests.head(url, timeout=_TIMEOUT_S, verify=trusted)
     except requests.RequestException as error:
-        yield Item(name, FAILED, f"{urlsplit(url).netloc} is not reached: {type(error).__name__}")
+        yield Item(
+            name, FAILED, f"{urlsplit(url).netloc} cannot be reached: {type(error).__name__}"
+        )
         return
     yield Item(name, OK, f"{urlsplit(url).netloc} answers {answer.status_code}")
     skew = _skew(answer.headers.get("Date"))

@@ -125,19 +125,21 @@ _OPTIONS = (
     click.option(
         "--progress", type=click.Choice([AUTO, BAR, PLAIN, JSON, NONE]), default=AUTO,
         expose_value=False, callback=_kept("progress"),
-        help="On stderr: auto is a bar on a terminal, else a line now and then.",
+        help="How to report progress on stderr; auto: a bar on a terminal, else a line"
+        " now and then.",
     ),
     click.option(
         "--color", type=click.Choice([AUTO, ALWAYS, NEVER]), default=AUTO, expose_value=False,
-        callback=_kept("color"), help="Auto is on a terminal, unless NO_COLOR is set.",
+        callback=_kept("color"),
+        help="When to colour; auto: on a terminal, unless NO_COLOR is set.",
     ),
     click.option(
         "-v", "--verbose", count=True, expose_value=False, callback=_loud,
-        help="Notes in full, requests and decisions; twice: every step.",
+        help="Show notes in full, requests and decisions; -vv: every step.",
     ),
     click.option(
         "--log-file", metavar="FILE", expose_value=False, callback=_log,
-        help="Add all of that to FILE, with times; no secrets.",
+        help="Append a log to FILE, in all detail but without secrets.",
     ),
 )  # fmt: skip
 
@@ -228,8 +230,11 @@ def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "")
     )
 
 
-def wrapped(words: str, stream: IO[str]) -> str:
-    """Return words broken at blanks to the stream's terminal; as they are where there is none."""
+def wrapped(words: str, stream: IO[str], hang: int | None = None) -> str:
+    """Return words broken at blanks to the stream's terminal; as they are where there is none.
+
+    A line goes on two columns to the right of where it began, or in the column `hang`.
+    """
     width = columns(stream)
     if width is None:
         return words
@@ -237,7 +242,8 @@ def wrapped(words: str, stream: IO[str]) -> str:
     for line in words.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
         lines += textwrap.wrap(
-            line, max(width, 20), subsequent_indent=f"{indent}  ", break_long_words=False,
+            line, max(width, 20), break_long_words=False,
+            subsequent_indent=f"{indent}  " if hang is None else " " * hang,
             break_on_hyphens=False, drop_whitespace=True,
         ) or [""]  # fmt: skip
     return "\n".join(lines)

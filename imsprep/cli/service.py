@@ -12,8 +12,9 @@ _OPTIONS = (
     site_option("Site whose service and limits apply."),
     click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
                  shell_complete=regions,
-                 help="Such as eu-de or ap-southeast-3."),
-    click.option("--endpoint", metavar="URL", help="The image service, instead of the site's."),
+                 help="Region, as eu-de or ap-southeast-3."),
+    click.option("--endpoint", metavar="URL",
+                 help="Address of the image service, instead of the site's."),
     click.option("--api", type=click.Choice(["v2", "v2.1"]), default="v2", show_default=True,
                  help="Version of the import request."),
     ca_bundle_option,
@@ -22,7 +23,7 @@ _PACE = (
     click.option("--timeout", type=SecondsType(min=0), default=7200.0, show_default=True,
                  metavar="S", help="Seconds to wait for the job, in all."),
     click.option("--poll", type=SecondsType(min=0.01), metavar="S",
-                 help="Seconds between polls: 10, or 0.2 with the emulator."),
+                 help="Seconds between polls (default: 10; 0.2 with the emulator)."),
 )  # fmt: skip
 
 

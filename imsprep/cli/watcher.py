@@ -90,7 +90,10 @@ class Watcher:
         if bar is None:
             first = event.count == 0  # says what is to come
             send, copy = (event.sent, event.copied) if first else (0, 0)
-            bar = ProgressBar(event.step, event.total, quiet=self._quiet, send=send, copy=copy)
+            bar = ProgressBar(
+                event.step, event.total, quiet=self._quiet, send=send, copy=copy,
+                estimated=event.estimated,
+            )  # fmt: skip
             self._steps[event.step] = bar.__enter__()
         if event.count:
             bar(event.count, sent=event.sent, copied=event.copied)

@@ -366,8 +366,11 @@ class Readable(Protocol):
         """Return what lies at `offset`."""
 
 
-def check_raw(image: Readable) -> None:
-    """Raise FormatError for an image of which a bitmap would be nonsense."""
+_ITS_BITMAP = "only a RAW image has a bitmap; see imsprep check"
+
+
+def check_raw(image: Readable, why: str = _ITS_BITMAP) -> None:
+    """Raise FormatError, which says `why`, for an image of which a bitmap would be nonsense."""
     if image.size == 0:
         raise FormatError(f"{show_path(image.path)} is empty; there is no disk in it")
     if image.size > MAX_SIZE:
@@ -377,7 +380,4 @@ def check_raw(image: Readable) -> None:
         )
     matches = identify(*ends(image.pread, image.size), image.size)
     if (name := primary(matches)) not in LIKE_RAW:
-        raise FormatError(
-            f"{show_path(image.path)} is {name}, and only a RAW image has a bitmap; see"
-            " imsprep check"
-        )
+        raise FormatError(f"{show_path(image.path)} is {name}, and {why}")

@@ -108,7 +108,11 @@ class ImsClient:
         return job_id
 
     def job(self, job_id: str, *, limit_s: float = math.inf) -> JobStatus:
-        """Ask how far a job is: first the query that the site documents, then the other one."""
+        """Ask how far a job is: first the query that the site documents, then the other one.
+
+        The other one is asked if the service does not have the first, or no project is known for
+        it; the first one's error is raised if that helps as little.
+        """
         end = _end(limit_s)
         if self._endpoints.job_query == "progress":
             queries = (self._progress_path, self._jobs_path)
@@ -116,8 +120,8 @@ class ImsClient:
             queries = (self._jobs_path, self._progress_path)
         try:
             body = self._get(self._endpoints.ims, queries[0](job_id, end), end)
-        except ServiceError as first:
-            if first.status != 404:
+        except (ServiceError, UsageError) as first:
+            if isinstance(first, ServiceError) and first.status != 404:
                 raise
             try:
                 body = self._get(self._endpoints.ims, queries[1](job_id, end), end)

@@ -16,7 +16,7 @@ from imsprep.image.archive.ova import OVA, OVF
 from imsprep.image.file import RawImage
 from imsprep.ims.request import RequestFields
 from imsprep.pipeline.ova.proposal import ExportedSummary, summarize_exported
-from imsprep.units import GIB, ceil_div, exact_size
+from imsprep.units import GIB, ceil_div, exact_size, format_ratio
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import format_of
 from imsprep.zvhd2.examine import Container, examine
@@ -78,7 +78,7 @@ class Summary:
             ("stored here", exact_size(self.stored_size)),
         ]
         if (packed := self.packed) is not None:
-            ratio = f"{packed.ratio:.3g} to 1" if packed.ratio else "no data"
+            ratio = format_ratio(packed.ratio) if packed.ratio else "no data"
             lines += [
                 ("packed from", exact_size(packed.original_size)),
                 ("data", exact_size(packed.data_bytes)),

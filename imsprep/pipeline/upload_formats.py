@@ -18,7 +18,7 @@ import numpy as np
 
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
-from imsprep.units import ceil_div, format_size
+from imsprep.units import ceil_div, format_seconds, format_size
 from imsprep.upload.plan import PartPlan
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Packer
@@ -57,9 +57,10 @@ class UploadFormat:
 
     def __str__(self) -> str:
         waiting = " and the wait for the job" if self.wait_s is None else ""
+        local = f"{format_size(self.local)} of new files" if self.local else "no new file"
         return (
-            f"{self.name} about {self.seconds:.3g} s{waiting} ({format_size(self.wire)} on the"
-            f" wire, {format_size(self.local)} of new files here)"
+            f"{self.name} about {format_seconds(self.seconds)}{waiting} ({format_size(self.wire)}"
+            f" on the wire, {local} here)"
         )
 
 
@@ -89,7 +90,8 @@ class Comparison:
         taken = self.chosen
         waiting = " and the wait for the job" if taken.wait_s is None else ""
         new = f", {format_size(taken.local)} of new files here" if taken.local else ""
-        text = f"{taken.name}, about {taken.seconds:.3g} s{waiting}, {format_size(taken.wire)}"
+        time = f"about {format_seconds(taken.seconds)}{waiting}"
+        text = f"{taken.name}, {time}, {format_size(taken.wire)}"
         why = f"; {self.reason}" if self.reason.startswith("raw is not taken") else ""
         return f"{text} on the wire at {format_size(int(self.bytes_per_s))}/s{new}{why}"
 

@@ -110,6 +110,11 @@ class Prepared:
     # Gives the bucket that was asked, open.
     open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def estimated(self) -> bool:
+        """Whether what is going to be sent is not known to the byte."""
+        return any(artefact.estimated for artefact in self.artefacts)
+
     def as_dict(self) -> dict[str, object]:
         """Return the plan for `--dry-run`: the exact body and every part."""
         return {

@@ -116,7 +116,9 @@ class ObsStore:
         )
         etag = etag_of(answer)
         if not etag:
-            raise TransferError(f"the store answered without an ETag: is part {number} there?")
+            raise TransferError(
+                f"the store answered without an ETag: whether part {number} was stored is not known"
+            )
         return etag
 
     def copy_part(
@@ -163,7 +165,9 @@ class ObsStore:
         )
         etag = etag_of(answer)
         if not etag:  # it may have worked: the caller looks for the object
-            raise TransferError(f"the store answered without an ETag: is {key!r} complete?")
+            raise TransferError(
+                f"the store answered without an ETag: whether {key!r} is complete is not known"
+            )
         return etag
 
     def abort(self, key: str, upload_id: str) -> None:

@@ -136,9 +136,11 @@ class PartPlan:
 
     def __str__(self) -> str:
         zero_parts = sum(part.is_zero for part in self.parts)
+        whole = f"{exact_size(self.size)} in {counted(len(self.parts), 'part')}"
+        if not zero_parts:
+            return f"{whole}, all of it to send"
         return (
-            f"{exact_size(self.size)} in {counted(len(self.parts), 'part')}:"
-            f" {exact_size(self.sent)} to send in {len(self.parts) - zero_parts},"
+            f"{whole}: {exact_size(self.sent)} to send in {len(self.parts) - zero_parts},"
             f" {exact_size(self.copied)} of zeros to copy in {zero_parts}"
         )
 

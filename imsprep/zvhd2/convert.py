@@ -43,7 +43,7 @@ from imsprep.image.recognised import KNOWN, STREAMS, Kind
 from imsprep.scan.holes import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
-from imsprep.units import ceil_div, format_size
+from imsprep.units import ceil_div, format_ratio, format_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import Examination, examine
 from imsprep.zvhd2.extract import unpack_disk
@@ -121,7 +121,7 @@ class Converted:
 
     def __str__(self) -> str:
         """Return the result in one line."""
-        ratio = f", packed {self.ratio:.3g} to 1" if self.ratio else ""
+        ratio = f", packed {format_ratio(self.ratio)}" if self.ratio else ""
         disk, data = format_size(self.block_map.size), format_size(self.block_map.data_bytes)
         return (
             f"{show_path(self.target)}: {format_size(self.target_size)} {self.target_format},"
@@ -307,7 +307,7 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
         raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
     if not force:
         raise UsageError(
-            f"{show_path(target)} exists; name another file, or have it replaced",
+            f"{show_path(target)} exists; name another file, or allow it to be replaced",
             remedies=("force",),
         )
     return place

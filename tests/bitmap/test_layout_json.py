@@ -34,7 +34,7 @@ WRONG = [
     ({}, "schema"),
     ([], "expected an object"),
     ({"schema": 1}, "lacks one of block_size"),
-    ({"schema": 1, "block_size": True}, "no int"),
+    ({"schema": 1, "block_size": True}, "not of the type int"),
     ({"schema": 1, "block_size": 1000}, "not a whole number of sectors"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "x"}}, "use bits, cells, entries"),
     ({"schema": 1, "block_size": 512, "body": {"kind": "bits", "word": 3}}, "a word of 3"),

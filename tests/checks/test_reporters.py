@@ -340,6 +340,15 @@ def test_html_shows_everything_without_being_opened_and_labels_each_bar() -> Non
     assert "<i class='free'></i>no partition" in page
 
 
+def test_html_says_the_size_of_the_disk_and_of_the_one_that_a_container_makes_of_it() -> None:
+    sizes = {"source_size": 579 << 20, "virtual_size": 1 << 30, "file_size": 181 << 20}
+    page = render(run(Report("a.qcow2", (), facts={"format": "qcow2", **sizes})), "html")
+    facts = re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<(]+)", page)
+    assert [(label, value.strip()) for label, value in facts[:4]] == [
+        ("Format", "qcow2"), ("Disk", "579 MiB"), ("Disk in a ZVHD2", "1 GiB"), ("File", "181 MiB"),
+    ]  # fmt: skip
+
+
 def test_html_that_passed_with_warnings_is_not_green() -> None:
     page = render(run(chained()), "html")
     assert '<span class="verdict unsure">passed with 1 warning</span>' in page

@@ -181,6 +181,40 @@ def test_what_is_packed_while_it_is_sent_has_a_share_of_the_disk(terminal: Termi
     assert terminal.rows == []
 
 
+def test_an_estimated_total_is_marked_and_never_reached(terminal: Terminal) -> None:
+    clock = Clock()
+    with ProgressBar("upload", GIB, quiet=False, send=GIB, estimated=True, clock=clock) as bar:
+        clock.now += 10
+        bar(GIB // 2, sent=GIB // 2)
+        redraw()
+        assert "0.5/~1 GiB sent" in terminal.rows[0]
+        clock.now += 11
+        bar(GIB, sent=GIB)
+        redraw()
+        (row,) = terminal.rows
+        assert row.startswith("upload    99%|")
+        assert "1.5 GiB sent" in row
+        assert "left" not in row
+        bar.finish()
+    assert terminal.rows == ["upload   1.5 GiB sent in 0:21 (73.1 MiB/s)"]
+
+
+def test_lines_of_an_upload_end_with_what_it_came_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    clock = Clock()
+    with ProgressBar("upload", 2 * MIB, quiet=False, send=2 * MIB, clock=clock) as bar:
+        clock.now += 11
+        bar(MIB, sent=MIB)
+        clock.now += 5
+        bar(MIB, sent=MIB)
+        bar.finish()
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("upload: 50%; 1/2 MiB sent, ")
+    assert last == "upload   2 MiB sent in 0:16 (128 KiB/s)"
+
+
 def test_the_start_of_a_large_step_is_in_a_smaller_unit() -> None:
     assert bars._pair(60 * MIB, 2 * GIB) == "60 MiB/2 GiB"
     assert bars._pair(GIB, 2 * GIB) == "1/2 GiB"

@@ -429,3 +429,15 @@ def test_a_mistake_in_the_options_of_the_file_is_named(
 def test_ids_on_the_command_line_may_be_parted_by_commas(imsprep: Run, image: Path) -> None:
     found = imsprep("check", image, "--select", "IMS111,IMS401", "--json").json
     assert {f["rule"] for f in found["images"][0]["findings"]} == {"IMS111", "IMS401"}
+
+
+def test_config_show_refuses_an_option_that_the_command_would_refuse(
+    imsprep: Run, image: Path
+) -> None:
+    config = image.with_name("imsprep.toml")
+    config.write_text('[import]\nvai = "raw"\n')
+    done = imsprep("config", "show", "--config", config)
+    assert (done.code, "unknown key 'vai'; did you mean 'via'?" in done.err) == (2, True)
+    config.write_text('[import]\nvia = "raw"\n')
+    *_, last = imsprep("config", "show", "--config", config).out.splitlines()
+    assert last.split()[:3] == ["import", "via", "raw"]

@@ -179,7 +179,7 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
         option.name: option
         for option in importlib.import_module("imsprep.cli.commands.imports.import_").command.params
     }
-    assert f"{int(upload_formats.BANDWIDTH)} unless given" in options["bandwidth"].help
+    assert f"(default: {int(upload_formats.BANDWIDTH)})" in options["bandwidth"].help
     for name, known in (
         ("via", upload_formats.VIA),
         ("cleanup", values.CLEANUP),

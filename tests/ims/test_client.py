@@ -155,9 +155,19 @@ def test_the_other_job_query_is_asked_where_the_first_is_not_served() -> None:
 
 
 def test_a_missing_project_id_says_what_to_set() -> None:
-    ims = ImsClient(Endpoints("http://127.0.0.1:1", job_query="jobs"), KEY)
-    with pytest.raises(UsageError, match="HUAWEICLOUD_SDK_PROJECT_ID"):
-        ims.job("j")
+    with answering((404, b"")) as (url, asked):
+        ims = ImsClient(Endpoints(url, job_query="jobs"), KEY)
+        with pytest.raises(UsageError, match="HUAWEICLOUD_SDK_PROJECT_ID"):
+            ims.job("j")
+    assert [path for _, path, _ in asked] == ["/v1/cloudimages/job/j"]
+
+
+def test_without_a_project_id_the_query_that_needs_none_is_asked() -> None:
+    running = {"status": "RUNNING", "job_id": "j"}
+    with answering((200, running)) as (url, asked):
+        ims = ImsClient(Endpoints(url, job_query="jobs"), KEY)
+        assert ims.job("j").status == "RUNNING"
+    assert [path for _, path, _ in asked] == ["/v1/cloudimages/job/j"]
 
 
 def test_an_endpoint_that_is_no_url_is_a_usage_error() -> None:

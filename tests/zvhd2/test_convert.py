@@ -653,7 +653,7 @@ def test_a_target_that_appears_meanwhile_stays(tmp_path: Path, name: str) -> Non
     source = tmp_path / "disk.zvhd2"
     convert(small(tmp_path), source, order())
     target = tmp_path / name
-    with pytest.raises(UsageError, match="have it replaced"):
+    with pytest.raises(UsageError, match="allow it to be replaced"):
         convert(source, target, order(progress=lambda n: target.write_bytes(b"theirs") and None))
     assert target.read_bytes() == b"theirs"
     assert left(tmp_path) == ["disk.zvhd2", name]

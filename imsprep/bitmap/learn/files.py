@@ -59,7 +59,8 @@ def write_probe(
         )
     if path.exists() and not force:
         raise UsageError(
-            f"{show_path(path)} exists; name another file, or have it replaced", remedies=("force",)
+            f"{show_path(path)} exists; name another file, or allow it to be replaced",
+            remedies=("force",),
         )
     numbers = sectors(size, kind).tolist()
     with atomic.writing(path) as file:

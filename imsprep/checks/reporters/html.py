@@ -141,6 +141,10 @@ def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         for key, label in _SIZES
         if key in facts
     ]
+    if facts.get("source_size") not in (None, facts.get("virtual_size")):
+        source, made = int(facts["source_size"]), int(facts["virtual_size"])
+        rows[1] = ("Disk", exact_size(source), f"{source} bytes")
+        rows.insert(2, ("Disk in a ZVHD2", exact_size(made), f"{made} bytes"))
     known = facts.get("coverage") or {}
     rows += [
         (label, format_size(known[key]), f"{known[key]} bytes")

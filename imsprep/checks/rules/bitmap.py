@@ -55,8 +55,8 @@ def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
     "IMS401", Severity.NOTE, "The RAW image has no bitmap file",
     why="Quick import looks for the bitmap of a RAW image by its name, and answers IMG.0158 if"
     " there is none.",
-    fix="imsprep bitmap IMAGE; imsprep import makes it by itself. A ZVHD2 needs none: imsprep"
-    " import IMAGE --via zvhd2, or imsprep convert IMAGE disk.zvhd2",
+    fix="Nothing, if imsprep imports it: as a ZVHD2, which needs none, or as RAW, whose bitmap it"
+    " makes. For another import: imsprep bitmap IMAGE",
     source=f"{QUICK_IMPORT}; {NO_BITMAP}",
 )  # fmt: skip
 def missing(facts: Facts) -> Iterator[Evidence]:
@@ -111,9 +111,9 @@ def lost(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS405", Severity.NOTE, "Whether the service reads this bitmap's layout is not proven",
     why="A bitmap in a layout that the service does not know is refused, or read wrongly.",
-    fix="imsprep bitmap probe probe.raw; run the vendor's tool on it; imsprep bitmap learn"
-    " probe.raw probe.mf. Or without a bitmap: imsprep import IMAGE --via zvhd2, or imsprep convert"
-    " IMAGE disk.zvhd2",
+    fix="Import it as a ZVHD2, which needs no bitmap: imsprep import IMAGE --via zvhd2. Or let the"
+    " vendor's tool decide: imsprep bitmap probe probe.raw; run that tool on it; imsprep bitmap"
+    " learn probe.raw probe.mf",
     source="no manual, SDK or tool describes the layout, inferred from ZVHD2; docs/bitmap-file.md",
 )  # fmt: skip
 def unproven(facts: Facts) -> Iterator[Evidence]:

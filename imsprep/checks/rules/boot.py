@@ -99,4 +99,8 @@ def uefi_only(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             "there is an EFI system partition, and no boot code in the first sector",
             expected="hw_firmware_type uefi", found="no firmware asked for",
+            fix="Request hw_firmware_type uefi: imsprep import IMAGE --firmware uefi"
+            if "hw_firmware_type" in facts.site.fields
+            else "Set the image's boot mode to UEFI after the import: the request of the site"
+            f" {facts.site.key} has no field for it.",
         )  # fmt: skip

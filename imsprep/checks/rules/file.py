@@ -333,13 +333,14 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
     """Note that the file is not what is sent."""
     known = KNOWN.get(match.format)
     what = known.name if known else f"a {match.format} image"
+    container = _target(facts.name, ".zvhd2")
     return Evidence(
-        f"{facts.name} is {what}, from which an import makes a ZVHD2; the disk in it was checked",
+        f"{facts.name} is {what}; the disk in it was checked, and `imsprep import` makes and sends"
+        " a ZVHD2 of it",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=_way_out(facts.name, match.format)
-        if match.format in KNOWN
-        else _conversion(match.format, facts.name),
+        fix="Nothing; to make the ZVHD2 before the import:"
+        f" imsprep convert {_argument(facts.name)} {container}",
         region=_region(match),
         severity=Severity.NOTE,
         title=f"An import makes a ZVHD2 of this {match.format} image",

@@ -21,7 +21,7 @@ def reached(facts: Facts) -> BucketFacts:
     if facts.bucket is None:
         raise UnknownError(NOT_ONLINE)
     if facts.bucket.refusal is not None:
-        raise UnknownError("the bucket could not be looked at")
+        raise UnknownError("the bucket could not be examined")
     return facts.bucket
 
 
@@ -162,7 +162,7 @@ def quota(facts: Facts) -> Iterator[Evidence]:
     """Compare the number of private images with how many there may be."""
     found = region_of(facts)
     if found.quota is None:
-        raise UnknownError(found.refusals[0] or "the service does not give the quota")
+        raise UnknownError(found.refusals[0] or "the service does not report the quota")
     used, limit = found.quota
     if used >= limit:
         yield Evidence(
@@ -202,7 +202,7 @@ def name_in_use(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS708", Severity.ERROR, "os_version is not a value that the region lists at this moment",
     why="The service answers IMG.0056.",
-    fix="Use a value of the region's list, letter by letter.",
+    fix="Use a value of the region's list, as it is written there.",
     source='API reference, "Querying the OSs Supported by Images", Chinese edition, 2022-12-07;'
     " international, 2025-02-26: the list has no Windows",
 )  # fmt: skip

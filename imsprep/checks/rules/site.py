@@ -54,10 +54,15 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
     """Compare the virtual size of a system disk with the table's lower end."""
     if facts.virtual_size is None:
         raise UnknownError(f"the virtual size of a {facts.format} file is not read")
+    if facts.unread:
+        raise UnknownError("the disk in the file is not read")
     smallest = facts.site.smallest_system_disk
     if facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB:
+        disk = exact_size(facts.virtual_size)
+        if facts.to_be_packed and facts.source_size not in (None, facts.virtual_size):
+            disk = f"{exact_size(facts.source_size)}; a ZVHD2 makes it a disk of {disk}"
         yield Evidence(
-            f"the disk has {exact_size(facts.virtual_size)}",
+            f"the disk has {disk}",
             expected=f"{smallest} GB ({smallest * GIB} bytes) or more",
             found=f"{facts.virtual_size} bytes",
             # Inferred limits and tiny disks are no reason for alarm: nothing was seen refused.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from imsprep.cli.completing import images
-from imsprep.cli.screen import screen_options
+from imsprep.cli.screen import screen_options, wrapped
 from imsprep.errors import UsageError
 from imsprep.units import parse_size
 
@@ -100,7 +101,7 @@ def with_options(command: F, options: Sequence[Callable[[Any], object]]) -> F:
 
 
 _OUTPUT = (
-    click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    click.option("-q", "--quiet", is_flag=True, help="Print no progress on stderr."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
 )
 
@@ -110,14 +111,19 @@ def output_options(command: F) -> F:
     return with_options(screen_options(command), _OUTPUT)
 
 
-def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
+def print_result(
+    as_json: bool, value: dict[str, Any], text: str, *, hang: int | None = None
+) -> None:
     """Print a result on stdout: the value for programs or the text for people.
 
-    The value gets a `schema` that names the command and the version of its keys.
+    The value gets a `schema` that names the command and the version of its keys. With `hang`, lines
+    are broken at words where stdout is a terminal, and go on in that column.
     """
     if as_json:
         own = value.get("schema")
         value = {**value, "schema": own if isinstance(own, str) else schema_name()}
+    if not as_json and hang is not None:
+        text = wrapped(text, sys.stdout, hang=hang)
     click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text)
 
 

@@ -10,9 +10,9 @@ from imsprep.options import PackOptions, choices
 _OPTIONS = (
     click.option("--compression", type=click.Choice(choices(PackOptions, "compression")),
                  default=PackOptions.compression, show_default=True,
-                 help="Of a ZVHD2; zlib is for older sites."),
+                 help="Compression of a ZVHD2; zlib is for older sites."),
     click.option("--level", type=int,
-                 help="1 to 19 for zstd (3 if not given), 1 to 9 for zlib (1)."),
+                 help="Compression level: 1 to 19 for zstd (default: 3), 1 to 9 for zlib (1)."),
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def holes_option(command: F) -> F:
         type=click.Choice(choices(HoleOptions, "holes")),
         default=HoleOptions.holes,
         show_default=True,
-        help="Take holes for zeros, read them, or trust known file systems only.",
+        help="Trust that holes are zeros, read them, or trust known file systems only.",
     )(command)
 
 
@@ -81,7 +81,7 @@ def scan_options(command: F) -> F:
     return click.option(
         "--block-size",
         type=_BlockSizeType(),
-        help="Bytes that one bit stands for, as 4m; 2m if no --layout says another.",
+        help="Bytes that one bit stands for, as 4m (default: 2m, or what --layout says).",
     )(reading_options(command))
 
 

@@ -10,18 +10,20 @@ from imsprep.store.contract import STANDARD
 
 _PART_SIZE = click.option(
     "--part-size", type=SIZE, default=TransferOptions.part_size,
-    help="Largest part in bytes, unless more than 10,000 would be needed; 32m unless given.",
+    help="Size of a part (default: 32m); larger where more than 10,000 would be needed.",
 )  # fmt: skip
-_LIMIT_RATE = click.option("--limit-rate", type=RATE, help="Limit of bytes per second, as 10m.")
+_LIMIT_RATE = click.option(
+    "--limit-rate", type=RATE, help="Limit the upload to so many bytes per second, as 10m."
+)
 _RETRY_FOR = click.option(
     "--retry-for", type=SecondsType(min=0), default=TransferOptions.retry_for_s, show_default=True,
     metavar="S",
-    help="Seconds, in all, that retries may fail before giving up.",
+    help="Give up after retries have failed for so many seconds in all.",
 )  # fmt: skip
 _KMS_KEY = click.option(
     "--kms-key",
     metavar="ID",
-    help="Encrypt with this key of the service; '' means its default key.",
+    help="Encrypt the objects with this KMS key; '' is the service's default key.",
 )
 _OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 64), default=TransferOptions.jobs,
@@ -32,11 +34,12 @@ _OPTIONS = (
     " store."),
     _LIMIT_RATE,
     click.option("--replace", is_flag=True,
-                 help="Replace an object of that key that imsprep did not make of this file."),
+                 help="Replace an object of that name even if imsprep did not make it of"
+                 " this file."),
     _RETRY_FOR,
     _KMS_KEY,
     click.option("--storage-class", type=click.Choice([STANDARD]), default=STANDARD,
-                 help="Quick import reads no other."),
+                 help="Storage class of the objects; quick import reads no other."),
 )  # fmt: skip
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json as codec
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from importlib import resources
 
 from imsprep.checks.reporters.html import finding_box
+from imsprep.checks.reporters.text import PLAIN, Style, finding_lines
 from imsprep.pipeline.batch.run import (
     DONE,
     FAILED,
@@ -24,7 +26,7 @@ from imsprep.pipeline.batch.run import (
     Outcome,
 )
 from imsprep.report import Finding, Severity
-from imsprep.units import counted, format_size
+from imsprep.units import counted, format_seconds, format_size
 
 FORMATS = ("text", "json", "html")
 # What a state is called, and how its mark looks on the page.
@@ -32,14 +34,19 @@ WORDS = {
     DONE: "done", PLANNED: "planned", FAILED: "failed", REFUSED: "refused", WAITING: "not begun",
 }  # fmt: skip
 _LOOKS = {DONE: "good", PLANNED: "good", FAILED: "bad", REFUSED: "bad", WAITING: "unsure"}
-_TITLES = ("image", "name", "state", "image id", "disk", "sent", "time")
-_WIDTH = 96
+_ID = "image id"
+_TITLES = ("image", "name", "state", _ID, "disk", "sent", "time")
 _SHOWN = 3  # images that are named for one finding
 
 
-def render(summary: BatchSummary, format_: str) -> str:
-    """Return the summary in one of FORMATS, ending in a newline."""
-    functions: dict[str, Callable[[BatchSummary], str]] = {"text": text, "json": json, "html": html}
+def render(summary: BatchSummary, format_: str, style: Style = PLAIN) -> str:
+    """Return the summary in one of FORMATS, ending in a newline; text in a style."""
+    shown = partial(text, style=style)
+    functions: dict[str, Callable[[BatchSummary], str]] = {
+        "text": shown,
+        "json": json,
+        "html": html,
+    }
     return functions[format_](summary)
 
 
@@ -55,23 +62,48 @@ def schema() -> dict[str, object]:
     return value
 
 
-def text(summary: BatchSummary) -> str:
+def text(summary: BatchSummary, style: Style = PLAIN) -> str:
     """Return a table of all images, then what kept each of the others from it."""
-    lines = _columns([_TITLES, *(_row(outcome) for outcome in summary.outcomes)])
-    for (reason, code), images in _reasons(summary).items():
-        title = f"{', '.join(images)} (exit code {code}):"
-        lines += ["", *_wrapped(title, ""), *_wrapped(reason, "  ")]
-    remarks = [
-        line
-        for remark, images in _remarks(summary).items()
-        for line in _wrapped(f"{_named(images)}: {remark}", "  ")
-    ]
-    if remarks:
-        lines += ["", "also found:", *remarks]
+    lines = _table_lines([_row(outcome) for outcome in summary.outcomes], style.width)
+    for group in _reasons(summary).values():
+        lines += ["", *_why(group, style)]
+    for finding, images in _remarks(summary).values():
+        lines += ["", style.painted(f"{_named(images)}:", "bold")]
+        lines += finding_lines([finding], style)[1:]
     bodies = [f"  {_body(outcome)}" for outcome in summary.outcomes if outcome.body]
     if bodies:
         lines += ["", "requests:", *bodies]
-    return "\n".join([*lines, "", _totals(summary)]) + "\n"
+    return "\n".join([*lines, "", *_wrapped(_totals(summary), style, "")]) + "\n"
+
+
+def _table_lines(rows: list[tuple[str, ...]], width: int) -> list[str]:
+    """Return the table; where it is too wide, an image's id goes below its row."""
+    lines = _columns([_TITLES, *rows])
+    if max(map(len, lines)) <= width:
+        return lines
+    at = _TITLES.index(_ID)
+    titles, *short = _columns([row[:at] + row[at + 1 :] for row in [_TITLES, *rows]])
+    found = [titles]
+    for line, row in zip(short, rows, strict=True):
+        found += [line, f"  {_ID} {row[at]}"] if row[at] else [line]
+    return found
+
+
+def _why(group: list[Outcome], style: Style) -> list[str]:
+    """Return what kept images from being done, all for the same reason."""
+    first = group[0]
+    images = ", ".join(outcome.image for outcome in group)
+    title = f"{images}: {_word(first)}, exit code {first.exit_code}"
+    lines = [style.painted(line, "bold") for line in _wrapped(title, style, "")]
+    if _says_itself(first):
+        found = [finding for finding in first.findings if finding.severity > Severity.NOTE]
+        return [*lines, *finding_lines(found or first.findings, style)[1:]]
+    return [*lines, *_wrapped(first.message or "", style, "  ")]
+
+
+def _says_itself(outcome: Outcome) -> bool:
+    """Return whether the findings of a refused image say all that its message does."""
+    return outcome.state == REFUSED and bool(outcome.findings)
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:
@@ -93,7 +125,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         outcome.image_id or "",
         format_size(outcome.size) if outcome.size else "",
         format_size(outcome.sent) if outcome.sent else "",
-        duration(outcome.seconds) if outcome.seconds else "",
+        format_seconds(outcome.seconds) if outcome.seconds else "",
     )
 
 
@@ -101,36 +133,25 @@ def _word(outcome: Outcome) -> str:
     return f"{WORDS[outcome.state]} before" if outcome.earlier else WORDS[outcome.state]
 
 
-def duration(seconds: float) -> str:
-    """Write a time for a person: `3 s`, `2 min 5 s`, `1 h 20 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[str]]:
-    """Return each reason once, with its exit code and the images that it kept from being done."""
-    found: dict[tuple[str, int], list[str]] = {}
+def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[Outcome]]:
+    """Return the images that were not done, by the reason and the exit code."""
+    found: dict[tuple[str, int], list[Outcome]] = {}
     for outcome in summary.outcomes:
         if outcome.message is not None:
-            found.setdefault((outcome.message, outcome.exit_code), []).append(outcome.image)
+            found.setdefault((outcome.message, outcome.exit_code), []).append(outcome)
     return found
 
 
-def _remarks(summary: BatchSummary) -> dict[str, list[str]]:
+def _remarks(summary: BatchSummary) -> dict[tuple[str, str], tuple[Finding, list[str]]]:
     """Return each finding above a note that stopped nothing, once, with its images.
 
     Notes are in the other formats.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], tuple[Finding, list[str]]] = {}
     for outcome in summary.outcomes:
         for finding in _worth_telling(outcome):
-            words = f"{finding.rule} {finding.severity.word}: {finding.message}"
-            found.setdefault(words, []).append(outcome.image)
+            same = found.setdefault((finding.rule, finding.message), (finding, []))
+            same[1].append(outcome.image)
     return found
 
 
@@ -148,12 +169,12 @@ def _named(images: list[str]) -> str:
     return ", ".join(images[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _wrapped(words: str, indent: str) -> list[str]:
+def _wrapped(words: str, style: Style, indent: str) -> list[str]:
     return [
         wrapped
         for line in words.splitlines()
         for wrapped in textwrap.wrap(
-            line, _WIDTH, initial_indent=indent, subsequent_indent=indent + "    ",
+            line, style.width, initial_indent=indent, subsequent_indent=indent + "  ",
             break_long_words=False, break_on_hyphens=False,
         )
     ]  # fmt: skip
@@ -169,10 +190,10 @@ def _totals(summary: BatchSummary) -> str:
     ]
     sent = sum(outcome.sent for outcome in summary.outcomes)
     disks = sum(outcome.size for outcome in summary.outcomes)
-    return (
-        f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)};"
-        f" {format_size(sent)} sent for disks of {format_size(disks)}"
-    )
+    sizes = f"; {format_size(sent)} sent for disks of {format_size(disks)}" if sent else ""
+    if disks and not sent:
+        sizes = f"; disks of {format_size(disks)}, nothing sent"
+    return f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)}{sizes}"
 
 
 def html(summary: BatchSummary) -> str:
@@ -228,7 +249,7 @@ def _details(outcome: Outcome) -> str:
         return ""
     reason = ""
     # The sentence of a refusal repeats its findings, which are shown below.
-    if outcome.message is not None and not (outcome.state == REFUSED and outcome.findings):
+    if outcome.message is not None and not _says_itself(outcome):
         code = f"<em>exit code {outcome.exit_code}</em>"
         reason = f"<p class='complaint'>{escape(outcome.message)} {code}</p>"
     ordered = sorted(outcome.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))

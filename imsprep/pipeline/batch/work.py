@@ -157,7 +157,10 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
         size, sent, copied = (
             sum(getattr(plan, name) for plan in plans) for name in ("size", "sent", "copied")
         )
-        context.moved(entry, Event(UPLOAD, total=size, sent=sent, copied=copied))
+        announced = Event(
+            UPLOAD, total=size, sent=sent, copied=copied, estimated=prepared.estimated
+        )
+        context.moved(entry, announced)
         done = ship(prepared, _shipping(entry, context, client, prepared.open_store))
     return Outcome(
         entry.shown,

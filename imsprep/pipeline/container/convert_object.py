@@ -18,7 +18,7 @@ from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import DiskMaker, StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
-from imsprep.units import format_size
+from imsprep.units import format_ratio, format_size
 from imsprep.upload.journal import Journal
 from imsprep.upload.stream import stream
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
@@ -83,7 +83,7 @@ class ConvertedObject:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        sent, ratio = self.uploaded, f", packed {self.ratio:.3g} to 1" if self.ratio else ""
+        sent, ratio = self.uploaded, f", packed {format_ratio(self.ratio)}" if self.ratio else ""
         disk, data = format_size(self.disk_size), format_size(self.data_bytes)
         how = "is there already, the same" if sent.skipped else format_size(sent.size)
         return f"{self.bucket}:{sent.key}: {how} zvhd2, a disk of {disk} with {data} of data{ratio}"

@@ -186,7 +186,7 @@ def test_the_probe_on_disk_is_the_one_that_was_planned(tmp_path: Path) -> None:
     for number in range(MIN_SIZE // SECTOR):
         wanted = sector_content(number) if planned[number] else bytes(SECTOR)
         assert data[number * SECTOR : (number + 1) * SECTOR] == wanted
-    with pytest.raises(UsageError, match="have it replaced"):
+    with pytest.raises(UsageError, match="allow it to be replaced"):
         write_probe(path, size=MIN_SIZE)
 
 

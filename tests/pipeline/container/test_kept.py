@@ -129,7 +129,7 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     asked = {"auto": "raw is not taken: it needs a bitmap", "zvhd2": "zvhd2 is what was asked for"}
     assert found["reason"].startswith(asked[via])
     assert found["why"].endswith(found["reason"])
-    assert f"format: {found['chosen']}, about " in done.err
+    assert f"format   {found['chosen']}, about " in done.err
     [upload] = done.json["uploads"]
     assert (upload["role"], upload["key"]) == ("container", "x/disk.zvhd2")
     assert upload["estimated"] is True
@@ -160,7 +160,7 @@ def test_auto_takes_raw_only_with_a_bitmap_made_elsewhere(
     found = done.json["comparison"]
     assert [one["name"] for one in found["formats"]] == ["raw"]
     assert found["reason"].startswith("raw is taken for the bitmap that is given")
-    assert f"format: {found['chosen']}, about " in done.err
+    assert f"format   {found['chosen']}, about " in done.err
 
 
 def test_a_bitmap_made_elsewhere_goes_with_raw_only(

@@ -42,7 +42,7 @@ _TOOLS = (
     "IMS825",
     Severity.WARNING,
     "cloud-init is not installed",
-    why="Without it a server gets neither its password or key nor its host name from the service.",
+    why="Without it a server gets no password, key or host name from the service.",
     fix=advice("install cloud-init", "--install cloud-init"),
     source=LINUX_GUIDE,
 )

@@ -216,7 +216,7 @@ def _cloud_init_writes(guest: Guest) -> bool:
     Severity.WARNING,
     "A configuration file is not valid YAML",
     why="netplan then sets up no interface at all; cloud-init leaves the file out.",
-    fix=advice("mend the line that is named (YAML knows no tabs); `netplan generate` tries it"),
+    fix=advice("correct the line that is named (YAML knows no tabs); `netplan generate` tries it"),
     source="netplan's YAML reference; YAML 1.2, 6.1",
 )
 def no_yaml(facts: Facts) -> Iterator[Evidence]:

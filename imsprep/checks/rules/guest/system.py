@@ -63,9 +63,8 @@ def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
     if listed_:
         return f"Request “{listed_[0]}”, which fits the image"
     return (
-        f"The lists of {facts.site.title} ({_dates(facts)}) have no value for {system.name}; "
-        f"{_elsewhere(facts, system)}the region's own list may (imsprep os-versions --online). A "
-        "system that is not listed is registered as Other"
+        f"Ask the region: imsprep os-versions --online; {_elsewhere(facts, system)}a system that no"
+        " list has is registered as Other"
     )
 
 

@@ -33,7 +33,7 @@ def _values(guest: Guest, name: str, hive: str) -> Any:
     "IMS901",
     Severity.WARNING,
     "Quick import of Windows has ended on some sites",
-    why="Huawei Cloud's own sites no longer take Windows images by quick import; others may.",
+    why="Huawei Cloud's international site no longer takes Windows images by quick import.",
     fix="Ask the provider before you upload; elsewhere use the ordinary import of the console",
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )

@@ -16,7 +16,7 @@ from imsprep.cli.configured import ConfiguredCommand, profile_option, settings_h
 from imsprep.cli.options.common import PATH, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
-from imsprep.cli.screen import say
+from imsprep.cli.screen import say, style_for
 from imsprep.units import counted
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ Example:
 )
 @click.argument("plan", type=PATH)
 @click.option("--jobs", type=click.IntRange(1), metavar="N",
-              help=f"Images at a time; {JOBS}, or as many as the cluster takes.")  # fmt: skip
+              help=f"Images worked on at the same time (default: {JOBS}, or as many as the"
+              f" cluster takes).")  # fmt: skip
 @click.option(
     "--skip-failing", is_flag=True, help="Go on with the others if the check refuses some."
 )
 @click.option("--dry-run", is_flag=True, help="Check all, print the requests, send nothing.")
-@click.option("--scheduler", metavar="ADDRESS", help="Hand the work to this Dask cluster.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
 @click.option("--output", "outputs", multiple=True, metavar="FORMAT:FILE",
               help="Write the summary: text, json or html; repeatable.")  # fmt: skip
 @profile_option
@@ -73,7 +74,8 @@ def command(
         summary = api.run_batch(plan, entries, asked, telling)
     for format_, path in targets:
         write_output(path, render(summary, format_))
-    sys.stdout.write(render(summary, "json" if as_json else "text"))
+    style = style_for(sys.stdout)
+    sys.stdout.write(render(summary, "json" if as_json else "text", style))
     return summary.exit_code
 
 
@@ -84,7 +86,7 @@ class _Telling:
     """
 
     def __init__(self, total: int, quiet: bool) -> None:
-        self._total, self._quiet = total, quiet
+        self._total, self._goal, self._quiet = total, total, quiet
         self._lock = threading.Lock()
         self._done = self._ended = 0
         self._at = ImageBars(quiet=quiet)
@@ -93,11 +95,15 @@ class _Telling:
     def checking(self, count: int) -> None:
         """Print that the check begins."""
         if count:
-            self._say(f"checking {count} of {self._total} images before anything is sent")
+            of_all = "" if count == self._total else f" of {self._total}"
+            self._say(f"checking {count}{of_all} images before anything is sent")
 
     def refused(self, count: int) -> None:
         """Print why nothing is started."""
-        self._say(f"the check refuses {count}: nothing was sent (--skip-failing goes on without)")
+        self._say(
+            f"the check refuses {counted(count, 'image')}, so nothing was sent (--skip-failing"
+            " imports the others)"
+        )
 
     def warn(self, text: str) -> None:
         """Print a warning, also if quiet."""
@@ -106,6 +112,7 @@ class _Telling:
     def working(self, done: int, count: int) -> None:
         """Print how much there is to do."""
         self._done = self._ended = done
+        self._goal = done + count  # without those that the check refused
         if done:
             self._say(f"{done} of {self._total} images were done by an earlier run")
         if count:
@@ -116,14 +123,14 @@ class _Telling:
         self._at.end(entry.shown)
         self._ended += 1
         self._done += outcome.done
-        text = f"image {outcome.image_id}" if outcome.image_id else outcome.message
-        self._say(f"[{self._ended}/{self._total}] {entry.shown}: {outcome.state}: {text}")
+        text = f", image {outcome.image_id}" if outcome.image_id else f": {outcome.message}"
+        self._say(f"[{self._ended}/{self._goal}] {entry.shown}: {outcome.state}{text}")
 
     def passing(self) -> None:
         """Tell from time to time where the entries are."""
         at = self._at.lines()
         if at:
-            self._say(f"{self._ended} of {self._total} images ended; {', '.join(at)}")
+            self._say(f"{self._ended} of {self._goal} images ended; {', '.join(at)}")
 
     def news(self, entry: BatchEntry, text: str) -> None:
         """Print an entry's progress, unless it was just printed."""

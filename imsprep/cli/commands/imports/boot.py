@@ -16,7 +16,7 @@ from imsprep.units import MIB, format_seconds
 
 EPILOG = """\
 \b
-Exit codes: 0 it comes up, 1 it does not, 7 nothing that tells within the time limit.
+Exit codes: 0 it comes up, 1 it does not, 7 no verdict within the time limit.
 Example: imsprep boot disk.raw --firmware uefi
 """
 
@@ -24,25 +24,25 @@ Example: imsprep boot disk.raw --firmware uefi
 @click.command(epilog=EPILOG)
 @click.argument("image", shell_complete=images, type=PATH)
 @click.option("--firmware", type=click.Choice(["bios", "uefi"]),
-              help="How it starts; bios for x86, uefi for arm.")  # fmt: skip
+              help="Firmware of the machine (default: bios for x86, uefi for arm).")  # fmt: skip
 @click.option("--architecture", type=click.Choice(choices(BootOptions, "architecture")),
               default=BootOptions.architecture,
-              help="Of the server; x86 unless given.")  # fmt: skip
+              help="Architecture of the machine (default: x86).")  # fmt: skip
 @click.option(
-    "--memory", type=SIZE, default=BootOptions.memory, help="Of the machine; 1g unless given."
+    "--memory", type=SIZE, default=BootOptions.memory, help="Memory of the machine (default: 1g)."
 )
 @click.option("--cpus", type=click.IntRange(1, 64), default=BootOptions.cpus, show_default=True,
-              help="Of the machine.")  # fmt: skip
+              help="CPUs of the machine.")  # fmt: skip
 @click.option("--time-limit", type=SecondsType(min=1), default=BootOptions.limit_s,
-              metavar="SECONDS", help="When to give up; 300 unless given.")  # fmt: skip
+              metavar="SECONDS", help="Give up after this time (default: 300).")  # fmt: skip
 @click.option("--accel", type=click.Choice(choices(BootOptions, "accelerator")),
               default=BootOptions.accelerator,
-              help="auto takes KVM if it works; tcg emulates.")  # fmt: skip
-@click.option("--no-wait", is_flag=True, help="After the login, do not wait for cloud-init.")
+              help="Accelerator; auto: KVM if it works, else tcg, which emulates.")  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Do not wait for cloud-init after the login prompt.")
 @click.option("--log", type=PATH, metavar="FILE",
-              help="Of the console; IMAGE with .boot.log if not given.")  # fmt: skip
+              help="Log of the console (default: IMAGE with .boot.log).")  # fmt: skip
 @click.option("--screenshot", type=PATH, metavar="FILE",
-              help="Of the end; IMAGE with .boot.png if not given.")  # fmt: skip
+              help="Picture of the screen at the end (default: IMAGE with .boot.png).")  # fmt: skip
 @output_options
 def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
     """Start IMAGE in QEMU as the cloud would, and report whether it boots.
@@ -72,5 +72,5 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
         log=options["log"] or image.with_name(f"{image.name}.boot.log"),
         screenshot=options["screenshot"] or image.with_name(f"{image.name}.boot.png"),
     )
-    print_result(as_json, done.as_dict(), str(done))
+    print_result(as_json, done.as_dict(), str(done), hang=2)
     return done.exit_code

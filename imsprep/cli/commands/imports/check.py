@@ -46,14 +46,22 @@ Examples:
 @click.option(
     "--site",
     shell_complete=sites,
-    help="Whose limits: huawei, huawei-intl (default), otc, otc-swiss.",
+    help="Site whose limits apply: huawei, huawei-intl (default), otc, otc-swiss.",
 )
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="What stdout gets."
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    help="Format of the result on stdout.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
-    "--output", "outputs", multiple=True, metavar="FORMAT:FILE", help="Write a report; repeatable."
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="FORMAT:FILE",
+    help="Write a report to FILE; repeatable.",
 )
 @click.option(
     "--select",
@@ -61,14 +69,14 @@ Examples:
     multiple=True,
     callback=split_commas,
     metavar="ID",
-    help="Only these rules; IMS2 is all IMS2xx.",
+    help="Check only these rules; IMS2 is all IMS2xx.",
 )
 @click.option(
     "--ignore",
     multiple=True,
     callback=split_commas,
     metavar="ID",
-    help="Without these rules.",
+    help="Leave these rules out.",
     shell_complete=rules,
 )
 @click.option(
@@ -77,18 +85,20 @@ Examples:
     multiple=True,
     callback=split_commas,
     metavar="ID=WORD",
-    help="Count a rule as WORD.",
+    help="Report a rule as error, warning or note.",
 )
 @click.option(
     "--fail-on",
     shell_complete=words("error", "warning", "note", "never"),
-    help="error (default), warning, note or never.",
+    help="Fail from this severity on: error (default), warning, note or never.",
 )
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
-@click.option("--scan", is_flag=True, help="Read all of the image: zeros, data, what is sent.")
+@click.option(
+    "--scan", is_flag=True, help="Read the whole image: find its zeros, and what is sent."
+)
 @hole_options
 @click.option("--guest", is_flag=True, help="Check inside the file systems too.")
-@click.option("--boot", is_flag=True, help="Start it in QEMU too, and check that it boots.")
+@click.option("--boot", is_flag=True, help="Start the image in QEMU too, and check that it boots.")
 @click.option("--deep", is_flag=True, help="Unpack every block of a ZVHD2 file.")
 @click.option(
     "--online",
@@ -98,19 +108,27 @@ Examples:
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
               shell_complete=regions,
               help="Region of that bucket.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(0), help="Images checked at once; 0: as many as CPUs.")
-@click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
-@click.option("--endpoint", metavar="URL", help="The image service, instead of the site's.")
+@click.option(
+    "--jobs", type=click.IntRange(0), help="Images checked at the same time; 0: one per CPU."
+)
+@click.option(
+    "--obs-endpoint", metavar="URL", help="Address of the object store, instead of the region's."
+)
+@click.option(
+    "--endpoint", metavar="URL", help="Address of the image service, instead of the site's."
+)
 @ca_bundle_option
 @profile_option
-@click.option("--config", type=PATH, help="The file to use, not the nearest.")
-@click.option("--reproducible", is_flag=True, help="No folders of this machine in the output.")
-@click.option("--list-rules", is_flag=True, help="Show every rule and end.")
 @click.option(
-    "--explain", shell_complete=rules, metavar="ID", help="Show all about one rule and end."
+    "--config", type=PATH, help="Use this configuration file, not the nearest imsprep.toml."
 )
+@click.option(
+    "--reproducible", is_flag=True, help="Leave this machine's folders out of the output."
+)
+@click.option("--list-rules", is_flag=True, help="List all rules and exit.")
+@click.option("--explain", shell_complete=rules, metavar="ID", help="Explain one rule and exit.")
 @click.option("--show-skipped", is_flag=True, help="Show why rules were skipped.")
-@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors on stderr.")
 @screen_options
 @request_options
 def command(images: tuple[Path, ...], **options: Any) -> int:
@@ -204,7 +222,8 @@ def _tell_rules(explain: str | None, as_json: bool) -> int:
 
     chosen = api.rules(explain)
     if as_json:
-        click.echo(json.dumps({"rules": [rule.as_dict() for rule in chosen]}, indent=2))
+        value = {"schema": "imsprep.check-rules/1", "rules": [rule.as_dict() for rule in chosen]}
+        click.echo(json.dumps(value, indent=2))
     elif explain:
         rule = chosen[0]
         click.echo(

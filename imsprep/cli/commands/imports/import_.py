@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.bars import clock_time
 from imsprep.cli.completing import images, rules
 from imsprep.cli.configured import (
     ConfiguredCommand,
@@ -29,7 +28,7 @@ from imsprep.cli.screen import say, say_report
 from imsprep.cli.service import pace_options, service_options
 from imsprep.cli.watcher import Watcher
 from imsprep.options import ImportOptions, choices
-from imsprep.units import format_size
+from imsprep.units import format_seconds, format_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline.ova.all_disks import Planned
@@ -50,22 +49,23 @@ Example:
 )
 @click.argument("image", shell_complete=images, type=PATH)
 @click.option("--to", metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].  [required]")
-@click.option("--key", help="Name of the object; the file's name if not given.")
+@click.option("--key", help="Name of the object (default: the file's name).")
 @click.option(
     "--via",
     type=click.Choice(choices(ImportOptions, "via")),
     default=ImportOptions.via,
     show_default=True,
-    help="auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
+    help="Format to upload; auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
 )
 @click.option("--bandwidth", type=RATE,
-              help="Bytes per second of your line; 12500000 unless given.")  # fmt: skip
+              help="Bandwidth for estimates, in bytes per second (default: 12500000).")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
-              help="Keep the container in this folder.")  # fmt: skip
+              help="Make the ZVHD2 in this folder and keep it.")  # fmt: skip
 @click.option("--keep-container", type=PATH, metavar="FILE",
-              help="Keep the container as this file; else it is packed while sent.")  # fmt: skip
+              help="Make the ZVHD2 as this file and keep it; else it is packed while it"
+              " is sent.")  # fmt: skip
 @packing_options
-@click.option("--bitmap", type=PATH, help="Bitmap made elsewhere, as it is.")
+@click.option("--bitmap", type=PATH, help="Use this bitmap, made elsewhere, as it is.")
 @click.option("--layout", metavar="FILE|NAME",
               help="Layout of the bitmap, instead of zvhd2's; see imsprep bitmap.")  # fmt: skip
 @request_options
@@ -75,7 +75,7 @@ Example:
     multiple=True,
     callback=split_commas,
     metavar="ID",
-    help="Check without these rules.",
+    help="Leave these rules out of the check.",
 )
 @click.option("--guest", is_flag=True, help="Check what lies inside the file systems too.")
 @click.option("--fail-on", type=click.Choice(choices(ImportOptions, "fail_on")),
@@ -87,15 +87,22 @@ Example:
 @click.option("--sha256/--no-sha256", default=False,
               help="Also record the SHA-256 of the whole files, zeros included.")  # fmt: skip
 @click.option("--boot", is_flag=True,
-              help="Start it in QEMU first; an image that does not boot is not sent.")  # fmt: skip
+              help="Start the image in QEMU first; one that does not boot is not"
+              " sent.")  # fmt: skip
 @click.option("--cleanup", type=click.Choice(choices(ImportOptions, "cleanup")),
               default=ImportOptions.cleanup, show_default=True,
               help="When to remove the objects again.")  # fmt: skip
 @click.option("--all-disks", is_flag=True,
-              help="Of an OVA: make a ZVHD2 of each disk and a batch plan, no more.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Print the exact body and the plan; send nothing.")
+              help="Of an OVA: only make a ZVHD2 of each disk, and a batch plan.")  # fmt: skip
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the request's exact body and the plan of the upload; send nothing.",
+)
 @service_options
-@click.option("--obs-endpoint", metavar="URL", help="The object store, instead of the region's.")
+@click.option(
+    "--obs-endpoint", metavar="URL", help="Address of the object store, instead of the region's."
+)
 @pace_options
 @profile_option
 @output_options
@@ -133,7 +140,7 @@ def command(
             done = api.ship_import(prepared, asked)
     for upload in done.uploads:
         tell_how_it_went(upload)
-    print_result(as_json, done.as_dict(), _text(done))
+    print_result(as_json, done.as_dict(), _text(done), hang=10)
 
 
 def _missing(image: Path, options: Mapping[str, object]) -> str:
@@ -160,7 +167,7 @@ def _say_findings(prepared: Prepared, watcher: Watcher, *, quiet: bool) -> None:
     if not quiet:
         say_report(prepared.report)
     if prepared.comparison is not None:
-        watcher.say(f"format: {prepared.comparison.brief}")  # all of it is in the log, with -v
+        watcher.say(f"format   {prepared.comparison.brief}")  # all of it is in the log, with -v
 
 
 def _plan_text(prepared: Prepared, api: str) -> str:
@@ -178,8 +185,8 @@ def _plan_text(prepared: Prepared, api: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Write a time as `1.5 s` or `2:03`; below a minute a clock would show next to nothing."""
-    return f"{seconds:.1f} s" if seconds < 59.95 else clock_time(seconds)
+    """Write a time as `1.5 s` or `2 min 3 s`: one to be compared, so with tenths."""
+    return f"{seconds:.1f} s" if seconds < 59.95 else format_seconds(seconds)
 
 
 def _text(done: Imported) -> str:
@@ -190,7 +197,8 @@ def _text(done: Imported) -> str:
     if took.compared_s < took.seconds and took.waited_s >= 0.5:
         time += f", and {_duration(took.waited_s)} for the job"
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
-    disk = f"{format_size(done.size)} with {format_size(done.data_bytes)} of data"
+    size = done.report.facts.get("source_size") or done.size  # a ZVHD2 rounds it up
+    disk = f"{format_size(int(size))} with {format_size(done.data_bytes)} of data"
     sent = f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
     lines = [
         f"image     {done.image_id}",

@@ -13,10 +13,12 @@ from imsprep.cli.options.common import image_argument, output_options, print_res
 
 @click.command(epilog="Example: imsprep info disk.raw")
 @image_argument
-@site_option("Whose smallest min_disk counts.")
-@click.option("--guest", is_flag=True, help="Look inside: how would it boot?")
+@site_option("Site whose smallest min_disk is shown.")
+@click.option("--guest", is_flag=True, help="Look inside, and show how the image would boot.")
 @click.option(
-    "--firmware", type=click.Choice(("bios", "uefi")), help="Whose way; default: the image's."
+    "--firmware",
+    type=click.Choice(("bios", "uefi")),
+    help="Firmware to start with (default: the image's).",
 )
 @output_options
 def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -29,4 +31,4 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     from imsprep import api
 
     summary = api.info(image, **options)
-    print_result(as_json, summary.as_dict(), str(summary))
+    print_result(as_json, summary.as_dict(), str(summary), hang=14)

@@ -15,7 +15,7 @@ from imsprep.cli.watcher import Watcher
     epilog="Example: imsprep wait 8a12fc664fb4daa3014fb4e581380005 --site otc --region eu-de"
 )
 @click.argument("job_id", metavar="JOB")
-@click.option("--to", metavar="local:DIR", help="The folder, for a job of the local emulator.")
+@click.option("--to", metavar="local:DIR", help="Folder of the local service, for one of its jobs.")
 @service_options
 @pace_options
 @output_options

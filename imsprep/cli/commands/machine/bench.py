@@ -30,11 +30,13 @@ Examples:
 @click.argument("image", shell_complete=images, type=PATH, required=False)
 @click.option("--synthetic", is_flag=True, help="Make a file of each kind and scan it.")
 @click.option("--dir", "folder", type=PATH, metavar="DIR",
-              help="Folder for --synthetic; the current folder if not given.")  # fmt: skip
-@click.option("--size", type=SizeType(MIB), help="Bytes of each --synthetic file; 1g.")
-@click.option("--bandwidth", type=RATE, help="Bytes per second of your line: the upload too.")
+              help="Folder for --synthetic (default: the current folder).")  # fmt: skip
+@click.option("--size", type=SizeType(MIB), help="Size of each --synthetic file (default: 1g).")
+@click.option(
+    "--bandwidth", type=RATE, help="Bandwidth in bytes per second: estimate the upload too."
+)
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True,
-              help="How often each thing is measured.")  # fmt: skip
+              help="Number of times that each is measured.")  # fmt: skip
 @reading_options
 @output_options
 def command(image: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -60,4 +62,4 @@ def command(image: Path | None, as_json: bool, quiet: bool, **options: Any) -> N
             result = api.estimate(image, bandwidth=bandwidth, progress=watcher, **common)
         else:
             result = api.bench(folder or Path(), size=size or GIB, progress=watcher, **common)
-    print_result(as_json, result.as_dict(), str(result))
+    print_result(as_json, result.as_dict(), str(result), hang=9)

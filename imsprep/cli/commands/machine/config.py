@@ -7,7 +7,12 @@ from pathlib import Path
 
 import click
 
-from imsprep.cli.configured import config_options, profile_option, settings_here
+from imsprep.cli.configured import (
+    config_options,
+    option_defaults,
+    profile_option,
+    settings_here,
+)
 from imsprep.cli.options.common import PATH, print_result
 from imsprep.cli.settings import OPTION_TABLES, Setting
 
@@ -19,22 +24,34 @@ def command() -> None:
 
 @command.command(epilog="Example: imsprep config show --json")
 @profile_option
-@click.option("--config", type=PATH, help="The file to use, not the nearest.")
+@click.option(
+    "--config", type=PATH, help="Use this configuration file, not the nearest imsprep.toml."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def show(config: Path | None, as_json: bool) -> None:
     """Print every setting, its value, and its origin: environment, profile, file or default."""
     settings = settings_here(config)
-    width = max(len(key) for key in settings)
-    lines = [f"{k:{width}}  {_words(s.value)}  ({s.origin})" for k, s in settings.items()]
-    options = {name: config_options(name, config) for name in OPTION_TABLES}
-    for name, found in options.items():
-        lines += [f"{name} {k}  {_words(s.value)}  ({s.origin})" for k, s in found.items()]
+    options = {name: _options(name, config) for name in OPTION_TABLES}
+    rows = list(settings.items())
+    rows += [(f"{name} {k}", s) for name, found in options.items() for k, s in found.items()]
+    width = max(len(key) for key, _ in rows)
+    lines = [f"{key:{width}}  {_words(s.value)}  ({s.origin})" for key, s in rows]
     value = {
         "schema": "imsprep.config/1",
         "settings": _values(settings),
         "options": {name: _values(found) for name, found in options.items()},
     }
     print_result(as_json, value, "\n".join(lines))
+
+
+def _options(name: str, config: Path | None) -> dict[str, Setting]:
+    """Return what the file says of a command's options; UsageError where the command fails."""
+    context = click.get_current_context().find_root()
+    root = context.command
+    found = root.get_command(context, name) if isinstance(root, click.Group) else None
+    if found is not None:
+        option_defaults(found, name, config)
+    return config_options(name, config)
 
 
 def _values(settings: Mapping[str, Setting]) -> dict[str, object]:

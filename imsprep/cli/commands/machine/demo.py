@@ -21,7 +21,8 @@ MIN_DISK = 10  # GiB; the least that every site takes for a data disk
 
 @click.command(epilog="Example: imsprep demo --dir ./demo")
 @click.option("--dir", "folder", type=PATH, default=Path("demo"),
-              show_default=True, metavar="DIR", help="Where everything is made.")  # fmt: skip
+              show_default=True, metavar="DIR",
+              help="Folder in which everything is made.")  # fmt: skip
 @output_options
 def command(folder: Path, as_json: bool, quiet: bool) -> None:
     """Make a small disk image and import it: check, bitmap, upload, import, wait.
@@ -34,7 +35,7 @@ def command(folder: Path, as_json: bool, quiet: bool) -> None:
 
     with claimed(folder):
         result = _run(folder, _Teller(quiet))
-    print_result(as_json, result, _text(result))
+    print_result(as_json, result, _text(result), hang=10)
 
 
 class _Teller:

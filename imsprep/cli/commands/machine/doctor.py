@@ -24,9 +24,9 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.option("--dir", "folder", type=PATH, default=".", metavar="DIR",
-              help="Folder of the images; the current folder if not given.")  # fmt: skip
-@click.option("--online", is_flag=True, help="Reach the services of the region too.")
-@site_option("Whose services.")
+              help="Folder of the images (default: the current folder).")  # fmt: skip
+@click.option("--online", is_flag=True, help="Connect to the services of the region too.")
+@site_option("Site of the services.")
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
               shell_complete=regions,
               help="Region of the services, as eu-de.")  # fmt: skip
@@ -43,13 +43,15 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
 
     found = look(**options)
     style = screen.style_for(sys.stdout)
+    widest = max(len(item.name) for item in found)
     lines = []
     for item in found:
         mark = style.painted(f"{item.state:8}", _COLOURS[item.state])
-        lines.append(f"{mark} {item.name:14} {item.words}")
-    bad = sum(item.state == "failed" for item in found)
-    lines.append(style.painted("FAILED" if bad else "passed", "FAILED" if bad else "passed")
-                 + f"   {len(found)} looked at, {bad} failed")  # fmt: skip
+        lines.append(f"{mark} {item.name:{widest}} {item.words}")
+    counts = {state: sum(item.state == state for item in found) for state in _COLOURS}
+    verdict = "FAILED" if counts["failed"] else "passed"
+    tally = ", ".join(f"{number} {state}" for state, number in counts.items())
+    lines.append(f"{style.painted(verdict, verdict)}   {tally}")
     value = {"schema": "imsprep.doctor/1", "items": [item.as_dict() for item in found]}
-    print_result(as_json, value, "\n".join(lines))
-    return 3 if bad else 0
+    print_result(as_json, value, "\n".join(lines), hang=widest + 10)
+    return 3 if counts["failed"] else 0

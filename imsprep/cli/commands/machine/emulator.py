@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from imsprep.cli.completing import sites
-from imsprep.cli.options.common import PATH
+from imsprep.cli.options.common import PATH, schema_name
 from imsprep.cli.screen import say
 from imsprep.cloud.sites import SITES
 from imsprep.options import DEFAULT_SITE
@@ -26,17 +26,24 @@ from imsprep.options import DEFAULT_SITE
 )
 @click.option("--s3", metavar="URL", help="Read the objects from this store, not from DIR.")
 @click.option("--s3-region", default="us-east-1", show_default=True, help="Region of that store.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0, the default: any free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on (default: 0, any free port).",
+)
 @click.option(
     "--site",
     shell_complete=sites,
     type=click.Choice(list(SITES)),
     default=DEFAULT_SITE,
     show_default=True,
-    help="Whose documents are followed.",
+    help="Site whose documents the service follows.",
 )
 @click.option("--layout", metavar="FILE|NAME", help="Layout of the bitmaps, instead of zvhd2's.")
-@click.option("--any-os-version", is_flag=True, help="Take values that the site does not list.")
+@click.option(
+    "--any-os-version", is_flag=True, help="Accept an os_version that the site does not list."
+)
 @click.option(
     "--fault",
     "faults",
@@ -45,7 +52,7 @@ from imsprep.options import DEFAULT_SITE
     help="Inject this fault; an unknown name lists all. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing on stderr.")
 def command(
     data: Path, faults: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
@@ -62,5 +69,6 @@ def command(
                 say(f"export HUAWEICLOUD_SDK_AK={served.key.access_key}")
                 say(f"export HUAWEICLOUD_SDK_SK={served.key.secret_key}")
             say("serving; end with Ctrl-C")
-        click.echo(json.dumps({"url": served.url}) if as_json else served.url)
+        value = {"schema": schema_name(), "url": served.url}
+        click.echo(json.dumps(value) if as_json else served.url)  # one line: the end comes later
         threading.Event().wait()

@@ -11,7 +11,9 @@ from imsprep.errors import ReadError
 
 @click.command(epilog="Example: imsprep man --path")
 @click.argument("name", default="imsprep")
-@click.option("--path", is_flag=True, help="Print the folder, for MANPATH or a package.")
+@click.option(
+    "--path", is_flag=True, help="Print the folder of all pages, for MANPATH or a package."
+)
 def command(name: str, path: bool) -> None:
     """Print the manual page of a command, as `imsprep man check | man -l -` shows it."""
     folder = resources.files("imsprep").joinpath("data", "man")

@@ -67,14 +67,14 @@ def command() -> None:
     "--output",
     type=PATH,
     metavar="FILE",
-    help="The bitmap's name; IMAGE with the suffix .mf if not given.",
+    help="Name of the bitmap (default: IMAGE with the suffix .mf).",
 )
 @click.option(
     "--layout",
     "layout_name",
     default=BitmapOptions.layout,
     metavar="FILE|NAME",
-    help="How the bitmap lies in the file: what learn saved, or zvhd2, the default.",
+    help="Layout of the bitmap file: a file that `bitmap learn` saved, or zvhd2 (default).",
 )
 @click.option(
     "--format",
@@ -100,15 +100,16 @@ def make(
             made = api.make_bitmap(image, layout=layout_name, progress=watcher, **options)
         else:
             made = api.export_map(image, format=format_, progress=watcher, **options)
-    print_result(as_json, made.as_dict(), str(made))
+    print_result(as_json, made.as_dict(), str(made), hang=2)
 
 
 @command.command(epilog="Example: imsprep bitmap probe probe.raw")
 @click.argument("file", shell_complete=images, type=PATH)
-@click.option("--size", type=SIZE, help="Bytes, in whole sectors; 64 MiB.")
+@click.option("--size", type=SIZE, help="Size in bytes, in whole sectors (default: 64 MiB).")
 @click.option("--kind", type=click.Choice(choices(ProbeOptions, "kind")),
               default=ProbeOptions.kind, show_default=True,
-              help="Data here and there; or the boundary cases: no data, data in every block, in"
+              help="What it contains: data here and there, or a boundary case: no data,"
+              " data in every block, in"
               " one block.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @output_options
@@ -131,7 +132,7 @@ def probe(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
 @click.argument("files", nargs=-1, required=True, type=PATH,
                 metavar="RAW MF [RAW MF]...")  # fmt: skip
 @click.option("-o", "--output", type=PATH, metavar="FILE",
-              help="Where the layout is saved; MF with the suffix .layout.json.")  # fmt: skip
+              help="File for the layout (default: MF with the suffix .layout.json).")  # fmt: skip
 @reading_options
 @output_options
 def learn(

@@ -46,20 +46,24 @@ Example:
 @click.option(
     "--disk",
     metavar="DISK",
-    help="Of an OVA or OVF: a disk's file, id or number, as info lists them.  [default: (the"
+    help="Disk of an OVA or OVF: its file, id or number, as info lists them.  [default: (the"
     " system disk)]",
 )
 @packing_options
 @click.option(
-    "--block-size", type=SIZE, default=ConvertOptions.block_size, help="1m to 32m; 2m unless given."
+    "--block-size",
+    type=SIZE,
+    default=ConvertOptions.block_size,
+    help="Block size of a ZVHD2, 1m to 32m (default: 2m).",
 )
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
-@click.option("--uuid", "id_", type=click.UUID, help="The container's id, instead of a random one.")
+@click.option("--uuid", "id_", type=click.UUID, help="UUID of the ZVHD2, instead of a random one.")
 @click.option(
     "--timestamp",
     type=int,
     metavar="SECONDS",
-    help="Since 1970, instead of SOURCE_DATE_EPOCH or now. With a given time the same disk gives"
+    help="Time of creation in the ZVHD2, in seconds since 1970, instead of"
+    " SOURCE_DATE_EPOCH or now. With a given time the same disk gives"
     " the same bytes.",
 )
 @holes_option
@@ -75,7 +79,7 @@ Example:
 @click.option("--verify", type=click.Choice(["full", "none"]), default="full", show_default=True,
               help="Read each packed block back and compare it, or not.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
-@click.option("--key", help="Name of the object in a bucket; SOURCE's name, .zvhd2, if not given.")
+@click.option("--key", help="Name of the object in a bucket (default: SOURCE's name with .zvhd2).")
 @place_options
 @send_options
 @output_options
@@ -111,7 +115,7 @@ def command(
         done = replace(done, target=Path(target))  # as named here, not where its links lead
     else:
         tell_how_it_went(done.uploaded)
-    print_result(as_json, done.as_dict(), str(done))
+    print_result(as_json, done.as_dict(), str(done), hang=2)
 
 
 def _asked(options: dict[str, Any]) -> dict[str, Any]:

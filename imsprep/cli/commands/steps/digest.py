@@ -16,7 +16,7 @@ from imsprep.progress import Event, Progress
 
 @click.command(epilog="Example: imsprep digest disk.raw")
 @click.argument("files", shell_complete=images, type=PATH, nargs=-1, required=True)
-@click.option("--sha256", is_flag=True, help="The plain SHA-256 of the whole disk instead.")
+@click.option("--sha256", is_flag=True, help="Print the plain SHA-256 of the whole disk instead.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
 @holes_option
 @share_option

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.argument("file", shell_complete=images, type=PATH)
 @target_options
-@click.option("--key", help="Name of the object; the file's name if not given.")
+@click.option("--key", help="Name of the object (default: the file's name).")
 @transfer_options
 @hole_options
 @click.option("--force", is_flag=True, help="Upload even if the same object is there.")

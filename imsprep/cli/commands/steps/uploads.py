@@ -44,7 +44,7 @@ def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: object) ->
 @command.command("abort", epilog="Example: imsprep uploads abort --to local:./cloud --key disk.raw")
 @target_options
 @click.option("--key", help="Only uploads of this object.")
-@click.option("--all", "everything", is_flag=True, help="All of them, those still running too.")
+@click.option("--all", "everything", is_flag=True, help="Remove all, also what still runs.")
 @_folder_option
 @output_options
 def abort_command(

@@ -18,13 +18,13 @@ from imsprep.cli.watcher import Watcher
     "--bitmap",
     type=PATH,
     metavar="FILE",
-    help="The bitmap; IMAGE with the suffix .mf if not given.",
+    help="The bitmap (default: IMAGE with the suffix .mf).",
 )
 @click.option(
     "--layout",
     "layout_name",
     metavar="FILE|NAME",
-    help="How the bitmap lies in its file, where no sidecar says it; else zvhd2.",
+    help="Layout of the bitmap file if no sidecar states it (default: zvhd2).",
 )
 @reading_options
 @output_options
@@ -48,5 +48,5 @@ def command(
         proof = api.verify_bitmap(
             image, bitmap=bitmap, layout=layout_name, progress=watcher, **reading
         )
-    print_result(as_json, proof.as_dict(), str(proof))
+    print_result(as_json, proof.as_dict(), str(proof), hang=2)
     return 0 if proof.holds else 1

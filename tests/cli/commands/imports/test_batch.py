@@ -162,7 +162,12 @@ def test_all_are_checked_before_anything_is_sent(imsprep: Run, folder: Folder) -
     assert not (folder.path / "cloud").exists()
     assert not list(folder.path.glob("*.imsprep.json"))
     text = imsprep("batch", folder.plan)
-    for words in ("IMS510", "web1.raw (exit code 1):", "web2.raw (exit code 1):", "1 not begun"):
+    for words in (
+        "IMS510",
+        "web1.raw: refused, exit code 1",
+        "web2.raw: refused, exit code 1",
+        "1 not begun",
+    ):
         assert words in text.out
     assert "nothing was sent" in text.err
 
@@ -492,7 +497,7 @@ def test_without_credentials_nothing_is_begun(
     done = imsprep("batch", folder.plan)
     assert done.code == 2
     assert done.out.count("no credentials found") == 1
-    assert "web0.raw, web1.raw, web2.raw (exit code 2):" in done.out
+    assert "web0.raw, web1.raw, web2.raw: refused, exit code 2" in done.out
 
 
 def test_a_scheduler_is_not_given_what_only_this_process_can_do(

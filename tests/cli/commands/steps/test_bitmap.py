@@ -141,7 +141,7 @@ def keep_time(path: Path, change: Callable[[Path], Any]) -> None:
         (lambda p: write_byte(p, 4 * BLOCK), "before the image was last written"),
         (lambda p: os.utime(p, ns=(1, 1)), "before the image was last written"),
         (lambda p: os.truncate(p, 10 * BLOCK), "made of an image of"),
-        (lambda p: keep_time(p, lambda q: write_byte(q, 3 * BLOCK)), "other content"),
+        (lambda p: keep_time(p, lambda q: write_byte(q, 3 * BLOCK)), "different content"),
         (lambda p: write_byte(p.with_suffix(".mf"), 0), "not the file that its sidecar"),
     ],
 )
