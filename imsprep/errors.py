@@ -123,8 +123,14 @@ class TransferError(ImsprepError):
 
     exit_code = 5
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        remedies: tuple[str, ...] | None = None,
+    ) -> None:
+        super().__init__(message, remedies=remedies)
         self.retry_after_s = retry_after_s
 
 

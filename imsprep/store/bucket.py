@@ -21,7 +21,9 @@ class BucketFacts:
     object: ObjectFacts | None = None
     # Objects under the keys of the import that are not this image's to replace, and why.
     strangers: dict[str, str] = field(default_factory=dict)
-    unfinished: int = 0  # uploads of the key that were begun and not ended
+    # Uploads of the key that were begun and not ended; None: the list was refused.
+    unfinished: int | None = 0
+    unfinished_refusal: str = ""  # the service's own words
     may_write: bool | None = None  # None: not tried
     write_refusal: str = ""  # the service's own words
     region: str | None = None  # where it lies; None: not known
@@ -60,13 +62,22 @@ def look_at_bucket(
             asked_region=question.region,
             object=objects[key],
             strangers=_strangers(objects.values(), origin),
-            unfinished=sum(upload.key == key for upload in store.list_uploads(key)),
         )
+        found = _with_unfinished(store, found)
     except (ServiceError, TransferError) as error:
         if strict:
             raise
         return BucketFacts(bucket, key, refusal=str(error))
     return _tried(store, found) if question.try_write else found
+
+
+def _with_unfinished(store: ObjectStore, found: BucketFacts) -> BucketFacts:
+    """Add the unfinished uploads: an import needs no list of them."""
+    try:
+        uploads = store.list_uploads(found.key)
+    except ServiceError as error:
+        return replace(found, unfinished=None, unfinished_refusal=str(error))
+    return replace(found, unfinished=sum(upload.key == found.key for upload in uploads))
 
 
 def _strangers(objects: Iterable[ObjectFacts | None], origin: str | None) -> dict[str, str]:

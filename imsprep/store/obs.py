@@ -141,7 +141,10 @@ class ObsStore:
             raise
         etag = etag_of(answer.get("CopyPartResult", {}))
         if not etag:
-            raise TransferError(f"the store answered without an ETag: part {number} was not copied")
+            raise TransferError(
+                f"the store answered without an ETag: part {number} was not copied",
+                remedies=("copy_zeros",),
+            )
         return etag
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:

@@ -61,8 +61,8 @@ _ADVICE = {
     "507": _FULL,
     "NotImplemented": _NOT_THERE,
     "501": _NOT_THERE,
-    "InvalidSecurityToken": "; the security token is wrong or has expired",
-    "ExpiredToken": "; the security token has expired",
+    "InvalidSecurityToken": "; the security token is wrong or has expired: get another one",
+    "ExpiredToken": "; the security token has expired: get another one and run again",
     "403": _RIGHTS,  # an answer to HEAD has no body, so its code is the status
     "PermanentRedirect": _REGION,
     "TemporaryRedirect": _REGION,
@@ -142,7 +142,8 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
         words += f", location {headers.get('location') or said.get('Endpoint') or 'not given'}"
     for secret in secrets:
         words = words.replace(secret, "***")
-    text = f"the store refused to {what}: {show_words(words).rstrip('.')}"
+    said_words = show_words(words).rstrip(".") or f"status {status} without a reason"
+    text = f"the store refused to {what}: {said_words}"
     passing = status >= 500 or status in (408, 425, 429) or code in _PASSING_CODES
     if passing and status not in LASTING_STATUSES and code not in _LASTING_CODES:
         wait_s = retry_after(headers.get("retry-after"), headers.get("date"), time.time())

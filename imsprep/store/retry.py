@@ -111,9 +111,14 @@ class RetryingStore:
                 # Full jitter: anywhere between nothing and a bound that doubles.
                 wait_s = max(longest * retry.jitter(), error.retry_after_s or 0.0)
                 if self._outages.failed() + wait_s >= retry.limit_s:
+                    wished = error.retry_after_s or 0.0
                     raise TransferError(
                         f"{error}; every attempt failed for {retry.limit_s:.0f} s in all;"
                         " run again to continue"
+                        if wished < retry.limit_s
+                        else f"{error}; it wants no request for {wished:.0f} s: run again then to"
+                        " continue",
+                        remedies=error.remedies,
                     ) from error
                 _LOG.info("%s failed: %s; again in %.1f s", what, error, wait_s)
                 if self._stopped.wait(wait_s):

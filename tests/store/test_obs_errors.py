@@ -56,10 +56,11 @@ def test_what_may_pass_is_worth_another_attempt(status: int, code: str) -> None:
         (404, "NoSuchBucket", "make the bucket first"),
         (403, "VirtualHostDomainRequired", "without the bucket's name"),
         (418, "Teapot", ""),
+        (403, "", "status 403 without a reason; the key needs the rights"),
     ],
 )
 def test_what_will_not_pass_says_what_to_do(status: int, code: str, advice: str) -> None:
-    error = meaning(refused(status, code))
+    error = meaning(refused(status, code, "no" if code else ""))
     assert isinstance(error, ServiceError)
     assert (error.code, error.status) == (code, status)
     assert advice in str(error)

@@ -74,6 +74,20 @@ def test_the_limit_is_one_for_all_requests_together() -> None:
     assert clock.now <= 100
 
 
+def test_a_store_that_wants_no_request_for_longer_than_is_tried_is_left_alone() -> None:
+    clock = Clock()
+    with pytest.raises(TransferError, match="wants no request for 3600 s: run again then"):
+        patient(clock, TransferError("busy", retry_after_s=3600.0)).head("k")
+    assert clock.waits == []
+
+
+def test_what_helps_is_still_known_at_the_end() -> None:
+    lost = TransferError("not copied", remedies=("copy_zeros",))
+    with pytest.raises(TransferError) as caught:
+        patient(Clock(), *[lost] * 99).head("k")
+    assert caught.value.remedies == ("copy_zeros",)
+
+
 def test_time_in_which_something_works_does_not_count() -> None:
     clock = Clock()
     store = patient(clock, BUSY, "found", BUSY, "found", limit_s=3.0)
@@ -98,8 +112,8 @@ class Once:
         self.calls: list[tuple[Any, ...]] = []
 
     def __getattr__(self, method: str) -> Any:
-        def call(*arguments: Any) -> str:
-            self.calls.append((method, *arguments))
+        def call(*arguments: Any, **options: Any) -> str:
+            self.calls.append((method, *arguments, *options.values()))
             if len(self.calls) == 1:
                 raise BUSY
             return "an answer"
@@ -111,15 +125,18 @@ class Once:
 def test_every_request_but_a_completion_is_made_again_as_it_was(method: str) -> None:
     if method == "etags_are_md5":
         return
-    names = list(inspect.signature(getattr(ObjectStore, method)).parameters)[1:]
+    parameters = list(inspect.signature(getattr(ObjectStore, method)).parameters.values())[1:]
+    names = [p.name for p in parameters]
+    given = [p.name for p in parameters if p.kind != p.KEYWORD_ONLY]
+    options = {p.name: p.name for p in parameters if p.kind == p.KEYWORD_ONLY}
     store: Any = Once()
     retrying = getattr(RetryingStore(store, RetryPolicy(first_wait_s=0.0)), method)
     if method == "complete":
         with pytest.raises(TransferError, match="503"):
-            retrying(*names)
+            retrying(*given)
         assert store.calls == [(method, *names)]
         return
-    retrying(*names)
+    retrying(*given, **options)
     assert store.calls == [(method, *names)] * 2
 
 

@@ -104,6 +104,8 @@ def replaces(facts: Facts) -> Iterator[Evidence]:
 def unfinished(facts: Facts) -> Iterator[Evidence]:
     """Count the unfinished uploads of this object."""
     found = reached(facts)
+    if found.unfinished is None:
+        raise UnknownError(found.unfinished_refusal)
     if found.unfinished:
         yield Evidence(f"{found.unfinished} unfinished uploads of {found.key!r}")
 

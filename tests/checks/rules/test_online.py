@@ -14,7 +14,7 @@ from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.request import RequestFields
 from imsprep.store.bucket import BucketFacts, BucketQuestion, look_at_bucket
-from imsprep.store.contract import BucketHead, ObjectFacts
+from imsprep.store.contract import BucketHead, ObjectFacts, Upload
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
 from tests.support import s3cloud
@@ -178,6 +178,18 @@ def test_a_bucket_is_looked_at(tmp_path: Path) -> None:
     assert (found.unfinished, found.storage_class) == (1, "STANDARD")
     assert found.object is not None
     assert found.object.size == 5
+
+
+def test_a_list_of_uploads_that_is_refused_is_missing_and_stops_nothing(tmp_path: Path) -> None:
+    class Refusing(DirectoryStore):
+        def list_uploads(self, prefix: str = "") -> list[Upload]:
+            raise ServiceError("501 NotImplemented")
+
+    found = look_at_bucket(Refusing(tmp_path), BucketQuestion("b", "disk.raw"), strict=True)
+    report = registry.run(Facts(name="d.raw", file_size=1, bucket=found))
+    assert (found.refusal, found.unfinished) == (None, None)
+    assert {s.rule: s.reason for s in report.skipped}["IMS705"] == "501 NotImplemented"
+    assert not {"IMS701", "IMS705"} & {f.rule for f in report.findings}
 
 
 def test_a_refusal_is_a_fact() -> None:
