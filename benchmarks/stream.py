@@ -57,7 +57,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     try:
         keys = Credentials(ACCESS_KEY, SECRET_KEY)
         store = open_obs(BUCKET, endpoint=gateway.endpoint, region="us-east-1", credentials=keys)
-        store._client.create_bucket(Bucket=BUCKET)
+        store.client.create_bucket(Bucket=BUCKET)
         for rate, ratio, level in LINES:
             with Relay(gateway.port, bytes_per_s=rate) as line:
                 yield from _over(line, rate, (ratio, level), bench, gateway, store, folder)

@@ -51,7 +51,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     try:
         keys = Credentials(ACCESS_KEY, SECRET_KEY)
         store = open_obs(BUCKET, endpoint=gateway.endpoint, region="us-east-1", credentials=keys)
-        store._client.create_bucket(Bucket=BUCKET)
+        store.client.create_bucket(Bucket=BUCKET)
         yield from _cases(bench, gateway, store, folder)
         store.close()
     finally:

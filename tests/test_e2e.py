@@ -73,7 +73,7 @@ def new_bucket(server: Server) -> Iterator[ObsStore]:
 def make(store: ObsStore, bucket: str) -> None:
     """Make a bucket; a server that has just started may not be ready for it."""
     try:
-        store._client.create_bucket(Bucket=bucket)
+        store.client.create_bucket(Bucket=bucket)
     except (ClientError, BotoCoreError) as error:
         raise TransferError(str(error)) from error
 
@@ -139,7 +139,7 @@ def start_upload(
     server: Server | Relay, store: ObsStore, disk: Path, *options: str
 ) -> subprocess.Popen[bytes]:
     command = [
-        *IMSPREP, "upload", str(disk), "--to", f"obs:{store._bucket}", "--region", "us-east-1",
+        *IMSPREP, "upload", str(disk), "--to", f"obs:{store.bucket}", "--region", "us-east-1",
         "--endpoint", server.endpoint, "--part-size", "10m", "-q", *options,
     ]  # fmt: skip
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
@@ -263,7 +263,7 @@ def test_an_import_through_the_gateway_makes_the_same_disk(
     with emulating(gateway, tmp_path / "cloud") as url:
         done = subprocess.run(
             [*IMSPREP, "import", image, "--via", "raw" if format_ == "raw" else "auto", "--name", "web01", "--min-disk", "10", "--os-version",
-             "Ubuntu 18.04 server 64bit", "--to", f"obs:{store._bucket}", "--region", "us-east-1",
+             "Ubuntu 18.04 server 64bit", "--to", f"obs:{store.bucket}", "--region", "us-east-1",
              "--obs-endpoint", gateway.endpoint, "--endpoint", url, "--poll", "0.2", "--json"],
             env=ENVIRONMENT, capture_output=True, check=False,
         )  # fmt: skip

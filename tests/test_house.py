@@ -350,6 +350,7 @@ ORDER = {
         demo_disk
         board
         screen
+        rates
         bars
         completing
         options.common

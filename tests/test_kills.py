@@ -57,7 +57,7 @@ def bucket_at(endpoint: str) -> Place:
 
     for left in range(60, -1, -1):
         try:
-            store._client.create_bucket(Bucket=name)
+            store.client.create_bucket(Bucket=name)
             break
         except Exception:  # a server that has just started may not be ready for it
             if not left:

@@ -26,7 +26,7 @@ SIZES = {
 KEYS = ("like", "title", "regions", "ims", "obs", "iam", "job-query", "os-versions", *SIZES)
 _URL = re.compile(r"https?://[a-z0-9.-]+(:\d+)?/?")
 
-_own: set[str] = set()  # names that were added here, and may be described again
+OWN: set[str] = set()  # names that were added here, and may be described again
 
 
 def add(name: str, table: Mapping[str, object], origin: str) -> None:
@@ -36,7 +36,7 @@ def add(name: str, table: Mapping[str, object], origin: str) -> None:
     site has; `origin` is the file that says so.
     """
     where = f"{origin}: clouds.{name}"
-    if name in SITES and name not in _own:
+    if name in SITES and name not in OWN:
         raise UsageError(f"{where}: {name} is a site of imsprep's own; choose another name")
     site, cloud = _described(name, table, where)
     CLOUDS[:] = [known for known in CLOUDS if name not in known.sites]
@@ -45,7 +45,7 @@ def add(name: str, table: Mapping[str, object], origin: str) -> None:
             raise UsageError(f"{where}: {region} is a region of {other.sites[0]} already")
     CLOUDS.append(cloud)
     SITES[name] = site
-    _own.add(name)
+    OWN.add(name)
 
 
 def _described(name: str, table: object, where: str) -> tuple[Site, Cloud]:
@@ -55,7 +55,7 @@ def _described(name: str, table: object, where: str) -> tuple[Site, Cloud]:
         if key not in KEYS:
             raise UsageError(f"{where}: unknown key {key!r}; there are: {', '.join(KEYS)}")
     like = table.get("like", DEFAULT_SITE)
-    if like not in SITES or like in _own:
+    if like not in SITES or like in OWN:
         raise UsageError(f"{where}: like is a site that imsprep knows, got {like!r}")
     query = table.get("job-query", "progress")
     if query not in ("progress", "jobs"):

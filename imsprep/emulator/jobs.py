@@ -138,7 +138,7 @@ class JobBoard:
                 return  # the emulator is ending; the next one begins this job again
             if faults.fail_job:
                 raise RefusedError(faults.fail_job)
-            _check_fit(job.body, virtual_size(source))
+            check_fit(job.body, virtual_size(source))
             path = self._folder / "disks" / f"{job.image_id}.raw"
             disk = materialise(source, path, self._stopping.is_set)
         except EmulatorStoppedError:
@@ -189,7 +189,7 @@ def job_type(body: dict[str, object]) -> str:
     return "imsImportDataImageJob" if is_data_disk(body) else "imsImportImageJob"
 
 
-def _check_fit(body: dict[str, Any], size: int) -> None:
+def check_fit(body: dict[str, Any], size: int) -> None:
     """Fail late if the disk is larger than was asked for; neither time nor code is documented."""
     if size > body["min_disk"] * GIB:
         raise RefusedError(

@@ -39,9 +39,9 @@ def main() -> None:
     """
     path, memory_limit, socket = sys.argv[1], int(sys.argv[2]), [*sys.argv, ""][3]
     _limit(memory_limit)
-    budget, teller = Budget(), _Teller()
+    budget, teller = Budget(), Teller()
     try:
-        with _open(path, socket) as (file, size), _ended_in_time(budget):
+        with _open(path, socket) as (file, size), ended_in_time(budget):
             guest = inspect(file, size, budget, teller.tell)
         teller.tell(guest)
     except (ImsprepError, OSError, NbdError) as error:
@@ -52,13 +52,14 @@ def main() -> None:
         _print({"error": "something in the image is nested too deep"})
 
 
-class _Teller:
+class Teller:
     """Prints what has become known since the last line."""
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}
 
     def tell(self, guest: Guest) -> None:
+        """Print what is new of the guest since the last time."""
         values = guest.as_dict()
         if not self._told.get("files", {}).keys() <= values["files"].keys():
             self._told = {}  # they were another system's
@@ -114,7 +115,7 @@ def _limit(memory: int) -> None:
 
 
 @contextmanager
-def _ended_in_time(budget: Budget) -> Iterator[None]:
+def ended_in_time(budget: Budget) -> Iterator[None]:
     """Let nothing more be read after CPU_ENOUGH_S; Python code is interrupted where it stands.
 
     A loop inside a library of C goes on, to the limit of the process.

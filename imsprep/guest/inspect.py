@@ -118,26 +118,26 @@ def inspect(file: BinaryIO, size: int, budget: Budget, tell: Tell) -> Guest:
 
     guest = dataclasses.replace(guest, boot=find_routes(devices, sector, read))
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
-    return _system(guest, World(opened, devices, Allowance()), budget, tell)
+    return read_system(guest, World(opened, devices, Allowance()), budget, tell)
 
 
-def _system(guest: Guest, world: World, budget: Budget, tell: Tell) -> Guest:
+def read_system(guest: Guest, world: World, budget: Budget, tell: Tell) -> Guest:
     """Look for the system among the file systems, and into the first that is found."""
     opened = world.opened
     for candidate in _candidates(guest, opened, budget):
         tree = Tree({"/": candidate.filesystem}, budget)
         try:
             if any(tree.exists(mark) for mark in _LINUX_MARKS):
-                return _linux(guest, tree, candidate, world, tell)
+                return read_linux(guest, tree, candidate, world, tell)
             if any(tree.exists(mark) for mark in _WINDOWS_MARKS):
-                return _windows(guest, tree, candidate, opened, tell)
+                return read_windows(guest, tree, candidate, opened, tell)
             if tree.exists("/ostree/deploy"):
                 guest = dataclasses.replace(guest, ostree=ostree.links(tree, guest.boot))
                 found = ostree.deployment(tree, guest.boot)
                 if found is not None:
                     inner = Tree(found.mounts, budget)
                     root = candidate._replace(folder=found.path)
-                    return _linux(guest, inner, root, world, tell)
+                    return read_linux(guest, inner, root, world, tell)
             reason = _other_layout(tree)
         except UnreadableError as error:
             reason = str(error)
@@ -246,13 +246,12 @@ def _roots(guest: Guest) -> dict[str, str | None]:
     return roots
 
 
-def _linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell) -> Guest:
+def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell) -> Guest:
+    """Return the guest with what its Linux says; `tree` is its root."""
     opened = world.opened
     laid = [Laid("/", root.found.volume.name, root.inside)]
     boot = guest.boot
-    gaps: dict[str, str] = {}
-    files: dict[str, Entry] = {}
-    kernels: list[Kernel] = []
+    gaps, files, kernels = dict[str, str](), dict[str, Entry](), list[Kernel]()
     names, texts, secrets = paths.LINUX_NAMES, paths.LINUX_TEXT, paths.LINUX_SECRETS
     guest = dataclasses.replace(
         guest, system=LINUX, root=root.found.volume.name, subvolume=root.subvolume
@@ -361,7 +360,8 @@ def _mount_esp(
         raise UnreadableError(f"{unread[0].name}: {unread[0].unread}")
 
 
-def _windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
+def read_windows(guest: Guest, tree: Tree, root: Opened, opened: list[Opened], tell: Tell) -> Guest:
+    """Return the guest with what its Windows says; `tree` is its system volume."""
     gaps: dict[str, str] = {}
     files: dict[str, Entry] = {}
     unread: list[str] = []

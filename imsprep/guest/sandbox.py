@@ -67,10 +67,10 @@ def inspect_image(
                 child.kill()
             child.wait()
         answer.seek(0)
-        return _decode(answer.read(ANSWER_LIMIT + 1), path, reason)
+        return guest_of(answer.read(ANSWER_LIMIT + 1), path, reason)
 
 
-def _decode(answer: bytes, path: str | os.PathLike[str], reason: str | None) -> Guest:
+def guest_of(answer: bytes, path: str | os.PathLike[str], reason: str | None) -> Guest:
     """Put together what the child handed over; `reason` says why it could not go on."""
     if len(answer) > ANSWER_LIMIT:
         return Guest(unread=(f"the inspection of {show_path(path)} returned more than is allowed",))

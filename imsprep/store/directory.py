@@ -58,12 +58,12 @@ class DirectoryStore:
     etags_are_md5 = True
 
     def __init__(self, folder: Path) -> None:
-        self._folder = Path(folder)
-        self._uploads = self._folder / ".uploads"
-        self._records = self._folder / ".objects"
+        self.folder = Path(folder)
+        self.uploads = self.folder / ".uploads"
+        self.records = self.folder / ".objects"
 
     def __repr__(self) -> str:
-        return f"DirectoryStore({str(self._folder)!r})"
+        return f"DirectoryStore({str(self.folder)!r})"
 
     def path_of(self, key: str) -> Path:
         """Return the file that is, or would be, an object; ServiceError if no such key can be."""
@@ -72,8 +72,8 @@ class DirectoryStore:
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its upload id."""
         self._path(key)
-        with _translated("begin an upload in", self._folder):
-            return directory_uploads.begin(self._uploads, key, metadata)
+        with _translated("begin an upload in", self.folder):
+            return directory_uploads.begin(self.uploads, key, metadata)
 
     def upload_part(
         self, key: str, upload_id: str, number: int, data: Body, md5: str | None = None
@@ -142,7 +142,7 @@ class DirectoryStore:
         """Return the unfinished uploads whose key starts with `prefix`."""
         return sorted(
             Upload(record["key"], upload_id, record["initiated"])
-            for upload_id, record in directory_uploads.records(self._uploads)
+            for upload_id, record in directory_uploads.records(self.uploads)
             if record["key"].startswith(prefix)
         )
 
@@ -187,13 +187,13 @@ class DirectoryStore:
         with _translated("remove", path), contextlib.suppress(FileNotFoundError):
             os.unlink(path)
             self._remove_empty(path.parent)
-            for old in self._records.glob(f"{_record_name(key)}.*.json"):
+            for old in self.records.glob(f"{_record_name(key)}.*.json"):
                 old.unlink(missing_ok=True)
 
     def _remove_empty(self, folder: Path) -> None:
         """Remove folders that hold nothing any more: a bucket has none."""
         with contextlib.suppress(OSError):
-            while folder != self._folder:
+            while folder != self.folder:
                 folder.rmdir()
                 folder = folder.parent
 
@@ -201,9 +201,9 @@ class DirectoryStore:
         """Return the files that killed writers of objects left in the folder."""
         return [
             left
-            for parent, folders, _ in os.walk(self._folder)
+            for parent, folders, _ in os.walk(self.folder)
             for left in atomic.leftovers(Path(parent))
-            if not Path(parent).name.startswith(".") or Path(parent) == self._records
+            if not Path(parent).name.startswith(".") or Path(parent) == self.records
         ]
 
     def head_bucket(self) -> BucketHead:
@@ -213,12 +213,12 @@ class DirectoryStore:
     def list_objects(self, prefix: str = "") -> list[ObjectFacts]:
         """Return the objects whose key starts with `prefix`, in order of their keys."""
         keys = []
-        for parent, folders, files in os.walk(self._folder):
+        for parent, folders, files in os.walk(self.folder):
             # Other uploads come and go in the store's own folders.
             folders[:] = [name for name in folders if not name.startswith(".")]
-            above = Path(parent).relative_to(self._folder).parts
+            above = Path(parent).relative_to(self.folder).parts
             shown = (name for name in files if not name.startswith("."))
-            keys += ["/".join(map(_unsafe, (*above, name))) for name in shown]
+            keys += ["/".join(map(key_part, (*above, name))) for name in shown]
         facts = (self.head(key) for key in sorted(keys) if key.startswith(prefix))
         return [fact for fact in facts if fact is not None]
 
@@ -228,14 +228,14 @@ class DirectoryStore:
                 f"no such key can exist: {key[:80]!r}; expected 1 to {MAX_KEY_BYTES} bytes",
                 code="InvalidKey",
             )
-        return self._folder.joinpath(*(_safe(name) for name in key.split("/")))
+        return self.folder.joinpath(*(safe_name(name) for name in key.split("/")))
 
     @contextlib.contextmanager
     def _open(self, key: str) -> Iterator[int]:
         try:
             file = os.open(self._path(key), os.O_RDONLY)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise ServiceError(f"no object {key!r} in {self._folder}", code="NoSuchKey") from error
+            raise ServiceError(f"no object {key!r} in {self.folder}", code="NoSuchKey") from error
         try:
             yield file
         finally:
@@ -244,7 +244,7 @@ class DirectoryStore:
     def _upload(self, key: str, upload_id: str, number: int = 1) -> Unfinished:
         """Return an upload that is noted and belongs to `key`."""
         check_part_number(number)
-        return Unfinished.of(self._uploads, upload_id, key)
+        return Unfinished.of(self.uploads, upload_id, key)
 
     @contextlib.contextmanager
     def _new_object(self, key: str, record: Mapping[str, object]) -> Iterator[int]:
@@ -260,8 +260,8 @@ class DirectoryStore:
             yield file.fileno()
             file.flush()
             stat = os.fstat(file.fileno())
-            self._records.mkdir(exist_ok=True)
-            older = list(self._records.glob(f"{_record_name(key)}.*.json"))
+            self.records.mkdir(exist_ok=True)
+            older = list(self.records.glob(f"{_record_name(key)}.*.json"))
             mine = self._record_path(key, stat)
             atomic.write_json(mine, {**record, "mtime_ns": stat.st_mtime_ns, "size": stat.st_size})
         for old in older:
@@ -269,7 +269,7 @@ class DirectoryStore:
                 old.unlink(missing_ok=True)
 
     def _record_path(self, key: str, stat: os.stat_result) -> Path:
-        return self._records / f"{_record_name(key)}.{stat.st_ino}.json"
+        return self.records / f"{_record_name(key)}.{stat.st_ino}.json"
 
     def _record(self, key: str, stat: os.stat_result) -> dict[str, Any]:
         """Return an object's record; one that is not of this very file does not count."""
@@ -294,7 +294,7 @@ def _pieces(data: Body) -> Iterator[bytes | memoryview]:
         yield piece
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """Return a file name for a piece of a key: none is shared, none starts with a dot."""
     if not name:
         return "%"
@@ -302,7 +302,8 @@ def _safe(name: str) -> str:
     return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
 
 
-def _unsafe(name: str) -> str:
+def key_part(name: str) -> str:
+    """Return the piece of a key whose file name this is."""
     return "" if name == "%" else unquote(name, errors="surrogateescape")
 
 

@@ -39,7 +39,7 @@ _HASH_STEP = 1 * MIB
 _NO_COPY = {403, 405, 501}
 
 
-class _InMemory:
+class InMemory:
     """A part in memory as a file: botocore takes no memoryview, and of this nothing is copied."""
 
     def __init__(self, data: memoryview) -> None:
@@ -75,12 +75,12 @@ class ObsStore:
     def __init__(
         self, client: Any, bucket: str, *, kms_key: str | None = None, secrets: Sequence[str] = ()
     ) -> None:
-        self._client, self._bucket, self._kms_key = client, bucket, kms_key
+        self.client, self.bucket, self._kms_key = client, bucket, kms_key
         self._secrets = tuple(secrets)
         self._encrypts = kms_key is not None
 
     def __repr__(self) -> str:
-        return f"ObsStore({self._bucket!r})"
+        return f"ObsStore({self.bucket!r})"
 
     @property
     def etags_are_md5(self) -> bool:
@@ -89,7 +89,7 @@ class ObsStore:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self.client.close()
 
     def create(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload of storage class STANDARD."""
@@ -103,7 +103,7 @@ class ObsStore:
     ) -> str:
         """Send one part; the service verifies its MD5."""
         check_part_number(number)
-        body = _InMemory(data) if isinstance(data, memoryview) else data
+        body = InMemory(data) if isinstance(data, memoryview) else data
         if not isinstance(body, bytes):
             body.seek(0)  # an attempt before this one may have read some of it
         answer = self._call(
@@ -112,7 +112,7 @@ class ObsStore:
             UploadId=upload_id,
             PartNumber=number,
             Body=body,
-            ContentMD5=_in_base64(bytes.fromhex(md5)) if md5 else _content_md5(body),
+            ContentMD5=_in_base64(bytes.fromhex(md5)) if md5 else content_md5(body),
         )
         etag = etag_of(answer)
         if not etag:
@@ -132,7 +132,7 @@ class ObsStore:
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
-                CopySource={"Bucket": self._bucket, "Key": source},
+                CopySource={"Bucket": self.bucket, "Key": source},
                 CopySourceRange=f"bytes={offset}-{offset + length - 1}",
             )
         except ServiceError as error:
@@ -237,7 +237,7 @@ class ObsStore:
         """Write a small object at once, storage class STANDARD."""
         made_with = self._made_with(metadata or {})
         answer = self._call(
-            "put_object", Key=key, Body=data, ContentMD5=_content_md5(data), **made_with
+            "put_object", Key=key, Body=data, ContentMD5=content_md5(data), **made_with
         )
         return etag_of(answer)
 
@@ -311,16 +311,16 @@ class ObsStore:
         return made_with
 
     def _call(self, operation: str, **arguments: Any) -> Any:
-        with translated(operation_words(operation, self._bucket, arguments), self._secrets):
-            answer = getattr(self._client, operation)(Bucket=self._bucket, **arguments)
+        with translated(operation_words(operation, self.bucket, arguments), self._secrets):
+            answer = getattr(self.client, operation)(Bucket=self.bucket, **arguments)
         if answer.get("ServerSideEncryption", _PLAIN) != _PLAIN:
             self._encrypts = True
         return answer
 
     def _pages(self, operation: str, **arguments: Any) -> Iterator[Any]:
-        with translated(operation_words(operation, self._bucket, arguments), self._secrets):
-            yield from self._client.get_paginator(operation).paginate(
-                Bucket=self._bucket, **arguments
+        with translated(operation_words(operation, self.bucket, arguments), self._secrets):
+            yield from self.client.get_paginator(operation).paginate(
+                Bucket=self.bucket, **arguments
             )
 
 
@@ -338,7 +338,7 @@ def open_obs(
     return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)
 
 
-def _content_md5(body: Any) -> str:
+def content_md5(body: Any) -> str:
     """Return the MD5 of bytes, or of a file that is left at its start, in base64."""
     digest = hashlib.md5(usedforsecurity=False)
     if isinstance(body, bytes):

@@ -18,12 +18,12 @@ def file_system(file: int) -> str:
         with open(f"/proc/self/fdinfo/{file}", encoding="utf-8") as info:
             fields = dict(line.split(":", 1) for line in info if ":" in line)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            return _type_of(int(fields["mnt_id"]), mounts.read())
+            return type_of(int(fields["mnt_id"]), mounts.read())
     except (OSError, ValueError, LookupError):
         return ""
 
 
-def _type_of(mount: int, mountinfo: str) -> str:
+def type_of(mount: int, mountinfo: str) -> str:
     """Find the type of a mount: the first word behind the dash that ends the optional fields."""
     for line in mountinfo.splitlines():
         before, _, behind = line.partition(" - ")

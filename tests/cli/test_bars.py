@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.cli import bars, board, screen
-from imsprep.cli.bars import JobBar, ProgressBar, Step
+from imsprep.cli import bars, board, rates, screen
+from imsprep.cli.bars import JobBar, ProgressBar
+from imsprep.cli.rates import Step
 from imsprep.progress import Event
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import GIB, MIB
@@ -158,9 +159,9 @@ def test_a_bar_of_an_image_shows_amount_and_time_left_in_eighty_columns() -> Non
 
 
 def test_an_image_is_labelled_by_its_name_where_its_path_is_long() -> None:
-    assert bars._label("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
-    assert bars._label("a/web.raw", "scan").split() == ["a/web.raw", "scan"]
-    assert bars._label("debian-12.x86.qcow2", "scan").split() == ["debian-12.x86", "scan"]
+    assert bars.label_of("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
+    assert bars.label_of("a/web.raw", "scan").split() == ["a/web.raw", "scan"]
+    assert bars.label_of("debian-12.x86.qcow2", "scan").split() == ["debian-12.x86", "scan"]
 
 
 def test_what_is_packed_while_it_is_sent_has_a_share_of_the_disk(terminal: Terminal) -> None:
@@ -216,9 +217,9 @@ def test_lines_of_an_upload_end_with_what_it_came_to(
 
 
 def test_the_start_of_a_large_step_is_in_a_smaller_unit() -> None:
-    assert bars._pair(60 * MIB, 2 * GIB) == "60 MiB/2 GiB"
-    assert bars._pair(GIB, 2 * GIB) == "1/2 GiB"
-    assert bars._pair(0, 2 * GIB) == "0/2 GiB"
+    assert rates.amount_of(60 * MIB, 2 * GIB) == "60 MiB/2 GiB"
+    assert rates.amount_of(GIB, 2 * GIB) == "1/2 GiB"
+    assert rates.amount_of(0, 2 * GIB) == "0/2 GiB"
 
 
 @given(

@@ -32,13 +32,13 @@ TABLE: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    clouds, sites, own = list(CLOUDS), dict(SITES), set(partners._own)
+    clouds, sites, own = list(CLOUDS), dict(SITES), set(partners.OWN)
     yield
     CLOUDS[:] = clouds
     SITES.clear()
     SITES.update(sites)
-    partners._own.clear()
-    partners._own.update(own)
+    partners.OWN.clear()
+    partners.OWN.update(own)
 
 
 def errors(site: str, **fields: Any) -> set[str]:

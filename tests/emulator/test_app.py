@@ -36,7 +36,7 @@ from imsprep.cloud.sites import SITES, Site
 from imsprep.emulator import validate
 from imsprep.emulator.app import Settings
 from imsprep.emulator.faults import Faults, parse
-from imsprep.emulator.jobs import _check_fit
+from imsprep.emulator.jobs import check_fit
 from imsprep.emulator.materialise import accept
 from imsprep.emulator.server import serving
 from imsprep.emulator.signature import SignedRequest, verify
@@ -472,9 +472,9 @@ def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
 
 
 def test_min_disk_is_in_gib_and_a_disk_may_fill_it() -> None:
-    _check_fit({"min_disk": 10}, 10 * GIB)
+    check_fit({"min_disk": 10}, 10 * GIB)
     with pytest.raises(RefusedError, match=r"IMG\.0111"):
-        _check_fit({"min_disk": 10}, 10 * GIB + 512)
+        check_fit({"min_disk": 10}, 10 * GIB + 512)
 
 
 def test_an_object_may_have_the_largest_size_and_no_byte_more() -> None:
@@ -649,7 +649,7 @@ def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
     with s3cloud.localhost_resolves(), s3cloud.serve() as (_, endpoint):
         open_bucket = partial(open_obs, endpoint=endpoint, region="us-east-1", credentials=KEY)
         store: Any = open_bucket("images")
-        store._client.create_bucket(Bucket="images")
+        store.client.create_bucket(Bucket="images")
         disk, bitmap = raw_disk()
         store.put("disk.raw", disk)
         store.put("disk.mf", bitmap)

@@ -60,7 +60,7 @@ def test_python_code_that_loops_is_interrupted_and_nothing_more_is_read(
 ) -> None:
     monkeypatch.setattr(child, "CPU_ENOUGH_S", 0.05)
     budget = Budget()
-    with pytest.raises(UnreadableError, match="processor time"), child._ended_in_time(budget):
+    with pytest.raises(UnreadableError, match="processor time"), child.ended_in_time(budget):
         loop()
     with pytest.raises(UnreadableError, match="processor time"):
         budget.take(lookups=1)
@@ -107,7 +107,7 @@ def test_a_node_of_btrfs_that_is_its_own_child_ends(image: Callable[..., Path]) 
     path.write_bytes(data)
     command = [sys.executable, "-c", IMPATIENT, str(path), str(MEMORY_LIMIT)]
     done = subprocess.run(command, check=True, capture_output=True)
-    guest = sandbox._decode(done.stdout, path, None)
+    guest = sandbox.guest_of(done.stdout, path, None)
     assert guest.system is None
     assert "processor time" in guest.unread[0]
 
@@ -212,14 +212,14 @@ def test_wherever_an_answer_is_cut_off_what_is_left_of_it_is_true(tmp_path: Path
     make_filesystem("ext4", tmp_path / "tree", tmp_path / "fs.img")
     command = [sys.executable, "-m", "imsprep.guest.child", tmp_path / "fs.img", str(MEMORY_LIMIT)]
     answer = subprocess.run(command, check=True, capture_output=True).stdout
-    whole = sandbox._decode(answer, "fs.img", None)
+    whole = sandbox.guest_of(answer, "fs.img", None)
     assert whole == inspect_image(tmp_path / "fs.img")
     found = {f.rule: f.message for f in check(whole)[0]}
     assert len(found) == 2
     kept = set()
     ends = [match.end() for match in re.finditer(b"\n", answer)]
     for end in [*ends[:-1], *range(0, ends[-2], 97)]:
-        guest = sandbox._decode(answer[:end], "fs.img", "killed")
+        guest = sandbox.guest_of(answer[:end], "fs.img", "killed")
         assert guest.unread == ("killed",)
         assert "killed" in guest.gaps.values() or not guest.volumes
         assert guest.files.items() <= whole.files.items()
@@ -234,7 +234,7 @@ def test_wherever_an_answer_is_cut_off_what_is_left_of_it_is_true(tmp_path: Path
 def test_files_of_a_system_that_could_not_be_read_are_not_another_systems(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    teller = child._Teller()
+    teller = child.Teller()
     one, other = {"/etc/fstab": Entry("file")}, {"/etc/issue": Entry("file")}
     teller.tell(Guest(system="linux", root="partition 1", files=one))
     teller.tell(Guest(system="linux", root="partition 1", files=other))
@@ -242,7 +242,7 @@ def test_files_of_a_system_that_could_not_be_read_are_not_another_systems(
     teller.tell(last)
     lines = capsys.readouterr().out.encode().split(b"\n\n")
     for number, files in enumerate([one, other, last.files], 1):
-        assert sandbox._decode(b"\n\n".join(lines[:number]), "", None).files == files
+        assert sandbox.guest_of(b"\n\n".join(lines[:number]), "", None).files == files
 
 
 class Broken(Window):

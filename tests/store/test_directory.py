@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.store.contract import Part
-from imsprep.store.directory import DirectoryStore, _safe, _unsafe
+from imsprep.store.directory import DirectoryStore, key_part, safe_name
 from imsprep.store.zeros import zero_md5
 from imsprep.system.sparse import copy_data, data_ranges, write_sparse
 from imsprep.units import GIB, KIB, MIB
@@ -60,8 +60,8 @@ def test_objects_are_listed_while_other_uploads_come_and_go(
 
 @given(st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), max_size=40))
 def test_a_piece_of_a_key_is_kept_in_its_file_name(piece: str) -> None:
-    name = _safe(piece)
-    assert _unsafe(name) == piece
+    name = safe_name(piece)
+    assert key_part(name) == piece
     assert name
     assert not name.startswith(".")
     assert "/" not in name
@@ -86,14 +86,14 @@ def test_a_key_cannot_be_a_folder_too(store: DirectoryStore) -> None:
 
 @pytest.mark.slow
 def test_a_terabyte_of_zeros_takes_no_space_and_no_time(store: DirectoryStore) -> None:
-    (store._folder).mkdir()
-    with open(store._folder / "zeros", "wb") as file:
+    (store.folder).mkdir()
+    with open(store.folder / "zeros", "wb") as file:
         file.truncate(5 * GIB)
     upload_id = store.create("disk.raw", {})
     for number in range(1, 206):
         store.copy_part("disk.raw", upload_id, number, "zeros", 0, 5 * GIB)
     store.complete("disk.raw", upload_id, store.list_parts("disk.raw", upload_id))
-    stat = os.stat(store._folder / "disk.raw")
+    stat = os.stat(store.folder / "disk.raw")
     assert stat.st_size == 205 * 5 * GIB
     assert stat.st_blocks * 512 < MIB
 
@@ -104,7 +104,7 @@ def test_a_file_put_there_by_hand_is_an_object(
 ) -> None:
     """What is known of the object before does not hold for it, by whatever it can be told."""
     etag = store.put("disk.raw", b"old", {"imsprep-plan": "p"})
-    path = store._folder / "disk.raw"
+    path = store.folder / "disk.raw"
     for _ in range(2):
         time_ns = path.stat().st_mtime_ns + later_ns
         path.write_bytes(content)
@@ -138,7 +138,7 @@ def test_a_completion_that_fails_leaves_the_old_object_and_the_parts(
     store.complete("k", upload_id, store.list_parts("k", upload_id))
     assert store.read("k", 0, 9) == b"new"
     store.delete("k")
-    assert list(store._records.iterdir()) == []
+    assert list(store.records.iterdir()) == []
 
 
 @pytest.mark.parametrize("copied", [False, True])
@@ -165,7 +165,7 @@ def test_killed_while_it_replaces_a_part_it_leaves_one_of_both(
 ) -> None:
     upload_id = store.create("k", {})
     store.upload_part("k", upload_id, 1, b"old")
-    (old,) = (store._uploads / upload_id).iterdir()
+    (old,) = (store.uploads / upload_id).iterdir()
     os.utime(old, (0, 0))
 
     def killed(*arguments: object, **options: object) -> None:
@@ -257,7 +257,7 @@ def test_an_upload_whose_removal_was_interrupted_is_unknown_but_for_removing(
     store: DirectoryStore,
 ) -> None:
     upload_id = store.create("k", {})
-    (store._uploads / upload_id).rmdir()
+    (store.uploads / upload_id).rmdir()
     for step in (
         lambda: store.upload_part("k", upload_id, 1, b"x"),
         lambda: store.list_parts("k", upload_id),
@@ -276,13 +276,13 @@ def test_a_part_that_comes_while_an_upload_is_removed_does_not_keep_it(
 
     def late(*arguments: Any, **options: Any) -> None:
         with contextlib.suppress(FileNotFoundError):
-            (store._uploads / upload_id / ".2.late").write_bytes(b"x")
+            (store.uploads / upload_id / ".2.late").write_bytes(b"x")
         rmdir(*arguments, **options)
 
     monkeypatch.setattr(os, "rmdir", late)
     store.abort("k", upload_id)
     assert store.list_uploads() == []
-    assert list(store._uploads.iterdir()) == []
+    assert list(store.uploads.iterdir()) == []
 
 
 def test_an_upload_stays_listed_while_a_part_of_it_cannot_be_removed(
@@ -299,7 +299,7 @@ def test_an_upload_stays_listed_while_a_part_of_it_cannot_be_removed(
         store.abort("k", upload_id)
     assert [upload.upload_id for upload in store.list_uploads()] == [upload_id]
     store.abort("k", upload_id)
-    assert store.list_uploads() == list(store._uploads.iterdir()) == []
+    assert store.list_uploads() == list(store.uploads.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.options import UploadOptions
 from imsprep.store import obs
 from imsprep.store.contract import BucketHead, CopyRefusedError
-from imsprep.store.obs import ObsStore, _content_md5, open_obs
+from imsprep.store.obs import ObsStore, content_md5, open_obs
 from imsprep.store.obs_connection import ANSWER_LIMIT
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Bucket, Target
@@ -57,7 +57,7 @@ def cloud(server: tuple[s3cloud.Strict, str]) -> Iterator[s3cloud.Strict]:
 def store(cloud: s3cloud.Strict, server: tuple[s3cloud.Strict, str]) -> Iterator[ObsStore]:
     bucket = f"test-{secrets.token_hex(6)}"
     store = open_obs(bucket, endpoint=server[1], region="us-east-1", credentials=KEYS)
-    store._client.create_bucket(Bucket=bucket)
+    store.client.create_bucket(Bucket=bucket)
     yield store
     store.close()
 
@@ -79,12 +79,12 @@ def test_trailing_checksums_and_path_style_are_never_sent(
 def test_a_part_in_memory_is_a_file_that_copies_nothing(
     store: ObsStore, cloud: s3cloud.Strict
 ) -> None:
-    body = obs._InMemory(memoryview(b"0123456789"))
+    body = obs.InMemory(memoryview(b"0123456789"))
     assert (bytes(body.read(4)), body.tell(), bytes(body.read())) == (b"0123", 4, b"456789")
     assert (bytes(body.read(4)), body.seek(0), bytes(body.read(20))) == (b"", 0, b"0123456789")
     assert (body.seek(-3, 2), bytes(body.read()), len(body)) == (7, b"789", 10)
     data = pattern(6 * MIB)
-    assert obs._InMemory(memoryview(data)).read(5).obj is data
+    assert obs.InMemory(memoryview(data)).read(5).obj is data
     upload_id = store.create("k", {})
     store.upload_part("k", upload_id, 1, memoryview(data))
     store.complete("k", upload_id, store.list_parts("k", upload_id))
@@ -164,7 +164,7 @@ def test_a_list_of_several_pages_is_read_to_its_end(store: ObsStore) -> None:
     """A store answers with 1,000 at a time, or with fewer."""
     limits = {"ListParts": "MaxParts", "ListObjectsV2": "MaxKeys"}
     for operation, limit in limits.items():
-        store._client.meta.events.register(
+        store.client.meta.events.register(
             f"provide-client-params.s3.{operation}",
             lambda params, limit=limit, **_: {**params, limit: 2},
         )
@@ -178,10 +178,10 @@ def test_a_list_of_several_pages_is_read_to_its_end(store: ObsStore) -> None:
 
 def test_encryption_is_asked_for(server: tuple[s3cloud.Strict, str], store: ObsStore) -> None:
     for key in ("key-1", ""):  # or the service's own
-        encrypted = ObsStore(store._client, store._bucket, kms_key=key)
+        encrypted = ObsStore(store.client, store.bucket, kms_key=key)
         assert not encrypted.etags_are_md5
         encrypted.put("k", b"x")
-        head = store._client.head_object(Bucket=store._bucket, Key="k")
+        head = store.client.head_object(Bucket=store.bucket, Key="k")
         assert (head["ServerSideEncryption"], head.get("SSEKMSKeyId", "")) == ("aws:kms", key)
 
 
@@ -193,12 +193,12 @@ def test_objects_are_made_in_the_standard_class_and_tell_another_one(
     store.create("k", {})
     store.put("k", b"x")
     assert cloud.classes == ["STANDARD", "STANDARD"]
-    store._client.put_object(
-        Bucket=store._bucket,
+    store.client.put_object(
+        Bucket=store.bucket,
         Key="k",
         Body=b"x",
         StorageClass="GLACIER",
-        ContentMD5=_content_md5(b"x"),
+        ContentMD5=content_md5(b"x"),
     )
     found = store.head("k")
     assert found is not None
@@ -216,7 +216,7 @@ def test_an_upload_ends_right_although_requests_fail(
             file.seek(n * 17 * MIB)
             file.write(pattern(6 * MIB, n))
         file.truncate(170 * MIB)
-    target = Target(store._bucket, region="r")
+    target = Target(store.bucket, region="r")
     policy = TransferPolicy(retry=RetryPolicy(limit_s=60, first_wait_s=0.01))
     cloud.faults = s3cloud.Faults(busy=0.05, dropped=0.01, latency_s=LATENCY_S)
     for round_ in range(4):
@@ -240,7 +240,7 @@ def test_only_the_data_travels(store: ObsStore, cloud: s3cloud.Strict, tmp_path:
         file.write(pattern(20 * MIB))
         file.truncate(200 * MIB)
     watch = lambda plan: nullcontext(lambda **_: None)  # noqa: E731 - one line
-    send_file(path, Bucket(Target(store._bucket), store), UploadOptions(key="k"), watch)
+    send_file(path, Bucket(Target(store.bucket), store), UploadOptions(key="k"), watch)
     # The data, the seed of zeros, and the lists of parts.
     assert cloud.received < (20 + 5) * MIB + 64 * 1024
 
@@ -276,7 +276,7 @@ def test_a_completion_that_is_answered_with_200_and_no_etag_is_looked_into(
     cloud.completion = (said, acted)
     policy = TransferPolicy(retry=RetryPolicy(limit_s=20, first_wait_s=0.01))
     send_file(
-        path, Bucket(Target(store._bucket), store), UploadOptions(key="k"),
+        path, Bucket(Target(store.bucket), store), UploadOptions(key="k"),
         lambda plan: nullcontext(lambda **_: None), policy,
     )  # fmt: skip
     assert cloud.completion is None
@@ -357,7 +357,7 @@ def test_settings_for_aws_change_nothing(
         "AWS_MAX_ATTEMPTS": "9",
     }.items():
         monkeypatch.setenv(name, value)
-    other = open_obs(store._bucket, endpoint=server[1], region="us-east-1", credentials=KEYS)
+    other = open_obs(store.bucket, endpoint=server[1], region="us-east-1", credentials=KEYS)
     cloud.reset()
     other.put("k", b"x")
     cloud.faults = s3cloud.Faults(busy=1.0)
@@ -386,7 +386,7 @@ def test_over_tls_parts_go_unsigned_with_a_length_and_an_md5(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with tls_cloud(authority, "*.obs.localhost") as (cloud, endpoint):
         store = open_obs("images", endpoint=endpoint, region="us-east-1", credentials=KEYS, ca_bundle=tmp_path / "ca.pem")  # fmt: skip
-        store._client.create_bucket(Bucket="images")
+        store.client.create_bucket(Bucket="images")
         cloud.reset()
         upload_id = store.create("k", {})
         body = pattern(6 * MIB)
@@ -461,7 +461,7 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_to_be_passed_by(
         monkeypatch.setenv("HTTPS_PROXY", url)
         monkeypatch.setenv("NO_PROXY", ".obs.localhost" if past else "elsewhere.example")
         store = open_obs("images", endpoint=endpoint, region="us-east-1", credentials=KEYS, ca_bundle=tmp_path / "ca.pem")  # fmt: skip
-        store._client.create_bucket(Bucket="images")
+        store.client.create_bucket(Bucket="images")
         assert store.head("nothing here") is None
         store.close()
     assert bool(asked) is not past
@@ -619,7 +619,7 @@ def test_an_upload_is_proved_by_etags_however_they_are_written(
 
 
 def _send(path: Path, store: ObsStore) -> Uploaded:
-    bucket, options = Bucket(Target(store._bucket), store), UploadOptions(part_size=10 * MIB)
+    bucket, options = Bucket(Target(store.bucket), store), UploadOptions(part_size=10 * MIB)
     return send_file(path, bucket, options, lambda plan: nullcontext(lambda **_: None))
 
 

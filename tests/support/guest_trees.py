@@ -15,7 +15,7 @@ from imsprep.guest.boot.routes import find_routes
 from imsprep.guest.boot.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.volumes import Found
-from imsprep.guest.inspect import Opened, World, _system, take_all_kernels
+from imsprep.guest.inspect import Opened, World, read_system, take_all_kernels
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.snapshot import (
@@ -179,7 +179,7 @@ def inspected(
     boot = find_routes(devices, b"GRUB".ljust(512, b"\0") if boot_code else b"")
     unread = tuple(f"{v.name}: {v.unread}" for v in volumes if v.unread)
     guest = Guest(table="gpt", boot_code=boot_code, volumes=volumes, boot=boot, unread=unread)
-    return _system(guest, World(opened, devices, Allowance()), budget, lambda _: None)
+    return read_system(guest, World(opened, devices, Allowance()), budget, lambda _: None)
 
 
 def followed(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.system.mounts import TRUSTED, _type_of, file_system
+from imsprep.system.mounts import TRUSTED, file_system, type_of
 
 # Lines of proc(5), of a container and of a desktop.
 MOUNTINFO = """\
@@ -34,7 +34,7 @@ MOUNTINFO = """\
     ],
 )
 def test_the_type_is_that_of_the_mount_with_this_number(mount: int, kind: str) -> None:
-    assert _type_of(mount, MOUNTINFO) == kind
+    assert type_of(mount, MOUNTINFO) == kind
 
 
 def test_what_answers_for_others_or_has_lied_is_not_trusted() -> None:

@@ -85,20 +85,20 @@ class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_ENTRIES: dict[Identity, _Entry] = {}
+ENTRIES: dict[Identity, _Entry] = {}
 _LOCK = threading.Lock()  # of the entries and their users
 
 
 def keep(image: RawImage) -> None:
     """Keep what is unpacked of a file from now on, until `drop`."""
     with _LOCK:
-        _ENTRIES.setdefault(image.identity, _Entry()).keeps = True
+        ENTRIES.setdefault(image.identity, _Entry()).keeps = True
 
 
 def drop(identity: Identity) -> None:
     """Let go of what was kept of a file."""
     with _LOCK:
-        if (entry := _ENTRIES.get(identity)) is not None:
+        if (entry := ENTRIES.get(identity)) is not None:
             entry.keeps = False
             _forget_unused(identity, entry)
 
@@ -121,7 +121,7 @@ def open_unpacked(image: RawImage, format_: str) -> Iterator[UnpackedImage]:
 def _used(image: RawImage) -> Iterator[_Entry]:
     key = image.identity
     with _LOCK:
-        entry = _ENTRIES.setdefault(key, _Entry())
+        entry = ENTRIES.setdefault(key, _Entry())
         entry.users += 1
     try:
         yield entry
@@ -133,7 +133,7 @@ def _used(image: RawImage) -> Iterator[_Entry]:
 
 def _forget_unused(key: Identity, entry: _Entry) -> None:
     if not entry.users and not entry.keeps:
-        del _ENTRIES[key]
+        del ENTRIES[key]
         if entry.file is not None:
             entry.file.close()
 

@@ -103,8 +103,8 @@ def bench(folder: Path, options: BenchOptions, clock: Clock = time.perf_counter)
     missing: dict[str, None] = {}  # in order, each once
     named = ""
     for kind in KINDS:
-        with _scratch(folder) as path:
-            _fill(path, kind, options.size, progress)
+        with scratch_file(folder) as path:
+            fill(path, kind, options.size, progress)
             with RawImage.open(path) as image:
                 named = file_system(image.fileno())
                 one = _Measuring(image, kind, clock, progress, options)
@@ -186,7 +186,7 @@ def _check_room(folder: Path, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch_file(folder: Path) -> Iterator[Path]:
     """Make a file in a folder and yield a path to it, which need not be its name."""
     # Named before it is made: a signal may arrive between the two.
     name = folder / f".imsprep-bench.{secrets.token_hex(8)}.part"
@@ -206,7 +206,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
         name.unlink(missing_ok=True)
 
 
-def _fill(path: Path, kind: str, size: int, progress: CountBytes) -> None:
+def fill(path: Path, kind: str, size: int, progress: CountBytes) -> None:
     """Write a file of one kind and see it on the disk."""
     try:
         with open(path, "r+b", buffering=0) as file:

@@ -153,7 +153,7 @@ def test_check_asks_bucket_and_region_over_http(
         cloud(tmp_path / "ims", image_quota=0) as (_, ims, _objects),
     ):
         bucket: Any = open_obs("images", endpoint=obs, region="us-east-1", credentials=KEY)
-        bucket._client.create_bucket(Bucket="images")
+        bucket.client.create_bucket(Bucket="images")
         strict.reset()
         strict.bucket_says = {"x-obs-bucket-location": "us-east-1"}
         where = ("--region", "us-east-1", "--obs-endpoint", obs, "--endpoint", ims)

@@ -15,7 +15,7 @@ from imsprep.guest.boot.devices import Devices
 from imsprep.guest.boot.routes import find_routes
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.volumes import Found
-from imsprep.guest.inspect import Opened, World, _linux
+from imsprep.guest.inspect import Opened, World, read_linux
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume, overlap
 from imsprep.guest.paths import PATTERN_LIMIT, TEXT_LIMIT
@@ -83,7 +83,7 @@ def test_before_each_step_a_planted_fault_is_found_or_skipped_and_nothing_else(n
     boot = find_routes(devices, b"GRUB".ljust(512, b"\0"))
     known = Guest(table="mbr", boot_code=True, volumes=(volume,), boot=boot)
     world = World([root], devices, Allowance())
-    whole = _linux(known, Tree({"/": filesystem}), root, world, told.append)
+    whole = read_linux(known, Tree({"/": filesystem}), root, world, told.append)
     fired = {f.rule for f in check(whole)[0]}
     assert fired
     assert len(told) == 5

@@ -16,7 +16,7 @@ from fixtures.guest_hives import empty_hive, make_hive
 from imsprep.checks.facts import Facts
 from imsprep.checks.registry import all_rules
 from imsprep.guest.fs.volumes import Found
-from imsprep.guest.inspect import Opened, _windows
+from imsprep.guest.inspect import Opened, read_windows
 from imsprep.guest.model import Entry, Guest, Volume
 from imsprep.guest.sandbox import inspect_image
 from imsprep.guest.tree import Tree
@@ -210,7 +210,9 @@ def test_what_is_known_of_a_windows_before_each_step_passes_for_no_more(hives: P
     volume = Volume("partition 1", 1 << 20, 1 << 30, "NTFS")
     root = Opened(Found(volume, io.BytesIO()), filesystem)
     told: list[Guest] = []
-    whole = _windows(Guest(volumes=(volume,)), Tree({"/": filesystem}), root, [root], told.append)
+    whole = read_windows(
+        Guest(volumes=(volume,)), Tree({"/": filesystem}), root, [root], told.append
+    )
     fired = {f.rule for f in check(whole)[0]}
     assert {"IMS903", "IMS907", "IMS908", "IMS909"} <= fired
     kept = []

@@ -62,8 +62,8 @@ def test_a_file_holds_what_its_kind_says(tmp_path: Path) -> None:
     size = 64 * MIB
     expected = {"hole": [0, 0], "zeros": [0, 0], "random": [32, 32], "mixed": [16, 16]}
     for kind, (data, by_a_page) in expected.items():
-        with synthetic._scratch(tmp_path) as path:
-            synthetic._fill(path, kind, size, lambda count: None)
+        with synthetic.scratch_file(tmp_path) as path:
+            synthetic.fill(path, kind, size, lambda count: None)
             assert list(tmp_path.iterdir()) == [], "it has no name while it is used"
             with RawImage.open(path) as image:
                 found = scan(image, ScanOptions(holes="trust", force_share=True))
@@ -76,7 +76,7 @@ def test_a_file_is_removed_where_it_must_keep_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imsprep.scan.bench.synthetic.Path.exists", lambda path: False)  # no /proc
-    with synthetic._scratch(tmp_path) as path:
+    with synthetic.scratch_file(tmp_path) as path:
         assert [path] == list(tmp_path.iterdir())
     assert list(tmp_path.iterdir()) == []
 

@@ -82,7 +82,7 @@ def test_a_zero_object_that_is_gone_is_made_again_for_a_assembled_part(case: Cas
     upload_id = broken_off(case)
     for found in case.store.list_objects("imsprep-zeros/"):
         case.store.delete(found.key)
-    (file,) = (case.store._uploads / upload_id).glob(f"{assembled(case).number:05}-*")
+    (file,) = (case.store.uploads / upload_id).glob(f"{assembled(case).number:05}-*")
     file.unlink()
     assert case.upload().sent == assembled(case).sent
     assert case.content == case.path.read_bytes()

@@ -67,7 +67,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, object]:
     tell("import", f"image {done.image_id}{'' if done.uploads else ', from an earlier run'}")
     ever, before = _sent(done)
     imported = api.emulated_disk(folder / "cloud", done.image_id)
-    digest = _compare(disk, imported)
+    digest = compare(disk, imported)
     tell("compare", "the imported disk equals the source")
     packed = _as_zvhd2(disk, tell)
     return {
@@ -107,7 +107,7 @@ def _as_zvhd2(disk: Path, tell: _Teller) -> dict[str, str]:
     sent = f", {format_size(done.sent)} sent" if done.uploads else ", from an earlier run"
     tell("import", f"image {done.image_id}{sent}")
     imported = api.emulated_disk(disk.parent / "cloud", done.image_id)
-    _compare(disk, imported)
+    compare(disk, imported)
     tell("compare", "the imported disk equals the source\n")
     paths = {"manifest": str(done.manifest), "imported": str(imported)}
     return {"image_id": done.image_id, **paths}
@@ -148,7 +148,7 @@ def _verify(disk: Path, tell: _Teller) -> None:
         raise FormatError(f"{show_path(proof.bitmap)} does not hold for its image")
 
 
-def _compare(disk: Path, imported: Path) -> str:
+def compare(disk: Path, imported: Path) -> str:
     """Compute both disks' digests from their bytes and return it; FormatError if they differ."""
     from imsprep import api
     from imsprep.errors import FormatError

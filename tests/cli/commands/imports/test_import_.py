@@ -286,7 +286,7 @@ def test_the_way_through_a_bucket_of_s3(
     with s3cloud.localhost_resolves(), s3cloud.serve() as (strict, endpoint):
         open_bucket = partial(open_obs, endpoint=endpoint, region="us-east-1", credentials=KEY)
         bucket: Any = open_bucket("images")
-        bucket._client.create_bucket(Bucket="images")
+        bucket.client.create_bucket(Bucket="images")
         strict.reset()
         settings = Settings(KEY.access_key, KEY.secret_key, open_bucket, tmp_path / "state")
         with serving(settings) as (emulator, url):

@@ -105,9 +105,9 @@ def test_an_imported_disk_that_differs_ends_it_with_an_error(tmp_path: Path) -> 
     disk.write_bytes(b"one" * 1000)
     same.write_bytes(b"one" * 1000)
     other.write_bytes(b"one" * 999 + b"onf")
-    assert demo._compare(disk, same) == digest(disk)
+    assert demo.compare(disk, same) == digest(disk)
     with pytest.raises(FormatError, match="is not the disk that was imported"):
-        demo._compare(disk, other)
+        demo.compare(disk, other)
 
 
 @need("mkfs.ext4")
