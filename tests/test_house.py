@@ -167,8 +167,8 @@ ORDER = {
         stream
         extract
         verify
-        convert
         source
+        convert
     """,
     "guest": """
         boot.values

@@ -42,8 +42,9 @@ def convert(
     """
     from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.target import is_target
-    from imsprep.zvhd2.convert import SOURCES, ConvertTask, likely_size, stamp
+    from imsprep.zvhd2.convert import ConvertTask, stamp
     from imsprep.zvhd2.convert import convert as convert_disk
+    from imsprep.zvhd2.source import SOURCES, likely_size
 
     path = path_of(source)
     if options.from_format not in (None, *SOURCES):
@@ -75,7 +76,8 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.retry import RetryPolicy
     from imsprep.upload.values import TransferPolicy
-    from imsprep.zvhd2.convert import likely_size, stamp
+    from imsprep.zvhd2.convert import stamp
+    from imsprep.zvhd2.source import likely_size
 
     if options.to_format == "raw":
         raise UsageError("only a ZVHD2 is packed while it is sent; `imsprep upload` sends RAW")
@@ -112,6 +114,6 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
 
 def source_formats() -> tuple[str, ...]:
     """Return what `from_format` of `convert` may be."""
-    from imsprep.zvhd2.convert import SOURCES
+    from imsprep.zvhd2.source import SOURCES
 
     return tuple(SOURCES)

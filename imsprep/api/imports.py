@@ -78,7 +78,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     from imsprep.pipeline.importing import asking_service, poll_policy_of, task_of
     from imsprep.pipeline.prepare import prepare
     from imsprep.service import connected
-    from imsprep.zvhd2.convert import likely_size
+    from imsprep.zvhd2.source import likely_size
 
     path = path_of(image)
     size = likely_size(path)

@@ -36,8 +36,8 @@ from imsprep.progress import BOOT, Event
 from imsprep.system.atomic import write_bytes
 from imsprep.system.paths import path_of
 from imsprep.units import KIB, MIB, format_seconds, format_size
-from imsprep.zvhd2.convert import format_of, open_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
+from imsprep.zvhd2.source import format_of, open_disk
 
 AUTO = "auto"
 _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen

@@ -18,9 +18,8 @@ from imsprep.ims.request import RequestFields
 from imsprep.pipeline.ova.proposal import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size, format_ratio
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.convert import format_of
 from imsprep.zvhd2.examine import Container, examine
-from imsprep.zvhd2.source import open_source
+from imsprep.zvhd2.source import format_of, open_source
 
 
 @dataclass(frozen=True)

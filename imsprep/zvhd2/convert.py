@@ -11,35 +11,28 @@ conversion removes it. A ZVHD2 gives back the disk that was packed, `orig_size`.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bitarray.util import zeros
 
 from imsprep.errors import (
-    ContentError,
     FormatError,
-    ImageChangedError,
-    ReadError,
     UsageError,
     show_path,
 )
 from imsprep.image import formats
 from imsprep.image.archive import unpack
 from imsprep.image.archive.ova import OVA, OVF, open_exported
-from imsprep.image.archive.stream import StreamDisk, content_of, not_raw
-from imsprep.image.archive.unpacked import UnpackedImage, open_unpacked
+from imsprep.image.archive.stream import StreamDisk, content_of
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
-from imsprep.image.qemu.disk import open_qemu_disk
-from imsprep.image.qemu.foreign import DRIVERS
-from imsprep.image.recognised import KNOWN, STREAMS, Kind
+from imsprep.image.recognised import STREAMS
 from imsprep.scan.holes import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
@@ -48,10 +41,10 @@ from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import Examination, examine
 from imsprep.zvhd2.extract import unpack_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
+from imsprep.zvhd2.source import format_of, notes_of, open_disk
 from imsprep.zvhd2.writer import PackTask, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
-SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS, OVA, OVF)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
 UNORDERED = "IMS313"  # the rule on an index that is not in the order of the blocks
 _LATEST = 2**32 - 1  # seconds since 2000 that a footer can hold
@@ -174,96 +167,6 @@ def _open_forwards(
         yield disk
 
 
-@contextmanager
-def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
-    """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
-
-    A compressed file is unpacked into a temporary one first; see `image.unpacked`. Raises
-    FormatError for an image that is not a whole disk by itself, MissingExtraError without QEMU,
-    ReadError.
-    """
-    if format_ == formats.RAW:
-        yield image
-        return
-    if format_ in (OVA, OVF):
-        with open_exported(image, None, jobs=jobs) as disk:
-            yield disk
-        return
-    if format_ in STREAMS:
-        with _open_content(image, format_, jobs) as disk:
-            yield disk
-        return
-    with open_qemu_disk(image, format_, jobs=jobs) as disk:
-        yield disk
-
-
-@contextmanager
-def _open_content(image: RawImage, format_: str, jobs: int) -> Iterator[Disk]:
-    """Unpack a compressed file, and open the disk in it: RAW, or what QEMU reads."""
-    inner = content_of(image, format_)
-    if inner not in (formats.RAW, *DRIVERS):
-        raise ContentError(not_raw(image.path, format_, inner))
-    with open_unpacked(image, format_) as content:
-        found = formats.identify(*formats.ends(content.pread, content.size), content.size)
-        inner = formats.primary(found)
-        if inner == formats.RAW:
-            yield content
-        elif inner in DRIVERS:
-            content.path = image.path.with_suffix("")  # as it is called when it is unpacked
-            with _open_inner(image, format_, content, inner, jobs) as disk:
-                yield disk
-        else:
-            raise ContentError(not_raw(image.path, format_, inner))
-
-
-@contextmanager
-def _open_inner(
-    image: RawImage, format_: str, content: UnpackedImage, inner: str, jobs: int
-) -> Iterator[Disk]:
-    """Open what QEMU reads in a compressed file; what is wrong with it is said of the content."""
-    with ExitStack() as stack:
-        try:
-            disk = stack.enter_context(open_qemu_disk(content, inner, jobs=jobs))
-        except FormatError as error:
-            command = KNOWN[format_].advice.format(shlex.quote(show_path(image.path)))
-            raise FormatError(
-                f"in {show_path(image.path)}: {error} (first unpack it: {command})"
-            ) from error
-        yield disk
-
-
-def format_of(image: RawImage) -> str:
-    """Return an image's format by its content; ContentError if it is none or several."""
-    matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
-    named = formats.primary(matches)
-    disks = sorted({m.format for m in matches if m.kind is Kind.DISK})
-    if len(disks) > 1:
-        raise ContentError(
-            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk",
-            ambiguous=True,
-        )
-    if named not in SOURCES:
-        reason = formats.not_a_disk(image.path, named)
-        raise ContentError(reason, ambiguous=named == formats.ISO)  # of a hybrid it may be a disk
-    if named == formats.RAW:
-        formats.check_name(image.path)
-    return named
-
-
-def likely_size(source: Path) -> int:
-    """Return the size of the disk in an image as its header has it, for progress; 0 if unknown."""
-    try:
-        with RawImage.open(source) as image:  # refuses what reading would wait for, as a FIFO
-            size = image.size
-            head = image.pread(0, min(size, formats.HEAD_SIZE))
-    except (ReadError, ImageChangedError):
-        return 0  # converting it will say so
-    named = formats.primary(formats.identify(head, b"", size))
-    if named in STREAMS:
-        return 0  # what the file says of it is not believed
-    return formats.virtual_size(named, head) or size
-
-
 def stamp(given: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
     """Return a footer's timestamp, and whether it was asked for: then the same bytes come again.
 
@@ -368,12 +271,6 @@ def _to_raw(
         BlockMap(disk.size, records.BLOCK_SIZE, stored),
         warnings=notes_of(disk),
     )
-
-
-def notes_of(disk: Disk) -> tuple[str, ...]:
-    """Return what the user should know of the image that a disk was read from."""
-    notes: tuple[str, ...] = getattr(disk, "notes", ())
-    return tuple(f"{show_path(disk.path)}: {note}" for note in notes)
 
 
 def _from_zvhd2(image: RawImage, place: Path, to_format: str, task: ConvertTask) -> Converted:

@@ -11,12 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from imsprep.cli import bars, board, rates, screen
+from imsprep.cli import bars, board, screen
 from imsprep.cli.bars import JobBar, ProgressBar
-from imsprep.cli.rates import Step
 from imsprep.progress import Event
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import GIB, MIB
@@ -149,15 +146,6 @@ def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal)
     assert terminal.rows == ["[1/2] done"]
 
 
-def test_a_bar_of_an_image_shows_amount_and_time_left_in_eighty_columns() -> None:
-    step = Step("convert", 515 * MIB, 0.0)
-    step.add(58 * MIB, 6.6)
-    room = 80 - 1 - 24 - 18  # what a batch's bar leaves
-    assert step.words(6.6, room) == "58/515 MiB, 8.8 MiB/s; 0:52 left"
-    assert step.words(6.6, 21) == "58/515 MiB; 0:52 left"
-    assert step.words(6.6, 12) == "0:52 left"
-
-
 def test_an_image_is_labelled_by_its_name_where_its_path_is_long() -> None:
     assert bars.label_of("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
     assert bars.label_of("a/web.raw", "scan").split() == ["a/web.raw", "scan"]
@@ -214,24 +202,6 @@ def test_lines_of_an_upload_end_with_what_it_came_to(
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("upload: 50%; 1/2 MiB sent, ")
     assert last == "upload   2 MiB sent in 0:16 (128 KiB/s)"
-
-
-def test_the_start_of_a_large_step_is_in_a_smaller_unit() -> None:
-    assert rates.amount_of(60 * MIB, 2 * GIB) == "60 MiB/2 GiB"
-    assert rates.amount_of(GIB, 2 * GIB) == "1/2 GiB"
-    assert rates.amount_of(0, 2 * GIB) == "0/2 GiB"
-
-
-@given(
-    st.lists(st.integers(0, 1 << 30), max_size=20), st.integers(1, 1 << 40), st.integers(12, 100)
-)
-def test_the_words_of_a_step_keep_to_their_room(counts: list[int], total: int, room: int) -> None:
-    step = Step("upload", total, 0.0, send=total // 2, copy=total - total // 2)
-    for now, count in enumerate(counts):
-        step.add(count, float(now), sent=count // 2, copied=count - count // 2)
-        said = step.words(float(now), room)
-        clock_alone = ";" not in said and "/s" not in said
-        assert len(said) <= room or clock_alone
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ from imsprep.pipeline.importing import (
 from imsprep.pipeline.prepare import prepare
 from imsprep.pipeline.ship import ship
 from imsprep.progress import CONVERT, IMPORT, SCAN, UPLOAD, Event
-from imsprep.zvhd2.convert import likely_size
+from imsprep.zvhd2.source import likely_size
 
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout

@@ -23,7 +23,7 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.stream import stream
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.convert import format_of
+from imsprep.zvhd2.source import format_of
 from imsprep.zvhd2.writer import PackTask
 
 

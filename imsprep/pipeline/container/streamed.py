@@ -26,8 +26,7 @@ from imsprep.scan.holes import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
 from imsprep.units import MIB, ceil_div, round_up
 from imsprep.upload.stream import MadePart, NotTheSameError
-from imsprep.zvhd2.convert import notes_of
-from imsprep.zvhd2.source import open_source
+from imsprep.zvhd2.source import notes_of, open_source
 from imsprep.zvhd2.stream import (
     ROW,
     ContainerStream,
