@@ -1,4 +1,4 @@
-"""Options: what a caller may say, with every default; nowhere else stands one.
+"""Options: what a caller may set, with every default; no other module has one.
 
 A class for each function of `imsprep.api`, put together from groups that several of them share.
 The functions take the fields as keywords; the command line and a batch make the values themselves.

@@ -25,6 +25,7 @@ from imsprep.system.paths import path_of
 if TYPE_CHECKING:
     from imsprep.pipeline.container.convert_object import ConvertedObject
     from imsprep.zvhd2.convert import Converted
+    from imsprep.zvhd2.writer import PackTask
 
 
 @with_keywords_after_two(ConvertOptions)
@@ -40,9 +41,8 @@ def convert(
     into each other, FormatError for a source that is damaged, ReadError, ImageChangedError,
     MissingExtraError without qemu-nbd where the source needs it; into a bucket as `upload` too.
     """
-    from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.target import is_target
-    from imsprep.zvhd2.convert import ConvertTask, stamp
+    from imsprep.zvhd2.convert import ConvertTask
     from imsprep.zvhd2.convert import convert as convert_disk
     from imsprep.zvhd2.source import SOURCES, likely_size
 
@@ -51,11 +51,10 @@ def convert(
         raise UsageError(f"from_format is one of {', '.join(SOURCES)}")
     if is_target(target):
         return _convert_to_bucket(path, target, options)
-    timestamp, given = stamp(options.timestamp, os.environ, time.time())
+    packing, given = _packing(options)
     id_ = options.uuid or (None if given else uuid.uuid4().bytes)
-    packing = pack_task_of(options, jobs=options.jobs, timestamp=timestamp)
     task = ConvertTask(
-        packing=dataclasses.replace(packing, uuid=id_, block_size=options.block_size),
+        packing=dataclasses.replace(packing, uuid=id_),
         to_format=options.to_format,
         from_format=options.from_format,
         member=options.disk,
@@ -73,19 +72,15 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     """Do what `convert` does into a bucket."""
     from imsprep.pipeline.container.convert_object import convert_to_object, key_of
     from imsprep.pipeline.container.streamed import StreamTask
-    from imsprep.pipeline.resolve import pack_task_of
     from imsprep.store.retry import RetryPolicy
     from imsprep.upload.values import TransferPolicy
-    from imsprep.zvhd2.convert import stamp
     from imsprep.zvhd2.source import likely_size
 
     if options.to_format == "raw":
         raise UsageError("only a ZVHD2 is packed while it is sent; `imsprep upload` sends RAW")
     if options.disk is not None:
         raise UsageError("a disk that is chosen is converted into a file; upload that")
-    timestamp, given = stamp(options.timestamp, os.environ, time.time())
-    packing = pack_task_of(options, jobs=options.jobs, timestamp=timestamp)
-    packing = dataclasses.replace(packing, uuid=options.uuid, block_size=options.block_size)
+    packing, given = _packing(options)
     bucket = open_store(
         target,
         region=options.region,
@@ -110,6 +105,17 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     )
     key = bucket.target.key_for(options.key or key_of(path))
     return convert_to_object(path, bucket, key, streaming, policy)
+
+
+def _packing(options: ConvertOptions) -> tuple[PackTask, bool]:
+    """Return how to pack, and whether a date was given: then the same bytes come again."""
+    from imsprep.pipeline.resolve import pack_task_of
+    from imsprep.zvhd2.convert import stamp
+
+    timestamp, given = stamp(options.timestamp, os.environ, time.time())
+    packing = pack_task_of(options, jobs=options.jobs, timestamp=timestamp)
+    size, id_ = options.block_size, options.uuid
+    return dataclasses.replace(packing, uuid=id_, block_size=size), given
 
 
 def source_formats() -> tuple[str, ...]:

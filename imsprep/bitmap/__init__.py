@@ -1,1 +1,1 @@
-"""The bitmap file of a RAW image: its layout, how it is written, proved and exported."""
+"""The bitmap file of a RAW image: `write`, `verify`, `export`, by a layout. Begin with `write`."""

@@ -1,4 +1,4 @@
-"""Inspection: what is known of the bitmap of a RAW image.
+"""Inspect: what is known of the bitmap of a RAW image.
 
 Its layout is known from the sidecar, or because the user says it; of a bitmap made elsewhere it is
 not known, and then nothing but the file's presence is.

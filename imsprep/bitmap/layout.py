@@ -9,7 +9,7 @@ The vendor's byte layout is not published. `DEFAULT_LAYOUT` is the convention th
 for the bitmap inside ZVHD2; a layout that was learned carries in `matched` the files that it
 reproduced, which proves nothing about others. docs/bitmap-file.md explains it all.
 
-How a layout is applied is in `bitmapfile`, how it is saved in `layoutfile`.
+How a layout is applied is in `codec`, how it is saved in `layout_json`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The check: facts are gathered, rules applied, the report written."""
+"""The check: facts are gathered, rules applied, the report written. Begin with `check`."""

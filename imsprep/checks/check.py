@@ -1,4 +1,4 @@
-"""Preflight: check many images under one policy, in a fixed task, and keep going.
+"""The check: many images under one policy, in a fixed order, and one that fails stops none.
 
 An image that cannot be checked does not stop the others: it becomes a Failure among the reports.
 """

@@ -1,1 +1,1 @@
-"""What is known of the clouds before any is asked: sites, host names, credentials."""
+"""What is known of the clouds before any is asked: hosts, credentials. Begin with `sites`."""

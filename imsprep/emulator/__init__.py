@@ -2,7 +2,7 @@
 
     signature   AK/SK signatures, verified
     validate    the request's body against the documents, with their error codes
-    disk        what was uploaded, read and made into a disk
+    materialise what was uploaded, read and made into a disk
     jobs        jobs and images, kept in a folder
     faults      what goes wrong on request
     app         the endpoints, as a WSGI application

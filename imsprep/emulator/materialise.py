@@ -10,8 +10,8 @@ was packed, rounded up to a whole GiB with zeros. What the service makes is not 
 therefore carries two digests (`image.digest`), its own and that of the image it was packed from; of
 a RAW object they are the same.
 
-A bitmap in the default layout is read here in lines of its own and not by `bitmapfile`, so that one
-is a test of the other; another layout has to be given to the emulator.
+A bitmap in the default layout is read here in lines of its own and not by `bitmap.codec`, so that
+one is a test of the other; another layout has to be given to the emulator.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The disk image: its file and format, the disk inside, partitions and superblocks."""
+"""The disk image: its file and format, the disk inside, partitions. Begin with `file`."""

@@ -2,8 +2,8 @@
 
 A block that holds a non-zero byte is *allocated*. The last block may be short and counts as a
 block. An *extent* is a run of neighbouring blocks in the same state. The map's packed form on disk
-is the business of `bitmapfile`. Only flags need numpy, which takes longer to load than most images
-take to scan, so it is loaded when they are asked for.
+is the business of `bitmap.codec`. Only flags need numpy, which takes longer to load than most
+images take to scan, so it is loaded when they are asked for.
 """
 
 from __future__ import annotations

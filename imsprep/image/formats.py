@@ -4,7 +4,7 @@ A *match* is one format whose signature is present. A file with no match is RAW:
 signature of its own. Several matches make a *polyglot*: different readers would see different
 disks. Names are those of qemu-img where it knows the format, except `vhd` (qemu-img: `vpc`).
 
-What lies inside a RAW disk (partition tables, file systems) belongs to `partitions` and `volumes`.
+What lies inside a RAW disk (partition tables, file systems) belongs to `volumes`.
 """
 
 from __future__ import annotations

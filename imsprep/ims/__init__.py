@@ -1,1 +1,1 @@
-"""The Image Management Service: its API, requests, jobs and error codes."""
+"""The Image Management Service: requests, jobs, error codes. Begin with `client`, then `submit`."""

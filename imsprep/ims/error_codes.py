@@ -1,4 +1,4 @@
-"""Refusals: every status and error code by which the import service says no, and what to do.
+"""Error codes: every status and code by which the import service refuses, and what to do.
 
 Sources: the table "Returned Values" of "Importing an Image File Quickly" (API reference,
 2024-08-09), and the error codes of the OTC edition (2025-12-17) and of Huawei Cloud's Chinese

@@ -1,1 +1,1 @@
-"""The whole way: prepare, send, import, and what is kept of it."""
+"""The whole way: prepare, send, import, and what is kept of it. Begin with `ship`."""

@@ -1,4 +1,4 @@
-"""Routes: the two ways of an image into the bucket, and what each costs.
+"""The two upload formats, RAW and ZVHD2: what each costs, and which is taken.
 
     raw     the image as it is, zeros copied inside the store, with its bitmap
     zvhd2   a container of compressed blocks, packed while it is sent

@@ -1,4 +1,4 @@
-"""Find the blocks that hold data: holes, probes, readers, and how fast this machine does it."""
+"""Find the blocks that hold data: holes, probes, reader processes. Begin with `scan`."""
 
 from imsprep.callable_package import make_callable
 

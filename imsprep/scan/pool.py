@@ -1,4 +1,4 @@
-"""Readers: the processes that read for a scan, and the tasks they are given.
+"""The pool of readers: the processes that read for a scan, and the tasks they are given.
 
 Each works on one task and has one more waiting, so that none is idle while the scan thinks. A
 reader that dies (of a file cut short, a bad sector, want of memory) is no failure of the scan: its

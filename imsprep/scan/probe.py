@@ -1,4 +1,4 @@
-"""Look: do these ranges of an image hold data? Read in this process, and the page cache left alone.
+"""Probe: do these ranges of an image hold data? Read here, and the page cache left alone.
 
 For little data: probes of one page, and images of a few MiB. A range that is in the page cache is
 read from there at once. The others are asked for together, so that the disk serves many at a time,

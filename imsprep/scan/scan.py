@@ -2,7 +2,7 @@
 
     hole    the file system says that nothing is stored there; believed where it is known to be true
     probed  the first page that a block stores is looked at; if it holds data, so does the block
-    read    what is left, looked at byte for byte, by `fullread`
+    read    what is left, looked at byte for byte, by `schedule`
 
 So only zeros that were written must be read, and what stands between the zeros at a block's start
 and its first data. docs/scan.md has the measurements.

@@ -1,8 +1,8 @@
-"""FullRead: the part of a scan that looks at ranges byte for byte, and who does it.
+"""Schedule: which ranges of a scan are looked at byte for byte, when, and by whom.
 
-Little is read in this process, safely and without delay. More is given to `readers`, as tasks.
-What a reader could not do, because the file is damaged, was cut short, or for no reason that we
-know, is done again here, where an error has a name and an offset.
+Little is read in this process, safely and without delay. More is given to the readers of `pool`,
+as tasks. What a reader could not do, because the file is damaged, was cut short, or for no reason
+that we know, is done again here, where an error has a name and an offset.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The reading process of a scan: says which blocks in the ranges it is sent hold data.
 
-`readers` starts it without `site`, so that it is at work soon. It may die at any moment without
+`pool` starts it without `site`, so that it is at work soon. It may die at any moment without
 harm: a file that is truncated while it is mapped kills the process that reads it, and that must not
 be the scan.
 

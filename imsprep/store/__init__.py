@@ -1,1 +1,1 @@
-"""Object stores: one contract, a folder and OBS behind it."""
+"""Object stores: one `contract`, with a folder and OBS behind it. Begin with `contract`."""

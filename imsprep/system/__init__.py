@@ -1,1 +1,1 @@
-"""The operating system, one fact a module: atomic files, locks, holes, mounts, threads, memory."""
+"""The operating system, one fact a module: locks, mounts, threads. Begin with `atomic`."""

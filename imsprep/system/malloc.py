@@ -1,4 +1,4 @@
-"""Heap: have the C library keep memory that is freed, where it would give it back to the kernel.
+"""Have the C library keep memory that is freed, where it would give it back to the kernel.
 
 A process that handles blocks of some MiB frees one and takes the next. By default glibc maps each
 again, as pages that the kernel zeroes when they are first touched; with data that does not pack,

@@ -1,4 +1,4 @@
-"""Workers: threads for work that has to end well at whatever instant it is interrupted.
+"""Threads for work that has to end well at whatever instant it is interrupted.
 
 `concurrent.futures` and `threading` guard their state with locks that are taken in Python code. A
 signal that is heard just then leaves the lock taken: the thread that has to report its job waits

@@ -1,4 +1,4 @@
-"""Write-behind: bring a growing file to the disk while the rest of it is still being made.
+"""Writeback: bring a growing file to the disk while the rest of it is still being made.
 
 A thread syncs what was written so far, again and again, and drops it from the page cache. The sync
 at the end then has little left to do, a large file pushes nothing else out of memory, and the

@@ -1,4 +1,4 @@
-"""Bring a file into a store by parts: plan, transfer, resume, verify, clean up."""
+"""Bring a file into a store by parts: plan, transfer, resume. Begin with `transfer`."""
 
 from imsprep.callable_package import make_callable
 

@@ -13,7 +13,7 @@ from imsprep.system import atomic
 from imsprep.upload.journal import ZEROS
 from imsprep.upload.parts.zeros import remove_zero_object
 
-# A zero object as `transfer` names it, and a assembled as `zeros.assemble` does.
+# A zero object as `transfer` names it, and an object of `parts.zeros.assemble`.
 _OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}(-\d+)?")
 
 

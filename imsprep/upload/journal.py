@@ -25,7 +25,7 @@ from imsprep.system.regular import read_plain
 
 SCHEMA = 2
 SUFFIX = ".upload.json"
-ZEROS = "imsprep-zeros/"  # below this name lie the zero objects, see `zeros`
+ZEROS = "imsprep-zeros/"  # below this name lie the zero objects, see `parts.zeros`
 # A zero object as `transfer` names it.
 OURS = re.compile(re.escape(ZEROS) + r"[0-9a-f]{32}")
 _MARKS = (b'"upload_id"', b'"zero_key"')  # a journal has both, whatever else of it is damaged

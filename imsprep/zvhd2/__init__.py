@@ -1,1 +1,1 @@
-"""ZVHD2 containers: records, codec, reading, writing, proving, conversion."""
+"""ZVHD2 containers: records, codec, reading, writing, proving. Begin with `records`."""

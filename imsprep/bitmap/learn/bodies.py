@@ -192,7 +192,7 @@ def _templates(of: Of) -> Iterator[Entries]:
 
 
 def _values(block_map: BlockMap, template: Entries, starts: Numbers, lengths: Numbers) -> Numbers:
-    """Return the numbers of all entries, a row each; as `bitmapfile.places`, all at once."""
+    """Return the numbers of all entries, a row each; as `codec.places`, all at once."""
     numbers = [field for field in template.entry if isinstance(field, Number)]
     size = {"block": block_map.block_size, "sector": SECTOR, "byte": 1}[numbers[0].unit]
     offsets = starts * block_map.block_size

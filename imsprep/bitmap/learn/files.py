@@ -1,4 +1,4 @@
-"""Matching: make the probe image, and learn a layout from images and the files of another tool."""
+"""Learn from files: make the probe image, and match images with another tool's bitmaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IMS5xx continued, request: tags, and the address of the image."""
+"""IMS5xx, tags: the tags of a request, and the address of its image."""
 
 from __future__ import annotations
 

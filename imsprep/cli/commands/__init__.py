@@ -1,1 +1,1 @@
-"""One module a command, named as it is with `_` for `-`; a folder for each section of the help."""
+"""One module a command, a folder a section of the help. Begin with `imports/check`."""

@@ -1,1 +1,1 @@
-"""How a machine would start the image: firmware, loader, menu, and the entry that starts."""
+"""How a machine would start the image: firmware, loader, menu, entry. Begin with `routes`."""

@@ -1,1 +1,1 @@
-"""File systems and volumes inside an image, read without mounting."""
+"""File systems and volumes inside an image, read without mounting. Begin with `interface`."""

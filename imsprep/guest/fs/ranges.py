@@ -1,4 +1,4 @@
-"""Window: a run of bytes of a file as a file of its own, read-only; Joined: several in a row."""
+"""A run of bytes of a file as a file of its own, read-only; and several in a row."""
 
 from __future__ import annotations
 

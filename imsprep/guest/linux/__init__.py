@@ -1,1 +1,1 @@
-"""What a Linux guest's files say: boot loader, initramfs, fstab, network, cloud-init."""
+"""What a Linux guest's files say: initramfs, fstab, network. Begin with `os_release`."""

@@ -1,1 +1,1 @@
-"""What a Windows guest's registry says."""
+"""What a Windows guest's registry says. Begin with `registry`."""

@@ -1,1 +1,1 @@
-"""A disk inside another file: an exported machine (OVA, OVF), or a compressed stream."""
+"""A disk in another file: an exported machine, or a compressed one. Begin with `ova`."""

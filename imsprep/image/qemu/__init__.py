@@ -1,1 +1,1 @@
-"""Formats of other programs, read through QEMU after proof that the file is whole."""
+"""Formats of other programs, read through QEMU once they are proved whole. Begin with `disk`."""

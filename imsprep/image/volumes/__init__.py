@@ -1,1 +1,1 @@
-"""What lies on a disk: its partitions, and the file systems in them by their first records."""
+"""What lies on a disk: partitions, file systems' first records. Begin with `partitions`."""

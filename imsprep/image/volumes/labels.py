@@ -73,7 +73,7 @@ def _btrfs(head: bytes) -> Label:
 
 def _ntfs(head: bytes) -> Label:
     (serial,) = struct.unpack_from("<Q", head.ljust(80, b"\0"), 72)
-    # The dirty flag is in the file $Volume; see `yal`.
+    # The dirty flag is in the file $Volume; see `guest.fs.libyal`.
     return Label(f"{serial:016X}")
 
 

@@ -6,7 +6,7 @@ primary in the second sector and the backup in the last one, each with checksums
 and of the entries. Sources: UEFI specification 2.10, chapter 5; the MBR's layout is chapter 5.2.
 
 Nothing read is trusted: counts, sizes and chains are bounded, and a broken table is described,
-never raised. `volumes` says what lies inside a partition.
+never raised. `signatures` says what lies inside a partition.
 """
 
 from __future__ import annotations

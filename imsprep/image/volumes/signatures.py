@@ -1,4 +1,4 @@
-"""Volumes: what a partition holds, detected from its first bytes and a few places behind them.
+"""Signatures: what a partition holds, detected from its first bytes and a few places behind.
 
 A *volume* is the content of a partition, or of a whole disk without a partition table: a file
 system, an encrypted container, a member of a volume group. Only the name is found here; looking

@@ -31,7 +31,7 @@ UNKNOWN_SUPERBLOCK = Superblock()
 
 
 def superblock(kind: str, start: bytes) -> Superblock:
-    """Read the superblock of a volume that `volumes` calls `kind` from its first 68 KiB."""
+    """Read the superblock of a volume that `signatures` calls `kind` from its first 68 KiB."""
     read = _READERS.get(kind)
     try:
         return read(start) if read is not None else UNKNOWN_SUPERBLOCK
@@ -250,7 +250,7 @@ def _exfat(start: bytes) -> Superblock:
     return Superblock(sectors << sector_log)
 
 
-# What `volumes` calls them.
+# What `signatures` calls them.
 _READERS: dict[str, Callable[[bytes], Superblock]] = {
     "ext2": _ext, "ext3": _ext, "ext4": _ext, "XFS": _xfs, "btrfs": _btrfs, "NTFS": _ntfs,
     "FAT": _fat, "exFAT": _exfat,

@@ -1,1 +1,1 @@
-"""Many images by a plan: entries, journal, executors, report."""
+"""Many images by a plan: entries, journal, executors, report. Begin with `whole`."""

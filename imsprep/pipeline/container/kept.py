@@ -1,4 +1,4 @@
-"""Packed: the ZVHD2 that an import makes of an image, and uses again for as long as it fits.
+"""The ZVHD2 that an import keeps of an image, and uses again for as long as it fits.
 
 `disk.raw` becomes `disk.zvhd2`, next to it or in a work folder. A *sidecar*, `disk.zvhd2.json`,
 says which file that is, of which state of which image it was made, and how. An older container goes

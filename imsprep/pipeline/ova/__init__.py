@@ -1,1 +1,1 @@
-"""An exported machine (OVA): its `proposal` for an import, and a batch of `all_disks`."""
+"""An exported machine (OVA): its `proposal` for an import, then a batch of `all_disks`."""

@@ -1,4 +1,4 @@
-"""Window: one range of an image as a file, for parts that are not sent from memory at once.
+"""The body of a part: one range of an image as a file, read as it is sent, or at a limited rate.
 
 A part may be too large to be held, or its bytes may have to wait their turn (`--limit-rate`).
 """

@@ -1,1 +1,1 @@
-"""Bring images in: check, import, batch, wait, boot, info; a module a command."""
+"""Bring images in: check, import, batch, wait, boot, info. Begin with `import_`."""

@@ -1,1 +1,1 @@
-"""What is about imsprep and the machine: doctor, config, bench, demo, emulator, man and others."""
+"""What is about imsprep and the machine: doctor, config, bench. Begin with `demo`."""

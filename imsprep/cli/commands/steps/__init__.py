@@ -1,1 +1,1 @@
-"""One step by itself: convert, digest, bitmap, verify, upload, uploads; a module a command."""
+"""One step by itself: convert, digest, bitmap, verify, upload. Begin with `bitmap`."""
