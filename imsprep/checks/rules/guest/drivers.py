@@ -13,6 +13,7 @@ from imsprep.checks.rules.guest.entry import (
     Started,
     arguments,
     cut,
+    origin,
     place,
     started,
     value,
@@ -122,7 +123,7 @@ def _kept_out(found: Started) -> Iterator[Evidence]:
         kept = sorted(named & set(_DISK_DRIVERS) - set(built_in))
         if name in _BLACKLISTS and kept:
             yield Evidence(
-                f"{place(found.entry)}: {cut(argument)} keeps {', '.join(kept)} from loading",
+                f"{origin(found, argument)}: {cut(argument)} keeps {', '.join(kept)} from loading",
                 found=cut(argument),
                 fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
             )

@@ -79,6 +79,18 @@ def place(entry: BootEntry) -> str:
     return f"{entry.path} line {entry.line}" if entry.line else entry.path
 
 
+def origin(found: Started, argument: str) -> str:
+    """Name where an argument of the command line stands, which may be the initramfs itself."""
+    if argument not in found.entry.arguments and found.image is not None:
+        return f"{found.image.path} (its own command line)"
+    return place(found.entry)
+
+
+def of_value(found: Started, name: str) -> str:
+    """Name where the last value of an argument `name=value` stands."""
+    return origin(found, f"{name}={value(found, name)}")
+
+
 def cut(text: str) -> str:
     """Shorten what an image says of itself: no real name is as long as this."""
     return text if len(text) <= 120 else f"{text[:120]}…"

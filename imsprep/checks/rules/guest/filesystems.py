@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import advice, linux
-from imsprep.checks.rules.guest.entry import cut, place, started, value
+from imsprep.checks.rules.guest.entry import cut, of_value, place, started, value
 from imsprep.checks.rules.guest.mounts import line_of, mounts_of, severity_of
 from imsprep.guest.linux.fstab import find_volume, named_subvolume
 from imsprep.guest.linux.locate import locate
@@ -44,7 +44,8 @@ def wrong_type(facts: Facts) -> Iterator[Evidence]:
         volume = locate(root, guest).volume
         if volume is not None and _other_type(kind, volume):
             yield Evidence(
-                f"{place(found.entry)}: rootfstype={cut(kind)}, and {volume.name} is {volume.kind}",
+                f"{of_value(found, 'rootfstype')}: rootfstype={cut(kind)}, and {volume.name} is "
+                f"{volume.kind}",
                 expected=volume.kind,
                 found=f"rootfstype={cut(kind)}",
                 fix=advice("remove rootfstype= and write the loader's configuration again"),

@@ -16,6 +16,7 @@ from imsprep.checks.rules.guest.entry import (
     Started,
     arguments,
     cut,
+    of_value,
     place,
     started,
     value,
@@ -47,7 +48,7 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
         return
     soft = root.startswith("/dev/vd")
     yield Evidence(
-        f"{place(found.entry)}: root={cut(root)} for {cut(found.entry.kernel)}",
+        f"{of_value(found, 'root')}: root={cut(root)} for {cut(found.entry.kernel)}",
         expected="root=UUID=...",
         found=f"root={cut(root)}",
         fix=fixes.root_by_uuid(found.guest, found.entry, root),
@@ -71,7 +72,7 @@ def root_missing(facts: Facts) -> Iterator[Evidence]:
     where = locate(root, guest) if root else Where(State.UNKNOWN)
     if root and where.state is State.GONE:
         yield Evidence(
-            f"{place(entry)}: root={cut(root)} is not in the image ({where.why})",
+            f"{of_value(found, 'root')}: root={cut(root)} is not in the image ({where.why})",
             found=cut(root),
             fix=_restore(root, guest) or fixes.root_by_uuid(guest, entry, root),
         )
@@ -149,7 +150,8 @@ def _no_system(found: Started, where: Where) -> Iterator[Evidence]:
         why = f"which holds no system; {guest.root} does"
     if why is not None:
         yield Evidence(
-            f"{place(found.entry)}: root={cut(value(found, 'root') or '')} is {volume.name}, {why}",
+            f"{of_value(found, 'root')}: root={cut(value(found, 'root') or '')} is {volume.name}, "
+            f"{why}",
             fix=fixes.root_by_uuid(guest, found.entry, value(found, "root") or ""),
         )
 

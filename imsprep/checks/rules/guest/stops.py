@@ -10,7 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice
-from imsprep.checks.rules.guest.entry import Started, arguments, cut, place, started
+from imsprep.checks.rules.guest.entry import Started, arguments, cut, origin, place, started
 from imsprep.guest.model import LINK, Guest
 from imsprep.report import Severity
 
@@ -72,7 +72,7 @@ def stops_on_purpose(facts: Facts) -> Iterator[Evidence]:
     found = started(facts)
     for argument in dict.fromkeys(arguments(found)):
         if _STOPS.match(argument):
-            yield Evidence(f"{place(found.entry)} says {cut(argument)}", found=cut(argument))
+            yield Evidence(f"{origin(found, argument)} says {cut(argument)}", found=cut(argument))
     asked = [a.partition("=")[2] for a in arguments(found) if a.startswith("systemd.unit=")]
     if asked:
         yield from _asked_target(found, asked[-1])

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice, listed
 from imsprep.checks.rules.guest.entry import (
     Started,
     arguments,
     cut,
+    origin,
     place,
     started,
 )
-from imsprep.guest.linux.locate import State, Where, locate
+from imsprep.guest.boot.values import Initramfs
+from imsprep.guest.linux.locate import State, Where, locate, read_crypttab
 from imsprep.guest.model import Guest
 from imsprep.image.volumes.signatures import LUKS
 from imsprep.report import Severity
@@ -37,50 +41,90 @@ def waits_in_vain(facts: Facts) -> Iterator[Evidence]:
     """Look rd.lvm.lv, rd.luks.uuid, resume and dracut's own hooks up among the volumes."""
     found = started(facts)
     reasons = []
-    for text, spec, hard in _waits(found):
+    for wait in _waits(found):
+        spec, text = wait.spec, cut(wait.text)
         where = (
             _luks(spec, found.guest) if text.startswith("rd.luks") else locate(spec, found.guest)
         )
+        why = None
         if where.state in (State.GONE, State.OLD):
-            yield Evidence(
-                f"{place(found.entry)}: {cut(text)} is not in the image ({where.why})",
-                found=cut(text),
-                severity=None if hard else Severity.WARNING,
-            )
+            why = f"is not in the image ({where.why})"
         elif where.state is State.NAME and not spec.startswith("/dev/vd"):
-            yield Evidence(
-                f"{place(found.entry)}: {cut(text)} is a name of the old machine; on KVM the disk "
-                "has another",
-                found=cut(text),
-                severity=None if hard else Severity.WARNING,
-            )
+            why = "is a name of the old machine; on KVM the disk has another"
         elif where.state is State.UNKNOWN:
-            reasons.append(f"{cut(text)} {where.why}")
+            reasons.append(f"{text} {where.why}")
+        if why is not None:
+            yield Evidence(
+                f"{wait.place}: {text} {why}",
+                found=text,
+                severity=None if wait.hard else Severity.WARNING,
+                fix=None if wait.place == place(found.entry) else _again(found),
+            )
     if reasons:
         raise UnknownError(listed(reasons))
 
 
-def _waits(found: Started) -> Iterator[tuple[str, str, bool]]:
-    """Yield what is waited for: as it is written, as a specification, whether boot ends there."""
+def _again(found: Started) -> str:
+    """Advise what to do about what the initramfs itself waits for."""
+    tool = fixes.initramfs_again(found.guest) or "the tool that made it"
+    return advice(
+        f"make the initramfs again with {tool}: it was made for the disks of the old machine, or "
+        "for lines of /etc/crypttab that are to go first"
+    )
+
+
+class _Wait(NamedTuple):
+    """A device that is waited for."""
+
+    place: str  # where that is said
+    text: str  # as it is written there
+    spec: str  # its specification
+    hard: bool  # the boot ends there
+
+
+def _waits(found: Started) -> Iterator[_Wait]:
     maker = found.image.maker if found.image is not None else None
     for argument in dict.fromkeys(arguments(found)):
-        name, _, text = argument.partition("=")
-        text = text.strip("\"'")
-        if name == "rd.lvm.lv" and maker in _RD and text.count("/") == 1:
-            yield argument, f"/dev/{text}", True
-        elif name == "rd.luks.uuid" and maker in _RD:
-            yield argument, text.removeprefix("luks-"), True
-        elif name == "rd.luks.name" and maker in _RD:
-            yield argument, text.partition("=")[0], True
-        elif name == "rd.md.uuid" and maker == "dracut":
-            yield argument, f"/dev/disk/by-id/md-uuid-{text}", True
-        elif name == "mount.usr" and maker in ("dracut", "mkinitcpio"):
-            yield argument, text, True
-        elif name == "resume" and text.startswith(("/dev/", "UUID=", "LABEL=", "PARTUUID=")):
-            yield argument, text, False
-    for device in found.image.waits if found.image is not None else ():
+        spec = _specification(argument, maker)
+        if spec is not None:
+            hard = not argument.startswith("resume=")
+            yield _Wait(origin(found, argument), argument, spec, hard)
+    if found.image is not None:
+        yield from _of_image(found.image)
+
+
+def _specification(argument: str, maker: str | None) -> str | None:
+    """Return the device that an argument lets an initramfs of this maker wait for, or None."""
+    name, _, text = argument.partition("=")
+    text = text.strip("\"'")
+    if maker in _RD:
+        if name == "rd.lvm.lv" and text.count("/") == 1:
+            return f"/dev/{text}"
+        if name == "rd.luks.uuid":
+            return text.removeprefix("luks-")
+        if name == "rd.luks.name":
+            return text.partition("=")[0]
+    if name == "rd.md.uuid" and maker == "dracut":
+        return f"/dev/disk/by-id/md-uuid-{text}"
+    if name == "mount.usr" and maker in ("dracut", "mkinitcpio"):
+        return text
+    named = text.startswith(("/dev/", "UUID=", "LABEL=", "PARTUUID="))
+    return text if name == "resume" and named else None
+
+
+def _of_image(image: Initramfs) -> Iterator[_Wait]:
+    """Yield what dracut's hooks wait for, and what the crypttab inside opens before the root.
+
+    initramfs-tools opens a shell where a source does not show up (cryptsetup-initramfs,
+    local-top/cryptroot: "ALERT! encrypted source device does not exist"); others go on.
+    """
+    for device in image.waits:
         if not device.startswith("/dev/disk/by-id/dm-uuid-"):
-            yield f"{found.image.path}: {device}" if found.image else device, device, True
+            yield _Wait(image.path, device, device, True)
+    for line in read_crypttab(image.crypttab or ""):
+        if line.required:
+            text = f"{line.source}, from which its crypttab opens {line.name},"
+            yield _Wait(image.path, text, line.source, image.maker == "initramfs-tools")
 
 
 def _luks(uuid: str, guest: Guest) -> Where:

@@ -41,3 +41,26 @@ def test_what_dracut_waits_for_in_vain_is_found(argument: str) -> None:
 def test_a_hook_of_dracut_that_waits_for_a_name_of_the_old_machine_is_found() -> None:
     hook = {WAITS + r"\x2fdev\x2fsda1.sh": b"x"}
     assert bad(**dracut(**hook))["IMS818"][0] is E
+
+
+def test_what_the_initramfs_says_itself_is_said_of_the_initramfs() -> None:
+    built_in = {"etc/cmdline.d/90lvm.conf": b"rd.lvm.lv=old/swap\n"}
+    severity, message = bad(**dracut(**built_in))["IMS818"]
+    assert severity is E
+    assert message.startswith(f"{INITRD} (its own command line): rd.lvm.lv=old/swap is not in")
+    hook = {WAITS + r"\x2fdev\x2fsda1.sh": b"x"}
+    assert bad(**dracut(**hook))["IMS818"][1].startswith(f"{INITRD}: /dev/sda1 is a name")
+
+
+@pytest.mark.parametrize(("inside", "options", "severity"), [
+    ("cryptroot/crypttab", "luks", E), ("cryptroot/crypttab", "luks,nofail", None),
+    ("etc/crypttab", "luks", W),
+])  # fmt: skip
+def test_a_disk_that_the_initramfs_opens_has_to_be_there(
+    inside: str, options: str, severity: Severity | None
+) -> None:
+    tools = {"scripts/functions": b"x"} if "cryptroot" in inside else DRACUT
+    line = f"data UUID={GONE} none {options}\n".encode()
+    found = bad(**{INITRD: cpio({**tools, **drivers(VERSION), inside: line})})
+    assert found.get("IMS818", (None, ""))[0] is severity
+    assert all(f"{INITRD}: UUID={GONE}, from which its crypttab opens data," in m for _, m in found.values())  # fmt: skip
