@@ -152,7 +152,7 @@ HOLDS = {
     "IMS851": "The system has a first program",
     "IMS854": "The kernel has the drivers of the file systems that fstab mounts",
     "IMS853": "The folders are there that the boot mounts on",
-    "IMS852": "The files that fstab mounts are there",
+    "IMS852": "The files and subvolumes that fstab mounts are there",
     "IMS850": "The image comes up when it is started in QEMU",
     "IMS901": "The site imports Windows by quick import",
     "IMS902": "The requested os_version is the Windows in the image",

@@ -268,8 +268,9 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
         kernels.extend(take_all_kernels(tree, gaps, world.allowance, looked))
 
     guest = dataclasses.replace(
-        guest, machine=machine(tree), boot=as_seen(boot, laid), grub=grub_version(tree)
-    )
+        guest, machine=machine(tree), boot=as_seen(boot, laid), grub=grub_version(tree),
+        gone_subvolumes=_gone_subvolumes(tree, world.devices, gaps),
+    )  # fmt: skip
     steps: tuple[Step, ...] = (
         ((*names, *paths.INITS), lambda: files.update(take_names(tree, gaps))),
         (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
@@ -340,6 +341,25 @@ def _mount(tree: Tree, mount: Mount, opened: list[Opened], laid: list[Laid]) -> 
         filesystem = open_filesystem(item.found.file, volume.kind, subvolume=subvolume)
     tree.mount(mount.path, filesystem)
     laid.append(Laid(mount.path, volume.name, f"/{subvolume.strip('/')}" if subvolume else ""))
+
+
+def _gone_subvolumes(tree: Tree, devices: Devices, gaps: dict[str, str]) -> tuple[str, ...]:
+    """Return the subvolumes that fstab names and that the top of their btrfs does not have."""
+    gone: list[str] = []
+    guarded(gaps, "/etc/fstab", lambda: gone.extend(_without_subvolume(tree, devices)))
+    return tuple(gone)
+
+
+def _without_subvolume(tree: Tree, devices: Devices) -> Iterator[str]:
+    fstab = tree.read("/etc/fstab", limit=paths.TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    for mount in read_fstab(fstab)[:_MOUNT_LIMIT]:
+        volume = find_volume(mount.spec, devices.volumes)
+        named = named_subvolume(",".join(mount.options))
+        if volume is None or volume.kind != BTRFS or named is None or named.isdigit():
+            continue
+        trees = devices.trees.get(volume.name, [])
+        if len(trees) > 1 and not trees[0].exists(f"/{named}"):  # else the top could not be read
+            yield f"{volume.name}:{named}"
 
 
 def _mount_esp(

@@ -109,6 +109,8 @@ class Guest:
     grub: str | None = None  # version of the GRUB that is installed
     # Where each `ostree=` of an entry that starts leads, None for nowhere.
     ostree: Mapping[str, str | None] = field(default_factory=dict)
+    # Subvolumes of a btrfs that fstab mounts and that it does not have, as `VOLUME:PATH`.
+    gone_subvolumes: tuple[str, ...] = ()
 
     def text(self, path: str) -> str | None:
         """Return the text of a file, or None if there is none; UnknownError if it is not whole."""
@@ -159,6 +161,7 @@ class Guest:
                 "files": {path: Entry(**entry) for path, entry in values["files"].items()},
                 "kernels": tuple(kernels),
                 "unread": tuple(values["unread"]),
+                "gone_subvolumes": tuple(values["gone_subvolumes"]),
                 "gaps": dict(values["gaps"]),
             }
         )

@@ -129,6 +129,23 @@ def test_an_entry_without_the_subvolume_is_an_error(tmp_path: Path) -> None:
     assert "rootflags=subvol=root" in findings[0].message
 
 
+@need("mkfs.btrfs")
+def test_a_subvolume_of_fstab_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    pytest.importorskip("dissect.btrfs")
+    lines = f"UUID={UUID} / btrfs defaults 0 0\n" + "".join(
+        f"UUID={UUID} /{name} btrfs subvol={name}{more} 0 0\n"
+        for name, more in (("home", ""), ("srv/data", ""), ("opt", ",nofail"), ("there", ""))
+    )
+    write_tree(tmp_path / "tree", {**debian(), "/etc/fstab": lines, "/there/x": b""})
+    make_filesystem("btrfs", tmp_path / "tree", tmp_path / "fs.img")
+    guest = inspect_image(on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img"))
+    assert guest.gone_subvolumes == ("partition 1:home", "partition 1:srv/data", "partition 1:opt")
+    said = [(f.severity.name, f.message) for f in check(guest)[0] if f.rule == "IMS852"]
+    assert [severity for severity, _ in said] == ["ERROR", "ERROR", "NOTE"]
+    assert "/etc/fstab line 2" in said[0][1]
+    assert "has no subvolume home" in said[0][1]
+
+
 @need("mkfs.ext4")
 def test_the_command_line_looks_inside(
     tree: Path, tmp_path: Path, imsprep: Callable[..., Outcome]

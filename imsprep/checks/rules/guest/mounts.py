@@ -27,6 +27,7 @@ from imsprep.guest.linux.fstab import (
     Mount,
     find_volume,
     means,
+    named_subvolume,
     read_fstab,
     written_otherwise,
 )
@@ -187,17 +188,18 @@ def _missing_fix(guest: Guest, mount: Mount) -> str:
 @rule(
     "IMS852",
     Severity.ERROR,
-    "fstab mounts a file that is not there",
+    "fstab mounts a file or subvolume that is not there",
     why="The mount fails, and the boot stops in emergency mode.",
     fix=advice("make the file, or remove the line from /etc/fstab, or add the option nofail"),
     source="mount(8): loop-device support; systemd-fstab-generator(8)",
 )
 def fstab_without_source(facts: Facts) -> Iterator[Evidence]:
-    """Look for the files that loop devices and swap take."""
+    """Look for the files that loop devices and swap take, and for subvolumes of btrfs."""
     guest = linux(facts)
     mounts = mounts_of(guest)
     reasons = []
     for mount in mounts:
+        yield from _without_subvolume(guest, mount)
         path = mount.inside
         if path is None or guest.exists(path):
             continue
@@ -209,6 +211,18 @@ def fstab_without_source(facts: Facts) -> Iterator[Evidence]:
             yield Evidence(f"{line_of(mount)} is not in the image", severity=severity)
     if reasons:
         raise UnknownError(listed(reasons))
+
+
+def _without_subvolume(guest: Guest, mount: Mount) -> Iterator[Evidence]:
+    volume = find_volume(mount.spec, guest.volumes)
+    named = named_subvolume(",".join(mount.options))
+    # The root is there by then: mounting it again with other options leaves its subvolume.
+    if volume is not None and f"{volume.name}:{named}" in guest.gone_subvolumes:
+        yield Evidence(
+            f"{line_of(mount)}: the btrfs of {volume.name} has no subvolume {cut(named or '')}",
+            found=f"subvol={cut(named or '')}",
+            severity=Severity.WARNING if mount.path == "/" else severity_of(guest, mount),
+        )
 
 
 def _below(path: str, folder: str) -> bool:
