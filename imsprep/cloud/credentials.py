@@ -117,26 +117,21 @@ def _from_values(values: list[str], names: tuple[str, ...]) -> Credentials | Non
 def _from_clouds(cloud: str, environment: Mapping[str, str], home: Path) -> Credentials:
     """Return the keys of a cloud in clouds.yaml, where OpenStack's clients look for that file.
 
-    That `auth` may have ak and sk is gophertelekomcloud's, which Terraform's provider uses.
+    That `auth` may have ak and sk is gophertelekomcloud's, which Terraform's provider uses. Secrets
+    may stand in secure.yaml instead (openstacksdk, "Splitting Secrets").
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError("clouds.yaml needs: pip install 'imsprep[cloud]'") from error
     named = environment.get("OS_CLIENT_CONFIG_FILE", "")
     folders = (Path(), home / ".config/openstack", Path("/etc/openstack"))
     places = [Path(named)] if named else [folder / "clouds.yaml" for folder in folders]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise UsageError(f"OS_CLOUD is set, and there is no {show_path(places[0])} that names it")
-    try:
-        entry = yaml.safe_load(path.read_text("utf-8"))["clouds"][cloud]
-        auth = {k: str(v) for k, v in entry["auth"].items() if v is not None}
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{show_path(path)} has no cloud {cloud!r} with a table auth") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        # The message of the library quotes lines, which may hold a secret.
-        raise UsageError(f"{show_path(path)} is not valid YAML ({type(error).__name__})") from None
+    secure = environment.get("OS_CLIENT_SECURE_FILE", "")
+    secrets = [Path(secure)] if secure else [folder / "secure.yaml" for folder in folders]
+    files = [path, *[place for place in secrets if place.is_file()][:1]]
+    auth: dict[str, str] = {}
+    for file in files:
+        auth |= _auth_of(cloud, file, needed=file is path)
     keys = ("ak", "sk", "security_token", "project_id")
     names = tuple(f"{key} of {cloud} in {show_path(path)}" for key in keys)
     found = _from_values([auth.get(key, "").strip() for key in keys], names)
@@ -146,6 +141,32 @@ def _from_clouds(cloud: str, environment: Mapping[str, str], home: Path) -> Cred
             " with them, a user name and password are not enough"
         )
     return found
+
+
+def _auth_of(cloud: str, path: Path, *, needed: bool) -> dict[str, str]:
+    """Return the table `auth` of a cloud; raises UsageError for what is none."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("clouds.yaml needs: pip install 'imsprep[cloud]'") from error
+    try:
+        entry = yaml.safe_load(path.read_text("utf-8"))["clouds"][cloud]
+        auth = {k: v for k, v in entry["auth"].items() if v is not None}
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        if not needed:
+            return {}
+        raise UsageError(f"{show_path(path)} has no cloud {cloud!r} with a table auth") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        # The message of the library quotes lines, which may hold a secret.
+        raise UsageError(f"{show_path(path)} is not valid YAML ({type(error).__name__})") from None
+    for key in ("ak", "sk", "security_token", "project_id"):
+        # YAML makes another text of what looks like a number: 0123 is 83.
+        if not isinstance(auth.get(key, ""), str):
+            raise UsageError(
+                f"{key} of {cloud} in {show_path(path)} is a number to YAML, or another value that"
+                " is no text: put it in quotes"
+            )
+    return {key: value for key, value in auth.items() if isinstance(value, str)}
 
 
 def _from_file(path: Path, *, required: bool) -> Credentials | None:

@@ -132,6 +132,32 @@ def test_a_clouds_yaml_without_keys_is_said_without_its_secrets(
     assert "secret-word" not in str(caught.value)
 
 
+@pytest.mark.parametrize("member", ["ak: 0123", "sk: 1.5", "project_id: 00", "sk: [x]", "ak: true"])
+def test_a_key_that_yaml_takes_for_a_number_is_to_be_quoted(tmp_path: Path, member: str) -> None:
+    rest = {"ak": "AK", "sk": "SK-secret"} | dict([member.split(": ")])
+    text = ", ".join(f"{key}: {value}" for key, value in rest.items())
+    path = tmp_path / "c.yaml"
+    path.write_text(f"clouds: {{otc: {{auth: {{{text}}}}}}}")
+    with pytest.raises(UsageError, match="put it in quotes") as caught:
+        find({"OS_CLOUD": "otc", "OS_CLIENT_CONFIG_FILE": str(path)}, tmp_path)
+    assert "SK-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_secret_key_may_stand_in_secure_yaml(tmp_path: Path, named: bool) -> None:
+    folder = tmp_path / ".config/openstack"
+    folder.mkdir(parents=True)
+    (folder / "clouds.yaml").write_text("clouds: {otc: {auth: {ak: AK, project_id: p1}}}")
+    secure = tmp_path / "other.yaml" if named else folder / "secure.yaml"
+    secure.write_text("clouds: {otc: {auth: {sk: SK-secret}}, other: 7}")
+    names = {"OS_CLIENT_SECURE_FILE": str(secure)} if named else {}
+    found = find({"OS_CLOUD": "otc", **names}, tmp_path)
+    assert (found.access_key, found.secret_key, found.project_id) == ("AK", "SK-secret", "p1")
+    secure.write_text("clouds: {other: 7}")  # nothing of this cloud
+    with pytest.raises(UsageError, match="set both or neither"):
+        find({"OS_CLOUD": "otc", **names}, tmp_path)
+
+
 def test_a_missing_clouds_yaml_is_said(tmp_path: Path) -> None:
     missing = {"OS_CLOUD": "otc", "OS_CLIENT_CONFIG_FILE": str(tmp_path / "no.yaml")}
     with pytest.raises(UsageError, match="OS_CLOUD is set, and there is no"):
