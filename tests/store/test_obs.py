@@ -637,15 +637,15 @@ def test_nothing_of_the_zeros_stays_in_a_bucket_with_versioning(
     store: ObsStore, tmp_path: Path
 ) -> None:
     [account] = s3_backends.values()
-    account["aws"].put_bucket_versioning(store._bucket, "Enabled")
+    account["aws"].put_bucket_versioning(store.bucket, "Enabled")
     path = tmp_path / "d.raw"
     with open(path, "wb") as file:
         file.write(pattern(MIB))
         file.truncate(40 * MIB)
     done = _send(path, store)
     assert (done.left, done.copied > 0) == (None, True)
-    kept = store.client.list_object_versions(Bucket=store._bucket)
+    kept = store.client.list_object_versions(Bucket=store.bucket)
     assert [item["Key"] for item in kept["Versions"]] == ["d.raw"]
     assert "DeleteMarkers" not in kept
     store.delete("d.raw")  # of which the bucket keeps what it is made to keep
-    assert len(store.client.list_object_versions(Bucket=store._bucket)["Versions"]) == 1
+    assert len(store.client.list_object_versions(Bucket=store.bucket)["Versions"]) == 1
