@@ -200,17 +200,17 @@ ORDER = {
         linux.cloud_init
         boot.devices
         boot.bls
-        boot.grub_objects
-        boot.grub_modules
-        boot.core
+        boot.grub.objects
+        boot.grub.modules
+        boot.grub.core
         boot.mbr
         boot.efi
-        boot.grub_syntax
+        boot.grub.syntax
         boot.files
-        boot.grub_state
-        boot.grub_conditions
-        boot.grub_commands
-        boot.grub
+        boot.grub.state
+        boot.grub.conditions
+        boot.grub.commands
+        boot.grub.follow
         boot.menus
         boot.routes
         fs.features
@@ -267,7 +267,7 @@ ORDER = {
         rules.file
         rules.guest.advice
         rules.disk
-        rules.guest.booted
+        rules.guest.boot.booted
         rules.partition_table
         rules.boot
         rules.volumes
@@ -281,18 +281,18 @@ ORDER = {
         rules.tags
         rules.guest.distribution
         rules.guest.leftovers
-        rules.guest.entry
+        rules.guest.boot.entry
         rules.guest.network
-        rules.guest.stops
-        rules.guest.init
-        rules.guest.lvm
-        rules.guest.loader
-        rules.guest.root
-        rules.guest.drivers
-        rules.guest.waits
-        rules.guest.console
-        rules.guest.mounts
-        rules.guest.filesystems
+        rules.guest.boot.stops
+        rules.guest.boot.init
+        rules.guest.boot.lvm
+        rules.guest.boot.loader
+        rules.guest.boot.root
+        rules.guest.boot.drivers
+        rules.guest.boot.waits
+        rules.guest.boot.console
+        rules.guest.boot.mounts
+        rules.guest.boot.filesystems
         chain
         registry
         check

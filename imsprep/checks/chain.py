@@ -12,19 +12,10 @@ from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Rule, UnknownError, registered
-from imsprep.checks.rules.guest import (
-    drivers,
-    leftovers,
-    loader,
-    mounts,
-    network,
-    root,
-    stops,
-    system,
-    waits,
-)
+from imsprep.checks.rules.guest import leftovers, network, system
 from imsprep.checks.rules.guest.advice import any_guest, linux
-from imsprep.checks.rules.guest.entry import firmware, place, route_of, started, value
+from imsprep.checks.rules.guest.boot import drivers, loader, mounts, root, stops, waits
+from imsprep.checks.rules.guest.boot.entry import firmware, place, route_of, started, value
 from imsprep.errors import show_path
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.fstab import named_subvolume, read_fstab

@@ -31,13 +31,12 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    __main__ bitmap.facts bitmap.learn.fields bitmap.learn.files
-    boot.answer boot.programs boot.qmp checks.check checks.facts checks.holds
-    checks.policy checks.rule checks.rules.boot checks.rules.disk checks.rules.file
-    checks.rules.guest.advice checks.rules.guest.booted checks.rules.guest.distribution
-    checks.rules.guest.entry checks.rules.guest.leftovers checks.rules.guest.system
-    checks.rules.guest.windows checks.rules.request checks.rules.site checks.rules.tags
-    checks.rules.volumes cli.commands.imports.boot cli.commands.imports.wait
+    __main__ bitmap.facts bitmap.learn.fields bitmap.learn.files boot.answer boot.programs
+    boot.qmp checks.check checks.facts checks.holds checks.policy checks.rule checks.rules.disk
+    checks.rules.file checks.rules.guest.advice checks.rules.guest.boot.booted
+    checks.rules.guest.boot.entry checks.rules.guest.distribution checks.rules.guest.leftovers
+    checks.rules.guest.system checks.rules.guest.windows checks.rules.request checks.rules.site
+    checks.rules.tags checks.rules.volumes cli.commands.imports.boot cli.commands.imports.wait
     cli.commands.machine.bench cli.commands.machine.completion cli.commands.machine.config
     cli.commands.machine.emulator cli.commands.machine.man cli.commands.steps.convert
     cli.commands.steps.uploads cli.commands.steps.verify cli.configured cli.demo_disk cli.machine
@@ -45,9 +44,9 @@ TESTED_BY_OTHERS = """
     cli.options.request cli.options.target cli.options.transfer cli.progress cli.screen
     cli.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
     emulator.materialise emulator.server emulator.signature errors guest.boot.bls
-    guest.boot.devices guest.boot.grub_syntax guest.boot.values guest.child guest.firmware
-    guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes
-    guest.linux.fstab guest.linux.ini guest.linux.kernels guest.linux.locate guest.linux.network
+    guest.boot.devices guest.boot.grub.syntax guest.boot.values guest.child guest.firmware
+    guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes guest.linux.fstab
+    guest.linux.ini guest.linux.kernels guest.linux.locate guest.linux.network
     guest.linux.os_release guest.linux.sshd guest.model guest.paths guest.snapshot
     guest.windows.release image.archive.ovf image.archive.tar image.archive.unpack image.disk
     image.hashing image.qemu.nbd_client image.tables.cloop image.tables.descriptor
@@ -58,7 +57,7 @@ TESTED_BY_OTHERS = """
     scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
     store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup
     upload.file upload.partlog upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
-    zvhd2.stream zvhd2.writer
+    zvhd2.writer
 """
 
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "urllib.", "ctypes.dlopen", "mmap.", "fcntl.", "glob.")  # fmt: skip

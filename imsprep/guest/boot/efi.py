@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, replace
 
-from imsprep.guest.boot.grub_objects import Objects, read_objects
+from imsprep.guest.boot.grub.objects import Objects, read_objects
 from imsprep.units import MIB
 
 HEAD_LIMIT = 16 * MIB  # of a program whose kind is wanted; a GRUB has some 4 MiB

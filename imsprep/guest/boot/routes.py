@@ -17,13 +17,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from imsprep.errors import FormatError
-from imsprep.guest.boot import core, efi, grub, mbr, menus
+from imsprep.guest.boot import efi, mbr, menus
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.files import SUBVOLUMES
-from imsprep.guest.boot.grub_modules import missing_symbol
-from imsprep.guest.boot.grub_objects import Objects, ext_features
-from imsprep.guest.boot.grub_state import Menu
+from imsprep.guest.boot.grub import core
+from imsprep.guest.boot.grub import follow as grub
+from imsprep.guest.boot.grub.modules import missing_symbol
+from imsprep.guest.boot.grub.objects import Objects, ext_features
+from imsprep.guest.boot.grub.state import Menu
 from imsprep.guest.boot.values import BIOS, UEFI, Boot, BootEntry, Route
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.os_release import read_assignments

@@ -10,7 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
-from imsprep.checks.rules.guest.entry import cut, place
+from imsprep.checks.rules.guest.boot.entry import cut, place
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.network import (
     LINKS,

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from imsprep.guest.boot import grub_commands as commands
 from imsprep.guest.boot.devices import TEXT_LIMIT, Devices, File, UnknownStepError
-from imsprep.guest.boot.grub_conditions import holds
-from imsprep.guest.boot.grub_state import SET_AT_BOOT, Choice, Menu, Started, State
-from imsprep.guest.boot.grub_syntax import ScriptError, Statement, UnfinishedError, parse
+from imsprep.guest.boot.grub import commands
+from imsprep.guest.boot.grub.conditions import holds
+from imsprep.guest.boot.grub.state import SET_AT_BOOT, Choice, Menu, Started, State
+from imsprep.guest.boot.grub.syntax import ScriptError, Statement, UnfinishedError, parse
 from imsprep.guest.boot.values import BootEntry
 
 STEP_LIMIT = 20_000  # commands that are run

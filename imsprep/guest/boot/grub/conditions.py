@@ -5,7 +5,7 @@ Source: GRUB manual 2.12, "test"; grub-core/commands/test.c.
 
 from __future__ import annotations
 
-from imsprep.guest.boot.grub_state import State
+from imsprep.guest.boot.grub.state import State
 
 _NUMBERS = {"-eq": int.__eq__, "-ne": int.__ne__, "-lt": int.__lt__, "-le": int.__le__,
             "-gt": int.__gt__, "-ge": int.__ge__}  # fmt: skip

@@ -9,7 +9,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import INFERRED, advice
-from imsprep.checks.rules.guest.entry import (
+from imsprep.checks.rules.guest.boot.entry import (
     cut,
     place,
     route_of,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.guest.advice import LINUX_GUIDE, advice
-from imsprep.checks.rules.guest.entry import (
+from imsprep.checks.rules.guest.boot.entry import (
     place,
     started,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.grub_conditions import holds
-from imsprep.guest.boot.grub_state import State
+from imsprep.guest.boot.grub.conditions import holds
+from imsprep.guest.boot.grub.state import State
 from imsprep.guest.boot.values import BIOS
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.grub_state import Started, State
+from imsprep.guest.boot.grub.state import Started, State
 from imsprep.guest.boot.values import BIOS, UEFI
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree

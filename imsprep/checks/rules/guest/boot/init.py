@@ -8,7 +8,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice
-from imsprep.checks.rules.guest.entry import cut, started, value
+from imsprep.checks.rules.guest.boot.entry import cut, started, value
 from imsprep.guest.model import Guest
 from imsprep.guest.paths import INITS, MOUNT_POINTS, ORDINARY
 from imsprep.report import Severity

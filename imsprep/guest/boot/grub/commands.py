@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterator
 
 from imsprep.guest.boot.bls import Bls, read_entries
-from imsprep.guest.boot.grub_state import Choice, Started, State
-from imsprep.guest.boot.grub_syntax import Statement
+from imsprep.guest.boot.grub.state import Choice, Started, State
+from imsprep.guest.boot.grub.syntax import Statement
 
 LINUX = ("linux", "linux16", "linuxefi", "linux_rh")
 INITRD = ("initrd", "initrd16", "initrdefi", "initrd_rh")

@@ -13,7 +13,7 @@ import lzma
 import struct
 
 from imsprep.guest.boot.devices import UnknownStepError
-from imsprep.guest.boot.grub_objects import Objects, find_objects
+from imsprep.guest.boot.grub.objects import Objects, find_objects
 from imsprep.image.volumes.signatures import Read
 from imsprep.units import MIB, SECTOR
 

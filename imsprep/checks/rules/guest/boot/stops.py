@@ -10,7 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.rules.guest import fixes
 from imsprep.checks.rules.guest.advice import advice
-from imsprep.checks.rules.guest.entry import Started, arguments, cut, origin, place, started
+from imsprep.checks.rules.guest.boot.entry import Started, arguments, cut, origin, place, started
 from imsprep.guest.model import LINK, Guest
 from imsprep.report import Severity
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.guest.boot.grub_modules import missing_symbol, read_module
+from imsprep.guest.boot.grub.modules import missing_symbol, read_module
 from tests.support.grub_cores import module
 
 KERNEL = b"..\0grub_printf\0grub_xcalloc\0"

@@ -22,7 +22,7 @@ from imsprep.checks.rules.guest.advice import (
     linux,
     listed,
 )
-from imsprep.checks.rules.guest.entry import cut, entries_of
+from imsprep.checks.rules.guest.boot.entry import cut, entries_of
 from imsprep.guest.linux.fstab import (
     Mount,
     find_volume,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File
 from imsprep.guest.boot.files import locate
-from imsprep.guest.boot.grub_syntax import Statement, Word
+from imsprep.guest.boot.grub.syntax import Statement, Word
 from imsprep.guest.boot.values import UEFI, BootEntry
 from imsprep.image.volumes.signatures import BTRFS
 

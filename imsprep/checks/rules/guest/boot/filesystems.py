@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import advice, linux
-from imsprep.checks.rules.guest.entry import cut, of_value, place, started, value
-from imsprep.checks.rules.guest.mounts import line_of, mounts_of, severity_of
+from imsprep.checks.rules.guest.boot.entry import cut, of_value, place, started, value
+from imsprep.checks.rules.guest.boot.mounts import line_of, mounts_of, severity_of
 from imsprep.guest.linux.fstab import find_volume, named_subvolume
 from imsprep.guest.linux.locate import locate
 from imsprep.guest.model import Volume

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.guest.boot.grub_objects import ext_features, find_objects, read_objects
+from imsprep.guest.boot.grub.objects import ext_features, find_objects, read_objects
 from tests.support.grub_cores import module, objects
 
 OLD = 0x103D6  # what the ext2.c of GRUB 2.04 and 2.06 supports or ignores

@@ -9,7 +9,7 @@ from typing import Any
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import advice, linux
-from imsprep.checks.rules.guest.entry import cut
+from imsprep.checks.rules.guest.boot.entry import cut
 from imsprep.errors import FormatError
 from imsprep.guest.fs.lvm import parse
 from imsprep.guest.linux.os_release import identify

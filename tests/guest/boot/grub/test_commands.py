@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from imsprep.guest.boot import grub_commands as commands
 from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.grub_state import Started, State
-from imsprep.guest.boot.grub_syntax import Statement
+from imsprep.guest.boot.grub import commands
+from imsprep.guest.boot.grub.state import Started, State
+from imsprep.guest.boot.grub.syntax import Statement
 from imsprep.guest.boot.values import BIOS
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
