@@ -206,7 +206,7 @@ def _as_zvhd2(
         container.check_unchanged()
     sidecar = kept.ContainerSidecar.read(place)
     digest = sidecar.digest if sidecar else None
-    return replace(done, image=image.path, identity=image.identity.as_dict(), digest=digest)
+    return replace(done, image=image.path, identity=image.identity, digest=digest)
 
 
 def _of_container(container: RawImage, examined: Examined, task: ImportTask) -> Examined:
@@ -253,7 +253,7 @@ def _prepared(
         image=image.path,
         size=size,
         data_bytes=data_bytes,
-        identity=image.identity.as_dict(),
+        identity=image.identity,
         artefacts=artefacts,
         request=examined.request,
         report=examined.report,

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from imsprep.errors import JobFailedError, ServiceError, show_path
 from imsprep.image.archive import unpacked
-from imsprep.image.file import Identity
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
 from imsprep.ims.wait import is_unknown_job, wait
@@ -48,7 +47,7 @@ def ship(prepared: Prepared, task: ShipTask) -> Imported:
         with locked(lock, what, wait_s=task.lock_wait_s, sleep=pace.sleep):
             return _ship(prepared, task, path)
     finally:
-        unpacked.drop(Identity(**prepared.identity))
+        unpacked.drop(prepared.identity)
 
 
 def _ship(prepared: Prepared, task: ShipTask, path: Path) -> Imported:
@@ -180,7 +179,7 @@ def _image(prepared: Prepared) -> dict[str, object]:
         "name": prepared.image.name,
         "size": prepared.size,
         "data_bytes": prepared.data_bytes,
-        "identity": dict(prepared.identity),
+        "identity": prepared.identity.as_dict(),
         **({"sharing": prepared.sharing.as_dict()} if prepared.sharing else {}),
     }
     return {**found, "digest": prepared.digest} if prepared.digest else found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +98,7 @@ class Prepared:
     image: Path
     size: int  # bytes, what the guest sees
     data_bytes: int  # bytes in blocks that hold data
-    identity: Mapping[str, Any]
+    identity: Identity
     artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
     request: QuickImportRequest
     report: Report

@@ -335,7 +335,7 @@ def test_two_processes_never_import_the_same_image_at_once(place: Place) -> None
 def test_another_mount_or_machine_goes_on_with_the_same_import(place: Place) -> None:
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
         go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
-    identity = {**place.prepared.identity, "device": 12345}
+    identity = replace(place.prepared.identity, device=12345)
     place.prepared = replace(place.prepared, identity=identity)
     with place.emulator() as go:
         assert go().job_id == place.jobs[0]

@@ -60,7 +60,7 @@ def make_image(folder: Path, seed: int = 1) -> Prepared:
             "bitmap", bitmap, "disk.mf", plan_plain(bitmap.stat().st_size), Identity.of(bitmap)
         ),
     )
-    identity = Identity.of(image).as_dict()
+    identity = Identity.of(image)
     report = Report("disk.raw")
     return Prepared(image, size, block_map.data_bytes, identity, artefacts, REQUEST, report)
 

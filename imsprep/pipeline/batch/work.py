@@ -171,7 +171,7 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
         size=done.size,
         data_bytes=done.data_bytes,
         sent=done.sent,
-        identity=prepared.identity,
+        identity=prepared.identity.as_dict(),
     )
 
 
