@@ -182,6 +182,6 @@ def why_not(report: Report, at: Severity) -> str:
         f"the import of {show_path(report.image)} is stopped by {counted(len(failing), 'finding')}:"
     ]
     for finding in failing:
-        fix = f" ({finding.fix})" if finding.fix else ""
+        fix = f"; fix: {finding.fix}" if finding.fix else ""
         lines.append(f"  {finding.rule} {finding.severity.word}: {finding.message}{fix}")
     return "\n".join(lines)

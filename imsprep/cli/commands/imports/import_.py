@@ -191,11 +191,11 @@ def _duration(seconds: float) -> str:
 
 def _text(done: Imported) -> str:
     took = done.took
-    time = f"took {_duration(took.compared_s)}"
+    time = f"took {_duration(took.seconds)}"
     if took.estimated_s is not None:
-        time = f"estimated {_duration(took.estimated_s)}, {time}"
-    if took.compared_s < took.seconds and took.waited_s >= 0.5:
-        time += f", and {_duration(took.waited_s)} for the job"
+        time = f"estimated {_duration(took.estimated_s)}, took {_duration(took.compared_s)}"
+        if took.compared_s < took.seconds and took.waited_s >= 0.5:
+            time += f", and {_duration(took.waited_s)} for the job"
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
     size = done.report.facts.get("source_size") or done.size  # a ZVHD2 rounds it up
     disk = f"{format_size(int(size))} with {format_size(done.data_bytes)} of data"

@@ -11,6 +11,7 @@ from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.screen import say
 from imsprep.options import ImportOptions
 from imsprep.progress import Event
+from imsprep.report import Report, Severity
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class _Teller:
             say(f"{step:9} {text}")
 
 
+def _verdict(report: Report) -> str:
+    counts = (counted(report.count(s), s.word) for s in sorted(Severity, reverse=True))
+    return f"{', '.join(counts)}; {counted(len(report.passed), 'rule')} passed"
+
+
 def _run(folder: Path, tell: _Teller) -> dict[str, object]:
     from imsprep import api
     from imsprep.cli.demo_disk import ensure_disk
@@ -58,8 +64,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, object]:
     tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'kept from an earlier run'}")
     options = _options(folder / "cloud", tell, "raw")
     prepared = api.prepare_import(disk, options)
-    findings, passed = prepared.report.findings, prepared.report.passed
-    tell("check", f"{counted(len(findings), 'finding')}; {counted(len(passed), 'rule')} passed")
+    tell("check", _verdict(prepared.report))
     tell("bitmap", prepared.artefacts[1].path)
     _verify(disk, tell)
     tell("upload", prepared.artefacts[0].plan)
@@ -75,7 +80,7 @@ def _run(folder: Path, tell: _Teller) -> dict[str, object]:
         "data_bytes": done.data_bytes,
         "sent": ever if done.uploads else 0,
         "sent_before": before,
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": [finding.as_dict() for finding in prepared.report.findings],
         "image_id": done.image_id,
         "digest": digest,
         "equal": True,
