@@ -87,7 +87,7 @@ def virtio_disk(facts: Facts) -> Iterator[Evidence]:
         return  # IMS816
     missing = _lacking(found, _DISK_DRIVERS)
     image = found.image
-    yield from _kept_out(found)
+    yield from _kept_out(found, _DISK_DRIVERS)
     if image is not None and image.fits is False and _modular(found):
         yield Evidence(
             f"{image.path} holds drivers for kernel {cut(', '.join(image.versions[:3]))}, and "
@@ -114,19 +114,40 @@ def _modular(found: Started) -> bool:
     return kernel is None or not {"virtio_blk", "virtio_pci"} <= set(kernel.builtin)
 
 
-def _kept_out(found: Started) -> Iterator[Evidence]:
-    """Look for a driver of the disk that the command line forbids to load."""
+def _kept_out(found: Started, drivers: tuple[str, ...]) -> Iterator[Evidence]:
+    """Look for drivers that the command line, or a file of modprobe.d, forbids to load.
+
+    Whether such a file is in the initramfs too is not known, so of the disk's it is a warning.
+    """
     built_in = found.kernel.builtin if found.kernel is not None else ()
+    for where, said, names in _forbidden(found):
+        kept = sorted({name.replace("-", "_") for name in names} & set(drivers) - set(built_in))
+        if kept:
+            file = where in found.guest.files
+            yield Evidence(
+                f"{where}: {cut(said)} keeps {', '.join(kept)} from loading",
+                found=cut(said),
+                fix=advice(
+                    f"remove the line from {where}, and make the initramfs again"
+                    if file
+                    else f"remove it from the command line, and {fixes.AGAIN}"
+                ),
+                severity=Severity.WARNING if file and "virtio_net" not in kept else Severity.ERROR,
+            )
+
+
+def _forbidden(found: Started) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield where drivers are forbidden, the words by which, and their names; modprobe.d(5)."""
     for argument in arguments(found):
         name, _, text = argument.partition("=")
-        named = {word.replace("-", "_") for word in text.split(",")}
-        kept = sorted(named & set(_DISK_DRIVERS) - set(built_in))
-        if name in _BLACKLISTS and kept:
-            yield Evidence(
-                f"{origin(found, argument)}: {cut(argument)} keeps {', '.join(kept)} from loading",
-                found=cut(argument),
-                fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
-            )
+        if name in _BLACKLISTS:
+            yield origin(found, argument), argument, text.split(",")
+    for path, entry in found.guest.matching("/etc/modprobe.d/*.conf"):
+        for line in (entry.text or "").splitlines():
+            words = line.split()
+            off = len(words) > 2 and words[2].rpartition("/")[2] in ("true", "false")
+            if words[:1] == ["blacklist"] or (words[:1] == ["install"] and off):
+                yield path, line.strip(), words[1:2]
 
 
 # By which only an initramfs finds a root; what the kernel knows is in its block/early-lookup.c.
@@ -153,6 +174,7 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
     wanted = ("virtio_scsi", "virtio_net")
     kernel = found.kernel
     gone = []
+    yield from _kept_out(found, ("virtio_net",))
     if kernel is not None and kernel.modules and not kernel.unread_lists:
         gone = [n for n in wanted if n not in (*kernel.modules, *kernel.builtin)]
         gone = [n for n in gone if _has(found, n) is not True]

@@ -34,9 +34,13 @@ def loader_stops(facts: Facts) -> Iterator[Evidence]:
     guest, route = route_of(facts)
     entry = route.entry
     if route.broken is not None:
-        yield Evidence(cut_long(route.broken), fix=_loader_fix(guest))
+        searched = " searches UUID " in route.broken
+        yield Evidence(cut_long(route.broken), fix=_loader_fix(guest) if searched else None)
     elif entry is not None and entry.broken and entry.gone not in entry.initrds:
-        yield Evidence(f"{place(entry)} ({cut(entry.title)}) starts {entry.broken}")
+        yield Evidence(
+            f"{place(entry)} ({cut(entry.title)}) starts {entry.broken}",
+            fix=advice(f"install the kernel's package again, or {fixes.AGAIN}"),
+        )
     elif entry is not None and entry.unknown:
         raise UnknownError(f"{cut(entry.title)}: {entry.unknown}")
 

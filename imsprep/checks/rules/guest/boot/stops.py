@@ -82,6 +82,15 @@ def stops_on_purpose(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"{cut(found.route.waits)}, so that the boot waits for a key",
             expected="an entry that starts by itself",
-            fix=advice("set GRUB_TIMEOUT=5 in /etc/default/grub (systemd-boot: timeout in "
-                       "loader.conf), and write the configuration again"),
-        )  # fmt: skip
+            fix=_WITHOUT_PASSWORD if "password" in found.route.waits else _WITH_TIMEOUT,
+        )
+
+
+_WITH_TIMEOUT = advice(
+    "set GRUB_TIMEOUT=5 in /etc/default/grub (systemd-boot: timeout in loader.conf), and write the "
+    "configuration again"
+)
+_WITHOUT_PASSWORD = advice(
+    "add --unrestricted to CLASS in /etc/grub.d/10_linux (a password still guards the menu's "
+    f"editor), and {fixes.AGAIN}"
+)

@@ -91,3 +91,17 @@ def test_a_kernel_alone_finds_no_root_by_what_a_file_system_says(
     findings, _ = check_guest(linux_guest(files, volumes=(volume,)))
     assert ("IMS816" in {f.rule for f in findings}) is found
     assert all(root in f.message for f in findings if f.rule == "IMS816")
+
+
+@pytest.mark.parametrize(("text", "rule", "severity"), [
+    ("# blacklist virtio_net\nblacklist pcspkr\n", None, None),
+    ("blacklist virtio-net\n", "IMS815", E), ("install virtio_blk /bin/false\n", "IMS814", W),
+    ("install virtio_blk /sbin/modprobe --ignore-install virtio_blk\n", None, None),
+])  # fmt: skip
+def test_a_file_of_modprobe_may_keep_a_driver_from_loading(
+    text: str, rule: str | None, severity: Severity | None
+) -> None:
+    path = "/etc/modprobe.d/own.conf"
+    found = bad(**{path: text})
+    assert list(found) == ([rule] if rule else [])
+    assert all(s is severity and m.startswith(f"{path}: ") for s, m in found.values())
