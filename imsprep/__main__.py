@@ -4,7 +4,7 @@ What stands here has to be done before click, or numpy, is imported. `_signal` i
 wraps; it is built in, and so is there before Ctrl-C can come.
 """
 
-import _signal  # type: ignore[import-not-found]
+import _signal  # type: ignore[import-not-found]  # built in, without a stub
 import gc
 import os
 

@@ -109,7 +109,7 @@ def _listen(handler: logging.Handler, level: int) -> None:
 class _LogLine(logging.Formatter):
     """A line of the log file, with its time in UTC as ISO 8601 writes it."""
 
-    converter = time.gmtime  # type: ignore[assignment]
+    converter = time.gmtime  # type: ignore[assignment]  # as the documentation of logging does
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

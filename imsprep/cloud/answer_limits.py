@@ -74,7 +74,7 @@ class _Limited:
         """Send a request; see urllib3."""
         ranged = any(str(name).lower() == "range" for name in headers or ())
         self._most = None if ranged else self.answer_limits.most
-        super().request(method, url, body, headers, **more)  # type: ignore[misc]
+        super().request(method, url, body, headers, **more)  # type: ignore[misc]  # a mixin
 
     def getresponse(self) -> Any:
         """Read the answer's headers; see urllib3."""
@@ -87,7 +87,7 @@ class _Limited:
 
         self.response_class = response
         try:
-            return super().getresponse()  # type: ignore[misc]
+            return super().getresponse()  # type: ignore[misc]  # a mixin
         finally:
             self.response_class = made
 

@@ -49,9 +49,8 @@ def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot
     images: dict[str, Initramfs] = {}
     routes = []
     for route in boot.routes:
-        if route.default is not None and not route.entry.broken:  # type: ignore[union-attr]
-            entry = route.entry
-            assert entry is not None
+        entry = route.entry
+        if route.default is not None and entry is not None and not entry.broken:
             own = _version(devices, entry)
             entry = dataclasses.replace(entry, version=own or entry.version,
                                         broken=_fault(devices, entry))  # fmt: skip
