@@ -53,7 +53,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
                 r"|^\[rootfs \S*\]#|.*You are now being dropped into an emergency shell.*"),
     (EMERGENCY, r".*(?:You are in|Welcome to) (?:emergency|rescue) mode.*"
                 r"|.*Press Enter for (?:system )?maintenance.*|.*root password for maintenance.*"
-                r"|.*[Rr]oot account is locked.*|.*: Freezing execution.*"),
+                r"|.*[Rr]oot account is locked.*|.*: Freezing execution.*"
+                r"|.*can't access tty; job control turned off\s*\n# *\Z"),  # a shell for init
     (LOGIN, r"^[\w.-]+ login:|^SAC>"),
     (CLOUD_INIT, r"Cloud-init v\. \S+ (?:running 'modules:final'|finished at).*"),
     (GRUB, r"^grub(?: rescue)?>|.*Entering rescue mode\.\.\..*|.*Minimal BASH-like line editing.*"

@@ -32,6 +32,9 @@ CONSOLES = [
     ("initramfs-prompt", b"Generating \"/run/initramfs/rdsosreport.txt\"\r\nEntering emergency mode."),
     ("initramfs-prompt", b"dracut:/# "),
     ("initramfs-prompt", b"You are now being dropped into an emergency shell.\r\n[rootfs ]# "),
+    ("emergency-shell", b"run-init: /bin/init: No such file or directory\r\n"
+     b"/bin/sh: 0: can't access tty; job control turned off\r\n# "),
+    ("initramfs-prompt", b"/bin/sh: can't access tty; job control turned off\r\n(initramfs) "),
     ("kernel-panic", b"[    2.1] Kernel panic - not syncing: No working init found."),
     ("grub-prompt", b"error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> "),
     ("grub-prompt", b"   Minimal BASH-like line editing is supported.\r\n\r\ngrub> "),
