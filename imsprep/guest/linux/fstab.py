@@ -23,6 +23,11 @@ _BY = {
 _MADE = ("//", "/dev/", "/run/", "/var/run/", "/tmp/", "/proc/", "/sys/")
 
 
+# Types of the folders that a hypervisor's host shares, which systemd takes for local ones.
+_SHARED = {"vboxsf": "VirtualBox", "vmhgfs": "VMware", "fuse.vmhgfs-fuse": "VMware",
+           "prl_fs": "Parallels"}  # fmt: skip
+
+
 class Mount(NamedTuple):
     """One line of fstab."""
 
@@ -46,6 +51,11 @@ class Mount(NamedTuple):
             }
             & set(self.options)
         )
+
+    @property
+    def shared_by(self) -> str | None:
+        """The program whose host shares the folder that is mounted; no other host has it."""
+        return _SHARED.get(self.kind)
 
     @property
     def is_swap(self) -> bool:

@@ -136,15 +136,9 @@ def fstab_missing(facts: Facts) -> Iterator[Evidence]:
                 fix=fixes.in_line(mount, right),
                 severity=Severity.WARNING if mount.path == "/" else severity_of(guest, mount),
             )
-        elif where.state is State.DRIVE and mount.required:
-            yield Evidence(
-                f"{line_of(mount)}: the server has no such drive, and the line has neither nofail "
-                "nor noauto",
-                severity=Severity.WARNING,
-                fix=fixes.without_mount(mount),
-            )
         elif where.state is State.UNKNOWN:
             reasons.append(f"{cut(mount.spec)} {where.why}")
+        yield from _elsewhere(guest, mount, where.state)
         yield from _requires(guest, mount)
     yield from _units(guest)
     if reasons:
@@ -175,6 +169,23 @@ def _requires(guest: Guest, mount: Mount) -> Iterator[Evidence]:
                 found=cut(spec),
                 severity=severity_of(guest, mount),
             )
+
+
+def _elsewhere(guest: Guest, mount: Mount, state: State) -> Iterator[Evidence]:
+    """Look for removable media, and for folders that the old machine's host shares."""
+    if state is State.DRIVE and mount.required:
+        yield Evidence(
+            f"{line_of(mount)}: the server has no such drive, and the line has neither nofail "
+            "nor noauto",
+            severity=Severity.WARNING,
+            fix=fixes.without_mount(mount),
+        )
+    elif mount.shared_by is not None:
+        yield Evidence(
+            f"{line_of(mount)} is a folder that the host of {mount.shared_by} shares",
+            fix=fixes.without_mount(mount),
+            severity=severity_of(guest, mount),
+        )
 
 
 def _missing_fix(guest: Guest, mount: Mount) -> str:

@@ -150,3 +150,13 @@ def test_a_unit_that_the_boot_needs_mounts_what_is_in_the_image(what: str, found
     assert list(said) == ["IMS811"] * found
     assert all(path in message for _, message in said.values())
     assert bad("", **{path.replace(".requires", ".wants"): f"[Mount]\nWhat={what}\n"}) == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["vagrant /vagrant vboxsf uid=1000 0 0", ".host:/ /mnt/hgfs fuse.vmhgfs-fuse defaults 0 0"]
+)  # fmt: skip
+def test_a_folder_of_the_old_host_is_not_there(line: str) -> None:
+    severity, message = bad(line)["IMS811"]
+    assert severity is Severity.ERROR
+    assert message.endswith(" shares")
+    assert bad(line.replace(" 0 0", ",nofail 0 0")) == {}
