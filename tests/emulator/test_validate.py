@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
@@ -12,7 +14,7 @@ from imsprep.cloud.sites import SITES
 from imsprep.emulator.validate import RefusedError, check_body
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
-from tests.support.request_cases import CASES, bodies
+from tests.support.request_cases import ALL, CASES, DATA, SYSTEM, bodies
 
 
 def errors(site: str, body: dict[str, Any]) -> list[str]:
@@ -45,3 +47,30 @@ def test_check_and_emulator_answer_alike(case: int) -> None:
         if site in sites and body == wanted:
             found, code = errors(site, body), refused(site, body)
             assert (not found, not code) == (taken, taken), (site, body, found, code)
+
+
+# What a name, a tag or a key may be made of, and what it may not.
+TEXT = st.text(st.sampled_from("aZ09-_. :/<>=*,|\\\n\r\t\"'&+\u00e9\u7f51\u4dc0\u3400\u00a0\u200b\uff11\x7f"), max_size=8)  # fmt: skip
+CHANGES = st.one_of(
+    st.sampled_from([change for _, _, change, _ in CASES]),
+    st.fixed_dictionaries({}, optional={"name": TEXT, "description": TEXT}),
+    TEXT.map(lambda text: {"image_url": f"images:{text}"}),
+    st.lists(TEXT, max_size=3).map(lambda texts: {"tags": texts}),
+    TEXT.map(lambda text: {"image_tags": [{"key": f"k{text}", "value": text}]}),
+)
+
+
+@given(
+    site=st.sampled_from(ALL),
+    base=st.sampled_from([SYSTEM, DATA]),
+    changes=st.lists(CHANGES, min_size=1, max_size=3),
+)
+def test_check_and_emulator_answer_alike_whatever_comes_together(
+    site: str, base: dict[str, Any], changes: list[dict[str, Any]]
+) -> None:
+    body = dict(base)
+    for change in changes:
+        body |= change
+    body = {name: value for name, value in body.items() if value is not None}
+    found, code = errors(site, body), refused(site, body)
+    assert (not found) == (not code), (site, body, found, code)
