@@ -128,14 +128,9 @@ class ImsClient:
             except (ServiceError, UsageError):
                 raise first from None
         try:
-            status = job.parse(body if isinstance(body, Mapping) else {}, job_id)
+            return job.parse(body if isinstance(body, Mapping) else {}, job_id)
         except ValueError as error:
             raise TransferError(f"job {job_id}: {error}") from error
-        if status.job_id.lower() != job_id.lower():  # from something between that mixes answers up
-            raise TransferError(
-                f"job {job_id}: the answer is about {show_words(status.job_id, 80)}"
-            )
-        return status
 
     def images(
         self, name: str, tag: str | None = None, *, limit_s: float = math.inf

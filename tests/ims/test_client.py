@@ -333,18 +333,6 @@ def test_a_job_that_failed_is_an_answer_and_no_refusal() -> None:
         assert client(url).job("j").why_failed == "IMG.0057 no file"
 
 
-@pytest.mark.parametrize("job_id", ["ffff", "j-2"])
-def test_an_answer_about_another_job_is_not_taken_for_this_one_s(job_id: str) -> None:
-    body = {"status": "SUCCESS", "job_id": job_id, "entities": {"image_id": "i"}}
-    with (
-        answering((200, body)) as (url, _),
-        pytest.raises(TransferError, match=f"the answer is about {job_id}"),
-    ):
-        client(url).job("j")
-    with answering((200, {**body, "job_id": "J"})) as (url, _):
-        assert client(url).job("j").image_id == "i"
-
-
 def test_ids_and_words_of_a_service_cannot_command_a_terminal() -> None:
     odd = "a\x1b[31m\nb"
     with answering((200, {"job_id": odd})) as (url, _), pytest.raises(UncertainError):
