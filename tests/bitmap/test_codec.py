@@ -20,6 +20,7 @@ from imsprep.bitmap.layout import (
     Constant,
     Entries,
     Field,
+    Match,
     Number,
     Padding,
 )
@@ -216,3 +217,9 @@ def test_a_file_may_be_its_trailer_alone() -> None:
     none = BlockMap(0, B, bitarray())
     assert encode(none, layout) == b"the end"
     assert decode(b"the end", 0, layout) == none
+
+
+def test_a_learned_layout_makes_nothing_of_a_disk_that_it_was_not_seen_for() -> None:
+    layout = BitmapLayout(B, name="theirs", matched=(Match("", 2, MAP.size),))
+    with pytest.raises(FormatError, match="the layout 'theirs' was learned, and may not hold here"):
+        encode(MAP, layout)

@@ -94,3 +94,7 @@ def test_a_map_without_blocks_or_of_a_negative_size_is_told_apart() -> None:
         with pytest.raises(ValueError, match="no such block map"):
             BlockMap(size, block_size, bitarray())
     assert BlockMap(0, 4096, bitarray()).data_bytes == 0
+    made = BlockMap(8192, 4096, bitarray("10"))
+    for size in (4095, 6144, 512):
+        with pytest.raises(ValueError, match="no multiple of the block size 4096"):
+            made.coarsened(size)

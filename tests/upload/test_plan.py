@@ -156,6 +156,7 @@ def test_data_is_composed_where_that_sends_a_mebibyte_less() -> None:
 def test_near_the_limit_zeros_and_parts_get_longer() -> None:
     assert cut("d64 z1025 d64", 4) == [(64, 0), (512, 512), (513, 513), (64, 0)]
     assert cut("d64 z1024 d64", 3) == [(64, 0), (1024, 1024), (64, 0)]
+    assert cut("d64 z320 d64")[2:-2] == [(64, 64)] * 5
     assert cut("d640", 10) == [(64, 0)] * 10
     assert cut("d640", 20) == [(32, 0)] * 20
     assert cut("z2048", 1) == [(2048, 2048)]
@@ -285,6 +286,66 @@ def test_near_the_limit_what_is_sent_is_as_little_as_can_be(
     plan = plan_parts(block_map, most_parts=most_parts)
     assert len(plan.parts) <= most_parts
     assert plan.sent <= 1.05 * least_sent(flags.tolist(), 64 * MIB, most_parts)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=12).filter(lambda runs: sum(runs) <= 40),
+    st.integers(0, 8),
+    st.booleans(),
+)
+def test_where_parts_are_cut_at_5_gib_a_few_gaps_too_many_are_sent(
+    lengths: list[int], more: int, state: bool
+) -> None:
+    """In blocks of 512 MiB, with hardly more parts than the size alone takes."""
+    block = 512 * MIB
+    flags = np.concatenate([np.full(n, state ^ bool(i % 2)) for i, n in enumerate(lengths)])
+    size = len(flags) * block
+    most_parts = ceil_div(size, MAX) + more
+    plan = plan_parts(BlockMap.from_flags(size, block, flags), most_parts=most_parts)
+    assert len(plan.parts) <= most_parts
+    assert sum(part.length for part in plan.parts) == size
+    assert all(0 <= part.zeros <= part.length <= MAX for part in plan.parts)
+    gaps = sorted(n * block for i, n in enumerate(lengths) if not state ^ bool(i % 2))
+    too_many = ceil_div(size, MAX) + ceil_div(size, GIB)
+    assert plan.sent <= least_sent(flags.tolist(), block, most_parts) + sum(gaps[-too_many:])
+
+
+def test_a_part_with_zeros_in_front_is_no_longer_than_a_part_may_be() -> None:
+    """Data of 10 GiB behind a gap that would be absorbed, among too many others."""
+    flags = np.zeros(TIB // (512 * KIB), dtype=bool)
+    flags[np.arange(11_700) * 178] = True
+    for gap in range(90):
+        flags[gap * 10_000 : gap * 10_000 + 900] = False
+    flags[499_570:500_170] = False
+    flags[500_170 : 500_170 + 20 * 1024] = True
+    plan = plan_parts(BlockMap.from_flags(TIB, 512 * KIB, flags))
+    check_plan(plan)
+    assert len(plan.parts) > 9_900
+
+
+def test_the_fewest_parts_that_a_size_takes_are_enough() -> None:
+    for text in ("z20480", "d20480", "z8192 d2048 z10240", "z3584 d512 z6144 d1024 z9216"):
+        assert len(cut(text, 4)) <= 4
+    with pytest.raises(UsageError, match="in 3 parts"):
+        cut("z20480", 3)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_tebibyte_with_too_many_runs_is_sent_within_a_twentieth_of_the_least(seed: int) -> None:
+    """Runs of all lengths: each that is joined saves one part, so that the least is known."""
+    choice = np.random.default_rng(seed)
+    lengths = np.maximum(12, choice.geometric(1 / 80, 24_000))  # of 512 KiB; gaps are parts
+    lengths[::2] = choice.integers(1, 6, 12_000)
+    flags = np.repeat(np.arange(len(lengths)) % 2 == 0, lengths)[: TIB // (512 * KIB)]
+    flags = np.append(flags, np.zeros(TIB // (512 * KIB) - len(flags), dtype=bool))
+    plan = plan_parts(BlockMap.from_flags(TIB, 512 * KIB, flags))
+    check_plan(plan)
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8)))
+    gaps = np.sort(np.diff(edges)[::2])  # data comes first
+    runs = len(gaps) + 1
+    least = int(flags.sum()) + int(gaps[: runs - 10_000].sum())
+    assert plan.sent <= 1.05 * least * 512 * KIB
 
 
 def spread(count: int, length: int) -> BlockMap:
