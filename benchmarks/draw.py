@@ -25,6 +25,7 @@ mpl.rcParams.update(
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 
 from benchmarks.harness import LIMIT, judged  # noqa: E402 - the same
+from benchmarks.tables import costs, table  # noqa: E402 - the same
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -85,35 +86,6 @@ def main() -> None:
         if lines := costs(results):
             text += "\n" + "\n".join(lines) + "\n"
     PAGE.write_text(text)
-
-
-def table(results: list[dict[str, Any]]) -> list[str]:
-    """Return the rows of a family's table, a line for each goal."""
-    lines = ["| case | against | figure | target | min | median | max | |", "|---" * 8 + "|"]
-    for result in results:
-        for figure, target, verdict in judged(result):
-            spread = result["figures"][figure]
-            numbers = " | ".join(f"{spread[key]:.3g}" for key in ("min", "median", "max"))
-            words = f"{result['case']} | {result['peer']} | {figure.replace('_', ' ')}"
-            lines.append(f"| {words} | {target} | {numbers} | {verdict} |")
-    return lines
-
-
-def costs(results: list[dict[str, Any]]) -> list[str]:
-    """Return a table of the processor time in the cases whose store and line are on the machine.
-
-    Seconds, medians: of the program, the store and the line, in our run and in the peer's.
-    """
-    shares = ("cpu_s", "store_cpu_s", "line_cpu_s")
-    lines = []
-    for result in results:
-        medians = {name: spread["median"] for name, spread in result["figures"].items()}
-        sides = [[medians.get(side + name) for name in shares] for side in ("", "peer_")]
-        if None not in sides[0]:
-            words = [" + ".join(f"{s:.3g}" for s in side if s is not None) for side in sides]
-            lines.append(f"| {result['case']} | {words[0]} | {result['peer']} | {words[1]} |")
-    head = "| processor time in seconds: program, store, line | imsprep | against | the peer |"
-    return [head, "|---" * 4 + "|", *lines] if lines else []
 
 
 def bars(results: list[dict[str, Any]], path: Path) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 
 DEFAULT_SITE = "huawei-intl"
+DEFAULT_PART_SIZE = 32 * MIB
 FAIL_ON = ("error", "warning", "note", "never")
 _CHOICES = "choices"
 
@@ -187,7 +188,7 @@ class DigestOptions(HoleOptions):
 class SendOptions(Options):
     """How anything is sent into a bucket."""
 
-    part_size: int = 32 * MIB  # at most, as long as 10,000 parts are enough
+    part_size: int = DEFAULT_PART_SIZE  # at most, as long as 10,000 parts are enough
     bytes_per_s: float | None = None  # of what travels; None: as fast as it goes
     retry_for_s: float = 900.0  # that nothing may work, in all
     kms_key: str | None = None  # encrypt with this key; "" is the service's default one

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from imsprep.cloud.credentials import Credentials, NoCredentialsError, find_here
 from imsprep.cloud.endpoints import Endpoints, cloud_of, endpoints_for, site_for
-from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.cloud.sites import SITES
 from imsprep.errors import MissingExtraError, UsageError, show_path
 from imsprep.ims.client import ApiVersion, ImsClient
+from imsprep.options import DEFAULT_SITE
 from imsprep.store.directory import DirectoryStore
 
 if TYPE_CHECKING:

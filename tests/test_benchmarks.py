@@ -21,6 +21,7 @@ from benchmarks.__main__ import FAMILIES, keep, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
+from benchmarks.tables import costs
 from tests.support.gateway import Relay
 from tests.support.running import need
 
@@ -90,9 +91,8 @@ def test_the_processor_time_of_store_and_line_is_a_table() -> None:
     }  # fmt: skip
     one = {"case": "a case", "peer": "a peer", "figures": figures}
     other = {"case": "without", "peer": "-", "figures": {"cpu_s": figures["cpu_s"]}}
-    draw = pytest.importorskip("benchmarks.draw", reason="not installed: matplotlib")
-    assert draw.costs([one, other])[2:] == ["| a case | 3 + 1.25 + 0.5 | a peer | 4 + 2 + 0.25 |"]
-    assert draw.costs([other]) == []
+    assert costs([one, other])[2:] == ["| a case | 3 + 1.25 + 0.5 | a peer | 4 + 2 + 0.25 |"]
+    assert costs([other]) == []
 
 
 def test_a_command_that_fails_stops_the_run() -> None:

@@ -69,13 +69,13 @@ ORDER = {
         hashing
         readonly_file
         crc32c
-        recognised
+        not_a_disk
         formats
         volumes.superblocks
         volumes.signatures
         volumes.labels
         volumes.partitions
-        tables.ledger
+        tables.survey
         tables.bochs
         tables.cloop
         tables.descriptor
@@ -110,7 +110,7 @@ ORDER = {
         worker
         schedule
         scan
-        disk
+        by_reader
         bench.synthetic
         bench.estimate
     """,
@@ -202,7 +202,7 @@ ORDER = {
         boot.bls
         boot.grub.objects
         boot.grub.modules
-        boot.grub.core
+        boot.grub.core_image
         boot.mbr
         boot.efi
         boot.grub.syntax
@@ -210,12 +210,12 @@ ORDER = {
         boot.grub.state
         boot.grub.conditions
         boot.grub.commands
-        boot.grub.follow
+        boot.grub.script
         boot.menus
         boot.routes
         fs.features
         fs.volumes
-        linux.early
+        linux.initramfs_actions
         linux.kernels
         boot.images
         inspect
@@ -252,7 +252,7 @@ ORDER = {
     """,
     "checks": """
         facts
-        holds
+        passed_words
         policy
         reporters.picture
         rule
@@ -325,16 +325,16 @@ ORDER = {
         prepare
         send
         ship
-        importing
+        import_task
         batch.executors
         batch.plan
         batch.entries
-        batch.run
+        batch.values
         batch.journal
         batch.report
         batch.read
-        batch.work
-        batch.whole
+        batch.run_entry
+        batch.run
     """,
     "api": """
         events
@@ -363,8 +363,8 @@ ORDER = {
         options.scan
         options.target
         options.transfer
-        progress
-        machine
+        upload_progress
+        requirements
         commands.machine.completion
         commands.machine.doctor
         commands.machine.man
@@ -380,7 +380,7 @@ ORDER = {
         commands.steps.uploads
         commands.steps.verify
         options.importing
-        service
+        options.service
         commands.imports.check
         commands.machine.demo
         commands.machine.emulator

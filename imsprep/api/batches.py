@@ -20,8 +20,8 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.run import BatchEntry, BatchSummary, Outcome
-    from imsprep.pipeline.batch.whole import BatchWatcher
+    from imsprep.pipeline.batch.run import BatchWatcher
+    from imsprep.pipeline.batch.values import BatchEntry, BatchSummary, Outcome
 
 
 @with_keywords(BatchOptions)
@@ -47,8 +47,8 @@ def run_batch(
     plan: StrPath, entries: list[BatchEntry], options: BatchOptions, watcher: BatchWatcher
 ) -> BatchSummary:
     """Do what `import_batch` does with a plan that was read."""
-    from imsprep.pipeline.batch.run import BatchSummary
-    from imsprep.pipeline.batch.whole import run_plan
+    from imsprep.pipeline.batch.run import run_plan
+    from imsprep.pipeline.batch.values import BatchSummary
     from imsprep.service import connected
 
     path = path_of(plan)

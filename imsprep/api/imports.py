@@ -63,7 +63,7 @@ def wait(job_id: str, options: WaitOptions) -> JobStatus:
 def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
     """Do what `wait` does."""
     from imsprep.ims.wait import wait as wait_for
-    from imsprep.pipeline.importing import poll_policy_of
+    from imsprep.pipeline.import_task import poll_policy_of
     from imsprep.service import connected
     from imsprep.store.target import parse_target
 
@@ -75,7 +75,7 @@ def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
 
 def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
     """Do what an import does before anything is sent; `ship_import` goes on with the value."""
-    from imsprep.pipeline.importing import asking_service, poll_policy_of, task_of
+    from imsprep.pipeline.import_task import asking_service, poll_policy_of, task_of
     from imsprep.pipeline.prepare import prepare
     from imsprep.service import connected
     from imsprep.zvhd2.source import likely_size
@@ -101,7 +101,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
 
 def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
     """Upload what was prepared, have it imported and wait for the job."""
-    from imsprep.pipeline.importing import poll_policy_of, ship_task_of, target_of
+    from imsprep.pipeline.import_task import poll_policy_of, ship_task_of, target_of
     from imsprep.pipeline.ship import ship
     from imsprep.service import connected
 

@@ -20,10 +20,11 @@ from imsprep.checks.gather import QUICK, Look, gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rules.file import SUFFIXES
-from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
+from imsprep.cloud.sites import SITES, Site
 from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import RequestFields
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Finding, Report, Severity
 from imsprep.store.bucket import BucketFacts
 from imsprep.system.threads import Workers, usable_cpus

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
+from imsprep.cloud.sites import SITES, Site
 from imsprep.image import formats
 from imsprep.ims.request import RequestFields
+from imsprep.options import DEFAULT_SITE
 from imsprep.units import GIB, round_up
 
 if TYPE_CHECKING:

@@ -28,13 +28,13 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
 from imsprep.image.folders import what_folder
+from imsprep.image.not_a_disk import Kind as ContentKind
 from imsprep.image.qemu.disk import QemuDisk
 from imsprep.image.qemu.foreign import INSIDE
-from imsprep.image.recognised import Kind as ContentKind
 from imsprep.image.volumes import partitions
 from imsprep.ims.request import RequestFields
 from imsprep.options import ScanOptions
-from imsprep.scan.disk import scan_disk
+from imsprep.scan.by_reader import scan_disk
 from imsprep.scan.scan import BLOCK_SIZE, DEFAULTS, Scan, scan
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
 from imsprep.zvhd2.examine import Examination, check_records, examine

@@ -16,8 +16,9 @@ from imsprep.cli import screen
 from imsprep.cli.completing import sites
 from imsprep.cli.options.common import F
 from imsprep.cli.sections import SectionedCommand
-from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.cloud.sites import SITES
 from imsprep.errors import ReadError, UsageError
+from imsprep.options import DEFAULT_SITE
 
 if TYPE_CHECKING:
     from imsprep.cli.settings import Setting

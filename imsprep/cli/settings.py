@@ -20,8 +20,9 @@ from typing import Any
 
 from imsprep.checks.policy import Waiver
 from imsprep.cloud import partners
-from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.cloud.sites import SITES
 from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Severity
 
 FILE_NAME = "imsprep.toml"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from imsprep.cli.bars import JobBar, ProgressBar
-from imsprep.cli.progress import AGAIN, if_interrupted
 from imsprep.cli.screen import say
+from imsprep.cli.upload_progress import AGAIN, if_interrupted
 from imsprep.errors import WaitTimeoutError
 from imsprep.progress import CONVERT, IMPORT, UPLOAD
 

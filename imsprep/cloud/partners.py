@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from imsprep.cloud.endpoints import CLOUDS, Cloud, cloud_of_region
-from imsprep.cloud.sites import DEFAULT_SITE, MAX_MIN_DISK, SITES, OsVersions, Site
+from imsprep.cloud.sites import MAX_MIN_DISK, SITES, OsVersions, Site
 from imsprep.errors import UsageError
+from imsprep.options import DEFAULT_SITE
 
 # Keys that hold sizes in GiB, and the members of Site that they set.
 SIZES = {

@@ -121,7 +121,6 @@ def _load(name: str) -> OsVersions:
 _HUAWEI_LIST, _OTC_LIST = "os_version_huawei.json", "os_version_otc.json"
 _OTC_SUPPORTED = "os_supported_otc.json"
 
-DEFAULT_SITE = "huawei-intl"
 
 SITES = {
     site.key: site

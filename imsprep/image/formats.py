@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from imsprep.errors import ContentError, FormatError, show_path
-from imsprep.image.recognised import (
+from imsprep.image.not_a_disk import (
     KNOWN,
     SIGNATURES,
     Kind,

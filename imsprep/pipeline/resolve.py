@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from imsprep.checks.policy import Policy
 from imsprep.cloud.endpoints import site_for
-from imsprep.cloud.sites import DEFAULT_SITE, SITES, Site
+from imsprep.cloud.sites import SITES, Site
 from imsprep.errors import UsageError
 from imsprep.ims.request import RequestFields
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Severity
 from imsprep.system.threads import usable_cpus
 from imsprep.zvhd2.records import METHODS

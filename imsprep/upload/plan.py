@@ -29,6 +29,7 @@ import numpy as np
 
 from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
+from imsprep.options import DEFAULT_PART_SIZE
 from imsprep.store.contract import MAX_PART_NUMBER, MAX_PART_SIZE, MIN_PART_SIZE
 from imsprep.units import KIB, MIB, ceil_div, counted, exact_size
 
@@ -36,7 +37,6 @@ from imsprep.units import KIB, MIB, ceil_div, counted, exact_size
 # container, so that less zeros travel along with data; the scan costs the same.
 SCAN_BLOCK = 512 * KIB
 # A data part is held in memory while it is sent; four at a time must stay well below 300 MiB.
-DEFAULT_PART_SIZE = 32 * MIB
 # Growing the zero object costs the store its size once; a smaller one costs more requests. With
 # 1/1024 of all zeros neither matters.
 _MIN_ZERO_SIZE = 64 * MIB

@@ -32,7 +32,7 @@ from imsprep.image.archive.stream import StreamDisk, content_of
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
-from imsprep.image.recognised import STREAMS
+from imsprep.image.not_a_disk import STREAMS
 from imsprep.scan.holes import AUTO, believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file

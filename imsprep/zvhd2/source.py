@@ -18,9 +18,9 @@ from imsprep.image.archive.stream import content_of, not_raw
 from imsprep.image.archive.unpacked import UnpackedImage, open_unpacked
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
+from imsprep.image.not_a_disk import KNOWN, STREAMS, Kind
 from imsprep.image.qemu.disk import open_qemu_disk
 from imsprep.image.qemu.foreign import DRIVERS
-from imsprep.image.recognised import KNOWN, STREAMS, Kind
 from imsprep.zvhd2.examine import examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 

@@ -16,7 +16,7 @@ from imsprep.checks.facts import Facts, Zeros
 from imsprep.checks.rule import Evidence, Rule, UnknownError
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Match, identify, primary
-from imsprep.image.recognised import Kind
+from imsprep.image.not_a_disk import Kind
 from imsprep.image.volumes.signatures import Volume, identify_volume
 from imsprep.image.volumes.superblocks import Superblock
 from imsprep.ims.request import RequestFields

@@ -39,7 +39,7 @@ def _reader() -> list[int]:
 
 def _answers() -> dict[str, Any]:
     import imsprep
-    from imsprep.cli.machine import look
+    from imsprep.cli.requirements import look
 
     imsprep.make_bitmap("disk.raw", output="disk.mf")
     imsprep.verify_bitmap("disk.raw", bitmap="disk.mf")

@@ -12,8 +12,8 @@ import sys
 _PURE = """
     units errors report
     cloud.endpoints
-    image.blockmap image.digest image.formats image.recognised image.archive.ovf image.volumes.partitions image.volumes.signatures image.volumes.superblocks image.volumes.labels image.qemu.foreign
-    image.crc32c image.tables.ledger image.tables.bochs image.tables.cloop image.tables.descriptor
+    image.blockmap image.digest image.formats image.not_a_disk image.archive.ovf image.volumes.partitions image.volumes.signatures image.volumes.superblocks image.volumes.labels image.qemu.foreign
+    image.crc32c image.tables.survey image.tables.bochs image.tables.cloop image.tables.descriptor
     image.tables.dmg image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed
     image.tables.vdi image.tables.vhd image.tables.vhdx image.tables.vmdk
     scan.protocol
@@ -32,17 +32,17 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
     __main__ bitmap.facts bitmap.learn.fields bitmap.learn.files boot.answer boot.programs
-    boot.qmp checks.check checks.facts checks.holds checks.policy checks.rule checks.rules.disk
+    boot.qmp checks.check checks.facts checks.passed_words checks.policy checks.rule checks.rules.disk
     checks.rules.file checks.rules.guest.advice checks.rules.guest.boot.booted
     checks.rules.guest.boot.entry checks.rules.guest.distribution checks.rules.guest.leftovers
     checks.rules.guest.system checks.rules.guest.windows checks.rules.request checks.rules.site
     checks.rules.tags checks.rules.volumes cli.commands.imports.boot cli.commands.imports.wait
     cli.commands.machine.bench cli.commands.machine.completion cli.commands.machine.config
     cli.commands.machine.emulator cli.commands.machine.man cli.commands.steps.convert
-    cli.commands.steps.uploads cli.commands.steps.verify cli.configured cli.demo_disk cli.machine
+    cli.commands.steps.uploads cli.commands.steps.verify cli.configured cli.demo_disk cli.requirements
     cli.options.common cli.options.importing cli.options.output cli.options.packing
-    cli.options.request cli.options.target cli.options.transfer cli.progress cli.screen
-    cli.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
+    cli.options.request cli.options.target cli.options.transfer cli.upload_progress cli.screen
+    cli.options.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
     emulator.materialise emulator.server emulator.signature errors guest.boot.bls
     guest.boot.devices guest.boot.grub.syntax guest.boot.values guest.child guest.firmware
     guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes guest.linux.fstab
@@ -52,7 +52,7 @@ TESTED_BY_OTHERS = """
     image.hashing image.qemu.nbd_client image.tables.cloop image.tables.descriptor
     image.tables.parallels image.tables.qcow image.tables.qed ims.error_codes ims.region ims.wait
     pipeline.batch.entries pipeline.batch.journal pipeline.batch.read pipeline.batch.report
-    pipeline.batch.whole pipeline.batch.work pipeline.digests pipeline.examine pipeline.info
+    pipeline.batch.run pipeline.batch.run_entry pipeline.digests pipeline.examine pipeline.info
     pipeline.ova.all_disks pipeline.ova.proposal pipeline.prepare pipeline.resolve project report
     scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
     store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup

@@ -14,8 +14,9 @@ from fixtures import fuzz_zvhd2
 from fixtures.fuzz_zvhd2 import CORPUS, change_field, file_of, recipe_of, seeds, try_file
 from imsprep.checks import registry
 from imsprep.checks.gather import Look, gather_file
-from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Severity
 from tests.support.goldens import golden
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from imsprep.checks.holds import what_holds
+from imsprep.checks.passed_words import what_holds
 from imsprep.checks.reporters import Failure, Run
 from imsprep.report import Finding, Report
 

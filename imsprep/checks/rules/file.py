@@ -9,8 +9,8 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.formats import MAX_SIZE, Match
+from imsprep.image.not_a_disk import KNOWN, STREAMS, Kind
 from imsprep.image.qemu.foreign import DRIVERS
-from imsprep.image.recognised import KNOWN, STREAMS, Kind
 from imsprep.report import Region, Severity
 from imsprep.units import GIB, SECTOR, exact_size, format_size, round_up
 

@@ -16,7 +16,7 @@ from imsprep.guest.boot import efi
 from imsprep.guest.boot.devices import Devices
 from imsprep.guest.boot.values import Boot, BootEntry, Initramfs, Route
 from imsprep.guest.fs.interface import UnreadableError
-from imsprep.guest.linux import early
+from imsprep.guest.linux import initramfs_actions as early
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.units import SECTOR
 

@@ -21,8 +21,8 @@ from imsprep.guest.boot import efi, mbr, menus
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File, UnknownStepError
 from imsprep.guest.boot.files import SUBVOLUMES
-from imsprep.guest.boot.grub import core
-from imsprep.guest.boot.grub import follow as grub
+from imsprep.guest.boot.grub import core_image as core
+from imsprep.guest.boot.grub import script as grub
 from imsprep.guest.boot.grub.modules import missing_symbol
 from imsprep.guest.boot.grub.objects import Objects, ext_features
 from imsprep.guest.boot.grub.state import Menu

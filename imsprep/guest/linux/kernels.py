@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from imsprep.guest.boot.values import Initramfs
 from imsprep.guest.fs.interface import UnreadableError
-from imsprep.guest.linux import early
+from imsprep.guest.linux import initramfs_actions as early
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Kernel
 from imsprep.guest.tree import Tree

@@ -26,7 +26,7 @@ from imsprep.errors import ContentError, FormatError, MissingExtraError, show_pa
 from imsprep.image import formats
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
-from imsprep.image.recognised import KNOWN, STREAMS
+from imsprep.image.not_a_disk import KNOWN, STREAMS
 from imsprep.units import KIB, MIB, exact_size
 
 _READ = 256 * KIB  # bytes of the file at once

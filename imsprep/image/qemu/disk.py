@@ -24,7 +24,7 @@ from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
 from imsprep.image.qemu.foreign import description
 from imsprep.image.qemu.nbd_client import NbdClient, NbdError
 from imsprep.image.qemu.whole import Stored, all_of, check_whole
-from imsprep.image.tables.ledger import Survey
+from imsprep.image.tables.survey import Survey
 from imsprep.units import SECTOR, round_up
 
 PROGRAM, PACKAGE = "qemu-nbd", "qemu-utils"

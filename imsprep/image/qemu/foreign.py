@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 
 from imsprep.image import formats
-from imsprep.image.recognised import STREAMS
+from imsprep.image.not_a_disk import STREAMS
 
 # Of each format that is read through QEMU, the name of QEMU's driver.
 DRIVERS = {

@@ -19,7 +19,7 @@ from imsprep.errors import ReadError, show_path
 from imsprep.image.file import RawImage
 from imsprep.image.tables import descriptor, vmdk
 from imsprep.image.tables.descriptor import Descriptor, Extent
-from imsprep.image.tables.ledger import FLATTEN, Ledger, Survey, SurveyError, cut_short, damaged
+from imsprep.image.tables.survey import FLATTEN, Ledger, Survey, SurveyError, cut_short, damaged
 from imsprep.units import MIB, SECTOR
 
 _TYPES = ("monolithicFlat", "vmfs", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat")

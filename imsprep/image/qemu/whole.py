@@ -33,7 +33,7 @@ from imsprep.image.tables import (
     vhdx,
     vmdk,
 )
-from imsprep.image.tables.ledger import Read, Survey, SurveyError
+from imsprep.image.tables.survey import Read, Survey, SurveyError
 from imsprep.units import MIB, counted
 
 PROGRAM, PACKAGE = "qemu-img", "qemu-utils"

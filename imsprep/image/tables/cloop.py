@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from imsprep.image.tables.ledger import Ledger, Read, Survey, check_size, cut_short, damaged, table
+from imsprep.image.tables.survey import Ledger, Read, Survey, check_size, cut_short, damaged, table
 from imsprep.units import SECTOR
 
 _HEADER_AT = 128  # behind the script that a cloop begins with

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from imsprep.image.tables.ledger import SurveyError
+from imsprep.image.tables.survey import SurveyError
 
 MAGIC = b"# Disk DescriptorFile"
 NO_PARENT = "ffffffff"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from xml.parsers.expat import ExpatError
 
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     DOWNLOAD,
     Ledger,
     Read,

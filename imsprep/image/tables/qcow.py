@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     DECRYPT,
     FLATTEN,
     Ledger,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     CLOSE,
     DECRYPT,
     FLATTEN,

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     CLOSE,
     FLATTEN,
     Ledger,

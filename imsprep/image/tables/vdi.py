@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     Ledger,
     Read,
     Survey,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imsprep.errors import show_path
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     DOWNLOAD,
     Ledger,
     Read,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imsprep.image.crc32c import crc32c
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     CLOSE,
     Ledger,
     Offsets,

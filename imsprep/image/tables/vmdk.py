@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imsprep.image.tables import descriptor
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables.survey import (
     DOWNLOAD,
     FLATTEN,
     Ledger,

@@ -9,9 +9,9 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.options import ImportOptions
 from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.entries import known_options, options_of
-from imsprep.pipeline.batch.run import BatchEntry
+from imsprep.pipeline.batch.values import BatchEntry
 from imsprep.pipeline.container.kept import place_for
-from imsprep.pipeline.importing import target_of
+from imsprep.pipeline.import_task import target_of
 from imsprep.pipeline.manifest import path_for
 from imsprep.pipeline.resolve import site_of
 from imsprep.pipeline.upload_formats import RAW

@@ -15,7 +15,7 @@ from importlib import resources
 
 from imsprep.checks.reporters.html import finding_box
 from imsprep.checks.reporters.text import PLAIN, Style, finding_lines
-from imsprep.pipeline.batch.run import (
+from imsprep.pipeline.batch.values import (
     DONE,
     FAILED,
     PLANNED,

@@ -19,7 +19,7 @@ from imsprep.checks.gather import gather_file
 from imsprep.checks.rule import TO_BE_PACKED
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import identify, primary
-from imsprep.image.recognised import STREAMS
+from imsprep.image.not_a_disk import STREAMS
 from imsprep.image.volumes.partitions import read_disk
 from imsprep.image.volumes.signatures import identify_volume
 from imsprep.ims.request import RequestFields

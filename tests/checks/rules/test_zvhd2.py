@@ -14,8 +14,9 @@ import pytest
 
 from imsprep.checks import registry
 from imsprep.checks.gather import QUICK, Look, gather_file
-from imsprep.cloud.sites import DEFAULT_SITE, SITES
+from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Report, Severity
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import records

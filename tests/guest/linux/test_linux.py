@@ -366,7 +366,7 @@ def test_a_gap_is_for_the_patterns_that_it_could_fit(
 def test_an_initramfs_that_is_not_read_to_its_end_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("imsprep.guest.linux.early.SIZE_LIMIT", 4096)
+    monkeypatch.setattr("imsprep.guest.linux.initramfs_actions.SIZE_LIMIT", 4096)
     _, skipped = check(linux_guest({**debian(), INITRD: bytes(5000)}))
     assert {"IMS814", "IMS815", "IMS821"} <= {s.rule for s in skipped}
 

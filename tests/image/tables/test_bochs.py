@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from imsprep.image.tables import bochs
-from imsprep.image.tables.ledger import SurveyError
+from imsprep.image.tables.survey import SurveyError
 from imsprep.units import KIB
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from imsprep.image.tables import dmg
-from imsprep.image.tables.ledger import SurveyError
+from imsprep.image.tables.survey import SurveyError
 from imsprep.units import MIB
 from tests.support.running import Outcome, need
 

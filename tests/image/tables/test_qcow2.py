@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from imsprep.image.tables import qcow2
-from imsprep.image.tables.ledger import LARGEST_DISK, Survey, SurveyError
+from imsprep.image.tables.survey import LARGEST_DISK, Survey, SurveyError
 
 CLUSTER = 512  # the least that there is
 STORED = 1 << 63  # bit 63 of an entry: its cluster is used once

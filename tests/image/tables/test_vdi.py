@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from imsprep.image.tables import vdi
-from imsprep.image.tables.ledger import LARGEST_DISK, Survey, SurveyError
+from imsprep.image.tables.survey import LARGEST_DISK, Survey, SurveyError
 
 BLOCK = 4096
 MAP, DATA = 512, 1024  # where each begins; of these images

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from imsprep.image.tables import vhd
-from imsprep.image.tables.ledger import SurveyError
+from imsprep.image.tables.survey import SurveyError
 from imsprep.units import MIB
 from tests.support.running import Outcome, need
 

@@ -14,7 +14,7 @@ import pytest
 
 from imsprep.image.crc32c import crc32c
 from imsprep.image.tables import vhdx
-from imsprep.image.tables.ledger import SurveyError
+from imsprep.image.tables.survey import SurveyError
 from imsprep.units import GIB, KIB, MIB
 from tests.support.running import need
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from imsprep.image.tables import vmdk
-from imsprep.image.tables.ledger import SurveyError
+from imsprep.image.tables.survey import SurveyError
 
 # Virtual Disk Format 5.0 (VMware, 2011), "SparseExtentHeader"; sizes and places in sectors.
 FIELDS = {

@@ -20,7 +20,7 @@ from imsprep.cli.screen import say, style_for
 from imsprep.units import counted
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.run import BatchEntry, Outcome
+    from imsprep.pipeline.batch.values import BatchEntry, Outcome
     from imsprep.progress import Event
 
 JOBS = 4
@@ -152,7 +152,7 @@ class _Telling:
     @contextlib.contextmanager
     def if_interrupted(self, *, on_cluster: bool) -> Iterator[None]:
         """Print on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
-        from imsprep.cli.progress import AGAIN
+        from imsprep.cli.upload_progress import AGAIN
 
         try:
             yield

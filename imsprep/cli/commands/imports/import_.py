@@ -22,10 +22,10 @@ from imsprep.cli.options.importing import import_options
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
+from imsprep.cli.options.service import pace_options, service_options
 from imsprep.cli.options.transfer import transfer_options
-from imsprep.cli.progress import tell_how_it_went
 from imsprep.cli.screen import say, say_report
-from imsprep.cli.service import pace_options, service_options
+from imsprep.cli.upload_progress import tell_how_it_went
 from imsprep.cli.watcher import Watcher
 from imsprep.options import ImportOptions, choices
 from imsprep.units import format_seconds, format_size

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from imsprep.cli.options.common import output_options, print_result
-from imsprep.cli.service import pace_options, service_options
+from imsprep.cli.options.service import pace_options, service_options
 from imsprep.cli.watcher import Watcher
 
 

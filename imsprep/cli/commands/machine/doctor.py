@@ -39,7 +39,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     What is `missing` is needed for some things only, and its line says for which. The exit code is
     0 if nothing failed, else 3.
     """
-    from imsprep.cli.machine import look
+    from imsprep.cli.requirements import look
 
     found = look(**options)
     style = screen.style_for(sys.stdout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.options.common import output_options, print_result
-from imsprep.cli.service import service_options
+from imsprep.cli.options.service import service_options
 
 if TYPE_CHECKING:
     from imsprep.cloud.sites import OsVersions

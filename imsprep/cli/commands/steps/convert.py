@@ -15,9 +15,9 @@ from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.options.target import place_options
 from imsprep.cli.options.transfer import send_options
-from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.screen import say
 from imsprep.cli.sections import SectionedCommand
+from imsprep.cli.upload_progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.watcher import Watcher
 from imsprep.errors import ContentError, UsageError
 from imsprep.options import ConvertOptions

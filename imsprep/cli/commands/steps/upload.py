@@ -14,7 +14,7 @@ from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.target import bucket_from, place_of, target_options
 from imsprep.cli.options.transfer import transfer_options
-from imsprep.cli.progress import AGAIN, if_interrupted, tell_how_it_went
+from imsprep.cli.upload_progress import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.watcher import Watcher
 from imsprep.units import counted, exact_size, format_size
 

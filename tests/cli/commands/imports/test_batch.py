@@ -24,8 +24,8 @@ from imsprep.emulator.server import serving
 from imsprep.options import WaitOptions
 from imsprep.pipeline.batch.entries import known_options
 from imsprep.pipeline.batch.read import read_entries as read_plan
-from imsprep.pipeline.batch.run import BatchEntry
-from imsprep.pipeline.batch.work import Connections, alone, check_entry, import_entry
+from imsprep.pipeline.batch.run_entry import Connections, alone, check_entry, import_entry
+from imsprep.pipeline.batch.values import BatchEntry
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.system.locking import locked
@@ -511,7 +511,7 @@ def test_a_scheduler_is_not_given_what_only_this_process_can_do(
 def test_the_command_ends_with_what_it_can_tell_about_a_broken_unit(
     imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imsprep.pipeline.batch import work
+    from imsprep.pipeline.batch import run_entry as work
 
     def broken(*_: object) -> Any:
         raise ZeroDivisionError("x")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.cli.progress import target_options, tell_how_it_went
+from imsprep.cli.upload_progress import target_options, tell_how_it_went
 from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.target import parse_target

@@ -18,8 +18,9 @@ import pytest
 from imsprep.cli import cli
 from imsprep.image import folders, formats
 from imsprep.image.formats import identify, primary
-from imsprep.image.recognised import KNOWN, SIGNATURES, Kind
-from imsprep.image.tables import ledger, vdi, vhd
+from imsprep.image.not_a_disk import KNOWN, SIGNATURES, Kind
+from imsprep.image.tables import survey as ledger
+from imsprep.image.tables import vdi, vhd
 from imsprep.units import KIB, MIB
 from tests.support.running import Outcome, need
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imsprep.image.tables import ledger as module
-from imsprep.image.tables.ledger import (
+from imsprep.image.tables import survey as module
+from imsprep.image.tables.survey import (
     LARGEST_DISK,
     TABLE_LIMIT,
     Ledger,

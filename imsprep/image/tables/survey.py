@@ -1,4 +1,4 @@
-"""Ledger: the parts of a file that an image's tables name, and what a survey of them returns.
+"""What a survey of an image's tables returns: a ledger of the parts of the file that they name.
 
 Each part is named once. What is named behind the end of the file is missing; what is named twice is
 damaged. A *gap* is a part that no table names: in most formats there is nothing in it.

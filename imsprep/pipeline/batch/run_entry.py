@@ -27,9 +27,9 @@ from imsprep.errors import (
 )
 from imsprep.image.file import RawImage
 from imsprep.pipeline.batch.executors import reporter
-from imsprep.pipeline.batch.run import DONE, FAILED, PLANNED, REFUSED, BatchEntry, Outcome
+from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, BatchEntry, Outcome
 from imsprep.pipeline.examine import examine, why_not
-from imsprep.pipeline.importing import (
+from imsprep.pipeline.import_task import (
     Connect,
     asking,
     asking_service,

@@ -20,7 +20,7 @@ from imsprep.image.file import Identity
 from imsprep.options import ImportOptions
 from imsprep.pipeline.batch.journal import BatchJournal
 from imsprep.pipeline.batch.report import render, schema
-from imsprep.pipeline.batch.run import (
+from imsprep.pipeline.batch.values import (
     DONE,
     FAILED,
     REFUSED,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from imsprep.guest.boot.values import Initramfs
-from imsprep.guest.linux.early import look
 from imsprep.guest.linux.initramfs import Allowance
+from imsprep.guest.linux.initramfs_actions import look
 from tests.support.guest_disks import write_tree
 from tests.support.guest_trees import VIRTIO, Link, cpio, drivers
 from tests.support.running import need

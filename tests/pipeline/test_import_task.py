@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import imsprep
-from imsprep.pipeline import importing
+from imsprep.pipeline import import_task as importing
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.target import open_store
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.grub.follow import Menu, follow
+from imsprep.guest.boot.grub.script import Menu, follow
 from imsprep.guest.boot.grub.syntax import ScriptError, parse
 from imsprep.guest.boot.values import BIOS, UEFI
 from imsprep.guest.model import Volume

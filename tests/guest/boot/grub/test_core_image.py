@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.boot.devices import UnknownStepError
-from imsprep.guest.boot.grub.core import NoCoreError, read_core
+from imsprep.guest.boot.grub.core_image import NoCoreError, read_core
 from imsprep.guest.boot.grub.objects import Objects, ext_features
 from tests.support.grub_cores import disk, objects
 from tests.support.running import need

@@ -1,0 +1,36 @@
+"""The tables of a run's figures, as lines of Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.harness import judged
+
+
+def table(results: list[dict[str, Any]]) -> list[str]:
+    """Return the rows of a family's table, a line for each goal."""
+    lines = ["| case | against | figure | target | min | median | max | |", "|---" * 8 + "|"]
+    for result in results:
+        for figure, target, verdict in judged(result):
+            spread = result["figures"][figure]
+            numbers = " | ".join(f"{spread[key]:.3g}" for key in ("min", "median", "max"))
+            words = f"{result['case']} | {result['peer']} | {figure.replace('_', ' ')}"
+            lines.append(f"| {words} | {target} | {numbers} | {verdict} |")
+    return lines
+
+
+def costs(results: list[dict[str, Any]]) -> list[str]:
+    """Return a table of the processor time in the cases whose store and line are on the machine.
+
+    Seconds, medians: of the program, the store and the line, in our run and in the peer's.
+    """
+    shares = ("cpu_s", "store_cpu_s", "line_cpu_s")
+    lines = []
+    for result in results:
+        medians = {name: spread["median"] for name, spread in result["figures"].items()}
+        sides = [[medians.get(side + name) for name in shares] for side in ("", "peer_")]
+        if None not in sides[0]:
+            words = [" + ".join(f"{s:.3g}" for s in side if s is not None) for side in sides]
+            lines.append(f"| {result['case']} | {words[0]} | {result['peer']} | {words[1]} |")
+    head = "| processor time in seconds: program, store, line | imsprep | against | the peer |"
+    return [head, "|---" * 4 + "|", *lines] if lines else []

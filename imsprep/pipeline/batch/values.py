@@ -1,0 +1,202 @@
+"""A batch: many images, each its own import; a bounded number at a time, none stopping the others.
+
+An *entry* is one image with the options of its import, as plain values. What checks or imports an
+entry is a plain function of it, so that any executor can run it: threads of this process, or a
+cluster. It returns a value whatever happens. What an *outcome* says of an entry:
+
+    planned    the check passed; nothing was begun, as --dry-run wants it
+    refused    findings, or an image that cannot be checked, keep it from being imported
+    waiting    it was not begun
+    done       the image exists
+    failed     it was begun and did not come to its end; running again may go on
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from imsprep import __version__
+from imsprep.errors import ImsprepError, TransferError
+from imsprep.options import ImportOptions
+from imsprep.report import Finding
+
+PLANNED, REFUSED, WAITING, DONE, FAILED = "planned", "refused", "waiting", "done", "failed"
+STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
+
+# The worst exit code first: what needs a person before what only has to be run again. So 5 and 7
+# are given only if running again is all that is left to do.
+WORST_FIRST = (6, 3, 2, 1, 4, 7, 5)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BatchEntry:
+    """One image and its import, as plain values that can travel; never a secret among them."""
+
+    image: str  # absolute path, the same on every machine that may do the work
+    shown: str  # the path as the plan has it
+    name: str  # of the image that is to be
+    options: ImportOptions
+    version: str = __version__  # of the imsprep that made it; no other is to work on it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one entry. Sizes in bytes."""
+
+    image: str  # the path as the plan has it
+    name: str
+    state: str
+    image_id: str | None = None
+    job_id: str | None = None
+    size: int = 0  # what the guest sees
+    data_bytes: int = 0  # bytes in blocks that hold data
+    sent: int = 0  # travelled in this run
+    seconds: float = 0.0
+    earlier: bool = False  # it was done before this run
+    kind: str | None = None  # class of the error that ended it
+    message: str | None = None
+    exit_code: int = 0
+    findings: tuple[Finding, ...] = ()
+    body: Mapping[str, object] = field(
+        default_factory=dict
+    )  # of the request, if it was only planned
+    identity: Mapping[str, object] = field(
+        default_factory=dict
+    )  # of the file, as far as it is known
+    room: int | None = None  # for so many more images, as the service said when it was checked
+
+    @classmethod
+    def of_error(cls, entry: BatchEntry, state: str, error: BaseException) -> Outcome:
+        """Return the outcome of an entry that ended with an error."""
+        code = error.exit_code if isinstance(error, ImsprepError) else 3
+        text = str(error) if isinstance(error, ImsprepError) else f"internal error: {error!r}"
+        return cls(
+            entry.shown, entry.name, state, kind=type(error).__name__, message=text, exit_code=code
+        )
+
+    @property
+    def done(self) -> bool:
+        """Return whether the image exists."""
+        return self.state == DONE
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON; what is not known is left out."""
+        values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}
+        values["findings"] = [finding.as_dict() for finding in self.findings]
+        values["seconds"] = round(self.seconds, 1)
+        return values
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What became of a whole plan, in its order."""
+
+    plan: str
+    outcomes: tuple[Outcome, ...]
+    version: str = __version__
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every image is there (or planned), or the worst code of those that are not."""
+        codes = {outcome.exit_code for outcome in self.outcomes}
+        return next((code for code in WORST_FIRST if code in codes), 0)
+
+    def count(self, state: str) -> int:
+        """Count the images in a state."""
+        return sum(outcome.state == state for outcome in self.outcomes)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return {
+            "schema": "imsprep.batch/1",
+            "version": self.version,
+            "plan": self.plan,
+            "exit_code": self.exit_code,
+            "counts": {state: self.count(state) for state in STATES},
+            "sent": sum(outcome.sent for outcome in self.outcomes),
+            "images": [outcome.as_dict() for outcome in self.outcomes],
+        }
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Callbacks for what happens to the entries, called in the thread that runs the batch."""
+
+    began: Callable[[BatchEntry], object] = lambda entry: None
+    ended: Callable[[BatchEntry, Outcome], object] = lambda entry, outcome: None
+    on_tick: Callable[[], object] = lambda: None  # from time to time
+    interval_s: float = 10.0
+
+
+def run(
+    entries: Iterable[BatchEntry],
+    work: Callable[[BatchEntry], Outcome],
+    executor: Executor,
+    *,
+    jobs: int,
+    watching: Watching,
+) -> dict[str, Outcome]:
+    """Work on every entry, at most `jobs` at a time; return the outcomes by the entries' `shown`.
+
+    An executor that loses an entry fails that entry. An interruption passes through; what was begun
+    is then for the caller to end.
+    """
+    left, outcomes = deque(entries), dict[str, Outcome]()
+    running: dict[Future[Outcome], BatchEntry] = {}
+    while left or running:
+        while left and len(running) < jobs:
+            entry = left.popleft()
+            watching.began(entry)
+            running[executor.submit(work, entry)] = entry
+        ended, _ = wait(running, timeout=watching.interval_s, return_when=FIRST_COMPLETED)
+        for future in ended:
+            entry = running.pop(future)
+            outcomes[entry.shown] = _outcome(future, entry)
+            watching.ended(entry, outcomes[entry.shown])
+        if not ended:
+            watching.on_tick()
+    return outcomes
+
+
+def _outcome(future: Future[Outcome], entry: BatchEntry) -> Outcome:
+    """Return what an entry's work gave; an entry that was lost may be run again."""
+    try:
+        return future.result()
+    except (Exception, CancelledError) as error:
+        lost = TransferError(f"the work was lost ({type(error).__name__}: {error}); run again")
+        return Outcome.of_error(entry, FAILED, lost)
+
+
+def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:
+    """Return the last word on each image, with what its check found."""
+    return tuple(_last_word(one, worked.get(one.image)) for one in checked)
+
+
+def _last_word(checked: Outcome, worked: Outcome | None) -> Outcome:
+    if worked is None:
+        return checked
+    return replace(worked, findings=checked.findings, size=worked.size or checked.size)
+
+
+def short_of_room(entries: Iterable[BatchEntry], checked: Mapping[str, Outcome]) -> Iterator[str]:
+    """Return which service has less quota than the entries need; one that was begun counts."""
+    asked: dict[tuple[str, ...], list[int | None]] = {}
+    for entry in entries:
+        options = entry.options
+        words = (options.site, options.region, options.endpoint)
+        where = tuple(word for word in words if word)
+        asked.setdefault(where, []).append(checked[entry.shown].room)
+    for where, rooms in asked.items():
+        room = min((room for room in rooms if room is not None), default=None)
+        if room is not None and room < len(rooms):
+            yield (
+                f"{' '.join(where)}: {len(rooms)} images are to be imported, and the quota has"
+                " room for"
+                f" {max(0, room)} more; remove some that are not needed, or ask for a larger quota"
+            )
