@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(self, file: int, *, block_size: int, past_cache: bool, keep_cache: bool) -> None:
         self._file, self._block_size = file, block_size
-        self._direct = _open_direct(file) if past_cache else -1
+        self._direct = _open_direct(file) if past_cache else None
         self._drops = not keep_cache
         self._buffer: Content = np.frombuffer(mmap.mmap(-1, READ), np.bool_)  # starts at a page
         self._found: set[int] = set()
@@ -74,7 +74,7 @@ class Reader:
             return
         mapped: Content = np.frombuffer(mapping, np.bool_)
         # What goes through the cache must be read page by page, to be dropped again.
-        shortest = _SHORTEST if self._direct >= 0 else 1
+        shortest = 1 if self._direct is None else _SHORTEST
         for first, last, cached in pagecache.runs(
             self._file, base, mapped.ctypes.data, len(mapped), shortest
         ):
@@ -88,7 +88,7 @@ class Reader:
                 self._copies = _AGAIN if (_faults() - before) * _POOR > high - low else 0
             else:
                 self._read(low, high)
-                if self._drops and self._direct < 0:
+                if self._drops and self._direct is None:
                     pagecache.advise(self._file, base + first, base + last, "POSIX_FADV_DONTNEED")
 
     def _compare(self, start: int, content: Content) -> None:
@@ -98,8 +98,8 @@ class Reader:
         that is not zero.
         """
         size = self._block_size
-        head = -start % size  # bytes that belong to a block that began earlier
-        first, rows = (start + head) // size, max(0, len(content) - head) // size
+        head = min(-start % size, len(content))  # bytes of a block that began earlier
+        first, rows = (start + head) // size, (len(content) - head) // size
         blocks = content[head : head + rows * size].reshape(rows, size)
         self._found.update((np.flatnonzero(blocks.any(axis=1)) + first).tolist())
         if content[:head].any():
@@ -125,7 +125,7 @@ class Reader:
 
     def _read(self, start: int, stop: int) -> None:
         """Read a range piece by piece and compare it."""
-        if self._direct < 0:
+        if self._direct is None:
             pagecache.advise(self._file, start, stop, "POSIX_FADV_WILLNEED")
         position = start
         while (position := self._undecided(position)) < stop:
@@ -139,13 +139,13 @@ class Reader:
     def _fill(self, offset: int, length: int) -> int:
         """Read into the buffer; return the number of bytes, 0 behind the end of the file."""
         view = self._buffer.data[: -(-length // PAGE) * PAGE]
-        if self._direct >= 0:
+        if self._direct is not None:
             try:
                 return os.preadv(self._direct, [view], offset)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._direct = -1  # it wants another alignment: go through the cache
+                self._direct = None  # it wants another alignment: go through the cache
         return os.preadv(self._file, [view], offset)
 
 
@@ -154,19 +154,19 @@ def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def _open_direct(file: int) -> int:
-    """Open the same file for reading past the page cache; -1 where that cannot be done."""
+def _open_direct(file: int) -> int | None:
+    """Open the same file for reading past the page cache; None where that cannot be done."""
     try:
         return os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_DIRECT)
     except (OSError, AttributeError):
-        return -1
+        return None
 
 
 def _die_with(parent: int) -> None:
     """End when the parent ends, however it ends, and leave no core file."""
     if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
-        _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+        _libc.prctl(_PR_SET_DUMPABLE, 0)
     if os.getppid() != parent:
         os._exit(0)
 

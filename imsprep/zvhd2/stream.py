@@ -187,9 +187,8 @@ class ContainerStream:
         self._known, self._verify = dict(known), verify
         size = packing.block_size
         self._header = records.new_header(
-            disk.size, block_size=size, method=packing.method,
-            uuid=packing.uuid or bytes(16), timestamp=packing.timestamp,
-        )  # fmt: skip
+            disk.size, block_size=size, method=packing.method, timestamp=packing.timestamp
+        )
         self._index = np.zeros(self._header.max_blk_num, records.INDEX_ENTRY)
         self._crcs = np.zeros(self._header.max_blk_num, np.uint32)
         self._stored = self._payload = 0

@@ -168,7 +168,6 @@ class _Writer:
             self._disk.size,
             block_size=packing.block_size,
             method=packing.method,
-            uuid=packing.uuid or bytes(16),
             timestamp=packing.timestamp,
         )
 

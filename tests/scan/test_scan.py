@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from imsprep.errors import ImageChangedError, ReadError
-from imsprep.image.file import RawImage
+from imsprep.errors import ImageChangedError, ImageInUseError, ReadError
+from imsprep.image.file import ALLOWED, RawImage
 from imsprep.options import ScanOptions
-from imsprep.scan import holes, schedule
+from imsprep.scan import holes, pool, schedule
 from imsprep.scan import scan as module
 from imsprep.scan.holes import HOLES
 from imsprep.scan.scan import Scan, scan
@@ -211,6 +211,19 @@ def test_progress_adds_up_to_the_size(tmp_path: Path) -> None:
     told: list[int] = []
     scanned(path, progress=told.append)
     assert sum(told) == 90 * MIB + 5
+    assert min(told) >= 0
+
+
+def test_waiting_for_readers_is_reported_and_adds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_readers: None
+) -> None:
+    path = make(tmp_path / "disk.raw", 20 * MIB, [(0, 20 * MIB, False)])
+    monkeypatch.setattr(pool, "_TICK_S", 0.001)  # a reader needs more to start
+    told: list[int] = []
+    scanned(path, progress=told.append, holes="verify")
+    assert told.count(0) > 1
+    assert min(told) == 0
+    assert sum(told) == 20 * MIB
 
 
 def cut_short(path: Path) -> None:
@@ -249,6 +262,19 @@ def test_a_change_during_the_scan_is_noticed(
     with pytest.raises(ImageChangedError, match=r"disk\.raw"):
         scanned(path, progress=progress)
     assert not pending
+
+
+def test_an_image_with_a_writer_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "disk.raw", 8 * MIB, [(5 * MIB, 10, True)])
+    told: list[int] = []
+    with path.open("r+b"):
+        with pytest.raises(ImageInUseError, match=r"disk\.raw is open for writing"):
+            scanned(path, progress=told.append)
+        assert told == []
+        found = scanned(path, force_share=True)
+    assert found.sharing is not None
+    assert found.sharing.writers == ALLOWED
+    assert found.block_map.flags().tolist() == by_the_obvious_loop(path, 2 * MIB)
 
 
 def test_an_image_that_changed_before_the_scan_is_noticed(tmp_path: Path) -> None:

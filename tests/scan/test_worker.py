@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imsprep.scan import worker
+from imsprep.scan import protocol, worker
+from imsprep.scan.pool import Setup
 from imsprep.scan.worker import PAGE, Reader
 from imsprep.system import pagecache
 from imsprep.system.mounts import file_system
@@ -139,6 +143,33 @@ def test_a_file_cut_short_while_it_is_copied_ends_the_reader(tmp_path: Path) -> 
             one._copy(0, MIB)
 
 
+def pages_dropped(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Return a set in which every page is put that the kernel is asked to drop from now on."""
+    dropped, real = set[int](), pagecache.advise
+
+    def advise(number: int, start: int, stop: int, advice: str) -> None:
+        if advice == "POSIX_FADV_DONTNEED":
+            dropped.update(range(start // PAGE, -(-stop // PAGE)))
+        real(number, start, stop, advice)
+
+    monkeypatch.setattr(pagecache, "advise", advise)
+    return dropped
+
+
+def test_what_is_to_be_kept_in_the_page_cache_is_not_dropped(
+    disk_of_20: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = pages_dropped(monkeypatch)
+    for keep_cache in (True, False):
+        with disk_of_20.open("rb") as file:
+            drop(file.fileno())
+            if file_system(file.fileno()) == "tmpfs":
+                pytest.skip("a tmpfs is the page cache")
+            one = Reader(file.fileno(), block_size=MIB, past_cache=False, keep_cache=keep_cache)
+            assert one.blocks_with_data([(0, 20 * MIB)]) == [0, 8, 19]
+        assert bool(dropped) != keep_cache
+
+
 @pytest.mark.parametrize("past_cache", [True, False])
 @pytest.mark.parametrize("known", [True, False], ids=["cachestat", "mincore"])
 def test_the_page_cache_is_left_as_it_was_found(
@@ -153,14 +184,17 @@ def test_the_page_cache_is_left_as_it_was_found(
         monkeypatch.setattr(pagecache, "_CACHESTAT_MACHINES", ())
     drop(file)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
-    for at, length in ((5 * MIB, 2 * MIB), (20 * MIB + 4096, 40_000), (39 * MIB, MIB + 1000)):
+    for at, length in (
+        (5 * MIB, 2 * MIB), (20 * MIB + 4096, 40_000), (30 * MIB, 1), (39 * MIB, MIB + 1000),
+    ):  # fmt: skip
         os.pread(file, length, at)
-    before = cached_pages(path)
+    before, dropped = cached_pages(path), pages_dropped(monkeypatch)
     one = Reader(file, block_size=2 * MIB, past_cache=past_cache, keep_cache=False)
     assert one.blocks_with_data([(0, 40 * MIB + 1000)]) == []
     os.close(file)
     # The system may drop pages at any time, but nobody else reads this file.
     assert cached_pages(path) <= before
+    assert not dropped & before
 
 
 @pytest.mark.parametrize("past_cache", [True, False])
@@ -199,7 +233,7 @@ def reading(path: Path, direct_fails_with: int, patch: pytest.MonkeyPatch) -> li
     real, refused = os.preadv, list[int]()
     with path.open("rb") as file:
         one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
-        if one._direct < 0:
+        if one._direct is None:
             pytest.skip("the temporary folder lies on a file system without O_DIRECT")
         direct, count = one._direct, 0
 
@@ -241,3 +275,69 @@ def test_a_bad_sector_is_not_taken_for_that(
 ) -> None:
     with pytest.raises(OSError, match="Input/output error"):
         reading(disk_of_20, errno.EIO, monkeypatch)
+
+
+def test_where_nothing_is_read_past_the_cache_it_goes_through_the_cache(
+    disk_of_20: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def refuse(path: str, flags: int) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(path, flags)
+
+    with disk_of_20.open("rb") as file:
+        drop(file.fileno())
+        monkeypatch.setattr(os, "open", refuse)
+        one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
+        assert one.blocks_with_data([(0, 20 * MIB)]) == [0, 8, 19]
+
+
+# The process.
+
+
+def test_a_process_answers_task_after_task_and_ends_with_its_input(disk_of_20: Path) -> None:
+    tasks = [[(0, 9 * MIB), (19 * MIB, 20 * MIB)], [(MIB, 8 * MIB)], [(8 * MIB, 9 * MIB)]]
+    with disk_of_20.open("rb") as file:
+        setup = Setup(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
+        process = subprocess.Popen(
+            setup.command(), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            pass_fds=[file.fileno()],
+        )  # fmt: skip
+        with process:
+            assert process.stdin
+            assert process.stdout
+            for task, blocks in zip(tasks, ([0, 8, 19], [], [8]), strict=True):
+                process.stdin.write(protocol.task(task))
+                # The answer comes before the next task.
+                assert select.select([process.stdout], [], [], 30)[0]
+                assert protocol.read_answer(process.stdout.read) == blocks
+            process.stdin.close()
+            assert process.wait(30) == 0
+
+
+def test_a_process_whose_parent_is_gone_answers_nothing(disk_of_20: Path) -> None:
+    with disk_of_20.open("rb") as file:
+        setup = Setup(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
+        *command, _ = setup.command()
+        done = subprocess.run(
+            [*command, "0"], input=protocol.task([(0, MIB)]), capture_output=True,
+            pass_fds=[file.fileno()], check=True,
+        )  # fmt: skip
+    assert done.stdout == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_process_dies_with_its_parent_and_leaves_no_core_file() -> None:
+    """Asked of the kernel: PR_GET_PDEATHSIG is 2, PR_GET_DUMPABLE 3 (<linux/prctl.h>)."""
+    code = """
+import ctypes, os
+from imsprep.scan import worker
+worker._die_with(os.getppid())
+signal = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(signal))
+print(signal.value, ctypes.CDLL(None).prctl(3))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout.split() == [b"9", b"0"]

@@ -57,7 +57,6 @@ TESTED_BY_OTHERS = """
     scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
     store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup
     upload.file upload.partlog upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
-    zvhd2.writer
 """
 
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "urllib.", "ctypes.dlopen", "mmap.", "fcntl.", "glob.")  # fmt: skip

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imsprep.errors import ImageChangedError, ReadError, UsageError
-from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
 from imsprep.system import positioned
 from imsprep.units import GIB, MIB
@@ -27,9 +25,10 @@ from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.convert import ConvertTask, convert, stamp
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.writer import PackTask, block_ranges
+from imsprep.zvhd2.writer import PackTask
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden, runs
 from tests.support.published_driver import PublishedDriver
+from tests.support.raw_disks import write_disk
 from tests.support.running import Outcome
 from tests.support.zvhd2_files import build
 from tests.support.zvhd2_files import reading as reading_of
@@ -48,14 +47,6 @@ def order(**options: object) -> ConvertTask:
         if name in packing
     }
     return ConvertTask(PackTask(**packing), **whole)
-
-
-def write_disk(path: Path, size: int, pieces: list[tuple[int, bytes]]) -> Path:
-    with open(path, "wb") as file:
-        file.truncate(size)
-        for offset, data in pieces:
-            os.pwrite(file.fileno(), data, offset)
-    return path
 
 
 def golden_disk(path: Path, name: str) -> Path:
@@ -232,62 +223,6 @@ def test_any_disk_comes_back_and_threads_change_no_byte(
 def reading(path: Path) -> Callable[[int, int], bytes]:
     data = path.read_bytes()
     return lambda offset, length: data[offset : offset + length]
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(st.tuples(st.integers(1, 5000), st.booleans()), max_size=20),
-    st.integers(1, 900),
-)
-@pytest.mark.slow
-def test_block_ranges_cover_all_data_once_in_order(
-    lengths: list[tuple[int, bool]], block_size: int
-) -> None:
-    extents, offset, data = list[ByteExtent](), 0, set[int]()
-    for length, is_data in lengths:
-        extents.append((offset, length, is_data))
-        data |= set(range(offset, offset + length)) if is_data else set()
-        offset += length
-    blocks, covered = [], list[int]()
-    for block, ranges in block_ranges(extents, block_size):
-        blocks.append(block)
-        for start, length in ranges:
-            assert block * block_size <= start < start + length <= (block + 1) * block_size
-            covered += range(start, start + length)
-    assert blocks == sorted(set(blocks))
-    assert covered == sorted(data)
-
-
-def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
-    raw = write_disk(tmp_path / "d.raw", 40 * MIB, [(5 * MIB, bytes(4 * MIB)), (30 * MIB, b"x")])
-    seen = list[tuple[int, int]]()
-    with RawImage.open(raw) as image, open(tmp_path / "out", "w+b") as out:
-        read = image.pread_into
-
-        def note(offset: int, buffer: memoryview) -> None:
-            seen.append((offset, len(buffer)))
-            read(offset, buffer)
-
-        image.pread_into = note
-        written = writer.write_container(
-            image, image.extents(), out.fileno(), PackTask(1, ID, jobs=3), lambda count: None
-        )
-    with RawImage.open(raw) as image:
-        data = [(offset, length) for offset, length, is_data in image.extents() if is_data]
-    assert sum(length for _, length in seen) == sum(length for _, length in data)
-    assert len(set(seen)) == len(seen)
-    assert written.block_map.allocated == 1
-
-
-@pytest.mark.parametrize("block_size", records.BLOCK_SIZES)
-@pytest.mark.parametrize("level", [1, 19])
-def test_memory_is_bounded_whatever_is_asked_for(block_size: int, level: int) -> None:
-    packing = PackTask(1, ID, level=level, block_size=block_size, jobs=64)
-    jobs, buffers = writer.shares(packing, writer.MEMORY)
-    codecs = jobs * Packer.memory(records.ZSTD, level, block_size)
-    assert 1 <= jobs <= 64
-    assert buffers >= 2
-    assert codecs + buffers * 3 * block_size <= 280 * MIB
 
 
 def test_progress_is_told_every_byte(tmp_path: Path) -> None:
@@ -719,53 +654,6 @@ def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
     assert (tmp_path / f"{verify}.zvhd2").read_bytes() == (tmp_path / "again.zvhd2").read_bytes()
 
 
-class Changing:
-    """A disk of one block that says at the end that it changed."""
-
-    path, size = Path("disk.raw"), BLOCK
-
-    def pread_into(self, offset: int, buffer: memoryview) -> None:
-        buffer[:] = b"x" * len(buffer)
-
-    def check_unchanged(self) -> None:
-        raise ImageChangedError("it changed")
-
-
-def test_a_disk_that_changed_while_it_was_packed_gives_no_container(tmp_path: Path) -> None:
-    with (tmp_path / "disk.zvhd2").open("w+b") as file, pytest.raises(ImageChangedError):
-        writer.write_container(
-            Changing(), [(0, BLOCK, True)], file.fileno(), PackTask(1), lambda count: None
-        )
-
-
-def test_progress_adds_up_to_the_disk_and_a_block_is_proved_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raw = write_disk(tmp_path / "disk.raw", 9 * BLOCK, [(2 * BLOCK, b"a"), (5 * BLOCK, b"b" * 9)])
-    told: list[int] = []
-    unpacked: list[int] = []
-    original = writer.Unpacker.__call__
-
-    def counting(self: writer.Unpacker, payload: bytes) -> bytes:
-        unpacked.append(1)
-        return original(self, payload)
-
-    monkeypatch.setattr(writer.Unpacker, "__call__", counting)
-    for options, proofs in (({}, 2), ({"verify": True}, 2), ({"verify": False}, 0)):
-        told.clear()
-        unpacked.clear()
-        with RawImage.open(raw) as image, (tmp_path / "disk.zvhd2").open("w+b") as file:
-            writer.write_container(
-                image, image.extents(), file.fileno(), PackTask(1), told.append, **options
-            )
-        assert sum(told) == 9 * BLOCK
-        assert min(told) >= 0
-        assert len(unpacked) == proofs
-    data = (tmp_path / "disk.zvhd2").read_bytes()
-    given = uuid.UUID(bytes=records.unpack_footer(data).uuid)
-    assert (given.version, given.variant) == (8, uuid.RFC_4122)  # RFC 9562, 5.8
-
-
 def test_unpacking_tells_progress_and_keeps_to_the_disk_s_size(tmp_path: Path) -> None:
     size = 9 * BLOCK + 512
     raw = write_disk(tmp_path / "disk.raw", size, [(2 * BLOCK, b"a"), (9 * BLOCK, b"b" * 512)])
@@ -811,20 +699,3 @@ def test_many_written_zeros_use_no_buffer_up(tmp_path: Path) -> None:
     made = convert(source, tmp_path / "disk.zvhd2", order(holes="verify", jobs=1, block_size=MIB))
     assert made.block_map.allocated == 1
     assert made.block_map[40]
-
-
-def test_an_id_of_the_content_is_a_uuid_and_differs_with_it() -> None:
-    """RFC 9562: version 8, and the variant's two bits; the other 122 are free."""
-    header, entries = records.new_header(4 * MIB), np.zeros(2, records.INDEX_ENTRY)
-    entries["block"] = [0, 1]
-    ids = []
-    for number in range(40):
-        crcs = np.array([number, 7], np.uint32)
-        ends = writer.ends_of(header, None, entries, crcs, 8192)
-        ids.append(uuid.UUID(bytes=ends.footer.uuid))
-        assert records.unpack_footer(ends.header).uuid == ends.footer.uuid
-    assert {(one.version, one.variant) for one in ids} == {(8, uuid.RFC_4122)}
-    free = [0xFF] * 6 + [0x0F, 0xFF, 0x3F] + [0xFF] * 7
-    seen = [{one.bytes[at] & mask for one in ids} for at, mask in enumerate(free)]
-    assert [int(np.bitwise_or.reduce([*values])) for values in seen] == free
-    assert writer.ends_of(header, ID, entries, crcs, 8192).footer.uuid == ID

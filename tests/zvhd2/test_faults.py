@@ -126,6 +126,15 @@ def test_each_field_of_an_index_entry_with_a_value_that_is_off(name: str, number
             assert faults[0].offset == where
 
 
+def test_tables_may_lie_right_behind_the_header_and_not_inside_of_it() -> None:
+    """A disk of zeros has nothing but tables; a writer may leave out the middle footer."""
+    built = build({}, SIZE, block_size=BLOCK, middle=False)
+    assert built.footer.bitmap_lba == records.FOOTER_LENGTH
+    assert faults_of(built.data) == []
+    inside = one_fault(built.with_footer(bitmap_lba=0), Kind.TABLES)
+    assert (inside.expected, inside.found) == ("a multiple of 4096 from 4096 to 4096", "0")
+
+
 @pytest.mark.parametrize("name", ["prefix", "size", "curr_blk", "postfix"])
 def test_each_field_of_a_record_with_a_value_that_is_off(name: str) -> None:
     offset, length = int(PLAIN.entries["offset"][2]), int(PLAIN.entries["length"][2])
