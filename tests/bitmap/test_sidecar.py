@@ -15,34 +15,15 @@ from imsprep.bitmap.write import make_bitmap
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.system import atomic
-from imsprep.units import MIB
+from tests.support.raw_disk import BLOCK, make_disk, write_byte
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 
 
-BLOCK = 2 * MIB
-
-
-DATA = (0, 3, 9)  # blocks of the disk below that hold data
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """A RAW disk of 10 blocks and a short one."""
-    path = tmp_path / "disk.raw"
-    with path.open("wb") as file:
-        file.truncate(10 * BLOCK + 512)
-        for block in DATA:
-            file.seek((block + 1) * BLOCK - 1)
-            file.write(b"x")
-    return path
-
-
-def write_byte(path: Path, offset: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"y")
+    return make_disk(tmp_path / "disk.raw")
 
 
 class Killed(BaseException):

@@ -17,6 +17,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.options import ExportOptions
 from imsprep.scan import scan as scan_module
 from imsprep.units import MIB
+from tests.support.raw_disk import BLOCK, make_disk, write_byte
 
 
 @pytest.mark.parametrize("bit", [0, 2, 3])
@@ -49,28 +50,9 @@ def _plain(data: bytes, size: int, layout: BitmapLayout) -> BlockMap:
     return BlockMap(size, layout.block_size, bits[: -(-size // layout.block_size)])
 
 
-BLOCK = 2 * MIB
-
-
-DATA = (0, 3, 9)  # blocks of the disk below that hold data
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """A RAW disk of 10 blocks and a short one."""
-    path = tmp_path / "disk.raw"
-    with path.open("wb") as file:
-        file.truncate(10 * BLOCK + 512)
-        for block in DATA:
-            file.seek((block + 1) * BLOCK - 1)
-            file.write(b"x")
-    return path
-
-
-def write_byte(path: Path, offset: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"y")
+    return make_disk(tmp_path / "disk.raw")
 
 
 def test_a_bitmap_that_does_not_say_what_was_found_is_not_written(

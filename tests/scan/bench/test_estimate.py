@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,30 +11,10 @@ import pytest
 from imsprep.options import EstimateOptions
 from imsprep.scan.bench import estimate
 from imsprep.units import GIB, KIB, MIB, TIB
+from tests.support.measured import make_image, ticking
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
-
-
-def ticking() -> Callable[[], float]:
-    """A clock that is a second later whenever it is asked."""
-    numbers = itertools.count()
-    return lambda: float(next(numbers))
-
-
-@pytest.fixture
-def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every file forgotten when asked to, whatever file system is under the tests."""
-    monkeypatch.setattr("imsprep.scan.bench.synthetic.make_cold", lambda image, ranges: True)
-    monkeypatch.setattr("imsprep.scan.bench.estimate.make_cold", lambda image, ranges: True)
-
-
-def make_image(path: Path, size: int, data: dict[int, bytes]) -> Path:
-    with path.open("wb") as file:
-        file.truncate(size)
-        for place, content in data.items():
-            os.pwrite(file.fileno(), content, place)
-    return path
 
 
 @pytest.mark.usefixtures("cold")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import subprocess
@@ -19,30 +18,10 @@ from imsprep.options import BenchOptions, ScanOptions
 from imsprep.scan.bench import synthetic
 from imsprep.scan.scan import scan
 from imsprep.units import KIB, MIB
+from tests.support.measured import ticking
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
-
-
-def ticking() -> Callable[[], float]:
-    """A clock that is a second later whenever it is asked."""
-    numbers = itertools.count()
-    return lambda: float(next(numbers))
-
-
-@pytest.fixture
-def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every file forgotten when asked to, whatever file system is under the tests."""
-    monkeypatch.setattr("imsprep.scan.bench.synthetic.make_cold", lambda image, ranges: True)
-    monkeypatch.setattr("imsprep.scan.bench.estimate.make_cold", lambda image, ranges: True)
-
-
-def make_image(path: Path, size: int, data: dict[int, bytes]) -> Path:
-    with path.open("wb") as file:
-        file.truncate(size)
-        for place, content in data.items():
-            os.pwrite(file.fileno(), content, place)
-    return path
 
 
 @pytest.mark.usefixtures("cold")

@@ -20,24 +20,15 @@ from imsprep.bitmap.verify import prove
 from imsprep.bitmap.write import make_bitmap
 from imsprep.errors import FormatError
 from imsprep.options import VerifyOptions
-from imsprep.units import MIB
+from tests.support.raw_disk import BLOCK, DATA, make_disk, write_byte
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
-BLOCK = 2 * MIB
-DATA = (0, 3, 9)  # blocks of the disk below that hold data
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """A RAW disk of 10 blocks and a short one."""
-    path = tmp_path / "disk.raw"
-    with path.open("wb") as file:
-        file.truncate(10 * BLOCK + 512)
-        for block in DATA:
-            file.seek((block + 1) * BLOCK - 1)
-            file.write(b"x")
-    return path
+    return make_disk(tmp_path / "disk.raw")
 
 
 def test_the_pair_is_written_and_proved(imsprep: Run, disk: Path) -> None:
@@ -121,12 +112,6 @@ def test_no_data_is_lost_whatever_the_image_and_a_lost_block_is_always_found(
     holds_data = block in {offset // BLOCK for offset in offsets}
     assert proof.holds is not holds_data
     assert (proof.lost.allocated, proof.wasted.allocated) == (holds_data, not holds_data)
-
-
-def write_byte(path: Path, offset: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"y")
 
 
 def keep_time(path: Path, change: Callable[[Path], Any]) -> None:
