@@ -7,14 +7,12 @@ is what its rules find, so that the chain and the report cannot differ. The HTML
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Rule, UnknownError, registered
-from imsprep.checks.rules.guest import leftovers, network, system
+from imsprep.checks.rule import Rule, UnknownError
 from imsprep.checks.rules.guest.advice import any_guest, linux
-from imsprep.checks.rules.guest.boot import drivers, loader, mounts, root, stops, waits
 from imsprep.checks.rules.guest.boot.entry import firmware, place, route_of, started, value
 from imsprep.errors import show_path
 from imsprep.guest.linux import cloud_init
@@ -26,8 +24,6 @@ from imsprep.guest.model import WINDOWS
 from imsprep.report import Severity
 from imsprep.units import counted
 
-# The modules whose rules judge the steps.
-RULES = (drivers, leftovers, loader, mounts, network, root, stops, system, waits)
 KNOWN, UNKNOWN, BROKEN = "known", "unknown", "broken"
 
 
@@ -49,14 +45,17 @@ class Step(NamedTuple):
 StepText = tuple[str, str]  # text and its short form
 
 
-def chain(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps of an image whose inside was looked at; () for no Linux and no loader."""
+def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
+    """Return the steps of an image whose inside was looked at; () for no Linux and no loader.
+
+    `judging` are all rules; those of a step say whether it is broken.
+    """
     guest = facts.guest
     if guest is None or guest.system == WINDOWS:
         return ()
     if guest.system is None and not guest.boot.routes:
         return ()
-    rules = {rule.id: rule for rule in registered()}
+    rules = {rule.id: rule for rule in judging}
     return tuple(_step(facts, rules, *one) for one in _STEPS)
 
 

@@ -53,7 +53,7 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
     if facts.guest is not None:
         guest = facts_["guest"]
         assert isinstance(guest, dict)
-        guest["chain"] = [step.as_dict() for step in chain(facts)]
+        guest["chain"] = [step.as_dict() for step in chain(facts, rules)]
     return Report(
         image=facts.name,
         findings=tuple(findings),

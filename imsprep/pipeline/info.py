@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsprep.checks.chain import Step, chain, screen
-from imsprep.checks.gather import Look, gather_file
+from imsprep.checks.gather import Look, gather
+from imsprep.checks.registry import all_rules
 from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.image import formats
@@ -118,6 +119,7 @@ def summarize(
         elif named != formats.RAW:
             with open_source(image, named) as disk:
                 virtual = disk.size
+        steps = _chain(image, site, firmware) if guest else None
         image.check_unchanged()
     sent = image.size if named in (formats.RAW, formats.ZVHD2) else 0  # of this file
     smallest = site.min_disk_from(data_disk=False, windows=False)
@@ -129,13 +131,14 @@ def summarize(
         virtual,
         max(smallest, ceil_div(max(virtual, sent), GIB)),
         packed,
-        _chain(path, site, firmware) if guest else None,
+        steps,
     )
 
 
-def _chain(path: Path, site: Site, firmware: str | None) -> tuple[Step, ...]:
+def _chain(image: RawImage, site: Site, firmware: str | None) -> tuple[Step, ...]:
     request = RequestFields(hw_firmware_type=firmware)
-    return chain(gather_file(path, request=request, site=site, look=Look(guest=True)))
+    facts = gather(image, request=request, site=site, look=Look(guest=True))
+    return chain(facts, all_rules())
 
 
 def _packed(container: Container) -> ContainerSummary:

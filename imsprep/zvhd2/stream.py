@@ -102,10 +102,11 @@ class _Memory:
 class _Filling:
     """The bytes of a part while they are added, in memory for the longest that it can be.
 
-    That is taken for the first piece: until then a part that is on its way may give back its own.
+    That is taken for the first piece: until then a part that is on its way may give back its own,
+    and parts that are known may pass, behind which a part may be longer.
     """
 
-    def __init__(self, memory: _Memory, most: int) -> None:
+    def __init__(self, memory: _Memory, most: Callable[[], int]) -> None:
         self._memory, self._most = memory, most
         self._bytes: mmap.mmap | None = None
         self._length = 0
@@ -116,7 +117,7 @@ class _Filling:
     def add(self, piece: bytes) -> None:
         """Put a piece behind the others; IndexError if it is more than fits."""
         if self._bytes is None:
-            self._bytes = self._memory.take(self._most)
+            self._bytes = self._memory.take(self._most())
         self._bytes[self._length : self._length + len(piece)] = piece
         self._length += len(piece)
 
@@ -199,7 +200,7 @@ class ContainerStream:
         self._free = [bytearray(size) for _ in range(buffers)]
         self._number, self._start, self._end = 1, 0, FOOTER_LENGTH
         self._memory = _Memory()
-        self._data = self._filling()
+        self._data = _Filling(self._memory, self._longest_part)
         self._data.add(bytes(FOOTER_LENGTH))  # which the header takes at the end
         self._rows: list[tuple[int, int, int]] = []
         self._digest = hashlib.sha256()
@@ -326,12 +327,11 @@ class ContainerStream:
         self._stored += 1
         self._end += length
 
-    def _filling(self) -> _Filling:
-        """Return an empty part of the number whose turn it is."""
+    def _longest_part(self) -> int:
+        """Return how many bytes the part may have whose turn it is."""
         size = self._header.block_size
         tables = _longest_tables(self._disk.size, size)
-        most = FOOTER_LENGTH + self._least(self._number) + _longest_record(size) + tables
-        return _Filling(self._memory, most)
+        return FOOTER_LENGTH + self._least(self._number) + _longest_record(size) + tables
 
     def _part(self, uuid: str) -> Chunk:
         """Return the part that is full, and begin the next."""
@@ -339,7 +339,8 @@ class ContainerStream:
         digest = self._digest.hexdigest()
         part = KnownPart(self._number, self._start, len(data), rows, digest, uuid)
         self._number, self._start = self._number + 1, self._start + len(data)
-        self._data, self._rows, self._digest = self._filling(), [], hashlib.sha256()
+        self._data = _Filling(self._memory, self._longest_part)
+        self._rows, self._digest = [], hashlib.sha256()
         return Chunk(part, data, full.release)
 
     def _compared(self, block: int, done: _Packed | None, known: KnownPart) -> Iterator[Chunk]:

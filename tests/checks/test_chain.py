@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from imsprep.checks import gather
 from imsprep.checks.chain import BROKEN, KNOWN, UNKNOWN, Step, chain, screen
 from imsprep.checks.facts import Facts
+from imsprep.checks.registry import all_rules
 from imsprep.checks.reporters.text import chain_line
 from imsprep.errors import MissingExtraError
 from imsprep.guest.model import Guest, Volume
@@ -36,7 +39,7 @@ STEPS = [
 
 def steps_of(guest: Guest | None, **request: Any) -> dict[str, Step]:
     facts = Facts("disk.raw", 1 << 30, guest=guest, request=RequestFields(**request))
-    return {step.name: step for step in chain(facts)}
+    return {step.name: step for step in chain(facts, all_rules())}
 
 
 def test_every_step_of_a_well_prepared_system_is_known() -> None:
@@ -92,6 +95,10 @@ def test_info_draws_the_chain_and_check_has_it_as_json(
     shown = imsprep("info", disk, "--guest")
     assert shown.code == 0
     assert "GRUB: /boot/grub/grub.cfg" in shown.out
+    # In a process of its own, in which no other command has loaded what it needs.
+    line = [sys.executable, "-m", "imsprep", "info", str(disk), "--guest"]
+    alone = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert alone.stdout == shown.out
     asked = json.loads(imsprep("info", disk, "--guest", "--json").out)
     checked = json.loads(imsprep("check", disk, "--guest", "--json").out)
     assert [step["name"] for step in asked["chain"]] == STEPS

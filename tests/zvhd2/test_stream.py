@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from imsprep.image.file import RawImage
-from imsprep.zvhd2.stream import Chunk, ContainerStream
+from imsprep.zvhd2.stream import Chunk, ContainerStream, KnownPart
 from imsprep.zvhd2.writer import PackTask, write_container
 
 MIB = 1 << 20
@@ -25,8 +26,17 @@ def image(tmp_path: Path) -> Iterator[RawImage]:
         yield image
 
 
-def chunks(image: RawImage, least: int) -> Iterator[Chunk]:
-    made = ContainerStream(image, PACKING, lambda number: least << (number > 6), {})
+def chunks(
+    image: RawImage,
+    least: int,
+    known: Mapping[int, KnownPart] = MappingProxyType({}),
+    *,
+    growth: int = 2,
+) -> Iterator[Chunk]:
+    """Stream a container whose parts grow from the seventh on."""
+    made = ContainerStream(
+        image, PACKING, lambda number: least * (growth if number > 6 else 1), known
+    )
     return made.chunks(image.extents(), lambda count: None)
 
 
@@ -54,3 +64,22 @@ def test_what_is_not_released_stays_as_it_is(image: RawImage) -> None:
         held.append(chunk)
     assert len({id(chunk.data.obj) for chunk in held if chunk.data}) == len(held)
     assert all(chunk.data == noted[chunk.part.number] for chunk in held)
+
+
+@pytest.mark.parametrize("least", [1 * MIB, 2 * MIB])
+def test_parts_that_are_known_are_passed_wherever_they_are(image: RawImage, least: int) -> None:
+    """As a run that was interrupted leaves them: the parts behind may be longer than the first."""
+    whole = {
+        one.part.number: (one.part, bytes(one.data or b""))
+        for one in chunks(image, least, growth=4)
+    }
+    numbers = [number for number in sorted(whole) if number > 1]  # the first is sent last
+    assert len(numbers) > 9
+    chance = random.Random(7)
+    some = [set(chance.sample(numbers, count)) for count in range(0, len(numbers), 2)]
+    for kept in [*(set(numbers[:count]) for count in range(len(numbers))), *some]:
+        again = {
+            one.part.number: one.data and bytes(one.data)
+            for one in chunks(image, least, {n: whole[n][0] for n in kept}, growth=4)
+        }
+        assert again == {n: None if n in kept else data for n, (_, data) in whole.items()}
