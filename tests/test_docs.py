@@ -61,7 +61,7 @@ CHANGING = {
     "HASH": r"\b[0-9a-f]{32,64}\b",
     # Which holes are believed depends on the file system under the tests.
     "KNOWN BY": r"\ncoverage: .*",
-    "TIME": r"(?<=\ntime      ).*",
+    "TIME": r"(?<=\ntime     ).*",
     "COUNT": r"\d+(?= rules passed| rules skipped| skipped|\))",
 }
 

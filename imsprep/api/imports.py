@@ -151,3 +151,10 @@ def sent_in_all(done: Imported) -> int:
 
     manifest = read(done.manifest)
     return sum(sent.sent for sent in manifest.objects) if manifest else done.sent
+
+
+def has_begun(prepared: Prepared) -> bool:
+    """Return whether an earlier run sent this image and asked for this import."""
+    from imsprep.pipeline.manifest import has_begun
+
+    return has_begun(prepared.image, prepared.request.as_body())

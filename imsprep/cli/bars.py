@@ -7,6 +7,7 @@ minute. A bar goes when its step ends; a line says what it came to.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ from imsprep.progress import CONVERT, IMPORT, UPLOAD
 
 if TYPE_CHECKING:
     from imsprep.progress import Event
+
+_LOG = logging.getLogger(__name__)
 
 _LINE_S = 10.0  # between two lines where there is no terminal
 _JSON_S = 0.5  # between two lines for programs
@@ -155,8 +158,7 @@ class JobBar:
         elif self.shows and ended:
             self.close()
         elif self.shows and not self._shown:
-            if not self._label:
-                screen.say(f"job      {job_id}")
+            _LOG.info("job %s", job_id)  # -v shows it; the command's result has it anyway
             self._began, self._shown = self._clock(), True
             BOARD.add(self._row)
 

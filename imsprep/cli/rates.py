@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from imsprep.progress import UPLOAD
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
 
 _WINDOW_S = 30.0  # over which a rate is taken: some parts long, for they end in bursts
@@ -130,6 +131,8 @@ class Step:
     def came_to(self, now: float) -> str:
         """Return what the step came to, in a line."""
         took = now - self.began
+        if self.what == UPLOAD and not (self.sent.done or self.copied.done):
+            return f"{self.what:8} 0 bytes: {format_size(self.all.done)} were in the bucket already"
         if self.sent.done or self.copied.done:
             said = f"{format_size(self.sent.done)} sent"
             if self.copied.done:

@@ -311,6 +311,7 @@ def _conditions(task: ImportTask, scan_s: float) -> Conditions:
     local = task.target.folder is not None
     return Conditions(
         bytes_per_s=task.bytes_per_s,
+        assumed=task.options.bandwidth is None and task.bytes_per_s != task.options.bytes_per_s,
         jobs=task.packing.jobs,
         streamed=task.streams,
         scan_s=scan_s,

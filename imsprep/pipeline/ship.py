@@ -57,7 +57,9 @@ def _ship(prepared: Prepared, task: ShipTask, path: Path) -> Imported:
     started = task.clock()
     begun = replace(task, pace=task.pace.started())
     state = _taken_up(prepared, begun, path)
+    was_done = state is not None and state.state == DONE
     if state is None:
+        _tell_of_another(prepared, task, path)
         state, uploads = _upload(prepared, task, path)
         begun = replace(task, pace=task.pace.started())  # all that is behind the upload
     sent_s = task.clock() - started
@@ -65,7 +67,8 @@ def _ship(prepared: Prepared, task: ShipTask, path: Path) -> Imported:
         state = _import_or_note_why_not(prepared, begun, state, path)
     took = Took.of(prepared, uploads, sent_s, task.clock() - started)
     removed = _clean(state, task, failed=False)
-    return replace(_imported(prepared, state, path, uploads), removed=removed, took=took)
+    done = _imported(prepared, state, path, uploads)
+    return replace(done, earlier=was_done, removed=removed, took=took)
 
 
 def _imported(
@@ -117,6 +120,25 @@ def _is_same(earlier: Manifest, prepared: Prepared, task: ShipTask) -> bool:
             if kept.get(artefact.key) != sha256_of(source, artefact.plan):
                 return False
     return True
+
+
+def _tell_of_another(prepared: Prepared, task: ShipTask, path: Path) -> None:
+    """Say where an earlier import of this file gave an image at this service, and why not this."""
+    earlier = manifests.read(path)
+    if earlier is None or earlier.state != DONE or earlier.service != task.service_name:
+        return
+    body = prepared.request.as_body()
+    keys = [key for key in {**earlier.request, **body} if earlier.request.get(key) != body.get(key)]
+    before = f"image {earlier.image_id} was made of this file before"
+    if not earlier.is_about(_image(prepared), earlier.request, task.service_name):
+        why = "; the file has changed since, so another image is made"
+    elif keys:
+        why = f" by another request ({', '.join(keys)} differs), so another image is made"
+    elif _is_same(earlier, prepared, task):
+        why = " and is no longer listed as active, so it is imported again"
+    else:
+        why = " with another bitmap, so another image is made"
+    task.pace.on_warning(before + why)
 
 
 def _is_listed(earlier: Manifest, task: ShipTask) -> bool:

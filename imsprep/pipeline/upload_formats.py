@@ -74,6 +74,7 @@ class Comparison:
     bytes_per_s: float  # of the network
     taken: str  # the format's name
     reason: str = ""  # why that one
+    assumed: bool = False  # the rate of the network, which was not given
 
     @property
     def chosen(self) -> UploadFormat:
@@ -93,14 +94,19 @@ class Comparison:
         time = f"about {format_seconds(taken.seconds)}{waiting}"
         text = f"{taken.name}, {time}, {format_size(taken.wire)}"
         why = f"; {self.reason}" if self.reason.startswith("raw is not taken") else ""
-        return f"{text} on the wire at {format_size(int(self.bytes_per_s))}/s{new}{why}"
+        rate = f"{format_size(int(self.bytes_per_s))}/s{' (assumed)' if self.assumed else ''}"
+        return f"{text} on the wire at {rate}{new}{why}"
+
+    @property
+    def others(self) -> str:
+        """What the formats would cost that are not taken; empty if there is none."""
+        return ", ".join(str(one) for one in self.formats if one.name != self.taken)
 
     @property
     def why(self) -> str:
         """One sentence that a person can check."""
-        others = [str(one) for one in self.formats if one.name != self.taken]
         rate = format_size(int(self.bytes_per_s))
-        text = f"{', '.join([str(self.chosen), *others])}, at {rate}/s"
+        text = f"{', '.join(filter(None, [str(self.chosen), self.others]))}, at {rate}/s"
         if self.sample.blocks:
             text += (
                 f". The sizes of zvhd2 are an estimate from {self.sample.blocks} blocks of this"
@@ -168,6 +174,7 @@ class Conditions:
     """What an estimate counts on."""
 
     bytes_per_s: float = BANDWIDTH  # of the line
+    assumed: bool = False  # that rate, which was not given
     jobs: int = 1  # threads that pack
     streamed: bool = True  # it is packed while it is sent, and no file
     scan_s: float = 0.0  # spent on the scan
@@ -188,14 +195,15 @@ def compare(
     found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, on.streamed)]
     if plan is not None:
         found.insert(0, _raw(plan, block_map, on))
-    return Comparison(tuple(found), sample, block_map, on.bytes_per_s, taken)
+    formats = tuple(found)
+    return Comparison(formats, sample, block_map, on.bytes_per_s, taken, assumed=on.assumed)
 
 
 def estimate_raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> Comparison:
     """Estimate RAW where it is taken, and no other format; as `compare`."""
     nothing = Sample(0.0, float("inf"), 0)
     raw = _raw(plan, block_map, on)
-    return Comparison((raw,), nothing, block_map, on.bytes_per_s, RAW)
+    return Comparison((raw,), nothing, block_map, on.bytes_per_s, RAW, assumed=on.assumed)
 
 
 def _raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> UploadFormat:

@@ -225,6 +225,7 @@ class Imported:
     manifest: Path
     files: tuple[Path, ...]
     removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed
+    earlier: bool = False  # an earlier run made the image, and this one asked for nothing
     took: Took = field(default_factory=lambda: Took(0.0, 0.0))
 
     @property
@@ -245,6 +246,7 @@ class Imported:
             "manifest": str(self.manifest),
             "files": [str(path) for path in self.files],
             "removed": list(self.removed),
+            "earlier": self.earlier,
             "took": self.took.as_dict(),
             "report": self.report.as_dict(),
         }

@@ -35,3 +35,9 @@ def test_the_words_of_a_step_keep_to_their_room(counts: list[int], total: int, r
         said = step.words(float(now), room)
         clock_alone = ";" not in said and "/s" not in said
         assert len(said) <= room or clock_alone
+
+
+def test_an_upload_of_what_is_in_the_bucket_has_no_rate() -> None:
+    step = Step("upload", 3 * MIB, 0.0, send=3 * MIB)
+    step.add(3 * MIB, 2.0)
+    assert step.came_to(2.0) == "upload   0 bytes: 3 MiB were in the bucket already"

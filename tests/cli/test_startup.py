@@ -179,7 +179,9 @@ def test_what_options_say_without_loading_the_library_is_what_the_library_says()
         option.name: option
         for option in importlib.import_module("imsprep.cli.commands.imports.import_").command.params
     }
-    assert f"(default: {int(upload_formats.BANDWIDTH)})" in options["bandwidth"].help
+    rates = (upload_formats.BANDWIDTH, upload_formats.LOCAL_BYTES_PER_S)
+    said = "(default: {:.0f}; with --to local: {:.0f})".format(*rates)
+    assert said in options["bandwidth"].help
     for name, known in (
         ("via", upload_formats.VIA),
         ("cleanup", values.CLEANUP),

@@ -55,6 +55,30 @@ def test_a_second_run_sends_nothing_and_starts_nothing(place: Place) -> None:
         assert len(place.running.board.images()) == 1
     assert second.image_id == first.image_id
     assert second.sent == 0
+    assert (first.earlier, second.earlier) == (False, True)
+
+
+def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> None:
+    said: list[str] = []
+    with place.emulator() as go:
+        pace = PollPolicy(place.nap, place.clock, on_warning=said.append)
+        first = go(pace=pace)
+        assert go(pace=pace).image_id == first.image_id
+        assert said == []
+        request = replace(place.prepared.request, min_disk=100)
+        place.prepared = replace(place.prepared, request=request)
+        second = go(pace=pace)
+        [text] = said
+        place.running.board._images.clear()
+        go(pace=pace)
+        place.prepared = make_image(place.folder / "local", seed=2)
+        go(pace=pace)
+    assert f"image {first.image_id} was made of this file before" in text
+    assert "by another request (min_disk differs), so another image is made" in text
+    assert second.image_id != first.image_id
+    assert all(upload.skipped for upload in second.uploads)
+    assert "is no longer listed as active, so it is imported again" in said[1]
+    assert "the file has changed since, so another image is made" in said[2]
 
 
 def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:

@@ -58,7 +58,8 @@ Example:
     help="Format to upload; auto: zvhd2, or raw with a bitmap that the vendor's tool made.",
 )
 @click.option("--bandwidth", type=RATE,
-              help="Bandwidth for estimates, in bytes per second (default: 12500000).")  # fmt: skip
+              help="Bandwidth for estimates, in bytes per second (default: 12500000;"
+              " with --to local: 200000000).")  # fmt: skip
 @click.option("--work-dir", type=PATH, metavar="DIR",
               help="Make the ZVHD2 in this folder and keep it.")  # fmt: skip
 @click.option("--keep-container", type=PATH, metavar="FILE",
@@ -131,16 +132,19 @@ def command(
         asked = replace(asked, progress=watcher)
         prepared = api.prepare_import(image, asked, dry_run=dry_run)
         watcher.end_steps()
-        _say_findings(prepared, watcher, quiet=quiet)
+        if not quiet:
+            say_report(prepared.report)
         if dry_run:
             value = {"schema": "imsprep.import-plan/2", **prepared.as_dict()}
             print_result(as_json, value, _plan_text(prepared, options["api"]))
             return
+        if prepared.comparison is not None and not api.has_begun(prepared):
+            watcher.say(f"format   {prepared.comparison.brief}")  # all is in the log, with -v
         with watcher.going_on(asked):
             done = api.ship_import(prepared, asked)
     for upload in done.uploads:
         tell_how_it_went(upload)
-    print_result(as_json, done.as_dict(), _text(done), hang=10)
+    print_result(as_json, done.as_dict(), _text(done), hang=9)
 
 
 def _missing(image: Path, options: Mapping[str, object]) -> str:
@@ -163,18 +167,12 @@ def _plan_all(image: Path, asked: ImportOptions, quiet: bool) -> Planned:
     return done
 
 
-def _say_findings(prepared: Prepared, watcher: Watcher, *, quiet: bool) -> None:
-    if not quiet:
-        say_report(prepared.report)
-    if prepared.comparison is not None:
-        watcher.say(f"format   {prepared.comparison.brief}")  # all of it is in the log, with -v
-
-
 def _plan_text(prepared: Prepared, api: str) -> str:
     lines = []
     if prepared.comparison is not None:
-        lines += [f"format {one}" for one in prepared.comparison.formats]
-        lines.append(f"taken {prepared.comparison.chosen.name}")
+        lines.append(f"format   {prepared.comparison.brief}")
+        if prepared.comparison.others:
+            lines.append(f"         not {prepared.comparison.others}")
     for artefact in prepared.artefacts:
         about = "about " if artefact.estimated else ""
         lines.append(f"{artefact.role} {artefact.path} -> {artefact.key}: {about}{artefact.plan}")
@@ -189,6 +187,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 59.95 else format_seconds(seconds)
 
 
+def _why_nothing_sent(done: Imported) -> str | None:
+    """Return why this run sent nothing; None if it did."""
+    if done.earlier:
+        return "0 bytes: imported already by an earlier run"
+    if not done.uploads:
+        return "0 bytes: sent by an earlier run, whose job was waited for"
+    if not all(upload.skipped for upload in done.uploads):
+        return None
+    several = len(done.uploads) > 1
+    return f"0 bytes: the {'objects were' if several else 'object was'} in the bucket already"
+
+
 def _text(done: Imported) -> str:
     took = done.took
     time = f"took {_duration(took.seconds)}"
@@ -199,12 +209,12 @@ def _text(done: Imported) -> str:
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
     size = done.report.facts.get("source_size") or done.size  # a ZVHD2 rounds it up
     disk = f"{format_size(int(size))} with {format_size(done.data_bytes)} of data"
-    sent = f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
+    sent = _why_nothing_sent(done) or f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
     lines = [
-        f"image     {done.image_id}",
-        f"job       {done.job_id or 'not known: the answer was lost; found by its name'}",
-        f"sent      {sent}",
-        f"time      {time}",
-        f"manifest  {done.manifest}",
+        f"image    {done.image_id}",
+        f"job      {done.job_id or 'not known: the answer was lost; found by its name'}",
+        f"sent     {sent}",
+        f"time     {time}",
+        f"manifest {done.manifest}",
     ]
     return "\n".join(lines)

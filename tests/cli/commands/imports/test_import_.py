@@ -52,6 +52,19 @@ def imported(folder: Path) -> list[Path]:
     return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
 
 
+def test_an_import_that_was_done_says_so(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    first, second = imsprep(*arguments), imsprep(*arguments)
+    assert first.code == second.code == 0, first.err + second.err
+    assert "format   raw, about" in first.err
+    assert "format " not in second.err
+    assert "\nsent     0 bytes: imported already by an earlier run\n" in second.out
+    assert second.out.splitlines()[:2] == first.out.splitlines()[:2]  # image and job
+    third = imsprep(*arguments, "--min-disk", "41")
+    assert "\nsent     0 bytes: the objects were in the bucket already\n" in third.out
+    assert "(min_disk differs), so another image is made" in third.err
+
+
 @pytest.mark.slow
 def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
     imsprep: Run, disk: Path, tmp_path: Path
