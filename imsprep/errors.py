@@ -53,7 +53,16 @@ class UsageError(ImsprepError):
 
 
 class MissingExtraError(UsageError):
-    """A command needs an optional part of imsprep (or a system package) that is not installed."""
+    """A command needs an optional part of imsprep (or a system package) that is not installed.
+
+    `extra` is the name of the part, for `imsprep.extras.install_command`; the message names it too.
+    """
+
+    def __init__(self, message: str, *, extra: str | None = None) -> None:
+        if extra is not None and f"imsprep[{extra}]" not in message:
+            message = f"{message}: imsprep[{extra}] is not installed"
+        super().__init__(message)
+        self.extra = extra
 
 
 class FormatError(ImsprepError):

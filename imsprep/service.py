@@ -83,7 +83,5 @@ def _serving() -> Any:
     try:
         from imsprep.emulator import server
     except ImportError as error:
-        raise MissingExtraError(
-            "local: needs the emulator: pip install 'imsprep[emulator]'"
-        ) from error
+        raise MissingExtraError("local: needs the emulator", extra="emulator") from error
     return server

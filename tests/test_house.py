@@ -21,7 +21,7 @@ PACKAGE = ROOT / "imsprep"
 RUNGS = {
     "units": 0, "errors": 0, "report": 0, "progress": 0, "keywords": 0, "options": 0,
     "callable_package": 0,
-    "project": 0,
+    "project": 0, "extras": 0,
     "system": 1,
     "cloud": 2, "image": 2,
     "scan": 3, "store": 3,

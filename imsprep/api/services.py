@@ -72,7 +72,7 @@ def _serving(folder: Path, options: EmulatorOptions) -> Iterator[Emulator]:
         from imsprep.emulator.server import serving
         from imsprep.service import emulator_key, local_settings
     except ImportError as error:
-        raise MissingExtraError("the emulator needs: pip install 'imsprep[emulator]'") from error
+        raise MissingExtraError("the emulator needs Werkzeug", extra="emulator") from error
 
     faults = parse(list(options.faults))
     key, made_here = emulator_key()

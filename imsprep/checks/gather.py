@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -54,6 +55,7 @@ PROBE_LIMIT = GIB
 _STEP = 4 * MIB
 # What looking inside cannot do without: readers of ext4, XFS and FAT, and of YAML.
 _READERS = ("pyfsext", "pyfsxfs", "pyfsfat", "yaml")
+_EXTRA = re.compile(r"imsprep\[([a-z-]+)\]")
 CELLS = 240  # of the picture of a disk
 _MAX_RANGES = 1_000_000  # runs between holes that are taken into account
 _CONNECTIONS = 2  # of a disk that is served: for this process, and for the look inside
@@ -344,13 +346,15 @@ def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
     missing = [name for name in _READERS if not _is_there(name)]
     if missing:
         raise MissingExtraError(
-            f"cannot look inside {show_path(path)}: {', '.join(missing)} is not installed; "
-            "pip install 'imsprep[guest]'"
+            f"a look inside {show_path(path)} needs {', '.join(missing)}", extra="guest"
         )
     from imsprep.guest.sandbox import inspect_image
 
     guest = inspect_image(place or path, socket=socket)
     lacking = [reason for reason in guest.unread if "is not installed" in reason]
     if guest.system is None and lacking:
-        raise MissingExtraError(f"cannot look inside {show_path(path)}: {lacking[0]}")
+        extra = _EXTRA.search(lacking[0])
+        raise MissingExtraError(
+            f"cannot look inside {show_path(path)}: {lacking[0]}", extra=extra and extra[1]
+        )
     return guest

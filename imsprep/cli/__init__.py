@@ -23,6 +23,7 @@ import click
 
 from imsprep import __version__
 from imsprep.errors import FindingsError, ImsprepError, ReadError
+from imsprep.extras import message_of
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Bring images in": {
@@ -257,11 +258,11 @@ def _fail(arguments: list[str], error: ImsprepError) -> int:
 
 
 def _with_remedies(arguments: list[str], error: ImsprepError) -> str:
-    """Return the message of an error, and which options of this command help against it."""
+    """Return the message of an error, and what helps: options of this command, or an extra."""
     has = _options_of(arguments) if error.remedies else ()
     offers = [REMEDIES[name] for name in error.remedies if name in REMEDIES]
     fitting = [offer for offer in offers if offer.split()[0] in has]
-    return f"{error} ({', '.join(fitting)})" if fitting else str(error)
+    return f"{error} ({', '.join(fitting)})" if fitting else message_of(error)
 
 
 def _options_of(arguments: list[str]) -> set[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from imsprep.errors import ImsprepError
+from imsprep.extras import install_command
 from imsprep.system.mounts import TRUSTED, file_system
 from imsprep.system.threads import usable_cpus
 from imsprep.units import GIB, format_size
@@ -76,7 +77,7 @@ def _extras() -> Iterator[Item]:
             there = importlib.util.find_spec(module) is not None
         except ModuleNotFoundError:  # of a package around it
             there = False
-        advice = "" if there else f": pip install 'imsprep[{name}]'"
+        advice = "" if there else f": {install_command(name)}"
         yield Item(f"[{name}]", OK if there else MISSING, f"for {use}{advice}")
 
 

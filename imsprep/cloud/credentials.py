@@ -148,7 +148,7 @@ def _auth_of(cloud: str, path: Path, *, needed: bool) -> dict[str, str]:
     try:
         import yaml
     except ImportError as error:
-        raise MissingExtraError("clouds.yaml needs: pip install 'imsprep[cloud]'") from error
+        raise MissingExtraError("clouds.yaml needs PyYAML", extra="cloud") from error
     try:
         entry = yaml.safe_load(path.read_text("utf-8"))["clouds"][cloud]
         auth = {k: v for k, v in entry["auth"].items() if v is not None}

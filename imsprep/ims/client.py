@@ -242,9 +242,7 @@ def _signed(
         from huaweicloudsdkcore.auth.credentials import BasicCredentials
         from huaweicloudsdkcore.sdk_request import SdkRequest
     except ImportError as error:
-        raise MissingExtraError(
-            "the import API needs Huawei's SDK: pip install 'imsprep[cloud]'"
-        ) from error
+        raise MissingExtraError("the import API needs Huawei's SDK", extra="cloud") from error
     signer = BasicCredentials(
         credentials.access_key, credentials.secret_key, credentials.project_id
     ).with_security_token(credentials.security_token)

@@ -71,7 +71,7 @@ def connect(
         import botocore.session
         from botocore.config import Config
     except ImportError as error:
-        raise MissingExtraError("uploading to OBS needs: pip install 'imsprep[cloud]'") from error
+        raise MissingExtraError("uploading to OBS needs botocore", extra="cloud") from error
     if ca_bundle is not None and not os.path.isfile(ca_bundle):
         raise UsageError(f"no such file of certificates: {ca_bundle}")
     client: Any = botocore.session.Session(session_vars=_NOTHING_OF_AWS).create_client(

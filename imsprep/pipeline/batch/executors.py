@@ -79,7 +79,7 @@ def cluster(
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
-        raise MissingExtraError("a Dask cluster needs: pip install 'imsprep[dask]'") from error
+        raise MissingExtraError("a Dask cluster needs distributed", extra="dask") from error
     try:
         client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -93,7 +93,7 @@ def _compose(text: str, source: str) -> object:
     try:
         import yaml
     except ImportError as error:
-        raise MissingExtraError("a plan needs PyYAML: pip install 'imsprep[batch]'") from error
+        raise MissingExtraError("a plan needs PyYAML", extra="batch") from error
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
