@@ -83,6 +83,7 @@ def archive(*names: str) -> bytes:
     [
         ("disk.raw", "tar"), ("web.ovf", "ova"), ("./ova.xml", "xva"), ("manifest.json", "docker"),
         ("blobs/sha256/00", "docker"), (f"{'0a' * 32}/layer.tar", "docker"), ("box.img", "tar"),
+        (f"{'w' * 96}.ovf", "ova"),  # it fills the field
     ],
 )  # fmt: skip
 def test_a_tar_is_told_by_its_first_member(first: str, format_: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.file import RawImage
+from imsprep.scan import probe
 from imsprep.scan.probe import LONGEST, batched, cut, holds_data
 from imsprep.system.mounts import file_system
 from imsprep.system.pagecache import without_readahead
@@ -51,6 +52,26 @@ def test_a_range_holds_data_wherever_its_byte_is(tmp_path: Path, length: int, ca
                 drop(image.fileno())
             ranges = [(0, length), (length, 2 * length), (2 * length, 3 * length)]
             assert holds_data(image, ranges, keep_cache=False) == [False, True, False]
+
+
+def test_the_page_cache_is_asked_for_each_range_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked, real = tmp_path / "disk.raw", list[tuple[int, int]](), probe.read_cached
+
+    def note(file: int, buffer: bytearray, offset: int) -> int:
+        asked.append((offset, offset + len(buffer)))
+        return real(file, buffer, offset)
+
+    monkeypatch.setattr(probe, "read_cached", note)
+    path.write_bytes(bytes(MIB))
+    ranges = [(0, 4096), (8192, 8192 + 4096), (20_000, 20_001), (MIB - 4096, MIB)]
+    with RawImage.open(path) as image:
+        holds_data(image, ranges[:1], keep_cache=True)
+        if file_system(image.fileno()) == "tmpfs":
+            pytest.skip("a tmpfs does not say what is in the page cache")
+        assert not any(holds_data(image, ranges[1:], keep_cache=True))
+    assert asked == ranges
 
 
 @pytest.mark.parametrize("keep_cache", [True, False])
