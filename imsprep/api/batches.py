@@ -65,9 +65,10 @@ class _Silent:
         """Pass on."""
         self.warn(f"checking {count} images before anything is sent")
 
-    def refused(self, count: int) -> None:
+    def refused(self, images: list[str], *, others: bool) -> None:
         """Pass on."""
-        self.warn(f"the check refuses {count}: nothing was sent")
+        so = "" if others else "; nothing was sent"
+        self.warn(f"the check refuses {', '.join(images)}{so}")
 
     def warn(self, text: str) -> None:
         """Pass on."""

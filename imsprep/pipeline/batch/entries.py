@@ -184,6 +184,8 @@ def options_of(
         for name in _NEEDED
         if not (entry.options.get(name) or getattr(base, KEYS[name].option or name))
     ]
+    if missing and not entry.understood:
+        return None  # a key that could not be read may be the one
     if missing:
         mistakes.append((entry.line, f"{entry.image}: it needs a {' and a '.join(missing)}"))
     return replace(base, **found) if len(mistakes) == before else None

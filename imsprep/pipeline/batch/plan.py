@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from imsprep.errors import MissingExtraError, UsageError
@@ -48,6 +48,7 @@ class PlanEntry:
     line: int
     options: Mapping[str, Value]
     lines: Mapping[str, int]
+    understood: bool = True  # False: what it lacks may be what could not be read
 
 
 @dataclass
@@ -56,18 +57,20 @@ class _Reading:
 
     source: str
     known: KnownOptions
-    mistakes: list[tuple[int, str]] = field(default_factory=list)
+    mistakes: list[tuple[int, str]]
 
     def wrong(self, line: int, text: str) -> None:
         self.mistakes.append((line, text))
 
 
-def parse(text: str, source: str, known: KnownOptions) -> tuple[PlanEntry, ...]:
-    """Read a plan; `source` is its name for messages.
+def parse(
+    text: str, source: str, known: KnownOptions, mistakes: list[tuple[int, str]]
+) -> tuple[PlanEntry, ...]:
+    """Read a plan; `source` is its name for messages. Every mistake is noted with its line.
 
-    Raises UsageError with every mistake and its line, MissingExtraError without PyYAML.
+    Raises UsageError for what is no YAML, MissingExtraError without PyYAML.
     """
-    reading = _Reading(source, known)
+    reading = _Reading(source, known, mistakes)
     top = _mapping(reading, _compose(text, source), "the plan", (DEFAULTS, IMAGES))
     defaults: dict[str, tuple[int, Value]] = {}
     if DEFAULTS in top:
@@ -75,15 +78,16 @@ def parse(text: str, source: str, known: KnownOptions) -> tuple[PlanEntry, ...]:
         for name in sorted(set(defaults) & {IMAGE, *known.per_image}):
             line = defaults.pop(name)[0]
             reading.wrong(line, f"{name!r} belongs to each image, not to the defaults")
-    entries = list(_entries(reading, top.get(IMAGES), defaults))
-    refuse(source, reading.mistakes)
-    return tuple(entries)
+    return tuple(_entries(reading, top.get(IMAGES), defaults))
 
 
 def refuse(source: str, mistakes: list[tuple[int, str]]) -> None:
-    """Raise UsageError with all mistakes, in the order of their lines; none is no error."""
+    """Raise UsageError with all mistakes, in the order of their lines; none is no error.
+
+    One of the defaults is that of every image, and listed once.
+    """
     if mistakes:
-        lines = [f"{source}:{line}: {text}" for line, text in sorted(mistakes)]
+        lines = [f"{source}:{line}: {text}" for line, text in sorted(set(mistakes))]
         count = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
         raise UsageError("\n  ".join([f"the plan has {count}, and nothing was started:", *lines]))
 
@@ -144,7 +148,9 @@ def _entries(
         line = 1 if node is None else _line(node)
         reading.wrong(line, f"the plan needs {IMAGES!r}, a list with an entry for every image")
         return
+    sound = not reading.mistakes  # the defaults
     for number, child in enumerate(node.value, 1):
+        before = len(reading.mistakes)
         given = _options(reading, child, f"image {number}")
         _, image = given.pop(IMAGE, (0, None))
         if not isinstance(image, str):
@@ -154,7 +160,8 @@ def _entries(
         both = {**defaults, **given}
         options = {name: value for name, (_, value) in both.items() if value is not None}
         lines = {name: line for name, (line, _) in both.items()}
-        yield PlanEntry(image, _line(child), options, lines)
+        understood = sound and len(reading.mistakes) == before
+        yield PlanEntry(image, _line(child), options, lines, understood)
 
 
 def _options(reading: _Reading, node: object, what: str) -> dict[str, tuple[int, Value]]:

@@ -27,8 +27,8 @@ def read_entries(path: Path, base: ImportOptions) -> list[BatchEntry]:
     Raises UsageError with all mistakes, ReadError, MissingExtraError without PyYAML.
     """
     source = show_path(path)
-    entries = plan.parse(_text(path), source, known_options())
     mistakes: list[tuple[int, str]] = []
+    entries = plan.parse(_text(path), source, known_options(), mistakes)
     folder = path.absolute().parent
     named = []
     for entry in entries:
@@ -41,6 +41,8 @@ def read_entries(path: Path, base: ImportOptions) -> list[BatchEntry]:
         except UsageError as error:
             mistakes.append((entry.line, f"{entry.image}: {error}"))
             continue
+        if not entry.understood:
+            continue  # what it would claim is not known
         image = str(folder / entry.image)
         named.append((entry, BatchEntry(image, entry.image, options.name or "", options)))
     mistakes += plan.clashes([(entry, _claims(named)) for entry, named in named])

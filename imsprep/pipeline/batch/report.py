@@ -68,7 +68,7 @@ def text(summary: BatchSummary, style: Style = PLAIN) -> str:
     for group in _reasons(summary).values():
         lines += ["", *_why(group, style)]
     for finding, images in _remarks(summary).values():
-        lines += ["", style.painted(f"{_named(images)}:", "bold")]
+        lines += ["", style.painted(f"{named(images)}:", "bold")]
         lines += finding_lines([finding], style)[1:]
     bodies = [f"  {_body(outcome)}" for outcome in summary.outcomes if outcome.body]
     if bodies:
@@ -163,8 +163,8 @@ def _worth_telling(outcome: Outcome) -> list[Finding]:
     ]
 
 
-def _named(images: list[str]) -> str:
-    """Name the first images and count the others."""
+def named(images: list[str]) -> str:
+    """Return the first images by name, and how many more there are."""
     more = len(images) - _SHOWN
     return ", ".join(images[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

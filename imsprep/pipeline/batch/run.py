@@ -37,8 +37,8 @@ class BatchWatcher(Protocol):
     def checking(self, count: int) -> None:
         """Take note that so many images are checked."""
 
-    def refused(self, count: int) -> None:
-        """Take note that nothing is begun, as so many are refused."""
+    def refused(self, images: list[str], *, others: bool) -> None:
+        """Take note of what the check refused, and whether the others are imported."""
 
     def warn(self, text: str) -> None:
         """Take a warning."""
@@ -89,9 +89,10 @@ def run_plan(
         ready = [entry for entry in left if found[entry.shown].state == batch.PLANNED]
         if options.dry_run:
             return tuple(checked)
-        if len(ready) < len(left) and not options.skip_failing:
-            watcher.refused(len(left) - len(ready))
-            ready = []
+        refused = [e.shown for e in left if found[e.shown].state != batch.PLANNED]
+        if refused:
+            watcher.refused(refused, others=options.skip_failing)
+            ready = ready if options.skip_failing else []
         checked = [_waiting(outcome) for outcome in checked]
         for text in batch.short_of_room(ready, found):
             watcher.warn(text)

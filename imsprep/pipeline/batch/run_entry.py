@@ -27,7 +27,15 @@ from imsprep.errors import (
 )
 from imsprep.image.file import RawImage
 from imsprep.pipeline.batch.executors import reporter
-from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, BatchEntry, Outcome
+from imsprep.pipeline.batch.values import (
+    DONE,
+    FAILED,
+    PLANNED,
+    REFUSED,
+    BatchEntry,
+    Outcome,
+    in_plan,
+)
 from imsprep.pipeline.examine import examine, why_not
 from imsprep.pipeline.import_task import (
     Connect,
@@ -105,7 +113,7 @@ def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
         entry.name,
         PLANNED,
         size=examined.facts.virtual_size or examined.facts.file_size,
-        findings=examined.report.findings,
+        findings=tuple(in_plan(finding) for finding in examined.report.findings),
         body=examined.request.as_body(),
         room=room,
     )

@@ -13,6 +13,7 @@ cluster. It returns a value whatever happens. What an *outcome* says of an entry
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
@@ -30,6 +31,8 @@ STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
 # The worst exit code first: what needs a person before what only has to be run again. So 5 and 7
 # are given only if running again is all that is left to do.
 WORST_FIRST = (6, 3, 2, 1, 4, 7, 5)
+
+_IMPORT_WITH = re.compile(r"imsprep import (?:'[^']*'|\S+) --([a-z-]+) ([\w-]+)")
 
 T = TypeVar("T")
 
@@ -182,6 +185,13 @@ def _last_word(checked: Outcome, worked: Outcome | None) -> Outcome:
     if worked is None:
         return checked
     return replace(worked, findings=checked.findings, size=worked.size or checked.size)
+
+
+def in_plan(finding: Finding) -> Finding:
+    """Return a finding whose advice to import with an option names that option's key instead."""
+    if finding.fix is None:
+        return finding
+    return replace(finding, fix=_IMPORT_WITH.sub(r"\1: \2 in the plan", finding.fix))
 
 
 def short_of_room(entries: Iterable[BatchEntry], checked: Mapping[str, Outcome]) -> Iterator[str]:

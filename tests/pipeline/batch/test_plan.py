@@ -17,7 +17,10 @@ KNOWN = KnownOptions({"name": TEXT, "to": TEXT, "min-disk": TEXT, "tag": LIST, "
 
 
 def parse(text: str) -> tuple[PlanEntry, ...]:
-    return plan.parse(text, "plan.yaml", KNOWN)
+    mistakes: list[tuple[int, str]] = []
+    entries = plan.parse(text, "plan.yaml", KNOWN, mistakes)
+    plan.refuse("plan.yaml", mistakes)
+    return entries
 
 
 def mistakes(text: str) -> list[str]:

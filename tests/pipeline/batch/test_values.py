@@ -29,6 +29,7 @@ from imsprep.pipeline.batch.values import (
     BatchSummary,
     Outcome,
     Watching,
+    in_plan,
     merged,
     run,
     short_of_room,
@@ -338,3 +339,17 @@ def test_an_error_that_is_ours_is_told_and_another_is_called_internal() -> None:
     assert (ours.kind, ours.message, ours.exit_code) == ("UsageError", "wrong", 2)
     other = Outcome.of_error(entry(), FAILED, ZeroDivisionError("x"))
     assert (other.exit_code, other.message) == (3, "internal error: ZeroDivisionError('x')")
+
+
+@pytest.mark.parametrize(
+    ("fix", "meant"),
+    [
+        ("Ask for it: imsprep import IMAGE --firmware uefi", "Ask for it: firmware: uefi in the plan"),
+        ("imsprep import 'a b.raw' --via zvhd2, which packs", "via: zvhd2 in the plan, which packs"),
+        ("imsprep convert a b", "imsprep convert a b"),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_advice_for_an_import_names_the_key_of_the_plan(fix: str | None, meant: str | None) -> None:
+    finding = Finding("IMS217", Severity.WARNING, "a.raw", "title", "message", fix=fix)
+    assert in_plan(finding).fix == meant

@@ -88,7 +88,7 @@ class _Telling:
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._goal, self._quiet = total, total, quiet
         self._lock = threading.Lock()
-        self._done = self._ended = 0
+        self._done = self._ended = self._refused = 0
         self._at = ImageBars(quiet=quiet)
         self._last: dict[str, str] = {}
 
@@ -98,12 +98,13 @@ class _Telling:
             of_all = "" if count == self._total else f" of {self._total}"
             self._say(f"checking {count}{of_all} images before anything is sent")
 
-    def refused(self, count: int) -> None:
-        """Print why nothing is started."""
-        self._say(
-            f"the check refuses {counted(count, 'image')}, so nothing was sent (--skip-failing"
-            " imports the others)"
-        )
+    def refused(self, images: list[str], *, others: bool) -> None:
+        """Print what is refused, and that nothing is started where that follows."""
+        from imsprep.pipeline.batch.report import named
+
+        self._refused = len(images)
+        so = "" if others else "; nothing was sent (--skip-failing imports the others)"
+        self._say(f"the check refuses {counted(len(images), 'image')}: {named(images)}{so}")
 
     def warn(self, text: str) -> None:
         """Print a warning, also if quiet."""
@@ -160,7 +161,8 @@ class _Telling:
             if not isinstance(error, Exception):
                 if on_cluster:
                     say("what runs on the cluster goes on there")
-                say(f"{self._done} of {self._total} images are done; {AGAIN}")
+                refused = f", and the check refused {self._refused}" if self._refused else ""
+                say(f"{self._done} of {self._total} images are done{refused}; {AGAIN}")
             raise
 
     def _say(self, text: str) -> None:

@@ -169,7 +169,7 @@ def test_all_are_checked_before_anything_is_sent(imsprep: Run, folder: Folder) -
         "1 not begun",
     ):
         assert words in text.out
-    assert "nothing was sent" in text.err
+    assert "the check refuses 2 images: web1.raw, web2.raw; nothing was sent" in text.err
 
 
 def test_what_cannot_be_checked_is_refused_with_its_own_code(imsprep: Run, folder: Folder) -> None:
@@ -184,6 +184,7 @@ def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, fold
     folder.write_plan({}, {"min-disk": 0}, {})
     done = imsprep("batch", folder.plan, "--skip-failing", "--json")
     assert done.code == 1
+    assert "the check refuses 1 image: web1.raw\n" in done.err
     assert [i["state"] for i in done.json["images"]] == ["done", "refused", "done"]
     assert sorted(i["body"]["name"] for i in folder.images()) == ["web0", "web2"]
     folder.write_plan({}, {}, {})
@@ -285,6 +286,24 @@ def test_a_wrong_plan_is_refused_with_its_line(
     assert said in done.err
     assert "plan.yaml:" in done.err
     assert not (folder.path / "cloud").exists()
+
+
+def test_mistakes_of_all_kinds_are_listed_together_and_one_of_the_defaults_once(
+    imsprep: Run, folder: Folder
+) -> None:
+    defaults = "defaults:\n  to: local:cloud\n  min-disk: forty\n"
+    folder.write_plan({"os-versions": "x"}, {"via": "fax"}, {"naem": "z"}, defaults=defaults)
+    text = folder.plan.read_text().replace('"name": "web2", ', "")
+    folder.plan.write_text(text)
+    done = imsprep("batch", folder.plan)
+    assert done.code == 2
+    first, *mistakes = (line.strip() for line in done.err.splitlines())
+    assert "the plan has 4 mistakes, and nothing was started:" in first
+    assert [line.split(":")[1] for line in mistakes] == ["3", "5", "6", "7"]
+    assert "min-disk: 'forty' is not a whole number" in mistakes[0]
+    assert "unknown key 'os-versions'" in mistakes[1]
+    assert "'fax' is not one of" in mistakes[2]
+    assert "unknown key 'naem' in image 3; did you mean 'name'?" in mistakes[3]
 
 
 @pytest.mark.slow
@@ -437,8 +456,9 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
 ) -> None:
     cloud = folder.path / "cloud"
     with emulator(cloud, "--fault", "slow-job-s=600") as environment:
-        folder.write_plan({}, {}, {}, defaults=DEFAULTS + f"  endpoint: {environment['URL']}\n")
-        with folder.start("--jobs", "2", env=environment) as process:
+        where = f"  endpoint: {environment['URL']}\n"
+        folder.write_plan({}, {}, {"min-disk": 0}, defaults=DEFAULTS + where)
+        with folder.start("--jobs", "2", "--skip-failing", env=environment) as process:
             assert process.stderr is not None
             running = 0
             for line in process.stderr:
@@ -448,7 +468,10 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
             process.send_signal(sent)
             _, err = process.communicate(timeout=60)
         assert process.returncode == code
-        assert "0 of 3 images are done; run the same command again to continue" in err
+        assert (
+            "0 of 3 images are done, and the check refused 1; run the same command again to continue"
+            in err
+        )
         assert "Traceback" not in err
     assert not list(folder.path.glob("*.lock"))
     assert not list(folder.path.glob(".*.part"))
