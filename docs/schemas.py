@@ -77,7 +77,8 @@ COMMANDS = {
 # or a lost answer gives.
 MAY_BE = {
     "boot": {
-        "accelerator": "null", "cloud_init_source": "string", "line": "null", "log": "null",
+        "accelerator": "null", "cloud_init_source": "string", "hint": "string", "line": "null",
+        "log": "null",
         "picture": "null", "screenshot": "null", "why_slow": "string",
     },
     "import": {"job_id": "null"},

@@ -304,7 +304,7 @@ class BootOptions(Options):
     """How an image is started in QEMU, and for how long; see `boot.run`."""
 
     architecture: Architecture = field(default="x86", metadata={_CHOICES: ("x86", "arm")})
-    # None: as the service has it
+    # None: as the service has it; UEFI where nothing else starts the disk
     firmware: Firmware | None = field(default=None, metadata={_CHOICES: (None, "bios", "uefi")})
     memory: int = GIB
     cpus: int = 2

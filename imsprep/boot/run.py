@@ -18,8 +18,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import imsprep
 from imsprep.boot import screen, verdict
@@ -31,13 +32,15 @@ from imsprep.boot.verdict import Verdict
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.image.volumes.partitions import read_disk
+from imsprep.image.volumes.signatures import FAT
 from imsprep.options import BootOptions
 from imsprep.progress import BOOT, Event
 from imsprep.system.atomic import write_bytes
 from imsprep.system.paths import path_of
-from imsprep.units import KIB, MIB, format_seconds, format_size
+from imsprep.units import KIB, MIB, SECTOR, format_seconds, format_size
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.source import format_of, open_disk
+from imsprep.zvhd2.source import format_of, open_disk, open_source, pread
 
 AUTO = "auto"
 _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen
@@ -55,6 +58,18 @@ _LOG_LIMIT = 64 * MIB
 _LINES = 12
 
 
+_BY_UEFI = "the disk has a partition that UEFI starts from: --firmware uefi"
+_BY_BIOS = "the disk has boot code for a BIOS, and nothing for UEFI: --firmware bios"
+
+
+class Starts(NamedTuple):
+    """Which firmware finds something to start on a disk, by its tables and first sector."""
+
+    bios: bool = False
+    uefi: bool = False
+    chosen: bool = False  # UEFI was taken, as none was asked for and a BIOS finds nothing
+
+
 @dataclass(frozen=True)
 class Booted:
     """What became of a boot, and how it ran."""
@@ -69,6 +84,7 @@ class Booted:
     source: str | None  # the data source that cloud-init took, if it reported so
     requests: tuple[str, ...]  # what the metadata service was asked for
     picture: bytes | None  # the last picture of the screen, a PNG
+    starts: Starts  # which firmware finds something to start on the disk
 
     @property
     def pictured(self) -> bool:
@@ -87,10 +103,22 @@ class Booted:
         ran = "with KVM" if self.accelerator == KVM else "emulated, which is slow"
         why = f": {self.why_slow}" if self.why_slow else ""
         return (
-            f"{options.architecture} by {'UEFI' if options.by_uefi else 'BIOS'},"
+            f"{options.architecture} by {'UEFI' if options.by_uefi else 'BIOS'}{self._as_found()},"
             f" {format_size(options.memory)}, {options.cpus} CPU{'s' * (options.cpus != 1)},"
             f" {ran}{why}"
         )
+
+    @property
+    def hint(self) -> str | None:
+        """Return what to try where nothing was started and the other firmware might."""
+        if self.verdict.key != verdict.NO_DEVICE or self.options.architecture == "arm":
+            return None
+        if self.options.by_uefi:
+            return _BY_BIOS if self.starts.bios and not self.starts.uefi else None
+        return _BY_UEFI if self.starts.uefi else None
+
+    def _as_found(self) -> str:
+        return " (a BIOS finds nothing to start on this disk)" if self.starts.chosen else ""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -100,6 +128,7 @@ class Booted:
             "boots": self.verdict.good,
             "meaning": verdict.WORDS[self.verdict.key],
             "line": self.verdict.line,
+            "hint": self.hint,
             "seconds": round(self.seconds, 1),
             "architecture": self.options.architecture,
             "firmware": "uefi" if self.options.by_uefi else "bios",
@@ -121,6 +150,7 @@ class Booted:
             f"{show_path(self.image)}: {verdict.WORDS[self.verdict.key]}, after"
             f" {self.seconds:.0f} s",
             *([f"  console:    {self.verdict.line}"] if self.verdict.line else []),
+            *([f"  hint:       {self.hint}"] if self.hint else []),
             f"  ran:        {self.how}",
             *self._cloud_init(),
             *([f"  log:        {show_path(self.options.log)}"] if self.options.log else []),
@@ -147,17 +177,24 @@ def boot(
 ) -> Booted:
     """Start the disk in an image and return what became of it; the image is not written to.
 
+    Where no firmware is asked for, it is a BIOS, as the service has it for x86, unless only UEFI
+    finds something to start on the disk.
+
     `look` is called with the seconds since the start now and then. Raises MissingExtraError where
     QEMU or the firmware is not installed, FormatError and ReadError for an image that cannot be
     read and for a QEMU that does not start, UsageError for files that must not be replaced.
     """
     _check_places(path, options)
     program = find_qemu(options.architecture)
-    firmware = find_firmware(options.architecture) if options.by_uefi else None
-    reason = _no_kvm(program, options)
-    machine = Machine(program, options.architecture, TCG if reason else KVM, options.memory,
-                      options.cpus, firmware)  # fmt: skip
     with RawImage.open(path) as image:
+        starts = _starts(image)
+        if options.firmware is None and starts.uefi and not (starts.bios or options.by_uefi):
+            starts = starts._replace(chosen=True)
+            options = dataclasses.replace(options, firmware="uefi")
+        firmware = find_firmware(options.architecture) if options.by_uefi else None
+        reason = _no_kvm(program, options)
+        machine = Machine(program, options.architecture, TCG if reason else KVM, options.memory,
+                          options.cpus, firmware)  # fmt: skip
         try:
             done = _run(image, options, machine, reason, look)
         except _KvmSilentError:
@@ -170,7 +207,21 @@ def boot(
         if verdict.blames_the_machine(done.verdict):
             # It says nothing of the image.
             done = dataclasses.replace(done, verdict=Verdict(verdict.NOTHING, done.verdict.line))
-        return done
+        return dataclasses.replace(done, starts=starts)
+
+
+def _starts(image: RawImage) -> Starts:
+    """Return which firmware finds something to start on the disk.
+
+    UEFI also starts what lies on a FAT that does not have the type of an EFI system partition
+    (tried with EDK II).
+    """
+    with open_source(image, format_of(image), jobs=1) as disk:
+        if disk.size < SECTOR:
+            return Starts()
+        found = read_disk(partial(pread, disk), disk.size)
+    fat = any(p.volume is not None and p.volume.kind == FAT for p in found.partitions)
+    return Starts(bios=found.can_bios_boot, uefi=found.has_esp or fat)
 
 
 def _no_kvm(program: str, options: BootOptions) -> str | None:
@@ -222,7 +273,7 @@ def _run(
             found = Verdict(verdict.CLOUD_INIT, f"asked the metadata service for {requests[-1]}")
         return Booted(image.path, found, watch.seconds, options, machine.accelerator, reason,
                       verdict.last_lines(watch.text, _LINES), verdict.source_of(watch.text),
-                      tuple(requests), picture)  # fmt: skip
+                      tuple(requests), picture, Starts())  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -289,7 +340,7 @@ class _Watch:
         self._options, self._machine, self._places = options, machine, places
         self._started, self._look = started, look
         self._begun = time.monotonic()
-        self._changed = self._drawn = self._begun
+        self._changed = self._wrote = self._drawn = self._begun
         self._restarts = 0
         self._stopped: str | None = None  # what Windows reported to the hypervisor
         self._letters = ""  # of the screen
@@ -358,7 +409,7 @@ class _Watch:
             return Verdict(verdict.WINDOWS_STOP, "its code is on the screenshot")
         if self._restarts >= _RESTARTS:
             return Verdict(verdict.RESTARTS, verdict.last_lines(self.text, 1))
-        if now - self._changed > _STUCK_S and verdict.is_stuck(self.text):
+        if now - self._wrote > _STUCK_S and verdict.is_stuck(self.text):
             return verdict.at_the_end(self.text)
         tried = self._machine.accelerator == KVM and self._options.accelerator == AUTO
         if tried and now - self._changed > _SILENT_S and not verdict.kernel_speaks(self.text):
@@ -392,7 +443,10 @@ class _Watch:
 
     def _note(self) -> None:
         self._changed = time.monotonic()
+        before = self.text
         self.text = f"{self._letters}\n{verdict.plain(self.serial[-_JUDGED:])}"
+        if self.text != before or (self.picture is not None and not self.picture.is_text):
+            self._wrote = self._changed  # a cursor that blinks writes nothing
 
     def _draw(self) -> None:
         """Take a picture of the screen, and its letters if it is in text mode."""

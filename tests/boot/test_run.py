@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -61,6 +63,7 @@ def test_what_does_not_boot_is_called_by_its_name(
     done = started(tmp_path, disk)
     assert (done.verdict.key, done.exit_code) == (verdict, 1)
     assert line in done.verdict.line
+    assert done.hint is None
 
 
 def test_a_panic_that_a_busy_machine_causes_is_no_verdict(
@@ -147,7 +150,43 @@ def test_a_missing_qemu_is_named_with_its_package(
 @pytest.mark.skipif(not Path("/usr/share/OVMF").exists(), reason="not installed: ovmf")
 def test_a_disk_without_an_esp_starts_nothing_by_uefi(tmp_path: Path) -> None:
     options = BootOptions(accelerator=TCG, memory=256 << 20, limit_s=120, firmware="uefi")
-    assert started(tmp_path, saying("web01 login: "), options).verdict.key == "no-boot-device"
+    done = started(tmp_path, saying("web01 login: "), options)
+    assert done.verdict.key == "no-boot-device"
+    assert done.hint == "the disk has boot code for a BIOS, and nothing for UEFI: --firmware bios"
+
+
+def by_uefi_only() -> bytes:
+    """Return a disk with an EFI system partition in an MBR, and no code in the first sector."""
+    entry = bytes([0, 0, 2, 0, 0xEF, 0, 0, 0]) + struct.pack("<II", 2048, 2048)
+    return (bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0")
+
+
+def test_a_disk_that_only_uefi_starts_is_not_left_to_a_bios(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.boot.programs._FIRMWARE", {"x86": ()})
+    with pytest.raises(MissingExtraError, match="by UEFI needs its firmware"):
+        started(tmp_path, by_uefi_only())
+    both = saying("web01 login: ")[:446] + by_uefi_only()[446:]
+    assert started(tmp_path, both).exit_code == 0  # a BIOS starts it too
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", ["bios", None])
+def test_a_disk_that_a_bios_cannot_start_has_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Literal["bios"] | None
+) -> None:
+    """Also where there is boot code that goes nowhere; a cursor that blinks is no news."""
+    monkeypatch.setattr("imsprep.boot.run._STUCK_S", 1.5)
+    code = bytes(3) if asked else bytes.fromhex("f4ebfd")  # hlt / jmp back
+    options = dataclasses.replace(QUICK, firmware=asked)
+    done = started(tmp_path, code + by_uefi_only()[3:], options)
+    assert (done.verdict.key, done.exit_code) == ("no-boot-device", 1)
+    assert done.seconds < QUICK.limit_s / 2
+    assert done.hint is not None
+    assert "--firmware uefi" in done.hint
+    assert f"  hint:       {done.hint}\n" in str(done)
+    assert done.as_dict()["hint"] == done.hint
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ Example: imsprep boot disk.raw --firmware uefi
 @click.command(epilog=EPILOG)
 @click.argument("image", shell_complete=images, type=PATH)
 @click.option("--firmware", type=click.Choice(["bios", "uefi"]),
-              help="Firmware of the machine (default: bios for x86, uefi for arm).")  # fmt: skip
+              help="Firmware of the machine (default: bios; uefi for arm and where only UEFI starts"
+              " the disk).")  # fmt: skip
 @click.option("--architecture", type=click.Choice(choices(BootOptions, "architecture")),
               default=BootOptions.architecture,
               help="Architecture of the machine (default: x86).")  # fmt: skip
