@@ -58,8 +58,8 @@ _LOG_LIMIT = 64 * MIB
 _LINES = 12
 
 
-_BY_UEFI = "the disk has a partition that UEFI starts from: --firmware uefi"
-_BY_BIOS = "the disk has boot code for a BIOS, and nothing for UEFI: --firmware bios"
+_BY_UEFI = "the disk has a partition that UEFI starts from: try the firmware uefi"
+_BY_BIOS = "the disk has boot code for a BIOS, and nothing for UEFI: try the firmware bios"
 
 
 class Starts(NamedTuple):
@@ -156,10 +156,15 @@ class Booted:
             *([f"  log:        {show_path(self.options.log)}"] if self.options.log else []),
             *([f"  screenshot: {show_path(self.options.screenshot)}"]
               if self.pictured and self.options.screenshot else []),
-            "  last lines:",
-            *(f"    {line}" for line in self.last.split("\n")),
+            *self._last_lines(),
         ]  # fmt: skip
         return "\n".join(lines)
+
+    def _last_lines(self) -> Iterator[str]:
+        """Yield what the console showed at the end, which matters where the system is not up."""
+        if not self.verdict.good:
+            yield "  last lines:"
+            yield from (f"    {line}" for line in self.last.split("\n"))
 
     def _cloud_init(self) -> Iterator[str]:
         if self.source:

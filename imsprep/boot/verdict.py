@@ -87,12 +87,20 @@ _LATE: tuple[tuple[str, str], ...] = (
 )
 # What says best why, of the lines before the one that ended it.
 _REASONS = re.compile(
-    r"ALERT!.*|Gave up waiting.*|.*Timed out waiting for device.*|.*Dependency failed for (?!Local)"
-    r".*|.*Failed to mount (?!.*API).*|^error: .*|.*VFS: (?:Cannot open|Unable to mount).*"
+    r"ALERT!.*|Gave up waiting.*|.*Timed out waiting for device.*|.*Dependency failed for "
+    r"(?!.*(?:\.target|Local (?:File|Encrypted)|Mark the need)).*"
+    r"|.*Failed to mount (?!.*API).*|^error: .*|.*VFS: (?:Cannot open|Unable to mount).*"
     r"|.*[Ww]arning: /dev/\S+ does not exist.*|.*mount: .*(?:failed|wrong fs type|unknown).*"
     r"|.*UNEXPECTED INCONSISTENCY.*|.*not found: .*|.*Not Found.*", re.MULTILINE
 )  # fmt: skip
+_DEPENDS, _CAUSE = (
+    "Dependency failed for ",
+    re.compile(r"Timed out waiting for device|Failed to mount"),
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# systemd shortens a line in its middle, and with it the colours: one that is begun, one that ends.
+_CUT_COLOUR = re.compile(r"\x1b(?:\[[0-9;]*)?(?=\.\.\.|…)|(?<=\.\.\.)(?:\[[0-9;]*|[0-9;]+)m"
+                         r"|(?<=…)(?:\[[0-9;]*|[0-9;]+)m")  # fmt: skip
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][0-9A-Za-z]|[=>78cMDEH])|\x1b\][^\x07]*\x07")
 _SOURCE = re.compile(r"Cloud-init v\. .* finished at .*?Datasource (DataSource\w+)")
 _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
@@ -100,7 +108,7 @@ _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
 
 def plain(console: bytes) -> str:
     """Return what a console said as lines of text, without what moves the cursor and colours it."""
-    text = _COLOUR.sub("", console.decode("utf-8", "replace"))
+    text = _CUT_COLOUR.sub("", _COLOUR.sub("", console.decode("utf-8", "replace")))
     text = _ESCAPE.sub("\n", text)
     text = re.sub(r"[^\n\t\x20-\uffff]", "", text.replace("\r", "\n"))
     return re.sub(r"\n[ \t]*(?:\n[ \t]*)+", "\n", text)
@@ -147,11 +155,16 @@ def _back_at_the_menu(text: str) -> Verdict | None:
 
 
 def _why(text: str, found: re.Match[str]) -> str:
-    """Return the line that says why, else the one that was found."""
+    """Return the line that says why, and its cause if there is one; else what was found."""
     if found[0].startswith("Kernel panic"):
         return found[0].strip()
     reasons = [m[0].strip() for m in _REASONS.finditer(text)]
-    return (reasons[-1] if reasons else found[0].strip().split("\n")[0])[:300]
+    if not reasons:
+        return found[0].strip().split("\n")[0][:300]
+    # What depends on a device or a mount fails after it: the cause comes first.
+    causes = [line for line in reasons if _CAUSE.search(line)]
+    both = causes[-1:] if _DEPENDS in reasons[-1] else []
+    return "; ".join(line[:300] for line in (*both, reasons[-1]))
 
 
 def source_of(text: str) -> str | None:

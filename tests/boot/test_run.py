@@ -37,6 +37,7 @@ def test_a_login_is_a_boot_and_the_image_stays_as_it_was(tmp_path: Path) -> None
     disk = saying("Debian GNU/Linux 12 web01 ttyS0\r\n\r\nweb01 login: ")
     done = started(tmp_path, disk)
     assert (done.verdict.key, done.verdict.line, done.exit_code) == ("login", "web01 login:", 0)
+    assert "last lines" not in str(done)
     assert (tmp_path / "disk.raw").read_bytes() == disk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.raw"]
 
@@ -63,6 +64,7 @@ def test_what_does_not_boot_is_called_by_its_name(
     done = started(tmp_path, disk)
     assert (done.verdict.key, done.exit_code) == (verdict, 1)
     assert line in done.verdict.line
+    assert "\n  last lines:\n" in str(done)
     assert done.hint is None
 
 
@@ -152,7 +154,10 @@ def test_a_disk_without_an_esp_starts_nothing_by_uefi(tmp_path: Path) -> None:
     options = BootOptions(accelerator=TCG, memory=256 << 20, limit_s=120, firmware="uefi")
     done = started(tmp_path, saying("web01 login: "), options)
     assert done.verdict.key == "no-boot-device"
-    assert done.hint == "the disk has boot code for a BIOS, and nothing for UEFI: --firmware bios"
+    assert (
+        done.hint
+        == "the disk has boot code for a BIOS, and nothing for UEFI: try the firmware bios"
+    )
 
 
 def by_uefi_only() -> bytes:
@@ -184,7 +189,7 @@ def test_a_disk_that_a_bios_cannot_start_has_a_hint(
     assert (done.verdict.key, done.exit_code) == ("no-boot-device", 1)
     assert done.seconds < QUICK.limit_s / 2
     assert done.hint is not None
-    assert "--firmware uefi" in done.hint
+    assert "firmware uefi" in done.hint
     assert f"  hint:       {done.hint}\n" in str(done)
     assert done.as_dict()["hint"] == done.hint
 

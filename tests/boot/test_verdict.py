@@ -90,7 +90,45 @@ def test_the_reason_is_told_not_the_prompt() -> None:
     )
     found = judge(text)
     assert found is not None
-    assert found.line == "[DEPEND] Dependency failed for /data."
+    assert found.line == (
+        "[ TIME ] Timed out waiting for device /dev/disk/by-uuid/9.; "
+        "[DEPEND] Dependency failed for /data."
+    )
+
+
+def test_a_device_that_is_not_there_is_named_with_its_mount() -> None:
+    """The target of all mounts, and services that need it, fail after them and say nothing."""
+    device = "dev-disk-by\\x2duuid-dead\\x2d0.device - /dev/disk/by-uuid/dead-0"
+    said = (
+        f"[ TIME ] Timed out waiting for device {device}.\n"
+        "[DEPEND] Dependency failed for data.mount - /data.\n"
+        "[DEPEND] Dependency failed for loca...s.target - Local File Systems.\n"
+        "[DEPEND] Dependency failed for seli...vice - Mark the need to relabel after reboot.\n"
+        "You are in emergency mode. After logging in ...\n"
+    )
+    found = judge(plain(said.replace("\n", "\r\n").encode()))
+    assert found is not None
+    assert found.line == (
+        f"[ TIME ] Timed out waiting for device {device}.; "
+        "[DEPEND] Dependency failed for data.mount - /data."
+    )
+    failed = "[FAILED] Failed to mount data.mount - /data.\n"
+    found = judge(failed + said[said.index("[DEPEND] Dependency failed for loca") :])
+    assert found is not None
+    assert found.line == failed.strip()
+
+
+@pytest.mark.parametrize(
+    "console",
+    [
+        b"Starting \x1b[0;1;39mmodprobe@dm_mod.s...[0m - Load Kernel Module dm_mod...",
+        "Starting \x1b[0;1;39mmodprobe@dm_mod.s…0m - Load Kernel Module dm_mod...".encode(),
+        b"Starting \x1b[0;1;39mmodprobe@dm_mod.s\x1b[0...\x1b[0m - Load Kernel Module dm_mod...",
+    ],
+)
+def test_a_colour_that_is_cut_leaves_nothing(console: bytes) -> None:
+    shown = plain(console).replace("…", "...")
+    assert shown == "Starting modprobe@dm_mod.s... - Load Kernel Module dm_mod..."
 
 
 def test_colours_and_cursors_are_not_text() -> None:
