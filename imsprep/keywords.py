@@ -10,9 +10,10 @@ The decorated function has the signature of the class, for type checkers as for 
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -26,10 +27,12 @@ def with_keywords(
     options: Callable[P, O_],
 ) -> Callable[[Callable[[A, O_], R]], Callable[Concatenate[A, P], R]]:
     """Decorate a function of one argument and options."""
+    fields = inspect.signature(options)
 
     def decorate(function: Callable[[A, O_], R]) -> Callable[Concatenate[A, P], R]:
         @functools.wraps(function)
         def call(a: A, /, *args: P.args, **keywords: P.kwargs) -> R:
+            _refuse_what_does_not_fit(function, fields, args, keywords)
             return function(a, options(*args, **keywords))
 
         _sign(call, function, options)
@@ -42,16 +45,34 @@ def with_keywords_after_two(
     options: Callable[P, O_],
 ) -> Callable[[Callable[[A, B, O_], R]], Callable[Concatenate[A, B, P], R]]:
     """Decorate a function of two arguments and options."""
+    fields = inspect.signature(options)
 
     def decorate(function: Callable[[A, B, O_], R]) -> Callable[Concatenate[A, B, P], R]:
         @functools.wraps(function)
         def call(a: A, b: B, /, *args: P.args, **keywords: P.kwargs) -> R:
+            _refuse_what_does_not_fit(function, fields, args, keywords)
             return function(a, b, options(*args, **keywords))
 
         _sign(call, function, options)
         return call
 
     return decorate
+
+
+def _refuse_what_does_not_fit(
+    function: Callable[..., object],
+    fields: inspect.Signature,
+    args: tuple[object, ...],
+    keywords: Mapping[str, object],
+) -> None:
+    """Raise TypeError in the name of the function that was called, not of its options."""
+    try:
+        fields.bind(*args, **keywords)
+    except TypeError as error:
+        unknown = [name for name in keywords if name not in fields.parameters]
+        near = difflib.get_close_matches(unknown[0], fields.parameters, n=1) if unknown else []
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"{function.__name__}() {error}{advice}") from None
 
 
 def _sign(call: Any, function: Callable[..., object], options: Callable[..., object]) -> None:

@@ -63,6 +63,11 @@ class Finding:
     region: Region | None = None
     waived: str | None = None
 
+    @property
+    def order(self) -> tuple[bool, int, str]:
+        """What findings are sorted by: the worst first, what is waived last."""
+        return self.waived is not None, -self.severity, self.rule
+
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; what is unknown is left out."""
         values: dict[str, object] = {

@@ -25,7 +25,7 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = None) -> Report:
-    """Apply every rule that the policy selects; the report's order is that of the rule ids.
+    """Apply every rule that the policy selects; the report's findings have the worst first.
 
     What an `earlier` report of the same disk has settled stands; with the facts that are known now
     only those rules are applied which were skipped then. Raises UsageError if the policy names a
@@ -56,7 +56,7 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
         guest["chain"] = [step.as_dict() for step in chain(facts, rules)]
     return Report(
         image=facts.name,
-        findings=tuple(findings),
+        findings=tuple(sorted(findings, key=lambda finding: finding.order)),
         skipped=tuple(skipped),
         passed=tuple(passed),
         facts=facts_,

@@ -388,3 +388,12 @@ def test_what_an_earlier_report_settled_stands_and_what_it_skipped_is_applied() 
     changed = registry.run(image(name="disk.qcow2"), earlier=first)
     assert changed.of("IMS104") == first.of("IMS104")  # it passed, and is not applied again
     assert set(first.passed) <= set(changed.passed)
+
+
+def test_the_worst_finding_is_the_first_and_what_is_waived_the_last() -> None:
+    facts = request(name="", os_version="", min_disk=1)
+    before = registry.run(facts).findings
+    assert [f.order for f in before] == sorted(f.order for f in before)
+    assert len({f.severity for f in before}) > 1
+    waived = dataclasses.replace(before[0], waived="known")
+    assert max([waived, *before[1:]], key=lambda f: f.order) is waived

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import click
 import pytest
 
 from imsprep.cli import COMMANDS, cli
 from imsprep.cli.sections import OFTEN, OTHER, SectionedCommand
+from tests.support.running import Outcome
 
 GROUPED = ("check", "import", "batch", "convert", "upload")
 
@@ -51,3 +53,10 @@ def test_the_list_of_commands_is_in_sections_too() -> None:
     places = [text.index(f"\n  {name} ") for name in COMMANDS]
     assert places == sorted(places)
     assert list(COMMANDS)[:2] == ["check", "import"]
+
+
+def test_a_command_that_is_nearly_right_is_suggested(imsprep: Callable[..., Outcome]) -> None:
+    done = imsprep("chek", "disk.raw")
+    assert done.code == 2
+    assert "No such command 'chek'. Did you mean 'check'?" in done.err
+    assert "Did you mean" not in imsprep("qqqq").err

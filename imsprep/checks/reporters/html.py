@@ -96,7 +96,7 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
     bad, warnings = run.bad(report), report.count(Severity.WARNING)
     passed = f"passed with {counted(warnings, 'warning')}" if warnings else "passed"
     look = "bad" if bad else "unsure" if warnings else "good"
-    ordered = sorted(report.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
+    ordered = sorted(report.findings, key=lambda f: f.order)
     facts = report.facts
     return {
         **_name(report.image),

@@ -76,7 +76,7 @@ def finding_lines(
 ) -> list[str]:
     """Return findings as blocks of lines, the worst first; a note that was `shown` is left out."""
     shown = set() if shown is None else shown
-    ordered = sorted(findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
+    ordered = sorted(findings, key=lambda f: f.order)
     lines: list[str] = []
     folded = False
     for finding in ordered:

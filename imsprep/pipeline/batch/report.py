@@ -252,7 +252,7 @@ def _details(outcome: Outcome) -> str:
     if outcome.message is not None and not _says_itself(outcome):
         code = f"<em>exit code {outcome.exit_code}</em>"
         reason = f"<p class='complaint'>{escape(outcome.message)} {code}</p>"
-    ordered = sorted(outcome.findings, key=lambda f: (f.waived is not None, -f.severity, f.rule))
+    ordered = sorted(outcome.findings, key=lambda f: f.order)
     boxes = "".join(finding_box(finding) for finding in ordered)
     look = _LOOKS[outcome.state]
     return (

@@ -102,7 +102,9 @@ def estimate(path: Path, options: EstimateOptions, clock: Clock = time.perf_coun
     Raises ReadError, ImageChangedError, and FormatError if it is no RAW image.
     """
     with RawImage.open(path) as image:
-        check_raw(image, "only a RAW image is scanned; `imsprep import` estimates every format")
+        check_raw(
+            image, "only a RAW image is scanned; `imsprep import --dry-run` estimates every format"
+        )
         runs = options.runs
         sampling = _Sampling(image, clock, options)
         rounds = [sampling.round(number / runs) for number in range(runs)]

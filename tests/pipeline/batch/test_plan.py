@@ -123,7 +123,7 @@ def test_an_object_of_one_image_is_not_the_bitmap_of_another() -> None:
 
 def test_without_pyyaml_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'imsprep\[batch\]'"):
+    with pytest.raises(MissingExtraError, match=r"imsprep\[batch\] is not installed"):
         parse("images: []")
 
 

@@ -41,6 +41,7 @@ def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any)
         value = {"disks": [{"file": f, "digest": d} for f, d in found.items()], "equal": equal}
         print_result(True, value, "")
     if not equal:
+        click.echo("imsprep: the disks differ", err=True)
         click.get_current_context().exit(1)
 
 

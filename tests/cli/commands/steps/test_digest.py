@@ -34,6 +34,7 @@ def test_a_disk_has_one_digest_in_every_format(imsprep: Run, disk: Path) -> None
     assert imsprep("convert", disk, packed).code == 0
     done = imsprep("digest", disk, qcow2, packed, "--json")
     assert done.code == 0
+    assert "differ" not in done.err
     value = json.loads(done.out)
     assert value["equal"]
     assert {d["digest"] for d in value["disks"]} == {tree_digest(disk.read_bytes())}
@@ -44,6 +45,7 @@ def test_other_disks_are_told_apart(imsprep: Run, disk: Path) -> None:
     other.write_bytes(disk.read_bytes()[:-1] + b"x")
     done = imsprep("digest", disk, other)
     assert done.code == 1
+    assert done.err.splitlines()[-1] == "imsprep: the disks differ"
     assert done.out == "".join(f"{tree_digest(p.read_bytes())}  {p}\n" for p in (disk, other))
 
 
