@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -19,6 +20,7 @@ from imsprep.checks.reporters.html import html
 from imsprep.checks.reporters.json import schema
 from imsprep.checks.reporters.picture import picture
 from imsprep.checks.reporters.text import Style, text
+from imsprep.checks.rules.guest.fixes import command
 from imsprep.report import Finding, Region, Report, Severity, Skipped
 from tests.support.paths import ROOT
 
@@ -288,6 +290,32 @@ def test_text_says_the_same_doubt_once_a_run() -> None:
     assert shown.splitlines()[-1] == (
         "passed   3 images: 3 passed, 0 failed; 0 errors, 0 warnings, 3 notes"
     )
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"), [("raw", "'my disk.raw'"), ("qcow2", "'my disk.raw'"), ("zvhd2", "IMAGE")]
+)
+def test_text_shows_a_command_alone_on_its_line_to_be_copied(format_: str, name: str) -> None:
+    line = (
+        r"sed -i '9s#root=UUID=1111-2222\b#root=UUID=11111111-2222-3333-4444-555555555555#' /boot/x"
+    )
+    fix = f"Correct the device; to set the line aside: {command(line)}"
+    report = Report(
+        "my disk.raw",
+        (dataclasses.replace(finding(), fix=fix),),
+        facts={**FACTS, "format": format_},
+    )
+    lines = [row.strip() for row in text(run(report)).splitlines()]
+    assert line in lines
+    (offline,) = (row for row in lines if row.startswith("virt-customize"))
+    assert offline == f'virt-customize -a {name} --run-command "{line}"'
+    assert shlex.split(offline)[-1] == line
+
+
+def test_text_breaks_no_command_in_its_middle() -> None:
+    fix = "In the guest: " + "word " * 9 + "`update-initramfs -u -k all`"
+    shown = text(run(Report("a.raw", (dataclasses.replace(finding(), fix=fix),))))
+    assert "\n         `update-initramfs -u -k all`\n" in shown
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120])

@@ -7,10 +7,11 @@ The verdict is the last line. Notes take a line each and what was skipped is cou
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
@@ -24,6 +25,13 @@ NARROWEST = 40
 _INDENT = 9  # columns; behind the longest severity
 # A reason that is never folded: who asked for the look would not learn that there was none.
 _LACKING = re.compile(r"imsprep\[[a-z-]+\] is not installed")
+# Advice of a guest's rule that is a command: see `rules.guest.advice`.
+_BOTH = re.compile(
+    r"(?P<lead>.*?)In the guest: `(?P<inside>.+)`; or: (?P<offline>virt-customize -a IMAGE .+)"
+)
+_WHOLE = re.compile(r"`[^`]*`")  # a command in a text; it is not broken
+_STAYS = "\0"  # a blank at which no line ends
+_CUSTOMIZED = ("raw", "qcow2", "vmdk")  # what virt-customize changes
 _SGR = {  # "Select Graphic Rendition", ECMA-48, chapter 8.3.117
     "error": "1;31", "warning": "1;33", "note": "1;36", "waived": "2", "passed": "1;32",
     "unsure": "1;33", "FAILED": "1;31", "dim": "2", "bold": "1",
@@ -40,6 +48,7 @@ class Style:
     skipped: bool = False  # with the reasons; else their number
     more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped: why skipped"
     more_notes: str = ""  # how to see the notes in full
+    image: str = ""  # that virt-customize can change; "": as the advice names it
     closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
     offers: Mapping[str, str] = field(
         default_factory=dict
@@ -100,6 +109,8 @@ def _failure(failure: Failure, style: Style) -> str:
 
 
 def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]]) -> str:
+    if report.facts.get("format") in _CUSTOMIZED:
+        style = replace(style, image=report.image)
     lines = [*_headline(report, style), *_scanned(report, style)]
     before = {(f.rule, f.message) for f in report.findings if _is_note(f)} & shown
     found = finding_lines(report.findings, style, shown)
@@ -189,8 +200,27 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
         lines += _wrapped(f"expected: {finding.expected}; found: {finding.found}", style)
     if finding.fix is not None:
         offer = f" ({style.offers[finding.rule]})" if finding.rule in style.offers else ""
-        lines += _wrapped(f"fix: {finding.fix}{offer}", style)
+        lines += _fix(finding.fix, offer, style)
     return lines
+
+
+def _fix(fix: str, offer: str, style: Style) -> list[str]:
+    """Return advice as lines; a command for the guest and the image stands alone, to be copied."""
+    found = _BOTH.fullmatch(fix)
+    if found is None:
+        return _wrapped(
+            _WHOLE.sub(lambda m: m[0].replace(" ", _STAYS), f"fix: {fix}{offer}"), style
+        )
+    offline = found["offline"]
+    if style.image:
+        offline = f"virt-customize -a {shlex.quote(style.image)} {offline.split(' ', 3)[3]}"
+    indent = " " * (_INDENT + 2)
+    return [
+        *_wrapped(f"fix: {found['lead']}in the guest:", style),
+        f"{indent}{found['inside']}",
+        *_wrapped(f"or, on the image while it is not running{offer}:", style),
+        f"{indent}{offline}",
+    ]
 
 
 def _title(mark: str, finding: Finding, style: Style) -> list[str]:
@@ -210,7 +240,7 @@ def _title(mark: str, finding: Finding, style: Style) -> list[str]:
 
 def _wrapped(words: str, style: Style, indent: str = " " * _INDENT) -> list[str]:
     return [
-        wrapped
+        wrapped.replace(_STAYS, " ")
         for line in words.splitlines() or [""]
         for wrapped in textwrap.wrap(
             line, max(NARROWEST, style.width), initial_indent=indent, subsequent_indent=indent,

@@ -38,7 +38,14 @@ _ARCH = ("arch", "manjaro", "endeavouros", "cachyos")
 
 def command(line: str) -> str:
     """Write a fix that is the same command in the guest and for virt-customize."""
-    return advice(f"`{line}`", f"--run-command {shlex.quote(line)}")
+    return advice(f"`{line}`", f"--run-command {_quoted(line)}")
+
+
+def _quoted(line: str) -> str:
+    """Quote a line of shell as one word: by double quotes where nothing in it has power there."""
+    if "'" not in line or re.search(r"[$`!]", line):
+        return shlex.quote(line)
+    return '"' + re.sub(r'"|\\(?=["\\]|$)', r"\\\g<0>", line) + '"'
 
 
 def shell(text: str) -> str:
@@ -82,6 +89,14 @@ def in_line(mount: Mount, value: str) -> str | None:
 def without_mount(mount: Mount) -> str:
     """Set a line of fstab aside."""
     return command(f"sed -i '{mount.line}s/^/#/' /etc/fstab")
+
+
+def right_or_without_mount(mount: Mount) -> str:
+    """Correct a line of fstab whose disk is not in the image, or set it aside."""
+    return (
+        f"Correct the device in line {mount.line} of /etc/fstab, or add the option nofail; to set"
+        f" the line aside: {without_mount(mount)}"
+    )
 
 
 def root_uuid(guest: Guest) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from imsprep.checks.registry import all_rules
-from imsprep.checks.rules.guest.fixes import on_file
+from imsprep.checks.rules.guest.fixes import command, on_file
 from imsprep.report import Severity
 from tests.support.guest_disks import write_tree
 from tests.support.guest_distributions import BOUND, FAMILY, OS_VERSIONS, STATIC, TREES
@@ -54,7 +54,7 @@ def test_the_command_of_a_fix_silences_its_rule(name: str, tmp_path: Path) -> No
     assert findings
     write_tree(tmp_path, files)
     for finding in findings:
-        found = re.match(
+        found = re.search(
             r"In the guest: `(.*?)`; or: virt-customize -a IMAGE (.*)", finding.fix or "", re.DOTALL
         )
         assert found is not None, finding.fix
@@ -71,6 +71,25 @@ def test_the_command_of_a_fix_silences_its_rule(name: str, tmp_path: Path) -> No
     worse = {f.rule for f in again if f.severity > Severity.NOTE} - {f.rule for f in before}
     assert not worse, "nothing else broke"
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sed -i 's/a\\\\b/\\\\/' \"x y\"",
+        "printf '%s\\n' 'a\\'",
+        "echo '$HOME `id`'",
+        "echo 'hi!'",
+        "true",
+        "'\\",
+    ],
+)
+def test_a_command_is_one_word_for_virt_customize(line: str) -> None:
+    """As a real shell reads it."""
+    offline = command(line).partition("--run-command ")[2]
+    done = subprocess.run(["sh", "-c", f"printf %s {offline}"], capture_output=True, check=True)
+    assert done.stdout.decode() == line
+    assert "'\"'\"'" not in offline or any(c in line for c in "$`!")
 
 
 def read_tree(folder: Path) -> dict[str, Any]:

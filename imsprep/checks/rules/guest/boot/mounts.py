@@ -193,7 +193,7 @@ def _missing_fix(guest: Guest, mount: Mount) -> str:
         return fixes.mount_by_uuid(guest, mount) or _without(guest, mount) or ""
     if mount.path in _NEEDED:
         return _without(guest, mount) or ""
-    return fixes.without_mount(mount)
+    return fixes.right_or_without_mount(mount)
 
 
 @rule(

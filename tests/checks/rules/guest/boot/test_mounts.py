@@ -86,6 +86,17 @@ def test_the_command_for_letters_in_another_case_silences_the_rule(tmp_path: Pat
     assert bad((tmp_path / "fstab").read_text().splitlines()[1]) == {}
 
 
+def test_a_device_that_is_not_there_is_corrected_or_not_waited_for_before_its_line_is_removed() -> (
+    None
+):
+    line = f"UUID={GROUP} /data ext4 defaults 0 2\n"
+    guest = linux_guest({**debian(), "/etc/fstab": line}, volumes=(ROOT,))
+    fix = next(f.fix for f in check_guest(guest)[0] if f.rule == "IMS811")
+    assert fix is not None
+    assert fix.startswith("Correct the device in line 1 of /etc/fstab, or add the option nofail;")
+    assert "In the guest: `sed -i '1s/^/#/' /etc/fstab`" in fix
+
+
 def test_an_identifier_of_lvm_that_was_not_read_is_unknown() -> None:
     volumes = (ROOT, dataclasses.replace(VG_DATA, lvm_id=None))
     line = f"/dev/disk/by-id/dm-uuid-LVM-{GROUP}{LOGICAL} /data ext4 defaults 0 2\n"
