@@ -20,7 +20,7 @@ from imsprep.image.not_a_disk import Kind
 from imsprep.image.volumes.signatures import Volume, identify_volume
 from imsprep.image.volumes.superblocks import Superblock
 from imsprep.ims.request import RequestFields
-from imsprep.report import Severity
+from imsprep.report import Finding, Severity
 from imsprep.units import GIB, MIB, TIB
 from tests.support.rules import GOOD, RULES, SECTORS, SIZE, disk, header, image, part
 
@@ -179,6 +179,23 @@ def test_where_pages_disagree_the_own_page_decides_and_the_other_warns(
     assert [f.severity for f in findings] == ([] if severity is None else [severity])
 
 
+@pytest.mark.parametrize("site", ["otc", "huawei-intl"])
+@pytest.mark.parametrize("size", [GIB, 4 * GIB + 512, 5 * GIB, 40 * GIB, 41 * GIB])
+@pytest.mark.parametrize("asked", [1, 4, 40])
+def test_no_rule_has_anything_against_the_min_disk_that_a_fix_names(
+    site: str, size: int, asked: int
+) -> None:
+    def found(min_disk: int) -> list[Finding]:
+        facts = request(site=site, min_disk=min_disk)
+        facts = dataclasses.replace(facts, virtual_size=size)
+        return [f for rule in ("IMS510", "IMS511") for f in RULES[rule].run(facts)[0]]
+
+    for finding in found(asked):
+        named = re.search(r"min_disk (\d+)", finding.fix or "")
+        assert finding.rule == "IMS510" or named is not None
+        assert named is None or found(int(named[1])) == []
+
+
 def test_min_disk_equal_to_the_disk_is_a_warning() -> None:
     facts = dataclasses.replace(request(min_disk=40), virtual_size=40 * GIB)
     findings, _ = RULES["IMS511"].run(facts)
@@ -254,8 +271,30 @@ def test_white_space_in_a_key_is_named(key: str, said: str) -> None:
 
 def test_a_disk_that_is_too_small_is_compared_in_bytes() -> None:
     (finding,) = RULES["IMS603"].run(image(virtual_size=GIB, site=SITES["huawei"]))[0]
-    assert finding.expected == "40 GB (42949672960 bytes) or more"
-    assert finding.found == "1073741824 bytes"
+    assert finding.expected == "40 GiB (42949672960 bytes) or more"
+    assert finding.found == "1 GiB (1073741824 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("matches", "fix"),
+    [
+        ((), "truncate -s 40G IMAGE, then sgdisk -e IMAGE; or try it as it is."),
+        ((QCOW2,), "qemu-img resize IMAGE 40G, then sgdisk -e on the disk in the system"),
+        (
+            (Match("vmdk", Kind.DISK, 0, 4),),
+            "Enlarge the disk to 40 GiB where it was made, then sgdisk -e on the disk in",
+        ),
+    ],
+)
+def test_how_a_disk_grows_depends_on_its_format(matches: tuple[Match, ...], fix: str) -> None:
+    facts = image(virtual_size=GIB, site=SITES["huawei"])
+    assert facts.disk is not None
+    disk = dataclasses.replace(facts.disk, table="gpt")
+    facts = dataclasses.replace(facts, disk=disk, matches=matches)
+    (finding,) = RULES["IMS603"].run(facts)[0]
+    assert (finding.fix or "").startswith(fix)
+    without = dataclasses.replace(facts, disk=dataclasses.replace(disk, table="mbr"))
+    assert "sgdisk" not in (RULES["IMS603"].run(without)[0][0].fix or "")
 
 
 @pytest.mark.parametrize("site", SITES.values(), ids=lambda s: s.key)

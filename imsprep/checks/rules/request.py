@@ -171,9 +171,11 @@ def min_disk_range(facts: Facts) -> Iterator[Evidence]:
     elif value < strict:
         yield Evidence(
             f"{site.source} ({site.date}) allows {value} GB, the Huawei Cloud page (2024-08-09)"
-            f" wants at least {strict} GB for {system}",
+            f" wants at least {strict} GB for {system}; the site's own page counts, as far as is"
+            " known",
             expected=f"{strict} GB or more",
             found=f"{value} GB",
+            fix=f"{_enough(facts, facts.virtual_size or 0)}, or try {value} GB as it is.",
             severity=Severity.WARNING,
         )
 
@@ -198,7 +200,7 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
             yield Evidence(
                 f"min_disk {value} is {value * GIB} bytes, the {what} has {exact_size(size)}",
                 expected=_range(facts, ceil_div(size, GIB)), found=f"{value} GB",
-                fix=_enough(facts, ceil_div(size, GIB)),
+                fix=f"{_enough(facts, size)}.",
             )  # fmt: skip
             return
     if value * GIB == facts.virtual_size and not facts.request.is_data_disk:
@@ -208,7 +210,7 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
             ' than", the API page says "greater than"',
             expected=f"{value + 1} GB to satisfy both" if enough else "a smaller disk",
             found=f"{value} GB",
-            fix=f"min_disk {value + 1}, if the import is refused" if enough
+            fix=f"{_enough(facts, facts.virtual_size)}, if the import is refused." if enough
             else f"Nothing, unless the import is refused: {MAX_MIN_DISK} GB is the largest.",
             severity=Severity.WARNING,
         )  # fmt: skip
@@ -320,9 +322,12 @@ def _range(facts: Facts, least: int) -> str:
     return f"{max(least, smallest)} to {MAX_MIN_DISK} GB"
 
 
-def _enough(facts: Facts, least: int) -> str:
-    """Return the fix for a disk of `least` GiB: never a value that is itself out of range."""
-    return f"min_disk {_range(facts, least).partition(' ')[0]}"
+def _enough(facts: Facts, size: int) -> str:
+    """Return the fix for `size` bytes: a value against which no rule has anything."""
+    least = facts.site.min_disk_for(
+        size, data_disk=facts.request.is_data_disk, windows=facts.request.is_windows
+    )
+    return f"Use min_disk {least}, which satisfies every page"
 
 
 def _choice(facts: Facts, field: str, values: tuple[str, ...]) -> Iterator[Evidence]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.cloud.sites import OPTIONAL_FIELDS, SITES
+from imsprep.image import formats
 from imsprep.report import Severity
 from imsprep.units import GIB, exact_size
 
@@ -45,8 +46,8 @@ def undocumented_field(facts: Facts) -> Iterator[Evidence]:
     "IMS603", Severity.WARNING, "The disk is smaller than the site's pages say it should be",
     why='The table "Image File Properties" gives a range for the system disk in the file. The API'
     " page has no such limit: the table may mean the disk that is made from it.",
-    fix="Enlarge the disk (RAW: truncate -s; others: qemu-img resize), then sgdisk -e for a GPT; or"
-    " try it as it is.",
+    fix="Enlarge the disk (RAW: truncate -s; qcow2: qemu-img resize), and write a GPT's backup"
+    " to its new end (sgdisk -e); or try it as it is.",
     source='User guides, "Image File Properties": Huawei Cloud 2022-12-07 (40 to 1024 GB), OTC'
     " 2025-12-17 (1 GB to 1 TB)",
 )  # fmt: skip
@@ -63,8 +64,9 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
             disk = f"{exact_size(facts.source_size)}; a ZVHD2 makes it a disk of {disk}"
         yield Evidence(
             f"the disk has {disk}",
-            expected=f"{smallest} GB ({smallest * GIB} bytes) or more",
-            found=f"{facts.virtual_size} bytes",
+            expected=f"{exact_size(smallest * GIB)} or more",
+            found=exact_size(facts.virtual_size),
+            fix=f"{_enlarge(facts, smallest)}; or try it as it is.",
             # Inferred limits and tiny disks are no reason for alarm: nothing was seen refused.
             severity=Severity.NOTE if smallest > 1 else None,
         )
@@ -86,3 +88,17 @@ def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
     others = [site.key for site in SITES.values() if value in site.os_versions.all]
     if others:
         yield Evidence(f'"{value}" is in the list of {", ".join(others)}', found=value)
+
+
+def _enlarge(facts: Facts, gib: int) -> str:
+    """Write how a disk of this format grows: QEMU resizes few formats, and sgdisk reads RAW alone.
+
+    G is GiB for both: the manuals of truncate and qemu-img.
+    """
+    gpt = facts.disk is not None and facts.disk.table == "gpt"
+    if facts.format == formats.RAW:
+        return f"truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
+    backup = ", then sgdisk -e on the disk in the system, for the GPT's backup" if gpt else ""
+    if facts.format == "qcow2":
+        return f"qemu-img resize IMAGE {gib}G{backup}"
+    return f"Enlarge the disk to {gib} GiB where it was made{backup}"
