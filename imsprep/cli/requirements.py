@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imsprep.errors import ImsprepError
+from imsprep.boot.programs import find_firmware, find_qemu, why_no_kvm
+from imsprep.errors import ImsprepError, MissingExtraError
 from imsprep.extras import install_command
 from imsprep.system.mounts import TRUSTED, file_system
 from imsprep.system.threads import usable_cpus
@@ -60,7 +61,7 @@ def look(
     folder: Path, *, online: bool, site: str, region: str | None, ca_bundle: Path | None
 ) -> list[Item]:
     """Look at everything; raises nothing for what is not as it should be."""
-    items = [_python(), *_extras(), *_programs(), *_place(folder), _credentials()]
+    items = [_python(), *_extras(), *_programs(), *_boot(), *_place(folder), _credentials()]
     if online:
         items += _endpoints(site, region, ca_bundle)
     return items
@@ -90,7 +91,22 @@ def _programs() -> Iterator[Item]:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
         version = re.search(r"\d+(\.\d+)+", said.stdout)
         line = f"version {version[0]}" if version else "its version is not reported"
-        yield Item(name, OK if said.returncode == 0 else FAILED, line)
+        yield Item(name, OK if said.returncode == 0 else FAILED, f"for {use}; {line}")
+
+
+def _boot() -> Iterator[Item]:
+    """Look for what a boot takes beyond QEMU; whether KVM works is tried where QEMU is there."""
+    try:
+        yield Item("OVMF", OK, f"for booting by UEFI; {find_firmware('x86')[0]}")
+    except MissingExtraError:
+        yield Item("OVMF", MISSING, "for booting by UEFI: on Debian, apt-get install ovmf")
+    try:
+        program = find_qemu("x86")
+    except MissingExtraError:
+        return
+    reason = why_no_kvm(program, "x86")
+    words = f"without it a boot takes minutes: {reason}" if reason else "for a boot within seconds"
+    yield Item("KVM", MISSING if reason else OK, words)
 
 
 def _place(folder: Path) -> Iterator[Item]:
@@ -128,7 +144,7 @@ def _credentials() -> Item:
     try:
         find_here()
     except ImsprepError as error:
-        return Item("credentials", MISSING, str(error))
+        return Item("credentials", MISSING, f"only for the cloud: {error}")
     return Item("credentials", OK, "an access key and its secret were found")
 
 

@@ -15,6 +15,12 @@ from tests.support.running import Outcome, need
 Run = Callable[..., Outcome]
 
 
+@pytest.fixture(autouse=True)
+def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the trial of KVM short where it does not work."""
+    monkeypatch.setattr("imsprep.boot.programs._TRIAL_S", 0.2)
+
+
 def test_a_machine_is_looked_at_and_no_key_is_shown(
     imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +43,41 @@ def test_what_is_missing_says_what_it_is_for_and_where_to_get_it(
     assert line.startswith("missing ")
     assert "qcow2" in line
     assert "apt-get install qemu-utils" in line
+
+
+def test_what_a_boot_takes_is_looked_for(
+    imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "imsprep.cli.requirements."
+    there = tmp_path / "code"
+    monkeypatch.setattr(f"{place}find_qemu", lambda architecture: "qemu")
+    for reason, firmware in (("there is no /dev/kvm", ()), (None, ((there, there),))):
+        monkeypatch.setattr(f"{place}why_no_kvm", lambda *_, reason=reason: reason)
+        monkeypatch.setattr("imsprep.boot.programs._FIRMWARE", {"x86": firmware})
+        there.touch()
+        items = {i["name"]: i for i in imsprep("doctor", "--json").json["items"]}
+        state = "missing" if reason else "ok"
+        assert (items["KVM"]["state"], items["OVMF"]["state"]) == (state, state)
+        assert (reason or "within seconds") in items["KVM"]["words"]
+        assert ("ovmf" if reason else str(there)) in items["OVMF"]["words"]
+
+
+def test_credentials_are_only_for_the_cloud(
+    imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HUAWEICLOUD_SDK_AK", "HW_ACCESS_KEY", "OS_ACCESS_KEY", "OBS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    items = {i["name"]: i for i in imsprep("doctor", "--json").json["items"]}
+    assert items["credentials"]["state"] == "missing"
+    assert items["credentials"]["words"].startswith("only for the cloud: ")
+
+
+@need("qemu-img")
+def test_a_program_that_is_there_says_what_it_is_for(imsprep: Run) -> None:
+    items = {i["name"]: i for i in imsprep("doctor", "--json").json["items"]}
+    assert "images that QEMU reads; version " in items["qemu-img"]["words"]
 
 
 def test_a_folder_that_is_not_there_fails(imsprep: Run, tmp_path: Path) -> None:
