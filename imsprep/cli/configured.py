@@ -155,14 +155,14 @@ class _SiteType(click.ParamType[str]):
 
 def site_option(words: str) -> Callable[[F], F]:
     """Return the option --site, which is the configuration's where it is not given."""
+    default = f"the region's, the configuration's, or {DEFAULT_SITE}"
     return click.option(
         "--site",
         shell_complete=sites,
         type=_SiteType(),
         default=_site_here,
         callback=_by_region,
-        show_default=f"the region's, the configuration's, or {DEFAULT_SITE}",
-        help=words,
+        help=f"{words.rstrip('.')} (default: {default}).",
     )
 
 

@@ -182,7 +182,7 @@ def _scanned(report: Report, style: Style) -> list[str]:
     if "coverage" not in facts:
         return shared
     data = format_size(facts["data_bytes"])
-    words = f"data to upload: {data}, in blocks of {format_size(facts['block_size'])}"
+    words = f"data: {data}, in blocks of {format_size(facts['block_size'])}"
     known = _wrapped(str(Coverage(**facts["coverage"])), style, "  ")
     return [*_wrapped(words, style, "  "), *known, *shared]
 

@@ -31,7 +31,7 @@ _OPTIONS = (
     ),
     click.option("--enterprise-project-id", metavar="UUID",
                  help="Enterprise project of the image; 0 is the default one."),
-    click.option("--architecture", metavar="x86|arm",
+    click.option("--architecture", metavar="[x86|arm]",
                  shell_complete=words("x86", "arm"),
                  help="Architecture of its servers (default: x86)."),
     click.option("--firmware", "hw_firmware_type", metavar="bios|uefi",

@@ -16,9 +16,10 @@ _LIMIT_RATE = click.option(
     "--limit-rate", type=RATE, help="Limit the upload to so many bytes per second, as 10m."
 )
 _RETRY_FOR = click.option(
-    "--retry-for", type=SecondsType(min=0), default=TransferOptions.retry_for_s, show_default=True,
-    metavar="S",
-    help="Give up after retries have failed for so many seconds in all.",
+    "--retry-for", type=SecondsType(min=0), default=TransferOptions.retry_for_s,
+    metavar="SECONDS",
+    help="Give up after retries have failed for this time in all"
+    f" (default: {TransferOptions.retry_for_s:g}).",
 )  # fmt: skip
 _KMS_KEY = click.option(
     "--kms-key",

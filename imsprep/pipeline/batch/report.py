@@ -205,6 +205,7 @@ def html(summary: BatchSummary) -> str:
         for state in STATES
         if (n := summary.count(state))
     )
+    again = " · run the same command again to continue" if summary.exit_code else ""
     verdict = "all done" if not summary.exit_code else f"exit code {summary.exit_code}"
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
@@ -216,8 +217,7 @@ def html(summary: BatchSummary) -> str:
         f"<span class='name'>{escape(summary.plan)}</span></h1>"
         f"<p class='lead'>{escape(_totals(summary))}</p>{_table(summary)}</section>"
         f"{''.join(_details(outcome) for outcome in summary.outcomes)}</main>"
-        f"<footer>imsprep {escape(summary.version)} · run the same command again to"
-        " continue</footer></body></html>\n"
+        f"<footer>imsprep {escape(summary.version)}{again}</footer></body></html>\n"
     )
 
 

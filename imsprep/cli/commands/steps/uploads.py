@@ -34,7 +34,10 @@ _folder_option = click.option(
 @_folder_option
 @output_options
 def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: object) -> None:
-    """List unfinished uploads, zero objects that were left, and files of killed commands."""
+    """List unfinished uploads and what else was left.
+
+    That is also zero objects, and files of killed commands.
+    """
     from imsprep import api
 
     found = api.find_leftovers(bucket_from(where), work_dir=work_dir)
@@ -50,7 +53,10 @@ def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: object) ->
 def abort_command(
     key: str | None, everything: bool, as_json: bool, quiet: bool, work_dir: Path, **where: object
 ) -> None:
-    """Abort the uploads of one key, or with --all remove all that `uploads list` shows."""
+    """Abort the uploads of one key, or of all.
+
+    With --all, all that `uploads list` shows is removed.
+    """
     from imsprep import api
 
     if (key is None) == (not everything):

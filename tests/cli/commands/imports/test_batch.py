@@ -251,6 +251,7 @@ def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
     done = imsprep("batch", folder.plan, "--output", f"html:{page}", "--output", f"json:{data}")
     assert done.code == 0
     assert all(f"web{n}.raw" in page.read_text() for n in range(3))
+    assert "run the same command again" not in page.read_text()
     assert json.loads(data.read_text())["counts"]["done"] == 3
     assert "3 images: 3 done" in done.out
     wrong = imsprep("batch", folder.plan, "--output", "pdf:x")

@@ -187,7 +187,7 @@ def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> Non
     path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x" * 4096))
     html = f"html:{tmp_path}/page.html"
     outcome = imsprep("check", path, "--format", "text", "--holes", "trust", "--output", html)
-    assert "data to upload: 2 MiB, in blocks of 2 MiB" in outcome.out
+    assert "data: 2 MiB, in blocks of 2 MiB" in outcome.out
     assert "coverage: holes 64 MiB, probed 4 KiB, read 0 bytes" in outcome.out
     page = (tmp_path / "page.html").read_text()
     assert 'Holes</dt><dd title="67104768 bytes">' in page
