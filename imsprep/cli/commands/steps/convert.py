@@ -46,8 +46,8 @@ Example:
 @click.option(
     "--disk",
     metavar="DISK",
-    help="Disk of an OVA or OVF: its file, id or number, as info lists them.  [default: (the"
-    " system disk)]",
+    help="Disk of an OVA or OVF: its file, id or number, as info lists them (default: the system"
+    " disk).",
 )
 @packing_options
 @click.option(
