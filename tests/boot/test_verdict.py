@@ -145,6 +145,17 @@ def test_colours_do_not_cut_the_line_that_says_why() -> None:
     assert found.line == "[DEPEND] Dependency failed for /data."
 
 
+def test_a_colour_that_is_cut_does_not_hide_the_device() -> None:
+    """As systemd 252 shortens it for 80 columns."""
+    device = "…dbeef-0000-4000-8000-000000000000."
+    console = (
+        f"[ TIME ] Timed out waiting for device \x1b[0;1;{device}\r\nYou are in emergency mode."
+    )
+    found = judge(plain(console.encode()))
+    assert found is not None
+    assert found.line == f"[ TIME ] Timed out waiting for device {device}"
+
+
 def test_extlinux_says_which_file_is_gone() -> None:
     found = judge("Loading /boot/vmlinuz-6.1... failed: No such file or directory\nboot: ")
     assert found is not None
