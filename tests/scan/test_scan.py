@@ -155,11 +155,17 @@ def test_a_single_byte_at_every_edge_is_found(tmp_path: Path, block_size: int) -
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(size))  # written zeros: all of it must be read
     with path.open("r+b", buffering=0) as file:
-        for place in sorted({edge + by for edge in EDGES for by in (-1, 0, 1)} & set(range(size))):
-            os.pwrite(file.fileno(), b"x", place)
-            bits = scanned(path, block_size=block_size, jobs=1, force_share=True).block_map.bits
-            assert (bits.find(1), bits.count()) == (place // block_size, 1)
-            os.pwrite(file.fileno(), b"\0", place)
+        # In one scan as many places as lie in blocks of their own, so that none hides another.
+        left = sorted({edge + by for edge in EDGES for by in (-1, 0, 1)} & set(range(size)))
+        while left:
+            places = {place // block_size: place for place in reversed(left)}
+            left = [place for place in left if place not in places.values()]
+            for place in places.values():
+                os.pwrite(file.fileno(), b"x", place)
+            found = scanned(path, block_size=block_size, jobs=1, force_share=True).block_map
+            assert [n for n, on in enumerate(found.flags()) if on] == sorted(places)
+            for place in places.values():
+                os.pwrite(file.fileno(), b"\0", place)
 
 
 def test_it_says_for_how_many_bytes_each_source_vouches(tmp_path: Path) -> None:
