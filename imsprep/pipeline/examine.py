@@ -31,10 +31,12 @@ from imsprep.pipeline.container import kept
 from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.values import ImportTask
 from imsprep.report import Report, Severity
+from imsprep.store.bucket import without_upload
 from imsprep.store.ownership import origin_of
 from imsprep.store.target import check_objects_apart
 from imsprep.system.ownership import Advice, check_lasting
 from imsprep.units import counted
+from imsprep.upload.journal import Journal
 
 REQUIRED = ("name", "min_disk", "os_version")
 _NO_BITMAP = Advice("rename it, or import as ZVHD2, which needs no bitmap", ("via",))
@@ -104,6 +106,9 @@ def _asked(
     """Ask bucket and service; the service not of an import that an earlier run has begun."""
     if task.ask_bucket is not None:
         bucket = task.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
+        noted = Journal.for_file(image).load()
+        if bucket is not None and noted is not None:
+            bucket = without_upload(bucket, noted.upload_id)  # the import continues it
         facts = replace(facts, bucket=bucket)
     if task.ask_service is not None and not manifests.has_begun(image, request.as_body()):
         facts = replace(facts, region=task.ask_service(request.name))

@@ -24,6 +24,7 @@ class BucketFacts:
     # Uploads of the key that were begun and not ended; None: the list was refused.
     unfinished: int | None = 0
     unfinished_refusal: str = ""  # the service's own words
+    upload_ids: tuple[str, ...] = ()  # of those uploads
     may_write: bool | None = None  # None: not tried
     write_refusal: str = ""  # the service's own words
     region: str | None = None  # where it lies; None: not known
@@ -77,7 +78,16 @@ def _with_unfinished(store: ObjectStore, found: BucketFacts) -> BucketFacts:
         uploads = store.list_uploads(found.key)
     except ServiceError as error:
         return replace(found, unfinished=None, unfinished_refusal=str(error))
-    return replace(found, unfinished=sum(upload.key == found.key for upload in uploads))
+    ids = tuple(upload.upload_id for upload in uploads if upload.key == found.key)
+    return replace(found, unfinished=len(ids), upload_ids=ids)
+
+
+def without_upload(found: BucketFacts, upload_id: str) -> BucketFacts:
+    """Return the facts without an unfinished upload: one that is going to be continued."""
+    if upload_id not in found.upload_ids:
+        return found
+    left = tuple(one for one in found.upload_ids if one != upload_id)
+    return replace(found, unfinished=len(left), upload_ids=left)
 
 
 def _strangers(objects: Iterable[ObjectFacts | None], origin: str | None) -> dict[str, str]:

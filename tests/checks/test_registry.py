@@ -436,3 +436,9 @@ def test_the_worst_finding_is_the_first_and_what_is_waived_the_last() -> None:
     assert len({f.severity for f in before}) > 1
     waived = dataclasses.replace(before[0], waived="known")
     assert max([waived, *before[1:]], key=lambda f: f.order) is waived
+
+
+def test_what_a_site_lacks_is_said_with_its_name() -> None:
+    [finding] = registry.run(request(hw_firmware_type="uefi")).of("IMS602")
+    assert finding.title == "A field is given that the site huawei does not document"
+    assert finding.fix == "Leave the field out on huawei, or name the site of the import."

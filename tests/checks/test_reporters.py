@@ -19,7 +19,7 @@ from imsprep.checks.reporters import FORMATS, Failure, Run, render
 from imsprep.checks.reporters.html import html
 from imsprep.checks.reporters.json import schema
 from imsprep.checks.reporters.picture import picture
-from imsprep.checks.reporters.text import Style, text
+from imsprep.checks.reporters.text import PLAIN, Style, report_text, text
 from imsprep.checks.rules.guest.fixes import command
 from imsprep.report import Finding, Region, Report, Severity, Skipped
 from tests.support.paths import ROOT
@@ -393,3 +393,17 @@ def test_html_draws_the_boot_chain_and_what_a_boot_showed() -> None:
 
 def test_text_shows_the_boot_chain_in_a_line() -> None:
     assert "  GRUB > root: broken\n" in text(run(chained()))
+
+
+def test_an_image_with_errors_that_are_not_to_fail_has_not_passed() -> None:
+    wrong = Report("a.raw", (Finding("IMS101", Severity.ERROR, "file", "title", "message"),))
+    for fail_on, word in ((None, "checked "), (Severity.ERROR, "FAILED ")):
+        last = report_text(wrong, fail_on=fail_on, style=PLAIN).splitlines()[-1]
+        assert last.startswith(f"{word:9}1 error")
+
+
+def test_a_result_of_sarif_has_a_stop_between_what_is_wrong_and_what_helps() -> None:
+    for message, said in (("it ends", "it ends. Fix: do it"), ("It ends.", "It ends. Fix: do it")):
+        wrong = dataclasses.replace(finding(), message=message)
+        log = json.loads(render(Run((Report("a.raw", (wrong,)),), (), None, ""), "sarif"))
+        assert log["runs"][0]["results"][0]["message"]["text"] == said

@@ -115,7 +115,8 @@ def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str
     location: dict[str, object] = {"physicalLocation": place}
     if finding.region is None:
         location["logicalLocations"] = [_logical(finding)]
-    text = finding.message + (f" Fix: {finding.fix}" if finding.fix else "")
+    stop = "" if finding.message.endswith((".", "!", "?")) else "."
+    text = finding.message + (f"{stop} Fix: {finding.fix}" if finding.fix else "")
     mark = f"{report.image}\0{finding.rule}\0{finding.message}"
     result: dict[str, object] = {
         "ruleId": finding.rule,

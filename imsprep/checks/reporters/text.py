@@ -282,7 +282,8 @@ def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
         hints.append(style.more_notes)
     if style.more_skipped and report.skipped and not style.skipped:
         hints.append(style.more_skipped)
-    lines = list(_last(bad, report.count(Severity.WARNING) > 0, words, style))
+    wrong = report.count(Severity.ERROR) > 0
+    lines = list(_last(bad, report.count(Severity.WARNING) > 0, words, style, wrong=wrong))
     if hints:
         lines += [style.painted(line, "dim") for line in _wrapped(f"({'; '.join(hints)})", style)]
     return lines
@@ -305,9 +306,15 @@ def _counts(reports: Iterable[Report]) -> str:
     return ", ".join(counted(total[s], s.word) for s in sorted(Severity, reverse=True))
 
 
-def _last(bad: bool, warned: bool, words: str, style: Style) -> Iterator[str]:
-    """Yield the verdict's lines; one that passed with warnings is not green."""
-    word = "FAILED" if bad else "passed"
+def _last(
+    bad: bool, warned: bool, words: str, style: Style, *, wrong: bool = False
+) -> Iterator[str]:
+    """Yield the verdict's lines; one that passed with warnings is not green.
+
+    What has errors that are `wrong` and is not to fail has no verdict.
+    """
+    word = "FAILED" if bad else "checked" if wrong else "passed"
+    kind = "FAILED" if bad else "unsure" if warned or wrong else "passed"
     first, *more = _wrapped(words, style)
-    yield style.painted(word, "FAILED" if bad else "unsure" if warned else "passed") + first[6:]
+    yield style.painted(word, kind) + first[len(word) :]
     yield from more

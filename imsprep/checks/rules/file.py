@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -30,6 +31,7 @@ _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
                "parallels", "dmg", "bochs", "cloop")  # fmt: skip
 _PACKED = (Kind.COMPRESSED, Kind.ARCHIVE, Kind.BACKUP)
+_ENDS = re.compile(r"to byte (\d+), and the file ends at byte (\d+)")  # as `survey` says it
 _TO_ZVHD2 = "imsprep convert {0} {1}, or imsprep import {0} --via zvhd2, which makes and sends one"
 
 
@@ -350,10 +352,15 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
 def _refused(facts: Facts, match: Match) -> Evidence:
     """Return why the disk inside is not taken, and what helps instead."""
     reason, _, advice = (facts.unread or "").partition("; ")
+    expected, found = "an image that needs no other file and no key", match.format
+    if ends := _ENDS.search(reason):
+        expected, found = f"{ends[1]} bytes or more", f"{ends[2]} bytes"
+    elif "damaged" in reason:
+        expected, found = "an image that is whole", "a damaged one"
     return Evidence(
         reason,
-        expected="RAW, ZVHD2, or a self-contained image",
-        found=match.format,
+        expected=expected,
+        found=found,
         fix=advice or "Make or copy the image again, and compare its checksum.",
         region=_region(match),
         title=f"The disk in this {match.format} image cannot be read",

@@ -38,7 +38,10 @@ def undocumented_field(facts: Facts) -> Iterator[Evidence]:
         if getattr(facts.request, name) is not None and name not in facts.site.fields:
             elsewhere = ", ".join(site.key for site in SITES.values() if name in site.fields)
             yield Evidence(
-                f"{name} is documented for {elsewhere}, not for {facts.site.key}", found=name
+                f"{name} is documented for {elsewhere}, not for {facts.site.key}",
+                found=name,
+                title=f"A field is given that the site {facts.site.key} does not document",
+                fix=f"Leave the field out on {facts.site.key}, or name the site of the import.",
             )
 
 

@@ -48,7 +48,8 @@ def cut_short(end: int, size: int, what: str = "its tables point") -> SurveyErro
     """Return the error of a file of `size` bytes that must reach to byte `end`."""
     where = f"byte {end}" if end < _FAR else "far behind any file"
     return SurveyError(
-        f"it is cut short or damaged: {what} to {where}, and the file ends at byte {size}", DOWNLOAD
+        f"it is cut short or damaged, as {what} to {where}, and the file ends at byte {size}",
+        DOWNLOAD,
     )
 
 

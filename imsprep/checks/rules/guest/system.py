@@ -97,6 +97,7 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
             f"{system.name} ({system.source}) fits no os_version in the lists of "
             f"{facts.site.title}, {_dates(facts)}",
             fix=_os_version_fix(facts, system, []),
+            title=f"The site {facts.site.key} lists no os_version for this system",
         )
 
 

@@ -94,7 +94,10 @@ def test_a_qcow2_cut_short_is_refused_before_anything_is_sent(imsprep: Run, tmp_
         assert done.code == 1, done.err
         states = [i["state"] for i in done.json["images"]]
         assert states == ["planned" if options else "waiting", "refused"]
-        assert "cut short" in str(done.json["images"][1])
+        [found] = [f for f in done.json["images"][1]["findings"] if f["rule"] == "IMS101"]
+        assert "cut short" in found["message"]
+        assert found["expected"].endswith(" bytes or more")
+        assert found["found"] == f"{cut.stat().st_size} bytes"
     assert not folder.images()
 
 

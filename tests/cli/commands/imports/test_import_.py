@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ import pytest
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image.file import Identity
+from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
+from imsprep.upload.journal import ZEROS, Journal, UploadEntry
 from tests.support import s3cloud
 from tests.support.emulators import SECRET, emulator
 from tests.support.imscloud import KEY, sha256
@@ -267,6 +270,20 @@ def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(
     assert imsprep("verify", disk).code == 0
     assert imsprep("bitmap", disk).code == 0
     assert Identity.of(tmp_path / "disk.mf") == before
+
+
+def test_an_upload_that_the_import_continues_is_no_leftover(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--dry-run")
+    upload_id = DirectoryStore(tmp_path / "cloud" / "images").create("disk.raw", {})
+    assert "IMS705" in imsprep(*arguments).err
+    journal = Journal.for_file(disk)
+    entry = UploadEntry("t", "disk.raw", upload_id, ZEROS + "0" * 32, "p", Identity.of(disk))
+    journal.save(entry)
+    assert "IMS705" not in imsprep(*arguments).err
+    journal.save(replace(entry, upload_id="another"))
+    assert "IMS705" in imsprep(*arguments).err
 
 
 def test_a_missing_image_is_exit_code_3(imsprep: Run, tmp_path: Path) -> None:
