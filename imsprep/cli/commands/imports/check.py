@@ -190,7 +190,7 @@ def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], *, sk
         write_output(
             path, html(run, _screenshots(run)) if format_ == "html" else render(run, format_)
         )
-    for failure in run.failures:
+    for failure in run.failures if shown != "github" else ():  # whose stdout is the same log
         say(f"imsprep: {failure.message}")
     if shown == "text":
         if run.reports:

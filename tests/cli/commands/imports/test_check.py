@@ -285,3 +285,13 @@ def test_a_report_goes_into_a_pipe_and_into_an_open_file(tmp_path: Path) -> None
     assert "::notice" in two
     assert (tmp_path / "pipe").is_fifo()
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(("format_", "times"), [("github", 0), ("sarif", 1), ("text", 1)])
+def test_a_log_of_ci_says_once_that_an_image_is_missing(
+    format_: str, times: int, imsprep: Run, tmp_path: Path
+) -> None:
+    done = imsprep("check", tmp_path / "missing.raw", "--format", format_)
+    assert done.code == 3
+    assert done.err.count("cannot read") == times
+    assert ("cannot read" in done.out) is (format_ != "text")
