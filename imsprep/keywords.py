@@ -69,10 +69,12 @@ def _refuse_what_does_not_fit(
     try:
         fields.bind(*args, **keywords)
     except TypeError as error:
-        unknown = [name for name in keywords if name not in fields.parameters]
-        near = difflib.get_close_matches(unknown[0], fields.parameters, n=1) if unknown else []
-        advice = f"; did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"{function.__name__}() {error}{advice}") from None
+        why, unknown = str(error), [name for name in keywords if name not in fields.parameters]
+        if unknown:  # it explains what is missing, too
+            near = difflib.get_close_matches(unknown[0], fields.parameters, n=1)
+            advice = f"; did you mean {near[0]!r}?" if near else ""
+            why = f"got an unexpected keyword argument {unknown[0]!r}{advice}"
+        raise TypeError(f"{function.__name__}() {why}") from None
 
 
 def _sign(call: Any, function: Callable[..., object], options: Callable[..., object]) -> None:

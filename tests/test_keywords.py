@@ -49,6 +49,8 @@ def test_another_keyword_is_a_type_error() -> None:
 def test_a_keyword_that_is_nearly_right_is_suggested() -> None:
     with pytest.raises(TypeError, match=r"^send\(\) .*'sped'; did you mean 'speed'\?$"):
         send("a", "b", where="x", sped=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^go\(\) .*'were'; did you mean 'where'\?$"):
+        go("a", were="x")  # type: ignore[call-arg]
 
 
 def test_a_keyword_that_is_missing_is_asked_of_the_function_that_was_called() -> None:
