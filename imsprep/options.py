@@ -396,5 +396,8 @@ class BatchOptions(Options):
     jobs: int | None = None  # images at a time; None: 4, or as many as the cluster takes
     skip_failing: bool = False  # go on with the others if the check refuses some
     dry_run: bool = False
+    guest: bool = False  # check inside the file systems of every image, whatever the plan says
+    boot: bool = False  # start every image first, whatever the plan says
+    fail_on: str | None = _choice(None, None, *FAIL_ON)  # of every image; None: as the plan says
     scheduler: str | None = None  # address of a Dask cluster
     defaults: ImportOptions | None = None  # of images, where the plan says nothing

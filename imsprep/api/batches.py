@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,18 @@ def read_plan(plan: StrPath, options: BatchOptions) -> list[BatchEntry]:
     """Return the images of a plan with their options; UsageError with all mistakes."""
     from imsprep.pipeline.batch.read import read_entries
 
-    return read_entries(path_of(plan), options.defaults or ImportOptions(to=""))
+    entries = read_entries(path_of(plan), options.defaults or ImportOptions(to=""))
+    return [replace(one, options=_asked_of_all(one.options, options)) for one in entries]
+
+
+def _asked_of_all(image: ImportOptions, batch: BatchOptions) -> ImportOptions:
+    """Return the options of an image with what the batch asks of every one."""
+    return replace(
+        image,
+        guest=image.guest or batch.guest,
+        boot=image.boot or batch.boot,
+        fail_on=image.fail_on if batch.fail_on is None else batch.fail_on,
+    )
 
 
 def run_batch(

@@ -17,6 +17,7 @@ from imsprep.cli.options.common import PATH, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.screen import say, style_for
+from imsprep.options import FAIL_ON
 from imsprep.units import counted
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Example:
 @click.command(
     cls=ConfiguredCommand,
     epilog=EPILOG,
-    first=("dry_run", "jobs", "skip_failing", "outputs"),
+    first=("dry_run", "jobs", "skip_failing", "guest", "outputs"),
 )
 @click.argument("plan", type=PATH)
 @click.option("--jobs", type=click.IntRange(1), metavar="N",
@@ -45,6 +46,15 @@ Example:
     "--skip-failing", is_flag=True, help="Go on with the others if the check refuses some."
 )
 @click.option("--dry-run", is_flag=True, help="Check all, print the requests, send nothing.")
+@click.option("--guest", is_flag=True,
+              help="Check inside the file systems of every image too.")  # fmt: skip
+@click.option("--boot", is_flag=True,
+              help="Start every image in QEMU first; one that does not boot is not"
+              " sent.")  # fmt: skip
+@click.option("--fail-on", type=click.Choice(FAIL_ON),
+              help="Findings from this severity on stop an import (default: what the plan"
+              " says, or error).")  # fmt: skip
+@click.option("--strict", is_flag=True, help="The same as --fail-on warning.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
 @click.option("--output", "outputs", multiple=True, metavar="FORMAT:FILE",
               help="Write the summary: text, json or html; repeatable.")  # fmt: skip
@@ -64,6 +74,8 @@ def command(
     from imsprep.options import BatchOptions
     from imsprep.pipeline.batch.report import FORMATS, render
 
+    if options.pop("strict"):
+        options["fail_on"] = "warning"
     asked = BatchOptions(**options, defaults=base_options(settings_here()))
     entries = api.read_plan(plan, asked)
     kept = [plan, api.journal_of(plan), *(Path(entry.image) for entry in entries)]

@@ -183,6 +183,25 @@ def test_what_cannot_be_checked_is_refused_with_its_own_code(imsprep: Run, folde
     assert not (folder.path / "cloud").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ((), 0),
+        (("--strict",), 1),  # the list has no such os_version: a warning
+        (("--fail-on", "warning"), 1),
+        (("--guest",), 1),  # and there is no system: an error
+        (("--guest", "--fail-on", "never"), 0),
+    ],
+)
+def test_what_is_checked_and_fails_can_be_asked_of_all_images(
+    imsprep: Run, folder: Folder, asked: tuple[str, ...], code: int
+) -> None:
+    folder.write_plan(*({"os-version": "Debian GNU/Linux 99.0.0 64bit"} for _ in folder.disks))
+    outcome = imsprep("batch", folder.plan, "--dry-run", *asked)
+    assert outcome.code == code, outcome.out
+    assert ("IMS808" in outcome.out) == ("--guest" in asked)
+
+
 def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, folder: Folder) -> None:
     folder.write_plan({}, {"min-disk": 0}, {})
     done = imsprep("batch", folder.plan, "--skip-failing", "--json")
