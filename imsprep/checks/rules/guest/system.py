@@ -28,7 +28,7 @@ _ARCHITECTURES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"
     Severity.ERROR,
     "The requested os_version is another system",
     why="The service sets up the server for the system named; if it is another, it may not boot.",
-    fix="Request the os_version that fits the image",
+    fix="Request the os_version that fits the image.",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def requested_system(facts: Facts) -> Iterator[Evidence]:
@@ -64,7 +64,7 @@ def _os_version_fix(facts: Facts, system: System, listed_: list[str]) -> str:
         return f"Request “{listed_[0]}”, which fits the image"
     return (
         f"Ask the region: imsprep os-versions --online; {_elsewhere(facts, system)}a system that no"
-        " list has is registered as Other"
+        " list has is registered as Other."
     )
 
 
@@ -83,7 +83,7 @@ def _elsewhere(facts: Facts, system: System) -> str:
     "The site lists no os_version for this system",
     why="The lists are dated and differ by region; the region's own list counts.",
     fix="Ask the region (imsprep os-versions --online); what it does not list is registered as"
-    " Other",
+    " Other.",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def listed_system(facts: Facts) -> Iterator[Evidence]:
@@ -106,7 +106,7 @@ def listed_system(facts: Facts) -> Iterator[Evidence]:
     Severity.ERROR,
     "The requested architecture is not the image's",
     why="A server of another architecture cannot run the programs of the image.",
-    fix="Request the architecture that fits the image",
+    fix="Request the architecture that fits the image.",
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )
 def requested_architecture(facts: Facts) -> Iterator[Evidence]:
@@ -167,7 +167,7 @@ def boot_loader(facts: Facts) -> Iterator[Evidence]:
     Severity.ERROR,
     "A logical volume is encrypted",
     why="The image must not be encrypted: at boot no one can type the passphrase.",
-    fix="Copy the system to a volume without encryption",
+    fix="Copy the system to a volume without encryption.",
     source=FILE_TABLE,
 )
 def encrypted(facts: Facts) -> Iterator[Evidence]:
@@ -207,7 +207,7 @@ def _may_hold_a_system(volume: Volume, guest: Guest) -> bool:
     Severity.ERROR,
     "The image holds no operating system",
     why="A system disk image without a system does not boot; a data disk needs type DataImage.",
-    fix="Request type DataImage if it is a data disk, or import the disk that holds the system",
+    fix="Request type DataImage if it is a data disk, or import the disk that holds the system.",
     source=INFERRED,
 )
 def no_system(facts: Facts) -> Iterator[Evidence]:

@@ -34,7 +34,7 @@ def _values(guest: Guest, name: str, hive: str) -> Any:
     Severity.WARNING,
     "Quick import of Windows has ended on some sites",
     why="Huawei Cloud's international site no longer takes Windows images by quick import.",
-    fix="Ask the provider before you upload; elsewhere use the ordinary import of the console",
+    fix="Ask the provider before you upload; elsewhere use the ordinary import of the console.",
     source="API reference, “Importing an Image File Quickly”, 2024-08-09",
 )
 def windows_ended(facts: Facts) -> Iterator[Evidence]:
@@ -50,7 +50,7 @@ def windows_ended(facts: Facts) -> Iterator[Evidence]:
     Severity.ERROR,
     "The requested os_version is another Windows",
     why="The service sets up the server, and the licence, for the system that is named.",
-    fix="Request the os_version that fits the image",
+    fix="Request the os_version that fits the image.",
     source="API reference, “Values of Related Parameters”, 2025-12-17",
 )
 def requested_windows(facts: Facts) -> Iterator[Evidence]:
@@ -145,7 +145,7 @@ def network_driver(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "Cloudbase-Init is not installed or will not run",
     why="Without it a server gets neither its password nor its name from the service.",
-    fix="Install Cloudbase-Init as a user, not LocalSystem; do not tick Sysprep or shutdown",
+    fix="Install Cloudbase-Init as a user, not LocalSystem; do not tick Sysprep or shutdown.",
     source=WINDOWS_GUIDE,
 )
 def cloudbase_init(facts: Facts) -> Iterator[Evidence]:
@@ -168,7 +168,7 @@ def cloudbase_init(facts: Facts) -> Iterator[Evidence]:
     Severity.NOTE,
     "Cloudbase-Init lacks settings that the guide asks for",
     why="With them it finds the service's metadata, and keeps names longer than 15 letters.",
-    fix="Write the settings to cloudbase-init.conf, as docs/guest.md shows",
+    fix="Write the settings to cloudbase-init.conf, as docs/guest.md shows.",
     source=WINDOWS_GUIDE,
 )
 def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
@@ -209,7 +209,7 @@ def hibernated(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "Updates are waiting for a restart",
     why="They are finished at the first start on other hardware, which can fail or take long.",
-    fix="In the guest: restart until no update is pending, then shut down",
+    fix="In the guest: restart until no update is pending, then shut down.",
     source=INFERRED,
 )
 def pending_updates(facts: Facts) -> Iterator[Evidence]:
@@ -259,7 +259,7 @@ def windows_dhcp(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "Remote desktop is off",
     why="The server can then only be reached by its console.",
-    fix='in the guest: reg add "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Terminal Server" '
+    fix='In the guest: reg add "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Terminal Server" '
     "/v fDenyTSConnections /t REG_DWORD /d 0 /f",
     source=WINDOWS_GUIDE,
 )
@@ -274,7 +274,7 @@ def remote_desktop(facts: Facts) -> Iterator[Evidence]:
     Severity.WARNING,
     "Tools of another platform are installed",
     why="Their drivers look for a hypervisor that is not there.",
-    fix="In the guest: uninstall them before the image is made",
+    fix="In the guest: uninstall them before the image is made.",
     source=INFERRED,
 )
 def windows_tools(facts: Facts) -> Iterator[Evidence]:
