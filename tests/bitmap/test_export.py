@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.raw_disk import make_runs
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 
 
-RUNS = ((0, 4096), (40960, 12288), (1 << 20, 9000), (5 << 20, 700))  # offset and bytes of data
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """A sparse disk with a short last block that holds data."""
-    path = tmp_path / "disk.raw"
-    with path.open("wb") as file:
-        for offset, length in RUNS:
-            os.pwrite(file.fileno(), bytes([7]) * length, offset)
-    return path
+    return make_runs(tmp_path / "disk.raw")
 
 
 def test_a_file_that_is_there_is_kept(imsprep: Run, disk: Path, tmp_path: Path) -> None:

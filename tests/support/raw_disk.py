@@ -1,23 +1,35 @@
-"""A small RAW disk that is sparse, with some blocks of data."""
+"""RAW disks, sparse but for what a test puts into them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from imsprep.units import MIB
 
 BLOCK = 2 * MIB
-DATA = (0, 3, 9)  # blocks of the disk that hold data; of each the last byte
+DATA = (0, 3, 9)  # blocks of `make_disk` that hold data; of each the last byte
+RUNS = ((0, 4096), (40960, 12288), (1 << 20, 9000), (5 << 20, 700))  # of `make_runs`: offset, bytes
+
+
+def write_disk(path: Path, size: int, pieces: Iterable[tuple[int, bytes]]) -> Path:
+    """Write a disk of `size` bytes that holds each piece at its offset, and holes elsewhere."""
+    with open(path, "wb") as file:
+        file.truncate(size)
+        for offset, data in pieces:
+            os.pwrite(file.fileno(), data, offset)
+    return path
 
 
 def make_disk(path: Path) -> Path:
     """Write a disk of 10 blocks and a short one, and return its path."""
-    with path.open("wb") as file:
-        file.truncate(10 * BLOCK + 512)
-        for block in DATA:
-            file.seek((block + 1) * BLOCK - 1)
-            file.write(b"x")
-    return path
+    return write_disk(path, 10 * BLOCK + 512, [((block + 1) * BLOCK - 1, b"x") for block in DATA])
+
+
+def make_runs(path: Path) -> Path:
+    """Write a disk with a short last block that holds data, and return its path."""
+    return write_disk(path, sum(RUNS[-1]), [(offset, bytes([7]) * n) for offset, n in RUNS])
 
 
 def write_byte(path: Path, offset: int) -> None:

@@ -28,7 +28,7 @@ from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.writer import PackTask
 from tests.support.goldens import FACTS, NAMES, disk_bytes, golden, runs
 from tests.support.published_driver import PublishedDriver
-from tests.support.raw_disks import write_disk
+from tests.support.raw_disk import write_disk
 from tests.support.running import Outcome
 from tests.support.zvhd2_files import build
 from tests.support.zvhd2_files import reading as reading_of

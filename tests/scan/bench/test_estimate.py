@@ -11,7 +11,8 @@ import pytest
 from imsprep.options import EstimateOptions
 from imsprep.scan.bench import estimate
 from imsprep.units import GIB, KIB, MIB, TIB
-from tests.support.measured import make_image, ticking
+from tests.support.measured import ticking
+from tests.support.raw_disk import write_disk
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
@@ -19,8 +20,8 @@ Run = Callable[..., Outcome]
 
 @pytest.mark.usefixtures("cold")
 def test_a_small_image_is_measured_as_a_whole(tmp_path: Path) -> None:
-    image = make_image(
-        tmp_path / "disk.raw", GIB, {0: b"x" * 4096, 64 * MIB: bytes(16 * MIB), 512 * MIB: b"x" * 512}
+    image = write_disk(
+        tmp_path / "disk.raw", GIB, [(0, b"x" * 4096), (64 * MIB, bytes(16 * MIB)), (512 * MIB, b"x" * 512)]
     )  # fmt: skip
     before = image.stat()
     made = estimate.estimate(
@@ -39,7 +40,7 @@ def test_a_small_image_is_measured_as_a_whole(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cold")
 def test_a_sample_stands_for_all_that_is_stored(tmp_path: Path) -> None:
     extents = 4096
-    image = make_image(tmp_path / "disk.raw", TIB, {})
+    image = write_disk(tmp_path / "disk.raw", TIB, [])
     with image.open("r+b") as file:
         for number in range(extents):
             content = b"x" if number % 4 == 0 else b"\0"
@@ -56,7 +57,9 @@ def test_a_sample_stands_for_all_that_is_stored(tmp_path: Path) -> None:
 def test_windows_are_added_until_they_take_long_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = make_image(tmp_path / "disk.raw", 512 * MIB, {at * 2 * MIB: b"x" for at in range(256)})
+    image = write_disk(
+        tmp_path / "disk.raw", 512 * MIB, [(at * 2 * MIB, b"x") for at in range(256)]
+    )
     monkeypatch.setattr(
         "imsprep.scan.bench.estimate._ENOUGH_S", 1.5
     )  # seconds; the clock gives 1 for each
@@ -65,7 +68,7 @@ def test_windows_are_added_until_they_take_long_enough(
 
 
 def test_an_image_of_holes_takes_no_sample(tmp_path: Path, imsprep: Run) -> None:
-    image = make_image(tmp_path / "disk.raw", TIB, {})
+    image = write_disk(tmp_path / "disk.raw", TIB, [])
     said = imsprep("bench", image, "--bandwidth", "1m", "--holes", "trust", "--json").json
     assert (said["size"], said["stored"], said["sampled"], said["extents"]) == (TIB, 0, 0, 0)
     assert said["upload_s"] == said["data_bytes"] == {"min": 0, "median": 0, "max": 0}
@@ -73,7 +76,7 @@ def test_an_image_of_holes_takes_no_sample(tmp_path: Path, imsprep: Run) -> None
 
 
 def test_holes_that_are_not_believed_are_sampled_too(tmp_path: Path, imsprep: Run) -> None:
-    image = make_image(tmp_path / "disk.raw", 64 * MIB, {0: b"x"})
+    image = write_disk(tmp_path / "disk.raw", 64 * MIB, [(0, b"x")])
     said = imsprep("bench", image, "--holes", "verify", "--runs", 1, "--json").json
     assert (said["stored"], said["extents"], said["sampled"]) == (64 * MIB, 1, 64 * MIB)
     assert said["data_bytes"]["median"] == pytest.approx(2 * MIB, rel=1e-3)
