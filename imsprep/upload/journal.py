@@ -38,10 +38,11 @@ class UploadEntry:
 
     target: str  # where the bucket is, as targets.Target writes it
     key: str
-    upload_id: str
+    upload_id: str  # "" while it is being begun, see `resume.begin`
     zero_key: str  # the zero object, which may not exist yet or any more
     plan: str  # PartPlan.digest
     identity: Identity
+    begun_at: int = 0  # seconds since 1970 of an upload that has no id yet, else 0
     seal: str = ""  # see `sealed`
 
     def __post_init__(self) -> None:
@@ -58,6 +59,8 @@ class UploadEntry:
         began an upload.
         """
         members = [*(vars(self)[n] for n in _SEALED), *self.identity.as_dict().values()]
+        if self.begun_at:
+            members.append(self.begun_at)
         text = json.dumps(["imsprep upload", *members])
         return replace(self, seal=hashlib.sha256(text.encode()).hexdigest())
 

@@ -29,7 +29,7 @@ from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.parts.body import window
 from imsprep.upload.parts.pool import workers
 from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
-from imsprep.upload.resume import begin, uploaded_before
+from imsprep.upload.resume import abort, begin, uploaded_before
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded, UploadProgress
 
 MEMORY = 256 * MIB  # of parts that are on their way at the same time
@@ -162,7 +162,7 @@ class _Stream:
         """
         if found.metadata.get(ownership.PLAN) != fresh.plan:
             return False
-        if noted is not None and noted.reason_against(fresh) is None:
+        if noted is not None and noted.upload_id and noted.reason_against(fresh) is None:
             whole = PartLog.for_upload(journal.image, noted.upload_id).read().get(_WHOLE)
             named = found.upload_id == noted.upload_id
             if (
@@ -208,8 +208,7 @@ class _Stream:
 
     def _forget(self, journal: Journal, entry: UploadEntry) -> None:
         """Remove what an upload left in the store; what cannot be removed is left to a person."""
-        with contextlib.suppress(ServiceError, TransferError):
-            self._store.abort(entry.key, entry.upload_id)
+        abort(self._store, entry)
         PartLog.for_upload(journal.image, entry.upload_id).remove()
         journal.remove()
 

@@ -23,7 +23,7 @@ from imsprep.upload.parts.send import PartSender
 from imsprep.upload.parts.verify import UploadedParts, find, list_uploaded
 from imsprep.upload.parts.zeros import remove_zero_object
 from imsprep.upload.plan import PartPlan
-from imsprep.upload.resume import begin, uploaded_before
+from imsprep.upload.resume import abort, begin, uploaded_before
 from imsprep.upload.values import Destination, Source, TransferPolicy, Uploaded, UploadProgress
 
 
@@ -123,7 +123,7 @@ class _Upload:
             # All that is known is whether the upload that was noted here made it.
             if noted is None or noted.identity.lasting != self._source.identity.lasting:
                 return False
-            return found.upload_id == noted.upload_id
+            return bool(noted.upload_id) and found.upload_id == noted.upload_id
         return same_etag(found.etag, self._parts.planned_etag())
 
     def _continue_or_begin(
@@ -136,15 +136,15 @@ class _Upload:
                 return noted, uploaded, None
             if noted.target == fresh.target:
                 self._forget(journal, noted)
-            else:
+            elif noted.upload_id:
                 self._left_behind = (noted.target, noted.key)
         made_with = ownership.marks(self._plan.digest, self._origin)
         return begin(self._store, journal, fresh, made_with), {}, reason
 
     def _forget(self, journal: Journal, entry: UploadEntry) -> None:
         """Remove what an upload left in the store; what cannot be removed is left to a person."""
+        abort(self._store, entry)
         with contextlib.suppress(ServiceError, TransferError):
-            self._store.abort(entry.key, entry.upload_id)
             remove_zero_object(self._store, entry.zero_key)
         journal.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,11 +42,16 @@ def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
         seen.append(case.journal.load())
         return original(*arguments)
 
-    case.upload(Wrapped(case.store, upload_part=look))
-    entry = seen[0]
+    case.upload(Wrapped(case.store, create=look, upload_part=look))
+    promised, entry = seen[:2]
     assert entry is not None
-    assert set(entry.__dataclass_fields__) == {"target", "key", "upload_id", "zero_key", "plan", "identity", "seal"}  # fmt: skip
+    assert promised is not None
+    assert set(entry.__dataclass_fields__) == {
+        "target", "key", "upload_id", "zero_key", "plan", "identity", "begun_at", "seal",
+    }  # fmt: skip
     assert entry.identity == Identity.of(case.path)
+    assert (promised.upload_id, bool(entry.upload_id), entry.begun_at) == ("", True, 0)
+    assert promised.begun_at == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize(

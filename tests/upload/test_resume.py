@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.errors import ReadError, ServiceError
+from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.image.file import Identity
 from imsprep.units import MIB
 from imsprep.upload.cleanup import remove_leftovers
@@ -55,11 +55,58 @@ def test_broken_off_anywhere_it_continues_with_the_same_object(
     if (method, after) in (("complete", 2), ("list_parts", 1)):
         assert done.sent == 0
     assert not case.journal.path.exists()
-    # Only what was begun a moment before the journal could note it may be left.
     left = [o.key for o in case.store.list_objects() if o.key != "web/disk.raw"]
     assert left == []
-    if (method, acted) != ("create", True):
-        assert case.store.list_uploads() == []
+    assert case.store.list_uploads() == []
+
+
+def test_only_an_upload_that_can_be_of_the_killed_run_is_aborted(case: Case) -> None:
+    """One that was begun and not noted: without a part, of that key, and of that time."""
+    with_a_part = case.store.create("web/disk.raw", {})
+    case.store.upload_part("web/disk.raw", with_a_part, 1, b"x")
+    of_another_key = case.store.create("web/disk.raw.old", {})
+    older = case.store.create("web/disk.raw", {})
+
+    def die(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        original(key, *arguments)
+        raise KeyboardInterrupt
+
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        found = original(*arguments)
+        return [
+            u._replace(initiated="2020-01-01T00:00:00Z") if u.upload_id == older else u
+            for u in found
+        ]
+
+    with pytest.raises(KeyboardInterrupt):
+        case.upload(Wrapped(case.store, create=die))
+    assert len(case.store.list_uploads()) == 4
+    case.upload(Wrapped(case.store, list_uploads=listed))
+    left = {upload.upload_id for upload in case.store.list_uploads()}
+    assert left == {with_a_part, of_another_key, older}
+
+
+def test_an_upload_whose_answer_was_lost_is_aborted(case: Case) -> None:
+    lost = [True]
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        upload_id = original(key, *arguments)
+        if key == "web/disk.raw" and lost:
+            lost.pop()
+            raise TransferError("the line broke")
+        return upload_id
+
+    assert case.upload(Wrapped(case.store, create=lose)).retries == 1
+    assert case.store.list_uploads() == []
+
+
+def test_a_refusal_to_begin_leaves_no_journal(case: Case) -> None:
+    def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
+        raise ServiceError("403 no right to write", code="AccessDenied")
+
+    with pytest.raises(ServiceError, match="no right"):
+        case.upload(Wrapped(case.store, create=refuse))
+    assert not case.journal.path.exists()
 
 
 def test_a_changed_image_starts_anew_and_says_why(case: Case) -> None:
@@ -80,16 +127,21 @@ def test_a_changed_image_starts_anew_and_says_why(case: Case) -> None:
     assert case.store.list_uploads() == []
 
 
+@pytest.mark.parametrize("room", [0, 1])
 def test_a_journal_that_cannot_be_written_leaves_no_upload(
-    case: Case, monkeypatch: pytest.MonkeyPatch
+    case: Case, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    """Else its parts would be paid for, and nobody would know of them."""
+    """Else its parts would be paid for, and nobody would know of them.
 
-    sync = os.fsync
+    It is written before the upload is begun and when its id is known.
+    """
+    sync, saved = os.fsync, []
 
     def full(descriptor: int) -> None:
         if "disk.raw.upload.json" in os.readlink(f"/proc/self/fd/{descriptor}"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            saved.append(descriptor)
+            if len(saved) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(descriptor)
 
     store = Wrapped(case.store)
@@ -98,8 +150,10 @@ def test_a_journal_that_cannot_be_written_leaves_no_upload(
         with pytest.raises(ReadError, match="No space left on device; free some space"):
             case.upload(store)
     assert "upload_part" not in store.calls
+    assert store.calls.count("create") == room
     assert case.store.list_uploads() == []
-    assert sorted(path.name for path in case.path.parent.iterdir()) == ["bucket", "disk.raw"]
+    left = {path.name for path in case.path.parent.iterdir()} - {"bucket"}
+    assert left == {"disk.raw"} | ({"disk.raw.upload.json"} if room else set())
     assert case.upload().restarted is None
 
 
