@@ -210,6 +210,7 @@ ORDER = {
         boot.grub.state
         boot.grub.conditions
         boot.grub.commands
+        boot.grub.effects
         boot.grub.script
         boot.menus
         boot.routes

@@ -93,16 +93,15 @@ def _searched(state: State, by: str, value: str, variable: str, statement: State
         return True
     kind = {"uuid": "UUID", "label": "label"}.get(by, "file")
     state.menu.failures.append(
-        f"{state.path} line {statement.line} searches {kind} {value[:80]}, which no volume of "
-        "the image has"
+        f"{state.frame.path} line {statement.line} searches {kind} {value[:80]}, which no volume "
+        "of the image has"
     )
     return False
 
 
 def linux(state: State, arguments: list[str], statement: Statement) -> bool:
     """Name the kernel of an entry, and its command line."""
-    entry = state.entry or Started()
-    state.entry = entry
+    entry = state.frame.entry
     entry.line = statement.line
     if arguments:
         entry.kernel, entry.arguments = state.named(arguments[0], entry), arguments[1:]
@@ -111,17 +110,17 @@ def linux(state: State, arguments: list[str], statement: Statement) -> bool:
 
 def initrd(state: State, arguments: list[str], _: Statement) -> bool:
     """Name the initramfs of an entry."""
-    entry = state.entry or Started()
+    entry = state.frame.entry
     entry.initrds += [state.named(path, entry) for path in arguments if not path.startswith("-")]
     return True
 
 
 def foreign(state: State, arguments: list[str], statement: Statement) -> bool:
     """Start something else than Linux."""
-    if state.entry is not None:
-        words = [*state.expanded(statement.words[:1]), *arguments]
-        state.entry.unknown = f"it starts {' '.join(words)[:100]}, not Linux itself"
-        state.entry.line = statement.line
+    words = [*state.expanded(statement.words[:1]), *arguments]
+    entry = state.frame.entry
+    entry.unknown = f"it starts {' '.join(words)[:100]}, not Linux itself"
+    entry.line = statement.line
     return True
 
 
@@ -135,13 +134,13 @@ def blscfg(state: State, _: list[str], statement: Statement) -> bool:
             entries = read_entries(state.devices, device, folder)
             for entry in entries:
                 name = f"{entry.volume}:{entry.path}"
-                state.choices.append(Choice(statement, name, entry.title, (entry.id,), entry))
+                state.frame.choices.append(Choice(statement, name, entry.title, (entry.id,), entry))
             if entries:
                 return True
     for device in filter(None, devices):
         state.devices.must_see(device)
     state.menu.failures.append(
-        f"{state.path} line {statement.line}: blscfg finds no entry in /loader/entries"
+        f"{state.frame.path} line {statement.line}: blscfg finds no entry in /loader/entries"
     )
     return True
 

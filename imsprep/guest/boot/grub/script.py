@@ -2,16 +2,21 @@
 
 Variables, tests of files, `search`, `configfile`, `source`, grubenv and Boot Loader Specification
 entries (`blscfg`) are followed on the disk's own volumes. What only a running machine knows makes
-the menu *unsure*: it is then unknown, not wrong. Source: GRUB manual 2.12.
+the menu *unsure*: it is then unknown, not wrong.
+
+`configfile` shows a menu that does not return: `_MenuShownError` carries what it comes to out of
+the script that asked for it. `source` runs a file in place. Sources: GRUB manual 2.12;
+grub-core/normal/main.c and menu.c.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imsprep.guest.boot.devices import TEXT_LIMIT, Devices, File, UnknownStepError
-from imsprep.guest.boot.grub import commands
+from imsprep.guest.boot.grub import commands, effects
 from imsprep.guest.boot.grub.conditions import holds
 from imsprep.guest.boot.grub.state import SET_AT_BOOT, Choice, Menu, Started, State
 from imsprep.guest.boot.grub.syntax import ScriptError, Statement, UnfinishedError, parse
@@ -21,14 +26,8 @@ STEP_LIMIT = 20_000  # commands that are run
 FILE_LIMIT = 24  # configuration files that are gone through
 ENTRY_LIMIT = 200
 
-# Commands that decide what starts: where it is not known whether they run, the menu is unsure.
-_DECIDES = {*commands.LINUX, *commands.INITRD, *commands.OTHER, "set", "search", "configfile",
-            "source", "normal", "blscfg", "load_env", "eval", "search.fs_uuid", "search.fs_label",
-            "search.file"}  # fmt: skip
 # Options of `menuentry` that take the next word for their value.
 _ENTRY_OPTIONS = ("--class", "--users", "--hotkey", "--id", "--source")
-_NOT_DECISIVE = ("timeout", "gfx", "color", "theme", "font", "lang", "locale", "pager", "menu_",
-                 "superusers", "vt_", "linux_gfx", "terminal", "debug", "recordfail")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,23 @@ class BuiltIn(File):
         return self.script
 
 
+class _Shown(NamedTuple):
+    """What showing a menu, or an entry of it, comes to."""
+
+    default: int | None = None  # the place of the entry that starts
+    waits: str | None = None  # why it does not start by itself
+
+
 class _MenuShownError(Exception):
-    """`configfile` showed its menu and does not return."""
+    """`configfile` showed a menu and does not return."""
+
+    def __init__(self, shown: _Shown) -> None:
+        super().__init__("it shows another menu")
+        self.shown = shown
 
 
-class _EndedError(Exception):
-    """`return`, or the commands after a menu entry's last one."""
+class _ReturnedError(Exception):
+    """`return`: the file, function or entry that is run ends here."""
 
 
 def follow(
@@ -62,19 +72,18 @@ def follow(
     """Run a configuration file as GRUB does; `root` and `prefix` are those built into it."""
     device = root or config.volume
     folder = prefix or config.path.rpartition("/")[0]
-    run = _Run(State(devices, firmware, device))
-    run.state.variables |= {"prefix": f"({device}){folder}",
-                            "cmdpath": f"({config.volume}){folder}"}  # fmt: skip
-    menu = run.state.menu
+    state = State(devices, firmware, device)
+    state.variables |= {"prefix": f"({device}){folder}", "cmdpath": f"({config.volume}){folder}"}
+    run, menu = _Run(state), state.menu
     try:
-        run.configfile(config)
-        if isinstance(config, BuiltIn):
-            run.configfile_at_prefix(config)
-    except _MenuShownError:
-        pass
+        run.show(config)
+        if isinstance(config, BuiltIn):  # GRUB goes on at the prefix that its script leaves
+            run.show_named(run.default_config(), f"{config.name} goes on with")
+    except _MenuShownError as error:
+        menu.default, menu.waits = error.shown
     except (UnknownStepError, ScriptError) as error:
         menu.unknown = str(error)
-    menu.prefix = run.state.variables.get("prefix", "")
+    menu.prefix = state.variables.get("prefix", "")
     return menu
 
 
@@ -85,131 +94,149 @@ class _Run:
         self.state = state
         self._steps = 0
 
-    def configfile_at_prefix(self, built_in: BuiltIn) -> None:
-        """Go on as GRUB does after the script that is built into it."""
-        self.state.path = built_in.name
-        self._configfile([], Statement("command", 0))
+    # --- files ---------------------------------------------------------------------------------
 
-    # --- files and menus -----------------------------------------------------------------------
+    def default_config(self) -> str:
+        """Return the path of the file that GRUB takes where none is named."""
+        return f"{self.state.variables.get('prefix', '')}/grub.cfg"
 
-    def configfile(self, config: File) -> None:
-        """Run a file in a menu of its own and show it; what it shows is the result."""
+    def show_named(self, path: str, who: str) -> bool:
+        """Do what `show` does with a file by its path; False and a failure if there is none."""
+        found = self.state.file(path)
+        if found is None:
+            self.state.menu.failures.append(f"{who} {path[:120]}, which is not there")
+            return False
+        self.show(found)
+        return True
+
+    def show(self, config: File) -> None:
+        """Run a file in a menu of its own and show that; come back only if there is none."""
         state = self.state
-        outer, state.choices, started = state.choices, [], state.entry
-        state.entry = Started()
+        if state.frame.in_entry:
+            raise _MenuShownError(_Shown())  # entries that are chosen by hand are not gone into
         folder = config.path.rpartition("/")[0]
         state.variables["config_directory"] = f"({config.volume}){folder}"
         state.variables["config_file"] = f"({config.volume}){config.path}"
-        self._source(config)
-        if state.choices:
-            self._show()
-            raise _MenuShownError
-        if state.entry.kernel is not None:
-            state.menu.entries.append(state.entry.entry(config.name, "(commands)"))
-            state.menu.default = len(state.menu.entries) - 1
-            raise _MenuShownError
-        state.choices, state.entry = outer, started
+        with state.inside(choices=[], entry=Started()) as frame:
+            self._source(config)
+            if frame.choices:
+                raise _MenuShownError(self._show())
+            if frame.entry.kernel is not None:
+                place = self._add(frame.entry.entry(config.name, "(commands)"))
+                raise _MenuShownError(_Shown(place))
 
     def _source(self, config: File) -> None:
-        name = config.name
-        state = self.state
-        if len(state.menu.files) >= FILE_LIMIT:
+        """Run a file where its commands act as if they stood here."""
+        name, menu = config.name, self.state.menu
+        if len(menu.files) >= FILE_LIMIT:
             raise UnknownStepError(f"more than {FILE_LIMIT} configuration files")
-        state.menu.files.append(name)
-        outer, state.path = state.path, name
-        try:
-            self.run(parse(config.text()))
-        except UnfinishedError as error:
-            if not isinstance(config, BuiltIn) and config.size > TEXT_LIMIT:
-                raise ScriptError(f"{name}: only the first {TEXT_LIMIT} bytes were read") from None
-            state.menu.failures.append(f"{name}: {error}, so that GRUB leaves it out")
-            self.run(error.before)
-        except ScriptError as error:
-            raise ScriptError(f"{name}: {error}") from None
-        except _EndedError:
-            pass
-        state.path = outer
+        menu.files.append(name)
+        with self.state.inside(path=name):
+            try:
+                self.run(parse(config.text()))
+            except UnfinishedError as error:
+                if not isinstance(config, BuiltIn) and config.size > TEXT_LIMIT:
+                    why = f"{name}: only the first {TEXT_LIMIT} bytes were read"
+                    raise ScriptError(why) from None
+                menu.failures.append(f"{name}: {error}, so that GRUB leaves it out")
+                self.run(error.before)
+            except ScriptError as error:
+                raise ScriptError(f"{name}: {error}") from None
+            except _ReturnedError:
+                pass
 
-    def _show(self) -> None:
-        """Resolve the entries of the menu and choose the default one."""
+    # --- menus ---------------------------------------------------------------------------------
+
+    def _show(self) -> _Shown:
+        """Resolve the entries of the menu that was made; return what showing it comes to."""
         state, menu = self.state, self.state.menu
+        choices = state.frame.choices
         wanted = state.variables.get("default", "") or "0"
         if SET_AT_BOOT in wanted:
             raise UnknownStepError("the default entry is one that only the machine knows")
-        if state.variables.get("timeout", "").startswith("-"):
-            menu.waits = f"{menu.files[-1]} sets timeout={state.variables['timeout']}"
-        default = _chosen(state.choices, wanted)
-        password = bool(state.variables.get("superusers"))
-        at: dict[int, int] = {}  # where the entries of a choice begin, by its own place
-        for number, choice in enumerate(state.choices):
-            if choice is default and choice.restricted and password:
-                menu.waits = f"{choice.path} asks for a password before “{choice.title[:60]}”"
-            at[number] = len(menu.entries)
-            place = self._resolve(choice, wanted.partition(">")[2] if choice is default else "0")
+        default, shown = _chosen(choices, wanted), _Shown()
+        first: list[int] = []  # where the entries of each choice begin
+        for choice in choices:
+            first.append(len(menu.entries))
             if choice is default:
-                menu.default = place
-        self._fall_back(at)
+                shown = self._resolve(choice, wanted.partition(">")[2])
+                waits = self._asks_for_a_password(choice) or shown.waits or self._waits()
+                shown = shown._replace(waits=waits)
+            else:
+                self._resolve(choice, "0")
+        return shown._replace(default=self._fallback(shown.default, first))
 
-    def _fall_back(self, at: dict[int, int]) -> None:
-        """Go on to the entries of `fallback` where the kernel of the default one is gone.
+    def _waits(self) -> str | None:
+        timeout = self.state.variables.get("timeout", "")
+        return f"{self.state.menu.files[-1]} sets timeout={timeout}" if timeout[:1] == "-" else None
+
+    def _asks_for_a_password(self, choice: Choice) -> str | None:
+        if not choice.restricted or not self.state.variables.get("superusers"):
+            return None
+        return f"{choice.path} asks for a password before “{choice.title[:60]}”"
+
+    def _fallback(self, default: int | None, first: list[int]) -> int | None:
+        """Return the default entry, or that of `fallback` which starts where its kernel is gone.
 
         An initramfs that is gone ends nothing: GRUB starts the kernel without it.
         """
-        state, menu = self.state, self.state.menu
-        if menu.default is None or not _stops(menu.entries[menu.default]):
-            return
-        for name in state.variables.get("fallback", "").split():
+        choices, entries = self.state.frame.choices, self.state.menu.entries
+        if default is None or not _stops(entries[default]):
+            return default
+        for name in self.state.variables.get("fallback", "").split():
             if SET_AT_BOOT in name:
                 raise UnknownStepError("the entry to fall back to is one only the machine knows")
-            choice = _chosen(state.choices, name, exactly=True)
-            place = at[state.choices.index(choice)] if choice is not None else len(menu.entries)
-            if place < len(menu.entries) and not _stops(menu.entries[place]):
-                menu.default = place
-                return
+            choice = _chosen(choices, name, exactly=True)
+            place = first[choices.index(choice)] if choice is not None else len(entries)
+            if place < len(entries) and not _stops(entries[place]):
+                return place
+        return default
 
-    def _resolve(self, choice: Choice, rest: str) -> int | None:
+    def _resolve(self, choice: Choice, rest: str) -> _Shown:
         """Run an entry, or those of a submenu; return where the one of `rest` lies in the menu."""
-        with self.state.scope():
-            self.state.positional(choice.parameters)
-            if len(self.state.menu.entries) >= ENTRY_LIMIT:
-                return None
+        if len(self.state.menu.entries) >= ENTRY_LIMIT:
+            return _Shown()
+        with self.state.scope(), self.state.parameters(choice.parameters):
             if choice.statement.kind == "submenu":
                 return self._submenu(choice, rest)
-            return self._entry(choice)
+            return _Shown(self._add(self._entry(choice)))
 
-    def _submenu(self, choice: Choice, rest: str) -> int | None:
-        state = self.state
-        outer, state.choices = state.choices, []
-        path, state.path = state.path, choice.path
-        self.run(choice.statement.body)
-        inner = state.choices
-        chosen = _chosen(inner, rest or "0")
-        place = None
-        for one in inner:
-            found = self._resolve(one, rest.partition(">")[2] if one is chosen else "0")
-            place = found if one is chosen else place
-        state.choices, state.path = outer, path
-        return place
-
-    def _entry(self, choice: Choice) -> int:
-        state = self.state
-        state.entry = Started()
-        path, state.path = state.path, choice.path
-        unknown = None
-        try:
-            if choice.bls is not None:
-                state.entry = commands.from_bls(state, choice.bls)
-            else:
+    def _submenu(self, choice: Choice, rest: str) -> _Shown:
+        with self.state.inside(path=choice.path, choices=[]) as frame:
+            try:
                 self.run(choice.statement.body)
-        except _EndedError:
-            pass
-        except _MenuShownError:
-            unknown = "it shows another menu"
-        except (UnknownStepError, ScriptError) as error:
-            unknown = str(error)
-        state.path = path
-        state.menu.entries.append(state.entry.entry(choice.path, choice.title, unknown))
-        return len(state.menu.entries) - 1
+            except _MenuShownError as error:
+                return error.shown
+            except (UnknownStepError, ScriptError) as error:
+                return _Shown(self._add(Started().entry(choice.path, choice.title, str(error))))
+            default = _chosen(frame.choices, rest or "0")
+            shown = _Shown()
+            for one in frame.choices:
+                if one is default:
+                    shown = self._resolve(one, rest.partition(">")[2])
+                else:
+                    self._resolve(one, "0")
+            return shown
+
+    def _entry(self, choice: Choice) -> BootEntry:
+        with self.state.inside(path=choice.path, entry=Started(), in_entry=True) as frame:
+            unknown = None
+            try:
+                if choice.bls is not None:
+                    frame.entry = commands.from_bls(self.state, choice.bls)
+                else:
+                    self.run(choice.statement.body)
+            except _ReturnedError:
+                pass
+            except (_MenuShownError, UnknownStepError, ScriptError) as error:
+                unknown = str(error)
+            return frame.entry.entry(choice.path, choice.title, unknown)
+
+    def _add(self, entry: BootEntry) -> int:
+        """Put an entry into the menu; return its place there."""
+        entries = self.state.menu.entries
+        entries.append(entry)
+        return len(entries) - 1
 
     # --- statements ----------------------------------------------------------------------------
 
@@ -234,21 +261,18 @@ class _Run:
             state.functions[name] = statement
         elif statement.kind in ("menuentry", "submenu"):
             self._choice(statement)
-        elif statement.words or _decides(statement.body):
+        elif statement.words or effects.decide(statement.body):
             self._loop(statement)
         return True
 
     def _if(self, statement: Statement) -> bool | None:
         for condition, body in statement.arms:
-            holds = self.run(condition) if condition else True
-            if holds is None:
-                if any(_decides(arm) for _, arm in statement.arms):
-                    raise UnknownStepError(
-                        f"{self.state.path} line {statement.line}: a condition that is not "
-                        "supported"
-                    )
+            met = self.run(condition) if condition else True
+            if met is None:
+                if any(effects.decide(arm) for _, arm in statement.arms):
+                    raise self._unknown(statement, "a condition that is not supported")
                 return None
-            if holds:
+            if met:
                 return self.run(body)
         return True
 
@@ -258,10 +282,8 @@ class _Run:
             for value in words[2:]:
                 self.state.set(words[0], value)
                 self.run(statement.body)
-        elif _decides(statement.body):
-            raise UnknownStepError(
-                f"{self.state.path} line {statement.line}: a loop is not evaluated"
-            )
+        elif effects.decide(statement.body):
+            raise self._unknown(statement, "a loop is not evaluated")
 
     def _choice(self, statement: Statement) -> None:
         words = self.state.expanded(statement.words)
@@ -275,23 +297,22 @@ class _Run:
         ]
         # Distributions write $menuentry_id_option, which is --id or nothing.
         restricted = "--unrestricted" not in words
-        path = self.state.path
+        path = self.state.frame.path
         choice = Choice(statement, path, title, tuple(ids), None, tuple(plain), restricted)
-        self.state.choices.append(choice)
+        self.state.frame.choices.append(choice)
 
     def _command(self, statement: Statement) -> bool | None:
+        """Run a command; return how it ended, None where only the machine knows."""
         state = self.state
         words = state.expanded(statement.words)
         if not words:
             return True
         name, arguments = words[0], words[1:]
-        if SET_AT_BOOT in " ".join(words) and name not in ("set", "export"):
+        if any(SET_AT_BOOT in word for word in words) and name not in ("set", "export"):
             if name in ("[", "test", "!"):
                 return None
-            if name in _DECIDES and not _harmless(words):
-                raise UnknownStepError(
-                    f"{state.path} line {statement.line}: {name} takes what only the machine knows"
-                )
+            if effects.is_decisive(words):
+                raise self._unknown(statement, f"{name} takes what only the machine knows")
         if name == "!":
             inner = self._command(statement._replace(words=statement.words[1:]))
             return None if inner is None else not inner
@@ -301,50 +322,47 @@ class _Run:
             return holds(state, [word for word in arguments if word != "]"])
         if "=" in name and name.partition("=")[0].isidentifier():
             arguments, name = words, "set"
+        return self._built_in(name, arguments, statement)
+
+    def _built_in(self, name: str, arguments: list[str], statement: Statement) -> bool | None:
+        """Run a command of GRUB's own; one that changes nothing that counts succeeds."""
         if name in _RUNS:
             return _RUNS[name](self, arguments, statement)
         if name in _COMMANDS:
-            return _COMMANDS[name](state, arguments, statement)
-        if name not in _RUNTIME:
+            return _COMMANDS[name](self.state, arguments, statement)
+        if name not in effects.ASKS_THE_MACHINE:
             return True
-        for variable in _variables_of(arguments):
-            state.set(variable, SET_AT_BOOT)
+        for variable in effects.variables_of(arguments):
+            self.state.set(variable, SET_AT_BOOT)
         return None
 
     def _function(self, name: str, arguments: list[str]) -> bool | None:
-        outer = [self.state.variables.get(str(at), "") for at in range(1, 10)]
-        self.state.positional(arguments)
-        try:
-            return self.run(self.state.functions[name].body)
-        except _EndedError:
-            return True
-        finally:
-            self.state.positional(outer)
+        with self.state.parameters(arguments):
+            try:
+                return self.run(self.state.functions[name].body)
+            except _ReturnedError:
+                return True
+
+    def _at(self, statement: Statement) -> str:
+        return f"{self.state.frame.path} line {statement.line}"
+
+    def _unknown(self, statement: Statement, why: str) -> UnknownStepError:
+        return UnknownStepError(f"{self._at(statement)}: {why}")
 
     # --- commands that run scripts -------------------------------------------------------------
 
-    def _configfile(self, arguments: list[str], statement: Statement) -> bool:
-        state = self.state
-        path = arguments[0] if arguments else f"{state.variables.get('prefix', '')}/grub.cfg"
-        found = state.file(path)
-        if found is None:
-            line = f" line {statement.line}" if statement.line else ""
-            state.menu.failures.append(
-                f"{state.path}{line} goes on with {path[:120]}, which is not there"
-            )
-            return False
-        self.configfile(found)
-        return True
+    def _configfile_command(self, arguments: list[str], statement: Statement) -> bool:
+        path = arguments[0] if arguments else self.default_config()
+        return self.show_named(path, f"{self._at(statement)} goes on with")
 
     def _source_command(self, arguments: list[str], _: Statement) -> bool:
         found = self.state.file(arguments[0]) if arguments else None
-        if found is None:
-            return False
-        self._source(found)
-        return True
+        if found is not None:
+            self._source(found)
+        return found is not None
 
-    def _return(self, _: list[str], __: Statement) -> bool:
-        raise _EndedError
+    def _return_command(self, _: list[str], __: Statement) -> bool:
+        raise _ReturnedError
 
 
 def _chosen(choices: list[Choice], wanted: str, *, exactly: bool = False) -> Choice | None:
@@ -363,46 +381,11 @@ def _stops(entry: BootEntry) -> bool:
     return entry.broken is not None and entry.gone not in entry.initrds
 
 
-def _decides(statements: Iterable[Statement]) -> bool:
-    """Return whether statements change what starts."""
-    for statement in statements:
-        if statement.kind in ("menuentry", "submenu"):
-            return True
-        bodies = [statement.body, *(body for arm in statement.arms for body in arm)]
-        if any(_decides(body) for body in bodies):
-            return True
-        words = ["".join(p.text for p in word) for word in statement.words]
-        if words and words[0] in _DECIDES and not _harmless(words):
-            return True
-    return False
-
-
-def _harmless(words: list[str]) -> bool:
-    """Return whether a command sets nothing that decides what starts."""
-    return bool(words[1:2]) and words[1].startswith(_NOT_DECISIVE)
-
-
-def _variables_of(arguments: list[str]) -> Iterator[str]:
-    """Yield the variables that a command sets by its options, or as the last of its words."""
-    options = ("--set", "-s", "-d", "-u", "-b")
-    for before, word in zip(["", *arguments], arguments, strict=False):
-        if word.startswith("--set="):
-            word = word.partition("=")[2]
-        elif before not in options:
-            continue
-        yield word.rpartition(":")[2]
-    if len(arguments) == 1 and arguments[0].isidentifier():
-        yield arguments[0]
-
-
-# Commands whose result only a running machine knows.
-_RUNTIME = ("sleep", "keystatus", "cmostest", "background_image", "read", "regexp", "probe",
-            "smbios", "cpuid", "hashsum", "cmp", "getenv", "efivar", "gptprio.next", "gptpriority",
-            "extract_entries", "lsefi", "inl", "rdmsr", "date")  # fmt: skip
 _RUNS: dict[str, Callable[[_Run, list[str], Statement], bool]] = {
-    "configfile": _Run._configfile, "normal": _Run._configfile, "source": _Run._source_command,
-    ".": _Run._source_command, "return": _Run._return,
-}  # fmt: skip
+    **dict.fromkeys(("configfile", "normal"), _Run._configfile_command),
+    **dict.fromkeys(("source", "."), _Run._source_command),
+    "return": _Run._return_command,
+}
 _COMMANDS: dict[str, Callable[[State, list[str], Statement], bool]] = {
     "set": commands.set_variable, "export": commands.set_variable, "unset": commands.unset,
     "load_env": commands.load_env, "search": commands.search,

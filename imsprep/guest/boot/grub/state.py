@@ -7,9 +7,11 @@ grub-core/normal/main.c for what is set before a script runs.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File
@@ -83,6 +85,23 @@ class Started:
                          gone[0] if broken else None, self.version)  # fmt: skip
 
 
+@dataclass
+class Frame:
+    """Where commands act that are run now: in which file, for which menu, for which entry."""
+
+    path: str = ""
+    choices: list[Choice] = field(default_factory=list)  # of the menu that is being made
+    entry: Started = field(default_factory=Started)
+    in_entry: bool = False  # the commands are those of an entry, and not of a file or submenu
+
+
+class _Changes(TypedDict, total=False):
+    path: str
+    choices: list[Choice]
+    entry: Started
+    in_entry: bool
+
+
 class State:
     """The variables of GRUB, the files that they lead to, and what is being made."""
 
@@ -92,11 +111,19 @@ class State:
         self.variables = {"grub_platform": platform, "grub_cpu": target, "root": root}
         self.variables |= {f"feature_{name}": "y" for name in _FEATURES}
         self.functions: dict[str, Statement] = {}
-        self.choices: list[Choice] = []
-        self.entry: Started | None = None
-        self.path = ""  # the file that is run
+        self.frame = Frame()
         self._built_in = root
         self._chosen = False  # the script itself has set `root`
+
+    @contextlib.contextmanager
+    def inside(self, **changes: Unpack[_Changes]) -> Iterator[Frame]:
+        """Run commands in a frame that differs; what it does not change, it shares."""
+        outer = self.frame
+        self.frame = dataclasses.replace(outer, **changes)
+        try:
+            yield self.frame
+        finally:
+            self.frame = outer
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
@@ -114,13 +141,24 @@ class State:
             value = value[1:-1] if value.startswith("(") and value.endswith(")") else value
         self.variables[name] = value
 
-    def positional(self, parameters: Sequence[str]) -> None:
-        """Set $1 and those behind it, $# and $@, as a function or an entry has them."""
-        for name in [name for name in self.variables if name.isdigit()]:
-            del self.variables[name]
-        self.variables |= {str(at): value for at, value in enumerate(parameters, 1)}
-        joined = " ".join(parameters)
-        self.variables |= {"#": str(len(parameters)), "@": joined, "*": joined}
+    @contextlib.contextmanager
+    def parameters(self, values: Sequence[str]) -> Iterator[None]:
+        """Set $1 and those behind it, $# and $@, for as long as a function or an entry runs."""
+        joined = " ".join(values)
+        own = {"#": str(len(values)), "@": joined, "*": joined}
+        own |= {str(at): value for at, value in enumerate(values, 1)}
+        outer = self._replaced_parameters(own)
+        try:
+            yield
+        finally:
+            self._replaced_parameters(outer)
+
+    def _replaced_parameters(self, values: dict[str, str]) -> dict[str, str]:
+        """Put parameters in the place of those that are set; return the latter."""
+        names = [name for name in self.variables if name.isdigit() or name in ("#", "@", "*")]
+        found = {name: self.variables.pop(name) for name in names}
+        self.variables |= values
+        return found
 
     def text(self, word: Word) -> str:
         """Return a word with its variables, unsplit."""

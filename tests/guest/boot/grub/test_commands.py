@@ -6,7 +6,7 @@ import pytest
 
 from imsprep.guest.boot.devices import Devices
 from imsprep.guest.boot.grub import commands
-from imsprep.guest.boot.grub.state import Started, State
+from imsprep.guest.boot.grub.state import State
 from imsprep.guest.boot.grub.syntax import Statement
 from imsprep.guest.boot.values import BIOS
 from imsprep.guest.model import Volume
@@ -63,7 +63,7 @@ def test_an_entry_of_the_specification_names_files_of_its_own_volume(
     if root is not None:
         grub.set("root", root)
     assert commands.blscfg(grub, [], AT)
-    (choice,) = grub.choices
+    (choice,) = grub.frame.choices
     assert choice.bls is not None
     entry = commands.from_bls(grub, choice.bls).entry("a.conf", "Linux")
     assert entry.broken == broken
@@ -72,6 +72,5 @@ def test_an_entry_of_the_specification_names_files_of_its_own_volume(
 
 def test_what_is_not_linux_is_not_followed() -> None:
     grub = state()
-    grub.entry = Started()
     commands.foreign(grub, ["/x.efi"], AT._replace(words=()))
-    assert grub.entry.unknown == "it starts /x.efi, not Linux itself"
+    assert grub.frame.entry.unknown == "it starts /x.efi, not Linux itself"

@@ -284,3 +284,48 @@ def test_an_entry_with_an_initramfs_only_starts_nothing() -> None:
         None,
         True,
     )
+
+
+OTHER_MENU = {"/grub/more.cfg": "set timeout=-1\nset default=1\n" + TWO.replace("'one'", "'three'")}
+
+
+@pytest.mark.parametrize("kind", ["menuentry", "submenu"])
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_a_menu_that_only_another_entry_shows_does_not_say_what_starts(
+    kind: str, where: str
+) -> None:
+    shows = f"{kind} snapshots {{\n configfile /grub/more.cfg\n}}\n"
+    text = TWO + shows if where == "behind" else "set default=second\n" + shows + TWO
+    made = menu(text, more=OTHER_MENU)
+    assert made.default is not None
+    assert made.entries[made.default].path == "partition 1:/grub/grub.cfg"
+    assert started(made) == ("one" if where == "behind" else "two")
+    assert (made.waits, made.unknown) == (None, None)
+
+
+def test_a_menu_that_an_entry_shows_again_is_gone_through_once() -> None:
+    made = menu(TWO + "menuentry again {\n configfile $prefix/grub.cfg\n}\n")
+    assert [e.title for e in made.entries] == ["one", "two", "again"]
+    assert (started(made), made.files) == ("one", ["partition 1:/grub/grub.cfg"])
+    assert made.entries[2].unknown == "it shows another menu"
+
+
+def test_a_submenu_that_cannot_be_followed_leaves_the_others_known() -> None:
+    submenu = "submenu x {\n if keystatus; then\n linux /a\n fi\n}\n"
+    made = menu(TWO + submenu)
+    assert (started(made), made.unknown) == ("one", None)
+    chosen = menu("set default=2\n" + TWO + submenu)
+    assert chosen.default is not None
+    assert "condition" in (chosen.entries[chosen.default].unknown or "")
+
+
+def test_a_function_gives_back_the_parameters_of_what_called_it() -> None:
+    text = "function f {\n true\n}\nmenuentry x a {\n f 1 2 3\n linux /vmlinuz-1 $# $2\n}\n"
+    assert menu(text).entries[0].arguments == ("2", "a")
+
+
+def test_a_submenu_that_shows_another_menu_starts_what_that_menu_does() -> None:
+    submenu = "submenu more {\n configfile /grub/more.cfg\n}\n"
+    made = menu("set default=2\n" + TWO + submenu, more=OTHER_MENU)
+    assert started(made) == "two"
+    assert made.waits == "partition 1:/grub/more.cfg sets timeout=-1"
