@@ -49,7 +49,8 @@ def read_cached(file: int, buffer: bytearray, offset: int) -> int:
     """Read what is in memory; return the bytes that were read.
 
     Raises BlockingIOError where the disk would be needed, and another OSError or AttributeError
-    where that cannot be determined, as on tmpfs.
+    where that cannot be determined, as on tmpfs. Linux begins to read what is missing, and gives it
+    if it has come before the call ends, as it may on a busy machine.
     """
     return os.preadv(file, [buffer], offset, os.RWF_NOWAIT)
 
