@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -260,6 +261,7 @@ ORDER = {
         gather
         reporters.github
         reporters.text
+        reporters.template
         reporters.html
         reporters.json
         reporters.junit
@@ -331,8 +333,12 @@ ORDER = {
         batch.plan
         batch.entries
         batch.values
+        batch.loop
         batch.journal
-        batch.report
+        batch.reports.rows
+        batch.reports.text
+        batch.reports.json
+        batch.reports.html
         batch.read
         batch.run_entry
         batch.run
@@ -409,16 +415,26 @@ PAGES = [
 ]
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the modules that a file imports when it runs, as dotted names."""
-    tree = ast.parse(path.read_text())
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return all nodes of a file's tree; each file is read once."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Return the modules that a file imports when it runs, as dotted names."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     guarded = {
         id(child)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for child in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if id(node) in guarded:
             continue
         if isinstance(node, ast.Import):
@@ -475,7 +491,7 @@ REACHES = {"open", "print", "input", "read_text", "read_bytes", "write_text", "w
 @pytest.mark.parametrize("module", sorted(PURE))
 def test_the_core_reaches_nothing_outside(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(MODULES[module])} & OUTSIDE
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             called = node.func.id if isinstance(node.func, ast.Name) else called
@@ -493,7 +509,7 @@ def test_the_core_imports_only_the_core(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_function_is_small(module: str) -> None:
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             # Decorators are declarations (a command's options), not the function's work.
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -511,7 +527,7 @@ def test_nothing_but_the_front_door_imports_the_emulator() -> None:
 DOOR = (
     "imsprep.api", "imsprep.cli", "imsprep.options", "imsprep.progress", "imsprep.errors",
     "imsprep.report", "imsprep.units", "imsprep.project", "imsprep.checks.reporters",
-    "imsprep.pipeline.batch.report",
+    "imsprep.pipeline.batch.reports",
     "imsprep.cloud.sites",  # tables of names
 )  # fmt: skip
 

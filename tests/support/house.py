@@ -51,7 +51,7 @@ TESTED_BY_OTHERS = """
     guest.windows.release image.archive.ovf image.archive.tar image.archive.unpack image.disk
     image.hashing image.qemu.nbd_client image.tables.cloop image.tables.descriptor
     image.tables.parallels image.tables.qcow image.tables.qed ims.error_codes ims.region ims.wait
-    pipeline.batch.entries pipeline.batch.journal pipeline.batch.read pipeline.batch.report
+    pipeline.batch.entries pipeline.batch.read
     pipeline.batch.run pipeline.batch.run_entry pipeline.digests pipeline.examine pipeline.info
     pipeline.ova.all_disks pipeline.ova.proposal pipeline.prepare pipeline.resolve project report
     scan.bench.figures scan.pool scan.protocol service store.bucket store.contract

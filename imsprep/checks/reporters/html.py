@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.reporters.picture import picture
+from imsprep.checks.reporters.template import page
 from imsprep.checks.reporters.text import about
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import counted, exact_size, format_size
@@ -25,25 +24,6 @@ _SIZES = (
     ("data_bytes", "Data to upload"),
 )  # fmt: skip
 _COVERAGE = (("holes", "Holes"), ("probed", "Probed"), ("read", "Read"))
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined  # loading it takes as long as a small check
-
-    text = resources.files("imsprep").joinpath("data", "check.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(text)
-
-
-def style(*names: str) -> object:
-    """Return style sheets of the package, as text that a template takes unchanged."""
-    from markupsafe import Markup
-
-    data = resources.files("imsprep").joinpath("data")
-    return Markup("".join(data.joinpath(name).read_text("utf-8") for name in names))
 
 
 def html(run: Run, screenshots: Mapping[str, bytes] | None = None) -> str:
@@ -59,8 +39,7 @@ def html(run: Run, screenshots: Mapping[str, bytes] | None = None) -> str:
             for one in run.results
         ],
     }
-    text: str = _template().render(run=values, style=style("report.css"))
-    return text.strip() + "\n"
+    return page("check.html.j2", ("report.css",), run=values)
 
 
 def _verdict(run: Run) -> str:
@@ -181,12 +160,6 @@ def finding_values(finding: Finding) -> dict[str, object]:
         "rule": finding.rule, "message": finding.message,
         "pairs": [(label, text) for label, text in pairs if text],
     }  # fmt: skip
-
-
-def finding_box(finding: Finding) -> str:
-    """Return one finding as HTML, for another page of the same style."""
-    text: str = _template().make_module({"style": ""}).finding(finding_values(finding))
-    return text
 
 
 def _skipped(report: Report) -> list[tuple[str, str]]:

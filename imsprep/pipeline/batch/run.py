@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imsprep.options import BatchOptions
+from imsprep.pipeline.batch import loop
 from imsprep.pipeline.batch import values as batch
 from imsprep.pipeline.batch.executors import cluster, threads
 from imsprep.pipeline.batch.journal import BatchJournal
@@ -23,7 +24,7 @@ from imsprep.pipeline.batch.run_entry import (
     import_entry,
     import_on_cluster,
 )
-from imsprep.pipeline.batch.values import BatchEntry, Outcome, Watching
+from imsprep.pipeline.batch.values import BatchEntry, Outcome
 from imsprep.pipeline.import_task import Connect
 from imsprep.progress import Event
 from imsprep.system.locking import locked
@@ -84,7 +85,7 @@ def run_plan(
         left = [entry for entry in entries if noted[entry.shown] is None]
         watcher.checking(len(left))
         check = partial(check_entry, connect=connect, ask_bucket=not options.dry_run)
-        found = batch.run(left, check, place.executor, jobs=place.jobs, watching=Watching())
+        found = loop.run(left, check, place.executor, jobs=place.jobs, watching=loop.Watching())
         checked = [noted[entry.shown] or found[entry.shown] for entry in entries]
         ready = [entry for entry in left if found[entry.shown].state == batch.PLANNED]
         if options.dry_run:
@@ -98,18 +99,18 @@ def run_plan(
             watcher.warn(text)
         watcher.working(sum(o.state == batch.DONE for o in checked), len(ready))
         watching = _watching(journal, watcher)
-        worked = batch.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
+        worked = loop.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
         return batch.merged(checked, worked)
 
 
-def _watching(journal: BatchJournal, watcher: BatchWatcher) -> Watching:
+def _watching(journal: BatchJournal, watcher: BatchWatcher) -> loop.Watching:
     """Return what follows the entries, on paper and for the watcher."""
 
     def ended(entry: BatchEntry, outcome: Outcome) -> None:
         journal.ended(entry, outcome)
         watcher.ended(entry, outcome)
 
-    return Watching(journal.begun, ended, watcher.passing)
+    return loop.Watching(journal.begun, ended, watcher.passing)
 
 
 def _waiting(outcome: Outcome) -> Outcome:

@@ -14,14 +14,11 @@ cluster. It returns a value whatever happens. What an *outcome* says of an entry
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from imsprep import __version__
-from imsprep.errors import ImsprepError, TransferError
+from imsprep.errors import ImsprepError
 from imsprep.options import ImportOptions
 from imsprep.report import Finding
 
@@ -33,8 +30,6 @@ STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
 WORST_FIRST = (6, 3, 2, 1, 4, 7, 5)
 
 _IMPORT_WITH = re.compile(r"imsprep import (?:'[^']*'|\S+) --([a-z-]+) ([\w-]+)")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -125,55 +120,6 @@ class BatchSummary:
             "sent": sum(outcome.sent for outcome in self.outcomes),
             "images": [outcome.as_dict() for outcome in self.outcomes],
         }
-
-
-@dataclass(frozen=True)
-class Watching:
-    """Callbacks for what happens to the entries, called in the thread that runs the batch."""
-
-    began: Callable[[BatchEntry], object] = lambda entry: None
-    ended: Callable[[BatchEntry, Outcome], object] = lambda entry, outcome: None
-    on_tick: Callable[[], object] = lambda: None  # from time to time
-    interval_s: float = 10.0
-
-
-def run(
-    entries: Iterable[BatchEntry],
-    work: Callable[[BatchEntry], Outcome],
-    executor: Executor,
-    *,
-    jobs: int,
-    watching: Watching,
-) -> dict[str, Outcome]:
-    """Work on every entry, at most `jobs` at a time; return the outcomes by the entries' `shown`.
-
-    An executor that loses an entry fails that entry. An interruption passes through; what was begun
-    is then for the caller to end.
-    """
-    left, outcomes = deque(entries), dict[str, Outcome]()
-    running: dict[Future[Outcome], BatchEntry] = {}
-    while left or running:
-        while left and len(running) < jobs:
-            entry = left.popleft()
-            watching.began(entry)
-            running[executor.submit(work, entry)] = entry
-        ended, _ = wait(running, timeout=watching.interval_s, return_when=FIRST_COMPLETED)
-        for future in ended:
-            entry = running.pop(future)
-            outcomes[entry.shown] = _outcome(future, entry)
-            watching.ended(entry, outcomes[entry.shown])
-        if not ended:
-            watching.on_tick()
-    return outcomes
-
-
-def _outcome(future: Future[Outcome], entry: BatchEntry) -> Outcome:
-    """Return what an entry's work gave; an entry that was lost may be run again."""
-    try:
-        return future.result()
-    except (Exception, CancelledError) as error:
-        lost = TransferError(f"the work was lost ({type(error).__name__}: {error}); run again")
-        return Outcome.of_error(entry, FAILED, lost)
 
 
 def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:

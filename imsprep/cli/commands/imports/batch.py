@@ -72,7 +72,7 @@ def command(
     """
     from imsprep import api
     from imsprep.options import BatchOptions
-    from imsprep.pipeline.batch.report import FORMATS, render
+    from imsprep.pipeline.batch.reports import FORMATS, render
 
     if options.pop("strict"):
         options["fail_on"] = "warning"
@@ -112,7 +112,7 @@ class _Telling:
 
     def refused(self, images: list[str], *, others: bool) -> None:
         """Print what is refused, and that nothing is started where that follows."""
-        from imsprep.pipeline.batch.report import named
+        from imsprep.pipeline.batch.reports.rows import named
 
         self._refused = len(images)
         so = "" if others else "; nothing was sent (--skip-failing imports the others)"

@@ -1,0 +1,75 @@
+"""The rows of a summary, and the sentences that the text and the page have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, STATES, WAITING
+from imsprep.report import Finding, Severity
+from imsprep.units import counted, format_seconds, format_size
+
+if TYPE_CHECKING:
+    from imsprep.pipeline.batch.values import BatchSummary, Outcome
+
+# What a state is called.
+WORDS = {
+    DONE: "done", PLANNED: "planned", FAILED: "failed", REFUSED: "refused", WAITING: "not begun",
+}  # fmt: skip
+ID = "image id"
+COLUMNS = ("image", "name", "state", ID, "disk", "sent", "time")
+_SHOWN = 3  # images that are named for one finding
+
+
+def row_of(outcome: Outcome) -> tuple[str, ...]:
+    """Return the cells of COLUMNS; one of what is not known is empty."""
+    return (
+        outcome.image,
+        outcome.name,
+        word_of(outcome),
+        outcome.image_id or "",
+        format_size(outcome.size) if outcome.size else "",
+        format_size(outcome.sent) if outcome.sent else "",
+        format_seconds(outcome.seconds) if outcome.seconds else "",
+    )
+
+
+def word_of(outcome: Outcome) -> str:
+    """Return the state in a word or two."""
+    return f"{WORDS[outcome.state]} before" if outcome.earlier else WORDS[outcome.state]
+
+
+def named(images: list[str]) -> str:
+    """Return the first images by name, and how many more there are."""
+    more = len(images) - _SHOWN
+    return ", ".join(images[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def totals(summary: BatchSummary) -> str:
+    """Return a line that counts the images by state and adds up sizes."""
+    before = sum(outcome.earlier for outcome in summary.outcomes)
+    more = f" ({before} of them before)" if before else ""
+    counts = [
+        f"{n} {WORDS[state]}{more if state == DONE else ''}"
+        for state in STATES
+        if (n := summary.count(state))
+    ]
+    sent = sum(outcome.sent for outcome in summary.outcomes)
+    disks = sum(outcome.size for outcome in summary.outcomes)
+    sizes = f"; {format_size(sent)} sent for disks of {format_size(disks)}" if sent else ""
+    if disks and not sent:
+        sizes = f"; disks of {format_size(disks)}, nothing sent"
+    return f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)}{sizes}"
+
+
+def worth_telling(outcome: Outcome) -> list[Finding]:
+    """Return the findings above a note that stopped nothing."""
+    return [
+        finding
+        for finding in outcome.findings
+        if outcome.state != REFUSED and finding.waived is None and finding.severity > Severity.NOTE
+    ]
+
+
+def says_itself(outcome: Outcome) -> bool:
+    """Return whether the findings of a refused image say all that its message does."""
+    return outcome.state == REFUSED and bool(outcome.findings)

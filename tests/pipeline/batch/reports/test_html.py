@@ -1,0 +1,32 @@
+"""The page of a batch."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+from imsprep.pipeline.batch.reports import render
+from imsprep.pipeline.batch.values import BatchSummary
+
+
+def test_the_page_is_whole_and_obeys_nobody(nasty: BatchSummary) -> None:
+    page = render(nasty, "html")
+    opened: list[str] = []
+
+    class Check(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            assert tag != "script"
+            if tag not in ("meta", "br"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    Check().feed(page)
+    assert opened == []
+    for word in ("http:", "https:", "url(", "@import"):
+        assert word not in page
+    assert "prefers-color-scheme:dark" in page
+    assert "@media (max-width" in page
+    for title in ("image", "state", "image id"):
+        assert f'data-title="{title}"' in page

@@ -1,0 +1,35 @@
+"""What the text and the page of a batch have in common."""
+
+from __future__ import annotations
+
+import pytest
+
+from imsprep.pipeline.batch.reports import rows
+from imsprep.pipeline.batch.values import DONE, PLANNED, BatchSummary, Outcome
+from imsprep.units import GIB
+
+
+def test_a_row_leaves_empty_what_is_not_known() -> None:
+    outcome = Outcome("a.raw", "web01", DONE, size=2 * GIB)
+    cells = dict(zip(rows.COLUMNS, rows.row_of(outcome), strict=True))
+    assert cells == {"image": "a.raw", "name": "web01", "state": "done", "image id": "",
+                     "disk": "2 GiB", "sent": "", "time": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "0"), (3, "0, 1, 2"), (4, "0, 1, 2 and 1 more"), (9, "0, 1, 2 and 6 more")],
+)
+def test_three_images_are_named_and_the_others_counted(count: int, words: str) -> None:
+    assert rows.named([str(number) for number in range(count)]) == words
+
+
+def test_the_totals_say_what_travelled_for_how_much() -> None:
+    sent = Outcome("a", "a", DONE, size=4 * GIB, sent=GIB)
+    before = Outcome("b", "b", DONE, size=2 * GIB, earlier=True)
+    summary = BatchSummary("plan.yaml", (sent, before))
+    assert rows.totals(summary) == (
+        "2 images: 2 done (1 of them before); 1 GiB sent for disks of 6 GiB"
+    )
+    planned = BatchSummary("plan.yaml", (Outcome("a", "a", PLANNED, size=GIB),))
+    assert rows.totals(planned) == "1 image: 1 planned; disks of 1 GiB, nothing sent"

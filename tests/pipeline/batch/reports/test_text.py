@@ -1,0 +1,53 @@
+"""The summary of a batch for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imsprep.checks.reporters.text import Style
+from imsprep.pipeline.batch.reports import render
+from imsprep.pipeline.batch.values import DONE, BatchSummary, Outcome
+
+
+def test_the_text_has_a_row_for_each_image_and_each_reason_once(nasty: BatchSummary) -> None:
+    text = render(nasty, "text", Style(width=200))
+    lines = text.splitlines()
+    assert lines[0].split() == ["image", "name", "state", "image", "id", "disk", "sent", "time"]
+    assert [line.split("  ")[0] for line in lines[1:6]] == [
+        nasty.outcomes[0].image,
+        "b.raw",
+        "c.raw",
+        "d.raw",
+        "e.raw",
+    ]
+    assert "2 min 5 s" in lines[1]
+    assert "done before" in lines[5]
+    assert "c.raw: failed, exit code 6" in lines
+    assert lines[lines.index("d.raw:") + 1].split()[0] == "warning"
+    assert nasty.outcomes[0].image in text[text.index("d.raw:\n") :]
+    assert lines[-1].startswith("5 images: 2 done (1 of them before), 1 failed, 1 refused, 1 not begun")  # fmt: skip
+
+
+def test_what_many_images_have_in_common_is_told_once(nasty: BatchSummary) -> None:
+    finding = nasty.outcomes[3].findings[0]
+    found = tuple(
+        Outcome(f"{n}.raw", "x", DONE, findings=(replace(finding, message=f"says {n // 5}"),))
+        for n in range(6)
+    )
+    lines = render(BatchSummary("plan.yaml", found), "text").splitlines()
+    assert lines[lines.index("0.raw, 1.raw, 2.raw and 2 more:") + 2].strip() == "says 0"
+    assert lines[lines.index("5.raw:") + 2].strip() == "says 1"
+
+
+def test_the_table_keeps_to_a_terminal_and_puts_ids_below_the_rows() -> None:
+    id_ = "0ab12345-1111-2222-3333-444444444444"
+    found = tuple(
+        Outcome(f"images/debian-{n}.qcow2", "web01", DONE, image_id=id_, size=1 << 30, seconds=3.0)
+        for n in range(2)
+    )
+    lines = render(BatchSummary("plan.yaml", found), "text", Style(width=60)).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[1].startswith("images/debian-0.qcow2  web01  done   1 GiB")
+    assert lines[2] == f"  image id {id_}"
+    (wide, *_) = render(BatchSummary("plan.yaml", found), "text", Style(width=120)).splitlines()
+    assert "image id" in wide
