@@ -80,6 +80,7 @@ LINUX_NAMES = (
     "/etc/rc3.d/S*", "/etc/rc.d/rc3.d/S*",
     "/etc/runlevels/*/*", "/etc/runit/runsvdir/*/*", "/var/service/*",
     "/etc/systemd/system/dbus-org.freedesktop.network1.service",
+    "/etc/systemd/system/systemd-networkd.service", "/etc/systemd/system/NetworkManager.service",
     "/usr/lib/systemd/system/*.wants/systemd-networkd*", "/usr/bin/NetworkManager",
     "/usr/sbin/NetworkManager", DRACUT,
     # cloud-init

@@ -47,6 +47,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_pci"]))}, "IMS814", E),
     "no virtio_net in the initramfs": (
         {INITRD: cpio(drivers(KERNEL, [n for n in VIRTIO if n != "virtio_net"]))}, "IMS815", N),
+    "metadata at another address": (
+        {CLOUD: debian()[CLOUD].replace("169.254.169.254", "10.20.0.5:8775")}, "IMS827", W),
     "no initramfs": ({INITRD: None}, "IMS816", E),
     "no serial console": ({GRUB: f"{LINUX} root=UUID={UUID} ro quiet\n"}, "IMS817", N),
     "persistent net rules": (

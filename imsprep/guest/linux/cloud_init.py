@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from imsprep.guest.boot.values import BootEntry
-from imsprep.guest.linux.network import read_yaml, read_yaml_files
+from imsprep.guest.linux.network import (
+    Interface,
+    of_cloud_init,
+    read_yaml,
+    read_yaml_files,
+)
 from imsprep.guest.model import Guest
 
 MAIN, MORE = "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"
@@ -159,6 +164,19 @@ def _merge(into: dict[str, Any], more: dict[str, Any], depth: int = 0) -> None:
             _merge(into[key], value, depth + 1)
         else:
             into[key] = value
+
+
+def own_network(guest: Guest) -> list[Interface]:
+    """Return the interfaces that cloud-init's own configuration sets up; they come before others.
+
+    It takes them rather than what the data source says, and writes no fallback.
+    """
+    network = settings(guest).get("network")
+    if not isinstance(network, dict) or network.get("config") == "disabled":
+        return []
+    if not (installed(guest) and enabled(guest)):
+        return []
+    return list(of_cloud_init(where(guest, "network"), network))
 
 
 def ours(guest: Guest) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imsprep.guest.boot.values import BootEntry
 from imsprep.guest.linux.ini import read_ini
@@ -109,6 +109,23 @@ def named_otherwise(guest: Guest) -> bool:
     )
 
 
+# By what the files of a way are brought up, as systemd names it.
+_NETWORKD_UNIT, _MANAGER_UNIT = "systemd-networkd.service", "NetworkManager.service"
+
+
+def masked(guest: Guest, path: str) -> str | None:
+    """Return the masked service without which what a file sets up is not brought up, or None."""
+    service = None
+    if fnmatchcase(path, "*/netplan/*"):
+        service = _MANAGER_UNIT if _netplan_hands_over(guest) else _NETWORKD_UNIT
+    elif path.endswith(".network"):
+        service = _NETWORKD_UNIT
+    elif "/NetworkManager/" in path:
+        service = _MANAGER_UNIT
+    unit = guest.files.get(f"/etc/systemd/system/{service}")
+    return service if unit is not None and unit.target == "/dev/null" else None
+
+
 def interfaces(guest: Guest) -> list[Interface]:
     """Return the interfaces that any of the five configuration formats sets up, without lo."""
     readers: tuple[tuple[tuple[str, ...], Callable[[str, str], Iterator[Interface]]], ...] = (
@@ -121,6 +138,7 @@ def interfaces(guest: Guest) -> list[Interface]:
             found.extend(read(path, text))
     if not any(True for _ in guest.matching(*_NETWORKD_STARTS)):
         found = [i._replace(starts=False) if i.path.endswith(".network") else i for i in found]
+    found = [i._replace(starts=False) if masked(guest, i.path) else i for i in found]
     return [i for i in found if i.name != "lo"]
 
 
@@ -265,12 +283,53 @@ _VIRTUAL = ("bridges", "bonds", "vlans", "tunnels", "vrfs", "dummy-devices")
 
 def _netplan(guest: Guest) -> Iterator[Interface]:
     """Read all files as one: a later one changes what an earlier one says of an interface."""
-    found: dict[tuple[str, str], tuple[str, dict[str, object]]] = {}
     own = {path.rpartition("/")[2] for path, _ in guest.matching(NETPLAN[0])}
-    for path, values in read_yaml_files(guest, *NETPLAN):
-        if path.startswith("/lib/") and path.rpartition("/")[2] in own:
-            continue
-        network = values.get("network")
+    yield from _of_version_2(
+        (path, values.get("network"))
+        for path, values in read_yaml_files(guest, *NETPLAN)
+        if not (path.startswith("/lib/") and path.rpartition("/")[2] in own)
+    )
+
+
+def of_cloud_init(path: str, network: dict[str, Any]) -> Iterator[Interface]:
+    """Yield the interfaces of cloud-init's own setting `network`, in either of its versions.
+
+    Source: cloud-init's documentation, "Network configuration", versions 1 and 2.
+    """
+    if network.get("version") != 1:
+        yield from _of_version_2([(path, network)])
+        return
+    listed = network.get("config")
+    items = [i for i in (listed if isinstance(listed, list) else []) if isinstance(i, dict)]
+    members = {str(name) for item in items for key in _MEMBER_KEYS for name in _names(item, key)}
+    for item in items:
+        name, kind = item.get("name"), item.get("type")
+        if isinstance(name, str) and kind in ("physical", "bond", "bridge", "vlan"):
+            subnets = item.get("subnets")
+            types = [
+                str(subnet.get("type"))
+                for subnet in (subnets if isinstance(subnets, list) else [])
+                if isinstance(subnet, dict)
+            ]
+            mac = item.get("mac_address")
+            yield Interface(
+                path, name, bool({"dhcp", "dhcp4"} & set(types)),
+                mac if isinstance(mac, str) else None, True,
+                name in members or not types, kind != "physical",
+            )  # fmt: skip
+
+
+_MEMBER_KEYS = ("bond_interfaces", "bridge_interfaces", "vlan_link")
+
+
+def _names(item: dict[str, Any], key: str) -> list[object]:
+    value = item.get(key)
+    return value if isinstance(value, list) else [value] if isinstance(value, str) else []
+
+
+def _of_version_2(networks: Iterable[tuple[str, object]]) -> Iterator[Interface]:
+    found: dict[tuple[str, str], tuple[str, dict[str, object]]] = {}
+    for path, network in networks:
         for kind in ("ethernets", *_VIRTUAL):
             defined = network.get(kind) if isinstance(network, dict) else None
             for name, settings in (defined if isinstance(defined, dict) else {}).items():

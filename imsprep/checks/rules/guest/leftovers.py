@@ -95,14 +95,7 @@ def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
 )
 def datasource(facts: Facts) -> Iterator[Evidence]:
     """Read datasource_list; without one cloud-init probes all, which is slower but works."""
-    ignition = cloud_init.ignition_platform(linux(facts))
-    if ignition is not None and "openstack" not in ignition.names:
-        yield Evidence(
-            f"{ignition.where} says {ignition.text}: Ignition asks that platform only",
-            expected="openstack",
-            found=ignition.text,
-            fix=advice("take the image for OpenStack, or write openstack there"),
-        )
+    yield from _other_ignition(linux(facts))
     guest, settings = _settings(facts)
     forced = cloud_init.forced_source(guest)
     if forced is not None and "openstack" not in forced.names:
@@ -117,6 +110,7 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
             ),
         )
     names = settings.get("datasource_list")
+    yield from _other_address(guest, settings.get("datasource"))
     yield from _seed(guest, names, settings.get("datasource"))
     if names is None:
         yield Evidence(
@@ -133,6 +127,35 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
         by_line = advice(f"remove cc: and what follows from the command line, and {fixes.AGAIN}")
         yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown,
                        fix=by_line if "cc:" in path else fixes.cloud_settings(guest))  # fmt: skip
+
+
+def _other_ignition(guest: Guest) -> Iterator[Evidence]:
+    """Look for the platform that Ignition asks, which takes cloud-init's place."""
+    ignition = cloud_init.ignition_platform(guest)
+    if ignition is not None and "openstack" not in ignition.names:
+        yield Evidence(
+            f"{ignition.where} says {ignition.text}: Ignition asks that platform only",
+            expected="openstack",
+            found=ignition.text,
+            fix=advice("take the image for OpenStack, or write openstack there"),
+        )
+
+
+def _other_address(guest: Guest, sources: object) -> Iterator[Evidence]:
+    """Look for an address of the metadata that is another cloud's: no other is asked then."""
+    openstack = sources.get("OpenStack") if isinstance(sources, dict) else None
+    urls = openstack.get("metadata_urls") if isinstance(openstack, dict) else None
+    plain = [url for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
+    if plain and not any(
+        _METADATA.removeprefix("http://") in u or "fe80::a9fe" in u for u in plain
+    ):
+        yield Evidence(
+            f"{cloud_init.where(guest, 'datasource')}: metadata_urls is {plain[0][:100]}, and "
+            "cloud-init asks no other address",
+            expected=_METADATA,
+            found=plain[0][:100],
+            fix=fixes.cloud_settings(guest),
+        )
 
 
 def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
@@ -178,6 +201,8 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
     wanted = (("metadata_urls", [_METADATA]), ("max_wait", 120), ("timeout", 5),
               ("apply_network_config", False))  # fmt: skip
     lacking = [f"{key}: {value}" for key, value in wanted if openstack.get(key) != value]
+    if openstack.get("metadata_urls"):  # IMS827 speaks of another address
+        lacking = [text for text in lacking if not text.startswith("metadata_urls")]
     if lacking:
         yield Evidence(f"datasource OpenStack: {', '.join(lacking)}", fix=fix)
     network = settings.get("network")

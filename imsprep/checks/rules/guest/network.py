@@ -22,6 +22,7 @@ from imsprep.guest.linux.network import (
     broken_yaml,
     fixed_on_command_line,
     interfaces,
+    masked,
     may_exist,
     named_otherwise,
     usual,
@@ -90,8 +91,9 @@ def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
 
 
 def _interfaces(facts: Facts) -> list[Interface]:
+    guest = linux(facts)
     try:
-        return interfaces(linux(facts))
+        return [*interfaces(guest), *(i for i in cloud_init.own_network(guest) if i.name != "lo")]
     except ImportError:
         raise UnknownError("netplan's YAML needs imsprep[guest]") from None
 
@@ -169,13 +171,14 @@ def no_network(facts: Facts) -> Iterator[Evidence]:
     starting = [i for i in _interfaces(facts) if i.starts]
     if starting or _brings_up_any(guest):
         return
+    services = {masked(guest, interface.path) for interface in _interfaces(facts)} - {None}
     if not any(True for _ in guest.matching(*_KNOWN_SYSTEMS)):
         raise UnknownError("the way in which this system sets its network up is not known")
     unread = [path for path, _ in guest.matching(NOT_NETPLAN)]
-    more = f"; netplan does not read {listed(unread)}, only what ends in .yaml" if unread else ""
-    yield Evidence(
-        f"no file sets up an interface, and neither NetworkManager nor cloud-init would{more}"
-    )
+    more = f"; {', '.join(sorted(map(str, services)))} is masked" if services else ""
+    more += f"; netplan does not read {listed(unread)}, only what ends in .yaml" if unread else ""
+    what = "nothing brings up what the files set up" if services else "no file sets up an interface"
+    yield Evidence(f"{what}, and neither NetworkManager nor cloud-init would{more}")
 
 
 # Traces of the programs whose files are read; a system without any goes another way.
@@ -198,7 +201,7 @@ def _must_be_yaml(guest: Guest) -> None:
 
 def _brings_up_any(guest: Guest) -> bool:
     """NetworkManager uses DHCP on cards without a profile; cloud-init writes a fallback."""
-    return brings_up_any(guest) or _cloud_init_writes(guest)
+    return brings_up_any(guest) or (_cloud_init_writes(guest) and not cloud_init.own_network(guest))
 
 
 def _cloud_init_writes(guest: Guest) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest_trees import Link, debian, linux_guest
 
 INTERFACES, NETPLAN = "/etc/network/interfaces", "/etc/netplan/01-lan.yaml"
 DHCP = "network: {ethernets: {%s: {dhcp4: true}}}\n"
@@ -55,6 +55,49 @@ def test_a_rule_of_udev_that_names_by_address_is_found_in_any_file() -> None:
     assert "IMS820" in bad({**files, "/etc/udev/rules.d/10-network.rules": rule})
     queue = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", RUN+="/bin/tune"\n'
     assert bad({**files, "/etc/udev/rules.d/10-network.rules": queue}) == {}
+
+
+CURTIN = "/etc/cloud/cloud.cfg.d/50-curtin-networking.cfg"
+CLOUD = "/etc/cloud/cloud.cfg.d/99_openstack.cfg"
+CARD = "{name: %s, type: physical, subnets: [{type: %s}]}"
+
+
+@pytest.mark.parametrize(("network", "rule"), [
+    ("{version: 2, ethernets: {ens192: {dhcp4: true}}}", "IMS844"),
+    ("{version: 2, ethernets: {eth0: {addresses: [10.0.0.2/24]}}}", "IMS822"),
+    ("{version: 2, ethernets: {eth0: {dhcp4: true}}}", None),
+    (f"{{version: 1, config: [{CARD % ('ens192', 'dhcp')}]}}", "IMS844"),
+    (f"{{version: 1, config: [{CARD % ('eth0', 'static')}]}}", "IMS822"),
+    (f"{{version: 1, config: [{CARD % ('eth0', 'dhcp4')}, {{type: nameserver}}]}}", None),
+    ("{version: 1, config: [{name: eth0, type: physical}, {name: br0, type: bridge, "
+     "bridge_interfaces: [eth0], subnets: [{type: dhcp}]}]}", None),
+    ("{version: 1, config: 7}", None),
+])  # fmt: skip
+def test_cloud_init_sets_up_what_its_own_configuration_says(network: str, rule: str | None) -> None:
+    cloud = debian()[CLOUD]
+    assert isinstance(cloud, str)
+    files = {
+        CLOUD: cloud.replace("network: {config: disabled}\n", ""),
+        CURTIN: f"network: {network}\n",
+    }
+    found = bad(files)
+    assert list(found) == ([rule] if rule else [])
+    assert all(CURTIN in message for r, message in found.items() if r != "IMS824")
+    assert (
+        bad({CURTIN: f"network: {network}\n", INTERFACES: "auto eth0\niface eth0 inet dhcp\n"})
+        == {}
+    )
+
+
+@pytest.mark.parametrize(("path", "text", "service"), [
+    (NETPLAN, DHCP % "eth0", "systemd-networkd.service"),
+    (NETPLAN, "network: {renderer: NetworkManager, ethernets: {eth0: {dhcp4: true}}}\n",
+     "NetworkManager.service"),
+])  # fmt: skip
+def test_a_masked_service_brings_nothing_up(path: str, text: str, service: str) -> None:
+    mask = {f"/etc/systemd/system/{service}": Link("/dev/null")}
+    assert f"{service} is masked" in bad({path: text, **mask})["IMS824"]
+    assert bad({path: text}) == {}
 
 
 GLOBAL = "/usr/lib/NetworkManager/conf.d/10-globally-managed-devices.conf"
