@@ -30,9 +30,11 @@ from imsprep.units import MIB
 from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Seaweed, program
 from tests.support.store_suite import pattern
 
+KILLS = int(os.environ.get("IMSPREP_KILLS", 0))
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif("IMSPREP_KILLS" not in os.environ, reason="make kills"),
+    pytest.mark.skipif(not KILLS, reason="make kills"),
+    pytest.mark.timeout(300 + 60 * KILLS),
 ]
 PIECE, EVERY = 12 * MIB, 30 * MIB
 Place = tuple[ObjectStore, list[str]]
@@ -104,7 +106,7 @@ def kill_often(
     `begin` is called before a series of kills, `check` when the command has ended by itself.
     """
     command = [sys.executable, "-m", "imsprep", *words, "-q"]
-    random, wanted = Random(os.environ.get("IMSPREP_SEED", "2")), int(os.environ["IMSPREP_KILLS"])
+    random = Random(os.environ.get("IMSPREP_SEED", "2"))
 
     def run(limit_s: float | None) -> int:
         with subprocess.Popen(command, env=ENVIRONMENT, stdout=-3) as process:
@@ -118,19 +120,19 @@ def kill_often(
     assert run(None) == 0
     whole_s = time.monotonic() - began
     killed = ended = 0
-    for _ in range(4 * wanted):
-        if killed >= wanted:
+    for _ in range(4 * KILLS):
+        if killed >= KILLS:
             break
         begin()
         before, began = killed, time.monotonic()
-        while killed < wanted and run(random.uniform(0.2, 1.1) * whole_s) == -signal.SIGKILL:
+        while killed < KILLS and run(random.uniform(0.2, 1.1) * whole_s) == -signal.SIGKILL:
             killed += 1
         assert run(None) == 0
         if killed == before:  # it ended before the instant that was drawn
             whole_s = min(whole_s, time.monotonic() - began)
         check()
         ended += 1
-    assert killed >= wanted
+    assert killed >= KILLS
     return killed, ended
 
 
