@@ -71,7 +71,7 @@ def test_a_function_has_a_signature_and_says_what_it_raises(name: str) -> None:
 
 def test_what_is_no_name_of_it_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing_such"):
-        _ = imsprep.nothing_such  # type: ignore[attr-defined]
+        _ = imsprep.nothing_such  # type: ignore[attr-defined]  # a wrong call, on purpose
 
 
 def test_the_import_loads_nothing_else() -> None:
@@ -171,7 +171,7 @@ def test_what_goes_wrong_is_raised(disk: Path, tmp_path: Path) -> None:
     with pytest.raises(imsprep.UsageError, match="empty"):
         imsprep.scan("")
     with pytest.raises(TypeError, match="nothing_such"):
-        imsprep.scan(disk, nothing_such=1)  # type: ignore[call-arg]
+        imsprep.scan(disk, nothing_such=1)  # type: ignore[call-arg]  # a wrong call, on purpose
     with pytest.raises(imsprep.FindingsError):
         imsprep.import_image(disk, to=f"local:{tmp_path}", **{**DATA_DISK, "fail_on": "note"})
 

@@ -554,12 +554,23 @@ def test_a_module_has_a_test_file_of_its_path() -> None:
                if path.name != "__init__.py" and not has_test(m)}  # fmt: skip
     listed = {f"imsprep.{name}" for name in TESTED_BY_OTHERS.split()}
     assert without - listed == set(), "give it a test file at the same path below tests/"
+    assert listed - without == set(), "it has its test file, or is gone: take it off the list"
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_no_test_file_imports_another(path: Path) -> None:
     for name in imports(path):
         assert not re.fullmatch(r"tests(\.\w+)*\.test_\w+(\.\w+)?", name), name
+
+
+CODE = [*MODULES.values(), *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def test_a_line_that_is_not_type_checked_says_why() -> None:
+    for path in CODE:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            unchecked = re.search(r"# type: ignore\[[\w,-]+\](.*)", line)
+            assert not unchecked or unchecked[1].startswith("  # "), f"{path}:{number}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

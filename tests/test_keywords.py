@@ -43,16 +43,16 @@ def test_the_signature_is_that_of_the_fields_and_what_must_be_given_comes_first(
 
 def test_another_keyword_is_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"^go\(\) .*whither"):
-        go("a", where="x", whither="x")  # type: ignore[call-arg]
+        go("a", where="x", whither="x")  # type: ignore[call-arg]  # a wrong call, on purpose
 
 
 def test_a_keyword_that_is_nearly_right_is_suggested() -> None:
     with pytest.raises(TypeError, match=r"^send\(\) .*'sped'; did you mean 'speed'\?$"):
-        send("a", "b", where="x", sped=3)  # type: ignore[call-arg]
+        send("a", "b", where="x", sped=3)  # type: ignore[call-arg]  # a wrong call, on purpose
     with pytest.raises(TypeError, match=r"^go\(\) .*'were'; did you mean 'where'\?$"):
-        go("a", were="x")  # type: ignore[call-arg]
+        go("a", were="x")  # type: ignore[call-arg]  # a wrong call, on purpose
 
 
 def test_a_keyword_that_is_missing_is_asked_of_the_function_that_was_called() -> None:
     with pytest.raises(TypeError, match=r"^go\(\) missing .*'where'$"):
-        go("a")  # type: ignore[call-arg]
+        go("a")  # type: ignore[call-arg]  # a wrong call, on purpose

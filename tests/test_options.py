@@ -27,7 +27,7 @@ def test_options_are_values_whose_only_demand_is_where_to(of: type[options.Optio
     needed = {"to": "local:x"} if of is options.ImportOptions else {}
     assert of(**needed) == of(**needed)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        of(**needed).progress = print  # type: ignore[misc]
+        of(**needed).progress = print  # type: ignore[misc]  # frozen, which is what is tested
 
 
 def test_a_word_that_is_not_allowed_is_refused_with_those_that_are() -> None:

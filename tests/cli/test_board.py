@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,7 +63,7 @@ def test_news_scroll_and_rows_stay_at_the_foot(terminal: Terminal, rows: Board) 
 
 def test_more_rows_than_the_terminal_has_lines_are_counted(terminal: Terminal, rows: Board) -> None:
     for number in range(12):
-        rows.add(lambda number=number: f"row {number}")  # type: ignore[misc]
+        rows.add(partial("row {}".format, number))
     assert terminal.rows == [*(f"row {n}" for n in range(6)), "… and 6 more"]
 
 

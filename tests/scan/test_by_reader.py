@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,9 @@ BLOCK = 8 * KIB
 
 
 @given(st.lists(st.sampled_from([0, 1]), min_size=1, max_size=40), st.integers(0, 3))
-def test_it_finds_what_a_scan_finds(tmp_path_factory, pages: list[int], rest: int) -> None:  # type: ignore[no-untyped-def]
+def test_it_finds_what_a_scan_finds(
+    tmp_path_factory: pytest.TempPathFactory, pages: list[int], rest: int
+) -> None:
     path: Path = tmp_path_factory.mktemp("d") / "d.raw"
     path.write_bytes(b"".join(bytes([p]) * 4096 for p in pages) + bytes(rest) + b"x")
     done: list[int] = []

@@ -32,31 +32,25 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
     __main__ bitmap.facts bitmap.learn.fields bitmap.learn.files boot.answer boot.programs
-    boot.qmp checks.check checks.facts checks.passed_words checks.policy checks.rule checks.rules.disk
-    checks.rules.file checks.rules.guest.advice checks.rules.guest.boot.booted
-    checks.rules.guest.boot.entry checks.rules.guest.distribution checks.rules.guest.leftovers
-    checks.rules.guest.system checks.rules.guest.windows checks.rules.request checks.rules.site
-    checks.rules.tags checks.rules.volumes cli.commands.imports.boot cli.commands.imports.wait
-    cli.commands.machine.bench cli.commands.machine.completion cli.commands.machine.config
-    cli.commands.machine.emulator cli.commands.machine.man cli.commands.steps.convert
-    cli.commands.steps.uploads cli.commands.steps.verify cli.configured cli.demo_disk cli.requirements
-    cli.options.common cli.options.importing cli.options.output cli.options.packing
-    cli.options.request cli.options.target cli.options.transfer cli.upload_progress cli.screen
-    cli.options.service cli.watcher emulator.answers emulator.faults emulator.jobs emulator.listing
-    emulator.materialise emulator.server emulator.signature errors guest.boot.bls
-    guest.boot.devices guest.boot.grub.syntax guest.boot.values guest.child guest.firmware
-    guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes guest.linux.fstab
-    guest.linux.ini guest.linux.kernels guest.linux.locate guest.linux.network
-    guest.linux.os_release guest.linux.sshd guest.model guest.paths guest.snapshot
-    guest.windows.release image.archive.ovf image.archive.tar image.archive.unpack image.disk
-    image.hashing image.qemu.nbd_client image.tables.cloop image.tables.descriptor
-    image.tables.parallels image.tables.qcow image.tables.qed ims.error_codes ims.region ims.wait
-    pipeline.batch.entries pipeline.batch.read
-    pipeline.batch.run pipeline.batch.run_entry pipeline.digests pipeline.examine pipeline.info
-    pipeline.ova.all_disks pipeline.ova.proposal pipeline.prepare pipeline.resolve project report
-    scan.bench.figures scan.pool scan.protocol service store.bucket store.contract
-    store.directory_uploads system.malloc system.sparse system.writeback upload.cleanup
-    upload.file upload.partlog upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
+    boot.qmp checks.check checks.facts checks.passed_words checks.policy checks.rule
+    checks.rules.guest.boot.booted checks.rules.guest.boot.entry cli.commands.imports.boot
+    cli.commands.imports.wait cli.commands.machine.bench cli.commands.machine.completion
+    cli.commands.machine.config cli.commands.machine.emulator cli.commands.machine.man
+    cli.commands.steps.convert cli.commands.steps.uploads cli.commands.steps.verify
+    cli.configured cli.demo_disk cli.options.common cli.options.importing cli.options.output
+    cli.options.packing cli.options.request cli.options.service cli.options.target
+    cli.options.transfer cli.requirements cli.screen cli.upload_progress cli.watcher
+    emulator.answers emulator.jobs emulator.materialise emulator.server emulator.signature
+    errors guest.boot.devices guest.boot.grub.syntax guest.boot.values guest.child
+    guest.firmware guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes
+    guest.linux.kernels guest.linux.locate guest.linux.network guest.model guest.paths
+    guest.snapshot image.archive.ovf image.archive.tar image.archive.unpack image.disk
+    image.hashing image.qemu.nbd_client image.tables.qcow image.tables.qed ims.region ims.wait
+    pipeline.batch.entries pipeline.batch.read pipeline.batch.run pipeline.batch.run_entry
+    pipeline.digests pipeline.examine pipeline.info pipeline.ova.all_disks pipeline.ova.proposal
+    pipeline.prepare pipeline.resolve project report scan.pool scan.protocol service
+    store.bucket store.contract store.directory_uploads system.malloc system.writeback
+    upload.cleanup upload.file upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
 """
 
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "urllib.", "ctypes.dlopen", "mmap.", "fcntl.", "glob.")  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from imsprep.guest.boot.devices import Devices
+from imsprep.guest.boot.devices import Devices, File
 from imsprep.guest.boot.menus import Menu, legacy, syslinux, systemd_boot
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
@@ -13,13 +15,12 @@ from tests.support.guest_trees import MemoryFileSystem
 FILES = {"/boot/vmlinuz-1": b"MZ", "/boot/initrd-1": b"0", "/boot/vmlinuz-2": b"MZ"}
 
 
-def read(reader: object, path: str, text: str, **more: str) -> Menu:
+def read(reader: Callable[[Devices, File], Menu], path: str, text: str, **more: str) -> Menu:
     tree = Tree({"/": MemoryFileSystem({**FILES, **more, path: text})})
     devices = Devices((Volume("partition 1", 1, 1, "ext4", "u"),), {"partition 1": [tree]})
     file = devices.find("partition 1", path)
     assert file is not None
-    made: Menu = reader(devices, file)  # type: ignore[operator]
-    return made
+    return reader(devices, file)
 
 
 LEGACY = """default=1

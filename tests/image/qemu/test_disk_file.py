@@ -27,7 +27,7 @@ class Served:
 
 
 def opened() -> DiskFile:
-    return DiskFile(Served())  # type: ignore[arg-type]
+    return DiskFile(Served())  # type: ignore[arg-type]  # as much of a disk as it reads
 
 
 @given(st.lists(st.tuples(st.integers(0, 1260), st.integers(0, 9)), max_size=9))

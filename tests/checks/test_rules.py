@@ -1,0 +1,390 @@
+"""Every rule of file, disk, request and site: a case in which it fires, and one in which not."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.checks import registry
+from imsprep.checks.facts import Facts, Zeros
+from imsprep.cloud.sites import SITES
+from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Match, identify, primary
+from imsprep.image.not_a_disk import Kind
+from imsprep.image.volumes.signatures import Volume, identify_volume
+from imsprep.image.volumes.superblocks import Superblock
+from imsprep.ims.request import RequestFields
+from imsprep.report import Finding, Severity
+from imsprep.units import GIB, MIB, TIB
+from tests.support.rules import GOOD, RULES, SECTORS, SIZE, disk, header, image, part
+
+LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+QCOW2 = Match("qcow2", Kind.DISK, 0, 8)
+LUKS, LVM = Volume("LUKS", True, False), Volume("LVM", False, False)
+
+
+def sized(size: int, fault: str | None = None) -> Volume:
+    return Volume("ext4", False, False, Superblock(size, fault))
+
+
+GOOD_REQUEST: dict[str, Any] = {
+    "name": "web 01", "image_url": "images:web/disk.raw", "min_disk": 40, "type": "ECS",
+    "os_version": "CentOS 7.6 64bit", "description": "Made on a day, for the web.",
+    "tags": ("team.web.front", "stage"), "enterprise_project_id": "0",
+}  # fmt: skip
+
+
+def request(**changes: Any) -> Facts:
+    values = {**GOOD_REQUEST, **changes}
+    site = SITES[values.pop("site", "huawei")]
+    return dataclasses.replace(GOOD, request=RequestFields(**values), site=site)
+
+
+def on(**changes: Any) -> Facts:
+    return image(disk=disk(**changes))
+
+
+CUT = header(other_lba=SECTORS + 99, last_usable=SECTORS + 60)
+GROWN = header(other_lba=SECTORS - 999, last_usable=SECTORS - 1040)
+SIGNED = (part(kind="0x83"),)
+
+# id -> facts in which it fires, facts in which it does not
+CASES: dict[str, tuple[Facts, Facts]] = {
+    "IMS101": (image(matches=(QCOW2,)), GOOD),
+    "IMS102": (image(matches=(Match("zstd", Kind.COMPRESSED, 0, 4),)), GOOD),
+    "IMS103": (image(matches=(Match("vhd-fixed", Kind.DISK, SIZE - 512, 8),)), GOOD),
+    "IMS104": (image(name="disk.qcow2"), GOOD),
+    "IMS105": (image(matches=(QCOW2, Match("vhd-fixed", Kind.DISK, 512, 8))), image(matches=(QCOW2,))),
+    "IMS106": (image(file_size=0), image(file_size=1)),
+    "IMS107": (image(file_size=TIB + 1), image(file_size=10**12)),
+    "IMS108": (image(virtual_size=TIB + 512), image(virtual_size=GIB)),
+    "IMS109": (image(file_size=SIZE + 1), GOOD),
+    "IMS110": (image(zeros=Zeros(None, True, SIZE)), GOOD),
+    "IMS111": (image(file_size=128 * GIB - 1), image(file_size=128 * GIB)),
+    "IMS113": (image(matches=(Match("pdf", Kind.OTHER, 0, 5),)), GOOD),
+    "IMS112": (image(matches=(Match("iso", Kind.OPTICAL, 0x8001, 5),)), GOOD),
+    "IMS201": (on(primary=None, backup=None), on(backup=None)),
+    "IMS202": (on(primary=header(entries_valid=False)), GOOD),
+    "IMS203": (on(backup=None), GOOD),
+    "IMS204": (on(primary=CUT, backup=None), GOOD),
+    "IMS205": (on(primary=GROWN), GOOD),
+    "IMS206": (on(partitions=(part(length=SIZE),)), on(partitions=(part(length=SIZE - MIB),))),
+    "IMS207": (on(partitions=(part(), part(2, 2 * MIB - 512))), on(partitions=(part(), part(2, 2 * MIB)))),
+    "IMS208": (on(sector_size=4096), GOOD),
+    "IMS209": (on(boot_code=False, partitions=()), on(boot_code=False)),
+    "IMS210": (image(disk=disk(boot_code=False), request=RequestFields(hw_firmware_type="bios")), image(request=RequestFields(hw_firmware_type="bios"))),
+    "IMS211": (on(partitions=(part(volume=LUKS),)), on(partitions=(part(volume=LVM),))),
+    "IMS212": (on(partitions=(part(volume=LVM),)), GOOD),
+    "IMS213": (on(backup=header(disk_guid="b")), GOOD),
+    "IMS214": (on(mbr_partitions=(*disk().mbr_partitions, *SIGNED)), GOOD),
+    "IMS215": (on(table="mbr", broken_chain="a loop"), GOOD),
+    "IMS216": (on(partitions=(part(start=MIB + 512, length=2 * MIB),)), GOOD),
+    "IMS217": (on(boot_code=False), GOOD),
+    "IMS218": (on(mbr_partitions=(part(1, 512, 512 * 4095, "0xee"),)), on(mbr_partitions=(part(1, 512, 512 * 0xFFFFFFFF, "0xee"),))),
+    "IMS219": (on(partitions=(part(start=33 * 512),)), on(partitions=(part(start=34 * 512),))),
+    "IMS220": (on(partitions=(part(volume=sized(MIB + 512)),)), on(partitions=(part(volume=sized(MIB)),))),
+    "IMS221": (on(partitions=(part(volume=sized(MIB, "odd")),)), on(partitions=(part(volume=sized(MIB)),))),
+    "IMS501": (request(name="n" * 129), request(name="n" * 128)),
+    "IMS502": (request(name="web/01"), request(name="网站-1")),
+    "IMS503": (request(description="a <b>"), request(description="d" * 1024)),
+    "IMS504": (request(image_tags=(("k", "v"),)), request()),
+    "IMS505": (request(tags=tuple(f"k{n}.v" for n in range(11))), request(tags=tuple(f"k{n}.v" for n in range(10)))),
+    "IMS506": (request(tags=("k" * 37,)), request(tags=("k" * 36,))),
+    "IMS507": (request(tags=("k." + "v" * 44,)), request(tags=("k." + "v" * 43,))),
+    "IMS508": (request(os_version=None, final=True), request(final=True)),
+    "IMS509": (request(os_version="Centos 7.6 64bit"), request()),
+    "IMS510": (request(min_disk=9), request(min_disk=10)),
+    "IMS511": (dataclasses.replace(request(min_disk=40), virtual_size=41 * GIB), request()),
+    "IMS513": (request(type="ecs"), request(type="BMS")),
+    "IMS514": (request(architecture="x86_64"), request(architecture="arm")),
+    "IMS515": (request(architecture="arm", hw_firmware_type="bios"), request(hw_firmware_type="uefi")),
+    "IMS516": (request(license_type="byol"), request(license_type="byol", os_version="Windows Server 2019 Standard 64bit")),
+    "IMS517": (request(enterprise_project_id="main"), request(enterprise_project_id="ef8b3c5a-2f1d-4c21-9a3b-0123456789ab")),
+    "IMS518": (request(image_url="s3://images/disk.raw"), request()),
+    "IMS519": (request(image_url="images:my disk.raw"), request(image_url="images:" + "k" * 1020 + ".raw")),
+    "IMS520": (request(image_url="images:disk.zvhd2"), request()),
+    "IMS521": (request(os_type="Linux"), request(type="DataImage", os_type="Linux", os_version=None)),
+    "IMS522": (request(os_type="linux"), request(os_type="Linux")),
+    "IMS601": (request(site="huawei-intl", os_version="Windows 10 64bit"), request(os_version="Windows 10 64bit")),
+    "IMS602": (request(hw_firmware_type="uefi"), request(site="otc", hw_firmware_type="uefi")),
+    "IMS603": (GOOD, image(virtual_size=GIB)),
+    "IMS604": (request(os_version="openSUSE 15.1 64bit"), request()),
+}  # fmt: skip
+
+MINE = [rule for rule in RULES if rule[3] in "1256"]
+
+
+def fired(facts: Facts, rule: str) -> bool:
+    findings, _ = RULES[rule].run(facts)
+    return bool(findings)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert sorted(CASES) == MINE
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_fires_where_it_should_and_only_there(rule: str) -> None:
+    bad, good = CASES[rule]
+    assert fired(bad, rule), "did not fire"
+    assert not fired(good, rule), "fired for nothing"
+
+
+@pytest.mark.parametrize("rule", MINE)
+def test_a_source_has_a_date_or_says_that_it_is_inferred(rule: str) -> None:
+    source = RULES[rule].source
+    dated = re.search(r"\b20\d\d-\d\d", source)
+    assert dated or "inferred" in source
+
+
+def test_nothing_is_said_of_a_good_image_and_request() -> None:
+    facts = dataclasses.replace(request(), virtual_size=40 * GIB - 512, file_size=128 * GIB)
+    found = {f.rule for f in registry.run(facts).findings if f.severity > Severity.NOTE}
+    assert found <= {"IMS511"}
+
+
+@pytest.mark.parametrize(
+    ("site", "gib", "severity"),
+    [
+        ("otc", 0, Severity.ERROR),
+        ("otc", 9, Severity.WARNING),
+        ("otc", 10, None),
+        ("otc", 1024, None),
+        ("otc", 1025, Severity.ERROR),
+        ("huawei-intl", 9, Severity.ERROR),
+    ],
+)
+def test_where_pages_disagree_the_own_page_decides_and_the_other_warns(
+    site: str, gib: int, severity: Severity | None
+) -> None:
+    findings, _ = RULES["IMS510"].run(
+        request(site=site, min_disk=gib, os_version="CentOS 7.0 64bit")
+    )
+    assert [f.severity for f in findings] == ([] if severity is None else [severity])
+
+
+@pytest.mark.parametrize("site", ["otc", "huawei-intl"])
+@pytest.mark.parametrize("size", [GIB, 4 * GIB + 512, 5 * GIB, 40 * GIB, 41 * GIB])
+@pytest.mark.parametrize("asked", [1, 4, 40])
+def test_no_rule_has_anything_against_the_min_disk_that_a_fix_names(
+    site: str, size: int, asked: int
+) -> None:
+    def found(min_disk: int) -> list[Finding]:
+        facts = request(site=site, min_disk=min_disk)
+        facts = dataclasses.replace(facts, virtual_size=size)
+        return [f for rule in ("IMS510", "IMS511") for f in RULES[rule].run(facts)[0]]
+
+    for finding in found(asked):
+        named = re.search(r"min_disk (\d+)", finding.fix or "")
+        assert finding.rule == "IMS510" or named is not None
+        assert named is None or found(int(named[1])) == []
+
+
+def test_min_disk_equal_to_the_disk_is_a_warning() -> None:
+    facts = dataclasses.replace(request(min_disk=40), virtual_size=40 * GIB)
+    findings, _ = RULES["IMS511"].run(facts)
+    assert [f.severity for f in findings] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("ubuntu 18.04 server 64bit", "Ubuntu 18.04 server 64bit"),
+        ("CentOS 7.6 64 bit", "CentOS 7.6 64bit"),
+        ("Red Hat Linux Enterprise 7.5 64bit", "Redhat Linux Enterprise 7.5 64bit"),
+    ],
+)
+def test_a_near_miss_is_named(asked: str, meant: str) -> None:
+    findings, _ = RULES["IMS509"].run(request(os_version=asked))
+    assert meant in findings[0].message
+    assert findings[0].severity is Severity.WARNING
+
+
+@given(st.sampled_from(sorted(SITES)), st.text(max_size=4), st.integers(0, 40), st.integers(0, 12))
+def test_no_other_version_is_ever_proposed(site: str, noise: str, major: int, minor: int) -> None:
+    asked = f"CentOS{noise} {major}.{minor} 64bit"
+    for finding in RULES["IMS509"].run(request(site=site, os_version=asked))[0]:
+        assert finding.severity is Severity.WARNING
+        near = (finding.expected or "").strip('"')
+        if near in [v for one in SITES[site].all_lists for v in one.all]:
+            assert re.findall(r"\d+", near)[0] in re.findall(r"\d+", asked)
+
+
+def test_a_value_of_the_newer_list_is_one() -> None:
+    assert not RULES["IMS509"].run(request(site="otc", os_version="Fedora 39 64bit"))[0]
+    assert RULES["IMS509"].run(request(site="huawei", os_version="Fedora 39 64bit"))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "format_", "command"),
+    [
+        ("-x.qcow2", "qcow2", "qemu-img convert -f qcow2 -O raw ./-x.qcow2 disk.raw"),
+        ("-x.qcow2", "qcow2", "imsprep convert ./-x.qcow2 disk.zvhd2, "),
+        ("nbd:x y", "qcow2", "-O raw './nbd:x y' disk.raw"),
+        ("disk.raw", "qcow2", "-O raw disk.raw new.raw"),
+        ("disk.zvhd2", "qcow2", "imsprep convert disk.zvhd2 new.zvhd2, "),
+        ("disk.zvhd2", "zvhd", "-O zvhd2 disk.zvhd2 new.zvhd2"),
+        ("disk.raw", "android-sparse", "simg2img disk.raw new.raw"),
+        ("host:x.tar", "tar", "tar -xf ./host:x.tar"),
+        ("disk.raw", "zlib", "zlib-flate -uncompress < disk.raw > new.raw"),
+        ("-x", "gzip", "gzip -dk ./-x"),
+    ],
+)
+def test_a_command_takes_every_name_for_a_file_and_never_writes_over_it(
+    name: str, format_: str, command: str
+) -> None:
+    kind = Kind.DISK if format_ in ("qcow2", "zvhd", "android-sparse") else Kind.ARCHIVE
+    facts = image(name=name, matches=(Match(format_, kind, 0, 4),))
+    (finding,) = RULES["IMS101" if kind is Kind.DISK else "IMS102"].run(facts)[0]
+    assert command in finding.fix
+
+
+def test_a_cut_file_is_enlarged_by_its_name() -> None:
+    (finding,) = RULES["IMS109"].run(image(name="-x", file_size=SIZE + 1))[0]
+    assert finding.fix.endswith(f"truncate -s {SIZE + 512} ./-x")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("my disk.raw", "has a space"), ("a\nb.raw", r"has white space: '\n'")],
+)
+def test_white_space_in_a_key_is_named(key: str, said: str) -> None:
+    findings, _ = RULES["IMS519"].run(request(image_url=f"images:{key}"))
+    assert said in findings[0].message.replace("\\\\", "\\")
+
+
+def test_a_disk_that_is_too_small_is_compared_in_bytes() -> None:
+    (finding,) = RULES["IMS603"].run(image(virtual_size=GIB, site=SITES["huawei"]))[0]
+    assert finding.expected == "40 GiB (42949672960 bytes) or more"
+    assert finding.found == "1 GiB (1073741824 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("matches", "fix"),
+    [
+        ((), "truncate -s 40G IMAGE, then sgdisk -e IMAGE; or try it as it is."),
+        ((QCOW2,), "qemu-img resize IMAGE 40G, then sgdisk -e on the disk in the system"),
+        (
+            (Match("vmdk", Kind.DISK, 0, 4),),
+            "Enlarge the disk to 40 GiB where it was made, then sgdisk -e on the disk in",
+        ),
+    ],
+)
+def test_how_a_disk_grows_depends_on_its_format(matches: tuple[Match, ...], fix: str) -> None:
+    facts = image(virtual_size=GIB, site=SITES["huawei"])
+    assert facts.disk is not None
+    disk = dataclasses.replace(facts.disk, table="gpt")
+    facts = dataclasses.replace(facts, disk=disk, matches=matches)
+    (finding,) = RULES["IMS603"].run(facts)[0]
+    assert (finding.fix or "").startswith(fix)
+    without = dataclasses.replace(facts, disk=dataclasses.replace(disk, table="mbr"))
+    assert "sgdisk" not in (RULES["IMS603"].run(without)[0][0].fix or "")
+
+
+@pytest.mark.parametrize("site", SITES.values(), ids=lambda s: s.key)
+def test_a_site_is_dated_and_has_a_list(site: Any) -> None:
+    assert len(site.os_versions.all) > 100
+    assert site.date >= "2022"
+    assert all(hasattr(site, member) for member in site.inferred)
+
+
+def test_a_polyglot_is_noticed_by_its_bytes() -> None:
+    data = b"QFI\xfb\0\0\0\3" + bytes(HEAD_SIZE + TAIL_SIZE) + b"conectix" + bytes(504)
+    matches = identify(data[:HEAD_SIZE], data[-TAIL_SIZE:], len(data))
+    assert [m.format for m in matches] == ["qcow2", "vhd-fixed"]
+
+
+@pytest.mark.parametrize("front", [b"", b"QFI\xfb\0\0\0\3"])
+def test_a_zip_behind_a_disk_is_noticed(front: bytes) -> None:
+    data = front + bytes(HEAD_SIZE + TAIL_SIZE) + b"PK\5\6" + bytes(16) + b"\2\0hi"
+    matches = identify(data[:HEAD_SIZE], data[-TAIL_SIZE:], len(data))
+    facts = image(matches=matches, file_size=len(data))
+    assert fired(facts, "IMS105")
+    assert not fired(facts, "IMS102")
+
+
+def test_a_partition_table_in_front_of_another_format_is_noticed() -> None:
+    assert fired(image(matches=(QCOW2,), outer_table="mbr"), "IMS105")
+    assert not fired(image(outer_table="mbr"), "IMS105")
+
+
+@pytest.mark.parametrize("site", ["huawei", "otc"])
+def test_a_version_that_no_list_knows_is_a_warning_without_a_proposal(site: str) -> None:
+    findings, _ = RULES["IMS509"].run(request(site=site, os_version="Ubuntu 26.04 server 64bit"))
+    assert [f.severity for f in findings] == [Severity.WARNING]
+    assert "Ubuntu" not in (findings[0].expected or "")
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"QFI\xfb\0\0\0\1", "qcow"), (b"QFI\xfb\0\0\0\2", "qcow2"), (b"QFI\xfb\0\0\0\3", "qcow2"),
+        (b"QFI\xfb\0\0\0\x09", "qcow2"), (b"COWD", "vmdk"), (b"# Disk DescriptorFile\n", "vmdk"),
+        (b"stream\0\0", "zvhd"), (b"z2strm\0\0", "zvhd2"), (b"conectix", "vhd-dynamic"),
+        (b"\x50\x2a\x4d\x18", "zstd"), (b"BZh91AY&SY", "bzip2"), (b"BZh9 is a word", "raw"),
+        (b"MSWIM\0\0\0", "wim"), (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"), (b"Bochs Virtual HD Image", "bochs"), (b"\x1f\x9d\x90", "compress"),
+        (b"disk.ovf" + bytes(249) + b"ustar", "ova"), (b"disk.txt" + bytes(249) + b"ustar", "tar"),
+        (b"\xeb\x63\x90", "raw"), (b"", "raw"),
+    ],
+)  # fmt: skip
+def test_one_format_is_told_by_its_first_bytes(start: bytes, name: str) -> None:
+    data = start + bytes(4096)
+    matches = identify(data, data, len(data))
+    assert primary(matches) == name
+    assert len(matches) == (name != "raw")
+
+
+def test_a_boot_sector_filled_with_one_byte_starts_nothing() -> None:
+    start = (
+        b"\xeb\x76\x90EXFAT   "
+        + bytes(61)
+        + b"\0\1"
+        + bytes(34)
+        + b"\x09"
+        + bytes(401)
+        + b"\x55\xaa"
+    )
+    empty = Volume("exFAT", False, False, Superblock(256 * 512))
+    assert identify_volume(start) == empty
+    code = start[:200] + b"code" + start[204:]
+    assert identify_volume(code) == empty._replace(boot_sector=True)
+    assert identify_volume(start[:108] + b"\x0d" + start[109:]) == empty._replace(
+        superblock=Superblock(fault="sectors of 2^13 bytes")
+    )
+
+
+ZVHD, NO_BOOT, ARM = Match("zvhd", Kind.DISK, 0, 8), {"boot_code": False}, {"architecture": "arm"}
+
+
+def tagged(key: str) -> Facts:
+    return request(tags=None, image_tags=((key, "v"),))
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "fires"),
+    [
+        ("IMS101", image(matches=(ZVHD,)), True),
+        ("IMS209", image(disk=disk(boot_code=False, partitions=()), request=RequestFields(type="DataImage")), False),
+        ("IMS217", image(disk=disk(**NO_BOOT), request=RequestFields(**ARM)), False),
+        ("IMS217", image(disk=disk(**NO_BOOT), request=RequestFields(type="DataImage")), False),
+        ("IMS506", tagged(""), True),
+        ("IMS506", tagged("team.web"), True),
+        ("IMS506", tagged("team-web_1"), False),
+        ("IMS514", request(architecture="arm64"), True),
+        ("IMS514", request(architecture="x86"), False),
+        ("IMS601", request(site="huawei-intl", type="DataImage", os_type="Windows", os_version=None), True),
+        ("IMS601", request(site="huawei-intl", type="DataImage", os_type="Linux", os_version=None), False),
+    ],
+)  # fmt: skip
+def test_a_rule_keeps_to_its_bounds(rule: str, facts: Facts, fires: bool) -> None:
+    assert bool(RULES[rule].run(facts)[0]) is fires
+
+
+def test_what_a_site_lacks_is_said_with_its_name() -> None:
+    [finding] = registry.run(request(hw_firmware_type="uefi")).of("IMS602")
+    assert finding.title == "A field is given that the site huawei does not document"
+    assert finding.fix == "Leave the field out on huawei, or name the site of the import."

@@ -1,0 +1,74 @@
+"""The log of the parts of a streamed upload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imsprep.errors import UsageError
+from imsprep.upload.partlog import Line, PartLog
+
+LINES = [
+    Line(number, 5 << 20, "0" * 32, f"etag-{number}", {"start": number}) for number in (1, 2, 3)
+]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> PartLog:
+    made = PartLog.for_upload(tmp_path / "disk.raw", "upload-1")
+    for line in LINES:
+        made.add(line)
+    return made
+
+
+def test_what_was_added_is_read_by_number_and_the_last_line_counts(log: PartLog) -> None:
+    again = Line(2, 1, "1" * 32, "other", {})
+    log.add(again)
+    assert log.read() == {1: LINES[0], 2: again, 3: LINES[2]}
+    assert log.path.name == "disk.raw.upload.parts"
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert PartLog.for_upload(tmp_path / "disk.raw", "u").read() == {}
+
+
+def test_the_lines_of_another_upload_count_as_none(log: PartLog) -> None:
+    assert PartLog(log.path, "upload-2").read() == {}
+
+
+def test_after_any_cut_the_whole_lines_are_read_and_the_log_goes_on(log: PartLog) -> None:
+    whole = log.path.read_bytes()
+    for cut in range(len(whole)):
+        log.path.write_bytes(whole[:cut])
+        read = log.read()
+        assert list(read) == list(range(1, len(read) + 1)), cut
+        log.add(LINES[2])
+        assert log.read() == {**read, 3: LINES[2]}, cut
+
+
+@pytest.mark.parametrize("at", [0, 10, 70, 100])
+def test_a_line_with_a_byte_changed_counts_as_none(log: PartLog, at: int) -> None:
+    whole = bytearray(log.path.read_bytes())
+    whole[1 + at] ^= 0x01
+    log.path.write_bytes(whole)
+    assert sorted(log.read()) == [2, 3]
+
+
+def test_a_foreign_file_in_its_place_is_kept(tmp_path: Path) -> None:
+    log = PartLog.for_upload(tmp_path / "disk.raw", "u")
+    log.check_replaceable()
+    log.path.write_text("my own notes\n")
+    with pytest.raises(UsageError, match="was not written by imsprep"):
+        log.check_replaceable()
+    log.path.unlink()
+    log.add(LINES[0])
+    log.check_replaceable()
+    log.path.write_bytes(log.path.read_bytes()[:9])  # torn in its first line
+    log.check_replaceable()
+
+
+def test_a_log_that_is_removed_is_forgotten(log: PartLog) -> None:
+    log.remove()
+    log.remove()
+    assert log.read() == {}
