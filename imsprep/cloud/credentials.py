@@ -20,10 +20,13 @@ A secret is never taken from a command line, and never shown: `repr` and `str` h
 from __future__ import annotations
 
 import configparser
+import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from imsprep.errors import MissingExtraError, UsageError, show_path
 
@@ -64,6 +67,18 @@ class Credentials:
     def secrets(self) -> tuple[str, ...]:
         """The strings that must never appear in any output."""
         return tuple(s for s in (self.secret_key, self.security_token) if s)
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with `***` for each secret, also as it is written in a URL or in JSON."""
+    for secret in secrets:
+        escaped = json.dumps(secret)[1:-1]
+        forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
+        forms |= {re.sub("%..", lambda code: code[0].lower(), form) for form in forms}
+        forms |= {escaped, escaped.replace("/", r"\/")}
+        for form in sorted(forms, key=len, reverse=True):  # one may be a part of another
+            text = text.replace(form, "***")
+    return text
 
 
 class NoCredentialsError(UsageError):

@@ -16,14 +16,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from imsprep import __version__
 from imsprep.cloud.answer_limits import AnswerLimits, limited
-from imsprep.cloud.credentials import Credentials
+from imsprep.cloud.credentials import Credentials, hide
 from imsprep.cloud.endpoints import Endpoints, is_loopback
 from imsprep.errors import (
     LASTING_STATUSES,
@@ -54,6 +54,7 @@ ANSWER_LIMIT_S = 180.0  # from the question to the last byte of all that it take
 # What a question gets that is asked when the time of its asker is over: else none would be heard.
 LEAST_S = 1.0
 _PIECE = 64 * KIB
+_LONGEST_ID = 256  # characters; the documented ones have 32
 _EARLY = (425, 429)  # statuses below 500 of a request that may be made again later
 
 
@@ -101,7 +102,7 @@ class ImsClient:
             self._endpoints.ims, "POST", path, _end(limit_s), body=request.as_body()
         )
         job_id = answer.body.get("job_id") if isinstance(answer.body, Mapping) else None
-        if not isinstance(job_id, str) or not job_id or not job_id.isprintable():
+        if not isinstance(job_id, str) or not _is_id(job_id):
             raise UncertainError(
                 f"the service answered {answer.status} without a job_id: {answer.words}"
             )
@@ -113,6 +114,8 @@ class ImsClient:
         The other one is asked if the service does not have the first, or no project is known for
         it; the first one's error is raised if that helps as little.
         """
+        if not _is_id(job_id):
+            raise UsageError(f"{show_words(job_id, 60)!r} is not the id of a job")
         end = _end(limit_s)
         if self._endpoints.job_query == "progress":
             queries = (self._progress_path, self._jobs_path)
@@ -206,7 +209,11 @@ class ImsClient:
         data = json.dumps(body).encode() if body is not None else b""
         url, headers = _signed(self._credentials, endpoint, method, path, query or {}, data)
         left_s = max(LEAST_S, end - time.monotonic())
-        with _network_errors(method, endpoint), _session(time.monotonic() + left_s) as session:
+        secrets = self._credentials.secrets
+        with (
+            _network_errors(method, endpoint, secrets),
+            _session(time.monotonic() + left_s) as session,
+        ):
             response = session.request(
                 method,
                 url,
@@ -222,11 +229,10 @@ class ImsClient:
             content = _content(response)
         took_s = response.elapsed.total_seconds()
         _LOG.info("%s %s%s: %d in %.2f s", method, endpoint, path, response.status_code, took_s)
-        parsed = _parsed(content)
+        parsed, words = _parsed(content, secrets), _beginning(content, secrets)
         if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
-            return Answer(response.status_code, parsed, _beginning(content, self._credentials))
-        words = _beginning(content, self._credentials)
-        raise _refusal(method, response, parsed, words, self._credentials, right)
+            return Answer(response.status_code, parsed, words)
+        raise _refusal(method, response, parsed, words, secrets, right)
 
 
 def _signed(
@@ -318,7 +324,7 @@ def _leave_alone(request: object) -> object:
 
 
 @contextmanager
-def _network_errors(method: str, endpoint: str) -> Iterator[None]:
+def _network_errors(method: str, endpoint: str, secrets: Sequence[str]) -> Iterator[None]:
     """Translate errors of `requests`; a POST that may have arrived is an UncertainError."""
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -328,43 +334,59 @@ def _network_errors(method: str, endpoint: str) -> Iterator[None]:
         yield
     except requests.exceptions.SSLError as error:
         raise ServiceError(
-            f"no trusted connection to {where}: {_short(error)} (a company's own authority: set"
-            " REQUESTS_CA_BUNDLE to its certificate)"
+            f"no trusted connection to {where}: {_short(error, secrets)}"
+            " (a company's own authority: set REQUESTS_CA_BUNDLE to its certificate)"
         ) from error
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
         raise UsageError(f"{endpoint!r} is not the URL of a service: {error}") from error
     except requests.exceptions.RequestException as error:
         cause = getattr(error.args[0], "reason", None) if error.args else None
         never_sent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
-        text = f"no answer from {where}: {_short(error)}"
+        text = f"no answer from {where}: {_short(error, secrets)}"
         if method == "POST" and not never_sent:
             raise UncertainError(text) from error
         raise TransferError(text) from error
 
 
-def _short(error: Exception) -> str:
-    """Return the innermost sentence of a nested network error."""
+def _short(error: Exception, secrets: Sequence[str]) -> str:
+    """Return the innermost sentence of a nested network error; it may quote the answer."""
     inner: Any = error
     while getattr(inner, "reason", None) is not None or (
         getattr(inner, "args", None) and isinstance(inner.args[-1], Exception)
     ):
         inner = getattr(inner, "reason", None) or inner.args[-1]
-    return str(inner).rpartition(": ")[2] or type(inner).__name__
+    sentence = str(inner).rpartition(": ")[2] or type(inner).__name__
+    return show_words(hide(sentence, secrets), 200)
 
 
-def _parsed(content: bytes) -> object:
-    """Return the JSON of a body; None for anything else, however deep it is nested."""
+def _is_id(job_id: str) -> bool:
+    """Return whether an id can stand in a path and on a screen."""
+    return 0 < len(job_id) <= _LONGEST_ID and job_id.isprintable() and job_id not in (".", "..")
+
+
+def _parsed(content: bytes, secrets: Sequence[str]) -> object:
+    """Return the JSON of a body without secrets; None for anything else, however deep it is."""
     try:
-        return json.loads(content) if content else None
+        return _without(json.loads(content), secrets) if content else None
     except (ValueError, RecursionError):
         return None
 
 
-def _beginning(content: bytes, credentials: Credentials) -> str:
+def _without(value: object, secrets: Sequence[str]) -> object:
+    """Return a value of JSON whose texts are without secrets.
+
+    The gateway is known to quote what was signed, and a security token is signed.
+    """
+    if isinstance(value, str):
+        return hide(value, secrets)
+    if isinstance(value, dict):
+        return {hide(name, secrets): _without(inner, secrets) for name, inner in value.items()}
+    return [_without(inner, secrets) for inner in value] if isinstance(value, list) else value
+
+
+def _beginning(content: bytes, secrets: Sequence[str]) -> str:
     text = content[:2000].decode("utf-8", "replace")
-    for secret in credentials.secrets:
-        text = text.replace(secret, "***")
-    return show_words(text, 120) or "an empty body"
+    return show_words(hide(text, secrets), 120) or "an empty body"
 
 
 def _refusal(
@@ -372,7 +394,7 @@ def _refusal(
     response: Any,
     body: object,
     words: str,
-    credentials: Credentials,
+    secrets: Sequence[str],
     right: str,
 ) -> ServiceError | TransferError:
     """Return the error that an answer other than 2xx means, or a 2xx with an error's body.
@@ -385,18 +407,19 @@ def _refusal(
         message = words
     text = error_codes.explain(status, code, message, right)
     if 300 <= status < 400:
-        text += f" [location {show_words(headers.get('Location', 'not given'))}]"
+        text += f" [location {_of_header(headers.get('Location', 'not given'), secrets)}]"
     if request_id := headers.get("X-Request-Id"):
-        text += f" [request {request_id}]"
-    for secret in credentials.secrets:
-        # The gateway is known to quote what was signed, and a security token is signed.
-        text = text.replace(secret, "***")
+        text += f" [request {_of_header(request_id, secrets)}]"
     wait_s = retry_after(headers.get("Retry-After"), headers.get("Date"), time.time())
     if code in error_codes.PASSING:
         return TransferError(text, retry_after_s=wait_s)
-    doubtful = status == 408 or (status >= 500 and status not in LASTING_STATUSES)
+    doubtful = status == 408 or status < 200 or (status >= 500 and status not in LASTING_STATUSES)
     if method == "POST" and doubtful:
         return UncertainError(text, retry_after_s=wait_s)
     if doubtful or status in _EARLY:
         return TransferError(text, retry_after_s=wait_s)
     return ServiceError(text, code=code, status=status)
+
+
+def _of_header(text: str, secrets: Sequence[str]) -> str:
+    return show_words(hide(text, secrets), 200)

@@ -150,6 +150,8 @@ CODES = {
     "APIGW.0301": Refusal("Incorrect IAM authentication information.", STATUSES[401].advice),
 }
 
+_CODE_SHOWN = 60  # characters; the longest that is documented has 10
+
 # Refusals that another attempt may overcome; nothing was started, so asking again is safe.
 PASSING = frozenset({"IMG.0060", "IMG.0187", "IMG.0194"})
 
@@ -189,7 +191,7 @@ def explain(status: int, code: str | None, message: str | None, right: str = "")
     by_status = STATUSES.get(status)
     known = by_code or by_status
     words = message or (known.meaning if known else "no explanation")
-    head = f"{status} {code}" if code else str(status)
+    head = f"{status} {show_words(code, _CODE_SHOWN)}" if code else str(status)
     if right and (status == 403 or code == "IMG.0026"):
         return f"{head}: {show_words(words)} (the account needs {right})"
     advice = (by_code and by_code.advice) or (by_status.advice if by_status else "")
@@ -198,6 +200,7 @@ def explain(status: int, code: str | None, message: str | None, right: str = "")
 
 def _text(body: Mapping[str, object], *names: str) -> str | None:
     for name in names:
-        if body.get(name) not in (None, ""):
-            return str(body[name])
+        value = body.get(name)
+        if isinstance(value, str | int) and value != "":
+            return str(value)
     return None

@@ -18,7 +18,7 @@ from imsprep.errors import show_words
 SUCCESS = "SUCCESS"
 FAIL = "FAIL"
 
-_LONGEST = 10_000  # characters of a text that are kept
+_LONGEST, _WORD = 10_000, 100  # characters of a text, and of a status or a name, that are kept
 # Pairs of members that may hold a code and a reason, most specific first. The first stands at the
 # top of the answer, the others in `entities` (members of the SDK's JobEntities).
 _TOP = ("error_code", "fail_reason")
@@ -68,7 +68,7 @@ class JobStatus:
 
 def parse(body: Mapping[str, object], job_id: str) -> JobStatus:
     """Read an answer leniently: only `status` is needed; ValueError if there is none."""
-    status = _text(body.get("status"))
+    status = _text(body.get("status"), _WORD)
     if status is None:
         raise ValueError("the answer has no status")
     status = status.upper()
@@ -76,7 +76,7 @@ def parse(body: Mapping[str, object], job_id: str) -> JobStatus:
     return JobStatus(
         job_id=_text(body.get("job_id")) or job_id,
         status=status,
-        job_type=_text(body.get("job_type")),
+        job_type=_text(body.get("job_type"), _WORD),
         progress=_share(entities.get("process_percent")),
         task=_text(entities.get("current_task")),
         image_id=_image_id(entities) if status == SUCCESS else None,
@@ -119,11 +119,11 @@ def _image_id(entities: Mapping[str, object]) -> str | None:
     return None
 
 
-def _text(value: object) -> str | None:
+def _text(value: object, longest: int = _LONGEST) -> str | None:
     """Return a value as text on one line; None, "" and nested values count as nothing."""
     if value is None or isinstance(value, Mapping | list | bool):
         return None
-    return show_words(str(value), _LONGEST) or None
+    return show_words(str(value), longest) or None
 
 
 def _mapping(value: object) -> Mapping[str, object]:
@@ -138,7 +138,7 @@ def _share(value: Any) -> float | None:
     """Read `process_percent`: documented as 0 to 1; a value above is taken as per cent."""
     try:
         share = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an int may be beyond every float
         return None
     if share != share or share < 0:
         return None

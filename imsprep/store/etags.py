@@ -12,13 +12,17 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_LONGEST = 256  # characters; an MD5 and a number of parts have 38
+
 
 def etag_of(answer: Mapping[str, Any]) -> str:
     """Return the ETag of an answer of botocore, "" if there is none.
 
-    Without its quotes, and without the mark of a weak one (RFC 9110, 8.8.3).
+    Without its quotes, and without the mark of a weak one (RFC 9110, 8.8.3). What cannot be shown,
+    or is longer than any, is none.
     """
-    return str(answer.get("ETag") or "").removeprefix("W/").strip('"')
+    etag = str(answer.get("ETag") or "").removeprefix("W/").strip('"')
+    return etag if len(etag) <= _LONGEST and etag.isprintable() else ""
 
 
 def same_etag(one: str, other: str) -> bool:

@@ -10,12 +10,15 @@ import base64
 import contextlib
 import hashlib
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imsprep.errors import ServiceError, TransferError
+from imsprep.errors import ServiceError, TransferError, show_words
 from imsprep.store.contract import (
+    MAX_PART_NUMBER,
     STANDARD,
     Body,
     BucketHead,
@@ -28,13 +31,17 @@ from imsprep.store.contract import (
 from imsprep.store.etags import etag_of
 from imsprep.store.obs_connection import connect
 from imsprep.store.obs_errors import as_documented, operation_words, translated, unless_missing
-from imsprep.units import MIB
+from imsprep.units import MIB, counted
 
 if TYPE_CHECKING:
     from imsprep.cloud.credentials import Credentials
 
 _PLAIN = "AES256"  # encrypted so that etags stay MD5s, as on AWS; KMS is another value
 _HASH_STEP = 1 * MIB
+_SHOWN = 60  # characters of a header's value
+# More than any list that is asked for here has; of an upload's parts there are 10,000 at most.
+MOST_PAGES, MOST_ENTRIES = 1000, 100_000
+_OTHER_RANGE = "the store sent another range than was asked for of the object"
 # Statuses of a refused part copy that a part which is sent may not meet.
 _NO_COPY = {403, 405, 501}
 
@@ -149,12 +156,10 @@ class ObsStore:
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """Return all parts that the service holds, in order."""
-        pages = self._pages("list_parts", Key=key, UploadId=upload_id)
+        listed = self._listed("list_parts", "Parts", Key=key, UploadId=upload_id)
         with as_documented("list parts"):
             return [
-                Part(part["PartNumber"], part["Size"], etag_of(part))
-                for page in pages
-                for part in page.get("Parts", [])
+                Part(_numbered(part["PartNumber"]), part["Size"], etag_of(part)) for part in listed
             ]
 
     def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
@@ -183,8 +188,7 @@ class ObsStore:
         with as_documented("list multipart uploads"):
             uploads = [
                 Upload(item["Key"], item["UploadId"], f"{item['Initiated']:%Y-%m-%dT%H:%M:%SZ}")
-                for page in self._pages("list_multipart_uploads", Prefix=prefix)
-                for item in page.get("Uploads", [])
+                for item in self._listed("list_multipart_uploads", "Uploads", Prefix=prefix)
             ]
         return sorted(upload for upload in uploads if upload.key.startswith(prefix))
 
@@ -203,7 +207,7 @@ class ObsStore:
                 key,
                 answer["ContentLength"],
                 etag_of(answer) or self._listed_etag(key),
-                str(storage_class or STANDARD).upper(),
+                _word(storage_class or STANDARD).upper(),
                 # OBS names the upload that made an object: it tells whether a completion worked.
                 headers.get("x-obs-uploadid"),
                 answer.get("Metadata", {}),
@@ -231,7 +235,14 @@ class ObsStore:
         # As a context manager the body would be urllib3's, whose errors are its own.
         body = contextlib.closing(answer["Body"])
         with translated(f"read the object {key!r}", self._secrets), body as stream:
-            return bytes(stream.read())
+            if not _begins_at(offset, answer):
+                raise ServiceError(f"{_OTHER_RANGE} {key!r}")
+            data = bytearray()
+            while len(data) <= length and (piece := stream.read(length + 1 - len(data))):
+                data += piece
+        if len(data) > length:
+            raise ServiceError(f"{_OTHER_RANGE} {key!r}")
+        return bytes(data)
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Write a small object at once, storage class STANDARD."""
@@ -249,8 +260,9 @@ class ObsStore:
         with as_documented("list object versions"):
             kept = [
                 item["VersionId"]
-                for page in self._pages("list_object_versions", Prefix=key)
-                for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+                for item in self._listed(
+                    "list_object_versions", "Versions", "DeleteMarkers", Prefix=key
+                )
                 if item["Key"] == key
             ]
         for version in kept:
@@ -264,8 +276,7 @@ class ObsStore:
                     item["Key"], item["Size"], etag_of(item), item.get("StorageClass", STANDARD),
                     None, {},
                 )
-                for page in self._pages("list_objects_v2", Prefix=prefix)
-                for item in page.get("Contents", [])
+                for item in self._listed("list_objects_v2", "Contents", Prefix=prefix)
             ]  # fmt: skip
 
     def head_bucket(self) -> BucketHead:
@@ -277,9 +288,10 @@ class ObsStore:
             headers = self._call("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
         # The second names are those of OBS's answers to requests that are signed as for S3.
         said = headers.get("x-obs-storage-class") or headers.get("x-default-storage-class")
+        region = headers.get("x-obs-bucket-location") or headers.get("x-amz-bucket-region")
         return BucketHead(
-            str(said or STANDARD).upper(),
-            headers.get("x-obs-bucket-location") or headers.get("x-amz-bucket-region"),
+            _word(said or STANDARD).upper(),
+            _word(region) if region else None,
         )
 
     @contextlib.contextmanager
@@ -317,11 +329,21 @@ class ObsStore:
             self._encrypts = True
         return answer
 
-    def _pages(self, operation: str, **arguments: Any) -> Iterator[Any]:
-        with translated(operation_words(operation, self.bucket, arguments), self._secrets):
-            yield from self.client.get_paginator(operation).paginate(
-                Bucket=self.bucket, **arguments
-            )
+    def _listed(self, operation: str, *members: str, **arguments: Any) -> Iterator[Any]:
+        """Yield the entries of a list, page by page; ServiceError for one without end."""
+        what, count = operation_words(operation, self.bucket, arguments), 0
+        with translated(what, self._secrets):
+            pages = self.client.get_paginator(operation).paginate(Bucket=self.bucket, **arguments)
+            for number, page in enumerate(pages, 1):
+                for member in members:
+                    entries = page.get(member, [])
+                    count += len(entries)
+                    yield from entries
+                if number >= MOST_PAGES or count > MOST_ENTRIES:
+                    raise ServiceError(
+                        f"cannot {what}: the list does not end ({counted(count, 'entry')} on"
+                        f" {counted(number, 'page')}); check the endpoint"
+                    )
 
 
 def open_obs(
@@ -336,6 +358,24 @@ def open_obs(
     """Open a bucket; see `obs_connection.connect`."""
     client = connect(endpoint=endpoint, region=region, credentials=credentials, ca_bundle=ca_bundle)
     return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)
+
+
+def _numbered(number: int) -> int:
+    if not 1 <= number <= MAX_PART_NUMBER:
+        raise ValueError(f"it lists a part number {number}")
+    return number
+
+
+def _word(said: str) -> str:
+    return show_words(said, _SHOWN)
+
+
+def _begins_at(offset: int, answer: Mapping[str, Any]) -> bool:
+    """Return whether an answer is of the range that was asked for, and not of the whole object."""
+    if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
+        return offset == 0  # as long as asked for it may be
+    said = re.match(r"bytes (\d+)-", answer.get("ContentRange") or "")
+    return said is None or int(said[1]) == offset
 
 
 def content_md5(body: Any) -> str:

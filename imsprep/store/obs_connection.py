@@ -15,7 +15,9 @@ AWS's files and variables (AWS_PROFILE, ~/.aws/config): they are about another c
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +61,11 @@ ANSWER_LIMIT = 64 * MIB
 ANSWER_LIMIT_S = 900.0
 
 
+# botocore makes an empty list of any other XML. Stores call it ListPartsResult, ListPartsResponse.
+_LIST = re.compile(rb"<(?:[\w.-]+:)?List\w+[\s/>]")
+_BEGINNING = 1000  # bytes of an answer in which that stands
+
+
 def connect(
     *, endpoint: str, region: str, credentials: Credentials, ca_bundle: Path | None = None
 ) -> Any:
@@ -85,6 +92,7 @@ def connect(
         config=Config(**_OPTIONS, **({"proxies": {}} if is_loopback(endpoint) else {})),
     )
     client.meta.events.register("before-call.s3", _stay)
+    client.meta.events.register("before-parse.s3", _check_list)
     _limit_answers(client)
     return client
 
@@ -102,3 +110,13 @@ def _limit_answers(client: Any) -> None:
 def _stay(params: dict[str, Any], **_: object) -> None:
     """Have botocore follow no redirect: it looks for regions as AWS has them, and without end."""
     params["context"].setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _check_list(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Raise ResponseParserError for an answer of 200 that is no list where one was asked for."""
+    from botocore.parsers import ResponseParserError
+
+    if not operation_model.name.startswith("List") or response_dict["status_code"] >= 300:
+        return
+    if not _LIST.search(response_dict["body"][:_BEGINNING]):
+        raise ResponseParserError("it is not a list")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imsprep.cloud.answer_limits import why_broken
+from imsprep.cloud.credentials import hide
 from imsprep.errors import (
     LASTING_STATUSES,
     ImsprepError,
@@ -106,28 +107,31 @@ def translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
+    def said(error: Exception, limit: int = 400) -> str:
+        return show_words(hide(str(error), secrets), limit)
+
     try:
         yield
     except exceptions.ClientError as error:
         raise _refusal(error, what, secrets) from error
     except exceptions.SSLError as error:
         raise ServiceError(
-            f"cannot {what}: the server's certificate is not valid: {error}; for a private"
+            f"cannot {what}: the server's certificate is not valid: {said(error)}; for a private"
             " certificate authority give its certificates"
         ) from error
     except (exceptions.ParamValidationError, exceptions.NoCredentialsError) as error:
-        raise ServiceError(f"cannot {what}: {error}") from error
+        raise ServiceError(f"cannot {what}: {said(error)}") from error
     except (exceptions.BotoCoreError, OSError) as error:
         if (broken := why_broken(error)) is not None:
             raise TransferError(f"cannot {what}: {broken}") from error
         inside = getattr(error, "kwargs", {}).get("error")
         if isinstance(inside, ImsprepError):  # reading what was to be sent
             raise inside from error
-        raise TransferError(f"cannot {what}: {error}") from error
+        raise TransferError(f"cannot {what}: {said(error)}") from error
     except (KeyError, ValueError, RecursionError, ResponseParserError) as error:
         raise TransferError(
             f"cannot {what}: the store's answer cannot be read ({type(error).__name__}:"
-            f" {show_words(str(error), 80)})"
+            f" {said(error, 80)})"
         ) from error
 
 
@@ -140,9 +144,7 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     if 300 <= status < 400:
         words += f", location {headers.get('location') or said.get('Endpoint') or 'not given'}"
-    for secret in secrets:
-        words = words.replace(secret, "***")
-    said_words = show_words(words).rstrip(".") or f"status {status} without a reason"
+    said_words = show_words(hide(words, secrets)).rstrip(".") or f"status {status} without a reason"
     text = f"the store refused to {what}: {said_words}"
     passing = status >= 500 or status in (408, 425, 429) or code in _PASSING_CODES
     if passing and status not in LASTING_STATUSES and code not in _LASTING_CODES:

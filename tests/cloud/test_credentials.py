@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imsprep.cloud.credentials import ENVIRONMENTS, Credentials, find
+from imsprep.cloud.credentials import ENVIRONMENTS, Credentials, find, hide
 from imsprep.errors import UsageError
 
 SECRET = "s3cr3t-value-of-the-key"
@@ -24,6 +24,15 @@ def write(home: Path, text: str) -> Path:
 def test_each_ecosystem_names_its_own_variables(names: tuple[str, ...], tmp_path: Path) -> None:
     found = find(dict(zip(names, ("AK", SECRET, "TOKEN", "P1"), strict=True)), tmp_path)
     assert found == Credentials("AK", SECRET, "TOKEN", "P1", names[0])
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["a+b/c=d", "a%2Bb%2Fc%3Dd", "a%2bb%2fc%3dd", "a%2Bb/c%3Dd", "a+b\\/c=d"],
+)
+def test_a_secret_is_hidden_however_it_is_written(form: str) -> None:
+    assert hide(f"<{form}> x", ["a+b/c=d"]) == "<***> x"
+    assert hide(form, []) == form
 
 
 def test_the_sdk_s_variables_come_first(tmp_path: Path) -> None:

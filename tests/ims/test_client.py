@@ -28,7 +28,7 @@ from imsprep.errors import (
     retry_after,
 )
 from imsprep.ims import error_codes, job
-from imsprep.ims.client import ANSWER_LIMIT, ImsClient
+from imsprep.ims.client import ANSWER_LIMIT, LEAST_S, ImsClient
 from imsprep.ims.job import JobStatus
 from imsprep.ims.submit import patiently
 from imsprep.ims.wait import JobQuery, PollPolicy, poll, wait
@@ -99,7 +99,7 @@ def test_a_429_keeps_its_code_and_may_be_tried_again() -> None:
         assert len(asked) == 1
 
 
-@pytest.mark.parametrize("answer", [(0, b""), (500, b""), (502, b""), (503, b""), (504, b""), (200, b"{}"), (200, b"")])  # fmt: skip
+@pytest.mark.parametrize("answer", [(0, b""), (500, b""), (502, b""), (503, b""), (504, b""), (150, b""), (200, b"{}"), (200, b"")])  # fmt: skip
 def test_a_post_without_a_clear_answer_is_uncertain_and_sent_once(answer: Any) -> None:
     with answering(answer) as (url, asked), pytest.raises(UncertainError):
         client(url).quick_import(REQUEST)
@@ -145,6 +145,34 @@ def test_a_secret_that_the_service_quotes_is_hidden() -> None:
     assert "the-token" not in str(caught.value)
     assert "the-secret" not in str(caught.value)
     assert "signed *** with ***" in str(caught.value)
+
+
+SECRET = "the+/=secret"
+
+
+@pytest.mark.parametrize(
+    ("answer", "headers"),
+    [
+        ((400, {"error": {"code": "1", "message": "token=the%2B%2F%3Dsecret"}}), {}),
+        ((400, {"error": {"code": SECRET, "message": "m"}}), {}),
+        ((418, b"the+\\/=secret"), {}),
+        ((400, b""), {"X-Request-Id": SECRET}),
+        ((302, b""), {"Location": "https://x/?token=the%2b%2f%3dsecret"}),
+        ((200, {"status": "FAIL", "fail_reason": f"signed {SECRET}", "entities": {}}), {}),
+        ((200, {"status": "FAIL", "entities": {"results": [{"fail_reason": SECRET}]}}), {}),
+        ((200, {"images": [{"id": "i", "name": "x", "status": SECRET}]}), {}),
+    ],
+)
+def test_no_word_of_an_answer_holds_a_secret(answer: Any, headers: dict[str, str]) -> None:
+    credentials = Credentials("AK", "another", SECRET)
+    with answering(answer, headers=headers) as (url, _):
+        said = client(url, credentials)
+        for ask in (lambda: repr(said.job("j")), lambda: repr(said.images("x"))):
+            try:
+                words = ask()
+            except ImsprepError as error:
+                words = str(error)
+            assert "secret" not in words
 
 
 def test_the_other_job_query_is_asked_where_the_first_is_not_served() -> None:
@@ -296,6 +324,9 @@ def test_the_emulator_s_faults_are_met(
         ((400, {"error": {"message": "a\x1b[31m\r\nb"}}), {}, r"400: a\x1b[31m b"),
         ((413, b"<html>too large</html>"), {}, "413: <html>too large</html>"),
         ((300, b""), {}, "300: an empty body"),
+        ((400, {"error": {"code": "\x1b[31mI\nx", "message": "m"}}), {}, r"400 \x1b[31mI x: m"),
+        ((400, {"error": {"code": {"a": 1}, "message": ["b"]}}), {}, "400: Request error."),
+        ((400, b""), {"X-Request-Id": "\x1b[31mr"}, r"[request \x1b[31mr]"),
     ],
 )
 def test_a_post_that_was_refused_is_no_doubt_and_shows_what_was_said(
@@ -316,6 +347,20 @@ def test_words_of_any_length_fit_on_a_screen() -> None:
         client(url).quick_import(REQUEST)
     assert len(str(caught.value)) < 600
     assert "(5000000 characters)" in str(caught.value)
+    headers = {"X-Request-Id": "r" * 60_000, "Location": "l" * 60_000}
+    body = {"error": {"code": "c" * 5_000_000, "message": "m"}}
+    with answering((302, body), headers=headers) as (url, _), pytest.raises(ServiceError) as long:
+        client(url).quick_import(REQUEST)
+    assert len(str(long.value)) < 800
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\x16\x03\x01\x1b[31m\r\n", b"HTTP/1.1 000 \x1b[31mNo\r\n\r\n"]
+)
+def test_what_is_no_http_cannot_command_a_terminal(answer: bytes) -> None:
+    with dripping(answer, b"") as url, pytest.raises(TransferError) as caught:
+        client(url).job("j", limit_s=LEAST_S)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b"<html>sign in</html>", b"[]", b"{}", b'{"images": {}}'])  # fmt: skip
@@ -342,6 +387,16 @@ def test_ids_and_words_of_a_service_cannot_command_a_terminal() -> None:
     answer = {"status": "SUCCESS", "entities": {"image_id": odd, "current_task": odd}}
     status = job.parse(answer, "j")
     assert (status.image_id, status.task) == (r"a\x1b[31m b", r"a\x1b[31m b")
+
+
+@pytest.mark.parametrize("odd", ["", ".", "..", "j" * 300, "a\u202eb"])
+def test_an_id_that_cannot_stand_in_a_path_is_none(odd: str) -> None:
+    with answering((200, {"job_id": odd})) as (url, asked), pytest.raises(UncertainError):
+        client(url).quick_import(REQUEST)
+    assert len(asked) == 1
+    with answering((200, {"status": "SUCCESS"})) as (url, asked), pytest.raises(UsageError):
+        client(url).job(odd)
+    assert asked == []
 
 
 def test_a_service_is_left_alone_for_as_long_as_it_wishes() -> None:

@@ -41,6 +41,16 @@ def test_a_job_that_succeeded_is_at_100_percent() -> None:
     assert [job.parse(body, "1").percent for body in answers] == [40, 0, 100]
 
 
+@pytest.mark.parametrize("percent", [10**400, -(10**400), "9" * 400, float("nan"), "x", [], None])
+def test_no_number_is_too_large_for_a_share(percent: object) -> None:
+    status = job.parse({"status": "RUNNING", "entities": {"process_percent": percent}}, "1")
+    assert 0 <= status.percent <= 100
+
+
+def test_a_status_of_any_length_fits_on_a_screen() -> None:
+    assert len(job.parse({"status": "R" * 100_000}, "1").status) < 150
+
+
 def test_an_image_id_before_success_is_not_success() -> None:
     status = job.parse(json.loads(RUNNING), "asked")
     assert not status.finished

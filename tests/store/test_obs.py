@@ -559,7 +559,8 @@ def test_the_place_that_a_redirect_names_is_shown(store: ObsStore, cloud: s3clou
 @pytest.mark.parametrize(
     "answer",
     [
-        b"", b"<html>sign in</html>", b"<Result><UploadId></UploadId></Result>", b"not xml",
+        b"", b"<html>sign in</html>", b"<!-- ListPartsResult -->",
+        b"<Result><UploadId></UploadId></Result>", b"not xml",
         b"<ListPartsResult><Part><PartNumber>1</PartNumber></Part><Upload><Key>k</Key></Upload>"
         b"<Contents><Key>k</Key></Contents></ListPartsResult>",
         b"<R><Part><PartNumber>x</PartNumber><Size>q</Size></Part>"
@@ -577,9 +578,9 @@ def test_an_answer_that_is_not_as_documented_is_no_internal_error(
     with pytest.raises(TransferError):
         store.upload_part("k", "id", 1, b"data")
     listed = [lambda: store.list_parts("k", "id"), store.list_uploads, store.list_objects]
-    for ask in listed:
-        with suppress(TransferError):
-            assert ask() == []
+    for ask in listed:  # not even an empty list
+        with pytest.raises(TransferError):
+            ask()
 
 
 def test_an_answer_of_any_length_is_read_to_its_limit_only(
@@ -588,6 +589,59 @@ def test_an_answer_of_any_length_is_read_to_its_limit_only(
     cloud.answers = b"<a>" + b" " * (ANSWER_LIMIT + 1)
     with pytest.raises(TransferError, match="the answer has more than 64 MiB"):
         store.list_objects()
+
+
+@pytest.mark.parametrize(
+    "head", [b"<", b'<?xml version="1.0"?>\n<', b"  <s3:", b"\xef\xbb\xbf<!-- a list -->\n<"]
+)
+def test_a_list_is_known_by_its_name(store: ObsStore, cloud: s3cloud.Strict, head: bytes) -> None:
+    part = b"<Part><PartNumber>1</PartNumber><Size>5</Size><ETag>e</ETag></Part>"
+    space = b' xmlns:s3="urn:x"' if b"s3:" in head else b' xmlns="urn:x"'
+    end = b"</s3:" if b"s3:" in head else b"</"
+    cloud.answers = (
+        head + b"ListPartsResult" + space + b">" + part + end + b"ListPartsResult>"
+    ).lstrip()
+    assert [found.number for found in store.list_parts("k", "u")] == [1]
+    cloud.answers = cloud.answers.replace(b"<PartNumber>1<", b"<PartNumber>10001<")
+    with pytest.raises(TransferError, match="part number 10001"):
+        store.list_parts("k", "u")
+
+
+@pytest.mark.parametrize("limit", ["MOST_PAGES", "MOST_ENTRIES"])
+def test_a_list_without_end_is_given_up(
+    limit: str, store: ObsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.client.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 1}
+    )
+    for number in range(4):
+        store.put(f"k{number}", b"x")
+    assert len(store.list_objects("k")) == 4
+    monkeypatch.setattr(obs, limit, 2)
+    with pytest.raises(ServiceError, match="the list does not end"):
+        store.list_objects("k")
+
+
+def test_only_the_range_that_was_asked_for_is_read(store: ObsStore, cloud: s3cloud.Strict) -> None:
+    store.put("k", b"0123456789")
+    assert store.read("k", 3, 4) == b"3456"
+    cloud.answers = b"0123456789"  # of a store, or something between, that knows no ranges
+    for offset, length in ((0, 4), (3, 4), (3, 7)):
+        with pytest.raises(ServiceError, match="another range"):
+            store.read("k", offset, length)
+    assert store.read("k", 0, 10) == b"0123456789"
+
+
+def test_a_range_that_is_another_one_is_not_taken_for_it(
+    store: ObsStore, cloud: s3cloud.Strict
+) -> None:
+    store.put("k", b"0123456789")
+    store.client.meta.events.register(
+        "before-call.s3.GetObject",
+        lambda params, **_: params["headers"].update(Range="bytes=0-3"),
+    )
+    with pytest.raises(ServiceError, match="another range"):
+        store.read("k", 3, 4)
 
 
 def test_an_etag_that_head_does_not_say_is_looked_for_in_the_list(
