@@ -87,6 +87,7 @@ class Kernel:
     unread_lists: str | None = None  # why its lists of drivers could not be read
     # Of FILE_SYSTEMS, the drivers that are built in or installed; None: its lists do not tell.
     filesystems: tuple[str, ...] | None = None
+    filesystems_builtin: tuple[str, ...] = ()  # those of them that are compiled in
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ LINUX_TEXT = (
     "/etc/dracut.conf", "/etc/dracut.conf.d/*.conf", "/etc/initramfs-tools/modules",
     "/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/conf.d/*",
     "/etc/sysconfig/kernel",
-    "/etc/modprobe.d/*.conf",
+    "/etc/modprobe.d/*.conf", "/etc/modules", "/etc/modules-load.d/*.conf",
     # network
     "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
     "/etc/netplan/*.yaml", "/lib/netplan/*.yaml", "/etc/sysconfig/network-scripts/ifcfg-*",

@@ -78,6 +78,8 @@ class Initramfs:
     waits: tuple[str, ...] = ()  # devices without which dracut's hooks do not go on
     crypttab: str | None = None
     files: tuple[str, ...] = ()  # of those that rules ask for, such as etc/lvm/devices/...
+    modprobe: tuple[str, ...] = ()  # lines of its modprobe.d that forbid a driver or replace it
+    loads: tuple[str, ...] = ()  # drivers that it loads by name, `_` for `-`
     unread: str | None = None  # why not all of it could be read
     damage: str | None = None  # why the kernel cannot unpack all of it either
     fits: bool | None = None  # its drivers are for the kernel that starts; None: not known

@@ -33,6 +33,8 @@ _MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
 _VERSION = re.compile(r"(?:^|/)lib/modules/([^/]+)/")
 _WAIT = re.compile(r"hooks/initqueue/finished/devexists-(.+)\.sh$")
 _CMDLINE = re.compile(r"etc/cmdline\.d/[^/]+\.conf$|^etc/cmdline$")
+_MODPROBE = re.compile(r"(?:etc|lib|run)/modprobe\.d/[^/]+\.conf$")  # modprobe.d(5)
+_LOADS = re.compile(r"^conf/modules$|(?:etc|lib|run)/modules-load\.d/[^/]+\.conf$")
 _CRYPTTAB = ("etc/crypttab", "cryptroot/crypttab", "conf/conf.d/cryptroot")
 _PERSISTENT_NET = re.compile(
     # The generator of such rules is not bound to a card.
@@ -71,7 +73,8 @@ def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
     return Initramfs(
         path, seen.maker, tuple(sorted(seen.versions)), tuple(sorted(seen.drivers)),
         tuple(seen.arguments), tuple(dict.fromkeys(seen.waits)), seen.crypttab,
-        tuple(sorted(seen.files)), unread, damage=damage,
+        tuple(sorted(seen.files)), tuple(dict.fromkeys(seen.modprobe)),
+        tuple(sorted(seen.loads)), unread, damage=damage,
     )  # fmt: skip
 
 
@@ -125,12 +128,14 @@ class _Seen:
         self.waits: list[str] = []
         self.crypttab: str | None = None
         self.files: set[str] = set()
+        self.modprobe: list[str] = []
+        self.loads: set[str] = set()
 
     @staticmethod
     def wants(name: str) -> bool:
         """Return whether a file's content is asked for."""
-        asked = _CMDLINE.search(name) or name in _CRYPTTAB or _PERSISTENT_NET.search(name)
-        return bool(asked)
+        patterns = (_CMDLINE, _PERSISTENT_NET, _MODPROBE, _LOADS)
+        return name in _CRYPTTAB or any(pattern.search(name) for pattern in patterns)
 
     def take(self, member: Member) -> None:
         """Add a member."""
@@ -156,6 +161,13 @@ class _Seen:
         text = data.decode("utf-8", "surrogateescape")
         if name in _CRYPTTAB:
             self.crypttab = text
+        elif _MODPROBE.search(name):
+            lines = (line.strip() for line in text.splitlines())
+            self.modprobe += [line for line in lines if line.startswith(("blacklist", "install"))]
+        elif _LOADS.search(name):
+            lines = (line.strip() for line in text.splitlines())
+            words = (line.split()[0] for line in lines if line and line[0] not in "#;")
+            self.loads.update(word.replace("-", "_") for word in words)
         else:
             self.arguments += [w.strip("\"'") for w in text.split() if not w.startswith("#")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
@@ -18,6 +19,7 @@ from imsprep.checks.rules.guest.boot.entry import (
     started,
     value,
 )
+from imsprep.guest.boot.values import Initramfs
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.model import Kernel
 from imsprep.report import Severity
@@ -117,42 +119,84 @@ def _modular(found: Started) -> bool:
 def _kept_out(found: Started, drivers: tuple[str, ...]) -> Iterator[Evidence]:
     """Look for drivers that the command line, or a file of modprobe.d, forbids to load.
 
-    Whether such a file is in the initramfs too is not known, so of the disk's it is a warning.
+    Of the disk's drivers the file inside the initramfs counts; whether one of the system is in
+    there is not known of every maker, so of those it is a warning.
     """
     built_in = found.kernel.builtin if found.kernel is not None else ()
-    for where, said, names in _forbidden(found):
-        kept = sorted({name.replace("-", "_") for name in names} & set(drivers) - set(built_in))
-        if kept:
-            file = where in found.guest.files
-            yield Evidence(
-                f"{where}: {cut(said)} keeps {', '.join(kept)} from loading",
-                found=cut(said),
-                fix=advice(
-                    f"remove the line from {where}, and make the initramfs again"
-                    if file
-                    else f"remove it from the command line, and {fixes.AGAIN}"
-                ),
-                severity=Severity.WARNING if file and "virtio_net" not in kept else Severity.ERROR,
-            )
+    image = found.image
+    inside = list(_forbidden_inside(image)) if image is not None and "virtio_blk" in drivers else []
+    said_inside = {one.said for one in inside}
+    for one in (*inside, *forbidden(found)):
+        kept = sorted(set(one.names) & set(drivers) - set(built_in))
+        if not kept or (one.file and one.said in said_inside):
+            continue
+        yield Evidence(
+            f"{one.place}: {cut(one.said)} keeps {', '.join(kept)} from loading",
+            found=cut(one.said),
+            fix=one.fix,
+            severity=Severity.WARNING if one.file and "virtio_net" not in kept else Severity.ERROR,
+        )
 
 
-def _forbidden(found: Started) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield where drivers are forbidden, the words by which, and their names; modprobe.d(5)."""
+class Forbidden(NamedTuple):
+    """What forbids the kernel to load drivers; modprobe.d(5), dracut.cmdline(7)."""
+
+    place: str
+    said: str
+    names: tuple[str, ...]  # of drivers, `_` for `-`
+    fix: str
+    by_alias: bool = True  # it hides aliases: a driver that is asked for by its name is loaded
+    file: bool = False  # of the system, so that it counts only once the root is mounted
+
+
+def forbidden(found: Started) -> Iterator[Forbidden]:
+    """Yield what the command line and the system's modprobe.d forbid to load."""
     for argument in arguments(found):
         name, _, text = argument.partition("=")
         if name in _BLACKLISTS:
-            yield origin(found, argument), argument, text.split(",")
+            fix = advice(f"remove it from the command line, and {fixes.AGAIN}")
+            by_alias = name != "module_blacklist"
+            names = _names(text.split(","), by_alias=by_alias)
+            yield Forbidden(origin(found, argument), argument, names, fix, by_alias)
     for path, entry in found.guest.matching("/etc/modprobe.d/*.conf"):
-        for line in (entry.text or "").splitlines():
-            words = line.split()
-            off = len(words) > 2 and words[2].rpartition("/")[2] in ("true", "false")
-            if words[:1] == ["blacklist"] or (words[:1] == ["install"] and off):
-                yield path, line.strip(), words[1:2]
+        fix = advice(f"remove the line from {path}, and make the initramfs again")
+        for line in map(str.strip, (entry.text or "").splitlines()):
+            yield Forbidden(path, line, _forbids(line), fix, _is_blacklist(line), file=True)
 
+
+def _forbidden_inside(image: Initramfs) -> Iterator[Forbidden]:
+    """Yield what the modprobe.d inside an initramfs forbids, unless it loads that by its name."""
+    fix = advice("remove the line from /etc/modprobe.d, and make the initramfs again")
+    for line in image.modprobe:
+        loaded = image.loads if _is_blacklist(line) else ()
+        names = tuple(name for name in _forbids(line) if name not in loaded)
+        yield Forbidden(f"{image.path} (its modprobe.d)", line, names, fix)
+
+
+def _is_blacklist(line: str) -> bool:
+    return line.split()[:1] == ["blacklist"]
+
+
+def _forbids(line: str) -> tuple[str, ...]:
+    """Return the drivers that a line of modprobe.d keeps from loading."""
+    words = line.split()
+    off = len(words) > 2 and words[2].rpartition("/")[2] in ("true", "false")
+    if _is_blacklist(line):
+        return _names(words[1:2], by_alias=True)
+    return _names(words[1:2]) if words[:1] == ["install"] and off else ()
+
+
+def _names(words: list[str], *, by_alias: bool = False) -> tuple[str, ...]:
+    """Return names of drivers; a blacklist ignores aliases, so that it needs one that has some."""
+    names = (word.replace("-", "_") for word in words)
+    return tuple(name for name in names if not (by_alias and name in _WITHOUT_ALIAS))
+
+
+_WITHOUT_ALIAS = ("virtio", "virtio_ring")  # others need these, and load them by their names
+_BLACKLISTS = ("rd.driver.blacklist", "modprobe.blacklist", "module_blacklist")
 
 # By which only an initramfs finds a root; what the kernel knows is in its block/early-lookup.c.
 _OF_INITRAMFS = ("UUID=", "LABEL=", "/dev/mapper/", "/dev/disk/")
-_BLACKLISTS = ("rd.driver.blacklist", "modprobe.blacklist", "module_blacklist")
 
 
 def _version(found: Started) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.advice import advice, linux
-from imsprep.checks.rules.guest.boot.entry import cut, of_value, place, started, value
+from imsprep.checks.rules.guest.boot.drivers import forbidden
+from imsprep.checks.rules.guest.boot.entry import Started, cut, of_value, place, started, value
 from imsprep.checks.rules.guest.boot.mounts import line_of, mounts_of, severity_of
 from imsprep.guest.linux.fstab import find_volume, named_subvolume
 from imsprep.guest.linux.locate import locate
@@ -84,7 +86,7 @@ _DRIVERS = {"ext": "ext4", "XFS": "xfs", "btrfs": "btrfs", "FAT": "vfat"}
         "install the kernel's package with all its modules (Ubuntu: linux-modules-extra), or add "
         "nofail to the line"
     ),
-    source="tried by booting; depmod(8): modules.dep, modules.builtin",
+    source="tried by booting; depmod(8): modules.dep, modules.builtin; modprobe.d(5)",
 )
 def no_driver(facts: Facts) -> Iterator[Evidence]:
     """Look for the drivers of fstab's file systems among those of the kernel that starts."""
@@ -96,10 +98,22 @@ def no_driver(facts: Facts) -> Iterator[Evidence]:
     image = found.image.drivers if found.image is not None else ()
     if kernel is None or known is None or driver is None or driver not in (*known, *image):
         return  # the lists are not whole: the kernel mounts its root, and does so without them
+    kept = {name: one for one in forbidden(found) for name in one.names}
     for mount in mounts_of(guest):
         volume = find_volume(mount.spec, guest.volumes)
         wanted = _DRIVERS.get(_FAMILIES.get(volume.kind, "")) if volume is not None else None
-        if wanted is None or wanted in (driver, *known) or mount.path == "/":
+        if wanted is None or wanted == driver or mount.path == "/":
+            continue
+        if wanted in known:
+            why = kept.get(wanted) if wanted not in kernel.filesystems_builtin else None
+            if why is not None and not (why.by_alias and _loads(found, wanted)):
+                yield Evidence(
+                    f"{line_of(mount)}: {why.place} keeps its driver {wanted} from loading",
+                    expected=wanted,
+                    found=cut(why.said),
+                    severity=severity_of(guest, mount),
+                    fix=why.fix,
+                )
             continue
         yield Evidence(
             f"{line_of(mount)}: the kernel {cut(kernel.version)} has no driver {wanted}",
@@ -107,6 +121,15 @@ def no_driver(facts: Facts) -> Iterator[Evidence]:
             found=", ".join(known) or "none of them",
             severity=severity_of(guest, mount),
         )
+
+
+def _loads(found: Started, driver: str) -> bool:
+    """Return whether a driver is loaded by its name, which a blacklist does not forbid."""
+    guest = found.guest
+    lists = guest.matching("/etc/modules", "/etc/modules-load.d/*.conf")
+    text = "\n".join(entry.text or "" for _, entry in lists).replace("-", "_")
+    inside = found.image.loads if found.image is not None else ()
+    return driver in inside or re.search(rf"^\s*{driver}\b", text, re.MULTILINE) is not None
 
 
 def _other_type(named: str, volume: Volume) -> bool:

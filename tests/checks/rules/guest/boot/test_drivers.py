@@ -105,3 +105,32 @@ def test_a_file_of_modprobe_may_keep_a_driver_from_loading(
     found = bad(**{path: text})
     assert list(found) == ([rule] if rule else [])
     assert all(s is severity and m.startswith(f"{path}: ") for s, m in found.values())
+
+
+@pytest.mark.parametrize(("inside", "severity"), [
+    ({"etc/modprobe.d/own.conf": b"blacklist virtio_blk\n"}, E),
+    ({"usr/lib/modprobe.d/own.conf": b"# of the old machine\ninstall virtio-blk /bin/true\n"}, E),
+    ({"etc/modprobe.d/own.conf": b"blacklist virtio_blk\n", "conf/modules": b"#\nvirtio_blk\n"}, None),
+    ({"etc/modprobe.d/own.conf": b"install virtio_blk /bin/false\n", "conf/modules": b"virtio_blk\n"}, E),
+    ({"etc/modprobe.d/own.conf": b"blacklist virtio_ring\nblacklist virtio_net\n"}, None),
+    ({"etc/modprobe.d/own.txt": b"blacklist virtio_blk\n"}, None),
+])  # fmt: skip
+def test_the_modprobe_file_inside_the_initramfs_decides_over_the_disks_driver(
+    inside: dict[str, bytes], severity: Severity | None
+) -> None:
+    found = bad(**{INITRD: cpio({**drivers(VERSION), **inside})})
+    assert list(found) == (["IMS814"] if severity else [])
+    assert all(s is severity and f"{INITRD} (its modprobe.d): " in m for s, m in found.values())
+
+
+def test_what_the_system_and_its_initramfs_forbid_is_said_once() -> None:
+    line = "blacklist virtio_blk\n"
+    image = cpio({**drivers(VERSION), "etc/modprobe.d/own.conf": line.encode()})
+    said = [
+        f
+        for f in check_guest(
+            linux_guest({**debian(), INITRD: image, "/etc/modprobe.d/own.conf": line})
+        )[0]
+        if f.rule == "IMS814"
+    ]
+    assert [f.severity for f in said] == [E]

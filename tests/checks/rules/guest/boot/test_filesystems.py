@@ -87,3 +87,25 @@ def test_a_kernel_without_modules_has_what_its_configuration_builds_in(
                         volumes=(ROOT, ESP))  # fmt: skip
     errors = [f.rule for f in check_guest(guest)[0] if f.severity is E]
     assert errors == ["IMS854"] * found
+
+
+CIS = "/etc/modprobe.d/cis.conf"
+
+
+@pytest.mark.parametrize(("more", "found"), [
+    ({CIS: "install vfat /bin/true\n"}, True),
+    ({CIS: "blacklist vfat\n"}, True),  # the kernel asks for fs-vfat, which is an alias
+    ({CIS: "blacklist vfat\n", "/etc/modules": "# at boot\nvfat\n"}, False),
+    ({CIS: "blacklist vfat\n", "/etc/modules-load.d/esp.conf": "vfat\n"}, False),
+    ({CIS: "install vfat /bin/false\n", "/etc/modules": "vfat\n"}, True),
+    ({CIS: "# install vfat /bin/true\ninstall cramfs /bin/true\ninstall ext4 /bin/true\n"}, False),
+    ({CIS: "install vfat /bin/true\n", **lists("xfs", "ext4 vfat")}, False),
+])  # fmt: skip
+def test_a_driver_that_may_not_load_mounts_nothing(more: dict[str, str], found: bool) -> None:
+    files = {**lists("vfat xfs"), **more}
+    assert list(bad(MOUNTS_FAT, **files)) == ["IMS854"] * found
+    if found:
+        severity, message = bad(MOUNTS_FAT, **files)["IMS854"]
+        assert severity is E
+        assert message.endswith(f"{CIS} keeps its driver vfat from loading")
+        assert bad(MOUNTS_FAT.replace("umask", "nofail,umask"), **files) == {}
