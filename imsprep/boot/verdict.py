@@ -85,6 +85,10 @@ _LATE: tuple[tuple[str, str], ...] = (
         rf".*BdsDxe: (?:failed to|No boot).*|.*Boot failed.*|.*Start PXE over.*|{_SILENT}",
     ),
 )
+# The serial port that all of this is read from is there: a system that misses it is too slow to
+# find any device in time, and what else it misses tells nothing of the image.
+_LATE_SERIAL = re.compile(r".*Timed out waiting for device .*\bttyS0\b.*")
+_UDEV_STARTED = re.compile(r"Started (?:systemd-udevd|Rule-based Manager)")
 # What says best why, of the lines before the one that ended it.
 _REASONS = re.compile(
     r"ALERT!.*|Gave up waiting.*|.*Timed out waiting for device.*|.*Dependency failed for "
@@ -116,12 +120,24 @@ def plain(console: bytes) -> str:
 
 def judge(text: str) -> Verdict | None:
     """Return the verdict on what was said so far; None if it may still become anything."""
-    return _first(_SIGNS, text) or _back_at_the_menu(text)
+    found = _first(_SIGNS, text) or _back_at_the_menu(text)
+    late = _LATE_SERIAL.search(text)
+    if found is not None and found.key == EMERGENCY and late and _UDEV_STARTED.search(text):
+        return Verdict(NOTHING, late[0].strip())
+    return found
 
 
 def at_the_end(text: str) -> Verdict:
     """Return the verdict when the time is over."""
-    return judge(text) or _first(_LATE, text) or Verdict(NOTHING, last_lines(text, 1))
+    initramfs, loaders = _LATE[:1], _LATE[1:]
+    found = judge(text) or _first(initramfs, text) or _first(loaders, _after_kernel(text))
+    return found or Verdict(NOTHING, last_lines(text, 1))
+
+
+def _after_kernel(text: str) -> str:
+    """Return what was said after the last line of a kernel: what its loader said ended nothing."""
+    lines = list(_KERNEL_SPEAKS.finditer(text))
+    return text[lines[-1].end() :] if lines else text
 
 
 def _first(signs: tuple[tuple[str, str], ...], text: str) -> Verdict | None:

@@ -82,6 +82,27 @@ def test_an_error_of_grub_counts_only_when_the_time_is_over() -> None:
     assert at_the_end(text).key == "grub-prompt"
 
 
+def test_what_the_loader_said_before_a_kernel_spoke_ended_nothing() -> None:
+    grub = "error: no suitable video mode found.\nBooting in blind mode\n"
+    kernel = "[    0.000000] Linux version 6.1.0\n[  OK  ] Started systemd-udevd.service\n"
+    assert at_the_end(grub + kernel).key == NOTHING
+    assert at_the_end(kernel + grub).key == "grub-prompt", "after it restarted"
+
+
+def test_a_system_too_slow_to_find_its_serial_port_has_no_verdict() -> None:
+    udev = "[  OK  ] Started systemd-udevd.serv…nager for Device Events and Files.\n"
+    serial = "[ TIME ] Timed out waiting for device …dev-ttyS0.device - /dev/ttyS0.\n"
+    other = "[ TIME ] Timed out waiting for device … - /dev/disk/by-uuid/ABCD-1234.\n"
+    shell = "You are in emergency mode. After logging in, type\n"
+    assert judge(udev + serial + other) is None
+    found = judge(udev + serial + other + shell)
+    assert found == (NOTHING, serial.strip())
+    for text in (udev + other + shell, serial + other + shell):
+        stopped = judge(text)
+        assert stopped is not None
+        assert stopped.key == "emergency-shell"
+
+
 def test_the_reason_is_told_not_the_prompt() -> None:
     text = plain(
         b"[ TIME ] Timed out waiting for device /dev/disk/by-uuid/9.\r\n"
