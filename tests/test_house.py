@@ -42,6 +42,7 @@ ORDER = {
         regular
         atomic
         locking
+        buffers
         malloc
         mounts
         pagecache

@@ -75,11 +75,13 @@ def _pack_and_send(
 
 def sha256_of(source: Source, plan: PartPlan) -> str:
     """Return the SHA-256 of a whole file; parts of zeros are not read for it."""
-    digest, step = hashlib.sha256(), 4 * MIB
-    zeros = memoryview(bytes(step))
+    digest, step = hashlib.sha256(), MIB
+    zeros, buffer = memoryview(bytes(step)), memoryview(bytearray(step))
     for part in plan.parts:
         for offset in range(part.offset, part.offset + part.length, step):
             length = min(step, part.offset + part.length - offset)
-            digest.update(zeros[:length] if part.is_zero else source.pread(offset, length))
+            if not part.is_zero:
+                source.pread_into(offset, buffer[:length])
+            digest.update(zeros[:length] if part.is_zero else buffer[:length])
     source.check_unchanged()
     return digest.hexdigest()

@@ -26,7 +26,7 @@ from imsprep.units import MIB
 from imsprep.upload.complete import check_class, check_object, complete
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
 from imsprep.upload.partlog import Line, PartLog
-from imsprep.upload.parts.body import window
+from imsprep.upload.parts.body import window_over
 from imsprep.upload.parts.pool import workers
 from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
 from imsprep.upload.resume import abort, begin, uploaded_before
@@ -280,9 +280,7 @@ class _Stream:
         """Return what is sent; if there is a limit, its bytes wait for their turn."""
         if self._limit is None:
             return data
-        return window(
-            lambda at, size: data[at : at + size], 0, len(data), wait_for=self._limit.wait_for
-        )
+        return window_over(data, self._limit.wait_for)
 
     def _complete(self, entry: UploadEntry, log: PartLog) -> tuple[int, str]:
         """Compare what the store holds with what was made, complete, and return size and ETag."""

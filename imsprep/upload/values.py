@@ -24,8 +24,8 @@ class Source(Protocol):
     def identity(self) -> Identity:
         """The state of the file when it was opened."""
 
-    def pread(self, offset: int, length: int) -> bytes:
-        """Return exactly this range; safe to call from several threads."""
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer from `offset`; safe to call from several threads."""
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the file is not as it was when it was opened."""

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from imsprep.errors import FormatError, ReadError, UsageError, show_path
 from imsprep.image.digest import DigestTree
 from imsprep.image.disk import ByteExtent, Disk
+from imsprep.system.buffers import Buffers
 from imsprep.system.malloc import keep_freed_memory
 from imsprep.system.threads import Job, Workers
 from imsprep.units import ceil_div
@@ -71,34 +72,6 @@ class Chunk(NamedTuple):
     release: Callable[[], object] = lambda: None
 
 
-class _Memory:
-    """Memory for parts that is used again and again.
-
-    What the kernel gives afresh it fills with zeros, which may take longer than filling it with a
-    part. No more is kept than was in use at once; `release` may come from any thread.
-    """
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._free: list[mmap.mmap] = []
-
-    def take(self, size: int) -> mmap.mmap:
-        """Return so many bytes, with whatever they hold."""
-        if size != self._size:
-            self._size = size
-            self._free.clear()
-        while self._free:
-            memory = self._free.pop()
-            if len(memory) == size:  # not one of another size that was given back meanwhile
-                return memory
-        return mmap.mmap(-1, size)
-
-    def release(self, memory: mmap.mmap) -> None:
-        """Take back what nothing reads any more."""
-        if len(memory) == self._size:
-            self._free.append(memory)
-
-
 class _Filling:
     """The bytes of a part while they are added, in memory for the longest that it can be.
 
@@ -106,8 +79,8 @@ class _Filling:
     and parts that are known may pass, behind which a part may be longer.
     """
 
-    def __init__(self, memory: _Memory, most: Callable[[], int]) -> None:
-        self._memory, self._most = memory, most
+    def __init__(self, buffers: Buffers, most: Callable[[], int]) -> None:
+        self._buffers, self._most = buffers, most
         self._bytes: mmap.mmap | None = None
         self._length = 0
 
@@ -117,7 +90,7 @@ class _Filling:
     def add(self, piece: bytes) -> None:
         """Put a piece behind the others; IndexError if it is more than fits."""
         if self._bytes is None:
-            self._bytes = self._memory.take(self._most())
+            self._bytes = self._buffers.take(self._most())
         self._bytes[self._length : self._length + len(piece)] = piece
         self._length += len(piece)
 
@@ -128,7 +101,7 @@ class _Filling:
     def release(self) -> None:
         """Give the memory back, once nothing reads what `view` gave."""
         if self._bytes is not None:
-            self._memory.release(self._bytes)
+            self._buffers.release(self._bytes)
 
 
 class _Packed(NamedTuple):
@@ -199,8 +172,8 @@ class ContainerStream:
         self._zeros = memoryview(bytes(size))
         self._free = [bytearray(size) for _ in range(buffers)]
         self._number, self._start, self._end = 1, 0, FOOTER_LENGTH
-        self._memory = _Memory()
-        self._data = _Filling(self._memory, self._longest_part)
+        self._buffers = Buffers()
+        self._data = _Filling(self._buffers, self._longest_part)
         self._data.add(bytes(FOOTER_LENGTH))  # which the header takes at the end
         self._rows: list[tuple[int, int, int]] = []
         self._digest = hashlib.sha256()
@@ -339,7 +312,7 @@ class ContainerStream:
         digest = self._digest.hexdigest()
         part = KnownPart(self._number, self._start, len(data), rows, digest, uuid)
         self._number, self._start = self._number + 1, self._start + len(data)
-        self._data = _Filling(self._memory, self._longest_part)
+        self._data = _Filling(self._buffers, self._longest_part)
         self._rows, self._digest = [], hashlib.sha256()
         return Chunk(part, data, full.release)
 

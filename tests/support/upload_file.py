@@ -17,9 +17,9 @@ class File:
         self.identity = Identity.of(path)
         self.size = self.identity.size
 
-    def pread(self, offset: int, length: int) -> bytes:
+    def pread_into(self, offset: int, buffer: memoryview) -> None:
         with open(self.path, "rb") as file:
-            return os.pread(file.fileno(), length, offset)
+            assert os.preadv(file.fileno(), [buffer], offset) == len(buffer)
 
     def check_unchanged(self) -> None:
         if Identity.of(self.path) != self.identity:

@@ -80,16 +80,15 @@ def test_an_image_that_changes_while_it_is_compared_is_not_called_the_same(
     small: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.upload()
-    pread = File.pread
+    pread_into = File.pread_into
 
-    def change(file: File, offset: int, length: int) -> bytes:
-        data = pread(file, offset, length)
+    def change(file: File, offset: int, buffer: memoryview) -> None:
+        pread_into(file, offset, buffer)
         with open(small.path, "r+b") as written:
             written.write(os.urandom(8))
         os.utime(small.path, (0, 0))
-        return data
 
-    monkeypatch.setattr(File, "pread", change)
+    monkeypatch.setattr(File, "pread_into", change)
     with pytest.raises(ImageChangedError):
         small.upload(jobs=1)
 

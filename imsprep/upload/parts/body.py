@@ -19,13 +19,13 @@ class _Range(ReadOnlyFile):
 
     def __init__(
         self,
-        pread: Callable[[int, int], bytes | memoryview],
+        read_into: Callable[[int, memoryview], object],
         offset: int,
         length: int,
         wait_for: Callable[[int], object] | None,
         check: Callable[[], object],
     ) -> None:
-        self._pread, self._offset, self._length = pread, offset, length
+        self._read_into, self._offset, self._length = read_into, offset, length
         self._wait_for, self._check = wait_for, check
         self.at_once = _PACED if wait_for else _PLAIN
 
@@ -37,7 +37,7 @@ class _Range(ReadOnlyFile):
         count = min(len(view), self.at_once)
         if self._wait_for is not None:
             self._wait_for(count)
-        view[:count] = self._pread(self._offset + offset, count)
+        self._read_into(self._offset + offset, view[:count])
         return count
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -48,17 +48,26 @@ class _Range(ReadOnlyFile):
 
 
 def window(
-    pread: Callable[[int, int], bytes | memoryview],
+    read_into: Callable[[int, memoryview], object],
     offset: int,
     length: int,
     *,
     wait_for: Callable[[int], object] | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> io.BufferedReader:
-    """Return a seekable file over `length` bytes from `offset` of what `pread` reads.
+    """Return a seekable file over `length` bytes from `offset` of what `read_into` reads.
 
     `wait_for` is given how many bytes are about to be read and returns when they may be. `check` is
     called when the reading starts again, and raises if that makes no sense any more.
     """
-    raw = _Range(pread, offset, length, wait_for, check)
+    raw = _Range(read_into, offset, length, wait_for, check)
     return io.BufferedReader(raw, raw.at_once)
+
+
+def window_over(data: memoryview, wait_for: Callable[[int], object]) -> io.BufferedReader:
+    """Return bytes in memory as a file that waits for its turn."""
+
+    def read_into(offset: int, view: memoryview) -> None:
+        view[:] = data[offset : offset + len(view)]
+
+    return window(read_into, 0, len(data), wait_for=wait_for)

@@ -2,21 +2,26 @@
 
 A part that the store has already is read again for its MD5 and counts as there only if that is
 right. Copies have workers of their own, since they cost the line nothing.
+
+A part is read into memory that an earlier part had. That is given on only when the store has
+acknowledged the part, or holds it: after a failure something might still read it.
 """
 
 from __future__ import annotations
 
+import mmap
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from io import BufferedReader
 
-from imsprep.image.digest import DigestTree
+from imsprep.image.digest import UNIT, DigestTree
+from imsprep.store.contract import Body
 from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RateLimit, RetryingStore
 from imsprep.store.zeros import hash_of_zeros, zero_md5s
+from imsprep.system.buffers import Buffers
 from imsprep.units import MIB
 from imsprep.upload.journal import UploadEntry
-from imsprep.upload.parts.body import window
+from imsprep.upload.parts.body import window, window_over
 from imsprep.upload.parts.pool import workers
 from imsprep.upload.parts.verify import UploadedParts, Wanted, check_etag, is_uploaded
 from imsprep.upload.parts.zeros import assemble, make_zero_object
@@ -25,7 +30,7 @@ from imsprep.upload.values import Source, TransferPolicy, UploadProgress
 
 # A part up to this size, in bytes, is read once and held; a larger one is read as it is sent.
 HELD_IN_MEMORY = 32 * MIB
-_STEP = 4 * MIB  # bytes of such a part that are hashed at once
+_STEP = UNIT  # bytes that are read and hashed at once
 
 
 class PartSender:
@@ -49,6 +54,9 @@ class PartSender:
         self._tree = DigestTree(source.size) if policy.with_digest else None
         self._unread = {part.number for part in plan.parts if not part.is_zero}
         self._md5s: dict[int, str] = {}
+        self._held, self._steps = Buffers(), Buffers()
+        sent = (part.sent for part in plan.parts)
+        self._longest = max((size for size in sent if size <= HELD_IN_MEMORY), default=0)
         zeros = (part.length for part in plan.parts if part.is_zero)
         self._zero_md5s = zero_md5s(zeros) if plan.zero_size else {}
         self._failures: list[BaseException] = []
@@ -112,9 +120,10 @@ class PartSender:
         self, entry: UploadEntry, part: PlannedPart, uploaded: UploadedParts, zeros: Future[None]
     ) -> None:
         """Bring one part into the store, unless it is there already and right."""
-        data, md5 = None, self._zero_md5s.get(part.length, "")
+        held, md5 = None, self._zero_md5s.get(part.length, "")
         if not part.is_zero:
-            data, md5 = self._read(part)
+            held, md5 = self._read(part)
+        data = memoryview(held)[: part.sent] if held is not None else None
         upload_id, number = entry.upload_id, part.number
         if self._is_uploaded(part, md5, uploaded):
             self.note(reused=part.length)
@@ -128,12 +137,14 @@ class PartSender:
         elif part.zeros and self._assemble(entry, part, data, md5, zeros):
             self.note(sent=part.sent, copied=part.zeros)
         else:
-            # Of an assembled part that the store refused, the zeros travel too.
-            whole = None if part.zeros else data
-            body = self._body(part.offset, part.length, whole)
+            if part.zeros:  # the store refused to assemble it: the zeros travel too
+                data = held = None
+            body = self._body(part.offset, part.length, data)
             etag = self._store.upload_part(entry.key, upload_id, number, body, md5)
             check_etag(self._store, f"part {number}", etag, md5)
             self.note(sent=part.length)
+        if held is not None:
+            self._held.release(held)
         with self._lock:
             self._md5s[number] = md5
 
@@ -141,7 +152,7 @@ class PartSender:
         self,
         entry: UploadEntry,
         part: PlannedPart,
-        data: bytes | None,
+        data: memoryview | None,
         md5: str,
         zeros: Future[None],
     ) -> bool:
@@ -175,26 +186,38 @@ class PartSender:
     def _md5(self, part: PlannedPart) -> str:
         if part.is_zero:
             return self._zero_md5s[part.length]
-        return self._read(part)[1]
+        held, md5 = self._read(part)
+        if held is not None:
+            self._held.release(held)
+        return md5
 
-    def _read(self, part: PlannedPart) -> tuple[bytes | None, str]:
+    def _read(self, part: PlannedPart) -> tuple[mmap.mmap | None, str]:
         """Read what a part sends, once, for its MD5 and for the disk's digest.
 
-        Return it, unless it is too much to be held, and the MD5 of the whole part.
+        Return the memory in which it lies, unless it is too much to be held, and the MD5 of the
+        whole part.
         """
         digest = hash_of_zeros(part.zeros)
-        held, data = part.sent <= HELD_IN_MEMORY, None
-        step, end = part.sent if held else _STEP, part.offset + part.length
-        for offset in range(part.offset + part.zeros, end, step):
-            data = self._source.pread(offset, min(step, end - offset))
-            digest.update(data)
-            if self._tree is not None:
-                self._tree.add(offset, data)
+        held = part.sent <= HELD_IN_MEMORY
+        buffers, size = (self._held, self._longest) if held else (self._steps, _STEP)
+        memory, end = buffers.take(size), part.offset + part.length
+        first = offset = part.offset + part.zeros
+        while offset < end:  # in steps, so that both digests find them in the processor's cache
+            stop = min(end, (offset // _STEP + 1) * _STEP)
+            at = offset - first if held else 0
+            with memoryview(memory) as whole, whole[at : at + stop - offset] as view:
+                self._source.pread_into(offset, view)
+                digest.update(view)
+                if self._tree is not None:
+                    self._tree.add(offset, view)
+            offset = stop
+        if not held:
+            buffers.release(memory)
         with self._lock:
             self._unread.discard(part.number)
-        return (data if held else None), str(digest.hexdigest())
+        return (memory if held else None), str(digest.hexdigest())
 
-    def _body(self, offset: int, length: int, data: bytes | None = None) -> bytes | BufferedReader:
+    def _body(self, offset: int, length: int, data: memoryview | None = None) -> Body:
         """Return what is sent: `data` as it was read, or a file over the image.
 
         If there is a limit, its bytes wait for their turn.
@@ -204,7 +227,5 @@ class PartSender:
             source = self._source
             # What changed between reading for the MD5 and sending would be refused for ever.
             check = source.check_unchanged
-            return window(source.pread, offset, length, wait_for=wait_for, check=check)
-        if wait_for is None:
-            return data
-        return window(lambda at, size: data[at : at + size], 0, length, wait_for=wait_for)
+            return window(source.pread_into, offset, length, wait_for=wait_for, check=check)
+        return data if wait_for is None else window_over(data, wait_for)

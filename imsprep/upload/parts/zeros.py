@@ -13,10 +13,9 @@ object, by whose name it is known.
 from __future__ import annotations
 
 from functools import partial
-from io import BufferedReader
 
 from imsprep.errors import ServiceError
-from imsprep.store.contract import ObjectFacts, ObjectStore, Part
+from imsprep.store.contract import Body, ObjectFacts, ObjectStore, Part
 from imsprep.store.retry import RetryingStore
 from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
@@ -68,7 +67,7 @@ def assemble(
     upload_id: str,
     part: PlannedPart,
     zero_key: str,
-    data: bytes | BufferedReader,
+    data: Body,
 ) -> str | None:
     """Make a part of zeros and `data`; return its etag, or None if the store refuses.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.store.retry import RetryPolicy
+from imsprep.system import buffers
 from imsprep.units import MIB
 from imsprep.upload.transfer import upload
 from imsprep.upload.values import Destination, TransferPolicy
@@ -26,13 +30,13 @@ def test_data_is_read_once_for_digest_sum_and_body(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    pread = File.pread
+    pread_into = File.pread_into
 
-    def count(file: File, offset: int, length: int) -> bytes:
-        read.append(length)
-        return pread(file, offset, length)
+    def count(file: File, offset: int, buffer: memoryview) -> None:
+        read.append(len(buffer))
+        pread_into(file, offset, buffer)
 
-    monkeypatch.setattr(File, "pread", count)
+    monkeypatch.setattr(File, "pread_into", count)
     done = upload(
         File(case.path), case.plan,
         Destination(case.store, "a bucket", "disk.raw", case.journal, case.path),
@@ -55,6 +59,41 @@ def test_what_fails_now_and_then_is_repeated(case: Case) -> None:
 
     done = case.upload(Wrapped(case.store, upload_part=flaky, copy_part=flaky, head=flaky))
     assert done.retries >= 3
+    assert case.content == case.path.read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_memory_is_used_again_only_when_the_store_has_the_part(
+    case: Case, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts take some bytes and fail; meanwhile no body that is not acknowledged changes."""
+    chance, lock = random.Random(seed), threading.Lock()
+    sending: dict[tuple[str, int], tuple[memoryview, bytes]] = {}
+    fails: dict[tuple[str, int], int] = {}
+    fresh: list[mmap.mmap] = []
+    monkeypatch.setattr(
+        buffers, "_new", lambda size: fresh.append(mmap.mmap(-1, size)) or fresh[-1]
+    )
+
+    def unreliable(original: Callable[..., Any], *arguments: Any) -> Any:
+        key, _, number, body = arguments[:4]
+        with lock:
+            sending.setdefault((key, number), (body, bytes(body)))
+            left = fails.setdefault((key, number), chance.randrange(4))
+            fails[key, number] = left - 1
+        time.sleep(0.002 * chance.random())
+        with lock:
+            assert all(bytes(view) == sent for view, sent in sending.values())
+        if left > 0:
+            raise TransferError("the connection broke in the middle")
+        etag = original(*arguments)
+        with lock:
+            del sending[key, number]
+        return etag
+
+    case.upload(Wrapped(case.store, upload_part=unreliable), jobs=chance.randint(1, 4))
+    assert not sending
+    assert len(fresh) < sum(not part.is_zero for part in case.plan.parts)
     assert case.content == case.path.read_bytes()
 
 
