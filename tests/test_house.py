@@ -293,6 +293,7 @@ ORDER = {
         rules.guest.boot.loader
         rules.guest.boot.root
         rules.guest.boot.drivers
+        rules.guest.boot.opens
         rules.guest.boot.waits
         rules.guest.boot.console
         rules.guest.boot.mounts

@@ -150,6 +150,7 @@ HOLDS = {
     "IMS848": "The boot goes on without someone at the console",
     "IMS849": "The kernel that starts has its modules",
     "IMS851": "The system has a first program",
+    "IMS855": "The initramfs has what opens and mounts the volume of the root",
     "IMS854": "The kernel has the drivers of the file systems that fstab mounts",
     "IMS853": "The folders are there that the boot mounts on",
     "IMS852": "The files and subvolumes that fstab mounts are there",

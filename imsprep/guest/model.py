@@ -88,6 +88,8 @@ class Kernel:
     # Of FILE_SYSTEMS, the drivers that are built in or installed; None: its lists do not tell.
     filesystems: tuple[str, ...] | None = None
     filesystems_builtin: tuple[str, ...] = ()  # those of them that are compiled in
+    filesystem_modules: tuple[str, ...] = ()  # drivers of FILE_SYSTEMS that are files of their own
+    own_initramfs: bool | None = None  # one is built into it; None: not known
 
 
 @dataclass(frozen=True)

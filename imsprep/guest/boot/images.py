@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from imsprep.guest.boot import efi
 from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.values import Boot, BootEntry, Initramfs, Route
+from imsprep.guest.boot.values import BIOS, Boot, BootEntry, Initramfs, Route
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux import initramfs_actions as early
 from imsprep.guest.linux.initramfs import Allowance
@@ -36,6 +36,14 @@ _KERNELS = (
 )  # fmt: skip
 
 
+_ARM_AT, _ARM = 56, b"ARM\x64"
+
+
+def _for_x86(route: Route) -> bool:
+    """Return whether a loader is for x86, by the firmware or by its name as a first program."""
+    return route.firmware == BIOS or any(s.upper().endswith("X64.EFI") for s in route.steps)
+
+
 class Laid(NamedTuple):
     """Where a volume is mounted; `inside` is the path of its subvolume, or ""."""
 
@@ -53,7 +61,7 @@ def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot
         if route.default is not None and entry is not None and not entry.broken:
             own = _version(devices, entry)
             entry = dataclasses.replace(entry, version=own or entry.version,
-                                        broken=_fault(devices, entry))  # fmt: skip
+                                        broken=_fault(devices, entry, route))  # fmt: skip
             key = " + ".join(entry.initrds)
             if entry.initrds and key not in images:
                 images[key] = _look(devices, entry, key, allowance)
@@ -118,7 +126,7 @@ def _version(devices: Devices, entry: BootEntry) -> str | None:
     return named[1] if named is not None else None
 
 
-def _fault(devices: Devices, entry: BootEntry) -> str | None:
+def _fault(devices: Devices, entry: BootEntry, route: Route) -> str | None:
     """Return why a kernel's file cannot be one, or None.
 
     What a loader may unpack first, and what other machines start, is taken for a kernel.
@@ -138,6 +146,8 @@ def _fault(devices: Devices, entry: BootEntry) -> str | None:
         size, whole = place.node.size, (sectors + 1) * SECTOR + units * 16
         if size < whole:
             return f"{entry.kernel}, which is cut: {size} bytes of {whole}"
+    elif head[_ARM_AT:].startswith(_ARM) and _for_x86(route):
+        return f"{entry.kernel}, which is a kernel for 64-bit Arm"
     elif not any(head[at : at + len(mark)] == mark for at, mark in _KERNELS):
         return f"{entry.kernel}, which is no Linux kernel"
     return None

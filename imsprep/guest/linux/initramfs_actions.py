@@ -53,7 +53,11 @@ _MAKERS = (
     (re.compile(r"^etc/booster\.init\.yaml$"), "booster"),
     (re.compile(r"^lib/mdev/|^sbin/nlplug-findfs$|nlplug-findfs$"), "mkinitfs"),
 )
-_KEPT_FILES = re.compile(r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$")
+LVM_PROGRAM = re.compile(r"(?:^|/)s?bin/lvm(?:\.static)?$")
+_KEPT_FILES = re.compile(
+    r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$|" + LVM_PROGRAM.pattern
+)
+_RESUME = re.compile(r"^conf/conf\.d/[^/]+$|^conf/initramfs\.conf$")  # which init reads as shell
 
 
 def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
@@ -134,7 +138,7 @@ class _Seen:
     @staticmethod
     def wants(name: str) -> bool:
         """Return whether a file's content is asked for."""
-        patterns = (_CMDLINE, _PERSISTENT_NET, _MODPROBE, _LOADS)
+        patterns = (_CMDLINE, _PERSISTENT_NET, _MODPROBE, _LOADS, _RESUME)
         return name in _CRYPTTAB or any(pattern.search(name) for pattern in patterns)
 
     def take(self, member: Member) -> None:
@@ -168,6 +172,9 @@ class _Seen:
             lines = (line.strip() for line in text.splitlines())
             words = (line.split()[0] for line in lines if line and line[0] not in "#;")
             self.loads.update(word.replace("-", "_") for word in words)
+        elif _RESUME.match(name):
+            found = re.findall(r"^RESUME=(\S+)", text, re.MULTILINE)
+            self.arguments += [f"resume={text}" for one in found if (text := one.strip("\"'"))]
         else:
             self.arguments += [w.strip("\"'") for w in text.split() if not w.startswith("#")]
 

@@ -83,6 +83,8 @@ def _kernel(tree: Tree, version: str, allowance: Allowance, looked: dict[str, In
             initramfs=_first(tree, _INITRAMFS, version),
             builtin=tuple(sorted(_builtin(tree, version))),
             modules=tuple(sorted(_modules(tree, version))),
+            filesystem_modules=_filesystem_modules(tree, version),
+            own_initramfs=_own_initramfs(tree, version),
         )
         if (known := _filesystems(tree, version)) is not None:
             kernel = replace(kernel, filesystems=known[0], filesystems_builtin=known[1])
@@ -171,6 +173,25 @@ def _filesystems(tree: Tree, version: str) -> tuple[tuple[str, ...], tuple[str, 
         n for n in FILE_SYSTEMS if f"CONFIG_{_CONFIGURED.get(n, n).upper()}_FS=y" in config
     )
     return names, names
+
+
+def _filesystem_modules(tree: Tree, version: str) -> tuple[str, ...]:
+    """Return the drivers of FILE_SYSTEMS that are files of their own, and so not built in."""
+    lines = _text(tree, f"/lib/modules/{version}/modules.dep").splitlines()
+    names = {m[1] for line in lines if (m := _MODULE.search(line.partition(":")[0]))}
+    return tuple(name for name in FILE_SYSTEMS if name in names)
+
+
+def _own_initramfs(tree: Tree, version: str) -> bool | None:
+    """Return whether an initramfs is built into the kernel; None where it is not known."""
+    for path in (f"/boot/config-{version}", f"/lib/modules/{version}/config"):
+        text = _text(tree, path)
+        found = re.search(r'^CONFIG_INITRAMFS_SOURCE="(.*)"$', text, re.MULTILINE)
+        if found is not None:
+            return bool(found[1])
+        if re.search(r"^# CONFIG_BLK_DEV_INITRD is not set$", text, re.MULTILINE):
+            return False
+    return None
 
 
 _BUILTIN = "modules.builtin"

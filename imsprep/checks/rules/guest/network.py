@@ -78,8 +78,9 @@ def persistent_net_initramfs(facts: Facts) -> Iterator[Evidence]:
     for kernel in guest.kernels:
         for path in kernel.rules:
             again = fixes.initramfs_again(guest)
-            fix = (
-                advice(f"remove the rules from /etc/udev/rules.d, then {again}") if again else None
+            fix = advice(
+                "remove the rules from /etc/udev/rules.d, and make the initramfs again with "
+                f"{again}"
             )
             yield Evidence(f"{kernel.initramfs} holds {path}", fix=fix)
     unread = [f"{k.initramfs or k.version}: {k.unread}" for k in guest.kernels if k.unread]

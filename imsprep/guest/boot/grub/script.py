@@ -199,7 +199,8 @@ class _Run:
         with self.state.scope(), self.state.parameters(choice.parameters):
             if choice.statement.kind == "submenu":
                 return self._submenu(choice, rest)
-            return _Shown(self._add(self._entry(choice)))
+            entry = self._entry(choice)
+            return _Shown(self._add(self._second_try(choice, entry) or entry))
 
     def _submenu(self, choice: Choice, rest: str) -> _Shown:
         with self.state.inside(path=choice.path, choices=[]) as frame:
@@ -231,6 +232,22 @@ class _Run:
             except (_MenuShownError, UnknownStepError, ScriptError) as error:
                 unknown = str(error)
             return frame.entry.entry(choice.path, choice.title, unknown)
+
+    def _second_try(self, choice: Choice, first: BootEntry) -> BootEntry | None:
+        """Return what an entry of Ubuntu starts where its first try, without initramfs, panicked.
+
+        Its function `initrdfail` notes the try in grubenv, and the kernel starts again at once
+        (`panic=-1`), then with an initramfs. None where no other try is made, or none that works.
+        """
+        state = self.state
+        noted = "initrdfail" in state.functions and state.variables.get("have_grubenv")
+        if first.initrds or not noted or not state.variables.get("partuuid"):
+            return None
+        with state.scope():
+            state.set("initrdfail", "1")
+            second = self._entry(choice)
+        works = second.initrds and not second.broken and not second.unknown
+        return second if works else None
 
     def _add(self, entry: BootEntry) -> int:
         """Put an entry into the menu; return its place there."""

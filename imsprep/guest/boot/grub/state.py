@@ -11,12 +11,13 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TypedDict, Unpack
 
 from imsprep.guest.boot.bls import Bls
 from imsprep.guest.boot.devices import Devices, File
 from imsprep.guest.boot.files import locate
-from imsprep.guest.boot.grub.syntax import Statement, Word
+from imsprep.guest.boot.grub.syntax import Part, Statement, Word
 from imsprep.guest.boot.values import UEFI, BootEntry
 from imsprep.image.volumes.signatures import BTRFS
 
@@ -28,6 +29,19 @@ _FEATURES = (
 )  # fmt: skip
 # Disks as GRUB counts them on every machine; what it calls others depends on its modules.
 _COUNTED = re.compile(r"hd\d+,(?:gpt|msdos)?\d+$")
+
+
+# What a variable is split into at blanks; names of volumes, which stand in brackets, have some.
+_SPLIT = re.compile(r"(?:\([^()]*\)|\S)+")
+_MATCH_LIMIT = 1000  # files that a pattern may give
+
+
+def _has_wildcard(word: Word) -> bool:
+    """Return whether a word is a path with a wildcard that is not quoted."""
+    plain = "".join(p.text for p in word if not p.quoted and not p.variable)
+    first = word[0] if word else None
+    path = first is not None and (first.variable or first.text.startswith(("/", "(")))
+    return path and any(mark in plain for mark in "*?[") and plain != "["
 
 
 @dataclass
@@ -169,10 +183,48 @@ class State:
         found: list[str] = []
         for word in words:
             if len(word) == 1 and word[0].variable and not word[0].quoted:
-                found += self.variables.get(word[0].text, "").split()
+                found += _SPLIT.findall(self.variables.get(word[0].text, ""))
+            elif _has_wildcard(word):
+                found += self._matching("".join(self._pattern(part) for part in word)) or [
+                    self.text(word)
+                ]
             else:
                 found.append(self.text(word))
         return found
+
+    def _pattern(self, part: Part) -> str:
+        """Return a part of a word as a pattern: what is quoted means itself."""
+        text = self.variables.get(part.text, "") if part.variable else part.text
+        return re.sub(r"([*?[])", r"[\1]", text) if part.quoted else text
+
+    def _matching(self, pattern: str) -> list[str]:
+        """Return the files that a pattern with wildcards means; [] if there is none.
+
+        Source: grub-core/commands/wildcard.c. Which devices a machine has is not known.
+        """
+        device, _, inside = pattern.rpartition(")")
+        if any(mark in device for mark in "*?["):
+            return [SET_AT_BOOT]
+        before = f"{device})" if device else ""
+        _, volume, _ = self._split(f"{before}/")
+        if volume is None or not inside.startswith("/"):
+            return []
+        self.devices.must_see(volume)
+        folders = [""]
+        for component in inside.split("/")[1:]:
+            folders = [
+                f"{folder}/{name}"
+                for folder in folders
+                for name in self._fitting(volume, folder, component)
+            ][:_MATCH_LIMIT]
+        return [f"{before}{path}" for path in folders]
+
+    def _fitting(self, volume: str, folder: str, component: str) -> list[str]:
+        if not any(mark in component for mark in "*?["):
+            return [component] if self.devices.find(volume, f"{folder}/{component}") else []
+        names = sorted(self.devices.names(volume, folder or "/"))
+        hidden = component.startswith(".")
+        return [n for n in names if fnmatchcase(n, component) and n.startswith(".") <= hidden]
 
     def file(self, path: str) -> File | None:
         """Return the file or folder that GRUB means; None if there is none."""
@@ -192,7 +244,7 @@ class State:
         device, volume, inside = (self.variables.get("root", ""), own, path)
         if own is None:
             device, volume, inside = self._split(path)
-        if self._chosen or device != self._built_in:
+        if self._chosen or device != self._built_in or own is not None:
             kind = next((v.kind for v in self.devices.volumes if v.name == volume), None)
             if volume is None and _COUNTED.match(device):
                 entry.missing[inside] = f"is to be on ({device}), which the image does not have"

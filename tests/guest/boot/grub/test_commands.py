@@ -50,7 +50,7 @@ def test_an_environment_block_gives_the_variables_that_are_asked_for() -> None:
     ("root", "folder", "broken"),
     [
         (None, "", None),
-        (None, "/boot", None),
+        (None, "/boot", "/boot/vmlinuz, which is not on partition 1, where the entry looks"),
         ("hd0,gpt1", "", None),
         ("hd0,gpt1", "/boot", "/boot/vmlinuz, which is not on partition 1, where the entry looks"),
     ],

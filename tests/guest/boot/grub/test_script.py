@@ -329,3 +329,53 @@ def test_a_submenu_that_shows_another_menu_starts_what_that_menu_does() -> None:
     made = menu("set default=2\n" + TWO + submenu, more=OTHER_MENU)
     assert started(made) == "two"
     assert made.waits == "partition 1:/grub/more.cfg sets timeout=-1"
+
+
+GLOBBED = {f"/grub/grub.cfg.d/{name}": f"set default=\"${{default}}{name[0]}\"\n"
+           for name in ("1-auto.cfg", "2-auto.cfg", "3-other.cfg", ".9-auto.cfg")}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "default"), [
+    ("${prefix}/grub.cfg.d/*-auto.cfg", "12"), ("/grub/grub.cfg.d/[13]*.cfg", "13"),
+    ("/gru?/*/2-*", "2"), ("(hd0,1)/grub/grub.cfg.d/?-other.cfg", "3"),
+    ("'/grub/grub.cfg.d/*'", ""), ("/grub/nothing/*", ""),
+])  # fmt: skip
+def test_a_pattern_means_the_files_that_fit(words: str, default: str) -> None:
+    loop = f"for file in {words}\ndo\n  source ${{file}}\ndone\n"
+    made = menu(f"{loop}{entry('one', '1')}{entry('two', '2', f'--id=x{default}')}set default=x$default\n",
+                more=GLOBBED)  # fmt: skip
+    assert started(made) == "two"
+    assert [name.rpartition("/")[2][0] for name in made.files[1:]] == list(default)
+
+
+def test_a_pattern_of_devices_is_one_that_only_the_machine_knows() -> None:
+    made = menu(f"for disk in (hd*,1)/grub\ndo\n  set root=$disk\ndone\n{entry('one', '1')}")
+    assert made.entries[0].kernel.endswith("/vmlinuz-1") or made.entries[0].unknown
+    assert menu("for file in (hd0,*)/grub/grub.cfg\ndo\n source $file\ndone\n").unknown is not None
+
+
+UBUNTU = """
+set have_grubenv=true
+set partuuid=aa-01
+function initrdfail {
+  set initrdfail=1
+}
+menuentry 'Ubuntu' {
+  if [ "${initrdfail}" = 1 ]; then
+    linux /vmlinuz-1 root=PARTUUID=aa-01
+    initrd INITRD
+  else
+    linux /vmlinuz-1 root=PARTUUID=aa-01 panic=-1
+  fi
+  initrdfail
+}
+"""
+
+
+def test_where_a_try_without_an_initramfs_panics_ubuntus_grub_takes_one() -> None:
+    (second,) = menu(UBUNTU.replace("INITRD", "/initrd-1")).entries
+    assert second.initrds == ("partition 1:/initrd-1",)
+    for text in (UBUNTU.replace("INITRD", "/gone"), UBUNTU.replace("set have", "unset have"),
+                 UBUNTU.replace("set partuuid", "set other")):  # fmt: skip
+        (first,) = menu(text.replace("INITRD", "/initrd-1")).entries
+        assert (first.initrds, first.arguments[-1]) == ((), "panic=-1")

@@ -265,7 +265,9 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     elif not entry.initrds and not entry.broken:
         missing = _lacking(found, _DISK_DRIVERS)
         root = value(found, "root") or ""
-        if not missing and root.startswith(_OF_INITRAMFS) and fixes.usual(found.guest):
+        alone = found.kernel is not None and found.kernel.own_initramfs is False
+        alone = alone or fixes.usual(found.guest)
+        if not missing and root.startswith(_OF_INITRAMFS) and alone:
             yield Evidence(
                 f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and a kernel "
                 f"alone finds no root by {cut(root)}",

@@ -66,10 +66,10 @@ def waits_in_vain(facts: Facts) -> Iterator[Evidence]:
 
 def _again(found: Started) -> str:
     """Advise what to do about what the initramfs itself waits for."""
-    tool = fixes.initramfs_again(found.guest) or "the tool that made it"
+    tool = fixes.initramfs_again(found.guest)
     return advice(
         f"make the initramfs again with {tool}: it was made for the disks of the old machine, or "
-        "for lines of /etc/crypttab that are to go first"
+        "for lines of /etc/crypttab or /etc/initramfs-tools/conf.d/resume that are to go first"
     )
 
 
@@ -84,7 +84,12 @@ class _Wait(NamedTuple):
 
 def _waits(found: Started) -> Iterator[_Wait]:
     maker = found.image.maker if found.image is not None else None
-    for argument in dict.fromkeys(arguments(found)):
+    given = arguments(found)
+    last = [a for a in given if a.startswith("resume=")][-1:]  # only the last one counts
+    none = any(argument == "noresume" for argument in given)
+    for argument in dict.fromkeys(given):
+        if argument.startswith("resume=") and (none or argument not in last):
+            continue
         spec = _specification(argument, maker)
         if spec is not None:
             hard = not argument.startswith("resume=")

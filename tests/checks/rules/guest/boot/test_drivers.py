@@ -23,6 +23,7 @@ from tests.support.guest_trees import (
 VERSION, OTHER = "4.19.0-27-amd64", "4.19.0-26-amd64"
 GRUB = "/boot/grub/grub.cfg"
 INITRD = f"/boot/initrd.img-{VERSION}"
+GENTOO, CONFIG = {"/etc/os-release": "ID=gentoo\nNAME=Gentoo\n"}, f"/boot/config-{VERSION}"
 E, W = Severity.ERROR, Severity.WARNING
 
 
@@ -76,6 +77,9 @@ def test_an_initramfs_that_is_cut_off_is_damaged() -> None:
         ("LABEL=root", {}, True),
         ("PARTUUID=11111111-01", {}, False),
         (f"UUID={UUID}", {"/etc/os-release": "ID=flatcar\nNAME=Flatcar\n"}, False),
+        (f"UUID={UUID}", {**GENTOO, CONFIG: 'CONFIG_INITRAMFS_SOURCE=""\n'}, True),
+        (f"UUID={UUID}", {**GENTOO, CONFIG: "# CONFIG_BLK_DEV_INITRD is not set\n"}, True),
+        (f"UUID={UUID}", {**GENTOO, CONFIG: 'CONFIG_INITRAMFS_SOURCE="/usr/src/i"\n'}, False),
     ],
 )
 def test_a_kernel_alone_finds_no_root_by_what_a_file_system_says(

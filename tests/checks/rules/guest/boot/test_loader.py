@@ -77,3 +77,21 @@ def test_no_command_is_offered_for_a_feature_that_stays(features: tuple[str, ...
     fixes = [f.fix or "" for f in findings if f.rule == "IMS840"]
     assert fixes
     assert not any("`" in fix for fix in fixes)
+
+
+def test_a_kernel_for_arm_is_none_for_the_loader_of_a_bios() -> None:
+    kernel = {"/boot/vmlinuz-4.19.0-27-amd64": b"MZ".ljust(56, b"\0") + b"ARM\x64".ljust(64, b"\0")}
+    found = {f.rule: f.message for f in check_guest(linux_guest({**debian(), **kernel}))[0]}
+    assert found["IMS807"].endswith("which is a kernel for 64-bit Arm")
+
+
+def test_an_entry_in_a_file_of_its_own_names_files_on_that_files_volume() -> None:
+    version = "4.19.0-27-amd64"
+    entry = {
+        GRUB: "blscfg\n",
+        "/boot/loader/entries/a.conf": f"linux /vmlinuz-{version}\noptions root=UUID={ROOT.uuid}\n",
+    }
+    found = {f.rule: f.message for f in check_guest(linux_guest({**debian(), **entry}))[0]}
+    assert f"/vmlinuz-{version}, which is not on partition 1" in found["IMS807"]
+    right = {path: text.replace("linux /", "linux /boot/") for path, text in entry.items()}
+    assert "IMS807" not in {f.rule for f in check_guest(linux_guest({**debian(), **right}))[0]}

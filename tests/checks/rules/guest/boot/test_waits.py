@@ -9,6 +9,7 @@ import pytest
 from imsprep.report import Severity
 from tests.support.guest_rules import bad
 from tests.support.guest_trees import (
+    UUID,
     cpio,
     drivers,
 )
@@ -41,6 +42,22 @@ def test_what_dracut_waits_for_in_vain_is_found(argument: str) -> None:
 def test_a_hook_of_dracut_that_waits_for_a_name_of_the_old_machine_is_found() -> None:
     hook = {WAITS + r"\x2fdev\x2fsda1.sh": b"x"}
     assert bad(**dracut(**hook))["IMS818"][0] is E
+
+
+@pytest.mark.parametrize(("conf", "arguments", "found"), [
+    (f"RESUME=UUID={GONE}\n", "", True), (f'RESUME="/dev/disk/by-uuid/{GONE}"\n', "", True),
+    ("RESUME=none\n", "", False), (f"RESUME=UUID={GONE}\n", "noresume", False),
+    (f"RESUME=UUID={GONE}\n", f"resume=UUID={UUID}", False),
+])  # fmt: skip
+def test_initramfs_tools_waits_for_the_disk_to_resume_from(
+    conf: str, arguments: str, found: bool
+) -> None:
+    inside = {"scripts/functions": b"x", "conf/conf.d/resume": conf.encode()}
+    said = bad(arguments, **{INITRD: cpio({**drivers(VERSION), **inside})})
+    assert {rule: severity for rule, (severity, _) in said.items()} == (
+        {"IMS818": W} if found else {}
+    )
+    assert all(GONE in message for _, message in said.values())
 
 
 def test_what_the_initramfs_says_itself_is_said_of_the_initramfs() -> None:
