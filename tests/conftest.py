@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from imsprep import cli
 from tests.support import house
@@ -24,6 +24,11 @@ house.watch()
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Of `make quick`; `make test` tries as many examples as each property asks for.
 settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
+# Where one failure is enough and need not be made small: when faults are planted.
+settings.register_profile(
+    "failing", settings.get_profile("quick"), database=None,
+    phases=[phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)],
+)  # fmt: skip
 settings.load_profile("house")
 
 

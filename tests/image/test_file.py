@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.errors import FormatError, ImageChangedError, ImageInUseError
+from imsprep.image import file as image_file
 from imsprep.image.file import ALLOWED, Identity, RawImage
 from imsprep.system import lease
 from imsprep.system.lease import NONE, SOME, UNKNOWN, Writers
@@ -73,6 +74,70 @@ def test_writing_changes_the_times_and_is_noticed_without_a_lease(path: Path) ->
             os.fsync(file.fileno())
         with pytest.raises(ImageChangedError):
             image.check_unchanged()
+
+
+def test_a_change_whose_time_was_set_back_is_noticed(path: Path) -> None:
+    with RawImage.open(path) as image:
+        before = image.identity
+        path.write_bytes(b"x" * 4096)
+        os.utime(path, ns=(before.mtime_ns, before.mtime_ns))
+        assert Identity.of(path).mtime_ns == before.mtime_ns
+        with pytest.raises(ImageChangedError):
+            image.check_unchanged()
+    assert not Identity.of(path).same_content_as(before)
+
+
+def test_another_file_of_the_same_name_is_noticed(tmp_path: Path) -> None:
+    """Of the open one nothing changes: its folder has another name."""
+    path = tmp_path / "a" / "disk.raw"
+    path.parent.mkdir()
+    path.write_bytes(bytes(4096))
+    with RawImage.open(path) as image:
+        path.parent.rename(tmp_path / "b")
+        with pytest.raises(ImageChangedError, match="was removed"):
+            image.check_unchanged()
+        path.parent.mkdir()
+        path.write_bytes(bytes(4096))
+        with pytest.raises(ImageChangedError, match="changed"):
+            image.check_unchanged()
+
+
+@pytest.mark.parametrize(("age_s", "waits_s"), [(0.0, 0.02), (0.015, 0.005), (0.02, 0), (-1, 0)])
+def test_a_file_is_read_when_another_write_would_change_its_times(
+    path: Path, monkeypatch: pytest.MonkeyPatch, age_s: float, waits_s: float
+) -> None:
+    """They are those of the kernel's last tick: a write that follows at once may leave them."""
+    os.utime(path, (0, 0))  # its change time is that of now
+    waited: list[float] = []
+    monkeypatch.setattr("time.time", lambda: os.stat(path).st_ctime + age_s)
+    monkeypatch.setattr("time.sleep", waited.append)
+    with RawImage.open(path):
+        assert sum(waited) == pytest.approx(waits_s, abs=1e-4)
+
+
+@pytest.mark.parametrize("most", [1000, 4096])
+def test_a_range_is_read_whole_or_not_at_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    content = os.urandom(5000)
+    path.write_bytes(content)
+    monkeypatch.setattr(
+        image_file, "read_at", lambda file, length, at: os.pread(file, min(length, most), at)
+    )
+    monkeypatch.setattr(
+        image_file, "read_into", lambda file, view, at: os.preadv(file, [view[:most]], at)
+    )
+    with RawImage.open(path) as image:
+        for offset, length in ((0, 5000), (1, 4999), (4999, 1), (10, 0)):
+            assert image.pread(offset, length) == content[offset : offset + length]
+            buffer = bytearray(length)
+            image.pread_into(offset, memoryview(buffer))
+            assert buffer == content[offset : offset + length]
+        for offset in (1, 5000):
+            with pytest.raises(ImageChangedError, match="nothing at byte 5000"):
+                image.pread(offset, 5000)
+            with pytest.raises(ImageChangedError, match="nothing at byte 5000"):
+                image.pread_into(offset, memoryview(bytearray(5000)))
 
 
 def test_extents_are_all_of_a_file_in_order(tmp_path: Path) -> None:

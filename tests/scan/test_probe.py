@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_a_range_holds_data_wherever_its_byte_is(tmp_path: Path, length: int, ca
                 drop(image.fileno())
             ranges = [(0, length), (length, 2 * length), (2 * length, 3 * length)]
             assert holds_data(image, ranges, keep_cache=False) == [False, True, False]
+
+
+def test_a_range_of_which_only_the_start_is_in_the_page_cache_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some(file: int, buffer: bytearray, offset: int) -> int:
+        buffer[:PAGE] = os.pread(file, PAGE, offset)
+        return PAGE
+
+    monkeypatch.setattr(probe, "read_cached", some)
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(2 * PAGE - 1) + b"x" + bytes(2 * PAGE))
+    with RawImage.open(path) as image:
+        ranges = [(0, 2 * PAGE), (2 * PAGE, 4 * PAGE)]
+        assert holds_data(image, ranges, keep_cache=False) == [True, False]
 
 
 def test_the_page_cache_is_asked_for_each_range_and_no_more(

@@ -48,7 +48,7 @@ TESTED_BY_OTHERS = """
     image.hashing image.qemu.nbd_client image.tables.qcow image.tables.qed ims.region ims.wait
     pipeline.batch.entries pipeline.batch.read pipeline.batch.run pipeline.batch.run_entry
     pipeline.digests pipeline.examine pipeline.info pipeline.ova.all_disks pipeline.ova.proposal
-    pipeline.prepare pipeline.resolve project report scan.pool scan.protocol service
+    pipeline.prepare pipeline.resolve project report scan.pool service
     store.bucket store.contract store.directory_uploads system.malloc system.writeback
     upload.cleanup upload.file upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
 """

@@ -1,14 +1,18 @@
-"""Sparse files: what is zeros is not stored, and what is read back is the same."""
+"""Sparse files: what is zeros is not stored, and what is read back is the same, everywhere."""
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsprep.system import sparse
+from imsprep.system.positioned import write_at
 from imsprep.system.sparse import copy_data, data_ranges, extents, write_sparse
 from imsprep.units import KIB, MIB
 
@@ -73,3 +77,63 @@ def test_extents_alternate_and_cover_the_whole(cuts: list[int], size: int) -> No
     ]
     assert sum(length for _, length, _ in found) == size
     assert [(o, o + n) for o, n, is_data in found if is_data] == data
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
+def at_bytes(file: int, *places: int, size: int) -> None:
+    os.ftruncate(file, size)
+    for place in places:
+        write_at(file, [b"x"], place)
+
+
+def test_the_ranges_of_data_lie_within_what_was_asked_for(file: int) -> None:
+    at_bytes(file, 0, MIB, 2 * MIB + 5, size=2 * MIB + 6)
+    for offset, end in ((0, 2 * MIB + 6), (1, MIB + 1), (MIB, MIB + 1), (MIB + 1, 2 * MIB + 5)):
+        found = list(data_ranges(file, offset, end - offset))
+        assert all(offset <= start < stop <= end for start, stop in found)
+        data = {place for place in (0, MIB, 2 * MIB + 5) if offset <= place < end}
+        assert data <= {place for start, stop in found for place in range(start, stop)}
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP, None])
+def test_where_holes_are_not_to_be_asked_for_all_is_data(
+    file: int, monkeypatch: pytest.MonkeyPatch, error: int | None
+) -> None:
+    def refuse(*arguments: object) -> int:
+        if error is None:
+            raise AttributeError("SEEK_DATA")  # as on a platform without it
+        raise OSError(error, os.strerror(error))
+
+    at_bytes(file, 100, size=MIB)
+    monkeypatch.setattr(os, "lseek", refuse)
+    assert list(data_ranges(file, 5, 1000)) == [(5, 1005)]
+
+
+@pytest.mark.parametrize("way", ["whole", "short", "none"])
+def test_a_range_is_copied_to_its_byte_however_little_is_copied_at_once(
+    tmp_path: Path, file: int, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    real: Callable[..., int] = os.copy_file_range
+
+    def copy(source: int, target: int, length: int, offset: int, position: int) -> int:
+        if way == "none":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return real(
+            source, target, min(length, 1000) if way == "short" else length, offset, position
+        )
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    monkeypatch.setattr(sparse, "_STEP", 700)
+    content = os.urandom(5000) + bytes(MIB) + os.urandom(5001)
+    write_sparse(file, content)
+    target = tmp_path / "target"
+    with target.open("w+b") as copied:
+        copied.truncate(len(content) + 10 - 2)
+        copy_data(file, 1, copied.fileno(), 10, len(content) - 2)
+    assert target.read_bytes() == bytes(10) + content[1:-1]

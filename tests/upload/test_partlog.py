@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from imsprep.errors import UsageError
+from imsprep.errors import ReadError, UsageError
 from imsprep.upload.partlog import Line, PartLog
 
 LINES = [
@@ -72,3 +73,32 @@ def test_a_log_that_is_removed_is_forgotten(log: PartLog) -> None:
     log.remove()
     log.remove()
     assert log.read() == {}
+
+
+def test_of_a_log_that_breaks_off_the_whole_lines_are_believed(log: PartLog) -> None:
+    whole = log.path.read_bytes()
+    ends = [at for at, byte in enumerate(whole) if byte == ord("\n") and at][::2]
+    for cut in range(len(whole)):
+        log.path.write_bytes(whole[:cut])
+        assert list(log.read()) == [n for n, end in enumerate(ends, 1) if end <= cut], cut
+        log.check_replaceable()
+
+
+@pytest.mark.parametrize("theirs", [b"parts\n", b"0123 spare parts\n", b"0" * 65])
+def test_what_only_resembles_a_log_is_kept(tmp_path: Path, theirs: bytes) -> None:
+    log = PartLog.for_upload(tmp_path / "disk.raw", "u")
+    log.path.write_bytes(theirs)
+    assert log.read() == {}
+    with pytest.raises(UsageError, match=r"disk\.raw\.upload\.parts was not written by imsprep"):
+        log.check_replaceable()
+
+
+def test_a_log_that_cannot_be_written_or_read_says_so(tmp_path: Path) -> None:
+    log = PartLog.for_upload(tmp_path / "none" / "disk.raw", "u")
+    with pytest.raises(ReadError, match="cannot write"):
+        log.add(LINES[0])
+    log = PartLog.for_upload(tmp_path / "disk.raw", "u")
+    os.mkfifo(log.path)
+    assert log.read() == {}
+    with pytest.raises(ReadError):
+        log.check_replaceable()

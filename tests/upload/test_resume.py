@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 
 from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.image.file import Identity
+from imsprep.store.directory import DirectoryStore
+from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB
 from imsprep.upload.cleanup import remove_leftovers
-from imsprep.upload.journal import UploadEntry
+from imsprep.upload.journal import Journal, UploadEntry
 from imsprep.upload.plan import plan_plain
+from imsprep.upload.resume import ABORTED_ELSEWHERE, abort, begin, uploaded_before
 from tests.support.running import slow
 from tests.support.upload_case import (
     ZERO_KEY,
@@ -24,6 +29,114 @@ from tests.support.upload_case import (
     Wrapped,
     broken_off,
 )
+
+FRESH = UploadEntry("a bucket", "web/disk.raw", "", ZERO_KEY, "p", Identity(1, 2, 3, 4, 5))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "bucket")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal.for_file(tmp_path / "disk.raw")
+
+
+def retrying(bucket: Any, **methods: Callable[..., Any]) -> RetryingStore:
+    return RetryingStore(Wrapped(bucket, **methods), RetryPolicy(limit_s=5, first_wait_s=0.0))
+
+
+def refuse(*arguments: Any) -> Any:
+    raise ServiceError("403 no right", code="AccessDenied")
+
+
+def ids(bucket: DirectoryStore) -> set[str]:
+    return {upload.upload_id for upload in bucket.list_uploads()}
+
+
+def test_an_upload_is_noted_before_it_is_begun_and_again_with_its_id(
+    bucket: DirectoryStore, journal: Journal
+) -> None:
+    noted: list[UploadEntry | None] = []
+
+    def create(original: Callable[..., str], *arguments: Any) -> str:
+        noted.append(journal.load())
+        return original(*arguments)
+
+    before = int(time.time())
+    other = bucket.create(FRESH.key, {})  # of another machine: it is not ours to abort
+    prepared: list[UploadEntry] = []
+    entry = begin(retrying(bucket, create=create), journal, FRESH, {"a": "b"}, prepared.append)
+    (promise,) = noted
+    assert promise is not None
+    assert promise.upload_id == ""
+    assert before <= promise.begun_at <= time.time()
+    assert prepared == [entry] == [replace(FRESH, upload_id=entry.upload_id)]
+    assert journal.load() == entry.sealed()
+    assert ids(bucket) == {other, entry.upload_id}
+
+
+@pytest.mark.parametrize(("apart_s", "ours"), [
+    (0, True), (899, True), (-899, True), (902, False), (-902, False), (None, False),
+])  # fmt: skip
+def test_an_upload_is_of_a_note_if_it_was_begun_within_a_quarter_of_an_hour_of_it(
+    bucket: DirectoryStore, apart_s: int | None, ours: bool
+) -> None:
+    promised = replace(FRESH, begun_at=1_700_000_000)
+    moment = ""  # a store that does not say when
+    if apart_s is not None:
+        moment = datetime.fromtimestamp(promised.begun_at + apart_s, UTC).isoformat()
+
+    def listed(original: Callable[..., Any], *arguments: Any) -> Any:
+        return [upload._replace(initiated=moment) for upload in original(*arguments)]
+
+    bucket.create(FRESH.key, {})
+    with_a_part, longer = bucket.create(FRESH.key, {}), bucket.create(FRESH.key + "2", {})
+    bucket.upload_part(FRESH.key, with_a_part, 1, b"x")
+    kept = bucket.create(FRESH.key, {})
+    abort(retrying(bucket, list_uploads=listed), promised, but=kept)
+    assert len(ids(bucket)) == (3 if ours else 4)
+    assert {with_a_part, longer, kept} <= ids(bucket)
+
+
+def test_an_upload_with_an_id_is_aborted_and_no_other(bucket: DirectoryStore) -> None:
+    mine, other = bucket.create(FRESH.key, {}), bucket.create(FRESH.key, {})
+    abort(retrying(bucket), replace(FRESH, upload_id=mine, begun_at=int(time.time())))
+    assert ids(bucket) == {other}
+    abort(retrying(bucket, abort=refuse), replace(FRESH, upload_id=other))  # left to a person
+    assert ids(bucket) == {other}
+
+
+def test_a_refusal_to_begin_leaves_the_note_of_another_upload(
+    bucket: DirectoryStore, journal: Journal
+) -> None:
+    earlier = replace(FRESH, target="another bucket", upload_id="7")
+    journal.save(earlier)
+    with pytest.raises(ServiceError, match="no right"):
+        begin(retrying(bucket, create=refuse), journal, FRESH, {})
+    assert journal.load() == earlier.sealed()
+
+
+def test_what_is_noted_is_continued_or_the_reason_is_given(
+    bucket: DirectoryStore, journal: Journal
+) -> None:
+    upload_id = bucket.create(FRESH.key, {})
+    bucket.upload_part(FRESH.key, upload_id, 2, b"x")
+    noted = replace(FRESH, upload_id=upload_id)
+    store = retrying(bucket)
+    uploaded, reason = uploaded_before(store, journal, noted, FRESH)
+    assert (reason, list(uploaded or ())) == (None, [2])
+    assert uploaded_before(store, journal, None, FRESH) == (None, None)
+    assert uploaded_before(store, journal, FRESH, FRESH) == (None, None)
+    other = uploaded_before(store, journal, noted, replace(FRESH, plan="q"))
+    assert other == (None, "the plan of its parts is another one")
+    bucket.abort(FRESH.key, upload_id)
+    assert uploaded_before(store, journal, noted, FRESH) == (None, ABORTED_ELSEWHERE)
+    with pytest.raises(ServiceError, match="no right"):
+        uploaded_before(retrying(bucket, list_parts=refuse), journal, noted, FRESH)
+    journal.path.write_bytes(b"{}")
+    assert "is damaged" in str(uploaded_before(store, journal, None, FRESH)[1])
 
 
 @pytest.mark.parametrize("method", ["upload_part", "copy_part", "put", "complete", "list_parts", "create", "delete"])  # fmt: skip

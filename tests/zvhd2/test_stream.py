@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from imsprep.image.file import RawImage
-from imsprep.zvhd2.stream import Chunk, ContainerStream, KnownPart
+from imsprep.zvhd2.stream import Chunk, ContainerStream, KnownPart, StaleError, check_known
 from imsprep.zvhd2.writer import PackTask, write_container
 
 MIB = 1 << 20
@@ -83,3 +85,69 @@ def test_parts_that_are_known_are_passed_wherever_they_are(image: RawImage, leas
             for one in chunks(image, least, {n: whole[n][0] for n in kept}, growth=4)
         }
         assert again == {n: None if n in kept else data for n, (_, data) in whole.items()}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[RawImage]:
+    """A disk of seven blocks of which five do not pack, and two are zeros."""
+    path, block = tmp_path / "small.raw", random.Random(4).randbytes(2 * MIB)
+    path.write_bytes(block * 3 + bytes(2 * MIB) + block * 2 + bytes(2 * MIB))
+    with RawImage.open(path) as image:
+        yield image
+
+
+def _row(part: KnownPart, at: int, field: str, more: int) -> KnownPart:
+    rows = part.rows.copy()
+    rows[field][at] = int(rows[field][at]) + more
+    return replace(part, rows=rows)
+
+
+OTHERS: list[Callable[[KnownPart], KnownPart]] = [
+    lambda part: replace(part, number=part.number + 1),
+    lambda part: replace(part, number=part.number - 1),
+    lambda part: replace(part, start=part.start + 4096),
+    lambda part: replace(part, start=part.start - 4096),
+    lambda part: replace(part, length=part.length + 4096),
+    lambda part: replace(part, length=part.length - 4096),
+    lambda part: replace(part, digest="0" * 64),
+    lambda part: replace(part, uuid="0" * 32),
+    lambda part: replace(part, rows=part.rows[:-1]),
+    lambda part: replace(part, rows=part.rows[1:]),
+    lambda part: replace(part, rows=np.concatenate([part.rows, part.rows[-1:]])),
+    lambda part: _row(part, 0, "length", 4096),
+    lambda part: _row(part, -1, "length", -4096),
+    lambda part: _row(part, -1, "block", 1),
+]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_known_part_that_says_anything_else_is_refused(
+    small: RawImage, number: int, other: Callable[[KnownPart], KnownPart]
+) -> None:
+    """Whether its tables are part of it, as of the last one, or not."""
+    whole = {one.part.number: one.part for one in chunks(small, 4 * MIB)}
+    assert sorted(whole) == [1, 2, 3]
+    with pytest.raises(StaleError):
+        list(chunks(small, 4 * MIB, {number: other(whole[number])}))
+
+
+def test_known_parts_are_none_if_they_contradict_each_other(small: RawImage) -> None:
+    whole = {one.part.number: one.part for one in chunks(small, 2 * MIB)}
+    assert len(whole) > 4
+    two, three, four, last = whole[2], whole[3], whole[4], whole[max(whole)]
+    assert list(check_known([four, last, two])) == [2, 4, max(whole)]
+    assert check_known([]) == {}
+    for wrong in (
+        [whole[1], two],
+        [replace(two, number=0)],
+        [replace(two, start=0)],
+        [two, two],
+        [two, replace(three, number=2)],
+        [two, replace(three, start=three.start - 1)],
+        [replace(two, uuid=last.uuid), three],
+        [two, replace(three, rows=two.rows)],
+        [replace(two, rows=three.rows), replace(three, rows=two.rows)],
+        [two, replace(three, rows=np.concatenate([three.rows, three.rows]))],
+    ):
+        assert check_known(wrong) == {}
