@@ -78,7 +78,7 @@ def test_an_upload_is_noted_before_it_is_begun_and_again_with_its_id(
 
 
 @pytest.mark.parametrize(("apart_s", "ours"), [
-    (0, True), (899, True), (-899, True), (902, False), (-902, False), (None, False),
+    (0, True), (900, True), (-900, True), (901, False), (-901, False), (None, False),
 ])  # fmt: skip
 def test_an_upload_is_of_a_note_if_it_was_begun_within_a_quarter_of_an_hour_of_it(
     bucket: DirectoryStore, apart_s: int | None, ours: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 import zlib
 
@@ -92,6 +93,17 @@ def test_the_end_of_a_stream_is_told_again_for_the_same_payload() -> None:
     for _ in range(2):
         unpack(flushed(bytes(MIB)))
         assert not unpack.finished
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_end_of_a_stream_is_told_again_behind_one_that_is_not_kept(finished: bool) -> None:
+    unpack = Unpacker(ZLIB, MIB)
+    short = zlib.compress(bytes(MIB)) if finished else flushed(bytes(MIB))
+    noise = random.Random(5).randbytes(MIB)  # whose payload is too long to be kept
+    long = flushed(noise) if finished else zlib.compress(noise)
+    for payload, ended in ((short, finished), (long, not finished), (short, finished)):
+        unpack(payload)
+        assert unpack.finished is ended
 
 
 @pytest.mark.parametrize("size", BLOCK_SIZES)

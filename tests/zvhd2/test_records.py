@@ -252,6 +252,19 @@ def test_a_new_header_says_nothing_that_only_a_footer_knows() -> None:
     assert (plain.timestamp, plain.checksum, plain.max_blk_num, plain.orig_size) == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize(("size", "sectors", "blocks", "gib"), [
+    (1, 1, 1, 1), (512, 1, 1, 1), (513, 2, 1, 1), (2 * MIB, 4096, 1, 1), (2 * MIB + 1, 4097, 2, 1),
+    ((1 << 30) - 1, 1 << 21, 512, 1), (1 << 30, 1 << 21, 512, 1),
+    ((1 << 30) + 1, (1 << 21) + 1, 513, 2),
+])  # fmt: skip
+def test_a_disk_has_whole_sectors_and_shows_itself_as_whole_gib(
+    size: int, sectors: int, blocks: int, gib: int
+) -> None:
+    header = records.new_header(size)
+    assert (header.orig_size, header.max_blk_num) == (512 * sectors, blocks)
+    assert header.curr_size == gib << 30
+
+
 @pytest.mark.parametrize("block_size", records.BLOCK_SIZES)
 def test_the_longest_record_is_where_the_published_driver_s_buffer_ends(block_size: int) -> None:
     # docs/zvhd2.md: twice a block, a thousandth of it and 128 bytes, in pages, and a page.
