@@ -44,7 +44,7 @@ TESTED_BY_OTHERS = """
     errors guest.boot.devices guest.boot.grub.syntax guest.boot.values guest.child
     guest.firmware guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes
     guest.linux.kernels guest.linux.locate guest.linux.network guest.model guest.paths
-    guest.snapshot image.archive.ovf image.archive.tar image.archive.unpack image.disk
+    guest.snapshot image.archive.ovf image.archive.tar image.disk
     image.hashing image.qemu.nbd_client image.tables.qcow image.tables.qed ims.region ims.wait
     pipeline.batch.entries pipeline.batch.read pipeline.batch.run pipeline.batch.run_entry
     pipeline.digests pipeline.examine pipeline.info pipeline.ova.all_disks pipeline.ova.proposal
