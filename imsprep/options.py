@@ -221,6 +221,11 @@ class ConvertOptions(PackOptions, SendOptions, PlaceOptions):
     verify: str = _choice("full", "full", "none")  # each block of a ZVHD2, before it gets its name
     key: str | None = None  # of an object; None: the source's name with the suffix .zvhd2
 
+    @property
+    def proves_blocks(self) -> bool:
+        """Return whether each block is read back, unpacked and compared."""
+        return self.verify == "full"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions(PlaceOptions):
@@ -289,6 +294,12 @@ class ImportOptions(
     sha256: bool = False  # of the whole files, for the manifest, which has the disk's digest
     cleanup: str = _choice("keep", "keep", "success", "always")  # when to remove the objects
     boot: bool = False  # start it in QEMU before anything is sent
+
+    def converting(self) -> ConvertOptions:
+        """Return how the container of the import is made."""
+        return ConvertOptions(
+            holes=self.holes, part_size=self.part_size, force_share=self.force_share
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imsprep.api.stores import open_store
 from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords_after_two
 from imsprep.options import (
@@ -53,18 +52,8 @@ def convert(
         return _convert_to_bucket(path, target, options)
     packing, given = _packing(options)
     id_ = options.uuid or (None if given else uuid.uuid4().bytes)
-    task = ConvertTask(
-        packing=dataclasses.replace(packing, uuid=id_),
-        to_format=options.to_format,
-        from_format=options.from_format,
-        member=options.disk,
-        holes=options.holes,
-        force=options.force,
-        force_share=options.force_share,
-        verify=options.verify == "full",
-        ignore=options.ignore,
-        progress=counting(options.progress, CONVERT, likely_size(path)),
-    )
+    progress = counting(options.progress, CONVERT, likely_size(path))
+    task = ConvertTask(dataclasses.replace(packing, uuid=id_), options, progress)
     return convert_disk(path, path_of(target), task)
 
 
@@ -73,6 +62,7 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     from imsprep.pipeline.container.convert_object import convert_to_object, key_of
     from imsprep.pipeline.container.streamed import StreamTask
     from imsprep.store.retry import RetryPolicy
+    from imsprep.store.target import open_bucket
     from imsprep.upload.values import TransferPolicy
     from imsprep.zvhd2.source import likely_size
 
@@ -81,23 +71,9 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     if options.disk is not None:
         raise UsageError("a disk that is chosen is converted into a file; upload that")
     packing, given = _packing(options)
-    bucket = open_store(
-        target,
-        region=options.region,
-        obs_endpoint=options.obs_endpoint,
-        ca_bundle=options.ca_bundle,
-        kms_key=options.kms_key,
-    )
-    streaming = StreamTask(
-        packing,
-        options.holes,
-        options.part_size,
-        dated=given,
-        verify=options.verify == "full",
-        from_format=options.from_format,
-        force_share=options.force_share,
-        progress=counting(options.progress, CONVERT, likely_size(path)),
-    )
+    bucket = open_bucket(target, options, kms_key=options.kms_key)
+    progress = counting(options.progress, CONVERT, likely_size(path))
+    streaming = StreamTask(packing, options, dated=given, progress=progress)
     policy = TransferPolicy(
         retry=RetryPolicy(limit_s=options.retry_for_s),
         bytes_per_s=options.bytes_per_s,

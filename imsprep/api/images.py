@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imsprep.api.events import one_at_a_time, size_of
-from imsprep.api.stores import open_store
 from imsprep.errors import UsageError
 from imsprep.keywords import with_keywords
 from imsprep.options import (
@@ -126,13 +125,9 @@ def _online(
     from imsprep.ims.region import look_at_region
     from imsprep.service import connected
     from imsprep.store.bucket import BucketQuestion, look_at_bucket
+    from imsprep.store.target import open_bucket
 
-    opened = open_store(
-        options.online,
-        region=options.region,
-        obs_endpoint=options.obs_endpoint,
-        ca_bundle=options.ca_bundle,
-    )
+    opened = open_bucket(options.online, options)
     store, target, region = opened.store, opened.target, None
     if target.folder is None:
         with connected(None, options) as client:

@@ -141,7 +141,7 @@ def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
         optional_path(options.work_dir) or path.parent,
         {name: value for name, value in given.items() if value},
         site_of(options.site),
-        ConvertTask(packing=packing, progress=counting(options.progress, CONVERT, 0)),
+        ConvertTask(packing, progress=counting(options.progress, CONVERT, 0)),
     )
 
 

@@ -32,13 +32,9 @@ def open_store(target: str, options: StoreOptions) -> Bucket:
     A local one is made when something is written. Raises UsageError if credentials or a region are
     missing, MissingExtraError without imsprep[cloud].
     """
-    from imsprep.store import target as targets
+    from imsprep.store.target import open_bucket
 
-    parsed = targets.parse_target(target, region=options.region, endpoint=options.obs_endpoint)
-    ca_bundle = optional_path(options.ca_bundle)
-    return targets.Bucket(
-        parsed, targets.open_store(parsed, ca_bundle=ca_bundle, kms_key=options.kms_key)
-    )
+    return open_bucket(target, options, kms_key=options.kms_key)
 
 
 @with_keywords_after_two(UploadOptions)

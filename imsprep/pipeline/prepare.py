@@ -193,9 +193,7 @@ def _as_zvhd2(
         disk = comparison.block_map
         size = round_up(disk.size, GIB)
         return _prepared(image, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
-    holes = task.options.holes
-    share = task.options.force_share
-    making = convert.ConvertTask(packing, holes=holes, force_share=share, progress=task.packed)
+    making = convert.ConvertTask(packing, task.options.converting(), progress=task.packed)
     if kept.pack(image, place, making):
         task.log(f"{show_path(place)} was made")
     else:
@@ -224,13 +222,7 @@ def _streamed(
 ) -> Prepared:
     """Return the container of an image as what will be packed while it is sent."""
     block_map = comparison.block_map
-    streaming = StreamTask(
-        packing,
-        task.options.holes,
-        task.options.part_size,
-        force_share=task.options.force_share,
-        progress=task.packed,
-    )
+    streaming = StreamTask(packing, task.options.converting(), progress=task.packed)
     wire = comparison.chosen.wire
     plan = plan_plain(wire, part_size=task.options.part_size)
     artefact = Artefact(

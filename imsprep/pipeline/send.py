@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imsprep.errors import ImageChangedError, show_path
+from imsprep.image.file import RawImage
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.pipeline.manifest import SentObject
 from imsprep.pipeline.values import BITMAP, IMAGE, Artefact, ShipTask
@@ -56,7 +57,7 @@ def _pack_and_send(
     artefact: Artefact, streaming: StreamTask, task: ShipTask
 ) -> tuple[Uploaded, SentObject]:
     """Pack an image while its container is sent; as `send`."""
-    with maker_of(artefact.path, streaming) as maker:
+    with RawImage.open(artefact.path) as image, maker_of(image, streaming) as maker:
         if maker.identity != artefact.identity:
             raise ImageChangedError(
                 f"{show_path(artefact.path)} changed after it was checked; run again"

@@ -12,13 +12,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from imsprep.cloud.endpoints import obs_endpoint
 from imsprep.errors import UsageError, show_path
 from imsprep.store.contract import ObjectStore
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.ownership import first_same
+from imsprep.system.paths import optional_path
+
+if TYPE_CHECKING:
+    from imsprep.options import PlaceOptions
 
 DEFAULT_BUCKET = "images"
 # OBS API reference, "Creating a Bucket": 3 to 63 characters, no dot or hyphen next to another.
@@ -94,6 +98,13 @@ def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Pat
                 " or another key",
                 remedies=("to", "key"),
             )
+
+
+def open_bucket(target: str, options: PlaceOptions, *, kms_key: str | None = None) -> Bucket:
+    """Return the bucket of `local:DIR` or `obs:BUCKET/PREFIX`, opened; raises as `open_store`."""
+    parsed = parse_target(target, region=options.region, endpoint=options.obs_endpoint)
+    ca_bundle = optional_path(options.ca_bundle)
+    return Bucket(parsed, open_store(parsed, ca_bundle=ca_bundle, kms_key=kms_key))
 
 
 def open_store(

@@ -33,7 +33,8 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.not_a_disk import STREAMS
-from imsprep.scan.holes import AUTO, believes_holes
+from imsprep.options import ConvertOptions
+from imsprep.scan.holes import believes_holes
 from imsprep.system.atomic import writing
 from imsprep.system.ownership import same_file
 from imsprep.units import ceil_div, format_ratio, format_size
@@ -55,20 +56,13 @@ class ConvertTask:
     """What is to be made, and how."""
 
     packing: PackTask  # of a ZVHD2; its jobs also for RAW
-    to_format: str | None = None  # one of TARGETS; None: by the target's suffix
-    from_format: str | None = None  # one of SOURCES; None: by the source's content
-    holes: str = AUTO  # which holes to believe; see `scan`
-    member: str | None = None  # of an OVA, the file of the disk; None: the system's
-    force: bool = False  # replace a target that is there
-    force_share: bool = False  # also of a source that another program has open for writing
-    ignore: tuple[str, ...] = ()  # ids of rules that may fail; of those, convert looks at UNORDERED
+    options: ConvertOptions = field(default_factory=ConvertOptions)
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)
     # Called with a ZVHD2 that is whole and proved, before it gets its name: its file, and its
     # source.
     on_whole: Callable[[int, RawImage, Written], None] = field(
         default=lambda file, source, written: None, repr=False
     )
-    verify: bool = True  # read back, unpack and compare each block of a ZVHD2
     with_digest: bool = False  # of the disk, from the bytes that are read for packing
 
 
@@ -129,17 +123,17 @@ def convert(source: Path, target: Path, task: ConvertTask) -> Converted:
     into each other, FormatError for a source that is damaged, ReadError, ImageInUseError if another
     program may write to the source, ImageChangedError.
     """
-    to_format = task.to_format or _format_of_target(target)
-    place = _place_for(source, target, task.force)
+    to_format = task.options.to_format or _format_of_target(target)
+    place = _place_for(source, target, task.options.force)
     with RawImage.open(source) as image:
-        image.refuse_writers(force=task.force_share)
+        image.refuse_writers(force=task.options.force_share)
         done = _convert(image, place, to_format, task)
         note = image.sharing.note if image.sharing else None
         return replace(done, warnings=(*done.warnings, note)) if note else done
 
 
 def _convert(image: RawImage, place: Path, to_format: str, task: ConvertTask) -> Converted:
-    from_format = task.from_format or format_of(image)
+    from_format = task.options.from_format or format_of(image)
     if from_format == formats.ZVHD2:
         return _from_zvhd2(image, place, to_format, task)
     if to_format == from_format == formats.RAW:
@@ -160,7 +154,7 @@ def _open_forwards(
         yield StreamDisk(image, format_, piece)
         return
     if format_ in (OVA, OVF):
-        with open_exported(image, task.member, jobs=task.packing.jobs) as disk:
+        with open_exported(image, task.options.disk, jobs=task.packing.jobs) as disk:
             yield disk
         return
     with open_disk(image, format_, jobs=task.packing.jobs) as disk:
@@ -219,16 +213,18 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
 def _pack(
     image: RawImage, disk: Disk, from_format: str, place: Path, task: ConvertTask
 ) -> Converted:
-    believed = isinstance(disk, PackedDisk | StreamDisk) or believes_holes(image, task.holes)
+    believed = isinstance(disk, PackedDisk | StreamDisk) or believes_holes(
+        image, task.options.holes
+    )
     extents = disk.extents() if believed else iter([(0, disk.size, True)])
     with writing(place) as file:
         written = write_container(
             disk, extents, file.fileno(), task.packing, task.progress,
             with_digest=task.with_digest,
-            verify=task.verify,
+            verify=task.options.proves_blocks,
         )  # fmt: skip
         image.check_unchanged()
-        _place_for(image.path, place, task.force)
+        _place_for(image.path, place, task.options.force)
         task.on_whole(file.fileno(), image, written)
     return Converted(
         image.path,
@@ -260,7 +256,7 @@ def _to_raw(
         jobs = task.packing.jobs
         unpack.unpack_disk(disk, extents(), file.fileno(), jobs=jobs, progress=task.progress)
         disk.check_unchanged()
-        _place_for(image.path, place, task.force)
+        _place_for(image.path, place, task.options.force)
     del stored[ceil_div(disk.size, records.BLOCK_SIZE) :]  # of a stream, the size is known now
     return Converted(
         image.path,
@@ -276,7 +272,7 @@ def _to_raw(
 def _from_zvhd2(image: RawImage, place: Path, to_format: str, task: ConvertTask) -> Converted:
     found = examine(image.pread, image.size)
     container = found.container_or_raise()
-    if found.shows_two_disks and UNORDERED not in task.ignore:
+    if found.shows_two_disks and UNORDERED not in task.options.ignore:
         raise FormatError(
             f"{UNORDERED}: the index of {show_path(image.path)} is not in the order of the blocks:"
             " the published driver reads another disk than the block numbers say; to go by the"
@@ -291,7 +287,7 @@ def _from_zvhd2(image: RawImage, place: Path, to_format: str, task: ConvertTask)
         with writing(place) as file:
             unpack_disk(reader, file.fileno(), jobs=jobs, progress=task.progress)
             image.check_unchanged()
-            _place_for(image.path, place, task.force)
+            _place_for(image.path, place, task.options.force)
     return Converted(
         image.path,
         formats.ZVHD2,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ImageChangedError, ReadError, UsageError
 from imsprep.image.file import RawImage
+from imsprep.options import ConvertOptions
 from imsprep.system import positioned
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import extract, records, writer
@@ -41,12 +42,10 @@ BY_METHOD = {"zlib": records.ZLIB, "zstd": records.ZSTD}
 
 def order(**options: object) -> ConvertTask:
     packing = {"timestamp": 1, "uuid": ID, "jobs": 2, **options}
-    whole = {
-        name: packing.pop(name)
-        for name in ("force", "to_format", "holes", "progress")
-        if name in packing
-    }
-    return ConvertTask(PackTask(**packing), **whole)
+    progress = packing.pop("progress", lambda count: None)
+    names = ("force", "to_format", "holes")
+    whole = ConvertOptions(**{name: packing.pop(name) for name in names if name in packing})
+    return ConvertTask(PackTask(**packing), whole, progress)
 
 
 def golden_disk(path: Path, name: str) -> Path:
@@ -634,9 +633,9 @@ def test_whatever_ends_it_leaves_no_target(
     assert left(tmp_path) == ([part.name] if signal == "KILL" else [])
 
 
-@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("verify", ["full", "none"])
 def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: str
 ) -> None:
     source = tmp_path / "disk.raw"
     source.write_bytes(random.Random(1).randbytes(5 << 20))
@@ -647,9 +646,9 @@ def test_without_verifying_no_record_is_read_back_and_the_file_is_the_same(
         "_prove",
         lambda *a: (proved.append(a), prove(*a))[1],  # type: ignore[misc]  # counts, and does it
     )
-    order = ConvertTask(PackTask(timestamp=1), verify=verify)
+    order = ConvertTask(PackTask(timestamp=1), ConvertOptions(verify=verify))
     convert(source, tmp_path / f"{verify}.zvhd2", order)
-    assert len(proved) == (3 if verify else 0)
+    assert len(proved) == (3 if verify == "full" else 0)
     convert(source, tmp_path / "again.zvhd2", ConvertTask(PackTask(timestamp=1)))
     assert (tmp_path / f"{verify}.zvhd2").read_bytes() == (tmp_path / "again.zvhd2").read_bytes()
 

@@ -105,7 +105,7 @@ def convert_to_object(
     check_lasting(path)
     check_objects_apart(bucket.target, [key], [path])
     with RawImage.open(path) as image:
-        format_ = streaming.from_format or format_of(image)
+        format_ = streaming.options.from_format or format_of(image)
         if format_ == formats.ZVHD2:
             raise UsageError(
                 f"{show_path(path)} is a ZVHD2 already: `imsprep upload` sends it as it is; to pack"
@@ -113,11 +113,11 @@ def convert_to_object(
             )
         if not streaming.dated:
             streaming = _dated(streaming, image)
-    with maker_of(path, streaming) as maker:
-        journal = Journal.for_file(path)
-        to = Destination(bucket.store, str(bucket.target), key, journal, path)
-        done = stream(maker, to, policy, _unseen)
-        return _made(path, format_, bucket.target.bucket, done, maker, streaming.packing)
+        with maker_of(image, streaming) as maker:
+            journal = Journal.for_file(path)
+            to = Destination(bucket.store, str(bucket.target), key, journal, path)
+            done = stream(maker, to, policy, _unseen)
+            return _made(path, format_, bucket.target.bucket, done, maker, streaming.packing)
 
 
 def _dated(streaming: StreamTask, image: RawImage) -> StreamTask:

@@ -160,7 +160,8 @@ def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
             place.unlink(missing_ok=True)
         except OSError as error:
             raise ReadError.from_os(error, "cannot replace", place) from error
-        made = replace(task, to_format=formats.ZVHD2, on_whole=sidecar, with_digest=True)
+        options = replace(task.options, to_format=formats.ZVHD2)
+        made = replace(task, options=options, on_whole=sidecar, with_digest=True)
         convert(image.path, place, made)
         image.check_unchanged()
     return True

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import zstandard
 
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import Identity, RawImage
+from imsprep.options import ConvertOptions
 from imsprep.scan.holes import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
 from imsprep.units import MIB, ceil_div, round_up
@@ -48,12 +48,8 @@ class StreamTask:
     """How to pack while sending."""
 
     packing: PackTask
-    holes: str
-    part_size: int  # bytes, as long as 10,000 parts are enough
+    options: ConvertOptions
     dated: bool = True  # the packing has a date of its own; else it is the image's
-    verify: bool = True
-    from_format: str | None = None
-    force_share: bool = False  # also an image that another program may write to
     progress: Callable[[int], None] = lambda count: None  # bytes of the disk
 
 
@@ -71,7 +67,7 @@ class DiskMaker:
         self._streaming, packing = streaming, streaming.packing
         longest = longest_container(disk.size, packing.block_size)
         fewest = ceil_div(longest, MAX_PART_NUMBER - _SPARE_PARTS)
-        self._part_size = max(streaming.part_size, round_up(fewest, MIB))
+        self._part_size = max(streaming.options.part_size, round_up(fewest, MIB))
         self._pass: ContainerStream | None = None
         self._taken: dict[str, object] | None = None
 
@@ -117,7 +113,7 @@ class DiskMaker:
         known = check_known(part for part in found if part is not None)
         streaming = self._streaming
         self._pass = ContainerStream(
-            self._disk, streaming.packing, self.least, known, verify=streaming.verify
+            self._disk, streaming.packing, self.least, known, verify=streaming.options.proves_blocks
         )
         chunks = self._pass.chunks(self._extents(), streaming.progress)
         try:
@@ -168,17 +164,14 @@ class DiskMaker:
 
 
 @contextmanager
-def maker_of(path: Path, streaming: StreamTask) -> Iterator[DiskMaker]:
+def maker_of(image: RawImage, streaming: StreamTask) -> Iterator[DiskMaker]:
     """Open the disk in an image for packing; raises what `open_source` raises."""
     jobs = streaming.packing.jobs
-    with (
-        RawImage.open(path) as image,
-        open_source(image, streaming.from_format, jobs=jobs) as disk,
-    ):
-        image.refuse_writers(force=streaming.force_share)
+    with open_source(image, streaming.options.from_format, jobs=jobs) as disk:
+        image.refuse_writers(force=streaming.options.force_share)
 
         def extents() -> Iterator[ByteExtent]:
-            if disk is image and not believes_holes(image, streaming.holes):
+            if disk is image and not believes_holes(image, streaming.options.holes):
                 return iter([(0, disk.size, True)])
             return disk.extents()
 

@@ -67,7 +67,7 @@ def plan_all_disks(
     made, warnings = list[Path](), list[str]()
     for number, file in enumerate(files, 1):
         target = folder / f"{image.stem}-disk{number}.zvhd2"
-        done = convert(image, target, replace(task, member=file))
+        done = convert(image, target, replace(task, options=replace(task.options, disk=file)))
         made.append(target)
         warnings += done.warnings
     write_bytes(plan, _plan(machine, site, made, defaults).encode())

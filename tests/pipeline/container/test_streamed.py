@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ImageChangedError, UsageError
 from imsprep.image.file import RawImage
+from imsprep.options import ConvertOptions
 from imsprep.pipeline.container import streamed
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
@@ -63,9 +64,9 @@ class Case:
     blocks: list[int] = field(default_factory=list)  # packed, by run
 
     def send(self, store: Any = None, **options: Any) -> Uploaded:
-        told = StreamTask(PACKING, "auto", 10 * MIB)
+        told = StreamTask(PACKING, ConvertOptions(part_size=10 * MIB))
         options = {"retry": RetryPolicy(limit_s=5, first_wait_s=0.0), "jobs": 2, **options}
-        with maker_of(self.path, told) as maker:
+        with RawImage.open(self.path) as image, maker_of(image, told) as maker:
             try:
                 return stream(
                     maker, Destination(store or self.store, "a bucket", KEY,
@@ -350,7 +351,8 @@ def test_in_a_store_that_encrypts_it_continues_too_and_says_what_was_not_compare
 
 
 def test_the_digest_is_the_disk_s(case: Case) -> None:
-    with maker_of(case.path, StreamTask(PACKING, "auto", 10 * MIB)) as maker:
+    told = StreamTask(PACKING, ConvertOptions(part_size=10 * MIB))
+    with RawImage.open(case.path) as image, maker_of(image, told) as maker:
         for _ in maker.parts({}):
             pass
         assert maker.facts()["digest"] == tree_digest(case.path.read_bytes())
@@ -365,7 +367,7 @@ def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
         None,  # type: ignore[arg-type]  # nothing is read of an image here
         Disk(),  # type: ignore[arg-type]  # its size is all that counts
         iter,  # type: ignore[arg-type]  # never called
-        StreamTask(PACKING, "auto", 32 * MIB),
+        StreamTask(PACKING, ConvertOptions(part_size=32 * MIB)),
     )
     least = [maker.least(number) for number in range(1, 10_001)]
     assert sum(least) > (1 << 40) * 1.011
