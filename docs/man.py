@@ -9,7 +9,7 @@ import re
 
 import click
 
-from imsprep.cli.sections import SectionedCommand
+from imsprep.cli.help.sections import SectionedCommand
 
 _SECTION = 1
 

@@ -18,8 +18,8 @@ from imsprep.units import GIB, MIB
 
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
-    from imsprep.boot.plan import Architecture, Firmware
     from imsprep.checks.policy import Waiver
+    from imsprep.trial.plan import Architecture, Firmware
 
 StrPath = str | os.PathLike[str]
 

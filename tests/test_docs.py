@@ -24,7 +24,7 @@ from imsprep.checks import registry
 from imsprep.checks.reporters import FORMATS, render
 from imsprep.checks.reporters import Run as Run_
 from imsprep.checks.reporters.text import WIDTH
-from imsprep.cli.settings import load, options
+from imsprep.cli.settings.layers import load, options
 from imsprep.ims import error_codes
 from tests.support.document_shell import ROOT, Block, DocumentShell, blocks, steps
 from tests.support.running import Outcome

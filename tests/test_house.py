@@ -27,7 +27,7 @@ RUNGS = {
     "cloud": 2, "image": 2,
     "scan": 3, "store": 3,
     "bitmap": 4, "zvhd2": 4, "ims": 4,
-    "upload": 5, "guest": 5, "boot": 5,
+    "upload": 5, "guest": 5, "trial": 5,
     "checks": 6,
     "pipeline": 7, "emulator": 7,
     "service": 8,
@@ -173,7 +173,7 @@ ORDER = {
         convert
     """,
     "guest": """
-        boot.values
+        chain.values
         fs.blkid
         fs.interface
         fs.lvm
@@ -200,32 +200,32 @@ ORDER = {
         ostree
         windows.registry
         linux.cloud_init
-        boot.devices
-        boot.bls
-        boot.grub.objects
-        boot.grub.modules
-        boot.grub.core_image
-        boot.mbr
-        boot.efi
-        boot.grub.syntax
-        boot.files
-        boot.grub.state
-        boot.grub.conditions
-        boot.grub.commands
-        boot.grub.effects
-        boot.grub.script
-        boot.menus
-        boot.routes
+        chain.devices
+        chain.bls
+        chain.grub.objects
+        chain.grub.modules
+        chain.grub.core_image
+        chain.mbr
+        chain.efi
+        chain.grub.syntax
+        chain.files
+        chain.grub.state
+        chain.grub.conditions
+        chain.grub.commands
+        chain.grub.effects
+        chain.grub.script
+        chain.menus
+        chain.routes
         fs.features
         fs.volumes
         linux.initramfs_actions
         linux.kernels
-        boot.images
+        chain.images
         inspect
         child
         linux.locate
     """,
-    "boot": """
+    "trial": """
         plan
         screen
         verdict
@@ -269,35 +269,35 @@ ORDER = {
         reporters.sarif
         rules.bitmap
         rules.file
-        rules.guest.advice
-        rules.disk
-        rules.guest.boot.booted
+        subject.guest
+        subject.disk
+        rules.trial
         rules.partition_table
-        rules.boot
+        rules.firmware
         rules.volumes
         rules.request
         rules.site
         rules.zvhd2
-        rules.guest.fixes
+        fixes
         rules.guest.system
         rules.guest.windows
         rules.online
         rules.tags
         rules.guest.distribution
         rules.guest.leftovers
-        rules.guest.boot.entry
+        subject.boot_entry
         rules.guest.network
-        rules.guest.boot.stops
-        rules.guest.boot.init
-        rules.guest.boot.lvm
-        rules.guest.boot.loader
-        rules.guest.boot.root
-        rules.guest.boot.drivers
-        rules.guest.boot.opens
-        rules.guest.boot.waits
-        rules.guest.boot.console
-        rules.guest.boot.mounts
-        rules.guest.boot.filesystems
+        rules.guest.chain.stops
+        rules.guest.chain.init
+        rules.guest.chain.lvm
+        rules.guest.chain.loader
+        rules.guest.chain.root
+        rules.guest.chain.drivers
+        rules.guest.chain.opens
+        rules.guest.chain.waits
+        rules.guest.chain.console
+        rules.guest.chain.mounts
+        rules.guest.chain.filesystems
         chain
         registry
         check
@@ -357,27 +357,27 @@ ORDER = {
     """,
     "cli": """
         demo_disk
-        board
+        progress.board
         screen
-        rates
-        bars
-        completing
+        progress.rates
+        progress.bars
+        help.completion
         options.common
         options.output
-        settings
-        sections
-        configured
+        settings.layers
+        help.sections
+        settings.defaults
         options.packing
         options.request
         options.scan
         options.target
         options.transfer
-        upload_progress
+        progress.upload
         requirements
         commands.machine.completion
         commands.machine.doctor
         commands.machine.man
-        watcher
+        progress.watcher
         commands.machine.bench
         commands.imports.boot
         commands.steps.bitmap

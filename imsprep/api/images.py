@@ -25,7 +25,6 @@ from imsprep.progress import (
 from imsprep.system.paths import path_of
 
 if TYPE_CHECKING:
-    from imsprep.boot.run import Booted
     from imsprep.checks.check import CheckTask
     from imsprep.checks.reporters import Run
     from imsprep.checks.rule import Rule
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from imsprep.scan.bench.estimate import Estimate
     from imsprep.scan.bench.synthetic import Bench
     from imsprep.store.bucket import BucketFacts
+    from imsprep.trial.run import Booted
 
 
 @with_keywords(CheckOptions)
@@ -148,7 +148,7 @@ def boot_image(image: StrPath, options: BootOptions) -> Booted:
     The image is never written to. Raises MissingExtraError where QEMU or the firmware is not
     installed, FormatError, ReadError, UsageError for files that must not be replaced.
     """
-    from imsprep.boot.run import boot
+    from imsprep.trial.run import boot
 
     return boot(path_of(image), options)
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Rule, UnknownError
-from imsprep.checks.rules.guest.advice import any_guest, linux
-from imsprep.checks.rules.guest.boot.entry import firmware, place, route_of, started, value
+from imsprep.checks.subject.boot_entry import firmware, place, route_of, started, value
+from imsprep.checks.subject.guest import any_guest, linux
 from imsprep.errors import show_path
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.fstab import named_subvolume, read_fstab

@@ -17,7 +17,6 @@ from imsprep.units import GIB, round_up
 
 if TYPE_CHECKING:
     from imsprep.bitmap.facts import BitmapFacts
-    from imsprep.boot.run import Booted
     from imsprep.guest.model import Guest
     from imsprep.image.blockmap import BlockMap
     from imsprep.image.file import Sharing
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from imsprep.ims.region import RegionFacts
     from imsprep.scan.scan import Coverage
     from imsprep.store.bucket import BucketFacts
+    from imsprep.trial.run import Booted
     from imsprep.zvhd2.examine import Examination
 
 

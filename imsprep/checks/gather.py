@@ -44,10 +44,10 @@ from imsprep.zvhd2.reader import Zvhd2Reader
 from imsprep.zvhd2.source import open_source, pread
 
 if TYPE_CHECKING:
-    from imsprep.boot.plan import Firmware
-    from imsprep.boot.run import Booted
     from imsprep.guest.model import Guest
     from imsprep.image.volumes.partitions import PartitionedDisk as PartitionTable
+    from imsprep.trial.plan import Firmware
+    from imsprep.trial.run import Booted
 
 # Allocated zeros that are looked at before the question "only zeros?" is left to a scan: at the
 # speed of one disk this is a second or two.
@@ -129,8 +129,8 @@ def gather(
 
 def _booted(path: Path, request: RequestFields) -> Booted:
     """Start the image as the request says that the server is."""
-    from imsprep.boot.run import boot
     from imsprep.options import BootOptions
+    from imsprep.trial.run import boot
 
     arm = request.architecture == "arm"
     firmware: Firmware | None = "uefi" if request.hw_firmware_type == "uefi" else None

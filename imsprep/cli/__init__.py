@@ -111,7 +111,7 @@ class CommandTable(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; at its end no bar is left, whatever ended it."""
-        from imsprep.cli.board import BOARD
+        from imsprep.cli.progress.board import BOARD
 
         try:
             return super().invoke(ctx)

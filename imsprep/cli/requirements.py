@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imsprep.boot.programs import find_firmware, find_qemu, why_no_kvm
 from imsprep.errors import ImsprepError, MissingExtraError
 from imsprep.extras import install_command
 from imsprep.system.mounts import TRUSTED, file_system
 from imsprep.system.threads import usable_cpus
+from imsprep.trial.programs import find_firmware, find_qemu, why_no_kvm
 from imsprep.units import GIB, format_size
 
 OK, MISSING, FAILED = "ok", "missing", "failed"

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 
-from imsprep.cli.board import BOARD
+from imsprep.cli.progress.board import BOARD
 
 if TYPE_CHECKING:
     from imsprep.checks.reporters.text import Style

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from imsprep.guest import ostree, paths
-from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.images import Laid, as_seen, look_at_defaults
-from imsprep.guest.boot.routes import find_routes
-from imsprep.guest.boot.values import Boot, Initramfs
+from imsprep.guest.chain.devices import Devices
+from imsprep.guest.chain.images import Laid, as_seen, look_at_defaults
+from imsprep.guest.chain.routes import find_routes
+from imsprep.guest.chain.values import Boot, Initramfs
 from imsprep.guest.fs.interface import FileSystem, UnreadableError, open_filesystem
 from imsprep.guest.fs.volumes import Found, find_volumes
 from imsprep.guest.linux.fstab import (

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from imsprep.guest.boot.values import Boot, read_value
+from imsprep.guest.chain.values import Boot, read_value
 from imsprep.image.volumes.signatures import BITLOCKER, EXT_JOURNAL, LUKS, LVM, RAID, SWAP
 from imsprep.report import UnknownError
 

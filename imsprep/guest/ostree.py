@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from imsprep.guest.boot.values import Boot
+from imsprep.guest.chain.values import Boot
 from imsprep.guest.fs.interface import FileSystem, Node
 from imsprep.guest.tree import Place, Tree
 

@@ -14,13 +14,13 @@ import pytest
 
 from imsprep import project
 from imsprep.checks import registry
+from imsprep.checks.fixes import command
 from imsprep.checks.passed_words import HOLDS
 from imsprep.checks.reporters import FORMATS, Failure, Run, render
 from imsprep.checks.reporters.html import html
 from imsprep.checks.reporters.json import schema
 from imsprep.checks.reporters.picture import picture
 from imsprep.checks.reporters.text import PLAIN, Style, report_text, text
-from imsprep.checks.rules.guest.fixes import command
 from imsprep.report import Finding, Region, Report, Severity, Skipped
 from tests.support.paths import ROOT
 

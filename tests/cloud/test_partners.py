@@ -10,7 +10,7 @@ import pytest
 
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.cli.settings import load
+from imsprep.cli.settings.layers import load
 from imsprep.cloud import partners
 from imsprep.cloud.endpoints import CLOUDS, endpoints_for, obs_endpoint, site_for
 from imsprep.cloud.sites import SITES

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.guest.boot.values import Boot
+from imsprep.guest.chain.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.ostree import deployment

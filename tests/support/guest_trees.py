@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imsprep.guest import paths
-from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.images import Laid, as_seen, look_at_defaults
-from imsprep.guest.boot.routes import find_routes
-from imsprep.guest.boot.values import Boot
+from imsprep.guest.chain.devices import Devices
+from imsprep.guest.chain.images import Laid, as_seen, look_at_defaults
+from imsprep.guest.chain.routes import find_routes
+from imsprep.guest.chain.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.volumes import Found
 from imsprep.guest.inspect import Opened, World, read_system, take_all_kernels

@@ -23,7 +23,7 @@ _PURE = """
     zvhd2.records zvhd2.codec zvhd2.faults
     ims.error_codes ims.job ims.listed ims.request
     upload.plan
-    boot.plan boot.screen boot.verdict boot.metadata
+    trial.plan trial.screen trial.verdict trial.metadata
     pipeline.batch.plan pipeline.batch.entries
 """
 PURE = {f"imsprep.{name}" for name in _PURE.split()}
@@ -31,26 +31,99 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    __main__ bitmap.facts bitmap.learn.fields bitmap.learn.files boot.answer boot.programs
-    boot.qmp checks.check checks.facts checks.passed_words checks.policy checks.rule
-    checks.rules.guest.boot.booted checks.rules.guest.boot.entry cli.commands.imports.boot
-    cli.commands.imports.wait cli.commands.machine.bench cli.commands.machine.completion
-    cli.commands.machine.config cli.commands.machine.emulator cli.commands.machine.man
-    cli.commands.steps.convert cli.commands.steps.uploads cli.commands.steps.verify
-    cli.configured cli.demo_disk cli.options.common cli.options.importing cli.options.output
-    cli.options.packing cli.options.request cli.options.service cli.options.target
-    cli.options.transfer cli.requirements cli.screen cli.upload_progress cli.watcher
-    emulator.answers emulator.jobs emulator.materialise emulator.server emulator.signature
-    errors guest.boot.devices guest.boot.grub.syntax guest.boot.values guest.child
-    guest.firmware guest.fs.dissect guest.fs.interface guest.fs.ranges guest.fs.volumes
-    guest.linux.kernels guest.linux.locate guest.linux.network guest.model guest.paths
-    guest.snapshot image.archive.ovf image.archive.tar image.disk
-    image.hashing image.qemu.nbd_client image.tables.qcow image.tables.qed ims.region ims.wait
-    pipeline.batch.entries pipeline.batch.read pipeline.batch.run pipeline.batch.run_entry
-    pipeline.digests pipeline.examine pipeline.info pipeline.ova.all_disks pipeline.ova.proposal
-    pipeline.prepare pipeline.resolve project report scan.pool service
-    store.bucket store.contract store.directory_uploads system.malloc system.writeback
-    upload.cleanup upload.file upload.parts.pool upload.stream zvhd2.examine zvhd2.extract
+    __main__
+    bitmap.facts
+    bitmap.learn.fields
+    bitmap.learn.files
+    checks.check
+    checks.facts
+    checks.passed_words
+    checks.policy
+    checks.rule
+    checks.subject.boot_entry
+    cli.commands.imports.boot
+    cli.commands.imports.wait
+    cli.commands.machine.bench
+    cli.commands.machine.completion
+    cli.commands.machine.config
+    cli.commands.machine.emulator
+    cli.commands.machine.man
+    cli.commands.steps.convert
+    cli.commands.steps.uploads
+    cli.commands.steps.verify
+    cli.demo_disk
+    cli.options.common
+    cli.options.importing
+    cli.options.output
+    cli.options.packing
+    cli.options.request
+    cli.options.service
+    cli.options.target
+    cli.options.transfer
+    cli.progress.upload
+    cli.progress.watcher
+    cli.requirements
+    cli.screen
+    cli.settings.defaults
+    emulator.answers
+    emulator.jobs
+    emulator.materialise
+    emulator.server
+    emulator.signature
+    errors
+    guest.chain.devices
+    guest.chain.grub.syntax
+    guest.chain.values
+    guest.child
+    guest.firmware
+    guest.fs.dissect
+    guest.fs.interface
+    guest.fs.ranges
+    guest.fs.volumes
+    guest.linux.kernels
+    guest.linux.locate
+    guest.linux.network
+    guest.model
+    guest.paths
+    guest.snapshot
+    image.archive.ovf
+    image.archive.tar
+    image.disk
+    image.hashing
+    image.qemu.nbd_client
+    image.tables.qcow
+    image.tables.qed
+    ims.region
+    ims.wait
+    pipeline.batch.entries
+    pipeline.batch.read
+    pipeline.batch.run
+    pipeline.batch.run_entry
+    pipeline.digests
+    pipeline.examine
+    pipeline.info
+    pipeline.ova.all_disks
+    pipeline.ova.proposal
+    pipeline.prepare
+    pipeline.resolve
+    project
+    report
+    scan.pool
+    service
+    store.bucket
+    store.contract
+    store.directory_uploads
+    system.malloc
+    system.writeback
+    trial.answer
+    trial.programs
+    trial.qmp
+    upload.cleanup
+    upload.file
+    upload.parts.pool
+    upload.stream
+    zvhd2.examine
+    zvhd2.extract
 """
 
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "urllib.", "ctypes.dlopen", "mmap.", "fcntl.", "glob.")  # fmt: skip

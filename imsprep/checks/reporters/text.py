@@ -25,7 +25,7 @@ NARROWEST = 40
 _INDENT = 9  # columns; behind the longest severity
 # A reason that is never folded: who asked for the look would not learn that there was none.
 _LACKING = re.compile(r"imsprep\[[a-z-]+\] is not installed")
-# Advice of a guest's rule that is a command: see `rules.guest.advice`.
+# Advice of a guest's rule that is a command: see `checks.subject.guest`.
 _BOTH = re.compile(
     r"(?P<lead>.*?)In the guest: `(?P<inside>.+)`; or: (?P<offline>virt-customize -a IMAGE .+)"
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
-from imsprep.checks.rules.disk import disk_of, gpt_of
+from imsprep.checks.subject.disk import disk_of, gpt_of
 from imsprep.image.volumes.partitions import (
     MBR_PROTECTIVE,
     GptHeader,

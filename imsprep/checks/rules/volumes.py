@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
-from imsprep.checks.rules.disk import PROPERTIES, disk_of
+from imsprep.checks.subject.disk import PROPERTIES, disk_of
 from imsprep.image.volumes.partitions import PartitionedDisk, backup_start
 from imsprep.image.volumes.signatures import EXFAT, FAT, LVM, Volume
 from imsprep.image.volumes.superblocks import Superblock

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from imsprep.cli.completing import images
+from imsprep.cli.help.completion import images
 from imsprep.cli.screen import screen_options, wrapped
 from imsprep.errors import UsageError
 from imsprep.units import parse_size

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from imsprep.cli.configured import config_options
 from imsprep.cli.options.request import request_values
+from imsprep.cli.settings.defaults import config_options
 
 if TYPE_CHECKING:
-    from imsprep.cli.settings import Setting
+    from imsprep.cli.settings.layers import Setting
     from imsprep.options import CheckOptions, ImportOptions
 
 _SAME = (
@@ -64,7 +64,7 @@ def check_options(
     options: Mapping[str, Any], settings: Mapping[str, Setting], *, scan: bool
 ) -> CheckOptions:
     """Return the options of a check; what the command line says is in the settings already."""
-    from imsprep.cli import settings as config
+    from imsprep.cli.settings import layers as config
     from imsprep.options import CheckOptions
 
     rules = rule_values(settings)
@@ -87,7 +87,7 @@ def check_options(
 
 def rule_values(settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Return what the configuration says of the rules, by the names of `RuleOptions`."""
-    from imsprep.cli import settings as config
+    from imsprep.cli.settings import layers as config
 
     severities = config.severities(settings["severity"].value, settings["severity"].origin)
     return {

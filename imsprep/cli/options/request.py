@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imsprep.cli.completing import words
+from imsprep.cli.help.completion import words
 from imsprep.cli.options.common import F, with_options
 
 _OPTIONS = (

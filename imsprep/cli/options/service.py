@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from imsprep.cli.completing import regions
-from imsprep.cli.configured import site_option
+from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
+from imsprep.cli.settings.defaults import site_option
 
 _OPTIONS = (
     site_option("Site whose service and limits apply."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.completing import regions
+from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import F, ca_bundle_option, with_options
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 Read = Callable[[int, int], bytes]  # offset, length -> bytes of the volume
 
 _EXT_INCOMPAT_AT = 1024 + 0x60
-# Those that not every GRUB reads; `guest.boot.grub.objects` has the same names.
+# Those that not every GRUB reads; `guest.chain.grub.objects` has the same names.
 _EXT = {0x10: "meta_bg", 0x80: "64bit", 0x100: "mmp", 0x0400: "ea_inode",
         0x2000: "metadata_csum_seed", 0x4000: "large_dir", 0x8000: "inline_data",
         0x10000: "encrypt", 0x20000: "casefold"}  # fmt: skip

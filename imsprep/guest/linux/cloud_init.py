@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from imsprep.guest.boot.values import BootEntry
+from imsprep.guest.chain.values import BootEntry
 from imsprep.guest.linux.network import (
     Interface,
     of_cloud_init,

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from imsprep.errors import FormatError
-from imsprep.guest.boot.values import Initramfs
+from imsprep.guest.chain.values import Initramfs
 from imsprep.guest.fs.interface import FileSystem, Node, UnreadableError
 from imsprep.guest.linux.fstab import unescaped
 from imsprep.guest.linux.initramfs import (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from imsprep.guest.boot.values import Initramfs
+from imsprep.guest.chain.values import Initramfs
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux import initramfs_actions as early
 from imsprep.guest.linux.initramfs import Allowance

@@ -12,7 +12,7 @@ import enum
 import re
 from typing import NamedTuple
 
-from imsprep.guest.boot.devices import may_hide
+from imsprep.guest.chain.devices import may_hide
 from imsprep.guest.linux.fstab import find_volume
 from imsprep.guest.model import Guest, Volume
 from imsprep.image.volumes.signatures import BITLOCKER, LUKS, LVM, RAID

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from imsprep.guest.boot.values import BootEntry
+from imsprep.guest.chain.values import BootEntry
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest

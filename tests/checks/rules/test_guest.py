@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from imsprep.checks.registry import all_rules
-from imsprep.guest.boot.devices import Devices
-from imsprep.guest.boot.routes import find_routes
+from imsprep.guest.chain.devices import Devices
+from imsprep.guest.chain.routes import find_routes
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.volumes import Found
 from imsprep.guest.inspect import Opened, World, read_linux

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.guest.boot.values import Initramfs
+from imsprep.guest.chain.values import Initramfs
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.linux.initramfs_actions import look
 from tests.support.guest_disks import write_tree

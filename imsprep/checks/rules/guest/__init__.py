@@ -1,1 +1,1 @@
-"""The rules of what lies inside the image (IMS8xx, IMS9xx). Begin with `advice`."""
+"""The rules of what lies inside the image (IMS8xx, IMS9xx). Begin with `system`."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.rules.guest import fixes
-from imsprep.checks.rules.guest.advice import LINUX_GUIDE, advice, linux
+from imsprep.checks.subject.guest import LINUX_GUIDE, advice, linux
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.network import IFCFG_REDHAT
 from imsprep.guest.linux.os_release import System, identify, read_assignments

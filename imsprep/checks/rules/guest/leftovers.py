@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.rules.guest import fixes
-from imsprep.checks.rules.guest.advice import (
+from imsprep.checks.subject.guest import (
     FILE_TABLE,
     INFERRED,
     LINUX_GUIDE,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.rules.guest import fixes
-from imsprep.checks.rules.guest.advice import INFERRED, LINUX_GUIDE, advice, linux, listed
-from imsprep.checks.rules.guest.boot.entry import cut, place
+from imsprep.checks.subject.boot_entry import cut, place
+from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.network import (
     LINKS,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.bars import ImageBars
-from imsprep.cli.configured import ConfiguredCommand, profile_option, settings_here
 from imsprep.cli.options.common import PATH, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
+from imsprep.cli.progress.bars import ImageBars
 from imsprep.cli.screen import say, style_for
+from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option, settings_here
 from imsprep.options import FAIL_ON
 from imsprep.units import counted
 
@@ -165,7 +165,7 @@ class _Telling:
     @contextlib.contextmanager
     def if_interrupted(self, *, on_cluster: bool) -> Iterator[None]:
         """Print on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
-        from imsprep.cli.upload_progress import AGAIN
+        from imsprep.cli.progress.upload import AGAIN
 
         try:
             yield

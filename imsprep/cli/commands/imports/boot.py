@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imsprep.cli.completing import images
+from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, SIZE, SecondsType, output_options, print_result
 from imsprep.cli.screen import say
 from imsprep.options import BootOptions, choices

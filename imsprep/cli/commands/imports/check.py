@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.checks.reporters import FORMATS
-from imsprep.cli.completing import images, regions, rules, severities, sites, words
-from imsprep.cli.configured import profile_option, settings_here, site_of_region, split_commas
+from imsprep.cli.help.completion import images, regions, rules, severities, sites, words
+from imsprep.cli.help.sections import SectionedCommand
 from imsprep.cli.options.common import PATH, ca_bundle_option
 from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.screen import say, screen_options, style_for
-from imsprep.cli.sections import SectionedCommand
+from imsprep.cli.settings.defaults import (
+    profile_option,
+    settings_here,
+    site_of_region,
+    split_commas,
+)
 from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -154,8 +159,8 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
 
 def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
     from imsprep import api
-    from imsprep.cli import settings as config
-    from imsprep.cli.watcher import Watcher
+    from imsprep.cli.progress.watcher import Watcher
+    from imsprep.cli.settings import layers as config
 
     settings = settings_here(options["config"])
     for key in ("site", "fail-on", "strict", "jobs"):

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.completing import images, rules
-from imsprep.cli.configured import (
-    ConfiguredCommand,
-    profile_option,
-    settings_here,
-    split_commas,
-)
+from imsprep.cli.help.completion import images, rules
 from imsprep.cli.options.common import PATH, RATE, output_options, print_result
 from imsprep.cli.options.importing import import_options
 from imsprep.cli.options.packing import packing_options
@@ -24,9 +18,15 @@ from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.service import pace_options, service_options
 from imsprep.cli.options.transfer import transfer_options
+from imsprep.cli.progress.upload import tell_how_it_went
+from imsprep.cli.progress.watcher import Watcher
 from imsprep.cli.screen import say, say_report
-from imsprep.cli.upload_progress import tell_how_it_went
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.settings.defaults import (
+    ConfiguredCommand,
+    profile_option,
+    settings_here,
+    split_commas,
+)
 from imsprep.options import ImportOptions, choices
 from imsprep.units import format_seconds, format_size
 

@@ -8,7 +8,7 @@ import click
 
 from imsprep.cli.options.common import output_options, print_result
 from imsprep.cli.options.service import pace_options, service_options
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.progress.watcher import Watcher
 
 
 @click.command(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.completing import images
+from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, RATE, SizeType, output_options, print_result
 from imsprep.cli.options.scan import reading_options, scanning_with_jobs
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.progress.watcher import Watcher
 from imsprep.errors import UsageError
 from imsprep.units import GIB, MIB
 

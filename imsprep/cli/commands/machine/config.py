@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from imsprep.cli.configured import (
+from imsprep.cli.options.common import PATH, print_result
+from imsprep.cli.settings.defaults import (
     config_options,
     option_defaults,
     profile_option,
     settings_here,
 )
-from imsprep.cli.options.common import PATH, print_result
-from imsprep.cli.settings import OPTION_TABLES, Setting
+from imsprep.cli.settings.layers import OPTION_TABLES, Setting
 
 
 @click.group(epilog="Example: imsprep config show")

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from imsprep.cli import screen
-from imsprep.cli.completing import regions
-from imsprep.cli.configured import profile_option, site_option
+from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import PATH, ca_bundle_option, output_options, print_result
+from imsprep.cli.settings.defaults import profile_option, site_option
 
 _COLOURS = {"ok": "passed", "missing": "unsure", "failed": "FAILED"}
 

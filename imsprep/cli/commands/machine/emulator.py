@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from imsprep.cli.completing import sites
+from imsprep.cli.help.completion import sites
 from imsprep.cli.options.common import PATH, schema_name
 from imsprep.cli.screen import say
 from imsprep.cloud.sites import SITES

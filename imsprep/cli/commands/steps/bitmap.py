@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.completing import images
+from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import (
     PATH,
     SIZE,
@@ -16,7 +16,7 @@ from imsprep.cli.options.common import (
     print_result,
 )
 from imsprep.cli.options.scan import reading_options, scan_options, scanning_with_jobs
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.progress.watcher import Watcher
 from imsprep.errors import UsageError, show_path
 from imsprep.options import BitmapOptions, ProbeOptions, choices
 from imsprep.units import counted, exact_size, format_size

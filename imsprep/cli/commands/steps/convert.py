@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from imsprep.cli.completing import images, rules
+from imsprep.cli.help.completion import images, rules
+from imsprep.cli.help.sections import SectionedCommand
 from imsprep.cli.options.common import PATH, PLACE, SIZE, output_options, print_result
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.options.target import place_options
 from imsprep.cli.options.transfer import send_options
+from imsprep.cli.progress.upload import AGAIN, if_interrupted, tell_how_it_went
+from imsprep.cli.progress.watcher import Watcher
 from imsprep.cli.screen import say
-from imsprep.cli.sections import SectionedCommand
-from imsprep.cli.upload_progress import AGAIN, if_interrupted, tell_how_it_went
-from imsprep.cli.watcher import Watcher
 from imsprep.errors import ContentError, UsageError
 from imsprep.options import ConvertOptions
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from imsprep.cli.completing import images
+from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import holes_option, share_option
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.progress.watcher import Watcher
 from imsprep.progress import Event, Progress
 
 

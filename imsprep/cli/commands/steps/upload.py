@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.completing import images
-from imsprep.cli.configured import ConfiguredCommand, profile_option
+from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.options.target import bucket_from, place_of, target_options
 from imsprep.cli.options.transfer import transfer_options
-from imsprep.cli.upload_progress import AGAIN, if_interrupted, tell_how_it_went
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.progress.upload import AGAIN, if_interrupted, tell_how_it_went
+from imsprep.cli.progress.watcher import Watcher
+from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from imsprep.cli.options.common import PATH, image_argument, output_options, print_result
 from imsprep.cli.options.scan import reading_options
-from imsprep.cli.watcher import Watcher
+from imsprep.cli.progress.watcher import Watcher
 
 
 @click.command(epilog="Example: imsprep verify disk.raw")

@@ -18,7 +18,7 @@ Run = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the trial of KVM short where it does not work."""
-    monkeypatch.setattr("imsprep.boot.programs._TRIAL_S", 0.2)
+    monkeypatch.setattr("imsprep.trial.programs._TRIAL_S", 0.2)
 
 
 def test_a_machine_is_looked_at_and_no_key_is_shown(
@@ -53,7 +53,7 @@ def test_what_a_boot_takes_is_looked_for(
     monkeypatch.setattr(f"{place}find_qemu", lambda architecture: "qemu")
     for reason, firmware in (("there is no /dev/kvm", ()), (None, ((there, there),))):
         monkeypatch.setattr(f"{place}why_no_kvm", lambda *_, reason=reason: reason)
-        monkeypatch.setattr("imsprep.boot.programs._FIRMWARE", {"x86": firmware})
+        monkeypatch.setattr("imsprep.trial.programs._FIRMWARE", {"x86": firmware})
         there.touch()
         items = {i["name"]: i for i in imsprep("doctor", "--json").json["items"]}
         state = "missing" if reason else "ok"

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.cli.upload_progress import target_options, tell_how_it_went
+from imsprep.cli.progress.upload import target_options, tell_how_it_went
 from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.target import parse_target
@@ -161,7 +161,7 @@ def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
 def test_progress_tells_what_travelled_from_what_was_copied(
     imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.cli.bars._LINE_S", 0.0)
+    monkeypatch.setattr("imsprep.cli.progress.bars._LINE_S", 0.0)
     done = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--jobs", "1")
     last = [line for line in done.err.splitlines() if line.startswith("upload: ")][-1]
     assert re.fullmatch(r"upload: \d+%; .*/3.* MiB sent, .*; .*/26.* MiB copied, .*", last), last

@@ -1,1 +1,0 @@
-"""The rules of the boot, in its order: loader, root, drivers, mounts. Begin with `entry`."""

@@ -1,0 +1,92 @@
+"""IMS851, IMS853: what the initramfs hands over to: the first program, and where it mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks import fixes
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.subject.boot_entry import cut, started, value
+from imsprep.checks.subject.guest import advice
+from imsprep.guest.model import Guest
+from imsprep.guest.paths import INITS, MOUNT_POINTS, ORDINARY
+from imsprep.report import Severity
+
+
+@rule(
+    "IMS851",
+    Severity.ERROR,
+    "The system has no first program",
+    why="The kernel panics where the initramfs finds no init to hand over to: “No init found”.",
+    fix=advice(
+        "install the package of the init system again (Debian, Ubuntu: systemd-sysv), or what "
+        "it needs"
+    ),
+    source="the Linux kernel's init/main.c: /sbin/init, /etc/init, /bin/init, /bin/sh; "
+    "initramfs-tools(7): init; systemd's switch-root",
+)
+def no_init(facts: Facts) -> Iterator[Evidence]:
+    """Look for what may be the first program, where the system has its ordinary programs."""
+    found = started(facts)
+    guest = found.guest
+    if not _is_whole(guest):
+        return
+    asked = value(found, "init")
+    if asked is not None and asked not in INITS:
+        raise UnknownError(f"init={cut(asked)} was not looked for")
+    guest.must_see(*INITS)
+    maker = found.image.maker if found.image is not None else None
+    in_order = maker == "initramfs-tools"
+    # Other makers' initramfs may start systemd by its own name, and go on to the next.
+    places = [path for path in INITS if not in_order or "systemd" not in path]
+    there = [path for path in places if guest.exists(path)]
+    faults = {path: guest.files[path].fault for path in there}
+    passed = [path for path in there if faults[path] in _PASSED] if in_order else []
+    tried = [path for path in there if path not in passed][: 1 if in_order else None]
+    broken = [path for path in tried if faults[path] is not None]
+    if not tried:
+        why = f", and {passed[0]} {faults[passed[0]]}" if passed else ""
+        yield Evidence(f"{guest.root} has none of {', '.join(places)}{why}", expected="/sbin/init")
+    elif len(broken) == len(tried):
+        yield Evidence(f"{broken[0]} {faults[broken[0]]}", found=broken[0])
+    elif passed and tried == ["/bin/sh"]:
+        yield Evidence(
+            f"{passed[0]} {faults[passed[0]]}, and a shell would be started instead",
+            found=passed[0],
+        )
+
+
+def _is_whole(guest: Guest) -> bool:
+    """Return whether the root is that of a system of the ordinary kind, with its programs."""
+    return guest.root is not None and all(any(map(guest.exists, p)) for p in ORDINARY)
+
+
+@rule(
+    "IMS853",
+    Severity.ERROR,
+    "A folder is missing that the boot mounts on",
+    why="The root is read-only when /dev, /proc, /run and /sys are mounted: nothing can make them"
+    " then; a copy that left out what is mounted has none.",
+    fix=advice(f"make the folders: {', '.join(MOUNT_POINTS)}"),
+    source="tried by booting; run-init of klibc: “opening console: No such file or directory”; "
+    "systemd's core/mount-setup.c",
+)
+def no_mount_points(facts: Facts) -> Iterator[Evidence]:
+    """Look for the folders, where initramfs-tools hands over to a system that is whole."""
+    found = started(facts)
+    guest = found.guest
+    maker = found.image.maker if found.image is not None else None
+    if maker != "initramfs-tools" or not _is_whole(guest):
+        return
+    missing = [path for path in MOUNT_POINTS if not guest.exists(path)]
+    if missing:
+        yield Evidence(
+            f"{guest.root} has no {', '.join(missing)}",
+            found=f"no {', '.join(missing)}",
+            fix=fixes.command(f"mkdir -p {' '.join(missing)}"),
+        )
+
+
+# What initramfs-tools passes over: it asks whether a program is executable.
+_PASSED = ("leads nowhere", "is no file", "is not executable")

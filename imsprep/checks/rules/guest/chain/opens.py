@@ -1,0 +1,129 @@
+"""IMS855: whether the initramfs has what opens and mounts the volume of the root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imsprep.checks import fixes
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.subject.boot_entry import (
+    Started,
+    arguments,
+    cut,
+    origin,
+    started,
+    value,
+)
+from imsprep.checks.subject.guest import advice
+from imsprep.guest.chain.devices import mapped
+from imsprep.guest.linux.initramfs_actions import LVM_PROGRAM
+from imsprep.guest.linux.locate import locate
+from imsprep.guest.model import Volume
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
+from imsprep.report import Severity
+
+# Drivers of which one mounts the kind.
+_DRIVERS = {
+    EXT2: ("ext4", "ext2"), EXT3: ("ext4", "ext3"), EXT4: ("ext4",), XFS: ("xfs",),
+    BTRFS: ("btrfs",),
+}  # fmt: skip
+_MAKERS = ("dracut", "initramfs-tools", "mkinitcpio", "mkinitfs")  # that run LVM's own program
+# By which dracut leaves LVM alone, and the names that it had before version 010.
+_WITHOUT_LVM = ("rd.lvm=0", "rd.lvm=no", "rd.lvm=off", "rd_NO_LVM", "rd_NO_LVM=1")
+_VOLUMES, _GROUPS = ("rd.lvm.lv", "rd_LVM_LV"), ("rd.lvm.vg", "rd_LVM_VG")
+
+
+@rule(
+    "IMS855",
+    Severity.ERROR,
+    "The initramfs does not open or mount the volume of the root",
+    why="Without LVM's program or the driver of its file system there is no root, and the boot"
+    " stops in the shell of the initramfs.",
+    fix=advice(
+        "make the initramfs again, on this system as it is now, with the tools of what holds the"
+        " root installed"
+    ),
+    source="dracut.cmdline(7): rd.lvm, rd.lvm.lv, rd.lvm.vg; initramfs-tools(7); depmod(8):"
+    " modules.dep",
+)
+def cannot_open_the_root(facts: Facts) -> Iterator[Evidence]:
+    """Look for LVM's program, and the file system's driver where it is a module, in it."""
+    found = started(facts)
+    if found.image is None:
+        return
+    root = value(found, "root")
+    volume = locate(root, found.guest).volume if root else None
+    if volume is None:
+        return
+    if volume.name.startswith("LVM "):
+        yield from _left_alone(found, volume)
+    if found.image.unread is not None:
+        raise UnknownError(f"{found.image.path}: {found.image.unread}")
+    if volume.name.startswith("LVM ") and found.image.maker in _MAKERS:
+        programs = [name for name in found.image.files if LVM_PROGRAM.search(name)]
+        if not programs:
+            yield Evidence(
+                f"{found.image.path} has no program lvm, and root={cut(root or '')} is a logical "
+                "volume",
+                expected="lvm",
+                found="no LVM",
+                fix=_again(found),
+            )
+    yield from _without_driver(found, volume)
+
+
+def _left_alone(found: Started, volume: Volume) -> Iterator[Evidence]:
+    """Look for arguments by which dracut activates no logical volume, or only others."""
+    assert found.image is not None
+    if found.image.maker != "dracut":
+        return
+    given = arguments(found)
+    off = next((a for a in reversed(given) if a in _WITHOUT_LVM), None)
+    if off is not None:
+        yield Evidence(
+            f"{origin(found, off)} says {off}, and the root is the logical volume {volume.name}",
+            expected="no such argument",
+            found=off,
+            fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
+        )
+        return
+    name = volume.name.removeprefix("LVM ")
+    only = [a for a in given if a.partition("=")[0] in (*_VOLUMES, *_GROUPS)]
+    wanted = {*(f"{key}={name}" for key in _VOLUMES),
+              *(f"{key}={name.partition('/')[0]}" for key in _GROUPS)}  # fmt: skip
+    if only and not wanted & set(only):
+        yield Evidence(
+            f"{origin(found, only[0])}: of LVM only what {cut(only[0])} names is activated, and "
+            f"the root is {mapped(volume.name)}",
+            expected=f"rd.lvm.lv={name}",
+            found=cut(only[0]),
+            fix=advice(f"add rd.lvm.lv={name} to the command line, and {fixes.AGAIN}"),
+        )
+
+
+def _without_driver(found: Started, volume: Volume) -> Iterator[Evidence]:
+    """Ask for the file system's driver, where the kernel has it as a module."""
+    image, kernel = found.image, found.kernel
+    drivers = _DRIVERS.get(volume.kind)
+    if image is None or kernel is None or drivers is None or not image.versions:
+        return
+    modular = drivers[0] in kernel.filesystem_modules and image.fits is not False
+    if modular and not set(drivers) & set(image.drivers):
+        yield Evidence(
+            f"{image.path} has no driver {drivers[0]}, and the root on {volume.name} is "
+            f"{volume.kind}",
+            expected=drivers[0],
+            found=", ".join(d for d in image.drivers if d in _ALL) or "no such driver",
+            fix=_again(found),
+        )
+
+
+_ALL = {name for names in _DRIVERS.values() for name in names}
+
+
+def _again(found: Started) -> str:
+    return advice(
+        f"make the initramfs again with {fixes.initramfs_again(found.guest)}, on this system as it "
+        "is now"
+    )

@@ -1,0 +1,234 @@
+"""IMS812, IMS813, IMS841: the root that the entry that starts names.
+
+Only that entry is judged; what others name is a note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from imsprep.checks import fixes
+from imsprep.checks.facts import Facts
+from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.subject.boot_entry import (
+    Started,
+    arguments,
+    cut,
+    of_value,
+    place,
+    started,
+    value,
+)
+from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice
+from imsprep.guest.chain.values import BIOS
+from imsprep.guest.linux.fstab import named_subvolume
+from imsprep.guest.linux.locate import State, Where, locate
+from imsprep.guest.model import LINUX, ZEROS, Guest, Volume
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LVM, SWAP, XFS
+from imsprep.report import Severity
+
+_NOTES = 3  # entries that are not started by default, of which a note is made
+
+
+@rule(
+    "IMS812",
+    Severity.ERROR,
+    "A kernel command line names the root by a name of the old machine",
+    why="On KVM the disk has another name, and the kernel stops before it has a root.",
+    fix=advice(f"set root=UUID=... and {fixes.AGAIN}"),
+    source=LINUX_GUIDE,
+)
+def root_by_name(facts: Facts) -> Iterator[Evidence]:
+    """Read root= of the entry that starts: kernel names, loop devices, /dev/disk/by-path."""
+    found = started(facts)
+    root = value(found, "root") or ""
+    where = locate(root, found.guest)
+    if where.state not in (State.NAME, State.OLD):
+        return
+    soft = root.startswith("/dev/vd")
+    yield Evidence(
+        f"{of_value(found, 'root')}: root={cut(root)} for {cut(found.entry.kernel)}",
+        expected="root=UUID=...",
+        found=f"root={cut(root)}",
+        fix=fixes.root_by_uuid(found.guest, found.entry, root),
+        severity=Severity.WARNING if soft else None,
+    )
+
+
+@rule(
+    "IMS813",
+    Severity.ERROR,
+    "A kernel command line names a root that is not in the image",
+    why="The kernel waits for a disk that never appears.",
+    fix=advice(f"set root=UUID=... of the volume that holds the system, and {fixes.AGAIN}"),
+    source=INFERRED,
+)
+def root_missing(facts: Facts) -> Iterator[Evidence]:
+    """Look root= of the entry that starts up among the image's volumes; others are notes."""
+    found = started(facts)
+    guest, entry = found.guest, found.entry
+    root = value(found, "root")
+    where = locate(root, guest) if root else Where(State.UNKNOWN)
+    if root and where.state is State.GONE:
+        yield Evidence(
+            f"{of_value(found, 'root')}: root={cut(root)} is not in the image ({where.why})",
+            found=cut(root),
+            fix=_restore(root, guest) or fixes.root_by_uuid(guest, entry, root),
+        )
+    elif not root and (why := _needs_a_root(found)) is not None:
+        yield Evidence(
+            f"{place(entry)} has no root=, without which {why}{_as_written(found)}",
+            expected="root=UUID=...",
+            found="no root=",
+            fix=fixes.root_by_uuid(guest, entry, ""),
+        )
+        return
+    yield from _no_system(found, where)
+    deployment = found.entry.value("ostree")
+    if deployment is not None and deployment in guest.ostree and guest.ostree[deployment] is None:
+        yield Evidence(
+            f"{place(entry)}: ostree={cut(deployment)} leads to no deployment of the image",
+            found=f"ostree={cut(deployment)}",
+            fix=advice("write the boot entries again, with the tools of ostree or bootc"),
+        )
+    yield from _others(found)
+    if where.state is State.UNKNOWN:
+        said = f"root={cut(root)} {where.why}" if root else "does not name its root"
+        raise UnknownError(f"{place(entry)} {said}")
+
+
+def _needs_a_root(found: Started) -> str | None:
+    """Return what finds no root without `root=`; None where that is not known.
+
+    systemd finds one by the types of GPT's partitions, where the loader says from which disk it
+    came; loaders for BIOS do not (systemd-gpt-auto-generator(8)). initramfs-tools never does.
+    """
+    guest, image = found.guest, found.image
+    if image is None or any(_MADE_ROOTS.match(a) for a in arguments(found)):
+        return None
+    if image.maker == "initramfs-tools":
+        settings = (entry.text or "" for _, entry in guest.matching(*_INITRAMFS_TOOLS))
+        own = "\n".join(settings)
+        return None if re.search(r"^ROOT=\S", own, re.MULTILINE) else "initramfs-tools finds none"
+    if found.route.firmware != BIOS:
+        return None
+    if image.maker is None and image.unread is None:
+        return "the initramfs finds none" if fixes.usual(guest) else None
+    return f"{image.maker} finds none" if image.maker in ("dracut", "mkinitcpio") else None
+
+
+_INITRAMFS_TOOLS = ("/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/conf.d/*")
+
+
+def _as_written(found: Started) -> str:
+    """Return the variables that an entry's line is made of, which nothing has set."""
+    entry = found.entry
+    known = found.guest.files.get(entry.path)
+    lines = (known.text or "").splitlines() if known is not None else []
+    line = lines[entry.line - 1] if 0 < entry.line <= len(lines) else ""
+    names = re.findall(r"\$\{?\w+\}?", line)
+    return f" (its line takes {', '.join(map(cut, names[:3]))})" if names else ""
+
+
+# What makes the root of something else than the volume that is named, or fills it at first.
+_MADE_ROOTS = re.compile(
+    r"boot=|nfsroot=|rd\.live|live|.*union=|loop=|img=|init=|.*overlay|ostree=|cos-img|rd\.cos"
+    r"|mount\.usr|usrhash|roothash|systemd\.volatile|flatcar\.|coreos\."
+)
+
+
+def _no_system(found: Started, where: Where) -> Iterator[Evidence]:
+    """Look whether the volume that is named holds swap, or another one the system."""
+    volume, guest = where.volume, found.guest
+    if volume is None or any(_MADE_ROOTS.match(a) for a in found.entry.arguments):
+        return
+    why = None
+    if volume.kind in (SWAP, LVM, ZEROS):
+        why = f"which is {volume.kind} and no file system"
+    elif guest.system == LINUX and guest.root != volume.name and _seen(volume, guest):
+        why = f"which holds no system; {guest.root} does"
+    if why is not None:
+        yield Evidence(
+            f"{of_value(found, 'root')}: root={cut(value(found, 'root') or '')} is {volume.name}, "
+            f"{why}",
+            fix=fixes.root_by_uuid(guest, found.entry, value(found, "root") or ""),
+        )
+
+
+def _seen(volume: Volume, guest: Guest) -> bool:
+    """Return whether the files of a volume were looked at."""
+    return (
+        volume.kind in (EXT2, EXT3, EXT4, XFS, BTRFS)
+        and volume.unread is None
+        and (not any(volume.name in reason for reason in guest.unread))
+    )
+
+
+def _restore(root: str, guest: Guest) -> str | None:
+    """Return what to do where the root is there and its superblock is not."""
+    lost = next((v for v in guest.volumes if v.lost is not None and v.lost in root.lower()), None)
+    if lost is None:
+        return None
+    return (
+        f"Bring the superblock of {lost.name} back from its backup with e2fsck on the original, and"
+        " make the image from that"
+    )
+
+
+def _others(found: Started) -> Iterator[Evidence]:
+    """Note the entries that are not started by default and lead nowhere."""
+    count = 0
+    for other in found.route.entries:
+        root = other.value("root")
+        gone = bool(root) and locate(root or "", found.guest).state is State.GONE
+        if other is not found.entry and gone and count < _NOTES:
+            count += 1
+            yield Evidence(
+                f"{place(other)} ({cut(other.title)}), which does not start by default, names "
+                f"root={cut(root or '')}, which is not in the image",
+                fix=advice("nothing needs to be done; that entry would fail"),
+                severity=Severity.NOTE,
+            )
+
+
+# --- btrfs ---------------------------------------------------------------------------------------
+
+
+@rule(
+    "IMS841",
+    Severity.ERROR,
+    "The boot entry does not name the subvolume that holds the system",
+    why="The kernel mounts the default subvolume, finds no system there, and stops.",
+    fix=advice(
+        "add rootflags=subvol= with the subvolume of the system to the settings of the loader and "
+        "write its configuration again, or make that subvolume the default one"
+    ),
+    source="btrfs(5): subvol, subvolid; btrfs-subvolume(8): set-default",
+)
+def lost_subvolume(facts: Facts) -> Iterator[Evidence]:
+    """Compare rootflags of the entry that starts with where the system lies."""
+    found = started(facts)
+    guest, entry = found.guest, found.entry
+    where = locate(value(found, "root") or "", guest)
+    if where.volume is None or where.volume.kind != BTRFS:
+        return
+    if where.volume.unread is not None:
+        raise UnknownError(f"{where.volume.name}: {where.volume.unread}")
+    if guest.root != where.volume.name or guest.subvolume is None:
+        return
+    named = named_subvolume(value(found, "rootflags") or "")
+    if named is None:
+        yield Evidence(
+            f"{place(entry)} has no rootflags=subvol={guest.subvolume}; the system lies in the "
+            f"subvolume {guest.subvolume} of {guest.root}, and the default subvolume holds none",
+            expected=f"rootflags=subvol={guest.subvolume}",
+            found="no rootflags",
+        )
+    elif not named.isdigit() and named != guest.subvolume:
+        yield Evidence(
+            f"{place(entry)} names the subvolume {cut(named)}, and the system lies in "
+            f"{guest.subvolume} of {guest.root}",
+            expected=f"rootflags=subvol={guest.subvolume}",
+            found=f"rootflags=subvol={cut(named)}",
+        )

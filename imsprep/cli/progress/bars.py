@@ -1,0 +1,242 @@
+"""How far a step is: a bar on a terminal, a line now and then elsewhere, JSON lines for programs.
+
+How many bytes a disk comes to that is packed while it is sent is not known: there the share is that
+of the disk. A bar's clock ticks while nothing else moves: a part of 32 MiB may be on its way for a
+minute. A bar goes when its step ends; a line says what it came to.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from imsprep.cli import screen
+from imsprep.cli.progress.board import BOARD
+from imsprep.cli.progress.rates import Step, clock_time
+from imsprep.progress import CONVERT, IMPORT, UPLOAD
+
+if TYPE_CHECKING:
+    from imsprep.progress import Event
+
+_LOG = logging.getLogger(__name__)
+
+_LINE_S = 10.0  # between two lines where there is no terminal
+_JSON_S = 0.5  # between two lines for programs
+_WORTH_A_LINE_S = 1.0
+
+
+class ProgressBar:
+    """Bytes done, shown on stderr; calling the object with a number of bytes advances it."""
+
+    def __init__(
+        self, what: str, total: int, *, quiet: bool, send: int = 0, copy: int = 0,
+        estimated: bool = False, label: str | None = None, image: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self.step = Step(what, total, clock(), send=send, copy=copy, estimated=estimated)
+        self._label, self._image = label or what, image
+        self._mode = screen.NONE if quiet else screen.progress_mode()
+        self._last = clock()
+        self._shown = self._lines = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self.step.began = self._clock()
+        if self._mode == screen.BAR:
+            self._shown = True
+            BOARD.add(self._row)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away; nothing if there is none."""
+        self._shown = False
+        BOARD.remove(self._row)
+
+    def __call__(self, count: int, note: str = "", *, sent: int = 0, copied: int = 0) -> None:
+        """Note that `count` more bytes are done, so many of them sent and copied."""
+        self._note(lambda now: self.step.add(count, now, sent=sent, copied=copied))
+
+    def finish(self) -> None:
+        """Take the bar away and say what it came to: of a step whose whole was not known."""
+        self._end(self._clock())
+
+    def pack(self, count: int, total: int) -> None:
+        """Note that `count` more bytes of a disk of `total` were packed to be sent."""
+        self._note(lambda now: self.step.pack(count, total, now))
+
+    def _note(self, add: Callable[[float], None]) -> None:
+        now = self._clock()
+        with self._lock:
+            add(now)
+            ended = self.step.ended
+        if ended and self._mode in (screen.BAR, screen.PLAIN):
+            self._end(now)
+        elif self._mode == screen.JSON and (ended or now >= self._last + _JSON_S):
+            self._last = now
+            image = {"image": self._image} if self._image else {}
+            screen.write_event({**self.step.as_dict(now), **image})
+        elif self._mode == screen.PLAIN and self._image is None and now >= self._last + _LINE_S:
+            self._last, self._lines = now, True
+            share = f"{self.step.share:.0%}; " if self.step.has_share else ""
+            screen.say(f"{self.step.what}: {share}{self.step.words(now)}")
+
+    def _end(self, now: float) -> None:
+        """Say what it came to: where there was a bar, or lines that have to end."""
+        shown, lines = self._shown, self._lines
+        self.close()
+        self._lines = False
+        if self._image is not None or not (shown or lines):
+            return
+        if lines or self.step.sent.done or now - self.step.began >= _WORTH_A_LINE_S:
+            screen.say(self.step.came_to(now))
+
+    def _row(self) -> str:
+        columns, now = _columns(), self._clock()
+        with self._lock:
+            said = self.step.words(now, room=max(12, columns - len(self._label) - 18))
+            share = self.step.share if self.step.has_share else None
+        return _drawn(self._label, share, said, columns)
+
+
+def _drawn(label: str, share: float | None, said: str, columns: int) -> str:
+    """Return a row: the label, a bar if the share is known, and words."""
+    from tqdm import tqdm  # loading it takes as long as scanning a small image
+
+    bar = "" if share is None else "{percentage:3.0f}%|{bar}| "
+    words: dict[str, Any] = {"label": f"{label:8}", "said": said}  # of the format
+    row: str = tqdm.format_meter(
+        share or 0.0, 1.0, 0.0, ncols=columns, ascii=not _has_blocks(),
+        bar_format=f"{{label}} {bar}{{said}}", **words,
+    )  # fmt: skip
+    return row
+
+
+def _has_blocks() -> bool:
+    """Return whether the terminal's encoding has the blocks that a bar is made of."""
+    try:
+        "█▏".encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _columns() -> int:
+    """Return the columns for a bar: asked at each drawing, for a window is resized."""
+    return (screen.columns(sys.stderr) or 80) - 1
+
+
+class JobBar:
+    """How far an import job is, in percent, with a clock."""
+
+    def __init__(
+        self, *, quiet: bool, label: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._began, self._label = clock, clock(), label
+        self._mode = screen.NONE if quiet else screen.progress_mode()
+        self._shown = False
+        self._status, self._share = "", 0.0
+
+    @property
+    def shows(self) -> bool:
+        """Whether there is a terminal for a bar."""
+        return self._mode == screen.BAR
+
+    def status(self, job_id: str, status: str, share: float | None, *, ended: bool) -> None:
+        """Show what the service says of a job."""
+        self._status, self._share = status.lower(), share or 0.0
+        if self._mode == screen.JSON:
+            event = {"event": "job", "job_id": job_id, "status": status, "progress": share}
+            screen.write_event(event)
+        elif self.shows and ended:
+            self.close()
+        elif self.shows and not self._shown:
+            _LOG.info("job %s", job_id)  # -v shows it; the command's result has it anyway
+            self._began, self._shown = self._clock(), True
+            BOARD.add(self._row)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._shown = False
+        BOARD.remove(self._row)
+
+    def _row(self) -> str:
+        said = f"{self._status}, {clock_time(self._clock() - self._began)}"
+        return _drawn(self._label or "import", self._share, said, _columns())
+
+
+class ImageBars:
+    """One bar an image, for a batch: the step that it is at."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._lock = threading.Lock()
+        self._at: dict[str, tuple[str, ProgressBar | JobBar]] = {}
+        self.shown = not quiet and screen.progress_mode() == screen.BAR
+
+    def show(self, image: str, event: Event) -> None:
+        """Show an event of an image, which may come from any thread."""
+        with self._lock:
+            step, bar = self._at.get(image, ("", None))
+            if step == UPLOAD and event.step == CONVERT and isinstance(bar, ProgressBar):
+                bar.pack(event.count, event.total)
+                return
+            if bar is None or step != event.step:
+                if bar is not None:
+                    bar.close()
+                bar = self._made(image, event)
+                self._at[image] = (event.step, bar)
+        if isinstance(bar, JobBar):
+            bar.status(event.job_id or "", event.text, event.count / 100, ended=False)
+        elif event.count:
+            bar(event.count, sent=event.sent, copied=event.copied)
+
+    def _made(self, image: str, event: Event) -> ProgressBar | JobBar:
+        label = label_of(image, event.step)
+        if event.step == IMPORT:
+            return JobBar(quiet=self._quiet, label=label)
+        first = event.count == 0  # says what is to come
+        send, copy = (event.sent, event.copied) if first else (0, 0)
+        bar = ProgressBar(
+            event.step, event.total, quiet=self._quiet, send=send, copy=copy,
+            estimated=event.estimated, label=label, image=image,
+        )  # fmt: skip
+        return bar.__enter__()
+
+    def end(self, image: str) -> None:
+        """Take an image's bar away."""
+        with self._lock:
+            _, bar = self._at.pop(image, ("", None))
+        if bar is not None:
+            bar.close()
+
+    def lines(self) -> list[str]:
+        """Return how far each image is, where there are no bars."""
+        if self.shown or screen.progress_mode() != screen.PLAIN:
+            return []
+        with self._lock:
+            at = list(self._at.items())
+        now = time.monotonic()
+        return [
+            f"{image}: {step} {bar.step.words(now)}"
+            for image, (step, bar) in at
+            if isinstance(bar, ProgressBar)
+        ]
+
+
+def label_of(image: str, step: str) -> str:
+    """Return an image's name and its step in 24 columns; of a long name the end of its stem."""
+    room = 15
+    if len(image) > room:
+        image = image.rpartition("/")[2]
+    if len(image) > room:
+        image = image.rpartition(".")[0] or image
+    name = image if len(image) <= room else "…" + image[1 - room :]
+    return f"{name:{room}} {step:8}"

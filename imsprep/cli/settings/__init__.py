@@ -1,0 +1,1 @@
+"""What imsprep.toml and IMSPREP_* say: read in `layers`, given to options in `defaults`."""

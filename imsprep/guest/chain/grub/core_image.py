@@ -1,0 +1,95 @@
+"""GRUB's core image on a BIOS: followed from the first sector to what is built into it.
+
+The boot program in the first sector (`boot.img`) reads one sector more, `diskboot.img`, whose list
+of blocks says where the rest is; that is a small program which unpacks GRUB's kernel and modules
+from LZMA. Where its packed part begins is read from its code. Sources: GRUB's
+include/grub/i386/pc/boot.h, include/grub/offsets.h, boot/i386/pc/startup_raw.S and util/mkimage.c,
+2.00 to 2.12; the layout is the same in all.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+
+from imsprep.guest.chain.devices import UnknownStepError
+from imsprep.guest.chain.grub.objects import Objects, find_objects
+from imsprep.image.volumes.signatures import Read
+from imsprep.units import MIB, SECTOR
+
+_KERNEL_ADDRESS = 0x8000  # where the boot program loads the sector that it reads
+_BOOT_FIELDS = struct.Struct("<90xHQB")  # that address, the sector, the BIOS drive
+_DRIVES = (0xFF, 0x80)  # the one that was started from; the first
+_DISKBOOT_TEXT = b"Geom\0Read\0 Error"
+_BLOCKS = struct.Struct("<QHH")  # first sector, sectors, segment; the list ends with no sectors
+_BLOCKS_FROM, _BLOCKS_TO = 500, 256  # the list goes down from the sector's end
+_CORE_LIMIT = 2 * MIB
+_UNPACKED_LIMIT = 16 * MIB
+_SIZES = struct.Struct("<8xII")  # packed, unpacked
+_LOADED_AT = 0x8200
+# `movl $0x100000, %edi; movl $decompressor_end, %esi`
+_UNPACKS = b"\xbf\x00\x00\x10\x00\xbe"
+_LZMA = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 3, "lp": 0, "pb": 2}
+
+
+class NoCoreError(Exception):
+    """The boot program goes on to where nothing is: the machine stops. The text says where."""
+
+
+def read_core(read: Read, first: bytes) -> Objects:
+    """Return what is built into the core image that the first sector starts.
+
+    NoCoreError if it is proved that there is none; UnknownStepError where it cannot be followed.
+    """
+    if b"GRUB" not in first or len(first) < SECTOR:
+        raise UnknownStepError("the first sector is not GRUB's")
+    address, sector, drive = _BOOT_FIELDS.unpack_from(first)
+    if address != _KERNEL_ADDRESS or drive not in _DRIVES:
+        raise UnknownStepError("the first sector is not that of a GRUB 2 on this disk")
+    head = read(sector * SECTOR, SECTOR)
+    if not any(head):
+        where = "holds zeros" if head else "is behind the end of the disk"
+        raise NoCoreError(f"the boot program goes on at sector {sector}, which {where}")
+    if _DISKBOOT_TEXT not in head or len(head) < SECTOR:
+        raise UnknownStepError(f"sector {sector}, where GRUB goes on, is not known")
+    body = b"".join(read(start, length) for start, length in _blocks(head))
+    if not any(body):
+        raise NoCoreError(f"the core image of GRUB behind sector {sector} holds zeros")
+    objects = find_objects(_unpacked(body))
+    if objects is None:
+        raise UnknownStepError("GRUB's core image has no modules where they are looked for")
+    return objects
+
+
+def _blocks(head: bytes) -> list[tuple[int, int]]:
+    """Return the places and lengths of the rest, in bytes."""
+    found = []
+    for at in range(_BLOCKS_FROM, _BLOCKS_TO, -_BLOCKS.size):
+        start, count, _ = _BLOCKS.unpack_from(head, at)
+        if not count:
+            break
+        found.append((start * SECTOR, count * SECTOR))
+    if sum(length for _, length in found) > _CORE_LIMIT:
+        raise UnknownStepError("GRUB's core image is longer than any that is known")
+    return found
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Unpack the kernel and its modules; the LZMA stream has neither header nor end mark."""
+    at = body.find(_UNPACKS)
+    end = at + len(_UNPACKS)
+    if at < _SIZES.size or len(body) < end + 4:
+        raise UnknownStepError("GRUB's core image is not packed by LZMA as grub-mkimage does")
+    (address,) = struct.unpack_from("<I", body, end)
+    begin = address - _LOADED_AT
+    packed, size = _SIZES.unpack_from(body)
+    if not end < begin < len(body) or not 0 < size <= _UNPACKED_LIMIT:
+        raise UnknownStepError("GRUB's core image has no packed part where it says")
+    try:
+        unpack = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_LZMA])
+        unpacked = unpack.decompress(body[begin : begin + packed], size)
+    except lzma.LZMAError as error:
+        raise UnknownStepError(f"GRUB's core image cannot be unpacked: {error}") from None
+    if len(unpacked) != size:
+        raise UnknownStepError(f"GRUB's core image unpacks to {len(unpacked)} bytes of {size}")
+    return unpacked

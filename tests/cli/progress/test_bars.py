@@ -1,0 +1,262 @@
+"""Bars: what stands on the screen while a step goes on, and after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from imsprep.cli import screen
+from imsprep.cli.progress import bars, board
+from imsprep.cli.progress.bars import JobBar, ProgressBar
+from imsprep.progress import Event
+from imsprep.report import Finding, Report, Severity
+from imsprep.units import GIB, MIB
+from tests.support.paths import ROOT
+from tests.support.running import Outcome
+from tests.support.terminal import Terminal, run_on_terminal
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=[60, 80, 120])
+def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    shown = Terminal(request.param)
+    # Not sys.stderr itself, which pytest sets again when the fixture is done.
+    streams = SimpleNamespace(stderr=shown, stdout=shown, modules=sys.modules)
+    for module in (bars, board, screen):
+        monkeypatch.setattr(module, "sys", streams)
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    screen.reset()
+    yield shown
+    board.BOARD.end()
+
+
+def redraw() -> None:
+    board.BOARD.draw()
+
+
+def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
+    terminal: Terminal,
+) -> None:
+    clock = Clock()
+    with ProgressBar(
+        "upload", 40 * GIB, quiet=False, send=2 * GIB, copy=38 * GIB, clock=clock
+    ) as bar:
+        clock.now += 10
+        bar(11 * GIB, sent=GIB, copied=10 * GIB)
+        redraw()
+        (row,) = terminal.rows
+        assert row.startswith("upload    50%|")
+        assert len(row) <= terminal.columns
+        assert row.endswith("0:28 left")  # the copy takes longer than the rest to send
+        assert "1/2 GiB sent" in row
+        if terminal.columns > 60:
+            assert "1/2 GiB sent, 102.4 MiB/s; " in row
+        if terminal.columns == 120:
+            assert "10/38 GiB copied, 1 GiB/s" in row
+
+
+def test_the_clock_ticks_while_a_part_travels(terminal: Terminal) -> None:
+    clock = Clock()
+    with ProgressBar("upload", GIB, quiet=False, send=GIB, clock=clock):
+        clock.now += 65
+        redraw()
+        assert "1:05" in terminal.rows[0]
+
+
+def test_no_bar_is_left_while_the_job_runs_and_the_job_has_percent(terminal: Terminal) -> None:
+    clock = Clock()
+    job = JobBar(quiet=False, clock=clock)
+    with ProgressBar("upload", MIB, quiet=False, send=MIB, clock=clock) as bar:
+        clock.now += 4
+        bar(MIB, sent=MIB)
+        job.status("8a12", "RUNNING", 0.4, ended=False)
+        clock.now += 31
+        redraw()
+        first, second = terminal.rows
+        assert first == "upload   1 MiB sent in 0:04 (256 KiB/s)"
+        assert second.startswith("import    40%|")
+        assert second.endswith("running, 0:31")
+        job.status("8a12", "SUCCESS", 1.0, ended=True)
+    assert terminal.rows == [first]  # its id stands in what the command prints
+
+
+def test_lines_stand_above_a_bar_and_never_in_it(terminal: Terminal) -> None:
+    with ProgressBar("scan", GIB, quiet=False, clock=Clock()) as bar:
+        bar(MIB)
+        screen.say("news of a job")
+        redraw()
+        assert terminal.rows[0] == "news of a job"
+        assert terminal.rows[1].startswith("scan ")
+
+
+def test_a_message_is_wrapped_at_words(terminal: Terminal) -> None:
+    screen.say("word " * 60)
+    assert len(terminal.rows) > 1
+    assert all(row.strip().split(" ")[-1] == "word" for row in terminal.rows)
+
+
+def test_a_program_gets_lines_of_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen._HERE, "progress", screen.JSON)
+    clock = Clock()
+    with ProgressBar("upload", 2 * MIB, quiet=False, send=MIB, copy=MIB, clock=clock) as bar:
+        clock.now += 1
+        bar(MIB, sent=MIB)
+        clock.now += 1
+        bar(MIB, copied=MIB)
+    screen.say("done")
+    first, second, said = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["event"], first["sent"], first["to_copy"]) == ("progress", MIB, MIB)
+    assert (second["done"], second["total"]) == (2 * MIB, 2 * MIB)
+    assert said == {"event": "message", "text": "done"}
+
+
+def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal) -> None:
+    at = bars.ImageBars(quiet=False)
+    for image in ("a-image-with-a-long-name.raw", "b.raw"):
+        at.show(image, Event("scan", MIB, GIB))
+    at.show("b.raw", Event("upload", total=GIB, sent=GIB))
+    at.show("b.raw", Event("upload", MIB, sent=MIB))
+    redraw()
+    first, second = terminal.rows
+    assert first.startswith("…th-a-long-name scan")
+    assert second.startswith("b.raw           upload")
+    assert max(map(len, terminal.rows)) <= terminal.columns
+    at.show("b.raw", Event("import", 40, 100, text="RUNNING", job_id="1"))
+    screen.say("[1/2] done")
+    at.end("b.raw")
+    redraw()
+    assert terminal.rows[0] == "[1/2] done"
+    at.end("a-image-with-a-long-name.raw")
+    assert terminal.rows == ["[1/2] done"]
+
+
+def test_an_image_is_labelled_by_its_name_where_its_path_is_long() -> None:
+    assert bars.label_of("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
+    assert bars.label_of("a/web.raw", "scan").split() == ["a/web.raw", "scan"]
+    assert bars.label_of("debian-12.x86.qcow2", "scan").split() == ["debian-12.x86", "scan"]
+
+
+def test_what_is_packed_while_it_is_sent_has_a_share_of_the_disk(terminal: Terminal) -> None:
+    at = bars.ImageBars(quiet=False)
+    at.show("b.raw", Event("convert", MIB, GIB))
+    at.show("b.raw", Event("upload"))  # how much there will be to send is not known
+    for _ in range(8):
+        at.show("b.raw", Event("convert", GIB // 16, GIB))
+        at.show("b.raw", Event("upload", MIB, sent=MIB))
+    redraw()
+    (row,) = terminal.rows
+    assert row.startswith("b.raw           upload    50%|")
+    assert "8 MiB sent" in row or terminal.columns == 60
+    at.show("b.raw", Event("convert", GIB // 2, GIB))
+    redraw()
+    assert terminal.rows[0].startswith("b.raw           upload    99%|")
+    at.end("b.raw")
+    assert terminal.rows == []
+
+
+def test_an_estimated_total_is_marked_and_never_reached(terminal: Terminal) -> None:
+    clock = Clock()
+    with ProgressBar("upload", GIB, quiet=False, send=GIB, estimated=True, clock=clock) as bar:
+        clock.now += 10
+        bar(GIB // 2, sent=GIB // 2)
+        redraw()
+        assert "0.5/~1 GiB sent" in terminal.rows[0]
+        clock.now += 11
+        bar(GIB, sent=GIB)
+        redraw()
+        (row,) = terminal.rows
+        assert row.startswith("upload    99%|")
+        assert "1.5 GiB sent" in row
+        assert "left" not in row
+        bar.finish()
+    assert terminal.rows == ["upload   1.5 GiB sent in 0:21 (73.1 MiB/s)"]
+
+
+def test_lines_of_an_upload_end_with_what_it_came_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    clock = Clock()
+    with ProgressBar("upload", 2 * MIB, quiet=False, send=2 * MIB, clock=clock) as bar:
+        clock.now += 11
+        bar(MIB, sent=MIB)
+        clock.now += 5
+        bar(MIB, sent=MIB)
+        bar.finish()
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("upload: 50%; 1/2 MiB sent, ")
+    assert last == "upload   2 MiB sent in 0:16 (128 KiB/s)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(
+    tmp_path: Path, columns: int
+) -> None:
+    disk = tmp_path / "disk.raw"
+    with disk.open("wb") as file:
+        file.truncate(256 * MIB)
+        file.write(os.urandom(4 * MIB))
+    command = [sys.executable, "-m", "imsprep", "import", str(disk), "--name", "a", "--type", "DataImage",
+               "--min-disk", "40", "--to", "local:cloud", "--limit-rate", "2m"]  # fmt: skip
+    stale = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}  # of another window
+    code, seen, last = run_on_terminal(command, columns, {**os.environ, **stale}, tmp_path)
+    assert code == 0, last
+    assert any(row.startswith("upload ") and "%|" in row for row in seen)
+    assert not [row for row in last if "%|" in row]
+    assert any(row.startswith("image ") for row in last)
+
+
+def test_a_coloured_report_above_the_bars_keeps_its_lines(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    finding = Finding("IMS101", Severity.WARNING, "file", "A title", "a message")
+    screen.say_report(Report("a.raw", (finding,)))
+    width = min(terminal.columns, 100)
+    assert f"warning  A title{'IMS101':>{width - 16}}" in terminal.rows
+
+
+def test_a_log_file_gets_requests_and_decisions_and_no_secrets(
+    tmp_path: Path, imsprep: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "AKSECRET")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "SKSECRET")
+    disk, log = tmp_path / "disk.raw", tmp_path / "run.log"
+    disk.write_bytes(b"data".ljust(MIB, b"\0"))
+    words = ("import", disk, "--via", "raw", "--name", "a", "--type", "DataImage", "--min-disk", 40,
+             "--to", f"local:{tmp_path}/cloud")  # fmt: skip
+    done = imsprep(*words, "--log-file", log)
+    assert done.code == 0, done.err
+    text = log.read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z INFO +imsprep.ims.client POST http", text, re.M)
+    assert "is sent: image as disk.raw, bitmap as disk.mf" in text
+    assert "SECRET" not in text
+    assert "ims.client" not in done.err
+    assert "POST http" not in done.err
+    loud = imsprep(*words, "-v")
+    assert "is sent: image as disk.raw" in loud.err
+
+
+def test_a_log_file_that_cannot_be_written_is_a_usage_error(
+    tmp_path: Path, imsprep: Callable[..., Outcome]
+) -> None:
+    done = imsprep("info", tmp_path, "--log-file", tmp_path / "gone" / "run.log")
+    assert (done.code, "cannot write" in done.err) == (2, True)

@@ -1,0 +1,137 @@
+"""The board: its rows stay the only ones, whatever is written above them and however wide it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from imsprep.cli.progress import board
+from imsprep.cli.progress.board import Board
+from tests.support.paths import ROOT
+from tests.support.running import need
+from tests.support.terminal import Terminal
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    shown = Terminal(40, lines=8)
+    monkeypatch.setattr(board, "sys", SimpleNamespace(stderr=shown))
+    monkeypatch.setattr(board, "_lines", lambda: 8)
+    return shown
+
+
+@pytest.fixture
+def rows(terminal: Terminal) -> Iterator[Board]:
+    made = Board()
+    yield made
+    made.end()
+
+
+def test_rows_are_drawn_below_what_is_written(terminal: Terminal, rows: Board) -> None:
+    assert not rows.write("without rows it is for the caller to write")
+    said = ["one", "two"]
+    first, second = (lambda: said[0]), (lambda: said[1])
+    rows.add(first)
+    rows.add(second)
+    assert rows.write("news\nin two lines")
+    assert terminal.rows == ["news", "in two lines", "one", "two"]
+    said[0] = "1"
+    rows.draw()
+    assert terminal.rows == ["news", "in two lines", "1", "two"]
+    rows.remove(first)
+    assert terminal.rows == ["news", "in two lines", "two"]
+    rows.remove(first)
+    rows.remove(second)
+    assert terminal.rows == ["news", "in two lines"]
+
+
+def test_news_scroll_and_rows_stay_at_the_foot(terminal: Terminal, rows: Board) -> None:
+    rows.add(lambda: "one")
+    rows.add(lambda: "two")
+    for number in range(20):
+        rows.write(f"line {number}")
+    assert terminal.rows[-3:] == ["line 19", "one", "two"]
+    assert "one" not in terminal.rows[:-2]
+
+
+def test_more_rows_than_the_terminal_has_lines_are_counted(terminal: Terminal, rows: Board) -> None:
+    for number in range(12):
+        rows.add(partial("row {}".format, number))
+    assert terminal.rows == [*(f"row {n}" for n in range(6)), "… and 6 more"]
+
+
+def test_what_was_typed_over_a_row_goes_with_it(terminal: Terminal, rows: Board) -> None:
+    rows.add(lambda: "one")
+    terminal.write("^C")
+    assert rows.end()
+    assert terminal.rows == []
+
+
+def test_after_the_end_no_row_appears(terminal: Terminal, rows: Board) -> None:
+    assert not rows.end()
+    rows.add(lambda: "late")
+    assert terminal.rows == []
+    rows.begin()
+    rows.add(lambda: "of the next command")
+    assert terminal.rows == ["of the next command"]
+
+
+def test_a_terminal_that_went_away_is_no_failure(
+    rows: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(board, "sys", SimpleNamespace(stderr=SimpleNamespace(write=gone)))
+    rows.add(lambda: "one")
+    assert rows.end()
+
+
+_WIDE_ROWS = """
+import os, time
+from imsprep.cli.progress.board import BOARD
+def row(letter):
+    return lambda: letter * (os.get_terminal_size(2).columns - 1)
+for letter in "abcd":
+    BOARD.add(row(letter))
+deadline = time.monotonic() + 20
+while time.monotonic() < deadline:
+    time.sleep(0.05)
+    BOARD.draw()
+"""
+
+
+@pytest.mark.slow
+@need("tmux")
+def test_a_window_that_is_made_narrower_and_wider_keeps_one_row_of_each(tmp_path: Path) -> None:
+    def tmux(*words: str) -> str:
+        command = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def until_shown(expected: list[str]) -> list[str]:
+        deadline, lines = time.monotonic() + 10, [""]
+        while time.monotonic() < deadline and lines[-len(expected) :] != expected:
+            time.sleep(0.05)
+            lines = tmux("capture-pane", "-p").rstrip("\n").split("\n")
+        return lines
+
+    script = tmp_path / "rows.py"
+    script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{_WIDE_ROWS}")
+    program = f"seq 40; exec {sys.executable} {script}"
+    tmux("new-session", "-d", "-x", "80", "-y", "24", program)
+    try:
+        for columns in (80, 120, 60, 100, 50, 80):
+            tmux("resize-window", "-x", str(columns), "-y", "24")
+            expected = [letter * (columns - 1) for letter in "abcd"]
+            lines = until_shown(expected)
+            assert lines[-4:] == expected
+            assert lines[-5] == "40"
+    finally:
+        tmux("kill-server")

@@ -1,0 +1,230 @@
+"""The sentences of real consoles, and what they mean."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsprep.trial.verdict import (
+    GOOD,
+    NOTHING,
+    WORDS,
+    at_the_end,
+    blames_the_machine,
+    is_stuck,
+    judge,
+    kernel_speaks,
+    last_lines,
+    plain,
+    source_of,
+)
+
+CONSOLES = [
+    ("login", b"\r\nDebian GNU/Linux 12 web01 ttyS0\r\n\r\nweb01 login: "),
+    ("login", b"web01 login: [   30.1] cloud-init[512]: Cloud-init v. 22.4.2 running 'modules:config'"),
+    ("login", b"Computer is booting, SAC started and initialized.\r\nSAC>"),
+    ("cloud-init", b"[   90.1] cloud-init[512]: Cloud-init v. 22.4.2 finished at Sun. Datasource X."),
+    ("emergency-shell", b"You are in emergency mode. After logging in, type \"journalctl -xb\""),
+    ("emergency-shell", b"Cannot open access to console, the root account is locked."),
+    ("emergency-shell", b"Give root password for maintenance\r\n(or press Control-D to continue): "),
+    ("initramfs-prompt", b"BusyBox v1.35.0 (Debian)\r\n\r\n(initramfs) "),
+    ("initramfs-prompt", b"Generating \"/run/initramfs/rdsosreport.txt\"\r\nEntering emergency mode."),
+    ("initramfs-prompt", b"dracut:/# "),
+    ("initramfs-prompt", b"You are now being dropped into an emergency shell.\r\n[rootfs ]# "),
+    ("emergency-shell", b"run-init: /bin/init: No such file or directory\r\n"
+     b"/bin/sh: 0: can't access tty; job control turned off\r\n# "),
+    ("initramfs-prompt", b"/bin/sh: can't access tty; job control turned off\r\n(initramfs) "),
+    ("kernel-panic", b"[    2.1] Kernel panic - not syncing: No working init found."),
+    ("grub-prompt", b"error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> "),
+    ("grub-prompt", b"   Minimal BASH-like line editing is supported.\r\n\r\ngrub> "),
+    ("grub-prompt", b"  Booting `Debian GNU/Linux'\r\n\x1b[?25h\x1b[H\x1b[J\x1b[1;1HEnter username: "),
+    ("grub-prompt", b"GNU GRUB  version 2.06\r\n  Press enter to boot the selected OS\r\nerror: file `/vmlinuz'"
+     b" not found.\r\nPress any key to continue...\r\nGNU GRUB  version 2.06\r\n  Press enter to boot the"
+     b" selected OS"),
+    ("no-boot-device", b'BdsDxe: loading Boot0000 "UiApp" from Fv(7CB8)\r\nBdsDxe: starting Boot0000 "UiApp" from'),
+    ("loader-prompt", b"Could not find kernel image: /boot/vmlinuz\r\nboot: "),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n"),
+    ("no-boot-device", b"UEFI Interactive Shell v2.2\r\nEDK II\r\nShell> "),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nGRUB GRUB GRUB GRUB GRUB"),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nOperating system load error.\r\n"),
+    ("no-boot-device", b"Booting from Hard Disk...\r\nMissing OS\r\n"),
+    ("no-boot-device", b"BOOTMGR is missing\r\nPress Ctrl+Alt+Del to restart"),
+    ("windows-stop", b"*** STOP: 0x0000007B (0xF78D2524, 0xC0000034, 0x00000000, 0x00000000)"),
+    ("windows-stop", b"Status: 0xc0000225\r\nInfo: The boot selection failed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "console"), CONSOLES)
+def test_a_console_is_judged(key: str, console: bytes) -> None:
+    found = judge(plain(b"SeaBIOS (version 1.16)\r\n" + console))
+    assert found is not None
+    assert found.key == key
+    assert found.good == (key in GOOD)
+
+
+def test_an_error_before_the_first_menu_of_grub_ends_nothing() -> None:
+    """A signed GRUB has no module for the serial line, says so, and starts its entry."""
+    before = b"Welcome to GRUB!\r\nerror: terminal `serial' isn't found.\r\n"
+    menu = b"GNU GRUB  version 2.06\r\n  Press enter to boot the selected OS\r\n"
+    counts = b"  The highlighted entry will be executed automatically in 5s.\r\n"
+    for console in (before + menu, before + menu + counts, (before + menu + counts) * 2):
+        assert judge(plain(console)) is None
+    failed = b"error: file `/vmlinuz' not found.\r\nPress any key to continue...\r\n"
+    for console in (failed + menu, before + menu + counts + failed + menu):
+        found = judge(plain(console))
+        assert found == ("grub-prompt", "error: file `/vmlinuz' not found.")
+
+
+def test_an_error_of_grub_counts_only_when_the_time_is_over() -> None:
+    text = plain(b"error: file `/boot/vmlinuz' not found.\r\n\r\nPress any key to continue...")
+    assert judge(text) is None
+    assert at_the_end(text).key == "grub-prompt"
+
+
+def test_what_the_loader_said_before_a_kernel_spoke_ended_nothing() -> None:
+    grub = "error: no suitable video mode found.\nBooting in blind mode\n"
+    kernel = "[    0.000000] Linux version 6.1.0\n[  OK  ] Started systemd-udevd.service\n"
+    assert at_the_end(grub + kernel).key == NOTHING
+    assert at_the_end(kernel + grub).key == "grub-prompt", "after it restarted"
+
+
+def test_a_system_too_slow_to_find_its_serial_port_has_no_verdict() -> None:
+    udev = "[  OK  ] Started systemd-udevd.serv…nager for Device Events and Files.\n"
+    serial = "[ TIME ] Timed out waiting for device …dev-ttyS0.device - /dev/ttyS0.\n"
+    other = "[ TIME ] Timed out waiting for device … - /dev/disk/by-uuid/ABCD-1234.\n"
+    shell = "You are in emergency mode. After logging in, type\n"
+    assert judge(udev + serial + other) is None
+    found = judge(udev + serial + other + shell)
+    assert found == (NOTHING, serial.strip())
+    for text in (udev + other + shell, serial + other + shell):
+        stopped = judge(text)
+        assert stopped is not None
+        assert stopped.key == "emergency-shell"
+
+
+def test_the_reason_is_told_not_the_prompt() -> None:
+    text = plain(
+        b"[ TIME ] Timed out waiting for device /dev/disk/by-uuid/9.\r\n"
+        b"[DEPEND] Dependency failed for /data.\r\n[DEPEND] Dependency failed for Local File Systems.\r\n"
+        b"You are in emergency mode. After logging in ..."
+    )
+    found = judge(text)
+    assert found is not None
+    assert found.line == (
+        "[ TIME ] Timed out waiting for device /dev/disk/by-uuid/9.; "
+        "[DEPEND] Dependency failed for /data."
+    )
+
+
+def test_a_device_that_is_not_there_is_named_with_its_mount() -> None:
+    """The target of all mounts, and services that need it, fail after them and say nothing."""
+    device = "dev-disk-by\\x2duuid-dead\\x2d0.device - /dev/disk/by-uuid/dead-0"
+    said = (
+        f"[ TIME ] Timed out waiting for device {device}.\n"
+        "[DEPEND] Dependency failed for data.mount - /data.\n"
+        "[DEPEND] Dependency failed for loca...s.target - Local File Systems.\n"
+        "[DEPEND] Dependency failed for seli...vice - Mark the need to relabel after reboot.\n"
+        "You are in emergency mode. After logging in ...\n"
+    )
+    found = judge(plain(said.replace("\n", "\r\n").encode()))
+    assert found is not None
+    assert found.line == (
+        f"[ TIME ] Timed out waiting for device {device}.; "
+        "[DEPEND] Dependency failed for data.mount - /data."
+    )
+    failed = "[FAILED] Failed to mount data.mount - /data.\n"
+    found = judge(failed + said[said.index("[DEPEND] Dependency failed for loca") :])
+    assert found is not None
+    assert found.line == failed.strip()
+
+
+@pytest.mark.parametrize(
+    "console",
+    [
+        b"Starting \x1b[0;1;39mmodprobe@dm_mod.s...[0m - Load Kernel Module dm_mod...",
+        "Starting \x1b[0;1;39mmodprobe@dm_mod.s…0m - Load Kernel Module dm_mod...".encode(),
+        b"Starting \x1b[0;1;39mmodprobe@dm_mod.s\x1b[0...\x1b[0m - Load Kernel Module dm_mod...",
+    ],
+)
+def test_a_colour_that_is_cut_leaves_nothing(console: bytes) -> None:
+    shown = plain(console).replace("…", "...")
+    assert shown == "Starting modprobe@dm_mod.s... - Load Kernel Module dm_mod..."
+
+
+def test_colours_and_cursors_are_not_text() -> None:
+    assert plain(b"\x1b[0;32m  OK  \x1b[0m Started\r\n\x1b[2J\x1b[01;01H\x1b(Bnext") .split() == [
+        "OK", "Started", "next"]  # fmt: skip
+    assert kernel_speaks(plain(b"\x1b[0m[    0.000000] Linux version 6.1"))
+    assert not kernel_speaks("Loading Linux 6.1 ...")
+
+
+def test_colours_do_not_cut_the_line_that_says_why() -> None:
+    console = b"[\x1b[0;1;33mDEPEND\x1b[0m] Dependency failed for \x1b[0;1;39m/data\x1b[0m.\r\n"
+    found = judge(plain(console + b"You are in emergency mode."))
+    assert found is not None
+    assert found.line == "[DEPEND] Dependency failed for /data."
+
+
+def test_a_colour_that_is_cut_does_not_hide_the_device() -> None:
+    """As systemd 252 shortens it for 80 columns."""
+    device = "…dbeef-0000-4000-8000-000000000000."
+    console = (
+        f"[ TIME ] Timed out waiting for device \x1b[0;1;{device}\r\nYou are in emergency mode."
+    )
+    found = judge(plain(console.encode()))
+    assert found is not None
+    assert found.line == f"[ TIME ] Timed out waiting for device {device}"
+
+
+def test_extlinux_says_which_file_is_gone() -> None:
+    found = judge("Loading /boot/vmlinuz-6.1... failed: No such file or directory\nboot: ")
+    assert found is not None
+    assert found.line == "Loading /boot/vmlinuz-6.1... failed: No such file or directory"
+
+
+def test_a_disk_that_says_nothing_at_all_is_stuck() -> None:
+    assert is_stuck("SeaBIOS (version 1.16)\nBooting from Hard Disk...\n")
+    assert not is_stuck("Booting from Hard Disk...\nGRUB loading.\n")
+    for said in ("Booting from Hard Disk...\n", "Booting from Hard Disk...\nGRUB \n"):
+        assert is_stuck(said)
+        assert at_the_end(said).key == "no-boot-device"
+
+
+def test_a_menu_of_grub_that_counts_nothing_down_waits_for_a_key() -> None:
+    menu = "GNU GRUB  version 2.06\n *Debian\n      before booting or `c' for a command-line.\n"
+    counts = f"{menu}   The highlighted entry will be executed automatically in 1s.\n"
+    assert is_stuck(menu)
+    assert at_the_end(menu).key == "grub-prompt"
+    assert not is_stuck(counts)
+    assert at_the_end(counts).key == NOTHING
+
+
+def test_a_panic_of_a_busy_machine_is_not_the_images() -> None:
+    line = "Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug"
+    assert blames_the_machine(at_the_end(line))
+    assert not blames_the_machine(at_the_end("Kernel panic - not syncing: VFS: Unable to mount"))
+
+
+def test_cloud_init_says_its_source() -> None:
+    line = "Cloud-init v. 22.4.2 finished at Sun, 29 Nov. Datasource DataSourceOpenStackLocal [net,ver=2].  Up 9"
+    assert source_of(line) == "DataSourceOpenStackLocal"
+    assert source_of("Cloud-init v. 22.4.2 running 'init'") is None
+
+
+@given(st.binary(max_size=2000))
+def test_every_console_has_a_verdict_at_the_end(console: bytes) -> None:
+    assert at_the_end(plain(console)).key in WORDS
+
+
+@given(st.sampled_from(CONSOLES), st.binary(max_size=300))
+def test_what_went_before_does_not_hide_a_panic(row: tuple[str, bytes], noise: bytes) -> None:
+    text = plain(row[1] + noise + b"\nKernel panic - not syncing: Attempted to kill init!\n")
+    found = judge(text)
+    assert found is not None
+    assert found.key == "kernel-panic"
+
+
+def test_silence_is_nothing() -> None:
+    assert at_the_end("").key == NOTHING
+    assert last_lines("a\n\nb\n  \nc\n", 2) == "b\nc"
