@@ -53,12 +53,14 @@ In a case that is called a limit (grey in the pictures) no imsprep runs: it says
 library both use, allows.
 
 The family `stream` needs the object store of `make e2e`, `aws`, `qemu-img` and `strace`. Its line
-is a relay on loopback, in front of that store, which lets 20 or 125 MB pass in a second.
-`first_byte_s` is from the start of the process to the first byte of a part on the line, `disk_mib`
-what was written to files, `read_share` the bytes that were read from the image by those of its
-data, counted by strace in a run of its own. Packing and sending at the same time is compared with
-the longer of both alone. Store and line run on the machine that packs, so that no run takes less
-than all their processor time by the number of cores; a table says how much that is.
+lets 20 or 125 MB pass in a second, to a bucket on loopback that receives, counts and keeps nothing:
+what a real store hashes and writes takes no time of the machine that packs, but where both share
+it. Only the import goes to a real store, since the service reads the object. `first_byte_s` is from
+the start of the process to the first byte of a part on the line, `disk_mib` what was written to
+files, `read_share` the bytes that were read from the image by those of its data, counted by strace
+in a run of its own. Packing and sending at the same time is compared with the longer of both alone.
+No run takes less than all processor time by the number of cores; a table says how much that is, and
+what of it is the line's.
 
 This page and its pictures are written by `python -m benchmarks.draw benchmarks/results.json`.
 """

@@ -20,17 +20,20 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 
 
 def costs(results: list[dict[str, Any]]) -> list[str]:
-    """Return a table of the processor time in the cases whose store and line are on the machine.
+    """Return a table of the processor time in the cases whose line is on the machine.
 
-    Seconds, medians: of the program, the store and the line, in our run and in the peer's.
+    Seconds, medians: of the program, a real store if there is one, and the line, in our run and in
+    the peer's.
     """
     shares = ("cpu_s", "store_cpu_s", "line_cpu_s")
     lines = []
     for result in results:
         medians = {name: spread["median"] for name, spread in result["figures"].items()}
         sides = [[medians.get(side + name) for name in shares] for side in ("", "peer_")]
-        if None not in sides[0]:
+        if "line_cpu_s" in medians:
             words = [" + ".join(f"{s:.3g}" for s in side if s is not None) for side in sides]
             lines.append(f"| {result['case']} | {words[0]} | {result['peer']} | {words[1]} |")
-    head = "| processor time in seconds: program, store, line | imsprep | against | the peer |"
+    head = (
+        "| processor time in seconds: program, store if any, line | imsprep | against | the peer |"
+    )
     return [head, "|---" * 4 + "|", *lines] if lines else []

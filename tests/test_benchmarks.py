@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import socket
 import socketserver
 import subprocess
@@ -21,9 +22,17 @@ from benchmarks.__main__ import FAMILIES, keep, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
+from benchmarks.sink import Sink
 from benchmarks.tables import costs
+from imsprep.cloud.credentials import Credentials
+from imsprep.store.obs import open_obs
+from imsprep.upload.journal import Journal
+from imsprep.upload.plan import plan_plain
+from imsprep.upload.transfer import upload
+from imsprep.upload.values import Destination, TransferPolicy
 from tests.support.gateway import Relay
 from tests.support.running import need
+from tests.support.upload_file import File
 
 
 def reporting(seconds: float, **figures: float) -> list[str]:
@@ -132,7 +141,7 @@ def test_what_is_read_of_an_image_is_counted_by_its_data(tmp_path: Path) -> None
 
 
 def test_a_relay_says_when_the_first_part_began_and_is_as_slow_as_its_line() -> None:
-    with socketserver.TCPServer(("127.0.0.1", 0), Sink) as server:
+    with socketserver.TCPServer(("127.0.0.1", 0), Taker) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         with Relay(server.server_address[1], bytes_per_s=1e6) as line:
             for request, begun in ((b"x" * 1000, False), (b"x" * 200_000, True)):
@@ -149,7 +158,7 @@ def test_a_relay_says_when_the_first_part_began_and_is_as_slow_as_its_line() -> 
         server.shutdown()
 
 
-class Sink(socketserver.BaseRequestHandler):
+class Taker(socketserver.BaseRequestHandler):
     """Takes all that is sent, and says so."""
 
     def handle(self) -> None:
@@ -169,3 +178,21 @@ def test_inputs_hold_what_their_names_say(tmp_path: Path) -> None:
     assert quarter.stat().st_blocks * 512 == 32 * MIB
     extents = inputs.extents(64 * MIB, 4, MIB)
     assert extents.stat().st_blocks * 512 == MIB
+
+
+def test_a_bucket_that_keeps_nothing_takes_an_upload_and_counts_it(tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(os.urandom(12 * MIB))
+    keys = Credentials("key", "secret")
+    with Sink() as sink:
+        store = open_obs("bench", endpoint=sink.endpoint, region="any", credentials=keys)
+        source, plan = File(image), plan_plain(12 * MIB, part_size=10 * MIB)
+        to = Destination(store, "obs:bench", "disk.raw", Journal.for_file(image), image)
+        done = upload(source, plan, to, TransferPolicy(), lambda **_: None)
+        size, etag, _ = sink.objects["disk.raw"]
+        assert (size, etag) == (12 * MIB, done.etag)
+        assert 12 * MIB < sink.count + 1 <= 12 * MIB + 64 * 1024
+        assert sink.begun_s is not None
+        sink.forget()
+        assert store.head("disk.raw") is None
+        store.close()

@@ -171,25 +171,16 @@ class _Pipe(socketserver.BaseRequestHandler):
             sink.shutdown(socket.SHUT_WR)
 
 
-class Relay(socketserver.ThreadingTCPServer):
-    """Passes connections on to a port of this machine, and counts what clients send.
+class Line:
+    """Counts what clients send. With `bytes_per_s` it is as slow, for all connections together.
 
-    With `bytes_per_s` it is as slow a line as that, for all connections together. `begun_s` is when
-    more had been sent than requests without a body come to.
+    `begun_s` is when more had been sent than requests without a body come to.
     """
 
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, onward: int, bytes_per_s: float | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Pipe)
-        self.onward, self.count, self._lock = onward, 0, threading.Lock()
+    def __init__(self, bytes_per_s: float | None = None) -> None:
+        self.count, self._lock = 0, threading.Lock()
         self._bytes_per_s, self._free_at = bytes_per_s, time.monotonic()
         self.begun_s: float | None = None
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def note(self, count: int) -> None:
         with self._lock:
@@ -207,6 +198,22 @@ class Relay(socketserver.ThreadingTCPServer):
         """Count from the beginning."""
         with self._lock:
             self.count, self.begun_s, self._free_at = 0, None, time.monotonic()
+
+
+class Relay(Line, socketserver.ThreadingTCPServer):
+    """A line that passes connections on to a port of this machine."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, onward: int, bytes_per_s: float | None = None) -> None:
+        Line.__init__(self, bytes_per_s)
+        socketserver.ThreadingTCPServer.__init__(self, ("127.0.0.1", 0), _Pipe)
+        self.onward = onward
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self) -> Relay:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
