@@ -7,7 +7,6 @@ are missing. Sources that run from their folder are named by the folder.
 
 from __future__ import annotations
 
-import importlib.metadata
 import shlex
 import shutil
 import sys
@@ -44,6 +43,8 @@ def _installer() -> str:
 
 
 def _is_there(distribution: str) -> bool:
+    import importlib.metadata  # here: only a failure needs it, and loading it costs every start
+
     try:
         importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -37,6 +37,7 @@ from imsprep.zvhd2.codec import DEFAULT_LEVELS, LEVELS, MEMORY, Packer, Unpacker
 from imsprep.zvhd2.records import FOOTER_LENGTH, Footer
 
 _COPIES = 3  # of a block in flight: plain, packed, and unpacked again
+_FIRST_WORDS = 16  # of 8 bytes, by which a block is taken for data
 
 Piece = tuple[int, int]  # offset and length, bytes; within one block
 
@@ -283,7 +284,9 @@ def read_block(
             filled = at + length
             disk.pread_into(offset, view[at:filled])
         view[filled:] = zeros[filled:]
-    return bool(np.frombuffer(buffer, np.uint64).any())
+    words = np.frombuffer(buffer, np.uint64)
+    # Data shows in its first bytes as a rule; what begins with zeros is looked through.
+    return bool(words[:_FIRST_WORDS].any() or words.any())
 
 
 class Ends(NamedTuple):

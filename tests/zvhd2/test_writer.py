@@ -54,6 +54,13 @@ def test_the_digest_is_that_of_the_disk_and_is_computed_only_if_asked_for(
     assert written(raw, packing).digest is None
 
 
+@pytest.mark.parametrize("at", [0, 127, 128, MIB, BLOCK - 1])
+def test_a_block_is_data_wherever_its_only_byte_is(at: int, tmp_path: Path) -> None:
+    raw = write_disk(tmp_path / "disk.raw", 3 * BLOCK, [(0, bytes(BLOCK)), (BLOCK + at, b"x")])
+    flags = written(raw, PackTask(1, ID)).block_map.flags()
+    assert flags.tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("blocks", [0, 1, 3])
 def test_what_is_said_of_the_file_is_what_it_holds(blocks: int, tmp_path: Path) -> None:
     pieces = [(n * 2 * BLOCK, np.random.default_rng(n).bytes(5000)) for n in range(blocks)]
