@@ -151,6 +151,8 @@ HOLDS = {
     "IMS849": "The kernel that starts has its modules",
     "IMS851": "The system has a first program",
     "IMS855": "The initramfs has what opens and mounts the volume of the root",
+    "IMS856": "The system has the os-release that systemd in the initramfs asks for",
+    "IMS857": "The policy of SELinux is there where it is to be enforced",
     "IMS854": "The kernel has the drivers of the file systems that fstab mounts",
     "IMS853": "The folders are there that the boot mounts on",
     "IMS852": "The files and subvolumes that fstab mounts are there",

@@ -37,7 +37,7 @@ LINUX_TEXT = (
     "/etc/dracut.conf", "/etc/dracut.conf.d/*.conf", "/etc/initramfs-tools/modules",
     "/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/conf.d/*",
     "/etc/sysconfig/kernel",
-    "/etc/modprobe.d/*.conf", "/etc/modules", "/etc/modules-load.d/*.conf",
+    "/etc/selinux/config", "/etc/modprobe.d/*.conf", "/etc/modules", "/etc/modules-load.d/*.conf",
     # network
     "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
     "/etc/netplan/*.yaml", "/lib/netplan/*.yaml", "/etc/sysconfig/network-scripts/ifcfg-*",
@@ -82,7 +82,7 @@ LINUX_NAMES = (
     "/etc/systemd/system/dbus-org.freedesktop.network1.service",
     "/etc/systemd/system/systemd-networkd.service", "/etc/systemd/system/NetworkManager.service",
     "/usr/lib/systemd/system/*.wants/systemd-networkd*", "/usr/bin/NetworkManager",
-    "/usr/sbin/NetworkManager", DRACUT,
+    "/usr/sbin/NetworkManager", DRACUT, "/etc/selinux/*/policy/policy.*",
     # cloud-init
     "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
     "/var/lib/cloud/seed/*/meta-data", "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",

@@ -55,7 +55,8 @@ _MAKERS = (
 )
 LVM_PROGRAM = re.compile(r"(?:^|/)s?bin/lvm(?:\.static)?$")
 _KEPT_FILES = re.compile(
-    r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$|" + LVM_PROGRAM.pattern
+    r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$|lib/systemd/systemd$|"
+    + LVM_PROGRAM.pattern
 )
 _RESUME = re.compile(r"^conf/conf\.d/[^/]+$|^conf/initramfs\.conf$")  # which init reads as shell
 

@@ -1,4 +1,4 @@
-"""IMS851, IMS853: what the initramfs hands over to: the first program, and where it mounts."""
+"""IMS851, IMS853, IMS856, IMS857: what the initramfs hands over to, and what that needs at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.subject.boot_entry import cut, started, value
+from imsprep.checks.subject.boot_entry import Started, cut, started, value
 from imsprep.checks.subject.guest import advice
+from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
 from imsprep.guest.paths import INITS, MOUNT_POINTS, ORDINARY
 from imsprep.report import Severity
@@ -86,6 +87,89 @@ def no_mount_points(facts: Facts) -> Iterator[Evidence]:
             found=f"no {', '.join(missing)}",
             fix=fixes.command(f"mkdir -p {' '.join(missing)}"),
         )
+
+
+_OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
+
+
+@rule(
+    "IMS856",
+    Severity.ERROR,
+    "The system has no os-release, and systemd in the initramfs asks for it",
+    why="systemd hands over only to what it takes for a system; the boot stops in the initramfs.",
+    fix=advice(
+        "install the package again that brings /usr/lib/os-release (Debian, Ubuntu: base-files; "
+        "RHEL family: the system's -release package)"
+    ),
+    source="systemd's systemctl-switch-root: “does not seem to be an OS tree. os-release file is "
+    "missing”; inferred",
+)
+def no_os_release(facts: Facts) -> Iterator[Evidence]:
+    """Look for os-release where systemd runs in the initramfs, in a system that is whole."""
+    found = started(facts)
+    guest, image = found.guest, found.image
+    inside = image.files if image is not None else ()
+    # initramfs-tools has systemd for udev at most, and starts no init but its own.
+    by_systemd = image is not None and image.maker in ("dracut", "mkinitcpio")
+    if not (by_systemd and any(name.endswith(_SYSTEMD) for name in inside)):
+        return
+    # Systems that are made otherwise may have a systemd that does not ask (CoreOS had).
+    ordinary = _is_whole(guest) and fixes.usual(guest)
+    if ordinary and all(guest.text(path) is None for path in _OS_RELEASE):
+        yield Evidence(
+            f"{guest.root} has neither {' nor '.join(_OS_RELEASE)}", expected="/usr/lib/os-release"
+        )
+
+
+_SYSTEMD = "/lib/systemd/systemd"
+_SELINUX = "/etc/selinux/config"
+# Their kernels have SELinux on unless the command line says otherwise.
+_WITH_SELINUX = ("rhel", "centos", "fedora", "rocky", "almalinux", "ol")
+
+
+@rule(
+    "IMS857",
+    Severity.ERROR,
+    "SELinux is to be enforced, and its policy is not there",
+    why="systemd loads the policy before anything else, and stops where it cannot: “Failed to load"
+    " SELinux policy”, “Freezing execution”.",
+    fix=advice(
+        "install the policy (RHEL family: selinux-policy-targeted; Debian: selinux-policy-default)"
+        f", or write SELINUX=permissive into {_SELINUX}"
+    ),
+    source="tried by booting; selinux_config(5); systemd's core/selinux-setup.c",
+)
+def no_selinux_policy(facts: Facts) -> Iterator[Evidence]:
+    """Look for the policy that the settings name, where the kernel has SELinux on."""
+    found = started(facts)
+    guest = found.guest
+    settings = read_assignments(guest.text(_SELINUX) or "")
+    kind = settings.get("SELINUXTYPE", "")
+    enforced = settings.get("SELINUX") == "enforcing" and value(found, "enforcing") != "0"
+    if not (enforced and kind and _selinux_is_on(found) and guest.exists(_SYSTEMD)):
+        return
+    # The list keeps what matches; a name with a pattern in it matches nothing of the kind.
+    if not any(path.split("/")[3] == kind for path, _ in guest.matching(_POLICIES)):
+        yield Evidence(
+            f"{_SELINUX} says SELINUX=enforcing and SELINUXTYPE={cut(kind)}, and /etc/selinux/"
+            f"{cut(kind)}/policy holds no policy",
+            expected=f"/etc/selinux/{cut(kind)}/policy/policy.*",
+        )
+
+
+_POLICIES = "/etc/selinux/*/policy/policy.*"
+
+
+def _selinux_is_on(found: Started) -> bool:
+    """Return whether the kernel starts SELinux, as its command line or its family says."""
+    modules, security = value(found, "lsm"), value(found, "security")
+    if value(found, "selinux") == "0":
+        return False
+    if modules is not None:
+        return "selinux" in modules.split(",")
+    return security == "selinux" or (
+        security is None and fixes.family(found.guest) in _WITH_SELINUX
+    )
 
 
 # What initramfs-tools passes over: it asks whether a program is executable.

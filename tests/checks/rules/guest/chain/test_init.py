@@ -96,3 +96,61 @@ def test_of_another_kind_of_system_no_folder_is_missed(left: str) -> None:
     files = {**debian(), **PROGRAMS, **TOOLS}
     del files["/dev/x"], files[left]
     assert not any(f.rule == "IMS853" for f in check_guest(linux_guest(files))[0])
+
+
+VERSION = "4.19.0-27-amd64"
+INITRD = f"/boot/initrd.img-{VERSION}"
+DRACUT = {"etc/initrd-release": b"", "usr/lib/systemd/systemd": b"x"}
+NO_RELEASE = {"/etc/os-release": None}
+
+
+def rules_of(more: dict[str, Any]) -> list[str]:
+    files = {**debian(), **PROGRAMS, **more}
+    guest = linux_guest({path: content for path, content in files.items() if content is not None})
+    return [f.rule for f in check_guest(guest)[0] if f.rule in ("IMS856", "IMS857")]
+
+
+@pytest.mark.parametrize(("inside", "more", "found"), [
+    (DRACUT, NO_RELEASE, True),
+    (DRACUT, {}, False),
+    (DRACUT, {**NO_RELEASE, "/usr/lib/os-release": "ID=debian\n"}, False),
+    (DRACUT, {"/etc/os-release": Link("../usr/lib/os-release")}, True),
+    (DRACUT, {**NO_RELEASE, "/usr/bin/ls": None}, False),
+    (DRACUT, {**NO_RELEASE, "/etc/debian_version": None}, False),
+    ({"etc/initrd-release": b""}, NO_RELEASE, False),
+    ({"scripts/functions": b"x", "usr/lib/systemd/systemd": b"x"}, NO_RELEASE, False),
+])  # fmt: skip
+def test_systemd_in_the_initramfs_hands_over_to_what_has_an_os_release(
+    inside: dict[str, bytes], more: dict[str, Any], found: bool
+) -> None:
+    image = {INITRD: cpio({**drivers(VERSION), **inside})}
+    assert rules_of({**image, **more}) == ["IMS856"] * found
+
+
+CONFIG = "/etc/selinux/config"
+ENFORCED = {CONFIG: "# of the guide\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
+            "/lib/systemd/systemd": b"x"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "more", "found"), [
+    ("security=selinux", {}, True),
+    ("security=selinux selinux=1", {}, True),
+    ("lsm=lockdown,selinux", {}, True),
+    ("", {"/etc/os-release": "ID=rocky\nNAME=Rocky\n", "/etc/debian_version": None}, True),
+    ("", {}, False),
+    ("security=apparmor", {}, False),
+    ("lsm=lockdown,apparmor security=selinux", {}, False),
+    ("security=selinux selinux=0", {}, False),
+    ("security=selinux enforcing=0", {}, False),
+    ("security=selinux", {"/etc/selinux/targeted/policy/policy.33": b"x"}, False),
+    ("security=selinux", {"/etc/selinux/mls/policy/policy.33": b"x"}, True),
+    ("security=selinux", {CONFIG: "SELINUX=permissive\nSELINUXTYPE=targeted\n"}, False),
+    ("security=selinux", {CONFIG: None}, False),
+])  # fmt: skip
+def test_a_policy_that_is_to_be_enforced_has_to_be_there(
+    line: str, more: dict[str, Any], found: bool
+) -> None:
+    grub = debian()[GRUB]
+    assert isinstance(grub, str)
+    files = {**ENFORCED, GRUB: grub.replace(" ro ", f" ro {line} "), **more}
+    assert rules_of(files) == ["IMS857"] * found
