@@ -45,18 +45,21 @@ def no_valid_gpt(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS202", Severity.ERROR, "The primary GPT header is missing or damaged",
     why="Most boot loaders and every UEFI firmware read the primary table first; some, all BIOS"
-    " boot loaders among them, read no other.",
+    " boot loaders among them, read no other. UEFI writes it again from the backup.",
     fix="gdisk IMAGE, then r (recovery), b (use the backup header), w (write).",
-    source=GPT,
+    source=f"{GPT}; tried: EDK II writes it again, and Linux then finds its partitions",
 )  # fmt: skip
 def primary_damaged(facts: Facts) -> Iterator[Evidence]:
-    """Look for a bad primary header where the backup is good."""
+    """Look for a bad primary header where the backup is good; a warning where UEFI starts it."""
     disk = gpt_of(facts)
+    request = facts.request
+    by_uefi = request.hw_firmware_type == "uefi" or request.architecture == "arm"
     if disk is not None and not _valid(disk.primary) and _valid(disk.backup):
         yield Evidence(
             f"the primary header is {_state(disk.primary)}, the backup is valid",
             expected="a header whose checksums hold", found=_state(disk.primary),
             region=Region(disk.sector_size, SECTOR),
+            severity=Severity.WARNING if by_uefi else None,
         )  # fmt: skip
 
 

@@ -106,6 +106,20 @@ def test_damage_to_a_gpt_is_found_and_nothing_else(gpt: Path, damage: str) -> No
     assert found(gpt) == expected
 
 
+@need("sgdisk")
+@pytest.mark.parametrize(("fields", "severity"), [
+    ({}, Severity.ERROR), ({"hw_firmware_type": "bios"}, Severity.ERROR),
+    ({"hw_firmware_type": "uefi"}, Severity.WARNING), ({"architecture": "arm"}, Severity.WARNING),
+])  # fmt: skip
+def test_uefi_writes_a_primary_header_again(
+    gpt: Path, fields: dict[str, str], severity: Severity
+) -> None:
+    poke(gpt, 512, bytes(512))
+    facts = gather_file(gpt, request=RequestFields(**fields), site=SITES["otc"])
+    (finding,) = (f for f in registry.run(facts).findings if f.rule == "IMS202")
+    assert finding.severity is severity
+
+
 MADE = {
     "mbr": ("sfdisk", "truncate -s 64M disk.raw; printf 'label: dos\\nsize=10M,type=83,bootable\\nsize=40M,type=5\\nsize=5M,type=83\\nsize=3M,type=8e' | sfdisk -q disk.raw;" + BIOS, set()),
     "mbr cut short": ("sfdisk", "truncate -s 64M disk.raw; printf 'label: dos\\nsize=10M,type=83\\nsize=40M,type=83' | sfdisk -q disk.raw; truncate -s 12M disk.raw;" + BIOS, {"IMS206"}),
