@@ -68,7 +68,7 @@ ORDER = {
         disk
         folders
         file
-        hashing
+        digest_disk
         readonly_file
         crc32c
         not_a_disk
@@ -314,8 +314,8 @@ ORDER = {
         server
     """,
     "pipeline": """
-        resolve
-        ask
+        from_options
+        ask_cloud
         container.kept
         container.streamed
         container.convert_object

@@ -85,7 +85,7 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
 
 def _packing(options: ConvertOptions) -> tuple[PackTask, bool]:
     """Return how to pack, and whether a date was given: then the same bytes come again."""
-    from imsprep.pipeline.resolve import pack_task_of
+    from imsprep.pipeline.from_options import pack_task_of
     from imsprep.zvhd2.convert import stamp
 
     timestamp, given = stamp(options.timestamp, os.environ, time.time())

@@ -72,8 +72,8 @@ def info(image: StrPath, options: InfoOptions) -> Summary | ExportedSummary:
 
     Raises FormatError for a damaged container, ReadError, UsageError.
     """
+    from imsprep.pipeline.from_options import site_of
     from imsprep.pipeline.info import summarize
-    from imsprep.pipeline.resolve import site_of
 
     site = site_of(options.site)
     return summarize(path_of(image), site, guest=options.guest, firmware=options.firmware)
@@ -95,7 +95,7 @@ def _check_task(options: CheckOptions) -> CheckTask:
     """Return what a check works with; a region that was named is asked at once."""
     from imsprep.checks.check import CheckTask
     from imsprep.checks.gather import Look
-    from imsprep.pipeline import resolve as asked
+    from imsprep.pipeline import from_options as asked
 
     bucket, region = _online(options)
     return CheckTask(

@@ -127,8 +127,8 @@ def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
     Raises UsageError if something would be replaced, FormatError for what is no OVA, ReadError,
     ImageChangedError.
     """
+    from imsprep.pipeline.from_options import pack_task_of, site_of
     from imsprep.pipeline.ova.all_disks import plan_all_disks as plan_disks
-    from imsprep.pipeline.resolve import pack_task_of, site_of
     from imsprep.zvhd2 import records
     from imsprep.zvhd2.convert import ConvertTask
 

@@ -35,7 +35,7 @@ def os_versions(site: str, options: OsVersionsOptions) -> list[OsVersions]:
     Raises UsageError for an unknown site; if a region is asked also ServiceError, TransferError.
     """
     from imsprep.cloud.sites import OsVersions
-    from imsprep.pipeline.resolve import site_of
+    from imsprep.pipeline.from_options import site_of
     from imsprep.service import connected
 
     if not options.online:

@@ -2,6 +2,9 @@
 
 Bytes are written as `{"text": …}` where they are plain ASCII and as `{"hex": …}` elsewhere. What
 equals a default of `layout` may be left out when a layout is written by hand.
+
+Read here and not by msgspec, which reads the other files: it has no unions of plain records, takes
+bytes as base64 only, and its errors do not name the words that are possible.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imsprep.errors import show_path
+from imsprep.image.digest_disk import digest_disk, sha256_disk
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
-from imsprep.image.hashing import digest_disk, sha256_disk
 from imsprep.options import DigestOptions
 from imsprep.progress import DIGEST, Event, counting
 from imsprep.scan.holes import believes_holes

@@ -14,8 +14,8 @@ from imsprep.bitmap.layout_json import layout_of
 from imsprep.image.file import RawImage
 from imsprep.ims.wait import INTERVAL_S, PollPolicy
 from imsprep.pipeline import upload_formats
-from imsprep.pipeline.ask import AskBucket, AskService
-from imsprep.pipeline.resolve import (
+from imsprep.pipeline.ask_cloud import AskBucket, AskService
+from imsprep.pipeline.from_options import (
     fail_on,
     fields_of,
     pack_task_of,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.checks.policy import Policy
@@ -199,7 +199,7 @@ class Took:
         """What the estimate is of."""
         return self.seconds if self.with_wait else self.seconds - self.waited_s
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         expected = None if self.estimated_s is None else round(self.estimated_s, 3)
         return {
@@ -233,7 +233,7 @@ class Imported:
         """The share of the disk that holds data, 0 to 1."""
         return self.data_bytes / self.size if self.size else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "image_id": self.image_id,

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 _LONGEST = 256  # characters; an MD5 and a number of parts have 38
 
 
-def etag_of(answer: Mapping[str, Any]) -> str:
+def etag_of(answer: Mapping[str, object]) -> str:
     """Return the ETag of an answer of botocore, "" if there is none.
 
     Without its quotes, and without the mark of a weak one (RFC 9110, 8.8.3). What cannot be shown,

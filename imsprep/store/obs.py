@@ -313,9 +313,9 @@ class ObsStore:
                 pass
             raise
 
-    def _made_with(self, metadata: Mapping[str, str]) -> dict[str, Any]:
+    def _made_with(self, metadata: Mapping[str, str]) -> dict[str, object]:
         """Return the arguments that every new object gets."""
-        made_with: dict[str, Any] = {"StorageClass": STANDARD, "Metadata": dict(metadata)}
+        made_with: dict[str, object] = {"StorageClass": STANDARD, "Metadata": dict(metadata)}
         if self._kms_key is not None:
             made_with["ServerSideEncryption"] = "aws:kms"
             if self._kms_key:

@@ -73,7 +73,7 @@ _ADVICE = {
 }
 
 
-def operation_words(operation: str, bucket: str, arguments: Mapping[str, Any]) -> str:
+def operation_words(operation: str, bucket: str, arguments: Mapping[str, object]) -> str:
     """Return what an operation does, as it stands behind "cannot" in a message."""
     part, key = arguments.get("PartNumber"), arguments.get("Key", "")
     return _OPERATIONS[operation].format(key=repr(key), part=part, bucket=bucket)

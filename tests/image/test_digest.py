@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.image.digest import LEAF, UNIT, DigestTree, digest_of_zeros
+from imsprep.image.digest_disk import digest_disk, sha256_disk
 from imsprep.image.file import RawImage
-from imsprep.image.hashing import digest_disk, sha256_disk
 from tests.support.paths import ROOT
 from tests.support.treedigest import tree_digest
 

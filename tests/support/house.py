@@ -88,8 +88,8 @@ TESTED_BY_OTHERS = """
     guest.snapshot
     image.archive.ovf
     image.archive.tar
+    image.digest_disk
     image.disk
-    image.hashing
     image.qemu.nbd_client
     image.tables.qcow
     image.tables.qed
@@ -101,11 +101,11 @@ TESTED_BY_OTHERS = """
     pipeline.batch.run_entry
     pipeline.digests
     pipeline.examine
+    pipeline.from_options
     pipeline.info
     pipeline.ova.all_disks
     pipeline.ova.proposal
     pipeline.prepare
-    pipeline.resolve
     project
     report
     scan.pool

@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from imsprep.report import Report, Severity
+
+if TYPE_CHECKING:
+    from imsprep.checks.rule import Rule
 
 SCHEMA = "imsprep.check/2"
 
@@ -31,7 +34,7 @@ class Run:
     """One call of `imsprep check`: a report or a failure for every image, in order."""
 
     results: tuple[Report | Failure, ...]
-    rules: tuple[Any, ...]  # the Rules that were applied, for reporters that list them
+    rules: tuple[Rule, ...]  # the Rules that were applied, for reporters that list them
     fail_on: Severity | None  # None: findings never fail
     version: str
     complaints: tuple[str, ...] = ()  # about waivers

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from imsprep import project
 from imsprep.checks.reporters import Failure, Run
 from imsprep.report import Finding, Report, Severity
+
+if TYPE_CHECKING:
+    from imsprep.checks.rule import Rule
 
 SCHEMA_URI = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -58,7 +61,7 @@ def sarif(run: Run) -> str:
     return json.dumps(log, indent=2, sort_keys=True) + "\n"
 
 
-def _rule(rule: Any) -> dict[str, object]:
+def _rule(rule: Rule) -> dict[str, object]:
     """Return a rule; where imsprep has an address, with that of the page where the rule stands."""
     page = f"{project.HOME}/docs/reference/rules.md#{rule.id.lower()}"
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,7 +112,7 @@ def output_options(command: F) -> F:
 
 
 def print_result(
-    as_json: bool, value: dict[str, Any], text: str, *, hang: int | None = None
+    as_json: bool, value: Mapping[str, object], text: str, *, hang: int | None = None
 ) -> None:
     """Print a result on stdout: the value for programs or the text for people.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 _EDITIONS = {
     "datacenter": "datacenter", "standard": "standard", "enterprise": "enterprise",
@@ -34,11 +35,11 @@ def parse_windows(text: str) -> WindowsRelease | None:
     return WindowsRelease(release, edition)
 
 
-def windows_release(registry: dict[str, Any]) -> tuple[WindowsRelease, str] | None:
+def windows_release(registry: Mapping[str, object]) -> tuple[WindowsRelease, str] | None:
     """Return the release by the registry's values, and its name; None if they do not say."""
     name = registry.get("ProductName")
-    release = parse_windows(name or "")
-    if name is None or release is None:
+    release = parse_windows(name) if isinstance(name, str) else None
+    if not isinstance(name, str) or release is None:
         return None
     build = str(registry.get("CurrentBuild") or registry.get("CurrentBuildNumber") or "")
     if release.release == "10" and build.isdigit() and int(build) >= _WINDOWS_11_BUILD:

@@ -11,9 +11,9 @@ from imsprep.pipeline.batch import plan
 from imsprep.pipeline.batch.entries import known_options, options_of
 from imsprep.pipeline.batch.values import BatchEntry
 from imsprep.pipeline.container.kept import place_for
+from imsprep.pipeline.from_options import site_of
 from imsprep.pipeline.import_task import target_of
 from imsprep.pipeline.manifest import path_for
-from imsprep.pipeline.resolve import site_of
 from imsprep.pipeline.upload_formats import RAW
 from imsprep.system.paths import optional_path
 from imsprep.units import MIB, exact_size

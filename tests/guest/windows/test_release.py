@@ -34,3 +34,4 @@ def test_windows_11_calls_itself_10_and_is_known_by_its_build(build: str, releas
 def test_a_registry_that_does_not_say_is_not_known() -> None:
     assert windows_release({}) is None
     assert windows_release({"ProductName": "?"}) is None
+    assert windows_release({"ProductName": 10}) is None
