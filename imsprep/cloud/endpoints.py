@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from imsprep.errors import UsageError
+from imsprep.errors import UsageError, show_words
 
 JobQuery = Literal["progress", "jobs"]
 
@@ -139,16 +139,35 @@ def site_for(site: str, region: str | None, *, chosen: bool = True) -> str:
     return cloud.sites[0]
 
 
+def check_address(url: str) -> None:
+    """Raise UsageError unless a URL names scheme, host and perhaps port, and nothing else."""
+    if "@" in url:  # it is not shown: it may hold a password
+        raise UsageError(
+            "the address of a service holds no user or password; credentials come from the"
+            " environment or a file"
+        )
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if not parts.netloc.startswith("["):
+            host.encode("idna")  # labels of 1 to 63 characters
+    except ValueError:
+        host, port = "", None
+    if not host or port == 0 or not re.fullmatch(r"https?://[^/\s?#\\]+/?", url):
+        raise UsageError(
+            f"{show_words(url, 100)!r} is not an endpoint; expected a URL such as"
+            " https://ims.example.com"
+        )
+
+
 def endpoints_for(site: str, region: str | None, override: str | None = None) -> Endpoints:
     """Return a site's endpoints; `override` replaces that of the image service.
 
     Raises UsageError if there is neither a region nor an override, if the site does not have the
     region, or if one is malformed.
     """
-    if override is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", override):
-        raise UsageError(
-            f"{override!r} is not an endpoint; expected a URL such as https://ims.example.com"
-        )
+    if override is not None:
+        check_address(override)
     cloud = cloud_of(site)
     known = cloud_of_region(region) if region is not None else None
     if override is not None:

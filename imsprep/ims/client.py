@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from imsprep.errors import (
     UncertainError,
     UsageError,
     retry_after,
+    show_path,
     show_words,
 )
 from imsprep.ims import error_codes, job, listed
@@ -54,6 +56,7 @@ ANSWER_LIMIT_S = 180.0  # from the question to the last byte of all that it take
 # What a question gets that is asked when the time of its asker is over: else none would be heard.
 LEAST_S = 1.0
 _PIECE = 64 * KIB
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order of requests
 _LONGEST_ID = 256  # characters; the documented ones have 32
 _EARLY = (425, 429)  # statuses below 500 of a request that may be made again later
 
@@ -208,6 +211,7 @@ class ImsClient:
     ) -> Answer:
         data = json.dumps(body).encode() if body is not None else b""
         url, headers = _signed(self._credentials, endpoint, method, path, query or {}, data)
+        self._check_certificates(endpoint)
         left_s = max(LEAST_S, end - time.monotonic())
         secrets = self._credentials.secrets
         with (
@@ -233,6 +237,15 @@ class ImsClient:
         if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
             return Answer(response.status_code, parsed, words)
         raise _refusal(method, response, parsed, words, secrets, right)
+
+    def _check_certificates(self, endpoint: str) -> None:
+        """Raise UsageError if certificates are to be taken from what is not there."""
+        if not endpoint.startswith("https:"):
+            return
+        of = {"": self._ca_file} | {f", of {n}": os.environ.get(n) for n in _CA_VARIABLES}
+        whose, path = next(((whose, path) for whose, path in of.items() if path), ("", None))
+        if path is not None and not os.path.exists(path):
+            raise UsageError(f"no such file of certificates: {show_path(path)}{whose}")
 
 
 def _signed(
@@ -327,7 +340,12 @@ def _leave_alone(request: object) -> object:
 def _network_errors(method: str, endpoint: str, secrets: Sequence[str]) -> Iterator[None]:
     """Translate errors of `requests`; a POST that may have arrived is an UncertainError."""
     import requests
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        LocationParseError,
+        NewConnectionError,
+        ProxyError,
+    )
 
     where = urlsplit(endpoint).netloc
     try:
@@ -337,12 +355,22 @@ def _network_errors(method: str, endpoint: str, secrets: Sequence[str]) -> Itera
             f"no trusted connection to {where}: {_short(error, secrets)}"
             " (a company's own authority: set REQUESTS_CA_BUNDLE to its certificate)"
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+    except requests.exceptions.MissingSchema as error:
         raise UsageError(f"{endpoint!r} is not the URL of a service: {error}") from error
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        LocationParseError,
+    ) as error:  # `check_address` saw the endpoint, so that it is the proxy's address
+        raise UsageError(
+            f"no request can be made to {where}: {_short(error, secrets)}; check the proxy in"
+            " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+        ) from error
     except requests.exceptions.RequestException as error:
         cause = getattr(error.args[0], "reason", None) if error.args else None
-        never_sent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
-        text = f"no answer from {where}: {_short(error, secrets)}"
+        proxy = " through the proxy" if isinstance(cause, ProxyError) else ""
+        never_sent = isinstance(cause, NewConnectionError | ConnectTimeoutError | ProxyError)
+        text = f"no answer from {where}{proxy}: {_short(error, secrets)}"
         if method == "POST" and not never_sent:
             raise UncertainError(text) from error
         raise TransferError(text) from error

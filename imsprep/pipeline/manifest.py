@@ -118,7 +118,7 @@ def has_begun(image: Path, request: Mapping[str, object]) -> bool:
 
 def write(path: Path, manifest: Manifest) -> None:
     """Write it; the file is whole at every instant. Raises ReadError."""
-    statefile.save(path, manifest.as_dict(), schema=VERSION)
+    statefile.save(path, manifest.as_dict(), schema=VERSION, with_checksum=True)
 
 
 def read(path: Path) -> Manifest | None:
@@ -150,7 +150,11 @@ def check_replaceable(path: Path, image: Path) -> None:
         if path.exists() and not path.is_file():
             raise
         if not error.ours:
-            raise UsageError(f"{show_path(path)} was not written by imsprep; rename it") from error
+            raise UsageError(
+                f"{show_path(path)} was not written by imsprep, or is damaged; if an import of this"
+                " image was requested before, look for the image at the service, then move this"
+                " file away"
+            ) from error
         raise ReadError(
             f"{error}; whether this import was already requested is not known: look for its image"
             " at the service, then move this file away and run again"

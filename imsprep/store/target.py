@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from imsprep.cloud.endpoints import obs_endpoint
+from imsprep.cloud.endpoints import check_address, obs_endpoint
 from imsprep.errors import UsageError, show_path
 from imsprep.store.contract import ObjectStore
 from imsprep.store.directory import DirectoryStore
@@ -72,6 +72,8 @@ def parse_target(text: str, *, region: str | None = None, endpoint: str | None =
     if scheme == "local":
         folder, _, bucket = rest.partition("?bucket=")
         return Target(_checked_bucket(bucket or DEFAULT_BUCKET), folder=Path(folder).absolute())
+    if endpoint is not None:
+        check_address(endpoint)
     bucket, _, prefix = rest.removeprefix("//").partition("/")
     prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
     return Target(_checked_bucket(bucket), prefix, region=region, endpoint=endpoint)

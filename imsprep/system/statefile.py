@@ -8,6 +8,8 @@ JSON of 100,000 levels, a pipe) is one `StateFileError`, never a reason to repla
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +20,7 @@ from imsprep.system.regular import read_plain
 T = TypeVar("T")
 
 LIMIT = 64 << 20  # bytes; the largest that is written, a batch's journal, has some 1 KiB an image
+_CHECKSUM = "checksum"  # the member of a file that has one
 _SHOWN = 40  # characters of a value in a message
 
 
@@ -32,13 +35,19 @@ class StateFileError(ReadError):
 def load(path: Path, record: type[T], *, schema: int) -> T:
     """Return what a state file holds as a `record`: a dataclass, or another type of msgspec's.
 
+    One that was saved with a checksum is compared with it.
+
     Raises FileNotFoundError if there is none, StateFileError for one that cannot be used.
     """
     value = _plain(path)
+    checksum = value.pop(_CHECKSUM, None)
+    computed = _checksum_of(value) if checksum is not None else None
     number = value.pop("schema", None)
     ours = "imsprep" in value or number is not None
     if number != schema or isinstance(number, bool):
         raise _unusable(path, f"its schema is {_short(number)}, expected {schema}", ours=ours)
+    if checksum != computed:
+        raise _unusable(path, "it is damaged, or was changed by another program", ours=True)
     try:
         import msgspec
 
@@ -55,9 +64,18 @@ def find(path: Path, record: type[T], *, schema: int) -> T | None:
         return None
 
 
-def save(path: Path, value: dict[str, object], *, schema: int) -> None:
+def save(path: Path, value: dict[str, object], *, schema: int, with_checksum: bool = False) -> None:
     """Write a state file; it is whole at every instant. Raises ReadError."""
-    atomic.write_json(path, {**value, "schema": schema})
+    value = {**value, "schema": schema}
+    if with_checksum:
+        value[_CHECKSUM] = _checksum_of(value)
+    atomic.write_json(path, value)
+
+
+def _checksum_of(value: dict[str, object]) -> str:
+    """Return the SHA-256 of the file's members but the checksum, as the shortest JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(path: Path) -> dict[str, object]:

@@ -39,6 +39,7 @@ def test_an_override_replaces_the_image_service_only() -> None:
     assert found.ims == "http://127.0.0.1:8080"
     assert found.iam == "https://iam.eu-nl.otc.t-systems.com"
     assert endpoints_for("otc", None, "http://127.0.0.1:1").iam is None
+    assert endpoints_for("otc", None, "http://[::1]:1").ims == "http://[::1]:1"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,13 @@ def test_an_override_replaces_the_image_service_only() -> None:
         ("mars", "eu-de", None, "unknown site 'mars'"),
         ("otc", "eu-de", "ims.example.com", "not an endpoint"),
         ("otc", "eu-de", "https://ims.example.com/v2", "not an endpoint"),
+        ("otc", "eu-de", "http://[::1", "not an endpoint"),
+        ("otc", "eu-de", "http://a..b:9", "not an endpoint"),
+        ("otc", "eu-de", f"http://{'a' * 64}.example", "not an endpoint"),
+        ("otc", "eu-de", "http://127.0.0.1:99999", "not an endpoint"),
+        ("otc", "eu-de", "http://127.0.0.1:abc", "not an endpoint"),
+        ("otc", "eu-de", "http://127.0.0.1:0", "not an endpoint"),
+        ("otc", "eu-de", "https://me:pw@ims.example.com", "holds no user or password"),
     ],
 )
 def test_what_is_no_endpoint_is_refused(

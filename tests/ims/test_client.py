@@ -203,6 +203,40 @@ def test_an_endpoint_that_is_no_url_is_a_usage_error() -> None:
         ImsClient(Endpoints("ims.example"), KEY).images("x")
 
 
+ELSEWHERE = Endpoints("http://ims.example")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "error", "words"),
+    [
+        ("://bad", UsageError, "check the proxy in HTTPS_PROXY"),
+        ("http://[::1", UsageError, "check the proxy in HTTPS_PROXY"),
+        ("http://me:a-password@127.0.0.1:9", TransferError, "ims.example through the proxy: "),
+    ],
+)
+def test_it_is_said_that_the_proxy_is_not_to_be_had(
+    proxy: str, error: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(error, match=words) as caught:
+        ImsClient(ELSEWHERE, KEY).quick_import(REQUEST)
+    assert not isinstance(caught.value, UncertainError)  # nothing was sent
+    assert "a-password" not in str(caught.value)
+
+
+def test_missing_certificates_are_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "ca.pem")
+    secure = Endpoints("https://127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"no such file of certificates: .*ca\.pem$"):
+        ImsClient(secure, KEY, ca_file=missing).images("x")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", missing)
+    with pytest.raises(UsageError, match="of REQUESTS_CA_BUNDLE"):
+        ImsClient(secure, KEY).images("x")
+
+
 Step = JobStatus | Exception
 
 

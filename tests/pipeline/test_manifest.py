@@ -117,6 +117,7 @@ def test_a_damaged_manifest_makes_no_second_image(
     with place.emulator() as go:
         go()
         whole = json.loads(path.read_text())
+        del whole["checksum"]
         damaged = json.dumps({**whole, **change}) if change else "[" * 100_000
         path.write_text(damaged)
         with pytest.raises((ReadError, UsageError), match=r"disk\.imsprep\.json"):
@@ -124,3 +125,22 @@ def test_a_damaged_manifest_makes_no_second_image(
         assert path.read_text() == damaged
         assert len(place.running.board.images()) == 1
     assert {o.key for o in place.store.list_objects()} == {"disk.raw", "disk.mf"}
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now"),
+    [('"min_disk": ', '"min_disk": 1'), ('"size": ', '"size": 1'), ('"mtime_ns": ', '"mtime_ns": 2'),
+     ('"service": "', '"service": "x'), ('"state": "done"', '"state": "failed"'), ("}\n", "}\n}")],
+)  # fmt: skip
+def test_a_flipped_digit_of_a_manifest_makes_no_second_image(
+    place: Place, was: str, is_now: str
+) -> None:
+    path = place.folder / "local/disk.imsprep.json"
+    with place.emulator() as go:
+        go()
+        text = path.read_text()
+        assert was in text
+        path.write_text(text.replace(was, is_now, 1))
+        with pytest.raises((ReadError, UsageError), match=r"look for (the|its) image"):
+            go()
+        assert len(place.running.board.images()) == 1

@@ -45,6 +45,18 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["schema"] == 3
 
 
+def test_a_file_with_a_checksum_is_compared_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    statefile.save(path, asdict(RECORD), schema=3, with_checksum=True)
+    assert statefile.load(path, Record, schema=3) == RECORD
+    text = path.read_text()
+    for was, is_now in ((": 512", ": 513"), ('"checksum": "', '"checksum": "0'), ('"e"', '"f"')):
+        path.write_text(text.replace(was, is_now))
+        with pytest.raises(StateFileError, match="damaged") as caught:
+            statefile.load(path, Record, schema=3)
+        assert caught.value.ours
+
+
 def test_none_is_not_an_error_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         statefile.load(tmp_path / "state.json", Record, schema=3)

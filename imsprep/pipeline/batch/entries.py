@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
+from imsprep.cloud.endpoints import check_address
 from imsprep.errors import UsageError
 from imsprep.options import ImportOptions, choices
 from imsprep.pipeline.batch.plan import FLAG, LIST, TEXT, KnownOptions, PlanEntry, Value
@@ -82,11 +82,7 @@ def _one_of(option: str) -> Read:
 
 
 def _endpoint(text: str) -> str:
-    if "@" in urlsplit(text).netloc:
-        raise UsageError(
-            "a URL in a plan holds no user or password; credentials come from the environment or a"
-            " file of the machine that imports"
-        )
+    check_address(text)
     return text
 
 
