@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import stat
 import sys
 import textwrap
 import time
@@ -20,6 +22,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 import click
 
 from imsprep.cli.progress.board import BOARD
+from imsprep.errors import show_path
 
 if TYPE_CHECKING:
     from imsprep.checks.reporters.text import Style
@@ -31,6 +34,8 @@ AUTO, ALWAYS, NEVER = "auto", "always", "never"
 BAR, PLAIN, JSON, NONE = "bar", "plain", "json", "none"
 _SAID = "imsprep.said"  # the logger of what stands on the screen anyway
 _UNKNOWN_WIDTH = 80  # columns
+_LOG_LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +imsprep[. ]")
+_LOG_HEAD = 64  # bytes in which that stands
 _WIDEST = 100  # columns; longer lines of prose are hard to read
 
 
@@ -82,12 +87,32 @@ def _kept(name: str) -> Callable[[click.Context, click.Parameter, object], objec
 def _log(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     if path is None:
         return
+    _check_log(path)
     try:
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise click.BadParameter(f"cannot write {path}: {error.strerror}") from None
     handler.setFormatter(_LogLine("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
     _listen(handler, logging.DEBUG)
+
+
+def _check_log(path: str) -> None:
+    """Refuse to append to what is no log: it may be an image, or the plan of a batch."""
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            fitting = not stat.S_ISBLK(mode)
+        else:
+            with open(path, "rb") as file:
+                head = file.read(_LOG_HEAD)
+            fitting = not head or _LOG_LINE.match(head) is not None
+    except OSError:
+        return  # none yet, or opening it says why not
+    if not fitting:
+        raise click.BadParameter(
+            f"{show_path(path)} is not a log of imsprep, to which lines are added; name another"
+            " file"
+        )
 
 
 def _loud(ctx: click.Context, param: click.Parameter, count: int) -> None:

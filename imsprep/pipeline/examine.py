@@ -24,6 +24,7 @@ from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.image.qemu.foreign import INSIDE
+from imsprep.image.qemu.split import pieces_of
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import upload_formats
@@ -90,7 +91,7 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     elif facts.format == formats.RAW:
         known = _bitmap_facts(image, task) if upload_format == upload_formats.RAW else None
         facts = replace(facts, bitmap=known)
-    files = [path, task.bitmap or bits.bitmap_path(path)]
+    files = [path, *pieces_of(path), task.bitmap or bits.bitmap_path(path)]
     files += [] if task.streams else [place]
     check_objects_apart(task.target, keys, files)
     report = registry.run(facts, policy)

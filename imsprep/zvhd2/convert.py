@@ -36,7 +36,7 @@ from imsprep.image.not_a_disk import STREAMS
 from imsprep.options import ConvertOptions
 from imsprep.scan.holes import believes_holes
 from imsprep.system.atomic import writing
-from imsprep.system.ownership import same_file
+from imsprep.system.ownership import first_same, same_file
 from imsprep.units import ceil_div, format_ratio, format_size
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import Examination, examine
@@ -139,6 +139,10 @@ def _convert(image: RawImage, place: Path, to_format: str, task: ConvertTask) ->
     if to_format == from_format == formats.RAW:
         raise UsageError(f"{show_path(image.path)} is RAW already; copy it with cp --sparse=always")
     with _open_forwards(image, from_format, to_format, task) as disk:
+        if first_same(place, image.files()):
+            raise UsageError(
+                f"{show_path(place)} holds a piece of the source's disk; name another file to write"
+            )
         if to_format == formats.RAW:
             return _to_raw(image, disk, from_format, place, task)
         return _pack(image, disk, from_format, place, task)

@@ -14,6 +14,7 @@ from pathlib import Path
 from imsprep.errors import UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.image.qemu.split import pieces_of
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import DiskMaker, StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart
@@ -103,7 +104,7 @@ def convert_to_object(
     UsageError for a ZVHD2, what `open_source` raises for what is no disk, and what `stream` raises.
     """
     check_lasting(path)
-    check_objects_apart(bucket.target, [key], [path])
+    check_objects_apart(bucket.target, [key], [path, *pieces_of(path)])
     with RawImage.open(path) as image:
         format_ = streaming.options.from_format or format_of(image)
         if format_ == formats.ZVHD2:

@@ -260,3 +260,23 @@ def test_a_log_file_that_cannot_be_written_is_a_usage_error(
 ) -> None:
     done = imsprep("info", tmp_path, "--log-file", tmp_path / "gone" / "run.log")
     assert (done.code, "cannot write" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "content", [b"data".ljust(MIB, b"\0"), bytes(MIB), b"2026-01-01 a log of another program\n"]
+)
+def test_a_log_is_added_to_logs_only(
+    tmp_path: Path, imsprep: Callable[..., Outcome], content: bytes
+) -> None:
+    disk, log = tmp_path / "disk.raw", tmp_path / "run.log"
+    disk.write_bytes(content)
+    words = ("upload", disk, "--to", f"local:{tmp_path}/cloud", "-q", "--log-file")
+    done = imsprep(*words, disk)
+    assert (done.code, "is not a log of imsprep" in done.err) == (2, True)
+    assert disk.read_bytes() == content
+    log.touch()
+    sizes = []
+    for _ in range(2):
+        assert imsprep(*words, log).code == 0
+        sizes.append(log.stat().st_size)
+    assert 0 < sizes[0] < sizes[1]

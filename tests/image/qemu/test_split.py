@@ -125,3 +125,23 @@ def test_a_program_that_may_write_to_a_piece_is_noticed(
 def lease_of(path: Path) -> str:
     with open(path, "rb") as file:
         return lease.writers(file.fileno()).state
+
+
+@pytest.mark.parametrize("subformat", PIECES)
+def test_no_piece_is_replaced_by_what_is_made_of_it(
+    subformat: str, imsprep: Imsprep, tmp_path: Path
+) -> None:
+    split(tmp_path, subformat)
+    disk, piece = tmp_path / "disk.vmdk", tmp_path / PIECES[subformat]
+    content = piece.read_bytes()
+    into = ("--to", f"local:{tmp_path.parent}?bucket={tmp_path.name}", "--key", piece.name)
+    about = ("--name", "a", "--type", "DataImage", "--min-disk", 10, "--site", "otc", "--replace")
+    for words in (
+        ("convert", disk, piece, "--to-format", "zvhd2", "--force"),
+        ("convert", disk, piece, "--to-format", "raw", "--force"),
+        ("convert", disk, into[1], *into[2:], "--force"),
+        ("import", disk, *about, *into),
+    ):
+        outcome = imsprep(*words)
+        assert outcome.code == 2, (words, outcome.err)
+        assert piece.read_bytes() == content
