@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imsprep.errors import ImsprepError, MissingExtraError
+from imsprep.errors import ImsprepError, MissingExtraError, show_path
 from imsprep.extras import install_command
 from imsprep.system.mounts import TRUSTED, file_system
 from imsprep.system.threads import usable_cpus
@@ -113,10 +113,11 @@ def _place(folder: Path) -> Iterator[Item]:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        yield Item("folder", FAILED, f"{folder}: {error.strerror}")
+        yield Item("folder", FAILED, f"{show_path(folder)}: {error.strerror}")
         return
     kind = _kind_of(folder) or "an unknown kind"
-    yield Item("file system", OK, f"{kind} under {folder.resolve()}; holes are {_holes(kind)}")
+    place = show_path(folder.resolve())
+    yield Item("file system", OK, f"{kind} under {place}; holes are {_holes(kind)}")
     state = OK if free >= _LITTLE else FAILED
     yield Item("space", state, f"{format_size(free)} free")
 

@@ -56,6 +56,16 @@ def load(path: Path, record: type[T], *, schema: int) -> T:
         raise _unusable(path, str(error) or type(error).__name__, ours=ours) from error
 
 
+def check(path: Path, value: object, record: type[object], *, what: str) -> None:
+    """Raise StateFileError unless a part of a state file, called `what`, has a record's types."""
+    import msgspec
+
+    try:
+        msgspec.convert(value, record, strict=True)
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, f"{show_path(what)}: {error}", ours=True) from error
+
+
 def find(path: Path, record: type[T], *, schema: int) -> T | None:
     """Return what a state file holds, or None if there is none that can be used; never raises."""
     try:

@@ -67,7 +67,8 @@ class Watcher:
 
         def lines() -> list[str]:
             waits = [
-                f"job {job} goes on; to wait for it: imsprep wait {job}{again}" for job in self.jobs
+                f"job {job} goes on; to wait for it: imsprep wait {shlex.quote(job)}{again}"
+                for job in self.jobs
             ]
             return [*waits, AGAIN]
 
@@ -77,7 +78,8 @@ class Watcher:
         except WaitTimeoutError as error:
             if error.job_id is None:
                 raise
-            raise WaitTimeoutError(f"{error}: imsprep wait {error.job_id}{again}") from error
+            job_id = shlex.quote(error.job_id)
+            raise WaitTimeoutError(f"{error}: imsprep wait {job_id}{again}") from error
 
     def _show_step(self, event: Event) -> None:
         # One bar at a time: what is packed while it is sent is seen in how much is sent.

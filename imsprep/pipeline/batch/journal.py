@@ -31,6 +31,27 @@ _KEPT = ("image_id", "job_id", "size", "data_bytes", "kind", "message", "exit_co
 
 
 @dataclass(frozen=True)
+class _Note:
+    """What is kept of one image: how far it is, of which entry of the plan, and of which file."""
+
+    state: str
+    entry: str = ""
+    image_id: str | None = None
+    job_id: str | None = None
+    size: int = 0
+    data_bytes: int = 0
+    kind: str | None = None
+    message: str | None = None
+    exit_code: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an id that no service gives."""
+        for value in (self.image_id, self.job_id):
+            if value is not None and not value.isprintable():
+                raise ValueError(f"{value[:40]!r} is not an id")
+
+
+@dataclass(frozen=True)
 class _Notes:
     """What the file holds: by image, as the plan names it."""
 
@@ -53,7 +74,10 @@ class BatchJournal:
         """
         path = plan.with_name(plan.name + SUFFIX)
         try:
-            return cls(path, statefile.load(path, _Notes, schema=SCHEMA).images)
+            notes = statefile.load(path, _Notes, schema=SCHEMA).images
+            for name, note in notes.items():
+                statefile.check(path, note, _Note, what=name)
+            return cls(path, notes)
         except FileNotFoundError:
             return cls(path, {})
         except StateFileError as error:

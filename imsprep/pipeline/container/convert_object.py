@@ -87,7 +87,8 @@ class ConvertedObject:
         sent, ratio = self.uploaded, f", packed {format_ratio(self.ratio)}" if self.ratio else ""
         disk, data = format_size(self.disk_size), format_size(self.data_bytes)
         how = "is there already, the same" if sent.skipped else format_size(sent.size)
-        return f"{self.bucket}:{sent.key}: {how} zvhd2, a disk of {disk} with {data} of data{ratio}"
+        key = show_path(sent.key)
+        return f"{self.bucket}:{key}: {how} zvhd2, a disk of {disk} with {data} of data{ratio}"
 
 
 def key_of(image: Path) -> str:

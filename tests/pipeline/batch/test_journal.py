@@ -89,7 +89,9 @@ def test_a_failure_is_noted_and_worked_on_again(image: BatchEntry, tmp_path: Pat
     assert journal.done(image) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "images": 3}', '{"schema": 1, "images": {"a": 3}}'])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "images": 3}', '{"schema": 1, "images": {"a": 3}}', '{"schema": 1, "images": {"a": {"state": "done", "image_id": []}}}',
+                                  '{"schema": 1, "images": {"a": {"state": "done", "image_id": "\\u001b[31m"}}}',
+                                  '{"schema": 1, "images": {"a": {"state": 1}}}', '{"schema": 1, "images": {"a": {"state": "done", "size": "x"}}}'])  # fmt: skip
 def test_a_journal_that_cannot_be_read_is_told_and_not_overwritten(
     text: str, tmp_path: Path
 ) -> None:

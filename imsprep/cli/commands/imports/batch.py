@@ -17,6 +17,7 @@ from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.progress.bars import ImageBars
 from imsprep.cli.screen import say, style_for
 from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option, settings_here
+from imsprep.errors import show_path
 from imsprep.options import FAIL_ON
 from imsprep.units import counted
 
@@ -137,7 +138,7 @@ class _Telling:
         self._ended += 1
         self._done += outcome.done
         text = f", image {outcome.image_id}" if outcome.image_id else f": {outcome.message}"
-        self._say(f"[{self._ended}/{self._goal}] {entry.shown}: {outcome.state}{text}")
+        self._say(f"[{self._ended}/{self._goal}] {show_path(entry.shown)}: {outcome.state}{text}")
 
     def passing(self) -> None:
         """Tell from time to time where the entries are."""
@@ -152,7 +153,7 @@ class _Telling:
                 return
             self._last[entry.shown] = text
         if not (self._at.shown and text.startswith("job ")):  # which has a bar
-            self._say(f"{entry.shown}: {text}")
+            self._say(f"{show_path(entry.shown)}: {text}")
 
     def moved(self, entry: BatchEntry, event: Event) -> None:
         """Show how far an entry is."""

@@ -10,6 +10,7 @@ import click
 from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, SIZE, SecondsType, output_options, print_result
 from imsprep.cli.screen import say
+from imsprep.errors import show_path
 from imsprep.options import BootOptions, choices
 from imsprep.progress import silent
 from imsprep.units import MIB, format_seconds
@@ -59,7 +60,7 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
         raise click.UsageError("--memory: at least 64m")
     if not quiet:
         limit = format_seconds(options["time_limit"])
-        say(f"{image} is started in QEMU, and watched for {limit} at most")
+        say(f"{show_path(image)} is started in QEMU, and watched for {limit} at most")
     done = api.boot_image(
         image,
         progress=silent if quiet else lambda event: say(event.text),

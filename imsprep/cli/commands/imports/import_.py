@@ -27,6 +27,7 @@ from imsprep.cli.settings.defaults import (
     settings_here,
     split_commas,
 )
+from imsprep.errors import show_path
 from imsprep.options import ImportOptions, choices
 from imsprep.units import format_seconds, format_size
 
@@ -175,7 +176,8 @@ def _plan_text(prepared: Prepared, api: str) -> str:
             lines.append(f"         not {prepared.comparison.others}")
     for artefact in prepared.artefacts:
         about = "about " if artefact.estimated else ""
-        lines.append(f"{artefact.role} {artefact.path} -> {artefact.key}: {about}{artefact.plan}")
+        path, key = show_path(artefact.path), show_path(artefact.key)
+        lines.append(f"{artefact.role} {path} -> {key}: {about}{artefact.plan}")
         lines += artefact.plan.lines()
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
     lines.append(json.dumps(prepared.request.as_body(), indent=2, ensure_ascii=False))
@@ -215,6 +217,6 @@ def _text(done: Imported) -> str:
         f"job      {done.job_id or 'not known: the answer was lost; found by its name'}",
         f"sent     {sent}",
         f"time     {time}",
-        f"manifest {done.manifest}",
+        f"manifest {show_path(done.manifest)}",
     ]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, output_options, print_result
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.progress.watcher import Watcher
+from imsprep.errors import show_path
 from imsprep.progress import Event, Progress
 
 
@@ -35,7 +36,7 @@ def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any)
         with Watcher(quiet=quiet) as watcher:
             found[str(path)] = api.digest(path, progress=_warning(watcher), **options)
         if not as_json:
-            click.echo(f"{found[str(path)]}  {path}")
+            click.echo(f"{found[str(path)]}  {show_path(path)}")
     equal = len(set(found.values())) == 1
     if as_json:
         value = {"disks": [{"file": f, "digest": d} for f, d in found.items()], "equal": equal}

@@ -16,6 +16,7 @@ from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress.upload import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.progress.watcher import Watcher
 from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option
+from imsprep.errors import show_path
 from imsprep.units import counted, exact_size, format_size
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def _asked(options: dict[str, object]) -> dict[str, Any]:
 
 def _text(done: Uploaded, bucket: str) -> str:
     if done.skipped:
-        return f"{bucket}:{done.key} is there already, the same {exact_size(done.size)}"
+        return f"{bucket}:{show_path(done.key)} is there already, the same {exact_size(done.size)}"
     said = f"{format_size(done.sent)} sent, {format_size(done.copied)} of zeros copied"
     if done.reused:
         said += f", {format_size(done.reused)} sent before"
-    return f"{bucket}:{done.key}: {exact_size(done.size)} in {counted(done.parts, 'part')}; {said}"
+    key, parts = show_path(done.key), counted(done.parts, "part")
+    return f"{bucket}:{key}: {exact_size(done.size)} in {parts}; {said}"

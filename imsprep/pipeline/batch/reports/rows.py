@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imsprep.errors import show_path
 from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, STATES, WAITING
 from imsprep.report import Finding, Severity
 from imsprep.units import counted, format_seconds, format_size
@@ -23,8 +24,8 @@ _SHOWN = 3  # images that are named for one finding
 def row_of(outcome: Outcome) -> tuple[str, ...]:
     """Return the cells of COLUMNS; one of what is not known is empty."""
     return (
-        outcome.image,
-        outcome.name,
+        show_path(outcome.image),
+        show_path(outcome.name),
         word_of(outcome),
         outcome.image_id or "",
         format_size(outcome.size) if outcome.size else "",
@@ -41,7 +42,7 @@ def word_of(outcome: Outcome) -> str:
 def named(images: list[str]) -> str:
     """Return the first images by name, and how many more there are."""
     more = len(images) - _SHOWN
-    return ", ".join(images[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(show_path, images[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def totals(summary: BatchSummary) -> str:

@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from imsprep.checks.reporters.text import finding_lines
+from imsprep.errors import show_path
 from imsprep.pipeline.batch.reports.rows import (
     COLUMNS,
     ID,
@@ -61,7 +62,7 @@ def _columns(rows: list[tuple[str, ...]]) -> list[str]:
 def _why(group: list[Outcome], style: Style) -> list[str]:
     """Return what kept images from being done, all for the same reason."""
     first = group[0]
-    images = ", ".join(outcome.image for outcome in group)
+    images = ", ".join(show_path(outcome.image) for outcome in group)
     title = f"{images}: {word_of(first)}, exit code {first.exit_code}"
     lines = [style.painted(line, "bold") for line in _wrapped(title, style, "")]
     if says_itself(first):

@@ -58,3 +58,15 @@ def test_what_is_no_disk_is_refused_in_a_sentence(imsprep: Run, tmp_path: Path) 
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + bytes(600))
     assert imsprep("digest", tmp_path / "x.zip").code in (1, 2)
     assert imsprep("digest", tmp_path / "missing").code == 3
+
+
+def test_a_name_commands_no_terminal_and_adds_no_line(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    odd = disk.rename(tmp_path / "a\x1b[31m\u202e\nb.raw")
+    cloud = ("--to", f"local:{tmp_path}/cloud")
+    for words in (("digest", odd), ("upload", odd, *cloud), ("check", odd)):
+        said = imsprep(*words)
+        lines = (said.out + said.err).splitlines()
+        assert all(line.isprintable() for line in lines), words
+        assert any(r"a\x1b[31m\u202e\nb.raw" in line for line in lines), words
