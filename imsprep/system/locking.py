@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imsprep.errors import ReadError, TransferError, show_path
+from imsprep.system.regular import NO_LINK
 
 try:
     import fcntl
@@ -61,13 +63,16 @@ def _try(path: Path) -> int | None:
     """Return the locked file, or None if another holds it."""
     while True:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
         except OSError as error:
             raise ReadError.from_os(error, "cannot write", path) from error
-        if os.fstat(file).st_size:  # ours are empty, and removed at the end: not a foreign file
+        found = os.fstat(file)
+        # Ours are empty files, and removed at the end: nothing that is another program's.
+        if found.st_size or not stat.S_ISREG(found.st_mode):
             os.close(file)
             raise ReadError(
-                f"{show_path(path)} is not a lock file of imsprep: it is not empty; rename it"
+                f"{show_path(path)} is not a lock file of imsprep, which is an empty file; rename"
+                " it"
             )
         try:
             if fcntl is not None:

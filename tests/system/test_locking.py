@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import threading
@@ -137,3 +138,22 @@ def test_a_file_that_is_no_lock_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"is not a lock file of imsprep"), locked(path, "x"):
         raise AssertionError("taken")
     assert path.read_text() == "somebody's"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_link_names_is_neither_made_nor_locked(there: bool, tmp_path: Path) -> None:
+    path, other = tmp_path / "a.lock", tmp_path / "other"
+    if there:
+        other.touch()
+    path.symlink_to(other)
+    with pytest.raises(ReadError, match="cannot write"), locked(path, "x"):
+        pass
+    assert (path.is_symlink(), other.exists()) == (True, there)
+
+
+def test_a_pipe_is_not_removed_as_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    os.mkfifo(path)
+    with pytest.raises(ReadError, match="is not a lock file"), locked(path, "x"):
+        pass
+    assert path.is_fifo()
