@@ -1,7 +1,7 @@
 """Buffers: large pieces of memory that are used again and again.
 
-What the kernel gives afresh it fills with zeros, page by page, which may take longer than filling
-it with data. Where it can, it is asked for large pages.
+Memory that is new to a process is filled with zeros by the kernel, page by page, which may take
+longer than filling it with data. Where it can, it is asked for large pages.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import mmap
 class Buffers:
     """Memory of one size at a time; may be called by several threads.
 
-    Whoever took a buffer releases it when nothing reads it any more, or forgets it: then it is
-    freed with the last view of it, and never given to anybody else. No more is kept than was in use
-    at once.
+    The caller releases a buffer when nothing reads it any more, or forgets it: then it is freed
+    with the last view of it, and not used again. No more is kept than was in use at once.
     """
 
     def __init__(self) -> None:
