@@ -298,6 +298,7 @@ ORDER = {
         rules.guest.chain.console
         rules.guest.chain.mounts
         rules.guest.chain.filesystems
+        rules.guest.chain.options
         chain
         registry
         check

@@ -52,7 +52,9 @@ class Volume:
     claimed: int | None = None  # bytes that its file system says it takes
     fault: str | None = None  # why its superblock cannot be right
     devices: int | None = None  # of a btrfs: how many volumes make it
-    features: tuple[str, ...] = ()  # of its superblock, those that an old GRUB does not know
+    features: tuple[
+        str, ...
+    ] = ()  # of its superblock, those that an old GRUB or kernel does not know
     lost: str | None = None  # UUID of an ext2/3/4 of which only a backup of the superblock is left
     # Of a logical volume: the physical one that is not in the image; of a RAID: what lacks.
     missing: str | None = None

@@ -221,3 +221,11 @@ def test_the_service_pack_of_an_old_suse_is_part_of_its_version() -> None:
     system = identify(linux_guest({"/etc/SuSE-release": text}))
     assert system is not None
     assert (system.family, system.version) == ("sles", (11, 4))
+
+
+def test_the_service_pack_of_euleros_is_the_second_number_of_its_version() -> None:
+    text = 'ID="euleros"\nVERSION="2.0 (SP5)"\nVERSION_ID="2.0"\n'
+    files = {"/etc/os-release": text, "/etc/euleros-release": "EulerOS release 2.0 (SP5)\n"}
+    system = identify(linux_guest(files))
+    assert system is not None
+    assert (system.family, system.version) == ("euleros", (2, 5))

@@ -36,6 +36,12 @@ FAULTS: dict[str, tuple[dict[str, Any], str, Severity]] = {
         {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs noauto 0 2\n"}, "IMS811", N),
     "fstab with a disk of the network": (
         {"/etc/fstab": f"{FSTAB}UUID={MISSING_UUID} /data xfs _netdev 0 2\n"}, "IMS811", N),
+    "fstab with default for defaults": (
+        {"/etc/fstab": f"UUID={UUID} / ext4 noatime,default 0 1\n"}, "IMS858", W),
+    "fstab without a line for the root": ({"/etc/fstab": "# nothing yet\n"}, "IMS859", W),
+    "fstab with the identifier of an old disk": (
+        {"/etc/fstab": f"{FSTAB}ID=wwn-0x5000c500a1b2c3d4-part1 /data xfs defaults 0 2\n"},
+        "IMS810", E),
     "fstab with a missing volume": (
         {"/etc/fstab": f"{FSTAB}/dev/mapper/vg0-data /data xfs defaults 0 2\n"}, "IMS811", E),
     "grub with /dev/sda1": ({GRUB: f"{LINUX} root=/dev/sda1 console=ttyS0\n"}, "IMS812", E),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
 from imsprep.checks.subject.disk import PROPERTIES, disk_of
-from imsprep.image.volumes.signatures import FAT
+from imsprep.image.volumes.signatures import FAT, RAID
 from imsprep.report import Severity
 
 
@@ -45,6 +45,21 @@ def _uefi_starts(facts: Facts) -> bool | None:
     return None if fat else False
 
 
+def _other_esp(facts: Facts) -> str | None:
+    """Return what the EFI system partitions hold, where it is known of each that it is no FAT."""
+    guest = facts.guest
+    route = guest.boot.route("uefi") if guest is not None else None
+    kinds = [
+        p.volume.kind if p.volume is not None else None
+        for p in disk_of(facts).partitions
+        if p.is_esp
+    ]
+    # Of a mirror without a header in front, firmware reads the FAT.
+    if {None, FAT, RAID} & set(kinds) or (route is not None and route.steps):
+        return None
+    return kinds[0] if kinds else None
+
+
 def _is_to_boot(facts: Facts) -> bool:
     """Return whether a system was found on the disk and the request says how to start it."""
     system = facts.guest.system if facts.guest is not None else None
@@ -69,6 +84,12 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             "UEFI is asked for and there is no EFI system partition", expected="an ESP",
             found="boot code for a BIOS", severity=None if starts is False else Severity.WARNING,
+        )  # fmt: skip
+    elif wanted == "uefi" and (other := _other_esp(facts)) is not None:
+        yield Evidence(
+            f"UEFI is asked for, and the EFI system partition holds {other}, not FAT",
+            expected="FAT", found=other,
+            fix="Make a FAT in that partition, and install the loader there for UEFI.",
         )  # fmt: skip
     elif wanted == "bios" and not disk.can_bios_boot:
         yield Evidence(

@@ -17,12 +17,14 @@ from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 Read = Callable[[int, int], bytes]  # offset, length -> bytes of the volume
 
 _EXT_INCOMPAT_AT = 1024 + 0x60
-# Those that not every GRUB reads; `guest.chain.grub.objects` has the same names.
+# Those that not every GRUB or kernel reads; `guest.chain.grub.objects` has the same names.
 _EXT = {0x10: "meta_bg", 0x80: "64bit", 0x100: "mmp", 0x0400: "ea_inode",
         0x2000: "metadata_csum_seed", 0x4000: "large_dir", 0x8000: "inline_data",
         0x10000: "encrypt", 0x20000: "casefold"}  # fmt: skip
 _XFS_VERSION_AT, _XFS_INCOMPAT_AT = 100, 216
 _XFS = {0x08: "bigtime", 0x20: "nrext64", 0x40: "exchange", 0x80: "parent", 0x100: "metadir"}
+_XFS_RO_COMPAT_AT = 212  # without these a kernel mounts it read-only
+_XFS_RO = {0x2: "rmapbt", 0x4: "reflink", 0x8: "inobtcount"}
 _BTRFS_DEVICES_AT = 0x10000 + 0x88
 
 
@@ -34,7 +36,8 @@ def of(read: Read, kind: str) -> Mapping[str, Any]:
     if kind in (EXT2, EXT3, EXT4):
         return {"features": _named(_number(read, _EXT_INCOMPAT_AT, "<I"), _EXT)}
     if kind == XFS and _number(read, _XFS_VERSION_AT, ">H") & 0xF == 5:
-        return {"features": _named(_number(read, _XFS_INCOMPAT_AT, ">I"), _XFS)}
+        incompatible = _named(_number(read, _XFS_INCOMPAT_AT, ">I"), _XFS)
+        return {"features": incompatible + _named(_number(read, _XFS_RO_COMPAT_AT, ">I"), _XFS_RO)}
     if kind == BTRFS:
         return {"devices": _number(read, _BTRFS_DEVICES_AT, "<Q")}
     return {"lost": _lost_ext(read)} if kind in (UNKNOWN, ZEROS) else {}

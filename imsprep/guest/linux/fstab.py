@@ -86,7 +86,7 @@ class Mount(NamedTuple):
     @property
     def on_disk(self) -> bool:
         """Return whether it needs a disk: not tmpfs, NFS, a bind mount or a file."""
-        named = "=" in self.spec and self.spec.split("=")[0] in _BY
+        named = "=" in self.spec and self.spec.split("=")[0] in (*_BY, "ID")
         return named or self.spec.startswith("/dev/")
 
 

@@ -83,6 +83,8 @@ def read_crypttab(text: str) -> list[CryptLine]:
 def locate(spec: str, guest: Guest) -> Where:
     """Return which volume a device specification names."""
     spec = spec.strip("\"'")
+    if spec.startswith("ID="):  # as udev names it (blkid's tags in fstab(5))
+        spec = f"/dev/disk/by-id/{spec.removeprefix('ID=')}"
     dm_name = _DM_NAME.match(spec)
     if dm_name is not None:
         spec = f"/dev/mapper/{dm_name[1]}"

@@ -65,6 +65,9 @@ def identify(guest: Guest) -> System | None:
         if values.get("ID"):
             family = _IDS.get(values["ID"].lower(), values["ID"].lower())
             version = numbers(values.get("VERSION_ID", ""))
+            pack = re.search(r"\(SP(\d+)", values.get("VERSION", ""))
+            if family == "euleros" and version[1:] == (0,) and pack is not None:
+                version = (version[0], int(pack[1]))  # the service writes 2.0 (SP5) as 2.5
             longer = _from_release_file(guest, family)
             if longer is not None and longer.version[: len(version)] == version:
                 version = longer.version

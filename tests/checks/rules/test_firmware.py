@@ -52,3 +52,16 @@ def test_a_fat_of_another_type_may_be_started(
     place = [f for f in found if f["rule"] in ("IMS209", "IMS210")]
     assert [f["rule"] for f in place] == rules
     assert all(f["severity"] == "warning" for f in place)
+
+
+@need("sgdisk", "mkfs.vfat", "mkfs.ext4")
+def test_an_efi_system_partition_without_a_fat_is_no_place_to_start_from(
+    imsprep: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    image = disk(tmp_path, "ef00", program=False)
+    options = ("-q", "-F", "-E", f"offset={MIB}", image, "40M")
+    subprocess.run(["mkfs.ext4", *options], check=True, capture_output=True)
+    asked = ("--firmware", "uefi", "--json")
+    (said,) = (f for f in json.loads(imsprep("check", image, *asked).out)["images"][0]["findings"]
+               if f["rule"] == "IMS210")  # fmt: skip
+    assert (said["severity"], said["expected"], said["found"]) == ("error", "FAT", "ext4")

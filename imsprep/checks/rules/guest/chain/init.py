@@ -78,9 +78,14 @@ def no_mount_points(facts: Facts) -> Iterator[Evidence]:
     found = started(facts)
     guest = found.guest
     maker = found.image.maker if found.image is not None else None
-    if maker != "initramfs-tools" or not _is_whole(guest):
+    if not _is_whole(guest):
         return
     missing = [path for path in MOUNT_POINTS if not guest.exists(path)]
+    if missing and maker != "initramfs-tools":
+        raise UnknownError(
+            f"{guest.root} has no {', '.join(missing)}; what an initramfs of "
+            f"{maker or 'an unknown maker'} does then was not tried"
+        )
     if missing:
         yield Evidence(
             f"{guest.root} has no {', '.join(missing)}",

@@ -91,7 +91,7 @@ def fstab_by_name(facts: Facts) -> Iterator[Evidence]:
                 f"{line_of(mount)}{named}",
                 expected="UUID=... or LABEL=...",
                 found=cut(mount.spec),
-                fix=fixes.mount_by_uuid(guest, mount) or _without(guest, mount),
+                fix=fixes.mount_by_uuid(guest, mount) or _missing_fix(guest, mount),
                 severity=severity,
             )
 

@@ -100,7 +100,8 @@ def test_a_device_that_is_not_there_is_corrected_or_not_waited_for_before_its_li
 def test_an_identifier_of_lvm_that_was_not_read_is_unknown() -> None:
     volumes = (ROOT, dataclasses.replace(VG_DATA, lvm_id=None))
     line = f"/dev/disk/by-id/dm-uuid-LVM-{GROUP}{LOGICAL} /data ext4 defaults 0 2\n"
-    guest = linux_guest({**debian(), "/etc/fstab": line}, volumes=volumes)
+    own = f"UUID={UUID} / ext4 defaults 0 1\n"
+    guest = linux_guest({**debian(), "/etc/fstab": own + line}, volumes=volumes)
     found, skipped = check_guest(guest)
     assert found == []
     assert "IMS811" in {s.rule for s in skipped}

@@ -1,0 +1,74 @@
+"""Options of fstab that do not exist, a root that stays read-only, and features of a newer kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from imsprep.guest.model import Volume
+from imsprep.report import Severity
+from tests.support.guest_rules import bad, check_guest
+from tests.support.guest_trees import ROOT, UUID, debian, linux_guest
+
+FSTAB, OTHER = f"UUID={UUID} / ext4 defaults 0 1\n", "99999999-2222-4333-8444-555555555555"
+DATA = Volume("partition 2", 1 << 30, 1 << 30, "XFS", OTHER)
+VERSION = "4.19.0-27-amd64"
+
+
+@pytest.mark.parametrize(("line", "severity"), [
+    (f"UUID={UUID} / ext4 default 0 1", Severity.WARNING),
+    (f"UUID={OTHER} /data xfs noatime,defualts 0 2", Severity.ERROR),
+    (f"UUID={OTHER} /data xfs defaults,nofail 0 2", None),
+    (f"UUID={OTHER} /data xfs deflate=1 0 2", None), ("tmpfs /x tmpfs default 0 0", None),
+])  # fmt: skip
+def test_a_word_that_is_meant_for_defaults_is_found(line: str, severity: Severity | None) -> None:
+    text = line if " / " in line else FSTAB + line
+    found, _ = check_guest(
+        linux_guest({**debian(), "/etc/fstab": f"{text}\n"}, volumes=(ROOT, DATA))
+    )
+    assert [f.severity for f in found if f.rule == "IMS858"] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(("arguments", "fstab", "found"), [
+    ("", "", True), ("", "tmpfs /tmp tmpfs defaults 0 0\n", True), ("rw", "", False),
+    ("", FSTAB, False), ("boot=live", "", False), ("overlayroot=tmpfs", "", False),
+])  # fmt: skip
+def test_a_root_that_nothing_mounts_for_writing_is_found(
+    arguments: str, fstab: str, found: bool
+) -> None:
+    said = bad(arguments, **{"/etc/fstab": fstab})
+    assert list(said) == ["IMS859"] * found
+    elsewhere = {"/etc/os-release": "ID=flatcar\nNAME=Flatcar\n", "/etc/debian_version": None}
+    assert "IMS859" not in bad(arguments, **{"/etc/fstab": fstab}, **elsewhere)
+
+
+def test_a_root_that_systemd_finds_by_its_type_is_mounted_for_writing() -> None:
+    root = dataclasses.replace(ROOT, part_type="4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
+    found, _ = check_guest(linux_guest({**debian(), "/etc/fstab": ""}, volumes=(root,)))
+    assert "IMS859" not in {f.rule for f in found}
+
+
+@pytest.mark.parametrize(("kernel", "features", "named"), [
+    (VERSION, ("bigtime", "nrext64"), "bigtime, nrext64"), (VERSION, ("reflink", "rmapbt"), None),
+    ("3.10.0-957.el7.x86_64", ("reflink",), "reflink"), ("6.1.0-28-amd64", ("nrext64",), None),
+    ("5.14.0-427.el9.x86_64", ("nrext64", "bigtime"), None), (VERSION, (), None),
+])  # fmt: skip
+def test_a_feature_that_is_newer_than_the_kernel_is_found(
+    kernel: str, features: tuple[str, ...], named: str | None
+) -> None:
+    files = {path.replace(VERSION, kernel): text.replace(VERSION, kernel) if isinstance(text, str)
+             else text for path, text in debian().items()}  # fmt: skip
+    root = dataclasses.replace(ROOT, kind="XFS", features=features)
+    found, _ = check_guest(linux_guest(files, volumes=(root,)))
+    said = [(f.severity, f.message) for f in found if f.rule == "IMS860"]
+    assert [severity for severity, _ in said] == [Severity.WARNING] * (named is not None)
+    assert all(f"Linux {kernel} does not know {named}, which the XFS of" in m for _, m in said)
+
+
+def test_a_feature_of_what_is_not_mounted_does_no_harm() -> None:
+    data = dataclasses.replace(DATA, features=("nrext64",))
+    for line, found in (("", False), (f"UUID={OTHER} /data xfs defaults 0 2\n", True),
+                        (f"UUID={OTHER} /data xfs noauto 0 2\n", False)):  # fmt: skip
+        guest = linux_guest({**debian(), "/etc/fstab": FSTAB + line}, volumes=(ROOT, data))
+        assert ("IMS860" in {f.rule for f in check_guest(guest)[0]}) is found
