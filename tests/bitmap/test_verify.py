@@ -39,6 +39,19 @@ def test_a_proof_counts_what_is_marked_and_names_what_would_be_lost(tmp_path: Pa
     assert json.loads((tmp_path / "disk.mf.json").read_text())["schema"] == 1
 
 
+def test_a_bitmap_of_another_state_does_not_hold_though_nothing_is_lost(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"x" + bytes(4 * MIB - 1))
+    make_bitmap(disk)
+    disk.write_bytes(b"y" + bytes(4 * MIB - 1))
+    proof = prove(disk)
+    assert (proof.lost.allocated, proof.wasted.allocated) == (0, 0)
+    assert proof.stale is not None
+    assert not proof.holds
+    assert "proved" in str(proof)
+    assert "make it again" in str(proof)
+
+
 @pytest.mark.parametrize("lost", [1, 2, 3, 4, 5, 6])
 def test_no_more_runs_are_counted_than_there_are(tmp_path: Path, lost: int) -> None:
     disk = tmp_path / "disk.raw"

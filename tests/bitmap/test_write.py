@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from imsprep.bitmap import codec, export_formats
 from imsprep.bitmap.export import export
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.write import make_bitmap
-from imsprep.errors import FormatError, ImageChangedError
+from imsprep.errors import FormatError, ImageChangedError, ReadError
 from imsprep.image.blockmap import BlockMap
 from imsprep.options import ExportOptions
 from imsprep.scan import scan as scan_module
@@ -63,6 +64,43 @@ def test_a_bitmap_that_does_not_say_what_was_found_is_not_written(
     with pytest.raises(FormatError, match="does not read back"):
         make_bitmap(disk)
     assert os.listdir(disk.parent) == ["disk.raw"]
+
+
+def test_a_full_disk_leaves_the_bitmap_of_before(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the disk's last block, too, is known only then that there is room for it."""
+    made = make_bitmap(disk)
+    before = {path.name: path.read_bytes() for path in disk.parent.glob("disk.mf*")}
+    assert len(before) == 2
+    write_byte(disk, 5 * BLOCK)
+    sync = os.fsync
+
+    def full(file: int) -> None:
+        if ".disk.mf." in os.readlink(f"/proc/self/fd/{file}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ReadError, match="No space left"):
+        make_bitmap(disk)
+    assert {path.name: path.read_bytes() for path in disk.parent.glob("*disk.mf*")} == before
+    assert made.bitmap.name in before
+
+
+def test_a_bitmap_of_which_the_disk_kept_something_else_is_an_error(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.replace
+
+    def other(source: Path, target: Path) -> None:
+        rename(source, target)
+        if target.name == "disk.mf":
+            target.write_bytes(bytes(target.stat().st_size))
+
+    monkeypatch.setattr(os, "replace", other)
+    with pytest.raises(ReadError, match=r"disk\.mf does not read back"):
+        make_bitmap(disk)
 
 
 @pytest.mark.parametrize("kind", ["mf", *export_formats.SUFFIXES])

@@ -136,4 +136,5 @@ def test_a_range_is_copied_to_its_byte_however_little_is_copied_at_once(
     with target.open("w+b") as copied:
         copied.truncate(len(content) + 10 - 2)
         copy_data(file, 1, copied.fileno(), 10, len(content) - 2)
-    assert target.read_bytes() == bytes(10) + content[1:-1]
+        copy_data(file, 3, copied.fileno(), 0, 1)
+    assert target.read_bytes() == content[3:4] + bytes(9) + content[1:-1]

@@ -102,3 +102,21 @@ def test_a_log_that_cannot_be_written_or_read_says_so(tmp_path: Path) -> None:
     assert log.read() == {}
     with pytest.raises(ReadError):
         log.check_replaceable()
+
+
+def test_a_log_is_no_link_and_has_the_mode_of_any_file(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"")
+    log = PartLog.for_upload(tmp_path / "disk.raw", "u")
+    log.path.symlink_to(elsewhere)
+    assert log.read() == {}
+    with pytest.raises(ReadError, match="cannot write"):
+        log.add(LINES[0])
+    assert elsewhere.read_bytes() == b""
+    log.remove()
+    log.path.symlink_to(log.path)
+    with pytest.raises(ReadError, match="cannot read"):
+        log.check_replaceable()
+    log.remove()
+    log.add(LINES[0])
+    assert log.path.stat().st_mode == elsewhere.stat().st_mode

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from imsprep.errors import ReadError
 from imsprep.image.archive import unpack
+from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.archive.unpack import PIECE, bring, runs_of_data, unpack_disk
 from imsprep.image.disk import ByteExtent
 from imsprep.units import KIB
@@ -45,25 +46,31 @@ class Disk:
 
     def __init__(self) -> None:
         self.content = bytearray(self.size)
-        for start, length in ((0, 1), (PIECE - 1, 2), (self.size - 1, 1)):
+        for start, length in ((0, 1), (PIECE - 1, 2), (2 * PIECE + 4096, 1)):
             self.content[start : start + length] = b"x" * length
 
     def extents(self) -> Iterator[ByteExtent]:
         for start, stop, is_data in (
-            (0, 10_000, True), (10_000, PIECE - 1, False), (PIECE - 1, PIECE + 4097, True),
-            (PIECE + 4097, self.size - 1, False), (self.size - 1, self.size, True),
+            (0, 10_000, True), (10_000, PIECE - 1, False), (PIECE - 1, 2 * PIECE + 4097, True),
+            (2 * PIECE + 4097, self.size, False),
         ):  # fmt: skip
             yield start, stop - start, is_data
 
     def pread_into(self, offset: int, buffer: memoryview) -> None:
+        assert len(buffer) <= PIECE
         buffer[:] = self.content[offset : offset + len(buffer)]
 
     def check_unchanged(self) -> None:
         """It never changes."""
 
 
-def test_a_disk_is_brought_whole_and_progress_adds_up(tmp_path: Path) -> None:
-    disk, done = Disk(), list[int]()
+class Stream(Disk, StreamDisk):
+    """The same, of which the size is known at its end."""
+
+
+@pytest.mark.parametrize("kind", [Disk, Stream])
+def test_a_disk_is_brought_whole_and_progress_adds_up(tmp_path: Path, kind: type[Disk]) -> None:
+    disk, done = kind(), list[int]()
     with (tmp_path / "raw").open("w+b") as file:
         unpack_disk(disk, disk.extents(), file.fileno(), jobs=2, progress=done.append)
     assert (tmp_path / "raw").read_bytes() == disk.content
