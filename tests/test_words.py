@@ -101,7 +101,7 @@ BANNED = {
     "holds nothing but": "contains only", "composed part": "assembled part",
 }  # fmt: skip
 # Names that others chose.
-OTHERS = {"boot/metadata.py": {"placement"}}  # of EC2's metadata service
+OTHERS = {"trial/metadata.py": {"placement"}}  # of EC2's metadata service
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
