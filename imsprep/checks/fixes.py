@@ -29,8 +29,8 @@ _CLOUD_SETTINGS = (
 )
 _UUID = re.compile(r"[0-9A-Fa-f-]{8,36}$")
 AGAIN = (
-    "write the loader's configuration again with `update-grub` (Debian, Ubuntu) or `grub2-mkconfig "
-    "-o /boot/grub2/grub.cfg` (RHEL family, SUSE)"
+    "write the loader's configuration again with update-grub (Debian, Ubuntu) or grub2-mkconfig "
+    "(RHEL family, SUSE)"
 )
 DEBIAN = ("debian", "ubuntu", "kali", "linuxmint", "pop", "devuan", "raspbian")
 _ARCH = ("arch", "manjaro", "endeavouros", "cachyos")
@@ -139,17 +139,23 @@ def with_virtio(guest: Guest, maker: str | None) -> str | None:
     names = " ".join(VIRTIO)
     own = family(guest)
     if maker == "mkinitcpio" or own in _ARCH or guest.exists("/etc/mkinitcpio.conf"):
-        return advice(f"MODULES=({names}) in /etc/mkinitcpio.conf, then `mkinitcpio -P`")
+        return advice(
+            f"MODULES=({names}) in /etc/mkinitcpio.conf, and make the images again with mkinitcpio"
+        )
     if maker == "booster":
         return advice(f"modules: {','.join(VIRTIO)} in /etc/booster.yaml, then rebuild its images")
     if maker == "mkinitfs" or own == "alpine":
-        return advice("features with virtio in /etc/mkinitfs/mkinitfs.conf, then `mkinitfs`")
+        return advice(
+            "features with virtio in /etc/mkinitfs/mkinitfs.conf, and make it again with mkinitfs"
+        )
     if own in DEBIAN and maker != "dracut":
-        return advice(f"{names} in /etc/initramfs-tools/modules, then `update-initramfs -u -k all`")
+        return advice(
+            f"{names} in /etc/initramfs-tools/modules, and make it again with update-initramfs"
+        )
     if maker == "dracut" or guest.exists(DRACUT):
         return advice(
-            f'add_drivers+=" {names} " in /etc/dracut.conf.d/virtio.conf, then `dracut -f '
-            "--regenerate-all`"
+            f'add_drivers+=" {names} " in /etc/dracut.conf.d/virtio.conf, and make it again '
+            "with dracut"
         )
     return None
 

@@ -68,7 +68,8 @@ _NAMES_BY_ADDRESS = re.compile(r"ATTR\{address\}\s*==.*\bNAME\s*:?=")
     "An initramfs carries udev rules for old network cards",
     why="They act before those on the disk, so the card is renamed all the same.",
     fix=advice(
-        "remove the rules from /etc/udev/rules.d, then `update-initramfs -u -k all` or `dracut -f`"
+        "remove the rules from /etc/udev/rules.d, and make the initramfs again with "
+        "update-initramfs or dracut"
     ),
     source=LINUX_GUIDE,
 )
@@ -105,8 +106,7 @@ def _interfaces(facts: Facts) -> list[Interface]:
     "A network interface does not use DHCP",
     why="The service gives addresses by DHCP; with another address the server cannot be reached.",
     fix=advice(
-        "set the interface to DHCP in the file that is named; netplan: `netplan set "
-        "'ethernets.NAME={dhcp4: true, addresses: null, routes: null}'`"
+        "set the interface to DHCP in the file that is named, and remove its addresses and routes"
     ),
     source=LINUX_GUIDE,
 )
@@ -159,9 +159,8 @@ def bound_to_card(facts: Facts) -> Iterator[Evidence]:
     "No network interface is set up at boot",
     why="A server without network can only be reached by its console.",
     fix=advice(
-        "set up the first interface with DHCP: `nmcli connection add type ethernet`; or "
-        "`printf 'auto eth0\\niface eth0 inet dhcp\\n' >>/etc/network/interfaces`; or let "
-        "cloud-init do it"
+        "set up the first interface with DHCP, in the way that this system sets up its network, "
+        "or let cloud-init do it"
     ),
     source=INFERRED,
 )

@@ -134,8 +134,8 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
     "The boot loader is incomplete for the requested boot mode",
     why="The firmware finds no loader in the place for one, and stays at its own screen.",
     fix=advice(
-        "`grub-install --target=x86_64-efi --removable` for UEFI, `grub-install DISK` with a BIOS "
-        "boot partition for BIOS on GPT"
+        "install the loader again with grub-install: for UEFI in the place for removable media, "
+        "for BIOS on GPT with a BIOS boot partition"
     ),
     source=f"{FILE_TABLE}; where a loader must lie: UEFI specification 2.10, 3.5.1.1; GRUB manual",
 )

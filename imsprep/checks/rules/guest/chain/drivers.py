@@ -26,10 +26,10 @@ from imsprep.report import Severity
 
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
 _REBUILD = advice(
-    "add the drivers to the initramfs. Debian, Ubuntu: /etc/initramfs-tools/modules and "
-    "`update-initramfs -u -k all`; RHEL family: `dracut -f --regenerate-all --add-drivers "
-    '"virtio_blk virtio_scsi virtio_net virtio_pci virtio_ring virtio"`; SUSE before 12 SP1: '
-    "INITRD_MODULES in /etc/sysconfig/kernel and `mkinitrd`"
+    "add the drivers to the settings of the initramfs, and make it again. Debian, Ubuntu: "
+    "/etc/initramfs-tools/modules and update-initramfs; RHEL family: add_drivers in "
+    "/etc/dracut.conf.d and dracut; SUSE before 12 SP1: INITRD_MODULES in "
+    "/etc/sysconfig/kernel and mkinitrd"
 )
 
 
@@ -246,8 +246,8 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
     "A kernel has no initramfs",
     why="A kernel without one finds its disk only if every driver is built in.",
     fix=advice(
-        "make it: `update-initramfs -c -k all` (Debian, Ubuntu), `dracut --regenerate-all` (RHEL "
-        "family, SUSE), `mkinitcpio -P` (Arch)"
+        "make it with update-initramfs (Debian, Ubuntu), dracut (RHEL family, SUSE) or mkinitcpio "
+        "(Arch)"
     ),
     source=INFERRED,
 )

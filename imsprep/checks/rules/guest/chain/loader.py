@@ -56,7 +56,7 @@ def _loader_fix(guest: Guest) -> str | None:
         return None
     return advice(
         f"write the UUID of the volume that holds /boot there (the system's is {root.uuid}), or "
-        "run `grub-install` again"
+        "install the loader again with grub-install"
     )
 
 

@@ -288,8 +288,8 @@ def _needed(facts: Facts, guest: Guest) -> set[str]:
     "Two volumes have the same UUID or label",
     why="Which of the two is mounted is undefined, and can change from boot to boot.",
     fix=advice(
-        "give the one that is not used another: `tune2fs -U random` (ext4), `xfs_admin -U "
-        "generate` (XFS), `btrfstune -u` (btrfs), or remove that partition"
+        "give the one that is not used another with tune2fs (ext4), xfs_admin (XFS) or btrfstune "
+        "(btrfs), or remove that partition"
     ),
     source=INFERRED,
 )
