@@ -55,7 +55,8 @@ class UsageError(ImsprepError):
 class MissingExtraError(UsageError):
     """A command needs an optional part of imsprep (or a system package) that is not installed.
 
-    `extra` is the name of the part, for `imsprep.extras.install_command`; the message names it too.
+    `extra` is the name of the part. The message names it, and the command that installs it into the
+    Python that runs.
     """
 
     def __init__(self, message: str, *, extra: str | None = None) -> None:
@@ -63,6 +64,18 @@ class MissingExtraError(UsageError):
             message = f"{message}: imsprep[{extra}] is not installed"
         super().__init__(message)
         self.extra = extra
+
+    def __str__(self) -> str:
+        """Return the message, with the command that installs the part."""
+        said = super().__str__()
+        if self.extra is None or _INSTALL in said:
+            return said
+        from imsprep.extras import install_command  # it looks for pip and what is installed
+
+        return f"{said}{_INSTALL}{install_command(self.extra)}"
+
+
+_INSTALL = "; install with: "
 
 
 class FormatError(ImsprepError):

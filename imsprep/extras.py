@@ -12,16 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from imsprep.errors import ImsprepError, MissingExtraError
-
 _SOURCES = Path(__file__).resolve().parent.parent
-
-
-def message_of(error: ImsprepError) -> str:
-    """Return the message of an error, with the command that installs what it misses."""
-    if isinstance(error, MissingExtraError) and error.extra:
-        return f"{error}; install with: {install_command(error.extra)}"
-    return str(error)
 
 
 def install_command(extra: str) -> str:
@@ -43,10 +34,10 @@ def _installer() -> str:
 
 
 def _is_there(distribution: str) -> bool:
-    import importlib.metadata  # here: only a failure needs it, and loading it costs every start
+    from importlib import metadata  # here: only a failure needs it, and it costs every start
 
     try:
-        importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
         return False
     return True

@@ -63,14 +63,16 @@ def test_without_sources_or_an_installation_it_is_the_name(
     assert extras.install_command("guest") == "pip install 'imsprep[guest]'"
 
 
-def test_an_error_names_the_extra_once() -> None:
+def test_an_error_names_the_extra_and_what_installs_it_once() -> None:
     error = MissingExtraError("a plan needs PyYAML", extra="batch")
-    assert str(error) == "a plan needs PyYAML: imsprep[batch] is not installed"
+    install = extras.install_command("batch")
+    assert str(error) == (
+        f"a plan needs PyYAML: imsprep[batch] is not installed; install with: {install}"
+    )
     assert str(MissingExtraError(str(error), extra="batch")) == str(error)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.extra) == (str(error), "batch")
-    assert extras.message_of(error) == f"{error}; install with: {extras.install_command('batch')}"
-    assert extras.message_of(MissingExtraError("QEMU is missing")) == "QEMU is missing"
+    assert str(MissingExtraError("QEMU is missing")) == "QEMU is missing"
 
 
 def test_pip_asks_no_index_for_an_imsprep_that_is_installed() -> None:

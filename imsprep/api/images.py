@@ -168,7 +168,8 @@ def bench(folder: StrPath, options: BenchOptions) -> Bench:
 def estimate(image: StrPath, options: EstimateOptions) -> Estimate:
     """Return what the scan of a RAW image will take, and its upload, by samples of it.
 
-    Raises FormatError if it is no RAW image, ReadError, ImageChangedError.
+    Raises UsageError if it is no RAW image, FormatError if it is empty or too large, ReadError,
+    ImageChangedError.
     """
     from imsprep.scan.bench.estimate import estimate as sample
 

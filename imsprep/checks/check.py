@@ -22,7 +22,6 @@ from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rules.file import SUFFIXES
 from imsprep.cloud.sites import SITES, Site
 from imsprep.errors import ImsprepError, ReadError, show_path
-from imsprep.extras import message_of
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import RequestFields
 from imsprep.options import DEFAULT_SITE
@@ -154,7 +153,7 @@ def _check(path: Path, task: CheckTask, progress: Callable[[int], None]) -> Repo
     try:
         return check_one(path, task, progress)
     except ImsprepError as error:
-        shown, message = _shown(path, task), message_of(error)
+        shown, message = _shown(path, task), str(error)
         if task.reproducible:
             message = message.replace(show_path(path), shown)
         return Failure(shown, type(error).__name__, message, error.exit_code)

@@ -8,7 +8,6 @@ load none of them. `main` is the only place that turns errors into a sentence an
 from __future__ import annotations
 
 import contextlib
-import difflib
 import gc
 import importlib
 import io
@@ -24,7 +23,6 @@ import click
 
 from imsprep import __version__
 from imsprep.errors import FindingsError, ImsprepError, ReadError
-from imsprep.extras import message_of
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Bring images in": {
@@ -104,6 +102,8 @@ class CommandTable(click.Group):
         """Find the command of a command line; one that is nearly right is suggested."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            import difflib  # only for a word that is wrong
+
             close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             if close:
                 ctx.fail(f"No such command {name!r}. Did you mean {close[0]!r}?")
@@ -251,7 +251,7 @@ REMEDIES = {
     "min_disk": "--min-disk",
     "name": "--name",
     "obs_endpoint": "--obs-endpoint is the object store",
-    "os_version": "--os-version",
+    "os_version": "--os-version; imsprep os-versions lists the values",
     "output": "--output",
     "port": "--port",
     "region": "--region",
@@ -273,8 +273,8 @@ def _with_remedies(arguments: list[str], error: ImsprepError) -> str:
     """Return the message of an error, and what helps: options of this command, or an extra."""
     has = _options_of(arguments) if error.remedies else ()
     offers = [REMEDIES[name] for name in error.remedies if name in REMEDIES]
-    fitting = [offer for offer in offers if offer.split()[0] in has]
-    return f"{error} ({', '.join(fitting)})" if fitting else message_of(error)
+    fitting = [offer for offer in offers if offer.split()[0].rstrip(";") in has]
+    return f"{error} ({', '.join(fitting)})" if fitting else str(error)
 
 
 def _options_of(arguments: list[str]) -> set[str]:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from imsprep.errors import ImsprepError, MissingExtraError, show_path
 from imsprep.extras import install_command
 from imsprep.system.mounts import TRUSTED, file_system
 from imsprep.system.threads import usable_cpus
-from imsprep.trial.programs import find_firmware, find_qemu, why_no_kvm
+from imsprep.trial.programs import TRIAL_S, find_firmware, find_qemu, why_no_kvm
 from imsprep.units import GIB, format_size
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
@@ -58,11 +58,21 @@ class Item:
 
 
 def look(
-    folder: Path, *, online: bool, site: str, region: str | None, ca_bundle: Path | None
+    folder: Path,
+    *,
+    online: bool,
+    site: str,
+    region: str | None,
+    ca_bundle: Path | None,
+    log: Callable[[str], object],
 ) -> list[Item]:
-    """Look at everything; raises nothing for what is not as it should be."""
-    items = [_python(), *_extras(), *_programs(), *_boot(), *_place(folder), _credentials()]
+    """Look at everything; raises nothing for what is not as it should be.
+
+    What takes seconds is announced by `log`.
+    """
+    items = [_python(), *_extras(), *_programs(), *_boot(log), *_place(folder), _credentials()]
     if online:
+        log(f"connecting to the services: {_TIMEOUT_S} s at most for each")
         items += _endpoints(site, region, ca_bundle)
     return items
 
@@ -94,7 +104,7 @@ def _programs() -> Iterator[Item]:
         yield Item(name, OK if said.returncode == 0 else FAILED, f"for {use}; {line}")
 
 
-def _boot() -> Iterator[Item]:
+def _boot(log: Callable[[str], object]) -> Iterator[Item]:
     """Look for what a boot takes beyond QEMU; whether KVM works is tried where QEMU is there."""
     try:
         yield Item("OVMF", OK, f"for booting by UEFI; {find_firmware('x86')[0]}")
@@ -104,6 +114,8 @@ def _boot() -> Iterator[Item]:
         program = find_qemu("x86")
     except MissingExtraError:
         return
+    if os.path.exists("/dev/kvm"):
+        log(f"starting a guest to try KVM: {TRIAL_S:g} s at most")
     reason = why_no_kvm(program, "x86")
     words = f"without it a boot takes minutes: {reason}" if reason else "for a boot within seconds"
     yield Item("KVM", MISSING if reason else OK, words)

@@ -231,7 +231,10 @@ def has_colours(stream: IO[str]) -> bool:
     )
 
 
-def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "") -> Style:
+def style_for(
+    stream: IO[str], *, skipped: bool = False, more_skipped: str = "", coverage: bool = True,
+    quiet: bool = False,
+) -> Style:  # fmt: skip
     """Return how to show findings on a stream."""
     from imsprep.checks import rule
     from imsprep.checks.reporters.text import WIDTH, Style
@@ -242,6 +245,8 @@ def style_for(stream: IO[str], *, skipped: bool = False, more_skipped: str = "")
         colour=has_colours(stream),
         notes=verbosity() > 0,
         skipped=skipped,
+        coverage=coverage,
+        quiet=quiet,
         more_skipped=more_skipped,
         more_notes="-v: notes in full",
         offers={"IMS704": "--key names another, --replace replaces it"},

@@ -299,7 +299,8 @@ def not_a_disk(path: Path, format_: str) -> str:
         advice = _OTHER_TOOLS.get(format_, "")
         return f"{name} is {format_}, which cannot be read as a disk; {advice}"
     advice = known.advice.format(shlex.quote(name), "disk.raw")
-    return f"{name} is {known.name}, which is not a disk image that can be read; {advice}"
+    run = "run " if known.is_command else ""
+    return f"{name} is {known.name}, which is not a disk image that can be read; {run}{advice}"
 
 
 _OTHER_TOOLS = {

@@ -31,6 +31,11 @@ class Known(NamedTuple):
     name: str
     advice: str
 
+    @property
+    def is_command(self) -> bool:
+        """Whether the advice is a line for a shell, before which a sentence says `run`."""
+        return "{0}" in self.advice and not self.advice.startswith("on a ")
+
 
 class Signature(NamedTuple):
     """Bytes at a place by which a format is known."""

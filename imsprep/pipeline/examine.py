@@ -96,18 +96,24 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     check_objects_apart(task.target, keys, files)
     report = registry.run(facts, policy)
     if not (task.fail_on and report.fails(task.fail_on)):
-        facts = _asked(facts, path, keys, request, task)
+        kept_apart = upload_format == upload_formats.ZVHD2 and not task.streams
+        journal = Journal.for_file(place if kept_apart else path)
+        facts = _asked(facts, path, journal, keys, request, task)
         report = registry.run(facts, policy, earlier=report)
     return Examined(upload_format, key, request, facts, report)
 
 
 def _asked(
-    facts: Facts, image: Path, keys: Sequence[str], request: QuickImportRequest, task: ImportTask
-) -> Facts:
-    """Ask bucket and service; the service not of an import that an earlier run has begun."""
+    facts: Facts, image: Path, journal: Journal, keys: Sequence[str],
+    request: QuickImportRequest, task: ImportTask,
+) -> Facts:  # fmt: skip
+    """Ask bucket and service; the service not of an import that an earlier run has begun.
+
+    The `journal` is that of the file that is sent.
+    """
     if task.ask_bucket is not None:
         bucket = task.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
-        noted = Journal.for_file(image).load()
+        noted = journal.load()
         if bucket is not None and noted is not None:
             bucket = without_upload(bucket, noted.upload_id)  # the import continues it
         facts = replace(facts, bucket=bucket)
@@ -173,7 +179,7 @@ def _bitmap_facts(image: RawImage, task: ImportTask) -> BitmapFacts:
 
 def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
     missing = [name for name in REQUIRED if name in fields.missing]
-    if missing not in ([], ["os_version"]):  # a rule speaks of that alone
+    if missing:
         least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
         size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
         wanted = " and ".join(name + (size if name == "min_disk" else "") for name in missing)

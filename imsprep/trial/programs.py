@@ -36,7 +36,7 @@ _FIRMWARE = {
     ),
 }  # fmt: skip
 _MACHINES = {"x86": ("x86_64", "amd64"), "arm": ("aarch64", "arm64")}
-_TRIAL_S, _STEP_S = 5.0, 0.05
+TRIAL_S, _STEP_S = 5.0, 0.05
 
 # A boot sector: page tables for the first 2 MiB at 0x1000, long mode, `K` to the serial console.
 _TRIAL = bytes.fromhex(
@@ -97,7 +97,7 @@ def _speaks(program: str) -> bool:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)  # fmt: skip
         try:
-            deadline = time.monotonic() + _TRIAL_S
+            deadline = time.monotonic() + TRIAL_S
             while process.poll() is None and time.monotonic() < deadline:
                 if serial.exists() and serial.read_bytes() == b"K":
                     return True

@@ -106,7 +106,7 @@ def check_object(
         )
     if expected is not None and not found.etag:
         raise ServiceError(
-            f"the store says no ETag of the object {key!r}, neither of itself nor in a list of the"
+            f"the store gives no ETag of the object {key!r}, neither of itself nor in a list of the"
             " bucket, so that nothing proves what it holds; do not import it"
         )
     if expected is not None and not all(same_etag(e, expected) for e in (etag, found.etag)):

@@ -44,7 +44,7 @@ def unpack_disk(
             reported = position
     progress(disk.original_size - reported)
     if os.fstat(file).st_size != disk.original_size:
-        raise ReadError("what was written has not the disk's size; run again")
+        raise ReadError("what was written does not have the disk's size; run again")
 
 
 def _unpack_all(reader: Zvhd2Reader, entries: list[Entry], file: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,7 @@ def test_every_rule_explains_itself(rule: Rule) -> None:
     assert "\n" not in rule.title
     assert not rule.title.endswith(".")
     assert len(rule.title) <= 80
+    assert re.match(r"[A-Z]", rule.fix), "a fix is a sentence: a command has words before it"
 
 
 def test_a_rule_that_cannot_tell_is_skipped_and_not_passed() -> None:

@@ -312,6 +312,22 @@ def test_text_shows_a_command_alone_on_its_line_to_be_copied(format_: str, name:
     assert shlex.split(offline)[-1] == line
 
 
+@pytest.mark.parametrize(
+    ("format_", "said"),
+    [
+        ("raw", "Run sgdisk -e ./-x, or imsprep convert ./-x a.zvhd2; qemu-img resize ./-x 1G."),
+        ("vmdk", "Run sgdisk -e IMAGE, or imsprep convert ./-x a.zvhd2; qemu-img resize ./-x 1G."),
+    ],
+)
+def test_text_names_the_image_in_a_command_that_takes_it_by_itself(format_: str, said: str) -> None:
+    fix = "Run sgdisk -e IMAGE, or imsprep convert IMAGE a.zvhd2; qemu-img resize IMAGE 1G."
+    report = Report(
+        "-x", (dataclasses.replace(finding(), fix=fix),), facts={**FACTS, "format": format_}
+    )
+    for style in (PLAIN, dataclasses.replace(PLAIN, quiet=True)):
+        assert said in " ".join(text(run(report), style).split())
+
+
 def test_text_breaks_no_command_in_its_middle() -> None:
     fix = "In the guest: " + "word " * 9 + "`update-initramfs -u -k all`"
     shown = text(run(Report("a.raw", (dataclasses.replace(finding(), fix=fix),))))
@@ -361,11 +377,23 @@ def chained() -> Report:
 def test_html_shows_everything_without_being_opened_and_labels_each_bar() -> None:
     page = render(run(chained()), "html")
     assert "<details" not in page
-    assert "<dt>fix</dt><dd>do it</dd>" in page
+    assert "<dt>fix</dt><dd><span>Do it</span></dd>" in page
     assert page.count("<svg") == 2
     assert all(f"<h3>{label}</h3>" in page for label in ("Partitions", "What the file stores"))
     assert "url(#hatch)" in page
     assert "<i class='free'></i>no partition" in page
+
+
+def test_html_shows_commands_as_such_with_the_name_of_the_image() -> None:
+    fix = f"Correct <it>: {command('touch /a')}"
+    found = dataclasses.replace(finding(), fix=fix, message="`<b>` runs, and `x` too")
+    page = html(run(Report("a.raw", (found,), facts=FACTS)))
+    assert "<code>&lt;b&gt;</code> runs, and <code>x</code> too" in page
+    assert "<span>Correct &lt;it&gt;: in the guest:</span>" in page
+    assert '<code class="command">touch /a</code>' in page
+    assert '<code class="command">virt-customize -a a.raw --run-command' in page
+    open_ = html(run(Report("a.raw", (dataclasses.replace(finding(), message="a ` b"),))))
+    assert "a ` b" in open_
 
 
 def test_html_says_the_size_of_the_disk_and_of_the_one_that_a_container_makes_of_it() -> None:
@@ -400,6 +428,39 @@ def test_an_image_with_errors_that_are_not_to_fail_has_not_passed() -> None:
     for fail_on, word in ((None, "checked "), (Severity.ERROR, "FAILED ")):
         last = report_text(wrong, fail_on=fail_on, style=PLAIN).splitlines()[-1]
         assert last.startswith(f"{word:9}1 error")
+
+
+def test_the_summary_of_several_images_counts_none_with_errors_as_passed() -> None:
+    wrong = Report("a.raw", (finding(),))
+    both = run(wrong, Report("b.raw"), fail_on=None)
+    [last] = text(both, dataclasses.replace(PLAIN, width=200)).splitlines()[-1:]
+    assert last.startswith("checked  2 images: 1 passed, 0 failed, 1 with errors that do not fail;")
+    page = html(both)
+    assert "1 with errors that do not fail" in page
+    assert "checked, 1 error" in page
+    assert "<title>imsprep check: checked</title>" in page
+
+
+def test_quiet_text_is_what_fails_and_a_line_an_image() -> None:
+    bad = Report("bad.raw", (finding(), finding("IMS102", Severity.NOTE)), passed=("IMS103",))
+    both = run(bad, Report("good.raw", (finding("IMS104", Severity.WARNING),)))
+    said = text(both, dataclasses.replace(PLAIN, quiet=True))
+    assert "IMS102" not in said
+    assert "IMS104" not in said
+    lines = said.splitlines()
+    assert lines[0].startswith("error    A title")
+    assert lines[-3:] == [
+        "FAILED   bad.raw: 1 error, 0 warnings, 1 note",
+        "passed   good.raw: 0 errors, 1 warning, 0 notes",
+        "FAILED   2 images: 1 passed, 1 failed; 1 error, 1 warning, 1 note",
+    ]
+
+
+def test_the_default_site_is_marked_where_its_limits_are_named() -> None:
+    for site, mark in (("huawei-intl", "huawei-intl (default)"), ("otc", "otc")):
+        of = run(Report("a.raw", facts={**FACTS, "site": site}))
+        assert (f"limits of {mark}" in " ".join(text(of).split())) == (site == "huawei-intl")
+        assert re.search(f"<dt>Limits of</dt><dd[^>]*>{re.escape(mark)}</dd>", html(of))
 
 
 def test_a_result_of_sarif_has_a_stop_between_what_is_wrong_and_what_helps() -> None:

@@ -14,7 +14,7 @@ from imsprep.checks import registry
 from imsprep.checks.facts import Facts, Zeros
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, Match, identify, primary
-from imsprep.image.not_a_disk import Kind
+from imsprep.image.not_a_disk import KNOWN, Kind
 from imsprep.image.volumes.signatures import Volume, identify_volume
 from imsprep.image.volumes.superblocks import Superblock
 from imsprep.ims.request import RequestFields
@@ -130,7 +130,9 @@ def test_every_rule_has_a_case() -> None:
 @pytest.mark.parametrize("rule", CASES)
 def test_a_rule_fires_where_it_should_and_only_there(rule: str) -> None:
     bad, good = CASES[rule]
-    assert fired(bad, rule), "did not fire"
+    findings, _ = RULES[rule].run(bad)
+    assert findings, "did not fire"
+    assert all(re.match(r"[A-Z]", f.fix or "Nothing") for f in findings)
     assert not fired(good, rule), "fired for nothing"
 
 
@@ -241,6 +243,14 @@ def test_a_command_takes_every_name_for_a_file_and_never_writes_over_it(
     facts = image(name=name, matches=(Match(format_, kind, 0, 4),))
     (finding,) = RULES["IMS101" if kind is Kind.DISK else "IMS102"].run(facts)[0]
     assert command in finding.fix
+    assert finding.fix.startswith("Run ")
+
+
+@pytest.mark.parametrize("format_", KNOWN)
+def test_the_fix_of_a_file_that_is_no_disk_begins_as_a_sentence(format_: str) -> None:
+    facts = image(matches=(Match(format_, Kind.ARCHIVE, 0, 4),))
+    (finding,) = RULES["IMS102"].run(facts)[0]
+    assert re.match(r"[A-Z]", finding.fix)
 
 
 def test_a_cut_file_is_enlarged_by_its_name() -> None:
@@ -266,8 +276,8 @@ def test_a_disk_that_is_too_small_is_compared_in_bytes() -> None:
 @pytest.mark.parametrize(
     ("matches", "fix"),
     [
-        ((), "truncate -s 40G IMAGE, then sgdisk -e IMAGE; or try it as it is."),
-        ((QCOW2,), "qemu-img resize IMAGE 40G, then sgdisk -e on the disk in the system"),
+        ((), "Run truncate -s 40G IMAGE, then sgdisk -e IMAGE; or try it as it is."),
+        ((QCOW2,), "Run qemu-img resize IMAGE 40G, then sgdisk -e on the disk in the system"),
         (
             (Match("vmdk", Kind.DISK, 0, 4),),
             "Enlarge the disk to 40 GiB where it was made, then sgdisk -e on the disk in",

@@ -53,6 +53,10 @@ class Run:
         """Return whether this report makes the run fail."""
         return self.fail_on is not None and report.fails(self.fail_on)
 
+    def tolerated(self, report: Report) -> bool:
+        """Return whether this report has errors that are not to fail: it has not passed either."""
+        return not self.bad(report) and report.count(Severity.ERROR) > 0
+
     @property
     def exit_code(self) -> int:
         """0, 1 for findings that fail, or the code of what could not be checked, which is worse."""

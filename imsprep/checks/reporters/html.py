@@ -14,7 +14,8 @@ from typing import Any
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.reporters.picture import picture
 from imsprep.checks.reporters.template import page
-from imsprep.checks.reporters.text import about
+from imsprep.checks.reporters.text import about, argument, fix_parts
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Finding, Report, Severity
 from imsprep.units import counted, exact_size, format_size
 
@@ -45,15 +46,20 @@ def html(run: Run, screenshots: Mapping[str, bytes] | None = None) -> str:
 def _verdict(run: Run) -> str:
     if run.failures:
         return "not checked"
+    if any(map(run.tolerated, run.reports)):
+        return "checked"
     return "failed" if run.exit_code else "passed"
 
 
 def _tally(run: Run) -> list[tuple[str, str]]:
     bad = sum(run.bad(report) for report in run.reports)
-    warned = sum(_warned(report) and not run.bad(report) for report in run.reports)
+    wrong = sum(run.tolerated(report) for report in run.reports)
+    fine = [r for r in run.reports if not run.bad(r) and not run.tolerated(r)]
+    warned = sum(_warned(report) for report in fine)
     parts = [
-        ("good", len(run.reports) - bad - warned, "passed"),
+        ("good", len(fine) - warned, "passed"),
         ("unsure", warned, "passed with warnings"),
+        ("unsure", wrong, "with errors that do not fail"),
         ("bad", bad, "failed"),
         ("bad", len(run.failures), "not checked"),
     ]
@@ -74,7 +80,9 @@ def _failure(failure: Failure) -> dict[str, object]:
 def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, object]:
     bad, warnings = run.bad(report), report.count(Severity.WARNING)
     passed = f"passed with {counted(warnings, 'warning')}" if warnings else "passed"
-    look = "bad" if bad else "unsure" if warnings else "good"
+    if run.tolerated(report):
+        passed = f"checked, {counted(report.count(Severity.ERROR), 'error')}"
+    look = "bad" if bad else "unsure" if warnings or run.tolerated(report) else "good"
     ordered = sorted(report.findings, key=lambda f: f.order)
     facts = report.facts
     return {
@@ -87,12 +95,13 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
         "picture": picture(facts),
         "chain": (facts.get("guest") or {}).get("chain") or [],
         "screenshot": _screen(facts, screenshot),
-        "findings": [finding_values(f) for f in ordered],
+        "findings": [finding_values(f, argument(report.image), facts.get("format", ""))
+                     for f in ordered],
         "sizes": _sizes(facts),
         "partitions": [_partition(p) for p in facts.get("partitions") or []],
         "skipped_title": f"{counted(len(report.skipped), 'rule')} skipped, and why",
         "skipped": _skipped(report),
-    }
+    }  # fmt: skip
 
 
 def _screen(facts: Mapping[str, Any], screenshot: bytes | None) -> str:
@@ -135,7 +144,8 @@ def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(
             ("Table", f"{str(facts['partition_table']).upper()}, {sector}-byte sectors", "")
         )
-    return [*rows, ("Limits of", str(facts.get("site", "")), "")]
+    site = str(facts.get("site", ""))
+    return [*rows, ("Limits of", f"{site} (default)" if site == DEFAULT_SITE else site, "")]
 
 
 def _partition(p: Mapping[str, Any]) -> dict[str, object]:
@@ -145,11 +155,19 @@ def _partition(p: Mapping[str, Any]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def finding_values(finding: Finding) -> dict[str, object]:
-    """Return a finding as the template's macro `finding` shows it."""
+def finding_values(finding: Finding, image: str = "", format_: str = "") -> dict[str, object]:
+    """Return a finding as the template's macro `finding` shows it.
+
+    Its fix names the `image`, as a shell takes it, where that is known.
+    """
     word = "waived" if finding.waived is not None else finding.severity.word
-    pairs = [
-        ("expected", finding.expected), ("found", finding.found), ("fix", finding.fix),
+    fix = [
+        (words if is_command else _with_code(words[:1].upper() + words[1:]), is_command)
+        for words, is_command in fix_parts(finding.fix or "", image, format_)
+        if words
+    ]
+    pairs: list[tuple[str, object]] = [
+        ("expected", finding.expected), ("found", finding.found), ("fix", fix),
         ("waived", finding.waived), ("why", finding.why), ("source", finding.source),
     ]  # fmt: skip
     if finding.region is not None:
@@ -157,9 +175,22 @@ def finding_values(finding: Finding) -> dict[str, object]:
         pairs.insert(2, ("where", place))
     return {
         "word": word, "mark": _MARKS[finding.severity], "title": finding.title,
-        "rule": finding.rule, "message": finding.message,
+        "rule": finding.rule, "message": _with_code(finding.message),
         "pairs": [(label, text) for label, text in pairs if text],
     }  # fmt: skip
+
+
+def _with_code(words: str) -> object:
+    """Return words for a template, what stands in backticks as code; all of it is escaped."""
+    from markupsafe import Markup
+
+    pieces = words.split("`")
+    if len(pieces) % 2 == 0:  # one that is not closed
+        return words
+    code = Markup("<code>{}</code>")
+    return Markup("").join(
+        code.format(piece) if number % 2 else piece for number, piece in enumerate(pieces)
+    )
 
 
 def _skipped(report: Report) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.image.file import Sharing
+from imsprep.options import DEFAULT_SITE
 from imsprep.report import Finding, Report, Severity
 from imsprep.scan.scan import Coverage
 from imsprep.units import counted, format_size
@@ -27,11 +28,15 @@ _INDENT = 9  # columns; behind the longest severity
 _LACKING = re.compile(r"imsprep\[[a-z-]+\] is not installed")
 # Advice of a guest's rule that is a command: see `checks.subject.guest`.
 _BOTH = re.compile(
-    r"(?P<lead>.*?)In the guest: `(?P<inside>.+)`; or: (?P<offline>virt-customize -a IMAGE .+)"
+    r"(?P<lead>.*?)In the guest: `(?P<inside>.+)`; or: (?P<offline>virt-customize -a .+)"
 )
 _WHOLE = re.compile(r"`[^`]*`")  # a command in a text; it is not broken
 _STAYS = "\0"  # a blank at which no line ends
-_CUSTOMIZED = ("raw", "qcow2", "vmdk")  # what virt-customize changes
+# The image in a command of a fix: of a RAW one in every command, of others in those that take them.
+_IMAGE = re.compile(r"(\s)IMAGE\b")
+_OF_ANY = re.compile(r"((?:imsprep [a-z]+|qemu-img resize) )IMAGE\b")
+_OF_CUSTOMIZED = re.compile(r"((?:imsprep [a-z]+|qemu-img resize|virt-customize -a) )IMAGE\b")
+_CUSTOMIZED = ("qcow2", "vmdk")  # what virt-customize changes, besides RAW
 _SGR = {  # "Select Graphic Rendition", ECMA-48, chapter 8.3.117
     "error": "1;31", "warning": "1;33", "note": "1;36", "waived": "2", "passed": "1;32",
     "unsure": "1;33", "FAILED": "1;31", "dim": "2", "bold": "1",
@@ -46,9 +51,12 @@ class Style:
     colour: bool = False
     notes: bool = False  # in full; else one line each
     skipped: bool = False  # with the reasons; else their number
+    coverage: bool = True  # what a scan found, and how it knows
+    quiet: bool = False  # what fails and a line an image
     more_skipped: str = ""  # how to see those reasons, in words: "--show-skipped: why skipped"
     more_notes: str = ""  # how to see the notes in full
-    image: str = ""  # that virt-customize can change; "": as the advice names it
+    image: str = ""  # whose findings these are, as a shell takes it; "": as the advice names it
+    format: str = ""  # of that image
     closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
     offers: Mapping[str, str] = field(
         default_factory=dict
@@ -72,7 +80,7 @@ def text(run: Run, style: Style = PLAIN) -> str:
     parts += ["\n".join(_wrapped(f"waiver: {c}", style, "")) + "\n" for c in run.complaints]
     if len(run.results) > 1:
         parts.append(_all_images(run, style))
-    return "\n".join(parts)
+    return ("" if style.quiet else "\n").join(parts)
 
 
 def report_text(report: Report, *, fail_on: Severity | None, style: Style) -> str:
@@ -109,15 +117,31 @@ def _failure(failure: Failure, style: Style) -> str:
 
 
 def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]]) -> str:
-    if report.facts.get("format") in _CUSTOMIZED:
-        style = replace(style, image=report.image)
-    lines = [*_headline(report, style), *_scanned(report, style)]
+    style = replace(style, image=argument(report.image), format=report.facts.get("format", ""))
+    if style.quiet:
+        return _quiet(run, report, style)
+    scanned = _scanned(report, style) if style.coverage else []
+    lines = [*_headline(report, style), *scanned]
     before = {(f.rule, f.message) for f in report.findings if _is_note(f)} & shown
     found = finding_lines(report.findings, style, shown)
     skipped = _skipped(report, style)
     lines += [*found, *([""] if found or skipped else []), *skipped]
     lines += _verdict(run, report, style, len(before))
     return "\n".join(lines) + "\n"
+
+
+def _quiet(run: Run, report: Report, style: Style) -> str:
+    """Return what makes the run fail, and one line with the verdict and the image's name."""
+    least = run.fail_on
+    failing = [
+        f for f in report.findings if f.waived is None and least is not None and f.severity >= least
+    ]
+    lines = finding_lines(failing, replace(style, notes=True))
+    lines += [""] if failing else []
+    words = f"{report.image}: {_counts([report])}"
+    warned = report.count(Severity.WARNING) > 0
+    lines += _last(run.bad(report), warned, words, style, wrong=run.tolerated(report))
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def about(facts: Mapping[str, Any]) -> str:
@@ -143,6 +167,8 @@ def about(facts: Mapping[str, Any]) -> str:
 
 def _headline(report: Report, style: Style) -> list[str]:
     name, words = style.painted(report.image, "bold"), about(report.facts)
+    if (site := report.facts.get("site")) == DEFAULT_SITE:
+        words += f"; limits of {site} (default)"
     steps = (report.facts.get("guest") or {}).get("chain") or []
     chain = _wrapped(chain_line(steps), style, "  ") if steps else []
     if len(report.image) > style.width // 2:
@@ -205,22 +231,46 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
 
 
 def _fix(fix: str, offer: str, style: Style) -> list[str]:
-    """Return advice as lines; a command for the guest and the image stands alone, to be copied."""
+    """Return advice as lines; a command that stands alone is not broken."""
+    lines, lead = [], "fix: "
+    for words, is_command in fix_parts(fix, style.image, style.format):
+        if is_command:
+            lines.append(" " * (_INDENT + 2) + words)
+            continue
+        whole = _WHOLE.sub(lambda m: m[0].replace(" ", _STAYS), f"{lead}{words}{offer}")
+        lines += _wrapped(whole, style)
+        lead = offer = ""
+    return lines
+
+
+def fix_parts(fix: str, image: str = "", format_: str = "") -> list[tuple[str, bool]]:
+    """Return advice in parts, each with whether it is a command alone, to be copied.
+
+    The `image`, of this format, is named in the commands that take it by itself.
+    """
+    if image:
+        fix = _named_in(format_).sub(lambda m: f"{m[1]}{image}", fix)
     found = _BOTH.fullmatch(fix)
     if found is None:
-        return _wrapped(
-            _WHOLE.sub(lambda m: m[0].replace(" ", _STAYS), f"fix: {fix}{offer}"), style
-        )
-    offline = found["offline"]
-    if style.image:
-        offline = f"virt-customize -a {shlex.quote(style.image)} {offline.split(' ', 3)[3]}"
-    indent = " " * (_INDENT + 2)
+        return [(fix, False)]
     return [
-        *_wrapped(f"fix: {found['lead']}in the guest:", style),
-        f"{indent}{found['inside']}",
-        *_wrapped(f"or, on the image while it is not running{offer}:", style),
-        f"{indent}{offline}",
+        (f"{found['lead']}in the guest:", False),
+        (found["inside"], True),
+        ("or, on the image while it is not running:", False),
+        (found["offline"], True),
     ]
+
+
+def _named_in(format_: str) -> re.Pattern[str]:
+    """Return where a fix names the image of this format by itself, behind a group that stays."""
+    if format_ == "raw":
+        return _IMAGE
+    return _OF_CUSTOMIZED if format_ in _CUSTOMIZED else _OF_ANY
+
+
+def argument(image: str) -> str:
+    """Quote an image's path for a shell; one that begins with a hyphen is no option."""
+    return shlex.quote(f"./{image}" if image.startswith("-") else image)
 
 
 def _title(mark: str, finding: Finding, style: Style) -> list[str]:
@@ -282,8 +332,8 @@ def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
         hints.append(style.more_notes)
     if style.more_skipped and report.skipped and not style.skipped:
         hints.append(style.more_skipped)
-    wrong = report.count(Severity.ERROR) > 0
-    lines = list(_last(bad, report.count(Severity.WARNING) > 0, words, style, wrong=wrong))
+    warned, wrong = report.count(Severity.WARNING) > 0, run.tolerated(report)
+    lines = list(_last(bad, warned, words, style, wrong=wrong))
     if hints:
         lines += [style.painted(line, "dim") for line in _wrapped(f"({'; '.join(hints)})", style)]
     return lines
@@ -291,12 +341,15 @@ def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
 
 def _all_images(run: Run, style: Style) -> str:
     bad = sum(run.bad(report) for report in run.reports)
-    words = [f"{len(run.reports) - bad} passed", f"{bad} failed"]
+    wrong = sum(run.tolerated(report) for report in run.reports)
+    words = [f"{len(run.reports) - bad - wrong} passed", f"{bad} failed"]
+    if wrong:
+        words.append(f"{wrong} with errors that do not fail")
     if run.failures:
         words.append(f"{len(run.failures)} not checked")
     said = f"{len(run.results)} images: {', '.join(words)}; {_counts(run.reports)}"
     warned = any(report.count(Severity.WARNING) for report in run.reports)
-    return "\n".join(_last(run.exit_code != 0, warned, said, style)) + "\n"
+    return "\n".join(_last(run.exit_code != 0, warned, said, style, wrong=wrong > 0)) + "\n"
 
 
 def _counts(reports: Iterable[Report]) -> str:

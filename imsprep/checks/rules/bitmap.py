@@ -70,7 +70,8 @@ def missing(facts: Facts) -> Iterator[Evidence]:
     "IMS402", Severity.ERROR, "The bitmap is of another image, or of an older state of it",
     why="Blocks that were written since, or that differ, may be marked empty: their data would be"
     " lost silently.",
-    fix="imsprep bitmap IMAGE; if another tool made the file, remove its sidecar (.json) instead.",
+    fix="Make it again: imsprep bitmap IMAGE. If another tool made the file, remove its"
+    " sidecar (.json) instead.",
     source="inferred: the bitmap decides which blocks are read from a RAW image",
 )  # fmt: skip
 def stale(facts: Facts) -> Iterator[Evidence]:
@@ -84,7 +85,7 @@ def stale(facts: Facts) -> Iterator[Evidence]:
     "IMS403", Severity.ERROR, "The bitmap does not fit the image",
     why="A bitmap of another length or form is refused (IMG.0158), or its bits are taken for other"
     " blocks than they were made for.",
-    fix="imsprep bitmap IMAGE",
+    fix="Make it again: imsprep bitmap IMAGE",
     source=f"{NO_BITMAP}; the length follows from the layout, docs/bitmap-file.md",
 )  # fmt: skip
 def misfit(facts: Facts) -> Iterator[Evidence]:
@@ -99,7 +100,7 @@ def misfit(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS404", Severity.ERROR, "The bitmap marks blocks as empty that hold data",
     why="The service does not read what is marked empty: the data in these blocks would be lost.",
-    fix="imsprep bitmap IMAGE",
+    fix="Make it again: imsprep bitmap IMAGE",
     source="inferred: the bitmap decides which blocks are read from a RAW image",
 )  # fmt: skip
 def lost(facts: Facts) -> Iterator[Evidence]:
@@ -151,7 +152,7 @@ def unproven(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS406", Severity.NOTE, "The bitmap marks empty blocks as data",
     why="They are read and stored like data, which only costs time.",
-    fix="imsprep bitmap IMAGE",
+    fix="Make it again: imsprep bitmap IMAGE",
     source="inferred: what is marked as data is read",
 )  # fmt: skip
 def wasted(facts: Facts) -> Iterator[Evidence]:

@@ -32,7 +32,9 @@ _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vh
                "parallels", "dmg", "bochs", "cloop")  # fmt: skip
 _PACKED = (Kind.COMPRESSED, Kind.ARCHIVE, Kind.BACKUP)
 _ENDS = re.compile(r"to byte (\d+), and the file ends at byte (\d+)")  # as `survey` says it
-_TO_ZVHD2 = "imsprep convert {0} {1}, or imsprep import {0} --via zvhd2, which makes and sends one"
+_TO_ZVHD2 = (
+    "Run imsprep convert {0} {1}, or imsprep import {0} --via zvhd2, which makes and sends one"
+)
 
 
 @rule(
@@ -304,10 +306,15 @@ def no_disk(facts: Facts) -> Iterator[Evidence]:
 
 
 def _way_out(name: str, format_: str) -> str:
-    advice = KNOWN[format_].advice.format(_argument(name), _target(name, ".raw"))
-    if format_ not in STREAMS:
-        return advice
-    return f"{_TO_ZVHD2.format(_argument(name), _target(name, '.zvhd2'))}; or: {advice}"
+    known = KNOWN[format_]
+    words = known.advice.format(_argument(name), _target(name, ".raw"))
+    if format_ in STREAMS:
+        return f"{_TO_ZVHD2.format(_argument(name), _target(name, '.zvhd2'))}; or: {words}"
+    return f"Run {words}" if known.is_command else _sentence(words)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _recognised(facts: Facts, match: Match) -> Evidence:
@@ -325,8 +332,8 @@ def _compressed(facts: Facts, match: Match) -> Evidence:
         f"{facts.name} is {KNOWN[match.format].name}; the disk in it was checked",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=f"`imsprep import` unpacks it and sends a ZVHD2; to unpack it before: "
-        f"{_way_out(facts.name, match.format)}",
+        fix=f"Nothing to do: `imsprep import` unpacks it and sends a ZVHD2. To unpack it before: "
+        f"{_way_out(facts.name, match.format).removeprefix('Run ')}",
         region=_region(match),
     )
 
@@ -341,7 +348,7 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
         " a ZVHD2 of it",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix="Nothing; to make the ZVHD2 before the import:"
+        fix="Nothing to do. To make the ZVHD2 before the import:"
         f" imsprep convert {_argument(facts.name)} {container}",
         region=_region(match),
         severity=Severity.NOTE,
@@ -361,7 +368,7 @@ def _refused(facts: Facts, match: Match) -> Evidence:
         reason,
         expected=expected,
         found=found,
-        fix=advice or "Make or copy the image again, and compare its checksum.",
+        fix=_sentence(advice) or "Make or copy the image again, and compare its checksum.",
         region=_region(match),
         title=f"The disk in this {match.format} image cannot be read",
     )
@@ -389,12 +396,18 @@ def _conversion(format_: str, name: str) -> str:
     if format_ in _QEMU_READS:
         driver = _QEMU_NAMES.get(format_, format_)
         to_raw = f"qemu-img convert -f {driver} -O raw {source} {raw}"
-        return f"{_TO_ZVHD2.format(source, zvhd2)}; or: {to_raw}" if format_ in DRIVERS else to_raw
+        return (
+            f"{_TO_ZVHD2.format(source, zvhd2)}; or: {to_raw}"
+            if format_ in DRIVERS
+            else f"Run {to_raw}"
+        )
     if format_ == "android-sparse":
-        return f"simg2img {source} {raw}"
+        return f"Run simg2img {source} {raw}"
     if format_ == formats.ZVHD:
-        return f"qemu-img-hw convert -O zvhd2 {source} {zvhd2} (Huawei's tool; ZVHD is not ZVHD2)"
-    return "convert it to RAW with the tool that made it"
+        return (
+            f"Run qemu-img-hw convert -O zvhd2 {source} {zvhd2} (Huawei's tool; ZVHD is not ZVHD2)"
+        )
+    return "Convert it to RAW with the tool that made it"
 
 
 def _argument(name: str) -> str:

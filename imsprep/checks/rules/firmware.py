@@ -100,7 +100,8 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             "BIOS is asked for and the GPT has no BIOS boot partition, which GRUB needs",
             expected="a BIOS boot partition", found="none", severity=Severity.WARNING,
-            fix="sgdisk --new=0:0:+1M --typecode=0:ef02 IMAGE, then grub-install in the system",
+            fix="Run sgdisk --new=0:0:+1M --typecode=0:ef02 IMAGE, then grub-install in the"
+            " system.",
         )  # fmt: skip
 
 

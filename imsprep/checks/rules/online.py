@@ -12,6 +12,7 @@ from imsprep.ims.region import RegionFacts
 from imsprep.report import Severity
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.contract import STANDARD
+from imsprep.units import counted
 
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")  # cn-north-4, eu-de, la-north-2
 
@@ -98,7 +99,7 @@ def replaces(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS705", Severity.NOTE, "Unfinished uploads take space in the bucket",
     why="Their parts are stored, and paid for, until they are completed or aborted.",
-    fix="imsprep uploads list, then imsprep uploads abort.",
+    fix="See them with imsprep uploads list, and remove them with imsprep uploads abort.",
     source='OBS API reference, "Listing Initiated Multipart Uploads"',
 )  # fmt: skip
 def unfinished(facts: Facts) -> Iterator[Evidence]:
@@ -107,7 +108,7 @@ def unfinished(facts: Facts) -> Iterator[Evidence]:
     if found.unfinished is None:
         raise UnknownError(found.unfinished_refusal)
     if found.unfinished:
-        yield Evidence(f"{found.unfinished} unfinished uploads of {found.key!r}")
+        yield Evidence(f"{counted(found.unfinished, 'unfinished upload')} of {found.key!r}")
 
 
 @rule(

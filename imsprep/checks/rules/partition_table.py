@@ -46,7 +46,7 @@ def no_valid_gpt(facts: Facts) -> Iterator[Evidence]:
     "IMS202", Severity.ERROR, "The primary GPT header is missing or damaged",
     why="Most boot loaders and every UEFI firmware read the primary table first; some, all BIOS"
     " boot loaders among them, read no other. UEFI writes it again from the backup.",
-    fix="gdisk IMAGE, then r (recovery), b (use the backup header), w (write).",
+    fix="Run gdisk IMAGE, then r (recovery), b (use the backup header), w (write).",
     source=f"{GPT}; tried: EDK II writes it again, and Linux then finds its partitions",
 )  # fmt: skip
 def primary_damaged(facts: Facts) -> Iterator[Evidence]:
@@ -67,7 +67,7 @@ def primary_damaged(facts: Facts) -> Iterator[Evidence]:
     "IMS203", Severity.WARNING, "The backup GPT header is missing or damaged",
     why="The disk boots, and its spare table is of no use when the first is lost. Where the disk"
     " was cut short, what lay behind the cut is lost too.",
-    fix="sgdisk -e IMAGE writes the backup to the end of the disk.",
+    fix="Run sgdisk -e IMAGE, which writes the backup to the end of the disk.",
     source=GPT,
 )  # fmt: skip
 def backup_damaged(facts: Facts) -> Iterator[Evidence]:
@@ -114,7 +114,7 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
     fix = None
     if all(p.end <= disk.size for p in disk.partitions):
         message += ": the backup GPT and no part of any partition"
-        fix = f"truncate -s {need} IMAGE, then sgdisk -e IMAGE, which writes the backup again."
+        fix = f"Run truncate -s {need} IMAGE, then sgdisk -e IMAGE, which writes the backup again."
     yield Evidence(message, expected=f"{need} bytes", found=f"{disk.size} bytes", fix=fix)
 
 
@@ -122,7 +122,7 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
     "IMS205", Severity.WARNING, "The backup GPT is not at the end of the disk",
     why="The disk was made larger after it was partitioned. Some firmware and tools call such a"
     " table damaged; the new space cannot be used until it is moved.",
-    fix="sgdisk -e IMAGE moves the backup to the end.",
+    fix="Run sgdisk -e IMAGE, which moves the backup to the end.",
     source=GPT,
 )  # fmt: skip
 def grown(facts: Facts) -> Iterator[Evidence]:
@@ -207,7 +207,7 @@ def large_sectors(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS213", Severity.WARNING, "The two GPT headers describe different disks",
     why="Which one a system reads decides which partitions it sees.",
-    fix="sgdisk -v IMAGE shows the difference; gdisk can copy one over the other.",
+    fix="Compare them: sgdisk -v IMAGE shows the difference; gdisk can copy one over the other.",
     source=GPT,
 )  # fmt: skip
 def headers_disagree(facts: Facts) -> Iterator[Evidence]:
@@ -227,7 +227,7 @@ def headers_disagree(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS214", Severity.WARNING, "The MBR and the GPT describe different disks",
     why="A BIOS and Windows may follow the MBR, Linux the GPT: they see different partitions.",
-    fix="gdisk IMAGE, then x (expert), n (new protective MBR), w (write).",
+    fix="Run gdisk IMAGE, then x (expert), n (new protective MBR), w (write).",
     source="UEFI specification 2.10, chapter 5.2.3 (2022-08)",
 )  # fmt: skip
 def hybrid(facts: Facts) -> Iterator[Evidence]:
@@ -276,7 +276,7 @@ def misaligned(facts: Facts) -> Iterator[Evidence]:
     "IMS218", Severity.NOTE, "The protective MBR does not cover the disk as it should",
     why="Systems follow the GPT all the same; tools repair the entry or warn about it. One that"
     " does not begin at sector 1 is another matter: Linux then finds no GPT on the disk.",
-    fix="gdisk IMAGE, then x (expert), n (new protective MBR), w (write).",
+    fix="Run gdisk IMAGE, then x (expert), n (new protective MBR), w (write).",
     source="UEFI specification 2.10, chapter 5.2.3 (2022-08); Linux, block/partitions/efi.c",
 )  # fmt: skip
 def guard(facts: Facts) -> Iterator[Evidence]:

@@ -100,8 +100,8 @@ def _enlarge(facts: Facts, gib: int) -> str:
     """
     gpt = facts.disk is not None and facts.disk.table == "gpt"
     if facts.format == formats.RAW:
-        return f"truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
+        return f"Run truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
     backup = ", then sgdisk -e on the disk in the system, for the GPT's backup" if gpt else ""
     if facts.format == "qcow2":
-        return f"qemu-img resize IMAGE {gib}G{backup}"
+        return f"Run qemu-img resize IMAGE {gib}G{backup}"
     return f"Enlarge the disk to {gib} GiB where it was made{backup}"

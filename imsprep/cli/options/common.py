@@ -41,14 +41,48 @@ class SizeType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class SecondsType(click.FloatRange):
-    """A number of seconds; not `nan`, which no clock ever passes."""
+class CountType(click.ParamType[int]):
+    """A whole number from `least` to `most`, of which the help's own words say what is useful."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    name = "N"
+
+    def __init__(self, least: int = 0, most: int | None = None) -> None:
+        self._least, self._most = least, most
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Return the number, or end with a usage error."""
-        seconds = super().convert(value, param, ctx)
+        try:
+            number = int(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < self._least or (self._most is not None and number > self._most):
+            to = "or more" if self._most is None else f"to {self._most}"
+            self.fail(f"expected {self._least} {to}, got {number}", param, ctx)
+        return number
+
+
+class SecondsType(click.ParamType[float]):
+    """A number of seconds, `least` or more; not `nan`, which no clock ever passes."""
+
+    name = "SECONDS"
+
+    def __init__(self, least: float = 0) -> None:
+        self._least = least
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or end with a usage error."""
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = float("nan")
         if seconds != seconds:
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        if seconds < self._least:
+            self.fail(f"expected at least {self._least:g} s, got {seconds:g} s", param, ctx)
         return seconds
 
 

@@ -11,7 +11,7 @@ _OPTIONS = (
     click.option("--compression", type=click.Choice(choices(PackOptions, "compression")),
                  default=PackOptions.compression, show_default=True,
                  help="Compression of a ZVHD2; zlib is for older sites."),
-    click.option("--level", type=int,
+    click.option("--level", type=int, metavar="N",
                  help="Compression level: 1 to 19 for zstd (default: 3), 1 to 9 for zlib (1)."),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from imsprep.cli.options.common import SizeType
+from imsprep.cli.options.common import CountType, SizeType
 from imsprep.options import HoleOptions, choices
 from imsprep.units import KIB, MIB, format_size
 
@@ -70,7 +70,7 @@ def reading_options(command: F) -> F:
     """Add --jobs, --holes and --keep-cache."""
     return click.option(
         "--jobs",
-        type=click.IntRange(0),
+        type=CountType(0),
         default=0,
         help="Processes that read; 0: one per CPU, four at most.",
     )(hole_options(command))

@@ -20,9 +20,9 @@ _OPTIONS = (
     ca_bundle_option,
 )  # fmt: skip
 _PACE = (
-    click.option("--timeout", type=SecondsType(min=0), default=7200.0,
-                 metavar="SECONDS", help="Time to wait for the job, in all (default: 7200)."),
-    click.option("--poll", type=SecondsType(min=0.01), metavar="SECONDS",
+    click.option("--timeout", type=SecondsType(0), default=7200.0,
+                 help="Time to wait for the job, in all (default: 7200)."),
+    click.option("--poll", type=SecondsType(0.01),
                  help="Seconds between polls (default: 10; 0.2 with the emulator)."),
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from imsprep.cli.options.common import RATE, SIZE, F, SecondsType, with_options
+from imsprep.cli.options.common import RATE, SIZE, CountType, F, SecondsType, with_options
 from imsprep.options import TransferOptions
 from imsprep.store.contract import STANDARD
 
@@ -16,8 +16,7 @@ _LIMIT_RATE = click.option(
     "--limit-rate", type=RATE, help="Limit the upload to so many bytes per second, as 10m."
 )
 _RETRY_FOR = click.option(
-    "--retry-for", type=SecondsType(min=0), default=TransferOptions.retry_for_s,
-    metavar="SECONDS",
+    "--retry-for", type=SecondsType(0), default=TransferOptions.retry_for_s,
     help="Give up after retries have failed for this time in all"
     f" (default: {TransferOptions.retry_for_s:g}).",
 )  # fmt: skip
@@ -27,9 +26,9 @@ _KMS_KEY = click.option(
     help="Encrypt the objects with this KMS key; '' is the service's default key.",
 )
 _OPTIONS = (
-    click.option("--jobs", type=click.IntRange(1, 64), default=TransferOptions.jobs,
+    click.option("--jobs", type=CountType(1, 64), default=TransferOptions.jobs,
                  show_default=True,
-                 help="Parts sent in parallel; as many are copied at the same time."),
+                 help="Parts sent in parallel, 1 to 64; as many are copied at the same time."),
     _PART_SIZE,
     click.option("--no-copy", is_flag=True, help="Send the zeros too; copy nothing inside the"
     " store."),

@@ -35,11 +35,12 @@ class ProgressBar:
     def __init__(
         self, what: str, total: int, *, quiet: bool, send: int = 0, copy: int = 0,
         estimated: bool = False, label: str | None = None, image: str | None = None,
+        file: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._clock = clock
         self.step = Step(what, total, clock(), send=send, copy=copy, estimated=estimated)
-        self._label, self._image = label or what, image
+        self._label, self._image, self._file = label or what, image, file
         self._mode = screen.NONE if quiet else screen.progress_mode()
         self._last = clock()
         self._shown = self._lines = False
@@ -81,12 +82,14 @@ class ProgressBar:
             self._end(now)
         elif self._mode == screen.JSON and (ended or now >= self._last + _JSON_S):
             self._last = now
-            image = {"image": self._image} if self._image else {}
+            named = self._image or self._file
+            image = {"image": named} if named else {}
             screen.write_event({**self.step.as_dict(now), **image})
         elif self._mode == screen.PLAIN and self._image is None and now >= self._last + _LINE_S:
             self._last, self._lines = now, True
             share = f"{self.step.share:.0%}; " if self.step.has_share else ""
-            screen.say(f"{self.step.what}: {share}{self.step.words(now)}")
+            of = f" {self._file}" if self._file else ""
+            screen.say(f"{self.step.what}{of}: {share}{self.step.words(now)}")
 
     def _end(self, now: float) -> None:
         """Say what it came to: where there was a bar, or lines that have to end."""
@@ -96,7 +99,7 @@ class ProgressBar:
         if self._image is not None or not (shown or lines):
             return
         if lines or self.step.sent.done or now - self.step.began >= _WORTH_A_LINE_S:
-            screen.say(self.step.came_to(now))
+            screen.say(self.step.came_to(now, self._file))
 
     def _row(self) -> str:
         columns, now = _columns(), self._clock()

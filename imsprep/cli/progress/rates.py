@@ -128,8 +128,8 @@ class Step:
         known = [one for one in left if one is not None]
         return max(known) if known and len(known) == len(left) else None
 
-    def came_to(self, now: float) -> str:
-        """Return what the step came to, in a line."""
+    def came_to(self, now: float, file: str | None = None) -> str:
+        """Return what the step came to, in a line that may name the file."""
         took = now - self.began
         if self.what == UPLOAD and not (self.sent.done or self.copied.done):
             return f"{self.what:8} 0 bytes: {format_size(self.all.done)} were in the bucket already"
@@ -140,7 +140,8 @@ class Step:
             rate = self.sent.done / took if took > 0 else 0
         else:
             said, rate = format_size(self.all.done), self.all.done / took if took > 0 else 0
-        return f"{self.what:8} {said} in {clock_time(took)} ({_rate(rate)})"
+        of = f"{file}: " if file else ""
+        return f"{self.what:8} {of}{said} in {clock_time(took)} ({_rate(rate)})"
 
     def as_dict(self, now: float) -> dict[str, object]:
         """Return plain values for a program."""

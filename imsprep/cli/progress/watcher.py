@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from imsprep.cli.progress.bars import JobBar, ProgressBar
+from imsprep.cli.progress.bars import JobBar, ProgressBar, label_of
 from imsprep.cli.progress.upload import AGAIN, if_interrupted
 from imsprep.cli.screen import say
 from imsprep.errors import WaitTimeoutError
@@ -22,10 +22,13 @@ _WHERE = ("site", "region", "endpoint", "api", "ca_bundle")
 
 
 class Watcher:
-    """Takes the events of a call; the bar of a step is there from its first event to its end."""
+    """Takes the events of a call; the bar of a step is there from its first event to its end.
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
+    Of one of several files the name is shown too.
+    """
+
+    def __init__(self, *, quiet: bool, file: str | None = None) -> None:
+        self._quiet, self._file = quiet, file
         self._steps: dict[str, ProgressBar] = {}
         self._job, self._last = JobBar(quiet=quiet), ""
         self.jobs: list[str] = []  # ids of jobs that were started
@@ -94,7 +97,8 @@ class Watcher:
             send, copy = (event.sent, event.copied) if first else (0, 0)
             bar = ProgressBar(
                 event.step, event.total, quiet=self._quiet, send=send, copy=copy,
-                estimated=event.estimated,
+                estimated=event.estimated, file=self._file,
+                label=label_of(self._file, event.step) if self._file else None,
             )  # fmt: skip
             self._steps[event.step] = bar.__enter__()
         if event.count:

@@ -142,7 +142,7 @@ def severities(value: Mapping[str, object], origin: str) -> dict[str, Severity]:
     """Turn `{IMS104: "note"}` into severities."""
     for rule, word in value.items():
         if word == "":
-            raise UsageError(f"{origin}: {rule!r} says no severity; write it as in {rule}=note")
+            raise UsageError(f"{origin}: {rule!r} has no severity; write it as in {rule}=note")
     try:
         return {rule: Severity.parse(str(word)) for rule, word in value.items()}
     except ValueError as error:

@@ -249,7 +249,7 @@ def _lz4() -> Callable[[], object]:
     try:
         from lz4.frame import LZ4FrameDecompressor
     except ImportError as error:
-        raise MissingExtraError("unpacking lz4 needs the package lz4: pip install lz4") from error
+        raise MissingExtraError("unpacking lz4 needs the package lz4", extra="guest") from error
     return lambda: _Bounded(LZ4FrameDecompressor())
 
 

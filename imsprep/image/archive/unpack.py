@@ -64,7 +64,7 @@ def unpack_disk(
             passed = position
     progress(disk.size - passed)
     if os.fstat(file).st_size != disk.size:
-        raise ReadError("what was written has not the disk's size; run again")
+        raise ReadError("what was written does not have the disk's size; run again")
 
 
 def _pieces(extents: Iterable[ByteExtent]) -> Iterator[Piece]:

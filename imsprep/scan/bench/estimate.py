@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from imsprep.errors import show_path
+from imsprep.errors import UsageError, show_path
 from imsprep.image.file import RawImage
-from imsprep.image.formats import check_raw
+from imsprep.image.formats import LIKE_RAW, check_raw, ends, identify, primary
 from imsprep.options import EstimateOptions
 from imsprep.progress import BENCH, counting
 from imsprep.scan.bench.figures import (
@@ -99,12 +99,11 @@ class Estimate:
 def estimate(path: Path, options: EstimateOptions, clock: Clock = time.perf_counter) -> Estimate:
     """Measure samples of an image and say what its scan will take; `clock` counts seconds.
 
-    Raises ReadError, ImageChangedError, and FormatError if it is no RAW image.
+    Raises ReadError, ImageChangedError, UsageError for an image in another format, and FormatError
+    if it is empty or too large.
     """
     with RawImage.open(path) as image:
-        check_raw(
-            image, "only a RAW image is scanned; `imsprep import --dry-run` estimates every format"
-        )
+        _check_scanned(image)
         runs = options.runs
         sampling = _Sampling(image, clock, options)
         rounds = [sampling.round(number / runs) for number in range(runs)]
@@ -126,6 +125,17 @@ def estimate(path: Path, options: EstimateOptions, clock: Clock = time.perf_coun
             data_bytes=Spread.of([one.data_bytes * one.factor for one in rounds]),
             bytes_per_s=options.bandwidth,
         )
+
+
+def _check_scanned(image: RawImage) -> None:
+    """Raise UsageError for an image in a format that is packed without a scan."""
+    found = primary(identify(*ends(image.pread, image.size), image.size))
+    if found not in LIKE_RAW:
+        raise UsageError(
+            f"{show_path(image.path)} is {found}, and only a RAW image is scanned;"
+            " `imsprep import --dry-run` estimates every format"
+        )
+    check_raw(image)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
@@ -60,3 +60,51 @@ def test_a_command_that_is_nearly_right_is_suggested(imsprep: Callable[..., Outc
     assert done.code == 2
     assert "No such command 'chek'. Did you mean 'check'?" in done.err
     assert "Did you mean" not in imsprep("qqqq").err
+
+
+def every_help(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """Yield each command with its help, as it is shown at 80 columns."""
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every_help(
+                below, click.Context(below, info_name=name, parent=context, **SETTINGS)
+            )
+
+
+HELPS = dict(every_help(cli, click.Context(cli, info_name="imsprep", **SETTINGS)))
+
+
+@pytest.mark.parametrize("path", HELPS)
+def test_a_help_fits_into_80_columns_and_its_examples_can_be_copied(path: str) -> None:
+    assert [line for line in HELPS[path].splitlines() if len(line) > 80] == []
+    said = re.search(r"^  Examples?:(.*)", HELPS[path], re.DOTALL | re.MULTILINE)
+    assert said is not None
+    joined = said[1].replace("\\\n", "").strip()
+    for line in joined.splitlines():  # none is the broken rest of another
+        assert line.split()[0] == "imsprep", line
+
+
+@pytest.mark.parametrize("path", HELPS)
+def test_a_help_names_numbers_without_the_signs_of_a_programmer(path: str) -> None:
+    assert not re.search(r"RANGE|x[<>]=|[<>]=x|\(\(", HELPS[path])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("batch", "p.yaml", "--jobs", "0"), "'--jobs': expected 1 or more, got 0"),
+        (("upload", "a", "--jobs", "65"), "'--jobs': expected 1 to 64, got 65"),
+        (("digest", "a", "--jobs", "two"), "'--jobs': 'two' is not a whole number"),
+        (("boot", "a", "--time-limit", "0.5"), "expected at least 1 s, got 0.5 s"),
+        (("wait", "a", "--timeout", "nan"), "'nan' is not a number of seconds"),
+    ],
+)
+def test_a_number_out_of_its_range_says_what_was_expected(
+    imsprep: Callable[..., Outcome], arguments: tuple[str, ...], said: str
+) -> None:
+    done = imsprep(*arguments)
+    assert done.code == 2
+    assert said in done.err

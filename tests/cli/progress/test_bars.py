@@ -204,6 +204,21 @@ def test_lines_of_an_upload_end_with_what_it_came_to(
     assert last == "upload   2 MiB sent in 0:16 (128 KiB/s)"
 
 
+def test_lines_of_one_of_several_files_name_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    clock = Clock()
+    with ProgressBar("digest", 2 * MIB, quiet=False, file="b/disk.raw", clock=clock) as bar:
+        clock.now += 11
+        bar(MIB)
+        clock.now += 5
+        bar(MIB)
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("digest b/disk.raw: 50%; 1/2 MiB, ")
+    assert last == "digest   b/disk.raw: 2 MiB in 0:16 (128 KiB/s)"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(

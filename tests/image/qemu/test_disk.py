@@ -99,7 +99,7 @@ def test_what_a_check_advises_for_a_format_gives_an_image_that_is_accepted(
     qemu_img("convert", "-f", "raw", *MADE[name], raw, f"./{file}")
     (found,) = [f for f in findings(imsprep, f"./{file}") if f["rule"] in ("IMS101", "IMS103")]
     nothing, _, direct = found["fix"].partition(": ")
-    assert nothing == "Nothing; to make the ZVHD2 before the import"
+    assert nothing == "Nothing to do. To make the ZVHD2 before the import"
     assert imsprep(*shlex.split(direct)[1:]).code == 0
     assert not {"IMS101", "IMS103"} & {f["rule"] for f in findings(imsprep, "disk.zvhd2")}
 

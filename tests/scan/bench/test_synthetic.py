@@ -119,7 +119,7 @@ def test_the_table_names_the_folder_and_every_rate(tmp_path: Path, imsprep: Run)
         (("--synthetic", "--size", "1k"), 2, "is too small"),
         (("none.raw",), 3, "cannot read none.raw: No such file"),
         (("empty.raw",), 1, "empty.raw is empty"),
-        (("disk.qcow2",), 1, "disk.qcow2 is qcow2"),
+        (("disk.qcow2",), 2, "disk.qcow2 is qcow2"),
     ],
 )
 def test_what_cannot_be_done_is_said(

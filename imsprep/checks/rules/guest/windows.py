@@ -18,7 +18,8 @@ _CLOUDBASE = "cloudbase-init"
 _AUTOMATIC, _DISABLED, _BOOT = 2, 4, 0  # Start of a service: at start, never, by the boot loader
 _ONLINE_ALL = 1  # SanPolicy: every disk is brought online
 _DRIVERS_FIX = (
-    "install virtio-win-gt-x64.msi with all drivers, see that Windows starts on virtio, shut down"
+    "Install virtio-win-gt-x64.msi with all drivers, see that Windows starts on virtio, and shut it"
+    " down."
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.options.common import PATH, output_options
+from imsprep.cli.options.common import PATH, CountType, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.progress.bars import ImageBars
@@ -40,7 +40,7 @@ Example:
     first=("dry_run", "jobs", "skip_failing", "guest", "outputs"),
 )
 @click.argument("plan", type=PATH)
-@click.option("--jobs", type=click.IntRange(1), metavar="N",
+@click.option("--jobs", type=CountType(1),
               help=f"Images worked on at the same time (default: {JOBS}, or as many as the"
               f" cluster takes).")  # fmt: skip
 @click.option(

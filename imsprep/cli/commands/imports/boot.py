@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from imsprep.cli.help.completion import images
-from imsprep.cli.options.common import PATH, SIZE, SecondsType, output_options, print_result
+from imsprep.cli.options.common import (
+    PATH,
+    SIZE,
+    CountType,
+    SecondsType,
+    output_options,
+    print_result,
+)
 from imsprep.cli.screen import say
 from imsprep.errors import show_path
 from imsprep.options import BootOptions, choices
@@ -33,10 +40,10 @@ Example: imsprep boot disk.raw --firmware uefi
 @click.option(
     "--memory", type=SIZE, default=BootOptions.memory, help="Memory of the machine (default: 1g)."
 )
-@click.option("--cpus", type=click.IntRange(1, 64), default=BootOptions.cpus, show_default=True,
+@click.option("--cpus", type=CountType(1, 64), default=BootOptions.cpus, show_default=True,
               help="CPUs of the machine.")  # fmt: skip
-@click.option("--time-limit", type=SecondsType(min=1), default=BootOptions.limit_s,
-              metavar="SECONDS", help="Give up after this time (default: 300).")  # fmt: skip
+@click.option("--time-limit", type=SecondsType(1), default=BootOptions.limit_s,
+              help="Give up after this time (default: 300).")  # fmt: skip
 @click.option("--accel", type=click.Choice(choices(BootOptions, "accelerator")),
               default=BootOptions.accelerator,
               help="Accelerator; auto: KVM if it works, else tcg, which emulates.")  # fmt: skip

@@ -14,7 +14,7 @@ import click
 from imsprep.checks.reporters import FORMATS
 from imsprep.cli.help.completion import images, regions, rules, severities, sites, words
 from imsprep.cli.help.sections import SectionedCommand
-from imsprep.cli.options.common import PATH, ca_bundle_option
+from imsprep.cli.options.common import PATH, CountType, ca_bundle_option
 from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
@@ -30,6 +30,7 @@ from imsprep.errors import UsageError
 
 if TYPE_CHECKING:
     from imsprep.checks.reporters import Run
+    from imsprep.checks.reporters.text import Style
 
 WHY_SKIPPED = "--show-skipped: why rules were skipped"
 
@@ -37,7 +38,8 @@ EPILOG = """\
 \b
 Examples:
   imsprep check disk.raw
-  imsprep check disk.raw --name web01 --os-version "Ubuntu 24.04 server 64bit" --min-disk 40
+  imsprep check disk.raw --name web01 --min-disk 40 \\
+    --os-version "Ubuntu 24.04 server 64bit"
   imsprep check images/ --output sarif:out.sarif --output html:report.html
 """
 
@@ -99,7 +101,7 @@ Examples:
 )
 @click.option("--strict", is_flag=True, default=None, help="The same as --fail-on warning.")
 @click.option(
-    "--scan", is_flag=True, help="Read the whole image: find its zeros, and what is sent."
+    "--scan", is_flag=True, help="Read the whole image: find its zeros, and how much is data."
 )
 @hole_options
 @click.option("--guest", is_flag=True, help="Check inside the file systems too.")
@@ -113,9 +115,7 @@ Examples:
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
               shell_complete=regions,
               help="Region of that bucket.")  # fmt: skip
-@click.option(
-    "--jobs", type=click.IntRange(0), help="Images checked at the same time; 0: one per CPU."
-)
+@click.option("--jobs", type=CountType(0), help="Images checked at the same time; 0: one per CPU.")
 @click.option(
     "--obs-endpoint", metavar="URL", help="Address of the object store, instead of the region's."
 )
@@ -133,7 +133,9 @@ Examples:
 @click.option("--list-rules", is_flag=True, help="List all rules and exit.")
 @click.option("--explain", shell_complete=rules, metavar="ID", help="Explain one rule and exit.")
 @click.option("--show-skipped", is_flag=True, help="Show why rules were skipped.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors on stderr.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print only what fails, and a line for each image."
+)
 @screen_options
 @request_options
 def command(images: tuple[Path, ...], **options: Any) -> int:
@@ -154,7 +156,11 @@ def command(images: tuple[Path, ...], **options: Any) -> int:
     targets = output_targets(options["outputs"], FORMATS, kept)
     shown = _shown(options)
     run = _run(images, options, wants_map=options["scan"] or "html" in (shown, *dict(targets)))
-    return _publish(run, shown, targets, skipped=options["show_skipped"])
+    style = style_for(
+        sys.stdout, skipped=options["show_skipped"], more_skipped=WHY_SKIPPED,
+        coverage=options["scan"], quiet=options["quiet"],
+    )  # fmt: skip
+    return _publish(run, shown, targets, style)
 
 
 def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) -> Run:
@@ -185,7 +191,7 @@ def _shown(options: dict[str, Any]) -> str | None:
     return formats[0] if formats else None if options["outputs"] else "text"
 
 
-def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], *, skipped: bool) -> int:
+def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], style: Style) -> int:
     """Write the files, then stdout; what could not be checked is said on stderr too."""
     from imsprep.checks.reporters import render
     from imsprep.checks.reporters.html import html
@@ -199,7 +205,6 @@ def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], *, sk
         say(f"imsprep: {failure.message}")
     if shown == "text":
         if run.reports:
-            style = style_for(sys.stdout, skipped=skipped, more_skipped=WHY_SKIPPED)
             sys.stdout.write(text(run, style))
         return run.exit_code
     for complaint in run.complaints:

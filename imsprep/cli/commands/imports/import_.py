@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 \b
 Example:
-  imsprep import disk.raw --name web01 --os-version "Debian GNU/Linux 12.0.0 64bit" \\
-    --min-disk 40 --site otc --to local:./cloud
+  imsprep import disk.raw --name web01 --min-disk 40 \\
+    --os-version "Debian GNU/Linux 12.0.0 64bit" --site otc --to local:./cloud
 """
 
 

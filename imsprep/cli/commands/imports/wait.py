@@ -10,10 +10,15 @@ from imsprep.cli.options.common import output_options, print_result
 from imsprep.cli.options.service import pace_options, service_options
 from imsprep.cli.progress.watcher import Watcher
 
+EPILOG = """\
+\b
+Examples:
+  imsprep wait 8a12fc664fb4daa3014fb4e581380005 --site otc --region eu-de
+  imsprep wait 8a12fc664fb4daa3014fb4e581380005 --to local:./cloud
+"""
 
-@click.command(
-    epilog="Example: imsprep wait 8a12fc664fb4daa3014fb4e581380005 --site otc --region eu-de"
-)
+
+@click.command(epilog=EPILOG)
 @click.argument("job_id", metavar="JOB")
 @click.option("--to", metavar="local:DIR", help="Folder of the local service, for one of its jobs.")
 @service_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imsprep.cli.help.completion import images
-from imsprep.cli.options.common import PATH, RATE, SizeType, output_options, print_result
+from imsprep.cli.options.common import PATH, RATE, CountType, SizeType, output_options, print_result
 from imsprep.cli.options.scan import reading_options, scanning_with_jobs
 from imsprep.cli.progress.watcher import Watcher
 from imsprep.errors import UsageError
@@ -35,7 +35,7 @@ Examples:
 @click.option(
     "--bandwidth", type=RATE, help="Bandwidth in bytes per second: estimate the upload too."
 )
-@click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True,
+@click.option("--runs", type=CountType(1, 100), default=3, show_default=True,
               help="Number of times that each is measured.")  # fmt: skip
 @reading_options
 @output_options
@@ -43,8 +43,8 @@ def command(image: Path | None, as_json: bool, quiet: bool, **options: Any) -> N
     """Measure how fast this machine scans, or estimate what IMAGE will take.
 
     With --synthetic, files of holes, written zeros, random data and both in turn are made one by
-    one, scanned, cold and cached, and removed. Samples of IMAGE are only read. Each figure is the
-    median, with the least and the most.
+    one, scanned, cold and cached, and removed. IMAGE is RAW; samples of it are only read. Each
+    figure is the median, with the least and the most.
     """
     folder, size, bandwidth = options["folder"], options["size"], options["bandwidth"]
     if (image is None) != options["synthetic"]:

@@ -29,7 +29,10 @@ def command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def show(config: Path | None, as_json: bool) -> None:
-    """Print every setting, its value, and its origin: environment, profile, file or default."""
+    """Print every setting with its value and origin.
+
+    The origin is the environment, a profile, a file, or the default.
+    """
     settings = settings_here(config)
     options = {name: _options(name, config) for name in OPTION_TABLES}
     rows = list(settings.items())

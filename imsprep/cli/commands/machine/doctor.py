@@ -41,7 +41,11 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     """
     from imsprep.cli.requirements import look
 
-    found = look(**options)
+    def log(text: str) -> None:
+        if not quiet:
+            screen.say(text)
+
+    found = look(**options, log=log)
     style = screen.style_for(sys.stdout)
     widest = max(len(item.name) for item in found)
     lines = []

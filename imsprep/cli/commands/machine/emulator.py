@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from imsprep.cli.help.completion import sites
-from imsprep.cli.options.common import PATH, schema_name
+from imsprep.cli.options.common import PATH, CountType, schema_name
 from imsprep.cli.screen import say
 from imsprep.cloud.sites import SITES
 from imsprep.options import DEFAULT_SITE
@@ -28,7 +28,7 @@ from imsprep.options import DEFAULT_SITE
 @click.option("--s3-region", default="us-east-1", show_default=True, help="Region of that store.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=CountType(0, 65535),
     default=0,
     help="Port to listen on (default: 0, any free port).",
 )

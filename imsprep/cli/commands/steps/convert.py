@@ -11,7 +11,7 @@ import click
 
 from imsprep.cli.help.completion import images, rules
 from imsprep.cli.help.sections import SectionedCommand
-from imsprep.cli.options.common import PATH, PLACE, SIZE, output_options, print_result
+from imsprep.cli.options.common import PATH, PLACE, SIZE, CountType, output_options, print_result
 from imsprep.cli.options.packing import packing_options
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.options.target import place_options
@@ -24,7 +24,7 @@ from imsprep.options import ConvertOptions
 
 EPILOG = """\
 \b
-Example:
+Examples:
   imsprep convert disk.raw disk.zvhd2
   imsprep convert disk.qcow2 obs:my-bucket --region eu-de
 """
@@ -56,7 +56,7 @@ Example:
     default=ConvertOptions.block_size,
     help="Block size of a ZVHD2, 1m to 32m (default: 2m).",
 )
-@click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
+@click.option("--jobs", type=CountType(0), default=0, help="Threads; 0: one per CPU.")
 @click.option("--uuid", "id_", type=click.UUID, help="UUID of the ZVHD2, instead of a random one.")
 @click.option(
     "--timestamp",

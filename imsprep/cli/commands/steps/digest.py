@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imsprep.cli.help.completion import images
-from imsprep.cli.options.common import PATH, output_options, print_result
+from imsprep.cli.options.common import PATH, CountType, output_options, print_result
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.progress.watcher import Watcher
 from imsprep.errors import show_path
@@ -18,7 +18,7 @@ from imsprep.progress import Event, Progress
 @click.command(epilog="Example: imsprep digest disk.raw")
 @click.argument("files", shell_complete=images, type=PATH, nargs=-1, required=True)
 @click.option("--sha256", is_flag=True, help="Print the plain SHA-256 of the whole disk instead.")
-@click.option("--jobs", type=click.IntRange(0), default=0, help="Threads; 0: one per CPU.")
+@click.option("--jobs", type=CountType(0), default=0, help="Threads; 0: one per CPU.")
 @holes_option
 @share_option
 @output_options
@@ -33,7 +33,7 @@ def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any)
     options["jobs"] = options["jobs"] or None
     found: dict[str, str] = {}
     for path in files:
-        with Watcher(quiet=quiet) as watcher:
+        with Watcher(quiet=quiet, file=str(path) if len(files) > 1 else None) as watcher:
             found[str(path)] = api.digest(path, progress=_warning(watcher), **options)
         if not as_json:
             click.echo(f"{found[str(path)]}  {show_path(path)}")

@@ -24,8 +24,9 @@ def command() -> None:
 
 
 _folder_option = click.option(
-    "--work-dir", type=PATH, metavar="DIR", default=".", show_default="the current folder",
-    help="Folder of images or containers, where killed commands leave files.",
+    "--work-dir", type=PATH, metavar="DIR", default=".",
+    help="Folder of images or containers, where killed commands leave files"
+    " (default: the current folder).",
 )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: object) ->
     from imsprep import api
 
     found = api.find_leftovers(bucket_from(where), work_dir=work_dir)
-    print_result(as_json, found.as_dict(), _text(found) or "nothing to clean up")
+    print_result(as_json, found.as_dict(), _text(found))
 
 
 @command.command("abort", epilog="Example: imsprep uploads abort --to local:./cloud --key disk.raw")
@@ -63,10 +64,20 @@ def abort_command(
         raise click.UsageError("give either --key KEY or --all")
     bucket = bucket_from(where)
     gone = api.abort_uploads(bucket, key=key, everything=everything, work_dir=work_dir)
-    print_result(as_json, gone.as_dict(), _text(gone) or "nothing to clean up")
+    print_result(as_json, gone.as_dict(), _text(gone, "removed"))
 
 
-def _text(found: Leftovers) -> str:
-    uploads = [f"upload  {u.initiated}  {u.upload_id}  {u.key}" for u in found.uploads]
-    files = [f"file    {show_path(path)}" for path in found.files]
-    return "\n".join([*uploads, *(f"zeros   {key}" for key in found.zero_keys), *files])
+def _text(found: Leftovers, did: str = "") -> str:
+    """Return a table of what is there, or was removed, by its kind."""
+    rows = [("upload", u.initiated, u.upload_id, u.key) for u in found.uploads]
+    rows += [("zeros", "", "", key) for key in found.zero_keys]
+    rows += [("file", "", "", show_path(path)) for path in found.files]
+    if not rows:
+        return "nothing to clean up"
+    titles = (did or "kind", "begun", "upload id", "object or file")
+    widths = [max(len(row[n]) for row in (titles, *rows)) for n in range(len(titles) - 1)]
+    lines = (
+        "  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]])
+        for row in (titles, *rows)
+    )
+    return "\n".join(lines)

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from imsprep import UsageError, import_image
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image.file import Identity
@@ -173,7 +174,16 @@ def test_findings_stop_the_import_with_exit_code_1(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
     done = imsprep(
-        "import", disk, "--name", " x", "--min-disk", "40", "--to", f"local:{tmp_path}/cloud"
+        "import",
+        disk,
+        "--name",
+        " x",
+        "--type",
+        "DataImage",
+        "--min-disk",
+        "40",
+        "--to",
+        f"local:{tmp_path}/cloud",
     )
     assert done.code == 1
     assert "the import of disk.raw is stopped by" in done.err
@@ -285,6 +295,29 @@ def test_an_upload_that_the_import_continues_is_no_leftover(
     assert "IMS705" not in imsprep(*arguments).err
     journal.save(replace(entry, upload_id="another"))
     assert "IMS705" in imsprep(*arguments).err
+
+
+def test_neither_is_one_of_a_container_that_is_kept(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    kept = ("--via", "zvhd2", "--work-dir", tmp_path)
+    arguments = ("import", disk, *REQUEST, *kept, "--to", f"local:{tmp_path}/cloud", "--dry-run")
+    upload_id = DirectoryStore(tmp_path / "cloud" / "images").create("disk.zvhd2", {})
+    assert "IMS705" in imsprep(*arguments).err
+    entry = UploadEntry("t", "disk.zvhd2", upload_id, ZEROS + "0" * 32, "p", Identity.of(disk))
+    Journal.for_file(tmp_path / "disk.zvhd2").save(entry)
+    assert "IMS705" not in imsprep(*arguments).err
+
+
+def test_a_missing_os_version_is_wrong_usage_as_a_missing_name_is(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    done = imsprep("import", disk, "--name", "a", "--min-disk", "40", "--to", f"local:{tmp_path}/c")
+    assert done.code == 2
+    assert "needs os_version (--os-version; imsprep os-versions lists the values)" in done.err
+    with pytest.raises(UsageError) as caught:
+        import_image(disk, to=f"local:{tmp_path}/c", name="a", min_disk=40)
+    assert caught.value.remedies == ("os_version",)
 
 
 def test_a_missing_image_is_exit_code_3(imsprep: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,7 +19,7 @@ Run = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the trial of KVM short where it does not work."""
-    monkeypatch.setattr("imsprep.trial.programs._TRIAL_S", 0.2)
+    monkeypatch.setattr("imsprep.trial.programs.TRIAL_S", 0.2)
 
 
 def test_a_machine_is_looked_at_and_no_key_is_shown(
@@ -32,6 +33,14 @@ def test_a_machine_is_looked_at_and_no_key_is_shown(
     assert items["credentials"]["state"] == "ok"
     assert "SECRET" not in done.out + done.err
     assert done.code == (3 if any(i["state"] == "failed" for i in items.values()) else 0)
+
+
+def test_what_takes_seconds_is_announced_unless_it_is_to_be_quiet(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    tried = shutil.which("qemu-system-x86_64") and os.path.exists("/dev/kvm")
+    assert ("starting a guest to try KVM: " in imsprep("doctor").err) == bool(tried)
+    assert imsprep("doctor", "-q").err == ""
 
 
 def test_what_is_missing_says_what_it_is_for_and_where_to_get_it(

@@ -49,6 +49,14 @@ def test_other_disks_are_told_apart(imsprep: Run, disk: Path) -> None:
     assert done.out == "".join(f"{tree_digest(p.read_bytes())}  {p}\n" for p in (disk, other))
 
 
+def test_the_progress_of_several_files_names_them(imsprep: Run, disk: Path) -> None:
+    other = disk.with_name("other.raw")
+    other.write_bytes(disk.read_bytes())
+    done = imsprep("digest", disk, other, "--progress", "json")
+    events = [json.loads(line) for line in done.err.splitlines()]
+    assert {event["image"] for event in events} == {str(disk), str(other)}
+
+
 def test_the_plain_sha256_is_that_of_the_file(imsprep: Run, disk: Path) -> None:
     done = imsprep("digest", disk, "--sha256")
     assert (done.code, done.out.split()[0]) == (0, hashlib.sha256(disk.read_bytes()).hexdigest())

@@ -94,7 +94,10 @@ def test_what_was_left_is_listed_and_aborted(imsprep: Run, tmp_path: Path) -> No
     for key in (zeros, f"{zeros}-3", "imsprep-zeros/notes.txt"):
         store.put(key, bytes(10))
     to = ("--to", f"local:{tmp_path}")
-    assert upload_id in imsprep("uploads", "list", *to).out
+    heading, first, *rest = imsprep("uploads", "list", *to).out.splitlines()
+    assert heading.split() == ["kind", "begun", "upload", "id", "object", "or", "file"]
+    assert first.index(upload_id) == heading.index("upload id")
+    assert [line.split() for line in rest] == [["zeros", zeros], ["zeros", f"{zeros}-3"]]
     assert imsprep("uploads", "abort", *to).code == 2
     assert imsprep("uploads", "abort", *to, "--key", "other").out == "nothing to clean up\n"
     assert imsprep("uploads", "abort", *to, "--all", "--json").json["zero_objects"] == [
