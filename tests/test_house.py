@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.support.house import PURE, TESTED_BY_OTHERS
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "imsprep"
+MOST_MODULES = 15  # in a folder; docs/architecture.md has the number too
 
 # A package imports lower rungs only; packages of one rung do not know each other.
 RUNGS = {
@@ -465,6 +467,11 @@ def test_a_package_imports_lower_rungs_only(module: str) -> None:
     for name in own(module):
         there = package_of(name)
         assert there == here or RUNGS[there] < RUNGS[here] or RUNGS[here] == 0, name
+
+
+def test_no_folder_is_a_corridor() -> None:
+    folders = Counter(p.parent for p in MODULES.values() if p.name != "__init__.py")
+    assert {f.name: n for f, n in folders.items() if n > MOST_MODULES} == {}
 
 
 @pytest.mark.parametrize("package", ORDER)
