@@ -120,8 +120,7 @@ def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]])
     style = replace(style, image=argument(report.image), format=report.facts.get("format", ""))
     if style.quiet:
         return _quiet(run, report, style)
-    scanned = _scanned(report, style) if style.coverage else []
-    lines = [*_headline(report, style), *scanned]
+    lines = [*_headline(report, style), *_scanned(report, style)]
     before = {(f.rule, f.message) for f in report.findings if _is_note(f)} & shown
     found = finding_lines(report.findings, style, shown)
     skipped = _skipped(report, style)
@@ -205,7 +204,7 @@ def _scanned(report: Report, style: Style) -> list[str]:
     sharing = Sharing(**facts["sharing"]) if "sharing" in facts else None
     note = sharing.note if sharing is not None else None
     shared = _wrapped(f"note: {note}", style, "  ") if note else []
-    if "coverage" not in facts:
+    if "coverage" not in facts or not style.coverage:
         return shared
     data = format_size(facts["data_bytes"])
     words = f"data: {data}, in blocks of {format_size(facts['block_size'])}"

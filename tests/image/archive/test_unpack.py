@@ -104,6 +104,6 @@ def test_a_file_of_another_size_than_the_disk_is_an_error(tmp_path: Path) -> Non
     disk = Longer()
     with (
         (tmp_path / "raw").open("w+b") as file,
-        pytest.raises(ReadError, match="has not the disk's size"),
+        pytest.raises(ReadError, match="does not have the disk's size"),
     ):
         unpack_disk(disk, disk.extents(), file.fileno(), jobs=1, progress=lambda count: None)
