@@ -19,6 +19,7 @@ from imsprep.progress import (
     Progress,
 )
 from imsprep.system.paths import path_of
+from imsprep.units import counted
 
 if TYPE_CHECKING:
     from imsprep.pipeline.batch.run import BatchWatcher
@@ -75,7 +76,7 @@ class _Silent:
 
     def checking(self, count: int) -> None:
         """Pass on."""
-        self.warn(f"checking {count} images before anything is sent")
+        self.warn(f"checking {counted(count, 'image')} before anything is sent")
 
     def refused(self, images: list[str], *, others: bool) -> None:
         """Pass on."""

@@ -13,8 +13,10 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import layout_of
 from imsprep.image.file import RawImage
 from imsprep.ims.wait import INTERVAL_S, PollPolicy
+from imsprep.options import DigestOptions
 from imsprep.pipeline import upload_formats
 from imsprep.pipeline.ask_cloud import AskBucket, AskService
+from imsprep.pipeline.digests import digest_file
 from imsprep.pipeline.from_options import (
     fail_on,
     fields_of,
@@ -167,6 +169,10 @@ def ship_task_of(
         service_name=client.url if target.folder is None else f"local:{target.folder}",
         pace=pace,
         open_source=partial(RawImage.open_whole, force_share=options.force_share),
+        digest_of=partial(
+            digest_file,
+            options=DigestOptions(holes=options.holes, force_share=options.force_share),
+        ),
         progress=progress,
         policy=TransferPolicy.of(options),
         cleanup=options.cleanup,

@@ -85,9 +85,21 @@ class Manifest:
     def is_about(
         self, image: Mapping[str, object], request: Mapping[str, object], service: str
     ) -> bool:
-        """Return whether this is the import of the same state of the same file, asked for alike."""
-        mine = (_lasting(self.image), self.request, self.service)
-        return mine == (_lasting(image), request, service)
+        """Return whether this is the import of the same disk, asked for alike.
+
+        It is the same state of the same file, or has the digest of what was imported: other rights
+        or another time of a file make no other disk.
+        """
+        if (self.request, self.service) != (request, service):
+            return False
+        same_file = _lasting(self.image) == _lasting(image)
+        return same_file or (self.may_hold(image) and self.image["digest"] == image.get("digest"))
+
+    def may_hold(self, image: Mapping[str, object]) -> bool:
+        """Return whether a digest tells if a file that is in another state is the same disk."""
+        names = ("name", "size")
+        same = all(self.image[name] == image[name] for name in names)
+        return same and isinstance(self.image.get("digest"), str)
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON, as the schema describes them."""

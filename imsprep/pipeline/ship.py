@@ -56,6 +56,7 @@ def _ship(prepared: Prepared, task: ShipTask, path: Path) -> Imported:
     manifests.check_replaceable(path, prepared.image)
     started = task.clock()
     begun = replace(task, pace=task.pace.started())
+    prepared = _with_digest(prepared, task, path)
     state = _taken_up(prepared, begun, path)
     was_done = state is not None and state.state == DONE
     if state is None:
@@ -94,6 +95,23 @@ def _data_bytes(state: Manifest, prepared: Prepared) -> int:
     return counted if type(counted) is int else prepared.data_bytes
 
 
+def _with_digest(prepared: Prepared, task: ShipTask, path: Path) -> Prepared:
+    """Add the disk's digest where only that tells whether an earlier run imported it."""
+    earlier, image, body = manifests.read(path), _image(prepared), prepared.request.as_body()
+    if earlier is None or earlier.state not in (ASKING, STARTED, DONE) or "digest" in image:
+        return prepared
+    asked_alike = (earlier.request, earlier.service) == (body, task.service_name)
+    if not asked_alike or not earlier.may_hold(image):
+        return prepared
+    if earlier.is_about(image, body, task.service_name):
+        return prepared
+    task.pace.on_warning(
+        "the file is in another state than when it was imported before (its time, owner or rights);"
+        " reading it to tell whether it is the same disk"
+    )
+    return replace(prepared, digest=task.digest_of(prepared.image))
+
+
 def _taken_up(prepared: Prepared, task: ShipTask, path: Path) -> Manifest | None:
     """Return where an earlier run left this very import; None if something has to be sent first.
 
@@ -102,6 +120,10 @@ def _taken_up(prepared: Prepared, task: ShipTask, path: Path) -> Manifest | None
     earlier = manifests.read(path)
     if earlier is None or not _is_same(earlier, prepared, task):
         return None
+    image = _image(prepared)
+    if earlier.image["identity"] != image["identity"] and earlier.state in (STARTED, DONE):
+        earlier = replace(earlier, image={**earlier.image, "identity": image["identity"]})
+        manifests.write(path, earlier)
     if earlier.state == DONE:
         return earlier if _is_listed(earlier, task) else None
     if earlier.state == ASKING:

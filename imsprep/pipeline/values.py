@@ -162,6 +162,7 @@ class ShipTask:
     service_name: str  # its constant address, for the manifest
     pace: PollPolicy
     open_source: Callable[[Path], AbstractContextManager[Source]]
+    digest_of: Callable[[Path], str]  # of the disk in a file of whatever format
     progress: UploadProgress
     policy: TransferPolicy
     cleanup: str = KEEP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,6 +80,51 @@ def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> Non
     assert all(upload.skipped for upload in second.uploads)
     assert "is no longer listed as active, so it is imported again" in said[1]
     assert "the file has changed since, so another image is made" in said[2]
+
+
+@pytest.mark.parametrize("change", ["rights", "time", "copy"])
+def test_a_file_of_another_state_that_holds_the_same_disk_is_not_imported_again(
+    place: Place, change: str
+) -> None:
+    said: list[str] = []
+    with place.emulator() as go:
+        pace = PollPolicy(place.nap, place.clock, on_warning=said.append)
+        first = go(pace=pace)
+        image = place.prepared.image
+        if change == "rights":
+            image.chmod(0o640)
+        elif change == "time":
+            os.utime(image, (1, 1))
+        else:
+            data = image.read_bytes()
+            image.unlink()
+            image.write_bytes(data)
+        identity = Identity.of(image)
+        artefacts = tuple(
+            replace(a, identity=identity) if a.path == image else a
+            for a in place.prepared.artefacts
+        )
+        place.prepared = replace(place.prepared, identity=identity, artefacts=artefacts)
+        second = go(pace=pace)
+        assert len(place.running.board.images()) == 1
+        # From now on its state tells.
+        third = go(pace=pace, digest_of=lambda path: pytest.fail("not again"))
+    assert [second.image_id, third.image_id] == [first.image_id] * 2
+    assert (second.earlier, second.sent) == (True, 0)
+    [text] = said
+    assert "reading it to tell whether it is the same disk" in text
+
+
+def test_a_file_that_holds_another_disk_of_the_same_length_is_imported(place: Place) -> None:
+    said: list[str] = []
+    with place.emulator() as go:
+        pace = PollPolicy(place.nap, place.clock, on_warning=said.append)
+        first = go(pace=pace)
+        place.prepared = make_image(place.folder / "local", seed=2)
+        assert go(pace=pace).image_id != first.image_id
+        assert len(place.running.board.images()) == 2
+    assert "reading it to tell whether it is the same disk" in said[0]
+    assert "the file has changed since, so another image is made" in said[1]
 
 
 def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:

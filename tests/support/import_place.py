@@ -20,7 +20,9 @@ from imsprep.emulator.server import serving
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.ims.wait import PollPolicy
+from imsprep.options import DigestOptions
 from imsprep.pipeline import manifest as manifests
+from imsprep.pipeline.digests import digest_file
 from imsprep.pipeline.manifest import Manifest
 from imsprep.pipeline.ship import ship
 from imsprep.pipeline.values import Artefact, Prepared, ShipTask
@@ -70,6 +72,10 @@ def source(path: Path) -> Iterator[Any]:
     yield File(path)
 
 
+def digest_of(path: Path) -> str:
+    return digest_file(path, DigestOptions())
+
+
 class Place:
     """A folder with an image, a bucket, and an emulator that can be started again."""
 
@@ -95,7 +101,7 @@ class Place:
             def go(**changes: Any) -> Any:
                 shipping = ShipTask(
                     self.store, "images", "local", client(url), "emulator", PollPolicy(self.nap, self.clock),
-                    source, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
+                    source, digest_of, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
                 )  # fmt: skip
                 return ship(self.prepared, replace(shipping, **changes))
 

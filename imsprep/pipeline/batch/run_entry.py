@@ -179,6 +179,7 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
         size=done.size,
         data_bytes=done.data_bytes,
         sent=done.sent,
+        earlier=done.earlier,
         identity=prepared.identity.as_dict(),
     )
 

@@ -108,8 +108,10 @@ class _Telling:
     def checking(self, count: int) -> None:
         """Print that the check begins."""
         if count:
-            of_all = "" if count == self._total else f" of {self._total}"
-            self._say(f"checking {count}{of_all} images before anything is sent")
+            images = counted(count, "image")
+            if count != self._total:
+                images = f"{count} of {counted(self._total, 'image')}"
+            self._say(f"checking {images} before anything is sent")
 
     def refused(self, images: list[str], *, others: bool) -> None:
         """Print what is refused, and that nothing is started where that follows."""
