@@ -53,7 +53,8 @@ def command(machine: Machine, places: Places) -> list[str]:
     """Return the command line that starts the machine."""
     return [
         machine.program, "-nodefaults", "-no-user-config", "-display", "none",
-        "-machine", _board(machine), "-accel", _accelerator(machine), *_cpu(machine),
+        "-machine", _board(machine), "-accel", _accelerator(machine),
+        *processor(machine.accelerator, machine.architecture),
         "-m", str(machine.memory // MIB), "-smp", str(machine.cpus),
         *_firmware(machine), *_identity(), *_graphics(machine),
         "-drive", f"if=none,id=disk,format=raw,cache=unsafe,snapshot=on,{_file(places.disk)}",
@@ -75,11 +76,11 @@ def _accelerator(machine: Machine) -> str:
     return "tcg,thread=multi" if machine.accelerator == TCG else machine.accelerator
 
 
-def _cpu(machine: Machine) -> list[str]:
+def processor(accelerator: str, architecture: Architecture) -> list[str]:
     """Return the processor; with KVM, Windows then says through the hypervisor why it stopped."""
-    if machine.accelerator == KVM:
+    if accelerator == KVM:
         windows = ",hv-relaxed=on,hv-vapic=on,hv-spinlocks=0x1fff,hv-time=on,hv-crash=on"
-        return ["-cpu", f"host{windows if machine.architecture == 'x86' else ''}"]
+        return ["-cpu", f"host{windows if architecture == 'x86' else ''}"]
     return ["-cpu", "max"]
 
 

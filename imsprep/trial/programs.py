@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from imsprep.errors import MissingExtraError
-from imsprep.trial.plan import KVM, PROGRAMS, Architecture
+from imsprep.trial.plan import KVM, PROGRAMS, Architecture, processor
 
 _PACKAGES = {"x86": "qemu-system-x86", "arm": "qemu-system-arm"}
 _FIRMWARE_PACKAGES = {"x86": "ovmf", "arm": "qemu-efi-aarch64"}
@@ -92,7 +92,7 @@ def _speaks(program: str) -> bool:
         disk, serial = Path(folder, "disk"), Path(folder, "serial")
         disk.write_bytes(_TRIAL)
         command = [program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                   "-accel", KVM, "-cpu", "host", "-m", "32", "-serial", f"file:{serial}",
+                   "-accel", KVM, *processor(KVM, "x86"), "-m", "32", "-serial", f"file:{serial}",
                    "-drive", f"if=ide,format=raw,file={disk}"]  # fmt: skip
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)  # fmt: skip

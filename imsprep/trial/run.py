@@ -174,7 +174,7 @@ class Booted:
 
 
 class _KvmSilentError(Exception):
-    """With KVM the guest reported nothing."""
+    """With KVM the guest printed nothing, or QEMU failed."""
 
 
 def boot(
@@ -203,7 +203,7 @@ def boot(
         try:
             done = _run(image, options, machine, reason, look)
         except _KvmSilentError:
-            reason = "with /dev/kvm the guest reported nothing"
+            reason = "with /dev/kvm the guest printed nothing, or QEMU failed"
             done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
         for _ in range(_TRIES):
             if not verdict.blames_the_machine(done.verdict):
@@ -268,6 +268,9 @@ def _run(
         watch = _Watch(options, machine, places, started, look)
         try:
             found = watch.until_verdict()
+        except BaseException:  # Ctrl-C or SIGTERM too: what the console showed so far is kept
+            _keep(options, watch, None)
+            raise
         finally:
             watch.close()
         image.check_unchanged()

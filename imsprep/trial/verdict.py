@@ -112,7 +112,8 @@ _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
 
 def plain(console: bytes) -> str:
     """Return what a console said as lines of text, without what moves the cursor and colours it."""
-    text = _CUT_COLOUR.sub("", _COLOUR.sub("", console.decode("utf-8", "replace")))
+    # What is no UTF-8 are the lines that GRUB draws around its menu.
+    text = _CUT_COLOUR.sub("", _COLOUR.sub("", console.decode("utf-8", "ignore")))
     text = _ESCAPE.sub("\n", text)
     text = re.sub(r"[^\n\t\x20-\uffff]", "", text.replace("\r", "\n"))
     return re.sub(r"\n[ \t]*(?:\n[ \t]*)+", "\n", text)

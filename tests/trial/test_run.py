@@ -126,6 +126,18 @@ def test_log_and_picture_are_kept(tmp_path: Path, imsprep: Imsprep) -> None:
     assert Path(done.json["screenshot"]).read_bytes().startswith(b"\x89PNG\r\n")
 
 
+def test_the_log_is_kept_of_a_boot_that_is_ended(tmp_path: Path) -> None:
+    def end(seconds: float) -> None:
+        if seconds > 3:
+            raise KeyboardInterrupt
+
+    disk, log = tmp_path / "disk.raw", tmp_path / "boot.log"
+    disk.write_bytes(saying("still at work"))
+    with pytest.raises(KeyboardInterrupt):
+        boot(disk, dataclasses.replace(QUICK, log=log), look=end)
+    assert "still at work" in log.read_text()
+
+
 def test_no_log_replaces_an_image(tmp_path: Path) -> None:
     disk = tmp_path / "disk.raw"
     disk.write_bytes(saying("web01 login: "))

@@ -152,6 +152,11 @@ def test_a_colour_that_is_cut_leaves_nothing(console: bytes) -> None:
     assert shown == "Starting modprobe@dm_mod.s... - Load Kernel Module dm_mod..."
 
 
+def test_the_frame_of_a_menu_is_not_text() -> None:
+    console = b"\xda\xc4\xbf\r\n\xb3 Debian \xb3\r\nerror: no such device.\r\n"
+    assert plain(console).split() == ["Debian", "error:", "no", "such", "device."]
+
+
 def test_colours_and_cursors_are_not_text() -> None:
     assert plain(b"\x1b[0;32m  OK  \x1b[0m Started\r\n\x1b[2J\x1b[01;01H\x1b(Bnext") .split() == [
         "OK", "Started", "next"]  # fmt: skip
