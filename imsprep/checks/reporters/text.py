@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
+from imsprep.checks.rule import NOT_INSPECTED
 from imsprep.image.file import Sharing
 from imsprep.options import DEFAULT_SITE
 from imsprep.report import Finding, Report, Severity
@@ -327,6 +328,9 @@ def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
     hints = []
     if report.skipped:
         words += f", {len(report.skipped)} skipped"
+        unseen = NOT_INSPECTED in style.closer and not style.skipped
+        if unseen and any(s.reason == NOT_INSPECTED for s in report.skipped):
+            hints.append(style.closer[NOT_INSPECTED])
     if style.more_notes and report.count(Severity.NOTE) > before and not style.notes:
         hints.append(style.more_notes)
     if style.more_skipped and report.skipped and not style.skipped:
