@@ -417,9 +417,8 @@ def test_a_cut_that_took_the_backup_alone_is_mended_by_truncate_and_sgdisk(
     (finding,) = findings(gpt, "IMS204")
     assert "the backup GPT and no part of any partition" in finding.message
     assert finding.fix is not None
-    command = (
-        finding.fix.partition(", which")[0].replace("IMAGE", "disk.raw").replace(", then", ";")
-    )
+    words = finding.fix.partition(", which")[0].removeprefix("Run ")
+    command = words.replace("IMAGE", "disk.raw").replace(", then", ";")
     shell(gpt.parent, command)
     assert "IMS204" not in found(gpt)
     assert "IMS203" not in found(gpt)
