@@ -13,18 +13,19 @@ Ids are never reused and never change their meaning. The hundreds name the subje
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imsprep.errors import show_path
+from imsprep.image.formats import RAW
 from imsprep.report import Finding, Region, Severity, Skipped
 from imsprep.report import UnknownError as UnknownError
 
 if TYPE_CHECKING:
     from imsprep.checks.facts import Facts
 
-# Where most that is known of quick import stands; rules name it as their source.
 # Why rules are skipped for want of a closer look, each of which the caller may ask for.
 NOT_SCANNED = "the image was not scanned"
 NOT_UNPACKED = "the blocks were not unpacked"
@@ -32,6 +33,7 @@ NOT_INSPECTED = "the inside of the image was not examined"
 NOT_STARTED = "the image was not started"
 NOT_ONLINE = "the bucket and the service were not asked"
 
+# Where most that is known of quick import stands; rules name it as their source.
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 
 SUBJECTS = {
@@ -101,12 +103,12 @@ class Rule:
         findings: list[Finding] = []
         try:
             for evidence in self.check(facts):
-                findings.append(self._finding(evidence))
+                findings.append(self._finding(evidence, facts))
         except UnknownError as unknown:
             return findings, Skipped(self.id, show_path(str(unknown)))
         return findings, None
 
-    def _finding(self, evidence: Evidence) -> Finding:
+    def _finding(self, evidence: Evidence, facts: Facts) -> Finding:
         return Finding(
             rule=self.id,
             severity=evidence.severity or self.severity,
@@ -117,10 +119,21 @@ class Rule:
             expected=evidence.expected,
             found=None if evidence.found is None else _shown(evidence.found),
             why=self.why,
-            fix=evidence.fix or self.fix,
+            fix=_for_format(evidence.fix or self.fix, facts.format),
             source=self.source,
             region=evidence.region,
         )
+
+
+# Tools of a fix that see the disk in a RAW image alone.
+_FOR_RAW = re.compile(r"\b(?:sgdisk|gdisk|fdisk|sfdisk|truncate)\b[^.;]* IMAGE\b")
+
+
+def _for_format(fix: str, format_: str) -> str:
+    """Return a fix with how it applies to an image of this format."""
+    if format_ == RAW or not _FOR_RAW.search(fix):
+        return fix
+    return f"{fix.removesuffix('.')}. That is for RAW, which imsprep convert IMAGE disk.raw makes."
 
 
 _LONGEST = 900  # characters of a message; what an image's texts hold may be endless

@@ -398,3 +398,13 @@ def test_what_a_site_lacks_is_said_with_its_name() -> None:
     [finding] = registry.run(request(hw_firmware_type="uefi")).of("IMS602")
     assert finding.title == "A field is given that the site huawei does not document"
     assert finding.fix == "Leave the field out on huawei, or name the site of the import."
+
+
+@pytest.mark.parametrize("rule", ["IMS204", "IMS205"])
+def test_a_tool_that_reads_raw_alone_is_not_offered_for_another_format(rule: str) -> None:
+    raw = CASES[rule][0]
+    (of_raw,), _ = RULES[rule].run(raw)
+    (of_qcow2,), _ = RULES[rule].run(dataclasses.replace(raw, matches=(QCOW2,)))
+    assert "sgdisk -e IMAGE" in of_raw.fix
+    assert "imsprep convert" not in of_raw.fix
+    assert of_qcow2.fix.endswith("That is for RAW, which imsprep convert IMAGE disk.raw makes.")

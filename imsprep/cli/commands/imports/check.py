@@ -19,7 +19,7 @@ from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
-from imsprep.cli.screen import say, screen_options, style_for
+from imsprep.cli.screen import say, screen_options, style_for, wrapped
 from imsprep.cli.settings.defaults import (
     profile_option,
     settings_here,
@@ -236,10 +236,10 @@ def _tell_rules(explain: str | None, as_json: bool) -> int:
         click.echo(json.dumps(value, indent=2))
     elif explain:
         rule = chosen[0]
-        click.echo(
-            f"{rule.id}  {rule.severity.word}  {rule.subject}\n{rule.title}\n\n"
-            f"Why:    {rule.why}\nFix:    {rule.fix}\nSource: {rule.source}"
-        )
+        title = wrapped(rule.title, sys.stdout, 0)
+        click.echo(f"{rule.id}  {rule.severity.word}  {rule.subject}\n{title}\n")
+        for name, words in (("Why", rule.why), ("Fix", rule.fix), ("Source", rule.source)):
+            click.echo(wrapped(f"{name + ':':<8}{words}", sys.stdout, 8))
     else:
         for rule in chosen:
             click.echo(f"{rule.id}  {rule.severity.word:7}  {rule.subject:9}  {rule.title}")

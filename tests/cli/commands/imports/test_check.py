@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from imsprep.units import TIB
+from tests.support.rules import RULES
 from tests.support.running import Outcome, need
+from tests.support.terminal import run_on_terminal
 
 Run = Callable[..., Outcome]
 
@@ -297,3 +299,14 @@ def test_a_log_of_ci_says_once_that_an_image_is_missing(
     assert done.code == 3
     assert done.err.count("cannot read") == times
     assert ("cannot read" in done.out) is (format_ != "text")
+
+
+def test_a_rule_is_explained_in_lines_that_fit(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "imsprep", "check", "--explain", "IMS816"]
+    code, _, last = run_on_terminal(command, 60, dict(os.environ), tmp_path)
+    assert code == 0
+    at = next(n for n, row in enumerate(last) if row.startswith("Why:    "))
+    assert last[at + 1].startswith("        ")
+    # A terminal breaks a line that is too long in the middle of a word.
+    words = " ".join(row.strip() for row in last)
+    assert RULES["IMS816"].why in words
