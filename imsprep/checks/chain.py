@@ -84,13 +84,25 @@ def _step(
         text, short = text_of(facts)
     except UnknownError as error:
         state, why = UNKNOWN, str(error)
-    for found, skipped in (rules[id_].run(facts) for id_ in ids):
+    for found, skipped in (rules[id_].run(facts) for id_ in ids if _is_of(name, id_, facts)):
         bad = next((finding for finding in found if finding.severity >= least), None)
         if bad is not None:
             return Step(name, BROKEN, show_path(text), short, bad.message, bad.rule)
         if skipped is not None and state == KNOWN and skipped.rule not in _LESS:
             state, why = UNKNOWN, skipped.reason
     return Step(name, state, show_path(text), show_path(short), why and show_path(why))
+
+
+def _is_of(name: str, rule: str, facts: Facts) -> bool:
+    """Return whether a rule speaks of a step here: IMS807 may mean the loader or its kernel."""
+    if rule != "IMS807":
+        return True
+    try:
+        _, route = route_of(facts)
+    except UnknownError:
+        return name == "loader"
+    kernel_is_gone = route.broken is None and route.entry is not None
+    return name == ("kernel" if kernel_is_gone else "loader")
 
 
 def _firmware(facts: Facts) -> StepText:
@@ -197,7 +209,7 @@ _STEPS: tuple[tuple[str, Callable[[Facts], StepText], tuple[str, ...], Severity]
     ("firmware", _firmware, ("IMS804",), _E),
     ("loader", _loader, ("IMS807", "IMS840"), _W),
     ("entry", _entry, ("IMS848",), _E),
-    ("kernel", _kernel, ("IMS849",), _W),
+    ("kernel", _kernel, ("IMS807", "IMS849"), _W),
     ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818"), _E),
     ("root", _root, ("IMS812", "IMS813", "IMS819", "IMS841"), _E),
     ("fstab", _fstab, ("IMS810", "IMS811", "IMS846", "IMS847"), _E),

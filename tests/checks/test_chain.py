@@ -57,7 +57,7 @@ def test_every_step_of_a_well_prepared_system_is_known() -> None:
     [
         (GRUB, f"root=UUID={UUID}", "root=/dev/sda1", "root", "IMS812"),
         (GRUB, UUID, UUID.replace("1", "9"), "root", "IMS813"),
-        (GRUB, "/boot/vmlinuz", "/boot/elsewhere", "loader", "IMS807"),
+        (GRUB, "/boot/vmlinuz", "/boot/elsewhere", "kernel", "IMS807"),
         (GRUB, "initrd", "#initrd", "initramfs", "IMS816"),
         (GRUB, " ro ", " ro ds=nocloud ", "cloud-init", "IMS827"),
         ("/etc/fstab", UUID, UUID.replace("1", "9"), "fstab", "IMS811"),
