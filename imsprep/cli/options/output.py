@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -33,7 +34,8 @@ def output_targets(
     """Read every --output; UsageError if one would replace what a report must not.
 
     That is another one, a file that is `kept`, what imsprep keeps next to an image of these, and
-    whatever is no text. Raises ReadError for a file that cannot be read.
+    whatever is no text. Raises ReadError for a file that cannot be read, and for a folder in which
+    no file can be made: it is known before anything that takes time.
     """
     targets = [_target(text, formats) for text in texts]
     taken: dict[tuple[int, int] | str, Path] = {}
@@ -42,6 +44,7 @@ def output_targets(
     for _, path in targets:
         if _kind(path) in _STREAMS:
             continue
+        _check_folder(path)
         if (other := taken.get(_identity(path))) is not None:
             raise UsageError(
                 f"--output would replace {show_path(other)}, which this command uses;"
@@ -51,6 +54,16 @@ def output_targets(
             raise UsageError(f"--output would replace {show_path(path)}, which is not a report")
         taken[_identity(path)] = path
     return targets
+
+
+def _check_folder(path: Path) -> None:
+    """Raise ReadError unless a report can be made at a path."""
+    folder = Path(os.path.realpath(path)).parent
+    lacking = None if folder.is_dir() else errno.ENOENT if not folder.exists() else errno.ENOTDIR
+    if lacking is None and not os.access(folder, os.W_OK | os.X_OK):
+        lacking = errno.EACCES
+    if lacking is not None:
+        raise ReadError.from_os(OSError(lacking, os.strerror(lacking)), "cannot write", path)
 
 
 def _own_files(image: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.units import TIB
+from imsprep.units import MIB, TIB
 from tests.support.rules import RULES
 from tests.support.running import Outcome, need
 from tests.support.terminal import run_on_terminal
@@ -261,6 +261,18 @@ def test_a_report_never_replaces_the_image(
     outcome = imsprep("check", asked, "--output", f"json:{name}")
     assert (outcome.code, outcome.err.startswith("imsprep: --output would replace ")) == (2, True)
     assert disk.read_bytes() == before == Path(name).read_bytes()
+
+
+def test_a_report_that_cannot_be_made_is_known_before_the_check(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    image = sparse(tmp_path / "disk.raw", MIB)
+    (tmp_path / "file").touch()
+    for place, why in (("no/x.html", "No such file or directory"), ("file/x.html", "Not a dir")):
+        done = imsprep("check", image, "--output", f"html:{tmp_path / place}")
+        assert (done.code, done.out) == (3, "")
+        assert "cannot write" in done.err
+        assert why in done.err
 
 
 def test_two_reports_do_not_share_a_file(imsprep: Run, tmp_path: Path) -> None:
