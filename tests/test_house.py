@@ -262,8 +262,8 @@ ORDER = {
         reporters.picture
         rule
         gather
-        reporters.github
         reporters.text
+        reporters.github
         reporters.template
         reporters.html
         reporters.json

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shlex
+from html import unescape
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -326,6 +327,15 @@ def test_text_names_the_image_in_a_command_that_takes_it_by_itself(format_: str,
     )
     for style in (PLAIN, dataclasses.replace(PLAIN, quiet=True)):
         assert said in " ".join(text(run(report), style).split())
+
+
+@pytest.mark.parametrize("format_", ["github", "junit", "sarif"])
+def test_what_pipelines_read_names_the_image_in_commands_too(format_: str) -> None:
+    fix = "Run imsprep convert IMAGE a.zvhd2."
+    report = Report("my disk.raw", (dataclasses.replace(finding(), fix=fix),), facts=FACTS)
+    shown = render(run(report), format_)
+    assert "imsprep convert 'my disk.raw' a.zvhd2" in unescape(shown)
+    assert "convert IMAGE a.zvhd2" not in shown
 
 
 def test_text_breaks_no_command_in_its_middle() -> None:

@@ -6,6 +6,7 @@ Source: "Workflow commands for GitHub Actions", docs.github.com: what must be es
 from __future__ import annotations
 
 from imsprep.checks.reporters import Failure, Run
+from imsprep.checks.reporters.text import fix_of
 from imsprep.report import Report, Severity
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
@@ -29,7 +30,7 @@ def _report(report: Report) -> list[str]:
             _LEVELS[f.severity],
             report.image,
             f"{f.rule} {f.title}",
-            f.message + (f"\nfix: {f.fix}" if f.fix else ""),
+            f.message + (f"\nfix: {fix_of(f, report)}" if f.fix else ""),
         )
         for f in report.findings
         if f.waived is None

@@ -7,10 +7,12 @@ no warnings: findings that do not fail the run stand in `system-out` of their ca
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from imsprep.checks.passed_words import what_holds
 from imsprep.checks.reporters import Failure, Run
+from imsprep.checks.reporters.text import fix_of
 from imsprep.report import Finding, Report
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -44,7 +46,8 @@ def _report(run: Run, suite: ET.Element, report: Report) -> None:
     reasons = {skipped.rule: skipped.reason for skipped in report.skipped}
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
-        found.setdefault(finding.rule, []).append(finding)
+        named = replace(finding, fix=fix_of(finding, report))
+        found.setdefault(finding.rule, []).append(named)
     for rule in sorted({*found, *reasons, *report.passed}):
         name = f"{rule} {what_holds(rule, titles.get(rule, ''))}"
         case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=name)

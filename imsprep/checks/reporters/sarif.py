@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from imsprep import project
 from imsprep.checks.reporters import Failure, Run
+from imsprep.checks.reporters.text import fix_of
 from imsprep.report import Finding, Report, Severity
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _result(finding: Finding, report: Report, index: dict[str, int]) -> dict[str
     if finding.region is None:
         location["logicalLocations"] = [_logical(finding)]
     stop = "" if finding.message.endswith((".", "!", "?")) else "."
-    text = finding.message + (f"{stop} Fix: {finding.fix}" if finding.fix else "")
+    text = finding.message + (f"{stop} Fix: {fix_of(finding, report)}" if finding.fix else "")
     mark = f"{report.image}\0{finding.rule}\0{finding.message}"
     result: dict[str, object] = {
         "ruleId": finding.rule,

@@ -261,6 +261,14 @@ def fix_parts(fix: str, image: str = "", format_: str = "") -> list[tuple[str, b
     ]
 
 
+def fix_of(finding: Finding, report: Report) -> str | None:
+    """Return the advice of a finding with the image's name in the commands that take it."""
+    if finding.fix is None:
+        return None
+    image = argument(report.image)
+    return _named_in(report.facts.get("format", "")).sub(lambda m: f"{m[1]}{image}", finding.fix)
+
+
 def _named_in(format_: str) -> re.Pattern[str]:
     """Return where a fix names the image of this format by itself, behind a group that stays."""
     if format_ == "raw":
