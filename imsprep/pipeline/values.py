@@ -230,6 +230,11 @@ class Imported:
     took: Took = field(default_factory=lambda: Took(0.0, 0.0))
 
     @property
+    def disk_size(self) -> int:
+        """The disk's own size in bytes; a container, and so `size`, may round it up to GiB."""
+        return int(self.report.facts.get("source_size") or self.size)
+
+    @property
     def data_share(self) -> float:
         """The share of the disk that holds data, 0 to 1."""
         return self.data_bytes / self.size if self.size else 0.0

@@ -108,11 +108,13 @@ def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
         task = replace(task, ask_bucket=asking(entry.options, checking=True))
     with RawImage.open(entry.image) as image:
         examined = examine(image, task)
+    facts = examined.facts
+    size = facts.source_size or facts.virtual_size or facts.file_size
     outcome = Outcome(
         entry.shown,
         entry.name,
         PLANNED,
-        size=examined.facts.virtual_size or examined.facts.file_size,
+        size=size,
         findings=tuple(in_plan(finding) for finding in examined.report.findings),
         body=examined.request.as_body(),
         room=room,
@@ -176,7 +178,7 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
         DONE,
         image_id=done.image_id,
         job_id=done.job_id,
-        size=done.size,
+        size=done.disk_size,
         data_bytes=done.data_bytes,
         sent=done.sent,
         earlier=done.earlier,

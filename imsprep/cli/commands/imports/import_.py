@@ -209,8 +209,7 @@ def _text(done: Imported) -> str:
         if took.compared_s < took.seconds and took.waited_s >= 0.5:
             time += f", and {_duration(took.waited_s)} for the job"
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
-    size = done.report.facts.get("source_size") or done.size  # a ZVHD2 rounds it up
-    disk = f"{format_size(int(size))} with {format_size(done.data_bytes)} of data"
+    disk = f"{format_size(done.disk_size)} with {format_size(done.data_bytes)} of data"
     sent = _why_nothing_sent(done) or f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
     lines = [
         f"image    {done.image_id}",
