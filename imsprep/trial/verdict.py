@@ -102,6 +102,7 @@ _DEPENDS, _CAUSE = (
     re.compile(r"Timed out waiting for device|Failed to mount"),
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = re.compile(rb"[\xda\xc0]\xc4+[\xbf\xd9]")  # of GRUB's menu, in code page 437
 # systemd shortens a line in its middle, and with it the colours: one that is begun, one that ends.
 _CUT_COLOUR = re.compile(r"\x1b(?:\[[0-9;]*)?(?=\.\.\.|…)|(?<=\.\.\.)(?:\[[0-9;]*|[0-9;]+)m"
                          r"|(?<=…)(?:\[[0-9;]*|[0-9;]+)m")  # fmt: skip
@@ -112,7 +113,8 @@ _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
 
 def plain(console: bytes) -> str:
     """Return what a console said as lines of text, without what moves the cursor and colours it."""
-    # What is no UTF-8 are the lines that GRUB draws around its menu.
+    console = _FRAME.sub(b"", console)
+    # What else is no UTF-8 are the sides of such a frame.
     text = _CUT_COLOUR.sub("", _COLOUR.sub("", console.decode("utf-8", "ignore")))
     text = _ESCAPE.sub("\n", text)
     text = re.sub(r"[^\n\t\x20-\uffff]", "", text.replace("\r", "\n"))

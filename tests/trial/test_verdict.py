@@ -153,7 +153,7 @@ def test_a_colour_that_is_cut_leaves_nothing(console: bytes) -> None:
 
 
 def test_the_frame_of_a_menu_is_not_text() -> None:
-    console = b"\xda\xc4\xbf\r\n\xb3 Debian \xb3\r\nerror: no such device.\r\n"
+    console = b"\xda\xc4\xc4\xbf\r\n\xb3 Debian \xb3\r\nerror: no such device.\r\n"
     assert plain(console).split() == ["Debian", "error:", "no", "such", "device."]
 
 
