@@ -59,8 +59,10 @@ def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
     return tuple(_step(facts, rules, *one) for one in _STEPS)
 
 
+# What the root has to hold for what the initramfs hands over to.
+_HANDED_OVER = ("IMS851", "IMS853", "IMS856", "IMS857")
 # Rules whose silence leaves the step known all the same.
-_LESS = ("IMS804", "IMS810", "IMS819", "IMS840")
+_LESS = ("IMS804", "IMS810", "IMS819", "IMS840", "IMS842", "IMS852", "IMS854", *_HANDED_OVER)
 
 
 def screen(steps: tuple[Step, ...]) -> str:
@@ -210,9 +212,9 @@ _STEPS: tuple[tuple[str, Callable[[Facts], StepText], tuple[str, ...], Severity]
     ("loader", _loader, ("IMS807", "IMS840"), _W),
     ("entry", _entry, ("IMS848",), _E),
     ("kernel", _kernel, ("IMS807", "IMS849"), _W),
-    ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818"), _E),
-    ("root", _root, ("IMS812", "IMS813", "IMS819", "IMS841"), _E),
-    ("fstab", _fstab, ("IMS810", "IMS811", "IMS846", "IMS847"), _E),
+    ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818", "IMS855"), _E),
+    ("root", _root, ("IMS812", "IMS813", "IMS819", "IMS841", "IMS842", *_HANDED_OVER), _E),
+    ("fstab", _fstab, ("IMS810", "IMS811", "IMS846", "IMS847", "IMS852", "IMS854", "IMS858"), _E),
     ("network", _network, ("IMS822", "IMS823", "IMS824", "IMS843", "IMS844"), _W),
     ("cloud-init", _cloud_init, ("IMS825", "IMS826", "IMS827"), _W),
 )

@@ -12,18 +12,23 @@ from typing import Any
 import pytest
 
 from imsprep.checks import gather
-from imsprep.checks.chain import BROKEN, KNOWN, UNKNOWN, Step, chain, screen
+from imsprep.checks.chain import _STEPS, BROKEN, KNOWN, UNKNOWN, Step, chain, screen
 from imsprep.checks.facts import Facts
 from imsprep.checks.registry import all_rules
 from imsprep.checks.reporters.text import chain_line
+from imsprep.checks.rules.guest import chain as boot_rules
 from imsprep.errors import MissingExtraError
 from imsprep.guest.model import Guest, Volume
 from imsprep.ims.request import RequestFields
+from imsprep.report import Severity
 from tests.support.guest_disks import ext4_disk
-from tests.support.guest_trees import UUID, debian, linux_guest
+from tests.support.guest_trees import UUID, cpio, debian, drivers, linux_guest
 from tests.support.running import Outcome, need
 
 GRUB = "/boot/grub/grub.cfg"
+VERSION = "4.19.0-27-amd64"
+INITRD = f"/boot/initrd.img-{VERSION}"
+PROGRAMS = {f"/usr/bin/{name}": b"x" for name in ("ls", "mount", "env")}
 STEPS = [
     "firmware",
     "loader",
@@ -72,6 +77,34 @@ def test_a_fault_breaks_its_step(path: str, old: str, new: str, step: str, rule:
     assert [(one.name, one.rule) for one in broken] == [(step, rule)]
     assert broken[0].why
     assert broken[0].why in screen(tuple(steps.values()))
+
+
+@pytest.mark.parametrize(
+    ("more", "step", "rule"),
+    [
+        ({**PROGRAMS, "/bin/sh": None}, "root", "IMS851"),
+        ({**PROGRAMS, INITRD: cpio({**drivers(VERSION), "scripts/functions": b"x"})},
+         "root", "IMS853"),
+        ({"/etc/fstab": f"UUID={UUID} / ext4 defaults 0 1\n/gone /data ext4 loop 0 2\n"},
+         "fstab", "IMS852"),
+    ],
+)  # fmt: skip
+def test_what_the_boot_needs_behind_the_initramfs_breaks_its_step(
+    more: dict[str, Any], step: str, rule: str
+) -> None:
+    steps = steps_of(linux_guest({**debian(), **more}))
+    assert [(s.name, s.rule) for s in steps.values() if s.state == BROKEN] == [(step, rule)]
+
+
+def test_every_error_of_the_boot_breaks_a_step() -> None:
+    of_a_step = {rule for _, _, ids, _ in _STEPS for rule in ids}
+    of_the_boot = {
+        rule.id
+        for rule in all_rules()
+        if rule.check.__module__.startswith(boot_rules.__name__) and rule.severity is Severity.ERROR
+    }
+    assert of_the_boot <= of_a_step
+    assert of_a_step <= {rule.id for rule in all_rules()}
 
 
 def test_what_was_not_followed_is_unknown_and_nothing_behind_it_is_broken() -> None:
