@@ -69,6 +69,9 @@ ORDER = {
         digest
         disk
         folders
+        tables.survey
+        tables.descriptor
+        pieces
         file
         digest_disk
         readonly_file
@@ -79,10 +82,8 @@ ORDER = {
         volumes.signatures
         volumes.labels
         volumes.partitions
-        tables.survey
         tables.bochs
         tables.cloop
-        tables.descriptor
         tables.dmg
         tables.parallels
         tables.qcow

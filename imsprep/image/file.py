@@ -2,6 +2,7 @@
 
 The *identity* is what tells that a file is still the one we looked at: device, inode, size,
 modification and change time. It is compared before and after everything that reads the image.
+What outlives a run notes that of all files in which the disk lies, see `pieces`.
 Of a block device the times say little, so one that is mounted or otherwise in use is refused.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -25,6 +28,7 @@ from imsprep.errors import (
     show_path,
 )
 from imsprep.image.folders import what_folder
+from imsprep.image.pieces import pieces_of
 from imsprep.system import lease
 from imsprep.system.positioned import read_at, read_into
 from imsprep.system.regular import READING
@@ -35,6 +39,7 @@ T = TypeVar("T")
 
 # File times are those of the kernel's last tick, which is 10 ms ago at most.
 _TICK_S = 0.02
+_INODE = 6  # bytes of a digest in place of an inode: any reader of JSON holds that exactly
 
 ALLOWED = "allowed"  # there are writers, and the image is read all the same
 _WORSE = (lease.NONE, lease.UNKNOWN, ALLOWED)  # of several files, and of several times
@@ -55,6 +60,31 @@ class Identity:
         """Return the identity of an open file descriptor or a path; raises OSError."""
         now = os.stat(file)
         return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+
+    @classmethod
+    def of_image(cls, path: Path) -> Identity:
+        """Return the identity of an image: of all files in which its disk lies; raises OSError."""
+        return cls.of(path).with_pieces(pieces_of(path))
+
+    def with_pieces(self, paths: Sequence[Path]) -> Identity:
+        """Return the identity of this file and of more; a change of any of them changes it.
+
+        The size is that of all, the modification time the last one, and a digest of all stands for
+        the inode. What is not there changes it when it comes.
+        """
+        pieces = list[Identity]()
+        for path in paths:
+            with contextlib.suppress(OSError):  # reading it says why not
+                pieces.append(Identity.of(path))
+        if not pieces:
+            return self
+        states = json.dumps([self.inode, *(piece.lasting for piece in pieces)])
+        return replace(
+            self,
+            inode=int.from_bytes(hashlib.sha256(states.encode()).digest()[:_INODE]),
+            size=self.size + sum(piece.size for piece in pieces),
+            mtime_ns=max(self.mtime_ns, *(piece.mtime_ns for piece in pieces)),
+        )
 
     @property
     def lasting(self) -> tuple[int, int, int, int]:
@@ -114,7 +144,8 @@ class RawImage:
         self.path, self.size = path, size  # size in bytes
         self._file = file
         self.is_device = stat.S_ISBLK(os.fstat(file).st_mode)
-        self.identity = Identity.of(file)
+        self._state = Identity.of(file)
+        self.identity = self._state.with_pieces(pieces_of(path))
         self.sharing: Sharing | None = None  # set by `refuse_writers`
         self._force_share = False
         self._pieces: list[RawImage] = []
@@ -267,7 +298,7 @@ class RawImage:
             raise ImageChangedError(
                 f"{show_path(self.path)} was removed while it was read"
             ) from error
-        if now != {self.identity} or size != self.size:
+        if now != {self._state} or size != self.size:
             raise ImageChangedError(
                 f"{show_path(self.path)} changed while it was read; stop what writes to it,"
                 " and run again"

@@ -23,8 +23,8 @@ from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.image.pieces import pieces_of
 from imsprep.image.qemu.foreign import INSIDE
-from imsprep.image.qemu.split import pieces_of
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import upload_formats

@@ -123,7 +123,7 @@ def has_begun(image: Path, request: Mapping[str, object]) -> bool:
     earlier = read(path_for(image))
     if earlier is None or earlier.state not in (ASKING, STARTED, DONE):
         return False
-    now = {"name": image.name, "size": 0, "identity": Identity.of(image).as_dict()}
+    now = {"name": image.name, "size": 0, "identity": Identity.of_image(image).as_dict()}
     lasting = _lasting(earlier.image)
     return earlier.request == request and lasting["identity"] == _lasting(now)["identity"]
 

@@ -20,7 +20,6 @@ from imsprep.image.file import RawImage
 from imsprep.image.tables import descriptor, vmdk
 from imsprep.image.tables.descriptor import Descriptor, Extent
 from imsprep.image.tables.survey import FLATTEN, Ledger, Survey, SurveyError, cut_short, damaged
-from imsprep.system.regular import READING
 from imsprep.units import MIB, SECTOR
 
 _TYPES = ("monolithicFlat", "vmfs", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat")
@@ -94,25 +93,6 @@ def open_pieces(image: RawImage) -> Iterator[SplitImage]:
                 files[extent.name] = stack.enter_context(RawImage.open(place))
                 stack.enter_context(image.joined(files[extent.name]))
         yield SplitImage(image, described, files)
-
-
-def pieces_of(path: Path) -> list[Path]:
-    """Return the files in which the disk of an image lies besides `path`, as far as it names them.
-
-    Nothing of them is opened, and an image that cannot be read names none: it is for what must not
-    be replaced.
-    """
-    try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            described = descriptor.parse(file.read(MIB))
-    except (OSError, SurveyError):
-        return []
-    names = (extent.name for extent in described.extents)
-    return [path.parent / name for name in dict.fromkeys(names) if name]
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, READING)
 
 
 def _check_extent(path: Path, extent: Extent) -> None:

@@ -95,7 +95,7 @@ class BatchJournal:
         if note.get("state") != DONE or note.get("entry") != entry_digest(entry):
             return None
         try:
-            now = Identity.of(entry.image).lasting
+            now = Identity.of_image(Path(entry.image)).lasting
         except FileNotFoundError:
             now = None
         except OSError as error:

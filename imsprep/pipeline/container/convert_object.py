@@ -14,7 +14,7 @@ from pathlib import Path
 from imsprep.errors import UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.qemu.split import pieces_of
+from imsprep.image.pieces import pieces_of
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import DiskMaker, StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart

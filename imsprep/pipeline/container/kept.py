@@ -117,7 +117,7 @@ def _is_of_another(sidecar: ContainerSidecar, image: Path) -> bool:
     """Return whether a container was made of another file, and not of this one by its old name."""
     if sidecar.image == image.name:
         return False
-    same = Identity.of(image).renamed_from(sidecar.source)
+    same = Identity.of_image(image).renamed_from(sidecar.source)
     return image.with_name(sidecar.image).exists() or not same
 
 

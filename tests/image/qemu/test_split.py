@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,33 @@ def test_a_program_that_may_write_to_a_piece_is_noticed(
     assert done.code == 3, done.err
     assert f"{PIECES[subformat]} is open for writing by" in done.err
     assert not (tmp_path / "out.raw").exists()
+
+
+@pytest.mark.parametrize("kept", [(), ("--work-dir", ".")], ids=["streamed", "kept"])
+def test_a_disk_whose_piece_changed_is_not_taken_for_the_one_that_was_imported(
+    kept: tuple[str, ...], imsprep: Imsprep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    split(tmp_path, "monolithicFlat")
+    words = ("import", tmp_path / "disk.vmdk", "--name", "a", "--type", "DataImage", "--min-disk", 10,
+             "--site", "otc", "--to", f"local:{tmp_path / 'cloud'}", "--replace", "--json", *kept)  # fmt: skip
+
+    def run() -> tuple[str, str]:
+        outcome = imsprep(*words)
+        assert outcome.code == 0, outcome.err
+        manifest = json.loads((tmp_path / "disk.imsprep.json").read_text())
+        return json.loads(outcome.out)["image_id"], manifest["image"]["digest"]
+
+    first = run()
+    assert run() == first
+    times = os.stat(tmp_path / "disk.vmdk")
+    with open(tmp_path / "disk-flat.vmdk", "r+b") as file:
+        file.seek(2 * MIB)
+        file.write(b"changed")
+    assert os.stat(tmp_path / "disk.vmdk") == times
+    second = run()
+    assert second[0] != first[0]
+    assert second[1] == imsprep("digest", tmp_path / "disk.vmdk").out.split()[0] != first[1]
 
 
 def lease_of(path: Path) -> str:

@@ -42,7 +42,7 @@ def image(tmp_path: Path) -> BatchEntry:
 
 
 def note_done(journal: BatchJournal, one: BatchEntry) -> None:
-    identity = Identity.of(one.image).as_dict()
+    identity = Identity.of_image(Path(one.image)).as_dict()
     outcome = Outcome(one.shown, one.name, DONE, image_id="i-1", job_id="j-1", size=512, identity=identity)  # fmt: skip
     journal.ended(one, outcome)
 
@@ -64,6 +64,17 @@ def test_another_entry_or_another_file_is_not_done(image: BatchEntry, tmp_path: 
     assert journal.done(other) is None
     Path(image.image).write_bytes(b"y" * 512)
     assert journal.done(image) is None
+
+
+def test_an_image_of_which_a_piece_changed_is_not_done(tmp_path: Path) -> None:
+    one, piece = entry(1, tmp_path), tmp_path / "1-flat.vmdk"
+    piece.write_bytes(b"x" * 512)
+    Path(one.image).write_text('# Disk DescriptorFile\nRW 1 FLAT "1-flat.vmdk" 0\n')
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
+    note_done(journal, one)
+    assert journal.done(one) is not None
+    piece.write_bytes(b"other" * 100)
+    assert journal.done(one) is None
 
 
 def test_a_done_image_whose_file_was_removed_stays_done(image: BatchEntry, tmp_path: Path) -> None:
