@@ -41,8 +41,12 @@ def _uefi_starts(facts: Facts) -> bool | None:
     route = guest.boot.route("uefi") if guest is not None else None
     if route is not None and route.steps:
         return True
-    fat = any(p.volume is not None and p.volume.kind == FAT for p in disk.partitions)
-    return None if fat else False
+    return None if _has_fat(facts) else False
+
+
+def _has_fat(facts: Facts) -> bool:
+    partitions = disk_of(facts).partitions
+    return any(p.volume is not None and p.volume.kind == FAT for p in partitions)
 
 
 def _other_esp(facts: Facts) -> str | None:
@@ -88,7 +92,7 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
     elif wanted == "uefi" and (other := _other_esp(facts)) is not None:
         yield Evidence(
             f"UEFI is asked for, and the EFI system partition holds {other}, not FAT",
-            expected="FAT", found=other,
+            expected="FAT", found=other, severity=Severity.WARNING if _has_fat(facts) else None,
             fix="Make a FAT in that partition, and install the loader there for UEFI.",
         )  # fmt: skip
     elif wanted == "bios" and not disk.can_bios_boot:
