@@ -29,7 +29,9 @@ _DRIVERS = {
     BTRFS: ("btrfs",),
 }  # fmt: skip
 _MAKERS = ("dracut", "initramfs-tools", "mkinitcpio", "mkinitfs")  # that run LVM's own program
-# By which dracut leaves LVM alone, and the names that it had before version 010.
+# Of these the last one counts; by those below dracut leaves LVM alone. Both have the names too that
+# they had before version 010.
+_WHETHER_LVM = ("rd.lvm", "rd_NO_LVM")
 _WITHOUT_LVM = ("rd.lvm=0", "rd.lvm=no", "rd.lvm=off", "rd_NO_LVM", "rd_NO_LVM=1")
 _VOLUMES, _GROUPS = ("rd.lvm.lv", "rd_LVM_LV"), ("rd.lvm.vg", "rd_LVM_VG")
 
@@ -79,12 +81,12 @@ def _left_alone(found: Started, volume: Volume) -> Iterator[Evidence]:
     if found.image.maker != "dracut":
         return
     given = arguments(found)
-    off = next((a for a in reversed(given) if a in _WITHOUT_LVM), None)
-    if off is not None:
+    last = next((a for a in reversed(given) if a.partition("=")[0] in _WHETHER_LVM), "")
+    if last in _WITHOUT_LVM:
         yield Evidence(
-            f"{origin(found, off)} says {off}, and the root is the logical volume {volume.name}",
+            f"{origin(found, last)} says {last}, and the root is the logical volume {volume.name}",
             expected="no such argument",
-            found=off,
+            found=last,
             fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
         )
         return

@@ -56,6 +56,7 @@ def test_what_lies_in_a_file_system_inside_is_not_called_absent() -> None:
 @pytest.mark.parametrize(("arguments", "named"), [
     ("rd.lvm.lv=vg-0/root", None), ("rd.lvm.lv=vg-0/swap rd.lvm.lv=vg-0/root", None),
     ("rd.lvm.vg=vg-0", None), ("rd_LVM_LV=vg-0/root", None), ("rd.lvm=1", None),
+    ("rd.lvm=0 rd.lvm=1", None), ("rd.lvm=1 rd.lvm=0", "rd.lvm=0"),
     ("rd.lvm=0", "rd.lvm=0"), ("rd_NO_LVM", "rd_NO_LVM"),
     ("rd.lvm.lv=vg-0/swap", "rd.lvm.lv=vg-0/swap"), ("rd.lvm.vg=vg", "rd.lvm.vg=vg"),
 ])  # fmt: skip
