@@ -71,6 +71,7 @@ ORDER = {
         folders
         tables.survey
         tables.descriptor
+        archive.ovf
         pieces
         file
         digest_disk
@@ -100,7 +101,6 @@ ORDER = {
         qemu.whole
         qemu.disk
         archive.tar
-        archive.ovf
         archive.ova
         archive.stream
         archive.unpack

@@ -1,6 +1,7 @@
 """Pieces: the files in which the disk of an image lies besides the one that is named.
 
-A descriptor of VMDK is a small text that names them, and stays as it is when they are written to.
+A descriptor of a VMDK, or of a virtual machine (OVF), is a small text that names them, and stays as
+it is when they are written to.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from imsprep.errors import FormatError
 from imsprep.system.regular import READING
 from imsprep.units import MIB
 
@@ -22,21 +24,25 @@ def pieces_of(path: Path) -> list[Path]:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             head = file.read(_HEAD)
-            if not head.lstrip().startswith(b"#"):
+            start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            if start not in (b"#", b"<"):
                 return []
-            text = head + file.read(MIB - len(head))
-    except OSError:
+            names = _names_in(head + file.read(4 * MIB), is_xml=start == b"<")
+    except (OSError, FormatError):
         return []
+    return [path.parent / name for name in dict.fromkeys(names) if name and "\0" not in name]
+
+
+def _names_in(text: bytes, *, is_xml: bool) -> list[str]:
+    """Return the names in a descriptor; raises FormatError for what is none."""
+    if is_xml:
+        from imsprep.image.archive import ovf
+
+        return [disk.file or "" for disk in ovf.parse(text[: ovf.LIMIT]).disks]
     # With numpy, which most files do without.
     from imsprep.image.tables import descriptor
-    from imsprep.image.tables.survey import SurveyError
 
-    try:
-        described = descriptor.parse(text)
-    except SurveyError:
-        return []
-    names = (extent.name for extent in described.extents)
-    return [path.parent / name for name in dict.fromkeys(names) if name]
+    return [extent.name for extent in descriptor.parse(text[:MIB]).extents]
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from imsprep.image.file import Identity, RawImage
 from imsprep.image.pieces import pieces_of
+from tests.support.ova import OVF
 
 HEAD = "# Disk DescriptorFile\n"
 
@@ -19,7 +20,15 @@ def test_a_descriptor_names_each_of_its_files_once(tmp_path: Path) -> None:
     assert pieces_of(disk) == [tmp_path / "a", tmp_path / "b"]
 
 
-@pytest.mark.parametrize("text", ["", "# other text\n", HEAD, HEAD + "RW one\n", "KDMV" + HEAD])
+def test_a_machine_names_the_files_of_its_disks(tmp_path: Path) -> None:
+    machine = tmp_path / "web.ovf"
+    machine.write_bytes(OVF.format(size1=1, size2=1, capacity=512).encode())
+    assert pieces_of(machine) == [tmp_path / "web-disk1.vmdk", tmp_path / "web-disk2.vmdk"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<", "<html/>", "# other text\n", HEAD, HEAD + "RW one\n", "KDMV" + HEAD]
+)
 def test_whatever_else_names_none(text: str, tmp_path: Path) -> None:
     disk = tmp_path / "disk.vmdk"
     assert pieces_of(disk) == []

@@ -128,6 +128,23 @@ def test_a_program_that_may_write_to_a_disk_of_the_folder_is_noticed(
     assert not (tmp_path / "out.raw").exists()
 
 
+def test_a_disk_of_the_folder_that_was_touched_is_read_before_it_is_called_imported(
+    imsprep: Imsprep, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name in (name for name in files if not name.endswith(".mf")):  # no sums tell either
+        (tmp_path / name).write_bytes(files[name])
+    words = ("import", tmp_path / "web.ovf", "--min-disk", 10, "--site", "otc", "--name", "web",
+             "--type", "DataImage", "--to", f"local:{tmp_path / 'cloud'}", "--replace", "--json")  # fmt: skip
+    first = imsprep(*words)
+    assert first.code == 0, first.err
+    again = imsprep(*words)
+    assert "another state" not in again.err
+    (tmp_path / "web-disk1.vmdk").touch()
+    touched = imsprep(*words)
+    assert "the file is in another state than when it was imported before" in touched.err
+    assert again.json["image_id"] == touched.json["image_id"] == first.json["image_id"]
+
+
 def refused(imsprep: Imsprep, image: Path) -> str:
     for words in (["convert", image, image.with_name("out.zvhd2")], ["info", image]):
         outcome = imsprep(*words)
