@@ -57,6 +57,14 @@ def test_a_file_with_a_checksum_is_compared_with_it(tmp_path: Path) -> None:
         assert caught.value.ours
 
 
+def test_a_checksum_over_levels_without_end_is_an_error_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    for levels in range(900, 1010):  # about as many as Python's calls may be deep
+        path.write_text(f'{{"schema": 3, "checksum": "", "x": {"[" * levels}{"]" * levels}}}')
+        with pytest.raises(StateFileError):
+            statefile.load(path, Record, schema=3)
+
+
 def test_none_is_not_an_error_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         statefile.load(tmp_path / "state.json", Record, schema=3)
