@@ -89,7 +89,6 @@ class Kernel:
     unread_lists: str | None = None  # why its lists of drivers could not be read
     # Of FILE_SYSTEMS, the drivers that are built in or installed; None: its lists do not tell.
     filesystems: tuple[str, ...] | None = None
-    filesystems_builtin: tuple[str, ...] = ()  # those of them that are compiled in
     filesystem_modules: tuple[str, ...] = ()  # drivers of FILE_SYSTEMS that are files of their own
     own_initramfs: bool | None = None  # one is built into it; None: not known
 

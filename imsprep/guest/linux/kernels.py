@@ -83,11 +83,12 @@ def _kernel(tree: Tree, version: str, allowance: Allowance, looked: dict[str, In
             initramfs=_first(tree, _INITRAMFS, version),
             builtin=tuple(sorted(_builtin(tree, version))),
             modules=tuple(sorted(_modules(tree, version))),
-            filesystem_modules=_filesystem_modules(tree, version),
+            filesystems=_filesystems(tree, version),
+            filesystem_modules=_listed_filesystems(
+                _text(tree, f"/lib/modules/{version}/modules.dep").splitlines()
+            ),
             own_initramfs=_own_initramfs(tree, version),
         )
-        if (known := _filesystems(tree, version)) is not None:
-            kernel = replace(kernel, filesystems=known[0], filesystems_builtin=known[1])
         if kernel.initramfs is None:
             return kernel
         inside = look_into(tree, kernel.initramfs, allowance, looked)
@@ -150,34 +151,28 @@ def _builtin(tree: Tree, version: str) -> set[str]:
     return found
 
 
-def _filesystems(tree: Tree, version: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return the drivers of FILE_SYSTEMS that the kernel has, and those of them that are built in.
+def _filesystems(tree: Tree, version: str) -> tuple[str, ...] | None:
+    """Return the drivers of FILE_SYSTEMS that the kernel has; None where it is not known.
 
-    None where it is not known. A kernel without modules has what its configuration builds in.
+    A kernel without modules has those that its configuration builds in.
     """
     folder = f"/lib/modules/{version}"
-    lists = [_text(tree, f"{folder}/{name}").splitlines() for name in ("modules.dep", _BUILTIN)]
-    if all(lists) and sum(map(len, lists)) >= _WHOLE:
-        modules, builtin = (
-            {m[1] for line in lines if (m := _MODULE.search(line.partition(":")[0]))}
-            for lines in lists
-        )
-        names = tuple(name for name in FILE_SYSTEMS if name in modules | builtin)
-        return names, tuple(name for name in names if name in builtin)
+    lists = [_text(tree, f"{folder}/{name}") for name in ("modules.dep", "modules.builtin")]
+    lines = "\n".join(lists).splitlines()
+    if all(lists) and len(lines) >= _WHOLE:
+        return _listed_filesystems(lines)
     if tree.exists(folder):
         return None
     config = _text(tree, f"/boot/config-{version}").splitlines()
     if not any(line.startswith("CONFIG_EXT4_FS") for line in config):
         return None
-    names = tuple(
+    return tuple(
         n for n in FILE_SYSTEMS if f"CONFIG_{_CONFIGURED.get(n, n).upper()}_FS=y" in config
     )
-    return names, names
 
 
-def _filesystem_modules(tree: Tree, version: str) -> tuple[str, ...]:
-    """Return the drivers of FILE_SYSTEMS that are files of their own, and so not built in."""
-    lines = _text(tree, f"/lib/modules/{version}/modules.dep").splitlines()
+def _listed_filesystems(lines: list[str]) -> tuple[str, ...]:
+    """Return the drivers of FILE_SYSTEMS in lines of modules.dep or modules.builtin."""
     names = {m[1] for line in lines if (m := _MODULE.search(line.partition(":")[0]))}
     return tuple(name for name in FILE_SYSTEMS if name in names)
 
@@ -194,7 +189,6 @@ def _own_initramfs(tree: Tree, version: str) -> bool | None:
     return None
 
 
-_BUILTIN = "modules.builtin"
 _CONFIGURED = {"isofs": "iso9660"}
 _WHOLE = 100  # drivers that every distribution's kernel has, and more
 

@@ -105,7 +105,7 @@ def no_driver(facts: Facts) -> Iterator[Evidence]:
         if wanted is None or wanted == driver or mount.path == "/":
             continue
         if wanted in known:
-            why = kept.get(wanted) if wanted not in kernel.filesystems_builtin else None
+            why = kept.get(wanted) if wanted in kernel.filesystem_modules else None
             if why is not None and not (why.by_alias and _loads(found, wanted)):
                 yield Evidence(
                     f"{line_of(mount)}: {why.place} keeps its driver {wanted} from loading",
