@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _drop_some(self, count: int) -> int:
         left = count
         while left:
-            got = self.rfile.readinto1(self._piece[:left])  # type: ignore[attr-defined]
+            got = self.rfile.readinto1(self._piece[:left])  # type: ignore[attr-defined]  # of BufferedReader
             if not got:
                 raise ConnectionError("the body was cut short")
             self.server.note(got)
