@@ -11,7 +11,6 @@ import pytest
 
 from imsprep.errors import ReadError, ServiceError
 from imsprep.image.file import Identity
-from imsprep.options import ImportOptions
 from imsprep.pipeline.batch.journal import BatchJournal
 from imsprep.pipeline.batch.values import (
     DONE,
@@ -19,20 +18,7 @@ from imsprep.pipeline.batch.values import (
     BatchEntry,
     Outcome,
 )
-
-OPTIONS = ImportOptions(to="local:c", name="n", ignore=("IMS405",))
-
-
-def entry(number: int = 1, folder: Path = Path("/x")) -> BatchEntry:
-    return BatchEntry(str(folder / f"{number}.raw"), f"{number}.raw", f"n{number}", OPTIONS)
-
-
-def done(one: BatchEntry) -> Outcome:
-    return Outcome(one.shown, one.name, DONE, image_id=f"id-{one.shown}")
-
-
-def failed(code: int) -> Outcome:
-    return Outcome("a", "a", FAILED, exit_code=code, message="m", kind="K")
+from tests.support.batch_outcomes import OPTIONS, entry
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imsprep.options import ImportOptions
 from imsprep.pipeline.batch.loop import Watching, run
 from imsprep.pipeline.batch.values import (
     DONE,
@@ -17,20 +15,7 @@ from imsprep.pipeline.batch.values import (
     BatchEntry,
     Outcome,
 )
-
-OPTIONS = ImportOptions(to="local:c", name="n", ignore=("IMS405",))
-
-
-def entry(number: int = 1, folder: Path = Path("/x")) -> BatchEntry:
-    return BatchEntry(str(folder / f"{number}.raw"), f"{number}.raw", f"n{number}", OPTIONS)
-
-
-def done(one: BatchEntry) -> Outcome:
-    return Outcome(one.shown, one.name, DONE, image_id=f"id-{one.shown}")
-
-
-def failed(code: int) -> Outcome:
-    return Outcome("a", "a", FAILED, exit_code=code, message="m", kind="K")
+from tests.support.batch_outcomes import done, entry
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 20])

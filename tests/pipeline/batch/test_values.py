@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from imsprep.errors import UsageError
-from imsprep.options import ImportOptions
 from imsprep.pipeline.batch.values import (
     DONE,
     FAILED,
@@ -24,21 +22,9 @@ from imsprep.pipeline.batch.values import (
     short_of_room,
 )
 from imsprep.report import Finding, Severity
+from tests.support.batch_outcomes import OPTIONS, done, entry, failed
 
-OPTIONS = ImportOptions(to="local:c", name="n", ignore=("IMS405",))
 CODES = (1, 2, 3, 4, 5, 6, 7)
-
-
-def entry(number: int = 1, folder: Path = Path("/x")) -> BatchEntry:
-    return BatchEntry(str(folder / f"{number}.raw"), f"{number}.raw", f"n{number}", OPTIONS)
-
-
-def done(one: BatchEntry) -> Outcome:
-    return Outcome(one.shown, one.name, DONE, image_id=f"id-{one.shown}")
-
-
-def failed(code: int) -> Outcome:
-    return Outcome("a", "a", FAILED, exit_code=code, message="m", kind="K")
 
 
 def test_the_exit_code_is_that_of_the_worst_and_5_or_7_mean_run_again() -> None:
