@@ -202,10 +202,6 @@ class RawImage:
         finally:
             self._pieces.remove(piece)
 
-    def files(self) -> list[Path]:
-        """Return the names of the file and of all that are pieces of it now."""
-        return [self.path, *(path for piece in self._pieces for path in piece.files())]
-
     def fileno(self) -> int:
         """Return the file descriptor; it stays this object's."""
         return self._file

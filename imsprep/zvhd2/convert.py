@@ -33,6 +33,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.not_a_disk import STREAMS
+from imsprep.image.pieces import pieces_of
 from imsprep.options import ConvertOptions
 from imsprep.scan.holes import believes_holes
 from imsprep.system.atomic import writing
@@ -139,10 +140,6 @@ def _convert(image: RawImage, place: Path, to_format: str, task: ConvertTask) ->
     if to_format == from_format == formats.RAW:
         raise UsageError(f"{show_path(image.path)} is RAW already; copy it with cp --sparse=always")
     with _open_forwards(image, from_format, to_format, task) as disk:
-        if first_same(place, image.files()):
-            raise UsageError(
-                f"{show_path(place)} holds a piece of the source's disk; name another file to write"
-            )
         if to_format == formats.RAW:
             return _to_raw(image, disk, from_format, place, task)
         return _pack(image, disk, from_format, place, task)
@@ -206,6 +203,10 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
         raise UsageError(f"{show_path(target)} is not a regular file; name a file to write")
     if same_file(source, place):
         raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
+    if first_same(place, pieces_of(source)):
+        raise UsageError(
+            f"{show_path(target)} holds a piece of the source's disk; name another file to write"
+        )
     if not force:
         raise UsageError(
             f"{show_path(target)} exists; name another file, or allow it to be replaced",

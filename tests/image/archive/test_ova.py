@@ -112,6 +112,18 @@ def test_a_descriptor_takes_its_disks_from_its_own_folder(
     assert "is a link" in outcome.err
 
 
+def test_no_disk_of_the_folder_is_replaced_by_what_is_made_of_another(
+    imsprep: Imsprep, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    other = tmp_path / "web-disk2.vmdk"  # which is not opened
+    outcome = imsprep("convert", tmp_path / "web.ovf", other, "--to-format", "raw", "--force")
+    assert outcome.code == 2, outcome.err
+    assert "holds a piece of the source's disk" in outcome.err
+    assert other.read_bytes() == files[other.name]
+
+
 def test_a_program_that_may_write_to_a_disk_of_the_folder_is_noticed(
     imsprep: Imsprep, files: dict[str, bytes], tmp_path: Path
 ) -> None:
