@@ -243,7 +243,10 @@ def _check_places(path: Path, options: BootOptions) -> None:
             continue
         if os.path.samefile(place, path):
             raise UsageError(f"{show_path(place)} is the image; keep the log somewhere else")
-        head = place.read_bytes()[: 64 * KIB] if place.is_file() else b"\0"
+        head = b"\0"
+        if place.is_file():
+            with open(place, "rb") as file:  # it may be a disk: not all of it is read
+                head = file.read(64 * KIB)
         if not head.startswith(like) if like else b"\0" in head:
             raise UsageError(
                 f"{show_path(place)} is there and was not made by imsprep: name another file"

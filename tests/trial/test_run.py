@@ -148,6 +148,10 @@ def test_no_log_replaces_an_image(tmp_path: Path) -> None:
             with pytest.raises(UsageError):
                 boot(disk, options)
     assert other.read_bytes() == bytes(4096)
+    with open(other, "r+b") as file:
+        file.truncate(8 << 40)  # more than any memory holds
+    with pytest.raises(UsageError):
+        boot(disk, BootOptions(log=other))
 
 
 def test_a_missing_qemu_is_named_with_its_package(
