@@ -309,7 +309,7 @@ def of_cloud_init(path: str, network: dict[str, Any]) -> Iterator[Interface]:
             types = [
                 str(subnet.get("type"))
                 for subnet in (subnets if isinstance(subnets, list) else [])
-                if isinstance(subnet, dict)
+                if isinstance(subnet, dict) and subnet.get("type") != "manual"  # it is brought up
             ]
             mac = item.get("mac_address")
             yield Interface(

@@ -71,6 +71,10 @@ CARD = "{name: %s, type: physical, subnets: [{type: %s}]}"
     (f"{{version: 1, config: [{CARD % ('eth0', 'dhcp4')}, {{type: nameserver}}]}}", None),
     ("{version: 1, config: [{name: eth0, type: physical}, {name: br0, type: bridge, "
      "bridge_interfaces: [eth0], subnets: [{type: dhcp}]}]}", None),
+    (f"{{version: 1, config: [{CARD % ('eth0', 'dhcp')}, {{name: eth1, type: physical}}]}}", None),
+    (f"{{version: 1, config: [{CARD % ('eth0', 'dhcp')}, {CARD % ('eth1', 'manual')}]}}", None),
+    (f"{{version: 1, config: [{CARD % ('eth0', 'static')}, {{name: br0, type: bridge, "
+     "bridge_interfaces: [eth0], subnets: [{type: dhcp}]}]}", None),
     ("{version: 1, config: 7}", None),
 ])  # fmt: skip
 def test_cloud_init_sets_up_what_its_own_configuration_says(network: str, rule: str | None) -> None:
@@ -97,6 +101,7 @@ def test_cloud_init_sets_up_what_its_own_configuration_says(network: str, rule: 
 def test_a_masked_service_brings_nothing_up(path: str, text: str, service: str) -> None:
     mask = {f"/etc/systemd/system/{service}": Link("/dev/null")}
     assert f"{service} is masked" in bad({path: text, **mask})["IMS824"]
+    assert bad({path: text, f"/etc/systemd/system/{service}": "[Service]\n"}) == {}
     assert bad({path: text}) == {}
 
 
@@ -145,3 +150,16 @@ LAN = {INTERFACES: "auto lan0\niface lan0 inet dhcp\n"}
 def test_a_name_that_nothing_gives_is_found(giver: dict[str, str]) -> None:
     assert "only lan0" in bad(LAN)["IMS844"]
     assert bad({**LAN, **giver}) == {}
+
+
+@pytest.mark.parametrize("off", [
+    {"/usr/bin/cloud-init": None, "/etc/cloud/cloud.cfg": None},
+    {"/etc/cloud/cloud-init.disabled": ""},
+])  # fmt: skip
+def test_the_network_in_cloud_inits_files_is_for_a_cloud_init_that_runs(
+    off: dict[str, str | None],
+) -> None:
+    network = f"network: {{version: 1, config: [{CARD % ('eth0', 'static')}]}}\n"
+    files = {INTERFACES: "auto eth0\niface eth0 inet dhcp\n", CURTIN: network, CLOUD: ""}
+    assert "IMS822" in bad(files)
+    assert "IMS822" not in bad({**files, **off})
