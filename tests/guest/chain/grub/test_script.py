@@ -339,6 +339,7 @@ GLOBBED = {f"/grub/grub.cfg.d/{name}": f"set default=\"${{default}}{name[0]}\"\n
     ("${prefix}/grub.cfg.d/*-auto.cfg", "12"), ("/grub/grub.cfg.d/[13]*.cfg", "13"),
     ("/gru?/*/2-*", "2"), ("(hd0,1)/grub/grub.cfg.d/?-other.cfg", "3"),
     ("'/grub/grub.cfg.d/*'", ""), ("/grub/nothing/*", ""),
+    ('/grub/grub.cfg.d/"["1]*.cfg', ""),
 ])  # fmt: skip
 def test_a_pattern_means_the_files_that_fit(words: str, default: str) -> None:
     loop = f"for file in {words}\ndo\n  source ${{file}}\ndone\n"

@@ -10,7 +10,7 @@ import pytest
 from imsprep.guest.model import Volume
 from imsprep.report import Severity
 from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, UUID, VIRTIO, debian, linux_guest
+from tests.support.guest_trees import ROOT, UUID, VIRTIO, cpio, debian, drivers, linux_guest
 
 E = Severity.ERROR
 ESP = Volume("partition 3", 1 << 20, 1 << 20, "FAT", "1A2B-3C4D", clean=True)
@@ -109,3 +109,11 @@ def test_a_driver_that_may_not_load_mounts_nothing(more: dict[str, str], found: 
         assert severity is E
         assert message.endswith(f"{CIS} keeps its driver vfat from loading")
         assert bad(MOUNTS_FAT.replace("umask", "nofail,umask"), **files) == {}
+
+
+def test_a_driver_that_the_initramfs_loads_by_its_name_is_there() -> None:
+    loads = {**drivers(VERSION), "etc/modules-load.d/esp.conf": b"vfat\n"}
+    files = {**lists("vfat xfs"), CIS: "blacklist vfat\n"}
+    initrd = f"/boot/initrd.img-{VERSION}"
+    assert bad(MOUNTS_FAT, **files, **{initrd: cpio(loads)}) == {}
+    assert list(bad(MOUNTS_FAT, **files, **{initrd: cpio(drivers(VERSION))})) == ["IMS854"]

@@ -146,6 +146,9 @@ ENFORCED = {CONFIG: "# of the guide\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
     ("security=selinux", {"/etc/selinux/mls/policy/policy.33": b"x"}, True),
     ("security=selinux", {CONFIG: "SELINUX=permissive\nSELINUXTYPE=targeted\n"}, False),
     ("security=selinux", {CONFIG: None}, False),
+    ("security=selinux", {"/lib/systemd/systemd": None}, False),
+    ("security=apparmor", {"/etc/os-release": "ID=rocky\nNAME=Rocky\n",
+                           "/etc/debian_version": None}, False),
 ])  # fmt: skip
 def test_a_policy_that_is_to_be_enforced_has_to_be_there(
     line: str, more: dict[str, Any], found: bool

@@ -81,3 +81,13 @@ def test_a_driver_that_is_a_module_has_to_be_in_the_initramfs(
                        **modules(VERSION, [*VIRTIO, *lists]))  # fmt: skip
     assert [s for s, _ in messages] == [Severity.ERROR] * found
     assert all(f"{INITRD} has no driver" in message for _, message in messages)
+
+
+@pytest.mark.parametrize("inside", [{"usr/bin/busybox": b"x"}, drivers("5.10.0-1-amd64")])
+def test_an_initramfs_without_modules_of_the_kernel_is_not_judged_by_them(
+    inside: dict[str, bytes],
+) -> None:
+    lists = modules(VERSION, [*VIRTIO, "ext4"])
+    files = {**debian(), INITRD: cpio(inside), **lists}
+    found, _ = check_guest(linux_guest(files))
+    assert "IMS855" not in {f.rule for f in found}

@@ -21,6 +21,7 @@ VERSION = "4.19.0-27-amd64"
     (f"UUID={OTHER} /data xfs noatime,defualts 0 2", Severity.ERROR),
     (f"UUID={OTHER} /data xfs defaults,nofail 0 2", None),
     (f"UUID={OTHER} /data xfs deflate=1 0 2", None), ("tmpfs /x tmpfs default 0 0", None),
+    (f"UUID={OTHER} none swap default 0 0", None),
 ])  # fmt: skip
 def test_a_word_that_is_meant_for_defaults_is_found(line: str, severity: Severity | None) -> None:
     text = line if " / " in line else FSTAB + line
@@ -41,6 +42,8 @@ def test_a_root_that_nothing_mounts_for_writing_is_found(
     assert list(said) == ["IMS859"] * found
     elsewhere = {"/etc/os-release": "ID=flatcar\nNAME=Flatcar\n", "/etc/debian_version": None}
     assert "IMS859" not in bad(arguments, **{"/etc/fstab": fstab}, **elsewhere)
+    units = {path: None for path in debian() if path.startswith("/etc/systemd/")}
+    assert "IMS859" not in bad(arguments, **{"/etc/fstab": fstab}, **units)
 
 
 def test_a_root_that_systemd_finds_by_its_type_is_mounted_for_writing() -> None:
