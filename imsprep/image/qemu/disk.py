@@ -2,8 +2,8 @@
 
 qemu-nbd serves the image, read-only, on a Unix socket in a folder that no other user may enter; its
 format is stated and nothing but the image itself is opened, which was proved to be whole by then
-(`whole`). Each thread has a connection of its own. When the last connection closes, also because
-this process was killed, qemu-nbd ends.
+(`whole`). A read takes a connection that is free, or makes one. When the last connection closes,
+also because this process was killed, qemu-nbd ends.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ _STOP_S = 10.0  # from SIGTERM until it is killed
 class QemuDisk:
     """The disk that qemu-nbd serves; opened by `open_qemu_disk`."""
 
-    def __init__(self, server: _Server, first: NbdClient, survey: Survey) -> None:
+    def __init__(self, server: _Server, first: NbdClient, survey: Survey, readers: int) -> None:
         self.path, self.size = server.image.path, first.size
         self.notes = survey.notes  # what the user should know of the image
         self.socket = server.socket  # where another process may connect to it too
         self._server, self._first = server, first
-        self._threads = threading.local()
-        self._clients = [first]
+        # One connection more than qemu-nbd serves would wait for ever: they are lent to threads,
+        # and do not belong to them.
+        self._turn = threading.BoundedSemaphore(readers)
+        self._free = list[NbdClient]()
 
     def extents(self) -> Iterator[tuple[int, int, bool]]:
         """Yield offset, length (bytes) and whether it is data; for one thread at a time."""
@@ -58,12 +60,25 @@ class QemuDisk:
     def pread_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with what lies at `offset`."""
         try:
-            if not hasattr(self._threads, "client"):
-                self._threads.client = NbdClient.connect(self._server.socket)
-                self._clients.append(self._threads.client)
-            self._threads.client.read_into(offset, buffer)
+            with self._connection() as client:
+                client.read_into(offset, buffer)
         except (NbdError, OSError) as error:
             raise self._server.failed(error, offset) from error
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[NbdClient]:
+        """Lend a connection; one whose read failed is not used again."""
+        with self._turn:
+            try:
+                client = self._free.pop()
+            except IndexError:
+                client = NbdClient.connect(self._server.socket)
+            try:
+                yield client
+            except BaseException:
+                client.close()
+                raise
+            self._free.append(client)
 
     def check_unchanged(self) -> None:
         """Raise ImageChangedError if the image's file changed."""
@@ -71,13 +86,13 @@ class QemuDisk:
 
     def close(self) -> None:
         """Close every connection."""
-        for client in self._clients:
+        for client in (self._first, *self._free):
             client.close()
 
 
 @contextlib.contextmanager
 def open_qemu_disk(image: Stored, format_: str, *, jobs: int) -> Iterator[QemuDisk]:
-    """Open the disk in an image, for `jobs` threads.
+    """Open the disk in an image, for `jobs` reads at a time and for one other process.
 
     Raises FormatError for an image that is not whole by itself or that QEMU does not take,
     MissingExtraError without qemu-nbd, ReadError.
@@ -97,7 +112,7 @@ def open_qemu_disk(image: Stored, format_: str, *, jobs: int) -> Iterator[QemuDi
                 f"{show_path(image.path)} ({format_}) is refused: QEMU reads a disk of"
                 f" {first.size} bytes in it, and its header says {survey.virtual_size}"
             )
-        with contextlib.closing(QemuDisk(server, first, survey)) as disk:
+        with contextlib.closing(QemuDisk(server, first, survey, jobs)) as disk:
             yield disk
 
 
@@ -160,8 +175,8 @@ def _serving(
     """Start the program, and have it end, by force if need be."""
     with tempfile.TemporaryDirectory(prefix="imsprep-") as folder, tempfile.TemporaryFile() as log:
         socket = Path(folder, "nbd")
-        # One connection for each thread, and one that asks for extents.
-        argv = [program, "--read-only", f"--shared={jobs + 1}", f"--socket={socket}"]
+        # One connection for each read, one that asks for extents, one for another process.
+        argv = [program, "--read-only", f"--shared={jobs + 2}", f"--socket={socket}"]
         process = subprocess.Popen(
             [*argv, description(image.as_node(), format_, survey.options)],
             stdin=subprocess.DEVNULL,

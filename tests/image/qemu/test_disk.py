@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ import psutil
 import pytest
 
 from imsprep.errors import ImageChangedError, ReadError
+from imsprep.image.file import RawImage
+from imsprep.image.qemu.disk import open_qemu_disk
 from imsprep.image.qemu.foreign import description
 from imsprep.units import GIB, KIB, MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
@@ -244,6 +248,38 @@ def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
         convert(image, tmp_path / "out.zvhd2", ConvertTask(PackTask(1, jobs=1), progress=hold))
     assert not held[0].is_running()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["image.qcow2"]
+
+
+def test_a_disk_is_read_by_one_set_of_threads_after_another_and_by_another_process(
+    raw: Path, tmp_path: Path
+) -> None:
+    """qemu-nbd lets a connection wait that is one too many: none may be left of threads that ended."""
+    image, jobs = tmp_path / "disk.qcow2", 2
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    content = raw.read_bytes()
+    with RawImage.open(image) as file, open_qemu_disk(file, "qcow2", jobs=jobs) as disk:
+
+        def piece(offset: int) -> bytes:
+            together.wait(10)
+            buffer = bytearray(MIB)
+            disk.pread_into(offset, memoryview(buffer))
+            return bytes(buffer)
+
+        offsets = [0, 7 * MIB, 8 * MIB]  # of a thread more than the disk was opened for
+        for _ in range(3):
+            together = threading.Barrier(len(offsets))
+            with ThreadPoolExecutor(len(offsets)) as threads:
+                answers = threads.map(piece, offsets, timeout=20)
+                assert list(answers) == [content[offset : offset + MIB] for offset in offsets]
+        other = [
+            sys.executable,
+            "-c",
+            f"from imsprep.image.qemu.nbd_client import NbdClient; print(NbdClient.connect({str(disk.socket)!r}).size)",
+        ]
+        assert (
+            int(subprocess.run(other, capture_output=True, check=True, timeout=20).stdout) == SIZE
+        )
+        assert [length for _, length, _ in disk.extents()]
 
 
 def test_json_names_are_whole() -> None:
