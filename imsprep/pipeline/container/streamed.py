@@ -37,10 +37,11 @@ from imsprep.zvhd2.stream import (
 )
 from imsprep.zvhd2.writer import PackTask, Written
 
-# The first parts are short, so that the line has work as soon as anything is packed.
-_SHORT_PARTS, _MIDDLE_PARTS = 8, 32
-_MIDDLE_SIZE = 16 * MIB
-_SPARE_PARTS = 64
+# The first parts are short, so that the line has work as soon as anything is packed. Those of the
+# first 4 GiB are of 8 MiB: while the last parts of a container are sent nothing is left to pack.
+_SHORT_PARTS, _MIDDLE_PARTS = 8, 512
+_MIDDLE_SIZE = 8 * MIB
+_SPARE_PARTS = _MIDDLE_PARTS + 32
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class DiskMaker:
         """A digest of what decides about the bytes; the codecs' versions, too."""
         packing = self._streaming.packing
         what = [
-            "imsprep zvhd2 stream 1", self._disk.size, packing.method, packing.chosen_level,
+            "imsprep zvhd2 stream 2", self._disk.size, packing.method, packing.chosen_level,
             packing.block_size, packing.timestamp, packing.uuid.hex() if packing.uuid else None,
             self._part_size, list(zstandard.ZSTD_VERSION), zlib.ZLIB_RUNTIME_VERSION,
         ]  # fmt: skip
