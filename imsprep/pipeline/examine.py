@@ -19,6 +19,7 @@ from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather import Look, gather
+from imsprep.checks.reporters.text import fix_of
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
@@ -94,12 +95,12 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     files = [path, *pieces_of(path), task.bitmap or bits.bitmap_path(path)]
     files += [] if task.streams else [place]
     check_objects_apart(task.target, keys, files)
-    report = registry.run(facts, policy)
+    report = replace(registry.run(facts, policy), image=show_path(path))
     if not (task.fail_on and report.fails(task.fail_on)):
         kept_apart = upload_format == upload_formats.ZVHD2 and not task.streams
         journal = Journal.for_file(place if kept_apart else path)
         facts = _asked(facts, path, journal, keys, request, task)
-        report = registry.run(facts, policy, earlier=report)
+        report = replace(registry.run(facts, policy, earlier=report), image=report.image)
     return Examined(upload_format, key, request, facts, report)
 
 
@@ -194,6 +195,6 @@ def why_not(report: Report, at: Severity) -> str:
         f"the import of {show_path(report.image)} is stopped by {counted(len(failing), 'finding')}:"
     ]
     for finding in failing:
-        fix = f"; fix: {finding.fix}" if finding.fix else ""
+        fix = f"; fix: {fix_of(finding, report)}" if finding.fix else ""
         lines.append(f"  {finding.rule} {finding.severity.word}: {finding.message}{fix}")
     return "\n".join(lines)

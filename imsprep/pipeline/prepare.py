@@ -149,7 +149,8 @@ def _proved(image: RawImage, examined: Examined, task: ImportTask) -> tuple[Exam
 
 def _with_more(examined: Examined, facts: Facts, task: ImportTask) -> Examined:
     """Apply the rules that were skipped to facts that say more; FindingsError as `_passed`."""
-    report = registry.run(facts, task.policy, earlier=examined.report)
+    known = examined.report
+    report = replace(registry.run(facts, task.policy, earlier=known), image=known.image)
     return _passed(replace(examined, facts=facts, report=report), task)
 
 

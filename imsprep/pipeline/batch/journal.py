@@ -27,7 +27,8 @@ SCHEMA = 1
 SUFFIX = ".batch.json"
 BEGUN = "begun"
 # What a note keeps of an outcome.
-_KEPT = ("image_id", "job_id", "size", "data_bytes", "kind", "message", "exit_code")
+_KEPT = ("image_id", "job_id", "size", "data_bytes", "kind", "message", "exit_code",
+         "errors", "warnings")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class _Note:
     kind: str | None = None
     message: str | None = None
     exit_code: int = 0
+    errors: int = 0  # that its check found, and warnings
+    warnings: int = 0
 
     def __post_init__(self) -> None:
         """Raise ValueError for an id that no service gives."""

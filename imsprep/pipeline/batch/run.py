@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -98,15 +98,18 @@ def run_plan(
         for text in batch.short_of_room(ready, found):
             watcher.warn(text)
         watcher.working(sum(o.state == batch.DONE for o in checked), len(ready))
-        watching = _watching(journal, watcher)
+        watching = _watching(journal, found, watcher)
         worked = loop.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
         return batch.merged(checked, worked)
 
 
-def _watching(journal: BatchJournal, watcher: BatchWatcher) -> loop.Watching:
-    """Return what follows the entries, on paper and for the watcher."""
+def _watching(
+    journal: BatchJournal, checked: Mapping[str, Outcome], watcher: BatchWatcher
+) -> loop.Watching:
+    """Return what follows the entries, which were checked, on paper and for the watcher."""
 
     def ended(entry: BatchEntry, outcome: Outcome) -> None:
+        outcome = batch.last_word(checked[entry.shown], outcome)
         journal.ended(entry, outcome)
         watcher.ended(entry, outcome)
 

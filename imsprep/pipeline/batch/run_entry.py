@@ -34,7 +34,6 @@ from imsprep.pipeline.batch.values import (
     REFUSED,
     BatchEntry,
     Outcome,
-    in_plan,
 )
 from imsprep.pipeline.examine import examine, why_not
 from imsprep.pipeline.import_task import (
@@ -115,13 +114,12 @@ def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
         entry.name,
         PLANNED,
         size=size,
-        findings=tuple(in_plan(finding) for finding in examined.report.findings),
         body=examined.request.as_body(),
         room=room,
-    )
+    ).with_findings(examined.report)
     if task.fail_on is not None and examined.report.fails(task.fail_on):
         error = FindingsError(why_not(examined.report, task.fail_on))
-        return replace(Outcome.of_error(entry, REFUSED, error), findings=outcome.findings)
+        return Outcome.of_error(entry, REFUSED, error).with_findings(examined.report)
     return outcome
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from imsprep import __version__
 from imsprep.errors import ImsprepError
 from imsprep.options import ImportOptions
-from imsprep.report import Finding
+from imsprep.report import Finding, Report, Severity
 
 PLANNED, REFUSED, WAITING, DONE, FAILED = "planned", "refused", "waiting", "done", "failed"
 STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
@@ -61,6 +61,9 @@ class Outcome:
     message: str | None = None
     exit_code: int = 0
     findings: tuple[Finding, ...] = ()
+    errors: int = 0  # findings of this severity that are not waived; an earlier run's, if it did it
+    warnings: int = 0
+    format: str | None = None  # of the file; None: not known
     body: Mapping[str, object] = field(
         default_factory=dict
     )  # of the request, if it was only planned
@@ -76,6 +79,16 @@ class Outcome:
         text = str(error) if isinstance(error, ImsprepError) else f"internal error: {error!r}"
         return cls(
             entry.shown, entry.name, state, kind=type(error).__name__, message=text, exit_code=code
+        )
+
+    def with_findings(self, report: Report) -> Outcome:
+        """Return it with what a check found."""
+        return replace(
+            self,
+            findings=tuple(in_plan(finding) for finding in report.findings),
+            errors=report.count(Severity.ERROR),
+            warnings=report.count(Severity.WARNING),
+            format=report.facts.get("format"),
         )
 
     @property
@@ -124,13 +137,16 @@ class BatchSummary:
 
 def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:
     """Return the last word on each image, with what its check found."""
-    return tuple(_last_word(one, worked.get(one.image)) for one in checked)
+    return tuple(
+        last_word(one, worked[one.image]) if one.image in worked else one for one in checked
+    )
 
 
-def _last_word(checked: Outcome, worked: Outcome | None) -> Outcome:
-    if worked is None:
-        return checked
-    return replace(worked, findings=checked.findings, size=worked.size or checked.size)
+def last_word(checked: Outcome, worked: Outcome) -> Outcome:
+    """Return what became of an image, with what its check found."""
+    same = ("findings", "errors", "warnings", "format")
+    found = {name: getattr(checked, name) for name in same}
+    return replace(worked, **found, size=worked.size or checked.size)
 
 
 def in_plan(finding: Finding) -> Finding:

@@ -29,7 +29,7 @@ def image(tmp_path: Path) -> BatchEntry:
 
 def note_done(journal: BatchJournal, one: BatchEntry) -> None:
     identity = Identity.of_image(Path(one.image)).as_dict()
-    outcome = Outcome(one.shown, one.name, DONE, image_id="i-1", job_id="j-1", size=512, identity=identity)  # fmt: skip
+    outcome = Outcome(one.shown, one.name, DONE, image_id="i-1", job_id="j-1", size=512, identity=identity, warnings=2)  # fmt: skip
     journal.ended(one, outcome)
 
 
@@ -40,7 +40,7 @@ def test_what_is_done_is_known_by_the_next_run(image: BatchEntry, tmp_path: Path
     assert BatchJournal.for_plan(tmp_path / "plan.yaml").done(image) is None
     note_done(journal, image)
     again = BatchJournal.for_plan(tmp_path / "plan.yaml").done(image)
-    assert again == Outcome("1.raw", "n1", DONE, image_id="i-1", job_id="j-1", size=512, earlier=True)  # fmt: skip
+    assert again == Outcome("1.raw", "n1", DONE, image_id="i-1", job_id="j-1", size=512, earlier=True, warnings=2)  # fmt: skip
 
 
 def test_another_entry_or_another_file_is_not_done(image: BatchEntry, tmp_path: Path) -> None:

@@ -136,11 +136,15 @@ class _Telling:
 
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
         """Tell what became of an entry."""
+        from imsprep.pipeline.batch.reports.rows import doubts
+
         self._at.end(entry.shown)
         self._ended += 1
         self._done += outcome.done
         text = f", image {outcome.image_id}" if outcome.image_id else f": {outcome.message}"
-        self._say(f"[{self._ended}/{self._goal}] {show_path(entry.shown)}: {outcome.state}{text}")
+        found = doubts(outcome) if outcome.done else ""
+        state = f"{outcome.state} with {found}" if found else outcome.state
+        self._say(f"[{self._ended}/{self._goal}] {show_path(entry.shown)}: {state}{text}")
 
     def passing(self) -> None:
         """Tell from time to time where the entries are."""

@@ -6,13 +6,16 @@ everything from an image or a service escaped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from imsprep.checks.reporters.html import finding_values
 from imsprep.checks.reporters.template import page
+from imsprep.checks.reporters.text import argument
 from imsprep.pipeline.batch.reports.rows import (
     COLUMNS,
     WORDS,
+    doubts,
     row_of,
     says_itself,
     totals,
@@ -31,12 +34,11 @@ _LOOKS = {DONE: "good", PLANNED: "good", FAILED: "bad", REFUSED: "bad", WAITING:
 def html(summary: BatchSummary) -> str:
     """Return the page."""
     again = " · run the same command again to continue" if summary.exit_code else ""
-    counts = [(state, summary.count(state)) for state in STATES]
     values = {
         "verdict": f"exit code {summary.exit_code}" if summary.exit_code else "all done",
         "plan": summary.plan,
         "totals": totals(summary),
-        "tally": [(_LOOKS[state], f"{n} {WORDS[state]}") for state, n in counts if n],
+        "tally": list(_tally(summary)),
         "columns": COLUMNS,
         "rows": [_row(outcome) for outcome in summary.outcomes],
         "images": [_details(outcome) for outcome in summary.outcomes if _says_more(outcome)],
@@ -45,9 +47,26 @@ def html(summary: BatchSummary) -> str:
     return page("batch.html.j2", ("report.css", "batch.css"), batch=values)
 
 
+def _tally(summary: BatchSummary) -> Iterator[tuple[str, str]]:
+    """Yield how many images are in each state, those with warnings apart, and how that looks."""
+    for state in STATES:
+        those = [outcome for outcome in summary.outcomes if outcome.state == state]
+        doubted = sum(_look(outcome) != _LOOKS[state] for outcome in those)
+        if len(those) > doubted:
+            yield _LOOKS[state], f"{len(those) - doubted} {WORDS[state]}"
+        if doubted:
+            yield "unsure", f"{doubted} {WORDS[state]} with warnings"
+
+
 def _row(outcome: Outcome) -> dict[str, object]:
     cells = list(zip(COLUMNS, row_of(outcome), strict=True))
-    return {"look": _LOOKS[outcome.state], "cells": cells}
+    return {"look": _look(outcome), "cells": cells}
+
+
+def _look(outcome: Outcome) -> str:
+    """Return how a state's mark looks; what was done with warnings is not green."""
+    look = _LOOKS[outcome.state]
+    return "unsure" if look == "good" and doubts(outcome) else look
 
 
 def _says_more(outcome: Outcome) -> bool:
@@ -60,7 +79,8 @@ def _details(outcome: Outcome) -> dict[str, object]:
     reason = None if says_itself(outcome) else outcome.message
     ordered = sorted(outcome.findings, key=lambda finding: finding.order)
     return {
-        "image": outcome.image, "name": outcome.name, "look": _LOOKS[outcome.state],
+        "image": outcome.image, "name": outcome.name, "look": _look(outcome),
         "state": word_of(outcome), "reason": reason, "exit_code": outcome.exit_code,
-        "findings": [finding_values(finding) for finding in ordered],
+        "findings": [finding_values(f, argument(outcome.image), outcome.format or "")
+                     for f in ordered],
     }  # fmt: skip

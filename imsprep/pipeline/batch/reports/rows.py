@@ -26,7 +26,7 @@ def row_of(outcome: Outcome) -> tuple[str, ...]:
     return (
         show_path(outcome.image),
         show_path(outcome.name),
-        word_of(outcome),
+        ", ".join(filter(None, (word_of(outcome), doubts(outcome)))),
         outcome.image_id or "",
         format_size(outcome.size) if outcome.size else "",
         format_size(outcome.sent) if outcome.sent else "",
@@ -39,6 +39,14 @@ def word_of(outcome: Outcome) -> str:
     return f"{WORDS[outcome.state]} before" if outcome.earlier else WORDS[outcome.state]
 
 
+def doubts(outcome: Outcome) -> str:
+    """Return how many findings above a note stopped nothing: `2 warnings`; empty if none."""
+    if outcome.state == REFUSED:
+        return ""
+    counts = ((outcome.errors, "error"), (outcome.warnings, "warning"))
+    return ", ".join(counted(n, word) for n, word in counts if n)
+
+
 def named(images: list[str]) -> str:
     """Return the first images by name, and how many more there are."""
     more = len(images) - _SHOWN
@@ -47,10 +55,8 @@ def named(images: list[str]) -> str:
 
 def totals(summary: BatchSummary) -> str:
     """Return a line that counts the images by state and adds up sizes."""
-    before = sum(outcome.earlier for outcome in summary.outcomes)
-    more = f" ({before} of them before)" if before else ""
     counts = [
-        f"{n} {WORDS[state]}{more if state == DONE else ''}"
+        f"{n} {WORDS[state]}{_of_them(summary, state)}"
         for state in STATES
         if (n := summary.count(state))
     ]
@@ -60,6 +66,16 @@ def totals(summary: BatchSummary) -> str:
     if disks and not sent:
         sizes = f"; disks of {format_size(disks)}, nothing sent"
     return f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)}{sizes}"
+
+
+def _of_them(summary: BatchSummary, state: str) -> str:
+    """Return how many of a state were done before, and how many passed with warnings."""
+    those = [outcome for outcome in summary.outcomes if outcome.state == state]
+    before, doubted = sum(o.earlier for o in those), sum(bool(doubts(o)) for o in those)
+    wrong = any(o.errors for o in those if doubts(o))
+    parts = [f"{before} of them before"] if before else []
+    parts += [f"{doubted} with {'errors' if wrong else 'warnings'}"] if doubted else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def worth_telling(outcome: Outcome) -> list[Finding]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imsprep.checks.reporters.text import finding_lines
+from imsprep.checks.reporters.text import argument, finding_lines
 from imsprep.errors import show_path
 from imsprep.pipeline.batch.reports.rows import (
     COLUMNS,
@@ -30,9 +31,10 @@ def text(summary: BatchSummary, style: Style) -> str:
     lines = _table_lines([row_of(outcome) for outcome in summary.outcomes], style.width)
     for group in _reasons(summary).values():
         lines += ["", *_why(group, style)]
-    for finding, images in _remarks(summary).values():
+    for finding, those in _remarks(summary).values():
+        images = [outcome.image for outcome in those]
         lines += ["", style.painted(f"{named(images)}:", "bold")]
-        lines += finding_lines([finding], style)[1:]
+        lines += finding_lines([finding], _naming(those, style))[1:]
     bodies = [f"  {_body(outcome)}" for outcome in summary.outcomes if outcome.body]
     if bodies:
         lines += ["", "requests:", *bodies]
@@ -67,8 +69,15 @@ def _why(group: list[Outcome], style: Style) -> list[str]:
     lines = [style.painted(line, "bold") for line in _wrapped(title, style, "")]
     if says_itself(first):
         found = [finding for finding in first.findings if finding.severity > Severity.NOTE]
-        return [*lines, *finding_lines(found or first.findings, style)[1:]]
+        return [*lines, *finding_lines(found or first.findings, _naming(group, style))[1:]]
     return [*lines, *_wrapped(first.message or "", style, "  ")]
+
+
+def _naming(those: list[Outcome], style: Style) -> Style:
+    """Return a style whose fixes name the image; of several each stands for IMAGE."""
+    if len(those) > 1:
+        return style
+    return replace(style, image=argument(those[0].image), format=those[0].format or "")
 
 
 def _body(outcome: Outcome) -> str:
@@ -84,16 +93,16 @@ def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[Outcome]]:
     return found
 
 
-def _remarks(summary: BatchSummary) -> dict[tuple[str, str], tuple[Finding, list[str]]]:
+def _remarks(summary: BatchSummary) -> dict[tuple[str, str], tuple[Finding, list[Outcome]]]:
     """Return each finding above a note that stopped nothing, once, with its images.
 
     Notes are in the other formats.
     """
-    found: dict[tuple[str, str], tuple[Finding, list[str]]] = {}
+    found: dict[tuple[str, str], tuple[Finding, list[Outcome]]] = {}
     for outcome in summary.outcomes:
         for finding in worth_telling(outcome):
             same = found.setdefault((finding.rule, finding.message), (finding, []))
-            same[1].append(outcome.image)
+            same[1].append(outcome)
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from imsprep.pipeline.batch.reports import rows
-from imsprep.pipeline.batch.values import DONE, PLANNED, BatchSummary, Outcome
+from imsprep.pipeline.batch.values import DONE, PLANNED, REFUSED, BatchSummary, Outcome
 from imsprep.units import GIB
 
 
@@ -14,6 +16,15 @@ def test_a_row_leaves_empty_what_is_not_known() -> None:
     cells = dict(zip(rows.COLUMNS, rows.row_of(outcome), strict=True))
     assert cells == {"image": "a.raw", "name": "web01", "state": "done", "image id": "",
                      "disk": "2 GiB", "sent": "", "time": ""}  # fmt: skip
+
+
+def test_a_row_marks_what_passed_with_warnings() -> None:
+    outcome = Outcome("a.raw", "web01", DONE, warnings=1)
+    at = rows.COLUMNS.index("state")
+    assert rows.row_of(outcome)[at] == "done, 1 warning"
+    before = replace(outcome, earlier=True, errors=2)
+    assert rows.row_of(before)[at] == "done before, 2 errors, 1 warning"
+    assert rows.row_of(replace(outcome, state=REFUSED))[at] == "refused"
 
 
 @pytest.mark.parametrize(
@@ -31,5 +42,7 @@ def test_the_totals_say_what_travelled_for_how_much() -> None:
     assert rows.totals(summary) == (
         "2 images: 2 done (1 of them before); 1 GiB sent for disks of 6 GiB"
     )
+    warned = BatchSummary("plan.yaml", (replace(sent, warnings=2), before))
+    assert rows.totals(warned).startswith("2 images: 2 done (1 of them before, 1 with warnings); ")
     planned = BatchSummary("plan.yaml", (Outcome("a", "a", PLANNED, size=GIB),))
     assert rows.totals(planned) == "1 image: 1 planned; disks of 1 GiB, nothing sent"

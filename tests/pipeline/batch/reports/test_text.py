@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 
 from imsprep.checks.reporters.text import Style
 from imsprep.pipeline.batch.reports import render
-from imsprep.pipeline.batch.values import DONE, BatchSummary, Outcome
+from imsprep.pipeline.batch.values import DONE, REFUSED, BatchSummary, Outcome
+from imsprep.report import Finding, Severity
 
 
 def test_the_text_has_a_row_for_each_image_and_each_reason_once(nasty: BatchSummary) -> None:
@@ -37,6 +39,20 @@ def test_what_many_images_have_in_common_is_told_once(nasty: BatchSummary) -> No
     lines = render(BatchSummary("plan.yaml", found), "text").splitlines()
     assert lines[lines.index("0.raw, 1.raw, 2.raw and 2 more:") + 2].strip() == "says 0"
     assert lines[lines.index("5.raw:") + 2].strip() == "says 1"
+
+
+def test_a_fix_names_the_image_that_it_is_for() -> None:
+    fix = "In the guest: `x`; or: virt-customize -a IMAGE --y"
+    finding = Finding("IMS831", Severity.WARNING, "guest", "t", "says", fix=fix)
+    one = Outcome("sub/a 1.qcow2", "a", DONE, findings=(finding,), format="qcow2")
+    summary = BatchSummary("plan.yaml", (one,))
+    command = "virt-customize -a 'sub/a 1.qcow2' --y"
+    assert command in render(summary, "text")
+    assert command in html.unescape(render(summary, "html"))
+    refused = replace(one, state=REFUSED, message="stopped", exit_code=1)
+    assert command in render(BatchSummary("plan.yaml", (refused,)), "text")
+    both = BatchSummary("plan.yaml", (one, replace(one, image="b.qcow2")))
+    assert "virt-customize -a IMAGE --y" in render(both, "text")
 
 
 def test_the_table_keeps_to_a_terminal_and_puts_ids_below_the_rows() -> None:
