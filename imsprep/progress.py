@@ -19,7 +19,8 @@ UPLOAD, IMPORT = "upload", "import"
 class Event:
     """Something that happened in a step; sizes in bytes.
 
-    The first event of an upload has no `count`: it says what is going to be sent and copied.
+    The first event of an upload has no `count`: it says what is going to be sent and copied. Where
+    nothing is to be sent there is none. Of a job, `count` is in per cent.
     """
 
     step: str  # scan, convert, verify, digest, bench, boot, upload or import
@@ -37,6 +38,12 @@ Progress = Callable[[Event], object]
 
 def silent(event: Event) -> None:
     """Take no notice."""
+
+
+def job_event(percent: int | None, status: str, job_id: str) -> Event:
+    """Return how far an import job is; `percent` is None where the service does not tell."""
+    total = 0 if percent is None else 100
+    return Event(IMPORT, percent or 0, total, text=status, job_id=job_id)
 
 
 def counting(progress: Progress, step: str, total: int) -> Callable[[int], None]:

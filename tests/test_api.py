@@ -126,6 +126,9 @@ def test_an_image_comes_through_the_emulator_as_from_the_command_line(
     sent = [event for event in seen if event.step == "upload"]
     assert sum(event.count for event in sent) == sent[0].total
     assert any(event.job_id == done.job_id for event in seen)
+    again: list[imsprep.Event] = []
+    assert imsprep.import_image(disk, to=target, progress=again.append, **DATA_DISK).earlier
+    assert [event for event in again if event.step == "upload"] == []  # no bar at 0 %
 
 
 def test_the_data_of_an_import_is_what_packing_found(disk: Path, tmp_path: Path) -> None:

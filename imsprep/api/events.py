@@ -5,16 +5,11 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imsprep.progress import (
-    IMPORT,
-    UPLOAD,
-    Event,
-    Progress,
-)
+from imsprep.progress import IMPORT, UPLOAD, Event, Progress, job_event
 
 if TYPE_CHECKING:
     from imsprep.ims.job import JobStatus
@@ -27,7 +22,7 @@ def telling(pace: PollPolicy, progress: Progress) -> PollPolicy:
     """Return a pace whose news become events."""
 
     def status(status: JobStatus) -> None:
-        progress(Event(IMPORT, status.percent, 100, text=status.status, job_id=status.job_id))
+        progress(job_event(status.percent, status.status, status.job_id))
 
     def trouble(text: str) -> None:
         progress(Event(IMPORT, text=text))
@@ -35,32 +30,22 @@ def telling(pace: PollPolicy, progress: Progress) -> PollPolicy:
     return dataclasses.replace(pace, on_status=status, on_warning=trouble)
 
 
-@contextmanager
-def uploading_all(
-    progress: Progress, plans: list[PartPlan], *, estimated: bool = False
-) -> Iterator[UploadProgress]:
-    """Give what an upload calls; what all plans come to, or about, is announced first."""
-    total = sum(plan.size for plan in plans)
+def counting_upload(progress: Progress, announced: Event) -> UploadProgress:
+    """Return what an upload calls that was announced by such an event."""
 
     def done(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
         count = sent + copied + reused
-        progress(Event(UPLOAD, count, total, sent, copied, estimated=estimated))
+        progress(dataclasses.replace(announced, count=count, sent=sent, copied=copied))
 
-    progress(
-        Event(
-            UPLOAD,
-            total=total,
-            sent=sum(plan.sent for plan in plans),
-            copied=sum(plan.copied for plan in plans),
-            estimated=estimated,
-        )
-    )
-    yield done
+    return done
 
 
-def uploading(progress: Progress, plan: PartPlan) -> AbstractContextManager[UploadProgress]:
-    """Give what the upload of one file calls."""
-    return uploading_all(progress, [plan])
+@contextmanager
+def uploading(progress: Progress, plan: PartPlan) -> Iterator[UploadProgress]:
+    """Give what the upload of one file calls; what it comes to is announced first."""
+    announced = Event(UPLOAD, total=plan.size, sent=plan.sent, copied=plan.copied)
+    progress(announced)
+    yield counting_upload(progress, announced)
 
 
 def one_at_a_time(progress: Progress) -> Progress:

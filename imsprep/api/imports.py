@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from imsprep.api.events import telling, uploading_all
+from imsprep.api.events import counting_upload, telling
 from imsprep.keywords import with_keywords
 from imsprep.options import (
     ImportOptions,
@@ -108,17 +108,18 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
     target, progress = target_of(options), options.progress
     local = target.folder is not None
     pace = telling(poll_policy_of(options.timeout_s, options.poll_s, local=local), progress)
-    plans = [artefact.plan for artefact in prepared.artefacts]
-    with (
-        connected(target.folder, options, prepared.layout) as client,
-        uploading_all(progress, plans, estimated=prepared.estimated) as sent,
-    ):
+    announced = prepared.upload_event
+    with connected(target.folder, options, prepared.layout) as client:
+        sent = counting_upload(progress, announced)
         shipping = ship_task_of(options, client, pace, sent, prepared.open_store)
+
+        def on_upload() -> None:
+            progress(announced)
 
         def on_job(job_id: str) -> None:
             progress(Event(IMPORT, job_id=job_id))
 
-        return ship(prepared, dataclasses.replace(shipping, on_job=on_job))
+        return ship(prepared, dataclasses.replace(shipping, on_upload=on_upload, on_job=on_job))
 
 
 def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 import click
@@ -71,6 +72,7 @@ Exit codes:
 """
 
 
+_AS_NEAR = 0.05  # of 1, by which two words are alike
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
@@ -173,6 +175,9 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            near = _nearest(error.option_name, error.possibilities or ())
+            error = click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
         with contextlib.suppress(OSError):
             error.show()
         return _tell_program(arguments, "UsageError", error.format_message(), 2)
@@ -197,6 +202,15 @@ def run(arguments: list[str]) -> int:
             raise
         text = f"internal error: {type(error).__name__}: {error} (IMSPREP_TRACEBACK=1 shows where)"
         return _fail_plainly(arguments, text, 3)
+
+
+def _nearest(word: str, offers: Sequence[str]) -> list[str]:
+    """Return the offer that is nearest to a word, and another that is nearly as near."""
+    import difflib  # only for a word that is wrong
+
+    alike = {offer: difflib.SequenceMatcher(None, word, offer).ratio() for offer in offers}
+    best = sorted(alike, key=lambda offer: -alike[offer])[:2]
+    return [offer for offer in best if alike[offer] > alike[best[0]] - _AS_NEAR]
 
 
 def _hear_interrupts() -> None:

@@ -30,6 +30,7 @@ from imsprep.system import atomic
 from imsprep.units import GIB, exact_size
 
 T = TypeVar("T")
+_BETWEEN_S = 0.2  # between two notes of how far a job is
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class JobBoard:
                 raise RefusedError(faults.fail_job)
             check_fit(job.body, virtual_size(source))
             path = self._folder / "disks" / f"{job.image_id}.raw"
-            disk = materialise(source, path, self._stopping.is_set)
+            disk = materialise(source, path, self._stopping.is_set, self._telling(job))
         except EmulatorStoppedError:
             return
         except RefusedError as refused:
@@ -158,6 +159,18 @@ class JobBoard:
             if self._stopping.wait(seconds / steps):
                 return False
         return not self._stopping.is_set()
+
+    def _telling(self, job: Job) -> Callable[[float], None]:
+        """Return what keeps how far a job is, now and then."""
+        last = time.monotonic()
+
+        def on_share(share: float) -> None:
+            nonlocal last
+            if (now := time.monotonic()) >= last + _BETWEEN_S:
+                last = now
+                self._keep(replace(job, progress=round(share, 2)))
+
+        return on_share
 
     def _succeed(self, job: Job, disk: MadeDisk) -> None:
         facts = {**disk._asdict(), "path": str(disk.path)}

@@ -123,11 +123,17 @@ class EmulatorStoppedError(Exception):
     """The emulator is ending; the disk was not finished."""
 
 
-def materialise(source: ObjectSource, path: Path, stopping: Callable[[], bool]) -> MadeDisk:
+def materialise(
+    source: ObjectSource,
+    path: Path,
+    stopping: Callable[[], bool],
+    on_share: Callable[[float], object] = lambda share: None,
+) -> MadeDisk:
     """Write the disk of an object to `path`, sparse, and return it with its digest.
 
     What the store knows to be a hole is neither read nor written; all cores work on the rest.
-    Raises EmulatorStoppedError, leaving no file, as soon as `stopping` says so.
+    `on_share` is called with what of it is done, up to 1. Raises EmulatorStoppedError, leaving no
+    file, as soon as `stopping` says so.
     """
     content: _Raw | _Packed = _Raw(source) if source.format == formats.RAW else _Packed(source)
     tree = DigestTree(content.size)
@@ -141,9 +147,11 @@ def materialise(source: ObjectSource, path: Path, stopping: Callable[[], bool]) 
                 tree.add(piece[0], data)
                 write_at(target, [data], piece[0])
 
-        for _ in workers.map(bring, content.pieces()):
+        pieces = list(content.pieces())
+        for done, _ in enumerate(workers.map(bring, pieces), 1):
             if stopping():
                 raise EmulatorStoppedError
+            on_share(done / len(pieces))
     original = content.original_size
     return MadeDisk(path, content.size, tree.digest(), original, tree.digest(original))
 

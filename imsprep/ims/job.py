@@ -56,9 +56,14 @@ class JobStatus:
         return "; ".join(self.reasons) or "the service gave no reason"
 
     @property
-    def percent(self) -> int:
-        """How far the job is, 0 to 100; of a job that succeeded 100, whatever the answer says."""
-        return 100 if self.status == SUCCESS else round((self.progress or 0) * 100)
+    def percent(self) -> int | None:
+        """How far the job is, 0 to 100; of a job that succeeded 100, whatever the answer says.
+
+        None if that is not known: 0, which a job that runs may keep to its end, says nothing.
+        """
+        if self.status == SUCCESS:
+            return 100
+        return round(self.progress * 100) if self.progress else None
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; what is unknown is left out."""

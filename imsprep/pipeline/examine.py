@@ -35,7 +35,7 @@ from imsprep.pipeline.values import ImportTask
 from imsprep.report import Report, Severity
 from imsprep.store.bucket import without_upload
 from imsprep.store.ownership import origin_of
-from imsprep.store.target import check_objects_apart
+from imsprep.store.target import check_objects_apart, check_writable
 from imsprep.system.ownership import Advice, check_lasting
 from imsprep.units import counted
 from imsprep.upload.journal import Journal
@@ -62,6 +62,8 @@ def examine(image: RawImage, task: ImportTask) -> Examined:
     UsageError for a request that lacks a field or a bitmap that is not ours to replace, ReadError,
     ImageChangedError, and what asking the bucket raises.
     """
+    if task.ask_bucket is not None and not task.dry_run:
+        check_writable(task.target)  # at once: a look inside, or a boot, may take minutes
     task = replace(task, fields=proposed_fields(image, task.fields, task.site)[0])
     look = Look(guest=task.options.guest, boot=task.options.boot)
     facts = gather(image, request=task.fields, site=task.site, look=look)

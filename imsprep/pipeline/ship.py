@@ -204,6 +204,7 @@ def _upload(
     prepared: Prepared, task: ShipTask, path: Path
 ) -> tuple[Manifest, tuple[Uploaded, ...]]:
     """Send what is not there yet; return the manifest of the import that is to be asked for."""
+    task.on_upload()
     done, records = zip(
         *(send(artefact, prepared.image, task) for artefact in prepared.artefacts), strict=True
     )

@@ -23,6 +23,7 @@ from imsprep.pipeline import upload_formats
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import StreamTask
 from imsprep.pipeline.upload_formats import Comparison
+from imsprep.progress import UPLOAD, Event
 from imsprep.report import Report, Severity
 from imsprep.store.bucket import BucketFacts
 from imsprep.store.contract import ObjectStore
@@ -111,6 +112,18 @@ class Prepared:
     open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False, compare=False)
 
     @property
+    def upload_event(self) -> Event:
+        """What is said of an upload before it begins."""
+        plans = [artefact.plan for artefact in self.artefacts]
+        return Event(
+            UPLOAD,
+            total=sum(plan.size for plan in plans),
+            sent=sum(plan.sent for plan in plans),
+            copied=sum(plan.copied for plan in plans),
+            estimated=self.estimated,
+        )
+
+    @property
     def estimated(self) -> bool:
         """Whether what is going to be sent is not known to the byte."""
         return any(artefact.estimated for artefact in self.artefacts)
@@ -167,6 +180,7 @@ class ShipTask:
     policy: TransferPolicy
     cleanup: str = KEEP
     with_sha256: bool = False
+    on_upload: Callable[[], object] = lambda: None  # called before the first object is sent
     on_job: Callable[[str], object] = lambda job_id: None  # called when a job runs
     lock_wait_s: float = 0.0  # how long to wait for another process that imports this image
     clock: Callable[[], float] = time.perf_counter

@@ -8,7 +8,9 @@ obs:BUCKET/PREFIX        … every key begins with PREFIX/
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +102,24 @@ def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Pat
                 " or another key",
                 remedies=("to", "key"),
             )
+
+
+def check_writable(target: Target) -> None:
+    """Raise UsageError if a local bucket cannot be written; nothing stays of the attempt.
+
+    Nothing is asked of another bucket.
+    """
+    if target.folder is None:
+        return
+    for place in (target.folder, target.folder / target.bucket):
+        there = next(p for p in (place, *place.parents) if os.path.lexists(p))
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=".imsprep-", dir=there))
+        except OSError as error:
+            where = f" in {show_path(there)}" if there != place else ""
+            raise UsageError(
+                f"cannot write to {show_path(place)}{where}: {error.strerror}", remedies=("to",)
+            ) from error
 
 
 def open_bucket(target: str, options: PlaceOptions, *, kms_key: str | None = None) -> Bucket:

@@ -32,19 +32,20 @@ def test_the_documented_successes_are_read(text: str, image_id: str) -> None:
     assert status.reasons == ()
 
 
-def test_a_job_that_succeeded_is_at_100_percent() -> None:
+def test_a_job_that_succeeded_is_at_100_percent_and_0_is_no_share() -> None:
     answers: list[dict[str, object]] = [
         {"status": "RUNNING", "entities": {"process_percent": 0.4}},
         {"status": "RUNNING"},
+        {"status": "RUNNING", "entities": {"process_percent": 0}},
         {"status": "SUCCESS"},
     ]
-    assert [job.parse(body, "1").percent for body in answers] == [40, 0, 100]
+    assert [job.parse(body, "1").percent for body in answers] == [40, None, None, 100]
 
 
 @pytest.mark.parametrize("percent", [10**400, -(10**400), "9" * 400, float("nan"), "x", [], None])
 def test_no_number_is_too_large_for_a_share(percent: object) -> None:
     status = job.parse({"status": "RUNNING", "entities": {"process_percent": percent}}, "1")
-    assert 0 <= status.percent <= 100
+    assert status.percent in (None, 100)
 
 
 def test_a_status_of_any_length_fits_on_a_screen() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from imsprep.cloud.endpoints import obs_endpoint
 from imsprep.errors import UsageError
-from imsprep.store.target import Target, parse_target
+from imsprep.store.target import Target, check_writable, parse_target
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
@@ -22,6 +22,20 @@ def test_targets_are_read() -> None:
     assert obs_endpoint("eu-de") == "https://obs.eu-de.otc.t-systems.com"
     assert obs_endpoint("eu-west-101") == "https://obs.eu-west-101.myhuaweicloud.eu"
     assert obs_endpoint("cn-north-4") == "https://obs.cn-north-4.myhuaweicloud.com"
+
+
+def test_a_local_bucket_that_cannot_be_written_is_refused_and_nothing_stays(tmp_path: Path) -> None:
+    check_writable(Target("images", folder=tmp_path / "new" / "cloud"))
+    (tmp_path / "images").mkdir()
+    check_writable(Target("images", folder=tmp_path))
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "images"]
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match=r"cannot write to .*file.*: Not a directory"):
+            check_writable(Target("images", folder=folder))
+    (tmp_path / "other").write_text("x")
+    with pytest.raises(UsageError, match=r"cannot write to .*other: Not a directory"):
+        check_writable(Target("other", folder=tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ the same title and the same place in every command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -46,11 +46,15 @@ class SectionedCommand(click.Command):
     """A command whose help groups its options; `first` names the parameters that come before all.
 
     Without `first` the help is click's own, which suits a command with a screen of options.
+    `needed` says, by the parameter's name, when one is required that click does not know as such.
     """
 
-    def __init__(self, *args: Any, first: Sequence[str] = (), **more: Any) -> None:
+    def __init__(
+        self, *args: Any, first: Sequence[str] = (), needed: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:  # fmt: skip
         super().__init__(*args, **more)
-        self.first = tuple(first)
+        self.first, self.needed = tuple(first), needed or {}
 
     def sections(self, ctx: click.Context) -> list[tuple[str, list[click.Parameter]]]:
         """Return the titles of the help with the options below each, none of them empty."""
@@ -66,7 +70,7 @@ class SectionedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections; the second column stands at the same place in all of them."""
         sections = [
-            (title, [r for p in params if (r := p.get_help_record(ctx)) is not None])
+            (title, [r for p in params if (r := self._record(p, ctx)) is not None])
             for title, params in self.sections(ctx)
         ]
         widest = min(_COLUMN, max(len(name) for _, records in sections for name, _ in records))
@@ -74,3 +78,10 @@ class SectionedCommand(click.Command):
             with formatter.section(title):
                 rows = [(name.ljust(widest), words) for name, words in records]
                 formatter.write_dl(rows, col_max=_COLUMN)
+
+    def _record(self, param: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
+        """Return an option and its words, with when it is required."""
+        record = param.get_help_record(ctx)
+        if record is None or param.name not in self.needed:
+            return record
+        return record[0], f"{record[1]}  [{self.needed[param.name]}]"

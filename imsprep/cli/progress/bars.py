@@ -27,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 _LINE_S = 10.0  # between two lines where there is no terminal
 _JSON_S = 0.5  # between two lines for programs
 _WORTH_A_LINE_S = 1.0
+_LOG_ROOM = 53  # of 80 columns, behind an image and its step
 
 
 class ProgressBar:
@@ -101,6 +102,12 @@ class ProgressBar:
         if lines or self.step.sent.done or now - self.step.began >= _WORTH_A_LINE_S:
             screen.say(self.step.came_to(now, self._file))
 
+    def words(self, room: int) -> str:
+        """Return how far it is, in so many columns, for a line where there is no bar."""
+        with self._lock:
+            share = f"{self.step.share:4.0%}  " if self.step.has_share else ""
+            return share + self.step.words(self._clock(), room - len(share))
+
     def _row(self) -> str:
         columns, now = _columns(), self._clock()
         with self._lock:
@@ -137,7 +144,7 @@ def _columns() -> int:
 
 
 class JobBar:
-    """How far an import job is, in percent, with a clock."""
+    """How far an import job is, with a clock; in percent where the service tells."""
 
     def __init__(
         self, *, quiet: bool, label: str = "", clock: Callable[[], float] = time.monotonic
@@ -145,7 +152,8 @@ class JobBar:
         self._clock, self._began, self._label = clock, clock(), label
         self._mode = screen.NONE if quiet else screen.progress_mode()
         self._shown = False
-        self._status, self._share = "", 0.0
+        self._status = ""
+        self._share: float | None = None
 
     @property
     def shows(self) -> bool:
@@ -154,7 +162,7 @@ class JobBar:
 
     def status(self, job_id: str, status: str, share: float | None, *, ended: bool) -> None:
         """Show what the service says of a job."""
-        self._status, self._share = status.lower(), share or 0.0
+        self._status, self._share = status.lower(), share
         if self._mode == screen.JSON:
             event = {"event": "job", "job_id": job_id, "status": status, "progress": share}
             screen.write_event(event)
@@ -169,6 +177,11 @@ class JobBar:
         """Take the bar away."""
         self._shown = False
         BOARD.remove(self._row)
+
+    def words(self, room: int) -> str:
+        """Return how far it is for a line where there is no bar; a status fits in any `room`."""
+        share = f"{self._share:4.0%}  " if self._share is not None else ""
+        return f"{share}{self._status}, {clock_time(self._clock() - self._began)}"
 
     def _row(self) -> str:
         said = f"{self._status}, {clock_time(self._clock() - self._began)}"
@@ -197,7 +210,7 @@ class ImageBars:
                 bar = self._made(image, event)
                 self._at[image] = (event.step, bar)
         if isinstance(bar, JobBar):
-            bar.status(event.job_id or "", event.text, event.count / 100, ended=False)
+            bar.status(event.job_id or "", event.text, share_of(event), ended=False)
         elif event.count:
             bar(event.count, sent=event.sent, copied=event.copied)
 
@@ -221,17 +234,17 @@ class ImageBars:
             bar.close()
 
     def lines(self) -> list[str]:
-        """Return how far each image is, where there are no bars."""
-        if self.shown or screen.progress_mode() != screen.PLAIN:
+        """Return how far each image is, a line for each, where there are no bars."""
+        if self._quiet or self.shown or screen.progress_mode() != screen.PLAIN:
             return []
         with self._lock:
             at = list(self._at.items())
-        now = time.monotonic()
-        return [
-            f"{image}: {step} {bar.step.words(now)}"
-            for image, (step, bar) in at
-            if isinstance(bar, ProgressBar)
-        ]
+        return [f"  {label_of(image, step)} {bar.words(_LOG_ROOM)}" for image, (step, bar) in at]
+
+
+def share_of(event: Event) -> float | None:
+    """Return how far a job is, 0 to 1; None if the service does not tell."""
+    return event.count / event.total if event.total else None
 
 
 def label_of(image: str, step: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from imsprep.cli.progress.bars import JobBar, ProgressBar, label_of
+from imsprep.cli.progress.bars import JobBar, ProgressBar, label_of, share_of
 from imsprep.cli.progress.upload import AGAIN, if_interrupted
 from imsprep.cli.screen import say
 from imsprep.errors import WaitTimeoutError
@@ -109,10 +109,11 @@ class Watcher:
             return
         if UPLOAD in self._steps:
             self._steps.pop(UPLOAD).finish()
-        job_id, share = event.job_id or "", event.count / 100
+        job_id, share = event.job_id or "", share_of(event)
         self._job.status(job_id, event.text, share, ended=event.text in _ENDED)
         if not self._job.shows:
-            self.say(f"job {job_id}: {event.text} {share:.0%}")
+            known = f" {share:.0%}" if share is not None and event.text not in _ENDED else ""
+            self.say(f"job {job_id}: {event.text}{known}")
 
 
 def _waiting(options: ImportOptions | WaitOptions) -> str:

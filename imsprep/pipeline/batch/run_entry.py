@@ -47,7 +47,7 @@ from imsprep.pipeline.import_task import (
 )
 from imsprep.pipeline.prepare import prepare
 from imsprep.pipeline.ship import ship
-from imsprep.progress import CONVERT, IMPORT, SCAN, UPLOAD, Event
+from imsprep.progress import CONVERT, SCAN, UPLOAD, Event, job_event
 from imsprep.zvhd2.source import likely_size
 
 if TYPE_CHECKING:
@@ -161,15 +161,9 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
     )
     prepared = prepare(Path(entry.image), task)
     with context.connect(target_of(options).folder, options) as client:
-        plans = [artefact.plan for artefact in prepared.artefacts]
-        size, sent, copied = (
-            sum(getattr(plan, name) for plan in plans) for name in ("size", "sent", "copied")
-        )
-        announced = Event(
-            UPLOAD, total=size, sent=sent, copied=copied, estimated=prepared.estimated
-        )
-        context.moved(entry, announced)
-        done = ship(prepared, _shipping(entry, context, client, prepared.open_store))
+        shipping = _shipping(entry, context, client, prepared.open_store)
+        announce = partial(context.moved, entry, prepared.upload_event)
+        done = ship(prepared, replace(shipping, on_upload=announce))
     return Outcome(
         entry.shown,
         entry.name,
@@ -208,10 +202,8 @@ def _shipping(
     news = partial(context.news, entry)
 
     def on_status(status: JobStatus) -> None:
-        share = f" {status.progress:.0%}" if status.progress is not None else ""
-        event = Event(IMPORT, status.percent, 100, text=status.status, job_id=status.job_id)
-        context.moved(entry, event)
-        news(f"job {status.job_id} {status.status}{share}")
+        context.moved(entry, job_event(status.percent, status.status, status.job_id))
+        news(f"job {status.job_id} {status.status}")
 
     def progress(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
         _look_for_stop(context)

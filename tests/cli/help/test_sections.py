@@ -62,6 +62,26 @@ def test_a_command_that_is_nearly_right_is_suggested(imsprep: Callable[..., Outc
     assert "Did you mean" not in imsprep("qqqq").err
 
 
+@pytest.mark.parametrize(
+    ("word", "offered"),
+    [("--gest", ["--guest"]), ("--min-disc", ["--min-disk"]), ("--zzzzzzzz", []),
+     ("--endpoin", ["--endpoint"])],
+)  # fmt: skip
+def test_an_option_that_is_nearly_right_gets_the_nearest_alone(
+    imsprep: Callable[..., Outcome], word: str, offered: list[str]
+) -> None:
+    done = imsprep("import", "disk.raw", word)
+    assert done.code == 2
+    assert re.findall(r"'(--[a-z-]+)'", done.err.partition("Did you mean")[2]) == offered
+
+
+def test_an_import_s_help_says_what_is_required() -> None:
+    rows = " ".join(HELPS["imsprep import"].split())
+    assert "TARGET local:DIR or obs:BUCKET[/PREFIX]. [required] --region" in rows
+    assert "[required with obs:] --name" in rows
+    assert "[required but for DataImage] --min-disk" in rows
+
+
 def every_help(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
     """Yield each command with its help, as it is shown at 80 columns."""
     yield context.command_path, command.get_help(context)

@@ -146,6 +146,34 @@ def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal)
     assert terminal.rows == ["[1/2] done"]
 
 
+def test_a_job_has_a_bar_only_where_the_service_says_how_far_it_is(terminal: Terminal) -> None:
+    at = bars.ImageBars(quiet=False)
+    at.show("b.raw", Event("import", text="RUNNING", job_id="1"))
+    redraw()
+    assert terminal.rows == ["b.raw           import   running, 0:00"]
+    at.show("b.raw", Event("import", 40, 100, text="RUNNING", job_id="1"))
+    redraw()
+    assert terminal.rows[0].startswith("b.raw           import    40%|")
+    at.end("b.raw")
+
+
+def test_a_log_has_a_line_an_image_that_fits_into_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    at = bars.ImageBars(quiet=False)
+    for image in ("a/folder/and/a-long-name.raw", "b.raw"):
+        at.show(image, Event("upload", total=900 * GIB, sent=99 * GIB, copied=801 * GIB))
+        at.show(image, Event("upload", 55 * GIB, sent=55 * GIB))
+    at.show("c.raw", Event("import", 40, 100, text="RUNNING", job_id="1"))
+    long, short, job = lines = at.lines()
+    assert max(map(len, lines)) <= 80
+    assert long.split()[:3] == ["a-long-name.raw", "upload", "56%"]
+    assert short.split()[:4] == ["b.raw", "upload", "56%", "55/99"]
+    assert job == "  c.raw           import    40%  running, 0:00"
+    assert bars.ImageBars(quiet=True).lines() == []
+
+
 def test_an_image_is_labelled_by_its_name_where_its_path_is_long() -> None:
     assert bars.label_of("images/web01.qcow2", "scan").split() == ["web01.qcow2", "scan"]
     assert bars.label_of("a/web.raw", "scan").split() == ["a/web.raw", "scan"]

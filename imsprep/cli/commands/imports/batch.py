@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imsprep.progress import Event
 
 JOBS = 4
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0  # between looks at all, in a log; ever longer
 
 EPILOG = """\
 \b
@@ -104,6 +106,7 @@ class _Telling:
         self._done = self._ended = self._refused = 0
         self._at = ImageBars(quiet=quiet)
         self._last: dict[str, str] = {}
+        self._next, self._pause_s = 0.0, _FIRST_PAUSE_S
 
     def checking(self, count: int) -> None:
         """Print that the check begins."""
@@ -148,9 +151,14 @@ class _Telling:
 
     def passing(self) -> None:
         """Tell from time to time where the entries are."""
-        at = self._at.lines()
+        now = time.monotonic()
+        at = self._at.lines() if now >= self._next else []
         if at:
-            self._say(f"{self._ended} of {self._goal} images ended; {', '.join(at)}")
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            self._next = now + self._pause_s
+            self._say(f"{self._ended} of {counted(self._goal, 'image')} ended, {len(at)} at work:")
+            for line in at:
+                self._say(line)
 
     def news(self, entry: BatchEntry, text: str) -> None:
         """Print an entry's progress, unless it was just printed."""

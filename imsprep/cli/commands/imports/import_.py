@@ -47,9 +47,16 @@ Example:
     cls=ConfiguredCommand,
     epilog=EPILOG,
     first=("to", "region", "name", "os_version", "min_disk", "guest", "dry_run"),
+    needed={
+        "to": "required",
+        "region": "required with obs:",
+        "name": "required",
+        "os_version": "required but for DataImage",
+        "min_disk": "required",
+    },
 )
 @click.argument("image", shell_complete=images, type=PATH)
-@click.option("--to", metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].  [required]")
+@click.option("--to", metavar="TARGET", help="local:DIR or obs:BUCKET[/PREFIX].")
 @click.option("--key", help="Name of the object (default: the file's name).")
 @click.option(
     "--via",
@@ -114,7 +121,8 @@ def command(
     """Import a disk image: check it, send its data, start the import job and wait for it.
 
     IMAGE is RAW, ZVHD2, qcow2, VMDK, VHD, VDI, an OVA or what else QEMU reads. It is sent as a
-    compressed ZVHD2, packed while it is sent; with --via raw as RAW, with its bitmap.
+    compressed ZVHD2, packed while it is sent; with --via raw as RAW, with its bitmap. What is
+    required of the request an OVA proposes itself, as far as its descriptor says it.
 
     After an interruption, run the same command again to continue; disk.imsprep.json, next to the
     image, records how far it came. With --to local:DIR no account and no server is needed: the

@@ -203,6 +203,7 @@ def test_findings_stop_the_import_with_exit_code_1(
             "image_url is other:disk.raw, but",
         ),
         ((*REQUEST, "--to", "obs:bucket"), 2, "region"),
+        ((*REQUEST, "--to", "local:/dev/null/x"), 2, "cannot write to /dev/null/x in /dev/null"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(
@@ -218,6 +219,7 @@ def test_wrong_usage_is_exit_code_2(
     done = imsprep("import", disk, *arguments)
     assert done.code == code, done.err
     assert words in done.err
+    assert "rules passed" not in done.err  # it is said before the check
 
 
 def assert_advised(err: str) -> None:
