@@ -140,7 +140,8 @@ def check_one(path: Path, task: CheckTask, progress: Callable[[int], None]) -> R
     )
     facts = dataclasses.replace(facts, region=task.region)
     if task.online is not None:
-        name = path.with_suffix(".zvhd2").name if facts.to_be_packed else path.name
+        packed = facts.to_be_packed or facts.would_be_packed
+        name = path.with_suffix(".zvhd2").name if packed else path.name
         facts = dataclasses.replace(facts, bucket=task.online(name))
     return dataclasses.replace(registry.run(facts, task.policy), image=_shown(path, task))
 

@@ -106,6 +106,18 @@ class Facts:
         )
 
     @property
+    def would_be_packed(self) -> bool:
+        """Return whether an import packs it if nothing else is asked: RAW without a bitmap."""
+        alone = self.bitmap is not None and self.bitmap.length is None
+        return self.is_raw and alone and not (self.importing or self.to_be_packed)
+
+    @property
+    def packed_size(self) -> int | None:
+        """The disk that an import makes of it, in bytes: in a ZVHD2 it has whole GiB."""
+        size = self.virtual_size
+        return round_up(size, GIB) if size and self.would_be_packed else size
+
+    @property
     def is_system_disk(self) -> bool:
         """Return whether the image is meant to boot: it is, unless the request says DataImage."""
         return not self.request.is_data_disk

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsprep.bitmap.facts import BitmapFacts
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts, Zeros
 from imsprep.cloud.sites import SITES
@@ -271,6 +272,27 @@ def test_a_disk_that_is_too_small_is_compared_in_bytes() -> None:
     (finding,) = RULES["IMS603"].run(image(virtual_size=GIB, site=SITES["huawei"]))[0]
     assert finding.expected == "40 GiB (42949672960 bytes) or more"
     assert finding.found == "1 GiB (1073741824 bytes)"
+
+
+def test_a_raw_disk_that_an_import_packs_is_judged_by_what_is_made_of_it() -> None:
+    def alone(size: int, **request: int) -> Facts:
+        fields = RequestFields(**request)  # type: ignore[arg-type]  # min_disk alone
+        bitmap = BitmapFacts("disk.mf", None, None)
+        return image(virtual_size=size, file_size=size, bitmap=bitmap, request=fields)
+
+    (finding,) = RULES["IMS603"].run(alone(GIB // 2))[0]
+    assert (finding.severity, finding.title[:6]) == (Severity.NOTE, "As RAW")
+    assert "makes of it has 1 GiB (1073741824 bytes)" in finding.message
+    with_bitmap = dataclasses.replace(alone(GIB // 2), bitmap=BitmapFacts("disk.mf", 64, None))
+    assert RULES["IMS603"].run(with_bitmap)[0][0].severity is Severity.WARNING
+    as_raw = dataclasses.replace(alone(GIB // 2), importing=True)
+    assert RULES["IMS603"].run(as_raw)[0][0].severity is Severity.WARNING
+    assert RULES["IMS603"].run(alone(GIB // 2).packed())[0] == []
+    # What the import would say of its ZVHD2, the check says already.
+    (finding,) = RULES["IMS511"].run(alone(40 * GIB - 512, min_disk=40))[0]
+    assert "exactly the packed disk's size" in finding.message
+    assert finding.title == "min_disk is exactly the size of the disk"
+    assert RULES["IMS511"].run(alone(40 * GIB + 512, min_disk=40))[0][0].severity is Severity.ERROR
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def replaces(facts: Facts) -> Iterator[Evidence]:
     found = reached(facts)
     for key, why in found.strangers.items():
         yield Evidence(f"the object {key!r} is there, and {why}", expected="no object of that key")
-    if found.strangers or facts.to_be_packed:
+    if found.strangers or facts.to_be_packed or facts.would_be_packed:
         return
     if found.object is not None and found.object.size != facts.file_size:
         yield Evidence(

@@ -175,6 +175,7 @@ def min_disk_range(facts: Facts) -> Iterator[Evidence]:
             " known",
             expected=f"{strict} GB or more",
             found=f"{value} GB",
+            title="min_disk is below what another site's page allows",
             fix=f"{_enough(facts, facts.virtual_size or 0)}, or try {value} GB as it is.",
             severity=Severity.WARNING,
         )
@@ -203,14 +204,17 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
                 fix=f"{_enough(facts, size)}.",
             )  # fmt: skip
             return
-    if value * GIB == facts.virtual_size and not facts.request.is_data_disk:
+    made = facts.packed_size
+    if made is not None and value * GIB == made and not facts.request.is_data_disk:
         enough = value < MAX_MIN_DISK
+        disk = "disk" if made == facts.virtual_size else "packed disk"
         yield Evidence(
-            f"min_disk {value} is exactly the disk's size: the console's table says \"not less"
+            f"min_disk {value} is exactly the {disk}'s size: the console's table says \"not less"
             ' than", the API page says "greater than"',
             expected=f"{value + 1} GB to satisfy both" if enough else "a smaller disk",
             found=f"{value} GB",
-            fix=f"{_enough(facts, facts.virtual_size)}, if the import is refused." if enough
+            title="min_disk is exactly the size of the disk",
+            fix=f"{_enough(facts, made)}, if the import is refused." if enough
             else f"Nothing, unless the import is refused: {MAX_MIN_DISK} GB is the largest.",
             severity=Severity.WARNING,
         )  # fmt: skip

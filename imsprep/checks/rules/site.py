@@ -61,15 +61,27 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
     if facts.unread:
         raise UnknownError("the disk in the file is not read")
     smallest = facts.site.smallest_system_disk
-    if facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB:
-        disk = exact_size(facts.virtual_size)
+    small = facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB
+    made = facts.packed_size or 0
+    if small and made >= smallest * GIB:
+        yield Evidence(
+            f"the disk has {exact_size(facts.virtual_size)}; the ZVHD2 that an import makes of it"
+            f" has {exact_size(made)}",
+            expected=f"{exact_size(smallest * GIB)} or more",
+            found=exact_size(facts.virtual_size),
+            title="As RAW the disk would be smaller than the site's pages say",
+            fix=f"Nothing, if it is imported as a ZVHD2. As RAW: {_enlarge(facts, smallest)}.",
+            severity=Severity.NOTE,
+        )
+    elif small:
+        disk, advice = exact_size(facts.virtual_size), _enlarge(facts, smallest)
         if facts.to_be_packed and facts.source_size not in (None, facts.virtual_size):
             disk = f"{exact_size(facts.source_size)}; a ZVHD2 makes it a disk of {disk}"
         yield Evidence(
             f"the disk has {disk}",
             expected=f"{exact_size(smallest * GIB)} or more",
             found=exact_size(facts.virtual_size),
-            fix=f"{_enlarge(facts, smallest)}; or try it as it is.",
+            fix=f"{advice[:1].upper()}{advice[1:]}; or try it as it is.",
             # Inferred limits and tiny disks are no reason for alarm: nothing was seen refused.
             severity=Severity.NOTE if smallest > 1 else None,
         )
@@ -100,8 +112,8 @@ def _enlarge(facts: Facts, gib: int) -> str:
     """
     gpt = facts.disk is not None and facts.disk.table == "gpt"
     if facts.format == formats.RAW:
-        return f"Run truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
+        return f"run truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
     backup = ", then sgdisk -e on the disk in the system, for the GPT's backup" if gpt else ""
     if facts.format == "qcow2":
-        return f"Run qemu-img resize IMAGE {gib}G{backup}"
-    return f"Enlarge the disk to {gib} GiB where it was made{backup}"
+        return f"run qemu-img resize IMAGE {gib}G{backup}"
+    return f"enlarge the disk to {gib} GiB where it was made{backup}"

@@ -207,6 +207,7 @@ def test_check_asks_the_bucket_and_writes_nothing(
     image.write_bytes(b"x" * 1024)
     imsprep("check", image, "--online", f"local:{tmp_path}/cloud", "--select", "IMS7")
     assert not (tmp_path / "cloud").exists()
-    DirectoryStore(tmp_path / "cloud/images").create("disk.raw", {})
+    # An import sends a ZVHD2 of it.
+    DirectoryStore(tmp_path / "cloud/images").create("disk.zvhd2", {})
     shown = imsprep("check", image, "--online", f"local:{tmp_path}/cloud", "--select", "IMS7")
     assert "IMS705" in shown.out
