@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.gateway import Line
+from tests.support.store.gateway import Line
 
 _PIECE = 1 << 20  # bytes received at once
 _META = "x-amz-meta-"

@@ -37,7 +37,7 @@ from benchmarks.sink import Sink
 from benchmarks.upload import BUCKET, ENVIRONMENT, aws, data_bytes, empty
 from imsprep.cloud.credentials import Credentials
 from imsprep.store.obs import open_obs
-from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Line, Relay, emulating
+from tests.support.store.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Line, Relay, emulating
 
 IMSPREP = (sys.executable, "-m", "imsprep")
 MB = 1_000_000

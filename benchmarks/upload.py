@@ -26,7 +26,7 @@ from benchmarks.inputs import GIB, MIB
 from benchmarks.measure import Command, command
 from imsprep.cloud.credentials import Credentials
 from imsprep.store.obs import ObsStore, open_obs
-from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, program
+from tests.support.store.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Relay, program
 
 JOBS = 4  # for ours and for aws; s3cmd sends one part after the other
 PAGE = 4096

@@ -30,9 +30,9 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.plan import plan_plain
 from imsprep.upload.transfer import upload
 from imsprep.upload.values import Destination, TransferPolicy
-from tests.support.gateway import Relay
 from tests.support.running import need
-from tests.support.upload_file import File
+from tests.support.store.gateway import Relay
+from tests.support.upload.file import File
 
 
 def reporting(seconds: float, **figures: float) -> list[str]:

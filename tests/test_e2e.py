@@ -30,7 +30,7 @@ from imsprep.store.obs import ObsStore, open_obs
 from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB
 from imsprep.upload.file import plan_file
-from tests.support.gateway import (
+from tests.support.store.gateway import (
     ACCESS_KEY,
     SECRET_KEY,
     Gateway,
@@ -40,7 +40,7 @@ from tests.support.gateway import (
     emulating,
     program,
 )  # fmt: skip
-from tests.support.store_suite import StoreSuite, pattern
+from tests.support.store.suite import StoreSuite, pattern
 
 told = logging.getLogger(__name__)  # pytest --log-cli-level=INFO shows it
 pytestmark = [

@@ -18,6 +18,7 @@ from tests.support.house import PURE, TESTED_BY_OTHERS
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "imsprep"
+SUPPORT = ROOT / "tests" / "support"  # what tests share, in the folders of the package
 MOST_MODULES = 15  # in a folder; docs/architecture.md has the number too
 
 # A package imports lower rungs only; packages of one rung do not know each other.
@@ -471,7 +472,8 @@ def test_a_package_imports_lower_rungs_only(module: str) -> None:
 
 
 def test_no_folder_is_a_corridor() -> None:
-    folders = Counter(p.parent for p in MODULES.values() if p.name != "__init__.py")
+    files = [*MODULES.values(), *SUPPORT.rglob("*.py")]
+    folders = Counter(p.parent for p in files if p.name != "__init__.py")
     assert {f.name: n for f, n in folders.items() if n > MOST_MODULES} == {}
 
 
@@ -567,6 +569,11 @@ def test_a_module_has_a_test_file_of_its_path() -> None:
     listed = {f"imsprep.{name}" for name in TESTED_BY_OTHERS.split()}
     assert without - listed == set(), "give it a test file at the same path below tests/"
     assert listed - without == set(), "it has its test file, or is gone: take it off the list"
+
+
+def test_what_tests_share_is_in_the_folders_of_the_package() -> None:
+    folders = {p.parent.relative_to(SUPPORT) for p in SUPPORT.rglob("*.py")}
+    assert [f for f in folders if not (PACKAGE / f).is_dir()] == []
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: p.relative_to(ROOT).as_posix())

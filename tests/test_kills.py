@@ -27,8 +27,8 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
 from imsprep.system.atomic import leftovers
 from imsprep.units import MIB
-from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Seaweed, program
-from tests.support.store_suite import pattern
+from tests.support.store.gateway import ACCESS_KEY, SECRET_KEY, Gateway, Seaweed, program
+from tests.support.store.suite import pattern
 
 KILLS = int(os.environ.get("IMSPREP_KILLS", 0))
 pytestmark = [

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from imsprep.units import MIB
-from tests.support.other_systems import MACOS, WINDOWS
 from tests.support.paths import ROOT
+from tests.support.system.other_systems import MACOS, WINDOWS
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def _answers(folder: Path, system: str) -> Any:
     folder.mkdir()
     _disk(folder)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.all_ways", system],
+        [sys.executable, "-m", "tests.support.system.all_ways", system],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

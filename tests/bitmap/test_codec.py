@@ -26,7 +26,7 @@ from imsprep.bitmap.layout import (
 )
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap
-from tests.support.layouts import block_maps, layouts
+from tests.support.bitmap.layouts import block_maps, layouts
 
 B = 512
 # Blocks 0, 1, 4 and 9 of 10 hold data; the last one is short.

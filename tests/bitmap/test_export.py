@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.raw_disk import make_runs
+from tests.support.image.raw_disk import make_runs
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]

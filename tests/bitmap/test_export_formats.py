@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.raw_disk import RUNS, make_runs
+from tests.support.image.raw_disk import RUNS, make_runs
 from tests.support.running import Outcome, need
 
 Run = Callable[..., Outcome]

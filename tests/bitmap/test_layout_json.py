@@ -19,7 +19,7 @@ from imsprep.bitmap.layout import (
 from imsprep.bitmap.layout_json import from_plain, load_layout, save_layout, to_plain
 from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
-from tests.support.layouts import layouts
+from tests.support.bitmap.layouts import layouts
 from tests.support.paths import ROOT
 
 B = 512

@@ -15,7 +15,7 @@ from imsprep.bitmap.write import make_bitmap
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.file import Identity
 from imsprep.system import atomic
-from tests.support.raw_disk import BLOCK, make_disk, write_byte
+from tests.support.image.raw_disk import BLOCK, make_disk, write_byte
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]

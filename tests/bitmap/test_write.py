@@ -18,7 +18,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.options import ExportOptions
 from imsprep.scan import scan as scan_module
 from imsprep.units import MIB
-from tests.support.raw_disk import BLOCK, make_disk, write_byte
+from tests.support.image.raw_disk import BLOCK, make_disk, write_byte
 
 
 @pytest.mark.parametrize("bit", [0, 2, 3])

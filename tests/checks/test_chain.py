@@ -21,8 +21,8 @@ from imsprep.errors import MissingExtraError
 from imsprep.guest.model import Guest, Volume
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
-from tests.support.guest_disks import ext4_disk
-from tests.support.guest_trees import UUID, cpio, debian, drivers, linux_guest
+from tests.support.guest.disks import ext4_disk
+from tests.support.guest.trees import UUID, cpio, debian, drivers, linux_guest
 from tests.support.running import Outcome, need
 
 GRUB = "/boot/grub/grub.cfg"

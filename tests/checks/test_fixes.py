@@ -14,11 +14,11 @@ import pytest
 from imsprep.checks.fixes import command, on_file
 from imsprep.checks.registry import all_rules
 from imsprep.report import Severity
-from tests.support.guest_disks import write_tree
-from tests.support.guest_distributions import BOUND, FAMILY, OS_VERSIONS, STATIC, TREES
-from tests.support.guest_faults import FAULTS, LINUX
-from tests.support.guest_rules import check_guest as check
-from tests.support.guest_trees import UUID, Link, debian, linux_guest
+from tests.support.guest.disks import write_tree
+from tests.support.guest.distributions import BOUND, FAMILY, OS_VERSIONS, STATIC, TREES
+from tests.support.guest.faults import FAULTS, LINUX
+from tests.support.guest.rules import check_guest as check
+from tests.support.guest.trees import UUID, Link, debian, linux_guest
 
 # Rules whose fix is no command that only changes files: it asks a person, or runs the guest's tools.
 OTHERWISE = {"IMS803", "IMS814", "IMS815", "IMS816", "IMS817", "IMS821", "IMS824", "IMS826",

@@ -17,8 +17,8 @@ from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
 from imsprep.report import Report
 from imsprep.units import GIB, MIB
-from tests.support.guest_disks import make_filesystem, write_tree
-from tests.support.guest_trees import debian
+from tests.support.guest.disks import make_filesystem, write_tree
+from tests.support.guest.trees import debian
 from tests.support.running import Outcome, need
 
 pytestmark = need("qemu-img", "qemu-nbd", "mkfs.ext4", "sfdisk")

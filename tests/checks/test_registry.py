@@ -15,7 +15,7 @@ from imsprep.image.formats import Match
 from imsprep.image.not_a_disk import Kind
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
-from tests.support.rules import GOOD, RULES, SIZE, image
+from tests.support.checks.rules import GOOD, RULES, SIZE, image
 
 QCOW2 = Match("qcow2", Kind.DISK, 0, 8)
 

@@ -25,7 +25,9 @@ from imsprep.checks.reporters.text import PLAIN, Style, report_text, text
 from imsprep.report import Finding, Region, Report, Severity, Skipped
 from tests.support.paths import ROOT
 
-SARIF = json.loads((ROOT / "tests" / "support" / "schemas" / "sarif-2.1.0.json").read_text())
+SARIF = json.loads(
+    (ROOT / "tests" / "support" / "checks" / "schemas" / "sarif-2.1.0.json").read_text()
+)
 HOSTILE = "a<b>&\"'\x00\x1b[31m\n::error::x,y:%0A ]]> </script>"
 
 

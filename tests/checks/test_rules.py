@@ -21,7 +21,7 @@ from imsprep.image.volumes.superblocks import Superblock
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity
 from imsprep.units import GIB, MIB, TIB
-from tests.support.rules import GOOD, RULES, SECTORS, SIZE, disk, header, image, part
+from tests.support.checks.rules import GOOD, RULES, SECTORS, SIZE, disk, header, image, part
 
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 QCOW2 = Match("qcow2", Kind.DISK, 0, 8)

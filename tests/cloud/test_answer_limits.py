@@ -11,8 +11,8 @@ import pytest
 import urllib3
 
 from imsprep.cloud.answer_limits import AnswerError, AnswerLimits, limited, why_broken
-from tests.support.dripping import BODY, CHUNKED, HEADER, dripping
-from tests.support.ims_answers import answering
+from tests.support.cloud.dripping import BODY, CHUNKED, HEADER, dripping
+from tests.support.ims.answers import answering
 
 
 @contextmanager

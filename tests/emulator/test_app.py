@@ -47,11 +47,12 @@ from imsprep.ims.error_codes import CODES
 from imsprep.store.obs import open_obs
 from imsprep.units import GIB
 from imsprep.zvhd2 import records
-from tests.support import imscloud, s3cloud
-from tests.support.goldens import FACTS, golden
-from tests.support.imscloud import BLOCK, KEY, Objects, cloud, raw_disk
-from tests.support.treedigest import tree_digest
-from tests.support.zvhd2_files import build, of_disk
+from tests.support.image.treedigest import tree_digest
+from tests.support.ims import imscloud
+from tests.support.ims.imscloud import BLOCK, KEY, Objects, cloud, raw_disk
+from tests.support.store import s3cloud
+from tests.support.zvhd2.files import build, of_disk
+from tests.support.zvhd2.goldens import FACTS, golden
 
 BODY: dict[str, Any] = {
     "name": "web01",

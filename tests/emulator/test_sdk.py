@@ -23,8 +23,8 @@ from huaweicloudsdkims.v2 import (
 )
 
 from imsprep.errors import TransferError, UncertainError
-from tests.support.ims_answers import answering
-from tests.support.imscloud import REQUEST, client, cloud
+from tests.support.ims.answers import answering
+from tests.support.ims.imscloud import REQUEST, client, cloud
 from tests.support.paths import ROOT
 
 BODY = QuickImportImageByFileRequestBody(**REQUEST.as_body())

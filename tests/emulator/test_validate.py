@@ -14,7 +14,7 @@ from imsprep.cloud.sites import SITES
 from imsprep.emulator.validate import RefusedError, check_body
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
-from tests.support.request_cases import ALL, CASES, DATA, SYSTEM, bodies
+from tests.support.emulator.request_cases import ALL, CASES, DATA, SYSTEM, bodies
 
 
 def errors(site: str, body: dict[str, Any]) -> list[str]:

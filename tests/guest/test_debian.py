@@ -15,7 +15,7 @@ import pytest
 
 from fixtures.guest_images import MIB
 from imsprep.image.volumes.partitions import read_disk
-from tests.support.real_debian import DEBIAN_FAULTS, IMAGES, faulty, need_built
+from tests.support.guest.real_debian import DEBIAN_FAULTS, IMAGES, faulty, need_built
 from tests.support.running import Outcome, need
 
 pytestmark = pytest.mark.slow

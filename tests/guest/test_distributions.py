@@ -12,15 +12,15 @@ from imsprep.guest.linux.cloud_init import default_entries
 from imsprep.guest.linux.network import interfaces
 from imsprep.guest.linux.os_release import fitting, identify
 from imsprep.report import Severity
-from tests.support.guest_distributions import (
+from tests.support.guest.distributions import (
     BOUND,
     FAMILY,
     OS_VERSIONS,
     STATIC,
     TREES,
 )
-from tests.support.guest_rules import check_guest as check
-from tests.support.guest_trees import (
+from tests.support.guest.rules import check_guest as check
+from tests.support.guest.trees import (
     ELF_X86_64,
     UUID,
     VIRTIO,

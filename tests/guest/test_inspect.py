@@ -19,13 +19,13 @@ from imsprep.guest.linux.initramfs import Allowance, members
 from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.sandbox import inspect_image
 from imsprep.image.volumes.signatures import XFS
-from tests.support.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
-from tests.support.guest_disks import make_filesystem, on_mbr, write_tree
-from tests.support.guest_rules import check_guest as check
-from tests.support.guest_trees import UUID, debian
-from tests.support.real_debian import CAUSED, DEBIAN_FAULTS, IMAGES, faulty, need_built
+from tests.support.guest.disks import make_filesystem, on_mbr, write_tree
+from tests.support.guest.real_debian import CAUSED, DEBIAN_FAULTS, IMAGES, faulty, need_built
+from tests.support.guest.rules import check_guest as check
+from tests.support.guest.trees import UUID, debian
+from tests.support.image.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
 from tests.support.running import Outcome, need, slow
-from tests.support.zvhd2_files import of_disk
+from tests.support.zvhd2.files import of_disk
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 
 from imsprep.guest.model import Guest, Volume
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import (
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import (
     ELF_X86_64,
     UUID,
     VIRTIO,

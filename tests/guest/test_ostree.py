@@ -14,8 +14,8 @@ from imsprep.guest.ostree import deployment
 from imsprep.guest.tree import Tree
 from imsprep.image.volumes.partitions import BIOS_BOOT
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import (
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import (
     ELF_X86_64,
     UUID,
     Link,

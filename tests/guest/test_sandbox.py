@@ -24,9 +24,9 @@ from imsprep.guest.model import Entry, Guest
 from imsprep.guest.sandbox import MEMORY_LIMIT, inspect_image
 from imsprep.guest.tree import Budget
 from imsprep.units import KIB
-from tests.support.guest_disks import make_filesystem, write_tree
-from tests.support.guest_rules import check_guest as check
-from tests.support.guest_trees import debian
+from tests.support.guest.disks import make_filesystem, write_tree
+from tests.support.guest.rules import check_guest as check
+from tests.support.guest.trees import debian
 from tests.support.running import need
 
 EXT_SUPERBLOCK, BTRFS_SUPERBLOCK = KIB, 64 * KIB

@@ -9,7 +9,7 @@ import pytest
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.model import LINK, matches
 from imsprep.guest.tree import DIRECTORY_LIMIT, Budget, Tree
-from tests.support.guest_trees import Link, MemoryFileSystem, MemoryNode
+from tests.support.guest.trees import Link, MemoryFileSystem, MemoryNode
 
 
 def tree(files: dict[str, str | bytes | Link | None]) -> Tree:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from imsprep.image.digest import LEAF, UNIT, DigestTree, digest_of_zeros
 from imsprep.image.digest_disk import digest_disk, sha256_disk
 from imsprep.image.file import RawImage
+from tests.support.image.treedigest import tree_digest
 from tests.support.paths import ROOT
-from tests.support.treedigest import tree_digest
 
 SIZES = [
     0,

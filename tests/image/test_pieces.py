@@ -9,7 +9,7 @@ import pytest
 
 from imsprep.image.file import Identity, RawImage
 from imsprep.image.pieces import pieces_of
-from tests.support.ova import OVF
+from tests.support.image.ova import OVF
 
 HEAD = "# Disk DescriptorFile\n"
 

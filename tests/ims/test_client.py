@@ -32,9 +32,9 @@ from imsprep.ims.client import ANSWER_LIMIT, LEAST_S, ImsClient
 from imsprep.ims.job import JobStatus
 from imsprep.ims.submit import patiently
 from imsprep.ims.wait import JobQuery, PollPolicy, poll, wait
-from tests.support.dripping import BODY, HEADER, dripping
-from tests.support.ims_answers import Clock, answering
-from tests.support.imscloud import KEY, REQUEST, client, cloud
+from tests.support.cloud.dripping import BODY, HEADER, dripping
+from tests.support.ims.answers import Clock, answering
+from tests.support.ims.imscloud import KEY, REQUEST, client, cloud
 
 
 @pytest.mark.parametrize("api", ["v2", "v2.1"])

@@ -12,10 +12,10 @@ import pytest
 from huaweicloudsdkims.v2 import QuickImportImageByFileRequestBody, ResourceTag
 
 from imsprep.ims.request import QuickImportRequest
-from tests.support.goldens import golden
-from tests.support.ims_answers import answering
-from tests.support.imscloud import client
+from tests.support.ims.answers import answering
+from tests.support.ims.imscloud import client
 from tests.support.running import Outcome
+from tests.support.zvhd2.goldens import golden
 
 Run = Callable[..., Outcome]
 

@@ -21,8 +21,8 @@ from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.ims.submit import Started, find_image, look, submit, wait_for_image
 from imsprep.ims.wait import PollPolicy
-from tests.support.ims_answers import Clock
-from tests.support.imscloud import REQUEST, client, cloud
+from tests.support.ims.answers import Clock
+from tests.support.ims.imscloud import REQUEST, client, cloud
 
 OURS = CloudImage("i-1", "web01", "queued", "file,images:disk.raw")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.import_place import Place
+from tests.support.pipeline.import_place import Place
 
 
 @pytest.fixture

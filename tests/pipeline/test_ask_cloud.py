@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ims_answers import answering
+from tests.support.ims.answers import answering
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]

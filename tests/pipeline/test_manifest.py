@@ -16,9 +16,9 @@ from imsprep.errors import (
 from imsprep.pipeline import manifest
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline.manifest import DONE, STARTED, UPLOADED, Manifest, SentObject
-from tests.support.import_place import Place, schema
-from tests.support.imscloud import KEY, REQUEST, sha256
-from tests.support.treedigest import tree_digest
+from tests.support.image.treedigest import tree_digest
+from tests.support.ims.imscloud import KEY, REQUEST, sha256
+from tests.support.pipeline.import_place import Place, schema
 
 IDENTITY = {"device": 1, "inode": 2, "size": 512, "mtime_ns": 4, "ctime_ns": 5}
 IMAGE = {"name": "disk.raw", "size": 512, "data_bytes": 512, "identity": IDENTITY}

@@ -10,8 +10,8 @@ import pytest
 from imsprep.errors import (
     ImageChangedError,
 )
-from tests.support.import_place import Place, schema
-from tests.support.imscloud import sha256
+from tests.support.ims.imscloud import sha256
+from tests.support.pipeline.import_place import Place, schema
 
 
 def test_the_sum_of_each_file_is_kept_if_asked_for(place: Place) -> None:

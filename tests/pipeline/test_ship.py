@@ -28,9 +28,9 @@ from imsprep.ims.wait import PollPolicy
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked
 from imsprep.units import MIB
-from tests.support.import_place import Place, make_image
-from tests.support.imscloud import REQUEST
-from tests.support.treedigest import tree_digest
+from tests.support.image.treedigest import tree_digest
+from tests.support.ims.imscloud import REQUEST
+from tests.support.pipeline.import_place import Place, make_image
 
 
 def schema() -> Any:

@@ -32,7 +32,7 @@ from imsprep.upload.plan import plan_parts
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.records import BITMAP_SEGMENT, BLOCK_SIZE, INDEX_SEGMENT, ZSTD
 from imsprep.zvhd2.writer import PackTask
-from tests.support.zvhd2_files import of_disk
+from tests.support.zvhd2.files import of_disk
 
 
 class Clock:

@@ -9,7 +9,7 @@ import numpy as np
 from imsprep.image.blockmap import BlockMap
 from imsprep.pipeline.upload_formats import Comparison, Sample, UploadFormat
 from imsprep.pipeline.values import Took
-from tests.support.import_place import Place
+from tests.support.pipeline.import_place import Place
 
 
 def test_how_long_it_took_stands_beside_what_was_expected(place: Place) -> None:

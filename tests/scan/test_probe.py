@@ -15,7 +15,7 @@ from imsprep.scan.probe import LONGEST, PAGE, batched, cut, holds_data
 from imsprep.system.mounts import file_system
 from imsprep.system.pagecache import advise, read_cached, without_readahead
 from imsprep.units import KIB, MIB
-from tests.support.page_cache import cached_pages, drop
+from tests.support.system.page_cache import cached_pages, drop
 
 
 @given(

@@ -19,7 +19,7 @@ from imsprep.scan.worker import PAGE, Reader
 from imsprep.system import pagecache
 from imsprep.system.mounts import file_system
 from imsprep.units import KIB, MIB
-from tests.support.page_cache import cached_pages, drop
+from tests.support.system.page_cache import cached_pages, drop
 
 SIZE = 3 * MIB + 5 * KIB + 11
 

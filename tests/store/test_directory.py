@@ -18,7 +18,7 @@ from imsprep.store.directory import DirectoryStore, key_part, safe_name
 from imsprep.store.zeros import zero_md5
 from imsprep.system.sparse import copy_data, data_ranges, write_sparse
 from imsprep.units import GIB, KIB, MIB
-from tests.support.store_suite import StoreSuite, md5, pattern
+from tests.support.store.suite import StoreSuite, md5, pattern
 
 
 class TestDirectoryStore(StoreSuite):

@@ -31,8 +31,8 @@ from imsprep.store.target import Bucket, Target
 from imsprep.units import MIB
 from imsprep.upload.file import send_file
 from imsprep.upload.values import TransferPolicy, Uploaded
-from tests.support import s3cloud
-from tests.support.store_suite import StoreSuite, pattern
+from tests.support.store import s3cloud
+from tests.support.store.suite import StoreSuite, pattern
 
 KEYS = Credentials("AKTEST", "SK-very-secret")
 # `make e2e` tries the full 200 ms against a real server.

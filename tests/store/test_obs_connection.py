@@ -11,7 +11,7 @@ from imsprep.cloud.credentials import Credentials
 from imsprep.errors import TransferError, UsageError
 from imsprep.store.contract import Part
 from imsprep.store.obs import open_obs
-from tests.support.dripping import BODY, HEADER, dripping
+from tests.support.cloud.dripping import BODY, HEADER, dripping
 
 KEYS = Credentials("AKTEST", "SK-very-secret")
 

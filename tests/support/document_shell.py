@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support import ova
-from tests.support.goldens import golden
-from tests.support.guest_disks import BOOT_PROGRAM, write_tree
-from tests.support.guest_trees import UUID, debian
+from tests.support.guest.disks import BOOT_PROGRAM, write_tree
+from tests.support.guest.trees import UUID, debian
+from tests.support.image import ova
 from tests.support.paths import ROOT
+from tests.support.zvhd2.goldens import golden
 
 MIB = 1 << 20
 JOB = "8a12fc664fb4daa3014fb4e581380005"  # the job of the examples
@@ -44,7 +44,7 @@ if "--scheduler" in words:
     del words[at : at + 2]
 if words[:1] == ["wait"] and not {{"--to", "--endpoint"}} & set(words):
     words += ["--to", "local:./cloud"]
-if words[:1] == ["boot"]:  # takes minutes, and no disk of these pages holds a system; see tests/boot
+if words[:1] == ["boot"]:  # takes minutes, and no disk of these pages holds a system; see tests/trial
     words.append("--help")
 words = [w for w in words if (words[0], w) != ("doctor", "--online")]  # there is no way out here
 command = [sys.executable, "-m", "imsprep", *words]
@@ -79,7 +79,7 @@ _JAVA = f"""\
 #!{sys.executable}
 import pathlib, sys
 sys.path.insert(0, "{ROOT}")
-from tests.support.vendors import little_header_8m
+from tests.support.bitmap.vendors import little_header_8m
 assert sys.argv[1:3] == ["-jar", "CreateMF.jar"], sys.argv
 pathlib.Path(sys.argv[4]).write_bytes(little_header_8m(pathlib.Path(sys.argv[3])))
 """

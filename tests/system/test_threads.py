@@ -74,7 +74,7 @@ def test_leaving_waits_for_everything_that_was_given() -> None:
 
 @pytest.mark.parametrize("scene", ["map", "write-behind"])
 def test_an_interruption_at_any_instant_leaves_no_thread(scene: str) -> None:
-    program = ROOT / "tests" / "support" / "interrupted.py"
+    program = ROOT / "tests" / "support" / "system" / "interrupted.py"
     # A thread that waits for ever makes the program wait: then this fails by its time limit.
     ended = subprocess.run(
         [sys.executable, program, scene], capture_output=True, text=True, timeout=100

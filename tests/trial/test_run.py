@@ -18,8 +18,8 @@ from imsprep.options import BootOptions
 from imsprep.progress import Event
 from imsprep.trial.plan import TCG
 from imsprep.trial.run import Booted, boot
-from tests.support.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
 from tests.support.running import Outcome, need
+from tests.support.trial.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
 
 pytestmark = need("qemu-system-x86_64")
 Imsprep = Callable[..., Outcome]

@@ -13,7 +13,7 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.units import MIB
 from imsprep.upload.journal import Journal
 from imsprep.upload.plan import plan_parts, plan_plain
-from tests.support.upload_case import (
+from tests.support.upload.case import (
     LAYOUT,
     Case,
     block,

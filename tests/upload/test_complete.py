@@ -13,7 +13,7 @@ from imsprep.store.contract import ObjectFacts, Part
 from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB
 from imsprep.upload.complete import check_object, complete, is_gone
-from tests.support.upload_case import Case, Wrapped, nameless
+from tests.support.upload.case import Case, Wrapped, nameless
 
 
 class One:

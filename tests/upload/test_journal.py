@@ -11,7 +11,7 @@ import pytest
 
 from imsprep.errors import TransferError, UsageError
 from imsprep.image.file import Identity
-from tests.support.upload_case import (
+from tests.support.upload.case import (
     Case,
     Wrapped,
     broken,

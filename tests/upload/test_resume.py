@@ -23,7 +23,7 @@ from imsprep.upload.journal import Journal, UploadEntry
 from imsprep.upload.plan import plan_plain
 from imsprep.upload.resume import ABORTED_ELSEWHERE, abort, begin, uploaded_before
 from tests.support.running import slow
-from tests.support.upload_case import (
+from tests.support.upload.case import (
     ZERO_KEY,
     Case,
     Wrapped,

@@ -14,12 +14,12 @@ from imsprep.store.ownership import OccupiedError
 from imsprep.units import MIB
 from imsprep.upload.journal import Journal, UploadEntry
 from imsprep.upload.plan import plan_plain
-from tests.support.upload_case import (
+from tests.support.upload.case import (
     ZERO_KEY,
     Case,
     Wrapped,
 )
-from tests.support.upload_file import File
+from tests.support.upload.file import File
 
 
 def test_an_image_arrives_whole_and_only_its_data_travels(case: Case) -> None:

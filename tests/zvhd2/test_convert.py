@@ -27,12 +27,12 @@ from imsprep.zvhd2.convert import ConvertTask, convert, stamp
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.writer import PackTask
-from tests.support.goldens import FACTS, NAMES, disk_bytes, golden, runs
-from tests.support.published_driver import PublishedDriver
-from tests.support.raw_disk import write_disk
+from tests.support.image.raw_disk import write_disk
 from tests.support.running import Outcome
-from tests.support.zvhd2_files import build
-from tests.support.zvhd2_files import reading as reading_of
+from tests.support.zvhd2.files import build
+from tests.support.zvhd2.files import reading as reading_of
+from tests.support.zvhd2.goldens import FACTS, NAMES, disk_bytes, golden, runs
+from tests.support.zvhd2.published_driver import PublishedDriver
 
 Imsprep = Callable[..., Outcome]
 ID = bytes(range(16))

@@ -11,8 +11,8 @@ import pytest
 
 from imsprep.checks import registry
 from imsprep.zvhd2 import records
-from tests.support.goldens import disk_bytes, golden
 from tests.support.paths import ROOT
+from tests.support.zvhd2.goldens import disk_bytes, golden
 
 PAGE = (ROOT / "docs" / "zvhd2.md").read_text()
 

@@ -16,8 +16,8 @@ from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.faults import Fault, Kind
 from imsprep.zvhd2.reader import Zvhd2Reader
-from tests.support.goldens import golden
-from tests.support.zvhd2_files import Built, build, reading
+from tests.support.zvhd2.files import Built, build, reading
+from tests.support.zvhd2.goldens import golden
 
 BLOCK = MIB
 CONTENT = {1: b"one" * 2000, 4: b"four", 5: bytes(range(256)) * 100}

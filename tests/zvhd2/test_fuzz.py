@@ -18,7 +18,7 @@ from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
 from imsprep.options import DEFAULT_SITE
 from imsprep.report import Severity
-from tests.support.goldens import golden
+from tests.support.zvhd2.goldens import golden
 
 SEEDS = seeds()
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import goldens
-from tests.support.published_driver import BLOCK, DriverError, PublishedDriver
+from tests.support.zvhd2 import goldens
+from tests.support.zvhd2.published_driver import BLOCK, DriverError, PublishedDriver
 
 
 def driver(tmp_path: Path, data: bytes) -> PublishedDriver:

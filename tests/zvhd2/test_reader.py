@@ -24,8 +24,8 @@ from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.examine import Examination, check_records, examine
 from imsprep.zvhd2.faults import Stage
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from tests.support.goldens import FACTS, NAMES, disk_bytes, golden
-from tests.support.zvhd2_files import build, reading
+from tests.support.zvhd2.files import build, reading
+from tests.support.zvhd2.goldens import FACTS, NAMES, disk_bytes, golden
 
 
 def look(data: bytes) -> Examination:

@@ -16,7 +16,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import LEVELS, Packer, Unpacker
-from tests.support.goldens import FACTS, NAMES, disk_bytes, golden
+from tests.support.zvhd2.goldens import FACTS, NAMES, disk_bytes, golden
 
 # Written by the published driver: the first 142 bytes of header and final footer.
 COMMON = "7a32737472 6d0000 02000000 00000100 ffffffffffffffff"

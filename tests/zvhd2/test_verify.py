@@ -10,7 +10,7 @@ from imsprep.zvhd2 import records, verify
 from imsprep.zvhd2.examine import Container, Read, examine
 from imsprep.zvhd2.faults import Kind
 from imsprep.zvhd2.verify import check_payloads
-from tests.support.zvhd2_files import build, reading
+from tests.support.zvhd2.files import build, reading
 
 MIB = 1 << 20
 BUILT = build({n: bytes([n]) for n in range(1, 200)}, 200 * MIB, block_size=MIB)

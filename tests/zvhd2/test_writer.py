@@ -19,7 +19,7 @@ from imsprep.zvhd2 import records, writer
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.reader import Zvhd2Reader
 from imsprep.zvhd2.writer import PackTask, Written, block_ranges
-from tests.support.raw_disk import write_disk
+from tests.support.image.raw_disk import write_disk
 
 ID = bytes(range(16))
 BLOCK = 2 * MIB

@@ -31,7 +31,7 @@ from imsprep.bitmap.learn.search import Sample, learn
 from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, MIB, SECTOR
-from tests.support.vendors import extents_of, pack
+from tests.support.bitmap.vendors import extents_of, pack
 
 B = 4096
 SHORT = 3 * SECTOR  # by which the last block is short

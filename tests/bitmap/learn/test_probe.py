@@ -21,8 +21,8 @@ from imsprep.bitmap.learn.search import Sample, learn
 from imsprep.errors import FormatError
 from imsprep.image.blockmap import BlockMap
 from imsprep.units import GIB, MIB, SECTOR
-from tests.support import foreign_layouts
-from tests.support.foreign_layouts import B, Tool
+from tests.support.bitmap import foreign_layouts
+from tests.support.bitmap.foreign_layouts import B, Tool
 
 PROBES = [probe_map(size, B) for size in (FIRST_SIZE, SECOND_SIZE)]
 RANGES = Entries((Number("start"), Number("length")))

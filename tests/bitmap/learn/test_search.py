@@ -28,7 +28,7 @@ from imsprep.image.file import RawImage
 from imsprep.options import ScanOptions
 from imsprep.scan.scan import scan
 from imsprep.units import GIB, KIB, MIB
-from tests.support import vendors
+from tests.support.bitmap import vendors
 from tests.support.running import Outcome
 
 # Each test looks for a layout among thousands of hypotheses, on probes of 16 GiB and more.

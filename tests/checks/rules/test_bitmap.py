@@ -21,7 +21,7 @@ from imsprep.checks.facts import Facts
 from imsprep.image.blockmap import BlockMap
 from imsprep.report import Severity
 from imsprep.units import MIB
-from tests.support import vendors
+from tests.support.bitmap import vendors
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]

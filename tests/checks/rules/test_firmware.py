@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.units import MIB
-from tests.support.efi_programs import pe
+from tests.support.guest.efi_programs import pe
 from tests.support.running import Outcome, need
 
 

@@ -23,7 +23,7 @@ from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
 from imsprep.image.volumes.partitions import BIOS_BOOT
 from imsprep.report import Severity
-from tests.support.guest_faults import (
+from tests.support.guest.faults import (
     CLOUD,
     FAULTS,
     FSTAB,
@@ -37,8 +37,8 @@ from tests.support.guest_faults import (
     N,
     W,
 )
-from tests.support.guest_rules import check_guest as check
-from tests.support.guest_trees import (
+from tests.support.guest.rules import check_guest as check
+from tests.support.guest.trees import (
     UUID,
     VIRTIO,
     Link,

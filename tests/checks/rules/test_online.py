@@ -17,9 +17,9 @@ from imsprep.store.bucket import BucketFacts, BucketQuestion, look_at_bucket
 from imsprep.store.contract import BucketHead, ObjectFacts, Upload
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
-from tests.support import s3cloud
-from tests.support.imscloud import KEY, cloud
+from tests.support.ims.imscloud import KEY, cloud
 from tests.support.running import Outcome
+from tests.support.store import s3cloud
 
 THERE = ObjectFacts("disk.raw", 100, "e", "STANDARD", None, {})
 GOOD = BucketFacts("images", "disk.raw", object=THERE, region="eu-de", asked_region="eu-de")

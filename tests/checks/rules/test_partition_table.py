@@ -25,8 +25,8 @@ from imsprep.image.volumes.signatures import identify_volume
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity
 from imsprep.units import MIB
-from tests.support.goldens import FACTS, NAMES, disk_bytes
 from tests.support.running import need
+from tests.support.zvhd2.goldens import FACTS, NAMES, disk_bytes
 
 SIZE = 64 * MIB
 LAST = SIZE - 512

@@ -20,9 +20,9 @@ from imsprep.options import DEFAULT_SITE
 from imsprep.report import Report, Severity
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import records
-from tests.support.goldens import NAMES, golden
 from tests.support.running import Outcome
-from tests.support.zvhd2_files import build
+from tests.support.zvhd2.files import build
+from tests.support.zvhd2.goldens import NAMES, golden
 
 Run = Callable[..., Outcome]
 RULES = [rule for rule in registry.all_rules() if rule.id.startswith("IMS3")]

@@ -8,7 +8,7 @@ from imsprep.checks.rule import UnknownError
 from imsprep.checks.subject.disk import disk_of, gpt_of
 from imsprep.image.formats import Match
 from imsprep.image.not_a_disk import Kind
-from tests.support.rules import disk, image
+from tests.support.checks.rules import disk, image
 
 
 def test_the_disk_is_what_is_known_of_it() -> None:

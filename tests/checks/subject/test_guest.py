@@ -10,7 +10,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.rule import NOT_INSPECTED, UnknownError
 from imsprep.checks.subject.guest import advice, linux, listed, windows
 from imsprep.guest.model import Guest
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest.trees import debian, linux_guest
 
 GUEST = linux_guest(debian())
 

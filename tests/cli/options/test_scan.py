@@ -13,7 +13,7 @@ import pytest
 
 from imsprep.system import lease
 from tests.support.running import Outcome
-from tests.support.zvhd2_files import of_disk
+from tests.support.zvhd2.files import of_disk
 
 MIB = 1 << 20
 REQUEST = ("--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05", "--to", "local:{}/cloud")  # fmt: skip

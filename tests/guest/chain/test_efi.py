@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.chain.efi import GRUB, OTHER, SHIM, SYSTEMD_BOOT, UKI, damage_of, read_program
-from tests.support.efi_programs import grub, pe, unified
+from tests.support.guest.efi_programs import grub, pe, unified
 from tests.support.running import need
 
 

@@ -8,7 +8,7 @@ from imsprep.guest.chain.devices import Devices, UnknownStepError
 from imsprep.guest.chain.files import locate
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import MemoryFileSystem
+from tests.support.guest.trees import MemoryFileSystem
 
 ROOT, BOOT = Volume("partition 1", 1, 1, "ext4"), Volume("partition 2", 2, 1, "btrfs")
 CLOSED = Volume("partition 3", 3, 1, "LUKS")

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import debian, linux_guest
 
 KERNEL = "/boot/vmlinuz-4.19.0-27-amd64"
 

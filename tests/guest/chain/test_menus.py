@@ -10,7 +10,7 @@ from imsprep.guest.chain.devices import Devices, File
 from imsprep.guest.chain.menus import Menu, legacy, syslinux, systemd_boot
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import MemoryFileSystem
+from tests.support.guest.trees import MemoryFileSystem
 
 FILES = {"/boot/vmlinuz-1": b"MZ", "/boot/initrd-1": b"0", "/boot/vmlinuz-2": b"MZ"}
 

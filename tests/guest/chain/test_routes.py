@@ -12,9 +12,9 @@ from imsprep.guest.chain.routes import find_routes
 from imsprep.guest.chain.values import BIOS, UEFI, Boot, Initramfs, Route, read_value
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.tree import Tree
-from tests.support import grub_cores
-from tests.support.efi_programs import grub, pe, unified
-from tests.support.guest_trees import (
+from tests.support.guest import grub_cores
+from tests.support.guest.efi_programs import grub, pe, unified
+from tests.support.guest.trees import (
     UUID,
     Caseless,
     MemoryFileSystem,

@@ -11,7 +11,7 @@ from imsprep.guest.fs.features import of
 from imsprep.guest.model import UNKNOWN
 from imsprep.image.volumes.signatures import EXT4
 from tests.conftest import need
-from tests.support.guest_trees import UUID
+from tests.support.guest.trees import UUID
 
 
 @need("mkfs.ext4")

@@ -10,7 +10,7 @@ import pytest
 from imsprep.guest.fs.identify import HEAD_SIZE, Identified
 from imsprep.guest.fs.identify import identify as identify_in
 from imsprep.image.volumes.signatures import identify_volume
-from tests.support.file_systems import make
+from tests.support.image.file_systems import make
 from tests.support.running import need
 
 

@@ -18,7 +18,7 @@ from imsprep.errors import FormatError
 from imsprep.guest.fs.lvm import Logical, LvmRun, Physical, logical_volumes, parse, read_physical
 from imsprep.guest.fs.volumes import Found, find_volumes
 from imsprep.units import MIB, SECTOR
-from tests.support.guest_disks import on_mbr
+from tests.support.guest.disks import on_mbr
 from tests.support.running import need
 
 PV0, PV1 = "a" * 32, "b" * 32

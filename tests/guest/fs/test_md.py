@@ -11,7 +11,7 @@ from imsprep.guest.fs.md import Array, read_array
 from imsprep.guest.fs.volumes import find_volumes
 from imsprep.guest.linux.locate import whole
 from imsprep.guest.model import Guest
-from tests.support.guest_rules import check_guest
+from tests.support.guest.rules import check_guest
 
 MIB = 1 << 20
 NAME = bytes(range(16))

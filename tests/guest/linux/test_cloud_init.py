@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from imsprep.guest.linux import cloud_init
-from tests.support.guest_rules import bad, check_guest
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest.rules import bad, check_guest
+from tests.support.guest.trees import debian, linux_guest
 
 GRUB = "/boot/grub/grub.cfg"
 NOCLOUD = "cc:{'datasource_list':['NoCloud']} end_cc"

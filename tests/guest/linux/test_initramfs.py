@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from imsprep.errors import FormatError
 from imsprep.guest.linux import initramfs
 from imsprep.guest.linux.initramfs import Allowance, members
-from tests.support.guest_trees import cpio
+from tests.support.guest.trees import cpio
 
 FILES = {
     "init": b"#!/bin/sh\n",

@@ -12,8 +12,8 @@ import pytest
 from imsprep.guest.chain.values import Initramfs
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.linux.initramfs_actions import look
-from tests.support.guest_disks import write_tree
-from tests.support.guest_trees import VIRTIO, Link, cpio, drivers
+from tests.support.guest.disks import write_tree
+from tests.support.guest.trees import VIRTIO, Link, cpio, drivers
 from tests.support.running import need
 
 VERSION = "6.1.0-18-amd64"

@@ -13,7 +13,7 @@ from imsprep.guest.linux.os_release import (
     parse_os_version,
     read_assignments,
 )
-from tests.support.guest_trees import linux_guest
+from tests.support.guest.trees import linux_guest
 
 UBUNTU = "NAME=Ubuntu\nID=ubuntu\nVERSION_ID=\"22.04\"\nPRETTY_NAME='Ubuntu 22.04.3 LTS'\n"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imsprep.guest.linux.programs import why_not_started
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import Data, Link, MemoryFileSystem
+from tests.support.guest.trees import Data, Link, MemoryFileSystem
 
 INIT, LINKER = "/sbin/init", "/lib64/ld.so"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imsprep.guest.linux.sshd import MAIN, sshd_settings
-from tests.support.guest_trees import linux_guest
+from tests.support.guest.trees import linux_guest
 
 CLOUD = "/etc/ssh/sshd_config.d/50-cloud-init.conf"
 

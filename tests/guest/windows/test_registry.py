@@ -24,7 +24,7 @@ from imsprep.guest.windows.registry import take_registry
 from imsprep.guest.windows.release import parse_windows
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity, Skipped
-from tests.support.guest_trees import MemoryFileSystem
+from tests.support.guest.trees import MemoryFileSystem
 from tests.support.running import need
 
 OS_VERSION = "Windows Server 2016 Datacenter 64bit"

@@ -10,7 +10,7 @@ import pytest
 
 from imsprep.system import lease
 from imsprep.units import MIB
-from tests.support.ova import SIZE, archive, disk, members
+from tests.support.image.ova import SIZE, archive, disk, members
 from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]

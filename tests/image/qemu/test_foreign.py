@@ -8,7 +8,7 @@ import pytest
 from oslo_utils.imageutils.format_inspector import detect_file_format
 
 from imsprep.image.formats import HEAD_SIZE, TAIL_SIZE, identify, primary
-from tests.support.damage import KINDS, make, write_disk
+from tests.support.image.damage import KINDS, make, write_disk
 from tests.support.running import need
 
 # What OpenStack's inspector calls what is called otherwise here; it knows a fixed VHD for RAW.

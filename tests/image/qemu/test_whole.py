@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.damage import KINDS, Damage, Kind, changes, cuts, make, write_disk
+from tests.support.image.damage import KINDS, Damage, Kind, changes, cuts, make, write_disk
 from tests.support.running import Outcome, need
 
 Imsprep = Callable[..., Outcome]

@@ -11,7 +11,7 @@ import pytest
 from imsprep.guest.fs.identify import identify
 from imsprep.image.volumes.signatures import Read, find_volume
 from imsprep.units import KIB, MIB, SECTOR
-from tests.support.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES, make
+from tests.support.image.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES, make
 from tests.support.running import need
 
 ZEROS = "zeros at both ends"

@@ -17,8 +17,8 @@ from imsprep.image.volumes.signatures import PROBE_SIZE, identify_volume
 from imsprep.image.volumes.superblocks import Superblock, superblock
 from imsprep.report import Severity
 from imsprep.units import MIB
-from tests.support.file_systems import MADE, make
-from tests.support.rules import RULES, image
+from tests.support.checks.rules import RULES, image
+from tests.support.image.file_systems import MADE, make
 from tests.support.running import Outcome, need
 
 Run = Callable[..., Outcome]

@@ -17,9 +17,9 @@ import pytest
 
 pytest.importorskip("distributed", reason="not installed: distributed")
 
-from tests.support.batch_folder import DEFAULTS, Folder
-from tests.support.emulators import emulator
+from tests.support.emulator.process import emulator
 from tests.support.paths import ROOT
+from tests.support.pipeline.batch_folder import DEFAULTS, Folder
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from imsprep.pipeline.batch.values import (
     BatchEntry,
     Outcome,
 )
-from tests.support.batch_outcomes import OPTIONS, entry
+from tests.support.pipeline.batch_outcomes import OPTIONS, entry
 
 
 @pytest.fixture

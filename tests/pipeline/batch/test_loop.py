@@ -15,7 +15,7 @@ from imsprep.pipeline.batch.values import (
     BatchEntry,
     Outcome,
 )
-from tests.support.batch_outcomes import done, entry
+from tests.support.pipeline.batch_outcomes import done, entry
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 20])

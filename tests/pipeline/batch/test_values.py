@@ -22,7 +22,7 @@ from imsprep.pipeline.batch.values import (
     short_of_room,
 )
 from imsprep.report import Finding, Severity
-from tests.support.batch_outcomes import OPTIONS, done, entry, failed
+from tests.support.pipeline.batch_outcomes import OPTIONS, done, entry, failed
 
 CODES = (1, 2, 3, 4, 5, 6, 7)
 

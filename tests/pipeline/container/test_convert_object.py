@@ -13,8 +13,8 @@ import pytest
 
 import imsprep as package
 from imsprep.store.directory import DirectoryStore
+from tests.support.image.treedigest import tree_digest
 from tests.support.running import need
-from tests.support.treedigest import tree_digest
 
 MIB = 1 << 20
 DATE = 1_700_000_000

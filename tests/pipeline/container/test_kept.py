@@ -30,8 +30,8 @@ from imsprep.system.locking import locked
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
 from imsprep.zvhd2.writer import PackTask
+from tests.support.image.treedigest import tree_digest
 from tests.support.running import Outcome, need
-from tests.support.treedigest import tree_digest
 
 Imsprep = Callable[..., Outcome]
 REQUEST = ("--name", "d", "--type", "DataImage", "--min-disk", "40", "--poll", "0.05")

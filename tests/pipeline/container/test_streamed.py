@@ -24,8 +24,8 @@ from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
 from imsprep.zvhd2.writer import PackTask, write_container
+from tests.support.image.treedigest import tree_digest
 from tests.support.running import slow
-from tests.support.treedigest import tree_digest
 
 MIB = 1 << 20
 PACKING = PackTask(timestamp=5, jobs=2)

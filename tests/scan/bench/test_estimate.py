@@ -11,8 +11,8 @@ import pytest
 from imsprep.options import EstimateOptions
 from imsprep.scan.bench import estimate
 from imsprep.units import GIB, KIB, MIB, TIB
+from tests.support.image.raw_disk import write_disk
 from tests.support.measured import ticking
-from tests.support.raw_disk import write_disk
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]

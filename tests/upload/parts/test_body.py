@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imsprep.units import MIB
 from imsprep.upload.parts.body import window
-from tests.support.store_suite import pattern
+from tests.support.store.suite import pattern
 
 
 def test_a_window_is_a_file_over_its_range() -> None:

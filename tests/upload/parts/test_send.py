@@ -18,12 +18,12 @@ from imsprep.system import buffers
 from imsprep.units import MIB
 from imsprep.upload.transfer import upload
 from imsprep.upload.values import Destination, TransferPolicy
-from tests.support.treedigest import tree_digest
-from tests.support.upload_case import (
+from tests.support.image.treedigest import tree_digest
+from tests.support.upload.case import (
     Case,
     Wrapped,
 )
-from tests.support.upload_file import File
+from tests.support.upload.file import File
 
 
 def test_data_is_read_once_for_digest_sum_and_body(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ServiceError
-from tests.support.upload_case import (
+from tests.support.upload.case import (
     Case,
     Wrapped,
     assembled,

@@ -10,7 +10,7 @@ import pytest
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.units import MIB
-from tests.support.upload_case import (
+from tests.support.upload.case import (
     Case,
     Wrapped,
     assembled,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import Link, debian, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import Link, debian, linux_guest
 
 INTERFACES, NETPLAN = "/etc/network/interfaces", "/etc/netplan/01-lan.yaml"
 DHCP = "network: {ethernets: {%s: {dhcp4: true}}}\n"

@@ -29,12 +29,12 @@ from imsprep.pipeline.batch.values import BatchEntry
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
 from imsprep.system.locking import locked
-from tests.support.batch_folder import DEFAULTS, Folder, make_disk
 from tests.support.document_shell import ROOT, blocks
-from tests.support.emulators import emulator
-from tests.support.imscloud import KEY
+from tests.support.emulator.process import emulator
+from tests.support.image.treedigest import tree_digest
+from tests.support.ims.imscloud import KEY
+from tests.support.pipeline.batch_folder import DEFAULTS, Folder, make_disk
 from tests.support.running import Outcome, need
-from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from imsprep.units import MIB, TIB
-from tests.support.rules import RULES
+from tests.support.checks.rules import RULES
 from tests.support.running import Outcome, need
 from tests.support.terminal import run_on_terminal
 

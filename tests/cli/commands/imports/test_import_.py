@@ -26,12 +26,12 @@ from imsprep.image.file import Identity
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
-from tests.support import s3cloud
-from tests.support.emulators import SECRET, emulator
-from tests.support.imscloud import KEY, sha256
+from tests.support.emulator.process import SECRET, emulator
+from tests.support.image.treedigest import tree_digest
+from tests.support.ims.imscloud import KEY, sha256
 from tests.support.running import Outcome, slow
-from tests.support.treedigest import tree_digest
-from tests.support.zvhd2_files import of_disk
+from tests.support.store import s3cloud
+from tests.support.zvhd2.files import of_disk
 
 MIB = 1 << 20
 REQUEST = ("--via", "raw", "--name", "web01", "--os-version", "Debian GNU/Linux 10.0.0 64bit", "--min-disk", "40", "--poll", "0.05")  # fmt: skip

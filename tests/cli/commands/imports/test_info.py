@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imsprep.units import GIB, MIB
-from tests.support.goldens import FACTS, golden
 from tests.support.running import Outcome
+from tests.support.zvhd2.goldens import FACTS, golden
 
 Imsprep = Callable[..., Outcome]
 

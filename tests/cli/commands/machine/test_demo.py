@@ -19,8 +19,8 @@ from imsprep.cli import demo_disk
 from imsprep.cli.commands.machine import demo
 from imsprep.errors import FormatError
 from imsprep.image.volumes.partitions import read_disk
+from tests.support.image.treedigest import tree_digest
 from tests.support.running import Outcome, need
-from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]
 COMMAND = [sys.executable, "-m", "imsprep", "demo", "--dir"]

@@ -20,7 +20,7 @@ from imsprep.bitmap.verify import prove
 from imsprep.bitmap.write import make_bitmap
 from imsprep.errors import FormatError
 from imsprep.options import VerifyOptions
-from tests.support.raw_disk import BLOCK, DATA, make_disk, write_byte
+from tests.support.image.raw_disk import BLOCK, DATA, make_disk, write_byte
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]

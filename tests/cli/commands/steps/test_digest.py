@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.image.treedigest import tree_digest
 from tests.support.running import Outcome, need
-from tests.support.treedigest import tree_digest
 
 Run = Callable[..., Outcome]
 MIB = 1 << 20

@@ -24,7 +24,7 @@ from imsprep.store.target import parse_target
 from imsprep.units import MIB
 from imsprep.upload.values import Uploaded
 from tests.support.running import Outcome
-from tests.support.store_suite import pattern
+from tests.support.store.suite import pattern
 
 Run = Callable[..., Outcome]
 

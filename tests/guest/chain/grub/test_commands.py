@@ -11,7 +11,7 @@ from imsprep.guest.chain.grub.syntax import Statement
 from imsprep.guest.chain.values import BIOS
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import UUID, MemoryFileSystem
+from tests.support.guest.trees import UUID, MemoryFileSystem
 
 AT = Statement("command", 7)
 BLS = "title Linux\nlinux {folder}/vmlinuz\ninitrd {folder}/initrd $tuned\noptions $opts x\n"

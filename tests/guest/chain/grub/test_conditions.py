@@ -10,7 +10,7 @@ from imsprep.guest.chain.grub.state import State
 from imsprep.guest.chain.values import BIOS
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import MemoryFileSystem
+from tests.support.guest.trees import MemoryFileSystem
 
 DEVICES = Devices(
     (Volume("partition 1", 1, 1, "ext4"),),

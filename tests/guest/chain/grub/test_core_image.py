@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imsprep.guest.chain.devices import UnknownStepError
 from imsprep.guest.chain.grub.core_image import NoCoreError, read_core
 from imsprep.guest.chain.grub.objects import Objects, ext_features
-from tests.support.grub_cores import disk, objects
+from tests.support.guest.grub_cores import disk, objects
 from tests.support.running import need
 
 SCRIPT = "search.fs_uuid 1111 root\nset prefix=($root)/boot/grub\n"

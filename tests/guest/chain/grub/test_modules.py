@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.chain.grub.modules import missing_symbol, read_module
-from tests.support.grub_cores import module
+from tests.support.guest.grub_cores import module
 
 KERNEL = b"..\0grub_printf\0grub_xcalloc\0"
 FILES = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.chain.grub.objects import ext_features, find_objects, read_objects
-from tests.support.grub_cores import module, objects
+from tests.support.guest.grub_cores import module, objects
 
 OLD = 0x103D6  # what the ext2.c of GRUB 2.04 and 2.06 supports or ignores
 NEW = OLD | 0x2000 | 0x4000

@@ -14,7 +14,7 @@ from imsprep.guest.chain.grub.syntax import ScriptError, parse
 from imsprep.guest.chain.values import BIOS, UEFI
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import UUID, MemoryFileSystem
+from tests.support.guest.trees import UUID, MemoryFileSystem
 
 BOOT = Volume("partition 1", 1, 1, "ext4", UUID, "boot", part_uuid="aa-01")
 OTHER = Volume("partition 2", 2, 1, "XFS", "99999999-0000-4000-8000-000000000000")

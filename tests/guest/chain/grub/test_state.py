@@ -9,7 +9,7 @@ from imsprep.guest.chain.grub.state import Started, State
 from imsprep.guest.chain.values import BIOS, UEFI
 from imsprep.guest.model import Volume
 from imsprep.guest.tree import Tree
-from tests.support.guest_trees import MemoryFileSystem
+from tests.support.guest.trees import MemoryFileSystem
 
 BOOT, ROOT = Volume("partition 1", 1, 1, "ext4"), Volume("partition 2", 2, 1, "XFS")
 

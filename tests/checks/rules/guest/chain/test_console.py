@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import debian, linux_guest
 
 
 @pytest.mark.parametrize(

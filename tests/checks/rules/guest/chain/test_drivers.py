@@ -8,8 +8,8 @@ import gzip
 import pytest
 
 from imsprep.report import Severity
-from tests.support.guest_rules import bad, check_guest
-from tests.support.guest_trees import (
+from tests.support.guest.rules import bad, check_guest
+from tests.support.guest.trees import (
     ROOT,
     UUID,
     VIRTIO,

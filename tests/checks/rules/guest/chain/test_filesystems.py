@@ -9,8 +9,8 @@ import pytest
 
 from imsprep.guest.model import Volume
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, UUID, VIRTIO, cpio, debian, drivers, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import ROOT, UUID, VIRTIO, cpio, debian, drivers, linux_guest
 
 E = Severity.ERROR
 ESP = Volume("partition 3", 1 << 20, 1 << 20, "FAT", "1A2B-3C4D", clean=True)

@@ -11,8 +11,8 @@ import pytest
 
 from imsprep.guest.paths import INITS
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import Data, Link, cpio, debian, drivers, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import Data, Link, cpio, debian, drivers, linux_guest
 
 FOLDERS = dict.fromkeys(("/dev/x", "/proc/x", "/run/x", "/sys/x"), b"")
 PROGRAMS = {**FOLDERS, "/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from imsprep.report import Severity
-from tests.support.guest_disks import ext4_disk, on_mbr
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import (
+from tests.support.guest.disks import ext4_disk, on_mbr
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import (
     ROOT,
     debian,
     linux_guest,

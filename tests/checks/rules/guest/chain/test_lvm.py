@@ -9,8 +9,8 @@ import pytest
 
 from imsprep.guest.model import Guest, Volume
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, UUID, cpio, debian, drivers, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import ROOT, UUID, cpio, debian, drivers, linux_guest
 
 VERSION = "4.19.0-27-amd64"
 PHYSICAL = dataclasses.replace(ROOT, kind="LVM", uuid=None, part_uuid="AbCd-01")

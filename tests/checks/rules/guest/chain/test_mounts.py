@@ -12,8 +12,8 @@ import pytest
 
 from imsprep.guest.model import Volume
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, UUID, debian, linux_guest
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import ROOT, UUID, debian, linux_guest
 
 E, W = Severity.ERROR, Severity.WARNING
 OTHER = "22222222-aaaa-4333-8444-555555555555"

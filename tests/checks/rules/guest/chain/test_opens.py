@@ -9,8 +9,8 @@ import pytest
 
 from imsprep.guest.model import Volume
 from imsprep.report import Severity
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import ROOT, VIRTIO, cpio, debian, drivers, linux_guest, modules
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import ROOT, VIRTIO, cpio, debian, drivers, linux_guest, modules
 
 VERSION = "4.19.0-27-amd64"
 GRUB, INITRD = "/boot/grub/grub.cfg", f"/boot/initrd.img-{VERSION}"

@@ -8,8 +8,8 @@ import pytest
 
 from imsprep.guest.model import Volume
 from imsprep.report import Severity
-from tests.support.guest_rules import bad, check_guest
-from tests.support.guest_trees import ROOT, UUID, debian, linux_guest
+from tests.support.guest.rules import bad, check_guest
+from tests.support.guest.trees import ROOT, UUID, debian, linux_guest
 
 FSTAB, OTHER = f"UUID={UUID} / ext4 defaults 0 1\n", "99999999-2222-4333-8444-555555555555"
 DATA = Volume("partition 2", 1 << 30, 1 << 30, "XFS", OTHER)

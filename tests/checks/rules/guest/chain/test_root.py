@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from imsprep.guest.model import Volume
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import (
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import (
     EFI_AND_ROOT,
     ROOT,
     UUID,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.efi_programs import pe
-from tests.support.guest_rules import check_guest
-from tests.support.guest_trees import EFI_AND_ROOT, UUID, Link, debian, linux_guest
+from tests.support.guest.efi_programs import pe
+from tests.support.guest.rules import check_guest
+from tests.support.guest.trees import EFI_AND_ROOT, UUID, Link, debian, linux_guest
 
 GRUB = "/boot/grub/grub.cfg"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from imsprep.report import Severity
-from tests.support.guest_rules import bad
-from tests.support.guest_trees import (
+from tests.support.guest.rules import bad
+from tests.support.guest.trees import (
     UUID,
     cpio,
     drivers,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.guest_images import MIB, is_current
-from tests.support.guest_trees import UUID
+from tests.support.guest.trees import UUID
 
 IMAGES = Path(os.environ.get("IMSPREP_GUEST_IMAGES", "build/guest-images"))
 ROOT_START = MIB  # of debian-small, whose only partition it is

@@ -9,7 +9,7 @@ from imsprep.checks.registry import all_rules
 from imsprep.guest.model import Guest
 from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity, Skipped
-from tests.support.guest_trees import debian, linux_guest
+from tests.support.guest.trees import debian, linux_guest
 
 _GRUB = "/boot/grub/grub.cfg"
 

@@ -31,9 +31,9 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.units import MIB
 from imsprep.upload.plan import plan_parts, plan_plain
 from imsprep.upload.values import TransferPolicy
-from tests.support.ims_answers import Clock
-from tests.support.imscloud import KEY, REQUEST, client
-from tests.support.upload_file import File
+from tests.support.ims.answers import Clock
+from tests.support.ims.imscloud import KEY, REQUEST, client
+from tests.support.upload.file import File
 
 BLOCK = 2 * MIB
 

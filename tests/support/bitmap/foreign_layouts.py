@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from imsprep.image.blockmap import BlockMap
 from imsprep.units import KIB, MIB, SECTOR
-from tests.support.vendors import extents_of, pack
+from tests.support.bitmap.vendors import extents_of, pack
 
 B = 2 * MIB
 Tool = Callable[[BlockMap], bytes]

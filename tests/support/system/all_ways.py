@@ -1,6 +1,6 @@
 """A program: go every way to the bytes of `disk.raw` and `disk.raw.xz` in the current folder.
 
-    python -m tests.support.all_ways linux|macos|windows
+    python -m tests.support.system.all_ways linux|macos|windows
 
 What was found is printed as JSON; it has to be the same on each system.
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.other_systems import MACOS, WINDOWS, become
+from tests.support.system.other_systems import MACOS, WINDOWS, become
 
 _BLOCK = 2 << 20
 _REQUEST = {"type": "DataImage", "min_disk": 10}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.imscloud import sha256
+from tests.support.ims.imscloud import sha256
 
 MIB = 1 << 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 
-from tests.support import grub_cores
+from tests.support.guest import grub_cores
 
 
 def pe(sections: Mapping[str, bytes]) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fixtures.guest_images import MIB, xfs_protofile
-from tests.support.guest_trees import UUID, Link
+from tests.support.guest.trees import UUID, Link
 
 BOOT_PROGRAM = b"\xeb\x63\x90GRUB \0Geom\0Hard Disk\0Read\0 Error\r\n" + b"boot" * 90
 

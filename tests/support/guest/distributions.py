@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.guest_trees import (
+from tests.support.guest.trees import (
     ELF_X86_64,
     UUID,
     Link,

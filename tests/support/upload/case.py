@@ -17,8 +17,8 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.plan import PartPlan, PlannedPart
 from imsprep.upload.transfer import upload
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
-from tests.support.store_suite import pattern
-from tests.support.upload_file import File
+from tests.support.store.suite import pattern
+from tests.support.upload.file import File
 
 # Blocks of 1 MiB: data and runs of zeros long enough for parts of their own.
 LAYOUT = [1] * 6 + [0] * 20 + [1] * 25 + [0] * 10 + [1] + [0] * 12 + [1]
