@@ -5,7 +5,8 @@
     report = imsprep.check("disk.raw", name="web01", min_disk=40)
     imsprep.make_bitmap("disk.raw")
 
-`__all__` names what is public; docs/python.md shows each. A name is loaded when it is first used.
+`__all__` names what is public; docs/python.md shows each. A name is loaded when it is first used,
+the functions from `api`.
 """
 
 from __future__ import annotations

@@ -477,6 +477,17 @@ def test_no_folder_is_a_corridor() -> None:
     assert {f.name: n for f, n in folders.items() if n > MOST_MODULES} == {}
 
 
+@pytest.mark.parametrize("package", [m for m, p in MODULES.items() if p.name == "__init__.py"])
+def test_a_package_says_which_module_to_open_first(package: str) -> None:
+    path = MODULES[package]
+    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+    named = [name.partition(".")[0] for name in re.findall(r"`([\w/.]+)`", doc)]
+    there = [name for name in named if any(path.parent.glob(f"{name}.py"))
+             or (path.parent / name).is_dir()]  # fmt: skip
+    assert there, "name the module with which to begin"
+    assert set(re.findall(r"Begin with `(\w+)`", doc)) <= set(there)
+
+
 @pytest.mark.parametrize("package", ORDER)
 def test_the_order_of_a_package_names_each_of_its_modules_once(package: str) -> None:
     there = {m.split(".", 2)[2] for m, path in MODULES.items()

@@ -7,7 +7,7 @@ A function takes paths as `str` or `os.PathLike` and the fields of its options c
 
 Modules are loaded by the function that needs them, so that making a bitmap loads no rules. The
 command line is a client of these functions; those that `imsprep` does not name are halves of others
-for one who shows what lies between.
+for one who shows what lies between. Begin with `imports`.
 """
 
 from __future__ import annotations

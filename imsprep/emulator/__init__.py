@@ -1,4 +1,4 @@
-"""A strict local image service: the quick import API over a folder or a bucket of objects.
+"""A strict local image service: the quick import API over a folder or a bucket. Begin with `app`.
 
     signature   AK/SK signatures, verified
     validate    the request's body against the documents, with their error codes

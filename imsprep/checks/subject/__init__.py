@@ -1,1 +1,1 @@
-"""What rules speak of: the disk, the guest, and the boot entry that starts; each known or not."""
+"""What rules speak of, known or not: the boot entry that starts, the guest, the `disk`."""

@@ -1,1 +1,1 @@
-"""Help texts in sections, and what a shell offers for the values of options."""
+"""Help texts in `sections`, and what a shell offers for options' values, in `completion`."""

@@ -1,1 +1,1 @@
-"""Many images by a plan: entries, journal, executors, report. Begin with `whole`."""
+"""Many images by a plan: entries, journal, executors, report. Begin with `run`."""
