@@ -69,6 +69,22 @@ class Answer(NamedTuple):
     words: str = ""  # how the body begins, to be shown
 
 
+class _Question(NamedTuple):
+    """One request to a service, as it is signed."""
+
+    method: str
+    endpoint: str
+    path: str
+    query: Mapping[str, str] = {}  # never changed
+    body: Mapping[str, object] | None = None
+    right: str = ""  # what the account needs for it
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the body."""
+        return json.dumps(self.body).encode() if self.body is not None else b""
+
+
 _LOG = logging.getLogger(__name__)  # of a request: never its headers, query or body
 
 
@@ -101,9 +117,8 @@ class ImsClient:
         Raises UncertainError if it is not known whether the service accepted the request.
         """
         path = f"/{self._api}/cloudimages/quickimport/action"
-        answer = self._call(
-            self._endpoints.ims, "POST", path, _end(limit_s), body=request.as_body()
-        )
+        question = _Question("POST", self._endpoints.ims, path, body=request.as_body())
+        answer = self._call(question, _end(limit_s))
         job_id = answer.body.get("job_id") if isinstance(answer.body, Mapping) else None
         if not isinstance(job_id, str) or not _is_id(job_id):
             raise UncertainError(
@@ -144,8 +159,8 @@ class ImsClient:
         """Return the private images of exactly this name, and with the tag `key.value`."""
         query = {"name": name, "__imagetype": "private"} | ({"tag": tag} if tag else {})
         ims = self._endpoints.ims
-        path, end = "/v2/cloudimages", _end(limit_s)
-        answer = self._call(ims, "GET", path, end, query=query, right=LIST_RIGHT)
+        question = _Question("GET", ims, "/v2/cloudimages", query, right=LIST_RIGHT)
+        answer = self._call(question, _end(limit_s))
         found = listed.images(answer.body, name)
         if found is None:
             raise ServiceError(
@@ -196,21 +211,11 @@ class ImsClient:
         query: Mapping[str, str] | None = None,
         right: str = "",
     ) -> Any:
-        return self._call(endpoint, "GET", path, end, query=query, right=right).body
+        return self._call(_Question("GET", endpoint, path, query or {}, right=right), end).body
 
-    def _call(
-        self,
-        endpoint: str,
-        method: str,
-        path: str,
-        end: float,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
-        right: str = "",
-    ) -> Answer:
-        data = json.dumps(body).encode() if body is not None else b""
-        url, headers = _signed(self._credentials, endpoint, method, path, query or {}, data)
+    def _call(self, question: _Question, end: float) -> Answer:
+        method, endpoint = question.method, question.endpoint
+        url, headers = _signed(question, self._credentials)
         self._check_certificates(endpoint)
         left_s = max(LEAST_S, end - time.monotonic())
         secrets = self._credentials.secrets
@@ -221,7 +226,7 @@ class ImsClient:
             response = session.request(
                 method,
                 url,
-                data=data or None,
+                data=question.data or None,
                 headers=headers,
                 timeout=(min(CONNECT_TIMEOUT_S, left_s), min(READ_TIMEOUT_S, left_s)),
                 allow_redirects=False,
@@ -232,11 +237,13 @@ class ImsClient:
             )
             content = _content(response)
         took_s = response.elapsed.total_seconds()
-        _LOG.info("%s %s%s: %d in %.2f s", method, endpoint, path, response.status_code, took_s)
+        _LOG.info(
+            "%s %s%s: %d in %.2f s", method, endpoint, question.path, response.status_code, took_s
+        )
         parsed, words = _parsed(content, secrets), _beginning(content, secrets)
         if 200 <= response.status_code < 300 and not error_codes.is_error(parsed):
             return Answer(response.status_code, parsed, words)
-        raise _refusal(method, response, parsed, words, secrets, right)
+        raise _refusal(question, response, parsed, words, secrets)
 
     def _check_certificates(self, endpoint: str) -> None:
         """Raise UsageError if certificates are to be taken from what is not there."""
@@ -248,14 +255,7 @@ class ImsClient:
             raise UsageError(f"no such file of certificates: {show_path(path)}{whose}")
 
 
-def _signed(
-    credentials: Credentials,
-    endpoint: str,
-    method: str,
-    path: str,
-    query: Mapping[str, str],
-    data: bytes,
-) -> tuple[str, dict[str, str]]:
+def _signed(question: _Question, credentials: Credentials) -> tuple[str, dict[str, str]]:
     """Return the URL and the headers of a request, signed as Huawei's SDK does."""
     try:
         from huaweicloudsdkcore.auth.credentials import BasicCredentials
@@ -266,19 +266,19 @@ def _signed(
         credentials.access_key, credentials.secret_key, credentials.project_id
     ).with_security_token(credentials.security_token)
     headers = {"User-Agent": f"imsprep/{__version__}"}
-    if method == "POST":
+    if question.method == "POST":
         headers["Content-Type"] = "application/json;charset=utf-8"
     request = SdkRequest(
-        method=method,
+        method=question.method,
         schema="https",
-        host=urlsplit(endpoint).netloc,
-        resource_path=path,
-        query_params=sorted(query.items()),
+        host=urlsplit(question.endpoint).netloc,
+        resource_path=question.path,
+        query_params=sorted(question.query.items()),
         header_params=headers,
-        body=data or "",
+        body=question.data or "",
     )
     signed = signer.sign_request(request)
-    return endpoint.rstrip("/") + signed.uri, dict(signed.header_params)
+    return question.endpoint.rstrip("/") + signed.uri, dict(signed.header_params)
 
 
 def _end(limit_s: float) -> float:
@@ -418,12 +418,7 @@ def _beginning(content: bytes, secrets: Sequence[str]) -> str:
 
 
 def _refusal(
-    method: str,
-    response: Any,
-    body: object,
-    words: str,
-    secrets: Sequence[str],
-    right: str,
+    question: _Question, response: Any, body: object, words: str, secrets: Sequence[str]
 ) -> ServiceError | TransferError:
     """Return the error that an answer other than 2xx means, or a 2xx with an error's body.
 
@@ -433,7 +428,7 @@ def _refusal(
     code, message = error_codes.read_error(body)
     if message is None and status not in error_codes.STATUSES:
         message = words
-    text = error_codes.explain(status, code, message, right)
+    text = error_codes.explain(status, code, message, question.right)
     if 300 <= status < 400:
         text += f" [location {_of_header(headers.get('Location', 'not given'), secrets)}]"
     if request_id := headers.get("X-Request-Id"):
@@ -442,7 +437,7 @@ def _refusal(
     if code in error_codes.PASSING:
         return TransferError(text, retry_after_s=wait_s)
     doubtful = status == 408 or status < 200 or (status >= 500 and status not in LASTING_STATUSES)
-    if method == "POST" and doubtful:
+    if question.method == "POST" and doubtful:
         return UncertainError(text, retry_after_s=wait_s)
     if doubtful or status in _EARLY:
         return TransferError(text, retry_after_s=wait_s)
