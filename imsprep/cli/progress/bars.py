@@ -31,17 +31,21 @@ _LOG_ROOM = 53  # of 80 columns, behind an image and its step
 
 
 class ProgressBar:
-    """Bytes done, shown on stderr; calling the object with a number of bytes advances it."""
+    """Bytes done, shown on stderr; calling the object with a number of bytes advances it.
+
+    `first` is the first event of the step; its bytes are counted by a call as all others are. Of an
+    `image` among many there is a bar alone, of a `file` also lines.
+    """
 
     def __init__(
-        self, what: str, total: int, *, quiet: bool, send: int = 0, copy: int = 0,
-        estimated: bool = False, label: str | None = None, image: str | None = None,
-        file: str | None = None,
+        self, first: Event, *, quiet: bool, image: str | None = None, file: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._clock = clock
-        self.step = Step(what, total, clock(), send=send, copy=copy, estimated=estimated)
-        self._label, self._image, self._file = label or what, image, file
+        self.step = Step(first, clock())
+        self._image, self._file = image, file
+        named = image or file
+        self._label = label_of(named, first.step) if named else first.step
         self._mode = screen.NONE if quiet else screen.progress_mode()
         self._last = clock()
         self._shown = self._lines = False
@@ -215,16 +219,9 @@ class ImageBars:
             bar(event.count, sent=event.sent, copied=event.copied)
 
     def _made(self, image: str, event: Event) -> ProgressBar | JobBar:
-        label = label_of(image, event.step)
         if event.step == IMPORT:
-            return JobBar(quiet=self._quiet, label=label)
-        first = event.count == 0  # says what is to come
-        send, copy = (event.sent, event.copied) if first else (0, 0)
-        bar = ProgressBar(
-            event.step, event.total, quiet=self._quiet, send=send, copy=copy,
-            estimated=event.estimated, label=label, image=image,
-        )  # fmt: skip
-        return bar.__enter__()
+            return JobBar(quiet=self._quiet, label=label_of(image, event.step))
+        return ProgressBar(event, quiet=self._quiet, image=image).__enter__()
 
     def end(self, image: str) -> None:
         """Take an image's bar away."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from imsprep.progress import UPLOAD
+from imsprep.progress import UPLOAD, Event
 from imsprep.units import GIB, KIB, MIB, TIB, format_size
 
 _WINDOW_S = 30.0  # over which a rate is taken: some parts long, for they end in bursts
@@ -49,14 +49,15 @@ class Rate:
 
 
 class Step:
-    """What is done of one step, in numbers and in words."""
+    """What is done of one step, in numbers and in words.
 
-    def __init__(
-        self, what: str, total: int, now: float, *, send: int = 0, copy: int = 0,
-        estimated: bool = False,
-    ) -> None:  # fmt: skip
-        self.what, self.began, self.estimated = what, now, estimated
-        self.all = Rate(total, now)
+    The first event of a step says what there is to do.
+    """
+
+    def __init__(self, first: Event, now: float) -> None:
+        self.what, self.began, self.estimated = first.step, now, first.estimated
+        self.all = Rate(first.total, now)
+        send, copy = (0, 0) if first.count else (first.sent, first.copied)
         self.sent, self.copied = Rate(send, now), Rate(copy, now)
         self.packed = Rate(0, now)  # of the disk that is packed while it is sent
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from imsprep.cli.progress.bars import JobBar, ProgressBar, label_of, share_of
+from imsprep.cli.progress.bars import JobBar, ProgressBar, share_of
 from imsprep.cli.progress.upload import AGAIN, if_interrupted
 from imsprep.cli.screen import say
 from imsprep.errors import WaitTimeoutError
@@ -93,13 +93,7 @@ class Watcher:
             return
         bar = self._steps.get(event.step)
         if bar is None:
-            first = event.count == 0  # says what is to come
-            send, copy = (event.sent, event.copied) if first else (0, 0)
-            bar = ProgressBar(
-                event.step, event.total, quiet=self._quiet, send=send, copy=copy,
-                estimated=event.estimated, file=self._file,
-                label=label_of(self._file, event.step) if self._file else None,
-            )  # fmt: skip
+            bar = ProgressBar(event, quiet=self._quiet, file=self._file)
             self._steps[event.step] = bar.__enter__()
         if event.count:
             bar(event.count, sent=event.sent, copied=event.copied)

@@ -53,7 +53,7 @@ def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
 ) -> None:
     clock = Clock()
     with ProgressBar(
-        "upload", 40 * GIB, quiet=False, send=2 * GIB, copy=38 * GIB, clock=clock
+        Event("upload", total=40 * GIB, sent=2 * GIB, copied=38 * GIB), quiet=False, clock=clock
     ) as bar:
         clock.now += 10
         bar(11 * GIB, sent=GIB, copied=10 * GIB)
@@ -71,7 +71,7 @@ def test_an_upload_shows_what_travels_and_what_is_copied_at_their_own_rates(
 
 def test_the_clock_ticks_while_a_part_travels(terminal: Terminal) -> None:
     clock = Clock()
-    with ProgressBar("upload", GIB, quiet=False, send=GIB, clock=clock):
+    with ProgressBar(Event("upload", total=GIB, sent=GIB), quiet=False, clock=clock):
         clock.now += 65
         redraw()
         assert "1:05" in terminal.rows[0]
@@ -80,7 +80,7 @@ def test_the_clock_ticks_while_a_part_travels(terminal: Terminal) -> None:
 def test_no_bar_is_left_while_the_job_runs_and_the_job_has_percent(terminal: Terminal) -> None:
     clock = Clock()
     job = JobBar(quiet=False, clock=clock)
-    with ProgressBar("upload", MIB, quiet=False, send=MIB, clock=clock) as bar:
+    with ProgressBar(Event("upload", total=MIB, sent=MIB), quiet=False, clock=clock) as bar:
         clock.now += 4
         bar(MIB, sent=MIB)
         job.status("8a12", "RUNNING", 0.4, ended=False)
@@ -95,7 +95,7 @@ def test_no_bar_is_left_while_the_job_runs_and_the_job_has_percent(terminal: Ter
 
 
 def test_lines_stand_above_a_bar_and_never_in_it(terminal: Terminal) -> None:
-    with ProgressBar("scan", GIB, quiet=False, clock=Clock()) as bar:
+    with ProgressBar(Event("scan", total=GIB), quiet=False, clock=Clock()) as bar:
         bar(MIB)
         screen.say("news of a job")
         redraw()
@@ -114,7 +114,9 @@ def test_a_program_gets_lines_of_json(
 ) -> None:
     monkeypatch.setattr(screen._HERE, "progress", screen.JSON)
     clock = Clock()
-    with ProgressBar("upload", 2 * MIB, quiet=False, send=MIB, copy=MIB, clock=clock) as bar:
+    with ProgressBar(
+        Event("upload", total=2 * MIB, sent=MIB, copied=MIB), quiet=False, clock=clock
+    ) as bar:
         clock.now += 1
         bar(MIB, sent=MIB)
         clock.now += 1
@@ -200,7 +202,9 @@ def test_what_is_packed_while_it_is_sent_has_a_share_of_the_disk(terminal: Termi
 
 def test_an_estimated_total_is_marked_and_never_reached(terminal: Terminal) -> None:
     clock = Clock()
-    with ProgressBar("upload", GIB, quiet=False, send=GIB, estimated=True, clock=clock) as bar:
+    with ProgressBar(
+        Event("upload", total=GIB, sent=GIB, estimated=True), quiet=False, clock=clock
+    ) as bar:
         clock.now += 10
         bar(GIB // 2, sent=GIB // 2)
         redraw()
@@ -221,7 +225,7 @@ def test_lines_of_an_upload_end_with_what_it_came_to(
 ) -> None:
     monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
     clock = Clock()
-    with ProgressBar("upload", 2 * MIB, quiet=False, send=2 * MIB, clock=clock) as bar:
+    with ProgressBar(Event("upload", total=2 * MIB, sent=2 * MIB), quiet=False, clock=clock) as bar:
         clock.now += 11
         bar(MIB, sent=MIB)
         clock.now += 5
@@ -237,7 +241,9 @@ def test_lines_of_one_of_several_files_name_it(
 ) -> None:
     monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
     clock = Clock()
-    with ProgressBar("digest", 2 * MIB, quiet=False, file="b/disk.raw", clock=clock) as bar:
+    with ProgressBar(
+        Event("digest", total=2 * MIB), quiet=False, file="b/disk.raw", clock=clock
+    ) as bar:
         clock.now += 11
         bar(MIB)
         clock.now += 5

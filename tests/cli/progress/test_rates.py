@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from imsprep.cli.progress import rates
 from imsprep.cli.progress.rates import Step
+from imsprep.progress import Event
 from imsprep.units import GIB, MIB
 
 
 def test_a_bar_of_an_image_shows_amount_and_time_left_in_eighty_columns() -> None:
-    step = Step("convert", 515 * MIB, 0.0)
+    step = Step(Event("convert", total=515 * MIB), 0.0)
     step.add(58 * MIB, 6.6)
     room = 80 - 1 - 24 - 18  # what a batch's bar leaves
     assert step.words(6.6, room) == "58/515 MiB, 8.8 MiB/s; 0:52 left"
@@ -29,7 +30,7 @@ def test_the_start_of_a_large_step_is_in_a_smaller_unit() -> None:
     st.lists(st.integers(0, 1 << 30), max_size=20), st.integers(1, 1 << 40), st.integers(12, 100)
 )
 def test_the_words_of_a_step_keep_to_their_room(counts: list[int], total: int, room: int) -> None:
-    step = Step("upload", total, 0.0, send=total // 2, copy=total - total // 2)
+    step = Step(Event("upload", total=total, sent=total // 2, copied=total - total // 2), 0.0)
     for now, count in enumerate(counts):
         step.add(count, float(now), sent=count // 2, copied=count - count // 2)
         said = step.words(float(now), room)
@@ -38,6 +39,6 @@ def test_the_words_of_a_step_keep_to_their_room(counts: list[int], total: int, r
 
 
 def test_an_upload_of_what_is_in_the_bucket_has_no_rate() -> None:
-    step = Step("upload", 3 * MIB, 0.0, send=3 * MIB)
+    step = Step(Event("upload", total=3 * MIB, sent=3 * MIB), 0.0)
     step.add(3 * MIB, 2.0)
     assert step.came_to(2.0) == "upload   0 bytes: 3 MiB were in the bucket already"
