@@ -45,6 +45,15 @@ class Step(NamedTuple):
 StepText = tuple[str, str]  # text and its short form
 
 
+class _Outline(NamedTuple):
+    """What is asked for one step."""
+
+    name: str
+    text_of: Callable[[Facts], StepText]
+    rules: tuple[str, ...]  # that say whether it is broken
+    least: Severity  # of a finding that breaks it
+
+
 def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
     """Return the steps of an image whose inside was looked at; () for no Linux and no loader.
 
@@ -56,7 +65,7 @@ def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
     if guest.system is None and not guest.boot.routes:
         return ()
     rules = {rule.id: rule for rule in judging}
-    return tuple(_step(facts, rules, *one) for one in _STEPS)
+    return tuple(_step(facts, rules, outline) for outline in _STEPS)
 
 
 # What the root has to hold for what the initramfs hands over to.
@@ -77,10 +86,8 @@ def screen(steps: tuple[Step, ...]) -> str:
     return "\n".join(lines)
 
 
-def _step(
-    facts: Facts, rules: dict[str, Rule], name: str, text_of: Callable[[Facts], StepText],
-    ids: tuple[str, ...], least: Severity,
-) -> Step:  # fmt: skip
+def _step(facts: Facts, rules: dict[str, Rule], outline: _Outline) -> Step:
+    name, text_of, ids, least = outline
     text, short, why, state = "", "", None, KNOWN
     try:
         text, short = text_of(facts)
@@ -207,7 +214,7 @@ def _cloud_init(facts: Facts) -> StepText:
 
 
 _E, _W = Severity.ERROR, Severity.WARNING
-_STEPS: tuple[tuple[str, Callable[[Facts], StepText], tuple[str, ...], Severity], ...] = (
+_STEPS = tuple(_Outline(*one) for one in (
     ("firmware", _firmware, ("IMS804",), _E),
     ("loader", _loader, ("IMS807", "IMS840"), _W),
     ("entry", _entry, ("IMS848",), _E),
@@ -217,4 +224,4 @@ _STEPS: tuple[tuple[str, Callable[[Facts], StepText], tuple[str, ...], Severity]
     ("fstab", _fstab, ("IMS810", "IMS811", "IMS846", "IMS847", "IMS852", "IMS854", "IMS858"), _E),
     ("network", _network, ("IMS822", "IMS823", "IMS824", "IMS843", "IMS844"), _W),
     ("cloud-init", _cloud_init, ("IMS825", "IMS826", "IMS827"), _W),
-)
+))  # fmt: skip

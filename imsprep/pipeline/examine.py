@@ -26,6 +26,7 @@ from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.image.pieces import pieces_of
 from imsprep.image.qemu.foreign import INSIDE
+from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
 from imsprep.pipeline import manifest as manifests
 from imsprep.pipeline import upload_formats
@@ -33,7 +34,7 @@ from imsprep.pipeline.container import kept
 from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.values import ImportTask
 from imsprep.report import Report, Severity
-from imsprep.store.bucket import without_upload
+from imsprep.store.bucket import BucketFacts, without_upload
 from imsprep.store.ownership import origin_of
 from imsprep.store.target import check_objects_apart, check_writable
 from imsprep.system.ownership import Advice, check_lasting
@@ -101,28 +102,30 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     if not (task.fail_on and report.fails(task.fail_on)):
         kept_apart = upload_format == upload_formats.ZVHD2 and not task.streams
         journal = Journal.for_file(place if kept_apart else path)
-        facts = _asked(facts, path, journal, keys, request, task)
+        facts = replace(facts, bucket=_bucket(task, keys, path, journal))
+        facts = replace(facts, region=_region(task, path, request))
         report = replace(registry.run(facts, policy, earlier=report), image=report.image)
     return Examined(upload_format, key, request, facts, report)
 
 
-def _asked(
-    facts: Facts, image: Path, journal: Journal, keys: Sequence[str],
-    request: QuickImportRequest, task: ImportTask,
-) -> Facts:  # fmt: skip
-    """Ask bucket and service; the service not of an import that an earlier run has begun.
+def _bucket(
+    task: ImportTask, keys: Sequence[str], image: Path, journal: Journal
+) -> BucketFacts | None:
+    """Ask the bucket; the `journal` is that of the file that is sent."""
+    if task.ask_bucket is None:
+        return None
+    bucket = task.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
+    noted = journal.load()
+    if bucket is not None and noted is not None:
+        return without_upload(bucket, noted.upload_id)  # the import continues it
+    return bucket
 
-    The `journal` is that of the file that is sent.
-    """
-    if task.ask_bucket is not None:
-        bucket = task.ask_bucket(keys[0], more_keys=keys[1:], origin=origin_of(image))
-        noted = journal.load()
-        if bucket is not None and noted is not None:
-            bucket = without_upload(bucket, noted.upload_id)  # the import continues it
-        facts = replace(facts, bucket=bucket)
-    if task.ask_service is not None and not manifests.has_begun(image, request.as_body()):
-        facts = replace(facts, region=task.ask_service(request.name))
-    return facts
+
+def _region(task: ImportTask, image: Path, request: QuickImportRequest) -> RegionFacts | None:
+    """Ask the service, but not of an import that an earlier run has begun."""
+    if task.ask_service is None or manifests.has_begun(image, request.as_body()):
+        return None
+    return task.ask_service(request.name)
 
 
 def _upload_format(facts: Facts, task: ImportTask) -> str:

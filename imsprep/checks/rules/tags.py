@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
@@ -19,6 +20,19 @@ MAX_KEY = 1024  # bytes of UTF-8
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LIKE_IP = re.compile(r"\d+(\.\d+){3}")
 _SAFE_KEY = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+class _Part(NamedTuple):
+    """What a tag's key or value may be."""
+
+    what: str
+    shortest: int  # characters
+    longest: int
+    allowed: str  # as a class of a pattern; Chinese is added where a site takes it
+
+
+_KEY = _Part("key", 1, MAX_TAG_KEY, "A-Za-z0-9_-")
+_VALUE = _Part("value", 0, MAX_TAG_VALUE, "A-Za-z0-9_.-")
 
 
 def pairs(facts: Facts) -> list[tuple[str, str]]:
@@ -54,7 +68,7 @@ def tag_count(facts: Facts) -> Iterator[Evidence]:
 def tag_keys(facts: Facts) -> Iterator[Evidence]:
     """Check length and alphabet of each key."""
     for key, _ in pairs(facts):
-        yield from _tag_text("key", key, 1, MAX_TAG_KEY, "A-Za-z0-9_-", facts)
+        yield from _tag_text(_KEY, key, facts)
 
 
 @rule(
@@ -66,7 +80,7 @@ def tag_keys(facts: Facts) -> Iterator[Evidence]:
 def tag_values(facts: Facts) -> Iterator[Evidence]:
     """Check length and alphabet of each value; a dot is only doubtful where no page lists it."""
     for _, value in pairs(facts):
-        yield from _tag_text("value", value, 0, MAX_TAG_VALUE, "A-Za-z0-9_.-", facts)
+        yield from _tag_text(_VALUE, value, facts)
         if "." in value and not facts.site.dot_in_tag_value:
             yield Evidence(
                 f"the tag value {value!r} has a dot, which {facts.site.title} does not list",
@@ -136,9 +150,8 @@ def key_suffix(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(f"the content is {facts.format}", expected=f"*{suffix}", found=key)
 
 
-def _tag_text(
-    what: str, text: str, shortest: int, longest: int, allowed: str, facts: Facts
-) -> Iterator[Evidence]:
+def _tag_text(part: _Part, text: str, facts: Facts) -> Iterator[Evidence]:
+    what, shortest, longest, allowed = part
     if not shortest <= len(text) <= longest:
         yield Evidence(
             f"the tag {what} {text!r} has {len(text)} characters",

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -116,54 +117,50 @@ def open_qemu_disk(image: Stored, format_: str, *, jobs: int) -> Iterator[QemuDi
             yield disk
 
 
+@dataclass(frozen=True)
 class _Server:
     """A qemu-nbd that runs for one image."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        image: Stored,
-        format_: str,
-        socket: Path,
-        log: IO[bytes],
-        hint: str,
-    ) -> None:
-        self.image, self.socket = image, socket
-        self._process, self._format, self._log, self._hint = process, format_, log, hint
+    process: subprocess.Popen[bytes]
+    image: Stored
+    format: str
+    socket: Path
+    log: IO[bytes]  # what it says
+    hint: str  # what may be the reason where it cannot read; see `Survey`
 
     def connect(self) -> NbdClient:
         """Connect as soon as it listens; FormatError if it ends before, as it does not take it."""
         deadline = time.monotonic() + _START_S
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 return NbdClient.connect(self.socket)
             except (OSError, NbdError):  # not yet, or not any more
                 time.sleep(_STEP_S)
         name = show_path(self.image.path)
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             raise ReadError(f"{PROGRAM} does not serve {name} within {_START_S:g} s; run again")
         self.image.check_unchanged()
-        raise FormatError(f"QEMU does not open {name} as {self._format}{said_last(self._log)}")
+        raise FormatError(f"QEMU does not open {name} as {self.format}{said_last(self.log)}")
 
     def failed(self, error: Exception, offset: int) -> FormatError | ReadError:
         """Return what a failed read means: it is the image, unless the program was killed."""
         self.image.check_unchanged()  # what changed is the better explanation
         name, what = show_path(self.image.path), f"at byte {offset} of its disk"
         with contextlib.suppress(subprocess.TimeoutExpired):
-            if self._process.wait(_GONE_S) < 0:
-                number = -self._process.returncode
+            if self.process.wait(_GONE_S) < 0:
+                number = -self.process.returncode
                 return ReadError(
                     f"cannot read {name} {what}: {PROGRAM} was ended by signal {number}"
                 )
         if isinstance(error, NbdError) and error.silent:
             return ReadError(f"cannot read {name} {what}: {PROGRAM} {error}")
-        if self._hint:
+        if self.hint:
             return FormatError(
-                f"{name} ({self._format}): QEMU cannot read what it stores {what};"
-                f" {self._hint.replace('{image}', shlex.quote(name))}"
+                f"{name} ({self.format}): QEMU cannot read what it stores {what};"
+                f" {self.hint.replace('{image}', shlex.quote(name))}"
             )
         return FormatError(
-            f"{name} ({self._format}) is damaged: what it stores {what} cannot be read"
+            f"{name} ({self.format}) is damaged: what it stores {what} cannot be read"
             "; download or copy it again, and compare its checksum with that of the source"
         )
 

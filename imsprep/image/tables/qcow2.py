@@ -167,7 +167,7 @@ def _l2_table(head: Header, words: NDArray[np.uint64], first: int, at: int, ledg
         raise damaged("an L2 table has entries beyond the end of the disk", at)
     if head.extended and _contradict(words, plain):
         raise damaged("a subcluster is both stored and zero, or stored nowhere", at)
-    _plain(head, words, clusters, plain, offsets, ledger)
+    ledger.add_all(offsets[plain], _read_of(head, words, clusters)[plain], "a cluster")
     bits = 62 - (head.cluster_bits - 8)
     begin = (entries[packed] & np.uint64((1 << bits) - 1)).astype(np.int64)
     sectors = (entries[packed] & np.uint64((1 << 62) - 1)) >> np.uint64(bits)
@@ -183,15 +183,8 @@ def _contradict(words: NDArray[np.uint64], plain: NDArray[np.bool_]) -> bool:
     return bool(np.any(stored & zero) or np.any(stored[~plain & (words[::2] == 0)]))
 
 
-def _plain(
-    head: Header,
-    words: NDArray[np.uint64],
-    clusters: Offsets,
-    plain: NDArray[np.bool_],
-    offsets: Offsets,
-    ledger: Ledger,
-) -> None:
-    """Note the clusters that are stored as they are, as far as they are read."""
+def _read_of(head: Header, words: NDArray[np.uint64], clusters: Offsets) -> Offsets:
+    """Return how many bytes are read of each cluster that is stored as it is."""
     length = np.clip(head.size - clusters * head.cluster, 0, head.cluster)
     if head.extended:
         stored = words[1::2] & _SUBCLUSTERS
@@ -199,4 +192,4 @@ def _plain(
         length = np.minimum(length, last * (head.cluster // 32))
     elif head.version == 3:
         length = np.where(words & _ZERO, 0, length)
-    ledger.add_all(offsets[plain], length[plain], "a cluster")
+    return length

@@ -141,7 +141,11 @@ def read_grains(read: Read, size: int, head: Header) -> Ledger:
     stored = np.flatnonzero(grains > (1 if head.flags & _ZERO_GRAINS else 0))
     offsets = grains[stored] * SECTOR
     if head.packed:
-        _stream(read, size, head, stored, offsets, ledger)
+        found = _stream(read, head, ledger)
+        named = dict(zip(offsets.tolist(), (stored * head.grain_size).tolist(), strict=True))
+        if named != found:
+            at = min(named.items() ^ found.items())[0]
+            raise damaged("its tables and the grains of its stream do not agree", at)
     else:
         grain = head.grain_size * SECTOR
         ledger.add_all(offsets, needed(stored, grain, head.capacity * SECTOR), "a grain")
@@ -166,11 +170,9 @@ def _grains(read: Read, size: int, head: Header, directory: int, ledger: Ledger)
     return grains
 
 
-def _stream(
-    read: Read, size: int, head: Header, stored: Offsets, offsets: Offsets, ledger: Ledger
-) -> None:
-    """Go through the stream from grain to grain, and compare it with the tables."""
-    found = dict[int, int]()
+def _stream(read: Read, head: Header, ledger: Ledger) -> dict[int, int]:
+    """Go through the stream from grain to grain; return the first sector of each by its offset."""
+    size, found = ledger.size, dict[int, int]()
     position = max(1, head.overhead) * SECTOR
     while position + _MARKER.size <= size:
         value, length = _MARKER.unpack(read(position, _MARKER.size))
@@ -187,10 +189,7 @@ def _stream(
         if kind not in (_TABLE, _DIRECTORY, _FOOTER) or value > size // SECTOR:
             raise damaged("neither a grain nor a marker of its stream", position)
         position += SECTOR + value * SECTOR
-    named = dict(zip(offsets.tolist(), (stored * head.grain_size).tolist(), strict=True))
-    if named != found:
-        at = min(named.items() ^ found.items())[0]
-        raise damaged("its tables and the grains of its stream do not agree", at)
+    return found
 
 
 def _least_gap(head: Header) -> int | None:

@@ -16,7 +16,7 @@ from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.image.pieces import pieces_of
 from imsprep.pipeline.container import kept
-from imsprep.pipeline.container.streamed import DiskMaker, StreamTask, maker_of
+from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting
 from imsprep.units import format_ratio, format_size
@@ -119,31 +119,25 @@ def convert_to_object(
             journal = Journal.for_file(path)
             to = Destination(bucket.store, str(bucket.target), key, journal, path)
             done = stream(maker, to, policy, _unseen)
-            return _made(path, format_, bucket.target.bucket, done, maker, streaming.packing)
+            facts = maker.facts()
+            return ConvertedObject(
+                source=path,
+                source_format=format_,
+                bucket=bucket.target.bucket,
+                uploaded=replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"]),
+                disk_size=maker.size,
+                stored_blocks=facts["blocks"],
+                packed=facts["payload"],
+                packing=streaming.packing,
+                uuid=facts["uuid"],
+                warnings=maker.notes,
+            )
 
 
 def _dated(streaming: StreamTask, image: RawImage) -> StreamTask:
     """Return how to pack with the image's date, and an id that was given."""
     packing = kept.dated(streaming.packing, image)
     return replace(streaming, packing=replace(packing, uuid=streaming.packing.uuid))
-
-
-def _made(
-    path: Path, format_: str, bucket: str, done: Uploaded, maker: DiskMaker, packing: PackTask
-) -> ConvertedObject:
-    facts = maker.facts()
-    return ConvertedObject(
-        source=path,
-        source_format=format_,
-        bucket=bucket,
-        uploaded=replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"]),
-        disk_size=maker.size,
-        stored_blocks=facts["blocks"],
-        packed=facts["payload"],
-        packing=packing,
-        uuid=facts["uuid"],
-        warnings=maker.notes,
-    )
 
 
 def _unseen(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:

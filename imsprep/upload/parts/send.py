@@ -161,7 +161,7 @@ class PartSender:
             return False
         zeros.result()
         body = self._body(part.offset + part.zeros, part.sent, data)
-        etag = assemble(self._store, entry.key, entry.upload_id, part, entry.zero_key, body)
+        etag = assemble(self._store, entry, part, body)
         return etag is not None and same_etag(etag, md5)
 
     def _make_zeros(self, entry: UploadEntry, uploaded: UploadedParts) -> None:

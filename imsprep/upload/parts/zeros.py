@@ -19,6 +19,7 @@ from imsprep.store.contract import Body, ObjectFacts, ObjectStore, Part
 from imsprep.store.retry import RetryingStore
 from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
+from imsprep.upload.journal import UploadEntry
 from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
 from imsprep.upload.plan import PlannedPart, plan_growth
 
@@ -61,26 +62,19 @@ def remove_zero_object(store: ObjectStore, key: str) -> None:
         store.delete(assembled.key, versions=True)
 
 
-def assemble(
-    store: RetryingStore,
-    key: str,
-    upload_id: str,
-    part: PlannedPart,
-    zero_key: str,
-    data: Body,
-) -> str | None:
+def assemble(store: RetryingStore, entry: UploadEntry, part: PlannedPart, data: Body) -> str | None:
     """Make a part of zeros and `data`; return its etag, or None if the store refuses.
 
     The etag is the MD5 of the whole part, or the part is to be sent as it is: nothing else proves
     data that was copied.
     """
-    assembled = f"{zero_key}-{part.number}"
+    assembled = f"{entry.zero_key}-{part.number}"
     try:
         made_by = store.create(assembled, {})
-        zeros = store.copy_part(assembled, made_by, 1, zero_key, 0, part.zeros)
+        zeros = store.copy_part(assembled, made_by, 1, entry.zero_key, 0, part.zeros)
         rest = store.upload_part(assembled, made_by, 2, data)
         parts = [Part(1, part.zeros, zeros), Part(2, part.sent, rest)]
         complete(store, assembled, made_by, parts, is_ours=lambda found: found.size == part.length)
-        return store.copy_part(key, upload_id, part.number, assembled, 0, part.length)
+        return store.copy_part(entry.key, entry.upload_id, part.number, assembled, 0, part.length)
     except ServiceError:
         return None
