@@ -2,15 +2,15 @@
 
 A *finding* is one result of one rule. A rule that could not run, or not to its end, is *skipped*
 with its reason and never counts as passed; what it found before stands. A *report* is all of them
-for one image. Nothing here prints.
+for one image, with the *facts* that a reader wants to see with them, as plain values: they are what
+`imsprep check --json` prints, and `data/check.schema.json` describes them. Nothing here prints.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 
 class UnknownError(Exception):
@@ -93,6 +93,80 @@ class Skipped:
     reason: str
 
 
+class PartitionValues(TypedDict):
+    """A partition; bytes."""
+
+    number: int
+    start: int
+    length: int
+    type: str
+    name: str
+    volume: str | None  # what it holds
+
+
+class VolumeValues(TypedDict):
+    """A volume of the guest."""
+
+    name: str
+    kind: str
+    uuid: str | None
+    label: str | None
+    size: int  # bytes
+    unread: str | None  # why it was not read
+
+
+class StepValues(TypedDict):
+    """A step of the boot chain; see `checks.chain`."""
+
+    name: str
+    state: str
+    text: str
+    short: str
+    why: str | None
+    rule: str | None
+
+
+class GuestValues(TypedDict, total=False):
+    """What lies inside the image."""
+
+    system: str | None
+    name: str | None
+    machine: str | None
+    root: str | None
+    kernels: list[str]
+    unread: list[str]
+    volumes: list[VolumeValues]
+    chain: list[StepValues]
+
+
+class FactValues(TypedDict, total=False):
+    """What is known of an image, sizes in bytes; what is not known is left out."""
+
+    format: str
+    file_size: int
+    virtual_size: int
+    source_size: int
+    stored_size: int
+    site: str
+    partition_table: str
+    sector_size: int
+    partitions: list[PartitionValues]
+    firmware: list[str]
+    container: dict[str, object]
+    guest: GuestValues
+    boot: dict[str, object]
+    data_bytes: int
+    block_size: int
+    coverage: dict[str, int]
+    sharing: dict[str, str]
+    cells: list[tuple[int, int, int, int | None]]  # start, length, stored, data
+
+
+def disk_size(facts: FactValues) -> int:
+    """Return the bytes of the disk, before it is packed; of its file where that is not known."""
+    return facts.get("source_size") or facts.get("virtual_size") or facts.get("file_size") or 0
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a check can say of one image; `facts` are plain values for a reader.
@@ -104,7 +178,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     skipped: tuple[Skipped, ...] = field(default=(), repr=False)
     passed: tuple[str, ...] = field(default=(), repr=False)
-    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    facts: FactValues = field(default_factory=lambda: FactValues(), repr=False)
 
     @property
     def worst(self) -> Severity | None:

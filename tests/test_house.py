@@ -304,6 +304,7 @@ ORDER = {
         rules.guest.chain.filesystems
         rules.guest.chain.options
         chain
+        summary
         registry
         check
     """,

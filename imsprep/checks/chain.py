@@ -21,7 +21,7 @@ from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.linux.locate import locate
 from imsprep.guest.linux.network import brings_up_any, interfaces
 from imsprep.guest.model import WINDOWS
-from imsprep.report import Severity
+from imsprep.report import Severity, StepValues
 from imsprep.units import counted
 
 KNOWN, UNKNOWN, BROKEN = "known", "unknown", "broken"
@@ -37,9 +37,12 @@ class Step(NamedTuple):
     why: str | None = None
     rule: str | None = None  # that found it broken
 
-    def as_dict(self) -> dict[str, str | None]:
+    def as_dict(self) -> StepValues:
         """Return plain values for JSON."""
-        return self._asdict()
+        return {
+            "name": self.name, "state": self.state, "text": self.text, "short": self.short,
+            "why": self.why, "rule": self.rule,
+        }  # fmt: skip
 
 
 StepText = tuple[str, str]  # text and its short form

@@ -246,7 +246,7 @@ class Imported:
     @property
     def disk_size(self) -> int:
         """The disk's own size in bytes; a container, and so `size`, may round it up to GiB."""
-        return int(self.report.facts.get("source_size") or self.size)
+        return self.report.facts.get("source_size") or self.size
 
     @property
     def data_share(self) -> float:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.reporters.picture import picture
 from imsprep.checks.reporters.template import page
 from imsprep.checks.reporters.text import about, argument, fix_parts
 from imsprep.options import DEFAULT_SITE
-from imsprep.report import Finding, Report, Severity
+from imsprep.report import FactValues, Finding, PartitionValues, Report, Severity
 from imsprep.units import counted, exact_size, format_size
 
 _MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "i"}
-_SIZES = (
+_SIZES: tuple[
+    tuple[Literal["virtual_size", "file_size", "stored_size", "data_bytes"], str], ...
+] = (
     ("virtual_size", "Disk"), ("file_size", "File"), ("stored_size", "On this machine"),
     ("data_bytes", "Data to upload"),
 )  # fmt: skip
@@ -104,11 +106,11 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
     }  # fmt: skip
 
 
-def _screen(facts: Mapping[str, Any], screenshot: bytes | None) -> str:
+def _screen(facts: FactValues, screenshot: bytes | None) -> str:
     """Return the picture at the end of a boot in base64, as it was given or as a check made it."""
     if screenshot is not None:
         return base64.b64encode(screenshot).decode("ascii")
-    return (facts.get("boot") or {}).get("picture") or ""
+    return str(facts.get("boot", {}).get("picture") or "")
 
 
 def _name(image: str) -> dict[str, str]:
@@ -122,15 +124,15 @@ def _lead(report: Report) -> str:
     return f"{said} · {counted(len(report.passed), 'rule')} passed · {len(report.skipped)} skipped"
 
 
-def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    rows = [("Format", str(facts.get("format", "unknown")), "")]
+def _sizes(facts: FactValues) -> list[tuple[str, str, str]]:
+    rows = [("Format", facts.get("format", "unknown"), "")]
     rows += [
         (label, exact_size(facts[key]), f"{facts[key]} bytes")
         for key, label in _SIZES
         if key in facts
     ]
     if facts.get("source_size") not in (None, facts.get("virtual_size")):
-        source, made = int(facts["source_size"]), int(facts["virtual_size"])
+        source, made = facts["source_size"], facts["virtual_size"]
         rows[1] = ("Disk", exact_size(source), f"{source} bytes")
         rows.insert(2, ("Disk in a ZVHD2", exact_size(made), f"{made} bytes"))
     known = facts.get("coverage") or {}
@@ -144,11 +146,11 @@ def _sizes(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(
             ("Table", f"{str(facts['partition_table']).upper()}, {sector}-byte sectors", "")
         )
-    site = str(facts.get("site", ""))
+    site = facts.get("site", "")
     return [*rows, ("Limits of", f"{site} (default)" if site == DEFAULT_SITE else site, "")]
 
 
-def _partition(p: Mapping[str, Any]) -> dict[str, object]:
+def _partition(p: PartitionValues) -> dict[str, object]:
     return {
         "number": p["number"], "holds": p["volume"] or "—", "name": p["name"],
         "start": format_size(p["start"]), "length": format_size(p["length"]),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
-from typing import Any
 
+from imsprep.report import FactValues, PartitionValues, disk_size
 from imsprep.units import format_size
 
 WIDTH = 1000  # user units; the page scales them
@@ -19,12 +19,11 @@ _HATCH = (
 )
 
 
-def picture(facts: Mapping[str, Any]) -> object:
+def picture(facts: FactValues) -> object:
     """Return the two bars as HTML, or nothing for a file without a disk in it."""
     from markupsafe import Markup
 
-    sizes = (facts.get(name) for name in ("source_size", "virtual_size", "file_size"))
-    size = next((size for size in sizes if size), 0)
+    size = disk_size(facts)
     if not size:
         return ""
     parts = []
@@ -52,7 +51,7 @@ def _bar(label: str, height: int, inside: str, legend: str) -> str:
     )
 
 
-def _partition_legend(facts: Mapping[str, Any]) -> str:
+def _partition_legend(facts: FactValues) -> str:
     items = [
         f"<span><i class='part p{number % 6}'></i>{escape(_named(partition))}</span>"
         for number, partition in enumerate(facts["partitions"])
@@ -60,12 +59,12 @@ def _partition_legend(facts: Mapping[str, Any]) -> str:
     return f"<p class='legend'>{''.join(items)}<span><i class='free'></i>no partition</span></p>"
 
 
-def _named(partition: Mapping[str, Any]) -> str:
+def _named(partition: PartitionValues) -> str:
     holds = partition["volume"] or partition["name"] or "partition"
     return f"{partition['number']}: {holds}, {format_size(partition['length'])}"
 
 
-def _cell_legend(facts: Mapping[str, Any]) -> str:
+def _cell_legend(facts: FactValues) -> str:
     scanned = any(cell[3] is not None for cell in facts["cells"])
     names = ["data", "zeros", "hole"] if scanned else ["stored", "hole"]
     words = {"data": "data", "zeros": "zeros, stored", "stored": "stored", "hole": "hole"}
@@ -74,7 +73,7 @@ def _cell_legend(facts: Mapping[str, Any]) -> str:
     return f"<p class='legend'>{items}{hint}</p>"
 
 
-def _partitions(facts: Mapping[str, Any], size: int) -> Iterator[str]:
+def _partitions(facts: FactValues, size: int) -> Iterator[str]:
     for number, partition in enumerate(facts["partitions"]):
         start = min(partition["start"], size)
         end = min(partition["start"] + partition["length"], size)
@@ -87,7 +86,7 @@ def _partitions(facts: Mapping[str, Any], size: int) -> Iterator[str]:
         )
 
 
-def _cells(facts: Mapping[str, Any]) -> Iterator[str]:
+def _cells(facts: FactValues) -> Iterator[str]:
     """Draw each cell as a column: data at the bottom, zeros on it, the hole above."""
     cells = facts["cells"]
     total = sum(cell[1] for cell in cells)

@@ -12,13 +12,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rule import NOT_INSPECTED
 from imsprep.image.file import Sharing
 from imsprep.options import DEFAULT_SITE
-from imsprep.report import Finding, Report, Severity
+from imsprep.report import FactValues, Finding, Report, Severity, StepValues, disk_size
 from imsprep.scan.scan import Coverage
 from imsprep.units import counted, format_size
 
@@ -144,24 +143,20 @@ def _quiet(run: Run, report: Report, style: Style) -> str:
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def about(facts: Mapping[str, Any]) -> str:
+def about(facts: FactValues) -> str:
     """Write what an image is: format, sizes, table, what starts it, and the system inside."""
-    sizes = (facts.get(name) for name in ("source_size", "virtual_size", "file_size"))
-    size = next((size for size in sizes if size), 0)
-    words = [str(facts.get("format", "unknown")), format_size(int(size))]
+    words = [facts.get("format", "unknown"), format_size(disk_size(facts))]
     if "data_bytes" in facts:
-        words.append(f"{format_size(int(facts['data_bytes']))} of data")
+        words.append(f"{format_size(facts['data_bytes'])} of data")
     elif facts.get("cells"):
         words.append(f"{format_size(sum(stored for _, _, stored, _ in facts['cells']))} stored")
     if table := facts.get("partition_table"):
-        words.append(
-            f"{str(table).upper()}, {counted(len(facts.get('partitions', [])), 'partition')}"
-        )
+        words.append(f"{table.upper()}, {counted(len(facts.get('partitions', [])), 'partition')}")
     if firmware := facts.get("firmware"):
         words.append(" and ".join(map(str.upper, firmware)))
     guest = facts.get("guest") or {}
     if system := guest.get("name") or guest.get("system"):
-        words.append(str(system))
+        words.append(system)
     return ", ".join(words)
 
 
@@ -177,7 +172,7 @@ def _headline(report: Report, style: Style) -> list[str]:
     return [f"{name}  {lines[0].strip()}", *lines[1:], *chain]
 
 
-def chain_line(steps: Sequence[Mapping[str, Any]]) -> str:
+def chain_line(steps: Sequence[StepValues]) -> str:
     """Write a boot chain, as a report's facts have it, in one line.
 
     It ends with the first step that is broken. Where the loader is not known nothing behind it is,
@@ -192,7 +187,7 @@ def chain_line(steps: Sequence[Mapping[str, Any]]) -> str:
         if step["state"] == "known":
             words += [step["short"]] if step["short"] else []
         elif number == 0:
-            return str(step["why"])
+            return step["why"] or ""
         elif step["why"] != before:
             words.append(f"{step['name']}: unknown")
         before = step["why"]
