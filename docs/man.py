@@ -42,9 +42,15 @@ def _options(context: click.Context, command: click.Command) -> list[str]:
     sections = [("", command.get_params(context))]
     if isinstance(command, SectionedCommand) and command.first:
         sections = command.sections(context)
+
+    def record_of(param: click.Parameter) -> tuple[str, str] | None:
+        if isinstance(command, SectionedCommand):
+            return command.record(param, context)
+        return param.get_help_record(context)
+
     lines: list[str] = []
     for title, params in sections:
-        records = [r for p in params if (r := p.get_help_record(context)) is not None]
+        records = [r for p in params if (r := record_of(p)) is not None]
         lines += [f'.SS "{_roff(title)}"'] if title and records else []
         for names, words in records:
             lines += [".TP", f".B {_roff(names)}", _roff(words)]

@@ -108,8 +108,11 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
     target, progress = target_of(options), options.progress
     local = target.folder is not None
     pace = telling(poll_policy_of(options.timeout_s, options.poll_s, local=local), progress)
-    announced = prepared.upload_event
+    announced, started = prepared.upload_event, time.perf_counter()
     with connected(target.folder, options, prepared.layout) as client:
+        # A service on this machine was started meanwhile.
+        seconds = prepared.seconds + time.perf_counter() - started
+        prepared = dataclasses.replace(prepared, seconds=seconds)
         sent = counting_upload(progress, announced)
         shipping = ship_task_of(options, client, pace, sent, prepared.open_store)
 

@@ -57,6 +57,7 @@ def prepare(image: Path, task: ImportTask) -> Prepared:
     ImageChangedError, and what `convert` raises.
     """
     started = task.clock()
+    task = replace(task, began=started)
     with RawImage.open(image) as opened:
         opened.refuse_writers(force=task.options.force_share)
         unpacked.keep(opened)  # for packing, which `pipeline.ship` does
@@ -115,16 +116,14 @@ def _as_raw(image: RawImage, examined: Examined, task: ImportTask) -> Prepared:
     """Return a RAW image with its bitmap."""
     bitmap = examined.facts.bitmap
     layout = (bitmap.layout if bitmap else None) or DEFAULT_LAYOUT
-    started = task.clock()
     scanned = _scan(image, layout, task)
-    scan_s = task.clock() - started
     examined = _check_claim(examined, scanned, task)
     artefacts = _raw(image, examined.key, scanned, layout, task)
     data_bytes = scanned.block_map.coarsened(SCAN_BLOCK).data_bytes
     made = _prepared(image, examined, artefacts, size=image.size, data_bytes=data_bytes)
     _tell_waste(artefacts[0].plan, data_bytes, task)
     comparison = upload_formats.estimate_raw(
-        artefacts[0].plan, scanned.block_map, _conditions(task, scan_s)
+        artefacts[0].plan, scanned.block_map, _conditions(task)
     )
     comparison = replace(comparison, reason=reason_for(examined.facts, task))
     return replace(made, layout=layout, comparison=comparison)
@@ -283,31 +282,30 @@ def _compare(image: RawImage, examined: Examined, task: ImportTask) -> Compariso
 
     What is looked at is what the format stores and few blocks, so that sending begins at once.
     """
-    started = task.clock()
     with open_source(image, jobs=1) as disk:
         block_map = map_by_extents(disk, SCAN_BLOCK)
         both = task.dry_run and examined.facts.format == formats.RAW
         plan = _plan(block_map, task) if both else None
-        scan_s = task.clock() - started
         block_map = block_map.coarsened(task.packing.block_size)
         most = upload_formats.SAMPLES
         if not task.dry_run:
             most = min(most, max(_FEWEST, block_map.allocated // _SAMPLED))
         sample = sample_of(disk, block_map, task.packing, most, task.clock)
-        on = _conditions(task, scan_s)
-        comparison = upload_formats.compare(plan, block_map, sample, on, upload_formats.ZVHD2)
+        comparison = upload_formats.compare(
+            plan, block_map, sample, _conditions(task), upload_formats.ZVHD2
+        )
         return replace(comparison, reason=reason_for(examined.facts, task))
 
 
-def _conditions(task: ImportTask, scan_s: float) -> Conditions:
-    """Return what an estimate counts on, after a scan that took so long."""
+def _conditions(task: ImportTask) -> Conditions:
+    """Return what an estimate counts on, with the time that was spent until now."""
     local = task.target.folder is not None
     return Conditions(
         bytes_per_s=task.bytes_per_s,
         assumed=task.options.bandwidth is None and task.bytes_per_s != task.options.bytes_per_s,
         jobs=task.packing.jobs,
         streamed=task.streams,
-        scan_s=scan_s,
+        scan_s=task.clock() - task.began,
         local=local,
     )
 

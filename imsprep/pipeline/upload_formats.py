@@ -11,6 +11,7 @@ compresses them; docs/zvhd2.md says what surrounds a block.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ VIA = (RAW, ZVHD2, AUTO)
 SAMPLES = 48  # blocks; spread evenly, so that no part of the disk decides alone
 BANDWIDTH = 100e6 / 8  # bytes per second: a line of 100 Mbit/s, where nothing is said
 LOCAL_BYTES_PER_S = 200e6  # of `local:`, as a line and as a service; measured on two cores
+LOCAL_START_S = 0.5  # until that service answers, with its questions; measured on two cores
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class UploadFormat:
     name: str
     wire: int
     local: int
-    scan_s: float
+    scan_s: float  # and all else that came before
     pack_s: float
     send_s: float
     wait_s: float | None = None  # for the job; None: not known
-    overlapped: bool = False  # it is packed while it is sent
+    overlapped: bool = False  # it is packed while it is sent, by others
 
     @property
     def seconds(self) -> float:
@@ -92,8 +94,11 @@ class Comparison:
         waiting = " and the wait for the job" if taken.wait_s is None else ""
         new = f", {format_size(taken.local)} of new files here" if taken.local else ""
         time = f"about {format_seconds(taken.seconds)}{waiting}"
-        text = f"{taken.name}, {time}, {format_size(taken.wire)}"
+        sizes = f"{'about ' if self.sample.blocks else ''}{format_size(taken.wire)}"
+        text = f"{taken.name}, {time}, {sizes}"
         why = f"; {self.reason}" if self.reason.startswith("raw is not taken") else ""
+        if taken.wait_s is not None:  # a folder, and no line
+            return f"{text} to store{new}{why}"
         rate = f"{format_size(int(self.bytes_per_s))}/s{' (assumed)' if self.assumed else ''}"
         return f"{text} on the wire at {rate}{new}{why}"
 
@@ -134,6 +139,7 @@ class Sample:
     ratio: float  # packed to plain
     bytes_per_s: float  # of plain data, one thread
     blocks: int  # that were packed
+    slowed: float = 1.0  # seconds for one of a processor, which others may use as well
 
 
 def take_sample(
@@ -142,22 +148,26 @@ def take_sample(
     pack: Packer,
     clock: Callable[[], float],
     most: int = SAMPLES,
+    processor_clock: Callable[[], float] = time.thread_time,
 ) -> Sample:
-    """Pack some of the allocated blocks and measure; `clock` in seconds."""
+    """Pack some of the allocated blocks and measure; both clocks in seconds."""
     allocated = np.flatnonzero(block_map.flags())
     if not len(allocated):
         return Sample(0.0, float("inf"), 0)
     count = min(most, len(allocated))
     places = ((np.arange(count) + 0.5) * len(allocated) / count).astype(int)  # of equal shares
     plain = packed = 0
-    spent = 0.0
+    spent = used = 0.0
     for block in allocated[places]:
         data = pread(*block_map.byte_range(int(block)))
-        start = clock()
+        start, before = clock(), processor_clock()
         packed += len(pack(data))
         spent += clock() - start
+        used += processor_clock() - before
         plain += len(data)
-    return Sample(packed / plain, plain / spent if spent > 0 else float("inf"), len(places))
+    slowed = max(1.0, spent / used) if used > 0 else 1.0
+    rate = plain / spent if spent > 0 else float("inf")
+    return Sample(packed / plain, rate, len(places), slowed)
 
 
 def estimated_size(block_map: BlockMap, sample: Sample) -> int:
@@ -177,8 +187,18 @@ class Conditions:
     assumed: bool = False  # that rate, which was not given
     jobs: int = 1  # threads that pack
     streamed: bool = True  # it is packed while it is sent, and no file
-    scan_s: float = 0.0  # spent on the scan
+    scan_s: float = 0.0  # spent on the check and the scan
     local: bool = False  # of such a service it is known how long it takes
+
+    def wait_s(self, block_map: BlockMap, sample: Sample) -> float | None:
+        """Return the seconds that the service takes, with its start; None if it is another's."""
+        if not self.local:
+            return None
+        return (LOCAL_START_S + block_map.data_bytes / LOCAL_BYTES_PER_S) * sample.slowed
+
+    def send_s(self, wire: int, sample: Sample) -> float:
+        """Return the seconds in which so many bytes are sent, or stored in a folder."""
+        return wire / self.bytes_per_s * (sample.slowed if self.local else 1.0)
 
 
 def compare(
@@ -188,13 +208,13 @@ def compare(
 
     `block_map` is in ZVHD2's blocks; `taken` is the name of the one that is sent.
     """
-    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if on.local else None
-    size = estimated_size(block_map, sample)
+    wait_s, size = on.wait_s(block_map, sample), estimated_size(block_map, sample)
     pack_s = block_map.data_bytes / (sample.bytes_per_s * on.jobs)
-    kept, send_s = 0 if on.streamed else size, size / on.bytes_per_s
-    found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, on.streamed)]
+    kept, send_s = 0 if on.streamed else size, on.send_s(size, sample)
+    overlapped = on.streamed and not on.local  # both are the work of the same processors
+    found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, overlapped)]
     if plan is not None:
-        found.insert(0, _raw(plan, block_map, on))
+        found.insert(0, _raw(plan, block_map, sample, on))
     formats = tuple(found)
     return Comparison(formats, sample, block_map, on.bytes_per_s, taken, assumed=on.assumed)
 
@@ -202,15 +222,15 @@ def compare(
 def estimate_raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> Comparison:
     """Estimate RAW where it is taken, and no other format; as `compare`."""
     nothing = Sample(0.0, float("inf"), 0)
-    raw = _raw(plan, block_map, on)
+    raw = _raw(plan, block_map, nothing, on)
     return Comparison((raw,), nothing, block_map, on.bytes_per_s, RAW, assumed=on.assumed)
 
 
-def _raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> UploadFormat:
+def _raw(plan: PartPlan, block_map: BlockMap, sample: Sample, on: Conditions) -> UploadFormat:
     bitmap = ceil_div(len(block_map), 8)
     wire = plan.sent + bitmap
-    wait_s = block_map.data_bytes / LOCAL_BYTES_PER_S if on.local else None
-    return UploadFormat(RAW, wire, bitmap, on.scan_s, 0.0, wire / on.bytes_per_s, wait_s)
+    send_s, wait_s = on.send_s(wire, sample), on.wait_s(block_map, sample)
+    return UploadFormat(RAW, wire, bitmap, on.scan_s, 0.0, send_s, wait_s)
 
 
 def map_by_extents(disk: Disk, block_size: int) -> BlockMap:

@@ -59,6 +59,7 @@ class ImportTask:
     open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False)
     ask_service: Callable[[str], RegionFacts | None] | None = field(default=None, repr=False)
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
+    began: float = 0.0  # by that clock
     progress: Callable[[int], None] = field(default=lambda count: None, repr=False)  # of the scan
     packed: Callable[[int], None] = field(default=lambda count: None, repr=False)  # bytes of disk
     log: Callable[[str], object] = field(default=lambda news: None, repr=False)  # news, in words

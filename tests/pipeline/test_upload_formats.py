@@ -16,6 +16,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent
 from imsprep.pipeline.upload_formats import (
     LOCAL_BYTES_PER_S,
+    LOCAL_START_S,
     RAW,
     ZVHD2,
     Comparison,
@@ -119,7 +120,26 @@ def test_what_overlaps_is_counted_once_and_the_wait_where_it_is_known() -> None:
     size = estimated_size(block_map, sample) / 1e6
     assert go() == pytest.approx(7 + data / 1e6)
     assert go(streamed=False) == pytest.approx(7 + data / 1e6 + size)
-    assert go(local=True) == pytest.approx(7 + data / 1e6 + data / LOCAL_BYTES_PER_S)
+    waited = LOCAL_START_S + data / LOCAL_BYTES_PER_S
+    assert go(local=True) == pytest.approx(7 + data / 1e6 + size + waited)
+
+
+def test_a_local_service_is_as_slow_as_the_processor_that_others_use_too() -> None:
+    data, block_map = disk([NOISE, TEXT])
+    used = itertools.count()  # a processor's second is two by the clock
+    sample = take_sample(
+        lambda o, n: data[o : o + n], block_map, PACK, lambda: float(next(used)),
+        processor_clock=lambda: float(next(used)) / 2,
+    )  # fmt: skip
+    assert sample.slowed == 2.0
+
+    def go(slowed: float, *, local: bool) -> float:
+        on = Conditions(bytes_per_s=1e6, local=local)
+        return compare(None, block_map, Sample(0.5, 1e6, 4, slowed), on, ZVHD2).chosen.seconds
+
+    assert go(2, local=False) == go(1, local=False)
+    packed = block_map.data_bytes / 1e6
+    assert go(2, local=True) - packed == pytest.approx(2 * (go(1, local=True) - packed))
 
 
 def test_without_a_bandwidth_the_line_has_100_mbit_a_second() -> None:

@@ -70,7 +70,7 @@ class SectionedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections; the second column stands at the same place in all of them."""
         sections = [
-            (title, [r for p in params if (r := self._record(p, ctx)) is not None])
+            (title, [r for p in params if (r := self.record(p, ctx)) is not None])
             for title, params in self.sections(ctx)
         ]
         widest = min(_COLUMN, max(len(name) for _, records in sections for name, _ in records))
@@ -79,8 +79,8 @@ class SectionedCommand(click.Command):
                 rows = [(name.ljust(widest), words) for name, words in records]
                 formatter.write_dl(rows, col_max=_COLUMN)
 
-    def _record(self, param: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
-        """Return an option and its words, with when it is required."""
+    def record(self, param: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
+        """Return an option and its words, with when it is required; None for a hidden one."""
         record = param.get_help_record(ctx)
         if record is None or param.name not in self.needed:
             return record
