@@ -11,6 +11,7 @@ import pytest
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.verify import prove
 from imsprep.bitmap.write import make_bitmap
+from imsprep.errors import FormatError
 from imsprep.options import VerifyOptions
 
 MIB = 1 << 20
@@ -60,6 +61,32 @@ def test_no_more_runs_are_counted_than_there_are(tmp_path: Path, lost: int) -> N
     text = str(prove(disk, VerifyOptions(bitmap=str(tmp_path / "other.mf"))))
     assert _runs_named(text) == lost
     assert " and 0 more" not in text
+
+
+def test_a_proof_says_whether_a_program_could_write_meanwhile(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"x" + bytes(4 * MIB - 1))
+    make_bitmap(disk)
+    before = prove(disk)
+    assert before.sharing is not None
+    assert before.as_dict()["sharing"] == before.sharing.as_dict()
+    with open(disk, "r+b"):
+        proof = prove(disk, VerifyOptions(force_share=True))
+    assert proof.as_dict()["sharing"]["writers"] == "allowed"
+    assert "open for writing" in str(proof)
+    assert "open for writing" not in str(before)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_file_that_is_no_bitmap_of_the_image_proves_nothing(tmp_path: Path, given: bool) -> None:
+    disk, bitmap = tmp_path / "disk.raw", tmp_path / "other.mf"
+    disk.write_bytes(b"x" + bytes(4 * MIB - 1))
+    bitmap.write_bytes(bytes(2))
+    layout = BitmapLayout(2 * MIB) if given else None
+    with pytest.raises(FormatError, match=r"other\.mf is not a bitmap of this image") as caught:
+        prove(disk, VerifyOptions(bitmap=str(bitmap), layout=layout))
+    assert caught.value.remedies == (() if given else ("layout",))
+    assert ("was taken to be zvhd2" in str(caught.value)) != given
 
 
 def _runs_named(text: str) -> int:

@@ -15,7 +15,7 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.write import make_bitmap
 from imsprep.errors import FormatError, ImageChangedError, ReadError
 from imsprep.image.blockmap import BlockMap
-from imsprep.options import ExportOptions
+from imsprep.options import BitmapOptions, ExportOptions
 from imsprep.scan import scan as scan_module
 from imsprep.units import MIB
 from tests.support.image.raw_disk import BLOCK, make_disk, write_byte
@@ -118,3 +118,19 @@ def test_an_image_that_is_written_to_behind_the_scan_gets_no_map(
     with pytest.raises(ImageChangedError):
         make_bitmap(disk) if kind == "mf" else export(disk, ExportOptions(format=kind))
     assert os.listdir(disk.parent) == ["disk.raw"]
+
+
+@pytest.mark.parametrize("kind", ["mf", *export_formats.SUFFIXES])
+def test_a_result_says_whether_a_program_could_write_meanwhile(disk: Path, kind: str) -> None:
+    def result(**options: Any) -> Any:
+        if kind == "mf":
+            return make_bitmap(disk, BitmapOptions(**options))
+        return export(disk, ExportOptions(format=kind, force=True, **options))
+
+    before = result()
+    assert before.as_dict()["sharing"] == before.sharing.as_dict()
+    with open(disk, "r+b"):
+        done = result(force_share=True)
+    assert done.as_dict()["sharing"]["writers"] == "allowed"
+    assert "open for writing" in str(done)
+    assert "open for writing" not in str(before)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,20 @@ import pytest
 from imsprep.errors import ReadError
 from imsprep.system import atomic
 from imsprep.system.atomic import leftovers, writing
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    """A process that works for days would run out of files."""
+    before = open_files()
+    yield
+    assert open_files() == before
+
+
+def open_files() -> list[str]:
+    folder = f"/proc/{os.getpid()}/fd"
+    found = [os.path.join(folder, number) for number in os.listdir(folder)]
+    return sorted(path for path in found if os.path.lexists(path))  # not that of the list itself
 
 
 def test_threads_that_write_at_once_leave_the_umask_and_the_modes_as_they_are(

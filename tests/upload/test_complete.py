@@ -164,6 +164,12 @@ def test_an_etag_that_was_not_computed_here_is_refused(there: str, answered: str
         check(facts(etag=there), etag=answered)
 
 
+def test_an_object_of_which_no_etag_is_given_is_refused_for_that() -> None:
+    with pytest.raises(ServiceError, match=r"no ETag of the object 'disk\.raw'"):
+        check(facts(etag=""))
+    assert check(facts(etag=""), expected=None) == ""
+
+
 def test_an_object_of_a_class_that_is_not_read_is_refused() -> None:
     with pytest.raises(ServiceError, match="has the storage class WARM"):
         check(facts(storage_class="WARM"))

@@ -232,10 +232,14 @@ def test_zeros_as_long_as_the_zero_object_are_one_part() -> None:
     assert lengths[:2] == [512, 1024]
 
 
-def test_parts_are_counted_as_they_are_cut() -> None:
-    """Of 507 MiB of zeros, 5 go into the part behind them, and 502 are two parts; 512 were one."""
+@pytest.mark.parametrize("step", [508, 10])
+def test_parts_are_counted_as_they_are_cut(step: int) -> None:
+    """Of 507 MiB of zeros, 5 go into the part behind them, and 502 are two parts; 512 were one.
+
+    9 MiB go into it as a whole, and are no part of their own.
+    """
     flags = np.zeros(1 << 20, dtype=bool)  # 1 TiB
-    flags[np.arange(10) * 508] = True
+    flags[np.arange(10) * step] = True
     block_map = BlockMap.from_flags(TIB, MIB, flags)
     count = len(plan_parts(block_map).parts)
     for most_parts in range(count, count - 9, -1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 
 import pytest
 
@@ -121,3 +122,20 @@ def test_one_fault_is_told_and_the_number_of_the_others(bad: int, words: str) ->
     (fault,) = check_payloads(container, read, progress=lambda count: None)
     assert "block 0 cannot be unpacked" in fault.message
     assert fault.message.endswith(words) if words else "more blocks" not in fault.message
+
+
+def test_what_cannot_be_unpacked_comes_before_what_one_reader_alone_refuses() -> None:
+    """The first fault is the one that whoever reads the container raises."""
+    built = build({0: b"", 1: b"one"}, 2 * MIB, block_size=MIB, method=records.ZLIB)
+    first, second = (int(offset) for offset in built.entries["offset"])
+    payload = zlib.compress(bytes(MIB), 1)  # with an end marker
+    data = bytearray(built.data)
+    data[first + 12 : first + 16] = len(payload).to_bytes(4, "little")
+    at = first + records.BLOCK_HEADER_SIZE
+    data[at : at + len(payload)] = payload
+    data[second + records.BLOCK_HEADER_SIZE] ^= 0xFF
+    container, read = opened(bytes(data))
+    faults = check_payloads(container, read)
+    assert [(fault.kind, fault.offset) for fault in faults] == [
+        (Kind.PAYLOAD, second), (Kind.FINISHED, first),
+    ]  # fmt: skip
