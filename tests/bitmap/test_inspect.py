@@ -67,6 +67,16 @@ def test_a_bitmap_is_read_for_the_image_that_is_there(disk: Path) -> None:
     assert flags(facts) == [True, False, True, False, False]
 
 
+@pytest.mark.parametrize("later_s", [-1, 1])
+def test_an_image_of_another_time_is_another_state_also_with_the_same_samples(
+    disk: Path, later_s: int
+) -> None:
+    """An older copy that was brought back differs where the fingerprint does not look."""
+    written_ns = disk.stat().st_mtime_ns + later_s * 10**9
+    os.utime(disk, ns=(written_ns, written_ns))
+    assert look(disk).stale == "was made before the image was last written"
+
+
 def test_a_sidecar_whose_layout_does_not_fit_proves_nothing(disk: Path) -> None:
     """The image is a copy that kept its time, so only the content could tell."""
     bitmap = disk.with_suffix(".mf")

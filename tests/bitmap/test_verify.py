@@ -40,12 +40,15 @@ def test_a_proof_counts_what_is_marked_and_names_what_would_be_lost(tmp_path: Pa
     assert json.loads((tmp_path / "disk.mf.json").read_text())["schema"] == 1
 
 
-def test_a_bitmap_of_another_state_does_not_hold_though_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", [None, BitmapLayout(2 * MIB)])
+def test_a_bitmap_of_another_state_does_not_hold_though_nothing_is_lost(
+    tmp_path: Path, layout: BitmapLayout | None
+) -> None:
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"x" + bytes(4 * MIB - 1))
     make_bitmap(disk)
     disk.write_bytes(b"y" + bytes(4 * MIB - 1))
-    proof = prove(disk)
+    proof = prove(disk, VerifyOptions(layout=layout))
     assert (proof.lost.allocated, proof.wasted.allocated) == (0, 0)
     assert proof.stale is not None
     assert not proof.holds

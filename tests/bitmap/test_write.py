@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
-from imsprep.bitmap import codec, export_formats
+from imsprep.bitmap import codec, export_formats, sidecar
 from imsprep.bitmap.export import export
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.write import make_bitmap
 from imsprep.errors import FormatError, ImageChangedError, ReadError
 from imsprep.image.blockmap import BlockMap
+from imsprep.image.file import Identity
 from imsprep.options import BitmapOptions, ExportOptions
 from imsprep.scan import scan as scan_module
 from imsprep.units import MIB
 from tests.support.image.raw_disk import BLOCK, make_disk, write_byte
 
 
-@pytest.mark.parametrize("bit", [0, 2, 3])
+@pytest.mark.parametrize("bits", [0b1, 0b100, 0b1000, 0b11])  # the last: as many are marked
 def test_a_bitmap_that_does_not_read_back_is_not_written(
-    bit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"x" + bytes(5 * MIB - 1) + b"y" + bytes(2 * MIB - 1))
@@ -31,7 +32,7 @@ def test_a_bitmap_that_does_not_read_back_is_not_written(
 
     def wrong(block_map: BlockMap, layout: BitmapLayout) -> bytes:
         data = bytearray(real(block_map, layout))
-        data[0] ^= 1 << bit
+        data[0] ^= bits
         return bytes(data)
 
     with monkeypatch.context() as patch:
@@ -101,6 +102,30 @@ def test_a_bitmap_of_which_the_disk_kept_something_else_is_an_error(
     monkeypatch.setattr(os, "replace", other)
     with pytest.raises(ReadError, match=r"disk\.mf does not read back"):
         make_bitmap(disk)
+
+
+def test_an_image_that_is_written_to_while_its_fingerprint_is_taken_gets_no_bitmap(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sidecar.fingerprint
+
+    def late(*args: Any) -> str:
+        write_byte(disk, 5 * BLOCK)
+        return real(*args)
+
+    monkeypatch.setattr(sidecar, "fingerprint", late)
+    with pytest.raises(ImageChangedError):
+        make_bitmap(disk)
+    assert os.listdir(disk.parent) == ["disk.raw"]
+
+
+def test_a_bitmap_that_is_the_same_gets_the_sidecar_of_the_image_as_it_is_now(disk: Path) -> None:
+    before = make_bitmap(disk)
+    os.utime(disk, (1, 1))
+    made = make_bitmap(disk)
+    found = sidecar.read_sidecar(made.bitmap)
+    assert found is not None
+    assert found.identity == Identity.of(disk) != before.sidecar.identity
 
 
 @pytest.mark.parametrize("kind", ["mf", *export_formats.SUFFIXES])

@@ -53,7 +53,8 @@ def digest_in_pieces(disk: bytes, order: list[int], step: int) -> str:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_has_the_digest_of_the_definition(size: int) -> None:
     disk = disk_of(size, [0, size // 2, size - 1]) if size else b""
-    assert digest_in_pieces(disk, [], UNIT) == tree_digest(disk)
+    for step in (UNIT, 3 * LEAF, LEAF):  # the last unit, too, in pieces that each hold data
+        assert digest_in_pieces(disk, [], step) == tree_digest(disk)
     assert DigestTree(size).digest() == tree_digest(bytes(size))
 
 
@@ -72,6 +73,10 @@ def test_neither_order_nor_pieces_change_it(
 
 def test_a_size_is_rounded_up_to_sectors_and_counts() -> None:
     assert DigestTree(1000).digest() == DigestTree(1024).digest() != DigestTree(1025).digest()
+    tree = DigestTree(4096)
+    tree.add(0, b"content".ljust(4096, b"\0"))
+    for size in (7, 512, 1000, 4095):  # of the disk's beginning alone
+        assert tree.digest(size) == tree_digest(b"content".ljust(size, b"\0"))
 
 
 def test_the_largest_size_has_a_digest() -> None:

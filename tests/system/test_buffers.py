@@ -33,6 +33,22 @@ def test_no_memory_is_used_twice_at_a_time(steps: list[tuple[int, bool]]) -> Non
             buffers.release(in_use.pop(0))
 
 
+def test_memory_that_is_released_while_another_size_is_asked_for_is_not_given_out() -> None:
+    class Slow(list[mmap.mmap]):
+        """A list to which another thread comes before something is added."""
+
+        def append(self, memory: mmap.mmap) -> None:
+            buffers.take(8192)
+            super().append(memory)
+
+    buffers = Buffers()
+    for size in (4096, 12288):
+        memory = buffers.take(size)
+        buffers._free = Slow()
+        buffers.release(memory)
+        assert len(buffers.take(8192)) == 8192
+
+
 def test_threads_never_share_memory() -> None:
     buffers, mixed = Buffers(), []
 

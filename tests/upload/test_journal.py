@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
     assert entry.identity == Identity.of(case.path)
     assert (promised.upload_id, bool(entry.upload_id), entry.begun_at) == ("", True, 0)
     assert promised.begun_at == pytest.approx(time.time(), abs=60)
+    for name in ("target", "key"):
+        with pytest.raises(ValueError, match="has a target and a key"):
+            replace(entry, **{name: ""})
+    case.journal.save(entry)  # those of the first version have no seal
+    assert json.loads(case.journal.path.read_text())["schema"] == 2
+    case.journal.save(replace(entry, upload_id="", begun_at=1000))
+    text = case.journal.path.read_text()
+    assert case.journal.load() is not None
+    case.journal.path.write_text(text.replace('"begun_at": 1000', '"begun_at": 1001'))
+    assert case.journal.load() is None  # it says which uploads are aborted
 
 
 @pytest.mark.parametrize(

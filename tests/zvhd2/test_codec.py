@@ -37,6 +37,21 @@ def test_a_packed_block_comes_back(method: int) -> None:
     assert Unpacker(method, MIB)(payload) == BLOCK
 
 
+@pytest.mark.parametrize("method", [ZLIB, ZSTD])
+def test_a_payload_that_differs_late_from_the_one_before_is_another_block(method: int) -> None:
+    """One that is the same is not unpacked again."""
+    block = bytearray(random.Random(1).randbytes(20_000).ljust(MIB, b"\0"))
+    pack, unpack = Packer(method, 1), Unpacker(method, MIB)
+    payloads = []
+    for _ in range(2):
+        payloads.append(pack(block))
+        assert unpack(payloads[-1]) == block
+        block[19_999] ^= 1
+    assert len({len(payload) for payload in payloads}) == 1
+    assert payloads[0][:10_000] == payloads[1][:10_000]
+    assert unpack(payloads[1]) is unpack(bytes(payloads[1]))
+
+
 @pytest.mark.parametrize("more", [1, 2, 4096, MIB])
 def test_a_zlib_payload_that_is_longer_than_its_block_is_refused(more: int) -> None:
     with pytest.raises(FormatError, match="1048576 bytes, this payload gives more"):
