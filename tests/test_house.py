@@ -100,7 +100,7 @@ ORDER = {
         qemu.foreign
         qemu.split
         qemu.whole
-        qemu.disk
+        qemu.nbd_disk
         archive.tar
         archive.ova
         archive.stream

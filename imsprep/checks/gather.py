@@ -30,8 +30,8 @@ from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
 from imsprep.image.folders import what_folder
 from imsprep.image.not_a_disk import Kind as ContentKind
-from imsprep.image.qemu.disk import QemuDisk
 from imsprep.image.qemu.foreign import INSIDE
+from imsprep.image.qemu.nbd_disk import QemuDisk
 from imsprep.image.volumes import partitions
 from imsprep.ims.request import RequestFields
 from imsprep.options import ScanOptions

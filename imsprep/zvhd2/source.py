@@ -19,8 +19,8 @@ from imsprep.image.archive.unpacked import UnpackedImage, open_unpacked
 from imsprep.image.disk import Disk
 from imsprep.image.file import RawImage
 from imsprep.image.not_a_disk import KNOWN, STREAMS, Kind
-from imsprep.image.qemu.disk import open_qemu_disk
 from imsprep.image.qemu.foreign import DRIVERS
+from imsprep.image.qemu.nbd_disk import open_qemu_disk
 from imsprep.zvhd2.examine import examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 

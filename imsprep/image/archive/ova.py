@@ -22,8 +22,8 @@ from imsprep.image.archive.ovf import Machine, OvfDisk
 from imsprep.image.archive.tar import Member, MemberImage, member_named, members, read_text
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
-from imsprep.image.qemu.disk import QemuDisk, open_qemu_disk
 from imsprep.image.qemu.foreign import DRIVERS
+from imsprep.image.qemu.nbd_disk import QemuDisk, open_qemu_disk
 from imsprep.units import MIB
 
 OVA, OVF = formats.OVA, formats.OVF
