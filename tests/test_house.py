@@ -96,7 +96,7 @@ ORDER = {
         tables.vhdx
         tables.vmdk
         qemu.nbd_client
-        qemu.disk_file
+        qemu.nbd_file
         qemu.foreign
         qemu.split
         qemu.whole

@@ -23,8 +23,8 @@ from imsprep.guest.inspect import inspect
 from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import ANSWER_LIMIT, CPU_ENOUGH_S, CPU_LIMIT_S
 from imsprep.guest.tree import Budget
-from imsprep.image.qemu.disk_file import DiskFile
 from imsprep.image.qemu.nbd_client import NbdClient, NbdError
+from imsprep.image.qemu.nbd_file import DiskFile
 from imsprep.units import KIB
 from imsprep.zvhd2.reader import Zvhd2Reader
 from imsprep.zvhd2.records import COOKIE_START

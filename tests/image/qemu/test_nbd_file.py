@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.image.qemu.disk_file import DiskFile
 from imsprep.image.qemu.nbd_client import NbdError
+from imsprep.image.qemu.nbd_file import DiskFile
 
 CONTENT = bytes(range(256)) * 5
 
