@@ -116,7 +116,7 @@ ORDER = {
         worker
         schedule
         scan
-        by_reader
+        other_formats
         bench.synthetic
         bench.estimate
     """,

@@ -35,7 +35,7 @@ from imsprep.image.qemu.nbd_disk import QemuDisk
 from imsprep.image.volumes import partitions
 from imsprep.ims.request import RequestFields
 from imsprep.options import ScanOptions
-from imsprep.scan.by_reader import scan_disk
+from imsprep.scan.other_formats import scan_disk
 from imsprep.scan.scan import BLOCK_SIZE, DEFAULTS, Scan, scan
 from imsprep.units import GIB, MIB, SECTOR, ceil_div
 from imsprep.zvhd2.examine import Examination, check_records, examine

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
 from imsprep.options import ScanOptions
-from imsprep.scan.by_reader import scan_disk
+from imsprep.scan.other_formats import scan_disk
 from imsprep.scan.scan import scan
 from imsprep.units import KIB
 
