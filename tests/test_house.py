@@ -124,7 +124,7 @@ ORDER = {
         contract
         etags
         zeros
-        ownership
+        object_ownership
         bucket
         directory_uploads
         obs_errors

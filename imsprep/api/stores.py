@@ -67,7 +67,7 @@ def ask_bucket(file: StrPath, target: str, options: UploadOptions) -> str:
     """
     from imsprep.cloud.credentials import NoCredentialsError
     from imsprep.store import target as targets
-    from imsprep.store.ownership import check_free, origin_of
+    from imsprep.store.object_ownership import check_free, origin_of
 
     path = path_of(file)
     parsed = targets.parse_target(target, region=options.region, endpoint=options.obs_endpoint)

@@ -35,7 +35,7 @@ from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.values import ImportTask
 from imsprep.report import Report, Severity
 from imsprep.store.bucket import BucketFacts, without_upload
-from imsprep.store.ownership import origin_of
+from imsprep.store.object_ownership import origin_of
 from imsprep.store.target import check_objects_apart, check_writable
 from imsprep.system.ownership import Advice, check_lasting
 from imsprep.units import counted

@@ -28,7 +28,7 @@ from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, M
 from imsprep.pipeline.send import send, sha256_of
 from imsprep.pipeline.values import ALWAYS, BITMAP, KEEP, Imported, Prepared, ShipTask, Took
 from imsprep.store.etags import same_etag
-from imsprep.store.ownership import PLAN
+from imsprep.store.object_ownership import PLAN
 from imsprep.system.locking import locked
 from imsprep.upload.values import Uploaded
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from imsprep.errors import ServiceError, TransferError
 from imsprep.store.contract import STANDARD, ObjectFacts, ObjectStore
-from imsprep.store.ownership import why_not_ours
+from imsprep.store.object_ownership import why_not_ours
 
 
 @dataclass(frozen=True)

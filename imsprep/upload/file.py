@@ -14,7 +14,7 @@ from pathlib import Path
 from imsprep.image.file import RawImage
 from imsprep.options import UploadOptions
 from imsprep.scan.scan import scan
-from imsprep.store.ownership import check_free, origin_of
+from imsprep.store.object_ownership import check_free, origin_of
 from imsprep.store.retry import RetryingStore
 from imsprep.store.target import Bucket, check_objects_apart
 from imsprep.system.ownership import check_lasting

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image.file import Identity
-from imsprep.store import ownership
+from imsprep.store import object_ownership
 from imsprep.store.contract import MAX_PART_NUMBER, Body, ObjectFacts
 from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RateLimit, RetryingStore
@@ -101,7 +101,7 @@ class _Stream:
         self._maker, self._key = maker, to.key
         self._store = store = RetryingStore(to.store, policy.retry)
         self._policy, self._progress = policy, progress
-        self._origin = ownership.origin_of(to.origin)
+        self._origin = object_ownership.origin_of(to.origin)
         self._limit = None
         if policy.bytes_per_s is not None:
             self._limit = RateLimit(policy.bytes_per_s, sleep=store.wait)
@@ -150,7 +150,7 @@ class _Stream:
 
     def _check_free(self, found: ObjectFacts | None) -> None:
         if not self._policy.replace:
-            ownership.check_free(found, self._origin)
+            object_ownership.check_free(found, self._origin)
 
     def _is_same(
         self, found: ObjectFacts, noted: UploadEntry | None, fresh: UploadEntry, journal: Journal
@@ -160,7 +160,7 @@ class _Stream:
         Either the upload that is noted made it and was whole, or making it again, without sending,
         gives the same ETag.
         """
-        if found.metadata.get(ownership.PLAN) != fresh.plan:
+        if found.metadata.get(object_ownership.PLAN) != fresh.plan:
             return False
         if noted is not None and noted.upload_id and noted.reason_against(fresh) is None:
             whole = PartLog.for_upload(journal.image, noted.upload_id).read().get(_WHOLE)
@@ -203,7 +203,7 @@ class _Stream:
         def prepare(entry: UploadEntry) -> None:
             PartLog.for_upload(journal.image, entry.upload_id).remove()
 
-        made_with = ownership.marks(fresh.plan, self._origin)
+        made_with = object_ownership.marks(fresh.plan, self._origin)
         return begin(self._store, journal, fresh, made_with, prepare)
 
     def _forget(self, journal: Journal, entry: UploadEntry) -> None:
@@ -308,7 +308,7 @@ class _Stream:
             parts,
             is_ours=lambda found: (
                 same_etag(found.etag, expected or "")
-                and found.metadata.get(ownership.PLAN) == entry.plan
+                and found.metadata.get(object_ownership.PLAN) == entry.plan
             ),
         )
         return size, check_object(self._store, self._key, size=size, etag=etag, expected=expected)

@@ -13,7 +13,7 @@ import secrets
 from typing import Any
 
 from imsprep.errors import ImageChangedError, ImageInUseError, ServiceError, TransferError
-from imsprep.store import ownership
+from imsprep.store import object_ownership
 from imsprep.store.contract import ObjectFacts
 from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RetryingStore
@@ -62,7 +62,7 @@ class _Upload:
     ) -> None:
         self._source, self._plan, self._key = source, plan, to.key
         self._store = RetryingStore(to.store, policy.retry)
-        self._origin = ownership.origin_of(to.origin)
+        self._origin = object_ownership.origin_of(to.origin)
         self._policy = policy
         self._parts = PartSender(source, plan, self._store, policy, progress)
         self._left_behind: tuple[str, str] | None = None
@@ -105,7 +105,7 @@ class _Upload:
 
     def _check_free(self, found: ObjectFacts | None) -> None:
         if not self._policy.replace:
-            ownership.check_free(found, self._origin)
+            object_ownership.check_free(found, self._origin)
 
     def _tidy(self, entry: UploadEntry) -> str | None:
         """Remove the zeros; the object is whole also if that fails, so say what was left."""
@@ -117,7 +117,10 @@ class _Upload:
 
     def _is_same(self, found: ObjectFacts, noted: UploadEntry | None) -> bool:
         """Return whether an object is what this upload would make, by its etag; reads the data."""
-        if (found.size, found.metadata.get(ownership.PLAN)) != (self._plan.size, self._plan.digest):
+        if (found.size, found.metadata.get(object_ownership.PLAN)) != (
+            self._plan.size,
+            self._plan.digest,
+        ):
             return False
         if not self._policy.skip_same or not self._store.etags_are_md5:
             # All that is known is whether the upload that was noted here made it.
@@ -138,7 +141,7 @@ class _Upload:
                 self._forget(journal, noted)
             elif noted.upload_id:
                 self._left_behind = (noted.target, noted.key)
-        made_with = ownership.marks(self._plan.digest, self._origin)
+        made_with = object_ownership.marks(self._plan.digest, self._origin)
         return begin(self._store, journal, fresh, made_with), {}, reason
 
     def _forget(self, journal: Journal, entry: UploadEntry) -> None:
@@ -171,7 +174,7 @@ class _Upload:
             parts,
             is_ours=lambda found: (
                 same_etag(found.etag, expected or "")
-                and found.metadata.get(ownership.PLAN) == entry.plan
+                and found.metadata.get(object_ownership.PLAN) == entry.plan
             ),
         )
         return etag, expected

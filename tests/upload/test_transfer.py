@@ -10,7 +10,7 @@ import pytest
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image.file import Identity
-from imsprep.store.ownership import OccupiedError
+from imsprep.store.object_ownership import OccupiedError
 from imsprep.units import MIB
 from imsprep.upload.journal import Journal, UploadEntry
 from imsprep.upload.plan import plan_plain

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.store.contract import ObjectFacts
-from imsprep.store.ownership import OccupiedError, check_free, marks, origin_of, why_not_ours
+from imsprep.store.object_ownership import OccupiedError, check_free, marks, origin_of, why_not_ours
 
 MINE, THEIRS = origin_of(Path("/a/disk.raw")), origin_of(Path("/b/disk.raw"))
 
