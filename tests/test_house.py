@@ -236,7 +236,7 @@ ORDER = {
         metadata
         qmp
         answer
-        export
+        nbd_server
         programs
         run
     """,

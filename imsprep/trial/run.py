@@ -33,7 +33,7 @@ from imsprep.progress import BOOT, Event
 from imsprep.system.atomic import write_bytes
 from imsprep.system.paths import path_of
 from imsprep.trial import screen, verdict
-from imsprep.trial.export import exported
+from imsprep.trial.nbd_server import exported
 from imsprep.trial.plan import KVM, TCG, Machine, Places, command
 from imsprep.trial.programs import find_firmware, find_qemu, why_no_kvm
 from imsprep.trial.qmp import Monitor, MonitorError

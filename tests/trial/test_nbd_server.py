@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imsprep.image.disk import ByteExtent
-from imsprep.trial.export import exported
+from imsprep.trial.nbd_server import exported
 from tests.support.running import need
 
 
