@@ -235,7 +235,7 @@ ORDER = {
         verdict
         metadata
         qmp
-        answer
+        metadata_server
         nbd_server
         programs
         run

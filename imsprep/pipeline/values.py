@@ -53,7 +53,7 @@ class ImportTask:
     bytes_per_s: float = upload_formats.BANDWIDTH  # of the line, for the comparison of formats
     dry_run: bool = False  # make no container
     # What the bucket says of the keys of the import, and of whose objects they may replace (see
-    # store.ownership); None asks nothing.
+    # store.object_ownership); None asks nothing.
     ask_bucket: Callable[..., BucketFacts | None] | None = field(default=None, repr=False)
     # Gives the bucket, open; `Prepared` hands it on, so that it is opened once.
     open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False)

@@ -265,7 +265,7 @@ def _run(
             machine = machine._replace(firmware=(machine.firmware[0], variables))
         asked = folder / "asked"
         places = Places(stack.enter_context(_disk(image, folder)), folder / "serial",
-                        folder / "control", (sys.executable, "-P", "-m", "imsprep.trial.answer",
+                        folder / "control", (sys.executable, "-P", "-m", "imsprep.trial.metadata_server",
                                              str(asked)))  # fmt: skip
         started = stack.enter_context(_qemu(machine, places, folder))
         watch = _Watch(options, machine, places, started, look)

@@ -115,7 +115,7 @@ TESTED_BY_OTHERS = """
     store.directory_uploads
     system.malloc
     system.writeback
-    trial.answer
+    trial.metadata_server
     trial.programs
     trial.qmp
     upload.cleanup

@@ -61,7 +61,7 @@ def test_other_methods_are_refused() -> None:
 def test_the_program_answers_one_request_and_notes_it(tmp_path: Path) -> None:
     log = tmp_path / "asked"
     done = subprocess.run(
-        [sys.executable, "-m", "imsprep.trial.answer", log],
+        [sys.executable, "-m", "imsprep.trial.metadata_server", log],
         input=b"GET /openstack HTTP/1.1\r\n\r\n", capture_output=True, check=True,
     )  # fmt: skip
     assert done.stdout.startswith(b"HTTP/1.1 200 OK\r\n")

@@ -1,6 +1,6 @@
 """One request to the metadata service, on stdin and stdout; QEMU starts this for a connection.
 
-    python -m imsprep.trial.answer LOG
+    python -m imsprep.trial.metadata_server LOG
 
 The path of the request becomes a line of the file LOG.
 """
