@@ -332,7 +332,7 @@ ORDER = {
         info
         manifest
         values
-        examine
+        check_import
         prepare
         send
         ship

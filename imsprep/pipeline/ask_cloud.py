@@ -21,7 +21,7 @@ from imsprep.store.target import Target
 
 @dataclass(frozen=True)
 class AskBucket:
-    """Asks the bucket of a target for the keys of one image; called by `prepare.examine`.
+    """Asks the bucket of a target for the keys of one image; called by `check_import.examine`.
 
     Refusals and lost answers are raised, after all tries of `retry`. A dry run, and a check
     without it, is lenient: what it may not or cannot ask is said by `log`, and None is returned.

@@ -26,9 +26,9 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import Identity, RawImage
 from imsprep.pipeline import upload_formats
+from imsprep.pipeline.check_import import Examined, bitmap_key, examine, reason_for, why_not
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import StreamTask
-from imsprep.pipeline.examine import Examined, bitmap_key, examine, reason_for, why_not
 from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.upload_formats import Comparison, Conditions, map_by_extents, sample_of
 from imsprep.pipeline.values import Artefact, ImportTask, Prepared

@@ -264,9 +264,9 @@ def _run(
             shutil.copyfile(machine.firmware[1], variables)
             machine = machine._replace(firmware=(machine.firmware[0], variables))
         asked = folder / "asked"
-        places = Places(stack.enter_context(_disk(image, folder)), folder / "serial",
-                        folder / "control", (sys.executable, "-P", "-m", "imsprep.trial.metadata_server",
-                                             str(asked)))  # fmt: skip
+        server = (sys.executable, "-P", "-m", "imsprep.trial.metadata_server", str(asked))
+        disk = stack.enter_context(_disk(image, folder))
+        places = Places(disk, folder / "serial", folder / "control", server)
         started = stack.enter_context(_qemu(machine, places, folder))
         watch = _Watch(options, machine, places, started, look)
         try:

@@ -100,7 +100,7 @@ TESTED_BY_OTHERS = """
     pipeline.batch.run
     pipeline.batch.run_entry
     pipeline.digests
-    pipeline.examine
+    pipeline.check_import
     pipeline.from_options
     pipeline.info
     pipeline.ova.all_disks

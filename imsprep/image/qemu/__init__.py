@@ -1,1 +1,1 @@
-"""Formats of other programs, read through QEMU once they are proved whole. Begin with `nbd_disk`."""
+"""Formats of other programs, read by QEMU once they are proved whole. Begin with `nbd_disk`."""

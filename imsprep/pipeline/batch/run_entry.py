@@ -35,7 +35,7 @@ from imsprep.pipeline.batch.values import (
     BatchEntry,
     Outcome,
 )
-from imsprep.pipeline.examine import examine, why_not
+from imsprep.pipeline.check_import import examine, why_not
 from imsprep.pipeline.import_task import (
     Connect,
     asking,
