@@ -24,7 +24,7 @@ STEPS = (
         "prepare: nothing leaves the machine",
         (
             Value("disk.raw"),
-            Value("facts, block map", "checks/gather, scan/"),
+            Value("facts, block map", "checks/gather_facts, scan/"),
             Value("findings", "checks/"),
             Value(
                 "bitmap or container",

@@ -263,7 +263,7 @@ ORDER = {
         policy
         reporters.picture
         rule
-        gather
+        gather_facts
         reporters.text
         reporters.github
         reporters.template

@@ -94,7 +94,7 @@ def digest(image: StrPath, options: DigestOptions) -> str:
 def _check_task(options: CheckOptions) -> CheckTask:
     """Return what a check works with; a region that was named is asked at once."""
     from imsprep.checks.check import CheckTask
-    from imsprep.checks.gather import Look
+    from imsprep.checks.gather_facts import Look
     from imsprep.pipeline import from_options as asked
 
     bucket, region = _online(options)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from imsprep import __version__
 from imsprep.checks import registry
-from imsprep.checks.gather import QUICK, Look, gather_file
+from imsprep.checks.gather_facts import QUICK, Look, gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rules.file import SUFFIXES

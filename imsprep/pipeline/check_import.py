@@ -18,7 +18,7 @@ from imsprep.bitmap.layout import DEFAULT_LAYOUT
 from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.checks.gather import Look, gather
+from imsprep.checks.gather_facts import Look, gather
 from imsprep.checks.reporters.text import fix_of
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import ReadError, UsageError, show_path

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsprep.checks.chain import Step, chain, screen
-from imsprep.checks.gather import Look, gather
+from imsprep.checks.gather_facts import Look, gather
 from imsprep.checks.registry import all_rules
 from imsprep.cloud.sites import Site
 from imsprep.errors import show_path

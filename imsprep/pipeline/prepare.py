@@ -18,7 +18,7 @@ from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
 from imsprep.bitmap.write import write_bitmap
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.checks.gather import gather
+from imsprep.checks.gather_facts import gather
 from imsprep.errors import FindingsError, show_path
 from imsprep.image import formats
 from imsprep.image.archive import unpacked

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imsprep.checks import gather
+from imsprep.checks import gather_facts
 from imsprep.checks.chain import _STEPS, BROKEN, KNOWN, UNKNOWN, Step, chain, screen
 from imsprep.checks.facts import Facts
 from imsprep.checks.registry import all_rules
@@ -145,5 +145,5 @@ def test_without_its_readers_a_look_inside_is_refused(
 ) -> None:
     monkeypatch.setattr(gather, "_READERS", ("imsprep_has_no_such_reader",))
     with pytest.raises(MissingExtraError, match=r"imsprep\[guest\]") as caught:
-        gather._guest(tmp_path / "disk.raw", "raw")
+        gather_facts._guest(tmp_path / "disk.raw", "raw")
     assert caught.value.exit_code == 2

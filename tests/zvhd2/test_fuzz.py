@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fixtures import fuzz_zvhd2
 from fixtures.fuzz_zvhd2 import CORPUS, change_field, file_of, recipe_of, seeds, try_file
 from imsprep.checks import registry
-from imsprep.checks.gather import Look, gather_file
+from imsprep.checks.gather_facts import Look, gather_file
 from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
 from imsprep.options import DEFAULT_SITE

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imsprep.checks import registry
-from imsprep.checks.gather import gather_file
+from imsprep.checks.gather_facts import gather_file
 from imsprep.checks.rule import TO_BE_PACKED
 from imsprep.cloud.sites import SITES
 from imsprep.image.formats import identify, primary

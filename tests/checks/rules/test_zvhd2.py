@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imsprep.checks import registry
-from imsprep.checks.gather import QUICK, Look, gather_file
+from imsprep.checks.gather_facts import QUICK, Look, gather_file
 from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
 from imsprep.options import DEFAULT_SITE

@@ -164,7 +164,7 @@ def test_the_image_is_not_touched(imsprep: Run, tmp_path: Path) -> None:
 
 def test_an_interruption_stops_the_other_scans(tmp_path: Path) -> None:
     from imsprep.checks.check import CheckTask, preflight
-    from imsprep.checks.gather import Look
+    from imsprep.checks.gather_facts import Look
 
     images = [sparse(tmp_path / f"{n}.raw", 1 << 20, (0, b"x")) for n in range(8)]
 
@@ -204,7 +204,7 @@ def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> Non
 def test_images_side_by_side_share_the_cpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, jobs: int, each: int | None
 ) -> None:
-    from imsprep.checks import check, gather
+    from imsprep.checks import check, gather_facts
     from imsprep.image.file import RawImage
     from imsprep.options import ScanOptions
     from imsprep.scan import scan
@@ -218,7 +218,7 @@ def test_images_side_by_side_share_the_cpus(
     monkeypatch.setattr(check, "usable_cpus", lambda: 8)
     monkeypatch.setattr(gather, "scan", counted)
     paths = [sparse(tmp_path / f"{n}.raw", 8192, (0, b"x")) for n in range(images)]
-    run = check.preflight(paths, check.CheckTask(look=gather.Look(scan=True)), jobs=jobs)
+    run = check.preflight(paths, check.CheckTask(look=gather_facts.Look(scan=True)), jobs=jobs)
     assert given == [each] * images
     assert not run.failures
 

@@ -11,7 +11,7 @@ import pytest
 
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
-from imsprep.checks.gather import Look, gather_file
+from imsprep.checks.gather_facts import Look, gather_file
 from imsprep.checks.rule import DISK, TO_BE_PACKED
 from imsprep.cloud.sites import SITES
 from imsprep.ims.request import RequestFields
