@@ -123,7 +123,7 @@ ORDER = {
     "store": """
         contract
         etags
-        zeros
+        md5_of_zeros
         object_ownership
         bucket
         directory_uploads

@@ -1,7 +1,8 @@
 """Facts: all that is known of one image and its request, gathered before any rule runs.
 
 Rules are pure functions of this value. A member that is None was not gathered; a rule that needs
-it raises UnknownError with the reason. `gather_facts` fills the value from files; nothing is opened here.
+it raises UnknownError with the reason. `gather_facts` fills the value from files; nothing is opened
+here.
 """
 
 from __future__ import annotations

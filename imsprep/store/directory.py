@@ -40,7 +40,7 @@ from imsprep.store.contract import (
 )
 from imsprep.store.directory_uploads import Unfinished
 from imsprep.store.etags import multipart_etag
-from imsprep.store.zeros import hash_of_zeros, zero_md5
+from imsprep.store.md5_of_zeros import hash_of_zeros, zero_md5
 from imsprep.system import atomic
 from imsprep.system.positioned import read_at
 from imsprep.system.sparse import copy_data, data_ranges, write_sparse

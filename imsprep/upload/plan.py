@@ -409,7 +409,7 @@ def _even(start: int, total: int, longest: int) -> Iterator[tuple[int, int]]:
 def _zero_lengths(total: int, sizes: _Sizes) -> Iterator[int]:
     """Yield the lengths of the parts that `total` zeros are cut into.
 
-    The long ones are those whose MD5 is known in advance (`store.zeros`).
+    The long ones are those whose MD5 is known in advance (`store.md5_of_zeros`).
     """
     while total > sizes.odd:
         for length in ZERO_LENGTHS:

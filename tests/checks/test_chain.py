@@ -143,7 +143,7 @@ def test_info_draws_the_chain_and_check_has_it_as_json(
 def test_without_its_readers_a_look_inside_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, "_READERS", ("imsprep_has_no_such_reader",))
+    monkeypatch.setattr(gather_facts, "_READERS", ("imsprep_has_no_such_reader",))
     with pytest.raises(MissingExtraError, match=r"imsprep\[guest\]") as caught:
         gather_facts._guest(tmp_path / "disk.raw", "raw")
     assert caught.value.exit_code == 2

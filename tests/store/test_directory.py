@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imsprep.errors import ReadError, ServiceError, TransferError
 from imsprep.store.contract import Part
 from imsprep.store.directory import DirectoryStore, key_part, safe_name
-from imsprep.store.zeros import zero_md5
+from imsprep.store.md5_of_zeros import zero_md5
 from imsprep.system.sparse import copy_data, data_ranges, write_sparse
 from imsprep.units import GIB, KIB, MIB
 from tests.support.store.suite import StoreSuite, md5, pattern

@@ -17,7 +17,7 @@ _PURE = """
     image.tables.dmg image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed
     image.tables.vdi image.tables.vhd image.tables.vhdx image.tables.vmdk
     scan.protocol
-    store.contract store.zeros
+    store.contract store.md5_of_zeros
     bitmap.export_formats bitmap.facts bitmap.layout bitmap.bits bitmap.codec
     bitmap.learn.probe bitmap.learn.constants bitmap.learn.bodies bitmap.learn.fields bitmap.learn.search
     zvhd2.records zvhd2.codec zvhd2.faults

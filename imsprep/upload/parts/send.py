@@ -16,8 +16,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from imsprep.image.digest import UNIT, DigestTree
 from imsprep.store.contract import Body
 from imsprep.store.etags import multipart_etag, same_etag
+from imsprep.store.md5_of_zeros import hash_of_zeros, zero_md5s
 from imsprep.store.retry import RateLimit, RetryingStore
-from imsprep.store.zeros import hash_of_zeros, zero_md5s
 from imsprep.system.buffers import Buffers
 from imsprep.units import MIB
 from imsprep.upload.journal import UploadEntry

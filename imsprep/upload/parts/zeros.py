@@ -16,8 +16,8 @@ from functools import partial
 
 from imsprep.errors import ServiceError
 from imsprep.store.contract import Body, ObjectFacts, ObjectStore, Part
+from imsprep.store.md5_of_zeros import zero_md5s
 from imsprep.store.retry import RetryingStore
-from imsprep.store.zeros import zero_md5s
 from imsprep.upload.complete import complete
 from imsprep.upload.journal import UploadEntry
 from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded

@@ -10,7 +10,7 @@ import pytest
 from imsprep.errors import ImsprepError, ServiceError, TransferError
 from imsprep.store.contract import MIN_PART_SIZE, ObjectStore, Part
 from imsprep.store.etags import multipart_etag
-from imsprep.store.zeros import zero_md5
+from imsprep.store.md5_of_zeros import zero_md5
 from imsprep.units import MIB
 
 FIVE = MIN_PART_SIZE

@@ -216,7 +216,7 @@ def test_images_side_by_side_share_the_cpus(
         return scan.scan(image, options, *rest)
 
     monkeypatch.setattr(check, "usable_cpus", lambda: 8)
-    monkeypatch.setattr(gather, "scan", counted)
+    monkeypatch.setattr(gather_facts, "scan", counted)
     paths = [sparse(tmp_path / f"{n}.raw", 8192, (0, b"x")) for n in range(images)]
     run = check.preflight(paths, check.CheckTask(look=gather_facts.Look(scan=True)), jobs=jobs)
     assert given == [each] * images

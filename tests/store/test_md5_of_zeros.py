@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imsprep.store.zeros import KNOWN, hash_of_zeros, zero_md5, zero_md5s
+from imsprep.store.md5_of_zeros import KNOWN, hash_of_zeros, zero_md5, zero_md5s
 from tests.support.running import need, slow
 
 MIB = 1 << 20
