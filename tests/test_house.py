@@ -74,6 +74,7 @@ ORDER = {
         tables.descriptor
         archive.ovf
         pieces
+        identity
         file
         digest_disk
         readonly_file

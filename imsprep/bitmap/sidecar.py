@@ -24,7 +24,8 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import from_plain, to_plain
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.system import ownership, statefile
 from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name, read_plain

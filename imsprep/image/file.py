@@ -1,22 +1,18 @@
-"""RawImage: a disk image on this machine, open for reading, and its identity.
+"""RawImage: a disk image on this machine, open for reading.
 
-The *identity* is what tells that a file is still the one we looked at: device, inode, size,
-modification and change time. It is compared before and after everything that reads the image.
-What outlives a run notes that of all files in which the disk lies, see `pieces`.
-Of a block device the times say little, so one that is mounted or otherwise in use is refused.
+Its `identity` is compared before and after everything that reads the image. Of a block device the
+times say little, so one that is mounted or otherwise in use is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -28,6 +24,7 @@ from imsprep.errors import (
     show_path,
 )
 from imsprep.image.folders import what_folder
+from imsprep.image.identity import Identity
 from imsprep.image.pieces import pieces_of
 from imsprep.system import lease
 from imsprep.system.positioned import read_at, read_into
@@ -39,77 +36,9 @@ T = TypeVar("T")
 
 # File times are those of the kernel's last tick, which is 10 ms ago at most.
 _TICK_S = 0.02
-_INODE = 6  # bytes of a digest in place of an inode: any reader of JSON holds that exactly
 
 ALLOWED = "allowed"  # there are writers, and the image is read all the same
 _WORSE = (lease.NONE, lease.UNKNOWN, ALLOWED)  # of several files, and of several times
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What tells one state of a file from another."""
-
-    device: int
-    inode: int
-    size: int  # bytes
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, file: int | str | os.PathLike[str]) -> Identity:
-        """Return the identity of an open file descriptor or a path; raises OSError."""
-        now = os.stat(file)
-        return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-
-    @classmethod
-    def of_image(cls, path: Path) -> Identity:
-        """Return the identity of an image: of all files in which its disk lies; raises OSError."""
-        return cls.of(path).with_pieces(pieces_of(path))
-
-    def with_pieces(self, paths: Sequence[Path]) -> Identity:
-        """Return the identity of this file and of more; a change of any of them changes it.
-
-        The size is that of all, the modification time the last one, and a digest of all stands for
-        the inode. What is not there changes it when it comes.
-        """
-        pieces = list[Identity]()
-        for path in paths:
-            with contextlib.suppress(OSError):  # reading it says why not
-                pieces.append(Identity.of(path))
-        if not pieces:
-            return self
-        states = json.dumps([self.inode, *(piece.lasting for piece in pieces)])
-        return replace(
-            self,
-            inode=int.from_bytes(hashlib.sha256(states.encode()).digest()[:_INODE]),
-            size=self.size + sum(piece.size for piece in pieces),
-            mtime_ns=max(self.mtime_ns, *(piece.mtime_ns for piece in pieces)),
-        )
-
-    @property
-    def lasting(self) -> tuple[int, int, int, int]:
-        """What stays the same from run to run: all but the device.
-
-        Network and stacked file systems get another device number with every mount, and on every
-        machine; the change time, which no program can set, is what tells two files apart.
-        """
-        return (self.inode, self.size, self.mtime_ns, self.ctime_ns)
-
-    def same_content_as(self, other: Identity) -> bool:
-        """Return whether this is the same file in the same state, seen in another run."""
-        return self.lasting == other.lasting
-
-    def renamed_from(self, other: Identity) -> bool:
-        """Return whether it is the same content under what may be another name.
-
-        Renaming a file changes its change time, and nothing else.
-        """
-        mine, theirs = self.lasting[:3], other.lasting[:3]
-        return mine == theirs
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.system import ownership, statefile
 from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name

@@ -24,7 +24,8 @@ from imsprep.image import formats
 from imsprep.image.archive import unpacked
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.pipeline import upload_formats
 from imsprep.pipeline.check_import import Examined, bitmap_key, examine, reason_for, why_not
 from imsprep.pipeline.container import kept

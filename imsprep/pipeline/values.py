@@ -12,7 +12,8 @@ from typing import Protocol
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.checks.policy import Policy
 from imsprep.cloud.sites import Site
-from imsprep.image.file import Identity, Sharing
+from imsprep.image.file import Sharing
+from imsprep.image.identity import Identity
 from imsprep.ims.job import JobStatus
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.system import statefile
 from imsprep.system.locking import locked
 from imsprep.system.regular import read_plain

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, NamedTuple, Protocol
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.store import object_ownership
 from imsprep.store.contract import MAX_PART_NUMBER, Body, ObjectFacts
 from imsprep.store.etags import multipart_etag, same_etag

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.options import TransferOptions, UploadOptions
 from imsprep.store.contract import ObjectStore
 from imsprep.store.retry import RetryPolicy

@@ -13,7 +13,7 @@ import pytest
 from imsprep.bitmap import sidecar
 from imsprep.bitmap.write import make_bitmap
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.system import atomic
 from tests.support.image.raw_disk import BLOCK, make_disk, write_byte
 from tests.support.running import Outcome

@@ -9,7 +9,8 @@ import pytest
 
 from imsprep.errors import FormatError, ImageChangedError, ImageInUseError
 from imsprep.image import file as image_file
-from imsprep.image.file import ALLOWED, Identity, RawImage
+from imsprep.image.file import ALLOWED, RawImage
+from imsprep.image.identity import Identity
 from imsprep.system import lease
 from imsprep.system.lease import NONE, SOME, UNKNOWN, Writers
 
@@ -163,17 +164,6 @@ def test_extents_are_all_of_a_file_in_order(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with RawImage.open(path) as image:
         assert list(image.extents()) == []
-
-
-def test_a_file_under_another_name_is_the_same_and_another_size_or_time_is_not(path: Path) -> None:
-    before = Identity.of(path)
-    moved = path.rename(path.with_name("moved.raw"))
-    assert Identity.of(moved).renamed_from(before)
-    os.utime(moved, ns=(1, 1))
-    assert not Identity.of(moved).renamed_from(before)
-    other = path.with_name("other.raw")
-    other.write_bytes(bytes(4096))
-    assert not Identity.of(other).renamed_from(before)
 
 
 def test_a_piece_of_an_image_is_asked_after_and_compared_with_it(path: Path) -> None:

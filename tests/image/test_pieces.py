@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.identity import Identity
 from imsprep.image.pieces import pieces_of
 from tests.support.image.ova import OVF
 
@@ -35,29 +34,3 @@ def test_whatever_else_names_none(text: str, tmp_path: Path) -> None:
     disk.write_text(text)
     assert pieces_of(disk) == []
     assert Identity.of_image(disk) == Identity.of(disk)
-
-
-@pytest.mark.parametrize("change", ["written", "older time", "another file", "removed"])
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_what_happens_to_a_piece_changes_the_identity(
-    name: str, change: str, tmp_path: Path
-) -> None:
-    disk, piece = tmp_path / "disk.vmdk", tmp_path / name
-    disk.write_text(HEAD + 'RW 1 FLAT "a" 0\nRW 1 FLAT "b" 0\n')
-    for number, other in enumerate("ab"):
-        (tmp_path / other).write_bytes(b"x" * 512)
-        os.utime(tmp_path / other, (number, number))
-    with RawImage.open(disk) as image:
-        before = image.identity
-    assert before == Identity.of_image(disk)
-    if change == "written":
-        piece.write_bytes(b"y" * 512)
-    elif change == "older time":
-        os.utime(piece, (0, 0))
-    elif change == "another file":
-        (tmp_path / "new").write_bytes(b"y" * 512)
-        os.utime(tmp_path / "new", (9, 9))
-        (tmp_path / "new").rename(piece)
-    else:
-        piece.unlink()
-    assert not Identity.of_image(disk).same_content_as(before)

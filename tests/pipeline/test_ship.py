@@ -23,7 +23,7 @@ from imsprep.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.ims.wait import PollPolicy
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import TransferError, UsageError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from tests.support.upload.case import (
     Case,
     Wrapped,

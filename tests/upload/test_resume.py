@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ReadError, ServiceError, TransferError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB

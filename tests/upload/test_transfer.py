@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.store.object_ownership import OccupiedError
 from imsprep.units import MIB
 from imsprep.upload.journal import Journal, UploadEntry

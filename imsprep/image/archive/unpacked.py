@@ -24,7 +24,8 @@ from imsprep.errors import ReadError, show_path
 from imsprep.image.archive import unpack
 from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.disk import ByteExtent
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.system.positioned import read_at, read_into
 from imsprep.system.sparse import data_ranges, extents
 from imsprep.units import MIB, exact_size

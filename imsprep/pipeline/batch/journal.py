@@ -18,7 +18,7 @@ from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.pipeline.batch.values import DONE, BatchEntry, Outcome
 from imsprep.system import statefile
 from imsprep.system.statefile import StateFileError

@@ -20,7 +20,8 @@ from pathlib import Path
 from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.system import ownership, statefile
 from imsprep.system.locking import locked
 from imsprep.system.regular import file_name

@@ -20,7 +20,8 @@ import numpy as np
 import zstandard
 
 from imsprep.image.disk import ByteExtent, Disk
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.options import ConvertOptions
 from imsprep.scan.holes import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE

@@ -17,7 +17,8 @@ import pytest
 from imsprep.errors import FormatError, ReadError
 from imsprep.image.archive import unpacked
 from imsprep.image.archive.unpacked import drop, keep, open_unpacked
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.units import MIB
 from tests.support.running import Outcome, need
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ReadError, ServiceError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.pipeline.batch.journal import BatchJournal
 from imsprep.pipeline.batch.values import (
     DONE,

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ImageChangedError, ReadError, TransferError, UsageError
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.pipeline.container.kept import (
     ContainerSidecar,
     check_place,

@@ -18,7 +18,7 @@ from imsprep.emulator.app import Settings
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.server import serving
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.ims.wait import PollPolicy
 from imsprep.options import DigestOptions
 from imsprep.pipeline import manifest as manifests

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from imsprep.errors import ImageChangedError
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 
 
 class File:

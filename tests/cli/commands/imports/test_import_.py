@@ -22,7 +22,7 @@ import pytest
 from imsprep import UsageError, import_image
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
-from imsprep.image.file import Identity
+from imsprep.image.identity import Identity
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
