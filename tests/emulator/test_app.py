@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +12,11 @@ import pytest
 import requests
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions import exceptions
-from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkims.v2 import (
     GlanceDeleteImageRequest,
-    ImportImageQuickInSafeModeRequest,
-    ImportImageQuickRequest,
-    ImsClient,
     ListImagesRequest,
     ListOsVersionsRequest,
-    QuickImportImageByFileRequestBody,
-    ResourceTag,
     ShowImageQuotaRequest,
     ShowJobProgressRequest,
     ShowJobRequest,
@@ -36,71 +26,28 @@ from imsprep.cloud.sites import SITES, Site
 from imsprep.emulator import validate
 from imsprep.emulator.app import Settings
 from imsprep.emulator.faults import Faults, parse
-from imsprep.emulator.jobs import check_fit
-from imsprep.emulator.materialise import accept
 from imsprep.emulator.server import serving
-from imsprep.emulator.signature import SignedRequest, verify
-from imsprep.emulator.validate import RefusedError
-from imsprep.errors import ReadError, ServiceError, UsageError
-from imsprep.image.formats import MAX_SIZE
+from imsprep.errors import ServiceError, UsageError
 from imsprep.ims.error_codes import CODES
 from imsprep.store.obs import open_obs
-from imsprep.units import GIB
-from imsprep.zvhd2 import records
+from tests.support.emulator.imports import (
+    BODY,
+    PROJECT,
+    ended,
+    import_by_sdk,
+    sdk,
+)
 from tests.support.image.treedigest import tree_digest
 from tests.support.ims import imscloud
-from tests.support.ims.imscloud import BLOCK, KEY, Objects, cloud, raw_disk
+from tests.support.ims.imscloud import KEY, cloud, raw_disk
 from tests.support.store import s3cloud
-from tests.support.zvhd2.files import build, of_disk
-from tests.support.zvhd2.goldens import FACTS, golden
 
-BODY: dict[str, Any] = {
-    "name": "web01",
-    "image_url": "images:disk.raw",
-    "os_version": "Ubuntu 18.04 server 64bit",
-    "min_disk": 10,
-}
 DATA: dict[str, Any] = {
     "name": "data01",
     "image_url": "images:disk.raw",
     "type": "DataImage",
     "min_disk": 10,
 }
-PROJECT = "0" * 32
-
-
-def sdk(url: str, ak: str = KEY.access_key, sk: str = KEY.secret_key) -> ImsClient:
-    config = HttpConfig.get_default_config()
-    config.user_agent = "test"  # else the SDK writes a file into the home directory
-    credentials = BasicCredentials(ak, sk, PROJECT)
-    builder = ImsClient.new_builder().with_http_config(config)
-    return builder.with_credentials(credentials).with_endpoint(url).build()
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with cloud(tmp_path) as (_, url, _):
-        yield url
-
-
-def import_by_sdk(client: ImsClient, body: dict[str, Any], *, safe: bool = False) -> str:
-    values = dict(body)
-    if "image_tags" in values:
-        values["image_tags"] = [ResourceTag(**tag) for tag in values["image_tags"]]
-    sent = QuickImportImageByFileRequestBody(**values)
-    if safe:
-        request = ImportImageQuickInSafeModeRequest(body=sent)
-        return str(client.import_image_quick_in_safe_mode(request).job_id)
-    return str(client.import_image_quick(ImportImageQuickRequest(body=sent)).job_id)
-
-
-def ended(client: ImsClient, job_id: str) -> Any:
-    for _ in range(2000):
-        answer = client.show_job_progress(ShowJobProgressRequest(job_id=job_id))
-        if answer.status in ("SUCCESS", "FAIL"):
-            return answer
-        time.sleep(0.01)
-    raise AssertionError("the job does not end")
 
 
 @pytest.mark.parametrize("safe", [False, True], ids=["v2", "v2.1"])
@@ -120,58 +67,6 @@ def test_the_sdk_imports_and_the_disk_is_the_source(
         made = emulator.board.images()[0].disk
         assert made["digest"] == tree_digest(objects.objects["disk.raw"])
         assert tree_digest(Path(made["path"]).read_bytes()) == made["digest"]
-
-
-ZVHD2_BODY = {**BODY, "image_url": "images:disk.zvhd2"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", [records.ZLIB, records.ZSTD])
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_the_disk_of_a_zvhd2_is_the_source_and_zeros_up_to_a_gib(
-    method: int, shuffled: bool, tmp_path: Path
-) -> None:
-    disk, _ = raw_disk()
-    order = [4, 5, 1] if shuffled else None
-    objects = Objects(disk_zvhd2=of_disk(disk, method=method, order=order))
-    with cloud(tmp_path, objects) as (emulator, url, _):
-        client = sdk(url)
-        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
-        made = emulator.board.images()[0].disk
-        assert (made["original_size"], made["original_digest"]) == (len(disk), tree_digest(disk))
-        assert made["size"] == GIB
-        assert made["digest"] == tree_digest(disk, GIB)
-        with open(made["path"], "rb") as file:
-            assert file.read(len(disk)) == disk
-            assert file.seek(0, 2) == GIB
-        image = client.list_images(ListImagesRequest(name="web01")).images[0]
-        assert image.image_size == str(GIB)
-
-
-def test_the_disk_of_a_golden_is_the_one_it_was_made_of(tmp_path: Path) -> None:
-    objects = Objects(disk_zvhd2=golden("scattered"))
-    with cloud(tmp_path, objects) as (emulator, url, _):
-        client = sdk(url)
-        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
-        made = emulator.board.images()[0].disk
-        assert made["digest"] == made["original_digest"]
-        with open(made["path"], "rb") as file:
-            whole = hashlib.file_digest(file, "sha256").hexdigest()
-        assert whole == FACTS["scattered"]["raw_sha256"]
-        assert Path(made["path"]).stat().st_blocks * 512 < 64 * 1024 * 1024  # sparse
-
-
-@pytest.mark.parametrize(
-    ("at", "reason"), [(50, "checksum of the header"), (4096, "damaged"), (4096 + 48, "block 1")]
-)
-def test_a_damaged_zvhd2_fails_the_job(at: int, reason: str, tmp_path: Path) -> None:
-    data = bytearray(of_disk(raw_disk()[0]))
-    data[at] ^= 0xFF
-    with cloud(tmp_path, Objects(disk_zvhd2=bytes(data))) as (_, url, _):
-        client = sdk(url)
-        answer = ended(client, import_by_sdk(client, ZVHD2_BODY))
-        assert (answer.status, answer.error_code) == ("FAIL", "IMG.0072")
-        assert reason in answer.fail_reason
 
 
 def test_the_sdk_s_older_job_query_gives_the_same(url: str) -> None:
@@ -222,76 +117,6 @@ def test_a_token_stands_for_a_key(url: str) -> None:
     assert requests.get(f"{url}/v2/cloudimages", headers=token, timeout=10).status_code == 401
     key["secret"]["key"] = "wrong"
     assert requests.post(f"{url}/v3/auth/tokens", json=auth, timeout=10).status_code == 401
-
-
-def signed(body: bytes = b"{}") -> SignedRequest:
-    """A request that Huawei's own signer signed."""
-    from huaweicloudsdkcore.sdk_request import SdkRequest
-
-    headers = {"Content-Type": "application/json;charset=utf-8", "User-Agent": "x"}
-    request = SdkRequest(
-        "POST", "https", "h:1", "/a/b%2Fc d", "", [("k", "ü v"), ("a", "1")], headers, body
-    )
-    made = BasicCredentials("AK", "SK", "P").sign_request(request)
-    path, _, query = made.uri.partition("?")
-    lower = {k.lower(): v for k, v in made.header_params.items()}
-    return SignedRequest("POST", path, query, lower, body)
-
-
-def test_the_sdk_s_signature_is_accepted_and_a_change_is_noticed() -> None:
-    request, now = signed(), datetime.now(UTC)
-    secret = {"AK": "SK"}.get
-    assert verify(request, secret, now) is None
-    changed = [
-        request._replace(method="PUT"),
-        request._replace(path=request.path + "x"),
-        request._replace(query="a=2"),
-        request._replace(body=b"{ }"),
-        *(
-            request._replace(headers={**request.headers, name: value + "x"})
-            for name, value in request.headers.items()
-            if name != "x-sdk-date"
-        ),
-    ]
-    assert all(verify(r, secret, now) is not None for r in changed)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "right"), [(0, True), (890, True), (910, False), (-910, False)]
-)
-def test_a_clock_may_differ_by_15_minutes(seconds: int, right: bool) -> None:
-    request = signed()
-    sent = datetime.strptime(request.headers["x-sdk-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    now = datetime.fromtimestamp(sent.timestamp() + seconds, UTC)
-    assert (verify(request, {"AK": "SK"}.get, now) is None) is right
-
-
-@pytest.mark.parametrize(
-    ("late", "status"), [(timedelta(minutes=14), 200), (timedelta(minutes=16), 401)]
-)
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_request_is_compared_with_the_emulator_s_own_clock(
-    late: timedelta, status: int, sign: int, url: str
-) -> None:
-    from huaweicloudsdkcore.sdk_request import SdkRequest
-
-    date = (datetime.now(UTC) + sign * late).strftime("%Y%m%dT%H%M%SZ")
-    host = url.removeprefix("http://")
-    request = SdkRequest("GET", "http", host, "/v2/cloudimages", "", [], {"X-Sdk-Date": date}, "")
-    made = BasicCredentials(KEY.access_key, KEY.secret_key, PROJECT).sign_request(request)
-    answer = requests.get(url + made.uri, headers=made.header_params, timeout=10)
-    assert answer.status_code == status
-    assert ("15 minutes" in answer.text) is (status == 401)
-
-
-@pytest.mark.parametrize("name", ["host", "x-sdk-date"])
-def test_what_must_be_signed_is_asked_for(name: str) -> None:
-    request = signed()
-    authorization = request.headers["authorization"].replace(f"{name};", "").replace(f";{name}", "")
-    request = request._replace(headers={**request.headers, "authorization": authorization})
-    reason = verify(request, {"AK": "SK"}.get, datetime.now(UTC))
-    assert reason is not None
-    assert name in reason
 
 
 # (what is changed in the system disk's body, the code); "otc:" marks the OTC editions' answer.
@@ -410,168 +235,6 @@ def test_a_body_that_is_no_object_is_refused(data: bytes, code: str, url: str) -
     path = f"{url}/v2/cloudimages/quickimport/action"
     answer = requests.post(path, data=data, headers=headers, timeout=10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
-
-
-def outcome(tmp_path: Path, objects: Objects, **settings: Any) -> tuple[str, str]:
-    """Import BODY; return SUCCESS or FAIL or refused, and the code."""
-    with cloud(tmp_path, objects, **settings) as (_, url, _):
-        client = sdk(url)
-        try:
-            answer = ended(client, import_by_sdk(client, BODY))
-        except exceptions.ClientRequestException as error:
-            return "refused", str(error.error_code)
-        return answer.status, answer.error_code
-
-
-def test_a_raw_image_without_its_bitmap_is_refused(tmp_path: Path) -> None:
-    assert outcome(tmp_path, Objects(disk_raw=raw_disk()[0])) == ("refused", "IMG.0158")
-
-
-@pytest.mark.parametrize("bitmap", [b"", b"\x32\x00", b"\x30", b"\xf2", b"\x72", b"\x00"])
-def test_a_bitmap_that_would_lose_data_or_does_not_fit_fails_the_job(
-    bitmap: bytes, tmp_path: Path
-) -> None:
-    objects = Objects(disk_raw=raw_disk()[0], disk_mf=bitmap)
-    assert outcome(tmp_path, objects) == ("FAIL", "IMG.0158")
-
-
-@pytest.mark.slow
-def test_every_bit_of_the_bitmap_is_read(tmp_path: Path) -> None:
-    disk, bitmap = raw_disk()
-    for block in range(6):
-        marked = bitmap[0] | 1 << block
-        objects = Objects(disk_raw=disk, disk_mf=bytes([marked]))
-        assert outcome(tmp_path / str(block), objects)[0] == "SUCCESS"
-
-
-@pytest.mark.parametrize(
-    "head", [b"QFI\xfb\0\0\0\x03", b"KDMV\x01\0\0\0", b"conectix", b"\x1f\x8b\x08\0\0\0\0\0\0\x03"]
-)
-def test_another_format_is_refused_by_its_content(head: bytes, tmp_path: Path) -> None:
-    disk, bitmap = raw_disk()
-    objects = Objects(disk_raw=head + disk[len(head) :], disk_mf=bitmap)
-    assert outcome(tmp_path, objects) == ("refused", "IMG.0158")
-
-
-def test_an_empty_object_or_a_wrong_class_is_refused(tmp_path: Path) -> None:
-    disk, bitmap = raw_disk()
-    assert outcome(tmp_path / "1", Objects(disk_raw=b"", disk_mf=b""))[1] == "IMG.0057"
-    objects = Objects(disk_raw=disk, disk_mf=bitmap)
-    objects.storage_class = "GLACIER"
-    assert outcome(tmp_path / "2", objects) == ("refused", "IMG.0057")
-
-
-def test_a_disk_larger_than_min_disk_fails_late(tmp_path: Path) -> None:
-    class Huge(Objects):
-        def head(self, key: str) -> Any:
-            found = super().head(key)
-            size = 11 << 30 if key == "disk.raw" else 704
-            return found and found._replace(size=size)
-
-    disk, bitmap = raw_disk()
-    assert outcome(tmp_path, Huge(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0111")
-
-
-def test_min_disk_is_in_gib_and_a_disk_may_fill_it() -> None:
-    check_fit({"min_disk": 10}, 10 * GIB)
-    with pytest.raises(RefusedError, match=r"IMG\.0111"):
-        check_fit({"min_disk": 10}, 10 * GIB + 512)
-
-
-def test_an_object_may_have_the_largest_size_and_no_byte_more() -> None:
-    class Sized(Objects):
-        def head(self, key: str) -> Any:
-            found = super().head(key)
-            return found and found._replace(size=self.size if key == "disk.raw" else 704)
-
-    objects = Sized(disk_raw=raw_disk()[0], disk_mf=raw_disk()[1])
-    objects.size = MAX_SIZE
-    assert accept(objects, "disk.raw").size == MAX_SIZE
-    objects.size = MAX_SIZE + 1
-    with pytest.raises(RefusedError, match=r"IMG\.0059"):
-        accept(objects, "disk.raw")
-
-
-def test_a_zvhd2_is_held_against_min_disk_by_its_virtual_size(tmp_path: Path) -> None:
-    """Its file is a few kilobytes; 10 GiB and a sector are 11 GiB when they are unpacked."""
-    data = build({0: b"data"}, 10 * GIB + 512).data
-    with cloud(tmp_path, Objects(disk_zvhd2=data)) as (_, url, _):
-        answer = ended(sdk(url), import_by_sdk(sdk(url), ZVHD2_BODY))
-    assert (answer.status, answer.error_code) == ("FAIL", "IMG.0111")
-    assert "11 GiB" in answer.fail_reason
-
-
-def test_the_quota_of_images_is_kept(tmp_path: Path) -> None:
-    disk, bitmap = raw_disk()
-    objects = Objects(disk_raw=disk, disk_mf=bitmap)
-    assert outcome(tmp_path, objects, image_quota=0) == ("refused", "IMG.0015")
-
-
-def test_an_object_that_shrinks_fails_the_job(tmp_path: Path) -> None:
-    class Short(Objects):
-        def read(self, key: str, offset: int, length: int) -> bytes:
-            data = super().read(key, offset, length)
-            return data[:-1] if length > BLOCK else data
-
-    disk, bitmap = raw_disk()
-    assert outcome(tmp_path, Short(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0057")
-
-
-def test_a_job_of_an_earlier_run_is_known_and_an_unfinished_one_is_begun_again(
-    tmp_path: Path,
-) -> None:
-    with cloud(tmp_path, faults=Faults(slow_job_s=600)) as (_, url, objects):
-        job_id = import_by_sdk(sdk(url), BODY)
-        running = sdk(url).show_job_progress(ShowJobProgressRequest(job_id=job_id))
-        assert running.status in ("INIT", "RUNNING")
-    with cloud(tmp_path, objects) as (emulator, url, _):
-        assert ended(sdk(url), job_id).status == "SUCCESS"
-        assert emulator.board.images()[0].disk["digest"] == tree_digest(objects.objects["disk.raw"])
-    with cloud(tmp_path, objects) as (_, url, _):
-        assert ended(sdk(url), job_id).status == "SUCCESS"
-
-
-def test_an_emulator_ends_at_once_and_leaves_no_half_disk(tmp_path: Path) -> None:
-    class Endless(Objects):
-        reads = 0
-
-        def head(self, key: str) -> Any:
-            found = super().head(key)
-            return found and found._replace(size=(5 << 30) if key == "disk.raw" else 320)
-
-        def read(self, key: str, offset: int, length: int) -> bytes:
-            if key != "disk.raw":
-                return bytes(length)
-            self.reads += 1
-            time.sleep(0.01)
-            return bytes(length)
-
-    objects = Endless(disk_raw=b"x", disk_mf=b"x")
-    with cloud(tmp_path, objects) as (_, url, _):
-        job_id = import_by_sdk(sdk(url), BODY)
-        while not objects.reads:
-            time.sleep(0.01)
-    assert objects.reads < 640
-    assert list((tmp_path / "disks").iterdir()) == []
-    with cloud(tmp_path) as (_, url, _):
-        assert ended(sdk(url), job_id).status == "SUCCESS"
-
-
-def test_a_failed_import_leaves_no_image_for_the_next_emulator_either(tmp_path: Path) -> None:
-    with cloud(tmp_path, faults=parse(["fail-job=IMG.0111"])) as (emulator, url, objects):
-        assert ended(sdk(url), import_by_sdk(sdk(url), BODY)).status == "FAIL"
-        assert emulator.board.images() == []
-    with cloud(tmp_path, objects) as (emulator, url, _):
-        assert emulator.board.images() == []
-        assert sdk(url).list_images(ListImagesRequest()).images == []
-    assert list((tmp_path / "disks").iterdir()) == []
-
-
-def test_a_record_that_is_none_is_told_by_name(tmp_path: Path) -> None:
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "jobs" / "x.json").write_text("{")
-    with pytest.raises(ReadError, match=r"x\.json is not a record"), cloud(tmp_path):
-        pass
 
 
 def test_an_unknown_job_and_a_foreign_project_are_refused(url: str) -> None:

@@ -38,8 +38,6 @@ TESTED_BY_OTHERS = """
     checks.check
     checks.facts
     checks.passed_words
-    checks.policy
-    checks.rule
     checks.subject.boot_entry
     cli.commands.imports.boot
     cli.commands.imports.wait
@@ -66,10 +64,7 @@ TESTED_BY_OTHERS = """
     cli.screen
     cli.settings.defaults
     emulator.answers
-    emulator.jobs
-    emulator.materialise
     emulator.server
-    emulator.signature
     errors
     guest.chain.devices
     guest.chain.grub.syntax
@@ -82,19 +77,16 @@ TESTED_BY_OTHERS = """
     guest.fs.volumes
     guest.linux.kernels
     guest.linux.locate
-    guest.linux.network
     guest.model
     guest.paths
     guest.snapshot
     image.archive.ovf
     image.archive.tar
-    image.digest_disk
     image.disk
     image.qemu.nbd_client
     image.tables.qcow
     image.tables.qed
     ims.region
-    ims.wait
     pipeline.batch.entries
     pipeline.batch.read
     pipeline.batch.run
@@ -107,12 +99,10 @@ TESTED_BY_OTHERS = """
     pipeline.ova.proposal
     pipeline.prepare
     project
-    report
     scan.pool
     service
     store.bucket
     store.contract
-    store.directory_uploads
     system.malloc
     system.writeback
     trial.metadata_server

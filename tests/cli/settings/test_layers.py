@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from imsprep.checks.policy import Policy, Waiver
-from imsprep.cli.settings.layers import load, waivers
+from imsprep.cli.settings.layers import load
 from imsprep.errors import UsageError
 from tests.support.running import Outcome
 
@@ -122,32 +120,6 @@ def rules(outcome: Outcome) -> dict[str, str | None]:
     return {f["rule"]: f.get("waived") for f in found["findings"]}
 
 
-def test_a_waiver_keeps_the_finding_and_takes_its_weight(imsprep: Run, image: Path) -> None:
-    assert imsprep("check", image, "--strict").code == 1
-    for rule in rules(imsprep("check", image, "--json")):
-        with Path("imsprep.toml").open("a") as file:
-            file.write(f'[[waivers]]\nrule = "{rule}"\nreason = "known"\n')
-    outcome = imsprep("check", image, "--fail-on", "note", "--json")
-    assert outcome.code == 0
-    assert set(rules(outcome).values()) == {"known"}
-
-
-def test_an_expired_or_unused_waiver_is_a_warning(imsprep: Run, image: Path) -> None:
-    yesterday = datetime.datetime.now(tz=datetime.UTC).date() - datetime.timedelta(days=1)
-    write(
-        image.parent,
-        f'[[waivers]]\nrule = "IMS209"\nreason = "old"\nexpires = {yesterday}\n'
-        '[[waivers]]\nrule = "IMS101"\nreason = "unused"\n'
-        '[[waivers]]\nrule = "IMS209"\nimage = "other*"\nreason = "elsewhere"\n',
-    )
-    outcome = imsprep("check", image, "--strict", "--json")
-    assert outcome.code == 1
-    expired, unused, elsewhere = outcome.json["complaints"]
-    assert f"expired on {yesterday}" in expired
-    assert "covers no finding" in unused
-    assert "for other*" in elsewhere
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -246,14 +218,6 @@ def test_an_import_goes_to_the_site_of_the_file(imsprep: Run, image: Path, comma
     assert (outcome.code, "unknown key 'sites'" in outcome.err) == (2, True)
 
 
-def test_severity_select_and_ignore(imsprep: Run, image: Path) -> None:
-    assert rules(imsprep("check", image, "--json", "--select", "IMS209")) == {"IMS209": None}
-    assert "IMS209" not in rules(imsprep("check", image, "--json", "--ignore", "IMS2"))
-    again = imsprep("check", image, "--json", "--ignore", "IMS2", "--select", "IMS209")
-    assert rules(again) == {"IMS209": None}
-    assert imsprep("check", image, "--severity", "IMS209=error").code == 1
-
-
 def test_config_show_says_where_each_value_came_from(
     imsprep: Run, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,21 +293,6 @@ def test_a_pattern_that_no_shell_replaced_stands_for_its_files(
     (one,) = imsprep("check", tmp_path / "a[1].raw", "--json").json["images"]
     assert Path(one["image"]).name == "a[1].raw"
     assert imsprep("check", tmp_path / "z*.raw").code == 3
-
-
-@pytest.mark.parametrize("written", ["2027-01-31", '"2027-01-31"', "2027-01-31T12:00:00Z"])
-def test_a_waiver_expires_at_a_date_however_it_is_written(tmp_path: Path, written: str) -> None:
-    write(tmp_path, f'[[waivers]]\nrule = "IMS1"\nreason = "x"\nexpires = {written}\n')
-    (waiver,) = waivers(load({}, tmp_path)["waivers"].value, "imsprep.toml")
-    assert Policy(today=datetime.date(2027, 2, 1)).expired(waiver)
-    assert not Policy(today=datetime.date(2027, 1, 31)).expired(waiver)
-
-
-def test_a_waiver_holds_through_its_last_day() -> None:
-    day = datetime.date(2027, 1, 31)
-    waiver = Waiver("IMS205", "known", day)
-    assert not Policy(today=day).expired(waiver)
-    assert Policy(today=day + datetime.timedelta(days=1)).expired(waiver)
 
 
 def test_a_list_on_the_command_line_replaces_the_files(imsprep: Run, image: Path) -> None:
