@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from imsprep.checks import gather_facts
 from imsprep.checks.chain import _STEPS, BROKEN, KNOWN, UNKNOWN, Step, chain, screen
 from imsprep.checks.facts import Facts
 from imsprep.checks.registry import all_rules
 from imsprep.checks.reporters.text import chain_line
 from imsprep.checks.rules.guest import chain as boot_rules
-from imsprep.errors import MissingExtraError
 from imsprep.guest.model import Guest, Volume
 from imsprep.ims.request import RequestFields
 from imsprep.report import Severity
@@ -138,12 +136,3 @@ def test_info_draws_the_chain_and_check_has_it_as_json(
     guest = checked["images"][0]["facts"]["guest"]
     assert guest["chain"] == asked["chain"]
     assert guest["volumes"][0]["uuid"] == UUID
-
-
-def test_without_its_readers_a_look_inside_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gather_facts, "_READERS", ("imsprep_has_no_such_reader",))
-    with pytest.raises(MissingExtraError, match=r"imsprep\[guest\]") as caught:
-        gather_facts._guest(tmp_path / "disk.raw", "raw")
-    assert caught.value.exit_code == 2

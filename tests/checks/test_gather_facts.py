@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import imsprep
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather_facts import Look, gather_file
 from imsprep.checks.rule import DISK, TO_BE_PACKED
 from imsprep.cloud.sites import SITES
+from imsprep.errors import MissingExtraError
 from imsprep.ims.request import RequestFields
 from imsprep.report import Report
 from imsprep.units import GIB, MIB
@@ -148,3 +151,13 @@ def test_a_disk_that_is_packed_is_named_by_its_own_size(tmp_path: Path) -> None:
     (large,) = [finding for finding in report.findings if finding.rule == "IMS108"]
     assert "512 bytes above the limit" in large.message
     assert "IMS511" not in {finding.rule for finding in report.findings}
+
+
+def test_without_its_readers_a_look_inside_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyfsxfs", None)  # as if it were not installed
+    (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
+    with pytest.raises(MissingExtraError, match=r"pyfsxfs.*imsprep\[guest\]") as caught:
+        imsprep.check(tmp_path / "disk.raw", guest=True)
+    assert caught.value.exit_code == 2

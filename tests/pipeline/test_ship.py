@@ -70,7 +70,7 @@ def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> Non
         place.prepared = replace(place.prepared, request=request)
         second = go(pace=pace)
         [text] = said
-        place.running.board._images.clear()
+        place.forget_images()
         go(pace=pace)
         place.prepared = make_image(place.folder / "local", seed=2)
         go(pace=pace)
@@ -130,7 +130,7 @@ def test_a_file_that_holds_another_disk_of_the_same_length_is_imported(place: Pl
 def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:
     with place.emulator() as go:
         first = go()
-        place.running.board._images.clear()
+        place.forget_images()
         assert go().image_id != first.image_id
 
 

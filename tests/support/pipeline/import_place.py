@@ -86,6 +86,11 @@ class Place:
         self.prepared = make_image(folder / "local")
         self.jobs: list[str] = []
 
+    def forget_images(self) -> None:
+        """Delete every image that the emulator has made."""
+        for image in self.running.board.images():
+            self.running.board.delete(image.image_id)
+
     @contextmanager
     def emulator(self, **faults: Any) -> Iterator[Callable[..., Any]]:
         settings = Settings(
