@@ -25,7 +25,6 @@ from imsprep.units import SECTOR
 _HEADER = struct.Struct("<16sIIIIIQIIIQ")
 _OLD, _NEW = b"WithoutFreeSpace", b"WithouFreSpacExt"
 _IN_USE, _CLOSED = 0x746F6E59, 0x312E3276
-_EMPTY = 4  # a flag: the image holds nothing
 
 
 def survey(read: Read, size: int) -> Survey:
