@@ -14,6 +14,7 @@ from pathlib import Path
 
 from imsprep.errors import UsageError
 from imsprep.store.contract import ObjectFacts
+from imsprep.store.etags import same_etag
 from imsprep.units import counted
 
 PLAN = "imsprep-plan"  # the digest of the plan: the same content is known again by it
@@ -34,6 +35,11 @@ def origin_of(path: Path) -> str:
 def marks(plan: str, origin: str) -> Mapping[str, str]:
     """Return the metadata of an object that is made by this plan of this file."""
     return {PLAN: plan, ORIGIN: origin}
+
+
+def is_of_plan(plan: str, etag: str, found: ObjectFacts) -> bool:
+    """Return whether an object is what this plan makes: by its ETag, and by what is noted in it."""
+    return same_etag(found.etag, etag) and found.metadata.get(PLAN) == plan
 
 
 def why_not_ours(found: ObjectFacts, origin: str) -> str | None:

@@ -14,6 +14,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
@@ -68,7 +69,7 @@ class Maker(Protocol):
         not fit.
         """
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> Mapping[str, object]:
         """Return what else is to be known of an object that is whole, once all parts were made."""
 
     def take_facts(self, facts: Mapping[str, object]) -> bool:
@@ -300,16 +301,13 @@ class _Stream:
         expected = (
             multipart_etag(part.etag for part in parts) if self._store.etags_are_md5 else None
         )
-        log.add(Line(_WHOLE, size, "", expected or "", self._maker.facts()))
+        log.add(Line(_WHOLE, size, "", expected or "", dict(self._maker.facts())))
         etag = complete(
             self._store,
             self._key,
             entry.upload_id,
             parts,
-            is_ours=lambda found: (
-                same_etag(found.etag, expected or "")
-                and found.metadata.get(object_ownership.PLAN) == entry.plan
-            ),
+            is_ours=partial(object_ownership.is_of_plan, entry.plan, expected or ""),
         )
         return size, check_object(self._store, self._key, size=size, etag=etag, expected=expected)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from functools import partial
 from typing import Any
 
 from imsprep.errors import ImageChangedError, ImageInUseError, ServiceError, TransferError
@@ -172,10 +173,7 @@ class _Upload:
             entry.key,
             entry.upload_id,
             parts,
-            is_ours=lambda found: (
-                same_etag(found.etag, expected or "")
-                and found.metadata.get(object_ownership.PLAN) == entry.plan
-            ),
+            is_ours=partial(object_ownership.is_of_plan, entry.plan, expected or ""),
         )
         return etag, expected
 

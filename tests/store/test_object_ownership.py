@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from imsprep.store.contract import ObjectFacts
-from imsprep.store.object_ownership import OccupiedError, check_free, marks, origin_of, why_not_ours
+from imsprep.store.object_ownership import (
+    OccupiedError,
+    check_free,
+    is_of_plan,
+    marks,
+    origin_of,
+    why_not_ours,
+)
 
 MINE, THEIRS = origin_of(Path("/a/disk.raw")), origin_of(Path("/b/disk.raw"))
 
@@ -49,3 +56,12 @@ def test_one_file_has_one_origin_by_whatever_path(
     names = {origin_of(p) for p in (Path("d"), tmp_path / "d", tmp_path / "link/d")}
     assert len(names) == 1
     assert "tmp" not in names.pop()
+
+
+@pytest.mark.parametrize(
+    ("etag", "plan", "same"),
+    [("e", "plan", True), ("e", "p", False), ("f", "plan", False)],
+)
+def test_an_object_is_of_a_plan_by_its_etag_and_its_mark(etag: str, plan: str, same: bool) -> None:
+    assert is_of_plan(plan, etag, found(dict(marks("plan", MINE)))) is same
+    assert not is_of_plan(plan, etag, found({}))

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import zstandard
@@ -55,6 +55,19 @@ class StreamTask:
     progress: Callable[[int], None] = lambda count: None  # bytes of the disk
 
 
+class ContainerFacts(TypedDict):
+    """What the manifest tells of a container that was sent; noted at the end of its upload."""
+
+    digest: str | None  # of the disk
+    data_bytes: int
+    payload: int  # bytes of all packed blocks
+    uuid: str  # hexadecimal digits
+    blocks: int  # that are stored
+
+
+_KINDS = {"digest": str, "data_bytes": int, "payload": int, "uuid": str, "blocks": int}
+
+
 class DiskMaker:
     """The disk of an image as the maker of its container; see `upload.stream.Maker`."""
 
@@ -71,7 +84,7 @@ class DiskMaker:
         fewest = ceil_div(longest, MAX_PART_NUMBER - _SPARE_PARTS)
         self._part_size = max(streaming.options.part_size, round_up(fewest, MIB))
         self._pass: ContainerStream | None = None
-        self._taken: dict[str, object] | None = None
+        self._taken: ContainerFacts | None = None
 
     @property
     def identity(self) -> Identity:
@@ -138,7 +151,7 @@ class DiskMaker:
         """Blocks that were packed in the last pass."""
         return self._pass.packed if self._pass else 0
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ContainerFacts:
         """Return what the manifest tells of the container."""
         if self._taken is not None:
             return self._taken
@@ -153,10 +166,9 @@ class DiskMaker:
 
     def take_facts(self, facts: Mapping[str, object]) -> bool:
         """Take what an earlier run noted at its end."""
-        kinds = {"digest": str, "data_bytes": int, "payload": int, "uuid": str, "blocks": int}
-        if set(facts) != set(kinds) or any(type(facts[k]) is not kinds[k] for k in kinds):
+        if set(facts) != set(_KINDS) or any(type(facts[k]) is not _KINDS[k] for k in _KINDS):
             return False
-        self._taken = dict(facts)
+        self._taken = cast(ContainerFacts, dict(facts))
         return True
 
     def check_unchanged(self) -> None:
