@@ -312,7 +312,7 @@ class InfoOptions(SiteOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class BootOptions(Options):
-    """How an image is started in QEMU, and for how long; see `boot.run`."""
+    """How an image is started in QEMU, and for how long; see `trial.run`."""
 
     architecture: Architecture = field(default="x86", metadata={_CHOICES: ("x86", "arm")})
     # None: as the service has it; UEFI where nothing else starts the disk

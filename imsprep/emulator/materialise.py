@@ -46,7 +46,7 @@ MAX_SIZE = TIB  # "the size of an image file cannot exceed 1 TB", API reference,
 
 
 class Objects(Protocol):
-    """What is needed of a bucket: a part of `store.ObjectStore`."""
+    """What is needed of a bucket: a part of `store.contract.ObjectStore`."""
 
     def head(self, key: str) -> ObjectFacts | None:
         """Return what is known of an object, or None."""

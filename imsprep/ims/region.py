@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class RegionService(Protocol):
-    """What is asked: a part of `ims.ImsClient`."""
+    """What is asked: a part of `client.ImsClient`."""
 
     def images(self, name: str, tag: str | None = None, *, limit_s: float) -> list[CloudImage]:
         """Return the private images of this name."""

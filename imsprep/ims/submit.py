@@ -41,7 +41,7 @@ DEAD = ("killed", "deleted")  # image statuses that no image comes out of
 
 
 class Imports(Protocol):
-    """What is needed of the import API: a part of `ims.ImsClient`.
+    """What is needed of the import API: a part of `client.ImsClient`.
 
     A question is given up after `limit_s` seconds.
     """

@@ -154,7 +154,7 @@ class Prepared:
 
 
 class Service(Protocol):
-    """What is needed of the import API; `ims.ImsClient` is one."""
+    """What is needed of the import API; `ims.client.ImsClient` is one."""
 
     def quick_import(self, request: QuickImportRequest, *, limit_s: float) -> str:
         """Ask for an import; return the job's id."""

@@ -53,7 +53,7 @@ _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOU
 
 
 class DirectoryStore:
-    """A folder as a bucket; see `store.ObjectStore` for what each method promises."""
+    """A folder as a bucket; see `contract.ObjectStore` for what each method promises."""
 
     etags_are_md5 = True
 

@@ -73,7 +73,7 @@ class InMemory:
 
 
 class ObsStore:
-    """A bucket in OBS (or behind any S3 front end); see `store.ObjectStore` for the promises.
+    """A bucket in OBS (or behind any S3 front end); see `contract.ObjectStore` for the promises.
 
     With `kms_key` objects are encrypted by that key of the service ("" means its default key), and
     etags are no MD5s then. A bucket may encrypt by itself; then its answers say so.

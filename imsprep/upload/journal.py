@@ -36,7 +36,7 @@ _SEALED = ("target", "key", "upload_id", "zero_key", "plan")
 class UploadEntry:
     """What is being uploaded, and where to."""
 
-    target: str  # where the bucket is, as targets.Target writes it
+    target: str  # where the bucket is, as store.target.Target writes it
     key: str
     upload_id: str  # "" while it is being begun, see `resume.begin`
     zero_key: str  # the zero object, which may not exist yet or any more

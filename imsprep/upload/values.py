@@ -14,7 +14,7 @@ from imsprep.upload.journal import Journal
 
 
 class Source(Protocol):
-    """What is uploaded: `image.RawImage`, or anything that reads and knows when it changed."""
+    """What is uploaded: `image.file.RawImage`, or anything that reads and knows when it changed."""
 
     @property
     def size(self) -> int:

@@ -57,7 +57,7 @@ def pread(disk: Disk, offset: int, length: int) -> bytes:
 def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
     """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
 
-    A compressed file is unpacked into a temporary one first; see `image.unpacked`. Raises
+    A compressed file is unpacked into a temporary one first; see `image.archive.unpacked`. Raises
     FormatError for an image that is not a whole disk by itself, MissingExtraError without QEMU,
     ReadError.
     """

@@ -1,6 +1,6 @@
 """Unpack every block of a container, on all cores, to prove that each one is whole.
 
-The heads of the records were compared with the index before (`container.check_records`). Unpacking
+The heads of the records were compared with the index before (`examine.check_records`). Unpacking
 runs outside the interpreter's lock, so that threads are enough.
 """
 
