@@ -51,6 +51,15 @@ def format_size(size: int) -> str:
     return "1 byte" if size == 1 else f"{size} bytes"
 
 
+def rough_size(size: int) -> str:
+    """Write an estimate of bytes: `about 90 MiB`, `about 1.8 GiB`."""
+    for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            number = size / unit
+            return f"about {number:.2g} {name}" if number < 99.5 else f"about {number:.3g} {name}"
+    return f"about {size} bytes"
+
+
 def format_seconds(seconds: float) -> str:
     """Return a duration as a person says it: `0.4 s`, `31 s`, `1 min 52 s`, `2 h 5 min`."""
     if seconds < 9.5:

@@ -19,6 +19,7 @@ from imsprep.units import (
     format_seconds,
     format_size,
     parse_size,
+    rough_size,
     round_up,
 )
 
@@ -80,3 +81,12 @@ def test_a_ratio_is_written_without_an_exponent(ratio: float, said: str) -> None
 )  # fmt: skip
 def test_a_duration_is_written_in_two_units_at_most(seconds: float, said: str) -> None:
     assert format_seconds(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(94_174_282, "about 90 MiB"), (565_248, "about 552 KiB"), (1_980_000_000, "about 1.8 GiB"),
+     (GIB, "about 1 GiB"), (700, "about 700 bytes"), (0, "about 0 bytes")],
+)  # fmt: skip
+def test_an_estimate_claims_few_digits(size: int, words: str) -> None:
+    assert rough_size(size) == words

@@ -78,6 +78,9 @@ class _Silent:
         """Pass on."""
         self.warn(f"checking {counted(count, 'image')} before anything is sent")
 
+    def checked(self, done: int) -> None:
+        """Take no notice: it is said what is refused."""
+
     def refused(self, images: list[str], *, others: bool) -> None:
         """Pass on."""
         so = "" if others else "; nothing was sent"

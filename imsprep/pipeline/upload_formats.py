@@ -19,7 +19,7 @@ import numpy as np
 
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import Disk
-from imsprep.units import ceil_div, format_seconds, format_size
+from imsprep.units import ceil_div, format_seconds, format_size, rough_size
 from imsprep.upload.plan import PartPlan
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.codec import Packer
@@ -31,6 +31,7 @@ VIA = (RAW, ZVHD2, AUTO)
 SAMPLES = 48  # blocks; spread evenly, so that no part of the disk decides alone
 BANDWIDTH = 100e6 / 8  # bytes per second: a line of 100 Mbit/s, where nothing is said
 LOCAL_BYTES_PER_S = 200e6  # of `local:`, as a line and as a service; measured on two cores
+_SLOWEST = 4.0  # times, that a few blocks may tell of a processor that others use too
 LOCAL_START_S = 0.5  # until that service answers, with its questions; measured on two cores
 
 
@@ -42,10 +43,10 @@ class UploadFormat:
     wire: int
     local: int
     scan_s: float  # and all else that came before
-    pack_s: float
+    pack_s: float  # with storing it, where that is done here
     send_s: float
     wait_s: float | None = None  # for the job; None: not known
-    overlapped: bool = False  # it is packed while it is sent, by others
+    overlapped: bool = False  # it is packed while it is sent
 
     @property
     def seconds(self) -> float:
@@ -94,7 +95,7 @@ class Comparison:
         waiting = " and the wait for the job" if taken.wait_s is None else ""
         new = f", {format_size(taken.local)} of new files here" if taken.local else ""
         time = f"about {format_seconds(taken.seconds)}{waiting}"
-        sizes = f"{'about ' if self.sample.blocks else ''}{format_size(taken.wire)}"
+        sizes = rough_size(taken.wire) if self.sample.blocks else format_size(taken.wire)
         text = f"{taken.name}, {time}, {sizes}"
         why = f"; {self.reason}" if self.reason.startswith("raw is not taken") else ""
         if taken.wait_s is not None:  # a folder, and no line
@@ -165,7 +166,7 @@ def take_sample(
         spent += clock() - start
         used += processor_clock() - before
         plain += len(data)
-    slowed = max(1.0, spent / used) if used > 0 else 1.0
+    slowed = min(max(1.0, spent / used), _SLOWEST) if used > 0 else 1.0
     rate = plain / spent if spent > 0 else float("inf")
     return Sample(packed / plain, rate, len(places), slowed)
 
@@ -196,9 +197,9 @@ class Conditions:
             return None
         return (LOCAL_START_S + block_map.data_bytes / LOCAL_BYTES_PER_S) * sample.slowed
 
-    def send_s(self, wire: int, sample: Sample) -> float:
-        """Return the seconds in which so many bytes are sent, or stored in a folder."""
-        return wire / self.bytes_per_s * (sample.slowed if self.local else 1.0)
+    def store_s(self, wire: int, sample: Sample) -> float:
+        """Return the seconds in which so many bytes are stored here, by our own processors."""
+        return wire / LOCAL_BYTES_PER_S * sample.slowed if self.local else 0.0
 
 
 def compare(
@@ -210,9 +211,9 @@ def compare(
     """
     wait_s, size = on.wait_s(block_map, sample), estimated_size(block_map, sample)
     pack_s = block_map.data_bytes / (sample.bytes_per_s * on.jobs)
-    kept, send_s = 0 if on.streamed else size, on.send_s(size, sample)
-    overlapped = on.streamed and not on.local  # both are the work of the same processors
-    found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, overlapped)]
+    pack_s += on.store_s(size, sample)
+    kept, send_s = 0 if on.streamed else size, size / on.bytes_per_s
+    found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, on.streamed)]
     if plan is not None:
         found.insert(0, _raw(plan, block_map, sample, on))
     formats = tuple(found)
@@ -229,7 +230,8 @@ def estimate_raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> Compari
 def _raw(plan: PartPlan, block_map: BlockMap, sample: Sample, on: Conditions) -> UploadFormat:
     bitmap = ceil_div(len(block_map), 8)
     wire = plan.sent + bitmap
-    send_s, wait_s = on.send_s(wire, sample), on.wait_s(block_map, sample)
+    wait_s = on.wait_s(block_map, sample)
+    send_s = max(wire / on.bytes_per_s, on.store_s(wire, sample))
     return UploadFormat(RAW, wire, bitmap, on.scan_s, 0.0, send_s, wait_s)
 
 

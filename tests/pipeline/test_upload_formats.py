@@ -121,7 +121,8 @@ def test_what_overlaps_is_counted_once_and_the_wait_where_it_is_known() -> None:
     assert go() == pytest.approx(7 + data / 1e6)
     assert go(streamed=False) == pytest.approx(7 + data / 1e6 + size)
     waited = LOCAL_START_S + data / LOCAL_BYTES_PER_S
-    assert go(local=True) == pytest.approx(7 + data / 1e6 + size + waited)
+    stored = size * 1e6 / LOCAL_BYTES_PER_S
+    assert go(local=True) == pytest.approx(7 + data / 1e6 + stored + waited)
 
 
 def test_a_local_service_is_as_slow_as_the_processor_that_others_use_too() -> None:

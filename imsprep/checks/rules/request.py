@@ -141,7 +141,7 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
     hint = f'; the same system is spelled "{near}" there' if near else ""
     yield Evidence(
         f"{value!r} is in no list of {facts.site.title} ({dates}){hint}",
-        expected=f'"{near}"' if near else f"a value of {lists[0].source}",
+        expected=f'"{near}"' if near else f"a value that is in: {lists[0].source}",
         found=f'"{value}"',
         fix=f'Use os_version "{near}", or ask the region: imsprep os-versions --online.'
         if near else None,

@@ -147,6 +147,28 @@ def _columns() -> int:
     return (screen.columns(sys.stderr) or 80) - 1
 
 
+class ClockRow:
+    """A step of which nothing is known but that it goes on: a row with a clock, after a second."""
+
+    def __init__(
+        self, label: str, *, quiet: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._label, self._clock, self._began = label, clock, clock()
+        self.words = ""  # what there is to say of it, before the clock
+        if not quiet and screen.progress_mode() == screen.BAR:
+            BOARD.add(self._row)
+
+    def close(self) -> None:
+        """Take the row away."""
+        BOARD.remove(self._row)
+
+    def _row(self) -> str:
+        passed_s = self._clock() - self._began
+        if passed_s < _WORTH_A_LINE_S:
+            return ""
+        return _drawn(self._label, None, f"{self.words}{clock_time(passed_s)}", _columns())
+
+
 class JobBar:
     """How far an import job is, with a clock; in percent where the service tells."""
 

@@ -60,6 +60,7 @@ class Step:
         send, copy = (0, 0) if first.count else (first.sent, first.copied)
         self.sent, self.copied = Rate(send, now), Rate(copy, now)
         self.packed = Rate(0, now)  # of the disk that is packed while it is sent
+        self.reused = 0  # bytes that an earlier run had sent
 
     def pack(self, count: int, total: int, now: float) -> None:
         """Note that `count` more bytes of a disk of `total` were packed."""
@@ -67,7 +68,9 @@ class Step:
         self.packed.add(count, now)
 
     def add(self, count: int, now: float, *, sent: int = 0, copied: int = 0) -> None:
-        """Note what more is done; sent and copied are of `count`."""
+        """Note what more is done; sent and copied are of `count`, the rest was there before."""
+        travels = self.sent.total or self.copied.total
+        self.reused += count - sent - copied if travels else 0
         self.all.add(count, now)
         self.sent.add(sent, now)
         self.copied.add(copied, now)
@@ -87,7 +90,7 @@ class Step:
         """How much is done, 0 to 1: of what travels, if anything does, for that takes the time."""
         if not self.all.total and self.packed.total:
             return min(_NEARLY, self.packed.done / self.packed.total)
-        kind = self.sent if self.sent.total else self.all
+        kind = self.sent if self.sent.total and not self.reused else self.all
         most = _NEARLY if self.estimated else 1.0
         return min(most, kind.done / kind.total) if kind.total else 0.0
 
@@ -100,6 +103,8 @@ class Step:
         """Yield what can be said, the fullest first."""
         travels = self.sent.total or self.copied.total or self.packed.total
         kind, verb = (self.sent, " sent") if travels else (self.all, "")
+        if self.reused:
+            kind, verb = self.all, " there"
         amount, rate = _amount(kind, verb, estimated=self.estimated), _speed(kind, now)
         clock = clock_time(now - self.began)
         left_s = self._left_s(now)
@@ -138,6 +143,8 @@ class Step:
             said = f"{format_size(self.sent.done)} sent"
             if self.copied.done:
                 said += f", {format_size(self.copied.done)} copied"
+            if self.reused:
+                said += f", {format_size(self.reused)} were there"
             rate = self.sent.done / took if took > 0 else 0
         else:
             said, rate = format_size(self.all.done), self.all.done / took if took > 0 else 0

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from imsprep.cli.progress.bars import JobBar, ProgressBar, share_of
+from imsprep.cli.progress.bars import ClockRow, JobBar, ProgressBar, share_of
 from imsprep.cli.progress.upload import AGAIN, if_interrupted
 from imsprep.cli.screen import say
 from imsprep.errors import WaitTimeoutError
 from imsprep.progress import CONVERT, IMPORT, UPLOAD
+from imsprep.units import format_size
 
 if TYPE_CHECKING:
     from imsprep.options import ImportOptions, WaitOptions
@@ -30,6 +31,7 @@ class Watcher:
     def __init__(self, *, quiet: bool, file: str | None = None) -> None:
         self._quiet, self._file = quiet, file
         self._steps: dict[str, ProgressBar] = {}
+        self._check: ClockRow | None = None
         self._job, self._last = JobBar(quiet=quiet), ""
         self.jobs: list[str] = []  # ids of jobs that were started
 
@@ -57,8 +59,18 @@ class Watcher:
             say(text)
         self._last = text
 
+    def begin_check(self) -> None:
+        """Show that an image is looked at, until another step begins or all end."""
+        self._check = ClockRow("check", quiet=self._quiet)
+
+    def _end_check(self) -> None:
+        if self._check is not None:
+            self._check.close()
+            self._check = None
+
     def end_steps(self) -> None:
         """Take the bars of steps away."""
+        self._end_check()
         for bar in self._steps.values():
             bar.close()
         self._steps.clear()
@@ -69,11 +81,13 @@ class Watcher:
         again = _waiting(options)
 
         def lines() -> list[str]:
+            sent = self._steps[UPLOAD].step.sent.done if UPLOAD in self._steps else 0
+            so_far = [f"upload   {format_size(sent)} sent so far"] if sent else []
             waits = [
                 f"job {job} goes on; to wait for it: imsprep wait {shlex.quote(job)}{again}"
                 for job in self.jobs
             ]
-            return [*waits, AGAIN]
+            return [*so_far, *waits, AGAIN]
 
         try:
             with if_interrupted(lines):
@@ -85,6 +99,7 @@ class Watcher:
             raise WaitTimeoutError(f"{error}: imsprep wait {job_id}{again}") from error
 
     def _show_step(self, event: Event) -> None:
+        self._end_check()
         # One bar at a time: what is packed while it is sent is seen in how much is sent.
         if event.step == UPLOAD and CONVERT in self._steps:
             self._steps.pop(CONVERT).close()

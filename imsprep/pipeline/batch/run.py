@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -37,6 +38,9 @@ class BatchWatcher(Protocol):
 
     def checking(self, count: int) -> None:
         """Take note that so many images are checked."""
+
+    def checked(self, done: int) -> None:
+        """Take note that so many of them are checked."""
 
     def refused(self, images: list[str], *, others: bool) -> None:
         """Take note of what the check refused, and whether the others are imported."""
@@ -85,7 +89,9 @@ def run_plan(
         left = [entry for entry in entries if noted[entry.shown] is None]
         watcher.checking(len(left))
         check = partial(check_entry, connect=connect, ask_bucket=not options.dry_run)
-        found = loop.run(left, check, place.executor, jobs=place.jobs, watching=loop.Watching())
+        counts = itertools.count(1)
+        counting = loop.Watching(ended=lambda entry, outcome: watcher.checked(next(counts)))
+        found = loop.run(left, check, place.executor, jobs=place.jobs, watching=counting)
         checked = [noted[entry.shown] or found[entry.shown] for entry in entries]
         ready = [entry for entry in left if found[entry.shown].state == batch.PLANNED]
         if options.dry_run:

@@ -148,6 +148,19 @@ def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal)
     assert terminal.rows == ["[1/2] done"]
 
 
+def test_a_check_has_a_clock_after_a_second_and_nothing_stays(terminal: Terminal) -> None:
+    clock = Clock()
+    row = bars.ClockRow("check", quiet=False, clock=clock)
+    row.words = "1/3 images; "
+    redraw()
+    assert terminal.rows == []
+    clock.now += 12
+    redraw()
+    assert terminal.rows == ["check    1/3 images; 0:12"]
+    row.close()
+    assert terminal.rows == []
+
+
 def test_a_job_has_a_bar_only_where_the_service_says_how_far_it_is(terminal: Terminal) -> None:
     at = bars.ImageBars(quiet=False)
     at.show("b.raw", Event("import", text="RUNNING", job_id="1"))

@@ -42,3 +42,13 @@ def test_an_upload_of_what_is_in_the_bucket_has_no_rate() -> None:
     step = Step(Event("upload", total=3 * MIB, sent=3 * MIB), 0.0)
     step.add(3 * MIB, 2.0)
     assert step.came_to(2.0) == "upload   0 bytes: 3 MiB were in the bucket already"
+
+
+def test_what_an_earlier_run_sent_counts_for_the_share_and_is_told_at_the_end() -> None:
+    step = Step(Event("upload", total=90 * MIB, sent=90 * MIB, estimated=True), 0.0)
+    step.add(30 * MIB, 1.0)
+    step.add(15 * MIB, 3.0, sent=15 * MIB)
+    assert step.share == 0.5
+    assert step.words(3.0).startswith("45/~90 MiB there, 15 MiB/s; ")
+    step.add(45 * MIB, 6.0, sent=45 * MIB)
+    assert step.came_to(6.0) == "upload   60 MiB sent, 30 MiB were there in 0:06 (10 MiB/s)"

@@ -15,7 +15,7 @@ import click
 from imsprep.cli.options.common import PATH, CountType, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
-from imsprep.cli.progress.bars import ImageBars
+from imsprep.cli.progress.bars import ClockRow, ImageBars
 from imsprep.cli.screen import say, style_for
 from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option, settings_here
 from imsprep.errors import show_path
@@ -105,6 +105,8 @@ class _Telling:
         self._lock = threading.Lock()
         self._done = self._ended = self._refused = 0
         self._at = ImageBars(quiet=quiet)
+        self._check: ClockRow | None = None
+        self._to_check = 0
         self._last: dict[str, str] = {}
         self._next, self._pause_s = 0.0, _FIRST_PAUSE_S
 
@@ -115,6 +117,14 @@ class _Telling:
             if count != self._total:
                 images = f"{count} of {counted(self._total, 'image')}"
             self._say(f"checking {images} before anything is sent")
+            self._check, self._to_check = ClockRow("check", quiet=self._quiet), count
+
+    def checked(self, done: int) -> None:
+        """Show how many are checked."""
+        if self._check is not None:
+            self._check.words = f"{done}/{counted(self._to_check, 'image')}; "
+            if done == self._to_check:
+                self._check.close()
 
     def refused(self, images: list[str], *, others: bool) -> None:
         """Print what is refused, and that nothing is started where that follows."""

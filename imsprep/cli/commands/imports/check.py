@@ -179,6 +179,8 @@ def _run(images: tuple[Path, ...], options: dict[str, Any], *, wants_map: bool) 
     settings["site"] = site_of_region(settings["site"], options["region"])
     quiet = options["quiet"] or not (wants_map or options["deep"])
     with Watcher(quiet=quiet) as watcher:
+        if not options["quiet"]:
+            watcher.begin_check()
         asked = check_options(options, settings, scan=wants_map)
         return api.check_images(images, replace(asked, progress=watcher))
 

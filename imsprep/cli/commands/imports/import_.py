@@ -139,6 +139,7 @@ def command(
         return
     with Watcher(quiet=quiet) as watcher:
         asked = replace(asked, progress=watcher)
+        watcher.begin_check()
         prepared = api.prepare_import(image, asked, dry_run=dry_run)
         watcher.end_steps()
         if not quiet:
