@@ -138,7 +138,7 @@ def check_one(path: Path, task: CheckTask, progress: Callable[[int], None]) -> R
     facts = gather_file(
         path, request=task.request, site=task.site, look=task.look, progress=progress
     )
-    facts = dataclasses.replace(facts, region=task.region)
+    facts = dataclasses.replace(facts, path=_shown(path, task), region=task.region)
     if task.online is not None:
         packed = facts.to_be_packed or facts.would_be_packed
         name = path.with_suffix(".zvhd2").name if packed else path.name

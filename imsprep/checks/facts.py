@@ -57,6 +57,7 @@ class Facts:
 
     name: str  # the image's file name, for messages
     file_size: int  # bytes on our disk, holes included
+    path: str = ""  # as the caller named the file, for commands; "": as its name
     matches: tuple[formats.Match, ...] = ()  # formats that its bytes claim, none means RAW
     virtual_size: int | None = None  # bytes that the guest sees; None: not known
     source_size: int | None = None  # of the disk before it is packed; None: as `virtual_size`
@@ -79,6 +80,11 @@ class Facts:
     region: RegionFacts | None = None  # what its image service answered, only with --online
     request: RequestFields = field(default_factory=RequestFields)
     site: Site = SITES[DEFAULT_SITE]
+
+    @property
+    def file(self) -> str:
+        """The file as a command is to name it."""
+        return self.path or self.name
 
     @property
     def format(self) -> str:

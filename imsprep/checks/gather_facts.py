@@ -190,6 +190,7 @@ def _quick_look(image: RawImage, probe_limit: int) -> Facts:
     ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
     return Facts(
         name=show_path(image.path.name),
+        path=show_path(image.path),
         file_size=size,
         matches=matches,
         virtual_size=disk_size if is_disk else formats.virtual_size(name, head),

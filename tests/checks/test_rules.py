@@ -235,13 +235,15 @@ def test_a_value_of_the_newer_list_is_one() -> None:
         ("host:x.tar", "tar", "tar -xf ./host:x.tar"),
         ("disk.raw", "zlib", "zlib-flate -uncompress < disk.raw > new.raw"),
         ("-x", "gzip", "gzip -dk ./-x"),
+        ("a b/x:y.tar", "tar", "tar -xf 'a b/x:y.tar'"),
+        ("-d/disk.raw", "qcow2", "-O raw ./-d/disk.raw new.raw"),
     ],
 )
 def test_a_command_takes_every_name_for_a_file_and_never_writes_over_it(
     name: str, format_: str, command: str
 ) -> None:
     kind = Kind.DISK if format_ in ("qcow2", "zvhd", "android-sparse") else Kind.ARCHIVE
-    facts = image(name=name, matches=(Match(format_, kind, 0, 4),))
+    facts = image(name="x", path=name, matches=(Match(format_, kind, 0, 4),))
     (finding,) = RULES["IMS101" if kind is Kind.DISK else "IMS102"].run(facts)[0]
     assert command in finding.fix
     assert finding.fix.startswith("Run ")
@@ -252,6 +254,15 @@ def test_the_fix_of_a_file_that_is_no_disk_begins_as_a_sentence(format_: str) ->
     facts = image(matches=(Match(format_, Kind.ARCHIVE, 0, 4),))
     (finding,) = RULES["IMS102"].run(facts)[0]
     assert re.match(r"[A-Z]", finding.fix)
+
+
+def test_a_disk_of_zeros_has_its_own_size_and_not_that_of_its_container() -> None:
+    zeros = Zeros(None, complete=True, looked_at=SIZE)
+    packed = dataclasses.replace(
+        image(virtual_size=10 * MIB, zeros=zeros).packed(), matches=(QCOW2,)
+    )
+    (finding,) = RULES["IMS110"].run(packed)[0]
+    assert finding.message == "all 10 MiB (10485760 bytes) are zero"
 
 
 def test_a_cut_file_is_enlarged_by_its_name() -> None:

@@ -59,7 +59,7 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
         f"{facts.name} is a {match.format} image by its content",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=_conversion(match.format, facts.name),
+        fix=_conversion(match.format, facts.file),
         region=_region(match),
     )
 
@@ -106,7 +106,7 @@ def vhd_footer(facts: Facts) -> Iterator[Evidence]:
                 f"the cookie `conectix` of a VHD footer stands at byte {match.offset}",
                 expected="a RAW disk that ends with the disk's last sector",
                 found=f"a fixed VHD of {exact_size(facts.file_size)}",
-                fix=_conversion(match.format, facts.name),
+                fix=_conversion(match.format, facts.file),
                 region=_region(match),
             )
 
@@ -216,7 +216,7 @@ def unaligned(facts: Facts) -> Iterator[Evidence]:
         f"the bytes from {last} to {size} fill no whole sector",
         expected=f"{whole} or {last} bytes",
         found=f"{size} bytes",
-        fix=f"Copy it again; if it is whole: truncate -s {whole} {_argument(facts.name)}",
+        fix=f"Copy it again; if it is whole: truncate -s {whole} {_argument(facts.file)}",
         region=Region(last, size - last),
     )
 
@@ -246,8 +246,9 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
             looked = format_size(facts.zeros.looked_at)
             raise UnknownError(f"the first {looked} are zeros; a scan reads all of it")
     if first is None:
+        size = facts.source_size or facts.virtual_size or facts.file_size
         yield Evidence(
-            f"all {exact_size(facts.virtual_size or facts.file_size)} are zero",
+            f"all {exact_size(size)} are zero",
             expected="data",
             found="zeros",
             # What made a container read the whole disk: it is empty, not badly copied.
@@ -322,7 +323,7 @@ def _recognised(facts: Facts, match: Match) -> Evidence:
         f"{facts.name} is {KNOWN[match.format].name}",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=_way_out(facts.name, match.format),
+        fix=_way_out(facts.file, match.format),
         region=_region(match),
     )
 
@@ -333,7 +334,7 @@ def _compressed(facts: Facts, match: Match) -> Evidence:
         expected="RAW or ZVHD2",
         found=match.format,
         fix=f"Nothing to do: `imsprep import` unpacks it and sends a ZVHD2. To unpack it before: "
-        f"{_way_out(facts.name, match.format).removeprefix('Run ')}",
+        f"{_way_out(facts.file, match.format).removeprefix('Run ')}",
         region=_region(match),
     )
 
@@ -342,14 +343,14 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
     """Note that the file is not what is sent."""
     known = KNOWN.get(match.format)
     what = known.name if known else f"a {match.format} image"
-    container = _target(facts.name, ".zvhd2")
+    container = _target(facts.file, ".zvhd2")
     return Evidence(
         f"{facts.name} is {what}; the disk in it was checked, and `imsprep import` makes and sends"
         " a ZVHD2 of it",
         expected="RAW or ZVHD2",
         found=match.format,
         fix="Nothing to do. To make the ZVHD2 before the import:"
-        f" imsprep convert {_argument(facts.name)} {container}",
+        f" imsprep convert {_argument(facts.file)} {container}",
         region=_region(match),
         severity=Severity.NOTE,
         title=f"An import makes a ZVHD2 of this {match.format} image",
@@ -415,12 +416,13 @@ def _argument(name: str) -> str:
 
     A dash in front makes an option of it; a colon makes a host of it for tar, a protocol for QEMU.
     """
-    return shlex.quote(f"./{name}" if name.startswith("-") or ":" in name else name)
+    other = name.startswith("-") or ":" in name.partition("/")[0]
+    return shlex.quote(f"./{name}" if other else name)
 
 
 def _target(name: str, suffix: str) -> str:
     """Name the file that a command makes of another: never that one, which would be lost."""
-    return f"disk{suffix}" if name != f"disk{suffix}" else f"new{suffix}"
+    return f"disk{suffix}" if name.rpartition("/")[2] != f"disk{suffix}" else f"new{suffix}"
 
 
 def _size_limit(what: str, size: int) -> Iterator[Evidence]:
