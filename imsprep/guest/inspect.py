@@ -44,6 +44,10 @@ _LINUX_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release",
                 "/etc/SuSE-release", "/etc/debian_version")  # fmt: skip
 _WINDOWS_MARKS = ("/Windows/System32/config/SOFTWARE", "/Windows/System32/config/SYSTEM")
 
+# A kernel, or what only a system has, on a volume without these marks.
+_KERNELS = ("/vmlinuz*", "/bzImage*", "/kernel*", "/boot/vmlinuz*", "/boot/bzImage*",
+            "/boot/kernel*", "/lib/modules/*", "/sbin/init")  # fmt: skip
+
 # Mounts that hold what is looked at; others stay closed.
 _MOUNTS = ("/boot", "/boot/efi", "/efi", "/usr", "/var", "/var/log", "/var/lib", "/home", "/root",
            "/boot/grub2/i386-pc", "/boot/grub2/x86_64-efi", "/opt")  # fmt: skip
@@ -157,7 +161,8 @@ def _other_layout(tree: Tree) -> str | None:
         return "an ostree system, of which no deployment is named by an entry that starts"
     if tree.exists("/lib/os-release") and not tree.exists("/etc"):
         return "the /usr of a system whose other folders are made when it first starts"
-    return None
+    kernel = next((path for pattern in _KERNELS for path in tree.glob(pattern)), None)
+    return f"{kernel} is there, of a system whose layout is not known" if kernel else None
 
 
 def _trees(opened: list[Opened], budget: Budget) -> dict[str, list[Tree]]:

@@ -21,6 +21,7 @@ from tests.support.guest.trees import (
     Link,
     cpio,
     drivers,
+    inspected,
     linux_guest,
     modules,
 )
@@ -458,3 +459,19 @@ def test_a_fault_in_a_layout_is_found_where_it_is(name: str) -> None:
     found = bad(guest(Layout(files, LAYOUTS[layout].disk)))
     assert list(found) == [rule]
     assert path in found[rule] or rule == "IMS814" or path.endswith(("grubenv", "loader.conf"))
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/vmlinuz", True),
+        ("/boot/kernel", True),
+        ("/sbin/init", True),
+        ("/srv/vmlinuz", False),
+        ("/data", False),
+    ],
+)
+def test_a_disk_with_a_kernel_is_not_said_to_hold_no_system(path: str, known: bool) -> None:
+    found, skipped = check_guest(inspected((part(1, "ext4", UUID),), {"partition 1": {path: b"x"}}))
+    assert ("IMS808" in {s.rule for s in skipped}) is known
+    assert ("IMS808" in {f.rule for f in found}) is not known

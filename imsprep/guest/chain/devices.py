@@ -7,6 +7,7 @@ of all subvolumes, or where SUSE's GRUB is set so, the default one: both are loo
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -68,6 +69,12 @@ class File:
     def head(self, limit: int) -> bytes:
         """Return its first bytes."""
         return self.tree.read(self.path, limit=limit)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        place = self.tree.find(self.path)
+        return place is not None and stat.S_ISDIR(place.node.mode)
 
     @property
     def size(self) -> int:

@@ -15,7 +15,8 @@ from imsprep.guest.chain.files import locate
 from imsprep.guest.chain.values import BootEntry
 from imsprep.image.volumes.signatures import BTRFS
 
-_XEN = re.compile(r"(?:xen|memtest|ipxe|\.c32|mboot)", re.IGNORECASE)
+# Other programs; a kernel for Xen's guests, such as vmlinuz-3.0.101-63-xen, is a Linux.
+_XEN = re.compile(r"(?:(?:^|/)xen[^/]*$|memtest|ipxe|\.c32|mboot)", re.IGNORECASE)
 _LEGACY_DISK = re.compile(r"\(hd0,(\d+)\)")
 Menu = tuple[tuple[BootEntry, ...], int | None]
 

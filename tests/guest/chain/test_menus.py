@@ -33,12 +33,14 @@ title two
 \tkernel (hd0,0)/vmlinuz-2 root=UUID=b
 title xen
 \tkernel /boot/xen.gz
+title of a guest of Xen
+\tkernel /boot/vmlinuz-3.0-xen root=UUID=c
 """
 
 
 def test_menu_lst_starts_its_default() -> None:
     entries, default = read(legacy, "/boot/grub/menu.lst", LEGACY)
-    assert [e.title for e in entries] == ["one", "two", "xen"]
+    assert [e.title for e in entries] == ["one", "two", "xen", "of a guest of Xen"]
     assert default == 1
     assert (entries[1].kernel, entries[1].arguments) == (
         "partition 1:/boot/vmlinuz-2",
@@ -46,6 +48,7 @@ def test_menu_lst_starts_its_default() -> None:
     )
     assert entries[0].initrds == ("partition 1:/boot/initrd-1",)
     assert "not Linux itself" in (entries[2].unknown or "")
+    assert entries[3].unknown is None
 
 
 EXTLINUX = """DEFAULT menu.c32

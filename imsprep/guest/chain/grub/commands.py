@@ -7,16 +7,24 @@ Fedora ("BootLoaderSpecByDefault").
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from imsprep.guest.chain.bls import Bls, read_entries
-from imsprep.guest.chain.grub.state import Choice, Started, State
+from imsprep.guest.chain.grub.state import SET_AT_BOOT, Choice, Started, State
 from imsprep.guest.chain.grub.syntax import Statement
 
 LINUX = ("linux", "linux16", "linuxefi", "linux_rh")
 INITRD = ("initrd", "initrd16", "initrdefi", "initrd_rh")
 OTHER = ("chainloader", "multiboot", "multiboot2", "xen_hypervisor", "ntldr", "appleloader",
          "knetbsd", "kfreebsd", "kopenbsd", "openbsd", "freebsd")  # fmt: skip
+# With which a block of variables begins; GRUB reads no other (grub-core/lib/envblk.c).
+_BLOCK = "# GRUB Environment Block\n"
+# What an extended expression of POSIX has that Python's means otherwise; and what is too slow.
+_OTHER_PATTERN = re.compile(r"\(\?|\\\w|[*+?}][*+?{]|\)[*+{]|\[\[?[.=]")
+_CLASSES = {"digit": "0-9", "alpha": "a-zA-Z", "alnum": "a-zA-Z0-9", "lower": "a-z", "upper": "A-Z",
+            "xdigit": "0-9a-fA-F", "space": r"\s", "blank": r" \t"}  # fmt: skip
+_TEXT, _REPEATED = 200, 3  # characters, and parts of a pattern that may repeat
 # Options of `search` that take the next word for their value unless it begins with a dash.
 _WITH_VALUE = ("--set", "-s", "--hint", "-h", "--hint-bios", "--hint-efi", "--hint-baremetal",
                "--hint-ieee1275", "--hint-arc")  # fmt: skip
@@ -50,11 +58,68 @@ def load_env(state: State, arguments: list[str], _: Statement) -> bool:
         elif not word.startswith("-"):
             names.append(word)
     found = state.file(path)
-    for line in found.text().splitlines() if found is not None else ():
+    text = found.text() if found is not None else ""
+    if not text.startswith(_BLOCK):
+        return False
+    for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals and not line.startswith("#") and (not names or key in names):
             state.set(key, value)
-    return found is not None
+    return True
+
+
+def shift(state: State, arguments: list[str], _: Statement) -> bool:
+    """Run `shift`: the parameters move up, and the first ones are gone."""
+    count = int(arguments[0]) if arguments and arguments[0].isdigit() else 1
+    return state.shift(count)
+
+
+def regexp(state: State, arguments: list[str], _: Statement) -> bool | None:
+    """Run `regexp`; None where what it matches is not known, or more than is tried here."""
+    names, plain = list[str](), list[str]()
+    rest = iter(arguments)
+    for word in rest:
+        if word in ("--set", "-s"):
+            names.append(next(rest, ""))
+        elif word.startswith("--set="):
+            names.append(word.partition("=")[2])
+        else:
+            plain.append(word)
+    found = _match(plain[0], plain[1]) if len(plain) == 2 and _can_match(names, *plain) else ()
+    for name in names:
+        group, variable = name.rpartition(":")[::2]
+        number = int(group) if group.isdigit() else 1
+        value = (
+            SET_AT_BOOT if found == () else found[number] if found and number < len(found) else None
+        )
+        state.variables.pop(variable, None)
+        if value is not None:
+            state.set(variable, value)
+    return None if found == () else found is not None
+
+
+def _can_match(names: list[str], pattern: str, text: str) -> bool:
+    """Return whether a pattern means the same in POSIX and here, and comes to an end soon."""
+    known = SET_AT_BOOT not in pattern + text and not _OTHER_PATTERN.search(pattern)
+    short = len(pattern) <= _TEXT and len(text) <= _TEXT
+    # Of several ways POSIX takes the longest, which matters to what is taken out.
+    return (
+        known
+        and short
+        and len(re.findall(r"[*+{]", pattern)) <= _REPEATED
+        and not (names and "|" in pattern)
+    )
+
+
+def _match(pattern: str, text: str) -> tuple[str | None, ...] | None:
+    """Return what a pattern and its groups match, () where it is no pattern, or None."""
+    for name, characters in _CLASSES.items():
+        pattern = pattern.replace(f"[:{name}:]", characters)
+    try:
+        found = re.search(pattern, text)
+    except (re.error, OverflowError):
+        return ()
+    return (found[0], *found.groups()) if found is not None else None
 
 
 def search(state: State, arguments: list[str], statement: Statement) -> bool:

@@ -22,7 +22,7 @@ def holds(state: State, words: list[str]) -> bool | None:
         inner = holds(state, words[1:])
         return None if inner is None else not inner
     if len(words) == 2 and words[0] in ("-e", "-f", "-d", "-s"):
-        return state.file(words[1]) is not None
+        return _is_there(state, *words)
     if len(words) == 2 and words[0] in ("-n", "-z"):
         return bool(words[1]) is (words[0] == "-n")
     if len(words) == 3 and words[1] in ("=", "==", "!="):
@@ -34,3 +34,13 @@ def holds(state: State, words: list[str]) -> bool | None:
     if len(words) <= 1:
         return bool(words and words[0])
     return None
+
+
+def _is_there(state: State, asked: str, path: str) -> bool:
+    """Return whether a path is there (`-e`), a folder (`-d`), none (`-f`), or a file with bytes."""
+    file = state.file(path)
+    if file is None or asked == "-e":
+        return file is not None
+    return (
+        file.is_folder if asked == "-d" else not file.is_folder and (asked == "-f" or file.size > 0)
+    )

@@ -16,7 +16,7 @@ from imsprep.guest.chain.grub.syntax import Statement
 DECISIVE = {*LINUX, *INITRD, *OTHER, "set", "search", "configfile", "source", "normal", "blscfg",
             "load_env", "eval", "search.fs_uuid", "search.fs_label", "search.file"}  # fmt: skip
 # Commands whose result only a running machine knows.
-ASKS_THE_MACHINE = {"sleep", "keystatus", "cmostest", "background_image", "read", "regexp",
+ASKS_THE_MACHINE = {"sleep", "keystatus", "cmostest", "background_image", "read",
                     "probe", "smbios", "cpuid", "hashsum", "cmp", "getenv", "efivar",
                     "gptprio.next", "gptpriority", "extract_entries", "lsefi", "inl", "rdmsr",
                     "date"}  # fmt: skip

@@ -11,7 +11,9 @@ grub-core/normal/main.c and menu.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,6 +64,14 @@ class _MenuShownError(Exception):
         self.shown = shown
 
 
+class _LeftError(Exception):
+    """`break` or `continue` of so many loops."""
+
+    def __init__(self, loops: int, *, again: bool) -> None:
+        super().__init__("a loop is left")
+        self.loops, self.again = loops, again
+
+
 class _ReturnedError(Exception):
     """`return`: the file, function or entry that is run ends here."""
 
@@ -93,6 +103,7 @@ class _Run:
     def __init__(self, state: State) -> None:
         self.state = state
         self._steps = 0
+        self._loops = 0  # that `break` can leave
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -159,7 +170,7 @@ class _Run:
         for choice in choices:
             first.append(len(menu.entries))
             if choice is default:
-                shown = self._resolve(choice, wanted.partition(">")[2])
+                shown = self._resolve(choice, _first_of(wanted)[1])
                 waits = self._asks_for_a_password(choice) or shown.waits or self._waits()
                 shown = shown._replace(waits=waits)
             else:
@@ -214,13 +225,14 @@ class _Run:
             shown = _Shown()
             for one in frame.choices:
                 if one is default:
-                    shown = self._resolve(one, rest.partition(">")[2])
+                    shown = self._resolve(one, _first_of(rest)[1])
                 else:
                     self._resolve(one, "0")
             return shown
 
     def _entry(self, choice: Choice) -> BootEntry:
-        with self.state.inside(path=choice.path, entry=Started(), in_entry=True) as frame:
+        inside = self.state.inside(path=choice.path, entry=Started(), in_entry=True)
+        with inside as frame, self._outside_loops():
             unknown = None
             try:
                 if choice.bls is not None:
@@ -278,6 +290,8 @@ class _Run:
             state.functions[name] = statement
         elif statement.kind in ("menuentry", "submenu"):
             self._choice(statement)
+        elif statement.kind in ("while", "until"):
+            self._while(statement)
         elif statement.words or effects.decide(statement.body):
             self._loop(statement)
         return True
@@ -298,9 +312,45 @@ class _Run:
         if len(words) >= 2 and words[1] == "in":
             for value in words[2:]:
                 self.state.set(words[0], value)
-                self.run(statement.body)
+                if self._leaves(statement.body):
+                    break
+        elif not words:
+            self.run(statement.body)  # a block in braces
         elif effects.decide(statement.body):
             raise self._unknown(statement, "a loop is not evaluated")
+
+    def _while(self, statement: Statement) -> None:
+        """Run a loop until its condition ends it; one without an end takes all the steps."""
+        ((condition, body),) = statement.arms
+        while True:
+            self._steps += 1
+            met = self.run(condition)
+            if met is None and effects.decide(body):
+                raise self._unknown(statement, "a loop until what only the machine knows")
+            if met is None or met is (statement.kind == "until") or self._leaves(body):
+                return
+
+    @contextlib.contextmanager
+    def _outside_loops(self) -> Iterator[None]:
+        """Run what `break` cannot leave: a function, an entry."""
+        loops, self._loops = self._loops, 0
+        try:
+            yield
+        finally:
+            self._loops = loops
+
+    def _leaves(self, body: tuple[Statement, ...]) -> bool:
+        """Run the body of a loop once; return whether the loop ends by that."""
+        self._loops += 1
+        try:
+            self.run(body)
+        except _LeftError as error:
+            if error.loops > 1:
+                raise _LeftError(error.loops - 1, again=error.again) from None
+            return not error.again
+        finally:
+            self._loops -= 1
+        return False
 
     def _choice(self, statement: Statement) -> None:
         words = self.state.expanded(statement.words)
@@ -354,7 +404,7 @@ class _Run:
         return None
 
     def _function(self, name: str, arguments: list[str]) -> bool | None:
-        with self.state.parameters(arguments):
+        with self.state.parameters(arguments), self._outside_loops():
             try:
                 return self.run(self.state.functions[name].body)
             except _ReturnedError:
@@ -378,13 +428,30 @@ class _Run:
             self._source(found)
         return found is not None
 
+    def _leave_command(self, arguments: list[str], statement: Statement) -> bool:
+        count = int(arguments[0]) if arguments and arguments[0].isdigit() else 1
+        again = self.state.text(statement.words[0]) == "continue"
+        if self._loops:
+            raise _LeftError(min(max(count, 1), self._loops), again=again)
+        return True
+
     def _return_command(self, _: list[str], __: Statement) -> bool:
         raise _ReturnedError
 
 
+def _first_of(wanted: str) -> tuple[str, str]:
+    """Return the entry of the first menu that a default names, and what it names in that one.
+
+    A `>` parts the two, and `>>` is one in a title (`menuentry_eq` in GRUB's normal/menu.c).
+    """
+    found = re.match(r"((?:[^>]|>>)*)(?:>(.*))?", wanted, re.DOTALL)
+    name, rest = found.groups() if found is not None else (wanted, None)
+    return name.replace(">>", ">"), rest or ""
+
+
 def _chosen(choices: list[Choice], wanted: str, *, exactly: bool = False) -> Choice | None:
     """Return the entry of a number, title or id; the first if there is none, as GRUB does."""
-    name = wanted.partition(">")[0]
+    name, _ = _first_of(wanted)
     if name.isdigit() and int(name) < len(choices):
         return choices[int(name)]
     for choice in choices:
@@ -401,11 +468,13 @@ def _stops(entry: BootEntry) -> bool:
 _RUNS: dict[str, Callable[[_Run, list[str], Statement], bool]] = {
     **dict.fromkeys(("configfile", "normal"), _Run._configfile_command),
     **dict.fromkeys(("source", "."), _Run._source_command),
+    **dict.fromkeys(("break", "continue"), _Run._leave_command),
     "return": _Run._return_command,
 }
-_COMMANDS: dict[str, Callable[[State, list[str], Statement], bool]] = {
+_COMMANDS: dict[str, Callable[[State, list[str], Statement], bool | None]] = {
     "set": commands.set_variable, "export": commands.set_variable, "unset": commands.unset,
-    "load_env": commands.load_env, "search": commands.search,
+    "load_env": commands.load_env, "shift": commands.shift, "regexp": commands.regexp,
+    "search": commands.search,
     "search.fs_uuid": commands.search_by, "search.fs_label": commands.search_by,
     "search.file": commands.search_by, "blscfg": commands.blscfg, "false": lambda *_: False,
     **dict.fromkeys(commands.LINUX, commands.linux),

@@ -158,14 +158,20 @@ class State:
     @contextlib.contextmanager
     def parameters(self, values: Sequence[str]) -> Iterator[None]:
         """Set $1 and those behind it, $# and $@, for as long as a function or an entry runs."""
-        joined = " ".join(values)
-        own = {"#": str(len(values)), "@": joined, "*": joined}
-        own |= {str(at): value for at, value in enumerate(values, 1)}
-        outer = self._replaced_parameters(own)
+        outer = self._replaced_parameters(_parameters(values))
         try:
             yield
         finally:
             self._replaced_parameters(outer)
+
+    def shift(self, count: int) -> bool:
+        """Let the parameters begin `count` later; return whether there are so many."""
+        given = int(self.variables.get("#", "0"))
+        values = [self.variables.get(str(at), "") for at in range(1, given + 1)]
+        if count > given:
+            return False
+        self._replaced_parameters(_parameters(values[count:]))
+        return True
 
     def _replaced_parameters(self, values: dict[str, str]) -> dict[str, str]:
         """Put parameters in the place of those that are set; return the latter."""
@@ -260,3 +266,10 @@ class State:
         if path.startswith("("):
             device, _, inside = path[1:].partition(")")
         return device, self.devices.named(device), inside or "/"
+
+
+def _parameters(values: Sequence[str]) -> dict[str, str]:
+    """Return the variables that hold parameters: their number, all of them, and each."""
+    joined = " ".join(values)
+    own = {"#": str(len(values)), "@": joined, "*": joined}
+    return own | {str(at): value for at, value in enumerate(values, 1)}

@@ -33,8 +33,9 @@ Word = tuple[Part, ...]
 class Statement(NamedTuple):
     """A command, or a block with others inside.
 
-    `kind` is "command", "if", "loop", "function", "menuentry" or "submenu". Of an `if` the `arms`
-    are pairs of condition and body, the last one without a condition for `else`.
+    `kind` is "command", "if", "loop", "while", "until", "function", "menuentry" or "submenu". Of an
+    `if` the `arms` are pairs of condition and body, the last one without a condition for `else`; of
+    `while` and `until` they are one pair.
     """
 
     kind: str
@@ -241,6 +242,8 @@ class _Parser:
         self._expect("do")
         body = self.statements(("done",))
         self._expect("done")
+        if token.plain in ("while", "until"):
+            return Statement(token.plain, token.line, arms=((head, body),))
         return Statement("loop", token.line, head[0].words if head else (), body=body)
 
     def _block(self, kind: str) -> Statement:

@@ -14,7 +14,7 @@ from tests.support.guest.trees import MemoryFileSystem
 
 DEVICES = Devices(
     (Volume("partition 1", 1, 1, "ext4"),),
-    {"partition 1": [Tree({"/": MemoryFileSystem({"/grub/user.cfg": "x"})})]},
+    {"partition 1": [Tree({"/": MemoryFileSystem({"/grub/user.cfg": "x", "/grub/empty": ""})})]},
 )
 
 
@@ -23,6 +23,11 @@ DEVICES = Devices(
     [
         ("-f /grub/user.cfg", True),
         ("-s (hd0,1)/none", False),
+        ("-s /grub/user.cfg", True),
+        ("-s /grub/empty", False),
+        ("-f /grub", False),
+        ("-e /grub", True),
+        ("-d /grub/user.cfg", False),
         ("! -e /grub/none", True),
         ("-d /grub -a -n x", True),
         ("-d /none -o 1 = 2", False),

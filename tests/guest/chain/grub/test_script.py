@@ -22,7 +22,7 @@ FILES = {
     "/vmlinuz-1": b"MZ",
     "/vmlinuz-2": b"MZ",
     "/initrd-1": b"0",
-    "/grub/grubenv": "saved_entry=two\n",
+    "/grub/grubenv": "# GRUB Environment Block\nsaved_entry=two\n",
 }
 
 
@@ -214,7 +214,8 @@ def test_a_menu_without_an_end_waits() -> None:
     "text",
     [
         "gptprio.next -d dev -u part\nif [ -z \"$part\" ]; then set default=1; fi\n",
-        "regexp --set 1:n '(.)' x\nset default=$n\n",
+        "probe --set=v --fs-uuid $root\nregexp --set 1:n '(.)' $v\nset default=$n\n",
+        "while sleep --interruptible 1; do set default=two; done\n",
         "probe --set=u --fs-uuid $root\nsearch --fs-uuid --set=root $u\n",
         "getenv -e Name -b value\nconfigfile $value\n",
     ],
@@ -380,3 +381,47 @@ def test_where_a_try_without_an_initramfs_panics_ubuntus_grub_takes_one() -> Non
                  UBUNTU.replace("set partuuid", "set other")):  # fmt: skip
         (first,) = menu(text.replace("INITRD", "/initrd-1")).entries
         assert (first.initrds, first.arguments[-1]) == ((), "panic=-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'set n=0\nwhile [ "$n" -lt 2 ]; do\n if [ $n = 1 ]; then set default=two; set n=2; else set n=1; fi\ndone\n',
+        'until [ "$n" = x ]; do set default=two; set n=x; done\n',
+        "for i in one two three; do\n if [ $i = one ]; then continue; fi\n set default=$i\n break\ndone\n",
+        "for a in 1 2; do for b in two one; do set default=$b; break 2; done; done\n",
+        "function f {\n break\n shift\n set default=$1\n}\nfor a in 1; do f one two; done\n",
+        "{ set default=two; }\n",
+        "break\nset default=two\n",
+        "regexp --set=1:n --set m '^v([0-9]+)-(.*)$' v7-two\nif [ $n.$m = 7.7 ]; then set default=two; fi\n",
+        "regexp --set 2:n '(.)-([[:alpha:]]*)' v-two\nset default=$n\n",
+        "if ! regexp '^x.*y$' xzyw; then set default=two; fi\n",
+        "shift\nset default=two\n",
+    ],
+)
+def test_loops_patterns_and_parameters_choose_the_entry(text: str) -> None:
+    assert started(menu(text + TWO)) == "two"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "while true; do set a=1; done\n",
+        "if regexp '(a*)*b' aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; then set default=1; fi\n",
+        "if regexp '\\d' 7; then set default=1; fi\n",
+        "regexp --set=1:n '(a|ab)' ab\nset default=$n\n",
+    ],
+)
+def test_a_loop_without_an_end_and_a_pattern_that_is_not_tried_are_unknown(text: str) -> None:
+    assert menu(text + TWO).unknown is not None
+
+
+def test_a_title_with_a_mark_of_submenus_is_named_with_two() -> None:
+    old = "submenu 'Old > new' {\n" + entry("one > two", "2") + "}\n"
+    assert started(menu("set default='Old >> new>one >> two'\n" + TWO + old)) == "one > two"
+    assert started(menu("set default='Old > new>one'\n" + TWO + old)) == "one"
+
+
+def test_a_block_of_variables_without_its_head_is_not_read() -> None:
+    text = "load_env\nset default=$saved_entry\n"
+    assert started(menu(text + TWO, more={"/grub/grubenv": "saved_entry=two\n"})) == "one"
