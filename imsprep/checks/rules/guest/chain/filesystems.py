@@ -73,6 +73,10 @@ def wrong_type(facts: Facts) -> Iterator[Evidence]:
             )
 
 
+# Types that mount a volume of another kind: what the kernel tries, what is mounted already, and
+# programs. Lustre's volumes have a superblock of ext4.
+_MAY_MOUNT = re.compile(r"auto$|none$|r?bind$|$|fuse|lustre$|ldiskfs$|ext\d?dev$|.*fuse")
+
 # What mounts each family, by its driver's name.
 _DRIVERS = {"ext": "ext4", "XFS": "xfs", "btrfs": "btrfs", "FAT": "vfat"}
 
@@ -134,9 +138,11 @@ def _loads(found: Started, driver: str) -> bool:
 
 def _other_type(named: str, volume: Volume) -> bool:
     """Return whether none of the types that are named, parted by commas, is the volume's."""
-    families = {_FAMILIES.get(name) for name in named.split(",")}
-    return (
-        volume.kind in _FAMILIES
-        and None not in families
-        and (_FAMILIES[volume.kind] not in families)
-    )
+    names = named.split(",")
+    families = {_FAMILIES.get(name) for name in names}
+    if volume.kind not in _FAMILIES or _FAMILIES[volume.kind] in families:
+        return False
+    # A type that is not known here mounts no file system of Linux's own, unless it is one of these.
+    strange = [name for name in names if name not in _FAMILIES]
+    of_linux = volume.kind in (*_WITHOUT_SUBVOLUMES, BTRFS)
+    return not strange or (of_linux and not any(_MAY_MOUNT.match(name) for name in strange))

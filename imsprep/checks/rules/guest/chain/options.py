@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -9,31 +10,48 @@ from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.rules.guest.chain.mounts import line_of, mounts_of, severity_of
-from imsprep.checks.subject.boot_entry import arguments, cut, origin, started, value
+from imsprep.checks.subject.boot_entry import arguments, cut, of_value, origin, started, value
 from imsprep.checks.subject.guest import advice, linux
-from imsprep.guest.linux.fstab import find_volume, read_fstab
+from imsprep.guest.linux import mount_options
+from imsprep.guest.linux.fstab import Mount, find_volume, read_fstab
 from imsprep.guest.linux.locate import locate
 from imsprep.guest.model import Guest, Volume
-from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, FAT, XFS
 from imsprep.report import Severity
 
 # `defaults` written wrong: no file system has an option that is one word from `def`.
 _MISSPELT = re.compile(r"(?!defaults$)def[a-z]+$")
 
 
+# File systems by the driver that reads their options: types in fstab, and kinds of volumes.
+_FAMILIES = {
+    **dict.fromkeys(("ext2", "ext3", "ext4", EXT2, EXT3, EXT4), mount_options.EXT),
+    **dict.fromkeys(("xfs", XFS), mount_options.XFS),
+    **dict.fromkeys(("btrfs", BTRFS), mount_options.BTRFS),
+    **dict.fromkeys(("vfat", "msdos", FAT), mount_options.FAT),
+}  # fmt: skip
+# From which kernel on an XFS that is mounted already refuses an option that it does not know.
+_XFS_REMOUNTS = (5, 5)
+_MADE_BY_SYSTEMD = ("/dev", "/dev/shm", "/proc", "/run", "/sys")  # mounted before fstab is read
+
+
 @rule(
     "IMS858",
     Severity.ERROR,
-    "fstab has a mount option that does not exist",
+    "A mount option does not exist, or not for this file system",
     why="The mount fails with “unknown mount option”, and the boot stops in emergency mode; the"
     " root stays read-only.",
     fix=advice("write defaults there"),
-    source="fstab(5); mount(8): filesystem-independent mount options; inferred",
+    source="fstab(5); mount(8): filesystem-independent mount options; ext4(5), xfs(5), btrfs(5);"
+    " the Linux kernel's admin-guide/xfs.rst, “Removed Mount Options”; inferred",
 )
 def no_such_option(facts: Facts) -> Iterator[Evidence]:
-    """Look for `default` and the like where `defaults` is meant."""
+    """Look for `default` where `defaults` is meant, and for options of other file systems."""
     guest = linux(facts)
+    kernel = _kernel_version(facts)
+    yield from _refused_by_root(facts, kernel)
     for mount in mounts_of(guest):
+        yield from _refused(guest, mount, kernel)
         wrong = next((o for o in mount.options if _MISSPELT.match(o)), None)
         if wrong is not None and mount.on_disk and not mount.is_swap:
             edges = r"\([[:space:],]\|$\)"
@@ -45,6 +63,69 @@ def no_such_option(facts: Facts) -> Iterator[Evidence]:
                 fix=fixes.command(f"sed -i '{script}' /etc/fstab"),
                 severity=Severity.WARNING if mount.path == "/" else severity_of(guest, mount),
             )
+
+
+def _kernel_version(facts: Facts) -> tuple[int, ...]:
+    with contextlib.suppress(UnknownError):
+        return _numbers(started(facts).entry.version or "")
+    return ()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _refused_by_root(facts: Facts, kernel: tuple[int, ...]) -> Iterator[Evidence]:
+    """Look for options in rootflags= that the root's file system refuses."""
+    with contextlib.suppress(UnknownError):
+        found = started(facts)
+        given = value(found, "rootflags") or ""
+        volume = locate(value(found, "root") or "", found.guest).volume
+        family = _FAMILIES.get(volume.kind) if volume is not None else None
+        if volume is None or family is None:
+            return
+        for option, why in mount_options.refused(given.split(","), family, kernel):
+            if not option.startswith("subvol"):  # IMS847
+                yield Evidence(
+                    f"{of_value(found, 'rootflags')}: rootflags={cut(given)}: {volume.name} is "
+                    f"{volume.kind}, which refuses {cut(option)}: {why}",
+                    found=cut(option),
+                    fix=advice(f"remove {cut(option)} from rootflags=, and {fixes.AGAIN}"),
+                )
+
+
+def _refused(guest: Guest, mount: Mount, kernel: tuple[int, ...]) -> Iterator[Evidence]:
+    """Look for options of a line that its file system refuses."""
+    if mount.kind == "tmpfs":
+        wrong = mount_options.no_size(mount.options)
+        if wrong is not None:
+            early = mount.path in _MADE_BY_SYSTEMD
+            yield Evidence(
+                f"{line_of(mount)} has {cut(wrong)}, which is no size: one letter stands behind "
+                "the number, or %",
+                expected="size=2g",
+                found=cut(wrong),
+                fix=advice("write the size with one letter (k, m, g)"),
+                severity=Severity.WARNING if early else severity_of(guest, mount),
+            )
+        return
+    volume = find_volume(mount.spec, guest.volumes)
+    named = _FAMILIES.get(mount.kind)
+    family = _FAMILIES.get(volume.kind) if volume is not None else named
+    # Where the type is wrong, IMS847 speaks. An old XFS that is mounted already leaves out what it
+    # does not know.
+    of_root = mount.path == "/"
+    if family is None or mount.is_swap or (named or family) != family:
+        return
+    if of_root and family == mount_options.XFS and kernel < _XFS_REMOUNTS:
+        return
+    for option, why in mount_options.refused(mount.options, family, kernel):
+        yield Evidence(
+            f"{line_of(mount)} has the option {cut(option)}: {why}",
+            found=cut(option),
+            fix=advice(f"remove {cut(option)} from line {mount.line} of /etc/fstab"),
+            severity=Severity.WARNING if of_root else severity_of(guest, mount),
+        )
 
 
 # Types of GPT's partitions that systemd takes for the root: it mounts these for writing by itself.
@@ -112,7 +193,7 @@ def newer_file_system(facts: Facts) -> Iterator[Evidence]:
     """Compare the features of the root and of what fstab mounts with the kernel's version."""
     found = started(facts)
     version = found.entry.version or ""
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    numbers = _numbers(version)
     mounted = {volume.name: volume for volume in _mounted(found.guest, value(found, "root") or "")}
     for volume in mounted.values():
         early = [f for name, known in _BROUGHT_EARLIER.items() if name in version for f in known]

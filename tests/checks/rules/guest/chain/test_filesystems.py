@@ -13,6 +13,7 @@ from tests.support.guest.rules import check_guest
 from tests.support.guest.trees import ROOT, UUID, VIRTIO, cpio, debian, drivers, linux_guest
 
 E = Severity.ERROR
+DATA = Volume("partition 2", 1 << 20, 1 << 20, "ext4", "99999999-2222-4333-8444-555555555555")
 ESP = Volume("partition 3", 1 << 20, 1 << 20, "FAT", "1A2B-3C4D", clean=True)
 
 
@@ -26,6 +27,16 @@ def bad(fstab: str, **more: Any) -> dict[str, tuple[Severity, str]]:
 def test_the_type_of_a_root_that_is_only_mounted_again_does_no_harm() -> None:
     guest = linux_guest({**debian(), "/etc/fstab": f"UUID={UUID} / xfs defaults 0 1\n"})
     assert check_guest(guest)[0] == []
+
+
+@pytest.mark.parametrize(("kind", "found"), [
+    ("exr4", True), ("ext3", False), ("auto", False), ("fuse.ext4fuse", False), ("lustre", False),
+    ("none", False), ("ext4,exr4", False), ("xfs,zzz", True), ("xfs,auto", False),
+])  # fmt: skip
+def test_a_type_that_is_none_mounts_nothing(kind: str, found: bool) -> None:
+    text = f"UUID={UUID} / ext4 defaults 0 1\nUUID={DATA.uuid} /data {kind} defaults 0 2\n"
+    said, _ = check_guest(linux_guest({**debian(), "/etc/fstab": text}, volumes=(ROOT, DATA)))
+    assert [f.severity for f in said if f.rule == "IMS847"] == [E] * found
 
 
 def test_a_rootfstype_of_another_file_system_stops_the_boot() -> None:

@@ -13,7 +13,7 @@ from tests.support.guest.trees import ROOT, UUID, debian, linux_guest
 
 FSTAB, OTHER = f"UUID={UUID} / ext4 defaults 0 1\n", "99999999-2222-4333-8444-555555555555"
 DATA = Volume("partition 2", 1 << 30, 1 << 30, "XFS", OTHER)
-VERSION = "4.19.0-27-amd64"
+VERSION, GRUB = "4.19.0-27-amd64", "/boot/grub/grub.cfg"
 
 
 @pytest.mark.parametrize(("line", "severity"), [
@@ -22,6 +22,11 @@ VERSION = "4.19.0-27-amd64"
     (f"UUID={OTHER} /data xfs defaults,nofail 0 2", None),
     (f"UUID={OTHER} /data xfs deflate=1 0 2", None), ("tmpfs /x tmpfs default 0 0", None),
     (f"UUID={OTHER} none swap default 0 0", None),
+    (f"UUID={OTHER} /data xfs acl 0 2", Severity.ERROR), (f"UUID={OTHER} /data auto acl 0 2", Severity.ERROR),
+    (f"UUID={OTHER} /data xfs acl,nofail 0 2", Severity.NOTE), (f"UUID={OTHER} /data ext4 acl 0 2", None),
+    (f"UUID={OTHER} /data xfs noatime,nobarrier 0 2", Severity.ERROR),
+    (f"UUID={UUID} / ext4 inode64 0 1", Severity.WARNING),
+    ("tmpfs /tmp tmpfs size=2GB 0 0", Severity.ERROR), ("tmpfs /run tmpfs size=2GB 0 0", Severity.WARNING),
 ])  # fmt: skip
 def test_a_word_that_is_meant_for_defaults_is_found(line: str, severity: Severity | None) -> None:
     text = line if " / " in line else FSTAB + line
@@ -29,6 +34,25 @@ def test_a_word_that_is_meant_for_defaults_is_found(line: str, severity: Severit
         linux_guest({**debian(), "/etc/fstab": f"{text}\n"}, volumes=(ROOT, DATA))
     )
     assert [f.severity for f in found if f.rule == "IMS858"] == ([severity] if severity else [])
+
+
+def test_rootflags_of_another_file_system_stop_the_boot() -> None:
+    said = bad("rootflags=noatime,nouuid")
+    assert list(said) == ["IMS858"]
+    assert said["IMS858"][0] is Severity.ERROR
+    assert bad("rootflags=noatime,data=writeback") == {}
+
+
+@pytest.mark.parametrize(("kernel", "found"), [("6.1.0-28-amd64", True), (VERSION, False)])
+def test_an_old_xfs_that_is_mounted_again_leaves_out_what_it_does_not_know(
+    kernel: str, found: bool
+) -> None:
+    files = {path.replace(VERSION, kernel): text for path, text in debian().items()}
+    files[GRUB] = str(files[GRUB]).replace(VERSION, kernel)
+    files["/etc/fstab"] = f"UUID={UUID} / xfs errors=remount-ro 0 1\n"
+    root = dataclasses.replace(ROOT, kind="XFS")
+    said, _ = check_guest(linux_guest(files, volumes=(root,)))
+    assert [f.severity for f in said if f.rule == "IMS858"] == [Severity.WARNING] * found
 
 
 @pytest.mark.parametrize(("arguments", "fstab", "found"), [
