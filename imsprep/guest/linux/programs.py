@@ -1,4 +1,4 @@
-"""Why a program of the guest cannot be started: its mode, its content, its interpreter.
+"""Why a program of the guest cannot be started: its mode, content, interpreter, libraries.
 
 Sources: execve(2); the Linux kernel's fs/binfmt_script.c and fs/binfmt_elf.c: of a script the
 program named in its first line is started, of ELF the one that PT_INTERP names.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat
 import struct
 
+from imsprep.guest.linux.libraries import missing
 from imsprep.guest.tree import Tree
 from imsprep.units import KIB
 
@@ -21,7 +22,7 @@ _PT_INTERP = 3
 def why_not_started(tree: Tree, path: str, depth: int = 0) -> str | None:
     """Return why the kernel cannot start what is at a path that is there, or None.
 
-    UnreadableError where it cannot be looked at. What libraries it needs is not looked at.
+    UnreadableError where it cannot be looked at.
     """
     place = tree.find(path)
     if place is None:
@@ -33,12 +34,15 @@ def why_not_started(tree: Tree, path: str, depth: int = 0) -> str | None:
     head = tree.read(path, limit=_HEAD)
     if not any(head):
         return "holds only zeros" if head else "is empty"
-    interpreter = _script(head) if head[:2] == b"#!" else _elf(head)
+    is_script = head[:2] == b"#!"
+    interpreter = _script(head) if is_script else _elf(head)
     if interpreter is None or not interpreter.startswith("/"):
         return None
     if not tree.exists(interpreter):
         return f"needs {interpreter[:120]}, which is not there"
     inner = why_not_started(tree, interpreter, depth + 1) if depth < _INTERPRETED else None
+    if inner is None and not is_script:
+        return missing(tree, path)
     return f"needs {interpreter[:120]}, which {inner}" if inner else None
 
 

@@ -49,13 +49,22 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
     if not tried:
         why = f", and {passed[0]} {faults[passed[0]]}" if passed else ""
         yield Evidence(f"{guest.root} has none of {', '.join(places)}{why}", expected="/sbin/init")
-    elif len(broken) == len(tried):
+    elif len(broken) == len(tried) or _ends_at_once([faults[path] for path in tried]):
         yield Evidence(f"{broken[0]} {faults[broken[0]]}", found=broken[0])
     elif passed and tried == ["/bin/sh"]:
         yield Evidence(
             f"{passed[0]} {faults[passed[0]]}, and a shell would be started instead",
             found=passed[0],
         )
+
+
+def _ends_at_once(faults: list[str | None]) -> bool:
+    """Return whether the first program is started and ends: nothing else is tried then.
+
+    That of a shell is the last one.
+    """
+    first = faults[:-1] or faults
+    return None not in first and any((fault or "").startswith("cannot load") for fault in first)
 
 
 def _is_whole(guest: Guest) -> bool:

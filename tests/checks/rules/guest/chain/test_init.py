@@ -11,6 +11,7 @@ import pytest
 
 from imsprep.guest.paths import INITS
 from imsprep.report import Severity
+from tests.support.guest.elf_files import LINKER, elf
 from tests.support.guest.rules import check_guest
 from tests.support.guest.trees import Data, Link, cpio, debian, drivers, linux_guest
 
@@ -74,6 +75,19 @@ def test_a_first_program_that_cannot_be_started_is_found(
 ) -> None:
     severities, skipped = said({**PROGRAMS, **more, **(TOOLS if tools else {})})
     assert (severities, skipped) == ([Severity.ERROR] if found else [], [])
+
+
+@pytest.mark.parametrize(("shell", "tools"), [(True, False), (False, False), (True, True)])
+def test_a_first_program_without_its_library_ends_at_once(shell: bool, tools: bool) -> None:
+    """The kernel has started it by then, so that nothing else is tried."""
+    files = {
+        "/sbin/init": elf("libc.so.6", linker=LINKER),
+        LINKER: b"x",
+        **({"/bin/sh": b"x"} if shell else {}),
+    }
+    assert said({**PROGRAMS, **files, **(TOOLS if tools else {})}) == ([Severity.ERROR], [])
+    libc = {"/lib/x86_64-linux-gnu/libc.so.6": elf()}
+    assert said({**PROGRAMS, **files, **libc, **(TOOLS if tools else {})}) == ([], [])
 
 
 def test_a_folder_that_the_boot_mounts_on_is_missed_and_its_command_makes_it(
