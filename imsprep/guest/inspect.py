@@ -277,7 +277,7 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
         gone_subvolumes=_gone_subvolumes(tree, world.devices, gaps),
     )  # fmt: skip
     steps: tuple[Step, ...] = (
-        ((*names, *paths.INITS), lambda: files.update(take_names(tree, gaps))),
+        ((*names, *paths.INITS), lambda: files.update(take_names(tree, gaps, boot))),
         (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
         (secrets, lambda: files.update(take_secrets(tree, gaps))),
         (("/lib/modules/*",), follow),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from imsprep.guest import paths
+from imsprep.guest.chain.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.fstab import read_fstab
 from imsprep.guest.linux.programs import why_not_started
@@ -51,15 +52,19 @@ def take_files(
     return files
 
 
-def take_names(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
-    """Look at what is there: paths of the list, first programs, and files that fstab mounts."""
+def take_names(tree: Tree, gaps: dict[str, str], boot: Boot) -> dict[str, Entry]:
+    """Look at what is there: paths of the list, first programs, and files that fstab mounts.
+
+    First programs are also those that the entries of `boot` that start ask for.
+    """
     files = take_files(tree, (), paths.LINUX_NAMES, gaps)
-    files.update(_first_programs(tree, gaps))
+    asked = (route.entry.value("init") for route in boot.routes if route.entry is not None)
+    files.update(_first_programs(tree, gaps, tuple(path for path in asked if path)))
     guarded(gaps, "/etc/fstab", lambda: files.update(_mounted_files(tree, gaps)))
     return files
 
 
-def _first_programs(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
+def _first_programs(tree: Tree, gaps: dict[str, str], asked: tuple[str, ...]) -> dict[str, Entry]:
     """Look at what may be the first program, and whether the kernel can start it."""
     files: dict[str, Entry] = {}
 
@@ -68,7 +73,7 @@ def _first_programs(tree: Tree, gaps: dict[str, str]) -> dict[str, Entry]:
         if entry is not None:
             files[path] = replace(entry, fault=why_not_started(tree, path))
 
-    for path in paths.INITS:
+    for path in dict.fromkeys((*paths.INITS, *asked)):
         guarded(gaps, path, partial(take, path))
     return files
 

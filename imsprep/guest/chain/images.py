@@ -36,6 +36,8 @@ _KERNELS = (
 )  # fmt: skip
 
 
+# Version of the boot protocol, and flags of which the first one says that the kernel is 64-bit.
+_PROTOCOL, _FLAGS, _TELLS = 0x206, 0x236, 0x20C
 _ARM_AT, _ARM = 56, b"ARM\x64"
 
 
@@ -61,6 +63,7 @@ def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot
         if route.default is not None and entry is not None and not entry.broken:
             own = _version(devices, entry)
             entry = dataclasses.replace(entry, version=own or entry.version,
+                                        machine=_machine(devices, entry),
                                         broken=_fault(devices, entry, route))  # fmt: skip
             key = " + ".join(entry.initrds)
             if entry.initrds and key not in images:
@@ -124,6 +127,24 @@ def _version(devices: Devices, entry: BootEntry) -> str | None:
             return found[0].decode("ascii")
     named = re.search(r"(?:vmlinu[xz]|[Ii]mage|kernel)-(\d+\.\d+.*)$", path.rpartition("/")[2])
     return named[1] if named is not None else None
+
+
+def _machine(devices: Devices, entry: BootEntry) -> str | None:
+    """Return what a kernel is for; one of x86 tells since version 2.12 of the boot protocol."""
+    volume, _, path = entry.kernel.partition(":")
+    file = devices.find(volume, path)
+    try:
+        head = file.head(_HEAD) if file is not None else b""
+    except UnreadableError:
+        return None
+    if head[_ARM_AT:].startswith(_ARM):
+        return "aarch64"
+    if head[_HEADER : _HEADER + 4] != b"HdrS" or len(head) < _FLAGS + 2:
+        return None
+    (protocol,), (flags,) = (struct.unpack_from("<H", head, at) for at in (_PROTOCOL, _FLAGS))
+    if protocol < _TELLS:
+        return None
+    return "x86_64" if flags & 1 else "i386"
 
 
 def _fault(devices: Devices, entry: BootEntry, route: Route) -> str | None:

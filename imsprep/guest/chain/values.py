@@ -34,6 +34,9 @@ class BootEntry:
     unknown: str | None = None  # why it could not be followed
     gone: str | None = None  # the file that it names and that is nowhere in the image
     version: str | None = None  # of the kernel, where the entry or its image tells
+    machine: str | None = (
+        None  # that the kernel is for: "i386", "x86_64", "aarch64"; None: not known
+    )
 
     def value(self, name: str) -> str | None:
         """Return the last value of an argument `name=value`, or None."""

@@ -21,6 +21,20 @@ def bzimage(size: int) -> bytes:
     return bytes(head)
 
 
+@pytest.mark.parametrize(("protocol", "flags", "machine"), [
+    (0x20F, 0x3F, "x86_64"), (0x20C, 0x06, "i386"), (0x20B, 0x00, None),
+])  # fmt: skip
+def test_a_kernel_of_x86_tells_its_width(protocol: int, flags: int, machine: str | None) -> None:
+    head = bytearray(bzimage(2560))
+    struct.pack_into("<H", head, 0x206, protocol)
+    struct.pack_into("<H", head, 0x236, flags)
+    entry = linux_guest({**debian(), KERNEL: bytes(head)}).boot.routes[0].entry
+    assert entry is not None
+    assert entry.machine == machine
+    findings, _ = check_guest(linux_guest({**debian(), KERNEL: bytes(head)}))
+    assert [f.rule for f in findings] == ["IMS851"] * (machine == "i386")
+
+
 def said(kernel: bytes) -> list[str]:
     findings, _ = check_guest(linux_guest({**debian(), KERNEL: kernel}))
     return [f.message for f in findings if f.rule == "IMS807"]

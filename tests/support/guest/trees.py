@@ -140,8 +140,6 @@ def linux_guest(
     filesystem = files if isinstance(files, MemoryFileSystem) else MemoryFileSystem(files)
     tree = Tree({"/": filesystem})
     gaps: dict[str, str] = {}
-    entries = {**take_names(tree, gaps), **take_files(tree, paths.LINUX_TEXT, (), gaps)}
-    entries.update(take_secrets(tree, gaps))
     volumes = known.get("volumes", (ROOT,))
     assert isinstance(volumes, tuple)
     kinds = ("ext4", "XFS", "btrfs")
@@ -150,6 +148,8 @@ def linux_guest(
     assert isinstance(allowance, Allowance)
     boot = followed(tree, volumes, root, bool(known.get("boot_code", True)), allowance)
     looked = {image.path: image for image in boot.images}
+    entries = {**take_names(tree, gaps, boot), **take_files(tree, paths.LINUX_TEXT, (), gaps)}
+    entries.update(take_secrets(tree, gaps))
     values: dict[str, object] = {
         "system": "linux", "machine": machine(tree), "table": "mbr", "boot_code": True,
         "root": root, "volumes": volumes, "files": entries, "boot": boot,

@@ -49,7 +49,9 @@ def _has(found: Started, driver: str) -> bool | None:
     if driver in kernel.modules:
         return False  # a file of its own, so it is not built in
     # virtio and virtio_ring are in one file with others in some kernels.
-    return False if driver in ("virtio_blk", "virtio_pci") and kernel.modules else None
+    # Lists that are whole, as those of file systems show, leave no driver out.
+    whole = bool(kernel.modules) or kernel.filesystems is not None
+    return False if driver in ("virtio_blk", "virtio_pci") and whole else None
 
 
 def _lacking(found: Started, drivers: tuple[str, ...]) -> list[str]:

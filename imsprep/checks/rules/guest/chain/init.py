@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.subject.boot_entry import Started, cut, started, value
+from imsprep.checks.subject.boot_entry import Started, arguments, cut, of_value, started, value
 from imsprep.checks.subject.guest import advice
+from imsprep.guest.linux.fstab import read_fstab
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
 from imsprep.guest.paths import INITS, MOUNT_POINTS, ORDINARY
@@ -31,13 +32,46 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
     """Look for what may be the first program, where the system has its ordinary programs."""
     found = started(facts)
     guest = found.guest
-    if not _is_whole(guest):
+    if found.entry.machine == "i386" and guest.machine == "x86_64":
+        yield Evidence(
+            f"{cut(found.entry.kernel)} is a 32-bit kernel, and the programs of {guest.root} are "
+            "64-bit ones, which it cannot start",
+            expected="a kernel for x86_64",
+            found="a kernel for i386",
+            fix=advice("install a 64-bit kernel (Debian: linux-image-amd64), and start that"),
+        )
         return
     asked = value(found, "init")
-    if asked is not None and asked not in INITS:
-        raise UnknownError(f"init={cut(asked)} was not looked for")
-    guest.must_see(*INITS)
     maker = found.image.maker if found.image is not None else None
+    if asked is not None and maker != "initramfs-tools" and _only_that(found, asked):
+        entry = guest.files.get(asked)
+        guest.must_see(asked)
+        lines = read_fstab(guest.text("/etc/fstab") or "")
+        over = next(
+            (m for m in lines if m.path not in _SEEN and asked.startswith(f"{m.path}/")), None
+        )
+        if entry is None and over is not None:
+            raise UnknownError(f"init={cut(asked)} may be on what is mounted on {cut(over.path)}")
+        fault = "is not there" if entry is None else entry.fault
+        if fault is not None:
+            yield Evidence(
+                f"{of_value(found, 'init')} says init={cut(asked)}, which {fault}",
+                expected=cut(asked),
+                found=fault,
+                fix=advice("write a program that is there, or start an entry whose system is"),
+            )
+        return
+    if not _is_whole(guest):
+        return
+    if asked is not None and asked not in INITS and maker != "initramfs-tools":
+        fault = guest.files[asked].fault if asked in guest.files else "was not found"
+        if fault is not None:
+            raise UnknownError(
+                f"init={cut(asked)} {fault}, and what an initramfs of {maker or 'an unknown maker'}"
+                " starts then was not tried"
+            )
+        return
+    guest.must_see(*INITS)
     in_order = maker == "initramfs-tools"
     # Other makers' initramfs may start systemd by its own name, and go on to the next.
     places = [path for path in INITS if not in_order or "systemd" not in path]
@@ -56,6 +90,25 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
             f"{passed[0]} {faults[passed[0]]}, and a shell would be started instead",
             found=passed[0],
         )
+
+
+_SEEN = ("/", "/usr")  # volumes of fstab that first programs were looked for on
+
+
+def _only_that(found: Started, asked: str) -> bool:
+    """Return whether nothing else is started where the program that is asked for is not there.
+
+    The kernel alone panics (init/main.c: “Requested init”), mkinitcpio and NixOS open a shell. What
+    initramfs-tools does not find it leaves out.
+    """
+    image = found.image
+    if not asked.startswith("/") or any(a.startswith("ostree=") for a in arguments(found)):
+        return False
+    if image is None:
+        return not found.entry.initrds and fixes.family(found.guest) != ""
+    return image.maker == "mkinitcpio" or (
+        image.maker is None and fixes.family(found.guest) == "nixos"
+    )
 
 
 def _ends_at_once(faults: list[str | None]) -> bool:

@@ -21,8 +21,9 @@ GRUB = "/boot/grub/grub.cfg"
 
 
 def said(more: dict[str, Any]) -> tuple[list[Severity], list[str]]:
-    files = {path: content for path, content in debian().items() if path != "/bin/sh"}
-    findings, skipped = check_guest(linux_guest({**files, **more}))
+    files = {**{path: text for path, text in debian().items() if path != "/bin/sh"}, **more}
+    files = {path: text for path, text in files.items() if text is not None}
+    findings, skipped = check_guest(linux_guest(files))
     return ([f.severity for f in findings if f.rule == "IMS851"],
             [s.rule for s in skipped if s.rule == "IMS851"])  # fmt: skip
 
@@ -75,6 +76,30 @@ def test_a_first_program_that_cannot_be_started_is_found(
 ) -> None:
     severities, skipped = said({**PROGRAMS, **more, **(TOOLS if tools else {})})
     assert (severities, skipped) == ([Severity.ERROR] if found else [], [])
+
+
+NIX = {"/etc/os-release": "ID=nixos\nVERSION_ID=24.11\n", "/etc/debian_version": None}
+ALONE = {"/boot/initrd.img-4.19.0-27-amd64": None}
+ARCH = {
+    "/boot/initrd.img-4.19.0-27-amd64": cpio({**drivers("4.19.0-27-amd64"), "init_functions": b"x"})
+}
+APART = "UUID=11111111-2222-4333-8444-555555555555 / ext4 defaults 0 1\nLABEL=x /opt ext4 defaults 0 2\n"
+
+
+@pytest.mark.parametrize(("more", "found", "skipped"), [
+    (NIX, True, False), (ARCH, True, False), (ALONE, True, False), (TOOLS, False, False),
+    ({}, False, True), ({**NIX, "/opt/x/init": b"x"}, False, False), ({"/opt/x/init": b"x"}, False, False),
+    ({**ALONE, "/opt/x/init": b"#!/gone\n"}, True, False), ({**NIX, "/etc/fstab": APART}, False, True),
+    ({**NIX, "/etc/fstab": APART, "/opt/x/init": b"x"}, False, False),
+])  # fmt: skip
+def test_an_init_that_is_asked_for_has_to_be_there_where_nothing_else_is_tried(
+    more: dict[str, Any], found: bool, skipped: bool
+) -> None:
+    grub = str(debian()[GRUB]).replace(" ro ", " ro init=/opt/x/init ")
+    if more.get("/boot/initrd.img-4.19.0-27-amd64", b"") is None:
+        grub = "".join(line for line in grub.splitlines(True) if "initrd" not in line)
+    severities, reasons = said({**PROGRAMS, "/sbin/init": b"x", GRUB: grub, **more})
+    assert (severities, reasons) == ([Severity.ERROR] * found, ["IMS851"] * skipped)
 
 
 @pytest.mark.parametrize(("shell", "tools"), [(True, False), (False, False), (True, True)])
