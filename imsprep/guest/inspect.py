@@ -27,6 +27,7 @@ from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.linux.kernels import take_kernels
 from imsprep.guest.model import LINUX, NO_FILES, NOT_YET, WINDOWS, Entry, Guest, Kernel, Volume
 from imsprep.guest.snapshot import (
+    extlinux_version,
     grub_version,
     guarded,
     machine,
@@ -274,6 +275,7 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
 
     guest = dataclasses.replace(
         guest, machine=machine(tree), boot=as_seen(boot, laid), grub=grub_version(tree),
+        extlinux=extlinux_version(tree),
         gone_subvolumes=_gone_subvolumes(tree, world.devices, gaps),
     )  # fmt: skip
     steps: tuple[Step, ...] = (

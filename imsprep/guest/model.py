@@ -111,6 +111,7 @@ class Guest:
     gaps: Mapping[str, str] = field(default_factory=dict)  # pattern, `/**` at its end: why
     boot: Boot = field(default_factory=Boot)  # what each firmware would start
     grub: str | None = None  # version of the GRUB that is installed
+    extlinux: str | None = None  # and of the extlinux
     # Where each `ostree=` of an entry that starts leads, None for nowhere.
     ostree: Mapping[str, str | None] = field(default_factory=dict)
     # Subvolumes of a btrfs that fstab mounts and that it does not have, as `VOLUME:PATH`.

@@ -45,7 +45,7 @@ LINUX_TEXT = (
     "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
     "/usr/lib/NetworkManager/conf.d/*.conf",
     "/etc/systemd/network/*.network", "/usr/lib/systemd/network/*.network",
-    "/etc/systemd/network/*.link",
+    "/etc/systemd/network/*.link", "/etc/dhcpcd.conf",
     # cloud-init and ssh
     "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/etc/cloud/ds-identify.cfg",
     "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf", "/etc/machine-id",
@@ -58,6 +58,11 @@ INITS = ("/sbin/init", "/etc/init", "/bin/init", "/bin/sh", "/usr/lib/systemd/sy
          "/lib/systemd/systemd")  # fmt: skip
 ORDINARY = (("/bin/ls", "/usr/bin/ls"), ("/bin/mount", "/usr/bin/mount"), ("/usr/bin/env",))
 
+# What reads /etc/network/interfaces, and what reads netplan's files: a system has one of each.
+IFUPDOWN = ("/sbin/ifup", "/usr/sbin/ifup", "/bin/ifup", "/usr/bin/ifup")
+NETPLANS = ("/usr/sbin/netplan", "/sbin/netplan", "/usr/bin/netplan",
+            "/lib/systemd/system-generators/netplan")  # fmt: skip
+NIX_GENERATIONS = "/nix/var/nix/profiles/system*"
 DRACUT = "/usr/lib/dracut/dracut-init.sh"  # a system with this has dracut
 # What the boot mounts on before anything could make folders on the root.
 MOUNT_POINTS = ("/dev", "/proc", "/run", "/sys")
@@ -82,10 +87,12 @@ LINUX_NAMES = (
     "/etc/systemd/system/dbus-org.freedesktop.network1.service",
     "/etc/systemd/system/systemd-networkd.service", "/etc/systemd/system/NetworkManager.service",
     "/usr/lib/systemd/system/*.wants/systemd-networkd*", "/usr/bin/NetworkManager",
-    "/usr/sbin/NetworkManager", DRACUT, "/etc/selinux/*/policy/policy.*",
+    "/usr/sbin/NetworkManager", *IFUPDOWN, *NETPLANS, NIX_GENERATIONS, DRACUT,
+    "/etc/selinux/*/policy/policy.*",
     # cloud-init
     "/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud-init.disabled",
-    "/var/lib/cloud/seed/*/meta-data", "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",
+    "/var/lib/cloud/seed/*/meta-data", "/var/lib/cloud/seed/ovf/ovf-env.xml",
+    "/var/lib/cloud/instance", "/var/lib/cloud/instances/*",
     # leftovers
     "/etc/ssh/ssh_host_*_key", "/root/.ssh/authorized_keys", "/home/*/.ssh/authorized_keys",
     "/root/.bash_history", "/home/*/.bash_history", "/root/.zsh_history", "/home/*/.zsh_history",

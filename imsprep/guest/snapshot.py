@@ -163,6 +163,22 @@ _GRUB_PACKAGE = re.compile(
 _MODULE_LIMIT, _STATUS_LIMIT = 512 * KIB, 8 * MIB
 
 
+_EXTLINUX_FILES = ("/boot/extlinux/ldlinux.sys", "/boot/ldlinux.sys", "/ldlinux.sys")
+_EXTLINUX_VERSION = re.compile(rb"(?:SYS|EXT)LINUX (\d+\.\d+)")
+
+
+def extlinux_version(tree: Tree) -> str | None:
+    """Return the version of the extlinux that is installed, as its second stage says it."""
+    for path in _EXTLINUX_FILES:
+        try:
+            found = _EXTLINUX_VERSION.search(tree.read(path, limit=_MODULE_LIMIT))
+        except UnreadableError:
+            return None
+        if found is not None:
+            return found[1].decode("ascii")
+    return None
+
+
 def grub_version(tree: Tree) -> str | None:
     """Return the version of the GRUB that is installed, from its modules or Debian's package list.
 

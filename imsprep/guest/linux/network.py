@@ -16,7 +16,7 @@ from imsprep.guest.chain.values import BootEntry
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
-from imsprep.guest.paths import CONNECTIONS
+from imsprep.guest.paths import CONNECTIONS, IFUPDOWN, NETPLANS, ORDINARY
 from imsprep.report import UnknownError
 
 NETPLAN = ("/etc/netplan/*.yaml", "/lib/netplan/*.yaml")  # of one name, that in /etc counts
@@ -35,17 +35,24 @@ _NETWORKD_STARTS = (
     "/etc/systemd/system/dbus-org.freedesktop.network1.service",
     "/usr/lib/systemd/system/*.wants/systemd-networkd.service",
 )
+
+
 # Daemons that use DHCP on every card that they find, where they are started.
-_ANY_CARD = tuple(
-    pattern
-    for name in ("dhcpcd", "connman", "dhclient", "wickedd", "nm-cloud-setup", "udhcpc")
-    for pattern in (
+def _any_card(name: str) -> tuple[str, ...]:
+    """Return what starts a daemon, as patterns."""
+    return (
         f"/etc/systemd/system/*.wants/{name}*.service",
         f"/etc/runlevels/*/{name}*",
         f"/etc/runit/runsvdir/*/{name}*",
         f"/var/service/{name}*",
         f"/etc/rc3.d/S*{name}*",
     )
+
+
+_ANY_CARD = tuple(
+    pattern
+    for name in ("connman", "dhclient", "wickedd", "nm-cloud-setup", "udhcpc")
+    for pattern in _any_card(name)
 )
 _NETIFRC = "/etc/runlevels/*/net.*"  # Gentoo's scripts use DHCP where /etc/conf.d/net is silent
 _LIMIT = 128 * 1024  # characters of YAML of one kind; cloud-init brings some 6,000
@@ -122,8 +129,31 @@ def masked(guest: Guest, path: str) -> str | None:
         service = _NETWORKD_UNIT
     elif "/NetworkManager/" in path:
         service = _MANAGER_UNIT
+    return service if service is not None and _is_masked(guest, service) else None
+
+
+def _is_masked(guest: Guest, service: str) -> bool:
     unit = guest.files.get(f"/etc/systemd/system/{service}")
-    return service if unit is not None and unit.target == "/dev/null" else None
+    return unit is not None and unit.target == "/dev/null"
+
+
+def lacking(guest: Guest, path: str) -> str | None:
+    """Return the program that reads a configuration file, if a whole system does not have it."""
+    programs: tuple[str, ...] = ()
+    name = ""
+    if any(fnmatchcase(path, pattern) for pattern in INTERFACES):
+        name, programs = "ifup", IFUPDOWN
+    elif fnmatchcase(path, "*/netplan/*"):
+        name, programs = "netplan", NETPLANS
+        if _netplan_hands_over(guest) and any(map(guest.exists, NETPLANS)):
+            name, programs = "NetworkManager", _MANAGERS
+    elif "/NetworkManager/" in path:
+        name, programs = "NetworkManager", _MANAGERS
+    whole = all(any(map(guest.exists, places)) for places in ORDINARY)
+    return name if programs and whole and not any(map(guest.exists, programs)) else None
+
+
+_MANAGERS = ("/usr/sbin/NetworkManager", "/usr/bin/NetworkManager")
 
 
 def interfaces(guest: Guest) -> list[Interface]:
@@ -133,13 +163,59 @@ def interfaces(guest: Guest) -> list[Interface]:
         (CONNECTIONS, _connection), ((NETWORKD,), _networkd),
     )  # fmt: skip
     found = list(_netplan(guest))
+    unsourced = not_sourced(guest)
     for patterns, read in readers:
         for path, text in _configurations(guest, *patterns):
-            found.extend(read(path, text))
+            if path not in unsourced:
+                found.extend(read(path, text))
+    found.extend(_dhcpcd(guest))
     if not any(True for _ in guest.matching(*_NETWORKD_STARTS)):
         found = [i._replace(starts=False) if i.path.endswith(".network") else i for i in found]
-    found = [i._replace(starts=False) if masked(guest, i.path) else i for i in found]
+    idle = {i.path for i in found if masked(guest, i.path) or lacking(guest, i.path)}
+    found = [i._replace(starts=False) if i.path in idle else i for i in found]
     return [i for i in found if i.name != "lo"]
+
+
+def not_sourced(guest: Guest) -> set[str]:
+    """Return the files of /etc/network/interfaces.d that /etc/network/interfaces leaves out.
+
+    Source: interfaces(5), `source` and `source-directory`.
+    """
+    main, more = INTERFACES
+    paths = {path for path, _ in guest.matching(more)}
+    for words in (line.split() for line in (guest.text(main) or "").splitlines()):
+        for word in words[1:]:
+            named = word if word.startswith("/") else f"/etc/network/{word}"
+            if words[0] == "source":
+                paths = {path for path in paths if not fnmatchcase(path, named)}
+            elif words[0] == "source-directory":
+                folder = named.rstrip("/")
+                taken = {
+                    p for p in paths if re.fullmatch(r"[\w-]+", p.rpartition("/")[2], re.ASCII)
+                }
+                paths -= {path for path in taken if fnmatchcase(path.rpartition("/")[0], folder)}
+    return paths
+
+
+_DHCPCD = "/etc/dhcpcd.conf"
+
+
+def _dhcpcd(guest: Guest) -> Iterator[Interface]:
+    """Yield what dhcpcd, where it is started, gives a fixed address or is bound to.
+
+    Source: dhcpcd.conf(5): `interface`, `static ip_address`, `allowinterfaces`.
+    """
+    if not any(True for _ in guest.matching(*_any_card("dhcpcd"))):
+        return
+    name = "*"
+    for line in (guest.text(_DHCPCD) or "").splitlines():
+        words = line.partition("#")[0].split(None, 1)
+        if len(words) == 2 and words[0] == "interface":
+            name = words[1].strip()
+        elif len(words) == 2 and words[0] == "static" and words[1].startswith("ip_address="):
+            yield Interface(_DHCPCD, name, False, None, True)
+        elif len(words) == 2 and words[0] == "allowinterfaces":
+            yield Interface(_DHCPCD, words[1].strip(), True, None, True)
 
 
 _FIXED = re.compile(r"ip=(?:\d+(?:\.\d+){3}|\[[0-9a-fA-F:]+\]):")
@@ -177,7 +253,12 @@ def brings_up_any(guest: Guest) -> bool:
     daemons = (p for p, _ in guest.matching(*_ANY_CARD, _NETIFRC) if not p.endswith("/net.lo"))
     if any(True for _ in daemons) or _vendor_networkd(guest):
         return True
-    if not any(guest.exists(f"/usr/{folder}/NetworkManager") for folder in ("sbin", "bin")):
+    by_dhcpcd = any(True for _ in guest.matching(*_any_card("dhcpcd")))
+    if by_dhcpcd and not any(i.dhcp for i in _dhcpcd(guest)):
+        return True
+    if not any(map(guest.exists, _MANAGERS)) or _is_masked(guest, _MANAGER_UNIT):
+        return False
+    if any(map(_is_left_off, interfaces(guest))):
         return False
     # A file in /etc stands for that of the same name in /usr/lib, even if it is empty.
     own = {path.rpartition("/")[2] for path, _ in guest.matching(*NETWORK_MANAGER[:2])}
@@ -190,6 +271,17 @@ def brings_up_any(guest: Guest) -> bool:
         return False
     left_alone = any(_leaves_cards_alone(read_ini(text)) for text in texts)
     return not left_alone or _netplan_hands_over(guest)
+
+
+def _is_left_off(interface: Interface) -> bool:
+    """Return whether a profile of NetworkManager that does not start fits the server's card.
+
+    It makes no profile of its own for a card for which there is one, whether that starts or not
+    (`have_connection_for_device` of its nm-settings.c).
+    """
+    profile = "/NetworkManager/" in interface.path or fnmatchcase(interface.path, IFCFG_REDHAT)
+    card = not (interface.virtual or interface.starts or interface.mac)
+    return profile and card and usual(interface) and may_exist(interface)
 
 
 def _leaves_cards_alone(sections: dict[str, dict[str, str]]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from imsprep.guest.linux import cloud_init
+from imsprep.guest.model import Volume
 from tests.support.guest.rules import bad, check_guest
-from tests.support.guest.trees import debian, linux_guest
+from tests.support.guest.trees import ROOT, debian, linux_guest
 
 GRUB = "/boot/grub/grub.cfg"
 NOCLOUD = "cc:{'datasource_list':['NoCloud']} end_cc"
@@ -47,3 +48,22 @@ def test_the_command_line_has_the_last_word(arguments: str, names: list[str]) ->
 ])  # fmt: skip
 def test_a_fixed_address_may_stand_on_the_command_line(argument: str, found: bool) -> None:
     assert (argument in bad(argument).get("IMS822", ("", ""))[1]) is found
+
+
+OVF = {"/var/lib/cloud/seed/ovf/ovf-env.xml": "<Environment/>"}
+
+
+@pytest.mark.parametrize(("names", "label", "more", "said"), [
+    ("[ NoCloud, OpenStack ]", "CIDATA", {}, "CIDATA"), ("[ NoCloud, OpenStack ]", "cidata", {}, "cidata"),
+    ("[ ConfigDrive, OpenStack ]", "config-2", {}, "config-2"), ("[ OpenStack, NoCloud ]", "cidata", {}, None),
+    ("[ NoCloud, OpenStack ]", "config-2", {}, None), ("[ OpenStack ]", "CIDATA", OVF, None),
+    ("[ OVF, OpenStack ]", "data", OVF, "ovf-env.xml"), ("[ OVF, OpenStack ]", "data", {}, None),
+])  # fmt: skip
+def test_a_seed_that_was_left_is_found_where_it_is_asked_first(
+    names: str, label: str, more: dict[str, str], said: str | None
+) -> None:
+    files = {path: text.replace("[ OpenStack ]", names) if path.endswith(".cfg") and isinstance(text, str) else text
+             for path, text in debian().items()}  # fmt: skip
+    seed = Volume("partition 2", 1 << 30, 1 << 20, "FAT", "AAAA-BBBB", label, clean=True)
+    found, _ = check_guest(linux_guest({**files, **more}, volumes=(ROOT, seed)))
+    assert [said in f.message for f in found if f.rule == "IMS827"] == ([True] if said else [])

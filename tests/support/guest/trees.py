@@ -19,6 +19,7 @@ from imsprep.guest.inspect import Opened, World, read_system, take_all_kernels
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume
 from imsprep.guest.snapshot import (
+    extlinux_version,
     grub_version,
     machine,
     take_files,
@@ -154,7 +155,7 @@ def linux_guest(
         "system": "linux", "machine": machine(tree), "table": "mbr", "boot_code": True,
         "root": root, "volumes": volumes, "files": entries, "boot": boot,
         "kernels": tuple(take_all_kernels(tree, gaps, allowance, looked)), "gaps": gaps,
-        "grub": grub_version(tree),
+        "grub": grub_version(tree), "extlinux": extlinux_version(tree),
     }  # fmt: skip
     return Guest(**{**values, **known})
 

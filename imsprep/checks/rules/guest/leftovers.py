@@ -158,11 +158,24 @@ def _other_address(guest: Guest, sources: object) -> Iterator[Evidence]:
         )
 
 
+# What cloud-init looks for on the server's own disk: labels of volumes, as it compares them.
+_SEED_LABELS = (
+    ("cidata", "NoCloud"),
+    ("CIDATA", "NoCloud"),
+    ("config-2", "ConfigDrive"),
+    ("CONFIG-2", "ConfigDrive"),
+)
+
+
 def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
-    """Look for a seed that an installer left: NoCloud takes it before the service is asked."""
+    """Look for a seed that was left, on the disk or in a volume of its own, and is asked first."""
     # Only plain names: aliases can make a small YAML text endless.
     given = isinstance(names, list)
-    listed_ = [n for n in names if isinstance(n, str)] if given else ["NoCloud", "OpenStack"]
+    listed_ = (
+        [n for n in names if isinstance(n, str)]
+        if given
+        else ["NoCloud", "ConfigDrive", "OVF", "OpenStack"]
+    )
     before = listed_[: listed_.index("OpenStack")] if "OpenStack" in listed_ else []
     seeds = [
         p for p, e in guest.matching("/var/lib/cloud/seed/nocloud*/meta-data") if e.kind == FILE
@@ -175,6 +188,22 @@ def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
             "OpenStack",
             expected="datasource_list: [ OpenStack ]",
             fix=fixes.cloud_settings(guest),
+        )
+    for volume in guest.volumes:
+        source = dict(_SEED_LABELS).get(volume.label or "")
+        if source in before:
+            yield Evidence(
+                f"{volume.name} has the label {volume.label}, and cloud-init takes it for the "
+                f"source {source}, which is asked before OpenStack",
+                expected="no such volume, or datasource_list: [ OpenStack ]",
+                found=volume.label,
+                fix=fixes.cloud_settings(guest),
+            )
+    ovf = [p for p, e in guest.matching("/var/lib/cloud/seed/ovf/ovf-env.xml") if e.kind == FILE]
+    if ovf and "OVF" in before:
+        yield Evidence(
+            f"{ovf[0]} was left, and cloud-init takes it as its source",
+            fix=advice(f"`rm -r {ovf[0].rpartition('/')[0]}`"),
         )
     if seeds and "NoCloud" in before:
         yield Evidence(

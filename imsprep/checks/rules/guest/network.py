@@ -22,9 +22,11 @@ from imsprep.guest.linux.network import (
     broken_yaml,
     fixed_on_command_line,
     interfaces,
+    lacking,
     masked,
     may_exist,
     named_otherwise,
+    not_sourced,
     usual,
 )
 from imsprep.guest.model import Guest
@@ -175,9 +177,17 @@ def no_network(facts: Facts) -> Iterator[Evidence]:
     if not any(True for _ in guest.matching(*_KNOWN_SYSTEMS)):
         raise UnknownError("the way in which this system sets its network up is not known")
     unread = [path for path, _ in guest.matching(NOT_NETPLAN)]
+    programs = {lacking(guest, interface.path) for interface in _interfaces(facts)} - {None}
     more = f"; {', '.join(sorted(map(str, services)))} is masked" if services else ""
+    more += f"; {', '.join(sorted(map(str, programs)))} is not installed" if programs else ""
+    left = sorted(not_sourced(guest))
+    more += f"; /etc/network/interfaces has no source line for {listed(left)}" if left else ""
+    off = [interface for interface in _interfaces(facts) if not interface.starts]
+    off = off if not (services or programs) else []
+    more += f"; {off[0].path} is not to start at boot" if off else ""
     more += f"; netplan does not read {listed(unread)}, only what ends in .yaml" if unread else ""
-    what = "nothing brings up what the files set up" if services else "no file sets up an interface"
+    idle = services or programs or off
+    what = "nothing brings up what the files set up" if idle else "no file sets up an interface"
     yield Evidence(f"{what}, and neither NetworkManager nor cloud-init would{more}")
 
 

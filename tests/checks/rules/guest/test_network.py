@@ -163,3 +163,72 @@ def test_the_network_in_cloud_inits_files_is_for_a_cloud_init_that_runs(
     files = {INTERFACES: "auto eth0\niface eth0 inet dhcp\n", CURTIN: network, CLOUD: ""}
     assert "IMS822" in bad(files)
     assert "IMS822" not in bad({**files, **off})
+
+
+PROGRAMS = {"/usr/bin/ls": "x", "/usr/bin/mount": "x", "/usr/bin/env": "x"}  # of a whole system
+BY_NETPLAN = {NETPLAN: DHCP % "eth0"}
+BY_MANAGER = {NETPLAN: "network: {renderer: NetworkManager, ethernets: {eth0: {dhcp4: true}}}\n"}
+BY_IFUP = {INTERFACES: "auto eth0\niface eth0 inet dhcp\n"}
+BY_PROFILE = {KEYFILE: "[connection]\ntype=ethernet\n[ipv4]\nmethod=auto\n"}
+
+
+@pytest.mark.parametrize(("files", "program", "path"), [
+    (BY_NETPLAN, "netplan", "/usr/sbin/netplan"),
+    (BY_IFUP, "ifup", "/sbin/ifup"),
+    ({**BY_MANAGER, "/usr/sbin/netplan": "x"}, "NetworkManager", "/usr/sbin/NetworkManager"),
+    (BY_PROFILE, "NetworkManager", "/usr/bin/NetworkManager"),
+])  # fmt: skip
+def test_files_without_the_program_that_reads_them_bring_nothing_up(
+    files: dict[str, str], program: str, path: str
+) -> None:
+    assert f"{program} is not installed" in bad({**files, **PROGRAMS})["IMS824"]
+    assert bad({**files, **PROGRAMS, path: "x"}) == {}
+    assert bad(files) == {}, "of a system that is not whole nothing is missed"
+
+
+@pytest.mark.parametrize(("text", "read"), [
+    ("source /etc/network/interfaces.d/*\n", True), ("source interfaces.d/*.cfg\n", True),
+    ("source-directory /etc/network/interfaces.d\n", False), ("auto lo\n", False),
+    ("# source /etc/network/interfaces.d/*\n", False), (None, False),
+])  # fmt: skip
+def test_a_file_of_interfaces_d_counts_where_it_is_sourced(text: str | None, read: bool) -> None:
+    path = "/etc/network/interfaces.d/50-lan.cfg"
+    found = bad({INTERFACES: text, path: BY_IFUP[INTERFACES]})
+    assert list(found) == ([] if read else ["IMS824"])
+    assert all(path in message for message in found.values())
+
+
+def test_a_folder_that_is_sourced_counts_with_plain_names() -> None:
+    text = "source-directory interfaces.d\n"
+    assert bad({INTERFACES: text, "/etc/network/interfaces.d/lan": BY_IFUP[INTERFACES]}) == {}
+
+
+IFCFG = "/etc/sysconfig/network-scripts/ifcfg-%s"
+OFF = "BOOTPROTO=dhcp\nONBOOT=no\n"
+
+
+@pytest.mark.parametrize(("files", "found"), [
+    ({IFCFG % "eth0": OFF}, True), ({IFCFG % "ens192": OFF}, False), ({IFCFG % "br0": OFF}, False),
+    ({IFCFG % "eth0": OFF + "HWADDR=00:50:56:01:02:03\n"}, False),
+    ({KEYFILE: "[connection]\ntype=ethernet\nautoconnect=false\n"}, True),
+    ({KEYFILE: "[connection]\ntype=ethernet\nautoconnect=false\ninterface-name=ens33\n"}, False),
+])  # fmt: skip
+def test_a_profile_that_does_not_start_keeps_network_manager_from_making_its_own(
+    files: dict[str, str], found: bool
+) -> None:
+    said = bad({**files, "/usr/sbin/NetworkManager": "x"})
+    assert ("IMS824" in said) is found
+    assert not found or "is not to start at boot" in said["IMS824"]
+
+
+DHCPCD = {"/etc/systemd/system/multi-user.target.wants/dhcpcd.service": Link("/x")}
+
+
+@pytest.mark.parametrize(("text", "rule"), [
+    ("hostname\npersistent\ndenyinterfaces veth*\n", None), ("allowinterfaces eth0\n", None),
+    ("interface eth0\nstatic ip_address=10.0.0.2/24\n", "IMS822"),
+    ("# interface eth0\n#static ip_address=10.0.0.2/24\n", None), ("allowinterfaces ens192\n", "IMS844"),
+])  # fmt: skip
+def test_what_dhcpcd_is_set_to_counts_where_it_starts(text: str, rule: str | None) -> None:
+    assert list(bad({"/etc/dhcpcd.conf": text, **DHCPCD})) == ([rule] if rule else [])
+    assert list(bad({"/etc/dhcpcd.conf": text, **BY_IFUP})) == []

@@ -12,7 +12,7 @@ from imsprep.checks.subject.guest import advice
 from imsprep.guest.linux.fstab import read_fstab
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
-from imsprep.guest.paths import INITS, MOUNT_POINTS, ORDINARY
+from imsprep.guest.paths import INITS, MOUNT_POINTS, NIX_GENERATIONS, ORDINARY
 from imsprep.report import Severity
 
 
@@ -101,14 +101,13 @@ def _only_that(found: Started, asked: str) -> bool:
     The kernel alone panics (init/main.c: “Requested init”), mkinitcpio and NixOS open a shell. What
     initramfs-tools does not find it leaves out.
     """
-    image = found.image
+    image, guest = found.image, found.guest
     if not asked.startswith("/") or any(a.startswith("ostree=") for a in arguments(found)):
         return False
-    if image is None:
-        return not found.entry.initrds and fixes.family(found.guest) != ""
-    return image.maker == "mkinitcpio" or (
-        image.maker is None and fixes.family(found.guest) == "nixos"
-    )
+    if fixes.family(guest) == "nixos" and image is not None and image.maker is None:
+        return any(True for _ in guest.matching(NIX_GENERATIONS))  # else it is no whole NixOS
+    alone = image is None and not found.entry.initrds
+    return (alone or (image is not None and image.maker == "mkinitcpio")) and _is_whole(guest)
 
 
 def _ends_at_once(faults: list[str | None]) -> bool:

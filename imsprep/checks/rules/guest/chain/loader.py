@@ -14,6 +14,7 @@ from imsprep.checks.subject.boot_entry import (
     route_of,
 )
 from imsprep.checks.subject.guest import INFERRED, advice
+from imsprep.guest.chain.values import Route
 from imsprep.guest.model import Guest
 from imsprep.image.volumes.signatures import EXT2, EXT3, EXT4
 from imsprep.report import Severity
@@ -73,7 +74,7 @@ _SINCE = {
 @rule(
     "IMS840",
     Severity.WARNING,
-    "GRUB does not know a feature of the file system that it starts from",
+    "The boot loader does not know a feature of the file system that it starts from",
     why="GRUB does not read a file system with a feature that it does not know, and stops at its"
     " prompt: “unknown filesystem”.",
     fix=advice(
@@ -81,7 +82,7 @@ _SINCE = {
         "without it"
     ),
     source="GRUB 2.12's news and fs/ext2.c, fs/xfs.c of each release; distributions' own additions"
-    " are not known here",
+    " are not known here; Syslinux's wiki, “Filesystem”",
 )
 def old_grub(facts: Facts) -> Iterator[Evidence]:
     """Compare the volumes' features with what GRUB's module reads, or else with its version.
@@ -89,6 +90,8 @@ def old_grub(facts: Facts) -> Iterator[Evidence]:
     What the code of the module `ext2` refuses is an error; the version alone is a warning.
     """
     guest, route = route_of(facts)
+    if route.loader == "extlinux":
+        yield from _old_extlinux(guest, route)
     if not route.loader.startswith("GRUB"):
         return
     read = [v for v in guest.volumes if v.name in route.volumes and v.features]
@@ -118,6 +121,21 @@ def old_grub(facts: Facts) -> Iterator[Evidence]:
                 expected="a file system without it",
                 found=", ".join(unknown),
                 fix=_without_seed(unknown),
+            )
+
+
+def _old_extlinux(guest: Guest, route: Route) -> Iterator[Evidence]:
+    """Look whether the extlinux that starts reads the 64-bit layout of its file system."""
+    version = tuple(int(part) for part in re.findall(r"\d+", guest.extlinux or "")[:2])
+    for volume in guest.volumes:
+        wide = volume.name in route.volumes and volume.kind in _EXT and "64bit" in volume.features
+        if wide and version and version < (6, 4):
+            yield Evidence(
+                f"extlinux {guest.extlinux} does not read 64bit, which the {volume.kind} of "
+                f"{volume.name} has",
+                expected="a file system without it, or extlinux 6.04",
+                found="64bit",
+                fix=advice("install extlinux of Syslinux 6.04 or later, or another loader"),
             )
 
 

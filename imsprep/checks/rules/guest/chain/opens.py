@@ -17,9 +17,10 @@ from imsprep.checks.subject.boot_entry import (
 )
 from imsprep.checks.subject.guest import advice
 from imsprep.guest.chain.devices import mapped
+from imsprep.guest.linux.fstab import find_volume, read_fstab
 from imsprep.guest.linux.initramfs_actions import LVM_PROGRAM
 from imsprep.guest.linux.locate import locate
-from imsprep.guest.model import Volume
+from imsprep.guest.model import Guest, Volume
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 from imsprep.report import Severity
 
@@ -58,8 +59,9 @@ def cannot_open_the_root(facts: Facts) -> Iterator[Evidence]:
     volume = locate(root, found.guest).volume if root else None
     if volume is None:
         return
-    if volume.name.startswith("LVM "):
-        yield from _left_alone(found, volume)
+    for needed in (volume, *_usr(found.guest, volume)):
+        if needed.name.startswith("LVM "):
+            yield from _left_alone(found, needed, "root" if needed is volume else "/usr")
     if found.image.unread is not None:
         raise UnknownError(f"{found.image.path}: {found.image.unread}")
     if volume.name.startswith("LVM ") and found.image.maker in _MAKERS:
@@ -75,7 +77,15 @@ def cannot_open_the_root(facts: Facts) -> Iterator[Evidence]:
     yield from _without_driver(found, volume)
 
 
-def _left_alone(found: Started, volume: Volume) -> Iterator[Evidence]:
+def _usr(guest: Guest, root: Volume) -> Iterator[Volume]:
+    """Yield the volume of /usr, which dracut mounts too before it hands over, if it is another."""
+    for mount in read_fstab(guest.text("/etc/fstab") or ""):
+        found = find_volume(mount.spec, guest.volumes) if mount.path == "/usr" else None
+        if found is not None and found.name != root.name:
+            yield found
+
+
+def _left_alone(found: Started, volume: Volume, what: str) -> Iterator[Evidence]:
     """Look for arguments by which dracut activates no logical volume, or only others."""
     assert found.image is not None
     if found.image.maker != "dracut":
@@ -84,7 +94,8 @@ def _left_alone(found: Started, volume: Volume) -> Iterator[Evidence]:
     last = next((a for a in reversed(given) if a.partition("=")[0] in _WHETHER_LVM), "")
     if last in _WITHOUT_LVM:
         yield Evidence(
-            f"{origin(found, last)} says {last}, and the root is the logical volume {volume.name}",
+            f"{origin(found, last)} says {last}, and the {what} is the logical volume "
+            f"{volume.name}",
             expected="no such argument",
             found=last,
             fix=advice(f"remove it from the command line, and {fixes.AGAIN}"),
@@ -97,7 +108,7 @@ def _left_alone(found: Started, volume: Volume) -> Iterator[Evidence]:
     if only and not wanted & set(only):
         yield Evidence(
             f"{origin(found, only[0])}: of LVM only what {cut(only[0])} names is activated, and "
-            f"the root is {mapped(volume.name)}",
+            f"the {what} is {mapped(volume.name)}",
             expected=f"rd.lvm.lv={name}",
             found=cut(only[0]),
             fix=advice(f"add rd.lvm.lv={name} to the command line, and {fixes.AGAIN}"),

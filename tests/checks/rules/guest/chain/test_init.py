@@ -78,7 +78,8 @@ def test_a_first_program_that_cannot_be_started_is_found(
     assert (severities, skipped) == ([Severity.ERROR] if found else [], [])
 
 
-NIX = {"/etc/os-release": "ID=nixos\nVERSION_ID=24.11\n", "/etc/debian_version": None}
+SKELETON = {"/etc/os-release": "ID=nixos\nVERSION_ID=24.11\n", "/etc/debian_version": None}
+NIX = {**SKELETON, "/nix/var/nix/profiles/system": Link("system-2-link")}
 ALONE = {"/boot/initrd.img-4.19.0-27-amd64": None}
 ARCH = {
     "/boot/initrd.img-4.19.0-27-amd64": cpio({**drivers("4.19.0-27-amd64"), "init_functions": b"x"})
@@ -87,7 +88,7 @@ APART = "UUID=11111111-2222-4333-8444-555555555555 / ext4 defaults 0 1\nLABEL=x 
 
 
 @pytest.mark.parametrize(("more", "found", "skipped"), [
-    (NIX, True, False), (ARCH, True, False), (ALONE, True, False), (TOOLS, False, False),
+    (SKELETON, False, True), ({**ALONE, "/usr/bin/ls": None}, False, False), (NIX, True, False), (ARCH, True, False), (ALONE, True, False), (TOOLS, False, False),
     ({}, False, True), ({**NIX, "/opt/x/init": b"x"}, False, False), ({"/opt/x/init": b"x"}, False, False),
     ({**ALONE, "/opt/x/init": b"#!/gone\n"}, True, False), ({**NIX, "/etc/fstab": APART}, False, True),
     ({**NIX, "/etc/fstab": APART, "/opt/x/init": b"x"}, False, False),

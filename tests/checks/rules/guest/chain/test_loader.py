@@ -95,3 +95,21 @@ def test_an_entry_in_a_file_of_its_own_names_files_on_that_files_volume() -> Non
     assert f"/vmlinuz-{version}, which is not on partition 1" in found["IMS807"]
     right = {path: text.replace("linux /", "linux /boot/") for path, text in entry.items()}
     assert "IMS807" not in {f.rule for f in check_guest(linux_guest({**debian(), **right}))[0]}
+
+
+@pytest.mark.parametrize(("said", "features", "found"), [
+    (b"SYSLINUX 6.03 EDD 2014-10-06", ("64bit",), True), (b"EXTLINUX 4.05 2011", ("64bit",), True),
+    (b"SYSLINUX 6.04 EDD 20191223", ("64bit", "metadata_csum_seed"), False),
+    (b"SYSLINUX 6.03 EDD", (), False), (b"no version", ("64bit",), False),
+])  # fmt: skip
+def test_an_old_extlinux_does_not_read_64bit(
+    said: bytes, features: tuple[str, ...], found: bool
+) -> None:
+    version = "4.19.0-27-amd64"
+    config = (f"default x\nlabel x\n linux /boot/vmlinuz-{version}\n initrd /boot/initrd.img-{version}\n"
+              f" append root=UUID={ROOT.uuid} ro\n")  # fmt: skip
+    files = {path: text for path, text in debian().items() if path != GRUB}
+    files |= {"/boot/extlinux/extlinux.conf": config, "/boot/extlinux/ldlinux.sys": said}
+    volume = dataclasses.replace(ROOT, features=features)
+    findings, _ = check_guest(linux_guest(files, volumes=(volume,)))
+    assert [f.severity for f in findings if f.rule == "IMS840"] == [Severity.WARNING] * found

@@ -91,3 +91,22 @@ def test_an_initramfs_without_modules_of_the_kernel_is_not_judged_by_them(
     files = {**debian(), INITRD: cpio(inside), **lists}
     found, _ = check_guest(linux_guest(files))
     assert "IMS855" not in {f.rule for f in found}
+
+
+@pytest.mark.parametrize(("arguments", "maker", "found"), [
+    ("rd.lvm.lv=vg-0/root", DRACUT, True), ("rd.lvm.lv=vg-0/root rd.lvm.lv=vg-0/usr", DRACUT, False),
+    ("rd.lvm.vg=vg-0", DRACUT, False), ("", DRACUT, False),
+    ("rd.lvm.lv=vg-0/root", {"scripts/functions": b"x"}, False),
+])  # fmt: skip
+def test_dracut_mounts_usr_too_before_it_hands_over(
+    arguments: str, maker: dict[str, bytes], found: bool
+) -> None:
+    usr = dataclasses.replace(
+        LOGICAL, name="LVM vg-0/usr", uuid="22222222-2222-4333-8444-555555555555"
+    )
+    grub = f"linux /boot/vmlinuz-{VERSION} root=/dev/vg-0/root {arguments}\ninitrd {INITRD}\n"
+    files = {**debian(), GRUB: grub, INITRD: cpio({**drivers(VERSION), **maker, **LVM}),
+             "/etc/fstab": "/dev/vg-0/root / ext4 defaults 0 1\n/dev/vg-0/usr /usr ext4 defaults 0 2\n"}  # fmt: skip
+    said_, _ = check_guest(linux_guest(files, volumes=(PHYSICAL, LOGICAL, usr)))
+    messages = [f.message for f in said_ if f.rule == "IMS855"]
+    assert ["the /usr is vg--0-usr" in message for message in messages] == [True] * found
