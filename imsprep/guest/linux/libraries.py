@@ -16,6 +16,7 @@ from typing import NamedTuple
 from imsprep.guest.tree import Tree
 from imsprep.units import KIB, MIB
 
+_FEW = 10  # libraries that every system has in one folder
 _LIMIT = 200  # libraries of one program; systemd has some 30
 _TABLE, _CACHE, _NAME = 64 * KIB, 4 * MIB, 4 * KIB  # bytes that are read of each
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3  # types of program headers
@@ -76,7 +77,8 @@ def read_elf(tree: Tree, path: str) -> Elf | None:
 def missing(tree: Tree, path: str) -> str | None:
     """Return which library a program cannot load and why, as a clause; None if it has all.
 
-    None too for what is not linked, and for linkers other than glibc's and musl's.
+    None too for what is not linked, for linkers other than glibc's and musl's, and in a tree that
+    was left without its libraries.
     """
     program = read_elf(tree, path)
     linker = program.interpreter if program is not None else None
@@ -84,6 +86,8 @@ def missing(tree: Tree, path: str) -> str | None:
     if program is None or linker is None or not (musl or _GLIBC.search(linker)):
         return None
     own = (*_settings(tree), *_usual(program.machine), posixpath.dirname(linker))
+    if not _has_libraries(tree, own):
+        return None
     todo, seen = [(name, program, "") for name in program.needed], {posixpath.basename(linker)}
     while todo and len(seen) < _LIMIT:
         name, by, of = todo.pop(0)
@@ -96,6 +100,14 @@ def missing(tree: Tree, path: str) -> str | None:
         if found is not None:
             todo += [(one, found, f" (for {name[:80]})") for one in found.needed]
     return None
+
+
+def _has_libraries(tree: Tree, folders: tuple[str, ...]) -> bool:
+    """Return whether a folder holds as many libraries as any system has."""
+    return any(
+        sum(name.startswith("lib") and ".so" in name for name in tree.names(folder)) >= _FEW
+        for folder in dict.fromkeys(folders)
+    )
 
 
 def _find(

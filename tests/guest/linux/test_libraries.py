@@ -17,10 +17,12 @@ from tests.support.guest_trees import Link, MemoryFileSystem
 INIT, LIBC, OWN = "/sbin/init", "/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/systemd"
 SYSTEMD = elf("libsystemd-shared-252.so", "libc.so.6", linker=LINKER, folders=OWN)
 WHOLE: dict[str, Any] = {
+    **{f"/lib/x86_64-linux-gnu/libx{n}.so.1": elf() for n in range(10)},
     INIT: SYSTEMD, LIBC: elf("ld-linux-x86-64.so.2", linker=LINKER),
     f"{OWN}/libsystemd-shared-252.so": elf("libmount.so.1", "libc.so.6"),
     "/usr/lib64/libmount.so.1": elf("libc.so.6"),
 }  # fmt: skip
+I386_LIBRARIES = {f"/lib/libx{n}.so.1": elf() for n in range(10)}
 MUSL = "/lib/ld-musl-x86_64.so.1"
 
 
@@ -42,7 +44,7 @@ def lacks(files: dict[str, Any]) -> str | None:
          "cannot load libsystemd-shared-252.so, which is not there"),
         ({"/usr/lib64/libmount.so.1": None},
          "cannot load libmount.so.1 (for libsystemd-shared-252.so), which is not there"),
-        ({INIT: elf("libc.so.6", machine=I386, linker="/lib/ld-linux.so.2"), "/lib/libc.so.6": elf()},
+        ({INIT: elf("libc.so.6", machine=I386, linker="/lib/ld-linux.so.2"), "/lib/libc.so.6": elf(), **I386_LIBRARIES},
          "cannot load libc.so.6, which is only there for x86_64"),
         ({INIT: elf("libc.so", "libubox.so", linker=MUSL)}, "cannot load libubox.so, which is not there"),
     ],
@@ -71,6 +73,11 @@ NOWHERE = {LIBC: None, "/opt/x/libc.so.6": elf()}
 )  # fmt: skip
 def test_a_library_in_any_of_its_places_is_there(more: dict[str, Any]) -> None:
     assert lacks({**WHOLE, **more}) is None
+
+
+def test_a_tree_that_was_left_without_its_libraries_is_not_judged() -> None:
+    few = {p: c for p, c in WHOLE.items() if "libx" not in p or p.endswith("libx0.so.1")}
+    assert lacks({**few, LIBC: None}) is None
 
 
 def test_a_real_program_names_its_libraries() -> None:

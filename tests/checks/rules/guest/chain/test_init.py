@@ -106,7 +106,9 @@ def test_an_init_that_is_asked_for_has_to_be_there_where_nothing_else_is_tried(
 @pytest.mark.parametrize(("shell", "tools"), [(True, False), (False, False), (True, True)])
 def test_a_first_program_without_its_library_ends_at_once(shell: bool, tools: bool) -> None:
     """The kernel has started it by then, so that nothing else is tried."""
+    others = {f"/lib/x86_64-linux-gnu/libx{n}.so.1": b"x" for n in range(10)}
     files = {
+        **others,
         "/sbin/init": elf("libc.so.6", linker=LINKER),
         LINKER: b"x",
         **({"/bin/sh": b"x"} if shell else {}),
