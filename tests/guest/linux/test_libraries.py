@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from imsprep.guest.linux.libraries import missing, read_elf
 from imsprep.guest.tree import Tree
-from tests.support.elf_files import AARCH64, I386, LINKER, elf
-from tests.support.guest_trees import Link, MemoryFileSystem
+from tests.support.guest.elf_files import AARCH64, I386, LINKER, elf
+from tests.support.guest.trees import Link, MemoryFileSystem
 
 INIT, LIBC, OWN = "/sbin/init", "/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/systemd"
 SYSTEMD = elf("libsystemd-shared-252.so", "libc.so.6", linker=LINKER, folders=OWN)
