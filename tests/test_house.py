@@ -195,11 +195,13 @@ ORDER = {
         fs.libyal
         fs.identify
         linux.fstab
+        linux.mount_options
         linux.os_release
         linux.sshd
         sandbox
         tree
         linux.network
+        linux.libraries
         linux.programs
         snapshot
         ostree

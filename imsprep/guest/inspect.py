@@ -274,9 +274,8 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
         kernels.extend(take_all_kernels(tree, gaps, world.allowance, looked))
 
     guest = dataclasses.replace(
-        guest, machine=machine(tree), boot=as_seen(boot, laid), grub=grub_version(tree),
-        extlinux=extlinux_version(tree),
-        gone_subvolumes=_gone_subvolumes(tree, world.devices, gaps),
+        guest, machine=machine(tree), grub=grub_version(tree), extlinux=extlinux_version(tree),
+        boot=as_seen(boot, laid), gone_subvolumes=_gone_subvolumes(tree, world.devices, gaps),
     )  # fmt: skip
     steps: tuple[Step, ...] = (
         ((*names, *paths.INITS), lambda: files.update(take_names(tree, gaps, boot))),

@@ -192,7 +192,7 @@ def _tags(tree: Tree, path: str, offset: int, size: int, wide: bool) -> Iterator
 
 
 def _strings_at(headers: list[tuple[int, int, int, int]], tags: list[tuple[int, int]]) -> int:
-    """Return where in the file the table of names is, which is told by its address; 0: nowhere."""
+    """Return where in the file the table of names is, by its address in memory; 0: nowhere."""
     wanted = next((value for tag, value in tags if tag == _STRTAB), None)
     for kind, offset, address, size in headers:
         if wanted is not None and kind == _LOAD and address <= wanted < address + size:

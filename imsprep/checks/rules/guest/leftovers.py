@@ -189,6 +189,16 @@ def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
             expected="datasource_list: [ OpenStack ]",
             fix=fixes.cloud_settings(guest),
         )
+    yield from _other_seeds(guest, before)
+    if seeds and "NoCloud" in before:
+        yield Evidence(
+            f"{seeds[0]} was left by an installer, and cloud-init takes it as its source",
+            fix=advice(f"`rm -r {seeds[0].rpartition('/')[0]}`"),
+        )
+
+
+def _other_seeds(guest: Guest, before: list[str]) -> Iterator[Evidence]:
+    """Look for volumes that are sources by their label, and for a seed of OVF."""
     for volume in guest.volumes:
         source = dict(_SEED_LABELS).get(volume.label or "")
         if source in before:
@@ -204,11 +214,6 @@ def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
         yield Evidence(
             f"{ovf[0]} was left, and cloud-init takes it as its source",
             fix=advice(f"`rm -r {ovf[0].rpartition('/')[0]}`"),
-        )
-    if seeds and "NoCloud" in before:
-        yield Evidence(
-            f"{seeds[0]} was left by an installer, and cloud-init takes it as its source",
-            fix=advice(f"`rm -r {seeds[0].rpartition('/')[0]}`"),
         )
 
 

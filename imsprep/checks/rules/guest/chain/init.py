@@ -31,48 +31,57 @@ from imsprep.report import Severity
 def no_init(facts: Facts) -> Iterator[Evidence]:
     """Look for what may be the first program, where the system has its ordinary programs."""
     found = started(facts)
-    guest = found.guest
-    if found.entry.machine == "i386" and guest.machine == "x86_64":
+    asked = value(found, "init")
+    maker = found.image.maker if found.image is not None else None
+    if found.entry.machine == "i386" and found.guest.machine == "x86_64":
         yield Evidence(
-            f"{cut(found.entry.kernel)} is a 32-bit kernel, and the programs of {guest.root} are "
-            "64-bit ones, which it cannot start",
+            f"{cut(found.entry.kernel)} is a 32-bit kernel, and the programs of {found.guest.root} "
+            "are 64-bit ones, which it cannot start",
             expected="a kernel for x86_64",
             found="a kernel for i386",
             fix=advice("install a 64-bit kernel (Debian: linux-image-amd64), and start that"),
         )
-        return
-    asked = value(found, "init")
-    maker = found.image.maker if found.image is not None else None
-    if asked is not None and maker != "initramfs-tools" and _only_that(found, asked):
-        entry = guest.files.get(asked)
-        guest.must_see(asked)
-        lines = read_fstab(guest.text("/etc/fstab") or "")
-        over = next(
-            (m for m in lines if m.path not in _SEEN and asked.startswith(f"{m.path}/")), None
+    elif asked is not None and maker != "initramfs-tools" and _only_that(found, asked):
+        yield from _asked_for(found, asked)
+    elif _is_whole(found.guest):
+        if asked is not None and asked not in INITS and maker != "initramfs-tools":
+            _must_be_there(found.guest, asked, maker)
+        else:
+            yield from _usual_places(found.guest, in_order=maker == "initramfs-tools")
+
+
+def _asked_for(found: Started, asked: str) -> Iterator[Evidence]:
+    """Look for the program that `init=` names."""
+    guest = found.guest
+    entry = guest.files.get(asked)
+    guest.must_see(asked)
+    lines = read_fstab(guest.text("/etc/fstab") or "")
+    over = [m.path for m in lines if m.path not in _SEEN and asked.startswith(f"{m.path}/")]
+    if entry is None and over:
+        raise UnknownError(f"init={cut(asked)} may be on what is mounted on {cut(over[0])}")
+    fault = "is not there" if entry is None else entry.fault
+    if fault is not None:
+        yield Evidence(
+            f"{of_value(found, 'init')} says init={cut(asked)}, which {fault}",
+            expected=cut(asked),
+            found=fault,
+            fix=advice("write a program that is there, or start an entry whose system is"),
         )
-        if entry is None and over is not None:
-            raise UnknownError(f"init={cut(asked)} may be on what is mounted on {cut(over.path)}")
-        fault = "is not there" if entry is None else entry.fault
-        if fault is not None:
-            yield Evidence(
-                f"{of_value(found, 'init')} says init={cut(asked)}, which {fault}",
-                expected=cut(asked),
-                found=fault,
-                fix=advice("write a program that is there, or start an entry whose system is"),
-            )
-        return
-    if not _is_whole(guest):
-        return
-    if asked is not None and asked not in INITS and maker != "initramfs-tools":
-        fault = guest.files[asked].fault if asked in guest.files else "was not found"
-        if fault is not None:
-            raise UnknownError(
-                f"init={cut(asked)} {fault}, and what an initramfs of {maker or 'an unknown maker'}"
-                " starts then was not tried"
-            )
-        return
+
+
+def _must_be_there(guest: Guest, asked: str, maker: str | None) -> None:
+    """Raise UnknownError if the program that `init=` names cannot be started."""
+    fault = guest.files[asked].fault if asked in guest.files else "was not found"
+    if fault is not None:
+        raise UnknownError(
+            f"init={cut(asked)} {fault}, and what an initramfs of {maker or 'an unknown maker'}"
+            " starts then was not tried"
+        )
+
+
+def _usual_places(guest: Guest, *, in_order: bool) -> Iterator[Evidence]:
+    """Look for the first program where one lies; `in_order` as initramfs-tools does."""
     guest.must_see(*INITS)
-    in_order = maker == "initramfs-tools"
     # Other makers' initramfs may start systemd by its own name, and go on to the next.
     places = [path for path in INITS if not in_order or "systemd" not in path]
     there = [path for path in places if guest.exists(path)]
