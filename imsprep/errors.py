@@ -141,6 +141,7 @@ class TransferError(ImsprepError):
     """The transfer broke in a way that running again can mend.
 
     `retry_after_s` is how long the service wants nothing to be asked, in seconds, if it said so.
+    One that is `lasting` is not mended by asking again, but by a person: as a wrong proxy is.
     """
 
     exit_code = 5
@@ -150,10 +151,11 @@ class TransferError(ImsprepError):
         message: str,
         *,
         retry_after_s: float | None = None,
+        lasting: bool = False,
         remedies: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(message, remedies=remedies)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.lasting = retry_after_s, lasting
 
 
 class UncertainError(TransferError):

@@ -60,8 +60,10 @@ ORDER = {
     """,
     "cloud": """
         answer_limits
+        certificates
         credentials
         endpoints
+        network_faults
         sites
         partners
     """,

@@ -255,6 +255,7 @@ def _give_stdout_up() -> None:
 # The option for a parameter that the library names, and what it does where that is not plain.
 REMEDIES = {
     "bitmap": "--bitmap",
+    "ca_bundle": "--ca-bundle names the certificates to trust",
     "copy_zeros": "--no-copy sends the zeros too",
     "endpoint": "--endpoint is the image service",
     "folder": "--dir",

@@ -24,8 +24,10 @@ from urllib.parse import quote, urlsplit
 
 from imsprep import __version__
 from imsprep.cloud.answer_limits import AnswerLimits, limited
+from imsprep.cloud.certificates import trusted
 from imsprep.cloud.credentials import Credentials, hide
 from imsprep.cloud.endpoints import Endpoints, is_loopback
+from imsprep.cloud.network_faults import check_proxy, fault_of
 from imsprep.errors import (
     LASTING_STATUSES,
     MissingExtraError,
@@ -34,7 +36,6 @@ from imsprep.errors import (
     UncertainError,
     UsageError,
     retry_after,
-    show_path,
     show_words,
 )
 from imsprep.ims import error_codes, job, listed
@@ -45,6 +46,7 @@ from imsprep.units import KIB, MIB
 
 ApiVersion = Literal["v2", "v2.1"]
 
+_PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")  # that `requests` may know
 _NO_PROXIES: object = {"http": None, "https": None, "all": None}
 # "Permissions and Supported Actions", OTC API reference, 2025-12-17.
 LIST_RIGHT, QUOTA_RIGHT = "ims:images:list", "ims:quotas:get"
@@ -56,7 +58,6 @@ ANSWER_LIMIT_S = 180.0  # from the question to the last byte of all that it take
 # What a question gets that is asked when the time of its asker is over: else none would be heard.
 LEAST_S = 1.0
 _PIECE = 64 * KIB
-_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order of requests
 _LONGEST_ID = 256  # characters; the documented ones have 32
 _EARLY = (425, 429)  # statuses below 500 of a request that may be made again later
 
@@ -105,6 +106,7 @@ class ImsClient:
         self._endpoints, self._credentials = endpoints, credentials
         self._api, self._ca_file = api, ca_file
         self._project_id = credentials.project_id
+        self._reached = False  # whether anything has been answered
 
     @property
     def url(self) -> str:
@@ -216,11 +218,10 @@ class ImsClient:
     def _call(self, question: _Question, end: float) -> Answer:
         method, endpoint = question.method, question.endpoint
         url, headers = _signed(question, self._credentials)
-        self._check_certificates(endpoint)
         left_s = max(LEAST_S, end - time.monotonic())
         secrets = self._credentials.secrets
         with (
-            _network_errors(method, endpoint, secrets),
+            _network_errors(method, endpoint, secrets, reached=self._reached),
             _session(time.monotonic() + left_s) as session,
         ):
             response = session.request(
@@ -232,10 +233,11 @@ class ImsClient:
                 allow_redirects=False,
                 proxies=_NO_PROXIES if is_loopback(endpoint) else None,
                 auth=_leave_alone,  # else requests would put a .netrc entry over the signature
-                verify=self._ca_file,
+                verify=self._trusted(endpoint),
                 stream=True,
             )
             content = _content(response)
+        self._reached = True
         took_s = response.elapsed.total_seconds()
         _LOG.info(
             "%s %s%s: %d in %.2f s", method, endpoint, question.path, response.status_code, took_s
@@ -245,14 +247,11 @@ class ImsClient:
             return Answer(response.status_code, parsed, words)
         raise _refusal(question, response, parsed, words, secrets)
 
-    def _check_certificates(self, endpoint: str) -> None:
-        """Raise UsageError if certificates are to be taken from what is not there."""
-        if not endpoint.startswith("https:"):
-            return
-        of = {"": self._ca_file} | {f", of {n}": os.environ.get(n) for n in _CA_VARIABLES}
-        whose, path = next(((whose, path) for whose, path in of.items() if path), ("", None))
-        if path is not None and not os.path.exists(path):
-            raise UsageError(f"no such file of certificates: {show_path(path)}{whose}")
+    def _trusted(self, endpoint: str) -> str | None:
+        """Return the file of certificates to trust; UsageError if it or the proxy is wrong."""
+        if not is_loopback(endpoint):
+            check_proxy(endpoint, _PROXIES)
+        return trusted(self._ca_file, os.environ) if endpoint.startswith("https:") else None
 
 
 def _signed(question: _Question, credentials: Credentials) -> tuple[str, dict[str, str]]:
@@ -337,24 +336,19 @@ def _leave_alone(request: object) -> object:
 
 
 @contextmanager
-def _network_errors(method: str, endpoint: str, secrets: Sequence[str]) -> Iterator[None]:
-    """Translate errors of `requests`; a POST that may have arrived is an UncertainError."""
+def _network_errors(
+    method: str, endpoint: str, secrets: Sequence[str], *, reached: bool
+) -> Iterator[None]:
+    """Translate errors of `requests`; a POST that may have arrived is an UncertainError.
+
+    `reached`: a service has answered before, so that its address and the proxy's can be right.
+    """
     import requests
-    from urllib3.exceptions import (
-        ConnectTimeoutError,
-        LocationParseError,
-        NewConnectionError,
-        ProxyError,
-    )
+    from urllib3.exceptions import LocationParseError
 
     where = urlsplit(endpoint).netloc
     try:
         yield
-    except requests.exceptions.SSLError as error:
-        raise ServiceError(
-            f"no trusted connection to {where}: {_short(error, secrets)}"
-            " (a company's own authority: set REQUESTS_CA_BUNDLE to its certificate)"
-        ) from error
     except requests.exceptions.MissingSchema as error:
         raise UsageError(f"{endpoint!r} is not the URL of a service: {error}") from error
     except (
@@ -367,13 +361,32 @@ def _network_errors(method: str, endpoint: str, secrets: Sequence[str]) -> Itera
             " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
         ) from error
     except requests.exceptions.RequestException as error:
+        raise _unanswered(error, method, where, secrets, reached=reached) from error
+
+
+def _unanswered(
+    error: Any, method: str, where: str, secrets: Sequence[str], *, reached: bool
+) -> ServiceError | TransferError:
+    """Return the error of a request without an answer; see `_network_errors`."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    fault = fault_of(error)
+    if fault is None:
         cause = getattr(error.args[0], "reason", None) if error.args else None
-        proxy = " through the proxy" if isinstance(cause, ProxyError) else ""
-        never_sent = isinstance(cause, NewConnectionError | ConnectTimeoutError | ProxyError)
-        text = f"no answer from {where}{proxy}: {_short(error, secrets)}"
-        if method == "POST" and not never_sent:
-            raise UncertainError(text) from error
-        raise TransferError(text) from error
+        never_sent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
+        text, lasting = f"no answer from {where}: {_short(error, secrets)}", False
+    else:
+        never_sent, lasting = fault.never_sent, fault.is_lasting(reached=reached)
+        words = hide(fault.why, secrets)
+        if fault.trust:
+            text = f"no connection to {where} can be trusted: {words}"
+        else:
+            text = f"no answer from {where} through the proxy (HTTPS_PROXY, HTTP_PROXY): {words}"
+    if method == "POST" and not never_sent:
+        return UncertainError(text)
+    if fault is not None and fault.trust and lasting:
+        return ServiceError(text, remedies=fault.parameters)
+    return TransferError(text, lasting=lasting)
 
 
 def _short(error: Exception, secrets: Sequence[str]) -> str:

@@ -43,6 +43,7 @@ STATUSES = {
         "The requested resource was not found.",
         "check the endpoint and the region; not every site serves every version of the API",
     ),
+    407: Refusal("The proxy refused the request.", "it wants a user and a password"),
     408: Refusal("The service did not get the request in time.", "it is tried again"),
     425: Refusal("The service wants the request later.", "it is tried again after a pause"),
     429: Refusal("Too many requests.", "it is tried again after a pause"),

@@ -73,7 +73,8 @@ def poll(
     TransferError of the last attempt stands. What may have been accepted (UncertainError) is never
     asked again.
 
-    A service that wishes a pause beyond that is not waited for: its TransferError stands at once.
+    A service that wishes a pause beyond that is not waited for: its TransferError stands at once,
+    as one that is lasting does.
     """
     pace = pace.started()
     end, pause = min(pace.clock() + limit_s, pace.end), pace.interval_s
@@ -87,6 +88,8 @@ def poll(
             raise
         except TransferError as error:
             failure, wait_s = error, max(pause, error.retry_after_s or 0.0)
+        if failure is not None and failure.lasting:
+            raise failure
         left = end - pace.clock()
         if left <= 0:
             if failure is not None:

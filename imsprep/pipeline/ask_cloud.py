@@ -47,7 +47,7 @@ class AskBucket:
                 return self._ask(key, more_keys, origin)
             except NoCredentialsError:
                 why = "there are no credentials"
-            except TransferError as error:
+            except (TransferError, UsageError) as error:
                 why = str(error)
         self.log(f"the bucket was not checked: {why}")
         return None

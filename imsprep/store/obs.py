@@ -85,6 +85,7 @@ class ObsStore:
         self.client, self.bucket, self._kms_key = client, bucket, kms_key
         self._secrets = tuple(secrets)
         self._encrypts = kms_key is not None
+        self._reached = False  # whether anything has been answered
 
     def __repr__(self) -> str:
         return f"ObsStore({self.bucket!r})"
@@ -234,7 +235,7 @@ class ObsStore:
             raise
         # As a context manager the body would be urllib3's, whose errors are its own.
         body = contextlib.closing(answer["Body"])
-        with translated(f"read the object {key!r}", self._secrets), body as stream:
+        with self._translated(f"read the object {key!r}"), body as stream:
             if not _begins_at(offset, answer):
                 raise ServiceError(f"{_OTHER_RANGE} {key!r}")
             data = bytearray()
@@ -322,8 +323,18 @@ class ObsStore:
                 made_with["SSEKMSKeyId"] = self._kms_key
         return made_with
 
+    @contextlib.contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            with translated(what, self._secrets, reached=self._reached):
+                yield
+        except ServiceError as error:
+            self._reached = self._reached or error.status is not None
+            raise
+        self._reached = True
+
     def _call(self, operation: str, **arguments: Any) -> Any:
-        with translated(operation_words(operation, self.bucket, arguments), self._secrets):
+        with self._translated(operation_words(operation, self.bucket, arguments)):
             answer = getattr(self.client, operation)(Bucket=self.bucket, **arguments)
         if answer.get("ServerSideEncryption", _PLAIN) != _PLAIN:
             self._encrypts = True
@@ -332,7 +343,7 @@ class ObsStore:
     def _listed(self, operation: str, *members: str, **arguments: Any) -> Iterator[Any]:
         """Yield the entries of a list, page by page; ServiceError for one without end."""
         what, count = operation_words(operation, self.bucket, arguments), 0
-        with translated(what, self._secrets):
+        with self._translated(what):
             pages = self.client.get_paginator(operation).paginate(Bucket=self.bucket, **arguments)
             for number, page in enumerate(pages, 1):
                 for member in members:

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imsprep.cloud.answer_limits import AnswerLimits, limited
+from imsprep.cloud.certificates import trusted
 from imsprep.cloud.endpoints import is_loopback
-from imsprep.errors import MissingExtraError, UsageError
+from imsprep.cloud.network_faults import check_proxy
+from imsprep.errors import MissingExtraError
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
@@ -71,16 +73,18 @@ def connect(
 ) -> Any:
     """Return a client of botocore; the certificate and the host's name are always verified.
 
-    `ca_bundle` names a file of certificates to trust instead of the usual ones. Proxies are taken
-    from HTTPS_PROXY and NO_PROXY. Raises MissingExtraError without imsprep[cloud].
+    `ca_bundle` names a file of certificates to trust instead of the usual ones, as a variable does
+    (`cloud.certificates`). Proxies are taken from HTTPS_PROXY and NO_PROXY. Raises UsageError for a
+    file or proxy that can be none, MissingExtraError without imsprep[cloud].
     """
     try:
         import botocore.session
         from botocore.config import Config
     except ImportError as error:
         raise MissingExtraError("uploading to OBS needs botocore", extra="cloud") from error
-    if ca_bundle is not None and not os.path.isfile(ca_bundle):
-        raise UsageError(f"no such file of certificates: {ca_bundle}")
+    bundle = trusted(ca_bundle, os.environ)
+    if not is_loopback(endpoint):
+        check_proxy(endpoint)
     client: Any = botocore.session.Session(session_vars=_NOTHING_OF_AWS).create_client(
         "s3",
         region_name=region,
@@ -88,7 +92,7 @@ def connect(
         aws_access_key_id=credentials.access_key,
         aws_secret_access_key=credentials.secret_key,
         aws_session_token=credentials.security_token,
-        verify=str(ca_bundle) if ca_bundle else True,
+        verify=bundle if bundle and os.path.isfile(bundle) else True,  # it reads no folders
         config=Config(**_OPTIONS, **({"proxies": {}} if is_loopback(endpoint) else {})),
     )
     client.meta.events.register("before-call.s3", _stay)

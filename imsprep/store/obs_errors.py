@@ -13,6 +13,7 @@ from typing import Any
 
 from imsprep.cloud.answer_limits import why_broken
 from imsprep.cloud.credentials import hide
+from imsprep.cloud.network_faults import WANTS_USER, fault_of
 from imsprep.errors import (
     LASTING_STATUSES,
     ImsprepError,
@@ -65,6 +66,7 @@ _ADVICE = {
     "InvalidSecurityToken": "; the security token is wrong or has expired: get another one",
     "ExpiredToken": "; the security token has expired: get another one and run again",
     "403": _RIGHTS,  # an answer to HEAD has no body, so its code is the status
+    "407": f"; that is the proxy's answer: {WANTS_USER}",
     "PermanentRedirect": _REGION,
     "TemporaryRedirect": _REGION,
     "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
@@ -102,8 +104,11 @@ def as_documented(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
-    """Turn botocore's errors into ours: TransferError if a new attempt may help."""
+def translated(what: str, secrets: Sequence[str] = (), *, reached: bool = False) -> Iterator[None]:
+    """Turn botocore's errors into ours: TransferError if a new attempt may help.
+
+    `reached`: the store has answered before, so that its address and the proxy's can be right.
+    """
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
@@ -114,16 +119,13 @@ def translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
         yield
     except exceptions.ClientError as error:
         raise _refusal(error, what, secrets) from error
-    except exceptions.SSLError as error:
-        raise ServiceError(
-            f"cannot {what}: the server's certificate is not valid: {said(error)}; for a private"
-            " certificate authority give its certificates"
-        ) from error
     except (exceptions.ParamValidationError, exceptions.NoCredentialsError) as error:
         raise ServiceError(f"cannot {what}: {said(error)}") from error
     except (exceptions.BotoCoreError, OSError) as error:
         if (broken := why_broken(error)) is not None:
             raise TransferError(f"cannot {what}: {broken}") from error
+        if (fault := _unconnected(error, what, reached=reached)) is not None:
+            raise fault from error
         inside = getattr(error, "kwargs", {}).get("error")
         if isinstance(inside, ImsprepError):  # reading what was to be sent
             raise inside from error
@@ -133,6 +135,21 @@ def translated(what: str, secrets: Sequence[str] = ()) -> Iterator[None]:
             f"cannot {what}: the store's answer cannot be read ({type(error).__name__}:"
             f" {said(error, 80)})"
         ) from error
+
+
+def _unconnected(
+    error: BaseException, what: str, *, reached: bool
+) -> ServiceError | TransferError | None:
+    """Return the error of a connection that did not come about, if it is one that has a reason."""
+    fault = fault_of(error)
+    if fault is None:
+        return None
+    lasting = fault.is_lasting(reached=reached)
+    if not fault.trust:
+        why = f"the proxy (HTTPS_PROXY, HTTP_PROXY) is not to be had: {fault.why}"
+        return TransferError(f"cannot {what}: {why}", lasting=lasting)
+    text = f"cannot {what}: no connection to the store can be trusted: {fault.why}"
+    return ServiceError(text, remedies=fault.parameters) if lasting else TransferError(text)
 
 
 def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | TransferError:

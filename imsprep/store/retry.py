@@ -108,6 +108,8 @@ class RetryingStore:
             try:
                 result = attempt()
             except TransferError as error:
+                if error.lasting:
+                    raise
                 # Full jitter: anywhere between nothing and a bound that doubles.
                 wait_s = max(longest * retry.jitter(), error.retry_after_s or 0.0)
                 if self._outages.failed() + wait_s >= retry.limit_s:
