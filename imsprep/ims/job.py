@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imsprep.errors import show_words
+from imsprep.ims.error_codes import explain_job
 
 SUCCESS = "SUCCESS"
 FAIL = "FAIL"
@@ -52,8 +53,8 @@ class JobStatus:
 
     @property
     def why_failed(self) -> str:
-        """All the reasons as one text, or a sentence that there are none."""
-        return "; ".join(self.reasons) or "the service gave no reason"
+        """All the reasons as one text, with what helps, or a sentence that there are none."""
+        return explain_job(self.reasons)
 
     @property
     def percent(self) -> int | None:

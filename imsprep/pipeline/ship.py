@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from imsprep.errors import JobFailedError, ServiceError, show_path
+from imsprep.errors import JobFailedError, ServiceError, UncertainError, show_path
 from imsprep.image.archive import unpacked
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
@@ -182,7 +182,14 @@ def _found(
             "an earlier run may have requested this import; looking for its image for"
             f" {limit_s:.0f} s first"
         )
+    left_s = pace.end - pace.clock()
     image = look(task.service, prepared.request, pace, before=before, limit_s=limit_s)
+    if image is None and left_s < limit_s:  # it may still come to be listed
+        raise UncertainError(
+            f"it is not known yet whether an earlier run's request for {prepared.request.name} was"
+            f" accepted: its image may take {LOOK_FOR_S:.0f} s to be listed, and the time limit of"
+            f" {pace.limit_s:.0f} s ended before. Nothing was requested; run the same command again"
+        )
     if image is None:
         return None
     state = earlier.at(STARTED, _now(), image_id=image.image_id)

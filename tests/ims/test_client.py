@@ -295,7 +295,7 @@ def test_what_is_no_list_of_images_does_not_count_as_an_empty_one(body: bytes) -
 def test_a_job_that_failed_is_an_answer_and_no_refusal() -> None:
     body = {"status": "FAIL", "error_code": "IMG.0057", "fail_reason": "no file", "entities": {}}
     with answering((200, body)) as (url, _):
-        assert client(url).job("j").why_failed == "IMG.0057 no file"
+        assert client(url).job("j").reasons == ("IMG.0057 no file",)
 
 
 def test_ids_and_words_of_a_service_cannot_command_a_terminal() -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from imsprep.ims.error_codes import CODES, PASSING, STATUSES, explain, is_error, read_error
+from imsprep.ims.error_codes import (
+    CODES,
+    PASSING,
+    STATUSES,
+    explain,
+    explain_job,
+    is_error,
+    read_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,22 @@ def test_a_missing_right_is_the_one_that_the_request_needs() -> None:
     said = explain(403, None, "denied", right="ims:images:list")
     assert said == "403: denied (the account needs ims:images:list)"
     assert "ims:serverImages:create" in explain(403, None, "denied")
+
+
+def test_each_code_says_what_to_do_also_where_a_job_fails_with_it() -> None:
+    for code, refusal in CODES.items():
+        assert refusal.advice, code
+        assert refusal.advice in explain(400, code, "words")
+        assert explain_job([f"{code} words"]) == f"{code} words ({refusal.advice})"
+        assert refusal.meaning in explain_job([code])
+    assert "enterprise project" in explain(403, "IMG.0155", "words")
+    assert explain_job(["NEW.1 words", "alarm 7"]) == "NEW.1 words; alarm 7"
+    assert explain_job([]) == "the service gave no reason"
+
+
+def test_a_refused_key_may_be_one_whose_token_has_expired() -> None:
+    for said in (explain(401, None, "x"), explain(401, "APIGW.0301", "x is expired")):
+        assert "security token has expired" in said
 
 
 def test_what_is_tried_again_is_documented() -> None:

@@ -84,7 +84,7 @@ def test_an_image_id_before_success_is_not_success() -> None:
 )
 def test_a_reason_is_found_wherever_it_stands(body: dict[str, object]) -> None:
     status = job.parse({"status": "FAIL", "error_code": None, "fail_reason": None} | body, "j")
-    assert status.why_failed == "IMG.0057 no such file"
+    assert status.reasons == ("IMG.0057 no such file",)
 
 
 @pytest.mark.parametrize("entities", [None, {}, [], "", {"sub_jobs_result": None}])

@@ -320,6 +320,18 @@ def test_killed_right_after_asking_the_image_is_found_although_it_is_listed_late
     assert done.image_id == image.image_id
 
 
+def test_a_short_limit_of_time_does_not_repeat_a_request_in_doubt(place: Place) -> None:
+    with place.emulator() as go:
+        service = place.service
+        with pytest.raises(Killed):
+            go(service=Wrapped(service, quick_import=die_after(service.quick_import)))
+        unlisted = Wrapped(service, images=lambda *_, **__: [], quick_import=die)
+        with pytest.raises(UncertainError, match="not known yet whether an earlier run's request"):
+            go(service=unlisted, pace=PollPolicy(place.nap, place.clock, limit_s=8))
+        assert go().image_id == place.running.board.images()[0].image_id
+        assert len(place.running.board.images()) == 1
+
+
 def test_an_older_image_of_the_same_name_and_object_is_not_taken_for_the_new_one(
     place: Place,
 ) -> None:
