@@ -367,6 +367,7 @@ ORDER = {
         batches
     """,
     "cli": """
+        wrong_usage
         demo_disk
         progress.board
         screen

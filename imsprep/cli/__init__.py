@@ -178,9 +178,7 @@ def run(arguments: list[str]) -> int:
         if isinstance(error, click.NoSuchOption):
             near = _nearest(error.option_name, error.possibilities or ())
             error = click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
-        with contextlib.suppress(OSError):
-            error.show()
-        return _tell_program(arguments, "UsageError", error.format_message(), 2)
+        return _wrong_usage(arguments, error)
     except FindingsError as error:
         return _refuse(arguments, error)
     except ImsprepError as error:
@@ -262,6 +260,7 @@ REMEDIES = {
     "force": "--force",
     "force_share": "--force-share reads it all the same",
     "key": "--key",
+    "kms_key": "--kms-key",
     "layout": "--layout",
     "min_disk": "--min-disk",
     "name": "--name",
@@ -279,8 +278,19 @@ REMEDIES = {
 }
 
 
+def _wrong_usage(arguments: list[str], error: click.ClickException) -> int:
+    from imsprep.cli import wrong_usage
+
+    message = wrong_usage.words(error)
+    with contextlib.suppress(OSError):
+        wrong_usage.show(error, message)
+    return _tell_program(arguments, "UsageError", message, 2)
+
+
 def _fail(arguments: list[str], error: ImsprepError) -> int:
-    text = _with_remedies(arguments, error)
+    from imsprep.cli.wrong_usage import without_keys
+
+    text = without_keys(_with_remedies(arguments, error))
     return _say(arguments, type(error).__name__, text, error.exit_code)
 
 

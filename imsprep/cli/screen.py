@@ -91,7 +91,7 @@ def _log(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     try:
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise click.BadParameter(f"cannot write {path}: {error.strerror}") from None
+        raise click.BadParameter(f"cannot write {show_path(path)}: {error.strerror}") from None
     handler.setFormatter(_LogLine("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
     _listen(handler, logging.DEBUG)
 

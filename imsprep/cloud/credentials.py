@@ -19,12 +19,15 @@ A secret is never taken from a command line, and never shown: `repr` and `str` h
 
 from __future__ import annotations
 
+import base64
 import configparser
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from html import escape
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -70,15 +73,66 @@ class Credentials:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with `***` for each secret, also as it is written in a URL or in JSON."""
+    """Return a text with `***` for each secret, however it is written there.
+
+    As it is, as in a URL, in JSON, in HTML or XML, as one of these inside another, or in base64 as
+    in a header of Basic authentication.
+    """
     for secret in secrets:
-        escaped = json.dumps(secret)[1:-1]
-        forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
-        forms |= {re.sub("%..", lambda code: code[0].lower(), form) for form in forms}
-        forms |= {escaped, escaped.replace("/", r"\/")}
-        for form in sorted(forms, key=len, reverse=True):  # one may be a part of another
+        for form in _forms(secret):
             text = text.replace(form, "***")
     return text
+
+
+@cache
+def _forms(secret: str) -> tuple[str, ...]:
+    """Return how a secret may be written, the longest first: one may be a part of another."""
+    once = {form for write in _WRITINGS for form in _in_both_cases(write(secret))}
+    twice = {form for inner in once for write in _WRITINGS for form in _in_both_cases(write(inner))}
+    return tuple(sorted({secret, *once, *twice, *_in_base64(secret)}, key=len, reverse=True))
+
+
+def _as_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _as_careful_json(text: str, careful_with: str) -> str:
+    """Write JSON as services do whose answers may stand inside HTML."""
+    return re.sub(careful_with, lambda c: f"\\u{ord(c[0]):04x}", _as_json(text))
+
+
+_WRITINGS: tuple[Callable[[str], str], ...] = (
+    str,
+    lambda text: quote(text, safe=""),
+    quote,
+    quote_plus,
+    _as_json,
+    lambda text: _as_json(text).replace("/", r"\/"),
+    lambda text: _as_careful_json(text, "[&<>]"),  # as Go does
+    lambda text: _as_careful_json(text, "[/&<>'+=]"),
+    escape,
+    lambda text: escape(text, quote=False),
+    lambda text: escape(text).replace("/", "&#x2F;"),
+)
+_HEX = re.compile(r"%..|\\u....")
+_LEAST_BASE64 = 8  # characters; fewer may stand anywhere
+
+
+def _in_both_cases(text: str) -> set[str]:
+    """Return a text with its hexadecimal digits as capitals, and not."""
+    lower = _HEX.sub(lambda code: code[0].lower(), text)
+    return {text, lower, _HEX.sub(lambda code: code[0][:2] + code[0][2:].upper(), text)}
+
+
+def _in_base64(secret: str) -> set[str]:
+    """Return what of base64 the secret alone decides, wherever it stands in what is encoded."""
+    data, forms = secret.encode(), set()
+    for before in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            whole = encode(bytes(before) + data).decode()
+            first, bits = -(-before * 8 // 6), (before + len(data)) * 8
+            forms.add(whole[first : bits // 6])
+    return {form for form in forms if len(form) >= _LEAST_BASE64}
 
 
 class NoCredentialsError(UsageError):

@@ -28,7 +28,7 @@ from imsprep.store.contract import (
     Upload,
     check_part_number,
 )
-from imsprep.store.etags import etag_of
+from imsprep.store.etags import etag_of, same_etag
 from imsprep.store.obs_connection import connect
 from imsprep.store.obs_errors import as_documented, operation_words, translated, unless_missing
 from imsprep.units import MIB, counted
@@ -36,7 +36,9 @@ from imsprep.units import MIB, counted
 if TYPE_CHECKING:
     from imsprep.cloud.credentials import Credentials
 
-_PLAIN = "AES256"  # encrypted so that etags stay MD5s, as on AWS; KMS is another value
+# Encrypted by a key of the store's own. AWS's etags stay MD5s then; OBS's are none of any encrypted
+# object ("Server-Side Encryption Overview", 2025): the first one that is known shows which it is.
+_OWN_KEY = "AES256"
 _HASH_STEP = 1 * MIB
 _SHOWN = 60  # characters of a header's value
 # More than any list that is asked for here has; of an upload's parts there are 10,000 at most.
@@ -114,15 +116,16 @@ class ObsStore:
         body = InMemory(data) if isinstance(data, memoryview) else data
         if not isinstance(body, bytes):
             body.seek(0)  # an attempt before this one may have read some of it
+        verified = _in_base64(bytes.fromhex(md5)) if md5 else content_md5(body)
         answer = self._call(
             "upload_part",
             Key=key,
             UploadId=upload_id,
             PartNumber=number,
             Body=body,
-            ContentMD5=_in_base64(bytes.fromhex(md5)) if md5 else content_md5(body),
+            ContentMD5=verified,
         )
-        etag = etag_of(answer)
+        etag = self._etag_of_bytes(answer, verified)
         if not etag:
             raise TransferError(
                 f"the store answered without an ETag: whether part {number} was stored is not known"
@@ -247,11 +250,9 @@ class ObsStore:
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Write a small object at once, storage class STANDARD."""
-        made_with = self._made_with(metadata or {})
-        answer = self._call(
-            "put_object", Key=key, Body=data, ContentMD5=content_md5(data), **made_with
-        )
-        return etag_of(answer)
+        made_with, verified = self._made_with(metadata or {}), content_md5(data)
+        answer = self._call("put_object", Key=key, Body=data, ContentMD5=verified, **made_with)
+        return self._etag_of_bytes(answer, verified)
 
     def delete(self, key: str, *, versions: bool = False) -> None:
         """Remove an object; a missing one is no error."""
@@ -336,9 +337,17 @@ class ObsStore:
     def _call(self, operation: str, **arguments: Any) -> Any:
         with self._translated(operation_words(operation, self.bucket, arguments)):
             answer = getattr(self.client, operation)(Bucket=self.bucket, **arguments)
-        if answer.get("ServerSideEncryption", _PLAIN) != _PLAIN:
+        if _encryption(answer) not in (None, _OWN_KEY):
             self._encrypts = True
         return answer
+
+    def _etag_of_bytes(self, answer: Mapping[str, Any], verified: str) -> str:
+        """Return the etag of bytes whose MD5, in base64, the store has verified."""
+        etag = etag_of(answer)
+        if etag and _encryption(answer) is not None:
+            md5 = base64.b64decode(verified).hex()
+            self._encrypts = self._encrypts or not same_etag(etag, md5)
+        return etag
 
     def _listed(self, operation: str, *members: str, **arguments: Any) -> Iterator[Any]:
         """Yield the entries of a list, page by page; ServiceError for one without end."""
@@ -369,6 +378,13 @@ def open_obs(
     """Open a bucket; see `obs_connection.connect`."""
     client = connect(endpoint=endpoint, region=region, credentials=credentials, ca_bundle=ca_bundle)
     return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)
+
+
+def _encryption(answer: Mapping[str, Any]) -> str | None:
+    """Return how an object is encrypted, by S3's header of the answer or by OBS's own."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    said = answer.get("ServerSideEncryption") or headers.get("x-obs-server-side-encryption")
+    return str(said) if said else None
 
 
 def _numbered(number: int) -> int:

@@ -53,6 +53,10 @@ _RIGHTS = "; the key needs the rights to read, write and list in this bucket"
 _REGION = "; the bucket is in another region or at another address: check both"
 _FULL = "; the quota of the bucket or of the account is used up: free space or raise it"
 _NOT_THERE = "; this store does not offer it"
+_ACCOUNT = "; the account cannot be used as it is: the console says what is to be settled"
+_KMS = "; the key of KMS cannot be used: choose another one, or enable it"
+_WORM = "; it is protected from changes (WORM) until its time is over: use another key or bucket"
+_LONG = "; choose a shorter key"
 _ADVICE = {
     "RequestTimeTooSkewed": "; set this machine's clock, it may differ by 15 minutes at most",
     "SignatureDoesNotMatch": "; check the secret key",
@@ -72,6 +76,28 @@ _ADVICE = {
     "NoSuchBucket": "; make the bucket first, storage class Standard, in the region of the import",
     "NoSuchUpload": "; it was aborted or completed elsewhere: run again",
     "VirtualHostDomainRequired": "; the endpoint has to be given without the bucket's name",
+    # From here on: OBS API reference, "Error Codes", and of its S3 API (OTC, 2025).
+    "AccountProblem": _ACCOUNT,
+    "DeregisterUserId": _ACCOUNT,
+    "FrozenUserId": _ACCOUNT,
+    "InArrearOrInsufficientBalance": "; the account owes fees or has no balance: top it up",
+    "NotSignedUp": _ACCOUNT,
+    "Unauthorized": _ACCOUNT,
+    "AllAccessDisabled": "; this bucket may not be used: choose another one",
+    "AuthorizationHeaderMalformed": _REGION,  # of other stores
+    "IllegalLocationConstraintException": _REGION,
+    "FsNotSupport": "; the bucket is a parallel file system: use an object bucket",
+    "InvalidObjectState": "; the object is archived: restore it, or choose another key",
+    "InvalidSecurity": "; check the keys and the security token",
+    "KMS.DisabledException": _KMS,
+    "KMS.NotFoundException": _KMS,
+    "KeyTooLong": _LONG,
+    "KeyTooLongError": _LONG,
+    "MethodNotAllowed": _NOT_THERE,
+    "RequestPayerDenied": "; here the one who asks pays: use a bucket of your own",
+    "ServiceNotSupported": _NOT_THERE,
+    "System Capacity Not enough": _FULL,
+    "TooManyWrongSignature": "; check the secret key; too many wrong signatures came with this key",
 }
 
 
@@ -169,4 +195,6 @@ def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | Tr
         return TransferError(text, retry_after_s=wait_s)
     redirected = _REGION if 300 <= status < 400 else ""
     advice = _ADVICE.get(code) or _ADVICE.get(str(status), redirected)
+    if code == "AccessDenied" and "immutable" in words:  # by these words alone
+        advice = _WORM
     return ServiceError(text + advice, code=code, status=status)

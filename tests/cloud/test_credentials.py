@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import traceback
+from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -33,6 +38,31 @@ def test_each_ecosystem_names_its_own_variables(names: tuple[str, ...], tmp_path
 def test_a_secret_is_hidden_however_it_is_written(form: str) -> None:
     assert hide(f"<{form}> x", ["a+b/c=d"]) == "<***> x"
     assert hide(form, []) == form
+
+
+def _as_text_of_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+WRITINGS = (str, quote, quote_plus, lambda text: quote(text, safe=""), _as_text_of_json, escape)
+
+
+@pytest.mark.parametrize("outer", WRITINGS)
+@pytest.mark.parametrize("inner", WRITINGS)
+def test_a_secret_is_hidden_that_is_written_as_one_thing_inside_another(
+    inner: Callable[[str], str], outer: Callable[[str], str]
+) -> None:
+    secret = """the+/="<'&%secret"""
+    assert hide(f"x {outer(inner(secret))} x", [secret]) == "x *** x"
+
+
+@pytest.mark.parametrize("before", [b"", b"a", b"ak", b"AK:"])
+def test_a_secret_is_hidden_in_base_64(before: bytes) -> None:
+    secret = "the+/=\xfc secret that is long"
+    said = base64.b64encode(before + secret.encode() + b"!").decode()
+    left = hide(f"Basic {said}.", [secret])
+    assert "***" in left
+    assert len(left) < len("Basic ***.") + 4 + len(base64.b64encode(before))
 
 
 def test_the_sdk_s_variables_come_first(tmp_path: Path) -> None:

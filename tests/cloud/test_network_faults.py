@@ -25,8 +25,8 @@ from imsprep.ims.client import ImsClient
 from imsprep.store.contract import ObjectStore
 from imsprep.store.obs import open_obs
 from imsprep.store.retry import RetryingStore, RetryPolicy
-from tests.support import s3cloud
-from tests.support.imscloud import REQUEST
+from tests.support.ims.imscloud import REQUEST
+from tests.support.store import s3cloud
 
 KEYS = Credentials("AKTEST", "SK-very-secret")
 DAY, NOW = timedelta(days=1), datetime.now(UTC)

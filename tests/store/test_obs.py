@@ -325,6 +325,36 @@ def test_a_bucket_that_encrypts_by_itself_says_that_etags_are_no_md5s(
     assert not store.etags_are_md5
 
 
+@pytest.mark.parametrize(
+    ("how", "says_so"),
+    [
+        ("AES256", "x-amz-server-side-encryption"), ("AES256", "x-obs-server-side-encryption"),
+        ("kms", "x-obs-server-side-encryption"),
+    ],
+)  # fmt: skip
+def test_an_encrypted_object_whose_etags_are_no_md5s_is_not_refused(
+    how: str, says_so: str, store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
+) -> None:
+    cloud.encrypts, cloud.says_so, cloud.etags = how, says_so, "own"
+    path = tmp_path / "d.raw"
+    path.write_bytes(pattern(10 * MIB) + bytes(30 * MIB) + pattern(MIB, 2))
+    done = _send(path, store)
+    assert (done.etags_compared, done.copied > 0) == (False, True)
+    assert store.read("d.raw", 0, path.stat().st_size) == path.read_bytes()
+
+
+def test_etags_that_are_no_md5s_prove_nothing_where_no_encryption_is_said(
+    store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
+) -> None:
+    cloud.etags = "own"
+    path = tmp_path / "d.raw"
+    path.write_bytes(pattern(MIB))
+    with pytest.raises(ServiceError, match=r"nothing was completed.*encrypts") as caught:
+        _send(path, store)
+    assert caught.value.remedies == ("kms_key",)
+    assert store.head("d.raw") is None
+
+
 def test_a_secret_that_the_store_quotes_is_hidden(
     server: tuple[s3cloud.Strict, str], cloud: s3cloud.Strict
 ) -> None:

@@ -56,6 +56,15 @@ def test_what_may_pass_is_worth_another_attempt(status: int, code: str) -> None:
         (404, "NoSuchBucket", "make the bucket first"),
         (403, "VirtualHostDomainRequired", "without the bucket's name"),
         (418, "Teapot", ""),
+        (407, "407", "the proxy's answer"),
+        (400, "AuthorizationHeaderMalformed", "another region"),
+        (403, "InArrearOrInsufficientBalance", "top it up"),
+        (403, "FrozenUserId", "account"),
+        (403, "InvalidObjectState", "restore it"),
+        (405, "FsNotSupport", "parallel file system"),
+        (400, "KMS.DisabledException", "key of KMS"),
+        (412, "PreconditionFailed", ""),
+        (409, "ServiceNotSupported", "does not offer it"),
         (403, "", "status 403 without a reason; the key needs the rights"),
     ],
 )
@@ -64,6 +73,13 @@ def test_what_will_not_pass_says_what_to_do(status: int, code: str, advice: str)
     assert isinstance(error, ServiceError)
     assert (error.code, error.status) == (code, status)
     assert advice in str(error)
+
+
+def test_an_object_that_is_protected_from_changes_is_no_missing_right() -> None:
+    said = "The object you specified is immutable and cannot be deleted."
+    error = str(meaning(refused(403, "AccessDenied", said)))
+    assert "WORM" in error
+    assert "rights" not in error
 
 
 @pytest.mark.parametrize(

@@ -51,14 +51,19 @@ def find(store: ObjectStore, uploaded: UploadedParts, wanted: Wanted) -> Part:
     return part
 
 
+# "When server-side encryption is used, the returned ETag value is not the object's MD5 value" (OBS
+# API reference, "Server-Side Encryption Overview"); an answer that says so is recognised.
+_ENCRYPTS = "; if the bucket encrypts by itself and does not say so, ask for that encryption"
+
+
 def check_etag(store: ObjectStore, what: str, got: str, md5: str, *, copied: bool = False) -> None:
     """Raise ServiceError if the etag that a part was answered with is not that of these bytes."""
     if not _fits(store, got, md5, copied):
         raise ServiceError(
             f"the store says that {what} has the MD5 {got}, expected {md5}; nothing was completed"
-            + ("; if the store gives copies other ETags, send the zeros" if copied else ""),
+            + ("; if the store gives copies other ETags, send the zeros" if copied else _ENCRYPTS),
             code="BadDigest",
-            remedies=("copy_zeros",) if copied else None,
+            remedies=("copy_zeros",) if copied else ("kms_key",),
         )
 
 

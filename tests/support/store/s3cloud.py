@@ -64,9 +64,10 @@ class Strict:
         self.completion: tuple[bytes, bool] | None = None
         self.bucket_says: dict[str, str] = {}  # headers of HEAD bucket that OBS has
         # How ETags are written: "capitals", "bare" (no quotes), "none of HEAD", "none" (of HEAD and
-        # lists of objects), or as moto does.
+        # lists of objects), "own" (no MD5s), or as moto does.
         self.etags = ""
-        self.encrypts = ""  # how the bucket does so by itself
+        self.encrypts = ""  # how the bucket does so by itself, and by which header it says so
+        self.says_so = "x-amz-server-side-encryption"
         self.made_by: dict[tuple[str, str], str] = {}  # host and path: the upload that made it
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -132,6 +133,9 @@ class Strict:
                 return [b"<Error><Code>InvalidPart</Code><Message>not as given</Message></Error>"]
             body = _ETAG.sub(lambda found: _cased(found[0], bytes.lower), body)
             environ["wsgi.input"] = io.BytesIO(body)
+        own = self.etags == "own"
+        if own:
+            environ["wsgi.input"] = io.BytesIO(_ETAG.sub(lambda found: _turned(found[0]), body))
         said: list[Any] = []
         answer = b"".join(self.app(environ, self._as_obs_does(environ, lambda *a: said.extend(a))))
         status, headers = said[0], dict(said[1])
@@ -142,6 +146,10 @@ class Strict:
             headers[etag] = headers[etag].upper()
         elif etag and self.etags == "bare":
             headers[etag] = headers[etag].strip('"')
+        elif etag and own:
+            headers[etag] = _turned(headers[etag].encode()).decode()
+        if own:
+            answer = _ETAG.sub(lambda found: _turned(found[0]), answer)
         if capitals:
             answer = _ETAG.sub(lambda found: _cased(found[0], bytes.upper), answer)
         if self.etags == "bare":
@@ -176,7 +184,7 @@ class Strict:
             if environ["REQUEST_METHOD"] == "HEAD" and environ["PATH_INFO"] == "/":
                 headers = [*headers, *self.bucket_says.items()]
             if self.encrypts and environ["REQUEST_METHOD"] in ("PUT", "POST"):
-                headers = [*headers, ("x-amz-server-side-encryption", self.encrypts)]
+                headers = [*headers, (self.says_so, self.encrypts)]
             return start(status, headers, *more)
 
         return answer
@@ -205,6 +213,11 @@ class Strict:
 
 def _cased(etag: bytes, change: Callable[[bytes], bytes]) -> bytes:
     return change(etag).replace(b"&QUOT;", b"&quot;")
+
+
+def _turned(etag: bytes) -> bytes:
+    """Return an ETag whose MD5 is written backwards, and so is none."""
+    return re.sub(rb"[0-9a-f]{32}", lambda found: found[0][::-1], etag)
 
 
 class Quiet(WSGIRequestHandler):

@@ -1,0 +1,49 @@
+"""Wrong usage: what is said of a command line that cannot be carried out, and what is not.
+
+click repeats what was given. A control character in it would command the terminal, and a key that
+was given by mistake would stand in a log: the first are escaped, the second is hidden if it is one
+of the keys that are in use here.
+"""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from imsprep.errors import ImsprepError, show_words
+
+_LONGEST = 2000  # characters
+_LEAST_SECRET = 8  # characters; a shorter one may stand in any word
+_KEY_OPTION = re.compile(r"(?i)^-+(ak|sk|.*(secret|token|password|access.?key|credential).*)$")
+_KEYS = (
+    "keys are taken from the environment or a file, never from the command line, where others see"
+    " them"
+)
+
+
+def words(error: click.ClickException) -> str:
+    """Return what is said of an error of click, on one line."""
+    said = error.format_message()
+    if isinstance(error, click.NoSuchOption) and _KEY_OPTION.match(error.option_name):
+        said = f"No such option {error.option_name!r}: {_KEYS}."  # and none that is like it
+    return show_words(without_keys(said), _LONGEST)
+
+
+def show(error: click.ClickException, message: str) -> None:
+    """Show these words of an error on stderr, behind the usage of the command."""
+    if isinstance(error, click.UsageError):
+        click.UsageError(message, error.ctx).show()
+    else:
+        click.ClickException(message).show()
+
+
+def without_keys(text: str) -> str:
+    """Return a text with `***` for each key that is in use here."""
+    from imsprep.cloud import credentials  # only where something is wrong
+
+    try:
+        secrets = credentials.find_here().secrets
+    except (ImsprepError, OSError, RuntimeError):  # there are none, or no home
+        return text
+    return credentials.hide(text, [s for s in secrets if len(s) >= _LEAST_SECRET])
