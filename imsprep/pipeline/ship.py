@@ -12,13 +12,14 @@ looked for before anything is asked.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from imsprep.errors import JobFailedError, ServiceError, UncertainError, show_path
+from imsprep.errors import JobFailedError, ServiceError, TransferError, UncertainError, show_path
 from imsprep.image.archive import unpacked
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
@@ -272,7 +273,8 @@ def _import_or_note_why_not(
         ended = isinstance(error, JobFailedError) or is_unknown_job(error)
         if ended or latest.state != STARTED:
             manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
-            _clean(latest, task, failed=True)
+            with contextlib.suppress(ServiceError, TransferError):  # this error is the first one
+                _clean(latest, task, failed=True)
         raise
 
 
@@ -318,7 +320,7 @@ def _clean(state: Manifest, task: ShipTask, *, failed: bool) -> tuple[str, ...]:
         found = task.store.head(sent.key)
         same = found is not None and found.size == sent.size and same_etag(found.etag, sent.etag)
         if found is not None and same and PLAN in found.metadata:
-            task.store.delete(sent.key)
+            task.store.delete(sent.key, version=found.version)
             removed.append(sent.key)
     return tuple(removed)
 

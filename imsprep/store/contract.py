@@ -62,6 +62,7 @@ class ObjectFacts(NamedTuple):
     storage_class: str  # STANDARD where the store says nothing
     upload_id: str | None  # of the multipart upload that made it, where the store tells
     metadata: Mapping[str, str]
+    version: str | None = None  # in a bucket with versioning
 
 
 class BucketHead(NamedTuple):
@@ -123,11 +124,13 @@ class ObjectStore(Protocol):
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Write a small object at once, storage class STANDARD; return its etag."""
 
-    def delete(self, key: str, *, versions: bool = False) -> None:
+    def delete(self, key: str, *, versions: bool = False, version: str | None = None) -> None:
         """Remove an object; a missing one is no error.
 
-        With `versions` also what a bucket with versioning keeps of it: else removing it leaves all
-        of them, and replacing it each one before.
+        With a `version` only that one, so that what it took the place of is there again; where the
+        key may remove no versions, the object as without it. With `versions` also what a bucket
+        with versioning keeps of it: else removing it leaves all of them, and replacing it each one
+        before.
         """
 
     def head_bucket(self) -> BucketHead:

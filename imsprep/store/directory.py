@@ -181,8 +181,8 @@ class DirectoryStore:
             write_sparse(target, data)
         return etag
 
-    def delete(self, key: str, *, versions: bool = False) -> None:
-        """Remove an object; a missing one is no error."""
+    def delete(self, key: str, *, versions: bool = False, version: str | None = None) -> None:
+        """Remove an object; a missing one is no error. There are no versions."""
         path = self._path(key)
         with _translated("remove", path), contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -215,6 +215,7 @@ class ObsStore:
                 # OBS names the upload that made an object: it tells whether a completion worked.
                 headers.get("x-obs-uploadid"),
                 answer.get("Metadata", {}),
+                answer.get("VersionId") or headers.get("x-obs-version-id"),
             )
 
     def _listed_etag(self, key: str) -> str:
@@ -254,8 +255,15 @@ class ObsStore:
         answer = self._call("put_object", Key=key, Body=data, ContentMD5=verified, **made_with)
         return self._etag_of_bytes(answer, verified)
 
-    def delete(self, key: str, *, versions: bool = False) -> None:
+    def delete(self, key: str, *, versions: bool = False, version: str | None = None) -> None:
         """Remove an object; a missing one is no error."""
+        if version is not None:
+            try:
+                self._call("delete_object", Key=key, VersionId=version)
+                return
+            except ServiceError as error:
+                if error.status != HTTPStatus.FORBIDDEN:
+                    raise
         answer = self._call("delete_object", Key=key)
         if not versions or not answer.get("VersionId"):  # named where there are versions
             return

@@ -181,9 +181,11 @@ class RetryingStore:
         """Write a small object, again if need be."""
         return self._patiently("put", lambda: self._store.put(key, data, metadata))
 
-    def delete(self, key: str, *, versions: bool = False) -> None:
+    def delete(self, key: str, *, versions: bool = False, version: str | None = None) -> None:
         """Remove an object; doing it twice does no harm."""
-        self._patiently("delete", lambda: self._store.delete(key, versions=versions))
+        self._patiently(
+            "delete", lambda: self._store.delete(key, versions=versions, version=version)
+        )
 
     def head_bucket(self) -> BucketHead:
         """Return what the bucket says of itself."""

@@ -224,6 +224,17 @@ def test_what_was_uploaded_is_kept_or_removed_as_asked(
         assert (place.store.head(key) is not None) is kept
 
 
+def test_what_cannot_be_removed_does_not_hide_why_an_import_failed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(key: str, **_: object) -> None:
+        raise ServiceError("no right to delete")
+
+    monkeypatch.setattr(place.store, "delete", refuse)
+    with place.emulator(fail_job="IMG.0061") as go, pytest.raises(JobFailedError):
+        go(cleanup="always")
+
+
 def test_what_cleanup_removed_is_not_sent_again_for_an_image_that_is_there(place: Place) -> None:
     with place.emulator() as go:
         first = go(cleanup="success")

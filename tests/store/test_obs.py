@@ -733,3 +733,35 @@ def test_nothing_of_the_zeros_stays_in_a_bucket_with_versioning(
     assert "DeleteMarkers" not in kept
     store.delete("d.raw")  # of which the bucket keeps what it is made to keep
     assert len(store.client.list_object_versions(Bucket=store.bucket)["Versions"]) == 1
+
+
+def test_one_version_is_removed_and_what_it_took_the_place_of_is_there_again(
+    store: ObsStore, cloud: s3cloud.Strict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("k", b"without versions")
+    before = store.head("k")
+    assert before is not None
+    assert before.version is None
+    [account] = s3_backends.values()
+    account["aws"].put_bucket_versioning(store.bucket, "Enabled")
+    store.put("k", b"of others")
+    store.put("k", b"ours")
+    ours = store.head("k")
+    assert ours is not None
+    store.delete("k", version=ours.version)
+    assert store.read("k", 0, 99) == b"of others"
+    assert "DeleteMarkers" not in store.client.list_object_versions(Bucket=store.bucket)
+    call = store._call
+
+    def refused(operation: str, **arguments: object) -> object:
+        if "VersionId" in arguments:
+            raise ServiceError("no right to remove versions", status=403)
+        return call(operation, **arguments)
+
+    monkeypatch.setattr(store, "_call", refused)
+    store.put("k", b"ours again")
+    again = store.head("k")
+    assert again is not None
+    store.delete("k", version=again.version)
+    assert store.head("k") is None
+    assert store.list_objects() == []
