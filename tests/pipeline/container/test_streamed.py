@@ -18,6 +18,7 @@ from imsprep.options import ConvertOptions
 from imsprep.pipeline.container import streamed
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
+from imsprep.store.ownership import OccupiedError
 from imsprep.store.retry import RetryPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
@@ -358,18 +359,71 @@ def test_the_digest_is_the_disk_s(case: Case) -> None:
         assert maker.facts()["digest"] == tree_digest(case.path.read_bytes())
 
 
-def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
-    class Disk:
-        size = 1 << 40
-        path = Path("x")
+@dataclass
+class Changing:
+    """An image of a TiB, or the disk in it, that may have changed; nothing is read of it."""
 
-    maker = streamed.DiskMaker(
-        None,  # type: ignore[arg-type]  # nothing is read of an image here
-        Disk(),  # type: ignore[arg-type]  # its size is all that counts
-        iter,  # type: ignore[arg-type]  # never called
-        StreamTask(PACKING, ConvertOptions(part_size=32 * MIB)),
-    )
-    least = [maker.least(number) for number in range(1, 10_001)]
+    changed: bool = False
+    size: int = 1 << 40
+    path: Path = Path("x")
+
+    def check_unchanged(self) -> None:
+        if self.changed:
+            raise ImageChangedError("it changed")
+
+
+UNCHANGED = Changing()
+
+
+def maker(
+    packing: PackTask = PACKING,
+    image: Changing = UNCHANGED,
+    disk: Changing = UNCHANGED,
+    part_size: int = 32 * MIB,
+) -> streamed.DiskMaker:
+    told = StreamTask(packing, ConvertOptions(part_size=part_size))
+    return streamed.DiskMaker(image, disk, iter, told)  # type: ignore[arg-type]  # see `Changing`
+
+
+def test_whatever_changes_the_bytes_is_another_plan() -> None:
+    """What was sent by another plan is not taken up, and its object is not taken for this one."""
+    plans = [
+        maker().plan,
+        maker(disk=Changing(size=1 << 39)).plan,
+        maker(part_size=256 * MIB).plan,
+        *(
+            maker(replace(PACKING, **{name: value})).plan
+            for name, value in {
+                "method": 0, "level": 4, "block_size": MIB, "timestamp": 6, "uuid": b"u" * 16,
+            }.items()
+        ),
+    ]  # fmt: skip
+    assert len(set(plans)) == len(plans)
+    assert maker(replace(PACKING, jobs=7)).plan == plans[0]
+
+
+@pytest.mark.parametrize("changed", ["image", "disk"])
+def test_the_image_and_the_files_of_its_disk_are_asked_whether_they_changed(changed: str) -> None:
+    maker().check_unchanged()
+    with pytest.raises(ImageChangedError):
+        maker(**{changed: Changing(changed=True)}).check_unchanged()
+
+
+def test_an_object_that_came_while_the_parts_were_sent_stays(case: Case) -> None:
+    class Quicker(Ending):
+        def __getattr__(self, name: str) -> Any:
+            if name == "upload_part":
+                case.store.put(KEY, b"quicker")
+            return getattr(self._store, name)
+
+    with pytest.raises(OccupiedError):
+        case.send(Quicker(case.store, "", 0, False))
+    assert case.object == b"quicker"
+
+
+def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
+    made = maker()
+    least = [made.least(number) for number in range(1, 10_001)]
     assert sum(least) > (1 << 40) * 1.011
     assert min(least) >= 5 * MIB
     assert max(least) * 3 < 400 * MIB
