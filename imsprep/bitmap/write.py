@@ -75,7 +75,7 @@ def make_bitmap(path: Path, options: BitmapOptions = MAKE) -> Made:
         return write_bitmap(bitmap, image, scanned, layout)
 
 
-def check_writable(bitmap: Path, image: Path, *, force: bool = False) -> None:
+def check_writable(bitmap: Path, image: Path, *, force: bool) -> None:
     """Raise UsageError if this bitmap would replace a file that is not ours; see `sidecar`."""
     check_apart(bitmap, image)
     if not force:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from imsprep.bitmap import sidecar
 from imsprep.bitmap.write import make_bitmap
+from imsprep.errors import ReadError
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.identity import Identity
 from imsprep.system import atomic
@@ -68,8 +71,23 @@ def test_a_run_that_is_killed_between_the_two_files_is_told_and_run_again(
 def test_a_second_run_leaves_equal_files_alone(imsprep: Run, disk: Path) -> None:
     imsprep("bitmap", disk)
     before = [Identity.of(p) for p in sorted(disk.parent.glob("disk.mf*"))]
+    assert json.loads((disk.parent / "disk.mf.json").read_text())["schema"] == 1
     imsprep("bitmap", disk)
     assert [Identity.of(p) for p in sorted(disk.parent.glob("disk.mf*"))] == before
+
+
+def test_a_bitmap_that_cannot_be_read_is_not_taken_for_none(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, **_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    theirs = disk.with_suffix(".mf")
+    theirs.write_bytes(b"theirs")
+    monkeypatch.setattr(sidecar, "read_plain", broken)
+    with pytest.raises(ReadError, match=r"cannot read .*disk\.mf: Input/output error"):
+        make_bitmap(disk)
+    assert theirs.read_bytes() == b"theirs"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 1000])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ from imsprep.bitmap import codec, export_formats, sidecar
 from imsprep.bitmap.export import export
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.write import make_bitmap
-from imsprep.errors import FormatError, ImageChangedError, ReadError
+from imsprep.errors import FormatError, ImageChangedError, ReadError, UsageError
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity
+from imsprep.image.file import Identity, RawImage
 from imsprep.options import BitmapOptions, ExportOptions
 from imsprep.scan import scan as scan_module
 from imsprep.units import MIB
@@ -102,6 +104,32 @@ def test_a_bitmap_of_which_the_disk_kept_something_else_is_an_error(
     monkeypatch.setattr(os, "replace", other)
     with pytest.raises(ReadError, match=r"disk\.mf does not read back"):
         make_bitmap(disk)
+
+
+@pytest.mark.parametrize("kind", ["mf", *export_formats.SUFFIXES])
+def test_beside_a_device_nothing_is_written(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    real = RawImage.open
+
+    @contextlib.contextmanager
+    def as_device(path: Path) -> Iterator[RawImage]:
+        with real(path) as image:
+            image.is_device = True
+            yield image
+
+    def make(output: str | None) -> object:
+        if kind == "mf":
+            return make_bitmap(disk, BitmapOptions(output=output))
+        return export(disk, ExportOptions(format=kind, output=output))
+
+    monkeypatch.setattr(RawImage, "open", as_device)
+    with pytest.raises(UsageError, match="is a device; name the") as caught:
+        make(None)
+    assert caught.value.remedies == ("output",)
+    assert os.listdir(disk.parent) == ["disk.raw"]
+    assert make(str(disk.with_name("other.map")))
+    assert disk.with_name("other.map").exists()
 
 
 def test_an_image_that_is_written_to_while_its_fingerprint_is_taken_gets_no_bitmap(
