@@ -202,6 +202,15 @@ def test_a_piece_that_joins_later_is_asked_at_once(path: Path) -> None:
             assert image.sharing.writers == ALLOWED
 
 
+def test_a_piece_is_compared_also_where_nobody_asked_for_writers(path: Path) -> None:
+    place = path.with_name("piece")
+    place.write_bytes(bytes(4096))
+    with RawImage.open(path) as image, RawImage.open(place) as piece, image.joined(piece):
+        os.utime(place, (1, 1))
+        with pytest.raises(ImageChangedError, match="piece changed"):
+            image.check_unchanged()
+
+
 def test_the_worst_that_is_known_of_the_pieces_counts(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
