@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imsprep.errors import ImageChangedError
+from imsprep.errors import ImageChangedError, ReadError
 from imsprep.image.digest import DigestTree
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
@@ -59,6 +59,29 @@ def test_a_block_is_data_wherever_its_only_byte_is(at: int, tmp_path: Path) -> N
     raw = write_disk(tmp_path / "disk.raw", 3 * BLOCK, [(0, bytes(BLOCK)), (BLOCK + at, b"x")])
     flags = written(raw, PackTask(1, ID)).block_map.flags()
     assert flags.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("size", [BLOCK + 1, BLOCK + 7, 2 * BLOCK - 3])
+def test_the_last_byte_of_a_disk_of_any_size_is_data(size: int, tmp_path: Path) -> None:
+    raw = write_disk(tmp_path / "disk.raw", size, [(size - 1, b"x")])
+    assert written(raw, PackTask(1, ID)).block_map.flags().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("at", [0, 5000, BLOCK - 1])
+def test_a_block_that_unpacks_to_another_is_noticed_wherever_it_differs(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = writer.Unpacker.__call__
+
+    def wrong(self: writer.Unpacker, payload: bytes) -> bytes:
+        block = bytearray(original(self, payload))
+        block[at] ^= 1
+        return bytes(block)
+
+    raw = write_disk(tmp_path / "disk.raw", BLOCK, [(0, b"x")])
+    monkeypatch.setattr(writer.Unpacker, "__call__", wrong)
+    with pytest.raises(ReadError, match="does not read back"):
+        written(raw, PackTask(1, ID))
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 3])
