@@ -87,6 +87,21 @@ def test_the_footer_of_a_vhd_tells_a_disk_from_a_file_that_needs_a_map(
 
 
 @need("sfdisk")
+@pytest.mark.parametrize("damaged", [SECTOR, 2 * SECTOR, SIZE - SECTOR, SIZE - 33 * SECTOR])
+def test_of_two_tables_the_one_counts_that_is_whole(damaged: int, tmp_path: Path) -> None:
+    """Whether a header is damaged (its GUID), or the table that it names (a partition's start)."""
+    whole, _ = made(tmp_path / "disk.raw", GPT)
+    data = bytearray((tmp_path / "disk.raw").read_bytes())
+    at = 56 if damaged in (SECTOR, SIZE - SECTOR) else 32
+    data[damaged + at] ^= 1
+    disk = read_disk(lambda o, n: bytes(data[o : o + n]), SIZE)
+    assert disk.primary is not None
+    assert disk.backup is not None
+    assert disk.primary.valid == (damaged > SIZE // 2) != disk.backup.valid
+    assert disk.partitions == whole.partitions
+
+
+@need("sfdisk")
 @pytest.mark.parametrize("by", [-1, 1, 5])
 @pytest.mark.parametrize("which", ["primary", "backup"])
 def test_a_gpt_header_that_names_another_place_for_itself_is_not_valid(
