@@ -11,7 +11,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
+from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.stream import Chunk, ContainerStream, KnownPart, StaleError, check_known
 from imsprep.zvhd2.writer import PackTask, write_container
 
@@ -94,6 +96,26 @@ def small(tmp_path: Path) -> Iterator[RawImage]:
     path.write_bytes(block * 3 + bytes(2 * MIB) + block * 2 + bytes(2 * MIB))
     with RawImage.open(path) as image:
         yield image
+
+
+@pytest.mark.parametrize("wrong", ["another block", "no payload"])
+def test_a_block_that_is_packed_wrong_is_noticed_before_it_is_handed_on(
+    small: RawImage, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Packer.__call__
+
+    def faulty(self: Packer, block: bytearray) -> bytes:
+        if wrong == "no payload":
+            return real(self, block)[:-1]
+        other = bytearray(block)
+        other[-1] ^= 1
+        return real(self, other)
+
+    monkeypatch.setattr(Packer, "__call__", faulty)
+    with pytest.raises(ReadError, match="does not unpack to what was packed"):
+        list(chunks(small, MIB))
+    unproved = ContainerStream(small, PACKING, lambda number: MIB, {}, verify=False)
+    assert list(unproved.chunks(small.extents(), lambda count: None))
 
 
 def _row(part: KnownPart, at: int, field: str, more: int) -> KnownPart:
