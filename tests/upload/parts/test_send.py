@@ -97,6 +97,32 @@ def test_memory_is_used_again_only_when_the_store_has_the_part(
     assert case.content == case.path.read_bytes()
 
 
+def test_memory_is_given_back_once_and_not_before_its_part_is_sent(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free: list[mmap.mmap] = []
+    take, release = buffers.Buffers.take, buffers.Buffers.release
+
+    def taken(self: buffers.Buffers, size: int) -> mmap.mmap:
+        memory = take(self, size)
+        free[:] = [other for other in free if other is not memory]
+        return memory
+
+    def released(self: buffers.Buffers, memory: mmap.mmap) -> None:
+        assert all(other is not memory for other in free)
+        free.append(memory)
+        release(self, memory)
+
+    def send(original: Callable[..., Any], *arguments: Any) -> Any:
+        assert all(other is not arguments[3].obj for other in free)
+        return original(*arguments)
+
+    monkeypatch.setattr(buffers.Buffers, "take", taken)
+    monkeypatch.setattr(buffers.Buffers, "release", released)
+    case.upload(Wrapped(case.store, upload_part=send), jobs=1)
+    assert case.content == case.path.read_bytes()
+
+
 def test_nothing_is_retried_for_ever(case: Case) -> None:
     now = [0.0]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ServiceError
+from imsprep.upload.parts.verify import check_etag
 from tests.support.upload.case import (
     Case,
     Wrapped,
@@ -67,6 +68,14 @@ def test_a_store_that_lists_what_was_replaced_is_asked_for_what_is_right(
 
     small.upload(Wrapped(small.store, list_parts=listed))
     assert small.content == small.path.read_bytes()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_to_send_the_zeros_is_advised_where_a_copy_is_wrong(case: Case, copied: bool) -> None:
+    with pytest.raises(ServiceError, match="nothing was completed") as caught:
+        check_etag(case.store, "part 1", "0" * 32, "1" * 32, copied=copied)
+    assert ("copy_zeros" in caught.value.remedies) == copied
+    assert ("send the zeros" in str(caught.value)) == copied
 
 
 def test_a_part_that_was_never_planned_is_noticed(case: Case) -> None:
