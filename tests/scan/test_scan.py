@@ -270,6 +270,21 @@ def test_a_change_during_the_scan_is_noticed(
     assert not pending
 
 
+def test_a_change_at_the_very_end_of_the_scan_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "disk.raw", MIB, [(0, 10, True)])
+    finish = schedule.FullRead.finish
+
+    def late(reading: schedule.FullRead) -> None:
+        finish(reading)
+        rewrite(path)
+
+    monkeypatch.setattr(schedule.FullRead, "finish", late)
+    with pytest.raises(ImageChangedError):
+        scanned(path)
+
+
 def test_an_image_with_a_writer_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = make(tmp_path / "disk.raw", 8 * MIB, [(5 * MIB, 10, True)])
     told: list[int] = []
