@@ -17,7 +17,8 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.write import make_bitmap
 from imsprep.errors import FormatError, ImageChangedError, ReadError, UsageError
 from imsprep.image.blockmap import BlockMap
-from imsprep.image.file import Identity, RawImage
+from imsprep.image.file import RawImage
+from imsprep.image.identity import Identity
 from imsprep.options import BitmapOptions, ExportOptions
 from imsprep.scan import scan as scan_module
 from imsprep.units import MIB

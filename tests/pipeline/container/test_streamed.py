@@ -18,7 +18,7 @@ from imsprep.options import ConvertOptions
 from imsprep.pipeline.container import streamed
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.ownership import OccupiedError
+from imsprep.store.object_ownership import OccupiedError
 from imsprep.store.retry import RetryPolicy
 from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
