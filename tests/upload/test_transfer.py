@@ -259,7 +259,12 @@ def test_a_later_state_of_a_file_replaces_its_object_and_another_file_s_does_not
     assert second.upload().skipped
 
 
-def test_an_object_that_came_while_the_parts_were_sent_stays(small: Case) -> None:
+@pytest.mark.parametrize("ours", [False, True])  # what was there before
+def test_an_object_that_came_while_the_parts_were_sent_stays(small: Case, ours: bool) -> None:
+    if ours:
+        small.upload()
+        small.path.write_bytes(b"later".ljust(MIB, b"x"))
+
     def upload_part(original: Callable[..., Any], *arguments: Any) -> Any:
         small.store.put("web/disk.raw", b"quicker")
         return original(*arguments)
