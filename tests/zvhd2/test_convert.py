@@ -8,8 +8,10 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +23,13 @@ from imsprep.image.file import RawImage
 from imsprep.options import ConvertOptions
 from imsprep.system import positioned
 from imsprep.units import GIB, MIB
+from imsprep.zvhd2 import convert as conversion
 from imsprep.zvhd2 import extract, records, writer
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.convert import ConvertTask, convert, stamp
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.writer import PackTask
+from imsprep.zvhd2.writer import PackTask, Written
 from tests.support.image.raw_disk import write_disk
 from tests.support.running import Outcome
 from tests.support.zvhd2.files import build
@@ -435,9 +438,20 @@ def test_a_full_disk_leaves_nothing(
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("change", ["write", "cut", "replace", "remove"])
-def test_a_disk_that_changes_meanwhile_is_refused(change: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["write", "cut", "replace", "remove", "late"])
+def test_a_disk_that_changes_meanwhile_is_refused(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw = small(tmp_path)
+    pack = conversion.write_container
+
+    def packed(*arguments: Any, **options: Any) -> Written:
+        done = pack(*arguments, **options)
+        if change == "late":
+            os.utime(raw, (1, 1))
+        return done
+
+    monkeypatch.setattr(conversion, "write_container", packed)
 
     def meddle(count: int) -> None:
         if count and raw.exists():
@@ -446,14 +460,17 @@ def test_a_disk_that_changes_meanwhile_is_refused(change: str, tmp_path: Path) -
                     file.write(b"z")
             elif change == "cut":
                 os.truncate(raw, 5 * BLOCK)
-            else:
+            elif change != "late":
                 raw.unlink()
                 if change == "replace":
                     raw.write_bytes(bytes(6 * BLOCK))
 
+    told: list[object] = []  # what is told of a container that is whole
+    task = replace(order(progress=meddle), on_whole=lambda *whole: told.append(whole))
     with pytest.raises(ImageChangedError):
-        convert(raw, tmp_path / "disk.zvhd2", order(progress=meddle))
+        convert(raw, tmp_path / "disk.zvhd2", task)
     assert set(left(tmp_path)) == set()
+    assert not told
 
 
 def test_a_container_that_changes_while_it_is_unpacked_gives_no_disk(tmp_path: Path) -> None:
