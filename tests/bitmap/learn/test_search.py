@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -73,9 +74,15 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
-def sample(image: Path, tool: Tool) -> Sample:
+@functools.cache
+def map_of(image: Path, block_size: int) -> BlockMap:
+    """Return the map of a disk, which many tools are asked about and no test changes."""
     with RawImage.open(image) as opened:
-        return Sample(scan(opened, ScanOptions(block_size=512)).block_map, tool(image))
+        return scan(opened, ScanOptions(block_size=block_size)).block_map
+
+
+def sample(image: Path, tool: Tool) -> Sample:
+    return Sample(map_of(image, 512), tool(image))
 
 
 @pytest.mark.parametrize("tool", vendors.FITTING, ids=lambda t: t.__name__)
@@ -95,9 +102,7 @@ def test_a_layout_is_found_and_holds_for_disks_that_were_not_seen(
     ]
     layout = replace(layout, matched=())  # which would refuse disks smaller than the probes
     for disk in disks:
-        with RawImage.open(disk) as image:
-            fine = scan(image, ScanOptions(block_size=layout.block_size)).block_map
-        assert encode(fine, layout) == tool(disk), disk.name
+        assert encode(map_of(disk, layout.block_size), layout) == tool(disk), disk.name
 
 
 @pytest.mark.parametrize("tool", vendors.STRANGE, ids=lambda t: t.__name__)
@@ -380,10 +385,8 @@ def test_a_learned_layout_is_right_or_refused_for_every_other_disk(
     (layout,) = learned.layouts
     right = 0
     for disk in others:
-        with RawImage.open(disk) as image:
-            block_map = scan(image, ScanOptions(block_size=layout.block_size)).block_map
         try:
-            made = encode(block_map, layout)
+            made = encode(map_of(disk, layout.block_size), layout)
         except FormatError:
             continue  # it may not hold here
         assert made == tool(disk), disk.name

@@ -42,24 +42,24 @@ def blocks_of(image: Path, block_size: int) -> bytearray:
 def extents_of(bits: bytes | bytearray, state: int) -> list[tuple[int, int]]:
     """Return first block and number of blocks of each run in one state."""
     runs: list[tuple[int, int]] = []
-    start = None
-    for n, bit in enumerate(bytes(bits) + bytes([1 - state])):
-        if bit == state and start is None:
-            start = n
-        elif bit != state and start is not None:
-            runs.append((start, n - start))
-            start = None
+    start = bits.find(state)
+    while start >= 0:
+        end = bits.find(1 - state, start)
+        end = len(bits) if end < 0 else end
+        runs.append((start, end - start))
+        start = bits.find(state, end)
     return runs
+
+
+# Eight blocks, a byte for each, and the byte that they become; the lowest bit is the first block.
+_EIGHTS = {bytes(value >> i & 1 for i in range(8)): value for value in range(256)}
 
 
 def pack(bits: list[int] | bytearray, msb: bool = False, spare: int = 0) -> bytes:
     """Put eight blocks into each byte."""
-    out = bytearray()
-    for n in range(0, len(bits), 8):
-        eight = list(bits[n : n + 8])
-        eight += [spare] * (8 - len(eight))
-        out.append(sum(bit << (7 - i if msb else i) for i, bit in enumerate(eight)))
-    return bytes(out)
+    whole = bytes(bits) + bytes([spare]) * (-len(bits) % 8)
+    step = -1 if msb else 1
+    return bytes(_EIGHTS[whole[n : n + 8][::step]] for n in range(0, len(whole), 8))
 
 
 def size_of(image: Path) -> int:
