@@ -42,6 +42,7 @@ def blocks_of(image: Path, block_size: int) -> bytearray:
 def extents_of(bits: bytes | bytearray, state: int) -> list[tuple[int, int]]:
     """Return first block and number of blocks of each run in one state."""
     runs: list[tuple[int, int]] = []
+    bits = bytes(bits)
     start = bits.find(state)
     while start >= 0:
         end = bits.find(1 - state, start)
