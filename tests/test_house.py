@@ -121,7 +121,7 @@ ORDER = {
         scan
         other_formats
         bench.synthetic
-        bench.estimate
+        bench.scan_estimate
     """,
     "store": """
         contract
@@ -307,7 +307,7 @@ ORDER = {
         rules.guest.chain.console
         rules.guest.chain.mounts
         rules.guest.chain.filesystems
-        rules.guest.chain.options
+        rules.guest.chain.mount_options
         chain
         summary
         registry

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.ova.proposal import ExportedSummary
     from imsprep.report import Report
-    from imsprep.scan.bench.estimate import Estimate
+    from imsprep.scan.bench.scan_estimate import Estimate
     from imsprep.scan.bench.synthetic import Bench
     from imsprep.store.bucket import BucketFacts
     from imsprep.trial.run import Booted
@@ -171,7 +171,7 @@ def estimate(image: StrPath, options: EstimateOptions) -> Estimate:
     Raises UsageError if it is no RAW image, FormatError if it is empty or too large, ReadError,
     ImageChangedError.
     """
-    from imsprep.scan.bench.estimate import estimate as sample
+    from imsprep.scan.bench.scan_estimate import estimate as sample
 
     return sample(path_of(image), options)
 

@@ -1,4 +1,4 @@
-"""The two upload formats, RAW and ZVHD2: what each costs, and which is taken.
+"""The two upload formats, RAW and ZVHD2: the estimate of what each costs, and which is taken.
 
     raw     the image as it is, zeros copied inside the store, with its bitmap
     zvhd2   a container of compressed blocks, packed while it is sent

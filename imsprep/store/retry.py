@@ -5,7 +5,7 @@ waits grow and are random, so that many clients do not come back at once. There 
 whole upload, however many requests it takes: so long, in all, may nothing work. Then the last error
 stands.
 
-Completing an upload is never repeated blindly: `completing` finds out whether it worked.
+Completing an upload is never repeated blindly: `upload.complete` finds out whether it worked.
 """
 
 from __future__ import annotations

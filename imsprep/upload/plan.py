@@ -7,8 +7,9 @@ object once, in order, with
 - *zero parts*, which the store copies from a *zero object*, itself grown on the store's side from
   a seed of 5 MiB (`plan_growth`) and removed when the upload is done;
 - *assembled parts*, for data that is too short for a part: zeros in front of it fill the part up
-and
-  are copied, so that only the data is sent (`parts.zeros.assemble`).
+  and are copied, so that only the data is sent (`parts.zeros.assemble`).
+
+A container that is packed while it is sent has no plan: `pipeline.container.streamed` cuts it.
 
 A run of zeros that is too short for a part of its own is sent as data. There are never more than
 10,000 parts. Where there would be, parts get larger; then the shortest gaps between data go into

@@ -6,8 +6,8 @@ Header and footers are the same record, `Footer`; a reader must use the last one
 come in *segments* of 32768 blocks. Integers are little-endian, sizes are bytes; `index_lba` and
 `bitmap_lba` are byte offsets, whatever their names say. Source: docs/zvhd2.md.
 
-Here bytes become values and back. `zvhd2_faults` says whether the values make sense, `zvhd2_codec`
-packs the blocks, `container` reads files.
+Here bytes become values and back. `faults` says whether the values make sense, `codec` packs the
+blocks, `examine` reads files.
 """
 
 from __future__ import annotations

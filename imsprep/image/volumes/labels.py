@@ -60,7 +60,7 @@ def _ext(head: bytes) -> Label:
 
 
 def _xfs(head: bytes) -> Label:
-    # Whether the log is clean is not in the super block; see `xfslog`.
+    # Whether the log is clean is not in the super block; see `guest.fs.xfs_log`.
     return Label(_uuid(head[32:48]), _label(head[108:120]))
 
 

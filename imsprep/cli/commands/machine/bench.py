@@ -15,7 +15,7 @@ from imsprep.errors import UsageError
 from imsprep.units import GIB, MIB
 
 if TYPE_CHECKING:
-    from imsprep.scan.bench.estimate import Estimate
+    from imsprep.scan.bench.scan_estimate import Estimate
     from imsprep.scan.bench.synthetic import Bench
 
 EPILOG = """\
