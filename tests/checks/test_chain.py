@@ -26,7 +26,7 @@ from tests.support.running import Outcome, need
 GRUB = "/boot/grub/grub.cfg"
 VERSION = "4.19.0-27-amd64"
 INITRD = f"/boot/initrd.img-{VERSION}"
-PROGRAMS = {f"/usr/bin/{name}": b"x" for name in ("ls", "mount", "env")}
+PROGRAMS = {f"/usr/{name}": b"x" for name in ("bin/ls", "bin/mount", "bin/env", "sbin/ifup")}
 STEPS = [
     "firmware",
     "loader",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imsprep.options import EstimateOptions
-from imsprep.scan.bench import estimate
+from imsprep.scan.bench import scan_estimate
 from imsprep.units import GIB, KIB, MIB, TIB
 from tests.support.image.raw_disk import write_disk
 from tests.support.measured import ticking
@@ -24,7 +24,7 @@ def test_a_small_image_is_measured_as_a_whole(tmp_path: Path) -> None:
         tmp_path / "disk.raw", GIB, [(0, b"x" * 4096), (64 * MIB, bytes(16 * MIB)), (512 * MIB, b"x" * 512)]
     )  # fmt: skip
     before = image.stat()
-    made = estimate.estimate(
+    made = scan_estimate.estimate(
         image, EstimateOptions(runs=2, bandwidth=MIB, holes="trust"), ticking()
     )
     assert (made.size, made.extents) == (GIB, 3)
@@ -45,7 +45,7 @@ def test_a_sample_stands_for_all_that_is_stored(tmp_path: Path) -> None:
         for number in range(extents):
             content = b"x" if number % 4 == 0 else b"\0"
             os.pwrite(file.fileno(), content * 4 * KIB, number * (TIB // extents))
-    made = estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
+    made = scan_estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
     assert made.extents == extents
     assert made.sampled == 32 * 4 * KIB, "8 windows of 4 blocks take a second by this clock"
     assert made.scan_s == (1 + extents / 32,) * 3
@@ -63,7 +63,7 @@ def test_windows_are_added_until_they_take_long_enough(
     monkeypatch.setattr(
         "imsprep.scan.bench.scan_estimate._ENOUGH_S", 1.5
     )  # seconds; the clock gives 1 for each
-    made = estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
+    made = scan_estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
     assert made.sampled == made.stored
 
 

@@ -186,7 +186,7 @@ def test_findings_stop_the_import_with_exit_code_1(
         f"local:{tmp_path}/cloud",
     )
     assert done.code == 1
-    assert "the import of disk.raw is stopped by" in done.err
+    assert f"the import of {disk} is stopped by" in done.err
     assert not (tmp_path / "cloud").exists()
 
 
