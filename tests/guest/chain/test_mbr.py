@@ -18,7 +18,7 @@ FIRST = 2048  # sector of the first partition
 def program(name: str) -> bytes:
     found = next((f / name for f in FOLDERS if (f / name).exists()), None)
     if found is None:
-        pytest.skip(f"{name} of Syslinux is not installed")
+        pytest.skip(f"not installed: {name} of Syslinux (syslinux-common)")
     return found.read_bytes()[:440]
 
 
