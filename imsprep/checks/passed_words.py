@@ -20,6 +20,7 @@ HOLDS = {
     "IMS111": "The file is too large for the ordinary import",
     "IMS112": "The file is not the image of an optical disc",
     "IMS113": "The file is the image of a disk",
+    "IMS114": "The file is what an import sends",
     "IMS201": "At least one GPT header is whole",
     "IMS202": "The primary GPT header is whole",
     "IMS203": "The backup GPT header is whole",

@@ -35,7 +35,7 @@ KINDS = {
 }
 REQUEST = RequestFields(name="web01", min_disk=40, os_version="Debian GNU/Linux 10.0.0 64bit")
 # What the RAW image is told apart by: its own size against the whole GiB of a container.
-OF_SIZE = {"IMS511", "IMS101", "IMS103", "IMS111"}
+OF_SIZE = {"IMS511", "IMS114", "IMS111"}
 
 
 def partitioned(folder: Path, system: bool) -> Path:

@@ -58,6 +58,7 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "IMS101": (image(matches=(QCOW2,)), GOOD),
     "IMS102": (image(matches=(Match("zstd", Kind.COMPRESSED, 0, 4),)), GOOD),
     "IMS103": (image(matches=(Match("vhd-fixed", Kind.DISK, SIZE - 512, 8),)), GOOD),
+    "IMS114": (image(matches=(QCOW2,), to_be_packed=True), GOOD),
     "IMS104": (image(name="disk.qcow2"), GOOD),
     "IMS105": (image(matches=(QCOW2, Match("vhd-fixed", Kind.DISK, 512, 8))), image(matches=(QCOW2,))),
     "IMS106": (image(file_size=0), image(file_size=1)),

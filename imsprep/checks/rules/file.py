@@ -47,10 +47,7 @@ _TO_ZVHD2 = (
 def wrong_format(facts: Facts) -> Iterator[Evidence]:
     """Look for a disk image format that is neither RAW nor ZVHD2."""
     match = _first(facts, Kind.DISK)
-    if match is None or match.format in (*ACCEPTED, formats.VHD_FIXED):
-        return
-    if facts.to_be_packed:
-        yield _made_of_it(facts, match)
+    if match is None or match.format in (*ACCEPTED, formats.VHD_FIXED) or facts.to_be_packed:
         return
     if facts.unread:
         yield _refused(facts, match)
@@ -80,9 +77,7 @@ def packed(facts: Facts) -> Iterator[Evidence]:
     if match is not None and facts.to_be_packed and match.format in STREAMS:
         if not facts.importing:
             yield _compressed(facts, match)
-    elif match is not None and facts.to_be_packed:
-        yield _made_of_it(facts, match)
-    elif match is not None:
+    elif match is not None and not facts.to_be_packed:
         yield _refused(facts, match) if facts.unread else _recognised(facts, match)
 
 
@@ -97,11 +92,11 @@ def packed(facts: Facts) -> Iterator[Evidence]:
 def vhd_footer(facts: Facts) -> Iterator[Evidence]:
     """Look for a footer of a fixed VHD behind the disk."""
     for match in facts.matches:
-        if match.format == formats.VHD_FIXED and facts.to_be_packed:
-            yield _made_of_it(facts, match)
-        elif match.format == formats.VHD_FIXED and facts.unread:
+        if match.format != formats.VHD_FIXED or facts.to_be_packed:
+            continue
+        if facts.unread:
             yield _refused(facts, match)
-        elif match.format == formats.VHD_FIXED:
+        else:
             yield Evidence(
                 f"the cookie `conectix` of a VHD footer stands at byte {match.offset}",
                 expected="a RAW disk that ends with the disk's last sector",
@@ -109,6 +104,24 @@ def vhd_footer(facts: Facts) -> Iterator[Evidence]:
                 fix=_conversion(match.format, facts.file),
                 region=_region(match),
             )
+
+
+@rule(
+    "IMS114", Severity.NOTE, "An import makes a ZVHD2 of this image",
+    why="Quick import takes RAW and ZVHD2 only. The disk inside was read and checked; what is sent"
+    " is a ZVHD2 of it, and not this file.",
+    fix="Nothing to do. To make the ZVHD2 before the import: imsprep convert IMAGE disk.zvhd2",
+    source=f"{QUICK_IMPORT}, Constraints: RAW or ZVHD2 only",
+)  # fmt: skip
+def sent_as_another(facts: Facts) -> Iterator[Evidence]:
+    """Note in which format the disk lies that an import packs."""
+    if not facts.to_be_packed:
+        return
+    for match in facts.matches:
+        other = match.kind is Kind.DISK and match.format not in ACCEPTED
+        if other or (match.kind in _PACKED and match.format not in STREAMS):
+            yield _made_of_it(facts, match)
+            return
 
 
 @rule(

@@ -68,7 +68,7 @@ Examples:
     "outputs",
     multiple=True,
     metavar="FORMAT:FILE",
-    help="Write a report to FILE; repeatable.",
+    help="Write a report to FILE; repeatable. Without --format stdout then stays empty.",
 )
 @click.option(
     "--select",
