@@ -87,7 +87,10 @@ class Unfinished:
         newest: dict[int, tuple[int, Part, Path]] = {}
         for path in self.folder.glob("[0-9]*-*"):
             number, _, etag = path.name.partition("-")
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # replaced by a newer one, or the upload is being removed
+                return self.parts()
             part = Part(int(number), stat.st_size, etag)
             if part.number not in newest or stat.st_mtime_ns > newest[part.number][0]:
                 newest[part.number] = (stat.st_mtime_ns, part, path)

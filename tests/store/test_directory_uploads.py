@@ -114,6 +114,34 @@ def test_an_upload_that_is_aborted_while_a_part_comes_is_gone(store: DirectorySt
     assert refused.value.code == "NoSuchUpload"
 
 
+@pytest.mark.parametrize("aborted", [True, False])
+def test_a_part_that_goes_while_it_is_listed(
+    aborted: bool, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = store.create("k", {})
+    for number in (1, 2):
+        store.upload_part("k", upload_id, number, b"old")
+    glob, seen = Path.glob, []
+
+    def listed(folder: Path, pattern: str) -> list[Path]:
+        found = list(glob(folder, pattern))
+        if not seen and pattern == "[0-9]*-*":
+            seen.append(folder)
+            if aborted:
+                store.abort("k", upload_id)
+            else:
+                next(path for path in found if path.name.startswith("00002")).unlink()
+        return found
+
+    monkeypatch.setattr(Path, "glob", listed)
+    if aborted:
+        with pytest.raises(ServiceError):
+            store.list_parts("k", upload_id)
+    else:
+        assert [part.number for part in store.list_parts("k", upload_id)] == [1]
+    assert seen
+
+
 def test_a_part_is_taken_once(store: DirectoryStore) -> None:
     upload_id = store.create("k", {})
     parts = [Part(1, 5 * MIB, store.upload_part("k", upload_id, 1, bytes(5 * MIB)))]
