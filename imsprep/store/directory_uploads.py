@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,12 +89,14 @@ class Unfinished:
         for path in self.folder.glob("[0-9]*-*"):
             number, _, etag = path.name.partition("-")
             try:
-                stat = path.stat()
+                found = path.lstat()
             except FileNotFoundError:  # replaced by a newer one, or the upload is being removed
                 return self.parts()
-            part = Part(int(number), stat.st_size, etag)
-            if part.number not in newest or stat.st_mtime_ns > newest[part.number][0]:
-                newest[part.number] = (stat.st_mtime_ns, part, path)
+            if not stat.S_ISREG(found.st_mode):  # a link is none of ours, and may lead nowhere
+                continue
+            part = Part(int(number), found.st_size, etag)
+            if part.number not in newest or found.st_mtime_ns > newest[part.number][0]:
+                newest[part.number] = (found.st_mtime_ns, part, path)
         return [(part, path) for _, (_, part, path) in sorted(newest.items())]
 
     def held(self, parts: Sequence[Part]) -> list[tuple[Part, Path]]:

@@ -142,6 +142,13 @@ def test_a_part_that_goes_while_it_is_listed(
     assert seen
 
 
+def test_a_link_among_the_parts_is_none(store: DirectoryStore) -> None:
+    upload_id = store.create("k", {})
+    store.upload_part("k", upload_id, 1, b"part")
+    (store.uploads / upload_id / "00002-0123").symlink_to("gone")
+    assert [part.number for part in store.list_parts("k", upload_id)] == [1]
+
+
 def test_a_part_is_taken_once(store: DirectoryStore) -> None:
     upload_id = store.create("k", {})
     parts = [Part(1, 5 * MIB, store.upload_part("k", upload_id, 1, bytes(5 * MIB)))]
