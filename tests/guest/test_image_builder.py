@@ -41,7 +41,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
         taken.clear()
         monkeypatch.setattr(sys, "argv", ["guest_images", "--out", str(tmp_path), *options])
         guest_images.main()
-        return sorted(taken)  # some steps are taken at the same time
+        return taken[:1] + sorted(taken[1:])  # the steps behind the first may be taken together
 
     return run
 
