@@ -92,7 +92,7 @@ class Unfinished:
                 found = path.lstat()
             except FileNotFoundError:  # replaced by a newer one, or the upload is being removed
                 return self.parts()
-            if not stat.S_ISREG(found.st_mode):  # a link is none of ours, and may lead nowhere
+            if not stat.S_ISREG(found.st_mode):  # a link is not ours, and may lead nowhere
                 continue
             part = Part(int(number), found.st_size, etag)
             if part.number not in newest or found.st_mtime_ns > newest[part.number][0]:
