@@ -124,12 +124,14 @@ def kill_often(
         if killed >= KILLS:
             break
         begin()
-        before, began = killed, time.monotonic()
-        while killed < KILLS and run(random.uniform(0.2, 1.1) * whole_s) == -signal.SIGKILL:
+        while killed < KILLS:
+            began = time.monotonic()
+            if run(random.uniform(0.2, 1.1) * whole_s) != -signal.SIGKILL:
+                # It ended before the instant that was drawn: the next ones are to fall earlier.
+                whole_s = min(whole_s, time.monotonic() - began)
+                break
             killed += 1
         assert run(None) == 0
-        if killed == before:  # it ended before the instant that was drawn
-            whole_s = min(whole_s, time.monotonic() - began)
         check()
         ended += 1
     assert killed >= KILLS

@@ -1,18 +1,19 @@
 """Network faults: why no connection came about, what to do, and whether another attempt may help.
 
 A connection that breaks may hold the next time. A certificate that is not valid stays so, as do a
-port that speaks no TLS, a server that offers only what is refused here, and a proxy that lets
-nothing through; `fault_of` tells them apart, in what `requests` and botocore make of an error of
-urllib3. OpenSSL's names of faults, which Python hands on as `verify_code` and `reason`, are in its
-`x509_vfy.h` and `sslerr.h`.
+port that speaks no TLS, a server that offers only what is refused here, a proxy that lets nothing
+through, and a host name that the resolver says does not exist; `fault_of` tells them apart, in what
+`requests` and botocore make of an error of urllib3. OpenSSL's names of faults, which Python hands
+on as `verify_code` and `reason`, are in its `x509_vfy.h` and `sslerr.h`.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from imsprep.errors import UsageError, show_words
@@ -25,12 +26,20 @@ class Fault(NamedTuple):
     never_sent: bool = True  # the request cannot have arrived
     # None: only if nothing has been reached before; what worked once may work again.
     lasting: bool | None = True
-    trust: bool = True  # it is about TLS, and not about a proxy
+    about: Literal["tls", "name", "proxy"] = "tls"
     parameters: tuple[str, ...] = ()  # by which a caller can mend it, as an error's remedies
 
     def is_lasting(self, *, reached: bool) -> bool:
         """Return whether no attempt will help; `reached`: an earlier one had an answer."""
         return not reached if self.lasting is None else self.lasting
+
+    def sentence(self, where: str) -> str:
+        """Return what is wrong; `where`: the host or store that was not reached."""
+        if self.about == "tls":
+            return f"no connection to {where} can be trusted: {self.why}"
+        if self.about == "proxy":
+            return f"no answer from {where} through the proxy (HTTPS_PROXY, HTTP_PROXY): {self.why}"
+        return f"no connection to {where}: {self.why}"
 
 
 _CLOCK = "renew the certificate, or set this machine's clock if that is wrong"
@@ -96,6 +105,15 @@ _REASONS = {
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")  # http.client's words
 WANTS_USER = "it wants a user and a password: http://USER:PASSWORD@HOST:PORT"
 _SHOWN = 200  # characters of a library's words
+# Answers of a resolver that are about the name; EAI_AGAIN, that it cannot be asked now, is another.
+_NO_SUCH_NAME = {
+    getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)
+}
+_NAME = Fault(
+    "the host name is not known to the resolver: check endpoint and region",
+    lasting=None,
+    about="name",
+)
 
 
 def fault_of(error: BaseException) -> Fault | None:
@@ -105,9 +123,9 @@ def fault_of(error: BaseException) -> Fault | None:
     errors = list(_within(error))
     proxy = next((inner for inner in errors if isinstance(inner, ProxyError)), None)
     fault = next((found for inner in errors if (found := _of_tls(inner))), None)
-    if proxy is None:
-        return fault
-    return _of_proxy(proxy, fault)
+    if proxy is not None:
+        return _of_proxy(proxy, fault)
+    return fault or (_NAME if any(_is_no_such_name(inner) for inner in errors) else None)
 
 
 def check_proxy(url: str, kinds: Sequence[str] = ("http", "https")) -> None:
@@ -144,22 +162,26 @@ def _of_tls(error: BaseException) -> Fault | None:
     return _REASONS.get(error.reason) if isinstance(error, ssl.SSLError) else None
 
 
+def _is_no_such_name(error: BaseException) -> bool:
+    return isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME
+
+
 def _of_proxy(error: Any, tls: Fault | None) -> Fault:
     """Return why nothing went through a proxy; urllib3 calls it the proxy's only then."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
     if tls is not None:
-        return tls._replace(trust=False)
+        return tls._replace(about="proxy")
     words = str(error.original_error)
     inner = show_words(words.rpartition(": ")[2], _SHOWN)
     refused = _TUNNEL.search(words)
     if refused is None:
         away = isinstance(error.original_error, NewConnectionError | ConnectTimeoutError)
-        return Fault(inner, never_sent=away, lasting=None if away else False, trust=False)
+        return Fault(inner, never_sent=away, lasting=None if away else False, about="proxy")
     if not refused[1].startswith("4"):
-        return Fault(inner, lasting=False, trust=False)
+        return Fault(inner, lasting=False, about="proxy")
     why = WANTS_USER if refused[1] == "407" else "it does not let this connection through"
-    return Fault(f"status {refused[1]}, {why}", trust=False)
+    return Fault(f"status {refused[1]}, {why}", about="proxy")
 
 
 def _within(error: BaseException) -> Iterator[BaseException]:

@@ -377,14 +377,10 @@ def _unanswered(
         text, lasting = f"no answer from {where}: {_short(error, secrets)}", False
     else:
         never_sent, lasting = fault.never_sent, fault.is_lasting(reached=reached)
-        words = hide(fault.why, secrets)
-        if fault.trust:
-            text = f"no connection to {where} can be trusted: {words}"
-        else:
-            text = f"no answer from {where} through the proxy (HTTPS_PROXY, HTTP_PROXY): {words}"
+        text = hide(fault.sentence(where), secrets)
     if method == "POST" and not never_sent:
         return UncertainError(text)
-    if fault is not None and fault.trust and lasting:
+    if fault is not None and fault.about != "proxy" and lasting:
         return ServiceError(text, remedies=fault.parameters)
     return TransferError(text, lasting=lasting)
 

@@ -171,11 +171,10 @@ def _unconnected(
     if fault is None:
         return None
     lasting = fault.is_lasting(reached=reached)
-    if not fault.trust:
-        why = f"the proxy (HTTPS_PROXY, HTTP_PROXY) is not to be had: {fault.why}"
-        return TransferError(f"cannot {what}: {why}", lasting=lasting)
-    text = f"cannot {what}: no connection to the store can be trusted: {fault.why}"
-    return ServiceError(text, remedies=fault.parameters) if lasting else TransferError(text)
+    text = f"cannot {what}: {fault.sentence('the store')}"
+    if lasting and fault.about != "proxy":
+        return ServiceError(text, remedies=fault.parameters)
+    return TransferError(text, lasting=lasting)
 
 
 def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | TransferError:

@@ -207,6 +207,41 @@ def test_a_proxy_that_lets_nothing_through_is_not_asked_again(
             assert error.lasting is lasting or "every attempt failed" in str(error)
 
 
+def answering(code: int) -> Callable[..., object]:
+    def look_up(*_: object, **__: object) -> object:
+        raise socket.gaierror(code, "the resolver's words")
+
+    return look_up
+
+
+def test_a_host_that_does_not_exist_is_not_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", answering(socket.EAI_NONAME))
+    for error in asked("https://obs.example", None, post=True):
+        assert type(error) is ServiceError
+        assert "the host name is not known to the resolver: check endpoint" in str(error)
+
+
+def test_a_resolver_that_cannot_be_asked_now_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", answering(socket.EAI_AGAIN))
+    for error in asked("https://obs.example", None, post=True):
+        assert type(error) is TransferError
+        assert not error.lasting or "every attempt failed" in str(error)
+
+
+def test_a_host_that_was_there_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with talking(plainly) as port:
+        url = f"http://obs.localhost:{port}"
+        store = open_obs("images", endpoint=url, region="r", credentials=KEYS)
+        assert store.head("k") is None
+    monkeypatch.setattr(socket, "getaddrinfo", answering(socket.EAI_NONAME))
+    with pytest.raises(TransferError, match="not known to the resolver") as caught:
+        store.head("k")
+    assert not caught.value.lasting
+    store.close()
+
+
 def test_what_was_reached_before_may_be_reached_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with talking(plainly) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
