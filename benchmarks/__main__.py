@@ -53,7 +53,8 @@ def main() -> None:
 
 
 def keep(path: Path, result: dict[str, Any]) -> None:
-    """Put one case's figures into a file, which holds each case once, family by family."""
+    """Put one case's figures and the machine into a file: each case once, family by family."""
+    result = {**result, "machine": machine()}
     run = json.loads(path.read_text()) if path.exists() else {"results": []}
 
     def place(one: dict[str, Any]) -> tuple[str, str, str]:
@@ -63,7 +64,7 @@ def keep(path: Path, result: dict[str, Any]) -> None:
     if result not in results:
         results.append(result)
     results.sort(key=lambda one: FAMILIES.index(one["family"]))
-    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n")
+    path.write_text(json.dumps({"results": results}, indent=1) + "\n")
 
 
 def rows(result: Result) -> list[str]:

@@ -25,7 +25,7 @@ mpl.rcParams.update(
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 
 from benchmarks.harness import LIMIT, judged  # noqa: E402 - the same
-from benchmarks.tables import costs, table  # noqa: E402 - the same
+from benchmarks.tables import costs, measured_on, table  # noqa: E402 - the same
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -70,11 +70,7 @@ def main() -> None:
     """Write the page and the pictures of one file of results."""
     run = json.loads(Path(sys.argv[1]).read_text())
     PICTURES.mkdir(parents=True, exist_ok=True)
-    machine = run["machine"]
-    text = HEAD + (
-        f"\nMeasured on {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
-        f" {machine['system']}, Python {machine['python']}.\n"
-    )
+    text = HEAD
     families = list(dict.fromkeys(result["family"] for result in run["results"]))
     for family in families:
         results = [result for result in run["results"] if result["family"] == family]
@@ -84,7 +80,7 @@ def main() -> None:
             text += f"\n## {TITLES[family]}\n\n![{TITLES[family]}](pictures/{name})\n"
         else:
             text += f"\n## {TITLES[family]}\n"
-        text += "\n" + "\n".join(table(results)) + "\n"
+        text += "\n" + "\n".join([*measured_on(results), "", *table(results)]) + "\n"
         if lines := costs(results):
             text += "\n" + "\n".join(lines) + "\n"
     PAGE.write_text(text)

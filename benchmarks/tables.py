@@ -19,6 +19,23 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def measured_on(results: list[dict[str, Any]]) -> list[str]:
+    """Return a line that names the machine; where there are several, which cases are of which."""
+    cases: dict[str, list[str]] = {}
+    for result in results:
+        machine = result["machine"]
+        words = (
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
+            f" {machine['system']}, Python {machine['python']}"
+        )
+        cases.setdefault(words, []).append(result["case"])
+    if len(cases) == 1:
+        return [f"Measured on {next(iter(cases))}."]
+    return [
+        f"- {'; '.join(dict.fromkeys(named))}: on {machine}." for machine, named in cases.items()
+    ]
+
+
 def costs(results: list[dict[str, Any]]) -> list[str]:
     """Return a table of the processor time in the cases whose line is on the machine.
 

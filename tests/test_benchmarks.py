@@ -18,12 +18,12 @@ import pytest
 pytest.importorskip("psutil", reason="not installed: psutil")
 
 from benchmarks import stream
-from benchmarks.__main__ import FAMILIES, keep, rows
+from benchmarks.__main__ import FAMILIES, keep, machine, rows
 from benchmarks.harness import MIB, Case, Goal, Result, run_case
 from benchmarks.inputs import Inputs
 from benchmarks.measure import command, peak_memory, timed
 from benchmarks.sink import Sink
-from benchmarks.tables import costs
+from benchmarks.tables import costs, measured_on
 from imsprep.cloud.credentials import Credentials
 from imsprep.store.obs import open_obs
 from imsprep.upload.journal import Journal
@@ -90,6 +90,16 @@ def test_the_figures_of_a_case_take_the_place_of_its_older_ones(tmp_path: Path) 
     results = json.loads(path.read_text())["results"]
     found = [(one["family"], one["case"], one["seconds"]) for one in results]
     assert found == [("scan", "b", 5), ("scan", "c", 3), ("upload", "a", 4)]
+    assert all(one["machine"] == machine() for one in results)
+
+
+def test_figures_of_two_machines_are_told_apart() -> None:
+    here = {"cpu": "X", "cores": 2, "memory_gib": 8, "system": "Linux 6", "python": "3.11"}
+    results = [{"case": name, "machine": here} for name in ("a", "b", "a")]
+    shown = "X, 2 cores, 8 GiB, Linux 6, Python 3.11."
+    assert measured_on(results) == [f"Measured on {shown}"]
+    results[1]["machine"] = {**here, "cpu": "Y"}
+    assert measured_on(results) == [f"- a: on {shown}", f"- b: on {shown.replace('X', 'Y')}"]
 
 
 def test_the_processor_time_of_store_and_line_is_a_table() -> None:
