@@ -28,13 +28,6 @@ def summary(facts: Facts, rules: Iterable[Rule]) -> FactValues:
         values["sector_size"] = facts.disk.sector_size
         values["partitions"] = [_partition(p) for p in facts.disk.partitions]
         values["firmware"] = _firmware(facts.disk)
-    if facts.container is not None:
-        values["container"] = facts.container.as_dict()
-    if facts.guest is not None:
-        values["guest"] = _guest(facts.guest)
-        values["guest"]["chain"] = [step.as_dict() for step in chain(facts, rules)]
-    if facts.booted is not None:
-        values["boot"] = facts.booted.as_dict()
     if facts.block_map is not None:
         values["data_bytes"] = facts.block_map.data_bytes
         values["block_size"] = facts.block_map.block_size
@@ -42,6 +35,13 @@ def summary(facts: Facts, rules: Iterable[Rule]) -> FactValues:
         values["coverage"] = facts.coverage.as_dict()
     if facts.sharing is not None:
         values["sharing"] = facts.sharing.as_dict()
+    if facts.container is not None:
+        values["container"] = facts.container.as_dict()
+    if facts.booted is not None:
+        values["boot"] = facts.booted.as_dict()
+    if facts.guest is not None:
+        values["guest"] = _guest(facts.guest)
+        values["guest"]["chain"] = [step.as_dict() for step in chain(facts, rules)]
     if facts.cells:
         values["cells"] = [(c.start, c.length, c.stored, c.data) for c in facts.cells]
     return values

@@ -1,7 +1,7 @@
 """Reporters: the result of a check in the form that its reader needs. Begin with `text`.
 
 Each reporter is a function from a `Run` to text. Nothing here decides anything: the report is
-made, the exit code known. Output is the same for the same run: keys are sorted, nothing is dated.
+made, the exit code known. Output is the same for the same run: nothing is dated.
 """
 
 from __future__ import annotations

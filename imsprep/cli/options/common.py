@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -154,11 +153,14 @@ def print_result(
     are broken at words where stdout is a terminal, and go on in that column.
     """
     if as_json:
+        from imsprep.checks.reporters.json import indented
+
         own = value.get("schema")
-        value = {**value, "schema": own if isinstance(own, str) else schema_name()}
-    if not as_json and hang is not None:
+        rest = {key: one for key, one in value.items() if key != "schema"}
+        text = indented({"schema": own if isinstance(own, str) else schema_name(), **rest})
+    elif hang is not None:
         text = wrapped(text, sys.stdout, hang=hang)
-    click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text)
+    click.echo(text)
 
 
 # Of a command whose keys changed their meaning; all others are at 1.

@@ -6,13 +6,15 @@ import json as codec
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from imsprep.checks.reporters.json import indented
+
 if TYPE_CHECKING:
     from imsprep.pipeline.batch.values import BatchSummary
 
 
 def json(summary: BatchSummary) -> str:
     """Return the summary as one document."""
-    return codec.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n"
+    return f"{indented(summary.as_dict())}\n"
 
 
 def schema() -> dict[str, object]:
