@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import Site
 from imsprep.ims.error_codes import CODES
 
@@ -59,7 +60,7 @@ class RefusedError(Exception):
 def check_body(body: object, site: Site, *, any_os_version: bool = False) -> None:
     """Raise RefusedError with the first fault of a body, by what `site` documents.
 
-    `any_os_version` takes values that are not on the site's list, which ages.
+    `any_os_version` takes well-formed values that are not on the site's list, which ages.
     """
     if not isinstance(body, Mapping):
         raise RefusedError("IMG.0001", "A JSON object is expected.")
@@ -145,12 +146,23 @@ def _check_kind(body: Mapping[str, object], site: Site, any_os_version: bool) ->
     elif not body.get("os_version"):
         # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
         raise RefusedError("IMG.0159" if huawei else "IMG.0056")
-    elif not any_os_version and body["os_version"] not in site.listed:
-        raise RefusedError("IMG.0056")
+    elif body["os_version"] not in site.listed:
+        _check_unlisted(str(body["os_version"]), site, any_os_version=any_os_version)
     _check_foreign(body)
     _check_boot(body)
     if huawei:  # on the other sites it is no parameter
         _check_licence(body)
+
+
+def _check_unlisted(value: str, site: Site, *, any_os_version: bool) -> None:
+    """Refuse a value that no list has, unless any value of their form is to be taken."""
+    if any_os_version and is_well_formed(value):
+        return
+    like = near(value, site.listed)
+    hint = f"Listed of that system and version: {named(like)}." if like else ""
+    if any_os_version:
+        hint = f"A name, a version and 64bit or 32bit are expected. {hint}".rstrip()
+    raise RefusedError("IMG.0056", hint)
 
 
 def _check_foreign(body: Mapping[str, object]) -> None:

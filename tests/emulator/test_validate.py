@@ -1,4 +1,7 @@
-"""The emulator is as strict as the check and no stricter, over one table of cases."""
+"""The emulator is as strict as the check and no stricter, over one table of cases.
+
+But for the form of `os_version`, which no page states: the check warns, the emulator refuses.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,27 @@ def test_check_and_emulator_answer_alike(case: int) -> None:
         if site in sites and body == wanted:
             found, code = errors(site, body), refused(site, body)
             assert (not found, not code) == (taken, taken), (site, body, found, code)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Debian GNU/Linux 12", 'version: "Debian GNU/Linux 12.0.0 64bit".'),
+        ("Ubuntu 24.04", "64bit or 32bit are expected."),
+        ("none of a list", "64bit or 32bit are expected."),
+    ],
+)
+def test_a_value_without_the_form_of_the_listed_ones_is_refused_and_warned_of(
+    asked: str, said: str
+) -> None:
+    body = {**SYSTEM, "os_version": asked}
+    with pytest.raises(RefusedError, match=r"IMG\.0056") as caught:
+        check_body(body, SITES["otc"], any_os_version=True)
+    assert str(caught.value).endswith(said)
+    fields = RequestFields(os_version=asked)
+    report = registry.run(Facts("disk.raw", 512, request=fields, site=SITES["otc"]))
+    assert [f.severity for f in report.of("IMS509")] == [Severity.WARNING]
+    assert not refused("otc", {**SYSTEM, "os_version": "Rocky Linux 9.3 64bit"})
 
 
 # What a name, a tag or a key may be made of, and what it may not.

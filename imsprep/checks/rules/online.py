@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import NOT_ONLINE, QUICK_IMPORT, Evidence, UnknownError, rule
-from imsprep.checks.rules.request import given, same_system
+from imsprep.checks.rules.request import given
+from imsprep.cloud.os_names import named, near
 from imsprep.ims.region import RegionFacts
 from imsprep.report import Severity
 from imsprep.store.bucket import BucketFacts
@@ -217,11 +218,12 @@ def region_os_version(facts: Facts) -> Iterator[Evidence]:
         raise UnknownError(found.refusals[1] or "the service lists no values of os_version")
     if value in found.os_versions or facts.request.is_data_disk:
         return
-    meant = same_system(value, found.os_versions)
-    hint = f'; did you mean "{meant}"?' if meant else ""
+    like = near(value, found.os_versions)
+    hint = f"; of that system and version it lists {named(like)}" if like else ""
     yield Evidence(
         f"{value!r} is not among the {len(found.os_versions)} values that the region lists{hint}",
-        expected=f'"{meant}"' if meant else "a value of the region's list", found=f'"{value}"',
+        expected=named(like, "or") if like else "a value of the region's list",
+        found=f'"{value}"',
         severity=Severity.WARNING if facts.request.is_windows else None,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import MAX_MIN_DISK, huawei_min_disk
 from imsprep.ims.request import DATA_IMAGE
 from imsprep.report import Severity
@@ -126,26 +127,46 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
     "IMS509", Severity.WARNING, "os_version is not in the lists that are published for the site",
     why="The lists are dated and differ by region. A value that the region does not know is refused"
     " with IMG.0056; what its list does not have is registered as Other.",
-    fix="Ask the region: imsprep os-versions --online.",
+    fix="Ask the region: imsprep os-versions --online; what it does not list is registered as"
+    " Other.",
     source='API reference, "Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07;'
     ' OTC user guide, "External Image File Formats and Supported OSs", about 2024',
 )  # fmt: skip
 def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
-    """Look the value up in every list of the site; what is near must mean the same version."""
+    """Look the value up in every list of the site; what is near is of the same version."""
     value = given(facts, "os_version")
-    lists = facts.site.all_lists
-    if facts.request.is_data_disk or not value or any(value in one.all for one in lists):
+    if facts.request.is_data_disk or not value or value in facts.site.listed:
         return
-    dates = " and ".join(one.date for one in lists)
-    near = next((n for one in lists if (n := same_system(value, one.all)) is not None), None)
-    hint = f'; the same system is spelled "{near}" there' if near else ""
+    lists, like = facts.site.all_lists, near(value, facts.site.listed)
+    dates = " and ".join(one.date for one in lists if one.date)
+    place = f"{facts.site.title} ({dates})" if dates else facts.site.title
+    form = "" if is_well_formed(value) else _FORM
+    hint = f"; listed of that system and version: {named(like)}" if like else _nothing_like(facts)
+    ask, which = "ask the region: imsprep os-versions --online", ", whichever the image holds"
+    which = which if len(like) > 1 else ""
     yield Evidence(
-        f"{value!r} is in no list of {facts.site.title} ({dates}){hint}",
-        expected=f'"{near}"' if near else f"a value that is in: {lists[0].source}",
+        f"{value!r} is in no list of {place}{hint}{form}",
+        expected=named(like, "or") if like else f"a value that is in: {lists[0].source}",
         found=f'"{value}"',
-        fix=f'Use os_version "{near}", or ask the region: imsprep os-versions --online.'
-        if near else None,
+        fix=f"Use os_version {named(like, 'or')}{which}, or {ask}." if like else None,
     )  # fmt: skip
+
+
+_FORM = "; listed values have a name, a version, and 64bit or 32bit"
+
+
+def _nothing_like(facts: Facts) -> str:
+    """Return what is said of a system that no list has, or only by its version."""
+    value = str(facts.request.os_version)
+    for one in facts.site.all_lists:
+        for system, versions in one.bare.items():
+            bare = near(value, [f"{system} {version}" for version in versions])
+            if bare:
+                return (
+                    f"; the user guide lists {named(bare)} as systems that an image may hold, and"
+                    " no page says how the request spells them"
+                )
+    return "; nothing of that system and version is listed"
 
 
 @rule(
@@ -346,25 +367,3 @@ def _choice(facts: Facts, field: str, values: tuple[str, ...]) -> Iterator[Evide
 def _odd(text: str, allowed: str) -> str:
     """Return the characters outside the class `allowed`, each once, so that they can be read."""
     return " ".join(repr(c) for c in dict.fromkeys(re.findall(f"[^{allowed}]", text)))
-
-
-def same_system(value: str, values: tuple[str, ...]) -> str | None:
-    """Return the value of a list that means the same system and version in other letters.
-
-    Never one of another version: a version that a list does not have is no slip of the pen.
-    """
-
-    def plain(text: str) -> str:
-        text = re.sub(r"(\d)[\s_-]*bit", r"\1bit", text.lower().replace("red hat", "redhat"))
-        return re.sub(r"[\s_-]+", " ", text).strip()
-
-    def numbers(text: str) -> list[str]:
-        width = re.findall(r"(32|64)[\s_-]*bit", text, re.IGNORECASE)
-        version = re.findall(r"\d+", re.sub(r"(?i)(32|64)[\s_-]*bit", "", text))
-        while len(version) > 1 and version[-1] == "0":  # 10.0.0 is 10
-            version.pop()
-        return [*version, *width]
-
-    by_plain = {plain(v): v for v in values if numbers(v) == numbers(value)}
-    close = difflib.get_close_matches(plain(value), by_plain, n=1, cutoff=0.6)
-    return by_plain[close[0]] if close else None

@@ -11,15 +11,9 @@ import re
 import shlex
 from typing import NamedTuple
 
+from imsprep.cloud.os_names import read_os_name
 from imsprep.guest.model import Guest
 
-# How the service spells each family (a start of the string), by the ID of os-release.
-_SPELLING = {
-    "ubuntu": "ubuntu", "debian": "debian", "centos": "centos", "rhel": "red ?hat",
-    "ol": "oracle linux", "sles": "suse linux enterprise", "opensuse": "opensuse",
-    "fedora": "fedora", "euleros": "euleros", "openeuler": "openeuler", "coreos": "coreos",
-    "windows": "windows", "almalinux": "almalinux", "rocky": "rocky", "alpine": "alpine",
-}  # fmt: skip
 _IDS = {
     "sled": "sles", "sles_sap": "sles", "opensuse-leap": "opensuse", "redhat": "rhel",
     "opensuse-tumbleweed": "opensuse", "oracle": "ol", "euler": "euleros",
@@ -127,18 +121,21 @@ class Wanted(NamedTuple):
     bits: int | None
 
 
+# Families of the guest's side, where the service's names tell more apart; None: not compared.
+_FAMILIES = {
+    "centos-stream": "centos", "sled": "sles", "windows-server": "windows",
+    "fedora-coreos": "fedora", "freebsd": None, "neokylin": None, None: None,
+}  # fmt: skip
+
+
 def parse_os_version(text: str) -> Wanted:
     """Read one of the service's strings."""
-    plain = text.replace("\u00a0", " ").strip().lower()
-    family = next((f for f, start in _SPELLING.items() if re.match(start, plain)), None)
-    width = re.search(r"(32|64)[_ ]?bit", plain)
-    rest = plain[: width.start()] if width else plain
-    found = re.search(r"\d+(?:\.\d+)*", rest)
-    version = numbers(found[0]) if found else ()
-    pack = re.search(r"\bsp(\d+)", rest)
+    name = read_os_name(text)
+    family = _FAMILIES.get(name.system, name.system)
+    version = name.version
     if family == "sles":
-        version = (*version[:1], int(pack[1]) if pack else 0)
-    return Wanted(family, version, int(width[1]) if width else None)
+        version = (*version[:1], name.pack or 0)
+    return Wanted(family, version, name.bits)
 
 
 def depth(family: str) -> int:

@@ -42,7 +42,9 @@ from imsprep.options import DEFAULT_SITE
 )
 @click.option("--layout", metavar="FILE|NAME", help="Layout of the bitmaps, instead of zvhd2's.")
 @click.option(
-    "--any-os-version", is_flag=True, help="Accept an os_version that the site does not list."
+    "--any-os-version",
+    is_flag=True,
+    help="Accept a well-formed os_version that the site does not list.",
 )
 @click.option(
     "--fault",
