@@ -81,7 +81,8 @@ MAY_BE = {
         "log": "null",
         "picture": "null", "screenshot": "null", "why_slow": "string",
     },
-    "import": {"job_id": "null"},
+    "import": {"job_id": "null", "boot_mode": "object"},
+    "import-plan": {"boot_mode": "object"},
 }  # fmt: skip
 # What the service need not say, and what depends on the image in more ways than a sample shows.
 LEFT_OUT = {"wait": {"image_name", "job_type", "progress", "task"}}

@@ -64,6 +64,7 @@ ORDER = {
         credentials
         endpoints
         network_faults
+        os_names
         sites
         partners
     """,
@@ -280,6 +281,7 @@ ORDER = {
         rules.file
         subject.guest
         subject.disk
+        subject.boot_mode
         rules.trial
         rules.partition_table
         rules.firmware

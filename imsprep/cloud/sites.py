@@ -61,6 +61,11 @@ class Site:
     newer_lists: tuple[str, ...] = ()  # what its user guide says external files may hold
     inferred: tuple[str, ...] = ()  # members that no page of this site states
     own_os_versions: OsVersions | None = None  # of a cloud that a user describes
+    client_fields: frozenset[str] = frozenset()  # those that only its vendor's own clients have
+
+    def takes(self, name: str) -> bool:
+        """Return whether a page or the vendor's own clients document an optional field."""
+        return name in self.fields or name in self.client_fields
 
     @property
     def os_versions(self) -> OsVersions:
@@ -118,6 +123,10 @@ def _load(name: str) -> OsVersions:
     return OsVersions(value["source"], value["date"], lists, value.get("note"), bare)
 
 
+# Huawei Cloud's SDK 3.1.219 has it in the body of this request, its Terraform provider
+# (quickimport_system_image, 2026-08-21) sends it, and IMG.0141 speaks of its values.
+_CLIENT_FIELDS = frozenset({"hw_firmware_type"})
+
 _HUAWEI_LIST, _OTC_LIST = "os_version_huawei.json", "os_version_otc.json"
 _OTC_SUPPORTED = "os_supported_otc.json"
 
@@ -136,6 +145,7 @@ SITES = {
             data_min_disk_windows=1,
             smallest_system_disk=40,
             fields=frozenset({"license_type", "enterprise_project_id"}),
+            client_fields=_CLIENT_FIELDS,
             chinese_names=True,
             dot_in_tag_value=True,
             windows_stopped=False,
@@ -153,6 +163,7 @@ SITES = {
             data_min_disk_windows=20,
             smallest_system_disk=40,
             fields=frozenset({"license_type", "enterprise_project_id"}),
+            client_fields=_CLIENT_FIELDS,
             chinese_names=False,
             dot_in_tag_value=True,
             windows_stopped=True,

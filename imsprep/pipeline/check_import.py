@@ -20,6 +20,8 @@ from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather_facts import Look, gather
 from imsprep.checks.reporters.text import fix_of
+from imsprep.checks.subject.boot_mode import DISK, BootMode, boot_mode
+from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
@@ -52,8 +54,9 @@ class Examined:
     upload_format: str  # raw, also for a ZVHD2; or zvhd2
     key: str
     request: QuickImportRequest
-    facts: Facts
+    facts: Facts  # its request is what was asked for, as `imsprep check` judges it too
     report: Report
+    boot_mode: BootMode | None = None  # of the servers; None: a data disk
 
 
 def examine(image: RawImage, task: ImportTask) -> Examined:
@@ -84,7 +87,7 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
         raise UsageError(f"image_url is {fields.image_url}, but the object would be {url}")
     if task.bitmap is not None and task.options.via == upload_formats.ZVHD2:
         raise UsageError("a bitmap belongs to a RAW image; import as RAW, or without the bitmap")
-    request, policy = _complete(fields, task.site), task.policy
+    request, mode = _request(facts, fields, task)
     pair = facts.format == formats.RAW and upload_format != upload_formats.ZVHD2
     keys = [key, bitmap_key(key)] if pair else [key]
     facts = replace(facts, request=fields, importing=True)
@@ -98,14 +101,14 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
     files = [path, *pieces_of(path), task.bitmap or bits.bitmap_path(path)]
     files += [] if task.streams else [place]
     check_objects_apart(task.target, keys, files)
-    report = replace(registry.run(facts, policy), image=show_path(path))
+    report = replace(registry.run(facts, task.policy), image=show_path(path))
     if not (task.fail_on and report.fails(task.fail_on)):
         kept_apart = upload_format == upload_formats.ZVHD2 and not task.streams
         journal = Journal.for_file(place if kept_apart else path)
         facts = replace(facts, bucket=_bucket(task, keys, path, journal))
         facts = replace(facts, region=_region(task, path, request))
-        report = replace(registry.run(facts, policy, earlier=report), image=report.image)
-    return Examined(upload_format, key, request, facts, report)
+        report = replace(registry.run(facts, task.policy, earlier=report), image=report.image)
+    return Examined(upload_format, key, request, facts, report, mode)
 
 
 def _bucket(
@@ -181,6 +184,37 @@ def _bitmap_facts(image: RawImage, task: ImportTask) -> BitmapFacts:
     if facts.length is None:
         raise ReadError(f"there is no bitmap {show_path(task.bitmap)}")
     return facts
+
+
+def _request(
+    facts: Facts, fields: RequestFields, task: ImportTask
+) -> tuple[QuickImportRequest, BootMode | None]:
+    """Return the request as it is sent, with the firmware that only the disk tells.
+
+    The rules judge what was asked for, as they do for `imsprep check`.
+    """
+    described = task.options.firmware is None
+    mode = boot_mode(replace(facts, request=fields), described=described)
+    if mode is not None and mode.origin == DISK:
+        fields = replace(fields, hw_firmware_type=mode.firmware)
+    request = _complete(fields, task.site)
+    if task.target.folder is not None and task.options.endpoint is None:
+        _check_form(request, task.site)
+    return request, mode
+
+
+def _check_form(request: QuickImportRequest, site: Site) -> None:
+    """Raise UsageError for an `os_version` that the emulator behind `local:` would refuse."""
+    value = request.os_version
+    if not value or request.is_data_disk or value in site.listed or is_well_formed(value):
+        return
+    like = near(value, site.listed)
+    hint = f"; listed of that system and version: {named(like)}" if like else ""
+    raise UsageError(
+        f"local: takes no os_version {value!r}: a name, a version and 64bit or 32bit are expected,"
+        f" as the listed values have them{hint}",
+        remedies=("os_version",),
+    )
 
 
 def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:

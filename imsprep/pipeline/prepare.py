@@ -250,6 +250,7 @@ def _prepared(
         artefacts=artefacts,
         request=examined.request,
         report=examined.report,
+        boot_mode=examined.boot_mode,
     )
 
 

@@ -87,6 +87,7 @@ def _imported(
         report=prepared.report,
         manifest=path,
         files=tuple(artefact.path for artefact in prepared.artefacts),
+        boot_mode=prepared.boot_mode,
     )
 
 
@@ -234,6 +235,7 @@ def _image(prepared: Prepared) -> dict[str, object]:
         "data_bytes": prepared.data_bytes,
         "identity": prepared.identity.as_dict(),
         **({"sharing": prepared.sharing.as_dict()} if prepared.sharing else {}),
+        **({"boot_mode": prepared.boot_mode.as_dict()} if prepared.boot_mode else {}),
     }
     return {**found, "digest": prepared.digest} if prepared.digest else found
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.checks.policy import Policy
+from imsprep.checks.subject.boot_mode import BootMode
 from imsprep.cloud.sites import Site
 from imsprep.image.file import Sharing
 from imsprep.image.identity import Identity
@@ -105,6 +106,7 @@ class Prepared:
     artefacts: tuple[Artefact, ...]  # in the order in which they are uploaded
     request: QuickImportRequest
     report: Report
+    boot_mode: BootMode | None = None  # of the servers; None: a data disk
     comparison: Comparison | None = None  # of the upload formats, if it was asked for
     layout: BitmapLayout | None = None  # of the bitmap, as far as it is known
     digest: str | None = None  # of the disk, where it is known before anything is sent
@@ -136,6 +138,8 @@ class Prepared:
             "image": str(self.image),
             "size": self.size,
             "data_bytes": self.data_bytes,
+            "boot_mode": self.boot_mode.as_dict() if self.boot_mode else None,
+            "body": self.request.as_body(),
             "uploads": [
                 {
                     "role": a.role,
@@ -146,10 +150,9 @@ class Prepared:
                 }
                 for a in self.artefacts
             ],
-            "body": self.request.as_body(),
             "sharing": self.sharing.as_dict() if self.sharing else None,
-            "report": self.report.as_dict(),
             "comparison": self.comparison.as_dict() if self.comparison else None,
+            "report": self.report.as_dict(),
         }
 
 
@@ -243,6 +246,7 @@ class Imported:
     files: tuple[Path, ...]
     removed: tuple[str, ...] = ()  # keys of objects that --cleanup removed
     earlier: bool = False  # an earlier run made the image, and this one asked for nothing
+    boot_mode: BootMode | None = None  # of its servers; None: a data disk
     took: Took = field(default_factory=lambda: Took(0.0, 0.0))
 
     @property
@@ -269,6 +273,7 @@ class Imported:
             "files": [str(path) for path in self.files],
             "removed": list(self.removed),
             "earlier": self.earlier,
+            "boot_mode": self.boot_mode.as_dict() if self.boot_mode else None,
             "took": self.took.as_dict(),
             "report": self.report.as_dict(),
         }

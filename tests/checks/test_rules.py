@@ -208,6 +208,31 @@ def test_a_near_miss_is_named(asked: str, meant: str) -> None:
     assert findings[0].severity is Severity.WARNING
 
 
+@pytest.mark.parametrize(
+    ("site", "asked", "said", "fix"),
+    [
+        ("otc", "Debian GNU/Linux 12", 'version: "Debian GNU/Linux 12.0.0 64bit"',
+         'Use os_version "Debian GNU/Linux 12.0.0 64bit", or ask the region'),
+        ("otc", "CentOS 7", '"CentOS 7.0 64bit", "CentOS 7.9 64bit", "CentOS 7.8 64bit" and 7 more',
+         '"CentOS 7.8 64bit" and 7 more, whichever'),
+        ("otc", "Windows Server 2022", 'Standard 64bit" and "Windows Server 2022 Datacenter 64bit"',
+         'Standard 64bit" or "Windows Server 2022 Datacenter 64bit", whichever'),
+        ("huawei", "Debian GNU/Linux 12", "nothing of that system and version is listed", "as Other"),
+        ("huawei", "Ubuntu 24.04", "nothing of that system and version is listed", "as Other"),
+        ("otc", "rocky 9.3", "nothing of that system and version is listed", "as Other"),
+        ("otc", "rocky 9.2", 'the user guide lists "Rocky Linux 9.2 64bit"', "as Other"),
+    ],
+)  # fmt: skip
+def test_an_incomplete_value_gets_the_listed_ones_of_its_version(
+    site: str, asked: str, said: str, fix: str
+) -> None:
+    [finding], _ = RULES["IMS509"].run(request(site=site, os_version=asked))
+    assert finding.severity is Severity.WARNING
+    assert said in finding.message
+    assert "listed values have a name, a version, and 64bit or 32bit" in finding.message
+    assert fix in finding.fix
+
+
 @given(st.sampled_from(sorted(SITES)), st.text(max_size=4), st.integers(0, 40), st.integers(0, 12))
 def test_no_other_version_is_ever_proposed(site: str, noise: str, major: int, minor: int) -> None:
     asked = f"CentOS{noise} {major}.{minor} 64bit"
@@ -429,9 +454,15 @@ def test_a_rule_keeps_to_its_bounds(rule: str, facts: Facts, fires: bool) -> Non
 
 
 def test_what_a_site_lacks_is_said_with_its_name() -> None:
-    [finding] = registry.run(request(hw_firmware_type="uefi")).of("IMS602")
-    assert finding.title == "A field is given that the site huawei does not document"
-    assert finding.fix == "Leave the field out on huawei, or name the site of the import."
+    [finding] = registry.run(request(site="otc", license_type="byol")).of("IMS602")
+    assert finding.title == "A field is given that the site otc does not document"
+    assert finding.fix == "Leave the field out on otc, or name the site of the import."
+
+
+def test_a_field_that_the_vendors_own_clients_have_is_no_more_than_a_note() -> None:
+    for site, severity in (("huawei", Severity.NOTE), ("otc-swiss", Severity.WARNING)):
+        found = registry.run(request(site=site, hw_firmware_type="uefi")).of("IMS602")
+        assert severity in [f.severity for f in found if f.found == "hw_firmware_type"]
 
 
 @pytest.mark.parametrize("rule", ["IMS204", "IMS205"])

@@ -11,7 +11,7 @@ import sys
 
 _PURE = """
     units errors report
-    cloud.endpoints
+    cloud.endpoints cloud.os_names
     image.blockmap image.digest image.formats image.not_a_disk image.archive.ovf image.volumes.partitions image.volumes.signatures image.volumes.superblocks image.volumes.labels image.qemu.foreign
     image.crc32c image.tables.survey image.tables.bochs image.tables.cloop image.tables.descriptor
     image.tables.dmg image.tables.parallels image.tables.qcow image.tables.qcow2 image.tables.qed

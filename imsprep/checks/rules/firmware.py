@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
+from imsprep.checks.subject.boot_mode import FIELD, has_fat, is_uefi_only, other_esp, uefi_starts
 from imsprep.checks.subject.disk import PROPERTIES, disk_of
-from imsprep.image.volumes.signatures import FAT, RAID
 from imsprep.report import Severity
 
 
@@ -19,7 +19,7 @@ from imsprep.report import Severity
 )  # fmt: skip
 def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
     """Look for an EFI system partition or code that a BIOS can start."""
-    disk, starts = disk_of(facts), _uefi_starts(facts)
+    disk, starts = disk_of(facts), uefi_starts(facts)
     if facts.is_system_disk and not starts and not disk.can_bios_boot:
         table = disk.table.upper() if disk.table else "no partition table"
         yield Evidence(
@@ -27,41 +27,6 @@ def nothing_to_boot(facts: Facts) -> Iterator[Evidence]:
             expected="a boot loader", found="none",
             severity=Severity.ERROR if _is_to_boot(facts) and starts is False else None,
         )  # fmt: skip
-
-
-def _uefi_starts(facts: Facts) -> bool | None:
-    """Return whether UEFI finds a partition to start from; None: a FAT of another type may be one.
-
-    Firmware also starts what lies on a FAT that does not have the type of an EFI system partition
-    (tried with EDK II); whether a program is there is known where the image was looked into.
-    """
-    disk, guest = disk_of(facts), facts.guest
-    if disk.has_esp:
-        return True
-    route = guest.boot.route("uefi") if guest is not None else None
-    if route is not None and route.steps:
-        return True
-    return None if _has_fat(facts) else False
-
-
-def _has_fat(facts: Facts) -> bool:
-    partitions = disk_of(facts).partitions
-    return any(p.volume is not None and p.volume.kind == FAT for p in partitions)
-
-
-def _other_esp(facts: Facts) -> str | None:
-    """Return what the EFI system partitions hold, where it is known of each that it is no FAT."""
-    guest = facts.guest
-    route = guest.boot.route("uefi") if guest is not None else None
-    kinds = [
-        p.volume.kind if p.volume is not None else None
-        for p in disk_of(facts).partitions
-        if p.is_esp
-    ]
-    # Of a mirror without a header in front, firmware reads the FAT.
-    if {None, FAT, RAID} & set(kinds) or (route is not None and route.steps):
-        return None
-    return kinds[0] if kinds else None
 
 
 def _is_to_boot(facts: Facts) -> bool:
@@ -79,7 +44,7 @@ def _is_to_boot(facts: Facts) -> bool:
 def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
     """Compare what is there with bios or uefi; arm means uefi."""
     disk = disk_of(facts)
-    starts = _uefi_starts(facts)
+    starts = uefi_starts(facts)
     if not facts.is_system_disk or not (starts or disk.can_bios_boot):
         return  # IMS209 speaks of a disk with nothing at all
     request = facts.request
@@ -89,10 +54,10 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
             "UEFI is asked for and there is no EFI system partition", expected="an ESP",
             found="boot code for a BIOS", severity=None if starts is False else Severity.WARNING,
         )  # fmt: skip
-    elif wanted == "uefi" and (other := _other_esp(facts)) is not None:
+    elif wanted == "uefi" and (other := other_esp(facts)) is not None:
         yield Evidence(
             f"UEFI is asked for, and the EFI system partition holds {other}, not FAT",
-            expected="FAT", found=other, severity=Severity.WARNING if _has_fat(facts) else None,
+            expected="FAT", found=other, severity=Severity.WARNING if has_fat(facts) else None,
             fix="Make a FAT in that partition, and install the loader there for UEFI.",
         )  # fmt: skip
     elif wanted == "bios" and not disk.can_bios_boot:
@@ -110,23 +75,45 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS217", Severity.WARNING, "The disk boots by UEFI only, and no firmware was asked for",
-    why="Servers of the x86 architecture start with a BIOS unless the image says otherwise; this"
-    " one would stay at the firmware's screen.",
-    fix="Request hw_firmware_type uefi (imsprep import IMAGE --firmware uefi) where the site has it"
-    " (otc); elsewhere set the image's boot mode to UEFI after the import.",
-    source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match',
+    "IMS217", Severity.NOTE, "The disk starts by UEFI only: ask for hw_firmware_type uefi",
+    why="Where a request names no firmware, a server of the x86 architecture has a BIOS (inferred),"
+    " and this disk would leave it at the firmware's screen. An import by imsprep takes UEFI from"
+    " the disk; another one has to ask for it.",
+    fix="Nothing, if imsprep imports it. In another request: hw_firmware_type uefi.",
+    source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match; the default of'
+    " hw_firmware_type is inferred; that Huawei Cloud has the field: its SDK 3.1.219 and Terraform"
+    " provider, 2026-08-21, not its API page",
 )  # fmt: skip
 def uefi_only(facts: Facts) -> Iterator[Evidence]:
-    """Look for a disk with an ESP and no BIOS boot code, where neither was asked for."""
+    """Look for a disk that UEFI alone starts, where no firmware was asked for.
+
+    It is a note where an import asks for the right one, a warning where none can be asked for.
+    """
     disk, request = disk_of(facts), facts.request
     asked = request.hw_firmware_type is not None or request.architecture == "arm"
-    if facts.is_system_disk and disk.has_esp and not disk.can_bios_boot and not asked:
+    if not facts.is_system_disk or asked or disk.can_bios_boot:
+        return
+    if disk.has_esp and (other := other_esp(facts)) is not None:
+        yield Evidence(
+            "there is no boot code in the first sector, and the EFI system partition holds"
+            f" {other}, not FAT",
+            expected="FAT", found=other, title="The EFI system partition holds no FAT",
+            fix="Make a FAT in that partition, and install the loader there for UEFI.",
+            severity=Severity.WARNING,
+        )  # fmt: skip
+    elif is_uefi_only(facts) and facts.site.takes(FIELD):
+        yield Evidence(
+            "there is an EFI system partition, and no boot code in the first sector; imsprep import"
+            " requests hw_firmware_type uefi by itself",
+            expected="hw_firmware_type uefi", found="no firmware asked for",
+            title="The disk starts by UEFI only: UEFI is requested" if facts.importing else None,
+        )  # fmt: skip
+    elif is_uefi_only(facts):
         yield Evidence(
             "there is an EFI system partition, and no boot code in the first sector",
-            expected="hw_firmware_type uefi", found="no firmware asked for",
-            fix="Request hw_firmware_type uefi: imsprep import IMAGE --firmware uefi"
-            if "hw_firmware_type" in facts.site.fields
-            else "Set the image's boot mode to UEFI after the import: the request of the site"
+            expected="boot mode UEFI", found="a request that has no field for it",
+            title="The disk starts by UEFI only, which the site's request cannot ask for",
+            fix="Set the image's boot mode to UEFI after the import: the request of the site"
             f" {facts.site.key} has no field for it.",
+            severity=Severity.WARNING,
         )  # fmt: skip

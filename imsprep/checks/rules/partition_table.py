@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
+from imsprep.checks.subject.boot_mode import starts_by_uefi
 from imsprep.checks.subject.disk import disk_of, gpt_of
 from imsprep.image.volumes.partitions import (
     MBR_PROTECTIVE,
@@ -52,14 +53,12 @@ def no_valid_gpt(facts: Facts) -> Iterator[Evidence]:
 def primary_damaged(facts: Facts) -> Iterator[Evidence]:
     """Look for a bad primary header where the backup is good; a warning where UEFI starts it."""
     disk = gpt_of(facts)
-    request = facts.request
-    by_uefi = request.hw_firmware_type == "uefi" or request.architecture == "arm"
     if disk is not None and not _valid(disk.primary) and _valid(disk.backup):
         yield Evidence(
             f"the primary header is {_state(disk.primary)}, the backup is valid",
             expected="a header whose checksums hold", found=_state(disk.primary),
             region=Region(disk.sector_size, SECTOR),
-            severity=Severity.WARNING if by_uefi else None,
+            severity=Severity.WARNING if starts_by_uefi(facts) else None,
         )  # fmt: skip
 
 

@@ -30,12 +30,24 @@ def windows_stopped(facts: Facts) -> Iterator[Evidence]:
     "IMS602", Severity.WARNING, "A field is given that the site does not document",
     why="The service may ignore it, so that the image is not what was asked for, or refuse it.",
     fix="Leave the field out on this site.",
-    source="API references: Huawei Cloud 2024-08-09, OTC 2025-12-17, OTC Switzerland 2025-07-16",
+    source="API references: Huawei Cloud 2024-08-09, OTC 2025-12-17, OTC Switzerland 2025-07-16;"
+    " Huawei Cloud's SDK 3.1.219, Terraform provider 2026-08-21",
 )  # fmt: skip
 def undocumented_field(facts: Facts) -> Iterator[Evidence]:
     """Compare the optional fields with the site's table."""
     for name in OPTIONAL_FIELDS:
-        if getattr(facts.request, name) is not None and name not in facts.site.fields:
+        if getattr(facts.request, name) is None or name in facts.site.fields:
+            continue
+        if facts.site.takes(name):
+            yield Evidence(
+                f"{name} is not on the page of {facts.site.key}; Huawei Cloud's SDK and Terraform"
+                " provider have it in this request",
+                found=name,
+                title=f"A field is given that only the clients of {facts.site.key} document",
+                fix="Nothing, unless the service refuses the request.",
+                severity=Severity.NOTE,
+            )
+        else:
             elsewhere = ", ".join(site.key for site in SITES.values() if name in site.fields)
             yield Evidence(
                 f"{name} is documented for {elsewhere}, not for {facts.site.key}",

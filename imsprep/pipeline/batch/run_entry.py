@@ -34,8 +34,10 @@ from imsprep.pipeline.batch.values import (
     REFUSED,
     BatchEntry,
     Outcome,
+    in_plan,
 )
 from imsprep.pipeline.check_import import examine, why_not
+from imsprep.pipeline.from_options import fail_on
 from imsprep.pipeline.import_task import (
     Connect,
     asking,
@@ -115,10 +117,11 @@ def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
         PLANNED,
         size=size,
         body=examined.request.as_body(),
+        boot_mode=examined.boot_mode,
         room=room,
     ).with_findings(examined.report)
     if task.fail_on is not None and examined.report.fails(task.fail_on):
-        error = FindingsError(why_not(examined.report, task.fail_on))
+        error = FindingsError(why_not(in_plan(examined.report), task.fail_on))
         return Outcome.of_error(entry, REFUSED, error).with_findings(examined.report)
     return outcome
 
@@ -260,7 +263,10 @@ def _check_version(entry: BatchEntry) -> None:
 
 
 def _translated(error: Exception, entry: BatchEntry) -> Exception:
-    """Return an error as one of this program's."""
+    """Return an error as one of this program's, with the plan's words for what to do."""
+    least = fail_on(entry.options)
+    if isinstance(error, FindingsError) and error.report is not None and least is not None:
+        return FindingsError(why_not(in_plan(error.report), least))
     if isinstance(error, OSError) and not isinstance(error, ImsprepError):
         return ReadError.from_os(error, "cannot use", error.filename or entry.image)
     return error

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from imsprep import __version__
+from imsprep.checks.subject.boot_mode import BootMode
 from imsprep.errors import ImsprepError
 from imsprep.options import ImportOptions
 from imsprep.report import Finding, Report, Severity
@@ -30,6 +31,8 @@ STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
 WORST_FIRST = (6, 3, 2, 1, 4, 7, 5)
 
 _IMPORT_WITH = re.compile(r"imsprep import (?:'[^']*'|\S+) --([a-z-]+) ([\w-]+)")
+# By rule: the keys of a plan that its advice asks for without naming them.
+_KEYS = {"IMS704": "key names another, replace: true replaces it"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Outcome:
     identity: Mapping[str, object] = field(
         default_factory=dict
     )  # of the file, as far as it is known
+    boot_mode: BootMode | None = None  # of the servers; None: a data disk, or not known
     room: int | None = None  # for so many more images, as the service said when it was checked
 
     @classmethod
@@ -85,7 +89,7 @@ class Outcome:
         """Return it with what a check found."""
         return replace(
             self,
-            findings=tuple(in_plan(finding) for finding in report.findings),
+            findings=in_plan(report).findings,
             errors=report.count(Severity.ERROR),
             warnings=report.count(Severity.WARNING),
             format=report.facts.get("format"),
@@ -101,6 +105,8 @@ class Outcome:
         values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}
         values["findings"] = [finding.as_dict() for finding in self.findings]
         values["seconds"] = round(self.seconds, 1)
+        if self.boot_mode is not None:
+            values["boot_mode"] = self.boot_mode.as_dict()
         return values
 
 
@@ -144,16 +150,23 @@ def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[O
 
 def last_word(checked: Outcome, worked: Outcome) -> Outcome:
     """Return what became of an image, with what its check found."""
-    same = ("findings", "errors", "warnings", "format")
+    same = ("findings", "errors", "warnings", "format", "boot_mode")
     found = {name: getattr(checked, name) for name in same}
     return replace(worked, **found, size=worked.size or checked.size)
 
 
-def in_plan(finding: Finding) -> Finding:
-    """Return a finding whose advice to import with an option names that option's key instead."""
+def in_plan(report: Report) -> Report:
+    """Return a report whose advice names keys of the plan where an import has options."""
+    return replace(report, findings=tuple(map(_in_plan, report.findings)))
+
+
+def _in_plan(finding: Finding) -> Finding:
     if finding.fix is None:
         return finding
-    return replace(finding, fix=_IMPORT_WITH.sub(r"\1: \2 in the plan", finding.fix))
+    fix = _IMPORT_WITH.sub(r"\1: \2 in the plan", finding.fix)
+    if finding.rule in _KEYS:
+        fix = f"{fix.removesuffix('.')}; in the plan: {_KEYS[finding.rule]}."
+    return replace(finding, fix=fix)
 
 
 def short_of_room(entries: Iterable[BatchEntry], checked: Mapping[str, Outcome]) -> Iterator[str]:

@@ -93,7 +93,7 @@ def _plan(machine: Machine, site: Site, made: list[Path], defaults: Mapping[str,
             request |= {"type": "DataImage", "os-type": "Windows" if windows else "Linux"}
         elif proposal.os_version is not None:
             request["os-version"] = proposal.os_version
-        if not number and proposal.firmware is not None and "hw_firmware_type" in site.fields:
+        if not number and proposal.firmware is not None and site.takes("hw_firmware_type"):
             request["firmware"] = proposal.firmware
         for key, value in request.items():
             lead = "  - " if key == "image" else "    "

@@ -158,7 +158,7 @@ def proposed_fields(
         if value is not None and getattr(fields, mine) is None:
             found[mine] = value
     for name in ("os_version", "hw_firmware_type"):
-        documented = name == "os_version" or name in site.fields
+        documented = name == "os_version" or site.takes(name)
         if fields.is_data_disk or not documented:
             found.pop(name, None)
     news = [f"proposed from the descriptor: {n} {v}" for n, v in found.items()]

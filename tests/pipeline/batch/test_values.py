@@ -21,7 +21,7 @@ from imsprep.pipeline.batch.values import (
     merged,
     short_of_room,
 )
-from imsprep.report import Finding, Severity
+from imsprep.report import Finding, Report, Severity
 from tests.support.pipeline.batch_outcomes import OPTIONS, done, entry, failed
 
 CODES = (1, 2, 3, 4, 5, 6, 7)
@@ -86,5 +86,14 @@ def test_an_error_that_is_ours_is_told_and_another_is_called_internal() -> None:
     ],
 )  # fmt: skip
 def test_advice_for_an_import_names_the_key_of_the_plan(fix: str | None, meant: str | None) -> None:
-    finding = Finding("IMS217", Severity.WARNING, "a.raw", "title", "message", fix=fix)
-    assert in_plan(finding).fix == meant
+    finding = Finding("IMS101", Severity.WARNING, "a.raw", "title", "message", fix=fix)
+    (shown,) = in_plan(Report("a.raw", (finding,))).findings
+    assert shown.fix == meant
+
+
+def test_advice_on_an_object_that_is_there_names_keys_of_the_plan() -> None:
+    found = Finding("IMS704", Severity.ERROR, "a", "b", "c", fix="Choose another key, or none.")
+    (shown,) = in_plan(Report("a.raw", (found,))).findings
+    assert shown.fix == (
+        "Choose another key, or none; in the plan: key names another, replace: true replaces it."
+    )

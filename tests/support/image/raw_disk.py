@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def make_disk(path: Path) -> Path:
 def make_runs(path: Path) -> Path:
     """Write a disk with a short last block that holds data, and return its path."""
     return write_disk(path, sum(RUNS[-1]), [(offset, bytes([7]) * n) for offset, n in RUNS])
+
+
+def make_uefi_disk(path: Path, *, bios: bool = False) -> Path:
+    """Write a GPT with an EFI system partition, by sgdisk; with `bios` boot code before it too."""
+    write_disk(path, 64 * MIB, [])
+    subprocess.run(
+        ["sgdisk", "-n1:0:+8M", "-t1:ef00", "-n2:0:0", path], check=True, capture_output=True
+    )
+    if bios:
+        with path.open("r+b") as file:
+            file.write(b"\xeb\x63\x90")
+    return path
 
 
 def write_byte(path: Path, offset: int) -> None:

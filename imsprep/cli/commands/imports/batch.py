@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def command(
         summary = api.run_batch(plan, entries, asked, telling)
     for format_, path in targets:
         write_output(path, render(summary, format_))
-    style = style_for(sys.stdout)
+    style = replace(style_for(sys.stdout), offers={})  # a plan has keys, and no options
     sys.stdout.write(render(summary, "json" if as_json else "text", style))
     return summary.exit_code
 

@@ -183,6 +183,8 @@ def _plan_text(prepared: Prepared, api: str) -> str:
         lines.append(f"format   {prepared.comparison.brief}")
         if prepared.comparison.others:
             lines.append(f"         not {prepared.comparison.others}")
+    if prepared.boot_mode is not None:
+        lines.append(f"boot mode {prepared.boot_mode}")
     for artefact in prepared.artefacts:
         about = "about " if artefact.estimated else ""
         path, key = show_path(artefact.path), show_path(artefact.key)
@@ -225,6 +227,7 @@ def _text(done: Imported) -> str:
         f"job      {done.job_id or 'not known: the answer was lost; found by its name'}",
         f"sent     {sent}",
         f"time     {time}",
+        *([f"boot mode {done.boot_mode}"] if done.boot_mode else []),
         f"manifest {show_path(done.manifest)}",
     ]
     return "\n".join(lines)

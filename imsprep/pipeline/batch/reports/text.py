@@ -35,7 +35,7 @@ def text(summary: BatchSummary, style: Style) -> str:
         images = [outcome.image for outcome in those]
         lines += ["", style.painted(f"{named(images)}:", "bold")]
         lines += finding_lines([finding], _naming(those, style))[1:]
-    bodies = [f"  {_body(outcome)}" for outcome in summary.outcomes if outcome.body]
+    bodies = [line for outcome in summary.outcomes for line in _request(outcome)]
     if bodies:
         lines += ["", "requests:", *bodies]
     return "\n".join([*lines, "", *_wrapped(totals(summary), style, "")]) + "\n"
@@ -80,8 +80,12 @@ def _naming(those: list[Outcome], style: Style) -> Style:
     return replace(style, image=argument(those[0].image), format=those[0].format or "")
 
 
-def _body(outcome: Outcome) -> str:
-    return json.dumps(outcome.body, ensure_ascii=False)
+def _request(outcome: Outcome) -> list[str]:
+    """Return what would be asked for, and how its servers would start."""
+    if not outcome.body:
+        return []
+    mode = [f"    boot mode {outcome.boot_mode}"] if outcome.boot_mode else []
+    return [f"  {json.dumps(outcome.body, ensure_ascii=False)}", *mode]
 
 
 def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[Outcome]]:

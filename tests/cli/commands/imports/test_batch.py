@@ -31,6 +31,7 @@ from imsprep.system import atomic
 from imsprep.system.locking import locked
 from tests.support.document_shell import ROOT, blocks
 from tests.support.emulator.process import emulator
+from tests.support.image.raw_disk import make_uefi_disk
 from tests.support.image.treedigest import tree_digest
 from tests.support.ims.imscloud import KEY
 from tests.support.pipeline.batch_folder import DEFAULTS, Folder, make_disk
@@ -200,6 +201,35 @@ def test_what_is_checked_and_fails_can_be_asked_of_all_images(
     outcome = imsprep("batch", folder.plan, "--dry-run", *asked)
     assert outcome.code == code, outcome.out
     assert ("IMS808" in outcome.out) == ("--guest" in asked)
+
+
+@need("sgdisk")
+def test_the_firmware_of_each_image_is_taken_from_its_disk(imsprep: Run, folder: Folder) -> None:
+    make_uefi_disk(folder.disks[0])
+    make_uefi_disk(folder.disks[1], bios=True)
+    folder.write_plan({}, {}, {}, defaults=DEFAULTS + "  site: otc\n")
+    planned = imsprep("batch", folder.plan, "--dry-run")
+    assert planned.out.count("    boot mode UEFI, from the disk\n") == 1
+    assert planned.out.count("    boot mode not requested; ") == 2
+    done = imsprep("batch", folder.plan, "--json")
+    assert done.code == 0, done.err
+    assert [i["boot_mode"]["firmware"] for i in done.json["images"]] == ["uefi", None, None]
+    asked = {i["body"]["name"]: i["body"].get("hw_firmware_type") for i in folder.images()}
+    assert asked == {"web0": "uefi", "web1": None, "web2": None}
+
+
+def test_advice_names_keys_of_the_plan_and_no_option(imsprep: Run, folder: Folder) -> None:
+    bucket = folder.path / "cloud" / "images"
+    bucket.mkdir(parents=True)
+    (bucket / "web0.raw").write_bytes(b"another's")
+    done = imsprep("batch", folder.plan)
+    assert done.code == 1
+    assert "IMS704" in done.out
+    told = " ".join(done.out.split())
+    assert "in the plan: key names another, replace: true replaces it." in told
+    assert "--key" not in told
+    failed = json.loads(imsprep("batch", folder.plan, "--json").out)["images"][0]
+    assert "in the plan: key names another" in failed["message"]
 
 
 def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, folder: Folder) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from imsprep import UsageError, import_image
+from imsprep import UsageError, import_image, plan_import
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image.identity import Identity
@@ -27,9 +27,10 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.store.obs import open_obs
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
 from tests.support.emulator.process import SECRET, emulator
+from tests.support.image.raw_disk import make_uefi_disk
 from tests.support.image.treedigest import tree_digest
 from tests.support.ims.imscloud import KEY, sha256
-from tests.support.running import Outcome, slow
+from tests.support.running import Outcome, need, slow
 from tests.support.store import s3cloud
 from tests.support.zvhd2.files import of_disk
 
@@ -547,3 +548,104 @@ def test_two_files_do_not_share_a_key(imsprep: Run, disk: Path, tmp_path: Path) 
     assert done.code == 1
     assert "imsprep made it of another file" in " ".join(done.err.split())
     assert (tmp_path / "cloud/images/one.raw").read_bytes() == before
+
+
+@need("sgdisk")
+@pytest.mark.parametrize(
+    ("bios", "asked", "sent", "mode"),
+    [
+        (False, (), "uefi", "UEFI, from the disk"),
+        (False, ("--firmware", "uefi"), "uefi", "UEFI, as requested"),
+        (False, ("--architecture", "arm"), None, "UEFI, as every Arm server"),
+        (True, (), None, "not requested; the disk starts by BIOS or UEFI"),
+        (True, ("--firmware", "bios"), "bios", "BIOS, as requested"),
+    ],
+)
+def test_the_firmware_is_taken_from_a_disk_that_uefi_alone_starts(
+    bios: bool, asked: tuple[str, ...], sent: str | None, mode: str, imsprep: Run, tmp_path: Path
+) -> None:
+    disk = make_uefi_disk(tmp_path / "disk.raw", bios=bios)
+    arguments = (
+        "import",
+        disk,
+        *REQUEST,
+        "--site",
+        "otc",
+        "--to",
+        f"local:{tmp_path}/cloud",
+        *asked,
+    )
+    planned = imsprep(*arguments, "--dry-run")
+    assert f"\nboot mode {mode}" in planned.out
+    plan = json.loads(imsprep(*arguments, "--dry-run", "--json").out)
+    assert plan["body"].get("hw_firmware_type") == sent
+    done = imsprep(*arguments)
+    assert done.code == 0, done.err
+    assert f"\nboot mode {mode}" in done.out
+    manifest = json.loads((tmp_path / "disk.imsprep.json").read_text())
+    assert manifest["request"].get("hw_firmware_type") == sent
+    assert manifest["image"]["boot_mode"] == plan["boot_mode"]
+    again = json.loads(imsprep(*arguments, "--json").out)
+    assert again["earlier"]
+    assert again["boot_mode"] == plan["boot_mode"]
+
+
+@need("sgdisk")
+def test_check_and_import_say_the_same_of_a_disk_that_uefi_alone_starts(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    disk = make_uefi_disk(tmp_path / "disk.raw")
+    request = ("--name", "a", "--os-version", "CentOS 7.6 64bit", "--min-disk", "40")
+    for site, code in (("otc", 0), ("huawei", 0), ("otc-swiss", 1)):
+        request_ = (*request, "--site", site, "--strict", "--ignore", "IMS603")
+        checked = imsprep("check", disk, *request_)
+        done = imsprep("import", disk, *request_, "--to", f"local:{tmp_path}/{site}", "--dry-run")
+        assert (checked.code, done.code) == (code, code), checked.out + done.err
+
+
+@need("sgdisk")
+def test_a_bios_that_a_disk_does_not_start_by_stops_the_import(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    disk = make_uefi_disk(tmp_path / "disk.raw")
+    arguments = ("import", disk, *REQUEST, "--site", "otc", "--to", f"local:{tmp_path}/cloud")
+    done = imsprep(*arguments, "--firmware", "bios")
+    assert done.code == 1
+    assert "IMS210" in done.err
+
+
+@need("sgdisk")
+def test_a_data_image_has_no_boot_mode(imsprep: Run, tmp_path: Path) -> None:
+    disk = make_uefi_disk(tmp_path / "disk.raw")
+    plan = plan_import(
+        disk, to=f"local:{tmp_path}/cloud", name="a", type="DataImage", min_disk=40, site="otc"
+    )
+    assert plan.boot_mode is None
+    assert "hw_firmware_type" not in plan.request.as_body()
+    system = plan_import(
+        disk, to=f"local:{tmp_path}/cloud", name="a", min_disk=40, site="otc",
+        os_version="Debian GNU/Linux 12.0.0 64bit",
+    )  # fmt: skip
+    assert str(system.boot_mode) == "UEFI, from the disk"
+    assert system.request.hw_firmware_type == "uefi"
+
+
+@pytest.mark.parametrize("more", [("--dry-run",), ()], ids=["dry-run", "import"])
+def test_what_local_would_refuse_is_refused_before_anything_is_sent(
+    more: tuple[str, ...], imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "import",
+        disk,
+        *REQUEST,
+        "--site",
+        "otc",
+        "--to",
+        f"local:{tmp_path}/cloud",
+        *more,
+    )
+    done = imsprep(*arguments, "--os-version", "Debian GNU/Linux 12")
+    assert done.code == 2
+    assert 'version: "Debian GNU/Linux 12.0.0 64bit" (--os-version;' in done.err
+    assert not (tmp_path / "cloud").exists()
+    assert imsprep(*arguments, "--os-version", "Rocky Linux 9.3 64bit").code == 0
