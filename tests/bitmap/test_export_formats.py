@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from imsprep.bitmap.export_formats import bmap
+from imsprep.image.blockmap import BlockMap
 from tests.support.image.raw_disk import RUNS, make_runs
 from tests.support.running import Outcome, need
 
@@ -72,3 +80,24 @@ def test_each_format_is_what_its_name_says(imsprep: Run, disk: Path, tmp_path: P
     assert (tmp_path / "disk.bmap").read_text().startswith("<?xml")
     found = json.loads((tmp_path / "disk.map.json").read_text())
     assert sum(extent["length"] for extent in found) == disk.stat().st_size
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(0, 4095))
+def test_the_ranges_of_a_bmap_are_the_runs_of_data(flags: list[bool], short: int) -> None:
+    """Each is named by its first block and its last, and has the sum of its bytes alone."""
+    size = len(flags) * 4096 - short
+    data = bytes(n // 4096 + 1 for n in range(size))
+    block_map = BlockMap.from_flags(size, 4096, np.array(flags))
+    text = bmap(block_map, lambda offset, length: data[offset : offset + length]).decode()
+    named = []
+    for digest, first, last in re.findall(r'chksum="([0-9a-f]{64})"> (\d+)(?:-(\d+))? <', text):
+        start, stop = int(first), int(last or first) + 1
+        assert digest == hashlib.sha256(data[start * 4096 : stop * 4096]).hexdigest()
+        named.append((start, stop))
+    assert [n for start, stop in named for n in range(start, stop)] == [
+        n for n, flag in enumerate(flags) if flag
+    ]
+    assert all(before[1] < behind[0] for before, behind in pairwise(named))
+    own = re.search(r"<BmapFileChecksum> ([0-9a-f]{64}) <", text)
+    assert own is not None
+    assert hashlib.sha256(text.replace(own[1], "0" * 64).encode()).hexdigest() == own[1]

@@ -67,12 +67,15 @@ def test_a_bitmap_is_read_for_the_image_that_is_there(disk: Path) -> None:
     assert flags(facts) == [True, False, True, False, False]
 
 
-@pytest.mark.parametrize("later_s", [-1, 1])
+@pytest.mark.parametrize("later_ns", [-(10**9), -1, 1, 10**9])
 def test_an_image_of_another_time_is_another_state_also_with_the_same_samples(
-    disk: Path, later_s: int
+    disk: Path, later_ns: int
 ) -> None:
-    """An older copy that was brought back differs where the fingerprint does not look."""
-    written_ns = disk.stat().st_mtime_ns + later_s * 10**9
+    """An older copy that was brought back differs where the fingerprint does not look.
+
+    So does one that was written to again within the same second.
+    """
+    written_ns = disk.stat().st_mtime_ns + later_ns
     os.utime(disk, ns=(written_ns, written_ns))
     assert look(disk).stale == "was made before the image was last written"
 
@@ -99,3 +102,27 @@ def test_a_file_far_too_long_for_a_bitmap_is_not_read(disk: Path) -> None:
     facts = look(disk)
     assert facts.misfit is not None
     assert (facts.length, facts.claimed) == (0, None)
+
+
+@pytest.mark.parametrize("changed", [None, 0, 4 * MIB])
+def test_a_copy_that_kept_its_time_is_the_same_state_if_its_samples_are(
+    disk: Path, changed: int | None
+) -> None:
+    written_ns = disk.stat().st_mtime_ns
+    content = bytearray(disk.read_bytes())
+    if changed is not None:
+        content[changed] ^= 1
+    disk.unlink()
+    disk.write_bytes(content)
+    os.utime(disk, ns=(written_ns, written_ns))
+    other = None if changed is None else "was made of an image with different content"
+    assert look(disk).stale == other
+
+
+def test_of_a_bitmap_that_is_not_there_nothing_is_known_but_the_layout_that_it_would_have(
+    disk: Path,
+) -> None:
+    disk.with_suffix(".mf").unlink()
+    facts = look(disk)
+    assert (facts.length, facts.layout, facts.claimed) == (None, DEFAULT_LAYOUT, None)
+    assert look(disk, OTHER).layout == OTHER

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from imsprep.errors import ImageChangedError
 from imsprep.image.digest import LEAF, UNIT, DigestTree
 from imsprep.image.digest_disk import digest_disk, sha256_disk
 from imsprep.image.file import RawImage
@@ -75,3 +78,23 @@ def test_far_leaves_of_a_large_disk_count_at_their_places(size: int) -> None:
         zeros, levels = sha256(zeros * 16).digest(), levels + 1
     whole = sha256(b"imsprep tree1\0" + size.to_bytes(8, "little") + row[0]).hexdigest()
     assert tree.digest() == f"tree1:{whole}"
+
+
+@pytest.mark.parametrize("way", [lambda image: digest_disk(image, jobs=2), sha256_disk])
+def test_a_disk_that_changes_while_it_is_hashed_has_no_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[RawImage], str]
+) -> None:
+    """Also if it changes behind the last byte that is read."""
+    path = tmp_path / "disk.raw"
+    path.write_bytes(disk_of(2 * UNIT, [0, UNIT]))
+    real = RawImage.pread_into
+
+    def change(image: RawImage, offset: int, buffer: memoryview) -> None:
+        real(image, offset, buffer)
+        os.utime(path, (1, 1))
+
+    with RawImage.open(path) as image:
+        assert way(image)
+        monkeypatch.setattr(RawImage, "pread_into", change)
+        with pytest.raises(ImageChangedError):
+            way(image)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from imsprep.errors import FormatError, ImageChangedError, ImageInUseError
+from imsprep.errors import FormatError, ImageChangedError, ImageInUseError, ReadError
 from imsprep.image import file as image_file
 from imsprep.image.file import ALLOWED, RawImage
 from imsprep.image.identity import Identity
@@ -234,3 +235,50 @@ def test_that_it_changed_explains_why_it_cannot_be_read(path: Path) -> None:
 
     with pytest.raises(ImageChangedError, match="changed while it was read"):
         read_what_changes()
+
+
+@pytest.mark.parametrize("is_device", [True, False])
+def test_a_device_that_was_mounted_meanwhile_is_refused_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_device: bool
+) -> None:
+    """Its times say nothing of what a file system writes to it."""
+    real, mounted = os.open, list[bool]()
+
+    def exclusively(name: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_EXCL and mounted:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return real(name, flags, *mode)
+
+    with RawImage.open(path) as image:
+        image.is_device = is_device
+        monkeypatch.setattr(os, "open", exclusively)
+        mounted.append(True)
+        image.check_unchanged()  # it was not to be read as a whole
+        mounted.clear()
+        image.refuse_writers()
+        image.check_unchanged()
+        mounted.append(True)
+        if is_device:
+            with pytest.raises(ReadError, match="it is mounted or part of another device"):
+                image.check_unchanged()
+        else:
+            image.check_unchanged()
+
+
+def test_each_piece_of_an_image_is_compared(path: Path) -> None:
+    places = [path.with_name(name) for name in ("first", "second", "third")]
+    for place in places:
+        place.write_bytes(bytes(4096))
+    with (
+        RawImage.open(path) as image,
+        RawImage.open(places[0]) as first,
+        RawImage.open(places[1]) as second,
+        RawImage.open(places[2]) as third,
+        image.joined(first),
+        image.joined(second),
+        image.joined(third),
+    ):
+        image.check_unchanged()
+        os.utime(places[2], (1, 1))
+        with pytest.raises(ImageChangedError, match="third changed"):
+            image.check_unchanged()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from imsprep.errors import ContentError
 from imsprep.image import formats
 from imsprep.image.formats import identify, virtual_size
 
@@ -49,6 +50,12 @@ PLACES = {
     "bochs": (0, b"Bochs Virtual HD Image"), "cloop": (0, b"#!/bin/sh\n#V2.0 Format\n"),
     "android-sparse": (0, b"\x3a\xff\x26\xed\1\0"), "dmg": (-512, b"koly\0\0\0\4"),
 }  # fmt: skip
+# Others of the same formats, and what stands behind the first signature of one.
+MORE = [
+    ("parallels", 0, b"WithouFreSpacExt"), ("vdi", 0, b"<<< Oracle VM VirtualBox Disk Image"),
+    ("vdi", 0, b"<<< QEMU VM Virtual Disk Image"), ("vhd-dynamic", 512, b"cxsparse"),
+    ("zvhd2", -4096, b"z2strm\0\0"),
+]  # fmt: skip
 VMDKS = [(0, b"KDMV"), (0, b"COWD"), (0, b"# Disk DescriptorFile"), (512, b"# Disk DescriptorFile"),
          (0, b"\xbe\xba\xfe\xca\0\0\0\0")]  # fmt: skip
 
@@ -63,7 +70,7 @@ def at(place: int, magic: bytes, size: int = 1 << 17) -> tuple[bytes, bytes, int
 
 @pytest.mark.parametrize(
     ("name", "place", "magic"),
-    [*((n, *p) for n, p in PLACES.items()), *(("vmdk", *p) for p in VMDKS)],
+    [*((n, *p) for n, p in PLACES.items()), *(("vmdk", *p) for p in VMDKS), *MORE],
 )
 def test_a_signature_counts_at_its_place_and_nowhere_else(
     name: str, place: int, magic: bytes
@@ -177,3 +184,38 @@ def test_the_names_that_cannot_be_of_raw() -> None:
 def test_too_few_bytes_are_nothing() -> None:
     for head in (b"", b"x", b"\x78", b"\x78\x9c"):
         assert identify(head, head, len(head)) == ()
+
+
+@pytest.mark.parametrize(
+    ("head", "is_one"),
+    [
+        (b"\x5d\0\0\x80\0" + b"\xff" * 8, True), (b"\x5d\0\0\0\4" + b"\xff" * 8, True),
+        (b"\x5d\0\0\x80\0" + b"\xff" * 7, False), (b"\x5d\0\1\x80\0" + b"\xff" * 8, False),
+        (b"\x5d\0\0\x80\0" + b"\xff" * 7 + b"\xfe", False),
+    ],
+)  # fmt: skip
+def test_an_lzma_stream_is_known_by_its_properties_and_the_size_that_it_does_not_say(
+    head: bytes, is_one: bool
+) -> None:
+    head = head.ljust(600, b"\1")
+    assert [m.format for m in identify(head, head, 600)] == (["lzma"] if is_one else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("disk.qcow2", "the name of a qcow2, but not its content"),
+        ("DISK.VMDK", "the name of a vmdk, but not"), ("d.vhd", "the name of a vhd, but not"),
+        ("disk-s001.vmdk", "of one piece of a split disk"), ("disk-f0012.vmdk", "of one piece"),
+        ("disk.vmem", "the name of the memory of a virtual machine"),
+        ("disk.nvram", "the settings of a virtual machine"),
+    ],
+)  # fmt: skip
+def test_a_name_that_its_content_denies_is_no_name_of_a_disk(name: str, words: str) -> None:
+    with pytest.raises(ContentError, match=words):
+        formats.check_name(Path(name))
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "disk", "disk-flat.vmdk", "disk-s001.raw", "vmdk"])
+def test_a_name_that_says_no_format_is_taken_for_raw(name: str) -> None:
+    formats.check_name(Path(name))

@@ -31,7 +31,9 @@ def test_a_file_under_another_name_is_the_same_and_another_size_or_time_is_not(p
     assert not Identity.of(other).renamed_from(before)
 
 
-@pytest.mark.parametrize("change", ["written", "older time", "another file", "removed"])
+@pytest.mark.parametrize(
+    "change", ["written", "time set back", "older time", "another file", "removed"]
+)
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_what_happens_to_a_piece_changes_the_identity(
     name: str, change: str, tmp_path: Path
@@ -44,8 +46,10 @@ def test_what_happens_to_a_piece_changes_the_identity(
     with RawImage.open(disk) as image:
         before = image.identity
     assert before == Identity.of_image(disk)
-    if change == "written":
+    if change in ("written", "time set back"):
         piece.write_bytes(b"y" * 512)
+        if change == "time set back":
+            os.utime(piece, ("ab".index(name),) * 2)
     elif change == "older time":
         os.utime(piece, (0, 0))
     elif change == "another file":

@@ -10,6 +10,8 @@ from imsprep.store.etags import etag_of, multipart_etag, same_etag
 def test_an_etag_may_be_weak_or_without_quotes_or_missing() -> None:
     assert [etag_of({"ETag": e}) for e in ('"a-1"', 'W/"a-1"', "a-1")] == ["a-1"] * 3
     assert [etag_of(a) for a in ({}, {"ETag": ""}, {"ETag": None})] == [""] * 3
+    for length, taken in ((256, True), (257, False)):
+        assert (etag_of({"ETag": "e" * length}) != "") == taken
     # What could command a terminal, or fill one, is none.
     assert [etag_of({"ETag": e}) for e in ('"a\x1b[31m"', "e" * 60_000)] == [""] * 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +68,10 @@ def test_threads_never_share_memory() -> None:
     for thread in threads:
         thread.join()
     assert not mixed
+
+
+def test_where_memory_cannot_be_private_it_is_taken_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(mmap, "MAP_PRIVATE")
+    assert len(Buffers().take(8192)) == 8192

@@ -99,6 +99,7 @@ def test_a_writer_that_goes_away_at_once_is_waited_for(
         (errno.EAGAIN, "", UNKNOWN),
         (errno.EACCES, "ext4", UNKNOWN),
         (errno.EINVAL, "fuse.sshfs", UNKNOWN),
+        (errno.EINVAL, "ext4", UNKNOWN),
         (errno.ENOSYS, "ext4", UNKNOWN),
     ],
 )

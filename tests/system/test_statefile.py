@@ -42,7 +42,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     statefile.save(path, asdict(RECORD), schema=3)
     assert statefile.load(path, Record, schema=3) == RECORD
-    assert json.loads(path.read_text())["schema"] == 3
+    assert json.loads(path.read_text()) == {**json.loads(json.dumps(asdict(RECORD))), "schema": 3}
 
 
 def test_a_file_with_a_checksum_is_compared_with_it(tmp_path: Path) -> None:
@@ -134,3 +134,30 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         file.truncate(statefile.LIMIT + 1)
     with pytest.raises(StateFileError, match="more than"):
         statefile.load(path, Record, schema=3)
+
+
+def test_a_part_of_a_file_is_one_of_its_record_or_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    statefile.check(path, {"inode": 7, "etag": None}, Inner, what="parts/1")
+    for wrong in ({"inode": "7"}, {}, [], None):
+        with pytest.raises(StateFileError, match=r"cannot use .*state\.json: parts/1: ") as caught:
+            statefile.check(path, wrong, Inner, what="parts/1")
+        assert caught.value.ours
+
+
+@pytest.mark.parametrize(
+    ("value", "ours"),
+    [
+        ({}, False), ({"imsprep": "1"}, True), ({"schema": 2}, True), ({"size": 5}, False),
+        ({"schema": 3, "size": "x"}, True), ({"imsprep": "1", "schema": None}, True),
+    ],
+)  # fmt: skip
+def test_a_file_is_ours_if_it_has_a_schema_or_our_name(
+    tmp_path: Path, value: dict[str, object], ours: bool
+) -> None:
+    """What is not may belong to another program, and is not replaced."""
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(StateFileError) as caught:
+        statefile.load(path, Record, schema=3)
+    assert caught.value.ours == ours

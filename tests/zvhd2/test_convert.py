@@ -623,6 +623,11 @@ def test_an_odd_date_is_refused() -> None:
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
         stamp(None, {"SOURCE_DATE_EPOCH": "yesterday"}, 0)
     assert stamp(None, {}, records.EPOCH + 7.9) == (7, False)
+    for seconds in (0, 1, 2**32 - 1):  # all that a footer holds
+        assert stamp(records.EPOCH + seconds, {}, 0) == (seconds, True)
+    for seconds in (-1, 2**32):
+        with pytest.raises(UsageError, match="a ZVHD2 holds times from"):
+            stamp(records.EPOCH + seconds, {}, 0)
     assert stamp(records.EPOCH + 3, {"SOURCE_DATE_EPOCH": "x"}, 0) == (3, True)
 
 
@@ -715,3 +720,30 @@ def test_many_written_zeros_use_no_buffer_up(tmp_path: Path) -> None:
     made = convert(source, tmp_path / "disk.zvhd2", order(holes="verify", jobs=1, block_size=MIB))
     assert made.block_map.allocated == 1
     assert made.block_map[40]
+
+
+@pytest.mark.parametrize("target", ["disk.zvhd2", "other.raw"])
+def test_a_source_that_a_program_could_write_to_is_told_of_in_the_result(
+    target: str, tmp_path: Path
+) -> None:
+    raw, packed = small(tmp_path), tmp_path / "packed.zvhd2"
+    assert convert(raw, packed, order()).warnings == ()
+    source = raw if target == "disk.zvhd2" else packed
+    task = order()
+    task = replace(task, options=replace(task.options, force_share=True))
+    with open(source, "r+b"):
+        done = convert(source, tmp_path / target, task)
+    (warning,) = done.warnings
+    assert "open for writing" in warning
+
+
+def test_a_disk_that_was_not_written_whole_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "packed.zvhd2"
+    convert(small(tmp_path), packed, order())
+    real = os.ftruncate
+    monkeypatch.setattr(os, "ftruncate", lambda file, size: real(file, size + 512))
+    with pytest.raises(ReadError, match="does not have the disk's size"):
+        convert(packed, tmp_path / "back.raw", order())
+    assert left(tmp_path) == ["packed.zvhd2"]

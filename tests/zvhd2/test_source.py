@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from imsprep.errors import FormatError
+from imsprep.errors import ContentError, FormatError
 from imsprep.image.file import RawImage
 from imsprep.units import MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
-from imsprep.zvhd2.source import open_source, pread
+from imsprep.zvhd2.source import format_of, likely_size, open_source, pread
 from imsprep.zvhd2.writer import PackTask
 from tests.support.running import need
 
@@ -45,3 +46,42 @@ def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
         open_source(image),
     ):
         pass
+
+
+def test_what_could_be_two_disks_or_has_the_name_of_another_format_is_none(tmp_path: Path) -> None:
+    both, cut = tmp_path / "both.raw", tmp_path / "cut.qcow2"
+    both.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(56) + b"\x7f\x10\xda\xbe" + bytes(9000))
+    cut.write_bytes(b"\1" * 9000)
+    for path, words in ((both, "could be qcow2 or vdi"), (cut, "has the name of a qcow2, but not")):
+        with RawImage.open(path) as image, pytest.raises(ContentError, match=words) as caught:
+            format_of(image)
+        assert caught.value.ambiguous
+
+
+def test_a_compressed_file_opens_to_the_disk_in_it(raw: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "disk.raw.gz"
+    packed.write_bytes(gzip.compress(raw.read_bytes()))
+    with RawImage.open(packed) as image, open_source(image) as disk:
+        assert pread(disk, 0, disk.size) == raw.read_bytes()
+    text = tmp_path / "text.gz"
+    text.write_bytes(gzip.compress(b"%PDF-1.4\n".ljust(5000)))
+    with (
+        RawImage.open(text) as image,
+        pytest.raises(ContentError, match=r"text\.gz"),
+        open_source(image),
+    ):
+        pass
+
+
+def test_the_size_of_a_disk_is_told_for_progress_where_it_is_known(
+    raw: Path, tmp_path: Path
+) -> None:
+    assert likely_size(raw) == raw.stat().st_size
+    qcow2 = tmp_path / "disk.qcow2"
+    qcow2.write_bytes(
+        b"QFI\xfb\0\0\0\3".ljust(24, b"\0") + (7 << 30).to_bytes(8, "big") + bytes(99)
+    )
+    assert likely_size(qcow2) == 7 << 30
+    packed = tmp_path / "disk.gz"
+    packed.write_bytes(gzip.compress(bytes(5000)))
+    assert likely_size(packed) == likely_size(tmp_path / "none.raw") == likely_size(tmp_path) == 0

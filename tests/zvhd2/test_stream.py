@@ -176,3 +176,46 @@ def test_known_parts_are_none_if_they_contradict_each_other(small: RawImage) -> 
         [two, replace(three, rows=np.concatenate([three.rows, three.rows]))],
     ):
         assert check_known(wrong) == {}
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_progress_of_streaming_adds_up_to_the_disk(tmp_path: Path, known: bool) -> None:
+    """Of a disk with holes, whose blocks hold several ranges of data."""
+    path, chance = tmp_path / "disk.raw", random.Random(5)
+    with path.open("wb") as file:
+        file.truncate(24 * MIB)
+        for at in (2 * MIB, 2 * MIB + 65536, 9 * MIB, 10 * MIB, 11 * MIB, 22 * MIB):
+            file.seek(at)
+            file.write(chance.randbytes(20_000))
+    with RawImage.open(path) as image:
+        parts = {}
+        if known:
+            parts = {
+                one.part.number: one.part for one in chunks(image, 4096) if one.part.number > 1
+            }
+            assert parts
+        told: list[int] = []
+        stream = ContainerStream(image, PACKING, lambda number: 4096, parts)
+        list(stream.chunks(image.extents(), told.append))
+    assert sum(told) == 24 * MIB
+    assert min(told) >= 0
+    assert len(told) > 4
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "same"), [(0, 0, True), (-4096, 4096, False), (4096, -4096, False),
+                                  (0, 4096, False), (0, -4096, False)]
+)  # fmt: skip
+def test_a_known_part_of_tables_alone_begins_where_the_records_end(
+    small: RawImage, start: int, length: int, same: bool
+) -> None:
+    whole = {one.part.number: one.part for one in chunks(small, 2 * MIB)}
+    last = whole[max(whole)]
+    assert (len(last.rows), last.uuid != "") == (0, True)
+    noted = replace(last, start=last.start + start, length=last.length + length)
+    if same:
+        again = [one.part for one in chunks(small, 2 * MIB, {noted.number: noted}) if not one.data]
+        assert again == [noted]
+    else:
+        with pytest.raises(StaleError):
+            list(chunks(small, 2 * MIB, {noted.number: noted}))

@@ -188,3 +188,18 @@ def test_the_backup_begins_with_its_table_or_with_its_header_alone(tmp_path: Pat
     shared = replace(disk, backup=replace(disk.backup, entries_lba=disk.primary.entries_lba))
     assert backup_start(shared) == (end - 1) * SECTOR
     assert backup_start(replace(disk, backup=None)) is None
+
+
+@need("sfdisk")
+@pytest.mark.parametrize(("first", "last", "sectors"), [(9, 8, 0), (9, 9, 1), (9, 3, 0), (0, 0, 1)])
+def test_an_entry_that_ends_before_it_starts_has_no_length(
+    first: int, last: int, sectors: int, tmp_path: Path
+) -> None:
+    """Whatever its checksum says: nothing behind it may count backwards."""
+    made(tmp_path / "disk.raw", GPT)
+    data = bytearray((tmp_path / "disk.raw").read_bytes())
+    struct.pack_into("<QQ", data, 2 * SECTOR + 32, first, last)
+    disk = read_disk(lambda o, n: bytes(data[o : o + n]), SIZE)
+    assert disk.primary is not None
+    entry = disk.primary.entries[0]
+    assert (entry.start, entry.length) == (first * SECTOR, sectors * SECTOR)

@@ -46,6 +46,20 @@ def test_data_is_read_once_for_digest_sum_and_body(
     assert done.digest == tree_digest(case.path.read_bytes())
 
 
+def test_what_was_not_read_has_no_digest(small: Case) -> None:
+    """The upload that was noted had made the object, which is all that is known of it here."""
+
+    def die(original: Callable[..., Any], *arguments: Any, **_: object) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small.upload(Wrapped(small.store, delete=die), with_digest=True)
+    done = small.upload(skip_same=False, with_digest=True)
+    assert (done.skipped, done.digest) == (True, None)
+    again = small.upload(with_digest=True)  # read again, to be compared
+    assert (again.skipped, again.digest) == (True, tree_digest(small.path.read_bytes()))
+
+
 def test_what_fails_now_and_then_is_repeated(case: Case) -> None:
     lock, calls = threading.Lock(), [0]
 

@@ -15,6 +15,7 @@ from tests.support.upload.case import (
     Wrapped,
     assembled,
     broken_off,
+    nameless,
 )
 
 
@@ -149,3 +150,35 @@ def test_a_part_is_assembled_only_when_the_zeros_are_there(case: Case) -> None:
     done = case.upload(Wrapped(case.store, put=seed, create=begin))
     assert made == [case.plan.zero_size]
     assert done.sent == case.plan.sent
+
+
+def test_zeros_are_removed_with_all_their_versions(case: Case) -> None:
+    """They were made by replacing smaller ones, which a bucket with versioning keeps."""
+    removed: dict[str, object] = {}
+
+    def delete(original: Callable[..., Any], key: str, **options: Any) -> Any:
+        removed[key] = options["versions"]
+        return original(key, **options)
+
+    case.upload(Wrapped(case.store, delete=delete))
+    assert len(removed) > 1  # the zero object, and what was assembled with it
+    assert set(removed.values()) == {True}
+    assert all(key.startswith("imsprep-zeros/") for key in removed)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_lost_completion_of_an_assembled_part_is_resolved_too(case: Case, named: bool) -> None:
+    lost = []
+
+    def lose(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
+        answer = original(key, *arguments)
+        if key.endswith(f"-{assembled(case).number}") and not lost:
+            lost.append(key)
+            raise TransferError("the connection broke")
+        return answer
+
+    store = Wrapped(case.store, complete=lose, **({} if named else {"head": nameless}))
+    done = case.upload(store)
+    assert lost
+    assert done.sent == case.plan.sent
+    assert case.content == case.path.read_bytes()
