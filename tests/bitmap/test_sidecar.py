@@ -109,3 +109,18 @@ def test_the_fingerprint_looks_at_the_first_and_the_last_block_with_data(count: 
             found, lambda o, n, at=block * BLOCK: bytes([o == at]) + bytes(n - 1)
         )
         assert marked != plain
+
+
+@pytest.mark.parametrize("blocks", [[1], [0, 1], [1, 3], [2, 3]])
+def test_the_same_content_at_other_places_has_another_fingerprint(blocks: list[int]) -> None:
+    """Of a disk of the same size, with data in as many blocks."""
+
+    def taken(places: list[int]) -> str:
+        flags = np.isin(np.arange(5), places)
+        return sidecar.fingerprint(
+            BlockMap.from_flags(5 * BLOCK, BLOCK, flags), lambda offset, length: b"x" * length
+        )
+
+    assert taken(blocks) == taken(blocks)
+    others = {taken([place + 1 for place in blocks]), taken([4]), taken([0, 4]), taken([])}
+    assert taken(blocks) not in others

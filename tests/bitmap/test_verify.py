@@ -6,13 +6,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imsprep.bitmap.layout import BitmapLayout
-from imsprep.bitmap.verify import prove
+from imsprep.bitmap.verify import Proof, prove
 from imsprep.bitmap.write import make_bitmap
 from imsprep.errors import FormatError
+from imsprep.image.blockmap import BlockMap
 from imsprep.options import VerifyOptions
+from imsprep.scan.scan import Coverage
 
 MIB = 1 << 20
 
@@ -41,15 +46,16 @@ def test_a_proof_counts_what_is_marked_and_names_what_would_be_lost(tmp_path: Pa
 
 
 @pytest.mark.parametrize("layout", [None, BitmapLayout(2 * MIB)])
+@pytest.mark.parametrize(("before", "now"), [(b"x", b"y"), (b"\0", b"\0"), (b"x", b"\0")])
 def test_a_bitmap_of_another_state_does_not_hold_though_nothing_is_lost(
-    tmp_path: Path, layout: BitmapLayout | None
+    tmp_path: Path, layout: BitmapLayout | None, before: bytes, now: bytes
 ) -> None:
     disk = tmp_path / "disk.raw"
-    disk.write_bytes(b"x" + bytes(4 * MIB - 1))
+    disk.write_bytes(before + bytes(4 * MIB - 1))
     make_bitmap(disk)
-    disk.write_bytes(b"y" + bytes(4 * MIB - 1))
+    disk.write_bytes(now + bytes(4 * MIB - 1))
     proof = prove(disk, VerifyOptions(layout=layout))
-    assert (proof.lost.allocated, proof.wasted.allocated) == (0, 0)
+    assert (proof.lost.allocated, proof.wasted.allocated) == (0, before != b"\0" == now)
     assert proof.stale is not None
     assert not proof.holds
     assert "proved" in str(proof)
@@ -96,3 +102,18 @@ def _runs_named(text: str) -> int:
     """Return how many runs a proof names and counts."""
     more = re.search(r" and (\d+) more runs", text)
     return text.count("bytes at") + (int(more[1]) if more else 0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_what_is_lost_is_told_block_by_block_and_not_by_how_many(
+    blocks: list[tuple[bool, bool]],
+) -> None:
+    """As many may be marked as hold data, and others."""
+    size = len(blocks) * 4096
+    claimed, found = (
+        BlockMap.from_flags(size, 4096, np.array([pair[n] for pair in blocks])) for n in (0, 1)
+    )
+    proof = Proof(Path("disk.mf"), claimed, found, None, Coverage(0, 0, size))
+    assert proof.lost.flags().tolist() == [data and not marked for marked, data in blocks]
+    assert proof.wasted.flags().tolist() == [marked and not data for marked, data in blocks]
+    assert proof.holds == all(marked or not data for marked, data in blocks)
