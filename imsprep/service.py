@@ -20,6 +20,7 @@ from imsprep.store.directory import DirectoryStore
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
     from imsprep.emulator.app import Settings
+    from imsprep.ims.region import RegionService
     from imsprep.options import ServiceOptions
 
 # Kept in the folder of `local:`; no bucket can have this name.
@@ -51,6 +52,22 @@ def connected(
     query = cloud_of(options.site).job_query
     with server.serving(settings) as (_, url):
         yield ImsClient(Endpoints(url, url, "local", query), key, api=api)
+
+
+@contextlib.contextmanager
+def asked(folder: Path | None, options: ServiceOptions) -> Iterator[RegionService]:
+    """Yield what is asked before an import is begun: a site's service, or the images of a folder.
+
+    A folder's are read of the emulator's files: nothing is started or made. Otherwise as
+    `connected`.
+    """
+    if folder is None or options.endpoint is not None:
+        with connected(folder, options) as client:
+            yield client
+        return
+    from imsprep.emulator.kept import KeptImages
+
+    yield KeptImages(folder / EMULATOR_FOLDER)
 
 
 def local_settings(folder: Path, access_key: str, secret_key: str, site: str) -> Settings:

@@ -321,6 +321,7 @@ ORDER = {
         validate
         materialise
         jobs
+        kept
         listing
         answers
         app

@@ -34,7 +34,6 @@ from imsprep.api.images import (
     rules,
 )
 from imsprep.api.imports import (
-    has_begun,
     import_image,
     plan_all_disks,
     plan_import,
@@ -68,7 +67,6 @@ __all__ = [
     "estimate",
     "export_map",
     "find_leftovers",
-    "has_begun",
     "images_in",
     "import_batch",
     "import_image",

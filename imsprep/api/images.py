@@ -119,19 +119,18 @@ def _check_task(options: CheckOptions) -> CheckTask:
 def _online(
     options: CheckOptions,
 ) -> tuple[Callable[[str], BucketFacts] | None, RegionFacts | None]:
-    """Return how to ask the bucket that was named, and what its region said; a folder has none."""
+    """Return how to ask the bucket that was named, and what its region said."""
     if options.online is None:
         return None, None
     from imsprep.ims.region import look_at_region
-    from imsprep.service import connected
+    from imsprep.service import asked
     from imsprep.store.bucket import BucketQuestion, look_at_bucket
     from imsprep.store.target import open_bucket
 
     opened = open_bucket(options.online, options)
-    store, target, region = opened.store, opened.target, None
-    if target.folder is None:
-        with connected(None, options) as client:
-            region = look_at_region(client)
+    store, target = opened.store, opened.target
+    with asked(target.folder, options) as service:
+        region = look_at_region(service, options.name)
 
     def bucket(name: str) -> BucketFacts:
         key, try_write = target.key_for(name), target.folder is None

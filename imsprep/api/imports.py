@@ -77,7 +77,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     """Do what an import does before anything is sent; `ship_import` goes on with the value."""
     from imsprep.pipeline.import_task import asking_service, poll_policy_of, task_of
     from imsprep.pipeline.prepare import prepare
-    from imsprep.service import connected
+    from imsprep.service import asked
     from imsprep.zvhd2.source import likely_size
 
     path = path_of(image)
@@ -90,7 +90,7 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
     pace = poll_policy_of(options.timeout_s, options.poll_s, local=False)
     service = asking_service(
         options,
-        connected,
+        asked,
         dataclasses.replace(pace, on_warning=log),
         dry_run=dry_run,
         log=log,
@@ -155,10 +155,3 @@ def sent_in_all(done: Imported) -> int:
 
     manifest = read(done.manifest)
     return sum(sent.sent for sent in manifest.objects) if manifest else done.sent
-
-
-def has_begun(prepared: Prepared) -> bool:
-    """Return whether an earlier run sent this image and asked for this import."""
-    from imsprep.pipeline.manifest import has_begun
-
-    return has_begun(prepared.image, prepared.request.as_body())

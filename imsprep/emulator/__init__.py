@@ -4,6 +4,7 @@
     validate    the request's body against the documents, with their error codes
     materialise what was uploaded, read and made into a disk
     jobs        jobs and images, kept in a folder
+    kept        what it would say of them, while it is off
     faults      what goes wrong on request
     app         the endpoints, as a WSGI application
     server      the application on a port of this machine

@@ -33,7 +33,7 @@ from imsprep.bitmap.layout import BitmapLayout
 from imsprep.cloud.sites import SITES, Site
 from imsprep.emulator import answers, listing, materialise, validate
 from imsprep.emulator.faults import Faults
-from imsprep.emulator.jobs import JobBoard
+from imsprep.emulator.jobs import IMAGE_QUOTA, JobBoard
 from imsprep.emulator.signature import SignedRequest, verify
 from imsprep.emulator.validate import RefusedError
 from imsprep.system import atomic
@@ -77,7 +77,7 @@ class Settings:
     any_os_version: bool = False  # take values that are not on the site's list
     faults: Faults = NO_FAULTS
     layout: BitmapLayout | None = None  # of the bitmaps; None: the default
-    image_quota: int = 50  # the documents' default
+    image_quota: int = IMAGE_QUOTA
     project_id: str = "0" * 32
     security_token: str | None = field(default=None, repr=False)  # of a temporary key
 

@@ -30,6 +30,7 @@ from imsprep.system import atomic
 from imsprep.units import GIB, exact_size
 
 T = TypeVar("T")
+IMAGE_QUOTA = 50  # private images of an account; the documents' default
 _BETWEEN_S = 0.2  # between two notes of how far a job is
 
 
@@ -75,7 +76,7 @@ class JobBoard:
         for name in ("jobs", "images", "disks"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._jobs = {job.job_id: job for job in _read_all(folder / "jobs", Job)}
-        self._images = {i.image_id: i for i in _read_all(folder / "images", Image)}
+        self._images = {i.image_id: i for i in read_images(folder)}
 
     def start(self, body: dict[str, object], source: ObjectSource) -> Job:
         """Begin a job for a request that was accepted."""
@@ -195,6 +196,11 @@ class JobBoard:
         with self._lock:
             self._images[image.image_id] = image
             atomic.write_json(self._folder / "images" / f"{image.image_id}.json", asdict(image))
+
+
+def read_images(folder: Path) -> list[Image]:
+    """Return the images that are kept below a folder; ReadError names a record that is damaged."""
+    return _read_all(folder / "images", Image)
 
 
 def job_type(body: dict[str, object]) -> str:

@@ -9,8 +9,7 @@ from functools import partial
 
 from imsprep.cloud.credentials import NoCredentialsError
 from imsprep.errors import TransferError, UsageError
-from imsprep.ims.client import ImsClient
-from imsprep.ims.region import RegionFacts, look_at_region
+from imsprep.ims.region import RegionFacts, RegionService, look_at_region
 from imsprep.ims.submit import patiently
 from imsprep.ims.wait import PollPolicy
 from imsprep.store.bucket import BucketFacts, BucketQuestion, look_at_bucket
@@ -76,7 +75,7 @@ class AskService:
     What else it does not tell becomes a fact. A dry run is lenient, as with the bucket.
     """
 
-    connect: Callable[[], AbstractContextManager[ImsClient]]
+    connect: Callable[[], AbstractContextManager[RegionService]]
     pace: PollPolicy
     dry_run: bool = False
     log: Callable[[str], object] = field(default=lambda news: None, repr=False)

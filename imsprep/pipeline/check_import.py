@@ -126,7 +126,8 @@ def _bucket(
 
 def _region(task: ImportTask, image: Path, request: QuickImportRequest) -> RegionFacts | None:
     """Ask the service, but not of an import that an earlier run has begun."""
-    if task.ask_service is None or manifests.has_begun(image, request.as_body()):
+    folder = task.target.folder
+    if task.ask_service is None or manifests.has_begun(image, request.as_body(), folder):
         return None
     return task.ask_service(request.name)
 

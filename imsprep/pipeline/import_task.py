@@ -32,6 +32,7 @@ from imsprep.upload.values import TransferPolicy, UploadProgress
 
 if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
+    from imsprep.ims.region import RegionService
     from imsprep.options import (
         ImportOptions,
         ServiceOptions,
@@ -101,17 +102,15 @@ def asking(
 
 def asking_service(
     options: ImportOptions,
-    connect: Connect,
+    connect: Callable[[Path | None, ServiceOptions], AbstractContextManager[RegionService]],
     pace: PollPolicy,
     *,
     dry_run: bool = False,
     log: Callable[[str], object] = _no_news,
-) -> AskService | None:
-    """Return how the service is asked before anything is sent; the own emulator needs not be."""
-    folder = target_of(options).folder
-    if folder is not None and options.endpoint is None:
-        return None
-    return AskService(partial(connect, folder, options), pace, dry_run=dry_run, log=log)
+) -> AskService:
+    """Return how the service is asked before anything is sent."""
+    asked = partial(connect, target_of(options).folder, options)
+    return AskService(asked, pace, dry_run=dry_run, log=log)
 
 
 def task_of(

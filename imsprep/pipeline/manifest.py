@@ -5,6 +5,9 @@ waited for and not started again, and a request that may have been accepted is l
 Its shape is published as a JSON schema, `imsprep/data/manifest-1.json`; a change that a reader
 could notice raises the version. It holds no secret.
 
+The same file may be imported under another name, or to another target, or with another content, and
+then as before: earlier imports that may have made an image are kept too, so that none is repeated.
+
     uploaded   the objects are in the bucket
     asking     the import was about to be asked for; whether it was is not known
     started    a job runs
@@ -32,6 +35,9 @@ SUFFIX = ".imsprep.json"
 
 UPLOADED, ASKING, STARTED, DONE, FAILED = "uploaded", "asking", "started", "done", "failed"
 STATES = (UPLOADED, ASKING, STARTED, DONE, FAILED)
+BEGUN = (ASKING, STARTED, DONE)  # an image may have come of it
+MOST_EARLIER = 100  # imports of one file that are kept; twice the images that an account may have
+LOCAL = "local:"  # how the name of a service begins that is the emulator over a folder
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class Manifest:
     reason: str | None = None  # why it failed, in the service's words
     times: Mapping[str, str] | None = None
     images_before: tuple[str, ...] = ()  # of the same name, before the import was asked for
+    earlier: tuple[Manifest, ...] = ()  # other imports of the file, the latest first
 
     def __post_init__(self) -> None:
         """Raise ValueError unless it says of a known image how far its import is."""
@@ -101,14 +108,38 @@ class Manifest:
         same = all(self.image[name] == image[name] for name in names)
         return same and isinstance(self.image.get("digest"), str)
 
+    @property
+    def of_others(self) -> tuple[str, ...]:
+        """The ids of images that are known to be of other requests, perhaps of the same name."""
+        return (*self.images_before, *(i.image_id for i in self.earlier if i.image_id))
+
+    def others(self, one: Manifest | None) -> tuple[Manifest, ...]:
+        """Return what the manifest of `one`, of these imports or a new one, keeps of the others."""
+        kept = [i for i in imports_of(self) if i.state in BEGUN and i is not one]
+        return tuple(replace(i, earlier=(), findings=()) for i in kept[:MOST_EARLIER])
+
+    def turned_to(self, one: Manifest) -> Manifest:
+        """Return the manifest with `one` of these imports as the present one."""
+        return self if one is self else replace(one, earlier=self.others(one))
+
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON, as the schema describes them."""
+        earlier = [one._members() for one in self.earlier]
         return {
             "schema": VERSION,
             "imsprep": __version__,
-            **{k: v for k, v in vars(self).items() if v is not None},
-            "objects": [vars(sent) for sent in self.objects],
+            **self._members(),
             "findings": [dict(finding) for finding in self.findings],
+            **({"earlier": earlier} if earlier else {}),
+        }
+
+    def _members(self) -> dict[str, object]:
+        """Return what is written of each import."""
+        left_out = ("findings", "earlier")
+        known = {k: v for k, v in vars(self).items() if v is not None and k not in left_out}
+        return {
+            **known,
+            "objects": [vars(sent) for sent in self.objects],
             "images_before": list(self.images_before),
         }
 
@@ -118,14 +149,30 @@ def path_for(image: Path) -> Path:
     return image.with_suffix(SUFFIX)
 
 
-def has_begun(image: Path, request: Mapping[str, object]) -> bool:
-    """Return whether an earlier run has asked for this import of the image as it is now."""
-    earlier = read(path_for(image))
-    if earlier is None or earlier.state not in (ASKING, STARTED, DONE):
-        return False
+def imports_of(manifest: Manifest | None) -> tuple[Manifest, ...]:
+    """Return the imports that a manifest knows, the latest first; none if there is no manifest."""
+    return (manifest, *manifest.earlier) if manifest else ()
+
+
+def has_begun(image: Path, request: Mapping[str, object], folder: Path | None) -> bool:
+    """Return whether an earlier run has asked for this import of the image as it is now.
+
+    `folder` is that of a `local:` target, None of a bucket.
+    """
+    found = read(path_for(image))
     now = {"name": image.name, "size": 0, "identity": Identity.of_image(image).as_dict()}
-    lasting = _lasting(earlier.image)
-    return earlier.request == request and lasting["identity"] == _lasting(now)["identity"]
+    return any(
+        one.state in BEGUN
+        and one.request == request
+        and _is_at(one.service, folder)
+        and _lasting(one.image)["identity"] == _lasting(now)["identity"]
+        for one in imports_of(found)
+    )
+
+
+def _is_at(service: str, folder: Path | None) -> bool:
+    """Return whether a service may be that of a target; which of two sites it is, is not known."""
+    return not service.startswith(LOCAL) if folder is None else service == f"{LOCAL}{folder}"
 
 
 def write(path: Path, manifest: Manifest) -> None:

@@ -25,7 +25,16 @@ from imsprep.ims.listed import CloudImage
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
 from imsprep.ims.wait import is_unknown_job, wait
 from imsprep.pipeline import manifest as manifests
-from imsprep.pipeline.manifest import ASKING, DONE, FAILED, STARTED, UPLOADED, Manifest, SentObject
+from imsprep.pipeline.manifest import (
+    ASKING,
+    BEGUN,
+    DONE,
+    FAILED,
+    STARTED,
+    UPLOADED,
+    Manifest,
+    SentObject,
+)
 from imsprep.pipeline.send import send, sha256_of
 from imsprep.pipeline.values import ALWAYS, BITMAP, KEEP, Imported, Prepared, ShipTask, Took
 from imsprep.store.etags import same_etag
@@ -99,13 +108,13 @@ def _data_bytes(state: Manifest, prepared: Prepared) -> int:
 
 def _with_digest(prepared: Prepared, task: ShipTask, path: Path) -> Prepared:
     """Add the disk's digest where only that tells whether an earlier run imported it."""
-    earlier, image, body = manifests.read(path), _image(prepared), prepared.request.as_body()
-    if earlier is None or earlier.state not in (ASKING, STARTED, DONE) or "digest" in image:
-        return prepared
-    asked_alike = (earlier.request, earlier.service) == (body, task.service_name)
-    if not asked_alike or not earlier.may_hold(image):
-        return prepared
-    if earlier.is_about(image, body, task.service_name):
+    image, asked = _image(prepared), (prepared.request.as_body(), task.service_name)
+    alike = [
+        one
+        for one in manifests.imports_of(manifests.read(path))
+        if one.state in BEGUN and (one.request, one.service) == asked and one.may_hold(image)
+    ]
+    if "digest" in image or not alike or any(one.is_about(image, *asked) for one in alike):
         return prepared
     task.pace.on_warning(
         "the file is in another state than when it was imported before (its time, owner or rights);"
@@ -117,20 +126,29 @@ def _with_digest(prepared: Prepared, task: ShipTask, path: Path) -> Prepared:
 def _taken_up(prepared: Prepared, task: ShipTask, path: Path) -> Manifest | None:
     """Return where an earlier run left this very import; None if something has to be sent first.
 
-    A job that runs is reading its objects, so nothing is sent while it may.
+    A job that runs is reading its objects, so nothing is sent while it may. The manifest is then
+    that of this import, and keeps the others.
     """
-    earlier = manifests.read(path)
-    if earlier is None or not _is_same(earlier, prepared, task):
+    latest = manifests.read(path)
+    found = _same(latest, prepared, task)
+    if latest is None or found is None or found.state not in BEGUN:
         return None
-    image = _image(prepared)
-    if earlier.image["identity"] != image["identity"] and earlier.state in (STARTED, DONE):
-        earlier = replace(earlier, image={**earlier.image, "identity": image["identity"]})
-        manifests.write(path, earlier)
-    if earlier.state == DONE:
-        return earlier if _is_listed(earlier, task) else None
-    if earlier.state == ASKING:
-        return _found(earlier, prepared, task, path, limit_s=_doubt_s(earlier))
-    return earlier if earlier.state == STARTED else None
+    if found.state == DONE and not _is_listed(found, task):
+        return None
+    taken, image = latest.turned_to(found), _image(prepared)
+    if taken.image["identity"] != image["identity"] and taken.state != ASKING:
+        taken = replace(taken, image={**taken.image, "identity": image["identity"]})
+    if taken is not latest:
+        manifests.write(path, taken)
+    if taken.state == ASKING:
+        return _found(taken, prepared, task, path, limit_s=_doubt_s(taken))
+    return taken
+
+
+def _same(latest: Manifest | None, prepared: Prepared, task: ShipTask) -> Manifest | None:
+    """Return this very import as an earlier run left it; None if there was none."""
+    all_ = manifests.imports_of(latest)
+    return next((one for one in all_ if _is_same(one, prepared, task)), None)
 
 
 def _is_same(earlier: Manifest, prepared: Prepared, task: ShipTask) -> bool:
@@ -148,18 +166,23 @@ def _is_same(earlier: Manifest, prepared: Prepared, task: ShipTask) -> bool:
 
 def _tell_of_another(prepared: Prepared, task: ShipTask, path: Path) -> None:
     """Say where an earlier import of this file gave an image at this service, and why not this."""
-    earlier = manifests.read(path)
-    if earlier is None or earlier.state != DONE or earlier.service != task.service_name:
+    made = [
+        one
+        for one in manifests.imports_of(manifests.read(path))
+        if one.state == DONE and one.service == task.service_name
+    ]
+    if not made:
         return
-    body = prepared.request.as_body()
+    same = next((one for one in made if _is_same(one, prepared, task)), None)
+    earlier, body = same or made[0], prepared.request.as_body()
     keys = [key for key in {**earlier.request, **body} if earlier.request.get(key) != body.get(key)]
     before = f"image {earlier.image_id} was made of this file before"
-    if not earlier.is_about(_image(prepared), earlier.request, task.service_name):
+    if same is not None:
+        why = " and is no longer listed as active, so it is imported again"
+    elif not earlier.is_about(_image(prepared), earlier.request, task.service_name):
         why = "; the file has changed since, so another image is made"
     elif keys:
         why = f" by another request ({', '.join(keys)} differs), so another image is made"
-    elif _is_same(earlier, prepared, task):
-        why = " and is no longer listed as active, so it is imported again"
     else:
         why = " with another bitmap, so another image is made"
     task.pace.on_warning(before + why)
@@ -178,7 +201,7 @@ def _found(
     earlier: Manifest, prepared: Prepared, task: ShipTask, path: Path, *, limit_s: float
 ) -> Manifest | None:
     """Look for the image of a request that may have been accepted; a refusal leaves the doubt."""
-    before, pace = earlier.images_before, task.pace
+    before, pace = earlier.of_others, task.pace
     if limit_s:
         pace.on_warning(
             "an earlier run may have requested this import; looking for its image for"
@@ -252,13 +275,15 @@ def _begin(
         service=task.service_name,
         findings=tuple(finding.as_dict() for finding in prepared.report.findings),
     ).at(UPLOADED, _now())
-    earlier = manifests.read(path)
-    in_progress = earlier is not None and earlier.state in (UPLOADED, ASKING)
-    if earlier is not None and in_progress and _is_same(earlier, prepared, task):
-        known = {(old.key, old.etag): old for old in earlier.objects}
+    latest = manifests.read(path)
+    same = _same(latest, prepared, task)
+    if same is not None and same.state in (UPLOADED, ASKING):
+        known = {(old.key, old.etag): old for old in same.objects}
         objects = tuple(known.get((new.key, new.etag), new) for new in sent)
-        image = {**earlier.image, **fresh.image}  # whose digest this run may not have computed
-        fresh = replace(earlier, objects=objects, image=image)
+        image = {**same.image, **fresh.image}  # whose digest this run may not have computed
+        fresh = replace(same, objects=objects, image=image)
+    if latest is not None:
+        fresh = replace(fresh, earlier=latest.others(same))
     manifests.write(path, fresh)
     return fresh
 
@@ -288,7 +313,7 @@ def _import(prepared: Prepared, task: ShipTask, state: Manifest, path: Path) -> 
             before = tuple(i.image_id for i in _images(task, prepared.request.name))
         state = state.at(ASKING, _now(), images_before=before)
         manifests.write(path, state)
-        begun = submit(task.service, prepared.request, task.pace, before=before)
+        begun = submit(task.service, prepared.request, task.pace, before=state.of_others)
         state = state.at(STARTED, _now(), job_id=begun.job_id, image_id=begun.image_id)
         manifests.write(path, state)
     image_id = _finish(Started(state.job_id, state.image_id), prepared, task)

@@ -73,6 +73,56 @@ def test_a_dry_run_does_without_what_it_cannot_ask(
         assert words in done.err
 
 
+def test_a_folder_s_images_are_asked_for_the_name_without_its_emulator(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    to, cloud = ("--to", f"local:{tmp_path}/cloud"), tmp_path / "cloud"
+    dry = imsprep("import", disk, *REQUEST, *to, "--dry-run")
+    assert dry.code == 0, dry.err
+    assert not cloud.exists()
+    first = imsprep("import", disk, *REQUEST[:-1], *to, "--json")
+    other = tmp_path / "other.raw"
+    other.write_bytes(b"\x02" * 512 + bytes((1 << 20) - 512))
+    for more in ((), ("--dry-run",)):
+        done = imsprep("import", other, *REQUEST[:-1], *to, "--key", f"k{len(more)}", *more)
+        assert done.code == 0, done.err
+        assert "An image of this name is there already" in done.err
+        assert first.json["image_id"] in " ".join(done.err.split())
+    checked = imsprep("check", other, *REQUEST[:-1], "--online", f"local:{cloud}")
+    assert "IMS712" in checked.out
+
+
+def test_the_names_of_a_file_that_was_imported_are_not_taken_for_those_of_others(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    def of(name: str, folder: str = "cloud") -> Outcome:
+        request = ("--name", name, *REQUEST[2:-1], "--to", f"local:{tmp_path}/{folder}")
+        return imsprep("import", disk, *request, "--json")
+
+    names = [("web01",), ("web02",), ("web01", "there")]
+    made = [of(*name) for name in names]
+    for name, first in zip(names, made, strict=True):
+        again = of(*name)
+        assert "IMS712" not in first.err + again.err
+        assert (again.json["image_id"], again.json["sent"]) == (first.json["image_id"], 0)
+
+
+def test_a_full_folder_takes_no_image(imsprep: Run, disk: Path, tmp_path: Path) -> None:
+    to = ("--to", f"local:{tmp_path}/cloud")
+    assert imsprep("import", disk, *REQUEST, *to).code == 0
+    [record] = (tmp_path / "cloud/.emulator/images").glob("*.json")
+    for number in range(49):
+        (record.parent / f"{number}.json").write_text(
+            record.read_text().replace(record.stem, str(number))
+        )
+    done = imsprep("import", disk, *REQUEST, *to, "--name", "e")
+    assert (done.code, "IMS707" in done.err) == (1, True)
+    record.write_text("{")
+    done = imsprep("import", disk, *REQUEST, *to, "--name", "e")
+    assert (done.code, "is not a record of the emulator" in done.err) == (3, True)
+    assert "Traceback" not in done.err
+
+
 def test_a_name_that_is_in_use_is_said_before_the_upload(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -80,4 +130,4 @@ def test_a_name_that_is_in_use_is_said_before_the_upload(
     with answering(listed, listed, quota(1), (404, b""), NO_RIGHTS) as (url, _):
         arguments = ("--to", f"local:{tmp_path}/cloud", "--endpoint", url)
         done = imsprep("import", disk, *REQUEST[:-1], *arguments)
-    assert "'d' is the name of 1 images: i-1" in " ".join(done.err.split())
+    assert "'d' is the name of 1 image: i-1" in " ".join(done.err.split())

@@ -25,6 +25,7 @@ from imsprep.errors import (
 )
 from imsprep.image.identity import Identity
 from imsprep.ims.wait import PollPolicy
+from imsprep.pipeline import manifest as manifests
 from imsprep.store.directory import DirectoryStore
 from imsprep.system.locking import locked
 from imsprep.units import MIB
@@ -79,7 +80,88 @@ def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> Non
     assert second.image_id != first.image_id
     assert all(upload.skipped for upload in second.uploads)
     assert "is no longer listed as active, so it is imported again" in said[1]
-    assert "the file has changed since, so another image is made" in said[2]
+    assert "reading it to tell whether it is the same disk" in said[2]
+    assert "the file has changed since, so another image is made" in said[3]
+
+
+def test_an_import_that_was_made_before_others_of_the_file_is_not_repeated(place: Place) -> None:
+    """A, then another name, another content, another service; and then all of them again."""
+    folder, first = place.folder / "local", place.prepared
+    other_name = replace(first.request, name="web02")
+
+    def a() -> Any:
+        place.prepared = make_image(folder)
+        return {}
+
+    def named() -> Any:
+        place.prepared = replace(make_image(folder), request=other_name)
+        return {}
+
+    def changed() -> Any:
+        place.prepared = make_image(folder, seed=2)
+        return {}
+
+    def elsewhere() -> Any:
+        place.prepared = make_image(folder)
+        return {"service_name": "another"}
+
+    ways = [a, named, changed, elsewhere]
+    with place.emulator() as go:
+        made = [go(**way()) for way in ways]
+        again = [go(**way()) for way in [*reversed(ways), *ways]]
+        assert len(place.running.board.images()) == 4
+    ids = [done.image_id for done in made]
+    assert len(set(ids)) == 4
+    assert [done.image_id for done in again] == [*reversed(ids), *ids]
+    assert {(done.earlier, done.sent) for done in again} == {(True, 0)}
+    written = json.loads(again[-1].manifest.read_text())
+    jsonschema.validate(written, schema())
+    assert (written["image_id"], len(written["earlier"])) == (ids[-1], 3)
+
+
+def test_a_job_is_waited_for_also_after_another_import_of_the_file(place: Place) -> None:
+    first = place.prepared
+    with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
+        go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
+    with place.emulator() as go:
+        place.prepared = replace(first, request=replace(first.request, name="web02"))
+        other = go()
+        place.prepared = first
+        done = go()
+        assert len(place.running.board.images()) == 2
+    assert done.image_id != other.image_id
+    assert (done.job_id, done.sent) == (place.jobs[0], 0)
+
+
+def test_a_request_in_doubt_does_not_take_the_image_of_a_later_one_of_its_name(
+    place: Place,
+) -> None:
+    """It was not accepted; the image of the same name and object is that of another content."""
+    with place.emulator(post_lost=1) as go, pytest.raises(UncertainError):
+        go()
+    with place.emulator() as go:
+        place.prepared = make_image(place.folder / "local", seed=2)
+        other = go()
+        place.prepared = make_image(place.folder / "local")
+        done = go()
+        disks = {i.image_id: i.disk["digest"] for i in place.running.board.images()}
+    assert done.image_id != other.image_id
+    assert disks[done.image_id] == tree_digest(place.prepared.image.read_bytes())
+
+
+def test_no_more_imports_of_a_file_are_kept_than_the_schema_has_room_for() -> None:
+    def at(number: int) -> manifests.Manifest:
+        image = {"name": "d", "size": 1, "identity": {}}
+        return manifests.Manifest(
+            "done", image, (), {"name": str(number)}, "s", image_id=str(number)
+        )
+
+    latest = at(0)
+    for number in range(1, manifests.MOST_EARLIER + 5):
+        latest = replace(at(number), earlier=latest.others(None))
+    assert [one.image_id for one in manifests.imports_of(latest)][:2] == ["104", "103"]
+    kept = schema()["properties"]["earlier"]["maxItems"]
+    assert len(latest.earlier) == kept == manifests.MOST_EARLIER
 
 
 @pytest.mark.parametrize("change", ["rights", "time", "copy"])

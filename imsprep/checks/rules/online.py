@@ -152,7 +152,8 @@ def bucket_region(facts: Facts) -> Iterator[Evidence]:
 def region_of(facts: Facts) -> RegionFacts:
     """Return what the region's image service answered; UnknownError if it was not asked."""
     if facts.region is None:
-        raise UnknownError(NOT_ONLINE if facts.bucket is None else "a folder has no region")
+        asked_nothing = facts.bucket is None
+        raise UnknownError(NOT_ONLINE if asked_nothing else "the image service was not asked")
     return facts.region
 
 
@@ -198,9 +199,13 @@ def service_answers(facts: Facts) -> Iterator[Evidence]:
 def name_in_use(facts: Facts) -> Iterator[Evidence]:
     """Look for images of the name that was asked for."""
     found = region_of(facts)
+    given(facts, "name")
+    if found.refusal:
+        raise UnknownError(found.refusal)
     if found.images:
         name, ids = found.images[0].name, ", ".join(i.image_id for i in found.images[:3])
-        yield Evidence(f"{name!r} is the name of {len(found.images)} images: {ids}", found=name)
+        yield Evidence(f"{name!r} is the name of {counted(len(found.images), 'image')}: {ids}",
+                       found=name)  # fmt: skip
 
 
 @rule(

@@ -107,7 +107,9 @@ def test_a_region_that_does_not_answer_passes_nothing() -> None:
 
 def test_a_name_that_is_in_use_is_a_warning() -> None:
     image = CloudImage("i-1", "web01", "active", None)
-    assert fired(GOOD, region=dataclasses.replace(REGION, images=(image,))) == {"IMS712"}
+    region = dataclasses.replace(REGION, images=(image,))
+    assert fired(GOOD, region=region, request=RequestFields(name=image.name)) == {"IMS712"}
+    assert fired(GOOD, region=region) == set()
 
 
 def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path: Path) -> None:

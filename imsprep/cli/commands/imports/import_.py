@@ -29,6 +29,7 @@ from imsprep.cli.settings.defaults import (
 )
 from imsprep.errors import show_path
 from imsprep.options import ImportOptions, choices
+from imsprep.progress import UPLOAD, Event, Progress
 from imsprep.units import format_seconds, format_size
 
 if TYPE_CHECKING:
@@ -147,14 +148,27 @@ def command(
         if dry_run:
             value = {"schema": "imsprep.import-plan/2", **prepared.as_dict()}
             print_result(as_json, value, _plan_text(prepared, options["api"]))
+            if not as_json:
+                body = prepared.request.as_body()
+                click.echo(json.dumps(body, indent=2, ensure_ascii=False))
             return
-        if prepared.comparison is not None and not api.has_begun(prepared):
-            watcher.say(f"format   {prepared.comparison.brief}")  # all is in the log, with -v
         with watcher.going_on(asked):
-            done = api.ship_import(prepared, asked)
+            done = api.ship_import(prepared, replace(asked, progress=_telling(prepared, watcher)))
     for upload in done.uploads:
         tell_how_it_went(upload)
     print_result(as_json, done.as_dict(), _text(done), hang=9)
+
+
+def _telling(prepared: Prepared, watcher: Watcher) -> Progress:
+    """Return the watcher, with the estimate as soon as it is known that something is sent."""
+    left = [prepared.comparison] if prepared.comparison is not None else []
+
+    def show(event: Event) -> None:
+        if event.step == UPLOAD and left:
+            watcher.say(f"format   {left.pop().brief}")  # all is in the log, with -v
+        watcher(event)
+
+    return show
 
 
 def _missing(image: Path, options: Mapping[str, object]) -> str:
@@ -191,7 +205,6 @@ def _plan_text(prepared: Prepared, api: str) -> str:
         lines.append(f"{artefact.role} {path} -> {key}: {about}{artefact.plan}")
         lines += artefact.plan.lines()
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
-    lines.append(json.dumps(prepared.request.as_body(), indent=2, ensure_ascii=False))
     return "\n".join(lines)
 
 
@@ -220,7 +233,7 @@ def _text(done: Imported) -> str:
         if took.compared_s < took.seconds and took.waited_s >= 0.5:
             time += f", and {_duration(took.waited_s)} for the job"
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
-    disk = f"{format_size(done.disk_size)} with {format_size(done.data_bytes)} of data"
+    disk = format_size(done.disk_size)
     sent = _why_nothing_sent(done) or f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
     lines = [
         f"image    {done.image_id}",

@@ -71,6 +71,19 @@ def test_an_import_that_was_done_says_so(imsprep: Run, disk: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_the_estimate_is_shown_when_it_is_known_that_something_is_sent(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
+    first = imsprep(*arguments)
+    assert first.err.count("format   ") == 1
+    os.utime(disk, (1, 1))  # that it is the same disk is known when it was read
+    again = imsprep(*arguments)
+    assert "reading it to tell whether it is the same disk" in again.err
+    assert "imported already by an earlier run" in again.out
+    assert "format   " not in again.err
+
+
 def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
