@@ -62,7 +62,7 @@ Exit codes:
   0    done; nothing at or above the failing severity
   1    the image or request has findings that fail
   2    wrong usage or configuration
-  3    could not check: unreadable file, I/O error, no space
+  3    could not check: unreadable, I/O error, no space
   4    the image changed while it was being read
   5    the transfer broke; run again to continue
   6    the service refused or the job failed

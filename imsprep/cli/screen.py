@@ -288,17 +288,19 @@ def say_report(report: Report) -> None:
     say(report_text(report, fail_on=Severity.ERROR, style=style).rstrip("\n"), wrap=False)
 
 
-def say(words: str, *, logged: bool = False, wrap: bool = True) -> None:
+def say(
+    words: str, *, logged: bool = False, wrap: bool = True, hang: int | None = None
+) -> None:  # fmt: skip
     """Write a line for people on stderr; above the bars that stand there, if there are any.
 
     It goes into the log too, unless it was `logged` before. Words that have their lines already,
-    perhaps with colours, are not to `wrap`.
+    perhaps with colours, are not to `wrap`; others go on in the column `hang`.
     """
     if not logged:
         logging.getLogger(_SAID).info("%s", words)
     if _HERE.progress == JSON:
         write_event({"event": "message", "text": words})
         return
-    shown = wrapped(words, sys.stderr) if wrap else words
+    shown = wrapped(words, sys.stderr, hang) if wrap else words
     if not BOARD.write(shown):
         click.echo(shown, file=sys.stderr)

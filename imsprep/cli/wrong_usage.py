@@ -8,6 +8,7 @@ of the keys that are in use here.
 from __future__ import annotations
 
 import re
+import sys
 
 import click
 
@@ -32,6 +33,10 @@ def words(error: click.ClickException) -> str:
 
 def show(error: click.ClickException, message: str) -> None:
     """Show these words of an error on stderr, behind the usage of the command."""
+    from imsprep.cli.screen import wrapped
+
+    head = "Error: "  # click's own
+    message = wrapped(head + message, sys.stderr, hang=len(head)).removeprefix(head)
     if isinstance(error, click.UsageError):
         click.UsageError(message, error.ctx).show()
     else:

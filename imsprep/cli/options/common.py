@@ -145,22 +145,22 @@ def output_options(command: F) -> F:
 
 
 def print_result(
-    as_json: bool, value: Mapping[str, object], text: str, *, hang: int | None = None
-) -> None:
+    as_json: bool, value: Mapping[str, object], text: str, *, hang: int | None = None,
+    paint: Callable[[str], str] = str,
+) -> None:  # fmt: skip
     """Print a result on stdout: the value for programs or the text for people.
 
-    The value gets a `schema` that names the command and the version of its keys. With `hang`, lines
-    are broken at words where stdout is a terminal, and go on in that column.
+    The value gets a `schema` that names the command and the version of its keys. Lines of text are
+    broken at words where stdout is a terminal, go on in the column `hang`, and are painted then.
     """
-    if as_json:
-        from imsprep.checks.reporters.json import indented
+    if not as_json:
+        click.echo(paint(wrapped(text, sys.stdout, hang=hang)))
+        return
+    from imsprep.checks.reporters.json import indented
 
-        own = value.get("schema")
-        rest = {key: one for key, one in value.items() if key != "schema"}
-        text = indented({"schema": own if isinstance(own, str) else schema_name(), **rest})
-    elif hang is not None:
-        text = wrapped(text, sys.stdout, hang=hang)
-    click.echo(text)
+    own = value.get("schema")
+    rest = {key: one for key, one in value.items() if key != "schema"}
+    click.echo(indented({"schema": own if isinstance(own, str) else schema_name(), **rest}))
 
 
 # Of a command whose keys changed their meaning; all others are at 1.

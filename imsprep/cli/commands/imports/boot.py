@@ -23,8 +23,8 @@ from imsprep.progress import silent
 from imsprep.units import MIB, format_seconds
 
 EPILOG = """\
-\b
 Exit codes: 0 it comes up, 1 it does not, 7 no verdict within the time limit.
+
 Example: imsprep boot disk.raw --firmware uefi
 """
 

@@ -244,5 +244,6 @@ def _tell_rules(explain: str | None, as_json: bool) -> int:
             click.echo(wrapped(f"{name + ':':<8}{words}", sys.stdout, 8))
     else:
         for rule in chosen:
-            click.echo(f"{rule.id}  {rule.severity.word:7}  {rule.subject:9}  {rule.title}")
+            line = f"{rule.id}  {rule.severity.word:7}  {rule.subject:9}  {rule.title}"
+            click.echo(wrapped(line, sys.stdout, 28))
     return 0

@@ -47,7 +47,9 @@ class _Teller:
 
     def __call__(self, step: str, text: object) -> None:
         if not self._quiet:
-            say(f"{step:9} {text}")
+            first, *more = f"{step:9} {text}".split("\n")
+            for line in (first, *(f"{'':9} {line}" if line else "" for line in more)):
+                say(line, hang=10)
 
 
 def _verdict(report: Report) -> str:
@@ -150,7 +152,9 @@ def _verify(disk: Path, tell: _Teller) -> None:
     proof = api.verify_bitmap(disk)
     tell("verify", proof)
     if not proof.holds:
-        raise FormatError(f"{show_path(proof.bitmap)} does not hold for its image")
+        raise FormatError(
+            f"{show_path(proof.bitmap)} is not proved to fit its image; nothing was sent"
+        )
 
 
 def compare(disk: Path, imported: Path) -> str:
@@ -164,6 +168,12 @@ def compare(disk: Path, imported: Path) -> str:
     return source
 
 
+def _named(findings: list[dict[str, Any]]) -> str:
+    """Return what was found, in words."""
+    words = [f"{one['severity']} {one['rule']}: {one['title']}" for one in findings]
+    return "; ".join(words) or "none"
+
+
 def _text(result: dict[str, Any]) -> str:
     files = result["files"]
     share = result["data_bytes"] / result["size"]
@@ -172,7 +182,7 @@ def _text(result: dict[str, Any]) -> str:
     lines = [
         f"disk      {exact_size(result['size'])}, {share:.1%} of it data",
         f"sent      {format_size(result['sent'])}{before}",
-        f"findings  {len(result['findings'])}",
+        f"findings  {_named(result['findings'])}",
         f"images    {result['image_id']}, {result['zvhd2']['image_id']}",
         f"equal     yes, both: {result['digest']}",
         f"files     {files['image']}, {files['bitmap']}, {files['manifest']}",

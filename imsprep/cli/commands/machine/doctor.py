@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -46,16 +47,19 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
             screen.say(text)
 
     found = look(**options, log=log)
-    style = screen.style_for(sys.stdout)
     widest = max(len(item.name) for item in found)
-    lines = []
-    for item in found:
-        mark = style.painted(f"{item.state:8}", _COLOURS[item.state])
-        lines.append(f"{mark} {item.name:{widest}} {item.words}")
+    lines = [f"{item.state:8} {item.name:{widest}} {item.words}" for item in found]
     counts = {state: sum(item.state == state for item in found) for state in _COLOURS}
     verdict = "FAILED" if counts["failed"] else "passed"
     tally = ", ".join(f"{number} {state}" for state, number in counts.items())
-    lines.append(f"{style.painted(verdict, verdict)}   {tally}")
+    lines.append(f"{verdict}   {tally}")
     value = {"schema": "imsprep.doctor/1", "items": [item.as_dict() for item in found]}
-    print_result(as_json, value, "\n".join(lines), hang=widest + 10)
+    print_result(as_json, value, "\n".join(lines), hang=widest + 10, paint=_painted)
     return 3 if counts["failed"] else 0
+
+
+def _painted(text: str) -> str:
+    """Colour the word with which a line begins; lines that go on begin with blanks."""
+    style = screen.style_for(sys.stdout)
+    kinds = {**_COLOURS, "FAILED": "FAILED", "passed": "passed"}
+    return re.sub(r"^\w+", lambda word: style.painted(word[0], kinds[word[0]]), text, flags=re.M)

@@ -11,6 +11,7 @@ from imsprep.cli.help.completion import images
 from imsprep.cli.options.common import PATH, CountType, output_options, print_result
 from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.progress.watcher import Watcher
+from imsprep.cli.screen import say
 from imsprep.errors import show_path
 from imsprep.progress import Event, Progress
 
@@ -36,13 +37,13 @@ def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any)
         with Watcher(quiet=quiet, file=str(path) if len(files) > 1 else None) as watcher:
             found[str(path)] = api.digest(path, progress=_warning(watcher), **options)
         if not as_json:
-            click.echo(f"{found[str(path)]}  {show_path(path)}")
+            print_result(False, {}, f"{found[str(path)]}  {show_path(path)}")
     equal = len(set(found.values())) == 1
     if as_json:
         value = {"disks": [{"file": f, "digest": d} for f, d in found.items()], "equal": equal}
         print_result(True, value, "")
     if not equal:
-        click.echo("imsprep: the disks differ", err=True)
+        say("imsprep: the disks differ")
         click.get_current_context().exit(1)
 
 
@@ -51,7 +52,7 @@ def _warning(watcher: Watcher) -> Progress:
 
     def show(event: Event) -> None:
         if event.text:
-            click.echo(f"imsprep: warning: {event.text}", err=True)
+            say(f"imsprep: warning: {event.text}")
         else:
             watcher(event)
 

@@ -15,6 +15,7 @@ from imsprep.cli.options.target import bucket_from, place_of, target_options
 from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress.upload import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.progress.watcher import Watcher
+from imsprep.cli.screen import say
 from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option
 from imsprep.errors import show_path
 from imsprep.units import counted, exact_size, format_size
@@ -51,7 +52,7 @@ def command(file: Path, as_json: bool, quiet: bool, **options: Any) -> None:
             where = {"key": options["key"], **place_of(options)}
             why = api.ask_bucket(file, options["to"], **where)
             if why and not quiet:
-                click.echo(f"the bucket was not checked: {why}", err=True)
+                say(f"the bucket was not checked: {why}")
         plan = api.plan_upload(file, **asked)
         value = {"schema": "imsprep.upload-plan/1", **plan.as_dict()}
         print_result(as_json, value, "\n".join([str(plan), *plan.lines()]))

@@ -120,7 +120,7 @@ def test_a_bitmap_that_does_not_hold_ends_the_demo_before_anything_is_sent(
     )
     done = imsprep("demo", "--dir", tmp_path)
     assert done.code == 1
-    assert "disk.mf does not hold for its image" in done.err
+    assert "disk.mf is not proved to fit its image" in done.err
     assert not (tmp_path / "cloud/images/disk.raw").exists()
 
 
