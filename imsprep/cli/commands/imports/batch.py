@@ -102,7 +102,7 @@ class _Telling:
     """
 
     def __init__(self, total: int, quiet: bool) -> None:
-        self._total, self._goal, self._quiet = total, total, quiet
+        self._total, self._quiet = total, quiet
         self._lock = threading.Lock()
         self._done = self._ended = self._refused = 0
         self._at = ImageBars(quiet=quiet)
@@ -141,8 +141,7 @@ class _Telling:
 
     def working(self, done: int, count: int) -> None:
         """Print how much there is to do."""
-        self._done = self._ended = done
-        self._goal = done + count  # without those that the check refused
+        self._done, self._ended = done, done + self._refused
         if done:
             self._say(f"{done} of {self._total} images were done by an earlier run")
         if count:
@@ -158,7 +157,7 @@ class _Telling:
         text = f", image {outcome.image_id}" if outcome.image_id else f": {outcome.message}"
         found = doubts(outcome) if outcome.done else ""
         state = f"{outcome.state} with {found}" if found else outcome.state
-        self._say(f"[{self._ended}/{self._goal}] {show_path(entry.shown)}: {state}{text}")
+        self._say(f"[{self._ended}/{self._total}] {show_path(entry.shown)}: {state}{text}")
 
     def passing(self) -> None:
         """Tell from time to time where the entries are."""
@@ -167,7 +166,8 @@ class _Telling:
         if at:
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
             self._next = now + self._pause_s
-            self._say(f"{self._ended} of {counted(self._goal, 'image')} ended, {len(at)} at work:")
+            ended = f"{self._ended} of {counted(self._total, 'image')} ended"
+            self._say(f"{ended}, {len(at)} at work:")
             for line in at:
                 self._say(line)
 

@@ -17,7 +17,7 @@ WORDS = {
     DONE: "done", PLANNED: "planned", FAILED: "failed", REFUSED: "refused", WAITING: "not begun",
 }  # fmt: skip
 ID = "image id"
-COLUMNS = ("image", "name", "state", ID, "disk", "sent", "time")
+COLUMNS = ("image", "name", "state", "disk", "sent", "time", ID)
 _SHOWN = 3  # images that are named for one finding
 
 
@@ -27,10 +27,10 @@ def row_of(outcome: Outcome) -> tuple[str, ...]:
         show_path(outcome.image),
         show_path(outcome.name),
         ", ".join(filter(None, (word_of(outcome), doubts(outcome)))),
-        outcome.image_id or "",
         format_size(outcome.size) if outcome.size else "",
-        format_size(outcome.sent) if outcome.sent else "",
+        format_size(outcome.sent) if outcome.sent or outcome.done else "",
         format_seconds(outcome.seconds) if outcome.seconds else "",
+        outcome.image_id or "",
     )
 
 

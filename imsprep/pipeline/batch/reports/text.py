@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,23 +43,35 @@ def text(summary: BatchSummary, style: Style) -> str:
 
 
 def _table_lines(rows: list[tuple[str, ...]], width: int) -> list[str]:
-    """Return the table; where it is too wide, an image's id goes below its row."""
-    lines = _columns([COLUMNS, *rows])
+    """Return the table, which has the same columns whatever is known; `-` is what is not.
+
+    Where it is too wide, an image's id goes below its row, and in the narrowest each cell.
+    """
+    known = [COLUMNS, *([cell or "-" for cell in row] for row in rows)]
+    lines = _columns(known)
     if max(map(len, lines)) <= width:
         return lines
     at = COLUMNS.index(ID)
-    titles, *short = _columns([row[:at] + row[at + 1 :] for row in [COLUMNS, *rows]])
+    titles, *short = _columns([row[:at] for row in known])
     found = [titles]
     for line, row in zip(short, rows, strict=True):
-        found += [line, f"  {ID} {row[at]}"] if row[at] else [line]
+        found += [line, *([f"  {ID} {row[at]}"] if row[at] else [])]
+    if max(map(len, found)) <= width:
+        return found
+    label, found = max(map(len, COLUMNS)), []
+    for first, *others in known[1:]:
+        found.append(first)
+        found += [f"  {t:{label}}  {c}" for t, c in zip(COLUMNS[1:], others, strict=True)]
     return found
 
 
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Align the columns; one that is empty but for its title is left out."""
-    used = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])]
-    widths = {n: max(len(row[n]) for row in rows) for n in used}
-    return ["  ".join(row[n].ljust(widths[n]) for n in used).rstrip() for row in rows]
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align the columns."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _why(group: list[Outcome], style: Style) -> list[str]:

@@ -14,8 +14,9 @@ from imsprep.units import GIB
 def test_a_row_leaves_empty_what_is_not_known() -> None:
     outcome = Outcome("a.raw", "web01", DONE, size=2 * GIB)
     cells = dict(zip(rows.COLUMNS, rows.row_of(outcome), strict=True))
+    assert rows.row_of(replace(outcome, state=PLANNED))[rows.COLUMNS.index("sent")] == ""
     assert cells == {"image": "a.raw", "name": "web01", "state": "done", "image id": "",
-                     "disk": "2 GiB", "sent": "", "time": ""}  # fmt: skip
+                     "disk": "2 GiB", "sent": "0 bytes", "time": ""}  # fmt: skip
 
 
 def test_a_row_marks_what_passed_with_warnings() -> None:

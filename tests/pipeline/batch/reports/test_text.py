@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from imsprep.checks.reporters.text import Style
-from imsprep.pipeline.batch.reports import render
-from imsprep.pipeline.batch.values import DONE, REFUSED, BatchSummary, Outcome
+from imsprep.pipeline.batch.reports import render, rows
+from imsprep.pipeline.batch.values import DONE, REFUSED, STATES, BatchSummary, Outcome
 from imsprep.report import Finding, Severity
 
 
 def test_the_text_has_a_row_for_each_image_and_each_reason_once(nasty: BatchSummary) -> None:
     text = render(nasty, "text", Style(width=200))
     lines = text.splitlines()
-    assert lines[0].split() == ["image", "name", "state", "image", "id", "disk", "sent", "time"]
+    assert lines[0].split() == ["image", "name", "state", "disk", "sent", "time", "image", "id"]
     assert [line.split("  ")[0] for line in lines[1:6]] == [
         nasty.outcomes[0].image,
         "b.raw",
@@ -66,4 +70,26 @@ def test_the_table_keeps_to_a_terminal_and_puts_ids_below_the_rows() -> None:
     assert lines[1].startswith("images/debian-0.qcow2  web01  done   1 GiB")
     assert lines[2] == f"  image id {id_}"
     (wide, *_) = render(BatchSummary("plan.yaml", found), "text", Style(width=120)).splitlines()
-    assert "image id" in wide
+    assert wide.endswith("image id")
+    long = (replace(found[0], name="web-of-the-shop-in-production-01"), *found)
+    lines = render(BatchSummary("plan.yaml", long), "text", Style(width=60)).splitlines()
+    assert lines[:3] == [
+        "images/debian-0.qcow2",
+        "  name      web-of-the-shop-in-production-01",
+        "  state     done",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_has_the_same_columns_whatever_is_known(width: int) -> None:
+    titles = set()
+    for state in STATES:
+        known: list[dict[str, Any]] = [{}, {"size": 1 << 30}, {"sent": 5, "seconds": 9.0}]
+        for more in known:
+            one = Outcome("a.raw", "web01", state, **more)
+            (first, row, *_) = render(
+                BatchSummary("p", (one,)), "text", Style(width=width)
+            ).splitlines()
+            titles.add(tuple(first.split()))
+            assert len(re.split("  +", row)) == len(rows.COLUMNS)
+    assert titles == {("image", "name", "state", "disk", "sent", "time", "image", "id")}
