@@ -18,6 +18,7 @@ from imsprep.store import object_ownership
 from imsprep.store.contract import ObjectFacts
 from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.retry import RetryingStore
+from imsprep.units import counted
 from imsprep.upload.complete import check_class, check_object, complete
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
 from imsprep.upload.parts.send import PartSender
@@ -43,7 +44,10 @@ def upload(
     made).
     """
     if plan.size != source.size:
-        raise ImageChangedError(f"planned for {plan.size} bytes, the image has {source.size}")
+        raise ImageChangedError(
+            f"the image had {counted(plan.size, 'byte')} when its upload was planned, and now has"
+            f" {source.size}; stop what writes to it, and run again"
+        )
     run = _Upload(source, plan, to, policy, progress)
     with to.journal.locked():
         to.journal.check_replaceable()

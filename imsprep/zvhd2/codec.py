@@ -118,4 +118,6 @@ class Unpacker:
         return block
 
     def _wrong_size(self, found: str) -> FormatError:
-        return FormatError(f"a block has {self._block_size} bytes, this payload gives {found}")
+        return FormatError(
+            f"a block has {self._block_size} bytes, and its payload unpacks to {found}"
+        )

@@ -177,7 +177,10 @@ def unpack_footer(data: bytes, offset: int = 0) -> Footer:
     `offset` is where it lies in the file, for the FormatError that short data gives.
     """
     if len(data) < FOOTER_SIZE:
-        raise FormatError(f"a footer has {FOOTER_SIZE} bytes, here are {len(data)}", offset=offset)
+        raise FormatError(
+            f"a footer is cut short: {len(data)} of its {FOOTER_SIZE} bytes are there",
+            offset=offset,
+        )
     return Footer(*_FOOTER.unpack_from(data))
 
 
@@ -222,7 +225,8 @@ def unpack_block_header(data: bytes, offset: int = 0) -> BlockHeader:
     """Read a block record's head; nothing but the length is checked."""
     if len(data) < BLOCK_HEADER_SIZE:
         raise FormatError(
-            f"the head of a block record has {BLOCK_HEADER_SIZE} bytes, here are {len(data)}",
+            f"the header of a block record is cut short: {len(data)} of its {BLOCK_HEADER_SIZE}"
+            " bytes are there",
             offset=offset,
         )
     return BlockHeader(*_BLOCK_HEADER.unpack_from(data))

@@ -97,7 +97,7 @@ def test_an_image_that_changes_while_it_is_compared_is_not_called_the_same(
 def test_a_plan_of_another_size_sends_nothing(case: Case, more: int) -> None:
     case.plan = plan_plain(case.path.stat().st_size + more)
     store = Wrapped(case.store)
-    with pytest.raises(ImageChangedError, match="planned for"):
+    with pytest.raises(ImageChangedError, match="when its upload was planned"):
         case.upload(store)
     assert store.calls == []
 

@@ -54,14 +54,14 @@ def test_a_payload_that_differs_late_from_the_one_before_is_another_block(method
 
 @pytest.mark.parametrize("more", [1, 2, 4096, MIB])
 def test_a_zlib_payload_that_is_longer_than_its_block_is_refused(more: int) -> None:
-    with pytest.raises(FormatError, match="1048576 bytes, this payload gives more"):
+    with pytest.raises(FormatError, match="1048576 bytes, and its payload unpacks to more"):
         Unpacker(ZLIB, MIB)(flushed(BLOCK + bytes(more)))
 
 
 @pytest.mark.parametrize("less", [1, 4096, MIB])
 @pytest.mark.parametrize("method", [ZLIB, ZSTD])
 def test_a_payload_that_is_shorter_than_its_block_is_refused(method: int, less: int) -> None:
-    with pytest.raises(FormatError, match=f"gives {MIB - less} bytes"):
+    with pytest.raises(FormatError, match=f"unpacks to {MIB - less} bytes"):
         Unpacker(method, MIB)(Packer(method, 1)(BLOCK[less:]))
 
 
@@ -137,7 +137,7 @@ def test_threads_that_unpack_keep_to_the_bound(size: int, jobs: int) -> None:
 def test_what_a_zstd_frame_claims_is_compared_before_anything_is_made_of_it(length: int) -> None:
     """The library would take as much memory as the frame says."""
     payload = zstandard.ZstdCompressor(level=1).compress(bytes(length))
-    with pytest.raises(FormatError, match=f"gives {length} bytes, as the frame claims"):
+    with pytest.raises(FormatError, match=f"unpacks to {length} bytes, as the frame claims"):
         Unpacker(ZSTD, MIB)(payload)
 
 
@@ -182,7 +182,7 @@ def test_a_zlib_payload_that_unpacks_to_much_more_is_refused_without_memory() ->
     payload = zlib.compress(bytes(200 * MIB))
     tracemalloc.start()
     try:
-        with pytest.raises(FormatError, match="this payload gives more"):
+        with pytest.raises(FormatError, match="its payload unpacks to more"):
             Unpacker(ZLIB, MIB)(payload)
         assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:

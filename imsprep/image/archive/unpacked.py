@@ -63,7 +63,10 @@ class UnpackedImage:
                     error
                 )
             if not done:
-                raise ReadError(f"what was unpacked of {show_path(self.path)} ends at {offset}")
+                raise ReadError(
+                    f"what was unpacked of {show_path(self.path)} ends at byte {offset} of"
+                    f" {self.size}; run again"
+                )
             buffer, offset = buffer[done:], offset + done
 
     def check_unchanged(self) -> None:
