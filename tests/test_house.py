@@ -370,10 +370,10 @@ ORDER = {
         batches
     """,
     "cli": """
-        wrong_usage
         demo_disk
         progress.board
         screen
+        wrong_usage
         progress.rates
         progress.bars
         help.completion

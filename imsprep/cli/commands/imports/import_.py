@@ -146,11 +146,7 @@ def command(
         if not quiet:
             say_report(prepared.report)
         if dry_run:
-            value = {"schema": "imsprep.import-plan/2", **prepared.as_dict()}
-            print_result(as_json, value, _plan_text(prepared, options["api"]))
-            if not as_json:
-                body = prepared.request.as_body()
-                click.echo(json.dumps(body, indent=2, ensure_ascii=False))
+            _print_plan(prepared, options["api"], as_json)
             return
         with watcher.going_on(asked):
             done = api.ship_import(prepared, replace(asked, progress=_telling(prepared, watcher)))
@@ -189,6 +185,14 @@ def _plan_all(image: Path, asked: ImportOptions, quiet: bool) -> Planned:
     for warning in done.warnings:
         say(f"imsprep: warning: {warning}")
     return done
+
+
+def _print_plan(prepared: Prepared, api: str, as_json: bool) -> None:
+    """Print what would be done; the body stays as it is sent, however narrow a terminal is."""
+    value = {"schema": "imsprep.import-plan/2", **prepared.as_dict()}
+    print_result(as_json, value, _plan_text(prepared, api))
+    if not as_json:
+        click.echo(json.dumps(prepared.request.as_body(), indent=2, ensure_ascii=False))
 
 
 def _plan_text(prepared: Prepared, api: str) -> str:
