@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imsprep.bitmap import export_formats
@@ -84,6 +84,8 @@ def test_each_format_is_what_its_name_says(imsprep: Run, disk: Path, tmp_path: P
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(0, 4095))
+@example([True] * 7 + [False, True], 5)
+@example([False, *[True] * 4, False, True, True, False, True], 0)
 def test_the_ranges_of_a_bmap_are_the_runs_of_data(flags: list[bool], short: int) -> None:
     """Each is named by its first block and its last, and has the sum of its bytes alone."""
     size = len(flags) * 4096 - short

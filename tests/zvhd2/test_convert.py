@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import subprocess
@@ -747,3 +748,15 @@ def test_a_disk_that_was_not_written_whole_is_an_error(
     with pytest.raises(ReadError, match="does not have the disk's size"):
         convert(packed, tmp_path / "back.raw", order())
     assert left(tmp_path) == ["packed.zvhd2"]
+
+
+def test_the_map_of_a_disk_that_is_unpacked_says_which_blocks_were_data(tmp_path: Path) -> None:
+    raw = write_disk(tmp_path / "d.raw", 7 * BLOCK + 512, [(BLOCK, b"a"), (4 * BLOCK - 1, b"bc")])
+    packed = tmp_path / "disk.raw.gz"
+    packed.write_bytes(gzip.compress(raw.read_bytes()))
+    done = convert(packed, tmp_path / "back.raw", order())
+    assert (tmp_path / "back.raw").read_bytes() == raw.read_bytes()
+    marked = done.block_map.flags().tolist()
+    assert len(marked) == 8
+    assert [n for n in (1, 3, 4) if not marked[n]] == []
+    assert marked[-1] is False

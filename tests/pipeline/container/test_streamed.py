@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imsprep.errors import ImageChangedError, UsageError
+from imsprep.errors import ImageChangedError, TransferError, UsageError
 from imsprep.image.file import RawImage
 from imsprep.options import ConvertOptions
 from imsprep.pipeline.container import streamed
@@ -20,6 +20,7 @@ from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
 from imsprep.store.object_ownership import OccupiedError
 from imsprep.store.retry import RetryPolicy
+from imsprep.system.buffers import Buffers
 from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
@@ -427,3 +428,56 @@ def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
     assert sum(least) > (1 << 40) * 1.011
     assert min(least) >= 5 * MIB
     assert max(least) * 3 < 400 * MIB
+
+
+def test_memory_is_given_back_when_the_store_has_the_part_and_not_before(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, real = list[object](), Buffers.release
+
+    def release(self: Buffers, memory: Any) -> None:
+        released.append(memory)
+        real(self, memory)
+
+    class Watching(Ending):
+        def __getattr__(self, name: str) -> Any:
+            original = getattr(self._store, name)
+            if name != "upload_part":
+                return original
+
+            def send(*arguments: Any) -> Any:
+                before = len(released)
+                etag = original(*arguments)
+                assert before == len(released)  # one part at a time is on its way
+                return etag
+
+            return send
+
+    monkeypatch.setattr(Buffers, "release", release)
+    done = case.send(Watching(case.store, "", 0, False), jobs=1)
+    assert len(released) == done.parts - 1  # the first is made of all others, and held till the end
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_completion_whose_answer_is_lost_is_found_in_the_object(case: Case, named: bool) -> None:
+    """By the upload that made it, or by its ETag where the store does not tell that."""
+    lost: list[str] = []
+
+    class Losing(Ending):
+        def __getattr__(self, name: str) -> Any:
+            original = getattr(self._store, name)
+            if name == "complete":
+
+                def complete(*arguments: Any) -> Any:
+                    lost.append(original(*arguments))
+                    raise TransferError("the connection broke")
+
+                return complete
+            if name == "head" and not named:
+                return lambda key: (found := original(key)) and found._replace(upload_id=None)
+            return original
+
+    done = case.send(Losing(case.store, "", 0, False))
+    assert lost == [done.etag]
+    assert case.object == container(case.path)
+    case.check_tidy()
