@@ -137,12 +137,15 @@ def test_a_bzip2_stream_is_known_by_its_level_and_its_first_block(
     assert ("bzip2" in [m.format for m in identify(head, head, len(head))]) == is_one
 
 
+@pytest.mark.parametrize(
+    ("kind", "named"), [(2, "vhd-fixed"), (3, "vhd-dynamic"), (4, "vhd-dynamic")]
+)
 @pytest.mark.parametrize("length", [511, 512])
-def test_the_footer_of_a_vhd_ends_the_file(length: int) -> None:
-    footer = (b"conectix" + bytes(52) + (2).to_bytes(4, "big")).ljust(length, b"\0")
+def test_the_footer_of_a_vhd_ends_the_file(length: int, kind: int, named: str) -> None:
+    footer = (b"conectix" + bytes(52) + kind.to_bytes(4, "big")).ljust(length, b"\0")
     data = b"\1" * 70_000 + footer
     found = identify(data[:65536], data[-65536:], len(data))
-    assert [(m.format, m.offset, m.length) for m in found] == [("vhd-fixed", 70_000, 8)]
+    assert [(m.format, m.offset, m.length) for m in found] == [(named, 70_000, 8)]
     cut = data[: 511 - length - 1]  # a footer of 511 bytes is one of Virtual PC before 2004
     assert identify(cut[:65536], cut[-65536:], len(cut)) == ()
 
@@ -164,6 +167,7 @@ def test_a_header_of_an_old_cpio_names_a_file_of_a_type_that_there_is(
         return ("cpio", 0, 2) in [(m.format, m.offset, m.length) for m in matches]
 
     assert found(archive()) is (kind in (1, 2, 4, 6, 8, 10, 12))
+    assert found(archive(name=b"My Disk.img\0")) is found(archive())
     assert not found(archive(links=0))
     assert not found(archive(name=b"\0"))
     assert not found(archive(name=b"a\0b\0"))

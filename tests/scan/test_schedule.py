@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
 from imsprep.options import ScanOptions
-from imsprep.scan import schedule
+from imsprep.scan import pool, schedule
 from imsprep.scan.scan import scan
 from imsprep.scan.schedule import FullRead, How
 from imsprep.system.mounts import file_system
@@ -114,6 +114,32 @@ def test_every_range_that_is_added_is_read_whole_and_nothing_else(
             reading.finish()
     assert set(bits.search(1)) == expected
     assert sum(done) == total
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+@pytest.mark.parametrize("gap", [1, 4 * KIB, MIB])
+def test_ranges_that_are_apart_are_each_read_also_when_a_reader_gives_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: int, given_back: bool
+) -> None:
+    """Several in one task, with data in the last of them; what lies between them is not read."""
+    path, size = tmp_path / "disk.raw", 4 * KIB
+    ranges = [(at, at + size) for at in range(0, 5 * (size + gap), size + gap)]
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+        for at in (ranges[1][0], ranges[-1][1] - 1, *([ranges[2][1]] if gap > size else [])):
+            os.pwrite(file.fileno(), b"x", at)
+    if given_back:  # as if each had died at once
+        monkeypatch.setattr(schedule, "_HERE", 0)
+        monkeypatch.setattr(pool.Readers, "start", lambda readers, jobs: None)
+    bits, done = zeros(SIZE // size, endian="little"), list[int]()
+    with RawImage.open(path) as image:
+        how = How(size, jobs=1, past_cache=False, keep_cache=True)
+        with FullRead(image, bits, how, done.append) as reading:
+            for start, stop in ranges:
+                reading.add(start, stop)
+            reading.finish()
+    assert set(bits.search(1)) == {ranges[1][0] // size, (ranges[-1][1] - 1) // size}
+    assert sum(done) == reading.size == 5 * size
 
 
 def test_a_range_is_cut_at_multiples_and_keeps_its_ends() -> None:

@@ -171,6 +171,22 @@ def test_broken_off_at_the_completion_it_is_completed_or_known(case: Case, acted
     case.check_tidy()
 
 
+@pytest.mark.parametrize("more", [0, -1, 1])
+def test_a_part_that_the_store_holds_otherwise_is_sent_again(case: Case, more: int) -> None:
+    """Another program put it there, of the same length or of another."""
+    with pytest.raises(BrokenError):
+        case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
+    entry = Journal.for_file(case.path).load()
+    assert entry is not None
+    (part, *_) = case.store.list_parts(KEY, entry.upload_id)
+    case.store.upload_part(KEY, entry.upload_id, part.number, b"x" * (part.size + more))
+    done = case.send()
+    assert done.restarted is None
+    assert case.object == container(case.path)
+    assert done.sent > part.size
+    case.check_tidy()
+
+
 def test_what_a_part_holds_is_not_packed_again(case: Case) -> None:
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)

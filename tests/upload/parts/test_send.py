@@ -22,6 +22,7 @@ from tests.support.image.treedigest import tree_digest
 from tests.support.upload.case import (
     Case,
     Wrapped,
+    broken_off,
 )
 from tests.support.upload.file import File
 
@@ -58,6 +59,12 @@ def test_what_was_not_read_has_no_digest(small: Case) -> None:
     assert (done.skipped, done.digest) == (True, None)
     again = small.upload(with_digest=True)  # read again, to be compared
     assert (again.skipped, again.digest) == (True, tree_digest(small.path.read_bytes()))
+
+
+def test_what_was_there_already_is_counted(case: Case) -> None:
+    broken_off(case)
+    done = case.upload()
+    assert (done.sent, done.copied, done.reused) == (0, 0, case.plan.size)
 
 
 def test_what_fails_now_and_then_is_repeated(case: Case) -> None:
@@ -181,8 +188,11 @@ def test_at_most_the_parts_in_flight_are_sent_twice(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
-def test_large_parts_are_read_as_they_are_sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imsprep.upload.parts.send.HELD_IN_MEMORY", MIB)
+@pytest.mark.parametrize("held", [0, MIB])  # what is assembled with zeros has one MiB
+def test_large_parts_are_read_as_they_are_sent(
+    case: Case, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsprep.upload.parts.send.HELD_IN_MEMORY", held)
     lost = []
 
     def half(original: Callable[..., Any], *arguments: Any) -> Any:
@@ -191,8 +201,9 @@ def test_large_parts_are_read_as_they_are_sent(case: Case, monkeypatch: pytest.M
             raise TransferError("the connection broke in the middle")
         return original(*arguments)
 
-    case.upload(Wrapped(case.store, upload_part=half))
+    done = case.upload(Wrapped(case.store, upload_part=half))
     assert lost
+    assert (done.sent, done.copied) == (case.plan.sent, case.plan.copied)
     assert case.content == case.path.read_bytes()
     assert case.upload().skipped
 
