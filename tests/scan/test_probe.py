@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -127,3 +128,23 @@ def test_what_was_not_in_the_page_cache_is_dropped_again(
     else:
         assert cached_pages(path) <= before
         assert dropped
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.EIO])
+def test_where_the_page_cache_cannot_be_asked_every_range_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on a tmpfs: what is not known is not empty."""
+    asked = list[int]()
+
+    def refuse(file: int, buffer: bytearray, offset: int) -> int:
+        asked.append(offset)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(probe, "read_cached", refuse)
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"x" + bytes(2 * PAGE - 1) + b"x" + bytes(PAGE - 1))
+    with RawImage.open(path) as image:
+        ranges = [(at, at + PAGE) for at in (0, PAGE, 2 * PAGE)]
+        assert holds_data(image, ranges, keep_cache=False) == [True, False, True]
+    assert asked == [0]

@@ -18,6 +18,7 @@ from tests.support.upload.case import (
     ZERO_KEY,
     Case,
     Wrapped,
+    broken_off,
 )
 from tests.support.upload.file import File
 
@@ -310,3 +311,13 @@ def test_an_object_of_another_class_is_refused_by_every_run(case: Case) -> None:
         assert not case.journal.path.exists()
         assert [o.key for o in case.store.list_objects()] == ["web/disk.raw"]
         assert case.store.list_uploads() == []
+
+
+def test_a_part_that_is_not_planned_ends_the_upload_before_it_is_completed(case: Case) -> None:
+    upload_id = broken_off(case)
+    case.store.upload_part("web/disk.raw", upload_id, 99, b"of another program")
+    count = len(case.plan.parts)
+    words = f"holds {count + 1} parts, expected {count}; nothing was completed"
+    with pytest.raises(ServiceError, match=words):
+        case.upload()
+    assert case.store.head("web/disk.raw") is None

@@ -121,6 +121,15 @@ def test_the_end_of_a_stream_is_told_again_behind_one_that_is_not_kept(finished:
         assert unpack.finished is ended
 
 
+@pytest.mark.parametrize("behind", [b"\0", bytes(4096), b"x", b"\0\0x"])
+@pytest.mark.parametrize("method", [ZLIB, ZSTD])
+def test_nothing_may_follow_a_payload_not_even_zeros(method: int, behind: bytes) -> None:
+    whole = zlib.compress(BLOCK) if method == ZLIB else Packer(ZSTD, 1)(BLOCK)
+    assert Unpacker(method, MIB)(whole) == BLOCK
+    with pytest.raises(FormatError):
+        Unpacker(method, MIB)(whole + behind)
+
+
 @pytest.mark.parametrize("size", BLOCK_SIZES)
 @pytest.mark.parametrize("jobs", [1, 2, 16, 256])
 def test_threads_that_unpack_keep_to_the_bound(size: int, jobs: int) -> None:

@@ -552,3 +552,13 @@ def test_faults_in_full() -> None:
         " something behind its end",
         8192, 4096, "the cookie z2strm", "'z2str!'",
     )  # fmt: skip
+
+
+def test_a_record_is_no_longer_than_any_block_can_be_packed() -> None:
+    """Or reading one block would take as much memory as its entry says."""
+    noise = np.random.default_rng(5).bytes(4 * BLOCK)
+    built = build({n: noise[n * BLOCK :][:BLOCK] for n in range(4)}, 4 * BLOCK, block_size=BLOCK)
+    longest = records.max_record_length(BLOCK)
+    one_fault(built.with_entry(0, length=longest), Kind.OVERLAP)
+    fault = one_fault(built.with_entry(0, length=longest + 4096), Kind.ENTRY)
+    assert f"length {longest + 4096}" in str(fault.found)
