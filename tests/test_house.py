@@ -103,6 +103,7 @@ ORDER = {
         qemu.nbd_file
         qemu.foreign
         qemu.split
+        qemu.program
         qemu.whole
         qemu.nbd_disk
         archive.tar

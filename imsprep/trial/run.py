@@ -26,6 +26,7 @@ import imsprep
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
+from imsprep.image.qemu.program import last_line, running
 from imsprep.image.volumes.partitions import read_disk
 from imsprep.image.volumes.signatures import FAT
 from imsprep.options import BootOptions
@@ -52,7 +53,6 @@ _SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: 
 _STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
 _RESTARTS = 3
 _TRIES = 2  # again after a panic that an overloaded machine causes
-_STOP_S = 10.0  # from SIGTERM until it is killed
 _JUDGED = 128 * KIB  # of the serial console's end
 _LOG_LIMIT = 64 * MIB
 _LINES = 12
@@ -312,9 +312,7 @@ class _Started:
 
     def complaint(self) -> str:
         """Return the last line that QEMU wrote on stderr."""
-        self._complaint.seek(0)
-        lines = self._complaint.read().decode(errors="replace").strip().split("\n")
-        return show_path(lines[-1].split(": ", 1)[-1])
+        return show_path(last_line(self._complaint).split(": ", 1)[-1])
 
 
 @contextlib.contextmanager
@@ -327,18 +325,9 @@ def _qemu(machine: Machine, places: Places, folder: Path) -> Iterator[_Started]:
         ),
     }
     with tempfile.TemporaryFile() as complaint:
-        process = subprocess.Popen(command(machine, places), stdin=subprocess.DEVNULL,
-                                   stdout=complaint, stderr=complaint, env=environment,
-                                   cwd=folder)  # fmt: skip
-        try:
+        argv = command(machine, places)
+        with running(argv, complaint, environment=environment, folder=folder) as process:
             yield _Started(process, complaint)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 class _Watch:
@@ -416,7 +405,7 @@ class _Watch:
         """Return what else than text tells."""
         if self._stopped is not None:
             return Verdict(verdict.WINDOWS_STOP, self._stopped)
-        if self.picture is not None and screen.is_stop_screen(self.picture):
+        if self.picture is not None and verdict.is_stop_screen(self.picture):
             return Verdict(verdict.WINDOWS_STOP, "its code is on the screenshot")
         if self._restarts >= _RESTARTS:
             return Verdict(verdict.RESTARTS, verdict.last_lines(self.text, 1))

@@ -1,9 +1,9 @@
-"""What is on the screen: the text of VGA's text mode, a picture, and what its colours say.
+"""What is on the screen: the text of VGA's text mode, or a picture.
 
 In text mode the card's memory at 0xB8000 holds two bytes for a character, the letter (code page
 437) and its colours. A driver scrolls by moving the start, so that all 32 KiB may hold lines.
-A picture comes from QEMU as a PPM file (binary, "P6"). Source of the blues: the screens on which
-Windows says its stop code; inferred from published pictures of Windows 7 to 11.
+A picture comes from QEMU as a PPM file (binary, "P6"). What either says of the boot is for
+`verdict`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ _ROW = 2 * _COLUMNS
 _TEXT_PICTURES = ((720, 400), (640, 400))
 
 _PPM = re.compile(rb"P6\s(\d{1,5})\s(\d{1,5})\s255\s")
-_STOP_BLUES = ((0, 120, 215), (0, 0, 128), (0, 0, 168), (0, 0, 170), (16, 113, 170), (17, 114, 169))
-_STOP_SHARE = 0.6  # of the picture is that blue; the rest are letters
-_NEAR = 6  # how far a colour may be from one of them
 
 
 class Picture(NamedTuple):
@@ -75,17 +72,3 @@ def write_png(picture: Picture) -> bytes:
 
 def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def is_stop_screen(picture: Picture) -> bool:
-    """Return whether the picture is filled with a blue on which Windows says its stop code."""
-    step = 3 * max(1, picture.width * picture.height // 5000)
-    sample = [picture.dots[at : at + 3] for at in range(0, len(picture.dots) - 2, step)]
-    if picture.is_text or not sample:
-        return False
-    blue = sum(any(_near(dot, stop) for stop in _STOP_BLUES) for dot in sample)
-    return blue >= _STOP_SHARE * len(sample)
-
-
-def _near(dot: bytes, colour: tuple[int, int, int]) -> bool:
-    return all(abs(a - b) <= _NEAR for a, b in zip(dot, colour, strict=True))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from imsprep.trial.screen import Picture
+
 LOGIN, CLOUD_INIT = "login", "cloud-init"
 EMERGENCY, INITRAMFS, PANIC = "emergency-shell", "initramfs-prompt", "kernel-panic"
 GRUB, LOADER, NO_DEVICE = "grub-prompt", "loader-prompt", "no-boot-device"
@@ -109,6 +111,11 @@ _CUT_COLOUR = re.compile(r"\x1b(?:\[[0-9;]*)?(?=\.\.\.|…)|(?<=\.\.\.)(?:\[[0-9
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][0-9A-Za-z]|[=>78cMDEH])|\x1b\][^\x07]*\x07")
 _SOURCE = re.compile(r"Cloud-init v\. .* finished at .*?Datasource (DataSource\w+)")
 _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
+# Of the screens on which Windows says its stop code; inferred from published pictures of Windows 7
+# to 11.
+_STOP_BLUES = ((0, 120, 215), (0, 0, 128), (0, 0, 168), (0, 0, 170), (16, 113, 170), (17, 114, 169))
+_STOP_SHARE = 0.6  # of the picture is that blue; the rest are letters
+_NEAR = 6  # how far a colour may be from one of them
 
 
 def plain(console: bytes) -> str:
@@ -214,3 +221,17 @@ def last_lines(text: str, count: int) -> str:
     """Return the last lines that say something."""
     lines = [line.rstrip() for line in text.split("\n") if line.strip()]
     return "\n".join(lines[-count:])
+
+
+def is_stop_screen(picture: Picture) -> bool:
+    """Return whether the picture is filled with a blue on which Windows says its stop code."""
+    step = 3 * max(1, picture.width * picture.height // 5000)
+    sample = [picture.dots[at : at + 3] for at in range(0, len(picture.dots) - 2, step)]
+    if picture.is_text or not sample:
+        return False
+    blue = sum(any(_near(dot, stop) for stop in _STOP_BLUES) for dot in sample)
+    return blue >= _STOP_SHARE * len(sample)
+
+
+def _near(dot: bytes, colour: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) <= _NEAR for a, b in zip(dot, colour, strict=True))

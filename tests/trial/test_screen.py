@@ -1,4 +1,4 @@
-"""Letters, pictures and colours of a screen."""
+"""Letters and pictures of a screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.trial.screen import Picture, is_stop_screen, read_ppm, text_of, write_png
+from imsprep.trial.screen import Picture, read_ppm, text_of, write_png
 
 
 def test_text_mode_is_read_row_by_row() -> None:
@@ -39,10 +39,3 @@ def test_what_is_no_picture_is_none(data: bytes) -> None:
 def test_no_bytes_raise(data: bytes) -> None:
     read_ppm(data)
     text_of(data)
-
-
-def test_the_blue_of_a_stop_screen_is_known() -> None:
-    blue, white, black = bytes([0, 120, 215]), bytes([255] * 3), bytes(3)
-    assert is_stop_screen(Picture(100, 10, blue * 900 + white * 100))
-    assert not is_stop_screen(Picture(100, 10, black * 900 + blue * 100))
-    assert not is_stop_screen(Picture(720, 400, bytes([0, 0, 170]) * 720 * 400))  # a text mode's

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsprep.trial.screen import Picture
 from imsprep.trial.verdict import (
     GOOD,
     NOTHING,
     WORDS,
     at_the_end,
     blames_the_machine,
+    is_stop_screen,
     is_stuck,
     judge,
     kernel_speaks,
@@ -233,3 +235,10 @@ def test_what_went_before_does_not_hide_a_panic(row: tuple[str, bytes], noise: b
 def test_silence_is_nothing() -> None:
     assert at_the_end("").key == NOTHING
     assert last_lines("a\n\nb\n  \nc\n", 2) == "b\nc"
+
+
+def test_the_blue_of_a_stop_screen_is_known() -> None:
+    blue, white, black = bytes([0, 120, 215]), bytes([255] * 3), bytes(3)
+    assert is_stop_screen(Picture(100, 10, blue * 900 + white * 100))
+    assert not is_stop_screen(Picture(100, 10, black * 900 + blue * 100))
+    assert not is_stop_screen(Picture(720, 400, bytes([0, 0, 170]) * 720 * 400))  # a text mode's

@@ -24,6 +24,7 @@ from typing import IO
 from imsprep.errors import FormatError, MissingExtraError, ReadError, show_path
 from imsprep.image.qemu.foreign import description
 from imsprep.image.qemu.nbd_client import NbdClient, NbdError
+from imsprep.image.qemu.program import last_line, running
 from imsprep.image.qemu.whole import Stored, all_of, check_whole
 from imsprep.image.tables.survey import Survey
 from imsprep.units import SECTOR, round_up
@@ -32,7 +33,6 @@ PROGRAM, PACKAGE = "qemu-nbd", "qemu-utils"
 _START_S = 30.0  # until it must listen; it does so within a tenth of a second
 _STEP_S = 0.005
 _GONE_S = 0.2  # for a program that may just have ended
-_STOP_S = 10.0  # from SIGTERM until it is killed
 
 
 class QemuDisk:
@@ -174,28 +174,15 @@ def _serving(
         socket = Path(folder, "nbd")
         # One connection for each read, one that asks for extents, one for another process.
         argv = [program, "--read-only", f"--shared={jobs + 2}", f"--socket={socket}"]
-        process = subprocess.Popen(
-            [*argv, description(image.as_node(), format_, survey.options)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        try:
+        argv.append(description(image.as_node(), format_, survey.options))
+        with running(argv, log) as process:
             yield _Server(process, image, format_, socket, log, survey.hint)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def said_last(log: IO[bytes]) -> str:
     """Return what the program said last, to be put behind a message, without its own names."""
-    log.seek(0)
-    lines = [line for line in log.read().decode(errors="replace").split("\n") if line.strip()]
-    return _plain(lines[-1]) if lines else ""
+    line = last_line(log)
+    return _plain(line) if line else ""
 
 
 def _plain(line: str) -> str:
