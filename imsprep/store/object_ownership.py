@@ -54,10 +54,13 @@ def why_not_ours(found: ObjectFacts, origin: str) -> str | None:
     return None
 
 
-def check_free(found: ObjectFacts | None, origin: str) -> None:
-    """Raise OccupiedError if an object under the key of this file is foreign."""
+def check_free(found: ObjectFacts | None, origin: str, *, replace: bool = False) -> None:
+    """Raise OccupiedError if an object under the key of this file is foreign.
+
+    Not if it was asked to `replace` whatever is there.
+    """
     why = found and why_not_ours(found, origin)
-    if found is not None and why:
+    if found is not None and why and not replace:
         raise OccupiedError(
             f"the object {found.key!r} exists ({counted(found.size, 'byte')}), and {why}: it is not"
             " replaced; choose another key, or remove the object if nothing needs it"

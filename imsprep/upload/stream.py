@@ -103,6 +103,9 @@ class _Stream:
         self._store = store = RetryingStore(to.store, policy.retry)
         self._policy, self._progress = policy, progress
         self._origin = object_ownership.origin_of(to.origin)
+        self._check_free = partial(
+            object_ownership.check_free, origin=self._origin, replace=policy.replace
+        )
         self._limit = None
         if policy.bytes_per_s is not None:
             self._limit = RateLimit(policy.bytes_per_s, sleep=store.wait)
@@ -148,10 +151,6 @@ class _Stream:
         log.remove()
         journal.remove()
         return self._result(size, etag, restarted=reason)
-
-    def _check_free(self, found: ObjectFacts | None) -> None:
-        if not self._policy.replace:
-            object_ownership.check_free(found, self._origin)
 
     def _is_same(
         self, found: ObjectFacts, noted: UploadEntry | None, fresh: UploadEntry, journal: Journal

@@ -68,6 +68,9 @@ class _Upload:
         self._source, self._plan, self._key = source, plan, to.key
         self._store = RetryingStore(to.store, policy.retry)
         self._origin = object_ownership.origin_of(to.origin)
+        self._check_free = partial(
+            object_ownership.check_free, origin=self._origin, replace=policy.replace
+        )
         self._policy = policy
         self._parts = PartSender(source, plan, self._store, policy, progress)
         self._left_behind: tuple[str, str] | None = None
@@ -107,10 +110,6 @@ class _Upload:
             self._store, self._key, size=self._plan.size, etag=etag, expected=expected
         )
         return self._result(etag, restarted=reason, left=left)
-
-    def _check_free(self, found: ObjectFacts | None) -> None:
-        if not self._policy.replace:
-            object_ownership.check_free(found, self._origin)
 
     def _tidy(self, entry: UploadEntry) -> str | None:
         """Remove the zeros; the object is whole also if that fails, so say what was left."""

@@ -42,6 +42,7 @@ def test_only_objects_of_this_file_may_be_replaced(
     else:
         with pytest.raises(OccupiedError, match=why):
             check_free(found(metadata), MINE)
+    check_free(found(metadata), MINE, replace=True)
 
 
 def test_a_free_key_is_free() -> None:
