@@ -215,6 +215,7 @@ ORDER = {
         chain.bls
         chain.grub.objects
         chain.grub.modules
+        chain.grub.folder
         chain.grub.core_image
         chain.mbr
         chain.efi
@@ -225,7 +226,12 @@ ORDER = {
         chain.grub.commands
         chain.grub.effects
         chain.grub.script
+        chain.found
+        chain.grub.route
         chain.menus
+        chain.bios
+        chain.systemd_boot
+        chain.uefi
         chain.routes
         fs.features
         fs.volumes

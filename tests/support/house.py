@@ -68,7 +68,6 @@ TESTED_BY_OTHERS = """
     errors
     guest.chain.devices
     guest.chain.grub.syntax
-    guest.chain.values
     guest.child
     guest.firmware
     guest.fs.dissect
