@@ -428,6 +428,12 @@ MAX_PROSE_WIDTH = 100  # as the code
 # Longer on purpose; each with its reason.
 LONG_FUNCTIONS: dict[str, str] = {}
 
+MAX_PARAMETERS = 5  # more are a value: a task, a place, the options of a call
+# More on purpose; each with its reason.
+MANY_PARAMETERS = {
+    "rule": "a declaration, as that of a click option: its keywords are a Rule's fields"
+}
+
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -556,6 +562,15 @@ def test_a_function_is_small(module: str) -> None:
             # Decorators are declarations (a command's options), not the function's work.
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= MAX_FUNCTION_LINES or node.name in LONG_FUNCTIONS, node.name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_function_has_few_parameters(module: str) -> None:
+    for node in nodes(MODULES[module]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            all_ = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [one.arg for one in all_ if one.arg not in ("self", "cls")]
+            assert len(names) <= MAX_PARAMETERS or node.name in MANY_PARAMETERS, node.name
 
 
 def test_nothing_but_the_front_door_imports_the_emulator() -> None:

@@ -57,23 +57,24 @@ class Item:
         return asdict(self)
 
 
-def look(
-    folder: Path,
-    *,
-    online: bool,
-    site: str,
-    region: str | None,
-    ca_bundle: Path | None,
-    log: Callable[[str], object],
-) -> list[Item]:
+@dataclass(frozen=True)
+class Services:
+    """The services that are connected to."""
+
+    site: str
+    region: str | None
+    ca_bundle: Path | None
+
+
+def look(folder: Path, services: Services | None, log: Callable[[str], object]) -> list[Item]:
     """Look at everything; raises nothing for what is not as it should be.
 
     What takes seconds is announced by `log`.
     """
     items = [_python(), *_extras(), *_programs(), *_boot(log), *_place(folder), _credentials()]
-    if online:
+    if services is not None:
         log(f"connecting to the services: {_TIMEOUT_S} s at most for each")
-        items += _endpoints(site, region, ca_bundle)
+        items += _endpoints(services)
     return items
 
 
@@ -161,21 +162,22 @@ def _credentials() -> Item:
     return Item("credentials", OK, "an access key and its secret were found")
 
 
-def _endpoints(site: str, region: str | None, ca_bundle: Path | None) -> Iterator[Item]:
+def _endpoints(services: Services) -> Iterator[Item]:
     """Reach the services' addresses without a key; their clock is compared with ours."""
     from imsprep.cloud.endpoints import endpoints_for, obs_endpoint
 
+    region = services.region
     if region is None:
         yield Item("endpoints", FAILED, "no region is given, so the addresses are not known")
         return
     try:
-        found = endpoints_for(site, region, None)
+        found = endpoints_for(services.site, region, None)
         addresses = {"ims": found.ims, "obs": obs_endpoint(region)}
     except (ImsprepError, AttributeError) as error:
         yield Item("endpoints", FAILED, str(error))
         return
     for name, url in addresses.items():
-        yield from _reached(name, url, ca_bundle)
+        yield from _reached(name, url, services.ca_bundle)
 
 
 def _reached(name: str, url: str, ca_bundle: Path | None) -> Iterator[Item]:

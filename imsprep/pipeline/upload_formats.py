@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -133,6 +134,13 @@ class Comparison:
         }
 
 
+class Clocks(NamedTuple):
+    """What tells the time that packing takes; both in seconds."""
+
+    passed: Callable[[], float]  # by the wall
+    used: Callable[[], float] = time.thread_time  # of a processor
+
+
 @dataclass(frozen=True)
 class Sample:
     """How the disk's own blocks pack."""
@@ -147,11 +155,10 @@ def take_sample(
     pread: Callable[[int, int], bytes],
     block_map: BlockMap,
     pack: Packer,
-    clock: Callable[[], float],
+    clocks: Clocks,
     most: int = SAMPLES,
-    processor_clock: Callable[[], float] = time.thread_time,
 ) -> Sample:
-    """Pack some of the allocated blocks and measure; both clocks in seconds."""
+    """Pack some of the allocated blocks, at most so many, and measure."""
     allocated = np.flatnonzero(block_map.flags())
     if not len(allocated):
         return Sample(0.0, float("inf"), 0)
@@ -161,10 +168,10 @@ def take_sample(
     spent = used = 0.0
     for block in allocated[places]:
         data = pread(*block_map.byte_range(int(block)))
-        start, before = clock(), processor_clock()
+        start, before = clocks.passed(), clocks.used()
         packed += len(pack(data))
-        spent += clock() - start
-        used += processor_clock() - before
+        spent += clocks.passed() - start
+        used += clocks.used() - before
         plain += len(data)
     slowed = min(max(1.0, spent / used), _SLOWEST) if used > 0 else 1.0
     rate = plain / spent if spent > 0 else float("inf")
@@ -254,4 +261,4 @@ def sample_of(
         return bytes(buffer)
 
     pack = Packer(packing.method, packing.chosen_level)
-    return take_sample(pread, block_map, pack, clock, most)
+    return take_sample(pread, block_map, pack, Clocks(clock), most)

@@ -45,6 +45,14 @@ class Part(NamedTuple):
     etag: str  # without quotation marks; the part's MD5 in hex, as the store writes it
 
 
+class ObjectRange(NamedTuple):
+    """A run of bytes of an object, from which a part is copied."""
+
+    key: str
+    offset: int  # bytes
+    length: int  # bytes
+
+
 class Upload(NamedTuple):
     """A multipart upload that was begun and neither completed nor aborted."""
 
@@ -94,12 +102,10 @@ class ObjectStore(Protocol):
         `md5` is that of the data in hex if it is known already; other bytes are refused.
         """
 
-    def copy_part(
-        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
-    ) -> str:
-        """Make one part from `length` bytes of the object `source`; return its etag.
+    def copy_part(self, key: str, upload_id: str, number: int, source: ObjectRange) -> str:
+        """Make one part from a range of another object of the bucket; return its etag.
 
-        A range beyond the source's end is refused, or cut short as OBS does: the sizes that
+        A range beyond the object's end is refused, or cut short as OBS does: the sizes that
         `list_parts` tells are to be compared before completing.
         """
 

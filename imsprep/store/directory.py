@@ -34,6 +34,7 @@ from imsprep.store.contract import (
     Body,
     BucketHead,
     ObjectFacts,
+    ObjectRange,
     Part,
     Upload,
     check_part_number,
@@ -91,16 +92,15 @@ class DirectoryStore:
                 raise TransferError(f"part {number} has the MD5 {new.etag}, expected {md5}")
         return new.etag
 
-    def copy_part(
-        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
-    ) -> str:
-        """Make one part from a range of the object `source`; the range must lie inside it."""
+    def copy_part(self, key: str, upload_id: str, number: int, source: ObjectRange) -> str:
+        """Make one part from a range of another object; the range must lie inside it."""
         upload = self._upload(key, upload_id, number)
-        with _translated("copy a part in", upload.folder), self._open(source) as origin:
+        offset, length = source.offset, source.length
+        with _translated("copy a part in", upload.folder), self._open(source.key) as origin:
             size = os.fstat(origin).st_size
             if length <= 0 or offset < 0 or offset + length > size:
                 raise ServiceError(
-                    f"cannot copy bytes {offset} to {offset + length} of {source!r}:"
+                    f"cannot copy bytes {offset} to {offset + length} of {source.key!r}:"
                     f" it has {size} bytes",
                     code="InvalidRange",
                 )

@@ -24,6 +24,7 @@ from imsprep.store.contract import (
     BucketHead,
     CopyRefusedError,
     ObjectFacts,
+    ObjectRange,
     Part,
     Upload,
     check_part_number,
@@ -132,9 +133,7 @@ class ObsStore:
             )
         return etag
 
-    def copy_part(
-        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
-    ) -> str:
+    def copy_part(self, key: str, upload_id: str, number: int, source: ObjectRange) -> str:
         """Make one part from a range of an object in the same bucket."""
         check_part_number(number)
         try:
@@ -143,8 +142,8 @@ class ObsStore:
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
-                CopySource={"Bucket": self.bucket, "Key": source},
-                CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+                CopySource={"Bucket": self.bucket, "Key": source.key},
+                CopySourceRange=f"bytes={source.offset}-{source.offset + source.length - 1}",
             )
         except ServiceError as error:
             if error.status in _NO_COPY:
@@ -381,11 +380,10 @@ def open_obs(
     region: str,
     credentials: Credentials,
     ca_bundle: Path | None = None,
-    kms_key: str | None = None,
 ) -> ObsStore:
-    """Open a bucket; see `obs_connection.connect`."""
+    """Open a bucket; see `obs_connection.connect`. Objects are as the bucket itself makes them."""
     client = connect(endpoint=endpoint, region=region, credentials=credentials, ca_bundle=ca_bundle)
-    return ObsStore(client, bucket, kms_key=kms_key, secrets=credentials.secrets)
+    return ObsStore(client, bucket, secrets=credentials.secrets)
 
 
 def _encryption(answer: Mapping[str, Any]) -> str | None:

@@ -19,7 +19,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from imsprep.errors import TransferError
-from imsprep.store.contract import Body, BucketHead, ObjectFacts, ObjectStore, Part, Upload
+from imsprep.store.contract import (
+    Body,
+    BucketHead,
+    ObjectFacts,
+    ObjectRange,
+    ObjectStore,
+    Part,
+    Upload,
+)
 
 T = TypeVar("T")
 
@@ -144,13 +152,10 @@ class RetryingStore:
             "upload_part", lambda: self._store.upload_part(key, upload_id, number, data, md5)
         )
 
-    def copy_part(
-        self, key: str, upload_id: str, number: int, source: str, offset: int, length: int
-    ) -> str:
+    def copy_part(self, key: str, upload_id: str, number: int, source: ObjectRange) -> str:
         """Copy one part, again if need be."""
         return self._patiently(
-            "copy_part",
-            lambda: self._store.copy_part(key, upload_id, number, source, offset, length),
+            "copy_part", lambda: self._store.copy_part(key, upload_id, number, source)
         )
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:

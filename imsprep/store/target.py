@@ -142,16 +142,17 @@ def open_store(
     if target.region is None:
         raise UsageError(f"no region is given for the bucket {target.bucket}", remedies=("region",))
     from imsprep.cloud import credentials
-    from imsprep.store.obs import open_obs
+    from imsprep.store.obs import ObsStore
+    from imsprep.store.obs_connection import connect
 
-    return open_obs(
-        target.bucket,
+    keys = credentials.find_here()
+    client = connect(
         endpoint=target.endpoint or obs_endpoint(target.region),
         region=target.region,
-        credentials=credentials.find_here(),
+        credentials=keys,
         ca_bundle=ca_bundle,
-        kms_key=kms_key,
     )
+    return ObsStore(client, target.bucket, kms_key=kms_key, secrets=keys.secrets)
 
 
 def _checked_bucket(name: str) -> str:

@@ -44,7 +44,7 @@ from imsprep.zvhd2.examine import Examination, examine
 from imsprep.zvhd2.extract import unpack_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.source import format_of, notes_of, open_disk
-from imsprep.zvhd2.writer import PackTask, Written, write_container
+from imsprep.zvhd2.writer import PackTask, WriteTask, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
 SUFFIXES = {".zvhd2": formats.ZVHD2, ".raw": formats.RAW, ".img": formats.RAW}
@@ -223,11 +223,10 @@ def _pack(
     )
     extents = disk.extents() if believed else iter([(0, disk.size, True)])
     with writing(place) as file:
-        written = write_container(
-            disk, extents, file.fileno(), task.packing, task.progress,
-            with_digest=task.with_digest,
-            verify=task.options.proves_blocks,
-        )  # fmt: skip
+        writing_task = WriteTask(
+            task.packing, task.progress, task.with_digest, task.options.proves_blocks
+        )
+        written = write_container(disk, extents, file.fileno(), writing_task)
         image.check_unchanged()
         _place_for(image.path, place, task.options.force)
         task.on_whole(file.fileno(), image, written)

@@ -97,8 +97,8 @@ def header_fault(data: bytes) -> Fault | None:
     fault = _record_fault(Kind.HEADER, "header", data, 0)
     if fault is None and records.unpack_footer(data).zvhd2_version == 0:
         return _field(
-            Kind.VERSION, "the container has no index: an older writer made it", 0,
-            "zvhd2_version", "1", "0",
+            Kind.VERSION, "the container has no index: an older writer made it",
+            _place(0, "zvhd2_version"), "1", "0",
         )  # fmt: skip
     return fault
 
@@ -136,7 +136,8 @@ def field_fault(footer: Footer, offset: int) -> Fault | None:
     ):  # fmt: skip
         if not good:
             message = f"{name} has an impossible value"
-            return _field(Kind.FIELD, message, offset, name, expected, str(getattr(f, name)))
+            found = str(getattr(f, name))
+            return _field(Kind.FIELD, message, _place(offset, name), expected, found)
     return None
 
 
@@ -151,8 +152,8 @@ def other_disk_fault(header: Footer, footer: Footer, offset: int) -> Fault | Non
         if first != last:
             expected, found = (v.hex() if isinstance(v, bytes) else str(v) for v in (first, last))
             return _field(
-                Kind.OTHER_DISK, f"header and final footer differ in {name}", offset, name,
-                expected, found,
+                Kind.OTHER_DISK, f"header and final footer differ in {name}",
+                _place(offset, name), expected, found,
             )  # fmt: skip
     return None
 
@@ -166,7 +167,7 @@ def tables_fault(footer: Footer, size: int) -> Fault | None:
     most = (footer.data_end - FOOTER_LENGTH) // ALIGNMENT
     if footer.non_zero_blk_num > most:
         return _field(
-            Kind.TABLES, "more blocks than there is room for", at, "non_zero_blk_num",
+            Kind.TABLES, "more blocks than there is room for", _place(at, "non_zero_blk_num"),
             f"at most {most}", str(footer.non_zero_blk_num),
         )  # fmt: skip
     return None
@@ -179,14 +180,14 @@ TABLE_SIZES = ("index_seg_size", "index_seg_num", "index_size", "bitmap_seg_size
 def _sizes_fault(footer: Footer, at: int) -> Fault | None:
     if footer.max_blk_num > MAX_BLOCKS:
         return _field(
-            Kind.TABLES, "more blocks than are read here", at, "max_blk_num",
+            Kind.TABLES, "more blocks than are read here", _place(at, "max_blk_num"),
             f"at most {MAX_BLOCKS}", str(footer.max_blk_num),
         )  # fmt: skip
     wanted = records.final_footer(footer, footer.non_zero_blk_num, footer.index_lba)
     for name in TABLE_SIZES:
         if getattr(footer, name) != getattr(wanted, name):
             return _field(
-                Kind.TABLES, f"{name} does not fit the number of blocks", at, name,
+                Kind.TABLES, f"{name} does not fit the number of blocks", _place(at, name),
                 str(getattr(wanted, name)), str(getattr(footer, name)),
             )  # fmt: skip
     return None
@@ -200,13 +201,13 @@ def _places_fault(footer: Footer, at: int) -> Fault | None:
         # An index without entries lies nowhere.
         if place and (place.start % ALIGNMENT or place.start < FOOTER_LENGTH or place.stop > at):
             return _field(
-                Kind.TABLES, f"the {name} of {len(place)} bytes does not lie inside the file", at,
-                f"{name}_lba", f"a multiple of {ALIGNMENT} from {FOOTER_LENGTH} to"
+                Kind.TABLES, f"the {name} of {len(place)} bytes does not lie inside the file",
+                _place(at, f"{name}_lba"), f"a multiple of {ALIGNMENT} from {FOOTER_LENGTH} to"
                 f" {at - len(place)}", str(place.start),
             )  # fmt: skip
     if index and index.start < bitmap.stop and bitmap.start < index.stop:
         return _field(
-            Kind.TABLES, "index and bitmap overlap", at, "bitmap_lba",
+            Kind.TABLES, "index and bitmap overlap", _place(at, "bitmap_lba"),
             f"{index.stop} or more", str(bitmap.start),
         )  # fmt: skip
     return None
@@ -358,12 +359,18 @@ def _record_fault(kind: Kind, name: str, data: bytes, offset: int) -> Fault | No
     return _field(
         kind,
         f"the {name} is big-endian" if swapped else f"the checksum of the {name} does not hold",
-        offset, "checksum", f"{real:#010x}", f"{said:#010x}",
+        _place(offset, "checksum"), f"{real:#010x}", f"{said:#010x}",
     )  # fmt: skip
 
 
-def _field(kind: Kind, message: str, offset: int, name: str, expected: str, found: str) -> Fault:
-    return Fault(kind, message, offset + records.field_offset(name), 4, expected, found)
+def _field(kind: Kind, message: str, at: int, expected: str, found: str) -> Fault:
+    """Return a fault of a record's field of 4 bytes."""
+    return Fault(kind, message, at, 4, expected, found)
+
+
+def _place(offset: int, name: str) -> int:
+    """Return where a field of the record at `offset` lies."""
+    return offset + records.field_offset(name)
 
 
 def _more(where: NDArray[np.intp], what: str) -> str:

@@ -70,6 +70,16 @@ class PackTask:
 
 
 @dataclass(frozen=True)
+class WriteTask:
+    """A container that is written to a file: how it is packed, and what is done with it."""
+
+    packing: PackTask
+    progress: Callable[[int], None] = lambda count: None  # called with bytes of the disk
+    with_digest: bool = False  # compute that of the disk
+    verify: bool = True  # prove each record, and not the header and the tables alone
+
+
+@dataclass(frozen=True)
 class Written:
     """What was written and proved. Sizes in bytes."""
 
@@ -81,29 +91,19 @@ class Written:
 
 
 def write_container(
-    disk: Disk,
-    extents: Iterable[ByteExtent],
-    file: int,
-    packing: PackTask,
-    progress: Callable[[int], None],
-    *,
-    with_digest: bool = False,
-    verify: bool = True,
+    disk: Disk, extents: Iterable[ByteExtent], file: int, task: WriteTask
 ) -> Written:
     """Write the container of a disk to an empty file, and prove it.
 
-    `extents` are the disk's, or all of it as data, if its holes are not to be believed. `progress`
-    is called with bytes of the disk. Without `verify` only header and tables are proved. Raises
+    `extents` are the disk's, or all of it as data, if its holes are not to be believed. Raises
     ReadError if something cannot be read or does not read back, and ImageChangedError.
     """
     if disk.size == 0:
         raise UsageError(f"{show_path(disk.path)} is empty: there is no disk to convert")
     keep_freed_memory()
     with WriteBehind(file) as behind:
-        writer = _Writer(disk, file, packing, behind)
-        writer.tree = DigestTree(disk.size) if with_digest else None
-        writer.verify = verify
-        writer.write_blocks(extents, progress)
+        writer = _Writer(disk, file, task, behind)
+        writer.write_blocks(extents)
     disk.check_unchanged()
     return writer.finish()
 
@@ -146,16 +146,16 @@ class _Packed(NamedTuple):
 class _Writer:
     """One container while it is written: `write_blocks`, then `finish`."""
 
-    def __init__(self, disk: Disk, file: int, packing: PackTask, behind: WriteBehind) -> None:
-        self._disk, self._file, self._packing, self._behind = disk, file, packing, behind
+    def __init__(self, disk: Disk, file: int, task: WriteTask, behind: WriteBehind) -> None:
+        self._disk, self._file, self._task, self._behind = disk, file, task, behind
+        self._packing = packing = task.packing
         self._header = self._new_header()
         self._end = FOOTER_LENGTH  # where the next record begins
         self._index = np.zeros(self._header.max_blk_num, records.INDEX_ENTRY)
         self._crcs = np.zeros(self._header.max_blk_num, np.uint32)
         self._stored = 0
         self._payload = 0
-        self.tree: DigestTree | None = None
-        self.verify = True  # read each record back, unpack it and compare it
+        self._tree = DigestTree(disk.size) if task.with_digest else None
         self._codecs = threading.local()
         self._jobs, buffers = shares(packing, MEMORY - getattr(disk, "memory", 0))
         self._zeros = memoryview(bytes(packing.block_size))
@@ -172,9 +172,9 @@ class _Writer:
             timestamp=packing.timestamp,
         )
 
-    def write_blocks(self, extents: Iterable[ByteExtent], progress: Callable[[int], None]) -> None:
+    def write_blocks(self, extents: Iterable[ByteExtent]) -> None:
         """Write a record for each block that is not zeros."""
-        reported = 0
+        reported, progress = 0, self._task.progress
         with Workers(self._jobs) as workers:
             for block, ranges in block_ranges(extents, self._header.block_size):
                 while not self._free:
@@ -206,7 +206,7 @@ class _Writer:
             record = self._place(block, packed)
             # Written here: the threads would only wait for each other, at the file's lock.
             write_at(self._file, records.record_pieces(block, record.payload), record.offset)
-            if self.verify:
+            if self._task.verify:
                 proving.append((buffer, workers.give(partial(self._prove, record, buffer))))
             else:
                 self._behind.done(record.offset + record.length)
@@ -231,8 +231,8 @@ class _Writer:
         """Read a block into the buffer and pack it; None if it is zeros. Runs in a thread."""
         if not read_block(self._disk, buffer, block, ranges, self._zeros):
             return None
-        if self.tree is not None:
-            self.tree.add(block * len(buffer), buffer)
+        if self._tree is not None:
+            self._tree.add(block * len(buffer), buffer)
         if not hasattr(self._codecs, "pack"):
             self._codecs.pack = Packer(self._packing.method, self._packing.chosen_level)
         payload: bytes = self._codecs.pack(buffer)
@@ -267,7 +267,7 @@ class _Writer:
             end = offset + len(written)
         if os.fstat(self._file).st_size != end:
             raise _faulty(end, 0)
-        digest = self.tree.digest() if self.tree else None
+        digest = self._tree.digest() if self._tree else None
         return Written(footer, end, block_map, self._payload, digest)
 
 

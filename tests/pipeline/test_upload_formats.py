@@ -19,6 +19,7 @@ from imsprep.pipeline.upload_formats import (
     LOCAL_START_S,
     RAW,
     ZVHD2,
+    Clocks,
     Comparison,
     Conditions,
     Sample,
@@ -63,7 +64,7 @@ PACK = Packer(ZSTD, 3)
 @pytest.mark.parametrize(("block", "low", "high"), [(NOISE, 1.0, 1.001), (TEXT, 0.0, 0.01)])
 def test_a_sample_tells_how_data_compresses(block: bytes, low: float, high: float) -> None:
     data, block_map = disk([block, ZEROS, block])
-    sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clock())
+    sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clocks(Clock()))
     assert low <= sample.ratio <= high
     assert sample.blocks == 2
     assert sample.bytes_per_s == BLOCK_SIZE
@@ -71,7 +72,7 @@ def test_a_sample_tells_how_data_compresses(block: bytes, low: float, high: floa
 
 def test_an_empty_disk_needs_no_sample() -> None:
     _, block_map = disk([ZEROS, ZEROS])
-    assert take_sample(lambda o, n: b"", block_map, PACK, Clock()).ratio == 0.0
+    assert take_sample(lambda o, n: b"", block_map, PACK, Clocks(Clock())).ratio == 0.0
 
 
 def test_a_sample_is_taken_out_of_the_middle_of_equal_shares() -> None:
@@ -82,8 +83,8 @@ def test_a_sample_is_taken_out_of_the_middle_of_equal_shares() -> None:
         asked.append(offset // BLOCK_SIZE)
         return bytes(length)
 
-    take_sample(pread, block_map, PACK, Clock(), 1)
-    take_sample(pread, block_map, PACK, Clock(), 5)
+    take_sample(pread, block_map, PACK, Clocks(Clock()), 1)
+    take_sample(pread, block_map, PACK, Clocks(Clock()), 5)
     assert asked == [5, 1, 3, 5, 7, 9]
 
 
@@ -129,8 +130,8 @@ def test_a_local_service_is_as_slow_as_the_processor_that_others_use_too() -> No
     data, block_map = disk([NOISE, TEXT])
     used = itertools.count()  # a processor's second is two by the clock
     sample = take_sample(
-        lambda o, n: data[o : o + n], block_map, PACK, lambda: float(next(used)),
-        processor_clock=lambda: float(next(used)) / 2,
+        lambda o, n: data[o : o + n], block_map, PACK,
+        Clocks(lambda: float(next(used)), lambda: float(next(used)) / 2),
     )  # fmt: skip
     assert sample.slowed == 2.0
 
@@ -163,7 +164,7 @@ def test_more_threads_pack_in_less_time() -> None:
 @pytest.mark.parametrize("blocks", [[NOISE, ZEROS, NOISE], [TEXT, TEXT], [ZEROS]])
 def test_where_all_blocks_pack_alike_the_estimate_is_right(blocks: list[bytes]) -> None:
     data, block_map = disk(blocks)
-    sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clock())
+    sample = take_sample(lambda o, n: data[o : o + n], block_map, PACK, Clocks(Clock()))
     made = len(of_disk(data))  # at another level, which changes a record by a page at most
     assert abs(estimated_size(block_map, sample) - made) <= 4096 * len(blocks)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.errors import ReadError, ServiceError, TransferError
+from imsprep.store.contract import ObjectRange
 from imsprep.store.directory import DirectoryStore, key_part, safe_name
 from imsprep.store.md5_of_zeros import zero_md5
 from imsprep.system.sparse import copy_data, data_ranges, write_sparse
@@ -87,7 +88,7 @@ def test_a_terabyte_of_zeros_takes_no_space_and_no_time(store: DirectoryStore) -
         file.truncate(5 * GIB)
     upload_id = store.create("disk.raw", {})
     for number in range(1, 206):
-        store.copy_part("disk.raw", upload_id, number, "zeros", 0, 5 * GIB)
+        store.copy_part("disk.raw", upload_id, number, ObjectRange("zeros", 0, 5 * GIB))
     store.complete("disk.raw", upload_id, store.list_parts("disk.raw", upload_id))
     stat = os.stat(store.folder / "disk.raw")
     assert stat.st_size == 205 * 5 * GIB

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imsprep.errors import ReadError, ServiceError
-from imsprep.store.contract import Part
+from imsprep.store.contract import ObjectRange, Part
 from imsprep.store.directory import DirectoryStore
 from imsprep.units import MIB
 from tests.support.store.suite import md5
@@ -60,7 +60,7 @@ def test_a_part_is_on_the_disk_before_it_has_its_name(
     monkeypatch.setattr(os, "fsync", lambda file: (steps.append(os.pread(file, 9, 0)), sync(file)))
     monkeypatch.setattr(os, "replace", lambda *names: (steps.append(b"named"), replace(*names)))
     if copied:
-        store.copy_part("k", upload_id, 1, "source", 0, 7)
+        store.copy_part("k", upload_id, 1, ObjectRange("source", 0, 7))
     else:
         store.upload_part("k", upload_id, 1, b"content")
     assert steps == [b"content", b"named"]

@@ -23,7 +23,7 @@ from imsprep.cloud.credentials import Credentials
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.options import UploadOptions
 from imsprep.store import obs
-from imsprep.store.contract import BucketHead, CopyRefusedError
+from imsprep.store.contract import BucketHead, CopyRefusedError, ObjectRange
 from imsprep.store.obs import ObsStore, content_md5, open_obs
 from imsprep.store.obs_connection import ANSWER_LIMIT
 from imsprep.store.retry import RetryPolicy
@@ -252,10 +252,10 @@ def test_a_copy_that_is_answered_with_200_and_an_error_is_none(
     upload_id = store.create("k", {})
     cloud.copy_answer = b"<Error><Code>InternalError</Code><Message>later</Message></Error>"
     with pytest.raises(TransferError, match="InternalError"):
-        store.copy_part("k", upload_id, 1, "zeros", 0, 100)
+        store.copy_part("k", upload_id, 1, ObjectRange("zeros", 0, 100))
     cloud.copy_answer = b"<CopyPartResult></CopyPartResult>"
     with pytest.raises(TransferError, match="without an ETag"):
-        store.copy_part("k", upload_id, 1, "zeros", 0, 100)
+        store.copy_part("k", upload_id, 1, ObjectRange("zeros", 0, 100))
 
 
 @pytest.mark.parametrize("acted", [False, True])
@@ -363,7 +363,7 @@ def test_a_secret_that_the_store_quotes_is_hidden(
     cloud.copy_answer = b"<Error><Code>InvalidToken</Code><Message>the-token is none of the-secret</Message></Error>"
     cloud.tokens.clear()
     with pytest.raises(TransferError, match=r"\*\*\* is none of \*\*\*"):
-        store.copy_part("k", "u", 1, "zeros", 0, 100)
+        store.copy_part("k", "u", 1, ObjectRange("zeros", 0, 100))
     assert cloud.tokens == {"the-token"}
     store.close()
 
@@ -562,10 +562,10 @@ def test_a_store_that_refuses_to_copy_is_told_from_one_that_is_busy(
     for refusal in (("501 Not Implemented", "NotImplemented"), ("403 Forbidden", "AccessDenied")):
         cloud.refuses = refusal
         with pytest.raises(CopyRefusedError, match=refusal[1]):
-            store.copy_part("k", upload_id, 1, "zeros", 0, 100)
+            store.copy_part("k", upload_id, 1, ObjectRange("zeros", 0, 100))
     cloud.refuses = ("503 Service Unavailable", "SlowDown")
     with pytest.raises(TransferError):
-        store.copy_part("k", upload_id, 1, "zeros", 0, 100)
+        store.copy_part("k", upload_id, 1, ObjectRange("zeros", 0, 100))
 
 
 def test_a_busy_store_says_how_long_to_leave_it_alone(

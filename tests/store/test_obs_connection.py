@@ -9,7 +9,7 @@ import pytest
 
 from imsprep.cloud.credentials import Credentials
 from imsprep.errors import TransferError, UsageError
-from imsprep.store.contract import Part
+from imsprep.store.contract import ObjectRange, Part
 from imsprep.store.obs import open_obs
 from tests.support.cloud.dripping import BODY, HEADER, dripping
 
@@ -29,7 +29,7 @@ def test_no_answer_of_a_store_drips_for_longer_than_its_limit(
             lambda: store.read("k", 0, 100),
             lambda: store.put("k", b"x"),
             lambda: store.upload_part("k", "id", 1, b"data"),
-            lambda: store.copy_part("k", "id", 1, "z", 0, 4),
+            lambda: store.copy_part("k", "id", 1, ObjectRange("z", 0, 4)),
             lambda: store.complete("k", "id", part),
         ):
             began = time.monotonic()

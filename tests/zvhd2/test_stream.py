@@ -15,7 +15,7 @@ from imsprep.errors import ReadError
 from imsprep.image.file import RawImage
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.stream import Chunk, ContainerStream, KnownPart, StaleError, check_known
-from imsprep.zvhd2.writer import PackTask, write_container
+from imsprep.zvhd2.writer import PackTask, WriteTask, write_container
 
 MIB = 1 << 20
 PACKING = PackTask(timestamp=5, jobs=2)
@@ -54,7 +54,7 @@ def test_released_memory_is_used_again(image: RawImage, tmp_path: Path) -> None:
     assert len(memory) > 12
     assert len({id(one) for one in memory}) <= 4  # of each length one to fill; the first part's
     with (tmp_path / "whole").open("w+b") as file:
-        write_container(image, image.extents(), file.fileno(), PACKING, lambda count: None)
+        write_container(image, image.extents(), file.fileno(), WriteTask(PACKING))
         file.seek(0)
         assert b"".join(bytes_of[n] for n in sorted(bytes_of)) == file.read()
 

@@ -18,7 +18,7 @@ from imsprep.units import MIB
 from imsprep.zvhd2 import records, writer
 from imsprep.zvhd2.codec import Packer
 from imsprep.zvhd2.reader import Zvhd2Reader
-from imsprep.zvhd2.writer import PackTask, Written, block_ranges
+from imsprep.zvhd2.writer import PackTask, WriteTask, Written, block_ranges
 from tests.support.image.raw_disk import write_disk
 
 ID = bytes(range(16))
@@ -28,10 +28,8 @@ BLOCK = 2 * MIB
 def written(raw: Path, packing: PackTask, *, with_digest: bool = False) -> Written:
     """Pack a raw disk into `disk.zvhd2` next to it."""
     with RawImage.open(raw) as image, (raw.parent / "disk.zvhd2").open("w+b") as file:
-        return writer.write_container(
-            image, image.extents(), file.fileno(), packing, lambda count: None,
-            with_digest=with_digest,
-        )  # fmt: skip
+        task = WriteTask(packing, with_digest=with_digest)
+        return writer.write_container(image, image.extents(), file.fileno(), task)
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
@@ -145,9 +143,8 @@ def test_holes_are_never_read_and_zeros_once(tmp_path: Path) -> None:
             read(offset, buffer)
 
         image.pread_into = note
-        written = writer.write_container(
-            image, image.extents(), out.fileno(), PackTask(1, ID, jobs=3), lambda count: None
-        )
+        task = WriteTask(PackTask(1, ID, jobs=3))
+        written = writer.write_container(image, image.extents(), out.fileno(), task)
     with RawImage.open(raw) as image:
         data = [(offset, length) for offset, length, is_data in image.extents() if is_data]
     assert sum(length for _, length in seen) == sum(length for _, length in data)
@@ -181,7 +178,7 @@ class Changing:
 def test_a_disk_that_changed_while_it_was_packed_gives_no_container(tmp_path: Path) -> None:
     with (tmp_path / "disk.zvhd2").open("w+b") as file, pytest.raises(ImageChangedError):
         writer.write_container(
-            Changing(), [(0, BLOCK, True)], file.fileno(), PackTask(1), lambda count: None
+            Changing(), [(0, BLOCK, True)], file.fileno(), WriteTask(PackTask(1))
         )
 
 
@@ -202,9 +199,8 @@ def test_progress_adds_up_to_the_disk_and_a_block_is_proved_unless_told_otherwis
         told.clear()
         unpacked.clear()
         with RawImage.open(raw) as image, (tmp_path / "disk.zvhd2").open("w+b") as file:
-            writer.write_container(
-                image, image.extents(), file.fileno(), PackTask(1), told.append, **options
-            )
+            task = WriteTask(PackTask(1), told.append, **options)
+            writer.write_container(image, image.extents(), file.fileno(), task)
         assert sum(told) == 9 * BLOCK
         assert min(told) >= 0
         assert len(unpacked) == proofs

@@ -14,7 +14,7 @@ import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from imsprep.image.digest import UNIT, DigestTree
-from imsprep.store.contract import Body
+from imsprep.store.contract import Body, ObjectRange
 from imsprep.store.etags import multipart_etag, same_etag
 from imsprep.store.md5_of_zeros import hash_of_zeros, zero_md5s
 from imsprep.store.retry import RateLimit, RetryingStore
@@ -129,9 +129,8 @@ class PartSender:
             self.note(reused=part.length)
         elif part.is_zero:
             zeros.result()
-            etag = self._store.copy_part(
-                entry.key, upload_id, number, entry.zero_key, 0, part.length
-            )
+            zero_part = ObjectRange(entry.zero_key, 0, part.length)
+            etag = self._store.copy_part(entry.key, upload_id, number, zero_part)
             check_etag(self._store, f"part {number}", etag, md5, copied=True)
             self.note(copied=part.length)
         elif part.zeros and self._assemble(entry, part, data, md5, zeros):

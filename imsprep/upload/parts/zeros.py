@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import partial
 
 from imsprep.errors import ServiceError
-from imsprep.store.contract import Body, ObjectFacts, ObjectStore, Part
+from imsprep.store.contract import Body, ObjectFacts, ObjectRange, ObjectStore, Part
 from imsprep.store.md5_of_zeros import zero_md5s
 from imsprep.store.retry import RetryingStore
 from imsprep.upload.complete import complete
@@ -35,7 +35,7 @@ def make_zero_object(store: RetryingStore, key: str, size: int) -> None:
     for step in steps:
         upload_id = store.create(key, {})
         for number, length in enumerate(step.copies, 1):
-            etag = store.copy_part(key, upload_id, number, key, 0, length)
+            etag = store.copy_part(key, upload_id, number, ObjectRange(key, 0, length))
             check_etag(store, "a copy of zeros", etag, md5s[length], copied=True)
         uploaded = list_uploaded(store, key, upload_id)
         parts = [
@@ -71,10 +71,12 @@ def assemble(store: RetryingStore, entry: UploadEntry, part: PlannedPart, data: 
     assembled = f"{entry.zero_key}-{part.number}"
     try:
         made_by = store.create(assembled, {})
-        zeros = store.copy_part(assembled, made_by, 1, entry.zero_key, 0, part.zeros)
+        zeros = store.copy_part(assembled, made_by, 1, ObjectRange(entry.zero_key, 0, part.zeros))
         rest = store.upload_part(assembled, made_by, 2, data)
         parts = [Part(1, part.zeros, zeros), Part(2, part.sent, rest)]
         complete(store, assembled, made_by, parts, is_ours=lambda found: found.size == part.length)
-        return store.copy_part(entry.key, entry.upload_id, part.number, assembled, 0, part.length)
+        return store.copy_part(
+            entry.key, entry.upload_id, part.number, ObjectRange(assembled, 0, part.length)
+        )
     except ServiceError:
         return None

@@ -25,7 +25,7 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
-from imsprep.zvhd2.writer import PackTask, write_container
+from imsprep.zvhd2.writer import PackTask, WriteTask, write_container
 from tests.support.image.treedigest import tree_digest
 from tests.support.running import slow
 
@@ -49,7 +49,7 @@ def container(path: Path) -> bytes:
     """The file that `writer` makes of the disk."""
     place = path.with_suffix(".whole")
     with RawImage.open(path) as image, place.open("w+b") as file:
-        write_container(image, image.extents(), file.fileno(), PACKING, lambda count: None)
+        write_container(image, image.extents(), file.fileno(), WriteTask(PACKING))
     return place.read_bytes()
 
 

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from imsprep.errors import ImsprepError, ServiceError, TransferError
-from imsprep.store.contract import MIN_PART_SIZE, ObjectStore, Part
+from imsprep.store.contract import MIN_PART_SIZE, ObjectRange, ObjectStore, Part
 from imsprep.store.etags import multipart_etag
 from imsprep.store.md5_of_zeros import zero_md5
 from imsprep.units import MIB
@@ -128,8 +128,8 @@ class StoreSuite:
         source = pattern(FIVE + 777)
         store.put("a folder/source", source)
         upload_id = store.create("copy", {})
-        e1 = store.copy_part("copy", upload_id, 1, "a folder/source", 777, FIVE)
-        e2 = store.copy_part("copy", upload_id, 2, "a folder/source", 0, 777)
+        e1 = store.copy_part("copy", upload_id, 1, ObjectRange("a folder/source", 777, FIVE))
+        e2 = store.copy_part("copy", upload_id, 2, ObjectRange("a folder/source", 0, 777))
         if self.copies_have_md5:
             assert (e1, e2) == (md5(source[777:]), md5(source[:777]))
         held = store.list_parts("copy", upload_id)
@@ -140,7 +140,7 @@ class StoreSuite:
     def test_zeros_are_copied_as_zeros(self, store: ObjectStore) -> None:
         store.put("zeros", bytes(FIVE))
         upload_id = store.create("z", {})
-        e1 = store.copy_part("z", upload_id, 1, "zeros", 0, FIVE)
+        e1 = store.copy_part("z", upload_id, 1, ObjectRange("zeros", 0, FIVE))
         if self.copies_have_md5:
             assert e1 == zero_md5(FIVE)
         e2 = store.upload_part("z", upload_id, 2, b"end")
@@ -152,7 +152,7 @@ class StoreSuite:
         store.put("grow", bytes(FIVE))
         upload_id = store.create("grow", {})
         for number in (1, 2):
-            store.copy_part("grow", upload_id, number, "grow", 0, FIVE)
+            store.copy_part("grow", upload_id, number, ObjectRange("grow", 0, FIVE))
         store.complete("grow", upload_id, store.list_parts("grow", upload_id))
         facts = store.head("grow")
         assert facts is not None
@@ -163,15 +163,15 @@ class StoreSuite:
         upload_id = store.create("k", {})
         if self.minds_ranges:
             with pytest.raises(ServiceError):
-                store.copy_part("k", upload_id, 1, "short", 50, 51)
+                store.copy_part("k", upload_id, 1, ObjectRange("short", 50, 51))
         else:
-            store.copy_part("k", upload_id, 1, "short", 50, 51)
+            store.copy_part("k", upload_id, 1, ObjectRange("short", 50, 51))
             assert [part.size for part in store.list_parts("k", upload_id)] == [50]
 
     def test_a_copy_of_nothing_is_refused(self, store: ObjectStore) -> None:
         upload_id = store.create("k", {})
         with pytest.raises(ServiceError):
-            store.copy_part("k", upload_id, 1, "missing", 0, 10)
+            store.copy_part("k", upload_id, 1, ObjectRange("missing", 0, 10))
 
     def test_wrong_parts_do_not_become_an_object(self, store: ObjectStore) -> None:
         upload_id = store.create("k", {})
@@ -203,7 +203,7 @@ class StoreSuite:
             store.upload_part("k", upload_id, number, b"x")
         store.put("source", b"x")
         with pytest.raises(ServiceError):
-            store.copy_part("k", upload_id, number, "source", 0, 1)
+            store.copy_part("k", upload_id, number, ObjectRange("source", 0, 1))
 
     def test_an_aborted_upload_is_gone(self, store: ObjectStore) -> None:
         upload_id = store.create("gone", {})
@@ -248,6 +248,6 @@ class StoreSuite:
         store.put(key, b"1" * MIB)
         assert [o.key for o in store.list_objects()] == [key]
         upload_id = store.create("t", {})
-        store.copy_part("t", upload_id, 1, key, 0, MIB)
+        store.copy_part("t", upload_id, 1, ObjectRange(key, 0, MIB))
         store.complete("t", upload_id, store.list_parts("t", upload_id))
         assert store.read("t", 0, 3) == b"111"

@@ -50,9 +50,7 @@ def _answers() -> dict[str, Any]:
     raw = imsprep.import_image(
         "disk.raw", to="local:./cloud", name="raw", via="raw", key="again.raw", **_REQUEST
     )
-    machine = look(
-        Path(), online=False, site="otc", region=None, ca_bundle=None, log=lambda text: None
-    )
+    machine = look(Path(), None, log=lambda text: None)
     return {
         "bitmap": Path("disk.mf").read_bytes().hex(),
         "container": Path("disk.zvhd2").read_bytes().hex(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,19 +35,19 @@ Examples:
 @ca_bundle_option
 @profile_option
 @output_options
-def command(as_json: bool, quiet: bool, **options: Any) -> int:
+def command(folder: Path, online: bool, as_json: bool, quiet: bool, **where: Any) -> int:
     """Check this machine: extras, programs, file system, space, clock, credentials, endpoints.
 
     What is `missing` is needed for some things only, and its line says for which. The exit code is
     0 if nothing failed, else 3.
     """
-    from imsprep.cli.requirements import look
+    from imsprep.cli.requirements import Services, look
 
     def log(text: str) -> None:
         if not quiet:
             screen.say(text)
 
-    found = look(**options, log=log)
+    found = look(folder, Services(**where) if online else None, log)
     widest = max(len(item.name) for item in found)
     lines = [f"{item.state:8} {item.name:{widest}} {item.words}" for item in found]
     counts = {state: sum(item.state == state for item in found) for state in _COLOURS}
