@@ -214,10 +214,11 @@ class _Packed:
     def pieces(self) -> Iterator[Piece]:
         """Yield the stored blocks."""
         for block in self._reader.container.entries["block"].tolist():
-            yield self._reader.block_map.byte_range(block)
+            offset, length = self._reader.block_map.byte_range(block)
+            yield offset, min(round_up(length, LEAF), self.size - offset)
 
     def read(self, piece: Piece) -> bytes:
-        """Return a block. Runs in a thread."""
+        """Return a block, in whole leaves of the digest. Runs in a thread."""
         offset, length = piece
         try:
             return self._reader.read_block(offset // self._reader.block_map.block_size)[:length]

@@ -120,3 +120,19 @@ def test_an_object_that_shrinks_fails_the_job(tmp_path: Path) -> None:
 
     disk, bitmap = raw_disk()
     assert outcome(tmp_path, Short(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0057")
+
+
+@pytest.mark.parametrize("size", [512, 4096, (2 << 20) + 4096])
+def test_a_disk_that_ends_inside_a_leaf_of_the_digest_is_made_too(
+    size: int, tmp_path: Path
+) -> None:
+    disk = b"data" * (size // 4)
+    objects = Objects(disk_zvhd2=of_disk(disk))
+    with cloud(tmp_path, objects) as (emulator, url, _):
+        client = sdk(url)
+        assert ended(client, import_by_sdk(client, ZVHD2_BODY)).status == "SUCCESS"
+        made = emulator.board.images()[0].disk
+        assert (made["original_size"], made["original_digest"]) == (size, tree_digest(disk))
+        assert made["digest"] == tree_digest(disk, GIB)
+        with open(made["path"], "rb") as file:
+            assert file.read(size + 512) == disk + bytes(512)
