@@ -344,8 +344,11 @@ ORDER = {
         ova.proposal
         ova.all_disks
         upload_formats
+        machine
+        demo_disk
         info
         manifest
+        kept_files
         values
         check_import
         prepare
@@ -373,11 +376,13 @@ ORDER = {
         converting
         services
         images
+        machine
         imports
         batches
     """,
     "cli": """
         demo_disk
+        wrong_usage
         progress.board
         screen
         wrong_usage
@@ -395,7 +400,6 @@ ORDER = {
         options.target
         options.transfer
         progress.upload
-        requirements
         commands.machine.completion
         commands.machine.doctor
         commands.machine.man
@@ -457,22 +461,32 @@ def imports(path: Path) -> tuple[str, ...]:
     return tuple(_imports(path))
 
 
-def _imports(path: Path) -> Iterator[str]:
+def running(path: Path) -> Iterator[ast.AST]:
+    """Yield the nodes of a file that count when it runs: no imports for types alone."""
     guarded = {
         id(child)
         for node in nodes(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for child in ast.walk(node)
     }
-    for node in nodes(path):
-        if id(node) in guarded:
-            continue
+    return (node for node in nodes(path) if id(node) not in guarded)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in running(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 yield inner if inner in MODULES else node.module
+
+
+def named(path: Path) -> Iterator[str]:
+    """Yield each name that a file imports of this program when it runs, with its module."""
+    for node in running(path):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("imsprep."):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def package_of(module: str) -> str:
@@ -580,19 +594,30 @@ def test_nothing_but_the_front_door_imports_the_emulator() -> None:
             assert not used, module
 
 
-# What a command knows: the front door, options, values, and what writes reports.
+# What the command line knows: the front door, options, values, tables, and what writes reports.
 DOOR = (
     "imsprep.api", "imsprep.cli", "imsprep.options", "imsprep.progress", "imsprep.errors",
     "imsprep.report", "imsprep.units", "imsprep.project", "imsprep.checks.reporters",
     "imsprep.pipeline.batch.reports",
-    "imsprep.cloud.sites",  # tables of names
+    "imsprep.cloud.sites", "imsprep.cloud.endpoints", "imsprep.cloud.partners",  # tables of names
 )  # fmt: skip
+# Single names of other modules, each a value or what reads and writes one.
+VALUES = {
+    "imsprep.checks": {"rule"},  # why rules are skipped
+    "imsprep.checks.policy": {"Waiver"},
+    "imsprep.extras": {"install_command"},
+    "imsprep.pipeline.batch.entries": {"KEYS", "read_value"},
+    "imsprep.store.contract": {"STANDARD"},
+    "imsprep.store.target": {"DEFAULT_BUCKET", "is_target"},
+    "imsprep.system.atomic": {"write_bytes"},  # of reports
+}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("imsprep.cli.commands.")])
-def test_a_command_is_a_client_of_the_front_door_alone(module: str) -> None:
-    for name in own(module):
-        assert any(f"{name}.".startswith(f"{door}.") for door in DOOR), name
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("imsprep.cli.")])
+def test_the_command_line_is_a_client_of_the_front_door_alone(module: str) -> None:
+    allowed = {f"{place}.{name}" for place, names in VALUES.items() for name in names}
+    for name in named(MODULES[module]):
+        assert name in allowed or any(f"{name}.".startswith(f"{door}.") for door in DOOR), name
 
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -606,9 +631,15 @@ def has_test(module: str) -> bool:
         f"test_{w.rpartition('.')[2]}.py").exists() for w in ways)  # fmt: skip
 
 
+def does_something(path: Path) -> bool:
+    """Return whether a module has a function with a statement, and not only declarations."""
+    functions = (n for n in nodes(path) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    return any(not isinstance(one, ast.Expr) for function in functions for one in function.body)
+
+
 def test_a_module_has_a_test_file_of_its_path() -> None:
     without = {m for m, path in MODULES.items()
-               if path.name != "__init__.py" and not has_test(m)}  # fmt: skip
+               if path.name != "__init__.py" and does_something(path) and not has_test(m)}  # fmt: skip
     listed = {f"imsprep.{name}" for name in TESTED_BY_OTHERS.split()}
     assert without - listed == set(), "give it a test file at the same path below tests/"
     assert listed - without == set(), "it has its test file, or is gone: take it off the list"

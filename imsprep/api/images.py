@@ -188,6 +188,13 @@ def rules(only: str | None = None) -> list[Rule]:
     return [found[only]]
 
 
+def image_suffixes() -> frozenset[str]:
+    """Return the endings of the names of disk images, in small letters, as `.raw`."""
+    from imsprep.checks.rules.file import SUFFIXES
+
+    return frozenset(SUFFIXES)
+
+
 def images_in(paths: Iterable[StrPath]) -> list[Path]:
     """Return the files that `check_images` checks: a folder stands for the images in it."""
     from imsprep.checks.check import expand

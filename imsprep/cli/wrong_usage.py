@@ -12,10 +12,9 @@ import sys
 
 import click
 
-from imsprep.errors import ImsprepError, show_words
+from imsprep.errors import show_words
 
 _LONGEST = 2000  # characters
-_LEAST_SECRET = 8  # characters; a shorter one may stand in any word
 _KEY_OPTION = re.compile(r"(?i)^-+(ak|sk|.*(secret|token|password|access.?key|credential).*)$")
 _KEYS = (
     "keys are taken from the environment or a file, never from the command line, where others see"
@@ -45,10 +44,6 @@ def show(error: click.ClickException, message: str) -> None:
 
 def without_keys(text: str) -> str:
     """Return a text with `***` for each key that is in use here."""
-    from imsprep.cloud import credentials  # only where something is wrong
+    from imsprep import api  # only where something is wrong
 
-    try:
-        secrets = credentials.find_here().secrets
-    except (ImsprepError, OSError, RuntimeError):  # there are none, or no home
-        return text
-    return credentials.hide(text, [s for s in secrets if len(s) >= _LEAST_SECRET])
+    return api.hide_keys(text)

@@ -31,7 +31,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from imsprep.errors import MissingExtraError, UsageError, show_path
+from imsprep.errors import ImsprepError, MissingExtraError, UsageError, show_path
 
 # Access key, secret, security token, project id: the names of each ecosystem.
 ENVIRONMENTS = (
@@ -54,6 +54,7 @@ ENVIRONMENTS = (
 FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 DEFAULT_FILE = "~/.huaweicloud/credentials"
 SECTION = "basic"
+_LEAST_SECRET = 8  # characters; a shorter one may stand in any word
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,15 @@ def hide(text: str, secrets: Iterable[str]) -> str:
         for form in _forms(secret):
             text = text.replace(form, "***")
     return text
+
+
+def hide_own(text: str) -> str:
+    """Return a text with `***` for each secret of `find_here`; as it is where there are none."""
+    try:
+        secrets = find_here().secrets
+    except (ImsprepError, OSError, RuntimeError):  # there are none, or no home
+        return text
+    return hide(text, [secret for secret in secrets if len(secret) >= _LEAST_SECRET])
 
 
 @cache

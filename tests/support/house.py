@@ -31,85 +31,35 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    __main__
-    bitmap.facts
     bitmap.learn.fields
     bitmap.learn.files
-    checks.check
-    checks.facts
     checks.passed_words
     checks.subject.boot_entry
-    cli.commands.imports.boot
-    cli.commands.imports.wait
-    cli.commands.machine.bench
-    cli.commands.machine.completion
-    cli.commands.machine.config
-    cli.commands.machine.emulator
-    cli.commands.machine.man
-    cli.commands.steps.convert
-    cli.commands.steps.uploads
-    cli.commands.steps.verify
-    cli.demo_disk
-    cli.options.common
-    cli.options.importing
-    cli.options.output
-    cli.options.packing
-    cli.options.request
-    cli.options.service
-    cli.options.target
-    cli.options.transfer
     cli.progress.upload
     cli.progress.watcher
-    cli.requirements
     cli.screen
     cli.settings.defaults
     emulator.answers
     emulator.server
-    errors
     guest.chain.devices
     guest.chain.grub.syntax
     guest.child
-    guest.firmware
     guest.fs.dissect
-    guest.fs.interface
-    guest.fs.ranges
     guest.fs.volumes
     guest.linux.kernels
     guest.linux.locate
     guest.model
     guest.paths
     guest.snapshot
-    image.archive.ovf
-    image.archive.tar
-    image.disk
     image.qemu.nbd_client
-    image.tables.qcow
-    image.tables.qed
-    ims.region
-    pipeline.batch.entries
-    pipeline.batch.read
     pipeline.batch.run
     pipeline.batch.run_entry
-    pipeline.digests
     pipeline.check_import
-    pipeline.from_options
     pipeline.info
     pipeline.ova.all_disks
     pipeline.ova.proposal
     pipeline.prepare
-    project
     scan.pool
-    service
-    store.bucket
-    store.contract
-    system.malloc
-    system.writeback
-    trial.metadata_server
-    trial.programs
-    trial.qmp
-    upload.cleanup
-    upload.file
-    upload.parts.pool
     upload.stream
     zvhd2.examine
     zvhd2.extract

@@ -57,7 +57,7 @@ def regions(ctx: click.Context, param: click.Parameter, typed: str) -> list[Comp
 
 def images(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Offer the disk images of a folder; where a folder fits as well, the shell's own files."""
-    from imsprep.checks.rules.file import SUFFIXES
+    from imsprep import api
 
     folder, slash, name = typed.rpartition("/")
     try:
@@ -65,16 +65,16 @@ def images(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
     except OSError:
         inside = []
     fitting = [path for path in inside if path.name.startswith(name)]
-    found = [p.name for p in fitting if p.suffix.lower() in SUFFIXES and not p.is_dir()]
+    found = [p.name for p in fitting if p.suffix.lower() in api.image_suffixes() and not p.is_dir()]
     if not found or any(path.is_dir() for path in fitting):
         return [CompletionItem(typed, type="file")]
     return [CompletionItem(f"{folder}{slash}{one}") for one in found]
 
 
 def _titles() -> dict[str, str]:
-    from imsprep.checks.registry import all_rules
+    from imsprep import api
 
-    return {rule.id: rule.title for rule in all_rules()}
+    return {rule.id: rule.title for rule in api.rules()}
 
 
 def _fitting(

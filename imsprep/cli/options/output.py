@@ -37,10 +37,12 @@ def output_targets(
     whatever is no text. Raises ReadError for a file that cannot be read, and for a folder in which
     no file can be made: it is known before anything that takes time.
     """
+    from imsprep import api
+
     targets = [_target(text, formats) for text in texts]
     taken: dict[tuple[int, int] | str, Path] = {}
     for path in kept if targets else ():
-        taken |= {_identity(own): own for own in (path, *_own_files(path))}
+        taken |= {_identity(own): own for own in (path, *api.kept_files(path))}
     for _, path in targets:
         if _kind(path) in _STREAMS:
             continue
@@ -64,22 +66,6 @@ def _check_folder(path: Path) -> None:
         lacking = errno.EACCES
     if lacking is not None:
         raise ReadError.from_os(OSError(lacking, os.strerror(lacking)), "cannot write", path)
-
-
-def _own_files(image: Path) -> list[Path]:
-    """Return what imsprep keeps next to an image: journals, or files made elsewhere."""
-    from imsprep.bitmap.bits import bitmap_path
-    from imsprep.bitmap.sidecar import sidecar_path
-    from imsprep.pipeline.container.kept import place_for
-    from imsprep.pipeline.container.kept import sidecar_path as container_sidecar
-    from imsprep.pipeline.manifest import path_for
-    from imsprep.upload.journal import Journal
-
-    if not image.name:  # a folder, as "."
-        return []
-    made = [bitmap_path(image), place_for(image)]
-    sent = [Journal.for_file(path).path for path in (image, *made)]
-    return [*made, sidecar_path(made[0]), container_sidecar(made[1]), path_for(image), *sent]
 
 
 def _is_binary(path: Path) -> bool:

@@ -39,7 +39,7 @@ def _reader() -> list[int]:
 
 def _answers() -> dict[str, Any]:
     import imsprep
-    from imsprep.cli.requirements import look
+    from imsprep import api
 
     imsprep.make_bitmap("disk.raw", output="disk.mf")
     imsprep.verify_bitmap("disk.raw", bitmap="disk.mf")
@@ -50,7 +50,7 @@ def _answers() -> dict[str, Any]:
     raw = imsprep.import_image(
         "disk.raw", to="local:./cloud", name="raw", via="raw", key="again.raw", **_REQUEST
     )
-    machine = look(Path(), None, log=lambda text: None)
+    machine = api.look_at_machine(".", None, log=lambda text: None)
     return {
         "bitmap": Path("disk.mf").read_bytes().hex(),
         "container": Path("disk.zvhd2").read_bytes().hex(),

@@ -32,9 +32,9 @@ def command(folder: Path, as_json: bool, quiet: bool) -> None:
     imported as RAW with its bitmap and then as ZVHD2; at the end both imported disks are compared
     with the source. After an interruption, run the same command again to continue.
     """
-    from imsprep.cli.demo_disk import claimed
+    from imsprep import api
 
-    with claimed(folder):
+    with api.claimed_demo(folder):
         result = _run(folder, _Teller(quiet))
     print_result(as_json, result, _text(result), hang=10)
 
@@ -59,10 +59,9 @@ def _verdict(report: Report) -> str:
 
 def _run(folder: Path, tell: _Teller) -> dict[str, object]:
     from imsprep import api
-    from imsprep.cli.demo_disk import ensure_disk
 
     disk = folder / "disk.raw"
-    made = ensure_disk(disk)
+    made = api.make_demo_disk(disk)
     tell("disk", f"{disk}, a GPT with an ext4: {'made' if made else 'kept from an earlier run'}")
     options = _options(folder / "cloud", tell, "raw")
     prepared = api.prepare_import(disk, options)

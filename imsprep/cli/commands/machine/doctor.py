@@ -13,6 +13,7 @@ from imsprep.cli import screen
 from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import PATH, ca_bundle_option, output_options, print_result
 from imsprep.cli.settings.defaults import profile_option, site_option
+from imsprep.options import ServiceOptions
 
 _COLOURS = {"ok": "passed", "missing": "unsure", "failed": "FAILED"}
 
@@ -41,13 +42,13 @@ def command(folder: Path, online: bool, as_json: bool, quiet: bool, **where: Any
     What is `missing` is needed for some things only, and its line says for which. The exit code is
     0 if nothing failed, else 3.
     """
-    from imsprep.cli.requirements import Services, look
+    from imsprep import api
 
     def log(text: str) -> None:
         if not quiet:
             screen.say(text)
 
-    found = look(folder, Services(**where) if online else None, log)
+    found = api.look_at_machine(folder, ServiceOptions(**where) if online else None, log)
     widest = max(len(item.name) for item in found)
     lines = [f"{item.state:8} {item.name:{widest}} {item.words}" for item in found]
     counts = {state: sum(item.state == state for item in found) for state in _COLOURS}

@@ -57,7 +57,7 @@ def test_what_is_missing_says_what_it_is_for_and_where_to_get_it(
 def test_what_a_boot_takes_is_looked_for(
     imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = "imsprep.cli.requirements."
+    place = "imsprep.pipeline.machine."
     there = tmp_path / "code"
     monkeypatch.setattr(f"{place}find_qemu", lambda architecture: "qemu")
     for reason, firmware in (("there is no /dev/kvm", ()), (None, ((there, there),))):

@@ -57,7 +57,10 @@ def ensure_disk(path: Path) -> bool:
     """
     if path.exists():
         if not _is_demo_disk(path):
-            raise UsageError(f"{show_path(path)} is not the demo's disk; choose another --dir")
+            raise UsageError(
+                f"{show_path(path)} is not the demo's disk; choose another folder",
+                remedies=("folder",),
+            )
         return False
     try:
         with tempfile.TemporaryDirectory(prefix=".tree.", suffix=".part", dir=path.parent) as name:
@@ -102,7 +105,8 @@ def _check_ours(folder: Path) -> None:
     made_here = lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0
     if not made_here and any(folder.iterdir()):
         raise UsageError(
-            f"{show_path(folder)} is not empty and not the demo's folder; choose another --dir"
+            f"{show_path(folder)} is not empty and not the demo's folder; choose another folder",
+            remedies=("folder",),
         )
 
 

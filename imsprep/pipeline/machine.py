@@ -1,6 +1,6 @@
 """The machine: each thing that imsprep may need here, whether it is there, and what for.
 
-Nothing is changed, no key is shown, and the network is asked only by `online`.
+Nothing is changed, no key is shown, and the network is asked only where services are given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 from imsprep.errors import ImsprepError, MissingExtraError, show_path
 from imsprep.extras import install_command
+from imsprep.options import ServiceOptions
 from imsprep.system.mounts import TRUSTED, file_system
+from imsprep.system.paths import optional_path
 from imsprep.system.threads import usable_cpus
 from imsprep.trial.programs import TRIAL_S, find_firmware, find_qemu, why_no_kvm
 from imsprep.units import GIB, format_size
@@ -57,16 +59,7 @@ class Item:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Services:
-    """The services that are connected to."""
-
-    site: str
-    region: str | None
-    ca_bundle: Path | None
-
-
-def look(folder: Path, services: Services | None, log: Callable[[str], object]) -> list[Item]:
+def look(folder: Path, services: ServiceOptions | None, log: Callable[[str], object]) -> list[Item]:
     """Look at everything; raises nothing for what is not as it should be.
 
     What takes seconds is announced by `log`.
@@ -162,7 +155,7 @@ def _credentials() -> Item:
     return Item("credentials", OK, "an access key and its secret were found")
 
 
-def _endpoints(services: Services) -> Iterator[Item]:
+def _endpoints(services: ServiceOptions) -> Iterator[Item]:
     """Reach the services' addresses without a key; their clock is compared with ours."""
     from imsprep.cloud.endpoints import endpoints_for, obs_endpoint
 
@@ -177,7 +170,7 @@ def _endpoints(services: Services) -> Iterator[Item]:
         yield Item("endpoints", FAILED, str(error))
         return
     for name, url in addresses.items():
-        yield from _reached(name, url, services.ca_bundle)
+        yield from _reached(name, url, optional_path(services.ca_bundle))
 
 
 def _reached(name: str, url: str, ca_bundle: Path | None) -> Iterator[Item]:
