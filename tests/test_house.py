@@ -381,8 +381,6 @@ ORDER = {
         batches
     """,
     "cli": """
-        demo_disk
-        wrong_usage
         progress.board
         screen
         wrong_usage

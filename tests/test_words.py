@@ -23,7 +23,7 @@ LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if PACKAGE / "cli" not
 # A whole command may stand in a message: `imsprep check --guest IMAGE`, `sfdisk --verify IMAGE`.
 COMMAND = re.compile(r"(imsprep|sfdisk) [^;:]*?--[a-z][a-z-]*")
 # Arguments of other programs that imsprep calls.
-OF_OTHERS = {"image/qemu/whole.py": {"--output=json"}}
+OF_OTHERS = {"image/qemu/whole.py": {"--output=json"}, "pipeline/machine.py": {"--version"}}
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:
