@@ -30,7 +30,7 @@ from imsprep.cli.settings.defaults import (
 from imsprep.errors import show_path
 from imsprep.options import ImportOptions, choices
 from imsprep.progress import UPLOAD, Event, Progress
-from imsprep.units import format_seconds, format_size
+from imsprep.units import counted, format_seconds, format_size, rough_size
 
 if TYPE_CHECKING:
     from imsprep.pipeline.ova.all_disks import Planned
@@ -152,7 +152,7 @@ def command(
             done = api.ship_import(prepared, replace(asked, progress=_telling(prepared, watcher)))
     for upload in done.uploads:
         tell_how_it_went(upload)
-    print_result(as_json, done.as_dict(), _text(done), hang=9)
+    print_result(as_json, done.as_dict(), _text(done, _expected(prepared)), hang=9)
 
 
 def _telling(prepared: Prepared, watcher: Watcher) -> Progress:
@@ -204,9 +204,13 @@ def _plan_text(prepared: Prepared, api: str) -> str:
     if prepared.boot_mode is not None:
         lines.append(f"boot mode {prepared.boot_mode}")
     for artefact in prepared.artefacts:
-        about = "about " if artefact.estimated else ""
+        plan: object = artefact.plan
+        if artefact.estimated:  # no byte of it is certain
+            plan = (
+                f"{rough_size(artefact.plan.size)} in {counted(len(artefact.plan.parts), 'part')}"
+            )
         path, key = show_path(artefact.path), show_path(artefact.key)
-        lines.append(f"{artefact.role} {path} -> {key}: {about}{artefact.plan}")
+        lines.append(f"{artefact.role} {path} -> {key}: {plan}")
         lines += artefact.plan.lines()
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
     return "\n".join(lines)
@@ -229,7 +233,14 @@ def _why_nothing_sent(done: Imported) -> str | None:
     return f"0 bytes: the {'objects were' if several else 'object was'} in the bucket already"
 
 
-def _text(done: Imported) -> str:
+def _expected(prepared: Prepared) -> str:
+    """Return how much was expected to be sent, where that was an estimate."""
+    if prepared.comparison is None or not prepared.estimated:
+        return ""
+    return f" (estimated: {rough_size(prepared.comparison.chosen.wire)})"
+
+
+def _text(done: Imported, expected: str) -> str:
     took = done.took
     time = f"took {_duration(took.seconds)}"
     if took.estimated_s is not None:
@@ -238,7 +249,9 @@ def _text(done: Imported) -> str:
             time += f", and {_duration(took.waited_s)} for the job"
     zeros = f", {format_size(done.copied)} of zeros copied" if done.copied else ""
     disk = format_size(done.disk_size)
-    sent = _why_nothing_sent(done) or f"{format_size(done.sent)}{zeros}, of a disk of {disk}"
+    expected = expected if took.estimated_s is not None else ""  # of a run that sent all of it
+    sent = f"{format_size(done.sent)}{expected}{zeros}, of a disk of {disk}"
+    sent = _why_nothing_sent(done) or sent
     lines = [
         f"image    {done.image_id}",
         f"job      {done.job_id or 'not known: the answer was lost; found by its name'}",

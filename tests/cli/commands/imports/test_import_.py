@@ -84,6 +84,17 @@ def test_the_estimate_is_shown_when_it_is_known_that_something_is_sent(
     assert "format   " not in again.err
 
 
+def test_what_was_sent_stands_next_to_what_was_expected(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via")
+    packed = imsprep(*arguments, "zvhd2")
+    [expected] = re.findall(r"^format   zvhd2, .*, (about \S+ \w+) to store", packed.err, re.M)
+    assert f" (estimated: {expected}), of a disk of 64 MiB\n" in packed.out
+    for done in (imsprep(*arguments, "zvhd2"), imsprep(*arguments, "raw")):
+        assert "(estimated:" not in done.out  # nothing was sent, or what was sent was known
+
+
 def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
