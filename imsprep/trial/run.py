@@ -32,6 +32,7 @@ from imsprep.image.volumes.signatures import FAT
 from imsprep.options import BootOptions
 from imsprep.progress import BOOT, Event
 from imsprep.system.atomic import write_bytes
+from imsprep.system.ownership import same_file
 from imsprep.system.paths import path_of
 from imsprep.trial import screen, verdict
 from imsprep.trial.nbd_server import exported
@@ -241,7 +242,7 @@ def _check_places(path: Path, options: BootOptions) -> None:
     for place, like in [(path_of(place), like) for place, like in kept if place is not None]:
         if not place.exists():
             continue
-        if os.path.samefile(place, path):
+        if same_file(place, path):
             raise UsageError(f"{show_path(place)} is the image; keep the log somewhere else")
         head = b"\0"
         if place.is_file():

@@ -10,29 +10,17 @@ import pytest
 
 from imsprep.checks.policy import Policy, Waiver
 from imsprep.cli.settings.layers import load, waivers
+from tests.support.cli.settings.files import rules, small_image, write
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
-
-
-def write(folder: Path, text: str, name: str = "imsprep.toml") -> Path:
-    path = folder / name
-    path.write_text(text, errors="surrogateescape")
-    return path
 
 
 @pytest.fixture
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small image with one warning (IMS209), in the working directory."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "disk.raw"
-    path.write_bytes(b"x" * 4096)
-    return path
-
-
-def rules(outcome: Outcome) -> dict[str, str | None]:
-    (found,) = outcome.json["images"]
-    return {f["rule"]: f.get("waived") for f in found["findings"]}
+    return small_image(tmp_path)
 
 
 def test_a_waiver_keeps_the_finding_and_takes_its_weight(imsprep: Run, image: Path) -> None:

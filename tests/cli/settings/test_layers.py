@@ -9,15 +9,10 @@ import pytest
 
 from imsprep.cli.settings.layers import load
 from imsprep.errors import UsageError
+from tests.support.cli.settings.files import rules, small_image, write
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
-
-
-def write(folder: Path, text: str, name: str = "imsprep.toml") -> Path:
-    path = folder / name
-    path.write_text(text, errors="surrogateescape")
-    return path
 
 
 def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
@@ -110,14 +105,7 @@ def test_a_mistake_in_the_environment_is_told(tmp_path: Path, name: str) -> None
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small image with one warning (IMS209), in the working directory."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "disk.raw"
-    path.write_bytes(b"x" * 4096)
-    return path
-
-
-def rules(outcome: Outcome) -> dict[str, str | None]:
-    (found,) = outcome.json["images"]
-    return {f["rule"]: f.get("waived") for f in found["findings"]}
+    return small_image(tmp_path)
 
 
 @pytest.mark.parametrize(
