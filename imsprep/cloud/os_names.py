@@ -2,8 +2,8 @@
 
 The strings are those of "Values of Related Parameters" (API reference) and of the user guides: the
 name of a system, its version and the width, `64bit`, in no uniform spelling. No page states a
-grammar; that a value has these three parts is inferred from the lists: of their 250 values only the
-three of CoreOS have no width.
+grammar; that a value has a name and a width is inferred from the lists: of their 250 values only the
+three of CoreOS have no width. All have a version too, but a system that only rolls on has none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SYSTEMS = (
 _WIDTH = re.compile(r"\b(32|64)[ -]?bit")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _EDITIONS = ("datacenter", "standard", "enterprise", "essentials", "web", "professional")
-_OTHER = re.compile(r"other\b.*\b(32|64)[ -]?bit\)?")
+_WHOLE = re.compile(r"[^\W\d_].*[^a-z0-9](32|64)[ -]?bit\)?")
 _MOST = 3  # values that are named at a time
 
 
@@ -127,15 +127,9 @@ def _may_be(asked: OsName, listed: OsName) -> bool:
 
 
 def is_well_formed(text: str) -> bool:
-    """Return whether a string has the parts of the listed ones: a name, a version and the width.
+    """Return whether a string begins with a name and ends with the width, as the listed ones do.
 
-    "Other" has no version. Inferred, as the module says.
+    A version may be missing ("Other Linux(64 bit)", "Arch Linux 64bit"). Inferred, as the module
+    says.
     """
-    plain = re.sub(r"[\s\u00a0_]+", " ", text).strip().lower()
-    if _OTHER.fullmatch(plain):
-        return True
-    width = _WIDTH.search(plain)
-    if width is None or width.end() != len(plain):
-        return False
-    name = plain[: width.start()]
-    return name[:1].isalpha() and _VERSION.search(name) is not None
+    return _WHOLE.fullmatch(re.sub(r"[\s\u00a0_]+", " ", text).strip().lower()) is not None

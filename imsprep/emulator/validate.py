@@ -161,7 +161,7 @@ def _check_unlisted(value: str, site: Site, *, any_os_version: bool) -> None:
     like = near(value, site.listed)
     hint = f"Listed of that system and version: {named(like)}." if like else ""
     if any_os_version:
-        hint = f"A name, a version and 64bit or 32bit are expected. {hint}".rstrip()
+        hint = f"A name and 64bit or 32bit are expected. {hint}".rstrip()
     raise RefusedError("IMG.0056", hint)
 
 

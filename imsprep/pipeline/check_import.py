@@ -212,7 +212,7 @@ def _check_form(request: QuickImportRequest, site: Site) -> None:
     like = near(value, site.listed)
     hint = f"; listed of that system and version: {named(like)}" if like else ""
     raise UsageError(
-        f"local: takes no os_version {value!r}: a name, a version and 64bit or 32bit are expected,"
+        f"local: takes no os_version {value!r}: a name and 64bit or 32bit are expected,"
         f" as the listed values have them{hint}",
         remedies=("os_version",),
     )

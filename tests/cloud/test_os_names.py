@@ -78,12 +78,15 @@ def test_a_listed_value_is_nearest_to_itself(value: str) -> None:
 def test_every_listed_value_is_well_formed_but_those_of_coreos() -> None:
     assert {v.split()[0] for v in EVERY if not is_well_formed(v)} == {"CoreOS"}
     assert all(
-        map(is_well_formed, ["Rocky Linux 9.3 64bit", "Other Linux(64 bit)", "Other(32 bit)"])
+        map(
+            is_well_formed,
+            ["Rocky Linux 9.3 64bit", "Other Linux(64 bit)", "Other(32 bit)", "Arch Linux 64bit"],
+        )
     )
 
 
 @pytest.mark.parametrize(
-    "value", ["Debian GNU/Linux 12", "x", "64bit", "Linux 64bit", "12 64bit", "A 1 64bit x", ""]
+    "value", ["Debian GNU/Linux 12", "x", "64bit", "12 64bit", "A 1 64bit x", "A 164bit", ""]
 )
 def test_a_value_that_lacks_a_part_is_not(value: str) -> None:
     assert not is_well_formed(value)

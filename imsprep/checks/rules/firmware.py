@@ -75,19 +75,19 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
 
 
 @rule(
-    "IMS217", Severity.NOTE, "The disk starts by UEFI only: ask for hw_firmware_type uefi",
+    "IMS217", Severity.WARNING, "The disk starts by UEFI only, and no firmware is asked for",
     why="Where a request names no firmware, a server of the x86 architecture has a BIOS (inferred),"
     " and this disk would leave it at the firmware's screen. An import by imsprep takes UEFI from"
     " the disk; another one has to ask for it.",
-    fix="Nothing, if imsprep imports it. In another request: hw_firmware_type uefi.",
+    fix="Request hw_firmware_type uefi; an import by imsprep does so by itself.",
     source=f'{PROPERTIES}: "Boot mode": generally BIOS, must match; the default of'
     " hw_firmware_type is inferred; that Huawei Cloud has the field: its SDK 3.1.219 and Terraform"
     " provider, 2026-08-21, not its API page",
 )  # fmt: skip
 def uefi_only(facts: Facts) -> Iterator[Evidence]:
-    """Look for a disk that UEFI alone starts, where no firmware was asked for.
+    """Look for a disk that UEFI alone starts, where nothing asks for that.
 
-    It is a note where an import asks for the right one, a warning where none can be asked for.
+    An import asks for it by itself where the site's request has a field for it.
     """
     disk, request = disk_of(facts), facts.request
     asked = request.hw_firmware_type is not None or request.architecture == "arm"
@@ -99,14 +99,13 @@ def uefi_only(facts: Facts) -> Iterator[Evidence]:
             f" {other}, not FAT",
             expected="FAT", found=other, title="The EFI system partition holds no FAT",
             fix="Make a FAT in that partition, and install the loader there for UEFI.",
-            severity=Severity.WARNING,
         )  # fmt: skip
     elif is_uefi_only(facts) and facts.site.takes(FIELD):
+        if facts.importing:
+            return
         yield Evidence(
-            "there is an EFI system partition, and no boot code in the first sector; imsprep import"
-            " requests hw_firmware_type uefi by itself",
+            "there is an EFI system partition, and no boot code in the first sector",
             expected="hw_firmware_type uefi", found="no firmware asked for",
-            title="The disk starts by UEFI only: UEFI is requested" if facts.importing else None,
         )  # fmt: skip
     elif is_uefi_only(facts):
         yield Evidence(
@@ -115,5 +114,4 @@ def uefi_only(facts: Facts) -> Iterator[Evidence]:
             title="The disk starts by UEFI only, which the site's request cannot ask for",
             fix="Set the image's boot mode to UEFI after the import: the request of the site"
             f" {facts.site.key} has no field for it.",
-            severity=Severity.WARNING,
         )  # fmt: skip

@@ -615,16 +615,21 @@ def test_the_firmware_is_taken_from_a_disk_that_uefi_alone_starts(
 
 
 @need("sgdisk")
-def test_check_and_import_say_the_same_of_a_disk_that_uefi_alone_starts(
+def test_a_check_warns_of_a_request_without_the_firmware_that_an_import_asks_for(
     imsprep: Run, tmp_path: Path
 ) -> None:
     disk = make_uefi_disk(tmp_path / "disk.raw")
     request = ("--name", "a", "--os-version", "CentOS 7.6 64bit", "--min-disk", "40")
-    for site, code in (("otc", 0), ("huawei", 0), ("otc-swiss", 1)):
-        request_ = (*request, "--site", site, "--strict", "--ignore", "IMS603")
-        checked = imsprep("check", disk, *request_)
-        done = imsprep("import", disk, *request_, "--to", f"local:{tmp_path}/{site}", "--dry-run")
-        assert (checked.code, done.code) == (code, code), checked.out + done.err
+    for site, asks in (("otc", True), ("huawei", True), ("otc-swiss", False)):
+        strict = (*request, "--site", site, "--strict", "--ignore", "IMS603")
+        done = imsprep("import", disk, *strict, "--to", f"local:{tmp_path}/{site}", "--dry-run")
+        assert done.code == (0 if asks else 1), done.err
+        assert ("IMS217" in done.out + done.err) is not asks
+        checked = imsprep("check", disk, *strict)
+        assert checked.code == 1
+        assert "warning  The disk starts by UEFI only" in checked.out
+        if asks:
+            assert imsprep("check", disk, *strict, "--firmware", "uefi").code == 0
 
 
 @need("sgdisk")
