@@ -204,6 +204,7 @@ ORDER = {
         linux.sshd
         sandbox
         tree
+        linux.card_name
         linux.network
         linux.libraries
         linux.programs

@@ -217,3 +217,29 @@ def _edit(path: str, scripts: tuple[tuple[str, str], ...]) -> str | None:
         if fnmatchcase(path, pattern):
             return command(f"sed -i '{script}' {shell(path)}")
     return None
+
+
+# How each format names any card, or the one that the server has.
+_KEPT = (
+    "eth0 in {path}, and add net.ifnames=0 to the command line (GRUB_CMDLINE_LINUX in "
+    f"/etc/default/grub), so that the card keeps that name; {AGAIN}"
+)
+_ANY_NAME = (
+    ("/etc/network/*", f"name {_KEPT}"),
+    ("*/ifcfg-*", f"set DEVICE={_KEPT}"),
+    ("*/netplan/*", 'write `match: {{name: "e*"}}` for the interface in {path}'),
+    ("*.network", "write `Name=e*` in the section [Match] of {path}"),
+    ("*/NetworkManager/*", "remove interface-name and [match] from {path}, which is then for any "
+     "card"),
+    ("/etc/dhcpcd.conf", "remove allowinterfaces from {path}, and what stands below `interface`"),
+    ("/etc/cloud/*", "remove `network` with its interfaces from {path}: cloud-init then sets up "
+     "the card that it finds"),
+)  # fmt: skip
+
+
+def for_any_name(path: str) -> str | None:
+    """Return what to do about a file with names that the server's card does not get."""
+    for pattern, words in _ANY_NAME:
+        if fnmatchcase(path, pattern):
+            return advice(words.format(path=shell(path)))
+    return None

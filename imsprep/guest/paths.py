@@ -15,6 +15,18 @@ PATTERN_LIMIT = 400  # paths that one pattern may give
 LOADERS = ("/boot/efi/EFI/*/*.[eE][fF][iI]", "/efi/EFI/*/*.[eE][fF][iI]",
            "/boot/EFI/*/*.[eE][fF][iI]", "/efi/EFI/Microsoft/Boot/bootmgfw.efi")  # fmt: skip
 
+# What names network cards: systemd's udev, its rules (the second of older versions) and its .link
+# files, those in front first; and the rules by which older ones kept names by address.
+UDEVD = ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd")
+UDEV_RULES = "/etc/udev/rules.d/*.rules"
+NET_RULES = ("/lib/udev/rules.d/80-net-setup-link.rules",
+             "/lib/udev/rules.d/80-net-name-slot.rules")  # fmt: skip
+LINKS = ("/etc/systemd/network/*.link", "/usr/local/lib/systemd/network/*.link",
+         "/lib/systemd/network/*.link")  # fmt: skip
+NET_GENERATORS = tuple(
+    f"{folder}/udev/rules.d/75-persistent-net-generator.rules" for folder in ("/lib", "/usr/lib")
+)
+
 # A text of any length is cut; these are only good whole and small.
 LINUX_TEXT = (
     # which system
@@ -39,13 +51,13 @@ LINUX_TEXT = (
     "/etc/sysconfig/kernel",
     "/etc/selinux/config", "/etc/modprobe.d/*.conf", "/etc/modules", "/etc/modules-load.d/*.conf",
     # network
-    "/etc/udev/rules.d/*net*.rules", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
+    UDEV_RULES, *NET_RULES, "/etc/network/interfaces", "/etc/network/interfaces.d/*",
     "/etc/netplan/*.yaml", "/lib/netplan/*.yaml", "/etc/sysconfig/network-scripts/ifcfg-*",
     "/etc/sysconfig/network/ifcfg-*", "/etc/sysconfig/network/dhcp", "/etc/sysconfig/network",
     "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
     "/usr/lib/NetworkManager/conf.d/*.conf",
     "/etc/systemd/network/*.network", "/usr/lib/systemd/network/*.network",
-    "/etc/systemd/network/*.link", "/etc/dhcpcd.conf",
+    *LINKS, "/etc/dhcpcd.conf",
     # cloud-init and ssh
     "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/etc/cloud/ds-identify.cfg",
     "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf", "/etc/machine-id",
@@ -72,8 +84,9 @@ LINUX_NAMES = (
     *MOUNT_POINTS, *(place for places in ORDINARY for place in places),
     "/etc/mkinitcpio.conf", "/boot/vmlinuz*", "/boot/initr*", *LOADERS, "/boot/grub/i386-pc/*.img",
     "/boot/grub2/i386-pc/*.img", "/boot/grub/stage2", "/boot/extlinux/ldlinux.sys",
-    "/boot/ldlinux.sys", "/lib/modules/*", "/lib/udev/rules.d/75-persistent-net-generator.rules",
+    "/boot/ldlinux.sys", "/lib/modules/*",
     # what names network cards
+    *NET_GENERATORS, *UDEVD, *(f"{pattern}.d/*" for pattern in LINKS),
     "/etc/udev/rules.d/*", "/etc/mactab", "/etc/iftab",
     # services that start at boot
     "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",

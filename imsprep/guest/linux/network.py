@@ -13,10 +13,11 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from imsprep.guest.chain.values import BootEntry
+from imsprep.guest.linux.card_name import UNKNOWN, CardName, card_name
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import read_assignments
 from imsprep.guest.model import Guest
-from imsprep.guest.paths import CONNECTIONS, IFUPDOWN, NETPLANS, ORDINARY
+from imsprep.guest.paths import CONNECTIONS, IFUPDOWN, LINKS, NETPLANS, ORDINARY
 from imsprep.report import UnknownError
 
 NETPLAN = ("/etc/netplan/*.yaml", "/lib/netplan/*.yaml")  # of one name, that in /etc counts
@@ -26,7 +27,6 @@ IFCFG_REDHAT = "/etc/sysconfig/network-scripts/ifcfg-*"
 IFCFG_SUSE = "/etc/sysconfig/network/ifcfg-*"
 NETWORKD = "/etc/systemd/network/*.network"
 _VENDOR_NETWORKD = "/usr/lib/systemd/network/*.network"
-LINKS = "/etc/systemd/network/*.link"
 NETWORK_MANAGER = ("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
                    "/usr/lib/NetworkManager/conf.d/*.conf")  # fmt: skip
 _NETWORKD_STARTS = (
@@ -79,14 +79,20 @@ _FOREIGN = re.compile(
     r"|en(?:p\d+)?s(?:1[89]|2[0-3])$|eth[1-9]\d*$|venet"
 )
 # Cards of a server on KVM: by slot, by path, and as the kernel counts them.
-_SAMPLES = ("eth0", "ens3", "ens5", "enp0s3", "enp1s0", "enp4s1")
+_BY_PLACE = ("ens3", "ens5", "enp0s3", "enp1s0", "enp4s1")
+_SAMPLES = ("eth0", *_BY_PLACE)
+_COUNTED = re.compile(r"eth\d+$")
 _USUAL = re.compile(r"eth\d|en[bopsuvxP\d]|ib|wl|ww|sl|usb|.*[*?\[!]")
 _FOREIGN_DRIVERS = ("vmxnet3", "e1000", "e1000e", "hv_netvsc", "xen-netfront", "xen_netfront",
                     "vif", "ena", "gve")  # fmt: skip
 
 
-def may_exist(interface: Interface) -> bool:
-    """Return whether a server's card can have this name; names are patterns in some formats."""
+def may_exist(interface: Interface, card: CardName = UNKNOWN) -> bool:
+    """Return whether a server's card can have this name; names are patterns in some formats.
+
+    `card` is what is known of how it is named.
+    """
+    samples = _BY_PLACE if card.never_eth else _SAMPLES
     if interface.driver is not None and interface.driver.lower() in _FOREIGN_DRIVERS:
         return False
     names = interface.name.split() or ["*"]
@@ -94,9 +100,11 @@ def may_exist(interface: Interface) -> bool:
         if name.startswith("!"):
             return True
         if any(mark in name for mark in "*?["):
-            if any(fnmatchcase(sample, name) for sample in _SAMPLES):
+            if any(fnmatchcase(sample, name) for sample in samples):
                 return True
-        elif not _FOREIGN.match(name):
+        elif name == card.name or not (
+            _FOREIGN.match(name) or (card.never_eth and _COUNTED.match(name))
+        ):
             return True
     return False
 
@@ -108,7 +116,7 @@ def usual(interface: Interface) -> bool:
 
 def named_otherwise(guest: Guest) -> bool:
     """Return whether something in the guest may give cards other names than those."""
-    files = guest.matching("/etc/udev/rules.d/*", LINKS, "/etc/mactab", "/etc/iftab")
+    files = guest.matching("/etc/udev/rules.d/*", LINKS[0], "/etc/mactab", "/etc/iftab")
     entries = [route.entry for route in guest.boot.routes if route.entry is not None]
     given = ("ifname=", "net.ifnames.prefix=", "ifnames=")
     return any(True for _ in files) or any(
@@ -236,7 +244,7 @@ def fixed_on_command_line(entry: BootEntry) -> str | None:
 
 def bound_names(guest: Guest) -> Iterator[Interface]:
     """Yield the names that systemd's .link files give to one card each."""
-    for path, text in _configurations(guest, LINKS):
+    for path, text in _configurations(guest, LINKS[0]):
         sections = read_ini(text)
         mac, name = (
             sections.get("match", {}).get("macaddress"),
@@ -258,7 +266,8 @@ def brings_up_any(guest: Guest) -> bool:
         return True
     if not any(map(guest.exists, _MANAGERS)) or _is_masked(guest, _MANAGER_UNIT):
         return False
-    if any(map(_is_left_off, interfaces(guest))):
+    card = card_name(guest)
+    if any(_is_left_off(interface, card) for interface in interfaces(guest)):
         return False
     # A file in /etc stands for that of the same name in /usr/lib, even if it is empty.
     own = {path.rpartition("/")[2] for path, _ in guest.matching(*NETWORK_MANAGER[:2])}
@@ -273,7 +282,7 @@ def brings_up_any(guest: Guest) -> bool:
     return not left_alone or _netplan_hands_over(guest)
 
 
-def _is_left_off(interface: Interface) -> bool:
+def _is_left_off(interface: Interface, named: CardName) -> bool:
     """Return whether a profile of NetworkManager that does not start fits the server's card.
 
     It makes no profile of its own for a card for which there is one, whether that starts or not
@@ -281,7 +290,7 @@ def _is_left_off(interface: Interface) -> bool:
     """
     profile = "/NetworkManager/" in interface.path or fnmatchcase(interface.path, IFCFG_REDHAT)
     card = not (interface.virtual or interface.starts or interface.mac)
-    return profile and card and usual(interface) and may_exist(interface)
+    return profile and card and usual(interface) and may_exist(interface, named)
 
 
 def _leaves_cards_alone(sections: dict[str, dict[str, str]]) -> bool:

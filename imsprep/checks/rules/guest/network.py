@@ -12,8 +12,8 @@ from imsprep.checks.rule import Evidence, UnknownError, rule
 from imsprep.checks.subject.boot_entry import cut, place
 from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
 from imsprep.guest.linux import cloud_init
+from imsprep.guest.linux.card_name import CardName, Way, card_name
 from imsprep.guest.linux.network import (
-    LINKS,
     NETPLAN,
     NOT_NETPLAN,
     Interface,
@@ -30,6 +30,7 @@ from imsprep.guest.linux.network import (
     usual,
 )
 from imsprep.guest.model import Guest
+from imsprep.guest.paths import LINKS, UDEV_RULES
 from imsprep.report import Severity
 
 
@@ -46,7 +47,7 @@ from imsprep.report import Severity
 )
 def persistent_net(facts: Facts) -> Iterator[Evidence]:
     """Look for persistent-net rules that hold a rule, and for others that name by address."""
-    for path, entry in linux(facts).matching("/etc/udev/rules.d/*net*.rules"):
+    for path, entry in linux(facts).matching(UDEV_RULES):
         generated = fnmatchcase(path, "*/*persistent*net*.rules")
         lines = [
             line for line in (entry.text or "").splitlines() if line.strip() and line[0] != "#"
@@ -246,13 +247,15 @@ def no_yaml(facts: Facts) -> Iterator[Evidence]:
     "IMS844",
     Severity.WARNING,
     "Only network names are set up that the server's card does not get",
-    why="The card has another name on KVM (eth0, ens3, enp1s0...), so that nothing is set up.",
+    why="The card has another name on KVM (ens3, enp1s0, or eth0 with net.ifnames=0...), so that"
+    " nothing is set up.",
     fix=advice(
         'name any card: netplan `match: {name: "e*"}`, systemd-networkd `Name=e*`, a '
-        "NetworkManager profile without interface-name; or eth0, with net.ifnames=0 on the command "
-        "line"
+        "NetworkManager profile without interface-name; ifupdown: eth0, with net.ifnames=0 on the "
+        "command line"
     ),
-    source="systemd.net-naming-scheme(7); names of VMware's, Xen's and real cards: inferred",
+    source="systemd.net-naming-scheme(7), systemd.link(5); names of VMware's, Xen's and real cards,"
+    " and that the server's card is on PCI: inferred",
 )
 def foreign_names(facts: Facts) -> Iterator[Evidence]:
     """Compare the names that start at boot with those that a card on KVM can get."""
@@ -261,19 +264,27 @@ def foreign_names(facts: Facts) -> Iterator[Evidence]:
     cards = [i for i in _interfaces(facts) if not i.virtual and (i.starts or i.member)]
     if not cards or _brings_up_any(guest):
         return
-    otherwise = named_otherwise(guest)
-    possible = [
-        i
-        for i in cards
-        if (may_exist(i) and not _renamed(guest, i) and (usual(i) or otherwise)) or i.mac
-    ]
+    card = card_name(guest)
+    possible = [i for i in cards if i.mac or _may_be(guest, i, card)]
     named = {entry.name for entry in bound_names(guest)}
     if possible or any(i.name in named for i in cards):
         return
     shown = ", ".join(dict.fromkeys(f"{_named(i)} ({i.path})" for i in cards[:4]))
+    by_place = card.way is Way.PLACE and any(may_exist(i) for i in cards)
     yield Evidence(
-        f"only {shown} is set up", expected="eth0, ens3, enp1s0 or any", found=cards[0].name
+        f"only {shown} is set up"
+        + ("; udev names the card by its place, without net.ifnames=0" if by_place else ""),
+        expected="ens3, enp1s0 or any" if card.way is Way.PLACE else "eth0, ens3, enp1s0 or any",
+        found=cards[0].name,
+        fix=fixes.for_any_name(cards[0].path),
     )
+
+
+def _may_be(guest: Guest, interface: Interface, card: CardName) -> bool:
+    """Return whether the server's card may be called so, as far as it is known."""
+    if not may_exist(interface, card) or _renamed(guest, interface, card):
+        return False
+    return usual(interface) or interface.name == card.name or named_otherwise(guest)
 
 
 def _named(interface: Interface) -> str:
@@ -281,10 +292,16 @@ def _named(interface: Interface) -> str:
     return f"{cut(interface.name)}{driver}"
 
 
-def _renamed(guest: Guest, interface: Interface) -> bool:
-    """Return whether net.ifnames=0 keeps a predictable name from being given."""
+def _renamed(guest: Guest, interface: Interface, card: CardName) -> bool:
+    """Return whether net.ifnames=0 keeps a predictable name from being given.
+
+    Newer ones of udev give it as an alternative name all the same, by which it may be set up.
+    """
+    if not re.match(r"en[sp]\d", interface.name) or " " in interface.name:
+        return False
+    if card.way is not Way.UNKNOWN:
+        return card.way is Way.KERNEL and not card.others
     entries = [route.entry for route in guest.boot.routes if route.entry is not None]
+    rules = any(True for _ in guest.matching("/etc/udev/rules.d/*net*.rules", LINKS[0]))
     off = bool(entries) and all("net.ifnames=0" in entry.arguments for entry in entries)
-    by_slot = re.match(r"en[sp]\d", interface.name) and " " not in interface.name
-    rules = any(True for _ in guest.matching("/etc/udev/rules.d/*net*.rules", LINKS))
-    return bool(off and by_slot and not rules)
+    return off and not rules

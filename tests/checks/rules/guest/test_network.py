@@ -9,6 +9,7 @@ import pytest
 from imsprep.report import Severity
 from tests.support.guest.rules import check_guest
 from tests.support.guest.trees import Link, debian, linux_guest
+from tests.support.guest.udev import OWN_LINKS, OWN_RULES, UDEV
 
 INTERFACES, NETPLAN = "/etc/network/interfaces", "/etc/netplan/01-lan.yaml"
 DHCP = "network: {ethernets: {%s: {dhcp4: true}}}\n"
@@ -232,3 +233,76 @@ DHCPCD = {"/etc/systemd/system/multi-user.target.wants/dhcpcd.service": Link("/x
 def test_what_dhcpcd_is_set_to_counts_where_it_starts(text: str, rule: str | None) -> None:
     assert list(bad({"/etc/dhcpcd.conf": text, **DHCPCD})) == ([rule] if rule else [])
     assert list(bad({"/etc/dhcpcd.conf": text, **BY_IFUP})) == []
+
+
+GRUB = "/boot/grub/grub.cfg"
+NETWORKD = {
+    "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": Link("/x"),
+    "/etc/systemd/network/10-lan.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n",
+}
+BY_NAME = {KEYFILE: "[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=auto\n"}
+NEVER_ASKED = {"/etc/NetworkManager/conf.d/server.conf": "[main]\nno-auto-default=*\n"}
+MANAGER = {**BY_NAME, **NEVER_ASKED, "/usr/sbin/NetworkManager": "x"}
+BY_IFCFG = {IFCFG % "eth0": "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n"}
+BRIDGE = {INTERFACES: "auto br0\niface eth0 inet manual\niface br0 inet dhcp\n bridge_ports eth0\n"}
+BY_DHCPCD = {"/etc/dhcpcd.conf": "allowinterfaces eth0\n", **DHCPCD}
+
+
+def with_arguments(words: str) -> dict[str, str]:
+    text = debian()[GRUB]
+    assert isinstance(text, str)
+    return {GRUB: text.replace(" ro ", f" ro {words} ")}
+
+
+@pytest.mark.parametrize(("files", "advice"), [
+    (BY_IFUP, "net.ifnames=0"), (BY_NETPLAN, 'match: {name: "e*"}'), (NETWORKD, "Name=e*"),
+    (MANAGER, "remove interface-name"), (BY_IFCFG, "DEVICE=eth0"), (BRIDGE, "net.ifnames=0"),
+    (BY_DHCPCD, "remove allowinterfaces"),
+    ({INTERFACES: "allow-hotplug /eth*\niface eth0 inet dhcp\n"}, "net.ifnames=0"),
+])  # fmt: skip
+def test_a_name_of_the_kernel_where_udev_names_by_place_is_found_with_advice_for_its_manager(
+    files: dict[str, Any], advice: str
+) -> None:
+    tree = {**debian(), INTERFACES: None, **UDEV, **files}
+    found, _ = check_guest(linux_guest({p: t for p, t in tree.items() if t is not None}))
+    said = [f for f in found if f.rule == "IMS844"]
+    assert ["eth" in f.message and "by its place" in f.message for f in said] == [True]
+    assert advice in said[0].fix
+    assert bad(files) == {}, "without udev of systemd it is not known"
+
+
+@pytest.mark.parametrize("mended", [
+    with_arguments("net.ifnames=0"), {f"{OWN_LINKS}/99-default.link": Link("/dev/null")},
+    {f"{OWN_RULES}/80-net-setup-link.rules": Link("/dev/null")},
+    {f"{OWN_LINKS}/10-lan.link": "[Match]\nDriver=virtio_net\n[Link]\nName=eth0\n"},
+    {f"{OWN_LINKS}/10-lan.link": "[Match]\nOriginalName=eth*\n[Link]\nNamePolicy=kernel\n"},
+    {f"{OWN_RULES}/70-lan.rules": 'SUBSYSTEM=="net", DRIVERS=="virtio-pci", NAME="eth0"\n'},
+    {"/lib/udev/rules.d/75-persistent-net-generator.rules": "x"},
+    {INTERFACES: "auto ens3\niface ens3 inet dhcp\n"}, {NETPLAN: DHCP % "enp1s0"},
+    {NETPLAN: "network: {ethernets: {any: {match: {name: 'e*'}, dhcp4: true}}}\n"},
+    {"/usr/sbin/NetworkManager": "x"}, {CLOUD: "network: {}\n"},
+])  # fmt: skip
+def test_what_keeps_the_name_or_brings_up_another_is_no_fault(mended: dict[str, Any]) -> None:
+    assert "IMS844" in bad({**UDEV, **BY_IFUP})
+    found = bad({**UDEV, **BY_IFUP, **mended})
+    assert not {"IMS844", "IMS824"} & set(found)
+
+
+def test_a_profile_of_a_name_that_no_card_gets_does_not_stop_network_manager() -> None:
+    off = {IFCFG % "eth0": OFF, "/usr/sbin/NetworkManager": "x"}
+    assert "IMS824" in bad(off)
+    assert bad({**off, **UDEV}) == {}
+
+
+@pytest.mark.parametrize("name", ["lan0", "ens3"])
+def test_a_name_that_a_link_file_gives_is_the_cards(name: str) -> None:
+    given = {f"{OWN_LINKS}/10-lan.link": f"[Match]\nDriver=virtio_net\n[Link]\nName={name}\n"}
+    assert bad({**UDEV, **given, INTERFACES: f"auto {name}\niface {name} inet dhcp\n"}) == {}
+
+
+def test_a_name_by_place_is_not_given_where_udev_is_kept_from_it() -> None:
+    files = {INTERFACES: "auto ens3\niface ens3 inet dhcp\n"}
+    mask = {f"{OWN_LINKS}/99-default.link": Link("/dev/null")}
+    assert "ens3" in bad({**UDEV, **files, **mask})["IMS844"]
+    assert bad({**UDEV, **files, **with_arguments("net.ifnames=0")}) == {}, "an alternative name"
+    assert "ens3" in bad({**files, **with_arguments("net.ifnames=0")})["IMS844"], "of older systems"
