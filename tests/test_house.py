@@ -238,6 +238,7 @@ ORDER = {
         fs.volumes
         linux.initramfs_actions
         linux.kernels
+        chain.kernel_config
         chain.images
         inspect
         child

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from imsprep.guest.chain import efi
+from imsprep.guest.chain import efi, kernel_config
 from imsprep.guest.chain.devices import Devices
 from imsprep.guest.chain.values import BIOS, Boot, BootEntry, Initramfs, Route
 from imsprep.guest.fs.interface import UnreadableError
@@ -69,7 +69,9 @@ def look_at_defaults(boot: Boot, devices: Devices, allowance: Allowance) -> Boot
             if entry.initrds and key not in images:
                 images[key] = _look(devices, entry, key, allowance)
             if key in images:
-                images[key] = dataclasses.replace(images[key], fits=_fits(own, images[key]))
+                lacks = kernel_config.refused(devices, entry, images[key].packed, allowance)
+                images[key] = dataclasses.replace(images[key], fits=_fits(own, images[key]),
+                                                  refused=lacks)  # fmt: skip
             entries = list(route.entries)
             entries[route.default] = entry
             route = dataclasses.replace(route, entries=tuple(entries))

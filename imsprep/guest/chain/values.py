@@ -85,6 +85,8 @@ class Initramfs:
     loads: tuple[str, ...] = ()  # drivers that it loads by name, `_` for `-`
     unread: str | None = None  # why not all of it could be read
     damage: str | None = None  # why the kernel cannot unpack all of it either
+    packed: tuple[str, ...] = ()  # compressions of its archives: "gzip", "zstd"...
+    refused: tuple[str, ...] | None = ()  # those that the kernel that starts lacks; None: not known
     fits: bool | None = None  # its drivers are for the kernel that starts; None: not known
 
 

@@ -30,6 +30,7 @@ NAME_LIMIT = 4096  # PATH_MAX
 KEPT_LIMIT = 64 * KIB  # of one file whose content is wanted
 WHOLE_LIMIT = 128 * MIB  # of one that holds a file system
 _STEP = 256 * KIB  # what is decompressed at once
+_LZ4 = b"\x02\x21\x4c\x18"  # of the legacy frame
 _LZOP = b"\x89LZO\0\r\n\x1a\n"
 _LZO_BLOCK = 256 * KIB  # what the kernel takes at most
 _LZ4_BLOCK = 8 * MIB  # largest block of a legacy frame, after decompression
@@ -134,11 +135,12 @@ def members(
     wanted: Callable[[str], bool],
     allowance: Allowance,
     whole: Callable[[str], bool] = nothing,
+    packed_by: Callable[[str], object] = nothing,
 ) -> Iterator[Member]:
     """Yield every file of an initramfs; `wanted(name)` asks for a file's content.
 
     What is wanted has KEPT_LIMIT bytes at most, or is left out; where `whole(name)` holds,
-    WHOLE_LIMIT.
+    WHOLE_LIMIT. `packed_by` is handed the compression of each archive that has one.
 
     FormatError says what was found where an archive was expected.
     """
@@ -149,7 +151,9 @@ def members(
         if not magic:
             return
         packed = magic not in _CPIO
-        archive = ByteSource(_decompressed(source, magic, allowance)) if packed else source
+        if packed and (name := compression(magic)) is not None:
+            packed_by(name)
+        archive = ByteSource(decompressed(source, magic, allowance)) if packed else source
         for member in _archive(archive, wanted, whole):
             allowance.take(files=1)
             yield member
@@ -184,7 +188,13 @@ def _archive(
         yield Member(name, mode, data)
 
 
-def _decompressed(source: ByteSource, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
+def compression(magic: bytes) -> str | None:
+    """Return the name of the compression that begins with 6 bytes, as the kernel calls it."""
+    return next((name for start, name in _NAMES.items() if magic.startswith(start)), None)
+
+
+def decompressed(source: ByteSource, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
+    """Unpack a compressed stream that begins with `magic`; FormatError or DamagedError."""
     for piece in _unpacked(source, magic, allowance):
         allowance.take(size=len(piece))
         yield piece
@@ -192,7 +202,7 @@ def _decompressed(source: ByteSource, magic: bytes, allowance: Allowance) -> Ite
 
 def _unpacked(source: ByteSource, magic: bytes, allowance: Allowance) -> Iterator[bytes]:
     """Unpack a compressed stream and those of the same kind right behind it."""
-    if magic[:4] == b"\x02\x21\x4c\x18":
+    if magic[:4] == _LZ4:
         yield from _lz4(source, allowance)
         return
     if magic == _LZOP[:6]:
@@ -278,7 +288,7 @@ def _lz4(source: ByteSource, allowance: Allowance) -> Iterator[bytes]:
         raise FormatError("it is packed with lz4: install imsprep[guest]") from None
     while len(head := source.peek(4)) == 4:
         allowance.take(streams=1)
-        if head == b"\x02\x21\x4c\x18":
+        if head == _LZ4:
             source.take(4)
             continue
         (size,) = struct.unpack("<I", head)
@@ -360,3 +370,8 @@ _DECOMPRESSORS: dict[bytes, Callable[[], object]] = {
     b"BZh": bz2.BZ2Decompressor,
     b"\x28\xb5\x2f\xfd": _Zstd,
 }
+# The suffix of CONFIG_RD_ in the kernel's configuration, in lower case.
+_NAMES = {
+    b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x5d\0\0": "lzma", b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd", _LZ4: "lz4", _LZOP[:6]: "lzo",
+}  # fmt: skip

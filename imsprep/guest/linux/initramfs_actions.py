@@ -54,9 +54,11 @@ _MAKERS = (
     (re.compile(r"^lib/mdev/|^sbin/nlplug-findfs$|nlplug-findfs$"), "mkinitfs"),
 )
 LVM_PROGRAM = re.compile(r"(?:^|/)s?bin/lvm(?:\.static)?$")
+RAID_PROGRAM = re.compile(r"(?:^|/)s?bin/mdadm(?:\.static)?$")
+CRYPT_PROGRAM = re.compile(r"(?:^|/)s?bin/cryptsetup$|(?:^|/)systemd-cryptsetup$")
 _KEPT_FILES = re.compile(
     r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$|lib/systemd/systemd$|"
-    + LVM_PROGRAM.pattern
+    + "|".join(program.pattern for program in (LVM_PROGRAM, RAID_PROGRAM, CRYPT_PROGRAM))
 )
 _RESUME = re.compile(r"^conf/conf\.d/[^/]+$|^conf/initramfs\.conf$")  # which init reads as shell
 
@@ -66,7 +68,7 @@ def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
     seen = _Seen()
     unread, damage = None, None
     try:
-        for member in members(pieces, seen.wants, allowance, is_inner):
+        for member in members(pieces, seen.wants, allowance, is_inner, seen.packed.add):
             if is_inner(member.name):
                 unread = _look_inside(member, seen, allowance) or unread
             else:
@@ -79,7 +81,7 @@ def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
         path, seen.maker, tuple(sorted(seen.versions)), tuple(sorted(seen.drivers)),
         tuple(seen.arguments), tuple(dict.fromkeys(seen.waits)), seen.crypttab,
         tuple(sorted(seen.files)), tuple(dict.fromkeys(seen.modprobe)),
-        tuple(sorted(seen.loads)), unread, damage=damage,
+        tuple(sorted(seen.loads)), unread, damage=damage, packed=tuple(sorted(seen.packed)),
     )  # fmt: skip
 
 
@@ -135,6 +137,7 @@ class _Seen:
         self.files: set[str] = set()
         self.modprobe: list[str] = []
         self.loads: set[str] = set()
+        self.packed: set[str] = set()
 
     @staticmethod
     def wants(name: str) -> bool:

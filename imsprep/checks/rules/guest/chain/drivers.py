@@ -1,4 +1,4 @@
-"""IMS814–IMS816, IMS849: the drivers of the kernel that starts: in its initramfs, and installed."""
+"""IMS814–IMS816, IMS849, IMS861: the initramfs of the kernel that starts, and its drivers."""
 
 from __future__ import annotations
 
@@ -245,8 +245,9 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS816",
     Severity.ERROR,
-    "A kernel has no initramfs",
-    why="A kernel without one finds its disk only if every driver is built in.",
+    "A kernel starts without an initramfs, or with a damaged one",
+    why="A kernel without one, or with the part in front of the damage only, finds its disk only if"
+    " every driver is built in.",
     fix=advice(
         "make it with update-initramfs (Debian, Ubuntu), dracut (RHEL family, SUSE) or mkinitcpio "
         "(Arch)"
@@ -283,6 +284,46 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
             )
         else:
             _must_know(found, _DISK_DRIVERS)
+
+
+@rule(
+    "IMS861",
+    Severity.ERROR,
+    "The kernel cannot unpack the compression of its initramfs",
+    why="The kernel leaves an archive aside that is packed by what was not built into it, starts"
+    " without its drivers, and finds no root.",
+    fix=advice(
+        "make the initramfs again with another compression: COMPRESS=gzip in "
+        '/etc/initramfs-tools/initramfs.conf, compress="gzip" in /etc/dracut.conf.d, '
+        'COMPRESSION="gzip" in /etc/mkinitcpio.conf'
+    ),
+    source="the Linux kernel's usr/Kconfig: CONFIG_RD_GZIP, CONFIG_RD_ZSTD...; init/initramfs.c:"
+    " “compression method … not configured”",
+)
+def cannot_unpack(facts: Facts) -> Iterator[Evidence]:
+    """Compare how the initramfs is packed with the configuration of the kernel that starts."""
+    found = started(facts)
+    image = found.image
+    if image is None or not image.packed:
+        return
+    others = [name for name in image.packed if name != "gzip"]
+    if image.refused is None:
+        if others:
+            raise UnknownError(
+                f"no configuration of {cut(found.entry.kernel)} was found, which would say whether "
+                f"it unpacks {', '.join(others)}"
+            )
+        return
+    options = ", ".join(f"CONFIG_RD_{name.upper()}" for name in image.refused)
+    if options:
+        alone = not _modular(found) and not (value(found, "root") or "").startswith(_OF_INITRAMFS)
+        yield Evidence(
+            f"{image.path} is packed by {', '.join(image.refused)}, and {cut(found.entry.kernel)} "
+            f"was built without {options}",
+            expected=f"{options}=y",
+            found=", ".join(image.packed),
+            severity=Severity.WARNING if alone else None,
+        )
 
 
 @rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import lzma
 
 import pytest
 
@@ -68,6 +69,43 @@ def test_an_initramfs_that_is_cut_off_is_damaged() -> None:
         assert list(found) == ["IMS816"]
         assert f"{INITRD} is damaged" in found["IMS816"][1]
     assert bad(**{INITRD: whole + bytes(512)}) == {}, "padding does no harm"
+
+
+KERNEL = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_RD_XZ=y\n# CONFIG_RD_LZMA is not set\n"
+
+
+def test_a_kernel_that_was_built_without_the_compression_of_its_initramfs_is_found() -> None:
+    plain = cpio(drivers(VERSION))
+    by_lzma = {INITRD: lzma.compress(plain, lzma.FORMAT_ALONE)}
+    found = bad(**by_lzma, **{CONFIG: KERNEL})
+    assert list(found) == ["IMS861"]
+    assert found["IMS861"] == (E, f"{INITRD} is packed by lzma, and /boot/vmlinuz-{VERSION} was "
+                                  "built without CONFIG_RD_LZMA")  # fmt: skip
+    for data in (plain, gzip.compress(plain), lzma.compress(plain), gzip.compress(plain) + plain):
+        assert bad(**{INITRD: data, CONFIG: KERNEL}) == {}
+    early = {INITRD: cpio({"kernel/x86/microcode.bin": b"x"}) + by_lzma[INITRD]}
+    assert list(bad(**early, **{CONFIG: KERNEL})) == ["IMS861"]
+    assert bad(**by_lzma, **{CONFIG: KERNEL.replace("# CONFIG_RD_LZMA is not set", "CONFIG_RD_LZMA=y")}) == {}  # fmt: skip
+
+
+def test_without_a_configuration_it_is_not_known_what_a_kernel_unpacks() -> None:
+    for pack, reasons in ((gzip.compress, 0), (lzma.compress, 1)):
+        files = {**debian(), INITRD: pack(cpio(drivers(VERSION)))}
+        found, skipped = check_guest(linux_guest(files))
+        assert "IMS861" not in {f.rule for f in found}
+        said = [s.reason for s in skipped if s.rule == "IMS861"]
+        assert ["whether it unpacks xz" in reason for reason in said] == [True] * reasons
+
+
+def test_a_kernel_that_needs_no_initramfs_goes_on_without_one_that_it_cannot_unpack() -> None:
+    built_in = "".join(f"kernel/{name}.ko\n" for name in VIRTIO)
+    files = {**modules(VERSION, ["ext4"]), f"/lib/modules/{VERSION}/modules.builtin": built_in,
+             CONFIG: KERNEL, INITRD: lzma.compress(cpio(drivers(VERSION)), lzma.FORMAT_ALONE)}  # fmt: skip
+    assert bad(**files)["IMS861"][0] is E
+    alone = f"linux /boot/vmlinuz-{VERSION} root=PARTUUID=11111111-01 ro console=ttyS0\ninitrd {INITRD}\n"
+    volume = dataclasses.replace(ROOT, part_uuid="11111111-01")
+    found, _ = check_guest(linux_guest({**debian(), **files, GRUB: alone}, volumes=(volume,)))
+    assert [f.severity for f in found if f.rule == "IMS861"] == [W]
 
 
 @pytest.mark.parametrize(
