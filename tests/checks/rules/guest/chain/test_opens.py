@@ -110,3 +110,67 @@ def test_dracut_mounts_usr_too_before_it_hands_over(
     said_, _ = check_guest(linux_guest(files, volumes=(PHYSICAL, LOGICAL, usr)))
     messages = [f.message for f in said_ if f.rule == "IMS855"]
     assert ["the /usr is vg--0-usr" in message for message in messages] == [True] * found
+
+
+BOOT = dataclasses.replace(ROOT, uuid="33333333-2222-4333-8444-555555555555")
+ARRAY = "5a1c0f3e-9b2d-4c6a-8e7f-001122334455"
+MEMBERS = (Volume("partition 2", 1 << 30, 1 << 30, "Linux RAID", ARRAY),
+           Volume("partition 3", 2 << 30, 1 << 30, "Linux RAID", ARRAY))  # fmt: skip
+CLOSED = (Volume("partition 2", 1 << 30, 1 << 30, "LUKS", ARRAY),)
+TOOLS = {"scripts/functions": b"x"}
+MDADM, CRYPTSETUP = {"sbin/mdadm": b"x"}, {"usr/sbin/cryptsetup": b"x"}
+
+
+def of_inner(
+    root: str, inside: dict[str, bytes], volumes: tuple[Volume, ...], arguments: str = ""
+) -> list[str]:
+    """What IMS855 says of a root inside volumes that cannot be read; /boot is apart."""
+    grub = f"linux /boot/vmlinuz-{VERSION} root={root} {arguments}\ninitrd {INITRD}\n"
+    files = {**debian(), GRUB: grub, INITRD: cpio({**drivers(VERSION), **inside})}
+    found, _ = check_guest(linux_guest(files, volumes=(BOOT, *volumes)))
+    assert all(f.severity is Severity.ERROR for f in found if f.rule == "IMS855")
+    return [f.message for f in found if f.rule == "IMS855"]
+
+
+@pytest.mark.parametrize("root", [f"UUID={ROOT.uuid}", "/dev/md0", "/dev/md/root", "LABEL=root",
+                                  "/dev/mapper/vg-root", "/dev/vg/root"])  # fmt: skip
+@pytest.mark.parametrize("maker", [TOOLS, DRACUT])
+def test_a_root_that_only_a_raid_can_hold_needs_mdadm(root: str, maker: dict[str, bytes]) -> None:
+    (message,) = of_inner(root, maker, MEMBERS)
+    assert message == (
+        f"{INITRD} has no program mdadm, and root={root} can only lie in partition 2, partition 3 "
+        "(Linux RAID)"
+    )
+    assert of_inner(root, {**maker, **MDADM}, MEMBERS) == []
+    assert of_inner(root, {}, MEMBERS) == [], "of a maker that is not known"
+    assert of_inner(root, maker, (*MEMBERS, dataclasses.replace(CLOSED[0], name="x"))) == []
+    assert of_inner(root, maker, ()) == []
+
+
+@pytest.mark.parametrize("root", [f"UUID={BOOT.uuid}", "/dev/nfs", "/dev/mapper/root", "/dev/vda1",
+                                  "/dev/mapper/mpatha", "/dev/bcache/a"])  # fmt: skip
+def test_a_root_that_lies_elsewhere_needs_none(root: str) -> None:
+    assert of_inner(root, TOOLS, MEMBERS) == []
+
+
+@pytest.mark.parametrize(("arguments", "said_"), [
+    ("rd.md=0", "says rd.md=0"), ("rd_NO_MD", "says rd_NO_MD"), ("rd.md=0 rd.md=1", None),
+    ("rd.md=1", None), ("rd.md", None), ("rd.luks=0", None), ("rd.lvm=0", None),
+    ("rd.md.uuid=5a1c0f3e:9b2d4c6a:8e7f0011:22334455", None),
+    ("rd.md.uuid=00000000:9b2d4c6a:8e7f0011:22334455", "only what rd.md.uuid=00000000"),
+    ("rd.md.uuid=00000000:0:0:0 rd.md.uuid=5a1c0f3e:9b2d4c6a:8e7f0011:22334455", None),
+])  # fmt: skip
+def test_dracut_assembles_only_what_it_is_to(arguments: str, said_: str | None) -> None:
+    found = of_inner("/dev/md0", {**DRACUT, **MDADM}, MEMBERS, arguments)
+    assert [said_ is not None and said_ in message for message in found] == [True] * bool(said_)
+    assert of_inner("/dev/md0", {**TOOLS, **MDADM}, MEMBERS, arguments) == []
+
+
+def test_a_root_that_only_an_encrypted_volume_can_hold_needs_what_opens_it() -> None:
+    for root in ("/dev/mapper/vda2_crypt", f"UUID={ROOT.uuid}", "/dev/mapper/luks-a"):
+        (message,) = of_inner(root, TOOLS, CLOSED)
+        assert "no program cryptsetup" in message
+        assert of_inner(root, {**TOOLS, **CRYPTSETUP}, CLOSED) == []
+        assert of_inner(root, {**DRACUT, "usr/lib/systemd/systemd-cryptsetup": b"x"}, CLOSED) == []
+        assert of_inner(root, {"lib/mdev/x": b"x"}, CLOSED) == [], "mkinitfs has it built in"
+        assert "rd.luks=0" in of_inner(root, {**DRACUT, **CRYPTSETUP}, CLOSED, "rd.luks=0")[0]
