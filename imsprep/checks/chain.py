@@ -1,8 +1,9 @@
 """The boot chain as a value: each step from the firmware to cloud-init, and how far it is known.
 
-A *step* is known, unknown because of something, or broken because of something. What breaks a step
-is what its rules find, so that the chain and the report cannot differ. The HTML page and
-`imsprep info` draw it; `imsprep check --json` has it as `facts.guest.chain`.
+A *step* is known, unknown because of something, broken because of an error, or doubtful because of
+a warning. What breaks a step is what its rules find, so that chain and report cannot differ: an
+image with a broken step has an error, and one of which a step is doubtful a warning. The HTML page
+and `imsprep info` draw it; `imsprep check --json` has it as `facts.guest.chain`.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from imsprep.guest.linux.kernels import VIRTIO
 from imsprep.guest.linux.locate import locate
 from imsprep.guest.linux.network import brings_up_any, interfaces
 from imsprep.guest.model import WINDOWS
-from imsprep.report import Severity, StepValues
+from imsprep.report import Finding, Severity, StepValues
 from imsprep.units import counted
 
-KNOWN, UNKNOWN, BROKEN = "known", "unknown", "broken"
+KNOWN, UNKNOWN, DOUBTFUL, BROKEN = "known", "unknown", "doubtful", "broken"
+_STATES = {Severity.WARNING: DOUBTFUL, Severity.ERROR: BROKEN}
 
 
 class Step(NamedTuple):
-    """One step; `text` is what is known, `why` the reason for being unknown or broken."""
+    """One step; `text` is what is known, `why` the reason for any state but KNOWN."""
 
     name: str
-    state: str  # KNOWN, UNKNOWN or BROKEN
+    state: str  # KNOWN, UNKNOWN, DOUBTFUL or BROKEN
     text: str
     short: str  # for one line of the whole chain
     why: str | None = None
-    rule: str | None = None  # that found it broken
+    rule: str | None = None  # that found it broken or doubtful
 
     def as_dict(self) -> StepValues:
         """Return plain values for JSON."""
@@ -54,7 +56,7 @@ class _Outline(NamedTuple):
     name: str
     text_of: Callable[[Facts], StepText]
     rules: tuple[str, ...]  # that say whether it is broken
-    least: Severity  # of a finding that breaks it
+    least: Severity  # of a finding that says something of it
 
 
 def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
@@ -74,7 +76,8 @@ def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
 # What the root has to hold for what the initramfs hands over to.
 _HANDED_OVER = ("IMS851", "IMS853", "IMS856", "IMS857")
 # Rules whose silence leaves the step known all the same.
-_LESS = ("IMS804", "IMS810", "IMS819", "IMS840", "IMS842", "IMS852", "IMS854", *_HANDED_OVER)
+_LESS = ("IMS804", "IMS810", "IMS819", "IMS840", "IMS842", "IMS852", "IMS854", "IMS861",
+         *_HANDED_OVER)  # fmt: skip
 
 
 def screen(steps: tuple[Step, ...]) -> str:
@@ -96,12 +99,15 @@ def _step(facts: Facts, rules: dict[str, Rule], outline: _Outline) -> Step:
         text, short = text_of(facts)
     except UnknownError as error:
         state, why = UNKNOWN, str(error)
+    bad: list[Finding] = []
     for found, skipped in (rules[id_].run(facts) for id_ in ids if _is_of(name, id_, facts)):
-        bad = next((finding for finding in found if finding.severity >= least), None)
-        if bad is not None:
-            return Step(name, BROKEN, show_path(text), short, bad.message, bad.rule)
+        bad += [finding for finding in found if finding.severity >= least]
         if skipped is not None and state == KNOWN and skipped.rule not in _LESS:
             state, why = UNKNOWN, skipped.reason
+    if bad:
+        worst = max(bad, key=lambda finding: finding.severity)
+        state = _STATES[worst.severity]
+        return Step(name, state, show_path(text), show_path(short), worst.message, worst.rule)
     return Step(name, state, show_path(text), show_path(short), why and show_path(why))
 
 
@@ -222,7 +228,7 @@ _STEPS = tuple(_Outline(*one) for one in (
     ("loader", _loader, ("IMS807", "IMS840"), _W),
     ("entry", _entry, ("IMS848",), _E),
     ("kernel", _kernel, ("IMS807", "IMS849"), _W),
-    ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818", "IMS855"), _E),
+    ("initramfs", _initramfs, ("IMS814", "IMS816", "IMS818", "IMS855", "IMS861"), _E),
     ("root", _root, ("IMS812", "IMS813", "IMS819", "IMS841", "IMS842", *_HANDED_OVER), _E),
     ("fstab", _fstab, ("IMS810", "IMS811", "IMS846", "IMS847", "IMS852", "IMS854", "IMS858"), _E),
     ("network", _network, ("IMS822", "IMS823", "IMS824", "IMS843", "IMS844"), _W),

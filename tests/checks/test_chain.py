@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from imsprep.checks.chain import _STEPS, BROKEN, KNOWN, UNKNOWN, Step, chain, screen
+from imsprep.checks.chain import (
+    _STEPS,
+    BROKEN,
+    DOUBTFUL,
+    KNOWN,
+    UNKNOWN,
+    Step,
+    chain,
+    screen,
+)
 from imsprep.checks.facts import Facts
 from imsprep.checks.registry import all_rules
 from imsprep.checks.reporters.text import chain_line
@@ -56,24 +65,27 @@ def test_every_step_of_a_well_prepared_system_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "old", "new", "step", "rule"),
+    ("path", "old", "new", "step", "rule", "state"),
     [
-        (GRUB, f"root=UUID={UUID}", "root=/dev/sda1", "root", "IMS812"),
-        (GRUB, UUID, UUID.replace("1", "9"), "root", "IMS813"),
-        (GRUB, "/boot/vmlinuz", "/boot/elsewhere", "kernel", "IMS807"),
-        (GRUB, "initrd", "#initrd", "initramfs", "IMS816"),
-        (GRUB, " ro ", " ro ds=nocloud ", "cloud-init", "IMS827"),
-        ("/etc/fstab", UUID, UUID.replace("1", "9"), "fstab", "IMS811"),
-        ("/etc/network/interfaces", "eth0", "ens192", "network", "IMS844"),
+        (GRUB, f"root=UUID={UUID}", "root=/dev/sda1", "root", "IMS812", BROKEN),
+        (GRUB, UUID, UUID.replace("1", "9"), "root", "IMS813", BROKEN),
+        (GRUB, "/boot/vmlinuz", "/boot/elsewhere", "kernel", "IMS807", BROKEN),
+        (GRUB, "initrd", "#initrd", "initramfs", "IMS816", BROKEN),
+        (GRUB, " ro ", " ro ds=nocloud ", "cloud-init", "IMS827", DOUBTFUL),
+        ("/etc/fstab", UUID, UUID.replace("1", "9"), "fstab", "IMS811", BROKEN),
+        ("/etc/network/interfaces", "eth0", "ens192", "network", "IMS844", DOUBTFUL),
     ],
 )
-def test_a_fault_breaks_its_step(path: str, old: str, new: str, step: str, rule: str) -> None:
+def test_a_fault_breaks_its_step_and_a_warning_makes_it_doubtful(
+    path: str, old: str, new: str, step: str, rule: str, state: str
+) -> None:
     text = debian()[path]
     assert isinstance(text, str)
     steps = steps_of(linux_guest({**debian(), path: text.replace(old, new)}))
-    broken = [one for one in steps.values() if one.state == BROKEN]
-    assert [(one.name, one.rule) for one in broken] == [(step, rule)]
+    broken = [one for one in steps.values() if one.state in (BROKEN, DOUBTFUL)]
+    assert [(one.name, one.rule, one.state) for one in broken] == [(step, rule, state)]
     assert broken[0].why
+    assert chain_line([one.as_dict() for one in steps.values()]).count(state) == 1
     assert broken[0].why in screen(tuple(steps.values()))
 
 
@@ -92,6 +104,31 @@ def test_what_the_boot_needs_behind_the_initramfs_breaks_its_step(
 ) -> None:
     steps = steps_of(linux_guest({**debian(), **more}))
     assert [(s.name, s.rule) for s in steps.values() if s.state == BROKEN] == [(step, rule)]
+
+
+@need("mkfs.ext4")
+@pytest.mark.parametrize("name", ["eth0", "ens192", None])
+def test_a_step_is_broken_where_there_is_an_error_and_doubtful_where_there_is_a_warning(
+    name: str | None, imsprep: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    files = {**debian(), "/etc/network/interfaces": f"auto {name}\niface {name} inet dhcp\n"}
+    if name is None:
+        files[GRUB] = str(files[GRUB]).replace(f"root=UUID={UUID}", "root=/dev/sda1")
+        del files["/etc/network/interfaces"]
+    report = imsprep("check", ext4_disk(tmp_path, files), "--guest", "--json").json["images"][0]
+    found = {(f["rule"], f["severity"]) for f in report["findings"]}
+    word = {"broken": "error", "doubtful": "warning"}
+    said = {(s["rule"], word[s["state"]]) for s in report["facts"]["guest"]["chain"] if s["rule"]}
+    assert said <= found
+    assert bool(said) == (name != "eth0")
+
+
+def test_the_worst_of_a_steps_findings_is_told() -> None:
+    text = str(debian()[GRUB]).replace(" ro ", " ro module_blacklist=virtio_blk ")
+    files = {**debian(), GRUB: text, "/etc/modprobe.d/a.conf": "blacklist virtio_pci\n"}
+    step = steps_of(linux_guest(files))["initramfs"]
+    assert (step.state, step.rule) == (BROKEN, "IMS814")
+    assert "module_blacklist" in (step.why or "")
 
 
 def test_every_error_of_the_boot_breaks_a_step() -> None:

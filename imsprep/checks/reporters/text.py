@@ -184,7 +184,9 @@ def chain_line(steps: Sequence[StepValues]) -> str:
         if step["state"] == "broken":
             words.append(f"{step['name']}: broken")
             break
-        if step["state"] == "known":
+        if step["state"] == "doubtful":
+            words.append(f"{step['short'] or step['name']}: doubtful")
+        elif step["state"] == "known":
             words += [step["short"]] if step["short"] else []
         elif number == 0:
             return step["why"] or ""
