@@ -15,8 +15,10 @@ from imsprep.trial.verdict import NOTHING, WORDS
     Severity.ERROR,
     "The image does not boot",
     why="It was started as the cloud starts a server, with a virtio disk, and did not come up.",
-    fix="Repair what the console reports; `imsprep boot IMAGE` keeps its log and the picture of the"
-    " screen, and `imsprep check --guest IMAGE` looks for the cause.",
+    fix="Repair what the console reports, and start the image again with `imsprep boot IMAGE`,"
+    " which keeps the console's log and a picture of the screen: only a boot shows that it is"
+    " mended. `imsprep check --guest IMAGE` looks for the cause, and does not know every one: where"
+    " it finds no error, the image still does not boot.",
     source="tried: QEMU with virtio-blk and virtio-net; what a boot there cannot show stands in"
     " docs/boot.md",
 )

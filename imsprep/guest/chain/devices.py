@@ -91,25 +91,37 @@ class Devices:
     trees: dict[str, list[Tree]] = field(default_factory=dict)
 
     def named(self, device: str) -> str | None:
-        """Return the volume that GRUB calls `hd0,gpt2` or `lvm/vg-root`; None if there is none."""
+        """Return the volume that GRUB calls `hd0,gpt2`, `lvm/vg-root` or `lvmid/VG-UUID/LV-UUID`.
+
+        None if there is none; UnknownStepError where one that was not looked into may hold it.
+        """
         disk = _GRUB_DISK.match(device)
         if disk is not None:
             name = f"partition {disk[2]}" if disk[2] else "whole disk"
             there = any(volume.name == name for volume in self.volumes)
             return name if there and disk[1] in ("", "0") else None
-        if device.startswith("lvm/"):
-            wanted = device.removeprefix("lvm/")
-            for volume in self.volumes:
-                if mapped(volume.name) == wanted:
-                    return volume.name
-            return None
+        if device.startswith(("lvm/", "lvmid/")):
+            return self._logical(device)
         if device.startswith("md") and not any(_may_be_raid(v) for v in self.volumes):
             return None
-        if device.startswith(
-            ("lvmid/", "md", "crypt", "luks", "loop", "memdisk", "cd", "net", "tftp")
-        ):
+        if device.startswith(("md", "crypt", "luks", "loop", "memdisk", "cd", "net", "tftp")):
             raise UnknownStepError(f"the device ({device[:60]}) is not supported")
         return device if any(volume.name == device for volume in self.volumes) else None
+
+    def _logical(self, device: str) -> str | None:
+        """Return the logical volume of a name, or of the identifiers of its group and its own."""
+        kind, _, wanted = device.partition("/")
+        plain = wanted.replace("/", "").replace("-", "")
+        for volume in self.volumes:
+            if plain == volume.lvm_id if kind == "lvmid" else wanted == mapped(volume.name):
+                return volume.name
+        hiding = next((v for v in self.volumes if _may_hold_groups(v, kind)), None)
+        if hiding is not None:
+            raise UnknownStepError(
+                f"the device ({device[:60]}) may be inside {hiding.name} ({hiding.kind}), which is "
+                "not read"
+            )
+        return None
 
     def search(self, by: str, value: str) -> str | None:
         """Return the first volume with this `uuid`, `label`, `partuuid` or `file`, or None.
@@ -177,6 +189,17 @@ def may_hide(volume: Volume) -> bool:
     if volume.kind in _HOLDERS or volume.kind.endswith("_member"):
         return True
     return volume.kind in CLOSED or (volume.kind not in _IDENTIFIED and volume.uuid is None)
+
+
+def _may_hold_groups(volume: Volume, kind: str) -> bool:
+    """Return whether a logical volume that was not found may be part of a volume."""
+    logical = volume.name.startswith("LVM ")
+    if logical and volume.lvm_id is None and kind == "lvmid":
+        return True
+    holds = volume.kind in (LVM, *CLOSED) or volume.kind in _HOLDERS
+    unread = volume.kind != LVM or volume.unread is not None
+    reserved = volume.part_type in _NEVER_FILE_SYSTEMS or volume.missing is not None
+    return holds and unread and not logical and not reserved
 
 
 def _may_be_raid(volume: Volume) -> bool:

@@ -125,8 +125,44 @@ def test_another_file_is_gone_on_with_and_named() -> None:
 def test_what_a_running_machine_decides_is_unknown() -> None:
     assert menu("if keystatus --shift; then set default=1; fi\n" + TWO).unknown
     assert menu("while true; do set default=1; done\n" + TWO).unknown
-    assert menu("set root=lvmid/a/b\nconfigfile /x\n" + TWO).unknown
+    assert menu("set root=crypto0\nconfigfile /x\n" + TWO).unknown
     assert not menu("if sleep --interruptible 3; then set timeout=1; fi\n" + TWO).unknown
+
+
+GROUP, LOGICAL = "2bVCoA-aeeF-8Qd1-0cHn-AAAA-bbbb-Cdefgh", "xY12Zz-0000-1111-2222-3333-4444-abcdef"
+ON_LVM = Volume("LVM vg-0/root", -1, 1, "ext4", UUID, lvm_id=(GROUP + LOGICAL).replace("-", ""))
+BY_IDS = f"lvmid/{GROUP}/{LOGICAL}"
+
+
+@pytest.mark.parametrize("device", [BY_IDS, "lvm/vg--0-root"])
+def test_a_logical_volume_is_found_by_name_and_by_its_identifiers(device: str) -> None:
+    tree = {"LVM vg-0/root": [Tree({"/": MemoryFileSystem(FILES)})]}
+    for text in (
+        f"set root='{device}'\nlinux /vmlinuz-1\n",
+        f"search --no-floppy --fs-uuid --set=root --hint='{device}' {UUID}\nlinux /vmlinuz-1\n",
+        f"linux ({device})/vmlinuz-1\n",
+    ):
+        files = MemoryFileSystem({"/grub/grub.cfg": f"menuentry x {{\n{text}}}\n"})
+        trees = {**tree, "partition 2": [Tree({"/": files})]}
+        devices = Devices((OTHER, ON_LVM), trees)
+        config = devices.find("partition 2", "/grub/grub.cfg")
+        assert config is not None
+        assert follow(devices, config, BIOS).entries[0].kernel == "LVM vg-0/root:/vmlinuz-1"
+
+
+@pytest.mark.parametrize(("volumes", "known"), [
+    ((BOOT, ON_LVM), True), ((BOOT,), True), ((BOOT, Volume("partition 2", 2, 1, "LVM")), True),
+    ((BOOT, Volume("partition 2", 2, 1, "LVM", unread="no label")), False),
+    ((BOOT, Volume("partition 2", 2, 1, "LUKS")), False),
+    ((BOOT, Volume("partition 2", 2, 1, "Linux RAID")), False),
+    ((BOOT, Volume("LVM a/b", -1, 1, "ext4")), False),
+])  # fmt: skip
+def test_a_logical_volume_that_is_not_found_may_be_inside_what_is_not_read(
+    volumes: tuple[Volume, ...], known: bool
+) -> None:
+    made = menu(f"set root=lvmid/{LOGICAL}/{GROUP}\nconfigfile /x\n", volumes=volumes)
+    assert (made.unknown is None) is known
+    assert bool(made.failures) is known
 
 
 def test_a_file_that_may_lie_on_a_closed_volume_is_not_called_absent() -> None:
