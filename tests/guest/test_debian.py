@@ -6,6 +6,7 @@ build/guest-images. Without them these tests are skipped.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,31 @@ def test_a_boot_loader_that_is_missing_is_found(
     name, path = command
     subprocess.run([name, "-i", f"{disk}@@{starts(disk)[0]}", path], check=True)
     assert check(disk, "--firmware", "uefi")["IMS804"]["severity"] == "error"
+
+
+@need("mcopy")
+@pytest.mark.parametrize("there", [True, False])
+def test_grub_finds_a_logical_volume_by_its_identifiers(
+    there: bool, tmp_path: Path, check: Callable[..., Any]
+) -> None:
+    disk = copy(image("debian-lvm-uefi"), tmp_path / "disk.raw")
+    esp, first, _ = starts(disk)
+    with disk.open("rb") as file:
+        file.seek(first)
+        metadata = file.read(MIB).decode("latin-1")  # of vgcreate and lvcreate
+    group, logical = (
+        re.findall(rf'{name} {{\nid = "([\w-]{{38}})"', metadata)[-1] for name in ("vg0", "root")
+    )
+    stub = tmp_path / "grub.cfg"
+    stub.write_text(
+        f"set root='lvmid/{group if there else logical}/{logical}'\n"
+        "set prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
+    )
+    subprocess.run(
+        ["mcopy", "-o", "-i", f"{disk}@@{esp}", stub, "::/EFI/debian/grub.cfg"], check=True
+    )
+    errors = {r for r, f in check(disk, "--firmware", "uefi").items() if f["severity"] == "error"}
+    assert errors == (set() if there else {"IMS807"})
 
 
 @need("debugfs")

@@ -52,6 +52,10 @@ DEBIAN_FAULTS: dict[str, tuple[Changes, str]] = {
     "persistent net": ({"/etc/udev/rules.d/70-persistent-net.rules": 'NAME="eth0"\n'}, "IMS820"),
     "static address": (
         {"/etc/network/interfaces": "auto eth0\niface eth0 inet static\naddress 10.0.0.2/8\n"}, "IMS822"),
+    "a name that udev does not give": (
+        {GRUB: lambda text: text.replace(" net.ifnames=0", "")}, "IMS844"),
+    "an initramfs by what the kernel does not unpack": (
+        {"CONFIG": lambda text: text.replace("CONFIG_RD_ZSTD=y", "# CONFIG_RD_ZSTD is not set")}, "IMS861"),
     "no network": ({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "IMS824"),
     "bound to a card": (
         {"/etc/systemd/network/70-e.link": "[Match]\nMACAddress=52:54:00:12:34:56\n[Link]\nName=e0\n"}, "IMS823"),
@@ -86,6 +90,9 @@ DEBIAN_FAULTS: dict[str, tuple[Changes, str]] = {
 CAUSED = {"locked password without cloud-init": {"IMS826"}}
 
 
+_OF_KERNEL = {"INITRD": "initrd.img-*", "CONFIG": "config-*"}  # in /boot, with its version
+
+
 def faulty(changes: Changes, scratch: Path) -> Path:
     """Make a copy of debian-small's whole disk in `scratch` with these changes; one at a time."""
     source, disk = IMAGES / "debian-small.raw", scratch / "faulty.raw"
@@ -95,8 +102,10 @@ def faulty(changes: Changes, scratch: Path) -> Path:
     commands = []
     for number, (path, content) in enumerate(changes.items()):
         new = scratch / f"new{number}"
-        if path == "INITRD":
-            path = "/boot/" + next((IMAGES / "base/boot").glob("initrd.img-*")).name
+        initrd = path == "INITRD"
+        if path in _OF_KERNEL:
+            path = "/boot/" + next((IMAGES / "base/boot").glob(_OF_KERNEL[path])).name
+        if initrd:
             new = IMAGES.resolve() / "initramfs" / f"{content}.img"
         elif callable(content):
             before = _debugfs(root, "-R", f"cat {path}")
