@@ -29,6 +29,7 @@ def test_a_core_image_comes_to_the_entry(prefix: str, script: str | None) -> Non
     ("(,gpt9)/boot/grub", None, f"{CORE} goes on with (hd0,gpt9)/boot/grub/grub.cfg"),
     ("(,gpt2)/grub", None, "(hd0,gpt2)/grub/grub.cfg, which is not there"),
     ("/boot/grub", None, "(hd0)/boot/grub/grub.cfg, which is not there"),
+    ("(lvmid/ab/cd)/boot/grub", None, f"{CORE} goes on with (lvmid/ab/cd)/boot/grub/grub.cfg"),
 ])  # fmt: skip
 def test_a_core_image_that_leads_nowhere_says_where(
     prefix: str, script: str | None, said: str
