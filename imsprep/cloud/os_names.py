@@ -2,8 +2,8 @@
 
 The strings are those of "Values of Related Parameters" (API reference) and of the user guides: the
 name of a system, its version and the width, `64bit`, in no uniform spelling. No page states a
-grammar; that a value has a name and a width is inferred from the lists: of their 250 values only the
-three of CoreOS have no width. All have a version too, but a system that only rolls on has none.
+grammar; that a value has a name and a width is inferred from the lists: of their 250 values only
+the three of CoreOS have no width. All have a version too, but a system that only rolls on has none.
 """
 
 from __future__ import annotations
