@@ -309,6 +309,27 @@ def test_an_image_that_changes_meanwhile_makes_no_object(case: Case) -> None:
     case.check_tidy()
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_an_image_that_changes_while_its_object_is_compared_is_not_called_the_same(
+    case: Case, noted: bool
+) -> None:
+    """Whether the upload that made the object is still noted, or the object is made again."""
+
+    class Changing(Ending):
+        def __getattr__(self, name: str) -> Any:
+            if name == "head":
+                os.utime(case.path, ns=(1, 1))
+            return getattr(self._store, name)
+
+    if noted:
+        with pytest.raises(BrokenError):
+            case.send(Ending(case.store, "complete", 1, True))
+    else:
+        case.send()
+    with pytest.raises(ImageChangedError):
+        case.send(Changing(case.store, "", 0, False))
+
+
 def test_a_store_that_keeps_other_bytes_is_found_out(case: Case) -> None:
     class Lying(Ending):
         def __getattr__(self, name: str) -> Any:
@@ -426,7 +447,12 @@ def test_the_image_and_the_files_of_its_disk_are_asked_whether_they_changed(chan
         maker(**{changed: Changing(changed=True)}).check_unchanged()
 
 
-def test_an_object_that_came_while_the_parts_were_sent_stays(case: Case) -> None:
+@pytest.mark.parametrize("ours", [False, True])  # what was there before
+def test_an_object_that_came_while_the_parts_were_sent_stays(case: Case, ours: bool) -> None:
+    if ours:
+        case.send()
+        fill(case.path, [1, 1, 0, 3], seed=2)
+
     class Quicker(Ending):
         def __getattr__(self, name: str) -> Any:
             if name == "upload_part":
