@@ -63,6 +63,16 @@ def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
     assert case.journal.load() is not None
     case.journal.path.write_text(text.replace('"begun_at": 1000', '"begun_at": 1001'))
     assert case.journal.load() is None  # it says which uploads are aborted
+    case.journal.save(entry)
+    noted = json.loads(case.journal.path.read_text())
+    for name in ("target", "key", "upload_id", "zero_key", "plan"):
+        other = "imsprep-zeros/" + "1" * 32 if name == "zero_key" else f"{noted[name]}x"
+        case.journal.path.write_text(json.dumps({**noted, name: other}))
+        assert case.journal.load() is None, name
+    for name, number in noted["identity"].items():
+        changed = {**noted, "identity": {**noted["identity"], name: number + 1}}
+        case.journal.path.write_text(json.dumps(changed))
+        assert case.journal.load() is None, name
 
 
 @pytest.mark.parametrize(

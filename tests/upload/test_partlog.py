@@ -35,7 +35,8 @@ def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 
 def test_the_lines_of_another_upload_count_as_none(log: PartLog) -> None:
-    assert PartLog(log.path, "upload-2").read() == {}
+    for other in ("upload-2", "upload-12", "upload-", ""):
+        assert PartLog(log.path, other).read() == {}
 
 
 def test_after_any_cut_the_whole_lines_are_read_and_the_log_goes_on(log: PartLog) -> None:
