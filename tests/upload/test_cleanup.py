@@ -11,7 +11,7 @@ from imsprep.upload.cleanup import find_leftovers, remove_leftovers
 from imsprep.upload.journal import ZEROS
 
 ZERO = ZEROS + "0" * 32
-FOREIGN = (f"{ZEROS}readme", f"{ZERO}0", f"{ZEROS}{'g' * 32}")
+FOREIGN = (f"{ZEROS}readme", f"{ZERO}0", f"{ZERO}-x", f"{ZERO}-7.raw", f"{ZEROS}{'g' * 32}")
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def store(tmp_path: Path) -> DirectoryStore:
     store.create("web/disk.raw", {})
     store.create("other.raw", {})
     store.create(f"{ZERO}-7", {})  # growing
+    store.create(f"{ZERO}-7x", {})
     store.put(ZERO, bytes(8))
     for key in (*FOREIGN, "web/disk.mf"):
         store.put(key, b"x")
@@ -51,4 +52,5 @@ def test_all_is_removed_but_what_others_put_there(store: DirectoryStore) -> None
     remove_leftovers(store, "", key=None)
     left = find_leftovers(store, "")
     assert (left.uploads, left.zero_keys) == ((), ())
+    assert [upload.key for upload in store.list_uploads("")] == [f"{ZERO}-7x"]
     assert {found.key for found in store.list_objects()} == {*FOREIGN, "web/disk.mf"}

@@ -12,6 +12,7 @@ object, by whose name it is known.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from imsprep.errors import ServiceError
@@ -53,13 +54,17 @@ def _has_size(size: int, found: ObjectFacts) -> bool:
 def remove_zero_object(store: ObjectStore, key: str) -> None:
     """Remove the zero object, and what an interruption may have left of it and its parts.
 
-    It was grown by replacing it, so that a bucket with versioning keeps each smaller one.
+    It was grown by replacing it, so that a bucket with versioning keeps each smaller one. Another
+    object whose name only begins like that is not ours.
     """
+    assembled = re.compile(re.escape(key) + r"-\d+")  # see `assemble`
     for unfinished in store.list_uploads(key):
-        store.abort(unfinished.key, unfinished.upload_id)
+        if unfinished.key == key or assembled.fullmatch(unfinished.key):
+            store.abort(unfinished.key, unfinished.upload_id)
     store.delete(key, versions=True)
-    for assembled in store.list_objects(f"{key}-"):  # see `assemble`
-        store.delete(assembled.key, versions=True)
+    for found in store.list_objects(f"{key}-"):
+        if assembled.fullmatch(found.key):
+            store.delete(found.key, versions=True)
 
 
 def assemble(store: RetryingStore, entry: UploadEntry, part: PlannedPart, data: Body) -> str | None:
