@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -84,14 +86,64 @@ def test_the_steps_of_the_action_run(shell: DocumentShell) -> None:
     (check,) = (s for s in action["runs"]["steps"] if s.get("name") == "Check")
     used = set(re.findall(r"inputs\.([a-z-]+)", (ROOT / "action.yml").read_text()))
     assert used == set(inputs)
-    given = {"images": "build/disk.raw", "arguments": "--min-disk 40", "sarif": "imsprep.sarif"}
+    given = {
+        "images": "build/disk.raw",
+        "arguments": '--min-disk 40 --os-version "Debian GNU/Linux 12.0.0 64bit"',
+        "sarif": "imsprep.sarif",
+    }
     exports = "".join(
-        f"export {name}={json.dumps(given[value.split('.')[1].strip(' }')])}\n"
+        f"export {name}={shlex.quote(given[value.split('.')[1].strip(' }')])}\n"
         for name, value in check["env"].items()
     )
     done = shell.run(exports + check["run"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert (shell.folder / "imsprep.sarif").stat().st_size
+
+
+def checked_with(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the action's check with a program in place of imsprep that prints what it is given."""
+    (check,) = (
+        step
+        for step in yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
+        if step.get("name") == "Check"
+    )
+    script = "imsprep() { printf '%s\\n' \"$@\"; }\n" + check["run"]
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script], cwd=folder,
+        env={"PATH": os.environ["PATH"], "IMAGES": "a.raw b.raw", "SARIF": "r.sarif",
+             "ARGUMENTS": arguments}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", []),
+        ("--guest  --min-disk 40\n", ["--guest", "--min-disk", "40"]),
+        ("--guest\n--os-version 'Debian GNU/Linux 12.0.0 64bit'\n--site=otc",
+         ["--guest", "--os-version", "Debian GNU/Linux 12.0.0 64bit", "--site=otc"]),
+        ('--os-version "Debian GNU/Linux 12.0.0 64bit"',
+         ["--os-version", "Debian GNU/Linux 12.0.0 64bit"]),
+        ("--name $(touch made) `touch made` ; *",
+         ["--name", "$(touch", "made)", "`touch", "made`", ";", "*"]),
+    ],
+)  # fmt: skip
+def test_the_arguments_of_the_action_are_quoted_as_in_a_shell(
+    arguments: str, words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "there").touch()
+    done = checked_with(arguments, tmp_path)
+    first = ["check", "a.raw", "b.raw", "--format", "github", "--output", "sarif:r.sarif"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, first + words), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_quote_without_its_end_in_the_arguments_of_the_action_is_wrong_usage(
+    tmp_path: Path,
+) -> None:
+    done = checked_with('--os-version "Debian', tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "quote" in done.stderr
 
 
 def commands_of(name: str) -> list[str]:
