@@ -281,6 +281,10 @@ REMEDIES = {
 def _wrong_usage(arguments: list[str], error: click.ClickException) -> int:
     from imsprep.cli import wrong_usage
 
+    if wrong_usage.is_help(error):
+        with contextlib.suppress(OSError):
+            click.echo(error.format_message(), err=True)
+        return error.exit_code
     message = wrong_usage.words(error)
     with contextlib.suppress(OSError):
         wrong_usage.show(error, message)

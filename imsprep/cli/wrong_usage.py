@@ -22,6 +22,12 @@ _KEYS = (
 )
 
 
+def is_help(error: click.ClickException) -> bool:
+    """Return whether click answers a group without a command by its help, as it does since 8.2."""
+    kind = getattr(click.exceptions, "NoArgsIsHelpError", None)
+    return kind is not None and isinstance(error, kind)
+
+
 def words(error: click.ClickException) -> str:
     """Return what is said of an error of click, on one line."""
     said = error.format_message()

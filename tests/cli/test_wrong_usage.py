@@ -69,3 +69,13 @@ def test_a_short_key_leaves_words_alone(imsprep: Run, monkeypatch: pytest.Monkey
     assert "'nothing'" in imsprep("nothing").err
     monkeypatch.delenv("HUAWEICLOUD_SDK_SK")  # half a key: nothing to hide
     assert "'nothing'" in imsprep("nothing").err
+
+
+@pytest.mark.parametrize("group", [[], ["config"], ["uploads"]], ids=" ".join)
+def test_a_group_without_a_command_prints_its_help_as_it_stands(
+    imsprep: Run, group: list[str]
+) -> None:
+    asked, none = imsprep(*group, "--help"), imsprep(*group)
+    assert none.err + none.out == asked.out
+    assert none.code in (0, 2)  # click before 8.2, and since
+    assert "Error" not in none.err
