@@ -249,7 +249,10 @@ def style_for(
         quiet=quiet,
         more_skipped=more_skipped,
         more_notes="-v: notes in full",
-        offers={"IMS704": "--key names another, --replace replaces it"},
+        offers={
+            "IMS704": "--key names another, --replace replaces it",
+            "hw_firmware_type": "--firmware names it",
+        },
         closer={
             rule.NOT_SCANNED: "--scan reads it",
             rule.NOT_UNPACKED: "--deep unpacks them",

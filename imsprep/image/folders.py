@@ -42,4 +42,6 @@ def what_folder(path: Path) -> str:
         found = (n for n in names if n == entry or (entry[0] == "*" and entry[1:] in n))
         if next(found, None) is not None:
             return f"cannot read {name}: it is a folder, {what}; {advice}"
+    if not names:
+        return f"cannot read {name}: it is a folder that holds no images"
     return f"cannot read {name}: it is a folder, not an image; name a file in it"

@@ -30,3 +30,12 @@ def test_a_folder_is_called_what_it_is(
     assert outcome.code == 3
     assert "it is a folder" in outcome.err
     assert said in outcome.err
+
+
+@pytest.mark.parametrize("command", ["check", "info"])
+def test_an_empty_folder_holds_no_images(command: str, imsprep: Imsprep, tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    outcome = imsprep(command, tmp_path / "build")
+    assert outcome.code == 3
+    assert "build: it is a folder that holds no images" in outcome.err + outcome.out
+    assert "name a file" not in outcome.err + outcome.out

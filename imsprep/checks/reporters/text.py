@@ -60,7 +60,7 @@ class Style:
     closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
     offers: Mapping[str, str] = field(
         default_factory=dict
-    )  # by rule: what the command adds to a fix
+    )  # by rule, or by a field of the request that a fix names: what the command adds to the fix
 
     def painted(self, words: str, kind: str) -> str:
         """Return words in the colour of their kind, if there are colours."""
@@ -222,8 +222,8 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
     if finding.expected is not None and finding.found is not None:
         lines += _wrapped(f"expected: {finding.expected}; found: {finding.found}", style)
     if finding.fix is not None:
-        offer = f" ({style.offers[finding.rule]})" if finding.rule in style.offers else ""
-        lines += _fix(finding.fix, offer, style)
+        fitting = [s for k, s in style.offers.items() if k == finding.rule or k in finding.fix]
+        lines += _fix(finding.fix, f" ({', '.join(fitting)})" if fitting else "", style)
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from imsprep.cli.options.service import pace_options, service_options
 from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress.upload import tell_how_it_went
 from imsprep.cli.progress.watcher import Watcher
-from imsprep.cli.screen import say, say_report
+from imsprep.cli.screen import say, say_report, wrapped
 from imsprep.cli.settings.defaults import (
     ConfiguredCommand,
     profile_option,
@@ -33,6 +34,7 @@ from imsprep.progress import UPLOAD, Event, Progress
 from imsprep.units import counted, format_seconds, format_size, rough_size
 
 if TYPE_CHECKING:
+    from imsprep.checks.subject.boot_mode import BootMode
     from imsprep.pipeline.ova.all_disks import Planned
     from imsprep.pipeline.values import Imported, Prepared
 
@@ -198,11 +200,12 @@ def _print_plan(prepared: Prepared, api: str, as_json: bool) -> None:
 def _plan_text(prepared: Prepared, api: str) -> str:
     lines = []
     if prepared.comparison is not None:
-        lines.append(f"format   {prepared.comparison.brief}")
+        brief = f"format   {prepared.comparison.brief}"
+        lines.append(wrapped(brief, sys.stdout, hang=len("format   ")))
         if prepared.comparison.others:
             lines.append(f"         not {prepared.comparison.others}")
     if prepared.boot_mode is not None:
-        lines.append(f"boot mode {prepared.boot_mode}")
+        lines.append(_boot_mode_line(prepared.boot_mode))
     for artefact in prepared.artefacts:
         plan: object = artefact.plan
         if artefact.estimated:  # no byte of it is certain
@@ -214,6 +217,11 @@ def _plan_text(prepared: Prepared, api: str) -> str:
         lines += artefact.plan.lines()
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
     return "\n".join(lines)
+
+
+def _boot_mode_line(mode: BootMode) -> str:
+    label = "boot mode "
+    return wrapped(f"{label}{mode}", sys.stdout, hang=len(label))
 
 
 def _duration(seconds: float) -> str:
@@ -257,7 +265,7 @@ def _text(done: Imported, expected: str) -> str:
         f"job      {done.job_id or 'not known: the answer was lost; found by its name'}",
         f"sent     {sent}",
         f"time     {time}",
-        *([f"boot mode {done.boot_mode}"] if done.boot_mode else []),
+        *([_boot_mode_line(done.boot_mode)] if done.boot_mode else []),
         f"manifest {show_path(done.manifest)}",
     ]
     return "\n".join(lines)

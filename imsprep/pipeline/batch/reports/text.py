@@ -36,7 +36,7 @@ def text(summary: BatchSummary, style: Style) -> str:
         images = [outcome.image for outcome in those]
         lines += ["", style.painted(f"{named(images)}:", "bold")]
         lines += finding_lines([finding], _naming(those, style))[1:]
-    bodies = [line for outcome in summary.outcomes for line in _request(outcome)]
+    bodies = [line for outcome in summary.outcomes for line in _request(outcome, style)]
     if bodies:
         lines += ["", "requests:", *bodies]
     return "\n".join([*lines, "", *_wrapped(totals(summary), style, "")]) + "\n"
@@ -93,11 +93,11 @@ def _naming(those: list[Outcome], style: Style) -> Style:
     return replace(style, image=argument(those[0].image), format=those[0].format or "")
 
 
-def _request(outcome: Outcome) -> list[str]:
+def _request(outcome: Outcome, style: Style) -> list[str]:
     """Return what would be asked for, and how its servers would start."""
     if not outcome.body:
         return []
-    mode = [f"    boot mode {outcome.boot_mode}"] if outcome.boot_mode else []
+    mode = _wrapped(f"boot mode {outcome.boot_mode}", style, "    ") if outcome.boot_mode else []
     return [f"  {json.dumps(outcome.body, ensure_ascii=False)}", *mode]
 
 

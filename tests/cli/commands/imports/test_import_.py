@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from imsprep import UsageError, import_image, plan_import
+from imsprep.cli import screen
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.image.identity import Identity
@@ -678,3 +679,28 @@ def test_what_local_would_refuse_is_refused_before_anything_is_sent(
     assert 'version: "Debian GNU/Linux 12.0.0 64bit" (--os-version;' in done.err
     assert not (tmp_path / "cloud").exists()
     assert imsprep(*arguments, "--os-version", "Rocky Linux 9.3 64bit").code == 0
+
+
+@need("sgdisk")
+def test_a_wrapped_boot_mode_goes_on_below_its_value(
+    imsprep: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk = make_uefi_disk(tmp_path / "disk.raw", bios=True)
+    monkeypatch.setattr(screen, "columns", lambda stream: 60)
+    to = ("--site", "otc", "--to", f"local:{tmp_path}/cloud", "--dry-run")
+    lines = imsprep("import", disk, *REQUEST, *to).out.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("boot mode not requested; "))
+    assert lines[at + 1].startswith(" " * len("boot mode ") + lines[at + 1].strip())
+    assert max(map(len, lines[at : at + 2])) <= 60
+
+
+@need("sgdisk")
+@pytest.mark.parametrize(("firmware", "rule"), [(None, "IMS217"), ("bios", "IMS210")])
+def test_a_fix_that_requests_a_firmware_names_the_option(
+    firmware: str | None, rule: str, imsprep: Run, tmp_path: Path
+) -> None:
+    disk = make_uefi_disk(tmp_path / "disk.raw")
+    asked = ("--firmware", firmware) if firmware else ()
+    done = imsprep("check", disk, "--site", "otc", *asked, "--select", rule)
+    assert rule in done.out
+    assert "(--firmware names it)" in " ".join(done.out.split())

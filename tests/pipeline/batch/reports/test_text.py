@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from imsprep.checks.reporters.text import Style
+from imsprep.checks.subject.boot_mode import BootMode
 from imsprep.pipeline.batch.reports import render, rows
-from imsprep.pipeline.batch.values import DONE, REFUSED, STATES, BatchSummary, Outcome
+from imsprep.pipeline.batch.values import DONE, PLANNED, REFUSED, STATES, BatchSummary, Outcome
 from imsprep.report import Finding, Severity
 
 
@@ -93,3 +94,12 @@ def test_the_table_has_the_same_columns_whatever_is_known(width: int) -> None:
             titles.add(tuple(first.split()))
             assert len(re.split("  +", row)) == len(rows.COLUMNS)
     assert titles == {("image", "name", "state", "disk", "sent", "time", "image", "id")}
+
+
+def test_the_line_of_a_boot_mode_is_wrapped() -> None:
+    mode = BootMode(None, None, ("bios",))
+    planned = Outcome("a.raw", "a", PLANNED, size=1 << 30, body={"name": "a"}, boot_mode=mode)
+    lines = render(BatchSummary("plan.yaml", (planned,)), "text", Style(width=60)).splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("    boot mode not requested; "))
+    assert max(map(len, lines)) <= 60
+    assert lines[at + 1].startswith("      ")
