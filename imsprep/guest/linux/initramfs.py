@@ -142,9 +142,13 @@ def members(
     What is wanted has KEPT_LIMIT bytes at most, or is left out; where `whole(name)` holds,
     WHOLE_LIMIT. `packed_by` is handed the compression of each archive that has one.
 
-    FormatError says what was found where an archive was expected.
+    FormatError says what was found where an archive was expected, DamagedError that there is none.
     """
     source = ByteSource(pieces)
+    none = "it holds only zeros" if source.peek(1) else "it is empty"
+    source.skip_zeros()
+    if not source.peek(1):
+        raise DamagedError(none)
     while True:
         source.skip_zeros()
         magic = source.peek(6)

@@ -91,7 +91,8 @@ def _usual_places(guest: Guest, *, in_order: bool) -> Iterator[Evidence]:
     broken = [path for path in tried if faults[path] is not None]
     if not tried:
         why = f", and {passed[0]} {faults[passed[0]]}" if passed else ""
-        yield Evidence(f"{guest.root} has none of {', '.join(places)}{why}", expected="/sbin/init")
+        gone = ", ".join(path for path in places if path not in passed)
+        yield Evidence(f"{guest.root} has none of {gone}{why}", expected="/sbin/init")
     elif len(broken) == len(tried) or _ends_at_once([faults[path] for path in tried]):
         yield Evidence(f"{broken[0]} {faults[broken[0]]}", found=broken[0])
     elif passed and tried == ["/bin/sh"]:

@@ -155,8 +155,9 @@ def read_only_root(facts: Facts) -> Iterator[Evidence]:
     if by_systemd and not any(m.path == "/" for m in lines) and not _image_based(given):
         uuid = fixes.root_uuid(guest)
         line = f": UUID={uuid} / auto defaults 0 1" if uuid is not None else ""
+        lacks = "has no line for /" if guest.exists("/etc/fstab") else "is missing"
         yield Evidence(
-            f"{origin(found, 'ro')} says ro, and /etc/fstab has no line for /",
+            f"{origin(found, 'ro')} says ro, and /etc/fstab {lacks}",
             expected="a line for /",
             found="ro",
             fix=advice(f"add a line for / to /etc/fstab{line}"),

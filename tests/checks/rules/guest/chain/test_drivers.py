@@ -71,6 +71,15 @@ def test_an_initramfs_that_is_cut_off_is_damaged() -> None:
     assert bad(**{INITRD: whole + bytes(512)}) == {}, "padding does no harm"
 
 
+@pytest.mark.parametrize(("data", "said"), [(b"", "it is empty"), (bytes(9000), "only zeros")])
+def test_an_initramfs_without_any_content_is_damaged_and_its_drivers_unknown(
+    data: bytes, said: str
+) -> None:
+    found = bad(**{INITRD: data})
+    assert list(found) == ["IMS816"]
+    assert said in found["IMS816"][1]
+
+
 KERNEL = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_RD_XZ=y\n# CONFIG_RD_LZMA is not set\n"
 
 

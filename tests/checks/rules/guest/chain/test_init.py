@@ -78,6 +78,14 @@ def test_a_first_program_that_cannot_be_started_is_found(
     assert (severities, skipped) == ([Severity.ERROR] if found else [], [])
 
 
+def test_what_is_there_but_cannot_be_started_is_not_called_absent() -> None:
+    files = {**debian(), **PROGRAMS, **TOOLS, "/sbin/init": Data(GOOD)}
+    del files["/bin/sh"]
+    findings, _ = check_guest(linux_guest(files))
+    (message,) = (f.message for f in findings if f.rule == "IMS851")
+    assert "none of /etc/init, /bin/init, /bin/sh, and /sbin/init is not exec" in message
+
+
 SKELETON = {"/etc/os-release": "ID=nixos\nVERSION_ID=24.11\n", "/etc/debian_version": None}
 NIX = {**SKELETON, "/nix/var/nix/profiles/system": Link("system-2-link")}
 ALONE = {"/boot/initrd.img-4.19.0-27-amd64": None}

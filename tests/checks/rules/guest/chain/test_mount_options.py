@@ -70,6 +70,13 @@ def test_a_root_that_nothing_mounts_for_writing_is_found(
     assert "IMS859" not in bad(arguments, **{"/etc/fstab": fstab}, **units)
 
 
+def test_a_missing_fstab_is_called_missing() -> None:
+    for fstab, lacks in ((None, "/etc/fstab is missing"), ("", "/etc/fstab has no line for /")):
+        files = {k: v for k, v in {**debian(), "/etc/fstab": fstab}.items() if v is not None}
+        found, _ = check_guest(linux_guest(files))
+        assert [lacks in f.message for f in found if f.rule == "IMS859"] == [True]
+
+
 def test_a_root_that_systemd_finds_by_its_type_is_mounted_for_writing() -> None:
     root = dataclasses.replace(ROOT, part_type="4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
     found, _ = check_guest(linux_guest({**debian(), "/etc/fstab": ""}, volumes=(root,)))
