@@ -332,6 +332,17 @@ def test_a_raw_disk_that_an_import_packs_is_judged_by_what_is_made_of_it() -> No
     assert RULES["IMS511"].run(alone(40 * GIB + 512, min_disk=40))[0][0].severity is Severity.ERROR
 
 
+def test_a_disk_that_is_cut_short_is_not_to_be_enlarged() -> None:
+    facts = image(virtual_size=GIB, site=SITES["huawei"])
+    assert facts.disk is not None
+    part = facts.disk.partitions[0]
+    past = part._replace(length=facts.disk.size)
+    disk = dataclasses.replace(facts.disk, partitions=(past,))
+    (finding,) = RULES["IMS603"].run(dataclasses.replace(facts, disk=disk))[0]
+    assert "truncate" not in finding.fix
+    assert finding.fix.startswith("Copy the image again first")
+
+
 @pytest.mark.parametrize(
     ("matches", "fix"),
     [

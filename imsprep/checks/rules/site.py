@@ -123,6 +123,8 @@ def _enlarge(facts: Facts, gib: int) -> str:
     G is GiB for both: the manuals of truncate and qemu-img.
     """
     gpt = facts.disk is not None and facts.disk.table == "gpt"
+    if facts.disk is not None and any(p.end > facts.disk.size for p in facts.disk.partitions):
+        return "copy the image again first: it is cut short, and a larger file has no more of it"
     if facts.format == formats.RAW:
         return f"run truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
     backup = ", then sgdisk -e on the disk in the system, for the GPT's backup" if gpt else ""
