@@ -345,6 +345,7 @@ class _Watch:
         self._restarts = 0
         self._stopped: str | None = None  # what Windows reported to the hypervisor
         self._letters = ""  # of the screen
+        self.screens = screen.Screens()
         self.seconds = 0.0
         self.text = ""
         self.serial = b""
@@ -397,7 +398,11 @@ class _Watch:
         if now - self._drawn >= _SCREEN_S:
             self._draw()
             self._take_events()
-        found = verdict.judge(self.text) or self._told(now)
+        found = (
+            verdict.judge(self.text)
+            or verdict.back_at_the_menu(self.screens.text)
+            or self._told(now)
+        )
         if found is None and self._started.process.poll() is not None:
             return self._ended()
         return found
@@ -470,6 +475,7 @@ class _Watch:
             return  # it has no screen yet, or has ended
         if picture != self.picture or letters != self._letters:
             self.picture, self._letters = picture, letters
+            self.screens.show(letters)
             self._note()
 
     def _take_events(self) -> None:
@@ -484,7 +490,7 @@ class _Watch:
 def _keep(options: BootOptions, watch: _Watch, picture: bytes | None) -> None:
     """Write log and screenshot, as far as they are wanted and there."""
     if options.log is not None:
-        text = verdict.plain(watch.serial) if watch.serial else watch.text
+        text = verdict.plain(watch.serial) if watch.serial else watch.screens.text
         write_bytes(path_of(options.log), text.encode("utf-8", "backslashreplace"))
     if options.screenshot is not None and picture is not None:
         write_bytes(path_of(options.screenshot), picture)

@@ -19,6 +19,7 @@ from imsprep.units import KIB
 TEXT_MEMORY, TEXT_SIZE = 0xB8000, 32 * KIB  # address and bytes
 _COLUMNS = 80
 _ROW = 2 * _COLUMNS
+_MOST_GONE = 2000  # lines that are kept of earlier screens
 # QEMU draws 80 columns and 25 rows of text as a picture of this size, and nothing else.
 _TEXT_PICTURES = ((720, 400), (640, 400))
 
@@ -36,6 +37,30 @@ class Picture(NamedTuple):
     def is_text(self) -> bool:
         """Return whether it is the picture of a text mode."""
         return (self.width, self.height) in _TEXT_PICTURES
+
+
+class Screens:
+    """What a screen in text mode showed, in its order: lines that went, then those that are there.
+
+    A loader clears the screen behind its error and draws its menu again.
+    """
+
+    def __init__(self) -> None:
+        self._gone: list[str] = []
+        self._there: list[str] = []
+
+    def show(self, letters: str) -> None:
+        """Take what is on the screen now."""
+        there = letters.splitlines()
+        kept = set(there)
+        self._gone += [line for line in self._there if line not in kept]
+        del self._gone[:-_MOST_GONE]
+        self._there = there
+
+    @property
+    def text(self) -> str:
+        """All lines; of those that went, the last 2,000."""
+        return "\n".join([*self._gone, *self._there])
 
 
 def text_of(memory: bytes) -> str:

@@ -110,6 +110,8 @@ _CUT_COLOUR = re.compile(r"\x1b(?:\[[0-9;]*)?(?=\.\.\.|…)|(?<=\.\.\.)(?:\[[0-9
                          r"|(?<=…)(?:\[[0-9;]*|[0-9;]+)m")  # fmt: skip
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][0-9A-Za-z]|[=>78cMDEH])|\x1b\][^\x07]*\x07")
 _SOURCE = re.compile(r"Cloud-init v\. .* finished at .*?Datasource (DataSource\w+)")
+# What GRUB says of its own next command, when the one before has failed.
+_FOLLOWS = re.compile(r"error: you need to load the kernel first")
 _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
 # Of the screens on which Windows says its stop code; inferred from published pictures of Windows 7
 # to 11.
@@ -130,7 +132,7 @@ def plain(console: bytes) -> str:
 
 def judge(text: str) -> Verdict | None:
     """Return the verdict on what was said so far; None if it may still become anything."""
-    found = _first(_SIGNS, text) or _back_at_the_menu(text)
+    found = _first(_SIGNS, text) or back_at_the_menu(text)
     late = _LATE_SERIAL.search(text)
     if found is not None and found.key == EMERGENCY and late and _UDEV_STARTED.search(text):
         return Verdict(NOTHING, late[0].strip())
@@ -158,8 +160,10 @@ def _first(signs: tuple[tuple[str, str], ...], text: str) -> Verdict | None:
     return None
 
 
-def _back_at_the_menu(text: str) -> Verdict | None:
+def back_at_the_menu(text: str) -> Verdict | None:
     """Return the error that brought GRUB back to its menu, where nothing counts down.
+
+    `text` may be that of several screens, one after the other.
 
     An error of grub.cfg itself, before the first menu, ends nothing: a signed GRUB lacks modules,
     says so, and starts its entry.
@@ -169,7 +173,7 @@ def _back_at_the_menu(text: str) -> Verdict | None:
         if _KERNEL_SPEAKS.match(line) or "Welcome to GRUB" in line:
             error, failed, menu, stopped = "", False, False, ""  # GRUB is gone, or starts again
         elif line.startswith("error: "):
-            error, failed = line, menu
+            error, failed = error if error and _FOLLOWS.match(line) else line, menu
         elif "Press any key" in line:
             failed = bool(error)
         elif "Press enter to boot" in line:

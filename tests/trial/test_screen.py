@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.trial.screen import Picture, read_ppm, text_of, write_png
+from imsprep.trial.screen import Picture, Screens, read_ppm, text_of, write_png
+from imsprep.trial.verdict import GRUB, back_at_the_menu
 
 
 def test_text_mode_is_read_row_by_row() -> None:
@@ -17,6 +18,34 @@ def test_text_mode_is_read_row_by_row() -> None:
         320
     )
     assert text_of(memory) == "No bootable device.\n  grub rescue>"
+
+
+MENU = (
+    "GNU GRUB  version 2.06\n *Debian\n   Press enter to boot the selected OS, `e' to edit\n"
+    "   before booting or `c' for a command-line.\n"
+)
+COUNTS = MENU + "   The highlighted entry will be executed automatically in {}s.\n"
+FAILED = "error: can't find command `search'.\nerror: file `/boot/vmlinuz-6.1' not found.\nerror: you need to load the kernel first.\n"
+
+
+def test_what_grub_said_before_it_drew_its_menu_again_is_kept() -> None:
+    screens = Screens()
+    for shown in (COUNTS.format(2), COUNTS.format(1), FAILED + "Press any key to continue...\n"):
+        screens.show(shown)
+        assert back_at_the_menu(screens.text) is None
+    screens.show(MENU)
+    found = back_at_the_menu(screens.text)
+    assert found is not None
+    assert (found.key, found.line) == (GRUB, "error: file `/boot/vmlinuz-6.1' not found.")
+    assert FAILED in screens.text
+    assert screens.text.endswith(MENU.rstrip("\n"))
+
+
+def test_of_earlier_screens_the_last_lines_are_kept() -> None:
+    screens = Screens()
+    for number in range(3000):
+        screens.show(f"line {number}")
+    assert screens.text.splitlines() == [f"line {number}" for number in range(999, 3000)]
 
 
 def test_a_picture_becomes_a_png() -> None:
