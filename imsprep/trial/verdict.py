@@ -110,6 +110,7 @@ _CUT_COLOUR = re.compile(r"\x1b(?:\[[0-9;]*)?(?=\.\.\.|…)|(?<=\.\.\.)(?:\[[0-9
                          r"|(?<=…)(?:\[[0-9;]*|[0-9;]+)m")  # fmt: skip
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][0-9A-Za-z]|[=>78cMDEH])|\x1b\][^\x07]*\x07")
 _SOURCE = re.compile(r"Cloud-init v\. .* finished at .*?Datasource (DataSource\w+)")
+_GRUB_PROMPT = re.compile(r"^grub(?: rescue)?>", re.MULTILINE)
 # What GRUB says of its own next command, when the one before has failed.
 _FOLLOWS = re.compile(r"error: you need to load the kernel first")
 _KERNEL_SPEAKS = re.compile(r"^\[ *\d+\.\d{6}\] ", re.MULTILINE)
@@ -190,7 +191,8 @@ def _why(text: str, found: re.Match[str]) -> str:
         return found[0].strip()
     reasons = [m[0].strip() for m in _REASONS.finditer(text)]
     if not reasons:
-        return found[0].strip().split("\n")[0][:300]
+        prompt = _GRUB_PROMPT.search(text, found.start())  # behind GRUB's words on how to use it
+        return (prompt or found)[0].strip().split("\n")[0][:300]
     # What depends on a device or a mount fails after it: the cause comes first.
     causes = [line for line in reasons if _CAUSE.search(line)]
     both = causes[-1:] if _DEPENDS in reasons[-1] else []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.trial.screen import Picture, Screens, read_ppm, text_of, write_png
-from imsprep.trial.verdict import GRUB, back_at_the_menu
+from imsprep.trial.verdict import GRUB, back_at_the_menu, judge
 
 
 def test_text_mode_is_read_row_by_row() -> None:
@@ -39,6 +39,15 @@ def test_what_grub_said_before_it_drew_its_menu_again_is_kept() -> None:
     assert (found.key, found.line) == (GRUB, "error: file `/boot/vmlinuz-6.1' not found.")
     assert FAILED in screens.text
     assert screens.text.endswith(MENU.rstrip("\n"))
+
+
+def test_where_grub_reported_no_error_its_prompt_is_quoted() -> None:
+    found = judge(
+        "   Minimal BASH-like line editing is supported. For the first word, TAB\n"
+        "   lists possible command completions.\ngrub> \n"
+    )
+    assert found is not None
+    assert (found.key, found.line) == (GRUB, "grub>")
 
 
 def test_of_earlier_screens_the_last_lines_are_kept() -> None:
