@@ -69,7 +69,9 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     if options.to_format == "raw":
         raise UsageError("only a ZVHD2 is packed while it is sent; `imsprep upload` sends RAW")
     if options.disk is not None:
-        raise UsageError("a disk that is chosen is converted into a file; upload that")
+        raise UsageError(
+            "a chosen disk is converted into a file only; name a file, and upload that"
+        )
     packing, given = _packing(options)
     bucket = open_bucket(target, options, kms_key=options.kms_key)
     progress = counting(options.progress, CONVERT, likely_size(path))

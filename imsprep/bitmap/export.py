@@ -57,7 +57,9 @@ def export(path: Path, options: ExportOptions) -> Exported:
     with RawImage.open(path) as image:
         target = optional_path(options.output)
         if image.is_device and target is None:
-            raise UsageError(f"{show_path(path)} is a device; name the file", remedies=("output",))
+            raise UsageError(
+                f"{show_path(path)} is a device; name the file to write", remedies=("output",)
+            )
         target = target or path.with_suffix(export_formats.SUFFIXES[options.format])
         check_apart(target, path)
         if target.exists() and not options.force:

@@ -243,7 +243,7 @@ def _auth_of(cloud: str, path: Path, *, needed: bool) -> dict[str, str]:
         if not isinstance(auth.get(key, ""), str):
             raise UsageError(
                 f"{key} of {cloud} in {show_path(path)} is a number to YAML, or another value that"
-                " is no text: put it in quotes"
+                " is not a string: put it in quotes"
             )
     return {key: value for key, value in auth.items() if isinstance(value, str)}
 

@@ -105,5 +105,5 @@ def _address(table: Mapping[str, object], service: str, where: str) -> str:
 def _texts(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     value = table.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise UsageError(f"{where}: {key} is a list of texts, got {value!r}")
+        raise UsageError(f"{where}: {key} is a list of strings, got {value!r}")
     return tuple(value)

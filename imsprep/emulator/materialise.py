@@ -114,7 +114,9 @@ def virtual_size(source: ObjectSource) -> int:
     """Return the size in bytes of the disk in an object; RefusedError if it is no whole disk."""
     if source.format == formats.RAW:
         if source.size % 512:
-            raise RefusedError("IMG.0057", f"{source.size} bytes are no whole number of sectors.")
+            raise RefusedError(
+                "IMG.0057", f"{source.size} bytes are not a whole number of sectors."
+            )
         return source.size
     return _open_container(source).size
 

@@ -175,7 +175,7 @@ def _check_foreign(body: Mapping[str, object]) -> None:
         names = ("os_version", "architecture", "hw_firmware_type", "license_type")
     for name in names:
         if body.get(name) not in (None, ""):
-            raise RefusedError("IMG.0001", f"{name} is no parameter of this kind of image.")
+            raise RefusedError("IMG.0001", f"{name} is not a parameter of this kind of image.")
 
 
 def _check_boot(body: Mapping[str, Any]) -> None:
@@ -234,4 +234,4 @@ def _check_tags(body: Mapping[str, Any], site: Site) -> None:
         if not fits or not _fits(_TAG_KEY, key, site) or not _fits(_TAG_VALUE, value, site):
             raise RefusedError("IMG.0115")
     if len({key for key, _ in pairs}) != len(pairs):
-        raise RefusedError("IMG.0115", "A tag key may stand once.")
+        raise RefusedError("IMG.0115", "A tag key may be given once.")

@@ -209,7 +209,7 @@ def _look_at_root(filesystem: FileSystem, kind: str) -> None:
     """
     root = filesystem.root()
     if not stat.S_ISDIR(root.mode):
-        raise UnreadableError(f"cannot read {kind}: its root is no directory")
+        raise UnreadableError(f"cannot read {kind}: its root is not a directory")
     filesystem.names(root)
 
 

@@ -124,7 +124,7 @@ class BlockMap:
     def coarsened(self, block_size: int) -> BlockMap:
         """Return the map for larger blocks; `block_size` must be a multiple of this map's."""
         if block_size % self.block_size:
-            raise ValueError(f"{block_size} is no multiple of the block size {self.block_size}")
+            raise ValueError(f"{block_size} is not a multiple of the block size {self.block_size}")
         if block_size == self.block_size:
             return self
         ratio = block_size // self.block_size

@@ -57,8 +57,10 @@ STATUSES = {
 _QUOTA = "remove images that are not needed or ask for a larger quota"
 _KMS = "the object is encrypted with a key that IMS cannot use: check the key and its grants"
 _PAY = "settle it in the console's billing centre"
-_FILE = "check that the object exists in that bucket, that its bucket is of storage class Standard"
-_FILE += " and that IMS may read it; then `imsprep check` the image"
+_FILE = (
+    "check that the object exists, that its bucket is of storage class Standard and that IMS may"
+)
+_FILE += " read it; then check the image with `imsprep check`"
 
 CODES = {
     "IMG.0001": Refusal(

@@ -117,8 +117,8 @@ def _with_digest(prepared: Prepared, task: ShipTask, path: Path) -> Prepared:
     if "digest" in image or not alike or any(one.is_about(image, *asked) for one in alike):
         return prepared
     task.pace.on_warning(
-        "the file is in another state than when it was imported before (its time, owner or rights);"
-        " reading it to tell whether it is the same disk"
+        "the file is in another state than when it was imported before (its time, owner or mode);"
+        " reading it to find out whether it is the same disk"
     )
     return replace(prepared, digest=task.digest_of(prepared.image))
 

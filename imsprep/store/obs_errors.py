@@ -94,7 +94,7 @@ _ADVICE = {
     "KeyTooLong": _LONG,
     "KeyTooLongError": _LONG,
     "MethodNotAllowed": _NOT_THERE,
-    "RequestPayerDenied": "; here the one who asks pays: use a bucket of your own",
+    "RequestPayerDenied": "; its owner makes the requester pay: use a bucket of your own",
     "ServiceNotSupported": _NOT_THERE,
     "System Capacity Not enough": _FULL,
     "TooManyWrongSignature": "; check the secret key; too many wrong signatures came with this key",

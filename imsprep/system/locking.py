@@ -45,8 +45,8 @@ def locked(
     while (file := _try(path)) is None:
         if waited >= wait_s:
             raise TransferError(
-                f"another imsprep works on {what} (it holds {show_path(path)}); wait for it, or end"
-                " it, and run again"
+                f"another imsprep works on {what} (it holds {show_path(path)}); wait until that one"
+                " has ended, or end it, and run again"
             )
         sleep(_PAUSE_S)
         waited += _PAUSE_S

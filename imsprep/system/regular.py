@@ -38,5 +38,5 @@ def read_plain(path: Path, *, limit: int | None = None) -> bytes:
 def file_name(value: object) -> str:
     """Return a name that a record gives of a file in its own folder; ValueError for all else."""
     if not isinstance(value, str) or value in ("", ".", "..") or set(value) & {"/", os.sep, "\0"}:
-        raise ValueError(f"{value!r} is no name of a file")
+        raise ValueError(f"{value!r} is not the name of a file")
     return value

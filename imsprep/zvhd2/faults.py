@@ -109,7 +109,7 @@ def footer_fault(data: bytes, offset: int) -> Fault | None:
         return Fault(
             Kind.FOOTER,
             "the file does not end with a footer: it was cut short, is still being written, or has"
-            " something behind its end",
+            " something after its end",
             offset, FOOTER_LENGTH, "the cookie z2strm", repr(data[:6])[1:],
         )  # fmt: skip
     return _record_fault(Kind.FOOTER, "final footer", data, offset)

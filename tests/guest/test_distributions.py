@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,6 +126,7 @@ def test_a_setting_of_the_family_is_asked_for(name: str) -> None:
         linux_guest({**TREES[name], path: text}), os_version=OS_VERSIONS[name] or ""
     )
     assert [f.rule for f in findings] == ["IMS839"]
+    assert re.search(" does not set .*[=:]| is not empty: ", findings[0].message)
 
 
 def severities(files: Mapping[str, Any], name: str) -> dict[str, Severity]:

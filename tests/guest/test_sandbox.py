@@ -293,7 +293,7 @@ def test_a_root_that_is_no_directory_is_skipped_with_its_reason(
     )
     guest = look(image("ext4"))
     assert guest.system is None
-    assert guest.unread == ("whole disk: cannot read ext4: its root is no directory",)
+    assert guest.unread == ("whole disk: cannot read ext4: its root is not a directory",)
 
 
 @need("mkfs.ext4")

@@ -96,5 +96,5 @@ def test_a_map_without_blocks_or_of_a_negative_size_is_told_apart() -> None:
     assert BlockMap(0, 4096, bitarray()).data_bytes == 0
     made = BlockMap(8192, 4096, bitarray("10"))
     for size in (4095, 6144, 512):
-        with pytest.raises(ValueError, match="no multiple of the block size 4096"):
+        with pytest.raises(ValueError, match="not a multiple of the block size 4096"):
             made.coarsened(size)

@@ -80,7 +80,7 @@ def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> Non
     assert second.image_id != first.image_id
     assert all(upload.skipped for upload in second.uploads)
     assert "is no longer listed as active, so it is imported again" in said[1]
-    assert "reading it to tell whether it is the same disk" in said[2]
+    assert "reading it to find out whether it is the same disk" in said[2]
     assert "the file has changed since, so another image is made" in said[3]
 
 
@@ -194,7 +194,7 @@ def test_a_file_of_another_state_that_holds_the_same_disk_is_not_imported_again(
     assert [second.image_id, third.image_id] == [first.image_id] * 2
     assert (second.earlier, second.sent) == (True, 0)
     [text] = said
-    assert "reading it to tell whether it is the same disk" in text
+    assert "reading it to find out whether it is the same disk" in text
 
 
 def test_a_file_that_holds_another_disk_of_the_same_length_is_imported(place: Place) -> None:
@@ -205,7 +205,7 @@ def test_a_file_that_holds_another_disk_of_the_same_length_is_imported(place: Pl
         place.prepared = make_image(place.folder / "local", seed=2)
         assert go(pace=pace).image_id != first.image_id
         assert len(place.running.board.images()) == 2
-    assert "reading it to tell whether it is the same disk" in said[0]
+    assert "reading it to find out whether it is the same disk" in said[0]
     assert "the file has changed since, so another image is made" in said[1]
 
 

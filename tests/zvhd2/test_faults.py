@@ -549,7 +549,7 @@ def test_faults_in_full() -> None:
     assert zvhd2_faults.footer_fault(b"z2str!".ljust(4096, b"\0"), 8192) == Fault(
         Kind.FOOTER,
         "the file does not end with a footer: it was cut short, is still being written, or has"
-        " something behind its end",
+        " something after its end",
         8192, 4096, "the cookie z2strm", "'z2str!'",
     )  # fmt: skip
 

@@ -83,8 +83,8 @@ def packed(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS103", Severity.ERROR, "The file ends in a VHD footer",
-    why="A fixed VHD is a RAW disk with 512 bytes behind it. Imported as RAW it makes a disk that"
-    " is one sector too long, so the backup partition table is not at the end.",
+    why="A fixed VHD is a RAW disk with a footer of 512 bytes after it. Imported as RAW it makes"
+    " a disk that is one sector too long, so that the backup GPT is not at its end.",
     fix=f"{_TO_ZVHD2.format('IMAGE', 'disk.zvhd2')}; or: qemu-img convert -f vpc -O raw IMAGE"
     " disk.raw",
     source=f"{QUICK_IMPORT}, Constraints; Virtual Hard Disk Image Format 1.0, 2006-10-11",
@@ -214,9 +214,10 @@ def disk_too_large(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS109", Severity.ERROR, "The size is not a whole number of sectors",
-    why="A disk consists of sectors of 512 bytes; the bytes behind the last whole one cannot be"
-    " kept. It is the usual mark of a file that was cut short while it was copied.",
-    fix="Copy the image again and compare checksums. If it really ends so: truncate -s %512 IMAGE",
+    why="A disk consists of sectors of 512 bytes; the bytes after the last whole one cannot be"
+    " kept. A file that was cut short while it was copied usually ends like this.",
+    fix="Copy the image again and compare checksums. If it really ends there:"
+    " truncate -s %512 IMAGE",
     source="inferred: disks are addressed by sectors; the formats' tools round up to 512 bytes",
 )  # fmt: skip
 def unaligned(facts: Facts) -> Iterator[Evidence]:

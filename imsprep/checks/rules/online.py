@@ -171,7 +171,7 @@ def quota(facts: Facts) -> Iterator[Evidence]:
     used, limit = found.quota
     if used >= limit:
         yield Evidence(
-            f"there are {used} private images of {limit}",
+            f"the account has {used} private images, and may have {limit}",
             expected=f"fewer than {limit}", found=str(used),
         )  # fmt: skip
 

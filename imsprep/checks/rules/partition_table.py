@@ -46,7 +46,7 @@ def no_valid_gpt(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS202", Severity.ERROR, "The primary GPT header is missing or damaged",
     why="Most boot loaders and every UEFI firmware read the primary table first; some, all BIOS"
-    " boot loaders among them, read no other. UEFI writes it again from the backup.",
+    " boot loaders among them, read no other. UEFI firmware writes it again from the backup.",
     fix="Run gdisk IMAGE, then r (recovery), b (use the backup header), w (write).",
     source=f"{GPT}; tried: EDK II writes it again, and Linux then finds its partitions",
 )  # fmt: skip
@@ -64,8 +64,8 @@ def primary_damaged(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS203", Severity.WARNING, "The backup GPT header is missing or damaged",
-    why="The disk boots, and its spare table is of no use when the first is lost. Where the disk"
-    " was cut short, what lay behind the cut is lost too.",
+    why="The disk boots, but there is no other table if the first is lost. If the disk was cut"
+    " short, what lay after the cut is lost too.",
     fix="Run sgdisk -e IMAGE, which writes the backup to the end of the disk.",
     source=GPT,
 )  # fmt: skip
@@ -95,8 +95,8 @@ def backup_damaged(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS204", Severity.ERROR, "The image was cut short",
-    why="Its partition table was written for a larger disk. What lay behind the end of the file is"
-    " lost; the file systems there are damaged.",
+    why="Its partition table was written for a larger disk. What lay beyond the end of the file"
+    " is lost; the file systems there are damaged.",
     fix="Copy the image again and compare its size with the disk's. To shrink a disk, shrink file"
     " system and partition first, then run sgdisk -e on it.",
     source=GPT,
@@ -120,7 +120,7 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS205", Severity.WARNING, "The backup GPT is not at the end of the disk",
     why="The disk was made larger after it was partitioned. Some firmware and tools call such a"
-    " table damaged; the new space cannot be used until it is moved.",
+    " table damaged; the new space cannot be used until the backup is moved.",
     fix="Run sgdisk -e IMAGE, which moves the backup to the end.",
     source=GPT,
 )  # fmt: skip
@@ -173,7 +173,7 @@ def overlapping(facts: Facts) -> Iterator[Evidence]:
         elif reach is not None and p.start < reach.end:
             yield Evidence(
                 f"partition {p.number} starts at byte {p.start}, inside partition {reach.number}",
-                expected=f"at or behind byte {reach.end}", found=str(p.start),
+                expected=f"at or after byte {reach.end}", found=str(p.start),
                 region=Region(p.start, min(p.end, reach.end) - p.start),
             )  # fmt: skip
         if p.length and (reach is None or p.end > reach.end):
@@ -244,7 +244,7 @@ def hybrid(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS215", Severity.ERROR, "The chain of logical partitions is broken",
-    why="The system does not see the logical partitions behind the broken link.",
+    why="The system does not see the logical partitions after the broken link.",
     fix="Copy the image again; sfdisk --verify IMAGE shows the place.",
     source="UEFI specification 2.10, chapter 5.2 (2022-08); the chain itself is custom, inferred",
 )  # fmt: skip
@@ -273,8 +273,8 @@ def misaligned(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS218", Severity.NOTE, "The protective MBR does not cover the disk as it should",
-    why="Systems follow the GPT all the same; tools repair the entry or warn about it. One that"
-    " does not begin at sector 1 is another matter: Linux then finds no GPT on the disk.",
+    why="Systems follow the GPT all the same, and tools repair the protective entry or warn about"
+    " it. If the entry does not begin at sector 1, Linux finds no GPT on the disk.",
     fix="Run gdisk IMAGE, then x (expert), n (new protective MBR), w (write).",
     source="UEFI specification 2.10, chapter 5.2.3 (2022-08); Linux, block/partitions/efi.c",
 )  # fmt: skip
@@ -324,7 +324,7 @@ def over_the_table(facts: Facts) -> Iterator[Evidence]:
         if p.start < first and p.length:
             yield Evidence(
                 f"partition {p.number} starts at byte {p.start}, inside the table",
-                expected=f"at or behind byte {first}", found=str(p.start),
+                expected=f"at or after byte {first}", found=str(p.start),
                 region=Region(p.start, first - p.start),
             )  # fmt: skip
         elif last < p.end <= disk.size:

@@ -98,7 +98,7 @@ def description(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS504", Severity.ERROR, "Both tags and image_tags are given",
-    why="The page allows one of the two; which one the service would keep is not said.",
+    why="The API page allows one of the two; which one the service would keep is not documented.",
     fix="Give all of them as tags, or all of them as image_tags.",
     source=f'{QUICK_IMPORT}: "Set either tags or image_tags"',
 )  # fmt: skip
@@ -313,7 +313,8 @@ def enterprise_project(facts: Facts) -> Iterator[Evidence]:
 
 @rule(
     "IMS521", Severity.ERROR, "A field is given that the kind of image does not have",
-    why="The page lists it only for the other kind; what the service does with it is not said.",
+    why="The API page lists it only for the other kind of image; what the service does with it is"
+    " not documented.",
     fix="Leave the field out.",
     source=f"{QUICK_IMPORT}: the two tables of parameters",
 )  # fmt: skip

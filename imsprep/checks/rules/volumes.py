@@ -23,8 +23,8 @@ _FIX_FAT = (
 
 @rule(
     "IMS211", Severity.ERROR, "The disk is encrypted",
-    why="The pages forbid encrypted images: the service cannot look into it, and a server waits"
-    " for a passphrase at every start.",
+    why="The user guide forbids encrypted images: the service cannot look into the disk, and a"
+    " server waits for a passphrase at every start.",
     fix="Decrypt it: cryptsetup-reencrypt --decrypt (LUKS), manage-bde -off (BitLocker); for"
     " encryption in the cloud use an encrypted image or disk (KMS).",
     source=f"{PROPERTIES}: the image must not be encrypted",
@@ -56,7 +56,7 @@ def lvm(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS220", Severity.ERROR, "A file system is larger than its partition",
     why="Linux does not mount it (btrfs: since 5.11; NTFS: for reading only), so that the server"
-    " does not boot or lacks a disk; what lay behind the partition's end is lost. FAT is mounted,"
+    " does not boot or lacks a disk; what lay beyond the partition's end is lost. FAT is mounted,"
     " and breaks when it first uses the missing part.",
     fix="Copy the image again, or give the partition its size back. To shrink a disk, shrink the"
     " file system first: resize2fs, btrfs filesystem resize, ntfsresize; XFS cannot be shrunk.",

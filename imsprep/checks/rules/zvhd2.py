@@ -100,11 +100,11 @@ _FAULT_RULES = (
     ),
     _FaultRule(
         "IMS305", Kind.OTHER_DISK, "Header and final footer describe different disks",
-        "The file is put together of two, or was changed by hand: which disk it holds is unclear.",
+        "The file was put together from two, or changed by hand: which disk it holds is unclear.",
         COPY, f"{DRIVER}: writers copy one into the other",
     ),
     _FaultRule(
-        "IMS306", Kind.TABLES, "Index or bitmap do not fit into the file",
+        "IMS306", Kind.TABLES, "The index or the bitmap does not fit into the file",
         "Their sizes or places contradict the number of blocks or the file's length: they cannot"
         " be read.",
         COPY,
@@ -128,7 +128,7 @@ _FAULT_RULES = (
     _FaultRule(
         "IMS310", Kind.BITMAP, "Index and bitmap disagree",
         "A reader counts the bits of the bitmap to find an index entry: one wrong bit, and every"
-        " block behind it is taken for another.",
+        " block after it is taken for another.",
         CONVERT,
     ),
     _FaultRule(
@@ -198,7 +198,7 @@ USUAL = ("features", "ff_version", "data_offset", "type")
 
 @rule(
     "IMS315", Severity.WARNING, "The final footer has a value that no known writer writes",
-    why="It does not keep the disk from being read. Another reader may refuse it.",
+    why="The disk can be read all the same. Another reader may refuse the file.",
     fix=CONVERT, source=f"{DRIVER}; what the service does with it is not known",
 )  # fmt: skip
 def unusual(facts: Facts) -> Iterator[Evidence]:

@@ -13,7 +13,7 @@ _PART_SIZE = click.option(
     help="Size of a part (default: 32m); larger where more than 10,000 would be needed.",
 )  # fmt: skip
 _LIMIT_RATE = click.option(
-    "--limit-rate", type=RATE, help="Limit the upload to so many bytes per second, as 10m."
+    "--limit-rate", type=RATE, help="Limit the upload to this many bytes per second, as 10m."
 )
 _RETRY_FOR = click.option(
     "--retry-for", type=SecondsType(0), default=TransferOptions.retry_for_s,

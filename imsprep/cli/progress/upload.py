@@ -29,7 +29,7 @@ def tell_how_it_went(done: Uploaded) -> None:
     if not done.etags_compared and not done.skipped:
         copied = ", and those that were copied have their size alone" if done.copied else ""
         say(
-            f"imsprep: {done.key}: the bucket encrypts, so that its ETags are no MD5s and were not"
+            f"imsprep: {done.key}: the bucket encrypts, so that its ETags are not MD5s and were not"
             f" compared: the store checked the MD5 of each part that was sent{copied}"
         )
     if done.left:

@@ -55,7 +55,7 @@ CLOUDS = "clouds"  # tables that describe sites, see cloud.partners
 PROFILE_VARIABLE = f"{PREFIX}PROFILE"
 FAIL_ON = ("error", "warning", "note", "never")
 
-_WORDS = {str: "text", bool: "boolean", list: "list", dict: "table", int: "number"}
+_WORDS = {str: "string", bool: "boolean", list: "list", dict: "table", int: "number"}
 _BOOLEANS = {**dict.fromkeys(("1", "true", "yes"), True),
              **dict.fromkeys(("0", "false", "no", ""), False)}  # fmt: skip
 
@@ -163,7 +163,7 @@ def _waiver(entry: object, number: int, origin: str) -> Waiver:
         raise UsageError(f"{where} has an unknown key {sorted(unknown)[0]!r}")
     for key in ("rule", "reason"):
         if not isinstance(entry.get(key), str) or not entry[key].strip():
-            raise UsageError(f"{where} needs {key!r}, a text")
+            raise UsageError(f"{where} needs {key!r}, a string")
     if not isinstance(entry.get("image", "*"), str):
         raise UsageError(f"{where}: 'image' is a pattern for file names, as in \"web*.raw\"")
     expires = entry.get("expires")

@@ -68,7 +68,7 @@ def damage_of(data: bytes, size: int) -> str | None:
     if not any(data):
         return "is empty" if not size else "holds only zeros"
     if data[:2] not in (b"MZ", b"VZ", b"PE"):
-        return "is no EFI program"
+        return "is not an EFI program"
     ends = [offset + length for offset, length in _sections(data).values()]
     if max(ends, default=0) > size:
         return f"is cut off: it has {size} bytes of {max(ends)}"

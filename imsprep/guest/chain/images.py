@@ -172,7 +172,7 @@ def _fault(devices: Devices, entry: BootEntry, route: Route) -> str | None:
     elif head[_ARM_AT:].startswith(_ARM) and _for_x86(route):
         return f"{entry.kernel}, which is a kernel for 64-bit Arm"
     elif not any(head[at : at + len(mark)] == mark for at, mark in _KERNELS):
-        return f"{entry.kernel}, which is no Linux kernel"
+        return f"{entry.kernel}, which is not a Linux kernel"
     return None
 
 

@@ -68,7 +68,7 @@ def entry_of_uki(file: File, program: efi.Program) -> BootEntry:
     """Return the entry that a unified kernel image is."""
     name = f"{file.volume}:{file.path}"
     if program.kind != efi.UKI:
-        return BootEntry(name, 0, file.path, name, unknown="it is no unified kernel image")
+        return BootEntry(name, 0, file.path, name, unknown="it is not a unified kernel image")
     title = next(
         (line.partition("=")[2].strip('"') for line in (program.release or "").splitlines()
          if line.startswith("PRETTY_NAME=")),

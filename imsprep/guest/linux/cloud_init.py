@@ -189,6 +189,6 @@ def where(guest: Guest, key: str) -> str:
     """Return the file, or the line of a boot entry, that has the last word on a setting."""
     lines = [place for place, values in _on_command_line(guest) if key in values]
     if lines:
-        return f"{lines[-1]}, behind cc:"
+        return f"{lines[-1]}, after cc:"
     files = [path for path, values in read_yaml_files(guest, MORE) if key in values]
     return files[-1] if files else MAIN

@@ -121,7 +121,7 @@ def _find(
             continue
         found = read_elf(tree, place)
         if found is None:
-            why = "is no library" if tree.read(place, limit=1) else "is empty"
+            why = "is not a library" if tree.read(place, limit=1) else "is empty"
         elif (found.machine, found.wide) == (program.machine, program.wide):
             return found, None
         else:

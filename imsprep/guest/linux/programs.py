@@ -28,7 +28,7 @@ def why_not_started(tree: Tree, path: str, depth: int = 0) -> str | None:
     if place is None:
         return "leads nowhere"
     if not stat.S_ISREG(place.node.mode):
-        return "is no file"
+        return "is not a file"
     if not place.node.mode & 0o111:
         return "is not executable"
     head = tree.read(path, limit=_HEAD)

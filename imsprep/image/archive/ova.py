@@ -119,7 +119,7 @@ def _in_folder(image: RawImage) -> ExportedMachine:
         except OSError:
             raise FormatError(f"its disk {show_path(name)} is missing in {folder}") from None
         if not stat.S_ISREG(there.st_mode):
-            raise FormatError(f"its disk {show_path(name)} is a link or no regular file")
+            raise FormatError(f"its disk {show_path(name)} is a link, or not a regular file")
         found.append(Member(name, 0, there.st_size))
     return _with_sizes(ExportedMachine(machine, descriptor, tuple(found), sums, folder))
 

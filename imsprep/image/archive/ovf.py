@@ -100,7 +100,7 @@ def _tree(data: bytes) -> Element:
         parser.Parse(data, True)
         return builder.close()
     except (expat.ExpatError, AssertionError, ValueError) as error:
-        raise FormatError(f"its descriptor is no XML: {error}") from error
+        raise FormatError(f"its descriptor is not XML: {error}") from error
 
 
 def _disks(root: Element) -> Iterator[OvfDisk]:

@@ -167,7 +167,7 @@ def _unpacked(image: RawImage, format_: str) -> Iterator[bytes]:
             data, decoder = (decoder.unused, None) if decoder.ended else (b"", decoder)
     if decoder is not None:
         raise FormatError(
-            f"{name} is cut short: its {format_} stream goes on behind byte {image.size}, where the"
+            f"{name} is cut short: its {format_} stream goes on after byte {image.size}, where the"
             f" file ends; {_CHECKSUM}"
         )
 

@@ -116,7 +116,7 @@ def _check_extent(path: Path, extent: Extent) -> None:
     except OSError as error:
         raise ReadError.from_os(error, "cannot read", path.parent / extent.name) from error
     if not stat.S_ISREG(there.st_mode):
-        raise SurveyError(f"its piece {name} is a link or no regular file", COPY_ALL)
+        raise SurveyError(f"its piece {name} is a link, or not a regular file", COPY_ALL)
 
 
 def _check_sparse(file: RawImage, extent: Extent) -> None:

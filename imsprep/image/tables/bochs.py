@@ -37,7 +37,7 @@ def survey(read: Read, size: int) -> Survey:
         raise damaged(f"{count} extents of {extent} bytes for a disk of {virtual}", 72)
     catalog = np.frombuffer(table(read, size, length, count * 4), "<u4")
     if np.any(catalog[-(-virtual // extent) :] != _UNUSED):
-        raise damaged("its catalog has extents behind the end of the disk", length)
+        raise damaged("its catalog has extents beyond the end of the disk", length)
     record = -(-bitmap // SECTOR) * SECTOR + extent
     start = length + count * 4
     ledger = Ledger(size)

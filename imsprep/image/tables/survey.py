@@ -46,7 +46,7 @@ class SurveyError(FormatError):
 
 def cut_short(end: int, size: int, what: str = "its tables point") -> SurveyError:
     """Return the error of a file of `size` bytes that must reach to byte `end`."""
-    where = f"byte {end}" if end < _FAR else "far behind any file"
+    where = f"byte {end}" if end < _FAR else "far beyond the end of any file"
     return SurveyError(
         f"it is cut short or damaged, as {what} to {where}, and the file ends at byte {size}",
         DOWNLOAD,

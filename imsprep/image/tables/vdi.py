@@ -75,7 +75,7 @@ def survey(read: Read, size: int) -> Survey:
             head.blocks_offset,
         )
     if len(np.unique(places)) != len(places) or np.any(places >= head.blocks):
-        raise damaged("its map names a block twice, or one behind the last", head.blocks_offset)
+        raise damaged("its map names a block twice, or one after the last", head.blocks_offset)
     wanted = needed(stored, head.block_size, head.disk_size)
     offsets = head.data_offset + places * head.block_size
     ledger.add_all(offsets, wanted, "a block")

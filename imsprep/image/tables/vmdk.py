@@ -68,7 +68,7 @@ def survey(read: Read, size: int) -> Survey:
     if read(0, 4) != MAGIC:
         raise SurveyError("it only describes a disk that lies in other files", FLATTEN)
     head = header(read, size)
-    notes = ("it was not closed cleanly, as it says itself",) if head.unclean else ()
+    notes = ("its header says that it was not closed cleanly",) if head.unclean else ()
     if not head.descriptor_offset:
         raise SurveyError(PIECE, NAME_DESCRIPTOR)
     text = table(

@@ -185,7 +185,7 @@ def _value(node: Any, kind: str) -> Value:
     if kind == LIST:
         children = node.value if node.id == "sequence" else [node]
         if any(child.id != "scalar" for child in children):
-            raise ValueError(f"is a list of texts, got a {_word(node)}")
+            raise ValueError(f"is a list of strings, got a {_word(node)}")
         return tuple(str(child.value) for child in children)
     if node.id != "scalar":
         raise ValueError(f"is one value, got a {_word(node)}")
@@ -201,7 +201,7 @@ def _line(node: Any) -> int:
 
 
 def _word(node: Any) -> str:
-    return {"scalar": "text", "sequence": "list", "mapping": "mapping"}[node.id]
+    return {"scalar": "single value", "sequence": "list", "mapping": "mapping"}[node.id]
 
 
 def clashes(

@@ -63,7 +63,7 @@ def test_the_environment_is_read_by_the_type_of_the_key(
     [
         ('sites = "otc"', "did you mean 'site'"),
         ('site = "otp"', "is not one of"),
-        ("site = 1", "is a text"),
+        ("site = 1", "is a string"),
         ("jobs = true", "is a number"),
         ("site = ", "not valid TOML"),
         ('severity = {IMS104 = "bad"}', "unknown severity"),

@@ -64,7 +64,7 @@ def test_a_program_that_no_firmware_loads_says_why() -> None:
     assert (damage_of(whole[:1100], 1100) or "").startswith("is cut off: it has 1100 bytes of 1")
     assert damage_of(b"", 0) == "is empty"
     assert damage_of(bytes(9), 9000) == "holds only zeros"
-    assert damage_of(b"\x7fELF", 9000) == "is no EFI program"
+    assert damage_of(b"\x7fELF", 9000) == "is not an EFI program"
     assert damage_of(b"MZ loader", 9) is None, "a form that is not known"
 
 

@@ -41,8 +41,8 @@ def said(kernel: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize(("kernel", "why"), [
-    (b"", "is no Linux kernel"), (bytes(9999), "is no Linux kernel"),
-    (b"not a kernel\n", "is no Linux kernel"), (bzimage(2000), "is cut: 2000 bytes of 2560"),
+    (b"", "is not a Linux kernel"), (bytes(9999), "is not a Linux kernel"),
+    (b"not a kernel\n", "is not a Linux kernel"), (bzimage(2000), "is cut: 2000 bytes of 2560"),
 ])  # fmt: skip
 def test_what_cannot_be_a_kernel_is_found(kernel: bytes, why: str) -> None:
     assert [message for message in said(kernel) if f"{KERNEL}, which {why}" in message]

@@ -33,7 +33,7 @@ def test_the_command_line_has_the_last_word(arguments: str, names: list[str]) ->
     guest = linux_guest(files)
     assert cloud_init.settings(guest)["datasource_list"] == names
     place = cloud_init.where(guest, "datasource_list")
-    assert place.endswith("99_openstack.cfg" if names == ["OpenStack"] else "line 3, behind cc:")
+    assert place.endswith("99_openstack.cfg" if names == ["OpenStack"] else "line 3, after cc:")
     found, _ = check_guest(guest)
     fixes = [f.fix or "" for f in found if f.rule == "IMS827"]
     assert all("remove cc:" in fix for fix in fixes)

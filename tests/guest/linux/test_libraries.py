@@ -38,7 +38,7 @@ def lacks(files: dict[str, Any]) -> str | None:
         ({LIBC: elf(machine=AARCH64)}, "cannot load libc.so.6, which is only there for aarch64"),
         ({LIBC: elf(machine=I386)}, "cannot load libc.so.6, which is only there for i386"),
         ({LIBC: b""}, "cannot load libc.so.6, which is empty"),
-        ({LIBC: bytes(5000)}, "cannot load libc.so.6, which is no library"),
+        ({LIBC: bytes(5000)}, "cannot load libc.so.6, which is not a library"),
         ({LIBC: Link("libc-2.36.so")}, "cannot load libc.so.6, which is not there"),
         ({f"{OWN}/libsystemd-shared-252.so": None, f"{OWN}/libsystemd-shared-255.so": elf()},
          "cannot load libsystemd-shared-252.so, which is not there"),

@@ -43,7 +43,7 @@ def fault(files: dict[str, Any]) -> str | None:
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a link to nothing": ({INIT: Link("/lib/gone")}, "leads nowhere"),
-    "a folder": ({f"{INIT}/x": b""}, "is no file"),
+    "a folder": ({f"{INIT}/x": b""}, "is not a file"),
     "a file without the right": ({INIT: Data(b"\x7fELF")}, "is not executable"),
     "an empty file": ({INIT: b""}, "is empty"),
     "zeros": ({INIT: bytes(5000)}, "holds only zeros"),

@@ -49,7 +49,7 @@ def test_a_capacity_is_in_its_units(units: str, factor: int) -> None:
         ("Envelope", "Letter", "no Envelope"),
         ("VirtualSystem", "System", "0 virtual machines"),
         ("</VirtualSystem>", "</VirtualSystem><VirtualSystem/>", "2 virtual machines"),
-        ("</Envelope>", "", "is no XML"),
+        ("</Envelope>", "", "is not XML"),
         ("<Envelope", "<!DOCTYPE x><Envelope", "a document type"),
     ],
 )

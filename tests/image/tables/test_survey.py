@@ -70,7 +70,7 @@ def test_a_disk_of_a_size_that_no_program_makes_is_refused(size: int) -> None:
 def test_powers_of_two_and_places() -> None:
     assert [n for n in range(20) if is_power_of_two(n, 2, 16)] == [2, 4, 8, 16]
     assert "to byte 7," in str(cut_short(7, 5))
-    assert "far behind any file" in str(cut_short(1 << 62, 5))
+    assert "far beyond the end of any file" in str(cut_short(1 << 62, 5))
     values = module.entries(np.array([1, 2**64 - 1], "<u8").tobytes(), "<u8")
     assert values[0] == 1
     assert values[1] > 1 << 60

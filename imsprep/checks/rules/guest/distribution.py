@@ -35,7 +35,8 @@ def family_settings(facts: Facts) -> Iterator[Evidence]:
     for path, setting in _lacking(guest, system):
         empty = fixes.on_file("truncate -s 0", "--truncate", path)
         fix = empty if path == _GENERATOR else fixes.with_line(path, setting)
-        yield Evidence(f"{path}: {setting}", fix=fix)
+        lacks = setting if path == _GENERATOR else f"does not set {setting}"
+        yield Evidence(f"{path} {lacks}", fix=fix)
 
 
 def _lacking(guest: Guest, system: System) -> Iterator[tuple[str, str]]:
@@ -68,7 +69,7 @@ def _redhat(guest: Guest, system: System) -> Iterator[tuple[str, str]]:
     if configured:  # NetworkManager's own profiles know neither of the two
         yield from _assigned(guest, "/etc/sysconfig/network", NOZEROCONF="yes")
     if system.version[:1] == (6,) and guest.exists(_GENERATOR) and guest.files[_GENERATOR].size:
-        yield _GENERATOR, "empty the file, or it writes rules for network cards again"
+        yield _GENERATOR, "is not empty: it writes rules for network cards again"
 
 
 def _assigned(guest: Guest, path: str, **wanted: str) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.sshd import MAIN, sshd_settings
 from imsprep.guest.model import DIRECTORY, FILE, Guest
 from imsprep.report import Severity
+from imsprep.units import counted, format_size
 
 _METADATA = "http://169.254.169.254"
 
@@ -238,18 +239,18 @@ def documented_settings(facts: Facts) -> Iterator[Evidence]:
     if openstack.get("metadata_urls"):  # IMS827 speaks of another address
         lacking = [text for text in lacking if not text.startswith("metadata_urls")]
     if lacking:
-        yield Evidence(f"datasource OpenStack: {', '.join(lacking)}", fix=fix)
+        yield Evidence(f"datasource OpenStack does not set {', '.join(lacking)}", fix=fix)
     network = settings.get("network")
     if not isinstance(network, dict) or network.get("config") != "disabled":
-        yield Evidence("network: {config: disabled}", fix=fix)
+        yield Evidence("network: {config: disabled} is not set", fix=fix)
 
 
 @rule(
     "IMS829",
     Severity.WARNING,
     "cloud-init keeps the state of another server",
-    why="Where it recognises the instance, it does not set the server up again.",
-    fix=advice("let cloud-init clean its state, as its own program does, before the copy"),
+    why="If cloud-init takes the server for one that it has set up, it does not set it up again.",
+    fix=advice("remove that state, as `cloud-init clean` does, before the disk is copied"),
     source=LINUX_GUIDE,
 )
 def stale_instance(facts: Facts) -> Iterator[Evidence]:
@@ -363,7 +364,8 @@ def logs(facts: Facts) -> Iterator[Evidence]:
     found = [(p, e.size) for p, e in linux(facts).matching(*patterns) if e.kind == FILE and e.size]
     if found:
         total = sum(size for _, size in found)
-        yield Evidence(f"{len(found)} log files, {total} bytes: {listed([p for p, _ in found])}")
+        files = f"{counted(len(found), 'log file')}, {format_size(total)}"
+        yield Evidence(f"{files}: {listed([p for p, _ in found])}")
 
 
 @rule(
@@ -434,7 +436,7 @@ def root_password(facts: Facts) -> Iterator[Evidence]:
     "IMS838",
     Severity.NOTE,
     "sshd allows what the guide advises against",
-    why="Servers on the internet are tried for passwords from the first minute.",
+    why="Passwords of a server on the internet are guessed at from its first minute.",
     fix=advice("set PasswordAuthentication no and PermitRootLogin no in /etc/ssh/sshd_config"),
     source=LINUX_GUIDE,
 )

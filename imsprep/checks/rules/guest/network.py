@@ -32,6 +32,7 @@ from imsprep.guest.linux.network import (
 from imsprep.guest.model import Guest
 from imsprep.guest.paths import LINKS, UDEV_RULES
 from imsprep.report import Severity
+from imsprep.units import counted
 
 
 @rule(
@@ -58,8 +59,8 @@ def persistent_net(facts: Facts) -> Iterator[Evidence]:
             fix = fixes.on_file("rm -f", "--delete", path)
             if not generated:
                 fix = advice(f"remove the lines with an address from {path}")
-            yield Evidence(f"{path} holds {len(lines)} rules", found=lines[0].strip()[:120],
-                           fix=fix)  # fmt: skip
+            rules = counted(len(lines), "rule")
+            yield Evidence(f"{path} holds {rules}", found=lines[0].strip()[:120], fix=fix)
 
 
 _NAMES_BY_ADDRESS = re.compile(r"ATTR\{address\}\s*==.*\bNAME\s*:?=")

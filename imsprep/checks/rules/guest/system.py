@@ -113,7 +113,7 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
     """Compare architecture of the request with the guest's own programs."""
     guest = any_guest(facts)
     if guest.machine is None:
-        raise UnknownError("no program of the image tells its architecture")
+        raise UnknownError("no program was found in the image that shows its architecture")
     requested = facts.request.architecture or "x86"
     actual = _ARCHITECTURES.get(guest.machine)
     if actual is None:
@@ -132,7 +132,7 @@ def requested_architecture(facts: Facts) -> Iterator[Evidence]:
     "IMS804",
     Severity.ERROR,
     "The boot loader is incomplete for the requested boot mode",
-    why="The firmware finds no loader in the place for one, and stays at its own screen.",
+    why="The firmware finds no loader where it looks for one, and stays at its own screen.",
     fix=advice(
         "install the loader again with grub-install: for UEFI in the place for removable media, "
         "for BIOS on GPT with a BIOS boot partition"

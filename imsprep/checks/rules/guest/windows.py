@@ -12,6 +12,7 @@ from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.model import Guest
 from imsprep.guest.windows.release import parse_windows, windows_release
 from imsprep.report import Severity
+from imsprep.units import counted
 
 _CONF = "/Program Files/Cloudbase Solutions/Cloudbase-Init/conf/cloudbase-init.conf"
 _CLOUDBASE = "cloudbase-init"
@@ -184,7 +185,7 @@ def cloudbase_settings(facts: Facts) -> Iterator[Evidence]:
     ):
         if value.lower() not in settings.get(key, "").lower():
             found = settings.get(key, "not set")[:120]
-            yield Evidence(f"{_CONF}: {key}", expected=value, found=found)
+            yield Evidence(f"{_CONF} lacks a setting: {key}", expected=value, found=found)
 
 
 @rule(
@@ -252,7 +253,8 @@ def windows_dhcp(facts: Facts) -> Iterator[Evidence]:
     interfaces = _values(windows(facts), "interfaces", "SYSTEM")
     static = sum(interface["dhcp"] == 0 for interface in interfaces)
     if static:
-        yield Evidence(f"{static} of {len(interfaces)} interfaces have a fixed address")
+        of = counted(len(interfaces), "interface")
+        yield Evidence(f"{static} of {of} {'has' if static == 1 else 'have'} a fixed address")
 
 
 @rule(

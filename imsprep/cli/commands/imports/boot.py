@@ -56,7 +56,7 @@ Example: imsprep boot disk.raw --firmware uefi
 def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
     """Start IMAGE in QEMU as the cloud would, and report whether it boots.
 
-    RAW, ZVHD2 and what imsprep converts. The disk is virtio-blk, the card virtio-net, and a
+    IMAGE is RAW, ZVHD2 or what imsprep converts. The disk is virtio-blk, the card virtio-net, and a
     metadata service answers as OpenStack's; the guest reaches no network, and IMAGE is never
     written to. The console is watched until there is a verdict: login or cloud-init, an emergency
     shell, the prompt of initramfs or GRUB, a kernel panic, nothing to start, a Windows stop code.

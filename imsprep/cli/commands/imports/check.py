@@ -114,7 +114,7 @@ Examples:
 )
 @click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
               shell_complete=regions,
-              help="Region of that bucket.")  # fmt: skip
+              help="Region of the bucket that --online names.")  # fmt: skip
 @click.option("--jobs", type=CountType(0), help="Images checked at the same time; 0: one per CPU.")
 @click.option(
     "--obs-endpoint", metavar="URL", help="Address of the object store, instead of the region's."
@@ -141,8 +141,8 @@ Examples:
 def command(images: tuple[Path, ...], **options: Any) -> int:
     """Check disk images and the request to import them, offline and in seconds.
 
-    Nothing is written, and nothing is sent except the requests of --online. A folder stands for the
-    images in it.
+    No image is changed, and nothing is sent except the requests of --online. A folder stands for
+    the images in it.
     """
     if options["list_rules"] or options["explain"]:
         return _tell_rules(options["explain"], options["as_json"])

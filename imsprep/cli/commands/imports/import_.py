@@ -124,8 +124,8 @@ def command(
     """Import a disk image: check it, send its data, start the import job and wait for it.
 
     IMAGE is RAW, ZVHD2, qcow2, VMDK, VHD, VDI, an OVA or what else QEMU reads. It is sent as a
-    compressed ZVHD2, packed while it is sent; with --via raw as RAW, with its bitmap. What is
-    required of the request an OVA proposes itself, as far as its descriptor says it.
+    compressed ZVHD2, packed while it is sent; with --via raw as RAW, with its bitmap. An OVA
+    itself proposes the required options, as far as its descriptor states them.
 
     After an interruption, run the same command again to continue; disk.imsprep.json, next to the
     image, records how far it came. With --to local:DIR no account and no server is needed: the

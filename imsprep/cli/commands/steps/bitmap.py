@@ -108,7 +108,7 @@ def make(
 @click.option("--size", type=SIZE, help="Size in bytes, in whole sectors (default: 64 MiB).")
 @click.option("--kind", type=click.Choice(choices(ProbeOptions, "kind")),
               default=ProbeOptions.kind, show_default=True,
-              help="What it contains: data here and there, or a boundary case: no data,"
+              help="What the image contains: data here and there, or a boundary case: no data,"
               " data in every block, in"
               " one block.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")

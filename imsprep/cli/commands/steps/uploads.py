@@ -37,7 +37,7 @@ _folder_option = click.option(
 def list_command(as_json: bool, quiet: bool, work_dir: Path, **where: object) -> None:
     """List unfinished uploads and what else was left.
 
-    That is also zero objects, and files of killed commands.
+    Zero objects and files of killed commands are listed too.
     """
     from imsprep import api
 

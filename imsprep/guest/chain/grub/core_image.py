@@ -48,13 +48,13 @@ def read_core(read: Read, first: bytes) -> Objects:
         raise UnknownStepError("the first sector is not that of a GRUB 2 on this disk")
     head = read(sector * SECTOR, SECTOR)
     if not any(head):
-        where = "holds zeros" if head else "is behind the end of the disk"
+        where = "holds zeros" if head else "is beyond the end of the disk"
         raise NoCoreError(f"the boot program goes on at sector {sector}, which {where}")
     if _DISKBOOT_TEXT not in head or len(head) < SECTOR:
         raise UnknownStepError(f"sector {sector}, where GRUB goes on, is not known")
     body = b"".join(read(start, length) for start, length in _blocks(head))
     if not any(body):
-        raise NoCoreError(f"the core image of GRUB behind sector {sector} holds zeros")
+        raise NoCoreError(f"the core image of GRUB after sector {sector} holds zeros")
     objects = find_objects(_unpacked(body))
     if objects is None:
         raise UnknownStepError("GRUB's core image has no modules where they are looked for")

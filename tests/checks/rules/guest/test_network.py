@@ -53,7 +53,8 @@ def test_netplans_files_of_the_distribution_count_where_etc_has_none_of_that_nam
 def test_a_rule_of_udev_that_names_by_address_is_found_in_any_file() -> None:
     rule = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", NAME="lan0"\n'
     files = {INTERFACES: "auto eth0\niface eth0 inet dhcp\n"}
-    assert "IMS820" in bad({**files, "/etc/udev/rules.d/10-network.rules": rule})
+    found = bad({**files, "/etc/udev/rules.d/10-network.rules": rule})
+    assert found["IMS820"] == "/etc/udev/rules.d/10-network.rules holds 1 rule"
     queue = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", RUN+="/bin/tune"\n'
     assert bad({**files, "/etc/udev/rules.d/10-network.rules": queue}) == {}
 

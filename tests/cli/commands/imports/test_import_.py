@@ -80,7 +80,7 @@ def test_the_estimate_is_shown_when_it_is_known_that_something_is_sent(
     assert first.err.count("format   ") == 1
     os.utime(disk, (1, 1))  # that it is the same disk is known when it was read
     again = imsprep(*arguments)
-    assert "reading it to tell whether it is the same disk" in again.err
+    assert "reading it to find out whether it is the same disk" in again.err
     assert "imported already by an earlier run" in again.out
     assert "format   " not in again.err
 

@@ -276,8 +276,8 @@ def test_what_could_not_be_compared_in_a_bucket_that_encrypts_is_said(
 ) -> None:
     done = Uploaded("k", 9, "e", 1, 5, 4, 0, etags_compared=False)
     for one, words in (
-        (done, ["ETags are no MD5s", "the MD5 of each part that was sent", "size alone"]),
-        (replace(done, copied=0), ["ETags are no MD5s", "the MD5 of each part that was sent"]),
+        (done, ["ETags are not MD5s", "the MD5 of each part that was sent", "size alone"]),
+        (replace(done, copied=0), ["ETags are not MD5s", "the MD5 of each part that was sent"]),
     ):
         tell_how_it_went(one)
         said = " ".join(capsys.readouterr().err.split())

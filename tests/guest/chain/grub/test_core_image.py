@@ -54,9 +54,9 @@ def test_nothing_where_the_boot_program_goes_on_is_proved() -> None:
     whole = disk(objects("/boot/grub"), 40)
     with pytest.raises(NoCoreError, match="sector 40, which holds zeros"):
         core_of(whole[:512] + bytes(len(whole)))
-    with pytest.raises(NoCoreError, match="sector 40, which is behind the end of the disk"):
+    with pytest.raises(NoCoreError, match="sector 40, which is beyond the end of the disk"):
         core_of(whole[:4096])
-    with pytest.raises(NoCoreError, match="core image of GRUB behind sector 40 holds zeros"):
+    with pytest.raises(NoCoreError, match="core image of GRUB after sector 40 holds zeros"):
         core_of(whole[: 41 * 512] + bytes(len(whole)))
 
 

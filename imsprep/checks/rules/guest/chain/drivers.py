@@ -246,8 +246,8 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
     "IMS816",
     Severity.ERROR,
     "A kernel starts without an initramfs, or with a damaged one",
-    why="A kernel without one, or with the part in front of the damage only, finds its disk only if"
-    " every driver is built in.",
+    why="Without an initramfs, or with only the part in front of the damage, a kernel finds its"
+    " disk only if every driver is built in.",
     fix=advice(
         "make it with update-initramfs (Debian, Ubuntu), dracut (RHEL family, SUSE) or mkinitcpio "
         "(Arch)"
@@ -290,8 +290,8 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     "IMS861",
     Severity.ERROR,
     "The kernel cannot unpack the compression of its initramfs",
-    why="The kernel leaves an archive aside that is packed by what was not built into it, starts"
-    " without its drivers, and finds no root.",
+    why="The kernel skips an archive whose compression was not built into it, starts without the"
+    " drivers in it, and finds no root.",
     fix=advice(
         "make the initramfs again with another compression: COMPRESS=gzip in "
         '/etc/initramfs-tools/initramfs.conf, compress="gzip" in /etc/dracut.conf.d, '

@@ -258,4 +258,4 @@ def _selinux_is_on(found: Started) -> bool:
 
 
 # What initramfs-tools passes over: it asks whether a program is executable.
-_PASSED = ("leads nowhere", "is no file", "is not executable")
+_PASSED = ("leads nowhere", "is not a file", "is not executable")

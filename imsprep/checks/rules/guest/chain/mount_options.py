@@ -101,8 +101,8 @@ def _refused(guest: Guest, mount: Mount, kernel: tuple[int, ...]) -> Iterator[Ev
         if wrong is not None:
             early = mount.path in _MADE_BY_SYSTEMD
             yield Evidence(
-                f"{line_of(mount)} has {cut(wrong)}, which is no size: one letter stands behind "
-                "the number, or %",
+                f"{line_of(mount)} has {cut(wrong)}, which is not a size: after the number "
+                "stands one letter, or %",
                 expected="size=2g",
                 found=cut(wrong),
                 fix=advice("write the size with one letter (k, m, g)"),
@@ -137,8 +137,8 @@ _IMAGE_BASED = re.compile(r"ostree=|.*overlay|boot=|.*union=|systemd\.volatile|r
     "IMS859",
     Severity.WARNING,
     "The root stays read-only",
-    why="The kernel mounts it read-only (`ro`), and what mounts it again for writing goes by a line"
-    " of fstab: cloud-init and most services then fail.",
+    why="The kernel mounts the root read-only (`ro`), and only a line of fstab makes the system"
+    " mount it again for writing: cloud-init and most services then fail.",
     fix=advice("add a line for / to /etc/fstab, or write rw for ro in the settings of the loader"),
     source="systemd-remount-fs.service(8); systemd-gpt-auto-generator(8)",
 )
@@ -181,8 +181,8 @@ _BROUGHT_EARLIER = {"el9": ("nrext64",)}  # by a distribution's kernels of that 
     "IMS860",
     Severity.WARNING,
     "The kernel does not know a feature of a file system that it mounts",
-    why="It refuses the mount, or mounts read-only: “unknown incompatible features”. The file"
-    " system was made on a newer system than the one in the image.",
+    why="The kernel refuses the mount, or mounts read-only: “unknown incompatible features”. The"
+    " file system was made on a newer system than the one in the image.",
     fix=advice(
         "install a newer kernel, or copy the files to a file system that was made without the "
         "feature"

@@ -110,7 +110,8 @@ def _without(guest: Guest, mount: Mount) -> str | None:
     "IMS811",
     Severity.ERROR,
     "fstab names a disk that is not in the image",
-    why="Only this disk is imported; boot waits for the missing one and login may fail.",
+    why="Only this disk is imported: the boot waits for the missing one, and can stop in emergency"
+    " mode.",
     fix=advice("remove the line from /etc/fstab, or add the option nofail"),
     source=LINUX_GUIDE,
 )
@@ -397,7 +398,9 @@ def _is_luks(spec: str, guest: Guest) -> bool:
     Severity.NOTE,
     "The root is not the last partition of the disk",
     why="cloud-init grows only the last partition: on a larger disk the root stays as it is.",
-    fix=advice("move what lies behind the root in front of it, or make it a file (swap)"),
+    fix=advice(
+        "move what lies after the root in front of the root, or, if it is swap, make it a file"
+    ),
     source="cloud-init's documentation: cc_growpart; growpart(1)",
 )
 def cannot_grow(facts: Facts) -> Iterator[Evidence]:
@@ -409,4 +412,4 @@ def cannot_grow(facts: Facts) -> Iterator[Evidence]:
     behind = [v for v in guest.volumes if v.offset > root.offset]
     if behind:
         kinds = ", ".join(f"{v.name} ({'swap' if v.kind == SWAP else v.kind})" for v in behind[:3])
-        yield Evidence(f"behind {root.name}, the root, lies {kinds}, so that it cannot be grown")
+        yield Evidence(f"{root.name}, the root, cannot be grown: {kinds} lies after it")

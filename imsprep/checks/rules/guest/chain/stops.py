@@ -51,7 +51,7 @@ def _default_target(guest: Guest) -> Iterator[Evidence]:
     if gone or name in ("rescue.target", "emergency.target"):
         yield Evidence(
             f"{_DEFAULT} leads to {cut(link.target if gone else name)}"
-            f"{', which is no target' if gone else ''}",
+            f"{', which is not a target' if gone else ''}",
             expected="multi-user.target or graphical.target",
             found=cut(name),
             fix=fixes.command(f"ln -sf /lib/systemd/system/multi-user.target {_DEFAULT}"),
