@@ -109,6 +109,7 @@ def test_every_path_may_be_text_or_a_path(disk: Path, tmp_path: Path) -> None:
         assert imsprep.digest(image) == imsprep.digest(target)
 
 
+@pytest.mark.slow
 def test_an_image_comes_through_the_emulator_as_from_the_command_line(
     disk: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_an_image_comes_through_the_emulator_as_from_the_command_line(
     assert [event for event in again if event.step == "upload"] == []  # no bar at 0 %
 
 
+@pytest.mark.slow
 def test_the_data_of_an_import_is_what_packing_found(disk: Path, tmp_path: Path) -> None:
     """Zeros that are stored count as data before they are read, and not in the result."""
     with disk.open("r+b") as file:
@@ -144,6 +146,7 @@ def test_the_data_of_an_import_is_what_packing_found(disk: Path, tmp_path: Path)
         assert done.data_bytes == packed.block_map.data_bytes
 
 
+@pytest.mark.slow
 def test_a_plan_is_imported_with_defaults_that_are_typed(disk: Path, tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     (tmp_path / "plan.yaml").write_text("images:\n- image: disk.raw\n  name: data\n  to: local:c\n")

@@ -66,6 +66,7 @@ def test_a_ratio_is_the_peers_time_by_ours() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_ratio_without_a_goal_is_shown_and_not_judged() -> None:
     shown = "| a case | a peer | ratio |  | 3 | 3 | 3 |  |"
     assert rows(made()) == [shown]
@@ -119,6 +120,7 @@ def test_a_command_that_fails_stops_the_run() -> None:
         timed(command(sys.executable, "-c", "raise SystemExit(3)"))
 
 
+@pytest.mark.slow
 def test_memory_counts_the_children() -> None:
     hold = "import time; held = bytearray(64 << 20); time.sleep(0.4)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
@@ -190,6 +192,7 @@ def test_inputs_hold_what_their_names_say(tmp_path: Path) -> None:
     assert extents.stat().st_blocks * 512 == MIB
 
 
+@pytest.mark.slow
 def test_a_bucket_that_keeps_nothing_takes_an_upload_and_counts_it(tmp_path: Path) -> None:
     image = tmp_path / "disk.raw"
     image.write_bytes(os.urandom(12 * MIB))

@@ -79,6 +79,7 @@ def test_a_session_of_a_page_happens_as_it_is_shown(shell: DocumentShell, block:
         assert settled(shell.run_together(command)) == settled(shown), command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=str)
 def test_python_of_a_page_runs(shell: DocumentShell, block: Block) -> None:
     done = shell.run(f"{shlex.quote(sys.executable)} -c {shlex.quote(block.text)}")

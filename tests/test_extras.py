@@ -75,6 +75,7 @@ def test_an_error_names_the_extra_and_what_installs_it_once() -> None:
     assert str(MissingExtraError("QEMU is missing")) == "QEMU is missing"
 
 
+@pytest.mark.slow
 def test_pip_asks_no_index_for_an_imsprep_that_is_installed() -> None:
     for name in ("pip", "imsprep", "pyyaml"):
         try:

@@ -25,6 +25,7 @@ from tests.support.paths import ROOT
 B = 512
 
 
+@pytest.mark.slow
 @given(layouts())
 def test_a_layout_is_the_same_after_it_was_written_as_json(layout: BitmapLayout) -> None:
     assert from_plain(json.loads(json.dumps(to_plain(layout)))) == layout

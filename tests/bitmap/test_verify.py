@@ -72,6 +72,7 @@ def test_no_more_runs_are_counted_than_there_are(tmp_path: Path, lost: int) -> N
     assert " and 0 more" not in text
 
 
+@pytest.mark.slow
 def test_a_proof_says_whether_a_program_could_write_meanwhile(tmp_path: Path) -> None:
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"x" + bytes(4 * MIB - 1))

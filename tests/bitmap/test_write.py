@@ -174,6 +174,7 @@ def test_an_image_that_is_written_to_behind_the_scan_gets_no_map(
     assert os.listdir(disk.parent) == ["disk.raw"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mf", *export_formats.SUFFIXES])
 def test_a_result_says_whether_a_program_could_write_meanwhile(disk: Path, kind: str) -> None:
     def result(**options: Any) -> Any:

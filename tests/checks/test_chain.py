@@ -106,6 +106,7 @@ def test_what_the_boot_needs_behind_the_initramfs_breaks_its_step(
     assert [(s.name, s.rule) for s in steps.values() if s.state == BROKEN] == [(step, rule)]
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 @pytest.mark.parametrize("name", ["eth0", "ens192", None])
 def test_a_step_is_broken_where_there_is_an_error_and_doubtful_where_there_is_a_warning(
@@ -155,6 +156,7 @@ def test_there_is_no_chain_where_nobody_looked_or_there_is_nothing() -> None:
     assert steps_of(Guest(system="windows")) == {}
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_info_draws_the_chain_and_check_has_it_as_json(
     imsprep: Callable[..., Outcome], tmp_path: Path

@@ -91,6 +91,7 @@ def of_disk(report: Report) -> tuple[set[tuple[str, str]], set[str]]:
     return found, set(report.passed) & rules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_disk_inside_is_judged_as_the_raw_disk(
     good: Path, bad: Path, tmp_path: Path, kind: str
@@ -105,6 +106,7 @@ def test_the_disk_inside_is_judged_as_the_raw_disk(
         assert {s.reason for s in report.skipped if s.rule.startswith("IMS3")} == {TO_BE_PACKED}
 
 
+@pytest.mark.slow
 def test_the_command_passes_a_good_one_and_fails_a_bad_one(
     good: Path, bad: Path, tmp_path: Path, imsprep: Callable[..., Outcome]
 ) -> None:
@@ -132,6 +134,7 @@ def test_an_image_that_needs_another_file_is_not_read_and_says_why(
     assert imsprep("check", image).code == 1
 
 
+@pytest.mark.slow
 def test_a_disk_of_zeros_inside_is_found(tmp_path: Path) -> None:
     image = tmp_path / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "100M"], check=True)

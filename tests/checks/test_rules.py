@@ -233,6 +233,7 @@ def test_an_incomplete_value_gets_the_listed_ones_of_its_version(
     assert fix in finding.fix
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(SITES)), st.text(max_size=4), st.integers(0, 40), st.integers(0, 12))
 def test_no_other_version_is_ever_proposed(site: str, noise: str, major: int, minor: int) -> None:
     asked = f"CentOS{noise} {major}.{minor} 64bit"

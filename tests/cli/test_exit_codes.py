@@ -67,6 +67,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @need("qemu-img", "setpriv")
 @pytest.mark.parametrize("command", ["check", "bitmap", slow("bench"), "import", slow("dry run")])
 @pytest.mark.parametrize("kind", BAD)
@@ -143,6 +144,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", STREAMS)
 def test_a_stream_that_takes_nothing_changes_no_other_code(tmp_path: Path, how: str) -> None:
     make_sparse(tmp_path / "disk.raw", MIB)
@@ -159,6 +161,7 @@ def test_a_stream_that_takes_nothing_changes_no_other_code(tmp_path: Path, how: 
             assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_a_name_that_the_terminal_has_no_letters_for_is_told_all_the_same(
     tmp_path: Path, encoding: str

@@ -139,6 +139,7 @@ def test_a_bare_installation_does_all_that_needs_no_extra(
         assert code == 0, (arguments, said)
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 @pytest.mark.parametrize(
     ("arguments", "extra"),
@@ -160,6 +161,7 @@ def test_what_needs_an_extra_names_it(
     assert f"pip install 'imsprep[{extra}]'" in " ".join(said.split())
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_a_look_inside_without_its_libraries_says_what_is_missing(
     bare: dict[str, str], tmp_path: Path

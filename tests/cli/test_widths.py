@@ -19,6 +19,7 @@ import pytest
 
 from imsprep import cli
 from imsprep.units import MIB
+from tests.support.running import slow
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What is no text for people: a script, a page of troff, and what serves until it is ended.
@@ -107,13 +108,14 @@ def could_be_broken(line: str, columns: int) -> bool:
     return len(line) > columns and not exact and " " in line[: columns + 1].strip()
 
 
-@pytest.fixture(params=[60, 80, 120])
+@pytest.fixture(params=[slow(60), 80, slow(120)])
 def screen(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Screen:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", str(request.param))
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("imsprep.ims.wait.UNKNOWN_PAUSE_S", 0)
     return Screen(request.param)
 
 

@@ -149,6 +149,7 @@ def test_a_cloud_of_clouds_yaml_is_taken_by_its_name(tmp_path: Path) -> None:
     assert find(keys, tmp_path).access_key == "E"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cloud", "text", "words"),
     [

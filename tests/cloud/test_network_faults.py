@@ -221,6 +221,7 @@ def test_a_host_that_does_not_exist_is_not_looked_up_again(monkeypatch: pytest.M
         assert "the host name is not known to the resolver: check endpoint" in str(error)
 
 
+@pytest.mark.slow
 def test_a_resolver_that_cannot_be_asked_now_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -257,6 +258,7 @@ def test_what_was_reached_before_may_be_reached_again(monkeypatch: pytest.Monkey
     store.close()
 
 
+@pytest.mark.slow
 def test_a_post_that_a_proxy_took_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     with talking(heard) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")

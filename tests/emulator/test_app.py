@@ -309,6 +309,7 @@ def test_faults_are_parsed_and_unknown_ones_refused() -> None:
         parse(["query-429=many"])
 
 
+@pytest.mark.slow
 def test_the_objects_may_lie_in_any_s3_store(tmp_path: Path) -> None:
     with s3cloud.localhost_resolves(), s3cloud.serve() as (_, endpoint):
         open_bucket = partial(open_obs, endpoint=endpoint, region="us-east-1", credentials=KEY)

@@ -14,6 +14,7 @@ from imsprep.ims.region import RegionFacts, look_at_region
 from tests.support.pipeline.import_place import Place
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_emulator_that_made_the_images(tmp_path: Path) -> None:
     place = Place(tmp_path)
     with place.emulator() as go:

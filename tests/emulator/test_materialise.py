@@ -48,6 +48,7 @@ def test_the_disk_of_a_zvhd2_is_the_source_and_zeros_up_to_a_gib(
         assert image.image_size == str(GIB)
 
 
+@pytest.mark.slow
 def test_the_disk_of_a_golden_is_the_one_it_was_made_of(tmp_path: Path) -> None:
     objects = Objects(disk_zvhd2=golden("scattered"))
     with cloud(tmp_path, objects) as (emulator, url, _):
@@ -122,6 +123,7 @@ def test_an_object_that_shrinks_fails_the_job(tmp_path: Path) -> None:
     assert outcome(tmp_path, Short(disk_raw=disk, disk_mf=bitmap)) == ("FAIL", "IMG.0057")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [512, 4096, (2 << 20) + 4096])
 def test_a_disk_that_ends_inside_a_leaf_of_the_digest_is_made_too(
     size: int, tmp_path: Path

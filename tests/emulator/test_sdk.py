@@ -96,6 +96,7 @@ sdk(sys.argv[1]).show_job_progress(ShowJobProgressRequest(job_id="j"))
 """
 
 
+@pytest.mark.slow
 def test_that_nothing_is_written_into_the_home_directory(home: Path) -> None:
     with answering((200, {"status": "INIT"})) as (url, _):
         client(url).job("j")

@@ -140,6 +140,7 @@ def test_settings_of_cloud_init_are_merged_all_the_way_down() -> None:
     assert severities({**TREES["ubuntu"], **more}, "ubuntu") == {}
 
 
+@pytest.mark.slow
 def test_more_yaml_than_anyone_writes_is_skipped_and_not_passed() -> None:
     many = {f"/etc/cloud/cloud.cfg.d/{n:02}.cfg": "x: [1, 2]\n" * 3000 for n in range(9)}
     _, skipped = check(linux_guest({**TREES["ubuntu"], **many}), os_version=OS_VERSIONS["ubuntu"])

@@ -45,6 +45,7 @@ FILESYSTEMS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options", "library"), FILESYSTEMS)
 def test_a_well_prepared_system_is_read_from_each_file_system(
     tree: Path, tmp_path: Path, kind: str, options: tuple[str, ...], library: str
@@ -60,6 +61,7 @@ def test_a_well_prepared_system_is_read_from_each_file_system(
     assert [f for f in check(guest)[0] if f.rule != "IMS860"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "found"),
     [
@@ -84,6 +86,7 @@ def test_a_partition_whose_start_is_zeros_is_told_by_its_end(
 BOOT_UUID = "22222222-2222-4333-8444-555555555555"
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_a_boot_partition_of_its_own_is_laid_over_the_root(tmp_path: Path) -> None:
     files = debian()
@@ -103,6 +106,7 @@ def test_a_boot_partition_of_its_own_is_laid_over_the_root(tmp_path: Path) -> No
     assert {f.rule for f in check(inspect_image(without))[0]} >= {"IMS811"}
 
 
+@pytest.mark.slow
 @need("mkfs.btrfs")
 @pytest.mark.parametrize("name", ["@rootfs", slow("root")])
 def test_a_system_in_a_folder_of_btrfs_is_found(tmp_path: Path, name: str) -> None:
@@ -120,6 +124,7 @@ def test_a_system_in_a_folder_of_btrfs_is_found(tmp_path: Path, name: str) -> No
     assert entry.kernel.startswith("/boot/vmlinuz-"), "as the guest sees it"
 
 
+@pytest.mark.slow
 @need("mkfs.btrfs")
 def test_an_entry_without_the_subvolume_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("dissect.btrfs")
@@ -130,6 +135,7 @@ def test_an_entry_without_the_subvolume_is_an_error(tmp_path: Path) -> None:
     assert "rootflags=subvol=root" in findings[0].message
 
 
+@pytest.mark.slow
 @need("mkfs.btrfs")
 def test_a_subvolume_of_fstab_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("dissect.btrfs")
@@ -147,6 +153,7 @@ def test_a_subvolume_of_fstab_that_is_not_there_is_an_error(tmp_path: Path) -> N
     assert "has no subvolume home" in said[0][1]
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_the_command_line_looks_inside(
     tree: Path, tmp_path: Path, imsprep: Callable[..., Outcome]
@@ -162,6 +169,7 @@ def test_the_command_line_looks_inside(
     assert inside.json["images"][0]["facts"]["guest"]["system"] == "linux"
 
 
+@pytest.mark.slow
 @need("mkfs.btrfs")
 def test_what_no_reader_is_installed_for_is_said(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +191,7 @@ def blocked(folder: Path, package: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "debugfs")
 def test_an_unclean_file_system_is_found(tree: Path, tmp_path: Path) -> None:
     make_filesystem("ext4", tree, tmp_path / "fs.img")
@@ -193,6 +202,7 @@ def test_an_unclean_file_system_is_found(tree: Path, tmp_path: Path) -> None:
     assert [f.rule for f in check(guest)[0]] == ["IMS806"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [b"", b"x", bytes(4096), b"\x55\xaa" * 4096, b"EFI PART" * 1000], ids=len
 )
@@ -225,6 +235,7 @@ def test_the_same_is_seen_inside_a_zvhd2(
     assert guest == inspect_image(raw)
 
 
+@pytest.mark.slow
 def test_a_damaged_zvhd2_is_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "disk.zvhd2"
     path.write_bytes(b"z2strm\0\0" + bytes(4096))
@@ -235,10 +246,12 @@ def test_a_damaged_zvhd2_is_a_reason(tmp_path: Path) -> None:
     assert "block 0" in inspect_image(path).unread[0]
 
 
+@pytest.mark.slow
 def test_a_missing_image_is_a_reason(tmp_path: Path) -> None:
     assert "No such file" in inspect_image(tmp_path / "none.raw").unread[0]
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_limits_end_an_inspection_with_a_reason(tree: Path, tmp_path: Path) -> None:
     make_filesystem("ext4", tree, tmp_path / "fs.img")
@@ -249,6 +262,7 @@ def test_limits_end_an_inspection_with_a_reason(tree: Path, tmp_path: Path) -> N
     assert len(poor.unread) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_crashes_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crash = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
     package = tmp_path / "pyfsext"

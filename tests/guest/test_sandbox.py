@@ -91,6 +91,7 @@ def test_no_file_system_is_opened_after_the_end() -> None:
 IMPATIENT = "from imsprep.guest import child; child.CPU_ENOUGH_S = 0.5; child.main()"
 
 
+@pytest.mark.slow
 @need("mkfs.btrfs")
 def test_a_node_of_btrfs_that_is_its_own_child_ends(image: Callable[..., Path]) -> None:
     pytest.importorskip("dissect.btrfs")
@@ -112,6 +113,7 @@ def test_a_node_of_btrfs_that_is_its_own_child_ends(image: Callable[..., Path]) 
     assert "processor time" in guest.unread[0]
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "debugfs")
 def test_extents_that_hold_themselves_end(image: Callable[..., Path]) -> None:
     path = image("ext4", "-O", "^metadata_csum", "-b", "4096")
@@ -178,6 +180,7 @@ collections.deque(itertools.repeat(0), maxlen=0)
 DIED = "the inspection was ended by SIGXCPU: 20 s of processor time"
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 @pytest.mark.parametrize(
     ("library", "system", "gaps"),
@@ -204,6 +207,7 @@ def test_what_was_found_before_a_library_is_stuck_is_kept(
     assert (len(skipped) > 30) is (system is None)
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 def test_wherever_an_answer_is_cut_off_what_is_left_of_it_is_true(tmp_path: Path) -> None:
     pytest.importorskip("pyfsext")

@@ -167,6 +167,7 @@ def test_extents_are_all_of_a_file_in_order(tmp_path: Path) -> None:
         assert list(image.extents()) == []
 
 
+@pytest.mark.slow
 def test_a_piece_of_an_image_is_asked_after_and_compared_with_it(path: Path) -> None:
     place = path.with_name("disk-flat.vmdk")
     place.write_bytes(bytes(4096))
@@ -188,6 +189,7 @@ def test_a_piece_of_an_image_is_asked_after_and_compared_with_it(path: Path) -> 
         image.check_unchanged()  # it is no piece any more
 
 
+@pytest.mark.slow
 def test_a_piece_that_joins_later_is_asked_at_once(path: Path) -> None:
     place = path.with_name("piece")
     place.write_bytes(bytes(4096))

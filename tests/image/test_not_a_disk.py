@@ -137,6 +137,7 @@ def test_every_command_of_this_program_in_an_advice_is_one(advice: str) -> None:
         command.make_context(found[0], words, resilient_parsing=False)
 
 
+@pytest.mark.slow
 @need("qemu-img", "qemu-io")
 def test_the_commands_of_qemu_in_an_advice_work(imsprep: Imsprep, tmp_path: Path) -> None:
     def shell(*lines: str) -> None:

@@ -261,6 +261,7 @@ def test_a_post_that_was_refused_is_no_doubt_and_shows_what_was_said(
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_words_of_any_length_fit_on_a_screen() -> None:
     body = {"error": {"code": "IMG.0001", "message": "x" * 5_000_000}}
     with answering((400, body)) as (url, _), pytest.raises(ServiceError) as caught:
@@ -381,6 +382,7 @@ def test_an_answer_without_end_is_read_to_its_limit_only(packed: bool) -> None:
             client(url).quick_import(REQUEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begins", "drop"), [(HEADER, b"x"), (BODY, b" "), (b"", b"")])
 def test_a_question_ends_with_the_time_of_its_asker(
     begins: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch

@@ -106,6 +106,7 @@ def test_a_refused_question_ends_the_waiting() -> None:
     assert clock.now == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "error"),
     [
@@ -158,6 +159,7 @@ def test_a_service_that_wants_to_be_left_alone_for_too_long_is_not_waited_for() 
     assert (clock.slept, len(asked)) == ([], 2)
 
 
+@pytest.mark.slow
 def test_a_wait_does_not_outlast_its_limit_for_an_answer_that_is_on_its_way() -> None:
     with dripping(BODY) as url:
         began = time.monotonic()

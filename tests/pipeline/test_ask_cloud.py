@@ -73,6 +73,7 @@ def test_a_dry_run_does_without_what_it_cannot_ask(
         assert words in done.err
 
 
+@pytest.mark.slow
 def test_a_folder_s_images_are_asked_for_the_name_without_its_emulator(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_folder_s_images_are_asked_for_the_name_without_its_emulator(
     assert "IMS712" in checked.out
 
 
+@pytest.mark.slow
 def test_the_names_of_a_file_that_was_imported_are_not_taken_for_those_of_others(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_the_names_of_a_file_that_was_imported_are_not_taken_for_those_of_others
         assert (again.json["image_id"], again.json["sent"]) == (first.json["image_id"], 0)
 
 
+@pytest.mark.slow
 def test_a_full_folder_takes_no_image(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     to = ("--to", f"local:{tmp_path}/cloud")
     assert imsprep("import", disk, *REQUEST, *to).code == 0

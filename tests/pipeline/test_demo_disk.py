@@ -13,6 +13,7 @@ from imsprep.pipeline import demo_disk
 from tests.support.running import need
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "sgdisk", "sfdisk")
 def test_other_programs_read_its_partition_table(tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"

@@ -44,6 +44,7 @@ def test_progress_adds_up_to_the_disk(raw: Path) -> None:
     assert sum(event.count for event in seen) == raw.stat().st_size
 
 
+@pytest.mark.slow
 def test_a_writer_is_refused_or_noted(raw: Path) -> None:
     seen: list[Event] = []
     with raw.open("r+b"):

@@ -58,6 +58,7 @@ def test_it_is_not_about_another_request_or_another_service() -> None:
     assert not MADE.is_about(IMAGE, BODY, "https://other")
 
 
+@pytest.mark.slow
 def test_the_manifest_tells_it_all_and_fits_its_schema(place: Place) -> None:
     with place.emulator() as go:
         done = go()

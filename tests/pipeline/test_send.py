@@ -14,6 +14,7 @@ from tests.support.ims.imscloud import sha256
 from tests.support.pipeline.import_place import Place, schema
 
 
+@pytest.mark.slow
 def test_the_sum_of_each_file_is_kept_if_asked_for(place: Place) -> None:
     with place.emulator() as go:
         done = go(with_sha256=True)

@@ -39,6 +39,7 @@ def schema() -> Any:
     return json.loads(text)
 
 
+@pytest.mark.slow
 def test_the_imported_disk_is_the_source(place: Place) -> None:
     with place.emulator() as go:
         done = go()
@@ -60,6 +61,7 @@ def test_a_second_run_sends_nothing_and_starts_nothing(place: Place) -> None:
     assert (first.earlier, second.earlier) == (False, True)
 
 
+@pytest.mark.slow
 def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> None:
     said: list[str] = []
     with place.emulator() as go:
@@ -84,6 +86,7 @@ def test_another_image_of_a_file_is_not_made_without_a_word(place: Place) -> Non
     assert "the file has changed since, so another image is made" in said[3]
 
 
+@pytest.mark.slow
 def test_an_import_that_was_made_before_others_of_the_file_is_not_repeated(place: Place) -> None:
     """A, then another name, another content, another service; and then all of them again."""
     folder, first = place.folder / "local", place.prepared
@@ -119,6 +122,7 @@ def test_an_import_that_was_made_before_others_of_the_file_is_not_repeated(place
     assert (written["image_id"], len(written["earlier"])) == (ids[-1], 3)
 
 
+@pytest.mark.slow
 def test_a_job_is_waited_for_also_after_another_import_of_the_file(place: Place) -> None:
     first = place.prepared
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
@@ -133,6 +137,7 @@ def test_a_job_is_waited_for_also_after_another_import_of_the_file(place: Place)
     assert (done.job_id, done.sent) == (place.jobs[0], 0)
 
 
+@pytest.mark.slow
 def test_a_request_in_doubt_does_not_take_the_image_of_a_later_one_of_its_name(
     place: Place,
 ) -> None:
@@ -164,6 +169,7 @@ def test_no_more_imports_of_a_file_are_kept_than_the_schema_has_room_for() -> No
     assert len(latest.earlier) == kept == manifests.MOST_EARLIER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["rights", "time", "copy"])
 def test_a_file_of_another_state_that_holds_the_same_disk_is_not_imported_again(
     place: Place, change: str
@@ -197,6 +203,7 @@ def test_a_file_of_another_state_that_holds_the_same_disk_is_not_imported_again(
     assert "reading it to find out whether it is the same disk" in text
 
 
+@pytest.mark.slow
 def test_a_file_that_holds_another_disk_of_the_same_length_is_imported(place: Place) -> None:
     said: list[str] = []
     with place.emulator() as go:
@@ -209,6 +216,7 @@ def test_a_file_that_holds_another_disk_of_the_same_length_is_imported(place: Pl
     assert "the file has changed since, so another image is made" in said[1]
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_is_imported_again(place: Place) -> None:
     with place.emulator() as go:
         first = go()
@@ -227,6 +235,7 @@ def test_a_job_that_runs_is_waited_for_by_the_next_run(place: Place) -> None:
     assert done.job_id == place.jobs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["post_lost", "post_503"])
 def test_a_request_in_doubt_is_made_up_for_by_the_next_run(place: Place, fault: str) -> None:
     with place.emulator(**{fault: 1}) as go:
@@ -237,6 +246,7 @@ def test_a_request_in_doubt_is_made_up_for_by_the_next_run(place: Place, fault: 
         assert len(place.running.board.images()) == 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_lost_makes_one_image_all_the_same(place: Place) -> None:
     with place.emulator(post_drop=1) as go:
         done = go()
@@ -245,6 +255,7 @@ def test_an_answer_that_was_lost_makes_one_image_all_the_same(place: Place) -> N
     jsonschema.validate(json.loads(done.manifest.read_text()), schema())
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_kept_word_for_word_and_the_next_run_starts_anew(place: Place) -> None:
     with place.emulator(fail_job="IMG.0057") as go, pytest.raises(JobFailedError) as caught:
         go()
@@ -282,6 +293,7 @@ def test_a_question_refused_while_a_job_runs_leaves_the_job(place: Place) -> Non
     assert (place.manifest().state, place.manifest().job_id) == ("started", "j-9")
 
 
+@pytest.mark.slow
 def test_a_job_that_nobody_knows_any_more_does_not_hold_up_the_next_run(place: Place) -> None:
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
         go(pace=PollPolicy(place.nap, place.clock, limit_s=5))
@@ -317,6 +329,7 @@ def test_what_cannot_be_removed_does_not_hide_why_an_import_failed(
         go(cleanup="always")
 
 
+@pytest.mark.slow
 def test_what_cleanup_removed_is_not_sent_again_for_an_image_that_is_there(place: Place) -> None:
     with place.emulator() as go:
         first = go(cleanup="success")
@@ -356,6 +369,7 @@ def test_a_manifest_of_a_running_import_or_of_somebody_else_is_left(place: Place
     assert len(place.jobs) == 1
 
 
+@pytest.mark.slow
 def test_a_changed_image_is_another_import(place: Place) -> None:
     with place.emulator() as go:
         first = go()
@@ -396,6 +410,7 @@ def die(*_: object, **__: object) -> None:
     raise Killed
 
 
+@pytest.mark.slow
 def test_killed_right_after_asking_the_image_is_found_although_it_is_listed_late(
     place: Place,
 ) -> None:
@@ -425,6 +440,7 @@ def test_a_short_limit_of_time_does_not_repeat_a_request_in_doubt(place: Place) 
         assert len(place.running.board.images()) == 1
 
 
+@pytest.mark.slow
 def test_an_older_image_of_the_same_name_and_object_is_not_taken_for_the_new_one(
     place: Place,
 ) -> None:
@@ -479,6 +495,7 @@ class Encrypting(DirectoryStore):
         return f"{upload_id}-1"
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_while_a_job_runs_even_to_a_bucket_that_encrypts(place: Place) -> None:
     place.store = Encrypting(place.folder / "cloud" / "images")
     with place.emulator(slow_job_s=600) as go, pytest.raises(WaitTimeoutError):
@@ -517,6 +534,7 @@ def test_another_mount_or_machine_goes_on_with_the_same_import(place: Place) -> 
         assert len(place.running.board.images()) == 1
 
 
+@pytest.mark.slow
 def test_another_bitmap_is_another_import(place: Place) -> None:
     with place.emulator() as go:
         first = go(with_sha256=False)

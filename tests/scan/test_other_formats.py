@@ -19,6 +19,7 @@ from imsprep.units import KIB
 BLOCK = 8 * KIB
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([0, 1]), min_size=1, max_size=40), st.integers(0, 3))
 def test_it_finds_what_a_scan_finds(
     tmp_path_factory: pytest.TempPathFactory, pages: list[int], rest: int

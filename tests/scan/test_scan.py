@@ -70,6 +70,7 @@ RUNS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     writes=RUNS,
     size=st.integers(0, 900 * KIB),
@@ -132,6 +133,7 @@ def edged(draw: st.DrawFn) -> tuple[int, int, Writes]:
     return block_size, size, writes + [(at, 1, True) for at in ends]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(edged(), st.sampled_from(HOLES))
 def test_a_range_may_end_at_any_edge(
@@ -252,6 +254,7 @@ def swap(path: Path) -> None:
     other.replace(path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("change", [cut_short, grow, rewrite, swap, os.unlink])
 def test_a_change_during_the_scan_is_noticed(
@@ -285,6 +288,7 @@ def test_a_change_at_the_very_end_of_the_scan_is_noticed(
         scanned(path)
 
 
+@pytest.mark.slow
 def test_an_image_with_a_writer_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = make(tmp_path / "disk.raw", 8 * MIB, [(5 * MIB, 10, True)])
     told: list[int] = []
@@ -319,6 +323,7 @@ MISSING = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", MISSING)
 def test_without_a_call_the_answer_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str

@@ -79,6 +79,7 @@ def near(unit: int) -> st.SearchStrategy[int]:
     return near.map(lambda place: min(max(0, place), SIZE))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     block_size=st.sampled_from([4 * KIB, 512 * KIB, 2 * MIB, 32 * MIB]),
@@ -159,6 +160,7 @@ def test_a_block_device_is_scanned(device: tuple[Path, Path]) -> None:
     assert (image.size, found.block_map.allocated, found.block_map[16]) == (64 * MIB, 1, True)
 
 
+@pytest.mark.slow
 @loops
 def test_a_device_is_imported_by_a_link_and_nothing_is_kept_in_dev(
     imsprep: Run, device: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,6 +262,7 @@ def test_holes_are_believed_on_a_file_system_that_reports_them(
             assert (found.coverage.holes > 0) == (holes != "verify")
 
 
+@pytest.mark.slow
 @loops
 @pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("keep_cache", [False, True])
@@ -327,6 +330,7 @@ def test_stdin_is_refused(imsprep: Run) -> None:
     assert "stdin" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["shrinks", "grows", "vanishes"])
 def test_an_image_that_changes_leaves_no_bitmap(
     imsprep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str

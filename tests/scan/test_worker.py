@@ -43,6 +43,7 @@ RANGES = st.lists(
 PLACES = st.one_of(st.integers(0, SIZE - 1), EDGES.map(lambda edge: min(edge, SIZE - 1)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     places=st.dictionaries(PLACES, st.integers(1, 255), max_size=6),

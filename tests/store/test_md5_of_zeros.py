@@ -26,6 +26,7 @@ def test_a_known_sum_is_what_another_program_computes(length: int) -> None:
     assert found.stdout.decode().split()[0] == KNOWN[length]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 40 * MIB), st.binary(max_size=20))
 @settings(max_examples=20)
 @example(16 * MIB - 1, b"x")

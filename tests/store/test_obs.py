@@ -325,6 +325,7 @@ def test_a_bucket_that_encrypts_by_itself_says_that_etags_are_no_md5s(
     assert not store.etags_are_md5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "says_so"),
     [
@@ -410,6 +411,7 @@ def tls_cloud(authority: trustme.CA, *names: str) -> Iterator[tuple[s3cloud.Stri
         yield running
 
 
+@pytest.mark.slow
 def test_over_tls_parts_go_unsigned_with_a_length_and_an_md5(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
@@ -429,6 +431,7 @@ def test_over_tls_parts_go_unsigned_with_a_length_and_an_md5(
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "trusted"), [("*.obs.localhost", False), ("another.example", True)])  # fmt: skip
 def test_a_certificate_has_to_be_trusted_and_to_name_the_host(
     name: str, trusted: bool, authority: trustme.CA, tmp_path: Path
@@ -689,6 +692,7 @@ def test_an_etag_that_head_does_not_say_is_looked_for_in_the_list(
     assert found.etag == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("etags", ["capitals", "bare", "none of HEAD"])
 def test_an_upload_is_proved_by_etags_however_they_are_written(
     etags: str, store: ObsStore, cloud: s3cloud.Strict, tmp_path: Path
@@ -717,6 +721,7 @@ def test_an_object_without_any_etag_is_not_accepted(
         _send(path, store)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_zeros_stays_in_a_bucket_with_versioning(
     store: ObsStore, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from tests.support.cloud.dripping import BODY, HEADER, dripping
 KEYS = Credentials("AKTEST", "SK-very-secret")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begins", "drop"), [(HEADER, b"x"), (BODY, b" ")])
 def test_no_answer_of_a_store_drips_for_longer_than_its_limit(
     begins: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ def started(tmp_path: Path, disk: bytes, options: BootOptions = QUICK) -> Booted
     return boot(path, options)
 
 
+@pytest.mark.slow
 def test_a_login_is_a_boot_and_the_image_stays_as_it_was(tmp_path: Path) -> None:
     disk = saying("Debian GNU/Linux 12 web01 ttyS0\r\n\r\nweb01 login: ")
     done = started(tmp_path, disk)
@@ -42,6 +43,7 @@ def test_a_login_is_a_boot_and_the_image_stays_as_it_was(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.raw"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disk", "verdict", "line"),
     [
@@ -68,6 +70,7 @@ def test_what_does_not_boot_is_called_by_its_name(
     assert done.hint is None
 
 
+@pytest.mark.slow
 def test_a_panic_that_a_busy_machine_causes_is_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,12 +93,14 @@ def test_what_the_console_shows_is_passed_on_while_it_starts(
     assert not any("\x1b" in event.text for event in seen)
 
 
+@pytest.mark.slow
 def test_nothing_within_the_limit_is_another_exit_code(tmp_path: Path) -> None:
     done = started(tmp_path, saying("hello\n", HALT), QUICK_AND_SHORT)
     assert (done.verdict.key, done.exit_code) == ("nothing", 7)
     assert "hello" in done.last
 
 
+@pytest.mark.slow
 @need("qemu-img")
 @pytest.mark.parametrize("kind", ["zvhd2", "qcow2"])
 def test_a_disk_in_a_container_starts_as_the_raw_one(
@@ -112,6 +117,7 @@ def test_a_disk_in_a_container_starts_as_the_raw_one(
     assert hashlib.sha256(packed.read_bytes()).digest() == before
 
 
+@pytest.mark.slow
 def test_log_and_picture_are_kept(tmp_path: Path, imsprep: Imsprep) -> None:
     disk = tmp_path / "disk.raw"
     disk.write_bytes(saying("web01 login: "))
@@ -126,6 +132,7 @@ def test_log_and_picture_are_kept(tmp_path: Path, imsprep: Imsprep) -> None:
     assert Path(done.json["screenshot"]).read_bytes().startswith(b"\x89PNG\r\n")
 
 
+@pytest.mark.slow
 def test_the_log_is_kept_of_a_boot_that_is_ended(tmp_path: Path) -> None:
     def end(seconds: float) -> None:
         if seconds > 3:
@@ -182,6 +189,7 @@ def by_uefi_only() -> bytes:
     return (bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0")
 
 
+@pytest.mark.slow
 def test_a_disk_that_only_uefi_starts_is_not_left_to_a_bios(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +218,7 @@ def test_a_disk_that_a_bios_cannot_start_has_a_hint(
     assert done.as_dict()["hint"] == done.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code", "severity"), [("web01 login: ", 0, None), ("(initramfs) ", 1, "error")]
 )
@@ -237,6 +246,7 @@ def test_without_a_boot_the_rule_is_skipped(tmp_path: Path, imsprep: Imsprep) ->
     assert [s["rule"] for s in report["skipped"]] == ["IMS850"]
 
 
+@pytest.mark.slow
 def test_an_image_that_does_not_boot_is_not_sent(tmp_path: Path, imsprep: Imsprep) -> None:
     disk, bucket = tmp_path / "disk.raw", tmp_path / "bucket"
     disk.write_bytes(saying("(initramfs) "))

@@ -238,6 +238,7 @@ def test_a_refused_second_completion_may_mean_that_the_first_has_worked(
     assert len(calls) == 2
 
 
+@pytest.mark.slow
 def test_a_completion_that_is_refused_at_once_is_an_error(case: Case) -> None:
     def refuse(original: Callable[..., Any], key: str, *arguments: Any) -> Any:
         if key == "web/disk.raw":
@@ -265,6 +266,7 @@ def test_what_may_not_be_asked_after_a_lost_completion_is_not_taken_for_gone(sma
     assert small.upload().reused == MIB
 
 
+@pytest.mark.slow
 def test_after_a_lost_completion_another_s_object_is_not_taken_for_ours(case: Case) -> None:
     case.store.put("web/disk.raw", b"of somebody else")
     tries: list[str] = []
@@ -301,6 +303,7 @@ def test_after_a_lost_completion_another_state_of_the_image_is_not_taken_for_our
         small.upload(store, skip_same=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("names_uploads", "refused"), [(True, 0), (False, 0), (True, 1)])
 def test_after_a_lost_completion_the_same_object_of_before_leaves_no_upload(
     case: Case, names_uploads: bool, refused: int

@@ -75,6 +75,7 @@ def test_the_journal_holds_what_is_needed_and_no_more(case: Case) -> None:
         assert case.journal.load() is None, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -315,6 +315,7 @@ def test_where_parts_are_cut_at_5_gib_a_few_gaps_too_many_are_sent(
     assert plan.sent <= least_sent(flags.tolist(), block, most_parts) + sum(gaps[-too_many:])
 
 
+@pytest.mark.slow
 def test_a_part_with_zeros_in_front_is_no_longer_than_a_part_may_be() -> None:
     """Data of 10 GiB behind a gap that would be absorbed, among too many others."""
     flags = np.zeros(TIB // (512 * KIB), dtype=bool)
@@ -335,6 +336,7 @@ def test_the_fewest_parts_that_a_size_takes_are_enough() -> None:
         cut("z20480", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_tebibyte_with_too_many_runs_is_sent_within_a_twentieth_of_the_least(seed: int) -> None:
     """Runs of all lengths: each that is joined saves one part, so that the least is known."""
@@ -361,6 +363,7 @@ def spread(count: int, length: int) -> BlockMap:
     return BlockMap.from_flags(TIB, 512 * KIB, flags)
 
 
+@pytest.mark.slow
 def test_there_is_no_cliff_at_ten_thousand_parts() -> None:
     before, behind, far = (plan_parts(spread(n, 1)) for n in (4990, 5010, 9900))
     for plan in (before, behind, far):
@@ -369,6 +372,7 @@ def test_there_is_no_cliff_at_ten_thousand_parts() -> None:
     assert far.sent <= 9900 * 512 * KIB + 5 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("assemble", [True, False])
 def test_what_is_sent_grows_by_the_gaps_that_had_to_be_joined(assemble: bool) -> None:
     """11,000 extents: 1,000 gaps of 93 MiB are joined; without assembled parts 6,000."""

@@ -139,6 +139,7 @@ def test_what_is_noted_is_continued_or_the_reason_is_given(
     assert "is damaged" in str(uploaded_before(store, journal, None, FRESH)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["upload_part", "copy_part", "put", "complete", "list_parts", "create", "delete"])  # fmt: skip
 @pytest.mark.parametrize("after", [0, slow(1), 2, slow(3)])
 @pytest.mark.parametrize("acted", [False, True])
@@ -173,6 +174,7 @@ def test_broken_off_anywhere_it_continues_with_the_same_object(
     assert case.store.list_uploads() == []
 
 
+@pytest.mark.slow
 def test_only_an_upload_that_can_be_of_the_killed_run_is_aborted(case: Case) -> None:
     """One that was begun and not noted: without a part, of that key, and of that time."""
     with_a_part = case.store.create("web/disk.raw", {})
@@ -222,6 +224,7 @@ def test_a_refusal_to_begin_leaves_no_journal(case: Case) -> None:
     assert not case.journal.path.exists()
 
 
+@pytest.mark.slow
 def test_a_changed_image_starts_anew_and_says_why(case: Case) -> None:
     def die(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
@@ -292,6 +295,7 @@ def test_a_refused_question_does_not_throw_away_what_was_sent(case: Case) -> Non
     assert case.upload().sent == 0
 
 
+@pytest.mark.slow
 def test_another_plan_starts_anew_and_says_why(case: Case) -> None:
     def refuse(original: Callable[..., Any], *arguments: Any) -> Any:
         raise ServiceError("not today")
@@ -305,6 +309,7 @@ def test_another_plan_starts_anew_and_says_why(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["upload_part", "copy_part", "list_parts", "complete"])
 def test_aborted_by_somebody_else_it_ends_and_the_next_run_starts_anew(
     case: Case, method: str

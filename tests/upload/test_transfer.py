@@ -41,6 +41,7 @@ def test_the_same_again_sends_nothing(case: Case) -> None:
     assert (again.sent, again.copied) == (0, 0)
 
 
+@pytest.mark.slow
 def test_other_content_of_the_same_size_is_not_skipped(case: Case) -> None:
     case.upload()
     with open(case.path, "r+b") as file:
@@ -135,6 +136,7 @@ def test_the_journal_of_an_upload_to_another_bucket_outlives_what_begins_nothing
     assert small.journal.load() == entry.sealed()
 
 
+@pytest.mark.slow
 def test_a_plain_file_is_sent_as_it_is(case: Case) -> None:
     case.plan = plan_plain(case.path.stat().st_size)
     assert case.upload().sent == case.plan.size
@@ -154,6 +156,7 @@ def test_a_changed_image_makes_no_object(case: Case) -> None:
     assert not case.journal.path.exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_turns_out_to_encrypt_is_compared_by_size(case: Case) -> None:
     """A bucket's own encryption is known only from its answers; etags are then no MD5s."""
 
@@ -180,6 +183,7 @@ def test_a_store_that_turns_out_to_encrypt_is_compared_by_size(case: Case) -> No
     assert case.upload(skip_same=False).etags_compared
 
 
+@pytest.mark.slow
 def test_a_store_that_gives_copies_composite_etags_is_compared_by_their_sizes(case: Case) -> None:
     """What is sent has MD5s all the same; the object's ETag cannot be computed."""
 
@@ -203,6 +207,7 @@ def test_a_store_that_gives_copies_composite_etags_is_compared_by_their_sizes(ca
     assert done.copied == sum(part.length for part in case.plan.parts if part.is_zero)
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_remove_ends_well_and_says_what_was_left(case: Case) -> None:
     def refuse(original: Callable[..., Any], key: str, **_: object) -> Any:
         raise ServiceError("403 may not delete", code="AccessDenied")
@@ -215,6 +220,7 @@ def test_a_key_that_may_not_remove_ends_well_and_says_what_was_left(case: Case) 
     assert not case.journal.path.exists()
 
 
+@pytest.mark.slow
 def test_two_uploads_of_one_file_at_once_do_not_meet(case: Case) -> None:
     """They would share a journal: each would abort, or complete, what the other has begun."""
     told: list[str] = []
@@ -300,6 +306,7 @@ def test_an_object_that_came_while_the_parts_were_sent_stays(small: Case, ours: 
     assert small.content == b"quicker"
 
 
+@pytest.mark.slow
 def test_an_object_of_another_class_is_refused_by_every_run(case: Case) -> None:
     def cold(original: Callable[..., Any], key: str) -> Any:
         found = original(key)

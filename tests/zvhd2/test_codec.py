@@ -187,6 +187,7 @@ def test_a_stream_that_has_not_ended_is_told_before_and_behind_one_that_has() ->
     assert Unpacker(ZSTD, MIB).finished is False
 
 
+@pytest.mark.slow
 def test_a_zlib_payload_that_unpacks_to_much_more_is_refused_without_memory() -> None:
     payload = zlib.compress(bytes(200 * MIB))
     tracemalloc.start()

@@ -92,6 +92,7 @@ def test_a_golden_disk_gives_the_file_of_the_published_driver(name: str, tmp_pat
         assert driver.block(block) == disk_bytes(name, block * BLOCK, BLOCK)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.data())
 def test_a_disk_comes_back_whose_data_ends_at_any_edge(
@@ -723,6 +724,7 @@ def test_many_written_zeros_use_no_buffer_up(tmp_path: Path) -> None:
     assert made.block_map[40]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["disk.zvhd2", "other.raw"])
 def test_a_source_that_a_program_could_write_to_is_told_of_in_the_result(
     target: str, tmp_path: Path

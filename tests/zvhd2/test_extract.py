@@ -24,6 +24,7 @@ def unpack(data: bytes, path: Path, jobs: int = 2) -> list[int]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_the_disk_is_there_and_its_zeros_take_no_space(tmp_path: Path, jobs: int) -> None:
     size = 96 * MIB + 512

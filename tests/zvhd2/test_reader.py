@@ -73,6 +73,7 @@ def test_a_golden_reads_as_the_very_disk(name: str, tmp_path: Path) -> None:
         assert len(file.read()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=15)
 @given(st.data())
@@ -147,6 +148,7 @@ def test_records_out_of_order_are_found_by_their_numbers(shape: dict[str, bool])
     check_shape([7, 40, 2, 3], **shape)
 
 
+@pytest.mark.slow
 def test_two_segments_of_index_and_three_of_bitmap_are_read() -> None:
     """A container of 33,000 records, in any order, that is made as it is read."""
     count, block_size = 33000, MIB
@@ -221,6 +223,7 @@ def test_reads_by_many_threads_are_right() -> None:
         assert all(pool.map(right, places))
 
 
+@pytest.mark.slow
 def test_blocks_are_unpacked_by_many_threads_at_once() -> None:
     """Each has a codec of its own; of one together they would get each other's bytes."""
     rng = np.random.default_rng(3)

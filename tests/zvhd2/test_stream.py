@@ -44,6 +44,7 @@ def chunks(
     return made.chunks(image.extents(), lambda count: None)
 
 
+@pytest.mark.slow
 def test_released_memory_is_used_again(image: RawImage, tmp_path: Path) -> None:
     memory, bytes_of = [], {}
     for chunk in chunks(image, 2 * MIB):
@@ -59,6 +60,7 @@ def test_released_memory_is_used_again(image: RawImage, tmp_path: Path) -> None:
         assert b"".join(bytes_of[n] for n in sorted(bytes_of)) == file.read()
 
 
+@pytest.mark.slow
 def test_what_is_not_released_stays_as_it_is(image: RawImage) -> None:
     noted = {}
     held = []
@@ -70,6 +72,7 @@ def test_what_is_not_released_stays_as_it_is(image: RawImage) -> None:
     assert all(chunk.data == noted[chunk.part.number] for chunk in held)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", [1 * MIB, 2 * MIB])
 def test_parts_that_are_known_are_passed_wherever_they_are(image: RawImage, least: int) -> None:
     """As a run that was interrupted leaves them: the parts behind may be longer than the first."""

@@ -135,6 +135,7 @@ def test_a_second_file_that_does_not_fit_is_told() -> None:
     assert "and none of them file number 1" in learned.reached
 
 
+@pytest.mark.slow
 def test_padding_may_as_well_be_a_constant() -> None:
     of = block_map(8 * 68 + 1, 3)  # 69 bytes of bits
     for multiple, multiples in ((16, [1, 16]), (8, [1, 4, 8])):

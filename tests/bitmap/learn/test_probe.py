@@ -64,6 +64,7 @@ def right_for(tool: Tool) -> int | None:
     return right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", foreign_layouts.FITTING, ids=lambda tool: tool.__name__)
 def test_a_layout_of_a_known_kind_is_learned_for_most_disks(tool: Tool) -> None:
     right = right_for(tool)

@@ -282,6 +282,7 @@ def test_an_import_writes_a_learned_layout_and_the_emulator_reads_it(
     assert made.read_bytes() == disk.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_import_keeps_the_layout_that_the_bitmap_beside_the_image_has(
     imsprep: Run, disk: Path
 ) -> None:

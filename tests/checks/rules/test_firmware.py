@@ -34,6 +34,7 @@ def disk(folder: Path, kind: str, *, program: bool = True, fat: bool = True) -> 
     return made
 
 
+@pytest.mark.slow
 @need("sgdisk", "mkfs.vfat", "mmd", "mcopy")
 @pytest.mark.parametrize(("kind", "program", "fat", "look", "rules"), [
     ("ef00", True, True, True, []),
@@ -54,6 +55,7 @@ def test_a_fat_of_another_type_may_be_started(
     assert all(f["severity"] == "warning" for f in place)
 
 
+@pytest.mark.slow
 @need("sgdisk", "mkfs.vfat", "mkfs.ext4")
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_an_efi_system_partition_without_a_fat_is_no_place_to_start_from(

@@ -289,6 +289,7 @@ def test_a_header_of_tar_whose_sum_is_wrong_is_no_archive(tmp_path: Path) -> Non
         assert identify(bytes(head), bytes(head), len(head)) == ()
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_the_firmware_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
     shell(tmp_path, GPT)
@@ -337,6 +338,7 @@ def test_no_bytes_make_the_parsers_fail(noise: bytes, size: int, at: int) -> Non
     identify_volume(data)
 
 
+@pytest.mark.slow
 @need("sgdisk")
 @given(
     offset=st.one_of(st.integers(512, 512 + 91), st.integers(1024, 1024 + 255)),
@@ -364,6 +366,7 @@ def test_any_flipped_bit_in_the_primary_table_is_noticed(
     assert [p.number for p in disk.partitions] == [1, 2]
 
 
+@pytest.mark.slow
 @need("sgdisk", "qemu-img")
 @pytest.mark.parametrize("options", ["vdi", "vpc", "qcow2", "vmdk", "vhdx", "parallels", "qed"])
 def test_a_partitioned_disk_in_another_format_is_one_format_and_its_disk_is_checked(
@@ -392,6 +395,7 @@ def findings(path: Path, rule: str) -> list[Finding]:
     return [f for f in registry.run(facts).findings if f.rule == rule]
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_a_backup_header_without_a_table_of_its_own_is_no_spare(gpt: Path) -> None:
     with gpt.open("r+b") as file:
@@ -409,6 +413,7 @@ def test_a_backup_header_without_a_table_of_its_own_is_no_spare(gpt: Path) -> No
     assert not findings(gpt, "IMS203")
 
 
+@pytest.mark.slow
 @need("sgdisk")
 @pytest.mark.parametrize("lost", [512, 33 * 512, MIB])
 def test_a_cut_that_took_the_backup_alone_is_mended_by_truncate_and_sgdisk(
@@ -434,6 +439,7 @@ def test_a_cut_that_took_a_part_of_a_partition_wants_another_copy(gpt: Path) -> 
     assert "Copy the image again" in finding.fix
 
 
+@pytest.mark.slow
 @need("sgdisk", "mkfs.vfat")
 @pytest.mark.parametrize(
     ("last", "severity", "said"),

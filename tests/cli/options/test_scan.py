@@ -87,6 +87,7 @@ def test_an_image_that_a_program_may_write_to_is_refused(
     assert sorted(folder.iterdir()) == before  # nothing was made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("import")])
 def test_it_is_read_where_that_is_asked_for_and_the_result_says_so(
     command: str, imsprep: Run, folder: Path
@@ -97,6 +98,7 @@ def test_it_is_read_where_that_is_asked_for_and_the_result_says_so(
     assert "open for writing by" in done.out + done.err or "dry-run" in command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", [False, True])
 def test_the_manifest_says_whether_a_program_could_write(
     writer: bool, imsprep: Run, folder: Path

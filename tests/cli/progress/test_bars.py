@@ -296,6 +296,7 @@ def test_a_coloured_report_above_the_bars_keeps_its_lines(
     assert f"warning  A title{'IMS101':>{width - 16}}" in terminal.rows
 
 
+@pytest.mark.slow
 def test_a_log_file_gets_requests_and_decisions_and_no_secrets(
     tmp_path: Path, imsprep: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def bootable(data: bytearray, sector: int) -> bytearray:
 MBR = "label: dos\nstart=2048, size=2048, type=83{}\nstart=4096, size=2048, type={}{}\n"
 
 
+@pytest.mark.slow
 @need("sfdisk")
 def test_one_partition_of_an_mbr_has_to_be_active(tmp_path: Path) -> None:
     one = bootable(disk(tmp_path, "mbr.bin", MBR.format(", bootable", "83", "")), FIRST)
@@ -68,6 +69,7 @@ def test_the_active_partition_has_to_begin_with_a_boot_program(tmp_path: Path) -
     assert verdict(bootable(data, FIRST + 4)) is None, "an XFS has it behind its superblock"
 
 
+@pytest.mark.slow
 @need("sfdisk")
 def test_one_partition_of_a_gpt_has_to_be_active(tmp_path: Path) -> None:
     layout = "label: gpt\nstart=2048, size=2048\nstart=4096, size=2048\n"

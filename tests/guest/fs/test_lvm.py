@@ -203,6 +203,7 @@ def loops(*images: Path) -> Iterator[list[str]]:
             subprocess.run(["losetup", "-d", device], check=True)
 
 
+@pytest.mark.slow
 @need("pvcreate", "losetup")
 @pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
 def test_volumes_of_lvms_own_tools_are_read(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_card_that_is_bound_is_found_in_every_format(name: str) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["a: &a [*a, *a]", "[" * 5000, "\t", "network: 5", "network: {ethernets: [1]}", "!!python/object:os.system {}"]
 )  # fmt: skip

@@ -124,6 +124,7 @@ def test_no_disk_of_the_folder_is_replaced_by_what_is_made_of_another(
     assert other.read_bytes() == files[other.name]
 
 
+@pytest.mark.slow
 def test_a_program_that_may_write_to_a_disk_of_the_folder_is_noticed(
     imsprep: Imsprep, files: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_program_that_may_write_to_a_disk_of_the_folder_is_noticed(
     assert not (tmp_path / "out.raw").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_of_the_folder_that_was_touched_is_read_before_it_is_called_imported(
     imsprep: Imsprep, files: dict[str, bytes], tmp_path: Path
 ) -> None:

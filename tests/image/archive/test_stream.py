@@ -96,6 +96,7 @@ def test_streams_behind_each_other_are_one_disk(
     assert (tmp_path / "back.raw").read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 def test_a_stream_that_is_cut_short_or_damaged_leaves_nothing(
     suffix: str, imsprep: Imsprep, tmp_path: Path
@@ -126,6 +127,7 @@ def test_the_size_in_the_trailer_is_not_believed(imsprep: Imsprep, tmp_path: Pat
     assert not (tmp_path / "b.raw").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 def test_a_bomb_ends_at_the_limit(
     suffix: str, imsprep: Imsprep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

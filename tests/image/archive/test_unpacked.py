@@ -57,6 +57,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @need("zstd", "sfdisk")
 def test_every_command_takes_the_disk_in_it(
     raw: Path, scratch: Path, imsprep: Imsprep, tmp_path: Path

@@ -230,6 +230,7 @@ def test_qemu_nbd_ends_whatever_ends_us(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "d.zvhd2").exists()
 
 
+@pytest.mark.slow
 def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

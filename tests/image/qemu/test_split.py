@@ -124,6 +124,7 @@ def test_a_program_that_may_write_to_a_piece_is_noticed(
     assert not (tmp_path / "out.raw").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [(), ("--work-dir", ".")], ids=["streamed", "kept"])
 def test_a_disk_whose_piece_changed_is_not_taken_for_the_one_that_was_imported(
     kept: tuple[str, ...], imsprep: Imsprep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

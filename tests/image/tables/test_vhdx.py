@@ -75,6 +75,7 @@ def test_an_entry_that_was_zeroed_leaves_a_gap_that_nothing_explains(tmp_path: P
     assert sum(length for _, length in found.ledger.gaps(BLOCK)) <= found.freed
 
 
+@pytest.mark.slow
 @tools
 def test_space_that_an_entry_names_is_no_gap(tmp_path: Path) -> None:
     data = made(tmp_path, 3 * BLOCK, data_at=(512, 3 * BLOCK - 512))

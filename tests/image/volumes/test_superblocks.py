@@ -57,6 +57,7 @@ def test_a_file_system_takes_its_volume_and_is_found_too_large_if_that_is_cut(
     assert findings(imsprep, path) == {"IMS220": severity}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "at", "value"),
     [
@@ -157,6 +158,7 @@ def test_64_bits_of_blocks_count() -> None:
     assert superblock("ext4", bytes(block)).size == (2**32 + 5) * 1024
 
 
+@pytest.mark.slow
 @need("mke2fs")
 def test_a_journal_of_another_ext4_is_no_file_system_and_not_damaged(
     tmp_path: Path, imsprep: Run
@@ -200,6 +202,7 @@ def test_what_no_kernel_mounts_is_said_without_a_checksum(
     assert words in str(told(path).fault)
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "debugfs")
 @pytest.mark.parametrize("kind", ["ext3", "ext4"])
 def test_a_journal_without_its_superblock_is_a_fault(

@@ -65,6 +65,7 @@ def test_a_flag_is_true_or_false_and_one_text_is_a_list_of_one() -> None:
     assert "true or false, got 'yes'" in mistakes("images: [{image: a, no-copy: yes}]")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -117,6 +117,7 @@ class Ending:
         return call
 
 
+@pytest.mark.slow
 def test_the_object_is_the_container_that_is_written_to_a_file(case: Case) -> None:
     done = case.send()
     assert case.object == container(case.path)
@@ -145,6 +146,7 @@ def test_the_tables_of_a_large_disk_have_room_in_its_last_part(tmp_path: Path) -
     assert done.size > 8 * MIB  # of tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acted", [False, True])
 @pytest.mark.parametrize("number", [1, slow(2), 3, slow(4), 5])
 def test_broken_off_at_any_part_it_continues_with_the_same_object(
@@ -159,6 +161,7 @@ def test_broken_off_at_any_part_it_continues_with_the_same_object(
     case.check_tidy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acted", [False, True])
 def test_broken_off_at_the_completion_it_is_completed_or_known(case: Case, acted: bool) -> None:
     with pytest.raises(BrokenError):
@@ -171,6 +174,7 @@ def test_broken_off_at_the_completion_it_is_completed_or_known(case: Case, acted
     case.check_tidy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [0, -1, 1])
 def test_a_part_that_the_store_holds_otherwise_is_sent_again(case: Case, more: int) -> None:
     """Another program put it there, of the same length or of another."""
@@ -187,6 +191,7 @@ def test_a_part_that_the_store_holds_otherwise_is_sent_again(case: Case, more: i
     case.check_tidy()
 
 
+@pytest.mark.slow
 def test_what_a_part_holds_is_not_packed_again(case: Case) -> None:
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
@@ -197,6 +202,7 @@ def test_what_a_part_holds_is_not_packed_again(case: Case) -> None:
     assert case.blocks[0] + case.blocks[1] <= blocks + 2 * 6
 
 
+@pytest.mark.slow
 def test_a_changed_image_starts_over_and_says_so(case: Case) -> None:
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
@@ -210,6 +216,7 @@ def test_a_changed_image_starts_over_and_says_so(case: Case) -> None:
     case.check_tidy()
 
 
+@pytest.mark.slow
 def test_a_block_that_changed_behind_the_file_s_times_starts_over(case: Case) -> None:
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
@@ -262,6 +269,7 @@ def test_a_damaged_log_costs_parts_and_never_the_object(
     case.check_tidy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("note", [{}, {"start": 0, "length": 1, "rows": "", "digest": "", "uuid": ""},
                                   {"start": 4, "length": 1, "rows": "!", "digest": "", "uuid": ""},
                                   {"start": 1, "length": 2, "rows": "AAAA", "digest": [], "uuid": 1}])  # fmt: skip
@@ -290,6 +298,7 @@ def test_files_of_somebody_else_stay(case: Case, name: str) -> None:
     assert not case.store.list_uploads()
 
 
+@pytest.mark.slow
 def test_the_same_again_sends_nothing(case: Case) -> None:
     first = case.send()
     again = case.send()
@@ -309,6 +318,7 @@ def test_an_image_that_changes_meanwhile_makes_no_object(case: Case) -> None:
     case.check_tidy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noted", [True, False])
 def test_an_image_that_changes_while_its_object_is_compared_is_not_called_the_same(
     case: Case, noted: bool
@@ -377,6 +387,7 @@ class Encrypting:
         return found and found._replace(etag=self._hidden(found.etag))
 
 
+@pytest.mark.slow
 def test_in_a_store_that_encrypts_it_continues_too_and_says_what_was_not_compared(
     case: Case,
 ) -> None:
@@ -472,6 +483,7 @@ def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
     assert max(least) * 3 < 400 * MIB
 
 
+@pytest.mark.slow
 def test_memory_is_given_back_when_the_store_has_the_part_and_not_before(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,6 +512,7 @@ def test_memory_is_given_back_when_the_store_has_the_part_and_not_before(
     assert len(released) == done.parts - 1  # the first is made of all others, and held till the end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_a_completion_whose_answer_is_lost_is_found_in_the_object(case: Case, named: bool) -> None:
     """By the upload that made it, or by its ETag where the store does not tell that."""

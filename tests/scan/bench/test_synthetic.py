@@ -24,6 +24,7 @@ from tests.support.running import Outcome
 Run = Callable[..., Outcome]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cold")
 def test_every_kind_is_measured_cold_and_cached_and_nothing_is_left(tmp_path: Path) -> None:
     size = 16 * MIB
@@ -37,6 +38,7 @@ def test_every_kind_is_measured_cold_and_cached_and_nothing_is_left(tmp_path: Pa
     assert (made.missing, list(tmp_path.iterdir())) == ((), [])
 
 
+@pytest.mark.slow
 def test_a_file_holds_what_its_kind_says(tmp_path: Path) -> None:
     size = 64 * MIB
     expected = {"hole": [0, 0], "zeros": [0, 0], "random": [32, 32], "mixed": [16, 16]}
@@ -60,6 +62,7 @@ def test_a_file_is_removed_where_it_must_keep_its_name(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imsprep.scan.bench.synthetic.make_cold", lambda image, ranges: False)
     monkeypatch.setattr(
@@ -101,6 +104,7 @@ def names_of(files: Path) -> Iterator[str]:
             yield os.readlink(file)
 
 
+@pytest.mark.slow
 def test_the_table_names_the_folder_and_every_rate(tmp_path: Path, imsprep: Run) -> None:
     done = imsprep("bench", "--synthetic", "--size", "1m", "--runs", 1, "--dir", tmp_path)
     assert done.code == 0

@@ -27,6 +27,7 @@ from tests.support.upload.case import (
 from tests.support.upload.file import File
 
 
+@pytest.mark.slow
 def test_data_is_read_once_for_digest_sum_and_body(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +68,7 @@ def test_what_was_there_already_is_counted(case: Case) -> None:
     assert (done.sent, done.copied, done.reused) == (0, 0, case.plan.size)
 
 
+@pytest.mark.slow
 def test_what_fails_now_and_then_is_repeated(case: Case) -> None:
     lock, calls = threading.Lock(), [0]
 
@@ -83,6 +85,7 @@ def test_what_fails_now_and_then_is_repeated(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_memory_is_used_again_only_when_the_store_has_the_part(
     case: Case, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +147,7 @@ def test_memory_is_given_back_once_and_not_before_its_part_is_sent(
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_is_retried_for_ever(case: Case) -> None:
     now = [0.0]
 
@@ -188,6 +192,7 @@ def test_at_most_the_parts_in_flight_are_sent_twice(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [0, MIB])  # what is assembled with zeros has one MiB
 def test_large_parts_are_read_as_they_are_sent(
     case: Case, held: int, monkeypatch: pytest.MonkeyPatch
@@ -208,6 +213,7 @@ def test_large_parts_are_read_as_they_are_sent(
     assert case.upload().skipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [MIB, 32 * MIB])
 def test_a_limit_holds_within_a_part_and_for_what_is_sent_again(
     case: Case, held: int, monkeypatch: pytest.MonkeyPatch
@@ -272,6 +278,7 @@ def test_an_interruption_waits_for_no_part_that_is_on_its_way(case: Case) -> Non
     end.set()
 
 
+@pytest.mark.slow
 def test_copies_do_not_wait_for_what_is_sent(case: Case) -> None:
     copied = threading.Event()
 

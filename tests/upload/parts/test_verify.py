@@ -17,6 +17,7 @@ from tests.support.upload.case import (
 )
 
 
+@pytest.mark.slow
 def test_a_part_that_is_wrong_in_the_store_is_sent_again(case: Case) -> None:
     upload_id = broken_off(case)
     first = case.plan.parts[0]
@@ -40,6 +41,7 @@ def test_a_store_that_gives_another_etag_is_found_out(case: Case) -> None:
         case.upload(Wrapped(case.store, complete=other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["upload_part", "copy_part"])
 @pytest.mark.parametrize("etag", ["0" * 32, "0" * 32 + "-2", ""])
 def test_only_a_copy_may_have_a_composite_etag(case: Case, method: str, etag: str) -> None:

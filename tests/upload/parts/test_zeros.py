@@ -69,6 +69,7 @@ def test_the_answer_to_a_part_of_zeros_is_compared(case: Case) -> None:
     assert case.store.head("web/disk.raw") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [None, 5 * MIB])
 def test_a_zero_object_that_is_gone_or_not_grown_is_made_again(
     case: Case, left: int | None
@@ -84,6 +85,7 @@ def test_a_zero_object_that_is_gone_or_not_grown_is_made_again(
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_zero_object_that_is_gone_is_made_again_for_a_assembled_part(case: Case) -> None:
     upload_id = broken_off(case)
     for found in case.store.list_objects("imsprep-zeros/"):
@@ -107,6 +109,7 @@ def test_a_assembled_part_sends_its_data_alone(case: Case) -> None:
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("etag", ["0" * 32, "0" * 32 + "-2"])
 def test_a_assembled_part_that_nothing_proves_is_sent_whole(case: Case, etag: str) -> None:
     number = assembled(case).number
@@ -120,6 +123,7 @@ def test_a_assembled_part_that_nothing_proves_is_sent_whole(case: Case, etag: st
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["create", "copy_part", "upload_part", "complete"])
 def test_a_store_that_does_not_let_a_part_be_assembled_gets_it_whole(
     case: Case, method: str
@@ -134,6 +138,7 @@ def test_a_store_that_does_not_let_a_part_be_assembled_gets_it_whole(
     assert case.content == case.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_part_is_assembled_only_when_the_zeros_are_there(case: Case) -> None:
     made: list[int] = []
 

@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_disk_of_a_plan_becomes_an_image_that_equals_it(imsprep: Run, folder: Folder) -> None:
     folder.write_plan({"tag": ["a.b"]}, {"min-disk": "50"}, {"key": "sub/web2.raw"})
     done = imsprep("batch", folder.plan, "--json")
@@ -131,6 +132,7 @@ def test_two_images_do_not_share_a_container(imsprep: Run, folder: Folder) -> No
     assert "another 'work-dir'" in done.err
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_says_so(imsprep: Run, folder: Folder) -> None:
     first = imsprep("batch", folder.plan, "--json").json
     second = imsprep("batch", folder.plan, "--json")
@@ -184,6 +186,7 @@ def test_what_cannot_be_checked_is_refused_with_its_own_code(imsprep: Run, folde
     assert not (folder.path / "cloud").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "code"),
     [
@@ -203,6 +206,7 @@ def test_what_is_checked_and_fails_can_be_asked_of_all_images(
     assert ("IMS808" in outcome.out) == ("--guest" in asked)
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_the_firmware_of_each_image_is_taken_from_its_disk(imsprep: Run, folder: Folder) -> None:
     make_uefi_disk(folder.disks[0])
@@ -232,6 +236,7 @@ def test_advice_names_keys_of_the_plan_and_no_option(imsprep: Run, folder: Folde
     assert "in the plan: key names another" in failed["message"]
 
 
+@pytest.mark.slow
 def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, folder: Folder) -> None:
     folder.write_plan({}, {"min-disk": 0}, {})
     done = imsprep("batch", folder.plan, "--skip-failing", "--json")
@@ -244,6 +249,7 @@ def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, fold
     folder.assert_each_was_imported_once()
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_stop_the_others(imsprep: Run, folder: Folder) -> None:
     # The check has no eye for it; the service has.
     (folder.path / "cloud" / "images" / "web1.raw").mkdir(parents=True)
@@ -298,6 +304,7 @@ def test_units_that_need_the_same_service_share_its_connection(tmp_path: Path) -
             assert again.images("x") == []
 
 
+@pytest.mark.slow
 def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
     page, data = folder.path / "r.html", folder.path / "r.json"
     done = imsprep("batch", folder.plan, "--output", f"html:{page}", "--output", f"json:{data}")

@@ -73,6 +73,7 @@ def test_what_cannot_be_checked_is_not_a_bad_image(imsprep: Run, tmp_path: Path,
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -98,6 +99,7 @@ _IMPORT = ["import", "disk.raw", "--via", "raw", "--name", "a", "--type", "DataI
            "--to", "local:cloud"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fifo", "command", "code", "said"),
     [
@@ -283,6 +285,7 @@ def test_two_reports_do_not_share_a_file(imsprep: Run, tmp_path: Path) -> None:
         assert imsprep("check", disk, "--output", *twice).code == 2
 
 
+@pytest.mark.slow
 def test_a_report_goes_into_a_pipe_and_into_an_open_file(tmp_path: Path) -> None:
     sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
     program = f"{sys.executable} -m imsprep check disk.raw"
@@ -313,6 +316,7 @@ def test_a_log_of_ci_says_once_that_an_image_is_missing(
     assert ("cannot read" in done.out) is (format_ != "text")
 
 
+@pytest.mark.slow
 def test_a_rule_is_explained_in_lines_that_fit(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "imsprep", "check", "--explain", "IMS816"]
     code, _, last = run_on_terminal(command, 60, dict(os.environ), tmp_path)

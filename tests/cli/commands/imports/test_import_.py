@@ -58,6 +58,7 @@ def imported(folder: Path) -> list[Path]:
     return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
 
 
+@pytest.mark.slow
 def test_an_import_that_was_done_says_so(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
     first, second = imsprep(*arguments), imsprep(*arguments)
@@ -85,6 +86,7 @@ def test_the_estimate_is_shown_when_it_is_known_that_something_is_sent(
     assert "format   " not in again.err
 
 
+@pytest.mark.slow
 def test_what_was_sent_stands_next_to_what_was_expected(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_what_was_sent_stands_next_to_what_was_expected(
         assert "(estimated:" not in done.out  # nothing was sent, or what was sent was known
 
 
+@pytest.mark.slow
 def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_zvhd2_becomes_an_image_that_equals_its_disk_up_to_a_gib(
     assert not (tmp_path / "disk.mf").exists()  # a container needs no bitmap
 
 
+@pytest.mark.slow
 def test_a_damaged_zvhd2_is_not_uploaded(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     packed = tmp_path / "disk.zvhd2"
     packed.write_bytes(of_disk(disk.read_bytes())[:-1])
@@ -120,6 +124,7 @@ def test_a_damaged_zvhd2_is_not_uploaded(imsprep: Run, disk: Path, tmp_path: Pat
     assert not (tmp_path / "cloud").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry-run", "import"])
 def test_a_zvhd2_whose_payload_is_damaged_is_not_uploaded(
     dry: list[str], imsprep: Run, disk: Path, tmp_path: Path
@@ -134,6 +139,7 @@ def test_a_zvhd2_whose_payload_is_damaged_is_not_uploaded(
     assert not (tmp_path / "cloud").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_becomes_an_image_that_equals_it(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     done = imsprep("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--json")
     assert done.code == 0, done.err
@@ -273,6 +279,7 @@ def test_a_bitmap_that_cannot_be_written_is_told_with_advice_for_an_import(
     assert_advised(refused.err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a/b", slow(""), slow(5), slow(None)])
 @pytest.mark.parametrize("record", ["disk.imsprep.json", "disk.mf.json", "disk.zvhd2.json"])
 def test_a_record_that_names_no_file_stops_the_import(
@@ -294,6 +301,7 @@ def test_a_record_that_names_no_file_stops_the_import(
     assert "internal error" not in again.err
 
 
+@pytest.mark.slow
 def test_the_bitmap_gets_its_sidecar_and_one_made_elsewhere_is_not_replaced(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -538,6 +546,7 @@ def test_an_object_is_not_replaced_by_its_own_bitmap(
     assert not (tmp_path / "cloud").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["disk.raw", "disk.mf"])
 def test_an_object_of_somebody_else_stops_the_import_before_anything_is_made(
     imsprep: Run, disk: Path, tmp_path: Path, key: str
@@ -559,6 +568,7 @@ def test_an_object_of_somebody_else_stops_the_import_before_anything_is_made(
     assert imsprep(*arguments).code == 0  # now it is this image's own
 
 
+@pytest.mark.slow
 def test_two_files_do_not_share_a_key(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     arguments = (*REQUEST, "--to", f"local:{tmp_path}/cloud", "--key", "one.raw")
     assert imsprep("import", disk, *arguments).code == 0
@@ -575,6 +585,7 @@ def test_two_files_do_not_share_a_key(imsprep: Run, disk: Path, tmp_path: Path) 
     assert (tmp_path / "cloud/images/one.raw").read_bytes() == before
 
 
+@pytest.mark.slow
 @need("sgdisk")
 @pytest.mark.parametrize(
     ("bios", "asked", "sent", "mode"),
@@ -615,6 +626,7 @@ def test_the_firmware_is_taken_from_a_disk_that_uefi_alone_starts(
     assert again["boot_mode"] == plan["boot_mode"]
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_a_check_warns_of_a_request_without_the_firmware_that_an_import_asks_for(
     imsprep: Run, tmp_path: Path
@@ -633,6 +645,7 @@ def test_a_check_warns_of_a_request_without_the_firmware_that_an_import_asks_for
             assert imsprep("check", disk, *strict, "--firmware", "uefi").code == 0
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_a_bios_that_a_disk_does_not_start_by_stops_the_import(
     imsprep: Run, tmp_path: Path
@@ -644,6 +657,7 @@ def test_a_bios_that_a_disk_does_not_start_by_stops_the_import(
     assert "IMS210" in done.err
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_a_data_image_has_no_boot_mode(imsprep: Run, tmp_path: Path) -> None:
     disk = make_uefi_disk(tmp_path / "disk.raw")
@@ -681,6 +695,7 @@ def test_what_local_would_refuse_is_refused_before_anything_is_sent(
     assert imsprep(*arguments, "--os-version", "Rocky Linux 9.3 64bit").code == 0
 
 
+@pytest.mark.slow
 @need("sgdisk")
 def test_a_wrapped_boot_mode_goes_on_below_its_value(
     imsprep: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -694,6 +709,7 @@ def test_a_wrapped_boot_mode_goes_on_below_its_value(
     assert max(map(len, lines[at : at + 2])) <= 60
 
 
+@pytest.mark.slow
 @need("sgdisk")
 @pytest.mark.parametrize(("firmware", "rule"), [(None, "IMS217"), ("bios", "IMS210")])
 def test_a_fix_that_requests_a_firmware_names_the_option(

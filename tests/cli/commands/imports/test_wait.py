@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import imsprep as library
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
 
 
+@pytest.mark.slow
 def test_a_job_that_ended_gives_its_image(imsprep: Run, tmp_path: Path) -> None:
     image, cloud = tmp_path / "disk.raw", f"local:{tmp_path}/cloud"
     image.write_bytes(b"data" * 1024)

@@ -17,6 +17,7 @@ from tests.support.running import Outcome
 Run = Callable[..., Outcome]
 
 
+@pytest.mark.slow
 def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "imsprep", "emulator", "--data", str(tmp_path), "--json"]
     with subprocess.Popen(

@@ -88,6 +88,7 @@ def test_a_single_flipped_bit_is_found_either_way(imsprep: Run, disk: Path, bloc
         assert "note: 1 empty block marked as data, which" in imsprep("verify", disk).out
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_no_data_is_lost_whatever_the_image_and_a_lost_block_is_always_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

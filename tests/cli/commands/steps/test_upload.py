@@ -40,6 +40,7 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_upload_copies_the_zeros_and_says_so(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     done = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--json")
     assert done.code == 0
@@ -51,6 +52,7 @@ def test_an_upload_copies_the_zeros_and_says_so(imsprep: Run, disk: Path, tmp_pa
     assert "is there already" in again.out
 
 
+@pytest.mark.slow
 def test_without_copies_everything_travels(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     done = imsprep(
         "upload", disk, "--to", f"local:{tmp_path}/cloud", "--no-copy", "--key", "a/b", "--json"
@@ -108,6 +110,7 @@ def test_what_was_left_is_listed_and_aborted(imsprep: Run, tmp_path: Path) -> No
     assert imsprep("uploads", "list", *to).out == "nothing to clean up\n"
 
 
+@pytest.mark.slow
 def test_another_part_size_starts_anew_and_says_why(
     imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +202,7 @@ def test_killed_at_random_instants_it_continues_with_the_same_object(
         assert [o.key for o in store.list_objects()] == ["disk.raw"]
 
 
+@pytest.mark.slow
 def test_an_object_of_somebody_else_is_replaced_only_when_asked(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +220,7 @@ def test_an_object_of_somebody_else_is_replaced_only_when_asked(
     assert theirs.read_bytes() == disk.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_changed_target_names_the_command_that_clears_the_old_one(
     imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

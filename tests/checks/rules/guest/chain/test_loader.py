@@ -50,6 +50,7 @@ def test_what_grubs_module_refuses_is_an_error_and_its_version_a_warning(
     assert "IMS840" not in {s.rule for s in skipped}
 
 
+@pytest.mark.slow
 @need("mkfs.ext4", "tune2fs", "e2fsck")
 def test_the_command_against_the_seed_silences_the_rule_and_breaks_nothing(
     imsprep: Callable[..., Outcome], tmp_path: Path

@@ -166,6 +166,7 @@ def test_dracut_assembles_only_what_it_is_to(arguments: str, said_: str | None) 
     assert of_inner("/dev/md0", {**TOOLS, **MDADM}, MEMBERS, arguments) == []
 
 
+@pytest.mark.slow
 def test_a_root_that_only_an_encrypted_volume_can_hold_needs_what_opens_it() -> None:
     for root in ("/dev/mapper/vda2_crypt", f"UUID={ROOT.uuid}", "/dev/mapper/luks-a"):
         (message,) = of_inner(root, TOOLS, CLOSED)
