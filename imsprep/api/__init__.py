@@ -36,6 +36,7 @@ from imsprep.api.images import (
 )
 from imsprep.api.imports import (
     import_image,
+    open_for_import,
     plan_all_disks,
     plan_import,
     prepare_import,
@@ -88,6 +89,7 @@ __all__ = [
     "look_at_machine",
     "make_bitmap",
     "make_demo_disk",
+    "open_for_import",
     "open_store",
     "os_versions",
     "plan_all_disks",

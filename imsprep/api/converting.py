@@ -43,7 +43,7 @@ def convert(
     from imsprep.store.target import is_target
     from imsprep.zvhd2.convert import ConvertTask
     from imsprep.zvhd2.convert import convert as convert_disk
-    from imsprep.zvhd2.source import SOURCES, likely_size
+    from imsprep.zvhd2.source import SOURCES, OpenImage
 
     path = path_of(source)
     if options.from_format not in (None, *SOURCES):
@@ -52,9 +52,10 @@ def convert(
         return _convert_to_bucket(path, target, options)
     packing, given = _packing(options)
     id_ = options.uuid or (None if given else uuid.uuid4().bytes)
-    progress = counting(options.progress, CONVERT, likely_size(path))
-    task = ConvertTask(dataclasses.replace(packing, uuid=id_), options, progress)
-    return convert_disk(path, path_of(target), task)
+    packing = dataclasses.replace(packing, uuid=id_)
+    with OpenImage.open(path, jobs=packing.jobs) as image:
+        progress = counting(options.progress, CONVERT, image.likely_size)
+        return convert_disk(image, path_of(target), ConvertTask(packing, options, progress))
 
 
 def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> ConvertedObject:
@@ -64,7 +65,7 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
     from imsprep.store.retry import RetryPolicy
     from imsprep.store.target import open_bucket
     from imsprep.upload.values import TransferPolicy
-    from imsprep.zvhd2.source import likely_size
+    from imsprep.zvhd2.source import OpenImage
 
     if options.to_format == "raw":
         raise UsageError("only a ZVHD2 is packed while it is sent; `imsprep upload` sends RAW")
@@ -74,15 +75,16 @@ def _convert_to_bucket(path: Path, target: str, options: ConvertOptions) -> Conv
         )
     packing, given = _packing(options)
     bucket = open_bucket(target, options, kms_key=options.kms_key)
-    progress = counting(options.progress, CONVERT, likely_size(path))
-    streaming = StreamTask(packing, options, dated=given, progress=progress)
     policy = TransferPolicy(
         retry=RetryPolicy(limit_s=options.retry_for_s),
         bytes_per_s=options.bytes_per_s,
         replace=options.force,
     )
     key = bucket.target.key_for(options.key or key_of(path))
-    return convert_to_object(path, bucket, key, streaming, policy)
+    with OpenImage.open(path, jobs=packing.jobs) as image:
+        progress = counting(options.progress, CONVERT, image.likely_size)
+        streaming = StreamTask(packing, options, dated=given, progress=progress)
+        return convert_to_object(image, bucket, key, streaming, policy)
 
 
 def _packing(options: ConvertOptions) -> tuple[PackTask, bool]:

@@ -147,9 +147,11 @@ def boot_image(image: StrPath, options: BootOptions) -> Booted:
     The image is never written to. Raises MissingExtraError where QEMU or the firmware is not
     installed, FormatError, ReadError, UsageError for files that must not be replaced.
     """
-    from imsprep.trial.run import boot
+    from imsprep.trial.run import CONNECTIONS, boot
+    from imsprep.zvhd2.source import OpenImage
 
-    return boot(path_of(image), options)
+    with OpenImage.open(path_of(image), jobs=CONNECTIONS) as opened:
+        return boot(opened, options)
 
 
 @with_keywords(BenchOptions)

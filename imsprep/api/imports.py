@@ -24,9 +24,12 @@ from imsprep.progress import (
 from imsprep.system.paths import optional_path, path_of
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from imsprep.ims.job import JobStatus
     from imsprep.pipeline.ova.all_disks import Planned
     from imsprep.pipeline.values import Imported, Prepared
+    from imsprep.zvhd2.source import OpenImage
 
 
 @with_keywords(ImportOptions)
@@ -36,7 +39,8 @@ def plan_import(image: StrPath, options: ImportOptions) -> Prepared:
     A bitmap is written, since the plan names its bytes; a container is not made. Raises
     FindingsError if findings stop the import, and as `import_image` does.
     """
-    return prepare_import(image, options, dry_run=True)
+    with open_for_import(image, options) as opened:
+        return prepare_import(opened, options, dry_run=True)
 
 
 @with_keywords(ImportOptions)
@@ -48,7 +52,8 @@ def import_image(image: StrPath, options: ImportOptions) -> Imported:
     request that lacks a field, TransferError if running again continues, ServiceError if something
     was refused, JobFailedError, WaitTimeoutError, ReadError, ImageChangedError.
     """
-    return ship_import(prepare_import(image, options), options)
+    with open_for_import(image, options) as opened:
+        return ship_import(prepare_import(opened, options), opened, options)
 
 
 @with_keywords(WaitOptions)
@@ -73,16 +78,22 @@ def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
         return wait_for(client.job, job_id, telling(pace, options.progress))
 
 
-def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
+def open_for_import(image: StrPath, options: ImportOptions) -> AbstractContextManager[OpenImage]:
+    """Open an image for `prepare_import` and `ship_import`, which are handed it; ReadError."""
+    from imsprep.pipeline.import_task import open_for_import as open_image
+
+    return open_image(path_of(image), options)
+
+
+def prepare_import(image: OpenImage, options: ImportOptions, *, dry_run: bool = False) -> Prepared:
     """Do what an import does before anything is sent; `ship_import` goes on with the value."""
     from imsprep.pipeline.import_task import asking_service, poll_policy_of, task_of
     from imsprep.pipeline.prepare import prepare
     from imsprep.service import asked
-    from imsprep.zvhd2.source import likely_size
 
-    path = path_of(image)
-    size = likely_size(path)
-    scanned, packed = (counting(options.progress, step, size) for step in (SCAN, CONVERT))
+    scanned, packed = (
+        counting(options.progress, step, image.likely_size) for step in (SCAN, CONVERT)
+    )
 
     def log(text: str) -> None:
         options.progress(Event(CONVERT, text=text))
@@ -96,11 +107,14 @@ def prepare_import(image: StrPath, options: ImportOptions, *, dry_run: bool = Fa
         log=log,
     )
     task = task_of(options, scanned, packed, log, dry_run=dry_run)
-    return prepare(path, dataclasses.replace(task, ask_service=service))
+    return prepare(image, dataclasses.replace(task, ask_service=service))
 
 
-def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
-    """Upload what was prepared, have it imported and wait for the job."""
+def ship_import(prepared: Prepared, image: OpenImage, options: ImportOptions) -> Imported:
+    """Upload what was prepared, have it imported and wait for the job.
+
+    The image is closed as soon as it is sent.
+    """
     from imsprep.pipeline.import_task import poll_policy_of, ship_task_of, target_of
     from imsprep.pipeline.ship import ship
     from imsprep.service import connected
@@ -122,7 +136,8 @@ def ship_import(prepared: Prepared, options: ImportOptions) -> Imported:
         def on_job(job_id: str) -> None:
             progress(Event(IMPORT, job_id=job_id))
 
-        return ship(prepared, dataclasses.replace(shipping, on_upload=on_upload, on_job=on_job))
+        shipping = dataclasses.replace(shipping, on_upload=on_upload, on_job=on_job)
+        return ship(prepared, image, shipping)
 
 
 def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
@@ -140,13 +155,14 @@ def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:
     packing = pack_task_of(options, timestamp=int(time.time()) - records.EPOCH)
     packing = dataclasses.replace(packing, uuid=uuid.uuid4().bytes)
     given = {"to": options.to, "site": options.site, "region": options.region or ""}
-    return plan_disks(
-        path,
-        optional_path(options.work_dir) or path.parent,
-        {name: value for name, value in given.items() if value},
-        site_of(options.site),
-        ConvertTask(packing, progress=counting(options.progress, CONVERT, 0)),
-    )
+    with open_for_import(path, options) as opened:
+        return plan_disks(
+            opened,
+            optional_path(options.work_dir) or path.parent,
+            {name: value for name, value in given.items() if value},
+            site_of(options.site),
+            ConvertTask(packing, progress=counting(options.progress, CONVERT, 0)),
+        )
 
 
 def sent_in_all(done: Imported) -> int:

@@ -41,7 +41,7 @@ from imsprep.units import GIB, MIB, SECTOR, ceil_div
 from imsprep.zvhd2.examine import Examination, check_records, examine
 from imsprep.zvhd2.faults import Fault, Kind, Stage, first_of
 from imsprep.zvhd2.reader import Zvhd2Reader
-from imsprep.zvhd2.source import open_source, pread
+from imsprep.zvhd2.source import OpenImage, pread
 
 if TYPE_CHECKING:
     from imsprep.guest.model import Guest
@@ -58,7 +58,7 @@ _READERS = ("pyfsext", "pyfsxfs", "pyfsfat", "yaml")
 _EXTRA = re.compile(r"imsprep\[([a-z-]+)\]")
 CELLS = 240  # of the picture of a disk
 _MAX_RANGES = 1_000_000  # runs between holes that are taken into account
-_CONNECTIONS = 2  # of a disk that is served: for this process, and for the look inside
+CONNECTIONS = 2  # of a disk that is served: for this process, and for the look inside
 
 Read = Callable[[int, int], bytes]
 
@@ -89,12 +89,12 @@ def gather_file(
     """Open an image and gather its facts; ReadError if it is none that can be opened."""
     if path.is_dir():
         raise ReadError(what_folder(path))
-    with RawImage.open(path) as image:
+    with OpenImage.open(path, jobs=CONNECTIONS) as image:
         return gather(image, request=request, site=site, look=look, progress=progress)
 
 
 def gather(
-    image: RawImage,
+    image: OpenImage,
     *,
     request: RequestFields,
     site: Site,
@@ -108,44 +108,44 @@ def gather(
     included. Raises ReadError, MissingExtraError without qemu-nbd where it takes that, and
     ImageChangedError if the image changed meanwhile.
     """
+    file = image.file
     if look.scan or look.deep:
-        image.refuse_writers(force=look.scanning.force_share)
+        file.refuse_writers(force=look.scanning.force_share)
     facts = replace(_quick_look(image, look.probe_limit), request=request, site=site)
     if facts.format == formats.ZVHD2:
-        facts = _with_container(facts, image, look, progress)
+        facts = _with_container(facts, file, look, progress)
     if facts.is_raw:
-        facts = replace(facts, bitmap=inspect_bitmap(image))
+        facts = replace(facts, bitmap=inspect_bitmap(file))
     if look.scan and facts.is_raw:
-        facts = _with_scan(facts, image, look.scanning, progress)
+        facts = _with_scan(facts, file, look.scanning, progress)
     if facts.format in INSIDE:
         facts = _with_disk_inside(facts, image, look, progress)
     elif look.guest:
         facts = replace(facts, guest=_guest(image.path, facts.format))
     if look.boot:
-        facts = replace(facts, booted=_booted(image.path, request))
-    image.check_unchanged()
-    return replace(facts, sharing=image.sharing)
+        facts = replace(facts, booted=_booted(image, request))
+    file.check_unchanged()
+    return replace(facts, sharing=file.sharing)
 
 
-def _booted(path: Path, request: RequestFields) -> Booted:
+def _booted(image: OpenImage, request: RequestFields) -> Booted:
     """Start the image as the request says that the server is."""
     from imsprep.options import BootOptions
     from imsprep.trial.run import boot
 
     arm = request.architecture == "arm"
     firmware: Firmware | None = "uefi" if request.hw_firmware_type == "uefi" else None
-    return boot(path, BootOptions(architecture="arm" if arm else "x86", firmware=firmware))
+    return boot(image, BootOptions(architecture="arm" if arm else "x86", firmware=firmware))
 
 
 def _with_disk_inside(
-    facts: Facts, image: RawImage, look: Look, progress: Callable[[int], None]
+    facts: Facts, image: OpenImage, look: Look, progress: Callable[[int], None]
 ) -> Facts:
     """Look at the disk in an image that QEMU reads; why it cannot be read becomes a fact."""
     try:
         if len({m.format for m in facts.matches if m.kind is ContentKind.DISK}) > 1:
             raise FormatError("it is valid in several formats, and each shows another disk")
-        with open_source(image, facts.format, jobs=_CONNECTIONS) as disk:
-            return _look_inside(facts, disk, look, progress).packed()
+        return _look_inside(facts, image.disk(facts.format), look, progress).packed()
     except FormatError as error:
         guest = _guest(image.path, facts.format) if look.guest else None
         why = str(error).replace(show_path(image.path), facts.name)  # rules name no folders
@@ -172,30 +172,24 @@ def _look_inside(facts: Facts, disk: Disk, look: Look, progress: Callable[[int],
     return facts
 
 
-def _quick_look(image: RawImage, probe_limit: int) -> Facts:
+def _quick_look(image: OpenImage, probe_limit: int) -> Facts:
     """Read the ends, the tables and the first data."""
-    size = image.size
-
-    def read(offset: int, length: int) -> bytes:
-        return image.pread(offset, min(length, size - offset)) if 0 <= offset < size else b""
-
-    head, tail = formats.ends(read, size)
-    matches = formats.identify(head, tail, size)
+    file, size, matches = image.file, image.file.size, image.matches
     name = formats.primary(matches)
     is_disk = name in formats.LIKE_RAW
     # A fixed VHD is a disk with a footer behind it.
     footer = next((m.offset for m in matches if m.format == formats.VHD_FIXED), 0)
     disk_size = footer if name == formats.VHD_FIXED and footer else size
-    disk = partitions.read_disk(read, disk_size) if disk_size >= SECTOR else None
-    ranges = list(itertools.islice(_data_ranges(image), _MAX_RANGES))
+    disk = partitions.read_disk(partial(pread, file), disk_size) if disk_size >= SECTOR else None
+    ranges = list(itertools.islice(_data_ranges(file), _MAX_RANGES))
     return Facts(
         name=show_path(image.path.name),
         path=show_path(image.path),
         file_size=size,
         matches=matches,
-        virtual_size=disk_size if is_disk else formats.virtual_size(name, head),
+        virtual_size=disk_size if is_disk else formats.virtual_size(name, image.ends[0]),
         stored_size=sum(length for _, length in ranges),
-        zeros=_zeros(ranges, image.pread, probe_limit),
+        zeros=_zeros(ranges, file.pread, probe_limit),
         cells=_cells(size, ranges),
         disk=disk if is_disk else None,
         outer_table=_outer_table(disk) if disk is not None else None,
@@ -351,6 +345,7 @@ def _guest(path: Path, format_: str, disk: Disk | None = None) -> Guest:
         )
     from imsprep.guest.sandbox import inspect_image
 
+    # The child opens a file of its own: it is limited, may crash, and has a position in the file.
     guest = inspect_image(place or path, socket=socket)
     lacking = [reason for reason in guest.unread if "is not installed" in reason]
     if guest.system is None and lacking:

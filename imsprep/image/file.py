@@ -25,7 +25,7 @@ from imsprep.errors import (
 )
 from imsprep.image.folders import what_folder
 from imsprep.image.identity import Identity
-from imsprep.image.pieces import pieces_of
+from imsprep.image.pieces import pieces_in
 from imsprep.system import lease
 from imsprep.system.positioned import read_at, read_into
 from imsprep.system.regular import READING
@@ -74,10 +74,11 @@ class RawImage:
         self._file = file
         self.is_device = stat.S_ISBLK(os.fstat(file).st_mode)
         self._state = Identity.of(file)
-        self.identity = self._state.with_pieces(pieces_of(path))
+        self.pieces = pieces_in(file, path)  # in which the disk lies too
+        self.identity = self._state.with_pieces(self.pieces)
         self.sharing: Sharing | None = None  # set by `refuse_writers`
         self._force_share = False
-        self._pieces: list[RawImage] = []
+        self._joined: list[RawImage] = []
 
     @classmethod
     @contextlib.contextmanager
@@ -123,13 +124,13 @@ class RawImage:
 
         It must not change either, and have no writers. Raises ImageInUseError.
         """
-        self._pieces.append(piece)
+        self._joined.append(piece)
         try:
             if self.sharing is not None:
                 self.refuse_writers()
             yield
         finally:
-            self._pieces.remove(piece)
+            self._joined.remove(piece)
 
     def fileno(self) -> int:
         """Return the file descriptor; it stays this object's."""
@@ -188,7 +189,7 @@ class RawImage:
         self._force_share |= force
         found = [
             self._sharing(),
-            *(piece.refuse_writers(force=self._force_share) for piece in self._pieces),
+            *(piece.refuse_writers(force=self._force_share) for piece in self._joined),
         ]
         before = [self.sharing] if self.sharing is not None else []
         self.sharing = max([*before, *found], key=lambda one: _WORSE.index(one.writers))
@@ -223,13 +224,15 @@ class RawImage:
             raise ImageChangedError(
                 f"{show_path(self.path)} was removed while it was read"
             ) from error
-        if now != {self._state} or size != self.size:
+        for piece in self._joined:
+            piece.check_unchanged()
+        # Pieces that are not open now, too: they may have been read before, or will be.
+        whole = self._state.with_pieces(self.pieces)
+        if now != {self._state} or size != self.size or whole != self.identity:
             raise ImageChangedError(
                 f"{show_path(self.path)} changed while it was read; stop what writes to it,"
                 " and run again"
             )
-        for piece in self._pieces:
-            piece.check_unchanged()
 
 
 def _refuse_if_in_use(path: str | os.PathLike[str]) -> None:

@@ -10,10 +10,12 @@ import os
 from pathlib import Path
 
 from imsprep.errors import FormatError
+from imsprep.system.positioned import read_at
 from imsprep.system.regular import READING
 from imsprep.units import MIB
 
 _HEAD = 64  # bytes in which a descriptor begins, also behind blanks
+_READ = 4 * MIB  # of a descriptor
 
 
 def pieces_of(path: Path) -> list[Path]:
@@ -22,12 +24,22 @@ def pieces_of(path: Path) -> list[Path]:
     Nothing of them is opened, and an image that cannot be read names none.
     """
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            head = file.read(_HEAD)
-            start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-            if start not in (b"#", b"<"):
-                return []
-            names = _names_in(head + file.read(4 * MIB), is_xml=start == b"<")
+        file = os.open(path, READING)
+    except OSError:
+        return []
+    try:
+        return pieces_in(file, path)
+    finally:
+        os.close(file)
+
+
+def pieces_in(file: int, path: Path) -> list[Path]:
+    """Do what `pieces_of` does with a file that is open."""
+    try:
+        start = read_at(file, _HEAD, 0).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if start not in (b"#", b"<"):
+            return []
+        names = _names_in(read_at(file, _READ, 0), is_xml=start == b"<")
     except (OSError, FormatError):
         return []
     return [path.parent / name for name in dict.fromkeys(names) if name and "\0" not in name]
@@ -43,7 +55,3 @@ def _names_in(text: bytes, *, is_xml: bool) -> list[str]:
     from imsprep.image.tables import descriptor
 
     return [extent.name for extent in descriptor.parse(text[:MIB]).extents]
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, READING)

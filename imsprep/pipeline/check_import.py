@@ -26,7 +26,6 @@ from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.pieces import pieces_of
 from imsprep.image.qemu.foreign import INSIDE
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import QuickImportRequest, RequestFields
@@ -42,6 +41,7 @@ from imsprep.store.target import check_objects_apart, check_writable
 from imsprep.system.ownership import Advice, check_lasting
 from imsprep.units import counted
 from imsprep.upload.journal import Journal
+from imsprep.zvhd2.source import OpenImage
 
 REQUIRED = ("name", "min_disk", "os_version")
 _NO_BITMAP = Advice("rename it, or import as ZVHD2, which needs no bitmap", ("via",))
@@ -59,7 +59,7 @@ class Examined:
     boot_mode: BootMode | None = None  # of the servers; None: a data disk
 
 
-def examine(image: RawImage, task: ImportTask) -> Examined:
+def examine(image: OpenImage, task: ImportTask) -> Examined:
     """Check what can be known within seconds of an open image; nothing is written.
 
     Findings are in the report, and whether they stop anything is for the caller to say. Raises
@@ -68,15 +68,18 @@ def examine(image: RawImage, task: ImportTask) -> Examined:
     """
     if task.ask_bucket is not None and not task.dry_run:
         check_writable(task.target)  # at once: a look inside, or a boot, may take minutes
-    task = replace(task, fields=proposed_fields(image, task.fields, task.site)[0])
+    fields, news = proposed_fields(image, task.fields, task.site)
+    for line in news:
+        task.log(line)
+    task = replace(task, fields=fields)
     look = Look(guest=task.options.guest, boot=task.options.boot)
     facts = gather(image, request=task.fields, site=task.site, look=look)
-    return _judged(image, facts, task)
+    return _judged(image.file, facts, task)
 
 
-def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
+def _judged(file: RawImage, facts: Facts, task: ImportTask) -> Examined:
     """Apply the rules to what was gathered, for the upload format that the import takes."""
-    path = image.path
+    path = file.path
     check_lasting(path)
     upload_format, place = _upload_format(facts, task), task.place_for(path)
     name = place.name if upload_format == upload_formats.ZVHD2 else path.name
@@ -96,9 +99,9 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
             kept.check_place(path, place)
         facts = facts.packed()
     elif facts.format == formats.RAW:
-        known = _bitmap_facts(image, task) if upload_format == upload_formats.RAW else None
+        known = _bitmap_facts(file, task) if upload_format == upload_formats.RAW else None
         facts = replace(facts, bitmap=known)
-    files = [path, *pieces_of(path), task.bitmap or bits.bitmap_path(path)]
+    files = [path, *file.pieces, task.bitmap or bits.bitmap_path(path)]
     files += [] if task.streams else [place]
     check_objects_apart(task.target, keys, files)
     report = replace(registry.run(facts, task.policy), image=show_path(path))
@@ -106,7 +109,7 @@ def _judged(image: RawImage, facts: Facts, task: ImportTask) -> Examined:
         kept_apart = upload_format == upload_formats.ZVHD2 and not task.streams
         journal = Journal.for_file(place if kept_apart else path)
         facts = replace(facts, bucket=_bucket(task, keys, path, journal))
-        facts = replace(facts, region=_region(task, path, request))
+        facts = replace(facts, region=_region(task, file, request))
         report = replace(registry.run(facts, task.policy, earlier=report), image=report.image)
     return Examined(upload_format, key, request, facts, report, mode)
 
@@ -124,10 +127,10 @@ def _bucket(
     return bucket
 
 
-def _region(task: ImportTask, image: Path, request: QuickImportRequest) -> RegionFacts | None:
+def _region(task: ImportTask, file: RawImage, request: QuickImportRequest) -> RegionFacts | None:
     """Ask the service, but not of an import that an earlier run has begun."""
     folder = task.target.folder
-    if task.ask_service is None or manifests.has_begun(image, request.as_body(), folder):
+    if task.ask_service is None or manifests.has_begun(file, request.as_body(), folder):
         return None
     return task.ask_service(request.name)
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from imsprep.bitmap.layout import BitmapLayout
 from imsprep.bitmap.layout_json import layout_of
-from imsprep.image.file import RawImage
 from imsprep.ims.wait import INTERVAL_S, PollPolicy
 from imsprep.options import DigestOptions
 from imsprep.pipeline import upload_formats
 from imsprep.pipeline.ask_cloud import AskBucket, AskService
-from imsprep.pipeline.digests import digest_file
+from imsprep.pipeline.digests import digest_image
 from imsprep.pipeline.from_options import (
     fail_on,
     fields_of,
@@ -29,6 +28,7 @@ from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Target, open_store, parse_target
 from imsprep.system.paths import optional_path
 from imsprep.upload.values import TransferPolicy, UploadProgress
+from imsprep.zvhd2.source import OpenImage
 
 if TYPE_CHECKING:
     from imsprep.ims.client import ImsClient
@@ -55,6 +55,11 @@ LOCAL_INTERVAL_S = 0.2  # between two questions to the emulator
 def target_of(options: ImportOptions) -> Target:
     """Return where the objects go."""
     return parse_target(options.to, region=options.region, endpoint=options.obs_endpoint)
+
+
+def open_for_import(image: Path, options: ImportOptions) -> AbstractContextManager[OpenImage]:
+    """Open an image for all of its import: `prepare` and `ship` are handed it."""
+    return OpenImage.open(image, jobs=pack_task_of(options).jobs)
 
 
 def poll_policy_of(timeout_s: float, poll_s: float | None, *, local: bool) -> PollPolicy:
@@ -167,13 +172,13 @@ def ship_task_of(
         service=client,
         service_name=client.url if target.folder is None else f"local:{target.folder}",
         pace=pace,
-        open_source=partial(RawImage.open_whole, force_share=options.force_share),
         digest_of=partial(
-            digest_file,
+            digest_image,
             options=DigestOptions(holes=options.holes, force_share=options.force_share),
         ),
         progress=progress,
         policy=TransferPolicy.of(options),
         cleanup=options.cleanup,
         with_sha256=options.sha256,
+        force_share=options.force_share,
     )

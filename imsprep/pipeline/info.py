@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsprep.checks.chain import Step, chain, screen
-from imsprep.checks.gather_facts import Look, gather
+from imsprep.checks.gather_facts import CONNECTIONS, Look, gather
 from imsprep.checks.registry import all_rules
 from imsprep.cloud.sites import Site
 from imsprep.errors import show_path
 from imsprep.image import formats
 from imsprep.image.archive.ova import OVA, OVF
-from imsprep.image.file import RawImage
 from imsprep.ims.request import RequestFields
 from imsprep.pipeline.ova.proposal import ExportedSummary, summarize_exported
 from imsprep.units import GIB, ceil_div, exact_size, format_ratio
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import Container, examine
-from imsprep.zvhd2.source import format_of, open_source
+from imsprep.zvhd2.source import OpenImage
 
 
 @dataclass(frozen=True)
@@ -107,26 +106,25 @@ def summarize(
     whole by itself, MissingExtraError without qemu-nbd where it takes that or without the readers
     of file systems, ReadError.
     """
-    with RawImage.open(path) as image:
-        named = format_of(image)
+    with OpenImage.open(path, jobs=CONNECTIONS) as image:
+        file, named = image.file, image.format
         if named in (OVA, OVF) and not guest:
-            return summarize_exported(image, site)
-        stored = sum(stop - start for start, stop in image.data())
-        packed, virtual = None, image.size
+            return summarize_exported(file, site)
+        stored = sum(stop - start for start, stop in file.data())
+        packed, virtual = None, file.size
         if named == formats.ZVHD2:
-            container = examine(image.pread, image.size).container_or_raise()
+            container = examine(file.pread, file.size).container_or_raise()
             packed, virtual = _packed(container), container.virtual_size
         elif named != formats.RAW:
-            with open_source(image, named) as disk:
-                virtual = disk.size
+            virtual = image.disk().size
         steps = _chain(image, site, firmware) if guest else None
-        image.check_unchanged()
-    sent = image.size if named in (formats.RAW, formats.ZVHD2) else 0  # of this file
+        file.check_unchanged()
+    sent = file.size if named in (formats.RAW, formats.ZVHD2) else 0  # of this file
     smallest = site.min_disk_from(data_disk=False, windows=False)
     return Summary(
         show_path(path.name),
         named,
-        image.size,
+        file.size,
         stored,
         virtual,
         max(smallest, ceil_div(max(virtual, sent), GIB)),
@@ -135,7 +133,7 @@ def summarize(
     )
 
 
-def _chain(image: RawImage, site: Site, firmware: str | None) -> tuple[Step, ...]:
+def _chain(image: OpenImage, site: Site, firmware: str | None) -> tuple[Step, ...]:
     request = RequestFields(hw_firmware_type=firmware)
     facts = gather(image, request=request, site=site, look=Look(guest=True))
     return chain(facts, all_rules())

@@ -24,7 +24,7 @@ from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.image.identity import Identity
+from imsprep.image.file import RawImage
 from imsprep.system import ownership, statefile
 from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name
@@ -154,13 +154,13 @@ def imports_of(manifest: Manifest | None) -> tuple[Manifest, ...]:
     return (manifest, *manifest.earlier) if manifest else ()
 
 
-def has_begun(image: Path, request: Mapping[str, object], folder: Path | None) -> bool:
+def has_begun(image: RawImage, request: Mapping[str, object], folder: Path | None) -> bool:
     """Return whether an earlier run has asked for this import of the image as it is now.
 
     `folder` is that of a `local:` target, None of a bucket.
     """
-    found = read(path_for(image))
-    now = {"name": image.name, "size": 0, "identity": Identity.of_image(image).as_dict()}
+    found = read(path_for(image.path))
+    now = {"name": image.path.name, "size": 0, "identity": image.identity.as_dict()}
     return any(
         one.state in BEGUN
         and one.request == request

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
-from pathlib import Path
 
 from imsprep.bitmap import bits
 from imsprep.bitmap.layout import DEFAULT_LAYOUT, BitmapLayout
@@ -21,7 +20,6 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.gather_facts import gather
 from imsprep.errors import FindingsError, show_path
 from imsprep.image import formats
-from imsprep.image.archive import unpacked
 from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import RawImage
@@ -30,7 +28,6 @@ from imsprep.pipeline import upload_formats
 from imsprep.pipeline.check_import import Examined, bitmap_key, examine, reason_for, why_not
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import StreamTask
-from imsprep.pipeline.ova.proposal import proposed_fields
 from imsprep.pipeline.upload_formats import Comparison, Conditions, map_by_extents, sample_of
 from imsprep.pipeline.values import Artefact, ImportTask, Prepared
 from imsprep.scan.scan import Scan, scan
@@ -38,7 +35,7 @@ from imsprep.units import GIB, MIB, format_size, round_up
 from imsprep.upload.plan import SCAN_BLOCK, PartPlan, plan_parts, plan_plain
 from imsprep.zvhd2 import convert
 from imsprep.zvhd2.faults import Stage
-from imsprep.zvhd2.source import open_source
+from imsprep.zvhd2.source import OpenImage
 from imsprep.zvhd2.verify import check_payloads
 from imsprep.zvhd2.writer import PackTask
 
@@ -51,53 +48,37 @@ _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 _LOG = logging.getLogger(__name__)
 
 
-def prepare(image: Path, task: ImportTask) -> Prepared:
+def prepare(image: OpenImage, task: ImportTask) -> Prepared:
     """Check, scan, choose the upload format, make the bitmap or the container, and plan the upload.
 
-    Raises FindingsError if the check fails, UsageError for a request that lacks a field, ReadError,
-    ImageChangedError, and what `convert` raises.
+    The image stays open, for `ship`. Raises FindingsError if the check fails, UsageError for a
+    request that lacks a field, ReadError, ImageChangedError, and what `convert` raises.
     """
     started = task.clock()
     task = replace(task, began=started)
-    with RawImage.open(image) as opened:
-        opened.refuse_writers(force=task.options.force_share)
-        unpacked.keep(opened)  # for packing, which `pipeline.ship` does
-        try:
-            made = _prepared_of(opened, _with_proposals(opened, task))
-        except BaseException:
-            unpacked.drop(opened.identity)
-            raise
-        if task.dry_run:
-            unpacked.drop(opened.identity)
+    image.file.refuse_writers(force=task.options.force_share)
+    made = _prepared_of(image, task)
     kinds = ", ".join(f"{a.role} as {a.key}" for a in made.artefacts)
-    _LOG.info("%s is sent: %s", show_path(image), kinds)
+    _LOG.info("%s is sent: %s", show_path(image.path), kinds)
     if made.comparison is not None:
         _LOG.info("%s", made.comparison.why)
     seconds = task.clock() - started
-    return replace(made, sharing=opened.sharing, seconds=seconds, open_store=task.open_store)
+    return replace(made, sharing=image.file.sharing, seconds=seconds, open_store=task.open_store)
 
 
-def _prepared_of(image: RawImage, task: ImportTask) -> Prepared:
-    """Do what `prepare` says with an open image."""
-    examined = _passed(examine(image, task), task)
+def _prepared_of(image: OpenImage, task: ImportTask) -> Prepared:
+    """Do what `prepare` says."""
+    examined, file = _passed(examine(image, task), task), image.file
     if examined.upload_format == upload_formats.ZVHD2:
         comparison = _compare(image, examined, task)
         made = replace(_as_zvhd2(image, examined, comparison, task), comparison=comparison)
     elif examined.facts.format == formats.RAW:
-        made = _as_raw(image, examined, task)
+        made = _as_raw(file, examined, task)
     else:
-        examined, digest = _proved(image, examined, task)
-        made = replace(_as_it_is(image, examined, task), digest=digest)
-    image.check_unchanged()
+        examined, digest = _proved(file, examined, task)
+        made = replace(_as_it_is(file, examined, task), digest=digest)
+    file.check_unchanged()
     return made
-
-
-def _with_proposals(image: RawImage, task: ImportTask) -> ImportTask:
-    """Fill what the request leaves open with what an exported machine's descriptor proposes."""
-    fields, news = proposed_fields(image, task.fields, task.site)
-    for line in news:
-        task.log(line)
-    return replace(task, fields=fields)
 
 
 def _passed(examined: Examined, task: ImportTask) -> Examined:
@@ -180,35 +161,35 @@ def _as_it_is(image: RawImage, examined: Examined, task: ImportTask) -> Prepared
 
 
 def _as_zvhd2(
-    image: RawImage, examined: Examined, comparison: Comparison, task: ImportTask
+    image: OpenImage, examined: Examined, comparison: Comparison, task: ImportTask
 ) -> Prepared:
     """Return the container of an image, made or found; a dry run returns what it would be."""
-    place = task.place_for(image.path)
-    packing = kept.dated(task.packing, image)
+    place, file = task.place_for(image.path), image.file
+    packing = kept.dated(task.packing, file)
     if task.streams and not task.dry_run:
-        return _streamed(image, examined, packing, comparison, task)
-    if task.dry_run and (task.streams or not kept.fits(image, place, packing)):
+        return _streamed(file, examined, packing, comparison, task)
+    if task.dry_run and (task.streams or not kept.fits(file, place, packing)):
         wire = comparison.named(upload_formats.ZVHD2).wire
         plan = plan_plain(wire, part_size=task.options.part_size)
-        artefact = Artefact("container", place, examined.key, plan, image.identity, estimated=True)
+        artefact = Artefact("container", place, examined.key, plan, file.identity, estimated=True)
         disk = comparison.block_map
         size = round_up(disk.size, GIB)
-        return _prepared(image, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
+        return _prepared(file, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
     making = convert.ConvertTask(packing, task.options.converting(), progress=task.packed)
     if kept.pack(image, place, making):
         task.log(f"{show_path(place)} was made")
     else:
         task.log(f"{show_path(place)} is of this state of the image: used again")
-    with RawImage.open(place) as container:
+    with OpenImage.open(place) as container:
         sent = _of_container(container, examined, task)
-        done = _as_it_is(container, sent, task)
-        container.check_unchanged()
+        done = _as_it_is(container.file, sent, task)
+        container.file.check_unchanged()
     sidecar = kept.ContainerSidecar.read(place)
     digest = sidecar.digest if sidecar else None
-    return replace(done, image=image.path, identity=image.identity, digest=digest)
+    return replace(done, image=image.path, identity=file.identity, digest=digest)
 
 
-def _of_container(container: RawImage, examined: Examined, task: ImportTask) -> Examined:
+def _of_container(container: OpenImage, examined: Examined, task: ImportTask) -> Examined:
     """Apply the rules of the file that is sent to the container that was made."""
     known = examined.facts
     facts = gather(container, request=known.request, site=task.site)
@@ -279,24 +260,24 @@ def _check_claim(examined: Examined, scanned: Scan, task: ImportTask) -> Examine
     return _with_more(examined, facts, task)
 
 
-def _compare(image: RawImage, examined: Examined, task: ImportTask) -> Comparison:
+def _compare(image: OpenImage, examined: Examined, task: ImportTask) -> Comparison:
     """Price the way of an image as ZVHD2; a dry run that of RAW as well, if it could be taken.
 
     What is looked at is what the format stores and few blocks, so that sending begins at once.
     """
-    with open_source(image, jobs=1) as disk:
-        block_map = map_by_extents(disk, SCAN_BLOCK)
-        both = task.dry_run and examined.facts.format == formats.RAW
-        plan = _plan(block_map, task) if both else None
-        block_map = block_map.coarsened(task.packing.block_size)
-        most = upload_formats.SAMPLES
-        if not task.dry_run:
-            most = min(most, max(_FEWEST, block_map.allocated // _SAMPLED))
-        sample = sample_of(disk, block_map, task.packing, most, task.clock)
-        comparison = upload_formats.compare(
-            plan, block_map, sample, _conditions(task), upload_formats.ZVHD2
-        )
-        return replace(comparison, reason=reason_for(examined.facts, task))
+    disk = image.disk()
+    block_map = map_by_extents(disk, SCAN_BLOCK)
+    both = task.dry_run and examined.facts.format == formats.RAW
+    plan = _plan(block_map, task) if both else None
+    block_map = block_map.coarsened(task.packing.block_size)
+    most = upload_formats.SAMPLES
+    if not task.dry_run:
+        most = min(most, max(_FEWEST, block_map.allocated // _SAMPLED))
+    sample = sample_of(disk, block_map, task.packing, most, task.clock)
+    comparison = upload_formats.compare(
+        plan, block_map, sample, _conditions(task), upload_formats.ZVHD2
+    )
+    return replace(comparison, reason=reason_for(examined.facts, task))
 
 
 def _conditions(task: ImportTask) -> Conditions:

@@ -1,10 +1,14 @@
-"""Send one artefact of an import: a file by its plan, or an image that is packed meanwhile."""
+"""Send one artefact of an import: a file by its plan, or an image that is packed meanwhile.
+
+What was open when the plan was made is what is read: the image is not opened again. A bitmap and a
+container that was kept are files of their own, and opened here.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 from imsprep.errors import ImageChangedError, show_path
 from imsprep.image.file import RawImage
@@ -17,27 +21,24 @@ from imsprep.upload.plan import PartPlan
 from imsprep.upload.stream import stream
 from imsprep.upload.transfer import upload
 from imsprep.upload.values import Destination, Source, Uploaded
+from imsprep.zvhd2.source import OpenImage
 
 
-def send(artefact: Artefact, image: Path, task: ShipTask) -> tuple[Uploaded, SentObject]:
+def send(artefact: Artefact, image: OpenImage, task: ShipTask) -> tuple[Uploaded, SentObject]:
     """Upload one file, or pack and upload; return how it went and what the manifest says of it.
 
     Raises ImageChangedError if the file is not the one that was planned, and what `upload` and
     `stream` raise.
     """
     if artefact.streaming is not None:
-        return _pack_and_send(artefact, artefact.streaming, task)
-    with task.open_source(artefact.path) as source:
-        if source.identity != artefact.identity:
-            # The plan says which blocks are empty, and that was another file.
-            raise ImageChangedError(
-                f"{show_path(artefact.path)} changed after it was checked; run again"
-            )
+        return _pack_and_send(artefact, artefact.streaming, image, task)
+    with _opened(artefact, image, task) as source:
+        _check_planned(source, artefact)
         # That of a bitmap tells in a later run whether it is the same import.
         wanted = task.with_sha256 or artefact.role == BITMAP
         sha256 = sha256_of(source, artefact.plan) if wanted else None
         to = Destination(
-            task.store, task.target, artefact.key, Journal.for_file(artefact.path), image
+            task.store, task.target, artefact.key, Journal.for_file(artefact.path), image.path
         )
         policy = replace(task.policy, with_digest=artefact.role == IMAGE)
         done = upload(source, artefact.plan, to, policy, task.progress)
@@ -53,20 +54,34 @@ def send(artefact: Artefact, image: Path, task: ShipTask) -> tuple[Uploaded, Sen
     )
 
 
+def _opened(artefact: Artefact, image: OpenImage, task: ShipTask) -> AbstractContextManager[Source]:
+    """Open an artefact, unless it is the image."""
+    if artefact.path == image.path:
+        return nullcontext(image.file)
+    return RawImage.open_whole(artefact.path, force_share=task.force_share)
+
+
+def _check_planned(source: Source, artefact: Artefact) -> None:
+    """Raise ImageChangedError unless the file is still as it was planned.
+
+    The plan says which blocks are empty, and that would be another file.
+    """
+    if source.identity != artefact.identity:
+        raise ImageChangedError(
+            f"{show_path(artefact.path)} changed after it was checked; run again"
+        )
+    source.check_unchanged()
+
+
 def _pack_and_send(
-    artefact: Artefact, streaming: StreamTask, task: ShipTask
+    artefact: Artefact, streaming: StreamTask, image: OpenImage, task: ShipTask
 ) -> tuple[Uploaded, SentObject]:
     """Pack an image while its container is sent; as `send`."""
-    with RawImage.open(artefact.path) as image, maker_of(image, streaming) as maker:
-        if maker.identity != artefact.identity:
-            raise ImageChangedError(
-                f"{show_path(artefact.path)} changed after it was checked; run again"
-            )
-        path = artefact.path
-        journal = Journal.for_file(path)
-        to = Destination(task.store, task.target, artefact.key, journal, path)
-        done = stream(maker, to, task.policy, task.progress)
-        facts = maker.facts()
+    _check_planned(image.file, artefact)
+    maker, path = maker_of(image, streaming), artefact.path
+    to = Destination(task.store, task.target, artefact.key, Journal.for_file(path), path)
+    done = stream(maker, to, task.policy, task.progress)
+    facts = maker.facts()
     done = replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"])
     name, sent = artefact.path.name, done.sent + done.reused
     return done, SentObject(

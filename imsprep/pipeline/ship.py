@@ -5,9 +5,9 @@ The steps are plain functions with values between them:
     prepare   image -> Prepared      check, scan, bitmap or container: nothing leaves the machine
     ship      Prepared -> Imported   upload, import, wait
 
-`ship` may be called again with the same Prepared after any interruption: objects that are there are
-not sent again, a job that was started is waited for, and a request that may have been accepted is
-looked for before anything is asked.
+Both read the one open image. `ship` may be called again with the same Prepared after any
+interruption: objects that are there are not sent again, a job that was started is waited for, and a
+request that may have been accepted is looked for before anything is asked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from imsprep.errors import JobFailedError, ServiceError, TransferError, UncertainError, show_path
-from imsprep.image.archive import unpacked
+from imsprep.image.file import RawImage
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.submit import LOOK_FOR_S, Started, look, patiently, submit, wait_for_image
 from imsprep.ims.wait import is_unknown_job, wait
@@ -41,38 +41,38 @@ from imsprep.store.etags import same_etag
 from imsprep.store.object_ownership import PLAN
 from imsprep.system.locking import locked
 from imsprep.upload.values import Uploaded
+from imsprep.zvhd2.source import OpenImage
 
 
-def ship(prepared: Prepared, task: ShipTask) -> Imported:
+def ship(prepared: Prepared, image: OpenImage, task: ShipTask) -> Imported:
     """Upload, import and wait; see the module for what a second call does.
 
-    One process at a time works on an image. Raises UsageError if the manifest is not ours to
-    replace, TransferError if running again continues or another process works on it, ServiceError
-    if something was refused, JobFailedError, WaitTimeoutError.
+    The image is closed when it is sent: the job may take hours. One process at a time works on an
+    image. Raises UsageError if the manifest is not ours to replace, TransferError if running again
+    continues or another process works on it, ServiceError if something was refused,
+    JobFailedError, WaitTimeoutError.
     """
     path = manifests.path_for(prepared.image)
     lock, pace = path.with_suffix(".lock"), task.pace
     what = f"the import of {show_path(prepared.image.name)}"
-    try:
-        with locked(lock, what, wait_s=task.lock_wait_s, sleep=pace.sleep):
-            return _ship(prepared, task, path)
-    finally:
-        unpacked.drop(prepared.identity)
+    with locked(lock, what, wait_s=task.lock_wait_s, sleep=pace.sleep):
+        return _ship(prepared, image, task, path)
 
 
-def _ship(prepared: Prepared, task: ShipTask, path: Path) -> Imported:
+def _ship(prepared: Prepared, image: OpenImage, task: ShipTask, path: Path) -> Imported:
     """Do what `ship` says, alone with this image."""
     uploads: tuple[Uploaded, ...] = ()
     manifests.check_replaceable(path, prepared.image)
     started = task.clock()
     begun = replace(task, pace=task.pace.started())
-    prepared = _with_digest(prepared, task, path)
+    prepared = _with_digest(prepared, image, task, path)
     state = _taken_up(prepared, begun, path)
     was_done = state is not None and state.state == DONE
     if state is None:
         _tell_of_another(prepared, task, path)
-        state, uploads = _upload(prepared, task, path)
+        state, uploads = _upload(prepared, image, task, path)
         begun = replace(task, pace=task.pace.started())  # all that is behind the upload
+    image.close()
     sent_s = task.clock() - started
     if state.state != DONE:
         state = _import_or_note_why_not(prepared, begun, state, path)
@@ -106,7 +106,7 @@ def _data_bytes(state: Manifest, prepared: Prepared) -> int:
     return counted if type(counted) is int else prepared.data_bytes
 
 
-def _with_digest(prepared: Prepared, task: ShipTask, path: Path) -> Prepared:
+def _with_digest(prepared: Prepared, opened: OpenImage, task: ShipTask, path: Path) -> Prepared:
     """Add the disk's digest where only that tells whether an earlier run imported it."""
     image, asked = _image(prepared), (prepared.request.as_body(), task.service_name)
     alike = [
@@ -120,7 +120,7 @@ def _with_digest(prepared: Prepared, task: ShipTask, path: Path) -> Prepared:
         "the file is in another state than when it was imported before (its time, owner or mode);"
         " reading it to find out whether it is the same disk"
     )
-    return replace(prepared, digest=task.digest_of(prepared.image))
+    return replace(prepared, digest=task.digest_of(opened))
 
 
 def _taken_up(prepared: Prepared, task: ShipTask, path: Path) -> Manifest | None:
@@ -158,7 +158,7 @@ def _is_same(earlier: Manifest, prepared: Prepared, task: ShipTask) -> bool:
         return False
     kept = {sent.key: sent.sha256 for sent in earlier.objects if sent.role == BITMAP}
     for artefact in (a for a in prepared.artefacts if a.role == BITMAP):
-        with task.open_source(artefact.path) as source:
+        with RawImage.open_whole(artefact.path, force_share=task.force_share) as source:
             if kept.get(artefact.key) != sha256_of(source, artefact.plan):
                 return False
     return True
@@ -233,12 +233,12 @@ def _doubt_s(earlier: Manifest) -> float:
 
 
 def _upload(
-    prepared: Prepared, task: ShipTask, path: Path
+    prepared: Prepared, image: OpenImage, task: ShipTask, path: Path
 ) -> tuple[Manifest, tuple[Uploaded, ...]]:
     """Send what is not there yet; return the manifest of the import that is to be asked for."""
     task.on_upload()
     done, records = zip(
-        *(send(artefact, prepared.image, task) for artefact in prepared.artefacts), strict=True
+        *(send(artefact, image, task) for artefact in prepared.artefacts), strict=True
     )
     digests = [prepared.digest, *(one.digest for one in done)]
     counted = [prepared.data_bytes, *(one.data_bytes for one in done if one.data_bytes is not None)]

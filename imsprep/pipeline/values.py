@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +31,8 @@ from imsprep.store.contract import ObjectStore
 from imsprep.store.target import Target
 from imsprep.system.paths import optional_path
 from imsprep.upload.plan import PartPlan
-from imsprep.upload.values import Source, TransferPolicy, Uploaded, UploadProgress
+from imsprep.upload.values import TransferPolicy, Uploaded, UploadProgress
+from imsprep.zvhd2.source import OpenImage
 from imsprep.zvhd2.writer import PackTask
 
 KEEP, ON_SUCCESS, ALWAYS = "keep", "success", "always"
@@ -179,12 +179,12 @@ class ShipTask:
     service: Service
     service_name: str  # its constant address, for the manifest
     pace: PollPolicy
-    open_source: Callable[[Path], AbstractContextManager[Source]]
-    digest_of: Callable[[Path], str]  # of the disk in a file of whatever format
+    digest_of: Callable[[OpenImage], str]  # of the disk in an image of whatever format
     progress: UploadProgress
     policy: TransferPolicy
     cleanup: str = KEEP
     with_sha256: bool = False
+    force_share: bool = False  # read a file that other programs may write to
     on_upload: Callable[[], object] = lambda: None  # called before the first object is sent
     on_job: Callable[[str], object] = lambda job_id: None  # called when a job runs
     lock_wait_s: float = 0.0  # how long to wait for another process that imports this image

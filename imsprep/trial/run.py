@@ -24,8 +24,7 @@ from typing import IO, NamedTuple
 
 import imsprep
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.image import formats
-from imsprep.image.file import RawImage
+from imsprep.image.disk import Disk
 from imsprep.image.qemu.program import last_line, running
 from imsprep.image.volumes.partitions import read_disk
 from imsprep.image.volumes.signatures import FAT
@@ -41,8 +40,7 @@ from imsprep.trial.programs import find_firmware, find_qemu, why_no_kvm
 from imsprep.trial.qmp import Monitor, MonitorError
 from imsprep.trial.verdict import Verdict
 from imsprep.units import KIB, MIB, SECTOR, format_seconds, format_size
-from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.source import format_of, open_disk, open_source, pread
+from imsprep.zvhd2.source import OpenImage, pread
 
 AUTO = "auto"
 _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen
@@ -57,6 +55,7 @@ _TRIES = 2  # again after a panic that an overloaded machine causes
 _JUDGED = 128 * KIB  # of the serial console's end
 _LOG_LIMIT = 64 * MIB
 _LINES = 12
+CONNECTIONS = 2  # by which QEMU reads a disk that is served
 
 
 _BY_UEFI = "the disk has a partition that UEFI starts from: try the firmware uefi"
@@ -179,7 +178,7 @@ class _KvmSilentError(Exception):
 
 
 def boot(
-    path: Path, options: BootOptions, *, look: Callable[[float], None] = lambda seconds: None
+    image: OpenImage, options: BootOptions, *, look: Callable[[float], None] = lambda seconds: None
 ) -> Booted:
     """Start the disk in an image and return what became of it; the image is not written to.
 
@@ -190,42 +189,40 @@ def boot(
     QEMU or the firmware is not installed, FormatError and ReadError for an image that cannot be
     read and for a QEMU that does not start, UsageError for files that must not be replaced.
     """
-    _check_places(path, options)
+    _check_places(image.path, options)
     program = find_qemu(options.architecture)
-    with RawImage.open(path) as image:
-        starts = _starts(image)
-        if options.firmware is None and starts.uefi and not (starts.bios or options.by_uefi):
-            starts = starts._replace(chosen=True)
-            options = dataclasses.replace(options, firmware="uefi")
-        firmware = find_firmware(options.architecture) if options.by_uefi else None
-        reason = _no_kvm(program, options)
-        machine = Machine(program, options.architecture, TCG if reason else KVM, options.memory,
-                          options.cpus, firmware)  # fmt: skip
-        try:
-            done = _run(image, options, machine, reason, look)
-        except _KvmSilentError:
-            reason = "with /dev/kvm the guest printed nothing, or QEMU failed"
-            done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
-        for _ in range(_TRIES):
-            if not verdict.blames_the_machine(done.verdict):
-                break
-            done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
-        if verdict.blames_the_machine(done.verdict):
-            # It says nothing of the image.
-            done = dataclasses.replace(done, verdict=Verdict(verdict.NOTHING, done.verdict.line))
-        return dataclasses.replace(done, starts=starts)
+    starts = _starts(image.disk())
+    if options.firmware is None and starts.uefi and not (starts.bios or options.by_uefi):
+        starts = starts._replace(chosen=True)
+        options = dataclasses.replace(options, firmware="uefi")
+    firmware = find_firmware(options.architecture) if options.by_uefi else None
+    reason = _no_kvm(program, options)
+    machine = Machine(program, options.architecture, TCG if reason else KVM, options.memory,
+                      options.cpus, firmware)  # fmt: skip
+    try:
+        done = _run(image, options, machine, reason, look)
+    except _KvmSilentError:
+        reason = "with /dev/kvm the guest printed nothing, or QEMU failed"
+        done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
+    for _ in range(_TRIES):
+        if not verdict.blames_the_machine(done.verdict):
+            break
+        done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
+    if verdict.blames_the_machine(done.verdict):
+        # It says nothing of the image.
+        done = dataclasses.replace(done, verdict=Verdict(verdict.NOTHING, done.verdict.line))
+    return dataclasses.replace(done, starts=starts)
 
 
-def _starts(image: RawImage) -> Starts:
+def _starts(disk: Disk) -> Starts:
     """Return which firmware finds something to start on the disk.
 
     UEFI also starts what lies on a FAT that does not have the type of an EFI system partition
     (tried with EDK II).
     """
-    with open_source(image, format_of(image), jobs=1) as disk:
-        if disk.size < SECTOR:
-            return Starts()
-        found = read_disk(partial(pread, disk), disk.size)
+    if disk.size < SECTOR:
+        return Starts()
+    found = read_disk(partial(pread, disk), disk.size)
     fat = any(p.volume is not None and p.volume.kind == FAT for p in found.partitions)
     return Starts(bios=found.can_bios_boot, uefi=found.has_esp or fat)
 
@@ -255,7 +252,7 @@ def _check_places(path: Path, options: BootOptions) -> None:
 
 
 def _run(
-    image: RawImage, options: BootOptions, machine: Machine, reason: str | None,
+    image: OpenImage, options: BootOptions, machine: Machine, reason: str | None,
     look: Callable[[float], None],
 ) -> Booted:  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -277,7 +274,7 @@ def _run(
             raise
         finally:
             watch.close()
-        image.check_unchanged()
+        image.file.check_unchanged()
         picture = screen.write_png(watch.picture) if watch.picture is not None else None
         _keep(options, watch, picture)
         requests = asked.read_text().split("\n")[:-1] if asked.exists() else []
@@ -289,19 +286,13 @@ def _run(
 
 
 @contextlib.contextmanager
-def _disk(image: RawImage, folder: Path) -> Iterator[str]:
+def _disk(image: OpenImage, folder: Path) -> Iterator[str]:
     """Yield where QEMU finds the disk: the file itself if it is RAW, else a server of ours."""
-    kind = format_of(image)
-    if kind == formats.RAW:
-        yield os.path.abspath(image.path)
-    elif kind == formats.ZVHD2:
-        with (
-            Zvhd2Reader.open(image.path) as reader,
-            exported(PackedDisk(image, reader, jobs=1), folder) as address,
-        ):
-            yield address
+    disk = image.disk()
+    if disk is image.file:
+        yield os.path.abspath(image.path)  # QEMU opens it: it is another program
     else:
-        with open_disk(image, kind, jobs=2) as disk, exported(disk, folder) as address:
+        with exported(disk, folder) as address:
             yield address
 
 

@@ -33,7 +33,6 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.disk import ByteExtent, Disk
 from imsprep.image.file import RawImage
 from imsprep.image.not_a_disk import STREAMS
-from imsprep.image.pieces import pieces_of
 from imsprep.options import ConvertOptions
 from imsprep.scan.holes import believes_holes
 from imsprep.system.atomic import writing
@@ -43,7 +42,7 @@ from imsprep.zvhd2 import records
 from imsprep.zvhd2.examine import Examination, examine
 from imsprep.zvhd2.extract import unpack_disk
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
-from imsprep.zvhd2.source import format_of, notes_of, open_disk
+from imsprep.zvhd2.source import OpenImage, notes_of
 from imsprep.zvhd2.writer import PackTask, WriteTask, Written, write_container
 
 TARGETS = (formats.ZVHD2, formats.RAW)
@@ -117,49 +116,47 @@ class Converted:
         )
 
 
-def convert(source: Path, target: Path, task: ConvertTask) -> Converted:
-    """Convert `source` to `target`; see the module.
+def convert(source: OpenImage, target: Path, task: ConvertTask) -> Converted:
+    """Convert the disk in an open image to `target`; see the module.
 
     Raises UsageError for a target that may not be written and for formats that are not converted
     into each other, FormatError for a source that is damaged, ReadError, ImageInUseError if another
     program may write to the source, ImageChangedError.
     """
     to_format = task.options.to_format or _format_of_target(target)
-    place = _place_for(source, target, task.options.force)
-    with RawImage.open(source) as image:
-        image.refuse_writers(force=task.options.force_share)
-        done = _convert(image, place, to_format, task)
-        note = image.sharing.note if image.sharing else None
-        return replace(done, warnings=(*done.warnings, note)) if note else done
+    place, file = _place_for(source.file, target, task.options.force), source.file
+    file.refuse_writers(force=task.options.force_share)
+    done = _convert(source, place, to_format, task)
+    note = file.sharing.note if file.sharing else None
+    return replace(done, warnings=(*done.warnings, note)) if note else done
 
 
-def _convert(image: RawImage, place: Path, to_format: str, task: ConvertTask) -> Converted:
-    from_format = task.options.from_format or format_of(image)
+def _convert(image: OpenImage, place: Path, to_format: str, task: ConvertTask) -> Converted:
+    from_format = task.options.from_format or image.format
     if from_format == formats.ZVHD2:
-        return _from_zvhd2(image, place, to_format, task)
+        return _from_zvhd2(image.file, place, to_format, task)
     if to_format == from_format == formats.RAW:
         raise UsageError(f"{show_path(image.path)} is RAW already; copy it with cp --sparse=always")
     with _open_forwards(image, from_format, to_format, task) as disk:
         if to_format == formats.RAW:
-            return _to_raw(image, disk, from_format, place, task)
-        return _pack(image, disk, from_format, place, task)
+            return _to_raw(image.file, disk, from_format, place, task)
+        return _pack(image.file, disk, from_format, place, task)
 
 
 @contextmanager
 def _open_forwards(
-    image: RawImage, format_: str, to_format: str, task: ConvertTask
+    image: OpenImage, format_: str, to_format: str, task: ConvertTask
 ) -> Iterator[Disk | StreamDisk]:
-    """Open a disk to be read once from its start; otherwise as `open_disk`."""
-    if format_ in STREAMS and content_of(image, format_) == formats.RAW:
+    """Give a disk that is read once from its start: that of the image, or one of an archive's."""
+    file, named = image.file, task.options.disk
+    if format_ in STREAMS and not image.has_disk and content_of(file, format_) == formats.RAW:
         piece = unpack.PIECE if to_format == formats.RAW else task.packing.block_size
-        yield StreamDisk(image, format_, piece)
-        return
-    if format_ in (OVA, OVF):
-        with open_exported(image, task.options.disk, jobs=task.packing.jobs) as disk:
+        yield StreamDisk(file, format_, piece)
+    elif format_ in (OVA, OVF) and named is not None:
+        with open_exported(file, named, jobs=task.packing.jobs) as disk:
             yield disk
-        return
-    with open_disk(image, format_, jobs=task.packing.jobs) as disk:
-        yield disk
+    else:
+        yield image.disk(format_)
 
 
 def stamp(given: int | None, environ: Mapping[str, str], now_s: float) -> tuple[int, bool]:
@@ -192,7 +189,7 @@ def _format_of_target(target: Path) -> str:
         ) from None
 
 
-def _place_for(source: Path, target: Path, force: bool) -> Path:
+def _place_for(source: RawImage, target: Path, force: bool) -> Path:
     """Return where the target is written, links resolved; UsageError if it must not be."""
     place = Path(os.path.realpath(target))
     try:
@@ -201,9 +198,9 @@ def _place_for(source: Path, target: Path, force: bool) -> Path:
         return place
     if not stat.S_ISREG(there.st_mode):
         raise UsageError(f"{show_path(target)} is not a regular file; name a file to write")
-    if same_file(source, place):
+    if same_file(source.path, place):
         raise UsageError(f"{show_path(target)} is the source itself; name another file to write")
-    if first_same(place, pieces_of(source)):
+    if first_same(place, source.pieces):
         raise UsageError(
             f"{show_path(target)} holds a piece of the source's disk; name another file to write"
         )
@@ -228,7 +225,7 @@ def _pack(
         )
         written = write_container(disk, extents, file.fileno(), writing_task)
         image.check_unchanged()
-        _place_for(image.path, place, task.options.force)
+        _place_for(image, place, task.options.force)
         task.on_whole(file.fileno(), image, written)
     return Converted(
         image.path,
@@ -260,7 +257,7 @@ def _to_raw(
         jobs = task.packing.jobs
         unpack.unpack_disk(disk, extents(), file.fileno(), jobs=jobs, progress=task.progress)
         disk.check_unchanged()
-        _place_for(image.path, place, task.options.force)
+        _place_for(image, place, task.options.force)
     del stored[ceil_div(disk.size, records.BLOCK_SIZE) :]  # of a stream, the size is known now
     return Converted(
         image.path,
@@ -291,7 +288,7 @@ def _from_zvhd2(image: RawImage, place: Path, to_format: str, task: ConvertTask)
         with writing(place) as file:
             unpack_disk(reader, file.fileno(), jobs=jobs, progress=task.progress)
             image.check_unchanged()
-            _place_for(image.path, place, task.options.force)
+            _place_for(image, place, task.options.force)
     return Converted(
         image.path,
         formats.ZVHD2,

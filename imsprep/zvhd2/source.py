@@ -1,17 +1,19 @@
-"""Source: the disk in an image, whatever the image's format; what all who read images open.
+"""Source: an open image and the disk in it, whatever the image's format.
 
 RAW is the disk itself. A ZVHD2 is unpacked block by block, a compressed file once into a temporary
-one, and what QEMU reads comes from qemu-nbd.
+one, and what QEMU reads comes from qemu-nbd. A run opens an `OpenImage` and hands it down, so that
+all its steps read one file and one disk.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from functools import cached_property
 
-from imsprep.errors import ContentError, FormatError, ImageChangedError, ReadError, show_path
+from imsprep.errors import ContentError, FormatError, show_path
 from imsprep.image import formats
 from imsprep.image.archive.ova import OVA, OVF, open_exported
 from imsprep.image.archive.stream import content_of, not_raw
@@ -27,21 +29,76 @@ from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 SOURCES = (formats.RAW, formats.ZVHD2, *DRIVERS, *STREAMS, OVA, OVF)
 
 
-@contextmanager
-def open_source(image: RawImage, format_: str | None = None, *, jobs: int = 1) -> Iterator[Disk]:
-    """Open the disk in an open image, for `jobs` threads; None: the format that its content says.
+class OpenImage:
+    """An open image, and the disk in it, which is opened when it is first asked for, and once."""
 
-    Raises UsageError for what is not a disk image, FormatError for one that is damaged or not
-    whole by itself, MissingExtraError without qemu-nbd where it takes that, ReadError.
-    """
-    format_ = format_ or format_of(image)
-    if format_ == formats.ZVHD2:
-        container = examine(image.pread, image.size).container_or_raise()
-        with Zvhd2Reader(container, image.pread) as reader:
-            yield PackedDisk(image, reader, jobs=1)
-        return
-    with open_disk(image, format_, jobs=jobs) as disk:
-        yield disk
+    def __init__(self, file: RawImage, opened: ExitStack, jobs: int) -> None:
+        self.file, self.path, self.jobs = file, file.path, jobs
+        self._opened = opened
+        self._disk: Disk | None = None
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: str | os.PathLike[str], *, jobs: int = 1) -> Iterator[OpenImage]:
+        """Open an image whose disk is read by `jobs` threads; raises as `RawImage.open`."""
+        with ExitStack() as opened:
+            yield cls(opened.enter_context(RawImage.open(path)), opened, jobs)
+
+    def close(self) -> None:
+        """Close file and disk before the block ends; nothing is read of them any more."""
+        self._opened.close()
+
+    @cached_property
+    def ends(self) -> tuple[bytes, bytes]:
+        """The file's first and last bytes, as `formats.identify` wants them."""
+        return formats.ends(self.file.pread, self.file.size)
+
+    @cached_property
+    def matches(self) -> tuple[formats.Match, ...]:
+        """Every format whose signature is there."""
+        return formats.identify(*self.ends, self.file.size)
+
+    @property
+    def format(self) -> str:
+        """The format by the content; ContentError for one that is not in SOURCES, or several."""
+        named = formats.primary(self.matches)
+        disks = sorted({m.format for m in self.matches if m.kind is Kind.DISK})
+        if len(disks) > 1:
+            raise ContentError(
+                f"{show_path(self.path)} could be {' or '.join(disks)}, and each shows another"
+                " disk",
+                ambiguous=True,
+            )
+        if named not in SOURCES:
+            reason = formats.not_a_disk(self.path, named)
+            raise ContentError(reason, ambiguous=named == formats.ISO)  # of a hybrid it may be one
+        if named == formats.RAW:
+            formats.check_name(self.path)
+        return named
+
+    @property
+    def likely_size(self) -> int:
+        """The size of the disk in bytes as its header has it, for progress; 0 if unknown."""
+        named = formats.primary(self.matches)
+        if named in STREAMS:
+            return 0  # what the file says of it is not believed
+        return formats.virtual_size(named, self.ends[0]) or self.file.size
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether the disk is open."""
+        return self._disk is not None
+
+    def disk(self, format_: str | None = None) -> Disk:
+        """Return the disk; None: in the format that the content says. It is closed with the image.
+
+        Raises UsageError for what is not a disk image, FormatError for one that is damaged or not
+        whole by itself, MissingExtraError without qemu-nbd where it takes that, ReadError.
+        """
+        if self._disk is None:
+            opening = _open_disk(self.file, format_ or self.format, self.jobs)
+            self._disk = self._opened.enter_context(opening)
+        return self._disk
 
 
 def pread(disk: Disk, offset: int, length: int) -> bytes:
@@ -54,25 +111,23 @@ def pread(disk: Disk, offset: int, length: int) -> bytes:
 
 
 @contextmanager
-def open_disk(image: RawImage, format_: str, *, jobs: int) -> Iterator[Disk]:
-    """Open the disk in an image that is RAW or that QEMU reads, for `jobs` threads.
-
-    A compressed file is unpacked into a temporary one first; see `image.archive.unpacked`. Raises
-    FormatError for an image that is not a whole disk by itself, MissingExtraError without QEMU,
-    ReadError.
-    """
+def _open_disk(file: RawImage, format_: str, jobs: int) -> Iterator[Disk]:
+    """Open the disk in an open file, for `jobs` threads."""
     if format_ == formats.RAW:
-        yield image
+        yield file
+        return
+    if format_ == formats.ZVHD2:
+        container = examine(file.pread, file.size).container_or_raise()
+        with Zvhd2Reader(container, file.pread) as reader:
+            yield PackedDisk(file, reader, jobs=1)
         return
     if format_ in (OVA, OVF):
-        with open_exported(image, None, jobs=jobs) as disk:
-            yield disk
-        return
-    if format_ in STREAMS:
-        with _open_content(image, format_, jobs) as disk:
-            yield disk
-        return
-    with open_qemu_disk(image, format_, jobs=jobs) as disk:
+        opening = open_exported(file, None, jobs=jobs)
+    elif format_ in STREAMS:
+        opening = _open_content(file, format_, jobs)
+    else:
+        opening = open_qemu_disk(file, format_, jobs=jobs)
+    with opening as disk:
         yield disk
 
 
@@ -109,38 +164,6 @@ def _open_inner(
                 f"in {show_path(image.path)}: {error} (first unpack it: {command})"
             ) from error
         yield disk
-
-
-def format_of(image: RawImage) -> str:
-    """Return an image's format by its content; ContentError if it is none or several."""
-    matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
-    named = formats.primary(matches)
-    disks = sorted({m.format for m in matches if m.kind is Kind.DISK})
-    if len(disks) > 1:
-        raise ContentError(
-            f"{show_path(image.path)} could be {' or '.join(disks)}, and each shows another disk",
-            ambiguous=True,
-        )
-    if named not in SOURCES:
-        reason = formats.not_a_disk(image.path, named)
-        raise ContentError(reason, ambiguous=named == formats.ISO)  # of a hybrid it may be a disk
-    if named == formats.RAW:
-        formats.check_name(image.path)
-    return named
-
-
-def likely_size(source: Path) -> int:
-    """Return the size of the disk in an image as its header has it, for progress; 0 if unknown."""
-    try:
-        with RawImage.open(source) as image:  # refuses what reading would wait for, as a FIFO
-            size = image.size
-            head = image.pread(0, min(size, formats.HEAD_SIZE))
-    except (ReadError, ImageChangedError):
-        return 0  # converting it will say so
-    named = formats.primary(formats.identify(head, b"", size))
-    if named in STREAMS:
-        return 0  # what the file says of it is not believed
-    return formats.virtual_size(named, head) or size
 
 
 def notes_of(disk: Disk) -> tuple[str, ...]:

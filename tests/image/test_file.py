@@ -284,3 +284,15 @@ def test_each_piece_of_an_image_is_compared(path: Path) -> None:
         os.utime(places[2], (1, 1))
         with pytest.raises(ImageChangedError, match="third changed"):
             image.check_unchanged()
+
+
+def test_a_piece_that_is_not_open_is_compared_too(tmp_path: Path) -> None:
+    path, piece = tmp_path / "disk.vmdk", tmp_path / "disk-flat.vmdk"
+    piece.write_bytes(b"x" * 512)
+    path.write_text('# Disk DescriptorFile\nRW 1 FLAT "disk-flat.vmdk" 0\n')
+    with RawImage.open(path) as image:
+        assert image.pieces == [piece]
+        image.check_unchanged()
+        piece.write_bytes(b"y" * 513)
+        with pytest.raises(ImageChangedError):
+            image.check_unchanged()

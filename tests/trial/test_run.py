@@ -9,7 +9,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -17,7 +17,8 @@ from imsprep.errors import MissingExtraError, UsageError
 from imsprep.options import BootOptions
 from imsprep.progress import Event
 from imsprep.trial.plan import TCG
-from imsprep.trial.run import Booted, boot
+from imsprep.trial.run import CONNECTIONS, Booted, boot
+from imsprep.zvhd2.source import OpenImage
 from tests.support.running import Outcome, need
 from tests.support.trial.boot_sectors import HALT, RESTART, SWITCH_OFF, saying, showing
 
@@ -27,10 +28,15 @@ QUICK = BootOptions(accelerator=TCG, memory=64 << 20, cpus=1, limit_s=60, settle
 QUICK_AND_SHORT = dataclasses.replace(QUICK, limit_s=20)
 
 
+def booted(path: Path, options: BootOptions, **more: Any) -> Booted:
+    with OpenImage.open(path, jobs=CONNECTIONS) as image:
+        return boot(image, options, **more)
+
+
 def started(tmp_path: Path, disk: bytes, options: BootOptions = QUICK) -> Booted:
     path = tmp_path / "disk.raw"
     path.write_bytes(disk)
-    return boot(path, options)
+    return booted(path, options)
 
 
 @pytest.mark.slow
@@ -113,7 +119,7 @@ def test_a_disk_in_a_container_starts_as_the_raw_one(
     else:
         subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, packed], check=True)
     before = hashlib.sha256(packed.read_bytes()).digest()
-    assert boot(packed, QUICK).verdict.key == "login"
+    assert booted(packed, QUICK).verdict.key == "login"
     assert hashlib.sha256(packed.read_bytes()).digest() == before
 
 
@@ -141,7 +147,7 @@ def test_the_log_is_kept_of_a_boot_that_is_ended(tmp_path: Path) -> None:
     disk, log = tmp_path / "disk.raw", tmp_path / "boot.log"
     disk.write_bytes(saying("still at work"))
     with pytest.raises(KeyboardInterrupt):
-        boot(disk, dataclasses.replace(QUICK, log=log), look=end)
+        booted(disk, dataclasses.replace(QUICK, log=log), look=end)
     assert "still at work" in log.read_text()
 
 
@@ -153,12 +159,12 @@ def test_no_log_replaces_an_image(tmp_path: Path) -> None:
     for place in (disk, other):
         for options in (BootOptions(log=place), BootOptions(screenshot=place)):
             with pytest.raises(UsageError):
-                boot(disk, options)
+                booted(disk, options)
     assert other.read_bytes() == bytes(4096)
     with open(other, "r+b") as file:
         file.truncate(8 << 40)  # more than any memory holds
     with pytest.raises(UsageError):
-        boot(disk, BootOptions(log=other))
+        booted(disk, BootOptions(log=other))
 
 
 def test_a_missing_qemu_is_named_with_its_package(
@@ -168,7 +174,7 @@ def test_a_missing_qemu_is_named_with_its_package(
     disk = tmp_path / "disk.raw"
     disk.write_bytes(saying("web01 login: "))
     with pytest.raises(MissingExtraError, match="apt install qemu-system-x86"):
-        boot(disk, QUICK)
+        booted(disk, QUICK)
 
 
 @pytest.mark.slow

@@ -27,12 +27,13 @@ from imsprep.units import GIB, MIB
 from imsprep.zvhd2 import convert as conversion
 from imsprep.zvhd2 import extract, records, writer
 from imsprep.zvhd2.codec import Packer
-from imsprep.zvhd2.convert import ConvertTask, convert, stamp
+from imsprep.zvhd2.convert import ConvertTask, stamp
 from imsprep.zvhd2.examine import check_records, examine
 from imsprep.zvhd2.reader import PackedDisk, Zvhd2Reader
 from imsprep.zvhd2.writer import PackTask, Written
 from tests.support.image.raw_disk import write_disk
 from tests.support.running import Outcome
+from tests.support.zvhd2.converting import convert
 from tests.support.zvhd2.files import build
 from tests.support.zvhd2.files import reading as reading_of
 from tests.support.zvhd2.goldens import FACTS, NAMES, disk_bytes, golden, runs

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from imsprep.errors import ContentError, FormatError
-from imsprep.image.file import RawImage
 from imsprep.units import MIB
-from imsprep.zvhd2.convert import ConvertTask, convert
-from imsprep.zvhd2.source import format_of, likely_size, open_source, pread
+from imsprep.zvhd2.convert import ConvertTask
+from imsprep.zvhd2.source import OpenImage, pread
 from imsprep.zvhd2.writer import PackTask
 from tests.support.running import need
+from tests.support.zvhd2.converting import convert
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def test_each_format_opens_to_the_same_disk(raw: Path, tmp_path: Path) -> None:
     convert(raw, packed, ConvertTask(PackTask(1)))
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2], check=True)
     for path in (raw, packed, qcow2):
-        with RawImage.open(path) as image, open_source(image) as disk:
+        with OpenImage.open(path) as image:
+            disk = image.disk()
+            assert image.disk() is disk, "it is opened once"
             assert disk.size == 4 * MIB + 512
             assert pread(disk, 0, disk.size) == raw.read_bytes()
             assert pread(disk, MIB - 1, 2) == b"a\0"
@@ -40,12 +42,8 @@ def test_each_format_opens_to_the_same_disk(raw: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(b"\x1f\x8b\x08" + bytes(5000))
-    with (
-        RawImage.open(tmp_path / "a.raw") as image,
-        pytest.raises(FormatError, match="gzip"),
-        open_source(image),
-    ):
-        pass
+    with OpenImage.open(tmp_path / "a.raw") as image, pytest.raises(FormatError, match="gzip"):
+        image.disk()
 
 
 def test_what_could_be_two_disks_or_has_the_name_of_another_format_is_none(tmp_path: Path) -> None:
@@ -53,29 +51,29 @@ def test_what_could_be_two_disks_or_has_the_name_of_another_format_is_none(tmp_p
     both.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(56) + b"\x7f\x10\xda\xbe" + bytes(9000))
     cut.write_bytes(b"\1" * 9000)
     for path, words in ((both, "could be qcow2 or vdi"), (cut, "has the name of a qcow2, but not")):
-        with RawImage.open(path) as image, pytest.raises(ContentError, match=words) as caught:
-            format_of(image)
+        with OpenImage.open(path) as image, pytest.raises(ContentError, match=words) as caught:
+            image.disk()
         assert caught.value.ambiguous
 
 
 def test_a_compressed_file_opens_to_the_disk_in_it(raw: Path, tmp_path: Path) -> None:
     packed = tmp_path / "disk.raw.gz"
     packed.write_bytes(gzip.compress(raw.read_bytes()))
-    with RawImage.open(packed) as image, open_source(image) as disk:
-        assert pread(disk, 0, disk.size) == raw.read_bytes()
+    with OpenImage.open(packed) as image:
+        assert pread(image.disk(), 0, image.disk().size) == raw.read_bytes()
     text = tmp_path / "text.gz"
     text.write_bytes(gzip.compress(b"%PDF-1.4\n".ljust(5000)))
-    with (
-        RawImage.open(text) as image,
-        pytest.raises(ContentError, match=r"text\.gz"),
-        open_source(image),
-    ):
-        pass
+    with OpenImage.open(text) as image, pytest.raises(ContentError, match=r"text\.gz"):
+        image.disk()
 
 
 def test_the_size_of_a_disk_is_told_for_progress_where_it_is_known(
     raw: Path, tmp_path: Path
 ) -> None:
+    def likely_size(path: Path) -> int:
+        with OpenImage.open(path) as image:
+            return image.likely_size
+
     assert likely_size(raw) == raw.stat().st_size
     qcow2 = tmp_path / "disk.qcow2"
     qcow2.write_bytes(
@@ -84,4 +82,4 @@ def test_the_size_of_a_disk_is_told_for_progress_where_it_is_known(
     assert likely_size(qcow2) == 7 << 30
     packed = tmp_path / "disk.gz"
     packed.write_bytes(gzip.compress(bytes(5000)))
-    assert likely_size(packed) == likely_size(tmp_path / "none.raw") == likely_size(tmp_path) == 0
+    assert likely_size(packed) == 0

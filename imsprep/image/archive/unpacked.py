@@ -2,8 +2,7 @@
 
 Who looks at tables and file systems jumps about in a disk, and a stream only goes forwards. The
 file lies in TMPDIR or /var/tmp, is sparse, holds at most what an import takes and leaves room on
-its file system. It lasts while it is open, or from `keep` to `drop`, so that the steps of one
-import share it, and is gone with the process, however that ends.
+its file system. It lasts while it is open, and is gone with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +22,6 @@ from imsprep.image.archive import unpack
 from imsprep.image.archive.stream import StreamDisk
 from imsprep.image.disk import ByteExtent
 from imsprep.image.file import RawImage
-from imsprep.image.identity import Identity
 from imsprep.system.positioned import read_at, read_into
 from imsprep.system.sparse import data_ranges, extents
 from imsprep.units import MIB, exact_size
@@ -78,68 +74,16 @@ class UnpackedImage:
         return {"driver": "file", "filename": str(self.place), "read-only": True}
 
 
-@dataclass
-class _Entry:
-    """What was unpacked of one state of a file, and how many need it."""
-
-    users: int = 0
-    keeps: bool = False  # after its last user, until `drop`
-    file: IO[bytes] | None = None
-    size: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-ENTRIES: dict[Identity, _Entry] = {}
-_LOCK = threading.Lock()  # of the entries and their users
-
-
-def keep(image: RawImage) -> None:
-    """Keep what is unpacked of a file from now on, until `drop`."""
-    with _LOCK:
-        ENTRIES.setdefault(image.identity, _Entry()).keeps = True
-
-
-def drop(identity: Identity) -> None:
-    """Let go of what was kept of a file."""
-    with _LOCK:
-        if (entry := ENTRIES.get(identity)) is not None:
-            entry.keeps = False
-            _forget_unused(identity, entry)
-
-
 @contextlib.contextmanager
 def open_unpacked(image: RawImage, format_: str) -> Iterator[UnpackedImage]:
-    """Unpack a file, or take what was unpacked of it; the content may be in any format.
+    """Unpack a file; the content may be in any format.
 
     Raises FormatError for a stream that is damaged, cut short, or has more in it than an import
     takes; ReadError where there is no room for it.
     """
-    with _used(image) as entry:
-        with entry.lock:
-            if entry.file is None:
-                entry.file, entry.size = _unpack(image, format_)
-        yield UnpackedImage(image, entry.file.fileno(), _place_of(entry.file), entry.size)
-
-
-@contextlib.contextmanager
-def _used(image: RawImage) -> Iterator[_Entry]:
-    key = image.identity
-    with _LOCK:
-        entry = ENTRIES.setdefault(key, _Entry())
-        entry.users += 1
-    try:
-        yield entry
-    finally:
-        with _LOCK:
-            entry.users -= 1
-            _forget_unused(key, entry)
-
-
-def _forget_unused(key: Identity, entry: _Entry) -> None:
-    if not entry.users and not entry.keeps:
-        del ENTRIES[key]
-        if entry.file is not None:
-            entry.file.close()
+    file, size = _unpack(image, format_)
+    with file:
+        yield UnpackedImage(image, file.fileno(), _place_of(file), size)
 
 
 def _unpack(image: RawImage, format_: str) -> tuple[IO[bytes], int]:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imsprep import __version__
+from imsprep.checks.gather_facts import CONNECTIONS
 from imsprep.errors import (
     FindingsError,
     ImsprepError,
@@ -25,7 +26,6 @@ from imsprep.errors import (
     TransferError,
     UsageError,
 )
-from imsprep.image.file import RawImage
 from imsprep.pipeline.batch.executors import reporter
 from imsprep.pipeline.batch.values import (
     DONE,
@@ -42,6 +42,7 @@ from imsprep.pipeline.import_task import (
     Connect,
     asking,
     asking_service,
+    open_for_import,
     poll_policy_of,
     ship_task_of,
     target_of,
@@ -50,7 +51,7 @@ from imsprep.pipeline.import_task import (
 from imsprep.pipeline.prepare import prepare
 from imsprep.pipeline.ship import ship
 from imsprep.progress import CONVERT, SCAN, UPLOAD, Event, job_event
-from imsprep.zvhd2.source import likely_size
+from imsprep.zvhd2.source import OpenImage
 
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
@@ -107,7 +108,7 @@ def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
     if connect is not None:
         room = _room(entry, connect)
         task = replace(task, ask_bucket=asking(entry.options, checking=True))
-    with RawImage.open(entry.image) as image:
+    with OpenImage.open(entry.image, jobs=CONNECTIONS) as image:
         examined = examine(image, task)
     facts = examined.facts
     size = facts.source_size or facts.virtual_size or facts.file_size
@@ -156,17 +157,19 @@ def import_entry(entry: BatchEntry, context: WorkContext) -> Outcome:
 
 
 def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
-    options, size = entry.options, likely_size(Path(entry.image))
-    scanned, packed = (_counting(entry, context, what, size) for what in (SCAN, CONVERT))
-    task = replace(
-        task_of(options, scanned, packed, partial(context.news, entry)),
-        ask_service=asking_service(options, context.connect, _pace(entry, context)),
-    )
-    prepared = prepare(Path(entry.image), task)
-    with context.connect(target_of(options).folder, options) as client:
-        shipping = _shipping(entry, context, client, prepared.open_store)
-        announce = partial(context.moved, entry, prepared.upload_event)
-        done = ship(prepared, replace(shipping, on_upload=announce))
+    options = entry.options
+    with open_for_import(Path(entry.image), options) as image:
+        steps = (SCAN, CONVERT)
+        scanned, packed = (_counting(entry, context, s, image.likely_size) for s in steps)
+        task = replace(
+            task_of(options, scanned, packed, partial(context.news, entry)),
+            ask_service=asking_service(options, context.connect, _pace(entry, context)),
+        )
+        prepared = prepare(image, task)
+        with context.connect(target_of(options).folder, options) as client:
+            shipping = _shipping(entry, context, client, prepared.open_store)
+            announce = partial(context.moved, entry, prepared.upload_event)
+            done = ship(prepared, image, replace(shipping, on_upload=announce))
     return Outcome(
         entry.shown,
         entry.name,
@@ -216,11 +219,7 @@ def _shipping(
     pace = replace(_pace(entry, context), on_status=on_status)
     shipping = ship_task_of(options, client, pace, progress, open_store)
     wait_s = options.timeout_s if context.lock_wait_s is None else context.lock_wait_s
-    return replace(
-        shipping,
-        lock_wait_s=wait_s,
-        open_source=partial(_open_stoppable, context.stop, shipping.open_source),
-    )
+    return replace(shipping, lock_wait_s=wait_s)
 
 
 def _look_for_stop(context: WorkContext) -> None:
@@ -236,22 +235,6 @@ def _counting(
         context.moved(entry, Event(what, size, total))
 
     return count
-
-
-@contextlib.contextmanager
-def _open_stoppable(stop: threading.Event, open_source: Any, path: Path) -> Iterator[Any]:
-    """Open a source whose reading ends when the batch does."""
-    with open_source(path) as source:
-        pread = source.pread
-
-        def read(offset: int, length: int) -> bytes:
-            if stop.is_set():
-                raise BatchStoppedError
-            data: bytes = pread(offset, length)
-            return data
-
-        source.pread = read
-        yield source
 
 
 def _check_version(entry: BatchEntry) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from imsprep.errors import UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
-from imsprep.image.pieces import pieces_of
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.target import Bucket, check_objects_apart
@@ -24,7 +23,7 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.stream import stream
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
 from imsprep.zvhd2 import records
-from imsprep.zvhd2.source import format_of
+from imsprep.zvhd2.source import OpenImage
 from imsprep.zvhd2.writer import PackTask
 
 
@@ -97,41 +96,40 @@ def key_of(image: Path) -> str:
 
 
 def convert_to_object(
-    path: Path, bucket: Bucket, key: str, streaming: StreamTask, policy: TransferPolicy
+    image: OpenImage, bucket: Bucket, key: str, streaming: StreamTask, policy: TransferPolicy
 ) -> ConvertedObject:
-    """Pack the disk in the image at `path` while it is sent, as the object `key`.
+    """Pack the disk in an image while it is sent, as the object `key`.
 
-    Without a date of its own the container has the image's. Raises
-    UsageError for a ZVHD2, what `open_source` raises for what is no disk, and what `stream` raises.
+    Without a date of its own the container has the image's. Raises UsageError for a ZVHD2, what
+    `OpenImage.disk` raises for what is no disk, and what `stream` raises.
     """
+    path = image.path
     check_lasting(path)
-    check_objects_apart(bucket.target, [key], [path, *pieces_of(path)])
-    with RawImage.open(path) as image:
-        format_ = streaming.options.from_format or format_of(image)
-        if format_ == formats.ZVHD2:
-            raise UsageError(
-                f"{show_path(path)} is a ZVHD2 already: `imsprep upload` sends it as it is; to pack"
-                " it otherwise, convert it to a file"
-            )
-        if not streaming.dated:
-            streaming = _dated(streaming, image)
-        with maker_of(image, streaming) as maker:
-            journal = Journal.for_file(path)
-            to = Destination(bucket.store, str(bucket.target), key, journal, path)
-            done = stream(maker, to, policy, _unseen)
-            facts = maker.facts()
-            return ConvertedObject(
-                source=path,
-                source_format=format_,
-                bucket=bucket.target.bucket,
-                uploaded=replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"]),
-                disk_size=maker.size,
-                stored_blocks=facts["blocks"],
-                packed=facts["payload"],
-                packing=streaming.packing,
-                uuid=facts["uuid"],
-                warnings=maker.notes,
-            )
+    check_objects_apart(bucket.target, [key], [path, *image.file.pieces])
+    format_ = streaming.options.from_format or image.format
+    if format_ == formats.ZVHD2:
+        raise UsageError(
+            f"{show_path(path)} is a ZVHD2 already: `imsprep upload` sends it as it is; to pack"
+            " it otherwise, convert it to a file"
+        )
+    if not streaming.dated:
+        streaming = _dated(streaming, image.file)
+    maker = maker_of(image, streaming)
+    to = Destination(bucket.store, str(bucket.target), key, Journal.for_file(path), path)
+    done = stream(maker, to, policy, _unseen)
+    facts = maker.facts()
+    return ConvertedObject(
+        source=path,
+        source_format=format_,
+        bucket=bucket.target.bucket,
+        uploaded=replace(done, digest=facts["digest"], data_bytes=facts["data_bytes"]),
+        disk_size=maker.size,
+        stored_blocks=facts["blocks"],
+        packed=facts["payload"],
+        packing=streaming.packing,
+        uuid=facts["uuid"],
+        warnings=maker.notes,
+    )
 
 
 def _dated(streaming: StreamTask, image: RawImage) -> StreamTask:

@@ -28,6 +28,7 @@ from imsprep.system.regular import file_name
 from imsprep.units import SECTOR
 from imsprep.zvhd2 import records
 from imsprep.zvhd2.convert import ConvertTask, convert
+from imsprep.zvhd2.source import OpenImage
 from imsprep.zvhd2.writer import PackTask, Written
 
 SCHEMA = 1
@@ -138,7 +139,7 @@ def fits(image: RawImage, place: Path, packing: PackTask) -> bool:
         return False
 
 
-def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
+def pack(image: OpenImage, place: Path, task: ConvertTask) -> bool:
     """Have the container of an image at `place`; return whether it had to be made.
 
     One process at a time makes it. Raises UsageError for a place that is not ours, TransferError if
@@ -148,7 +149,7 @@ def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
     check_folder(place)  # before the lock, which lies in it
     with locked(place.with_name(place.name + ".lock"), what):
         check_place(image.path, place)
-        if fits(image, place, task.packing):
+        if fits(image.file, place, task.packing):
             return False
 
         def sidecar(file: int, source: RawImage, written: Written) -> None:
@@ -163,8 +164,8 @@ def pack(image: RawImage, place: Path, task: ConvertTask) -> bool:
             raise ReadError.from_os(error, "cannot replace", place) from error
         options = replace(task.options, to_format=formats.ZVHD2)
         made = replace(task, options=options, on_whole=sidecar, with_digest=True)
-        convert(image.path, place, made)
-        image.check_unchanged()
+        convert(image, place, made)
+        image.file.check_unchanged()
     return True
 
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 
@@ -27,7 +26,7 @@ from imsprep.scan.holes import believes_holes
 from imsprep.store.contract import MAX_PART_NUMBER, MIN_PART_SIZE
 from imsprep.units import MIB, ceil_div, round_up
 from imsprep.upload.stream import MadePart, NotTheSameError
-from imsprep.zvhd2.source import notes_of, open_source
+from imsprep.zvhd2.source import OpenImage, notes_of
 from imsprep.zvhd2.stream import (
     ROW,
     ContainerStream,
@@ -177,19 +176,17 @@ class DiskMaker:
         self._disk.check_unchanged()
 
 
-@contextmanager
-def maker_of(image: RawImage, streaming: StreamTask) -> Iterator[DiskMaker]:
-    """Open the disk in an image for packing; raises what `open_source` raises."""
-    jobs = streaming.packing.jobs
-    with open_source(image, streaming.options.from_format, jobs=jobs) as disk:
-        image.refuse_writers(force=streaming.options.force_share)
+def maker_of(image: OpenImage, streaming: StreamTask) -> DiskMaker:
+    """Return the disk in an image for packing; raises what `OpenImage.disk` raises."""
+    file, disk = image.file, image.disk(streaming.options.from_format)
+    file.refuse_writers(force=streaming.options.force_share)
 
-        def extents() -> Iterator[ByteExtent]:
-            if disk is image and not believes_holes(image, streaming.options.holes):
-                return iter([(0, disk.size, True)])
-            return disk.extents()
+    def extents() -> Iterator[ByteExtent]:
+        if disk is file and not believes_holes(file, streaming.options.holes):
+            return iter([(0, disk.size, True)])
+        return disk.extents()
 
-        yield DiskMaker(image, disk, extents, streaming)
+    return DiskMaker(file, disk, extents, streaming)
 
 
 def _note(part: KnownPart) -> dict[str, object]:

@@ -15,10 +15,10 @@ from imsprep.cloud.sites import Site
 from imsprep.errors import FormatError, UsageError, show_path
 from imsprep.image.archive.ova import read_exported
 from imsprep.image.archive.ovf import Machine
-from imsprep.image.file import RawImage
 from imsprep.pipeline.ova.proposal import propose
 from imsprep.system.atomic import write_bytes
 from imsprep.zvhd2.convert import ConvertTask, convert
+from imsprep.zvhd2.source import OpenImage
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Planned:
 
 
 def plan_all_disks(
-    image: Path,
+    image: OpenImage,
     folder: Path,
     defaults: Mapping[str, str],
     site: Site,
@@ -56,17 +56,17 @@ def plan_all_disks(
     plan is there already or a container would be replaced, FormatError for what is no OVA or one
     that is not taken, ReadError, ImageChangedError.
     """
-    plan = folder / f"{image.stem}.batch.yaml"
+    stem = image.path.stem
+    plan = folder / f"{stem}.batch.yaml"
     if plan.exists():
         raise UsageError(f"{show_path(plan)} exists; remove it, or use it as it is")
-    with RawImage.open(image) as opened:
-        machine = read_exported(opened).machine
+    machine = read_exported(image.file).machine
     files = [disk.file for disk in machine.disks if disk.file is not None]
     if not files:
-        raise FormatError(f"{show_path(image)} has no disk with a file")
+        raise FormatError(f"{show_path(image.path)} has no disk with a file")
     made, warnings = list[Path](), list[str]()
     for number, file in enumerate(files, 1):
-        target = folder / f"{image.stem}-disk{number}.zvhd2"
+        target = folder / f"{stem}-disk{number}.zvhd2"
         done = convert(image, target, replace(task, options=replace(task.options, disk=file)))
         made.append(target)
         warnings += done.warnings

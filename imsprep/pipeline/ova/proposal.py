@@ -18,6 +18,7 @@ from imsprep.image.archive.ovf import Machine, OvfDisk
 from imsprep.image.file import RawImage
 from imsprep.ims.request import RequestFields
 from imsprep.units import exact_size
+from imsprep.zvhd2.source import OpenImage
 
 # VMware's tokens of a system (vmw:osType), as far as they name the release: what stands in front of
 # the release, and how the service's lists begin. From VMware's list of guest ids, 2023.
@@ -138,17 +139,16 @@ def propose(machine: Machine, site: Site) -> Proposal:
 
 
 def proposed_fields(
-    image: RawImage, fields: RequestFields, site: Site
+    image: OpenImage, fields: RequestFields, site: Site
 ) -> tuple[RequestFields, list[str]]:
     """Return a request in which what is open is proposed by an OVA, and what to say of it.
 
     Of another image the request comes back as it is. Raises FormatError for an OVA that is not
     taken, ReadError.
     """
-    matches = formats.identify(*formats.ends(image.pread, image.size), image.size)
-    if formats.primary(matches) not in (OVA, OVF):
+    if formats.primary(image.matches) not in (OVA, OVF):
         return fields, []
-    machine = read_exported(image).machine
+    machine = read_exported(image.file).machine
     proposal, found = propose(machine, site), dict[str, Any]()
     for name, mine in (
         ("name", "name"), ("os_version", "os_version"), ("firmware", "hw_firmware_type"),

@@ -24,9 +24,10 @@ from imsprep.image.file import RawImage
 from imsprep.image.qemu.foreign import description
 from imsprep.image.qemu.nbd_disk import open_qemu_disk
 from imsprep.units import GIB, KIB, MIB
-from imsprep.zvhd2.convert import ConvertTask, convert
+from imsprep.zvhd2.convert import ConvertTask
 from imsprep.zvhd2.writer import PackTask
 from tests.support.running import Outcome, need
+from tests.support.zvhd2.converting import convert
 
 Imsprep = Callable[..., Outcome]
 pytestmark = need("qemu-img", "qemu-nbd")

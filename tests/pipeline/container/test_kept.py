@@ -31,6 +31,7 @@ from imsprep.pipeline.container.kept import (
 from imsprep.system.locking import locked
 from imsprep.units import GIB, MIB
 from imsprep.zvhd2.convert import ConvertTask, convert
+from imsprep.zvhd2.source import OpenImage
 from imsprep.zvhd2.writer import PackTask
 from tests.support.image.treedigest import tree_digest
 from tests.support.running import Outcome, need
@@ -57,9 +58,9 @@ def disk(tmp_path: Path) -> Path:
 
 def made(image: Path, packing: PackTask = PACKING) -> tuple[Path, bool]:
     """Have the container of an image; return it, and whether it was made."""
-    with RawImage.open(image) as opened:
+    with OpenImage.open(image, jobs=packing.jobs) as opened:
         place = place_for(image)
-        return place, pack(opened, place, ConvertTask(dated(packing, opened)))
+        return place, pack(opened, place, ConvertTask(dated(packing, opened.file)))
 
 
 def imported(folder: Path) -> Path:

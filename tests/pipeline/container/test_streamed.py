@@ -25,6 +25,7 @@ from imsprep.upload.journal import Journal
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.stream import stream
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded
+from imsprep.zvhd2.source import OpenImage
 from imsprep.zvhd2.writer import PackTask, WriteTask, write_container
 from tests.support.image.treedigest import tree_digest
 from tests.support.running import slow
@@ -68,7 +69,8 @@ class Case:
     def send(self, store: Any = None, **options: Any) -> Uploaded:
         told = StreamTask(PACKING, ConvertOptions(part_size=10 * MIB))
         options = {"retry": RetryPolicy(limit_s=5, first_wait_s=0.0), "jobs": 2, **options}
-        with RawImage.open(self.path) as image, maker_of(image, told) as maker:
+        with OpenImage.open(self.path, jobs=PACKING.jobs) as image:
+            maker = maker_of(image, told)
             try:
                 return stream(
                     maker, Destination(store or self.store, "a bucket", KEY,
@@ -402,7 +404,8 @@ def test_in_a_store_that_encrypts_it_continues_too_and_says_what_was_not_compare
 
 def test_the_digest_is_the_disk_s(case: Case) -> None:
     told = StreamTask(PACKING, ConvertOptions(part_size=10 * MIB))
-    with RawImage.open(case.path) as image, maker_of(image, told) as maker:
+    with OpenImage.open(case.path) as image:
+        maker = maker_of(image, told)
         for _ in maker.parts({}):
             pass
         assert maker.facts()["digest"] == tree_digest(case.path.read_bytes())

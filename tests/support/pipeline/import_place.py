@@ -22,7 +22,7 @@ from imsprep.image.identity import Identity
 from imsprep.ims.wait import PollPolicy
 from imsprep.options import DigestOptions
 from imsprep.pipeline import manifest as manifests
-from imsprep.pipeline.digests import digest_file
+from imsprep.pipeline.digests import digest_image
 from imsprep.pipeline.manifest import Manifest
 from imsprep.pipeline.ship import ship
 from imsprep.pipeline.values import Artefact, Prepared, ShipTask
@@ -31,9 +31,9 @@ from imsprep.store.directory import DirectoryStore
 from imsprep.units import MIB
 from imsprep.upload.plan import plan_parts, plan_plain
 from imsprep.upload.values import TransferPolicy
+from imsprep.zvhd2.source import OpenImage
 from tests.support.ims.answers import Clock
 from tests.support.ims.imscloud import KEY, REQUEST, client
-from tests.support.upload.file import File
 
 BLOCK = 2 * MIB
 
@@ -67,13 +67,8 @@ def make_image(folder: Path, seed: int = 1) -> Prepared:
     return Prepared(image, size, block_map.data_bytes, identity, artefacts, REQUEST, report)
 
 
-@contextmanager
-def source(path: Path) -> Iterator[Any]:
-    yield File(path)
-
-
-def digest_of(path: Path) -> str:
-    return digest_file(path, DigestOptions())
+def digest_of(image: OpenImage) -> str:
+    return digest_image(image, DigestOptions())
 
 
 class Place:
@@ -103,12 +98,15 @@ class Place:
         with serving(settings) as (emulator, url):
             self.running, self.service = emulator, client(url)
 
-            def go(**changes: Any) -> Any:
+            def go(opened: OpenImage | None = None, **changes: Any) -> Any:
                 shipping = ShipTask(
                     self.store, "images", "local", client(url), "emulator", PollPolicy(self.nap, self.clock),
-                    source, digest_of, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
+                    digest_of, lambda **_: None, TransferPolicy(), on_job=self.jobs.append,
                 )  # fmt: skip
-                return ship(self.prepared, replace(shipping, **changes))
+                if opened is not None:
+                    return ship(self.prepared, opened, replace(shipping, **changes))
+                with OpenImage.open(self.prepared.image) as image:
+                    return ship(self.prepared, image, replace(shipping, **changes))
 
             yield go
 

@@ -140,10 +140,10 @@ def command(
         planned = _plan_all(image, asked, quiet)
         print_result(as_json, planned.as_dict(), str(planned))
         return
-    with Watcher(quiet=quiet) as watcher:
+    with Watcher(quiet=quiet) as watcher, api.open_for_import(image, asked) as opened:
         asked = replace(asked, progress=watcher)
         watcher.begin_check()
-        prepared = api.prepare_import(image, asked, dry_run=dry_run)
+        prepared = api.prepare_import(opened, asked, dry_run=dry_run)
         watcher.end_steps()
         if not quiet:
             say_report(prepared.report)
@@ -151,7 +151,8 @@ def command(
             _print_plan(prepared, options["api"], as_json)
             return
         with watcher.going_on(asked):
-            done = api.ship_import(prepared, replace(asked, progress=_telling(prepared, watcher)))
+            telling = replace(asked, progress=_telling(prepared, watcher))
+            done = api.ship_import(prepared, opened, telling)
     for upload in done.uploads:
         tell_how_it_went(upload)
     print_result(as_json, done.as_dict(), _text(done, _expected(prepared)), hang=9)
