@@ -18,13 +18,14 @@ then as before: earlier imports that may have made an image are kept too, so tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
-from imsprep.image.file import RawImage
+from imsprep.image.file import RawImage, Sharing
+from imsprep.image.identity import Identity
 from imsprep.system import ownership, statefile
 from imsprep.system.ownership import Advice
 from imsprep.system.regular import file_name
@@ -55,11 +56,40 @@ class SentObject:
 
 
 @dataclass(frozen=True)
+class ManifestImage:
+    """The image as it was when it was imported; sizes in bytes."""
+
+    name: str  # of its file
+    size: int  # what the guest sees
+    identity: Identity
+    data_bytes: int | None = None  # in blocks that hold data, as far as it was looked at
+    sharing: Sharing | None = None
+    boot_mode: Mapping[str, object] | None = None  # as the schema has it; for readers
+    digest: str | None = None  # of the disk, if all of it was read
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless it is named as a file of the same folder."""
+        file_name(self.name)
+
+    @property
+    def lasting(self) -> tuple[object, ...]:
+        """What tells an image from others in every run; see `Identity.lasting`.
+
+        How much of it is data depends on how it was scanned, and is not part of that.
+        """
+        return (self.name, self.size, self.identity.lasting)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON, as the schema describes them."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All that is known of one import. Times are UTC, as ISO 8601."""
 
     state: str
-    image: Mapping[str, Any]  # name, size, data_bytes, identity
+    image: ManifestImage
     objects: tuple[SentObject, ...]
     request: Mapping[str, object]  # the body, as it was sent
     service: str  # the URL it was sent to
@@ -72,11 +102,7 @@ class Manifest:
     earlier: tuple[Manifest, ...] = ()  # other imports of the file, the latest first
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless it says of a known image how far its import is."""
-        file_name(self.image.get("name"))
-        identity = self.image.get("identity")
-        if not isinstance(identity, Mapping) or not isinstance(self.image.get("size"), int):
-            raise ValueError("the image has no identity or no size")
+        """Raise ValueError unless it says how far its import is."""
         if self.state not in STATES:
             raise ValueError(f"{self.state[:20]!r} is not a state of an import")
         if self.state == STARTED and not (self.job_id or self.image_id):
@@ -89,9 +115,7 @@ class Manifest:
         times = {**(self.times or {}), state: when}
         return replace(self, state=state, times=times, **changes)
 
-    def is_about(
-        self, image: Mapping[str, object], request: Mapping[str, object], service: str
-    ) -> bool:
+    def is_about(self, image: ManifestImage, request: Mapping[str, object], service: str) -> bool:
         """Return whether this is the import of the same disk, asked for alike.
 
         It is the same state of the same file, or has the digest of what was imported: other rights
@@ -99,14 +123,13 @@ class Manifest:
         """
         if (self.request, self.service) != (request, service):
             return False
-        same_file = _lasting(self.image) == _lasting(image)
-        return same_file or (self.may_hold(image) and self.image["digest"] == image.get("digest"))
+        same_file = self.image.lasting == image.lasting
+        return same_file or (self.may_hold(image) and self.image.digest == image.digest)
 
-    def may_hold(self, image: Mapping[str, object]) -> bool:
+    def may_hold(self, image: ManifestImage) -> bool:
         """Return whether a digest tells if a file that is in another state is the same disk."""
-        names = ("name", "size")
-        same = all(self.image[name] == image[name] for name in names)
-        return same and isinstance(self.image.get("digest"), str)
+        mine = self.image
+        return (mine.name, mine.size) == (image.name, image.size) and mine.digest is not None
 
     @property
     def of_others(self) -> tuple[str, ...]:
@@ -139,6 +162,7 @@ class Manifest:
         known = {k: v for k, v in vars(self).items() if v is not None and k not in left_out}
         return {
             **known,
+            "image": self.image.as_dict(),
             "objects": [vars(sent) for sent in self.objects],
             "images_before": list(self.images_before),
         }
@@ -160,12 +184,11 @@ def has_begun(image: RawImage, request: Mapping[str, object], folder: Path | Non
     `folder` is that of a `local:` target, None of a bucket.
     """
     found = read(path_for(image.path))
-    now = {"name": image.path.name, "size": 0, "identity": image.identity.as_dict()}
     return any(
         one.state in BEGUN
         and one.request == request
         and _is_at(one.service, folder)
-        and _lasting(one.image)["identity"] == _lasting(now)["identity"]
+        and one.image.identity.same_content_as(image.identity)
         for one in imports_of(found)
     )
 
@@ -222,16 +245,7 @@ def check_replaceable(path: Path, image: Path) -> None:
         ownership.check_owner(
             path,
             image,
-            earlier.image["name"],
+            earlier.image.name,
             what="the manifest of the import that was begun",
             advice=Advice("finish that import first, or rename this image"),
         )
-
-
-def _lasting(image: Mapping[str, Any]) -> dict[str, object]:
-    """Return what tells an image from others in every run; see `Identity.lasting`.
-
-    How much of it is data depends on how it was scanned, and is not part of that.
-    """
-    identity = {k: v for k, v in image["identity"].items() if k != "device"}
-    return {"name": image["name"], "size": image["size"], "identity": identity}

@@ -33,6 +33,7 @@ from imsprep.pipeline.manifest import (
     STARTED,
     UPLOADED,
     Manifest,
+    ManifestImage,
     SentObject,
 )
 from imsprep.pipeline.send import send, sha256_of
@@ -102,8 +103,8 @@ def _imported(
 
 def _data_bytes(state: Manifest, prepared: Prepared) -> int:
     """Return what was counted while it was packed; before, holes alone are known to be no data."""
-    counted = state.image.get("data_bytes")
-    return counted if type(counted) is int else prepared.data_bytes
+    counted = state.image.data_bytes
+    return prepared.data_bytes if counted is None else counted
 
 
 def _with_digest(prepared: Prepared, opened: OpenImage, task: ShipTask, path: Path) -> Prepared:
@@ -114,7 +115,7 @@ def _with_digest(prepared: Prepared, opened: OpenImage, task: ShipTask, path: Pa
         for one in manifests.imports_of(manifests.read(path))
         if one.state in BEGUN and (one.request, one.service) == asked and one.may_hold(image)
     ]
-    if "digest" in image or not alike or any(one.is_about(image, *asked) for one in alike):
+    if image.digest is not None or not alike or any(one.is_about(image, *asked) for one in alike):
         return prepared
     task.pace.on_warning(
         "the file is in another state than when it was imported before (its time, owner or mode);"
@@ -136,8 +137,8 @@ def _taken_up(prepared: Prepared, task: ShipTask, path: Path) -> Manifest | None
     if found.state == DONE and not _is_listed(found, task):
         return None
     taken, image = latest.turned_to(found), _image(prepared)
-    if taken.image["identity"] != image["identity"] and taken.state != ASKING:
-        taken = replace(taken, image={**taken.image, "identity": image["identity"]})
+    if taken.image.identity != image.identity and taken.state != ASKING:
+        taken = replace(taken, image=replace(taken.image, identity=image.identity))
     if taken is not latest:
         manifests.write(path, taken)
     if taken.state == ASKING:
@@ -250,17 +251,17 @@ def _upload(
     return state, done
 
 
-def _image(prepared: Prepared) -> dict[str, object]:
+def _image(prepared: Prepared) -> ManifestImage:
     """Return what the manifest says of the image."""
-    found = {
-        "name": prepared.image.name,
-        "size": prepared.size,
-        "data_bytes": prepared.data_bytes,
-        "identity": prepared.identity.as_dict(),
-        **({"sharing": prepared.sharing.as_dict()} if prepared.sharing else {}),
-        **({"boot_mode": prepared.boot_mode.as_dict()} if prepared.boot_mode else {}),
-    }
-    return {**found, "digest": prepared.digest} if prepared.digest else found
+    return ManifestImage(
+        prepared.image.name,
+        prepared.size,
+        prepared.identity,
+        prepared.data_bytes,
+        prepared.sharing,
+        prepared.boot_mode.as_dict() if prepared.boot_mode else None,
+        prepared.digest,
+    )
 
 
 def _begin(
@@ -280,8 +281,8 @@ def _begin(
     if same is not None and same.state in (UPLOADED, ASKING):
         known = {(old.key, old.etag): old for old in same.objects}
         objects = tuple(known.get((new.key, new.etag), new) for new in sent)
-        image = {**same.image, **fresh.image}  # whose digest this run may not have computed
-        fresh = replace(same, objects=objects, image=image)
+        digest = fresh.image.digest or same.image.digest  # which this run may not have computed
+        fresh = replace(same, objects=objects, image=replace(fresh.image, digest=digest))
     if latest is not None:
         fresh = replace(fresh, earlier=latest.others(same))
     manifests.write(path, fresh)

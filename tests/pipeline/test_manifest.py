@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,24 @@ from imsprep.errors import (
     ReadError,
     UsageError,
 )
+from imsprep.image.file import Sharing
+from imsprep.image.identity import Identity
 from imsprep.pipeline import manifest
 from imsprep.pipeline import manifest as manifests
-from imsprep.pipeline.manifest import DONE, STARTED, UPLOADED, Manifest, SentObject
+from imsprep.pipeline.manifest import (
+    DONE,
+    STARTED,
+    UPLOADED,
+    Manifest,
+    ManifestImage,
+    SentObject,
+)
 from tests.support.image.treedigest import tree_digest
 from tests.support.ims.imscloud import KEY, REQUEST, sha256
 from tests.support.pipeline.import_place import Place, schema
 
-IDENTITY = {"device": 1, "inode": 2, "size": 512, "mtime_ns": 4, "ctime_ns": 5}
-IMAGE = {"name": "disk.raw", "size": 512, "data_bytes": 512, "identity": IDENTITY}
+IDENTITY = Identity(device=1, inode=2, size=512, mtime_ns=4, ctime_ns=5)
+IMAGE = ManifestImage("disk.raw", 512, IDENTITY, 512)
 BODY = {"name": "web01", "min_disk": 10}
 SENT = SentObject("image", "disk.raw", "images", "disk.raw", 512, "e", None, 512)
 MADE = Manifest(UPLOADED, IMAGE, (SENT,), BODY, "https://ims", times={UPLOADED: "t0"})
@@ -36,20 +46,19 @@ def test_what_is_written_is_read_in_every_state(tmp_path: Path) -> None:
     assert one.times == {UPLOADED: "t0", STARTED: "t1", DONE: "t2"}
 
 
-@pytest.mark.parametrize("changes", [{"device": 9}, {"data_bytes": 1}])
+@pytest.mark.parametrize("changes", [{"identity": replace(IDENTITY, device=9)}, {"data_bytes": 1}])
 def test_it_is_about_the_same_file_on_another_mount_or_scanned_otherwise(
     changes: dict[str, Any],
 ) -> None:
-    image = {**IMAGE, **{k: v for k, v in changes.items() if k in IMAGE}}
-    image["identity"] = {**IDENTITY, **{k: v for k, v in changes.items() if k in IDENTITY}}
-    assert MADE.is_about(image, BODY, "https://ims")
+    assert MADE.is_about(replace(IMAGE, **changes), BODY, "https://ims")
 
 
 @pytest.mark.parametrize("member", ["inode", "size", "mtime_ns", "ctime_ns", "name"])
 def test_it_is_not_about_another_file_or_another_state_of_it(member: str) -> None:
-    image = {**IMAGE, "name": "other.raw"} if member == "name" else dict(IMAGE)
-    if member in IDENTITY:
-        image["identity"] = {**IDENTITY, member: 99}
+    if member == "name":
+        image = replace(IMAGE, name="other.raw")
+    else:
+        image = replace(IMAGE, identity=replace(IDENTITY, **{member: 99}))
     assert not MADE.is_about(image, BODY, "https://ims")
 
 
@@ -88,11 +97,40 @@ def test_a_manifest_that_cannot_be_used_is_as_none(tmp_path: Path, text: str) ->
 
 def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     sent = SentObject("image", "disk.raw", "b", "k", 5, "e", None, 3)
-    image = {"name": "disk.raw", "size": 5, "data_bytes": 3, "identity": {}}
+    sharing = Sharing("unknown", "a network file system")
+    mode = {"firmware": None, "from": None, "disk": ["bios"]}
+    image = replace(IMAGE, sharing=sharing, boot_mode=mode, digest="tree1:0")
     made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u").at("started", "t", job_id="j")
     path = tmp_path / "m.json"
     manifests.write(path, made)
     assert manifests.read(path) == made
+
+
+# As version 0.9 wrote it; what it does not know of an image is left out.
+_OLD = """{"earlier": [{"image": {"data_bytes": 3, "identity": {"ctime_ns": 5, "device": 1, "inode": 2,
+"mtime_ns": 4, "size": 5}, "name": "disk.raw", "size": 5}, "image_id": "i0", "images_before": [],
+"objects": [], "request": {"name": "old"}, "service": "u", "state": "done", "times": {}}],
+"findings": [{"rule": "IMS102"}], "image": {"boot_mode": {"disk": ["bios"], "firmware": null,
+"from": null}, "data_bytes": 3, "digest": "tree1:0", "identity": {"ctime_ns": 5, "device": 1,
+"inode": 2, "mtime_ns": 4, "size": 5, "later": 6}, "name": "disk.raw", "sharing": {"why": "",
+"writers": "none"}, "size": 5}, "images_before": [], "imsprep": "0.9", "job_id": "j", "objects":
+[{"bucket": "b", "etag": "e", "file": "disk.raw", "key": "k", "role": "image", "sent": 3, "sha256":
+null, "size": 5}], "request": {"name": "x"}, "schema": 1, "service": "u", "state": "started",
+"times": {"started": "t"}}"""
+
+
+def test_a_manifest_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "disk.imsprep.json"
+    path.write_text(_OLD)
+    manifests.check_replaceable(path, tmp_path / "disk.raw")
+    found = manifests.read(path)
+    assert found is not None
+    mode = {"disk": ["bios"], "firmware": None, "from": None}
+    identity = Identity(device=1, inode=2, size=5, mtime_ns=4, ctime_ns=5)
+    image = ManifestImage("disk.raw", 5, identity, 3, Sharing("none"), mode, "tree1:0")
+    assert (found.image, found.job_id) == (image, "j")
+    [earlier] = found.earlier
+    assert (earlier.image, earlier.image_id) == (ManifestImage("disk.raw", 5, identity, 3), "i0")
 
 
 @pytest.mark.parametrize(

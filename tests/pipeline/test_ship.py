@@ -156,7 +156,7 @@ def test_a_request_in_doubt_does_not_take_the_image_of_a_later_one_of_its_name(
 
 def test_no_more_imports_of_a_file_are_kept_than_the_schema_has_room_for() -> None:
     def at(number: int) -> manifests.Manifest:
-        image = {"name": "d", "size": 1, "identity": {}}
+        image = manifests.ManifestImage("d", 1, Identity(1, 2, 3, 4, 5))
         return manifests.Manifest(
             "done", image, (), {"name": str(number)}, "s", image_id=str(number)
         )
