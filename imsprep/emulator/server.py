@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from imsprep.emulator.app import EmulatorApp, Settings
 from imsprep.errors import UsageError
+from imsprep.system import threads
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -60,12 +60,8 @@ def serving(settings: Settings, port: int = 0) -> Iterator[tuple[EmulatorApp, st
         server = make_server(
             HOST, port, emulator, threaded=True, request_handler=_Handler, fd=listener.fileno()
         )
-    thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="emulator")
-    thread.start()
     try:
-        yield emulator, f"http://{HOST}:{server.port}"
+        with threads.serving(server, poll_s=_POLL_S):
+            yield emulator, f"http://{HOST}:{server.port}"
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
         emulator.close()

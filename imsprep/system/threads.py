@@ -12,10 +12,14 @@ import _thread
 import contextlib
 import functools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from socketserver import BaseServer
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,6 +33,22 @@ def usable_cpus() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def serving(server: BaseServer, *, poll_s: float) -> Iterator[None]:
+    """Let a server answer from a thread while the block runs, and close it behind that.
+
+    It is asked every `poll_s` seconds whether to end, so long may the end take.
+    """
+    thread = threading.Thread(target=server.serve_forever, args=(poll_s,), daemon=True)
+    with server:
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Job(Generic[T]):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import socketserver
 import struct
-import threading
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
 from imsprep.errors import ImsprepError
 from imsprep.image.disk import Disk
+from imsprep.system.threads import serving
 from imsprep.units import MIB, SECTOR
 
 _GREETING, _OPTION_MAGIC = b"NBDMAGIC", b"IHAVEOPT"
@@ -28,6 +28,7 @@ _HAS_FLAGS, _READ_ONLY = 1, 2
 _REQUEST_MAGIC, _ANSWER_MAGIC = 0x25609513, 0x67446698
 _READ, _WRITE, _DISCONNECT = 0, 1, 2
 _EIO, _EINVAL = 5, 22
+_POLL_S = 0.05  # how often it is asked whether to end
 _MAX_READ, _MAX_OPTION = 32 * MIB, 64 * 1024  # bytes of a request
 
 _OPTION = struct.Struct(">8sII")
@@ -46,14 +47,10 @@ def exported(disk: Disk, folder: Path) -> Iterator[str]:
                 _Session(disk, self.rfile, self.wfile).serve()
 
     path = folder / "disk"
-    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield f"nbd:unix:{path}"
-        finally:
-            server.shutdown()
+    server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+    server.daemon_threads = True
+    with serving(server, poll_s=_POLL_S):
+        yield f"nbd:unix:{path}"
 
 
 class _Session:

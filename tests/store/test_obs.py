@@ -28,6 +28,7 @@ from imsprep.store.obs import ObsStore, content_md5, open_obs
 from imsprep.store.obs_connection import ANSWER_LIMIT
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Bucket, Target
+from imsprep.system.threads import serving
 from imsprep.units import MIB
 from imsprep.upload.file import send_file
 from imsprep.upload.values import TransferPolicy, Uploaded
@@ -472,13 +473,10 @@ class Tunnel(socketserver.BaseRequestHandler):
 @contextmanager
 def proxy() -> Iterator[tuple[str, list[str]]]:
     """Run a proxy; give its URL and what is asked of it."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
-        server.asked = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    server: Any = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel)
+    server.asked = []
+    with serving(server, poll_s=0.05):
         yield f"http://127.0.0.1:{server.server_address[1]}", server.asked
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("past", [False, True])

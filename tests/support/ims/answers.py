@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+
+from imsprep.system.threads import serving
 
 
 class Clock:
@@ -54,11 +55,5 @@ def answering(*answers: tuple[int, Any], headers: dict[str, str] | None = None) 
         do_POST = do_GET  # noqa: N815 - the name is the library's
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving(server, poll_s=0.02):
         yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -26,6 +26,8 @@ from urllib.parse import parse_qs
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from imsprep.system.threads import serving
+
 HOST = "obs.localhost"
 SKEW_S = 15 * 60
 _ETAG = re.compile(rb"(?<=<ETag>)[^<]*?[0-9a-fA-F]{32}(?:-[0-9]+)?")
@@ -239,16 +241,8 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[tuple[Strict, str]]:
         "127.0.0.1", 0, strict, threaded=True, request_handler=Quiet, ssl_context=tls
     )
     server.daemon_threads = True
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-    )
-    thread.start()
-    try:
+    with serving(server, poll_s=0.05):
         yield strict, f"{'https' if tls else 'http'}://{HOST}:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
