@@ -37,7 +37,7 @@ LOCAL_START_S = 0.5  # until that service answers, with its questions; measured 
 
 
 @dataclass(frozen=True)
-class UploadFormat:
+class FormatEstimate:
     """What one way costs: bytes on the wire, bytes of new files here, seconds of each step."""
 
     name: str
@@ -72,7 +72,7 @@ class UploadFormat:
 class Comparison:
     """The upload formats that can be taken, and which one is."""
 
-    formats: tuple[UploadFormat, ...]
+    formats: tuple[FormatEstimate, ...]
     sample: Sample
     block_map: BlockMap  # of the disk, in the container's blocks
     bytes_per_s: float  # of the network
@@ -81,11 +81,11 @@ class Comparison:
     assumed: bool = False  # the rate of the network, which was not given
 
     @property
-    def chosen(self) -> UploadFormat:
+    def chosen(self) -> FormatEstimate:
         """The format that is taken."""
         return self.named(self.taken)
 
-    def named(self, name: str) -> UploadFormat:
+    def named(self, name: str) -> FormatEstimate:
         """Return the format of this name."""
         return next(one for one in self.formats if one.name == name)
 
@@ -220,7 +220,7 @@ def compare(
     pack_s = block_map.data_bytes / (sample.bytes_per_s * on.jobs)
     pack_s += on.store_s(size, sample)
     kept, send_s = 0 if on.streamed else size, size / on.bytes_per_s
-    found = [UploadFormat(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, on.streamed)]
+    found = [FormatEstimate(ZVHD2, size, kept, on.scan_s, pack_s, send_s, wait_s, on.streamed)]
     if plan is not None:
         found.insert(0, _raw(plan, block_map, sample, on))
     formats = tuple(found)
@@ -234,12 +234,12 @@ def estimate_raw(plan: PartPlan, block_map: BlockMap, on: Conditions) -> Compari
     return Comparison((raw,), nothing, block_map, on.bytes_per_s, RAW, assumed=on.assumed)
 
 
-def _raw(plan: PartPlan, block_map: BlockMap, sample: Sample, on: Conditions) -> UploadFormat:
+def _raw(plan: PartPlan, block_map: BlockMap, sample: Sample, on: Conditions) -> FormatEstimate:
     bitmap = ceil_div(len(block_map), 8)
     wire = plan.sent + bitmap
     wait_s = on.wait_s(block_map, sample)
     send_s = max(wire / on.bytes_per_s, on.store_s(wire, sample))
-    return UploadFormat(RAW, wire, bitmap, on.scan_s, 0.0, send_s, wait_s)
+    return FormatEstimate(RAW, wire, bitmap, on.scan_s, 0.0, send_s, wait_s)
 
 
 def map_by_extents(disk: Disk, block_size: int) -> BlockMap:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from imsprep.image.blockmap import BlockMap
-from imsprep.pipeline.upload_formats import Comparison, Sample, UploadFormat
+from imsprep.pipeline.upload_formats import Comparison, FormatEstimate, Sample
 from imsprep.pipeline.values import Took
 from tests.support.pipeline.import_place import Place
 
 
 def test_how_long_it_took_stands_beside_what_was_expected(place: Place) -> None:
     ticks = iter(range(10, 1000, 10))
-    expected = UploadFormat("raw", 1, 0, scan_s=1.0, pack_s=0.0, send_s=2.0)
+    expected = FormatEstimate("raw", 1, 0, scan_s=1.0, pack_s=0.0, send_s=2.0)
     nothing = BlockMap.from_flags(1, 1 << 20, np.zeros(1, np.bool_))
     comparison = Comparison((expected,), Sample(0.0, 1.0, 0), nothing, 1e6, "raw")
     place.prepared = replace(place.prepared, seconds=7.0, comparison=comparison)
