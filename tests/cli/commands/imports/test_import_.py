@@ -54,6 +54,11 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
+def import_of(disk: Path, folder: Path) -> tuple[object, ...]:
+    """The command that imports a disk at one site, into a folder."""
+    return ("import", disk, *REQUEST, "--site", "otc", "--to", f"local:{folder}/cloud")
+
+
 def imported(folder: Path) -> list[Path]:
     return sorted((folder / "cloud" / ".emulator" / "disks").glob("*.raw"))
 
@@ -601,16 +606,7 @@ def test_the_firmware_is_taken_from_a_disk_that_uefi_alone_starts(
     bios: bool, asked: tuple[str, ...], sent: str | None, mode: str, imsprep: Run, tmp_path: Path
 ) -> None:
     disk = make_uefi_disk(tmp_path / "disk.raw", bios=bios)
-    arguments = (
-        "import",
-        disk,
-        *REQUEST,
-        "--site",
-        "otc",
-        "--to",
-        f"local:{tmp_path}/cloud",
-        *asked,
-    )
+    arguments = (*import_of(disk, tmp_path), *asked)
     planned = imsprep(*arguments, "--dry-run")
     assert f"\nboot mode {mode}" in planned.out
     plan = json.loads(imsprep(*arguments, "--dry-run", "--json").out)
@@ -651,8 +647,7 @@ def test_a_bios_that_a_disk_does_not_start_by_stops_the_import(
     imsprep: Run, tmp_path: Path
 ) -> None:
     disk = make_uefi_disk(tmp_path / "disk.raw")
-    arguments = ("import", disk, *REQUEST, "--site", "otc", "--to", f"local:{tmp_path}/cloud")
-    done = imsprep(*arguments, "--firmware", "bios")
+    done = imsprep(*import_of(disk, tmp_path), "--firmware", "bios")
     assert done.code == 1
     assert "IMS210" in done.err
 
@@ -678,16 +673,7 @@ def test_a_data_image_has_no_boot_mode(imsprep: Run, tmp_path: Path) -> None:
 def test_what_local_would_refuse_is_refused_before_anything_is_sent(
     more: tuple[str, ...], imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
-    arguments = (
-        "import",
-        disk,
-        *REQUEST,
-        "--site",
-        "otc",
-        "--to",
-        f"local:{tmp_path}/cloud",
-        *more,
-    )
+    arguments = (*import_of(disk, tmp_path), *more)
     done = imsprep(*arguments, "--os-version", "Debian GNU/Linux 12")
     assert done.code == 2
     assert 'version: "Debian GNU/Linux 12.0.0 64bit" (--os-version;' in done.err
