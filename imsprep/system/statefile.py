@@ -59,12 +59,12 @@ def load(path: Path, record: type[T], *, schema: int) -> T:
         raise _unusable(path, str(error) or type(error).__name__, ours=ours) from error
 
 
-def check(path: Path, value: object, record: type[object], *, what: str) -> None:
-    """Raise StateFileError unless a part of a state file, called `what`, has a record's types."""
+def part(path: Path, value: object, record: type[T], *, what: str) -> T:
+    """Return a part of a state file, called `what`, as a `record`; StateFileError as `load`."""
     import msgspec
 
     try:
-        msgspec.convert(value, record, strict=True)
+        return msgspec.convert(value, record, strict=True)
     except (ValueError, RecursionError) as error:
         raise _unusable(path, f"{show_path(what)}: {error}", ours=True) from error
 

@@ -138,10 +138,10 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 
 def test_a_part_of_a_file_is_one_of_its_record_or_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    statefile.check(path, {"inode": 7, "etag": None}, Inner, what="parts/1")
+    assert statefile.part(path, {"inode": 7, "etag": None}, Inner, what="parts/1") == Inner(7)
     for wrong in ({"inode": "7"}, {}, [], None):
         with pytest.raises(StateFileError, match=r"cannot use .*state\.json: parts/1: ") as caught:
-            statefile.check(path, wrong, Inner, what="parts/1")
+            statefile.part(path, wrong, Inner, what="parts/1")
         assert caught.value.ours
 
 

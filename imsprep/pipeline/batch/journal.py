@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError
@@ -37,15 +35,18 @@ class _Note:
 
     state: str
     entry: str = ""
+    at: str = ""  # UTC, as ISO 8601
+    name: str = ""  # of the image that is to be
     image_id: str | None = None
     job_id: str | None = None
-    size: int = 0
-    data_bytes: int = 0
+    size: int | None = None
+    data_bytes: int | None = None
     kind: str | None = None
     message: str | None = None
-    exit_code: int = 0
-    errors: int = 0  # that its check found, and warnings
-    warnings: int = 0
+    exit_code: int | None = None
+    errors: int | None = None  # that its check found, and warnings
+    warnings: int | None = None
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for an id that no service gives."""
@@ -53,19 +54,23 @@ class _Note:
             if value is not None and not value.isprintable():
                 raise ValueError(f"{value[:40]!r} is not an id")
 
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON; what is not known is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
 
 @dataclass(frozen=True)
 class _Notes:
     """What the file holds: by image, as the plan names it."""
 
-    images: dict[str, dict[str, Any]]
+    images: dict[str, dict[str, object]]
     imsprep: str = __version__
 
 
 class BatchJournal:
     """The notes on the images of one plan; opened by `BatchJournal.for_plan`."""
 
-    def __init__(self, path: Path, notes: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, path: Path, notes: dict[str, _Note]) -> None:
         self.path, self._notes = path, notes
 
     @classmethod
@@ -77,10 +82,11 @@ class BatchJournal:
         """
         path = plan.with_name(plan.name + SUFFIX)
         try:
-            notes = statefile.load(path, _Notes, schema=SCHEMA).images
-            for name, note in notes.items():
-                statefile.check(path, note, _Note, what=name)
-            return cls(path, notes)
+            notes = statefile.load(path, _Notes, schema=SCHEMA).images.items()
+            return cls(
+                path,
+                {name: statefile.part(path, note, _Note, what=name) for name, note in notes},
+            )
         except FileNotFoundError:
             return cls(path, {})
         except StateFileError as error:
@@ -94,34 +100,34 @@ class BatchJournal:
 
         A file that is gone since then was not needed any more.
         """
-        note = self._notes.get(entry.shown, {})
-        if note.get("state") != DONE or note.get("entry") != entry_digest(entry):
+        note = self._notes.get(entry.shown)
+        if note is None or note.state != DONE or note.entry != entry_digest(entry):
             return None
         try:
-            now = Identity.of_image(Path(entry.image)).lasting
+            now = Identity.of_image(Path(entry.image))
         except FileNotFoundError:
             now = None
         except OSError as error:
             raise ReadError.from_os(error, "cannot read", entry.image) from error
-        if now is not None and now != _lasting(note.get("identity")):
+        if now and not (note.identity and now.same_content_as(note.identity)):
             return None
-        kept = {name: note[name] for name in _KEPT if name in note}
+        kept = {name: value for name in _KEPT if (value := getattr(note, name)) is not None}
         return Outcome(entry.shown, entry.name, DONE, earlier=True, **kept)
 
     def begun(self, entry: BatchEntry) -> None:
         """Note that an entry is being worked on."""
-        self._note(entry, BEGUN, {})
+        self._note(entry, _Note(BEGUN))
 
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
         """Note what became of an entry."""
         kept = {name: getattr(outcome, name) for name in _KEPT}
-        kept["identity"] = dict(outcome.identity)
-        self._note(entry, outcome.state, {k: v for k, v in kept.items() if v not in (None, {})})
+        self._note(entry, _Note(outcome.state, identity=outcome.identity, **kept))
 
-    def _note(self, entry: BatchEntry, state: str, more: Mapping[str, object]) -> None:
-        note = {"state": state, "entry": entry_digest(entry), "at": _now(), "name": entry.name}
-        self._notes[entry.shown] = {**note, **more}
-        statefile.save(self.path, asdict(_Notes(self._notes)), schema=SCHEMA)
+    def _note(self, entry: BatchEntry, note: _Note) -> None:
+        note = replace(note, entry=entry_digest(entry), at=_now(), name=entry.name)
+        self._notes[entry.shown] = note
+        notes = {name: note.as_dict() for name, note in self._notes.items()}
+        statefile.save(self.path, asdict(_Notes(notes)), schema=SCHEMA)
 
 
 def entry_digest(entry: BatchEntry) -> str:
@@ -129,13 +135,6 @@ def entry_digest(entry: BatchEntry) -> str:
     options = {f.name: getattr(entry.options, f.name) for f in fields(entry.options) if f.compare}
     text = json.dumps([entry.shown, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _lasting(identity: Any) -> tuple[int, int, int, int] | None:
-    try:
-        return Identity(**identity).lasting
-    except TypeError:
-        return None
 
 
 def _now() -> str:

@@ -180,7 +180,7 @@ def _imported(entry: BatchEntry, context: WorkContext) -> Outcome:
         data_bytes=done.data_bytes,
         sent=done.sent,
         earlier=done.earlier,
-        identity=prepared.identity.as_dict(),
+        identity=prepared.identity,
     )
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from imsprep import __version__
 from imsprep.checks.subject.boot_mode import BootMode
 from imsprep.errors import ImsprepError
+from imsprep.image.identity import Identity
 from imsprep.options import ImportOptions
 from imsprep.report import Finding, Report, Severity
 
@@ -70,9 +71,7 @@ class Outcome:
     body: Mapping[str, object] = field(
         default_factory=dict
     )  # of the request, if it was only planned
-    identity: Mapping[str, object] = field(
-        default_factory=dict
-    )  # of the file, as far as it is known
+    identity: Identity | None = None  # of the file, as far as it is known
     boot_mode: BootMode | None = None  # of the servers; None: a data disk, or not known
     room: int | None = None  # for so many more images, as the service said when it was checked
 
@@ -105,6 +104,8 @@ class Outcome:
         values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}
         values["findings"] = [finding.as_dict() for finding in self.findings]
         values["seconds"] = round(self.seconds, 1)
+        if self.identity is not None:
+            values["identity"] = self.identity.as_dict()
         if self.boot_mode is not None:
             values["boot_mode"] = self.boot_mode.as_dict()
         return values

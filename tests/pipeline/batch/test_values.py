@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from imsprep.errors import UsageError
+from imsprep.image.identity import Identity
 from imsprep.pipeline.batch.values import (
     DONE,
     FAILED,
@@ -44,7 +45,7 @@ def test_every_exit_code_has_its_place_in_the_order() -> None:
 
 def test_a_unit_and_an_outcome_can_travel() -> None:
     finding = Finding("IMS101", Severity.ERROR, "disk", "t", "m")
-    outcome = Outcome("a", "n", REFUSED, findings=(finding,), identity={"inode": 1})
+    outcome = Outcome("a", "n", REFUSED, findings=(finding,), identity=Identity(1, 2, 3, 4, 5))
     for value in (entry(), outcome):
         assert pickle.loads(pickle.dumps(value)) == value
 
