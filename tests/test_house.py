@@ -393,7 +393,7 @@ ORDER = {
         options.output
         settings.layers
         help.sections
-        settings.defaults
+        settings.configured
         options.packing
         options.request
         options.scan

@@ -38,7 +38,7 @@ TESTED_BY_OTHERS = """
     cli.progress.upload
     cli.progress.watcher
     cli.screen
-    cli.settings.defaults
+    cli.settings.configured
     guest.chain.grub.syntax
     guest.child
     guest.fs.dissect

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imsprep.cli.options.request import request_values
-from imsprep.cli.settings.defaults import config_options
+from imsprep.cli.settings.configured import config_options
 
 if TYPE_CHECKING:
     from imsprep.cli.settings.layers import Setting

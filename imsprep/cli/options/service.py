@@ -6,7 +6,7 @@ import click
 
 from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
-from imsprep.cli.settings.defaults import site_option
+from imsprep.cli.settings.configured import site_option
 
 _OPTIONS = (
     site_option("Site whose service and limits apply."),

@@ -1,5 +1,6 @@
 """What a superblock says that decides whether a loader can read it, and whether it is whole.
 
+The UUID, label and size are read in imsprep.image.volumes.
 Sources: ext4's super block in the Linux kernel's documentation (s_feature_incompat), xfs_format.h
 (sb_features_incompat), btrfs's on-disk format (num_devices).
 """

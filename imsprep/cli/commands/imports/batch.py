@@ -18,7 +18,7 @@ from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.progress.bars import ClockRow, ImageBars
 from imsprep.cli.screen import say, style_for
-from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option, settings_here
+from imsprep.cli.settings.configured import ConfiguredCommand, profile_option, settings_here
 from imsprep.errors import show_path
 from imsprep.options import FAIL_ON
 from imsprep.units import counted

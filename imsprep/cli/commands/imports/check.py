@@ -20,7 +20,7 @@ from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
 from imsprep.cli.screen import say, screen_options, style_for, wrapped
-from imsprep.cli.settings.defaults import (
+from imsprep.cli.settings.configured import (
     profile_option,
     settings_here,
     site_of_region,

@@ -22,7 +22,7 @@ from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress.upload import tell_how_it_went
 from imsprep.cli.progress.watcher import Watcher
 from imsprep.cli.screen import say, say_report, wrapped
-from imsprep.cli.settings.defaults import (
+from imsprep.cli.settings.configured import (
     ConfiguredCommand,
     profile_option,
     settings_here,

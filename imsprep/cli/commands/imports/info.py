@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imsprep.cli.options.common import image_argument, output_options, print_result
-from imsprep.cli.settings.defaults import site_option
+from imsprep.cli.settings.configured import site_option
 
 
 @click.command(epilog="Example: imsprep info disk.raw")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from imsprep.cli.options.common import PATH, print_result
-from imsprep.cli.settings.defaults import (
+from imsprep.cli.settings.configured import (
     config_options,
     option_defaults,
     profile_option,

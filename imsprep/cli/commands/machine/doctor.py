@@ -12,7 +12,7 @@ import click
 from imsprep.cli import screen
 from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import PATH, ca_bundle_option, output_options, print_result
-from imsprep.cli.settings.defaults import profile_option, site_option
+from imsprep.cli.settings.configured import profile_option, site_option
 from imsprep.options import ServiceOptions
 
 _COLOURS = {"ok": "passed", "missing": "unsure", "failed": "FAILED"}

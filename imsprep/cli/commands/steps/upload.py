@@ -16,7 +16,7 @@ from imsprep.cli.options.transfer import transfer_options
 from imsprep.cli.progress.upload import AGAIN, if_interrupted, tell_how_it_went
 from imsprep.cli.progress.watcher import Watcher
 from imsprep.cli.screen import say
-from imsprep.cli.settings.defaults import ConfiguredCommand, profile_option
+from imsprep.cli.settings.configured import ConfiguredCommand, profile_option
 from imsprep.errors import show_path
 from imsprep.units import counted, exact_size, format_size
 

@@ -18,7 +18,7 @@ import pytest
 
 from imsprep import service
 from imsprep.cli.options.importing import base_options
-from imsprep.cli.settings.defaults import settings_here
+from imsprep.cli.settings.configured import settings_here
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
 from imsprep.options import WaitOptions
