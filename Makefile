@@ -86,7 +86,7 @@ mutants: $(STAMP)     ## plant faults in what decides about data; MUTANTS="scan.
 guest-images: $(STAMP)  ## build the Debian test images (root, some minutes)
 	$(BIN)/python fixtures/guest_images.py
 
-guest-boots: $(STAMP)   ## build some 140 Debian systems, boot each, write docs/guest-boots.md (root, hours)
+guest-boots: $(STAMP)   ## build some 180 Debian systems, boot each, write docs/guest-boots.md (root, hours)
 	$(BIN)/python fixtures/boot_systems.py --table docs/guest-boots.md
 
 format: $(STAMP)      ## put the code in order
