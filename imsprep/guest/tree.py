@@ -151,15 +151,18 @@ class Tree:
                 yield f"{base}/{name}"
 
     def chunks(self, path: str, *, limit: int, step: int = MIB, offset: int = 0) -> Iterator[bytes]:
-        """Read a regular file piece by piece, `limit` bytes at most; nothing if it is not one."""
+        """Read a regular file piece by piece, `limit` bytes at most; nothing if it is not one.
+
+        UnreadableError where the file system gives less than the size that it says the file has.
+        """
         place = self.find(path)
         if place is None or not stat.S_ISREG(place.node.mode):
             return
-        limit += offset
+        limit = min(limit + offset, place.node.size)
         while offset < limit:
             piece = place.filesystem.read(place.node, offset, min(step, limit - offset))
             if not piece:
-                return
+                raise UnreadableError(f"only {offset} of its {place.node.size} bytes can be read")
             self.budget.take(size=len(piece))
             offset += len(piece)
             yield piece

@@ -6,23 +6,31 @@ build/guest-images. Without them those tests are skipped; the others make small 
 
 from __future__ import annotations
 
+import io
+import os
 import random
 import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fixtures.guest_images import COMPRESSORS, LAYOUTS, MIB
+from imsprep.guest.fs import interface
+from imsprep.guest.inspect import inspect
 from imsprep.guest.linux.initramfs import Allowance, members
 from imsprep.guest.linux.kernels import VIRTIO
+from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import inspect_image
+from imsprep.guest.tree import Budget
 from imsprep.image.volumes.signatures import XFS
-from tests.support.guest.disks import make_filesystem, on_mbr, write_tree
+from imsprep.report import Severity
+from tests.support.guest.disks import cuts, ext4_disk, make_filesystem, on_mbr, write_tree
 from tests.support.guest.real_debian import CAUSED, DEBIAN_FAULTS, IMAGES, faulty, need_built
 from tests.support.guest.rules import check_guest as check
-from tests.support.guest.trees import UUID, debian
+from tests.support.guest.trees import ELF_X86_64, UUID, Link, debian
 from tests.support.image.file_systems import POOL_SIZE, ZFS_MAGIC, ZFS_PLACES
 from tests.support.running import Outcome, need, slow
 from tests.support.zvhd2.files import of_disk
@@ -298,6 +306,85 @@ def test_a_damaged_file_system_never_ends_without_an_answer(
         (tmp_path / "fs.img").write_bytes(damaged)
         guest = inspect_image(tmp_path / "fs.img", time_limit_s=60)
         assert guest.system == "linux" or guest.unread or guest.volumes[0].kind == "unknown"
+
+
+def grave(guest: Guest, **asked: str) -> set[tuple[str, str]]:
+    """Errors and warnings on a guest that say more than how it differs from what was asked for.
+
+    Of a boot program that goes on behind the end of the disk it is proved that it stops.
+    """
+    return {
+        (f.rule, f.message)
+        for f in check(guest, **asked)[0]
+        if f.severity > Severity.NOTE and f.rule not in ("IMS801", "IMS802")
+        if "behind the end of the disk" not in f.message
+    }
+
+
+ENTIRE: dict[str, Any] = {
+    "/bin/sh": b"#!/usr/bin/dash\n", "/usr/bin/dash": ELF_X86_64, "/sbin/ifup": ELF_X86_64,
+    "/sbin/init": Link("../lib/systemd/systemd"), "/lib/systemd/systemd": b"#!/bin/sh\n",
+    **dict.fromkeys(("/usr/bin/ls", "/usr/bin/mount", "/usr/bin/env"), ELF_X86_64 + bytes(9000)),
+    **{f"/{folder}/.keep": "" for folder in ("dev", "proc", "run", "sys", "tmp")},
+    **{f"/usr/share/doc/package-{number:03}/copyright": "x" * 999 for number in range(150)},
+}  # fmt: skip
+
+
+@need("mkfs.ext4")
+@pytest.mark.parametrize("readers", [("libyal", "dissect"), ("libyal",)])
+def test_what_an_image_that_is_cut_lacks_is_no_fault_of_its_system(
+    tmp_path: Path, readers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [one for one in interface.ADAPTERS if one[0].rpartition(".")[2] in readers]
+    monkeypatch.setattr(interface, "ADAPTERS", kept)
+    # Blocks of 4 KiB make one group of all, so that no backup of the superblock is cut off.
+    tree = write_tree(tmp_path / "tree", {**debian(), **ENTIRE})
+    for path in tree.glob("**/*bin/*"):
+        path.chmod(0o755)
+    (tree / "lib/systemd/systemd").chmod(0o755)
+    make_filesystem("ext4", tree, tmp_path / "fs.img", "-b", "4096")
+    disk = on_mbr(tmp_path / "disk.raw", tmp_path / "fs.img").read_bytes()
+    whole = inspect(io.BytesIO(disk), len(disk), Budget(), lambda _: None)
+    assert grave(whole) == set()
+    looked = 0
+    for size in [*range(1024, 2 * MIB, 400_000), *cuts(tmp_path / "disk.raw", 60)]:
+        guest = inspect(io.BytesIO(disk[:size]), size, Budget(), lambda _: None)
+        assert grave(guest) == set(), size
+        looked += guest.system == "linux"
+    assert looked > 20
+
+
+@need("mkfs.ext4")
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_chain_of_logical_partitions_that_is_cut_may_hold_any_volume(
+    tmp_path: Path, extended: bool
+) -> None:
+    fstab = f"UUID={UUID} / ext4 defaults 0 1\nUUID={BOOT_UUID} /home ext4 defaults 0 2\n"
+    disk = ext4_disk(tmp_path, {**debian(), "/etc/fstab": fstab})
+    if extended:
+        entry = struct.pack("<B3sB3sII", 0, bytes(3), 5, bytes(3), disk.stat().st_size // 512, 9999)
+        with disk.open("r+b") as file:
+            file.seek(446 + 16)
+            file.write(entry)
+    guest = inspect_image(disk)
+    assert ("IMS811" in {rule for rule, _ in grave(guest)}) is not extended
+    reasons = {s.rule: s.reason for s in check(guest)[1]}
+    assert ("may be inside partition 2 (unknown)" in reasons.get("IMS811", "")) is extended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["debian-ext4-bios", "debian-xfs-uefi", "debian-btrfs-zstd", "debian-lvm-uefi"])  # fmt: skip
+def test_a_real_debian_that_is_cut_has_no_fault_but_that(name: str, tmp_path: Path) -> None:
+    image, disk = IMAGES / f"{name}.raw", tmp_path / "disk.raw"
+    need_built(image)
+    if LAYOUTS[name].filesystem == "btrfs":
+        pytest.importorskip("dissect.btrfs")
+    subprocess.run(["cp", "--sparse=always", image, disk], check=True)
+    found = {}
+    for size in reversed(cuts(disk, 24)):
+        os.truncate(disk, size)
+        found[size] = grave(inspect_image(disk), hw_firmware_type=LAYOUTS[name].firmware)
+    assert {size: said for size, said in found.items() if said} == {}
 
 
 @pytest.mark.slow

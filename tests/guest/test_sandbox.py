@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import re
 import struct
 import subprocess
@@ -275,7 +276,9 @@ def test_what_ends_the_reading_inside_a_library_is_the_reason(
     pytest.importorskip("pyfsext")
     path = image("ext4")
     with path.open("rb") as file:
-        volume = Broken(file, 0, path.stat().st_size)
+        volume = Broken(
+            lambda at, length: os.pread(file.fileno(), length, at), 0, path.stat().st_size
+        )
         filesystem = libyal.open_filesystem(volume, "ext4", None)
         volume.error = error
         with pytest.raises(UnreadableError) as caught:

@@ -92,6 +92,19 @@ def test_a_text_is_cut_at_its_limit() -> None:
     assert (found.text, found.truncated, found.size) == ("x" * 10, True, 1000)
 
 
+class Short(MemoryFileSystem):
+    """One that ends in the middle of a file without saying so."""
+
+    def read(self, node: MemoryNode, offset: int, length: int) -> bytes:
+        return super().read(node, offset, min(length, max(3 - offset, 0)))
+
+
+def test_a_file_that_is_shorter_than_its_size_ends_with_the_reason() -> None:
+    with pytest.raises(UnreadableError, match="only 3 of its 5 bytes can be read"):
+        Tree({"/": Short({"/a": "12345"})}).read("/a", limit=9)
+    assert Tree({"/": Short({"/a": "12345"})}).read("/a", limit=3) == b"123"
+
+
 def test_a_huge_directory_ends_with_the_reason() -> None:
     names = {f"/d/{number}": "" for number in range(DIRECTORY_LIMIT + 1)}
     with pytest.raises(UnreadableError, match=f"more than {DIRECTORY_LIMIT} names"):

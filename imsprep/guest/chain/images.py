@@ -117,8 +117,8 @@ def _pieces(devices: Devices, name: str) -> Iterator[bytes]:
 def _version(devices: Devices, entry: BootEntry) -> str | None:
     """Return the version that a kernel of x86 tells, or its file's name."""
     volume, _, path = entry.kernel.partition(":")
-    file = devices.find(volume, path)
     try:
+        file = devices.find(volume, path)
         head = file.head(64 * 1024) if file is not None else b""
     except UnreadableError:
         head = b""
@@ -134,8 +134,8 @@ def _version(devices: Devices, entry: BootEntry) -> str | None:
 def _machine(devices: Devices, entry: BootEntry) -> str | None:
     """Return what a kernel is for; one of x86 tells since version 2.12 of the boot protocol."""
     volume, _, path = entry.kernel.partition(":")
-    file = devices.find(volume, path)
     try:
+        file = devices.find(volume, path)
         head = file.head(_HEAD) if file is not None else b""
     except UnreadableError:
         return None
@@ -155,18 +155,17 @@ def _fault(devices: Devices, entry: BootEntry, route: Route) -> str | None:
     What a loader may unpack first, and what other machines start, is taken for a kernel.
     """
     volume, _, path = entry.kernel.partition(":")
-    file = devices.find(volume, path)
-    place = file.tree.find(path) if file is not None else None
-    if file is None or place is None:
-        return None
     try:
-        head = file.head(_HEAD)
+        file = devices.find(volume, path)
+        head, size = (file.head(_HEAD), file.size) if file is not None else (None, 0)
     except UnreadableError:
+        return None
+    if head is None:
         return None
     if head[_HEADER : _HEADER + 4] == b"HdrS":
         sectors = head[_SECTORS] or 4
         (units,) = struct.unpack_from("<I", head, _SIZE)
-        size, whole = place.node.size, (sectors + 1) * SECTOR + units * 16
+        whole = (sectors + 1) * SECTOR + units * 16
         if size < whole:
             return f"{entry.kernel}, which is cut: {size} bytes of {whole}"
     elif head[_ARM_AT:].startswith(_ARM) and _for_x86(route):

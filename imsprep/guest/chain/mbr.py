@@ -74,6 +74,6 @@ def _not_started(first: int, read: Read) -> str | None:
     head = read(first * SECTOR, SECTOR)
     if head.startswith(_XFS):
         head = read((first + _XFS_AT) * SECTOR, SECTOR)
-    if head[510:] == b"\x55\xaa":
+    if head[510:] == b"\x55\xaa" or len(head) < SECTOR:  # past the end of a disk that is cut
         return None
     return f"the active partition, which begins at sector {first}, has no boot program"

@@ -128,6 +128,8 @@ def _inode(node: Node) -> Any:
 
 
 def _node(inode: Any) -> DissectNode:
-    """Take the type bits; nothing here depends on permissions."""
-    kind = inode.mode if hasattr(inode, "mode") else inode.filetype | 0o644
-    return DissectNode(inode, int(kind))
+    """Return a node with its whole mode, which of ext and XFS stands in the inode's own record."""
+    if hasattr(inode, "mode"):
+        return DissectNode(inode, int(inode.mode))
+    record = inode.inode
+    return DissectNode(inode, int(record.i_mode if hasattr(record, "i_mode") else record.di_mode))

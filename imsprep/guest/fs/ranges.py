@@ -1,27 +1,34 @@
-"""A run of bytes of a file as a file of its own, read-only; and several in a row."""
+"""A run of bytes of a disk as a file of its own, read-only; and several in a row.
+
+A volume is as long as its partition or logical volume claims, also where the image ends before it.
+`pread` gives what is there; who reads it as a file is refused what is not, since a library takes a
+short answer for the end, and then an empty folder for what it has not seen.
+"""
 
 from __future__ import annotations
 
 import bisect
-import io
 import itertools
-from typing import BinaryIO
 
+from imsprep.guest.fs.interface import UnreadableError
 from imsprep.image.readonly_file import ReadOnlyFile
+from imsprep.image.volumes.signatures import Read
+
+PAST_END = "it lies past the end of the image"
 
 
 class Window(ReadOnlyFile):
-    """`size` bytes of `file` from `offset`; the file stays the caller's.
+    """`size` bytes from `offset` of what `read` reads, which gives fewer only at its end.
 
-    Where the file ends early, so does the window. `get_size` is what the libyal libraries ask for.
+    `get_size` is what the libyal libraries ask for.
     """
 
-    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
-        self._file, self._offset, self._size = file, offset, size
+    def __init__(self, read: Read, offset: int, size: int) -> None:
+        self._read, self._offset, self._size = read, offset, size
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes that it claims."""
         return self._size
 
     def get_size(self) -> int:
@@ -29,40 +36,41 @@ class Window(ReadOnlyFile):
         return self._size
 
     def pread(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset`; fewer only at the end."""
-        self.seek(offset)
-        return self.read(length) or b""
+        """Return up to `length` bytes from `offset`; fewer at the end of the window or image."""
+        count = min(length, self._size - offset)
+        return self._read(self._offset + offset, count) if count > 0 else b""
 
     def read_range(self, offset: int, view: memoryview) -> int:
-        """Read from the file."""
-        self._file.seek(self._offset + offset)
-        data = self._file.read(len(view))
-        view[: len(data)] = data
+        """Fill the view; UnreadableError if the image ends before."""
+        data = self.pread(offset, len(view))
+        if len(data) < len(view):
+            raise UnreadableError(PAST_END)
+        view[:] = data
         return len(data)
 
 
 class Joined(Window):
     """Windows one after another as one file: what a logical volume is made of.
 
-    `pieces` are windows of exactly the size that they claim; what lies past the end of their file
-    is missing, and reading stops there.
+    What lies past the end of their image is missing, and `pread` stops there.
     """
 
     def __init__(self, pieces: list[Window]) -> None:
         self._pieces = pieces
         sizes = [piece.get_size() for piece in pieces]
         self._starts = [0, *itertools.accumulate(sizes)][:-1]
-        super().__init__(io.BytesIO(), 0, sum(sizes))
+        self._size = sum(sizes)
 
-    def read_range(self, offset: int, view: memoryview) -> int:
-        """Fill the view, whole unless something is missing."""
-        done = 0
-        while done < len(view):
-            number = bisect.bisect_right(self._starts, offset + done) - 1
-            piece = self._pieces[number]
-            piece.seek(offset + done - self._starts[number])
-            count = piece.readinto(view[done:])
-            if not count:
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`; fewer at the end, or if one is missing."""
+        data, end = b"", min(offset + length, self._size)
+        while offset + len(data) < end:
+            at = offset + len(data)
+            number = bisect.bisect_right(self._starts, at) - 1
+            inside = at - self._starts[number]
+            wanted = min(end - at, self._pieces[number].size - inside)
+            piece = self._pieces[number].pread(inside, wanted)
+            data += piece
+            if len(piece) < wanted:
                 break
-            done += count
-        return done
+        return data

@@ -9,10 +9,11 @@ from typing import Any, BinaryIO, NamedTuple
 from imsprep.errors import FormatError
 from imsprep.guest.fs import features, lvm, md, xfs_log
 from imsprep.guest.fs.identify import Identified, identify
-from imsprep.guest.fs.ranges import Joined, Window
+from imsprep.guest.fs.ranges import PAST_END, Joined, Window
 from imsprep.guest.model import UNKNOWN, Volume
 from imsprep.image.volumes.partitions import Partition, PartitionedDisk, read_disk
-from imsprep.image.volumes.signatures import LVM, RAID, XFS
+from imsprep.image.volumes.signatures import LVM, RAID, XFS, Read
+from imsprep.units import SECTOR
 
 # Volumes that are looked at; a system has a handful, a crafted table may claim thousands.
 VOLUME_LIMIT = 128
@@ -29,6 +30,8 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[PartitionedDisk, list[Found
     """Find what can hold a file system on a disk of `size` bytes; `file` stays the caller's."""
 
     def read(offset: int, length: int) -> bytes:
+        if offset >= size:  # a crafted table may name what no file can be positioned at
+            return b""
         file.seek(offset)
         return file.read(max(length, 0))
 
@@ -42,8 +45,10 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[PartitionedDisk, list[Found
     arrays: dict[str, md.Array] = {}  # by the name of the member
     described: list[lvm.Physical] = []
     for part in partitions:
-        window = Window(file, part.start, max(min(part.length, size - part.start), 0))
+        window = Window(read, part.start, max(part.length, 0))
         volume = _volume(window, part)
+        if len(window.pread(0, SECTOR)) < min(part.length, SECTOR):
+            volume = dataclasses.replace(volume, unread=PAST_END)
         if volume.kind == LVM:
             try:
                 described.append(lvm.read_physical(window.pread))
@@ -54,8 +59,21 @@ def find_volumes(file: BinaryIO, size: int) -> tuple[PartitionedDisk, list[Found
             arrays[volume.name] = array
         found.append(_found(volume, window))
     found = [one._replace(volume=_member(one.volume, arrays)) for one in found]
+    found.extend(_not_followed(disk, read))
     found.extend(_logical(described, physical))
     return disk, found[:VOLUME_LIMIT]
+
+
+def _not_followed(disk: PartitionedDisk, read: Read) -> Iterator[Found]:
+    """Yield what a table holds of which not all partitions are known: any volume may be there."""
+    places = [(f"partition {p.number}", p, disk.broken_chain) for p in disk.extended[-1:]]
+    if disk.table == "gpt" and not any(h.valid for h in (disk.primary, disk.backup) if h):
+        whole = Partition(0, 0, disk.size, "", "", False)
+        places.append(("whole disk", whole, "its partition table cannot be read"))
+    for name, part, why in places:
+        if why is not None:
+            volume = Volume(name, part.start, part.length, UNKNOWN, unread=why)
+            yield _found(volume, Window(read, part.start, max(part.length, 0)))
 
 
 def _volume(window: Window, part: Partition) -> Volume:
@@ -108,7 +126,7 @@ def _logical(described: list[lvm.Physical], physical: dict[str, Window]) -> Iter
 
 
 def _part(window: Window, run: lvm.LvmRun) -> Window:
-    return Window(window, run.offset, run.length)  # type: ignore[arg-type]  # raw, and read as such
+    return Window(window.pread, run.offset, run.length)
 
 
 def _found(volume: Volume, file: Any) -> Found:

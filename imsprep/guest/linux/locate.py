@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from imsprep.guest.chain.devices import may_hide
 from imsprep.guest.linux.fstab import find_volume
-from imsprep.guest.model import Guest, Volume
+from imsprep.guest.model import UNKNOWN, Guest, Volume
 from imsprep.image.volumes.signatures import BITLOCKER, LUKS, LVM, RAID
 from imsprep.report import UnknownError
 
@@ -189,7 +189,18 @@ def _mapped(spec: str, guest: Guest) -> Where:
 
 
 def whole(volume: Volume, guest: Guest) -> str | None:
-    """Return why a volume of the image is not whole, or None."""
+    """Return why a volume of the image is not whole, or None.
+
+    UnknownError where what it lacks may lie where the image could not be read.
+    """
+    why = _lacks(volume, guest)
+    unseen = [v for v in guest.volumes if v.kind == UNKNOWN and v.unread and v.offset >= 0]
+    if why is not None and unseen:
+        raise UnknownError(f"what {volume.name} lacks may be {unseen[0].name}: {unseen[0].unread}")
+    return why
+
+
+def _lacks(volume: Volume, guest: Guest) -> str | None:
     if volume.missing is not None and volume.kind == RAID:
         return f"{volume.name} belongs to a {volume.missing}: another disk is missing"
     if volume.missing is not None:

@@ -67,6 +67,7 @@ def test_the_active_partition_has_to_begin_with_a_boot_program(tmp_path: Path) -
     data[FIRST * SECTOR : FIRST * SECTOR + 4] = b"XFSB"
     assert "no boot program" in (verdict(data) or "")
     assert verdict(bootable(data, FIRST + 4)) is None, "an XFS has it behind its superblock"
+    assert verdict(data[: FIRST * SECTOR]) is None, "what was cut off may have one"
 
 
 @pytest.mark.slow

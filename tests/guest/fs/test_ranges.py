@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.ranges import Joined, Window
 
 CONTENT = bytes(range(256))
 
 
-def window(offset: int, size: int, content: bytes = CONTENT) -> Window:
-    return Window(io.BytesIO(content), offset, size)
+def window(offset: int, size: int) -> Window:
+    return Window(lambda at, length: CONTENT[at : at + length], offset, size)
 
 
 @given(st.integers(0, 260), st.integers(0, 260), st.integers(0, 300), st.integers(0, 300))
@@ -33,7 +33,21 @@ def test_windows_in_a_row_read_as_one(places: list[tuple[int, int]], data: st.Da
     assert joined.pread(at, length) == whole[at : at + length]
 
 
-def test_what_is_missing_ends_the_reading() -> None:
+def test_what_is_missing_ends_the_looking() -> None:
     joined = Joined([window(250, 10), window(0, 10)])  # the first has six bytes
     assert joined.pread(0, 20) == CONTENT[250:]
     assert joined.pread(10, 10) == CONTENT[:10]
+
+
+@given(st.integers(0, 260), st.integers(0, 260), st.integers(0, 300), st.integers(0, 300))
+def test_a_file_never_ends_before_the_size_that_it_claims(
+    start: int, size: int, at: int, length: int
+) -> None:
+    whole = CONTENT[start : start + size]
+    for file in (window(start, size), Joined([window(start, size // 2), window(start + size // 2, size - size // 2)])):  # fmt: skip
+        file.seek(at)
+        if len(whole) < min(at + length, size) and at < size and length:
+            with pytest.raises(UnreadableError, match="past the end of the image"):
+                file.read(length)
+        else:
+            assert file.read(length) == whole[at : at + length]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -63,3 +64,19 @@ def ext4_disk(folder: Path, files: Mapping[str, object], *options: str) -> Path:
     """A disk with one partition, an ext4 with these files."""
     make_filesystem("ext4", write_tree(folder / "tree", files), folder / "fs.img", *options)
     return on_mbr(folder / "disk.raw", folder / "fs.img")
+
+
+def cuts(image: Path, count: int) -> list[int]:
+    """Sizes to which to cut a file, spread over what it holds that is not a hole."""
+    held = []
+    with image.open("rb") as file:
+        at = 0
+        while at < os.fstat(file.fileno()).st_size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break  # a hole to the end
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            held += range(at + 512, end, 512)
+            at = end
+    return held[:: max(len(held) // count, 1)]

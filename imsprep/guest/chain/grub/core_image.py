@@ -52,7 +52,10 @@ def read_core(read: Read, first: bytes) -> Objects:
         raise NoCoreError(f"the boot program goes on at sector {sector}, which {where}")
     if _DISKBOOT_TEXT not in head or len(head) < SECTOR:
         raise UnknownStepError(f"sector {sector}, where GRUB goes on, is not known")
-    body = b"".join(read(start, length) for start, length in _blocks(head))
+    blocks = _blocks(head)
+    body = b"".join(read(start, length) for start, length in blocks)
+    if sum(length for _, length in blocks) - len(body) >= SECTOR:
+        raise UnknownStepError("GRUB's core image reaches past the end of the disk")
     if not any(body):
         raise NoCoreError(f"the core image of GRUB after sector {sector} holds zeros")
     objects = find_objects(_unpacked(body))

@@ -62,6 +62,8 @@ def test_nothing_where_the_boot_program_goes_on_is_proved() -> None:
 
 def test_what_is_not_known_is_unknown() -> None:
     whole = disk(objects("/boot/grub"))
+    with pytest.raises(UnknownStepError, match="past the end of the disk"):
+        core_of(whole[: 2 * 512])
     changes = {"another loader": (0x180, b"LILO"), "an older GRUB": (0x5A, b"\x12\x34"),
                "another disk": (0x64, b"\x81"), "another sector": (512 + 0x120, bytes(32)),
                "another packer": (1024 + 32, b"\0"), "damaged": (1024 + 70, b"\xff" * 8),

@@ -31,7 +31,6 @@ from imsprep.report import Severity
 def no_init(facts: Facts) -> Iterator[Evidence]:
     """Look for what may be the first program, where the system has its ordinary programs."""
     found = started(facts)
-    _must_be_whole(facts, found.guest.root)
     asked = value(found, "init")
     maker = found.image.maker if found.image is not None else None
     if found.entry.machine == "i386" and found.guest.machine == "x86_64":
@@ -49,14 +48,6 @@ def no_init(facts: Facts) -> Iterator[Evidence]:
             _must_be_there(found.guest, asked, maker)
         else:
             yield from _usual_places(found.guest, in_order=maker == "initramfs-tools")
-
-
-def _must_be_whole(facts: Facts, root: str | None) -> None:
-    """Raise UnknownError where the partition of the root reaches past the end of the disk."""
-    disk = facts.disk
-    for p in disk.partitions if disk is not None else ():
-        if disk is not None and p.end > disk.size and root == f"partition {p.number}":
-            raise UnknownError(f"{root} is not whole in the file: what is missing is not known")
 
 
 def _asked_for(found: Started, asked: str) -> Iterator[Evidence]:

@@ -11,8 +11,6 @@ import pytest
 
 from imsprep.guest.paths import INITS
 from imsprep.report import Severity
-from imsprep.units import MIB
-from tests.support.checks.rules import RULES, SIZE, disk, image, part
 from tests.support.guest.elf_files import LINKER, elf
 from tests.support.guest.rules import check_guest
 from tests.support.guest.trees import Data, Link, cpio, debian, drivers, linux_guest
@@ -86,22 +84,6 @@ def test_what_is_there_but_cannot_be_started_is_not_called_absent() -> None:
     findings, _ = check_guest(linux_guest(files))
     (message,) = (f.message for f in findings if f.rule == "IMS851")
     assert "none of /etc/init, /bin/init, /bin/sh, and /sbin/init is not exec" in message
-
-
-@pytest.mark.parametrize(
-    ("beyond", "found", "skipped"), [(0, True, None), (512, False, "not whole")]
-)
-def test_what_lies_beyond_the_end_of_the_disk_is_not_called_absent(
-    beyond: int, found: bool, skipped: str | None
-) -> None:
-    files = {**debian(), **PROGRAMS}
-    del files["/bin/sh"]
-    root = part(1, 2 * MIB, SIZE - 2 * MIB + beyond)
-    findings, skips = RULES["IMS851"].run(
-        image(guest=linux_guest(files), disk=disk(partitions=(root,)))
-    )
-    assert bool(findings) is found
-    assert (skips is not None and (skipped or "-") in skips.reason) is (skipped is not None)
 
 
 SKELETON = {"/etc/os-release": "ID=nixos\nVERSION_ID=24.11\n", "/etc/debian_version": None}
