@@ -24,8 +24,9 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
     """Apply every rule that the policy selects; the report's findings have the worst first.
 
     What an `earlier` report of the same disk has settled stands; with the facts that are known now
-    only those rules are applied which were skipped then. Raises UsageError if the policy names a
-    rule that does not exist.
+    only those rules are applied which were skipped then. A doubt that another rule's finding says
+    (`Rule.said_by`), as severe or more, is said once. Raises UsageError if the policy names a rule
+    that does not exist.
     """
     rules = all_rules()
     policy.validate({rule.id for rule in rules})
@@ -45,6 +46,8 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
             skipped.append(not_run)
         elif not found:
             passed.append(rule.id)
+    findings, said = _said_once(findings, rules)
+    skipped += said
     return Report(
         image=facts.name,
         findings=tuple(sorted(findings, key=lambda finding: finding.order)),
@@ -52,3 +55,23 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
         passed=tuple(passed),
         facts=summary(facts, rules),
     )
+
+
+def _said_once(
+    findings: list[Finding], rules: tuple[Rule, ...]
+) -> tuple[list[Finding], list[Skipped]]:
+    """Leave out the findings whose doubt another one says; return with them what says it."""
+    said_by = {rule.id: rule.said_by for rule in rules}
+    worst: dict[str, int] = {}
+    for finding in findings:
+        worst[finding.rule] = max(worst.get(finding.rule, 0), finding.severity)
+    kept, left_out = [], {}
+    for finding in findings:
+        says = next(
+            (r for r in said_by[finding.rule] if worst.get(r, 0) >= finding.severity), None
+        )
+        if says is None:
+            kept.append(finding)
+        else:
+            left_out[finding.rule] = Skipped(finding.rule, f"{says} says it")
+    return kept, list(left_out.values())

@@ -85,6 +85,7 @@ class Rule:
     source: str  # where the rule comes from, with its date; "inferred" if nothing states it
     check: Callable[[Facts], Iterable[Evidence]]
     of: str = DISK  # or FILE
+    said_by: tuple[str, ...] = ()  # rules whose finding says the same doubt, and better
 
     @property
     def subject(self) -> str:
@@ -157,6 +158,7 @@ def rule(
     fix: str,
     source: str,
     of: str | None = None,
+    said_by: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Facts], Iterable[Evidence]]], Rule]:
     """Register the decorated function as the rule `id_`; a second use of an id is a bug.
 
@@ -167,7 +169,7 @@ def rule(
         if id_ in _REGISTRY:
             raise ValueError(f"rule id {id_} is taken")
         speaks_of = of or (FILE if id_[3] in _OF_FILE else DISK)
-        made = Rule(id_, severity, title, why, fix, source, check, speaks_of)
+        made = Rule(id_, severity, title, why, fix, source, check, speaks_of, said_by)
         _REGISTRY[id_] = made
         return made
 

@@ -295,6 +295,15 @@ def test_text_says_the_same_doubt_once_a_run() -> None:
     )
 
 
+def test_text_repeats_no_line_of_a_folded_note_whose_message_names_the_image() -> None:
+    named = [
+        Report(name, (dataclasses.replace(finding("IMS401", Severity.NOTE), message=name),))
+        for name in ("a.raw", "b.raw")
+    ]
+    assert text(run(*named)).count("IMS401") == 1
+    assert text(run(*named), Style(notes=True)).count("IMS401") == 2
+
+
 @pytest.mark.parametrize(
     ("format_", "name"), [("raw", "'my disk.raw'"), ("qcow2", "'my disk.raw'"), ("zvhd2", "IMAGE")]
 )

@@ -91,16 +91,20 @@ def report_text(report: Report, *, fail_on: Severity | None, style: Style) -> st
 def finding_lines(
     findings: Iterable[Finding], style: Style, shown: set[tuple[str, str]] | None = None
 ) -> list[str]:
-    """Return findings as blocks of lines, the worst first; a note that was `shown` is left out."""
+    """Return findings as blocks of lines, the worst first; a note that was `shown` is left out.
+
+    Of a folded note the title is all that a reader sees, whatever the image.
+    """
     shown = set() if shown is None else shown
+    before = frozenset(shown)
     ordered = sorted(findings, key=lambda f: f.order)
     lines: list[str] = []
     folded = False
     for finding in ordered:
         if _is_note(finding):
-            if (finding.rule, finding.message) in shown:
+            if _key(finding, style) in before:
                 continue
-            shown.add((finding.rule, finding.message))
+            shown.add(_key(finding, style))
         fold = (_is_note(finding) or finding.waived is not None) and not style.notes
         lines += [*([] if fold and folded else [""]), *_finding(finding, style, fold=fold)]
         folded = fold
@@ -109,6 +113,10 @@ def finding_lines(
 
 def _is_note(finding: Finding) -> bool:
     return finding.severity is Severity.NOTE and finding.waived is None
+
+
+def _key(finding: Finding, style: Style) -> tuple[str, str]:
+    return finding.rule, finding.message if style.notes else finding.title
 
 
 def _failure(failure: Failure, style: Style) -> str:
@@ -121,7 +129,7 @@ def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]])
     if style.quiet:
         return _quiet(run, report, style)
     lines = [*_headline(report, style), *_scanned(report, style)]
-    before = {(f.rule, f.message) for f in report.findings if _is_note(f)} & shown
+    before = [f for f in report.findings if _is_note(f) and _key(f, style) in shown]
     found = finding_lines(report.findings, style, shown)
     skipped = _skipped(report, style)
     lines += [*found, *([""] if found or skipped else []), *skipped]

@@ -276,6 +276,7 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
     " by itself, which quick import does not.",
     fix="Nothing to do; if the server does not boot, try the ordinary import.",
     source=f"{QUICK_IMPORT}: 128 GB; user guide, 2025-12-17, for what the ordinary import does",
+    said_by=("IMS603",),
 )  # fmt: skip
 def ordinary_import_would_do(facts: Facts) -> Iterator[Evidence]:
     """Report a file below 128 GB."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.cloud.os_names import named, near
 from imsprep.cloud.sites import OPTIONAL_FIELDS, SITES
 from imsprep.image import formats
 from imsprep.report import Severity
@@ -67,25 +68,13 @@ def undocumented_field(facts: Facts) -> Iterator[Evidence]:
     " 2025-12-17 (1 GB to 1 TB)",
 )  # fmt: skip
 def small_disk(facts: Facts) -> Iterator[Evidence]:
-    """Compare the virtual size of a system disk with the table's lower end."""
+    """Compare the disk that an import makes, if it is a system disk, with the table's lower end."""
     if facts.virtual_size is None:
         raise UnknownError(f"the virtual size of a {facts.format} file is not read")
     if facts.unread:
         raise UnknownError("the disk in the file is not read")
     smallest = facts.site.smallest_system_disk
-    small = facts.is_system_disk and 0 < facts.virtual_size < smallest * GIB
-    made = facts.packed_size or 0
-    if small and made >= smallest * GIB:
-        yield Evidence(
-            f"the disk has {exact_size(facts.virtual_size)}; the ZVHD2 that an import makes of it"
-            f" has {exact_size(made)}",
-            expected=f"{exact_size(smallest * GIB)} or more",
-            found=exact_size(facts.virtual_size),
-            title="As RAW the disk would be smaller than the site's pages say",
-            fix=f"Nothing, if it is imported as a ZVHD2. As RAW: {_enlarge(facts, smallest)}.",
-            severity=Severity.NOTE,
-        )
-    elif small:
+    if facts.is_system_disk and 0 < (facts.packed_size or 0) < smallest * GIB:
         disk, advice = exact_size(facts.virtual_size), _enlarge(facts, smallest)
         if facts.to_be_packed and facts.source_size not in (None, facts.virtual_size):
             disk = f"{exact_size(facts.source_size)}; a ZVHD2 makes it a disk of {disk}"
@@ -104,6 +93,7 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
     why="Each site has its own list; a value of another one is refused with IMG.0056.",
     fix="Use a value of this site's list, or choose the site that you mean.",
     source='"Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07',
+    said_by=("IMS708",),
 )  # fmt: skip
 def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
     """Look the value up in the lists of the other sites."""
@@ -114,7 +104,13 @@ def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
         return
     others = [site.key for site in SITES.values() if value in site.os_versions.all]
     if others:
-        yield Evidence(f'"{value}" is in the list of {", ".join(others)}', found=value)
+        like = near(value, facts.site.listed)
+        hint = f"; {facts.site.key} lists {named(like)}" if like else ""
+        yield Evidence(
+            f'"{value}" is in the list of {", ".join(others)}{hint}',
+            expected=named(like, "or") if like else f"a value that {facts.site.key} lists",
+            found=f'"{value}"',
+        )
 
 
 def _enlarge(facts: Facts, gib: int) -> str:
