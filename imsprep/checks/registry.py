@@ -67,9 +67,7 @@ def _said_once(
         worst[finding.rule] = max(worst.get(finding.rule, 0), finding.severity)
     kept, left_out = [], {}
     for finding in findings:
-        says = next(
-            (r for r in said_by[finding.rule] if worst.get(r, 0) >= finding.severity), None
-        )
+        says = next((r for r in said_by[finding.rule] if worst.get(r, 0) >= finding.severity), None)
         if says is None:
             kept.append(finding)
         else:

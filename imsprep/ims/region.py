@@ -35,6 +35,8 @@ class RegionFacts:
     refusals: tuple[str, str] = ("", "")  # of the quota and of the list, in the service's words
     images: tuple[CloudImage, ...] = ()  # of the name that was asked for
     refusal: str = ""  # why no images were listed: without that no import can be followed
+    # Ids of images that an earlier run made of this file, if its disk is still the same.
+    ours: tuple[str, ...] = ()
 
 
 def look_at_region(

@@ -129,10 +129,11 @@ def _bucket(
 
 def _region(task: ImportTask, file: RawImage, request: QuickImportRequest) -> RegionFacts | None:
     """Ask the service, but not of an import that an earlier run has begun."""
-    folder = task.target.folder
-    if task.ask_service is None or manifests.has_begun(file, request.as_body(), folder):
+    folder, body = task.target.folder, request.as_body()
+    if task.ask_service is None or manifests.has_begun(file, body, folder):
         return None
-    return task.ask_service(request.name)
+    region = task.ask_service(request.name)
+    return region and replace(region, ours=manifests.made_of(file.path, body, folder))
 
 
 def _upload_format(facts: Facts, task: ImportTask) -> str:

@@ -17,7 +17,7 @@ then as before: earlier imports that may have made an image are kept too, so tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -183,14 +183,32 @@ def has_begun(image: RawImage, request: Mapping[str, object], folder: Path | Non
 
     `folder` is that of a `local:` target, None of a bucket.
     """
-    found = read(path_for(image.path))
     return any(
-        one.state in BEGUN
-        and one.request == request
-        and _is_at(one.service, folder)
-        and one.image.identity.same_content_as(image.identity)
-        for one in imports_of(found)
+        one.state in BEGUN and one.image.identity.same_content_as(image.identity)
+        for one in _asked_for(image.path, request, folder)
     )
+
+
+def made_of(image: Path, request: Mapping[str, object], folder: Path | None) -> tuple[str, ...]:
+    """Return the ids of the images that this import made of the file, in whatever state it was.
+
+    `folder` as in `has_begun`. Only the digest tells whether its disk is still the same.
+    """
+    return tuple(
+        one.image_id
+        for one in _asked_for(image, request, folder)
+        if one.state == DONE and one.image_id and one.image.name == image.name
+        and one.image.digest is not None
+    )  # fmt: skip
+
+
+def _asked_for(
+    image: Path, request: Mapping[str, object], folder: Path | None
+) -> Iterator[Manifest]:
+    """Yield the imports of a file with this request to this target."""
+    for one in imports_of(read(path_for(image))):
+        if one.request == request and _is_at(one.service, folder):
+            yield one
 
 
 def _is_at(service: str, folder: Path | None) -> bool:

@@ -110,6 +110,23 @@ def test_the_names_of_a_file_that_was_imported_are_not_taken_for_those_of_others
 
 
 @pytest.mark.slow
+def test_the_image_of_a_file_whose_time_changed_is_no_other_of_the_name(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    arguments = ("import", disk, *REQUEST[:-1], "--to", f"local:{tmp_path}/cloud")
+    first = imsprep(*arguments)
+    disk.touch()
+    again = imsprep(*arguments, "--strict", "--json", "-v")
+    assert again.code == 0, again.err
+    assert again.json["image_id"] in first.out
+    assert "uses it again" in " ".join(again.err.split())
+    disk.write_bytes(b"\x03" + disk.read_bytes()[1:])
+    changed = imsprep(*arguments, "--json")
+    assert changed.json["image_id"] not in first.out
+    assert "the file has changed since, so another image is made" in changed.err
+
+
+@pytest.mark.slow
 def test_a_full_folder_takes_no_image(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     to = ("--to", f"local:{tmp_path}/cloud")
     assert imsprep("import", disk, *REQUEST, *to).code == 0

@@ -193,7 +193,8 @@ def service_answers(facts: Facts) -> Iterator[Evidence]:
     "IMS712", Severity.WARNING, "An image of this name is there already",
     why="A service may refuse the name with IMG.0009, after the whole upload; whether names have to"
     " be unique is not documented.",
-    fix="Choose another name if the import is refused.",
+    fix="Choose another name, or remove the image that is there if nothing needs it. If the service"
+    " takes the name a second time, only the ids distinguish the two.",
     source="API reference, Error Codes: IMG.0009, 2025-12-17",
 )  # fmt: skip
 def name_in_use(facts: Facts) -> Iterator[Evidence]:
@@ -202,10 +203,24 @@ def name_in_use(facts: Facts) -> Iterator[Evidence]:
     given(facts, "name")
     if found.refusal:
         raise UnknownError(found.refusal)
-    if found.images:
-        name, ids = found.images[0].name, ", ".join(i.image_id for i in found.images[:3])
-        yield Evidence(f"{name!r} is the name of {counted(len(found.images), 'image')}: {ids}",
-                       found=name)  # fmt: skip
+    if not found.images:
+        return
+    name, ids = found.images[0].name, ", ".join(i.image_id for i in found.images[:3])
+    there = f"{name!r} is the name of {counted(len(found.images), 'image')}: {ids}"
+    reused = [i.image_id for i in found.images if i.image_id in found.ours]
+    if reused:
+        made = "it" if len(found.images) == 1 else reused[0]
+        yield Evidence(
+            f"{there}; an earlier import of this file made {made}, and this one uses it again if"
+            " the disk is still the same",
+            found=name,
+            title="An earlier import of this file made an image of this name",
+            fix="Nothing, if the disk is the same. If it changed, there will be a second image of"
+            " this name, or the service refuses it: choose another name.",
+            severity=Severity.NOTE,
+        )
+    else:
+        yield Evidence(there, found=name)
 
 
 @rule(

@@ -13,6 +13,7 @@ from imsprep.errors import ServiceError, TransferError
 from imsprep.ims.listed import CloudImage
 from imsprep.ims.region import RegionFacts, look_at_region
 from imsprep.ims.request import RequestFields
+from imsprep.report import Severity
 from imsprep.store.bucket import BucketFacts, BucketQuestion, look_at_bucket
 from imsprep.store.contract import BucketHead, ObjectFacts, Upload
 from imsprep.store.directory import DirectoryStore
@@ -110,6 +111,15 @@ def test_a_name_that_is_in_use_is_a_warning() -> None:
     region = dataclasses.replace(REGION, images=(image,))
     assert fired(GOOD, region=region, request=RequestFields(name=image.name)) == {"IMS712"}
     assert fired(GOOD, region=region) == set()
+
+
+def test_a_name_of_an_image_that_may_be_used_again_is_a_note() -> None:
+    image = CloudImage("i-1", "web01", "active", None)
+    region = dataclasses.replace(REGION, images=(image,), ours=("i-1",))
+    request = RequestFields(name=image.name)
+    report = registry.run(Facts(name="d.raw", file_size=1, region=region, request=request))
+    (finding,) = report.of("IMS712")
+    assert (finding.severity, "second image" in (finding.fix or "")) == (Severity.NOTE, True)
 
 
 def test_a_bucket_that_may_not_be_written_to_is_told_and_left_as_it_was(tmp_path: Path) -> None:
