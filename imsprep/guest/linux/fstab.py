@@ -93,13 +93,33 @@ class Mount(NamedTuple):
 def read_fstab(text: str) -> list[Mount]:
     """Read the lines of fstab; those that are not entries are left out."""
     mounts = []
-    for number, line in enumerate(text.splitlines()[:LINE_LIMIT], 1):
-        fields = [_unescape(word) for word in line.split()]
-        if len(fields) >= 2 and not fields[0].startswith("#"):
+    for number, _, fields in _lines(text):
+        if _is_entry(fields):
             kind = fields[2] if len(fields) > 2 else "auto"
             options = tuple(fields[3].split(",")) if len(fields) > 3 else ()
             mounts.append(Mount(fields[0], fields[1], kind, options, number))
     return mounts
+
+
+def not_entries(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and text of each line that is neither an entry nor a comment."""
+    yield from ((number, line) for number, line, fields in _lines(text) if not _is_entry(fields))
+
+
+def _is_entry(fields: list[str]) -> bool:
+    """Return whether a line names a mount point or swap space.
+
+    Else systemd ignores it: "Mount point … is not a valid path" (its fstab-generator.c).
+    """
+    return len(fields) > 1 and ("/" in fields[1] or fields[2:3] == ["swap"])
+
+
+def _lines(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield what is no comment: the line's number, counted from 1, its text and its fields."""
+    for number, line in enumerate(text.splitlines()[:LINE_LIMIT], 1):
+        fields = [_unescape(word) for word in line.split()]
+        if fields and not fields[0].startswith("#"):
+            yield number, line.strip(), fields
 
 
 def _unescape(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from imsprep.checks.rules.guest.chain.mounts import line_of, mounts_of, severity
 from imsprep.checks.subject.boot_entry import arguments, cut, of_value, origin, started, value
 from imsprep.checks.subject.guest import advice, linux
 from imsprep.guest.linux import mount_options
-from imsprep.guest.linux.fstab import Mount, find_volume, read_fstab
+from imsprep.guest.linux.fstab import Mount, find_volume, not_entries, read_fstab
 from imsprep.guest.linux.locate import locate
 from imsprep.guest.model import Guest, Volume
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, FAT, XFS
@@ -151,11 +152,13 @@ def read_only_root(facts: Facts) -> Iterator[Evidence]:
     if mode != "ro" or root is None or root.part_type in _ROOT_TYPES or not fixes.usual(guest):
         return
     by_systemd = any(True for _ in guest.matching("/etc/systemd/system/*.wants/*"))
-    lines = read_fstab(guest.text("/etc/fstab") or "")
-    if by_systemd and not any(m.path == "/" for m in lines) and not _image_based(given):
+    text = guest.text("/etc/fstab") or ""
+    if by_systemd and not any(m.path == "/" for m in read_fstab(text)) and not _image_based(given):
         uuid = fixes.root_uuid(guest)
         line = f": UUID={uuid} / auto defaults 0 1" if uuid is not None else ""
         lacks = "has no line for /" if guest.exists("/etc/fstab") else "is missing"
+        for number, words in itertools.islice(not_entries(text), 1):
+            lacks += f"; line {number} is no entry: {cut(words)!r}"
         yield Evidence(
             f"{origin(found, 'ro')} says ro, and /etc/fstab {lacks}",
             expected="a line for /",

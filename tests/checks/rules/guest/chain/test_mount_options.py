@@ -77,6 +77,20 @@ def test_a_missing_fstab_is_called_missing() -> None:
         assert [lacks in f.message for f in found if f.rule == "IMS859"] == [True]
 
 
+@pytest.mark.parametrize(
+    ("fstab", "line"),
+    [
+        (f"# /\nUUID={UUID}/ext4 defaults\n", f"line 2 is no entry: 'UUID={UUID}/ext4 defaults'"),
+        ("\n\x01\x02\n", r"line 2 is no entry: '\x01\x02'"),
+    ],
+)
+def test_a_line_of_fstab_that_is_no_entry_is_quoted(fstab: str, line: str) -> None:
+    said, _ = check_guest(linux_guest({**debian(), "/etc/fstab": fstab}))
+    assert [(f.rule, line in f.message) for f in said if f.severity > Severity.NOTE] == [
+        ("IMS859", True)
+    ]
+
+
 def test_a_root_that_systemd_finds_by_its_type_is_mounted_for_writing() -> None:
     root = dataclasses.replace(ROOT, part_type="4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
     found, _ = check_guest(linux_guest({**debian(), "/etc/fstab": ""}, volumes=(root,)))
