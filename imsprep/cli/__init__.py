@@ -50,7 +50,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "demo": "Make a small disk image and run every step on it.",
         "emulator": "Run a strict local image service, for tests and CI.",
         "completion": "Print the completion script for bash, zsh or fish.",
-        "man": "Print a manual page, or the folder of all.",
+        "man": "Show a manual page, or the folder of all.",
     },
 }
 FOLDERS = dict(zip(SECTIONS, ("imports", "steps", "machine"), strict=True))  # of their modules

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.running import Outcome
+import pytest
+
+from tests.support.running import Outcome, need
 
 Run = Callable[..., Outcome]
 
@@ -27,3 +33,26 @@ def test_a_page_that_is_not_there_says_what_there_is(imsprep: Run) -> None:
             done.err
             == f"imsprep: there is no page for {name!r}; imsprep --help lists the commands\n"
         )
+
+
+@need("man")
+@pytest.mark.parametrize("has_man", [True, False])
+def test_a_terminal_gets_the_page_as_man_shows_it(tmp_path: Path, has_man: bool) -> None:
+    ours, theirs = pty.openpty()
+    path = os.environ["PATH"] if has_man else str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "imsprep", "man", "man"],
+        stdout=theirs, env={**os.environ, "PATH": path, "MANPAGER": "cat", "TERM": "dumb"},
+        check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # EIO: all was read
+            break
+    os.close(ours)
+    assert done.returncode == 0
+    assert (b".SH NAME" in shown) is not has_man
+    assert b"imsprep-man" in shown or not has_man
