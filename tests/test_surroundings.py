@@ -100,7 +100,9 @@ def test_the_steps_of_the_action_run(shell: DocumentShell) -> None:
     assert (shell.folder / "imsprep.sarif").stat().st_size
 
 
-def checked_with(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def checked_with(
+    arguments: str, folder: Path, images: str = "a.raw"
+) -> subprocess.CompletedProcess[str]:
     """Run the action's check with a program in place of imsprep that prints what it is given."""
     (check,) = (
         step
@@ -110,7 +112,7 @@ def checked_with(arguments: str, folder: Path) -> subprocess.CompletedProcess[st
     script = "imsprep() { printf '%s\\n' \"$@\"; }\n" + check["run"]
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script], cwd=folder,
-        env={"PATH": os.environ["PATH"], "IMAGES": "a.raw b.raw", "SARIF": "r.sarif",
+        env={"PATH": os.environ["PATH"], "IMAGES": images, "SARIF": "r.sarif",
              "ARGUMENTS": arguments}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -133,9 +135,27 @@ def test_the_arguments_of_the_action_are_quoted_as_in_a_shell(
 ) -> None:
     (tmp_path / "there").touch()
     done = checked_with(arguments, tmp_path)
-    first = ["check", "a.raw", "b.raw", "--format", "github", "--output", "sarif:r.sarif"]
-    assert (done.returncode, done.stdout.splitlines()) == (0, first + words), done.stderr
+    first = ["check", "--format", "github", "--output", "sarif:r.sarif"]
+    expected = [*first, *words, "--", "a.raw"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, expected), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ("build/*.raw", ["build/*.raw"]),
+        ("  my disk.raw \n\nit's $(touch made).raw\n-x.raw\n",
+         ["my disk.raw", "it's $(touch made).raw", "-x.raw"]),
+    ],
+)  # fmt: skip
+def test_the_images_of_the_action_stand_one_a_line(
+    images: str, words: list[str], tmp_path: Path
+) -> None:
+    done = checked_with("", tmp_path, images)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, lines[lines.index("--") + 1 :]) == (0, words), done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_quote_without_its_end_in_the_arguments_of_the_action_is_wrong_usage(
