@@ -29,6 +29,10 @@ class Severity(enum.IntEnum):
         """The name in lower case, as it is printed and parsed."""
         return self.name.lower()
 
+    def __str__(self) -> str:
+        """Return the word: a number says nothing to a person."""
+        return self.word
+
     @classmethod
     def parse(cls, word: str) -> Severity:
         """Return the severity called `word`; ValueError for any other word."""

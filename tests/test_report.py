@@ -6,6 +6,7 @@ import dataclasses
 
 from imsprep.checks import registry
 from imsprep.ims.request import RequestFields
+from imsprep.report import Finding, Report, Severity
 from tests.support.checks.rules import GOOD
 
 
@@ -16,3 +17,8 @@ def test_the_worst_finding_is_the_first_and_what_is_waived_the_last() -> None:
     assert len({f.severity for f in before}) > 1
     waived = dataclasses.replace(before[0], waived="known")
     assert max([waived, *before[1:]], key=lambda f: f.order) is waived
+
+
+def test_the_worst_severity_is_printed_as_a_word() -> None:
+    report = Report("disk.raw", (Finding("IMS101", Severity.ERROR, "file", "A title", "message"),))
+    assert (f"{report.worst}", str(Report("disk.raw").worst)) == ("error", "None")
