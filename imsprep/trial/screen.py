@@ -12,6 +12,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from imsprep.units import KIB
@@ -52,8 +53,11 @@ class Screens:
     def show(self, letters: str) -> None:
         """Take what is on the screen now."""
         there = letters.splitlines()
-        kept = set(there)
-        self._gone += [line for line in self._there if line not in kept]
+        for kind, start, stop, _, _ in SequenceMatcher(
+            None, self._there, there, autojunk=False
+        ).get_opcodes():
+            if kind in ("delete", "replace"):
+                self._gone += self._there[start:stop]
         del self._gone[:-_MOST_GONE]
         self._there = there
 

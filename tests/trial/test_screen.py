@@ -57,6 +57,15 @@ def test_of_earlier_screens_the_last_lines_are_kept() -> None:
     assert screens.text.splitlines() == [f"line {number}" for number in range(999, 3000)]
 
 
+def test_a_line_that_comes_again_is_kept_as_often_as_it_came() -> None:
+    screens, error = Screens(), "error: file not found."
+    for shown in (f"{error}\n{error}\n", f"{error}\nPress any key\n", MENU, f"{error}\n"):
+        screens.show(shown)
+    assert screens.text.splitlines().count(error) == 3
+    screens.show(f"{error}\n{MENU}")  # what stays is no line again
+    assert screens.text.splitlines().count(error) == 3
+
+
 def test_a_picture_becomes_a_png() -> None:
     picture = read_ppm(b"P6\n2 1\n255\n" + bytes([1, 2, 3, 4, 5, 6]))
     assert picture == Picture(2, 1, bytes([1, 2, 3, 4, 5, 6]))
