@@ -72,6 +72,8 @@ ORDER = {
         blockmap
         digest
         disk
+        not_a_disk
+        formats
         folders
         tables.survey
         tables.descriptor
@@ -82,8 +84,6 @@ ORDER = {
         digest_disk
         readonly_file
         crc32c
-        not_a_disk
-        formats
         volumes.superblocks
         volumes.signatures
         volumes.labels

@@ -192,7 +192,7 @@ def rules(only: str | None = None) -> list[Rule]:
 
 def image_suffixes() -> frozenset[str]:
     """Return the endings of the names of disk images, in small letters, as `.raw`."""
-    from imsprep.checks.rules.file import SUFFIXES
+    from imsprep.image.formats import SUFFIXES
 
     return frozenset(SUFFIXES)
 

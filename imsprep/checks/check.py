@@ -19,9 +19,9 @@ from imsprep.checks import registry
 from imsprep.checks.gather_facts import QUICK, Look, gather_file
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.reporters import Failure, Run
-from imsprep.checks.rules.file import SUFFIXES
 from imsprep.cloud.sites import SITES, Site
 from imsprep.errors import ImsprepError, ReadError, show_path
+from imsprep.image.formats import SUFFIXES
 from imsprep.ims.region import RegionFacts
 from imsprep.ims.request import RequestFields
 from imsprep.options import DEFAULT_SITE

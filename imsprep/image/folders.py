@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from imsprep.errors import show_path
+from imsprep.image.formats import SUFFIXES
 
 _RESTORE = "restore the whole disk with it into a virtual machine, and take that disk"
 
@@ -44,4 +45,9 @@ def what_folder(path: Path) -> str:
             return f"cannot read {name}: it is a folder, {what}; {advice}"
     if not names:
         return f"cannot read {name}: it is a folder that holds no images"
+    if not any(os.path.splitext(entry)[1].lower() in SUFFIXES for entry in names):
+        return (
+            f"cannot read {name}: it is a folder, and no name in it ends as that of a disk image"
+            " (.raw, .qcow2, .vmdk and others); name the image itself"
+        )
     return f"cannot read {name}: it is a folder, not an image; name a file in it"

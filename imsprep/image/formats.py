@@ -40,6 +40,15 @@ RAW, ZVHD2, ZVHD = "raw", "zvhd2", "zvhd"
 VHD_FIXED, VHD_DYNAMIC, VMDK, ISO = "vhd-fixed", "vhd-dynamic", "vmdk", "iso"
 OVA, OVF = "ova", "ovf"
 
+# What the end of a file's name says.
+SUFFIXES = {
+    ".raw": RAW, ".img": RAW, ".zvhd2": ZVHD2, ".zvhd": ZVHD,
+    ".qcow2": "qcow2", ".qcow": "qcow", ".vmdk": "vmdk", ".vhd": "vhd", ".vhdx": "vhdx",
+    ".vdi": "vdi", ".qed": "qed", ".iso": "iso", ".gz": "gzip", ".xz": "xz", ".zst": "zstd",
+    ".bz2": "bzip2", ".lz4": "lz4", ".zip": "zip", ".7z": "7z", ".tar": "tar", ".ova": "ova",
+    ".dmg": "dmg", ".hds": "parallels",
+}  # fmt: skip
+
 # What is read as a disk: RAW, and what differs from it only by something behind or in front. In all
 # of them a partition table at the start is usual; discs have one to boot from USB sticks.
 LIKE_RAW = (RAW, VHD_FIXED, ISO)

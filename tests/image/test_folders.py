@@ -17,7 +17,7 @@ Imsprep = Callable[..., Outcome]
     [
         ("clonezilla-img", "Clonezilla"), ("sda1.ext4-ptcl-img.gz.aa", "Clonezilla"),
         ("oci-layout", "container image"), ("bands", "sparse bundle"), ("web.vmx", "VMware"),
-        ("anything", "name a file in it"),
+        ("web.raw", "name a file in it"), ("disk", "no name in it ends as that of a disk image"),
     ],
 )  # fmt: skip
 def test_a_folder_is_called_what_it_is(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
-from imsprep.image.formats import MAX_SIZE, Match
+from imsprep.image.formats import MAX_SIZE, SUFFIXES, Match
 from imsprep.image.not_a_disk import KNOWN, STREAMS, Kind
 from imsprep.image.qemu.foreign import DRIVERS
 from imsprep.report import Region, Severity
@@ -19,13 +19,6 @@ DECIMAL_TB = 10**12  # the same words, read as a power of ten
 ORDINARY_IMPORT = 128 * GIB  # below, the pages advise the ordinary import for other formats
 
 ACCEPTED = (formats.RAW, formats.ZVHD2)
-SUFFIXES = {
-    ".raw": formats.RAW, ".img": formats.RAW, ".zvhd2": formats.ZVHD2, ".zvhd": formats.ZVHD,
-    ".qcow2": "qcow2", ".qcow": "qcow", ".vmdk": "vmdk", ".vhd": "vhd", ".vhdx": "vhdx",
-    ".vdi": "vdi", ".qed": "qed", ".iso": "iso", ".gz": "gzip", ".xz": "xz", ".zst": "zstd",
-    ".bz2": "bzip2", ".lz4": "lz4", ".zip": "zip", ".7z": "7z", ".tar": "tar", ".ova": "ova",
-    ".dmg": "dmg", ".hds": "parallels",
-}  # fmt: skip
 
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
