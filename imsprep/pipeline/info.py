@@ -80,10 +80,10 @@ class Summary:
             ratio = format_ratio(packed.ratio) if packed.ratio else "no data"
             lines += [
                 ("packed from", exact_size(packed.original_size)),
-                ("data", exact_size(packed.data_bytes)),
-                ("compressed", f"{exact_size(packed.packed_bytes)}, {ratio}, {packed.compression}"),
                 ("blocks", f"{packed.stored_blocks} of {packed.blocks} stored"),
                 ("block size", exact_size(packed.block_size)),
+                ("unpacked", f"{exact_size(packed.data_bytes)} in stored blocks"),
+                ("compressed", f"{exact_size(packed.packed_bytes)}, {ratio}, {packed.compression}"),
                 ("creator", packed.creator),
                 ("made", packed.made),
                 ("id", packed.uuid),

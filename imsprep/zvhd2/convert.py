@@ -110,9 +110,12 @@ class Converted:
         """Return the result in one line."""
         ratio = f", packed {format_ratio(self.ratio)}" if self.ratio else ""
         disk, data = format_size(self.block_map.size), format_size(self.block_map.data_bytes)
+        # Whether what a source stores is zeros was looked at only where it was packed.
+        of_it = f"of which {self.source_format} stored {data}"
+        of_it = f"with {data} of data{ratio}" if self.packed is not None else of_it
         return (
             f"{show_path(self.target)}: {format_size(self.target_size)} {self.target_format},"
-            f" a disk of {disk} with {data} of data{ratio}"
+            f" a disk of {disk} {of_it}"
         )
 
 

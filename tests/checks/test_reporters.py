@@ -21,8 +21,9 @@ from imsprep.checks.reporters import FORMATS, Failure, Run, render
 from imsprep.checks.reporters.html import html
 from imsprep.checks.reporters.json import schema
 from imsprep.checks.reporters.picture import picture
-from imsprep.checks.reporters.text import PLAIN, Style, report_text, text
-from imsprep.report import Finding, Region, Report, Severity, Skipped
+from imsprep.checks.reporters.text import PLAIN, Style, about, report_text, text
+from imsprep.report import FactValues, Finding, Region, Report, Severity, Skipped
+from imsprep.units import GIB, MIB
 from tests.support.paths import ROOT
 
 SARIF = json.loads(
@@ -285,6 +286,12 @@ def test_text_folds_notes_and_counts_what_was_skipped() -> None:
     opened = text(notes_of("a.raw"), Style(notes=True, skipped=True))
     assert "         a message\n" in opened
     assert "skipped:\n  no name: IMS501\n" in opened
+
+
+def test_text_says_of_which_the_sizes_are() -> None:
+    facts = FactValues(file_size=MIB, virtual_size=GIB, cells=[(0, GIB, 5 * MIB, None)])
+    assert about({**facts, "format": "qcow2"}) == "qcow2, 1 GiB, file of 1 MiB"
+    assert about({**facts, "format": "raw"}) == "raw, 1 GiB, 5 MiB stored"
 
 
 def test_text_says_the_same_doubt_once_a_run() -> None:

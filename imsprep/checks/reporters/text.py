@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rule import NOT_INSPECTED
 from imsprep.image.file import Sharing
+from imsprep.image.formats import RAW
 from imsprep.options import DEFAULT_SITE
 from imsprep.report import FactValues, Finding, Report, Severity, StepValues, disk_size
 from imsprep.scan.scan import Coverage
@@ -154,9 +155,13 @@ def _quiet(run: Run, report: Report, style: Style) -> str:
 def about(facts: FactValues) -> str:
     """Write what an image is: format, sizes, table, what starts it, and the system inside."""
     words = [facts.get("format", "unknown"), format_size(disk_size(facts))]
+    is_raw = facts.get("format") == RAW
+    size = facts.get("file_size")
+    if not is_raw and size not in (None, disk_size(facts)):  # its bytes are not the disk's
+        words.append(f"file of {format_size(size)}")
     if "data_bytes" in facts:
         words.append(f"{format_size(facts['data_bytes'])} of data")
-    elif facts.get("cells"):
+    elif is_raw and facts.get("cells"):
         words.append(f"{format_size(sum(stored for _, _, stored, _ in facts['cells']))} stored")
     if table := facts.get("partition_table"):
         words.append(f"{table.upper()}, {counted(len(facts.get('partitions', [])), 'partition')}")
