@@ -114,11 +114,12 @@ class CommandTable(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; at its end no bar is left, whatever ended it."""
         from imsprep.cli.progress.board import BOARD
+        from imsprep.cli.screen import end_bars
 
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            if BOARD.end():  # the terminal's ^C went with the bars: click has no line to end
+            if end_bars():  # the terminal's ^C went with the bars: click has no line to end
                 raise click.Abort from None
             raise
         finally:

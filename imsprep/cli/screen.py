@@ -184,9 +184,20 @@ def verbosity() -> int:
 def progress_mode() -> str:
     """Return how progress is shown: BAR, PLAIN, JSON or NONE."""
     if _HERE.progress == AUTO:
-        drawn = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
-        return BAR if drawn else PLAIN
+        return BAR if _draws() else PLAIN
     return _HERE.progress
+
+
+def end_bars() -> bool:
+    """Take all bars away, with what the terminal shows of Ctrl-C; False if it draws none."""
+    BOARD.end()
+    if _draws():
+        click.echo("\r\x1b[K", file=sys.stderr, nl=False)  # to the start of the line, and erase it
+    return _draws()
+
+
+def _draws() -> bool:
+    return is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
 
 
 def write_event(values: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imsprep.cli.screen import say
+from imsprep.cli.screen import end_bars, say
 
 if TYPE_CHECKING:
     from imsprep.upload.values import Uploaded
@@ -56,6 +56,7 @@ def if_interrupted(how_to_go_on: Callable[[], Iterable[str]]) -> Iterator[None]:
         yield
     except BaseException as error:
         if not isinstance(error, Exception):
+            end_bars()
             for line in how_to_go_on():
                 say(line)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -12,8 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from imsprep import cli
 from imsprep.cli.progress import board
-from imsprep.cli.progress.board import Board
+from imsprep.cli.progress.board import BOARD, Board
 from tests.support.paths import ROOT
 from tests.support.running import need
 from tests.support.terminal import Terminal
@@ -72,6 +74,28 @@ def test_what_was_typed_over_a_row_goes_with_it(terminal: Terminal, rows: Board)
     terminal.write("^C")
     assert rows.end()
     assert terminal.rows == []
+
+
+def test_ctrl_c_leaves_neither_a_row_nor_an_empty_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def row() -> str:
+        return "a row"
+
+    def interrupted(*arguments: object) -> None:
+        BOARD.add(row)
+        BOARD.remove(row)  # as the bar of a step that an exception ends
+        raise KeyboardInterrupt
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr("imsprep.api.check_images", interrupted)
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.run(["check", "disk.raw"]) == 130
+    assert screen.getvalue().endswith("\r\x1b[K" + "imsprep: interrupted\n")
+    assert "\n" not in screen.getvalue()[:-1]
 
 
 def test_after_the_end_no_row_appears(terminal: Terminal, rows: Board) -> None:

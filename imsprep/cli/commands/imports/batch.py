@@ -17,7 +17,7 @@ from imsprep.cli.options.common import PATH, CountType, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.progress.bars import ClockRow, ImageBars
-from imsprep.cli.screen import say, style_for
+from imsprep.cli.screen import end_bars, say, style_for
 from imsprep.cli.settings.configured import ConfiguredCommand, profile_option, settings_here
 from imsprep.errors import show_path
 from imsprep.options import FAIL_ON
@@ -197,6 +197,7 @@ class _Telling:
             yield
         except BaseException as error:
             if not isinstance(error, Exception):
+                end_bars()
                 if on_cluster:
                     say("what runs on the cluster goes on there")
                 refused = f", and the check refused {self._refused}" if self._refused else ""
