@@ -98,7 +98,10 @@ def _request(outcome: Outcome, style: Style) -> list[str]:
     if not outcome.body:
         return []
     mode = _wrapped(f"boot mode {outcome.boot_mode}", style, "    ") if outcome.boot_mode else []
-    return [f"  {json.dumps(outcome.body, ensure_ascii=False)}", *mode]
+    body = json.dumps(outcome.body, ensure_ascii=False)
+    if len(body) + 2 > style.width:  # else a terminal would break it anywhere
+        body = json.dumps(outcome.body, ensure_ascii=False, indent=2)
+    return [*(f"  {line}" for line in body.splitlines()), *mode]
 
 
 def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[Outcome]]:
