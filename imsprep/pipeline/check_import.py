@@ -227,7 +227,8 @@ def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
     if missing:
         least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
         size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
-        wanted = " and ".join(name + (size if name == "min_disk" else "") for name in missing)
+        *others, last = (name + (size if name == "min_disk" else "") for name in missing)
+        wanted = " and ".join(filter(None, [", ".join(others), last]))
         raise UsageError(f"the import needs {wanted}", remedies=tuple(missing))
     return fields.complete()
 

@@ -171,7 +171,8 @@ def _as_zvhd2(
     if task.dry_run and (task.streams or not kept.fits(file, place, packing)):
         wire = comparison.named(upload_formats.ZVHD2).wire
         plan = plan_plain(wire, part_size=task.options.part_size)
-        artefact = Artefact("container", place, examined.key, plan, file.identity, estimated=True)
+        of = file.path if task.streams else place  # it is packed while it is sent
+        artefact = Artefact("container", of, examined.key, plan, file.identity, estimated=True)
         disk = comparison.block_map
         size = round_up(disk.size, GIB)
         return _prepared(file, examined, (artefact,), size=size, data_bytes=disk.data_bytes)
@@ -270,9 +271,7 @@ def _compare(image: OpenImage, examined: Examined, task: ImportTask) -> Comparis
     both = task.dry_run and examined.facts.format == formats.RAW
     plan = _plan(block_map, task) if both else None
     block_map = block_map.coarsened(task.packing.block_size)
-    most = upload_formats.SAMPLES
-    if not task.dry_run:
-        most = min(most, max(_FEWEST, block_map.allocated // _SAMPLED))
+    most = min(upload_formats.SAMPLES, max(_FEWEST, block_map.allocated // _SAMPLED))
     sample = sample_of(disk, block_map, task.packing, most, task.clock)
     comparison = upload_formats.compare(
         plan, block_map, sample, _conditions(task), upload_formats.ZVHD2

@@ -214,7 +214,8 @@ def _plan_text(prepared: Prepared, api: str) -> str:
                 f"{rough_size(artefact.plan.size)} in {counted(len(artefact.plan.parts), 'part')}"
             )
         path, key = show_path(artefact.path), show_path(artefact.key)
-        lines.append(f"{artefact.role} {path} -> {key}: {plan}")
+        of = "of " if artefact.estimated and artefact.path == prepared.image else ""
+        lines.append(f"{artefact.role} {of}{path} -> {key}: {plan}")
         lines += artefact.plan.lines()
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
     return "\n".join(lines)

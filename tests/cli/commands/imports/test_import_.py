@@ -207,6 +207,24 @@ def test_dry_run_prints_the_exact_body_and_the_plan_and_sends_nothing(
     assert not (tmp_path / "disk.imsprep.json").exists()
 
 
+def test_a_dry_run_names_no_file_that_is_not_made_and_estimates_as_the_import_does(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    with disk.open("r+b") as file:  # blocks that pack well and some that do not
+        for block in range(1, 20):
+            file.seek(block * 3 * MIB)
+            file.write(random.Random(block).randbytes(MIB) if block % 3 else b"text" * 9999)
+    arguments = ("import", disk, *REQUEST[2:], "--to", f"local:{tmp_path}/cloud")
+    planned = imsprep(*arguments, "--dry-run")
+    about = re.findall(r"about [\d.]+ [KM]iB", planned.out)
+    assert (len(about), len(set(about))) == (2, 1)
+    assert f"container of {disk} -> disk.zvhd2: {about[0]} in " in planned.out
+    assert imsprep(*arguments, "--dry-run", "--json").json["uploads"][0]["file"] == str(disk)
+    done = imsprep(*arguments)
+    assert f"(estimated: {about[0]})" in done.out
+    assert about[0] in done.err
+
+
 def test_findings_stop_the_import_with_exit_code_1(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
@@ -447,7 +465,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
         with start(disk, folder, environment) as process:
             assert process.stderr is not None
             for line in process.stderr:
-                if "RUNNING" in line:
+                if ": running" in line:
                     break
             time.sleep(0.2)
             process.send_signal(sent)
