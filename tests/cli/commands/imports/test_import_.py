@@ -207,6 +207,7 @@ def test_dry_run_prints_the_exact_body_and_the_plan_and_sends_nothing(
     assert not (tmp_path / "disk.imsprep.json").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_no_file_that_is_not_made_and_estimates_as_the_import_does(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_page_that_is_not_there_says_what_there_is(imsprep: Run) -> None:
         )
 
 
+@pytest.mark.slow
 @need("man")
 @pytest.mark.parametrize("has_man", [True, False])
 def test_a_terminal_gets_the_page_as_man_shows_it(tmp_path: Path, has_man: bool) -> None:
