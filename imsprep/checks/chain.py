@@ -1,8 +1,9 @@
 """The boot chain as a value: each step from the firmware to cloud-init, and how far it is known.
 
-A *step* is known, unknown because of something, broken because of an error, or doubtful because of
-a warning. What breaks a step is what its rules find, so that chain and report cannot differ: an
-image with a broken step has an error, and one of which a step is doubtful a warning. The HTML page
+A *step* is known, unknown because of something, broken because of an error, doubtful because of a
+warning, or waived where the user accepted what was found. What breaks a step is what its rules
+find, as the policy judges it, so that chain and report cannot differ: an image with a broken step
+has an error, and one of which a step is doubtful a warning. The HTML page
 and `imsprep info` draw it; `imsprep check --json` has it as `facts.guest.chain`.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from imsprep.checks.facts import Facts
+from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.rule import Rule, UnknownError
 from imsprep.checks.subject.boot_entry import firmware, place, route_of, started, value
 from imsprep.checks.subject.guest import any_guest, linux
@@ -25,7 +27,7 @@ from imsprep.guest.model import WINDOWS
 from imsprep.report import Finding, Severity, StepValues
 from imsprep.units import counted
 
-KNOWN, UNKNOWN, DOUBTFUL, BROKEN = "known", "unknown", "doubtful", "broken"
+KNOWN, UNKNOWN, WAIVED, DOUBTFUL, BROKEN = "known", "unknown", "waived", "doubtful", "broken"
 _STATES = {Severity.WARNING: DOUBTFUL, Severity.ERROR: BROKEN}
 
 
@@ -33,11 +35,11 @@ class Step(NamedTuple):
     """One step; `text` is what is known, `why` the reason for any state but KNOWN."""
 
     name: str
-    state: str  # KNOWN, UNKNOWN, DOUBTFUL or BROKEN
+    state: str  # KNOWN, UNKNOWN, WAIVED, DOUBTFUL or BROKEN
     text: str
     short: str  # for one line of the whole chain
     why: str | None = None
-    rule: str | None = None  # that found it broken or doubtful
+    rule: str | None = None  # that found it broken, doubtful or waived
 
     def as_dict(self) -> StepValues:
         """Return plain values for JSON."""
@@ -59,18 +61,18 @@ class _Outline(NamedTuple):
     least: Severity  # of a finding that says something of it
 
 
-def chain(facts: Facts, judging: Iterable[Rule]) -> tuple[Step, ...]:
+def chain(facts: Facts, judging: Iterable[Rule], policy: Policy = EVERYTHING) -> tuple[Step, ...]:
     """Return the steps of an image whose inside was looked at; () for no Linux and no loader.
 
-    `judging` are all rules; those of a step say whether it is broken.
+    `judging` are all rules; those of a step say whether it is broken, if the policy applies them.
     """
     guest = facts.guest
     if guest is None or guest.system == WINDOWS:
         return ()
     if guest.system is None and not guest.boot.routes:
         return ()
-    rules = {rule.id: rule for rule in judging}
-    return tuple(_step(facts, rules, outline) for outline in _STEPS)
+    rules = {rule.id: rule for rule in judging if policy.selects(rule.id)}
+    return tuple(_step(facts, rules, policy, outline) for outline in _STEPS)
 
 
 # What the root has to hold for what the initramfs hands over to.
@@ -92,7 +94,7 @@ def screen(steps: tuple[Step, ...]) -> str:
     return "\n".join(lines)
 
 
-def _step(facts: Facts, rules: dict[str, Rule], outline: _Outline) -> Step:
+def _step(facts: Facts, rules: dict[str, Rule], policy: Policy, outline: _Outline) -> Step:
     name, text_of, ids, least = outline
     text, short, why, state = "", "", None, KNOWN
     try:
@@ -100,13 +102,15 @@ def _step(facts: Facts, rules: dict[str, Rule], outline: _Outline) -> Step:
     except UnknownError as error:
         state, why = UNKNOWN, str(error)
     bad: list[Finding] = []
-    for found, skipped in (rules[id_].run(facts) for id_ in ids if _is_of(name, id_, facts)):
-        bad += [finding for finding in found if finding.severity >= least]
+    asked = [rules[id_] for id_ in ids if id_ in rules and _is_of(name, id_, facts)]
+    for found, skipped in (rule.run(facts) for rule in asked):
+        judged = [policy.judge(finding, facts.name) for finding in found]
+        bad += [finding for finding in judged if finding.severity >= least]
         if skipped is not None and state == KNOWN and skipped.rule not in _LESS:
             state, why = UNKNOWN, skipped.reason
     if bad:
-        worst = max(bad, key=lambda finding: finding.severity)
-        state = _STATES[worst.severity]
+        worst = min(bad, key=lambda finding: finding.order)
+        state = _STATES[worst.severity] if worst.waived is None else WAIVED
         return Step(name, state, show_path(text), show_path(short), worst.message, worst.rule)
     return Step(name, state, show_path(text), show_path(short), why and show_path(why))
 

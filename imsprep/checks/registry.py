@@ -53,7 +53,7 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
         findings=tuple(sorted(findings, key=lambda finding: finding.order)),
         skipped=tuple(skipped),
         passed=tuple(passed),
-        facts=summary(facts, rules),
+        facts=summary(facts, rules, policy),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from imsprep.checks.chain import chain
 from imsprep.checks.facts import Facts
+from imsprep.checks.policy import Policy
 from imsprep.checks.rule import Rule
 from imsprep.errors import show_path
 from imsprep.guest.linux.os_release import identify
@@ -14,7 +15,7 @@ from imsprep.image.volumes.partitions import Partition, PartitionedDisk
 from imsprep.report import FactValues, GuestValues, PartitionValues, UnknownError, VolumeValues
 
 
-def summary(facts: Facts, rules: Iterable[Rule]) -> FactValues:
+def summary(facts: Facts, rules: Iterable[Rule], policy: Policy) -> FactValues:
     """Return the facts of a report; `rules` say how far the boot chain is known."""
     values: FactValues = {"format": facts.format, "file_size": facts.file_size}
     for name in ("virtual_size", "source_size", "stored_size"):
@@ -41,7 +42,7 @@ def summary(facts: Facts, rules: Iterable[Rule]) -> FactValues:
         values["boot"] = facts.booted.as_dict()
     if facts.guest is not None:
         values["guest"] = _guest(facts.guest)
-        values["guest"]["chain"] = [step.as_dict() for step in chain(facts, rules)]
+        values["guest"]["chain"] = [step.as_dict() for step in chain(facts, rules, policy)]
     if facts.cells:
         values["cells"] = [(c.start, c.length, c.stored, c.data) for c in facts.cells]
     return values

@@ -22,7 +22,8 @@ from imsprep.checks.chain import (
     screen,
 )
 from imsprep.checks.facts import Facts
-from imsprep.checks.registry import all_rules
+from imsprep.checks.policy import Policy, Waiver
+from imsprep.checks.registry import all_rules, run
 from imsprep.checks.reporters.text import chain_line
 from imsprep.checks.rules.guest import chain as boot_rules
 from imsprep.guest.model import Guest, Volume
@@ -104,6 +105,31 @@ def test_what_the_boot_needs_behind_the_initramfs_breaks_its_step(
 ) -> None:
     steps = steps_of(linux_guest({**debian(), **more}))
     assert [(s.name, s.rule) for s in steps.values() if s.state == BROKEN] == [(step, rule)]
+
+
+WAIVED = Policy(waivers=(Waiver("IMS813", "the volume is attached later"),))
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "rule"),
+    [
+        (Policy(), "broken", "IMS813"),
+        (WAIVED, "waived", "IMS813"),
+        (Policy(waivers=(Waiver("IMS812", "another rule"),)), "broken", "IMS813"),
+        (Policy(ignore=("IMS813",)), "known", None),
+        (Policy(severity={"IMS813": Severity.NOTE}), "known", None),
+    ],
+)  # fmt: skip
+def test_what_the_policy_accepts_breaks_no_step(
+    policy: Policy, state: str, rule: str | None
+) -> None:
+    text = str(debian()[GRUB]).replace(UUID, UUID.replace("1", "9"))
+    guest = linux_guest({**debian(), GRUB: text})
+    report = run(Facts("disk.raw", 1 << 30, guest=guest), policy)
+    steps = report.facts["guest"]["chain"]
+    assert [(s["state"], s["rule"]) for s in steps if s["name"] == "root"] == [(state, rule)]
+    assert ("broken" in chain_line(steps)) is (state == "broken")
+    assert chain_line(steps).count("waived") == (state == "waived")
 
 
 @pytest.mark.slow

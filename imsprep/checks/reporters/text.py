@@ -197,8 +197,8 @@ def chain_line(steps: Sequence[StepValues]) -> str:
         if step["state"] == "broken":
             words.append(f"{step['name']}: broken")
             break
-        if step["state"] == "doubtful":
-            words.append(f"{step['short'] or step['name']}: doubtful")
+        if step["state"] in ("doubtful", "waived"):
+            words.append(f"{step['short'] or step['name']}: {step['state']}")
         elif step["state"] == "known":
             words += [step["short"]] if step["short"] else []
         elif number == 0:

@@ -26,7 +26,8 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> None:
 
     No data is read: what is stored is what the file system and the container's tables say.
     With --guest the boot chain is followed inside: firmware, loader, the entry that starts, kernel,
-    initramfs, root, mounts, network, cloud-init; each is known, unknown or broken.
+    initramfs, root, mounts, network, cloud-init; each is known, unknown, doubtful or broken,
+    whatever waivers say.
     """
     from imsprep import api
 
