@@ -39,6 +39,8 @@ _HEADER = struct.Struct("6s8s8s8s8s8s8s8s8s8s8s8s8s8s")  # newc: magic and 13 he
 _CPIO = (b"070701", b"070702")
 _MODE, _SIZE, _NAME_SIZE = 2, 7, 12  # places in the header
 _TRAILER = "TRAILER!!!"
+# Damage of one in which nothing is: the kernel starts as it does without an initramfs.
+EMPTY, ONLY_ZEROS = "it is empty", "it holds only zeros"
 
 
 class DamagedError(FormatError):
@@ -145,7 +147,7 @@ def members(
     FormatError says what was found where an archive was expected, DamagedError that there is none.
     """
     source = ByteSource(pieces)
-    none = "it holds only zeros" if source.peek(1) else "it is empty"
+    none = ONLY_ZEROS if source.peek(1) else EMPTY
     source.skip_zeros()
     if not source.peek(1):
         raise DamagedError(none)

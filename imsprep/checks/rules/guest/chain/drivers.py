@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,10 +21,18 @@ from imsprep.checks.subject.boot_entry import (
 )
 from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice
 from imsprep.guest.chain.values import Initramfs
+from imsprep.guest.linux.initramfs import EMPTY, ONLY_ZEROS
 from imsprep.guest.linux.kernels import VIRTIO
+from imsprep.guest.linux.locate import locate
 from imsprep.guest.model import Kernel
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
 from imsprep.report import Severity
 
+# Drivers of which one mounts the kind.
+DRIVERS = {
+    EXT2: ("ext4", "ext2"), EXT3: ("ext4", "ext3"), EXT4: ("ext4",), XFS: ("xfs",),
+    BTRFS: ("btrfs",),
+}  # fmt: skip
 _DISK_DRIVERS = ("virtio", "virtio_ring", "virtio_pci", "virtio_blk")
 _REBUILD = advice(
     "add the drivers to the settings of the initramfs, and make it again. Debian, Ubuntu: "
@@ -260,30 +269,50 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     entry = found.entry
     if entry.gone is not None and entry.gone in entry.initrds:
         yield Evidence(f"{place(entry)} ({cut(entry.title)}) takes {entry.broken}")
+    elif found.image is not None and found.image.damage not in (None, EMPTY, ONLY_ZEROS):
+        yield Evidence(f"{found.image.path} is damaged: {found.image.damage}", fix=_MAKE_ROOM)
     elif found.image is not None and found.image.damage is not None:
-        yield Evidence(
-            f"{found.image.path} is damaged: {found.image.damage}",
-            fix=advice("make the initramfs again, and see that /boot has room for it"),
-        )
+        said = f"{found.image.path} is damaged: {found.image.damage}"
+        bare = found._replace(image=None, entry=dataclasses.replace(entry, initrds=()))
+        try:
+            yield from _alone(bare, said, _MAKE_ROOM)
+        except UnknownError as error:
+            why = "whether the kernel can start without one is not known"
+            yield Evidence(f"{said}, and {why}", fix=_MAKE_ROOM, severity=Severity.WARNING)
+            raise UnknownError(str(error)) from None
     elif not entry.initrds and not entry.broken:
-        missing = _lacking(found, _DISK_DRIVERS)
-        root = value(found, "root") or ""
-        alone = found.kernel is not None and found.kernel.own_initramfs is False
-        alone = alone or fixes.usual(found.guest)
-        if not missing and root.startswith(_OF_INITRAMFS) and alone:
-            yield Evidence(
-                f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and a kernel "
-                f"alone finds no root by {cut(root)}",
-                expected="root=PARTUUID=... or an initramfs",
-                found=f"root={cut(root)}",
-            )
-        elif missing:
-            yield Evidence(
-                f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs, and "
-                f"{', '.join(missing)} are not built in"
-            )
-        else:
-            _must_know(found, _DISK_DRIVERS)
+        said = f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs"
+        yield from _alone(found, said, None)
+
+
+_MAKE_ROOM = advice("make the initramfs again, and see that /boot has room for it")
+
+
+def _alone(found: Started, said: str, fix: str | None) -> Iterator[Evidence]:
+    """Look whether a kernel that has no initramfs gets to its root; UnknownError if not known."""
+    kernel, root = found.kernel, value(found, "root") or ""
+    if kernel is not None and kernel.own_initramfs:
+        raise UnknownError(
+            f"{cut(found.entry.kernel)} has an initramfs built in, which is not read"
+        )
+    missing = _lacking(found, _DISK_DRIVERS)
+    volume = locate(root, found.guest).volume if root else None
+    drivers = DRIVERS.get(volume.kind) if volume is not None else None
+    named = root.startswith(_OF_INITRAMFS) or (volume is not None and volume.name[:4] == "LVM ")
+    alone = (kernel is not None and kernel.own_initramfs is False) or fixes.usual(found.guest)
+    if missing:
+        yield Evidence(f"{said}, and {', '.join(missing)} are not built in", fix=fix)
+    elif named and alone:
+        yield Evidence(
+            f"{said}, and a kernel alone finds no root by {cut(root)}",
+            expected="root=PARTUUID=... or an initramfs",
+            found=f"root={cut(root)}",
+            fix=fix,
+        )
+    elif alone and kernel and drivers and drivers[0] in kernel.filesystem_modules:
+        yield Evidence(f"{said}, and {drivers[0]}, which mounts the root, is not built in", fix=fix)
+    else:
+        _must_know(found, _DISK_DRIVERS)
 
 
 @rule(

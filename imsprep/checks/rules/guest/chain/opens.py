@@ -9,6 +9,7 @@ from typing import NamedTuple
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rules.guest.chain.drivers import DRIVERS
 from imsprep.checks.subject.boot_entry import (
     Started,
     arguments,
@@ -23,14 +24,9 @@ from imsprep.guest.linux.fstab import find_volume, read_fstab
 from imsprep.guest.linux.initramfs_actions import CRYPT_PROGRAM, LVM_PROGRAM, RAID_PROGRAM
 from imsprep.guest.linux.locate import State, locate
 from imsprep.guest.model import Guest, Volume
-from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LUKS, RAID, XFS
+from imsprep.image.volumes.signatures import LUKS, RAID
 from imsprep.report import Severity
 
-# Drivers of which one mounts the kind.
-_DRIVERS = {
-    EXT2: ("ext4", "ext2"), EXT3: ("ext4", "ext3"), EXT4: ("ext4",), XFS: ("xfs",),
-    BTRFS: ("btrfs",),
-}  # fmt: skip
 _MAKERS = ("dracut", "initramfs-tools", "mkinitcpio", "mkinitfs")  # that run LVM's own program
 # Of these the last one counts; by those below dracut leaves LVM alone. Both have the names too that
 # they had before version 010.
@@ -214,7 +210,7 @@ def _left_alone(found: Started, volume: Volume, what: str) -> Iterator[Evidence]
 def _without_driver(found: Started, volume: Volume) -> Iterator[Evidence]:
     """Ask for the file system's driver, where the kernel has it as a module."""
     image, kernel = found.image, found.kernel
-    drivers = _DRIVERS.get(volume.kind)
+    drivers = DRIVERS.get(volume.kind)
     if image is None or kernel is None or drivers is None or not image.versions:
         return
     modular = drivers[0] in kernel.filesystem_modules and image.fits is not False
@@ -228,7 +224,7 @@ def _without_driver(found: Started, volume: Volume) -> Iterator[Evidence]:
         )
 
 
-_ALL = {name for names in _DRIVERS.values() for name in names}
+_ALL = {name for names in DRIVERS.values() for name in names}
 
 
 def _again(found: Started) -> str:

@@ -80,6 +80,50 @@ def test_an_initramfs_without_any_content_is_damaged_and_its_drivers_unknown(
     assert said in found["IMS816"][1]
 
 
+BUILTIN = f"/lib/modules/{VERSION}/modules.builtin"
+IN_KERNEL = "".join(f"kernel/{name}.ko\n" for name in (*VIRTIO, "ext4"))
+
+
+@pytest.mark.parametrize(
+    ("root", "builtin", "dep", "severity", "said"),
+    [
+        ("/dev/vda1", IN_KERNEL, "kernel/xfs.ko:\n", None, ""),
+        ("PARTUUID=1-01", IN_KERNEL, "kernel/xfs.ko:\n", None, ""),
+        (f"UUID={UUID}", IN_KERNEL, "kernel/xfs.ko:\n", E, "a kernel alone finds no root by UUID="),
+        ("/dev/vda1", IN_KERNEL.replace("virtio_blk", "other"), "kernel/virtio_blk.ko:\n", E,
+         "virtio_blk are not built in"),
+        ("/dev/vda1", IN_KERNEL, "kernel/ext4.ko:\n", E, "ext4, which mounts the root, is not built"),
+        ("/dev/vda1", "", "", W, "whether the kernel can start without one is not known"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("data", [b"", bytes(512), None])
+def test_a_kernel_with_its_drivers_built_in_starts_without_an_initramfs(
+    root: str, builtin: str, dep: str, severity: Severity | None, said: str, data: bytes | None
+) -> None:
+    grub = str(debian()[GRUB]).replace(f"UUID={UUID}", root)
+    if data is None:
+        grub = grub.replace("\tinitrd", "\t#")
+    lists = {BUILTIN: builtin, f"/lib/modules/{VERSION}/modules.dep": dep}
+    volume = dataclasses.replace(ROOT, part_uuid="1-01")
+    guest = linux_guest({**debian(), GRUB: grub, INITRD: data or b"", **lists}, volumes=(volume,))
+    findings, skipped = check_guest(guest)
+    found = [(f.severity, f.message) for f in findings if f.rule == "IMS816"]
+    if severity is W and data is None:
+        assert found == []
+        assert "IMS816" in [s.rule for s in skipped]
+    else:
+        assert [one for one, _ in found] == ([severity] if severity is not None else [])
+        assert all(said in message for _, message in found)
+
+
+def test_what_an_initramfs_inside_the_kernel_holds_is_not_known() -> None:
+    text = 'CONFIG_BLK_DEV_INITRD=y\nCONFIG_INITRAMFS_SOURCE="/usr/src/initramfs"\n'
+    grub = str(debian()[GRUB]).replace("\tinitrd", "\t#")
+    findings, skipped = check_guest(linux_guest({**debian(), GRUB: grub, CONFIG: text}))
+    assert "IMS816" not in {f.rule for f in findings}
+    assert "has an initramfs built in" in {s.rule: s.reason for s in skipped}["IMS816"]
+
+
 KERNEL = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_RD_XZ=y\n# CONFIG_RD_LZMA is not set\n"
 
 
@@ -133,7 +177,7 @@ def test_a_kernel_alone_finds_no_root_by_what_a_file_system_says(
     root: str, more: dict[str, str], found: bool
 ) -> None:
     built_in = "".join(f"kernel/{name}.ko\n" for name in VIRTIO)
-    files = {**debian(), **modules(VERSION, ["ext4"]), **more,
+    files = {**debian(), **modules(VERSION, ["xfs"]), **more,
              f"/lib/modules/{VERSION}/modules.builtin": built_in,
              GRUB: f"linux /boot/vmlinuz-{VERSION} root={root} ro\n"}  # fmt: skip
     if more:
