@@ -342,6 +342,42 @@ def test_a_disk_that_is_cut_short_is_not_to_be_enlarged() -> None:
     assert finding.fix.startswith("Copy the image again first")
 
 
+HEAD = header()
+DAMAGED = dataclasses.replace(HEAD, header_valid=False)
+LARGER = header(other_lba=2 * SECTORS - 1, last_usable=2 * SECTORS - 34)
+THEN = "; then run truncate -s 40G IMAGE, then sgdisk -e IMAGE; or try it as it is."
+
+
+@pytest.mark.parametrize(
+    ("more", "rule", "fix"),
+    [
+        ({"disk": disk(primary=DAMAGED)}, "IMS202", f"First do as IMS202 advises{THEN}"),
+        ({"disk": disk(primary=DAMAGED, backup=None)}, "IMS201", f"First do as IMS201 advises{THEN}"),
+        ({"disk": disk(sector_size=4096)}, "IMS208", f"First do as IMS208 advises{THEN}"),
+        ({"disk": disk(partitions=(part(), part(2)))}, "IMS207", f"First do as IMS207 advises{THEN}"),
+        ({"file_size": SIZE + 5}, "IMS109", f"First do as IMS109 advises{THEN}"),
+        ({"disk": disk(primary=LARGER, backup=None)}, "IMS204",
+         "Run truncate -s 40G IMAGE, then sgdisk -e IMAGE, in place of what IMS204 advises; or try"),
+        ({"disk": disk(backup=None)}, "IMS203",
+         "Run truncate -s 40G IMAGE, then sgdisk -e IMAGE; or try it as it is."),
+    ],
+)  # fmt: skip
+def test_a_disk_grows_after_what_else_is_wrong_with_it_is_mended(
+    more: dict[str, Any], rule: str, fix: str
+) -> None:
+    facts = image(virtual_size=GIB, site=SITES["huawei"], **more)
+    assert RULES[rule].run(facts)[0], "the finding that stands beside it"
+    (finding,) = RULES["IMS603"].run(facts)[0]
+    assert (finding.fix or "").startswith(fix)
+
+
+def test_what_holds_no_disk_is_not_to_be_enlarged() -> None:
+    findings, skipped = RULES["IMS603"].run(image(zeros=Zeros(None, True, SIZE)))
+    assert findings == []
+    assert skipped is not None
+    assert "IMS110" in skipped.reason
+
+
 @pytest.mark.parametrize(
     ("matches", "fix"),
     [

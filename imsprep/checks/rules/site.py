@@ -6,6 +6,18 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rules.file import no_disk, only_zeros, optical, unaligned
+from imsprep.checks.rules.partition_table import (
+    broken_chain,
+    cut_short,
+    large_sectors,
+    no_valid_gpt,
+    over_the_table,
+    overlapping,
+    past_the_end,
+    primary_damaged,
+)
+from imsprep.checks.rules.volumes import larger_than_its_partition
 from imsprep.cloud.os_names import named, near
 from imsprep.cloud.sites import OPTIONAL_FIELDS, SITES
 from imsprep.image import formats
@@ -73,6 +85,9 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
         raise UnknownError(f"the virtual size of a {facts.format} file is not read")
     if facts.unread:
         raise UnknownError("the disk in the file is not read")
+    nothing = next((rule.id for rule in _NO_DISK if rule.run(facts)[0]), None)
+    if nothing is not None:
+        raise UnknownError(f"there is no disk in the file ({nothing})")
     smallest = facts.site.smallest_system_disk
     if facts.is_system_disk and 0 < (facts.packed_size or 0) < smallest * GIB:
         disk, advice = exact_size(facts.virtual_size), _enlarge(facts, smallest)
@@ -113,14 +128,30 @@ def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
         )
 
 
+# A table that is damaged is found by its backup at the end of the disk, and sgdisk writes none over
+# one that it does not read or finds wrong.
+_MENDED_FIRST = (unaligned, no_valid_gpt, primary_damaged, overlapping, large_sectors, broken_chain,
+                 over_the_table, larger_than_its_partition)  # fmt: skip
+_NO_DISK = (only_zeros, optical, no_disk)
+
+
 def _enlarge(facts: Facts, gib: int) -> str:
+    """Write how a disk grows, after what other rules advise and in place of what would undo it."""
+    if past_the_end.run(facts)[0]:
+        return "copy the image again first: it is cut short, and a larger file has no more of it"
+    first = next((rule.id for rule in _MENDED_FIRST if rule.run(facts)[0]), None)
+    text = _larger(facts, gib)
+    if first is not None:
+        return f"first do as {first} advises; then {text}"
+    return f"{text}, in place of what IMS204 advises" if cut_short.run(facts)[0] else text
+
+
+def _larger(facts: Facts, gib: int) -> str:
     """Write how a disk of this format grows: QEMU resizes few formats, and sgdisk reads RAW alone.
 
     G is GiB for both: the manuals of truncate and qemu-img.
     """
     gpt = facts.disk is not None and facts.disk.table == "gpt"
-    if facts.disk is not None and any(p.end > facts.disk.size for p in facts.disk.partitions):
-        return "copy the image again first: it is cut short, and a larger file has no more of it"
     if facts.format == formats.RAW:
         return f"run truncate -s {gib}G IMAGE" + (", then sgdisk -e IMAGE" if gpt else "")
     backup = ", then sgdisk -e on the disk in the system, for the GPT's backup" if gpt else ""
