@@ -330,6 +330,7 @@ ENTIRE: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 @pytest.mark.parametrize("readers", [("libyal", "dissect"), ("libyal",)])
 def test_what_an_image_that_is_cut_lacks_is_no_fault_of_its_system(
@@ -354,6 +355,7 @@ def test_what_an_image_that_is_cut_lacks_is_no_fault_of_its_system(
     assert looked > 20
 
 
+@pytest.mark.slow
 @need("mkfs.ext4")
 @pytest.mark.parametrize("extended", [False, True])
 def test_a_chain_of_logical_partitions_that_is_cut_may_hold_any_volume(

@@ -80,15 +80,16 @@ def seen(tree: Tree, path: str) -> tuple[Entry | None, list[str]]:
     return (tree.entry(path, text_limit=1 << 20), tree.names(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "kind"),
     [
         pytest.param("libyal", EXT4, marks=need("mkfs.ext4")),
-        pytest.param("libyal", XFS, marks=[need("mkfs.xfs"), pytest.mark.slow]),
+        pytest.param("libyal", XFS, marks=need("mkfs.xfs")),
         pytest.param("libyal", FAT, marks=need("mkfs.vfat", "mcopy")),
         pytest.param("dissect", EXT4, marks=need("mkfs.ext4")),
-        pytest.param("dissect", XFS, marks=[need("mkfs.xfs"), pytest.mark.slow]),
-        pytest.param("dissect", BTRFS, marks=[need("mkfs.btrfs"), pytest.mark.slow]),
+        pytest.param("dissect", XFS, marks=need("mkfs.xfs")),
+        pytest.param("dissect", BTRFS, marks=need("mkfs.btrfs")),
     ],
 )
 def test_what_lies_past_the_end_is_refused_and_never_absent(
