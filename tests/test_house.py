@@ -190,6 +190,7 @@ ORDER = {
         fs.ranges
         fs.xfs_log
         linux.ini
+        linux.udev
         linux.initramfs
         model
         paths

@@ -258,7 +258,8 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
     laid = [Laid("/", root.found.volume.name, root.inside)]
     boot = guest.boot
     gaps, files, kernels = dict[str, str](), dict[str, Entry](), list[Kernel]()
-    names, texts, secrets = paths.LINUX_NAMES, paths.LINUX_TEXT, paths.LINUX_SECRETS
+    names = (*paths.LINUX_NAMES, *paths.INITS, *paths.VENDOR_RULES)
+    texts, secrets = paths.LINUX_TEXT, paths.LINUX_SECRETS
     guest = dataclasses.replace(
         guest, system=LINUX, root=root.found.volume.name, subvolume=root.subvolume
     )
@@ -278,7 +279,7 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
         boot=as_seen(boot, laid), gone_subvolumes=_gone_subvolumes(tree, world.devices, gaps),
     )  # fmt: skip
     steps: tuple[Step, ...] = (
-        ((*names, *paths.INITS), lambda: files.update(take_names(tree, gaps, boot))),
+        (names, lambda: files.update(take_names(tree, gaps, boot))),
         (texts, lambda: files.update(take_files(tree, texts, (), gaps))),
         (secrets, lambda: files.update(take_secrets(tree, gaps))),
         (("/lib/modules/*",), follow),

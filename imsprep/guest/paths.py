@@ -22,7 +22,10 @@ UDEV_RULES = "/etc/udev/rules.d/*.rules"
 NET_RULES = ("/lib/udev/rules.d/80-net-setup-link.rules",
              "/lib/udev/rules.d/80-net-name-slot.rules")  # fmt: skip
 LINKS = ("/etc/systemd/network/*.link", "/usr/local/lib/systemd/network/*.link",
-         "/lib/systemd/network/*.link")  # fmt: skip
+         "/lib/systemd/network/*.link", "/usr/lib/systemd/network/*.link")  # fmt: skip
+# Of these only those are kept that name cards, without their text; a desktop has 1 MiB of them.
+VENDOR_RULES = ("/usr/local/lib/udev/rules.d/*.rules", "/lib/udev/rules.d/*.rules",
+                "/usr/lib/udev/rules.d/*.rules")  # fmt: skip
 NET_GENERATORS = tuple(
     f"{folder}/udev/rules.d/75-persistent-net-generator.rules" for folder in ("/lib", "/usr/lib")
 )

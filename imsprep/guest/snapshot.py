@@ -13,6 +13,7 @@ from imsprep.guest.chain.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.fstab import read_fstab
 from imsprep.guest.linux.programs import why_not_started
+from imsprep.guest.linux.udev import names_cards
 from imsprep.guest.model import Entry
 from imsprep.guest.tree import Tree
 from imsprep.units import KIB, MIB
@@ -61,7 +62,18 @@ def take_names(tree: Tree, gaps: dict[str, str], boot: Boot) -> dict[str, Entry]
     asked = (route.entry.value("init") for route in boot.routes if route.entry is not None)
     files.update(_first_programs(tree, gaps, tuple(path for path in asked if path)))
     guarded(gaps, "/etc/fstab", lambda: files.update(_mounted_files(tree, gaps)))
+    for pattern in paths.VENDOR_RULES:
+        guarded(gaps, pattern, partial(_take_naming, tree, pattern, files))
     return files
+
+
+def _take_naming(tree: Tree, pattern: str, files: dict[str, Entry]) -> None:
+    """Add the udev rules of packages that give names to network cards."""
+    for path in tree.glob(pattern):
+        text = tree.read(path, limit=paths.TEXT_LIMIT).decode("utf-8", "surrogateescape")
+        entry = tree.entry(path) if names_cards(text) else None
+        if entry is not None:
+            files[path] = entry
 
 
 def _first_programs(tree: Tree, gaps: dict[str, str], asked: tuple[str, ...]) -> dict[str, Entry]:

@@ -18,9 +18,17 @@ from typing import NamedTuple
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.linux.os_release import identify
 from imsprep.guest.model import Entry, Guest
-from imsprep.guest.paths import LINKS, NET_GENERATORS, NET_RULES, UDEV_RULES, UDEVD
+from imsprep.guest.paths import (
+    LINKS,
+    NET_GENERATORS,
+    NET_RULES,
+    UDEV_RULES,
+    UDEVD,
+    VENDOR_RULES,
+)
 
 _SETUP_LINK, _NAME_SLOT = (rule.rpartition("/")[2] for rule in NET_RULES)
+_GENERATOR = NET_GENERATORS[0].rpartition("/")[2]
 # SUSE's udev decides by settings of its own whether it gives such names.
 _OWN_WAY = {"sles", "opensuse", "suse"}
 _ELSEWHERE = ("/etc/mactab", "/etc/iftab")  # nameif(8), ifrename(8)
@@ -62,8 +70,10 @@ def card_name(guest: Guest) -> CardName:
     entries = [route.entry for route in guest.boot.routes if route.entry is not None]
     if not entries or any(e.unknown for e in entries) or not any(map(guest.exists, UDEVD)):
         return UNKNOWN
-    if _named_elsewhere(guest) or any(
-        argument.startswith(_ARGUMENTS) for entry in entries for argument in entry.arguments
+    if (
+        _named_elsewhere(guest)
+        or _named_in_initramfs(guest)
+        or any(argument.startswith(_ARGUMENTS) for entry in entries for argument in entry.arguments)
     ):
         return UNKNOWN
     off = {entry.value("net.ifnames") in _OFF for entry in entries}
@@ -86,8 +96,28 @@ def _named_elsewhere(guest: Guest) -> bool:
             _NAMES.search(line) for line in lines
         ):
             return True
+    for path, _ in guest.matching(*VENDOR_RULES):  # these name cards; one of /etc takes its place
+        name = path.rpartition("/")[2]
+        if name not in (_SETUP_LINK, _NAME_SLOT, _GENERATOR) and not guest.exists(
+            f"/etc/udev/rules.d/{name}"
+        ):
+            return True
     ifupdown = guest.text("/etc/network/interfaces") or ""
     return re.search(r"^\s*rename\s", ifupdown, re.MULTILINE) is not None
+
+
+def _named_in_initramfs(guest: Guest) -> bool:
+    """Return whether an initramfs names the card by what the system does not have, or no more.
+
+    There udev names it first, and policies of the system that say `keep` leave it so.
+    """
+    own = (path for path, _ in guest.matching(UDEV_RULES, *VENDOR_RULES, *LINKS))
+    names = {path.rpartition("/")[2] for path in own}
+    return any(
+        not names.issuperset(image.naming)
+        for image in guest.boot.images
+        if _DRIVER in image.drivers
+    )
 
 
 def _by_rules(guest: Guest, by_link: CardName) -> CardName:

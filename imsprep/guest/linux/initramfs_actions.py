@@ -25,6 +25,7 @@ from imsprep.guest.linux.initramfs import (
     Member,
     members,
 )
+from imsprep.guest.linux.udev import names_cards
 from imsprep.units import MIB
 
 SIZE_LIMIT = 1024 * MIB  # bytes of one file that are read
@@ -60,6 +61,11 @@ _KEPT_FILES = re.compile(
     r"etc/lvm/(?:devices/system\.devices|lvm\.conf|lvmlocal\.conf)$|lib/systemd/systemd$|"
     + "|".join(program.pattern for program in (LVM_PROGRAM, RAID_PROGRAM, CRYPT_PROGRAM))
 )
+_MDADM = re.compile(r"(?:^|/)etc/(?:mdadm/)?mdadm\.conf$")
+# A keyword may be cut to three letters, and a line go on where the next begins with a blank.
+_ARRAY = re.compile(r"^ARR\w*[ \t].*(?:\n[ \t].*)*", re.MULTILINE | re.IGNORECASE)
+_LINK = re.compile(r"/systemd/network/([^/]+\.link)$")
+_UDEV_RULES = re.compile(r"/udev/rules\.d/([^/]+\.rules)$")
 _RESUME = re.compile(r"^conf/conf\.d/[^/]+$|^conf/initramfs\.conf$")  # which init reads as shell
 
 
@@ -82,6 +88,7 @@ def look(path: str, pieces: Iterable[bytes], allowance: Allowance) -> Initramfs:
         tuple(seen.arguments), tuple(dict.fromkeys(seen.waits)), seen.crypttab,
         tuple(sorted(seen.files)), tuple(dict.fromkeys(seen.modprobe)),
         tuple(sorted(seen.loads)), unread, damage=damage, packed=tuple(sorted(seen.packed)),
+        arrays=tuple(seen.arrays), naming=tuple(sorted(seen.naming)),
     )  # fmt: skip
 
 
@@ -138,11 +145,13 @@ class _Seen:
         self.modprobe: list[str] = []
         self.loads: set[str] = set()
         self.packed: set[str] = set()
+        self.arrays: list[str] = []
+        self.naming: set[str] = set()
 
     @staticmethod
     def wants(name: str) -> bool:
         """Return whether a file's content is asked for."""
-        patterns = (_CMDLINE, _PERSISTENT_NET, _MODPROBE, _LOADS, _RESUME)
+        patterns = (_CMDLINE, _PERSISTENT_NET, _MODPROBE, _LOADS, _RESUME, _MDADM, _UDEV_RULES)
         return name in _CRYPTTAB or any(pattern.search(name) for pattern in patterns)
 
     def take(self, member: Member) -> None:
@@ -156,6 +165,8 @@ class _Seen:
         self.maker = self.maker or next((m for mark, m in _MAKERS if mark.search(name)), None)
         if (wait := _WAIT.search(name)) is not None:
             self.waits.append(unescaped(wait[1]))
+        elif (link := _LINK.search(name)) is not None:
+            self.naming.add(link[1])
         elif _KEPT_FILES.search(name):
             self.files.add(name)
         elif member.data is not None:
@@ -167,7 +178,11 @@ class _Seen:
                 self.files.add(name)
             return
         text = data.decode("utf-8", "surrogateescape")
-        if name in _CRYPTTAB:
+        if (rules := _UDEV_RULES.search(name)) is not None:
+            self.naming |= {rules[1]} if names_cards(text) else set()
+        elif _MDADM.search(name):
+            self.arrays += [" ".join(line.split()) for line in _ARRAY.findall(text)]
+        elif name in _CRYPTTAB:
             self.crypttab = text
         elif _MODPROBE.search(name):
             lines = (line.strip() for line in text.splitlines())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imsprep.guest.linux.card_name import CardName, Way, card_name
-from tests.support.guest.trees import Link, debian, linux_guest
+from tests.support.guest.trees import Link, cpio, debian, drivers, linux_guest
 from tests.support.guest.udev import (
     CENTOS7,
     LINKS,
@@ -91,3 +91,39 @@ def test_a_link_file_tells_the_name_and_whether_there_are_others() -> None:
     assert (lan.name, lan.others, lan.never_eth) == ("lan0", False, False)
     assert named(UDEV, "net.ifnames=0") == CardName(Way.KERNEL, others=True)
     assert named(UDEV).never_eth
+
+
+OWN = 'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", NAME="lan0"\n'
+INITRD = "/boot/initrd.img-4.19.0-27-amd64"
+
+
+@pytest.mark.parametrize(("files", "way"), [
+    ({f"{RULES}/70-lan.rules": OWN}, Way.UNKNOWN),
+    ({"/usr/lib/udev/rules.d/70-lan.rules": OWN}, Way.UNKNOWN),
+    ({f"{RULES}/70-lan.rules": OWN, f"{OWN_RULES}/70-lan.rules": Link("/dev/null")}, Way.PLACE),
+    ({f"{RULES}/73-special.rules": 'SUBSYSTEM=="net", SUBSYSTEMS=="usb", NAME="idrac"\n'}, Way.PLACE),
+    ({"/usr/lib/systemd/network/10-lan.link": link("Driver=virtio_net", "Name=lan0")}, Way.FILE),
+    ({"/usr/lib/systemd/network/99-default.link": link("OriginalName=*", "NamePolicy=kernel")},
+     Way.PLACE),  # /lib's counts, where the two are not one folder
+])  # fmt: skip
+def test_what_packages_bring_names_the_card_too(files: dict[str, Any], way: Way) -> None:
+    assert named({**UDEV, **files}).way is way
+
+
+@pytest.mark.parametrize(("inside", "files", "way"), [
+    ({"lib/systemd/network/10-lan.link": b"x"}, {}, Way.UNKNOWN),
+    ({"usr/lib/systemd/network/99-default.link": b"x"}, {}, Way.PLACE),
+    ({"lib/systemd/network/10-lan.link": b"x"},
+     {f"{OWN_LINKS}/10-lan.link": link("Driver=vmxnet3", "Name=lan0")}, Way.PLACE),
+    ({"lib/udev/rules.d/70-lan.rules": OWN.encode()}, {}, Way.UNKNOWN),
+    ({"lib/udev/rules.d/80-net-setup-link.rules": SETUP_LINK.encode()}, {}, Way.PLACE),
+    ({"lib/udev/rules.d/60-disk.rules": b'KERNEL=="sda", SYMLINK+="system"\n'}, {}, Way.PLACE),
+])  # fmt: skip
+def test_what_an_initramfs_has_and_the_system_not_may_name_the_card(
+    inside: dict[str, bytes], files: dict[str, Any], way: Way
+) -> None:
+    version = "4.19.0-27-amd64"
+    image = cpio({**drivers(version), **inside})
+    assert named({**UDEV, **files, INITRD: image}).way is way
+    without = cpio({**drivers(version, ["virtio_blk"]), **inside})
+    assert named({**UDEV, **files, INITRD: without}).way is Way.PLACE, "the card comes later"

@@ -23,9 +23,10 @@ from imsprep.checks.subject.boot_entry import (
 from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice
 from imsprep.guest.chain.values import BIOS
 from imsprep.guest.linux.fstab import named_subvolume
+from imsprep.guest.linux.initramfs_actions import RAID_PROGRAM
 from imsprep.guest.linux.locate import State, Where, locate
 from imsprep.guest.model import LINUX, ZEROS, Guest, Volume
-from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LVM, SWAP, XFS
+from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, LVM, RAID, SWAP, XFS
 from imsprep.report import Severity
 
 _NOTES = 3  # entries that are not started by default, of which a note is made
@@ -37,13 +38,15 @@ _NOTES = 3  # entries that are not started by default, of which a note is made
     "A kernel command line names the root by a name of the old machine",
     why="On KVM the disk has another name, and the kernel stops before it has a root.",
     fix=advice(f"set root=UUID=... and {fixes.AGAIN}"),
-    source=LINUX_GUIDE,
+    source=f"{LINUX_GUIDE}; of RAID mdadm.conf(5): ARRAY, HOMEHOST",
 )
 def root_by_name(facts: Facts) -> Iterator[Evidence]:
     """Read root= of the entry that starts: kernel names, loop devices, /dev/disk/by-path."""
     found = started(facts)
     root = value(found, "root") or ""
     where = locate(root, found.guest)
+    if where.state is State.UNKNOWN and _ARRAY.match(root):
+        yield from _array_by_name(found, root)
     if where.state not in (State.NAME, State.OLD):
         return
     soft = root.startswith("/dev/vd")
@@ -54,6 +57,52 @@ def root_by_name(facts: Facts) -> Iterator[Evidence]:
         fix=fixes.root_by_uuid(found.guest, found.entry, root),
         severity=Severity.WARNING if soft else None,
     )
+
+
+_ARRAY = re.compile(r"/dev/md(?:/.|_?d?\d+$)")
+
+
+def _array_by_name(found: Started, root: str) -> Iterator[Evidence]:
+    """Look for the line of mdadm.conf in the initramfs that gives an array of the image the name.
+
+    Without one mdadm names it by its own superblock, and one that it takes for another machine's,
+    as by the host name, which an initramfs does not know, from /dev/md127 downwards.
+    """
+    image = found.image
+    members = [volume for volume in found.guest.volumes if volume.kind == RAID]
+    if image is None or not members or image.maker not in ("dracut", "initramfs-tools"):
+        return
+    if image.unread is not None:
+        raise UnknownError(f"{image.path}: {image.unread}")
+    if not any(RAID_PROGRAM.search(name) for name in image.files):
+        return  # IMS855
+    here = {(volume.uuid or "").replace("-", "").lower() for volume in members}
+    for line in image.arrays:
+        words = line.split()[1:]
+        uuids = [w[5:].lower() for w in words if w.lower().startswith("uuid=")]
+        if _device(words[0]) == _device(root) and here.issuperset(
+            re.sub(r"[^0-9a-f]", "", uuid) for uuid in uuids
+        ):
+            return
+    yield Evidence(
+        f"{of_value(found, 'root')}: root={cut(root)} is an array, and mdadm.conf in {image.path} "
+        "has no line ARRAY that gives an array of the image that name: it may become /dev/md127",
+        expected="root=UUID=...",
+        found=f"root={cut(root)}",
+        title="The root is named by a name that its array may not get",
+        severity=Severity.WARNING,
+        fix=advice(
+            f"set root=UUID=... of the file system on the array and {fixes.AGAIN}; or add the lines"
+            " of `mdadm -Ds` to mdadm.conf, and make the initramfs again with "
+            f"{fixes.initramfs_again(found.guest)}"
+        ),
+    )
+
+
+def _device(name: str) -> str:
+    """Return a device as mdadm.conf(5) means it: a name is in /dev/md, a number is /dev/md0."""
+    path = name if name.startswith("/") else f"/dev/md/{name}"
+    return re.sub(r"^/dev/md/(?=\d+$)", "/dev/md", path)
 
 
 @rule(

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from imsprep.guest.model import Volume
+from imsprep.report import Severity
 from tests.support.guest.rules import check_guest
 from tests.support.guest.trees import (
     EFI_AND_ROOT,
@@ -106,3 +107,43 @@ def test_systemd_finds_a_root_by_itself_where_the_firmware_is_uefi() -> None:
     found, skipped = check_guest(linux_guest(files, **EFI_AND_ROOT), hw_firmware_type="uefi")
     assert "IMS813" not in {f.rule for f in found}
     assert "IMS813" in {s.rule for s in skipped}
+
+
+ARRAY = "5a1c0f3e-9b2d-4c6a-8e7f-001122334455"
+MDADM_UUID = "5a1c0f3e:9b2d4c6a:8e7f0011:22334455"
+MEMBERS = tuple(
+    Volume(f"partition {n}", n << 30, 1 << 30, "Linux RAID", ARRAY) for n in (2, 3)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("root", "conf", "doubtful"),
+    [
+        ("/dev/md0", None, True),
+        ("/dev/md0", "HOMEHOST <system>\nMAILADDR root\n", True),
+        ("/dev/md0", f"ARRAY /dev/md1 metadata=1.2 UUID={MDADM_UUID}\n", True),
+        ("/dev/md0", "ARRAY /dev/md0 UUID=00000000:9b2d4c6a:8e7f0011:22334455\n", True),
+        ("/dev/md0", "# ARRAY /dev/md0\n", True),
+        ("/dev/md/root", f"ARRAY metadata=1.2 UUID={MDADM_UUID}\n", True),
+        ("/dev/md0", f"ARRAY /dev/md0 metadata=1.2 UUID={MDADM_UUID} name=a:0\n", False),
+        ("/dev/md0", f"array /dev/md/0\n\tmetadata=1.2\n\tuuid={MDADM_UUID}\n", False),
+        ("/dev/md/0", "ARRAY /dev/md0 devices=/dev/sda1,/dev/sdb1\n", False),
+        ("/dev/md/root", f"ARRAY root UUID={MDADM_UUID}\n", False),
+        (f"UUID={UUID}", None, False),
+        ("/dev/md/vg/root", f"ARRAY vg/root UUID={MDADM_UUID}\n", False),
+    ],
+)
+def test_an_array_that_no_line_names_may_get_another_name(
+    root: str, conf: str | None, doubtful: bool
+) -> None:
+    tools = {"scripts/functions": b"x", "sbin/mdadm": b"x"}
+    inside = {**drivers(VERSION), **tools}
+    if conf is not None:
+        inside["etc/mdadm/mdadm.conf"] = conf.encode()
+    grub = f"linux /boot/vmlinuz-{VERSION} root={root}\ninitrd {INITRD}\n"
+    files = {**debian(), GRUB: grub, INITRD: cpio(inside)}
+    boot = dataclasses.replace(ROOT, uuid="33333333-2222-4333-8444-555555555555")
+    found, _ = check_guest(linux_guest(files, volumes=(boot, *MEMBERS)))
+    said = [(f.severity, f.message) for f in found if f.rule == "IMS812"]
+    assert [severity for severity, _ in said] == [Severity.WARNING] * doubtful
+    assert all("/dev/md127" in message and INITRD in message for _, message in said)
