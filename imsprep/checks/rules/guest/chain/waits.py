@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from imsprep.guest.model import Guest
 from imsprep.image.volumes.signatures import LUKS
 from imsprep.report import Severity
 
+_LVM, _GROUPS = ("rd.lvm.lv", "rd_LVM_LV"), ("rd.lvm.vg", "rd_LVM_VG")  # the second: before 010
 _RD = ("dracut", "mkinitcpio", None)  # initramfs makers that read rd.* arguments; None: not known
 
 
@@ -35,7 +37,7 @@ _RD = ("dracut", "mkinitcpio", None)  # initramfs makers that read rd.* argument
         "remove the argument from the settings of the loader, and what dracut has of it from "
         "/etc/dracut.conf.d; write the loader's configuration and the initramfs again"
     ),
-    source="dracut.cmdline(7): rd.lvm.lv, rd.luks.uuid, resume",
+    source="dracut.cmdline(7): rd.lvm.lv, rd.lvm.vg, rd.luks.uuid, resume; its parse-lvm.sh",
 )
 def waits_in_vain(facts: Facts) -> Iterator[Evidence]:
     """Look rd.lvm.lv, rd.luks.uuid, resume and dracut's own hooks up among the volumes."""
@@ -43,9 +45,7 @@ def waits_in_vain(facts: Facts) -> Iterator[Evidence]:
     reasons = []
     for wait in _waits(found):
         spec, text = wait.spec, cut(wait.text)
-        where = (
-            _luks(spec, found.guest) if text.startswith("rd.luks") else locate(spec, found.guest)
-        )
+        where = _found(text, spec, found.guest)
         why = None
         if where.state in (State.GONE, State.OLD):
             why = f"is not in the image ({where.why})"
@@ -103,7 +103,9 @@ def _specification(argument: str, maker: str | None) -> str | None:
     name, _, text = argument.partition("=")
     text = text.strip("\"'")
     if maker in _RD:
-        if name == "rd.lvm.lv" and text.count("/") == 1:
+        if name in _LVM and text.count("/") == 1:
+            return f"/dev/{text}"
+        if name in (*_LVM, *_GROUPS) and maker == "dracut" and re.fullmatch(r"[\w.+-]+", text):
             return f"/dev/{text}"
         if name == "rd.luks.uuid":
             return text.removeprefix("luks-")
@@ -130,6 +132,20 @@ def _of_image(image: Initramfs) -> Iterator[_Wait]:
         if line.required:
             text = f"{line.source}, from which its crypttab opens {line.name},"
             yield _Wait(image.path, text, line.source, image.maker == "initramfs-tools")
+
+
+def _found(text: str, spec: str, guest: Guest) -> Where:
+    """Return which volume is waited for; of LVM also the folder of a group, which is below /dev."""
+    if text.startswith("rd.luks"):
+        return _luks(spec, guest)
+    if text.partition("=")[0] not in (*_LVM, *_GROUPS) or spec.count("/") != 2:
+        return locate(spec, guest)
+    group = spec.removeprefix("/dev/")
+    if any(volume.name.startswith(f"LVM {group}/") for volume in guest.volumes):
+        return Where(State.HERE)
+    where = locate(f"{spec}/any", guest)
+    gone = where.state is State.GONE
+    return where._replace(why=f"no group of LVM is called {cut(group)}") if gone else where
 
 
 def _luks(uuid: str, guest: Guest) -> Where:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from imsprep.guest.model import Volume
 from imsprep.report import Severity
-from tests.support.guest.rules import bad
-from tests.support.guest.trees import (
-    UUID,
-    cpio,
-    drivers,
-)
+from tests.support.guest.rules import bad, check_guest
+from tests.support.guest.trees import ROOT, UUID, cpio, debian, drivers, linux_guest
 
 VERSION = "4.19.0-27-amd64"
 INITRD = f"/boot/initrd.img-{VERSION}"
@@ -28,7 +26,7 @@ def dracut(**more: bytes) -> dict[str, Any]:
 
 WAITING = {
     f"rd.md.uuid={GONE}": E, f"mount.usr=UUID={GONE}": E, "resume=/dev/sda2": W,
-    f"rd.luks.uuid=luks-{GONE}": E,
+    f"rd.luks.uuid=luks-{GONE}": E, "rd.lvm.vg=old": E, "rd_LVM_VG=old": E, "rd_LVM_LV=old/root": E,
 }  # fmt: skip
 
 
@@ -81,3 +79,29 @@ def test_a_disk_that_the_initramfs_opens_has_to_be_there(
     found = bad(**{INITRD: cpio({**tools, **drivers(VERSION), inside: line})})
     assert found.get("IMS818", (None, ""))[0] is severity
     assert all(f"{INITRD}: UUID={GONE}, from which its crypttab opens data," in m for _, m in found.values())  # fmt: skip
+
+
+PHYSICAL = Volume("partition 1", 1 << 20, 1 << 30, "LVM", part_type="0x8e")
+LOGICAL = dataclasses.replace(ROOT, name="LVM vg/root", offset=-1, part_type=None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ("rd.lvm.lv=vg/root", ""),
+        ("rd.lvm.vg=vg", ""),
+        # dracut's documentation names group and volume; the bare name is waited for below /dev.
+        ("rd.lvm.vg=vg rd.lvm.lv=root", "rd.lvm.lv=root is not in the image (no group of LVM is"),
+        ("rd.lvm.lv=vg/root rd.lvm.vg=other", "rd.lvm.vg=other is not in the image"),
+    ],
+)
+@pytest.mark.parametrize("unread", [None, "its metadata is damaged"])
+def test_dracut_waits_for_groups_of_lvm_too(arguments: str, found: str, unread: str | None) -> None:
+    inside = {**DRACUT, **drivers(VERSION), "usr/sbin/lvm": b"x"}
+    grub = f"linux /boot/vmlinuz-{VERSION} root=/dev/vg/root {arguments}\ninitrd {INITRD}\n"
+    files = {**debian(), "/boot/grub/grub.cfg": grub, INITRD: cpio(inside)}
+    volumes = (dataclasses.replace(PHYSICAL, unread=unread), LOGICAL)
+    messages = [
+        f.message for f in check_guest(linux_guest(files, volumes=volumes))[0] if f.rule == "IMS818"
+    ]
+    assert [found in message for message in messages] == [True] * bool(found and not unread)
