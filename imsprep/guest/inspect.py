@@ -254,7 +254,6 @@ def _roots(guest: Guest) -> dict[str, str | None]:
 
 def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell) -> Guest:
     """Return the guest with what its Linux says; `tree` is its root."""
-    opened = world.opened
     laid = [Laid("/", root.found.volume.name, root.inside)]
     boot = guest.boot
     gaps, files, kernels = dict[str, str](), dict[str, Entry](), list[Kernel]()
@@ -264,8 +263,8 @@ def read_linux(guest: Guest, tree: Tree, root: Opened, world: World, tell: Tell)
         guest, system=LINUX, root=root.found.volume.name, subvolume=root.subvolume
     )
     tell(dataclasses.replace(guest, gaps={"/**": NOT_YET}))
-    guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, opened, gaps, laid))
-    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, opened, laid))
+    guarded(gaps, "/etc/fstab", lambda: _mount_all(tree, world.opened, gaps, laid))
+    guarded(gaps, f"{_ESP}/**", lambda: _mount_esp(tree, guest, root, world.opened, laid))
     looked: dict[str, Initramfs] = {}
     boots: list[Boot] = []
 

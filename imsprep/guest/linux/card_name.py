@@ -57,6 +57,11 @@ class CardName(NamedTuple):
     others: bool = False  # udev gives names by its place as alternatives too
 
     @property
+    def always_eth(self) -> bool:
+        """Return whether it has no other name than the kernel's: eth0."""
+        return self.way is Way.KERNEL and not self.others
+
+    @property
     def never_eth(self) -> bool:
         """Return whether it is proved, for a card on PCI, that it is not called eth0."""
         return self.way is Way.PLACE

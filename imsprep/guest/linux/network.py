@@ -81,7 +81,7 @@ _FOREIGN = re.compile(
 # Cards of a server on KVM: by slot, by path, and as the kernel counts them.
 _BY_PLACE = ("ens3", "ens5", "enp0s3", "enp1s0", "enp4s1")
 _SAMPLES = ("eth0", *_BY_PLACE)
-_COUNTED = re.compile(r"eth\d+$")
+_COUNTED, _PLACED = re.compile(r"eth\d+$"), re.compile(r"en[sp]\d")
 _USUAL = re.compile(r"eth\d|en[bopsuvxP\d]|ib|wl|ww|sl|usb|.*[*?\[!]")
 _FOREIGN_DRIVERS = ("vmxnet3", "e1000", "e1000e", "hv_netvsc", "xen-netfront", "xen_netfront",
                     "vif", "ena", "gve")  # fmt: skip
@@ -92,7 +92,7 @@ def may_exist(interface: Interface, card: CardName = UNKNOWN) -> bool:
 
     `card` is what is known of how it is named.
     """
-    samples = _BY_PLACE if card.never_eth else _SAMPLES
+    samples = _BY_PLACE if card.never_eth else _SAMPLES[:1] if card.always_eth else _SAMPLES
     if interface.driver is not None and interface.driver.lower() in _FOREIGN_DRIVERS:
         return False
     names = interface.name.split() or ["*"]
@@ -103,7 +103,9 @@ def may_exist(interface: Interface, card: CardName = UNKNOWN) -> bool:
             if any(fnmatchcase(sample, name) for sample in samples):
                 return True
         elif name == card.name or not (
-            _FOREIGN.match(name) or (card.never_eth and _COUNTED.match(name))
+            _FOREIGN.match(name)
+            or (card.never_eth and _COUNTED.match(name))
+            or (card.always_eth and _PLACED.match(name))
         ):
             return True
     return False

@@ -275,10 +275,14 @@ def foreign_names(facts: Facts) -> Iterator[Evidence]:
     yield Evidence(
         f"only {shown} is set up"
         + ("; udev names the card by its place, without net.ifnames=0" if by_place else ""),
-        expected="ens3, enp1s0 or any" if card.way is Way.PLACE else "eth0, ens3, enp1s0 or any",
+        expected=_POSSIBLE.get((card.never_eth, card.always_eth), "eth0, ens3, enp1s0 or any"),
         found=cards[0].name,
         fix=fixes.for_any_name(cards[0].path),
     )
+
+
+# By whether the card is never, and whether it is always, called eth0.
+_POSSIBLE = {(True, False): "ens3, enp1s0 or any", (False, True): "eth0 or any"}
 
 
 def _may_be(guest: Guest, interface: Interface, card: CardName) -> bool:
@@ -301,7 +305,7 @@ def _renamed(guest: Guest, interface: Interface, card: CardName) -> bool:
     if not re.match(r"en[sp]\d", interface.name) or " " in interface.name:
         return False
     if card.way is not Way.UNKNOWN:
-        return card.way is Way.KERNEL and not card.others
+        return card.always_eth
     entries = [route.entry for route in guest.boot.routes if route.entry is not None]
     rules = any(True for _ in guest.matching("/etc/udev/rules.d/*net*.rules", LINKS[0]))
     off = bool(entries) and all("net.ifnames=0" in entry.arguments for entry in entries)

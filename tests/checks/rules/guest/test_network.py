@@ -9,7 +9,7 @@ import pytest
 from imsprep.report import Severity
 from tests.support.guest.rules import check_guest
 from tests.support.guest.trees import Link, debian, linux_guest
-from tests.support.guest.udev import OWN_LINKS, OWN_RULES, UDEV
+from tests.support.guest.udev import LINKS, OWN_LINKS, OWN_RULES, UDEV
 
 INTERFACES, NETPLAN = "/etc/network/interfaces", "/etc/netplan/01-lan.yaml"
 DHCP = "network: {ethernets: {%s: {dhcp4: true}}}\n"
@@ -307,3 +307,22 @@ def test_a_name_by_place_is_not_given_where_udev_is_kept_from_it() -> None:
     assert "ens3" in bad({**UDEV, **files, **mask})["IMS844"]
     assert bad({**UDEV, **files, **with_arguments("net.ifnames=0")}) == {}, "an alternative name"
     assert "ens3" in bad({**files, **with_arguments("net.ifnames=0")})["IMS844"], "of older systems"
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [("en*", True), ("ens3 enp1s0", True), ("e*", False), ("en* eth*", False), ("!lo", False)],
+)
+def test_a_pattern_of_names_by_place_fits_no_card_that_the_kernel_names(
+    names: str, found: bool
+) -> None:
+    link = {f"{LINKS}/99-default.link": "[Match]\nOriginalName=*\n[Link]\nNamePolicy=slot path\n"}
+    wired = {
+        INTERFACES: None,
+        "/etc/systemd/network/20-wired.network": f"[Match]\nName={names}\n[Network]\nDHCP=yes\n",
+        "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": Link("/x"),
+    }
+    off = with_arguments("net.ifnames=0")
+    assert ("IMS844" in bad({**UDEV, **link, **wired, **off})) is found
+    assert "IMS844" not in bad({**UDEV, **wired, **off}), "newer ones give them as alternatives"
+    assert "IMS844" not in bad({**UDEV, **link, **wired})
