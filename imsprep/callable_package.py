@@ -12,19 +12,18 @@ import sys
 from collections.abc import Callable
 from inspect import Signature, signature
 from types import ModuleType
-from typing import Any
 
 
 class CallablePackage(ModuleType):
     """A package that passes its calls on to the function of its name."""
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
+    def __call__(self, *args: object, **keywords: object) -> object:
         """Call the function of `imsprep.api`."""
         return self.__wrapped__(*args, **keywords)
 
     @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        function: Callable[..., Any] = getattr(
+    def __wrapped__(self) -> Callable[..., object]:
+        function: Callable[..., object] = getattr(
             importlib.import_module("imsprep.api"), self.__name__.rpartition(".")[2]
         )
         return function

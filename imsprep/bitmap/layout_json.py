@@ -13,6 +13,7 @@ import functools
 import json
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +83,8 @@ def from_plain(value: object) -> BitmapLayout:
     members = dict(value)
     if members.pop("schema", None) != SCHEMA:
         raise UsageError(f"schema is {value.get('schema')!r}, this imsprep reads {SCHEMA}")
-    layout: BitmapLayout = _read(BitmapLayout, members, "layout")
+    layout = _read(BitmapLayout, members, "layout")
+    assert isinstance(layout, BitmapLayout)
     return layout
 
 
@@ -111,7 +113,7 @@ def _members(record: object) -> dict[str, object]:
     return {n: t for n, t in hints.items() if typing.get_origin(t) is not typing.ClassVar}
 
 
-def _read(expected: object, value: Any, where: str) -> Any:
+def _read(expected: object, value: object, where: str) -> object:
     """Turn a plain value into what a type wants."""
     origin, choices = typing.get_origin(expected), typing.get_args(expected)
     if origin is Literal:
@@ -123,22 +125,23 @@ def _read(expected: object, value: Any, where: str) -> Any:
             raise UsageError(f"{where} is not a list")
         return tuple(_read(choices[0], item, f"{where}[{n}]") for n, item in enumerate(value))
     if isinstance(expected, types.UnionType):
-        kind = value.get("kind") if isinstance(value, dict) else None
-        names = [_NAMES[choice] for choice in choices]
+        members = value if isinstance(value, dict) else {}
+        names, kind = [_NAMES[choice] for choice in choices], members.get("kind")
         if kind not in names:
             raise UsageError(f"{where} is of kind {kind!r}; use {', '.join(names)}")
         expected = _KINDS[kind]
-        value = {name: item for name, item in value.items() if name != "kind"}
+        value = {name: item for name, item in members.items() if name != "kind"}
     if expected is bytes:
         return _read_bytes(value, where)
     if expected in (int, str, bool):
         if type(value) is not expected:
             raise UsageError(f"{where} is {value!r}, not of the type {expected.__name__}")
         return value
+    assert isinstance(expected, type)
     return _read_record(expected, value, where)
 
 
-def _read_record(record: Any, value: object, where: str) -> object:
+def _read_record(record: Callable[..., object], value: object, where: str) -> object:
     members = _members(record)
     if not isinstance(value, dict):
         raise UsageError(f"{where} is not an object")
@@ -151,9 +154,9 @@ def _read_record(record: Any, value: object, where: str) -> object:
         raise UsageError(f"{where} lacks one of {', '.join(members)}") from None
 
 
-def _read_bytes(value: Any, where: str) -> bytes:
+def _read_bytes(value: object, where: str) -> bytes:
     try:
-        ((encoding, text),) = value.items()
+        ((encoding, text),) = dict[str, str](value if isinstance(value, dict) else {}).items()
         return {"text": str.encode, "hex": bytes.fromhex}[encoding](text)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise UsageError(f'{where} is neither {{"text": …}} nor {{"hex": …}}') from None

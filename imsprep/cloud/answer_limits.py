@@ -14,7 +14,13 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+    from _typeshed import WriteableBuffer
+    from urllib3 import HTTPConnectionPool
 
 
 class AnswerError(OSError):
@@ -34,7 +40,9 @@ class AnswerLimits:
     most: int | None = None
 
 
-def limited(pools: Mapping[str, Any], limits: AnswerLimits) -> dict[str, Any]:
+def limited(
+    pools: Mapping[str, type[HTTPConnectionPool]], limits: AnswerLimits
+) -> dict[str, type[HTTPConnectionPool]]:
     """Return pool classes like these, by scheme, whose connections keep to the limits.
 
     For `pool_classes_by_scheme` of a `urllib3.PoolManager`. Errors are AnswerError, in what urllib3
@@ -55,34 +63,41 @@ def why_broken(error: BaseException) -> AnswerError | None:
     return None
 
 
-def _limited_pool(pool: Any, limits: AnswerLimits) -> Any:
+def _limited_pool(pool: type[HTTPConnectionPool], limits: AnswerLimits) -> type[HTTPConnectionPool]:
     own = {"answer_limits": limits}
     connection = type(pool.ConnectionCls.__name__, (_Limited, pool.ConnectionCls), own)
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    made = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    return cast("type[HTTPConnectionPool]", made)
 
 
 class _Limited:
     """What a connection class of urllib3 is extended by."""
 
     answer_limits: AnswerLimits
-    response_class: Any
+    response_class: Callable[..., HTTPResponse]
     _most: int | None = None
 
     def request(
-        self, method: str, url: str, body: Any = None, headers: Any = None, **more: Any
+        self,
+        method: str,
+        url: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
     ) -> None:
         """Send a request; see urllib3."""
         ranged = any(str(name).lower() == "range" for name in headers or ())
         self._most = None if ranged else self.answer_limits.most
         super().request(method, url, body, headers, **more)  # type: ignore[misc]  # a mixin
 
-    def getresponse(self) -> Any:
+    def getresponse(self) -> object:
         """Read the answer's headers; see urllib3."""
         made, end, most = self.response_class, self.answer_limits.end(), self._most
 
-        def response(sock: socket.socket, *args: Any, **more: Any) -> Any:
+        def response(sock: socket.socket, *args: object, **more: object) -> HTTPResponse:
             answer = made(sock, *args, **more)
-            answer.fp = io.BufferedReader(_Reader(answer.fp.detach(), sock, end, most))
+            inner = cast(socket.SocketIO, answer.fp.detach())
+            answer.fp = io.BufferedReader(_Reader(inner, sock, end, most))
             return answer
 
         self.response_class = response
@@ -107,7 +122,7 @@ class _Reader(io.RawIOBase):
     def fileno(self) -> int:
         return self._inner.fileno()
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
         left, usual = self._end - time.monotonic(), self._sock.gettimeout()
         if left <= 0:
             raise self._too_slow()

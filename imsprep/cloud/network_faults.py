@@ -13,10 +13,13 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from imsprep.errors import UsageError, show_words
+
+if TYPE_CHECKING:
+    from urllib3.exceptions import ProxyError
 
 
 class Fault(NamedTuple):
@@ -166,7 +169,7 @@ def _is_no_such_name(error: BaseException) -> bool:
     return isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME
 
 
-def _of_proxy(error: Any, tls: Fault | None) -> Fault:
+def _of_proxy(error: ProxyError, tls: Fault | None) -> Fault:
     """Return why nothing went through a proxy; urllib3 calls it the proxy's only then."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 

@@ -161,16 +161,15 @@ class EmulatorApp:
         self._fault("post_503", 503)
         if self._spend("post_lost"):
             raise DroppedError
-        parsed = _read_json(body)
-        given = self.settings
-        validate.check_body(parsed, given.site, any_os_version=given.any_os_version)
-        self._check_account(parsed)
-        job = self.board.start(parsed, self._source(parsed))
+        given, value = self.settings, _read_json(body)
+        asked = validate.check_body(value, given.site, any_os_version=given.any_os_version)
+        self._check_account(asked)
+        job = self.board.start(asked, self._source(asked))
         if self._spend("post_drop"):
             raise DroppedError
         return _json({"job_id": job.job_id})
 
-    def _check_account(self, body: dict[str, object]) -> None:
+    def _check_account(self, body: validate.Body) -> None:
         """Refuse what the account or the service, but not the body, stands in the way of."""
         code, images = self.faults.refuse, self.board.images()
         if code:
@@ -179,13 +178,15 @@ class EmulatorApp:
             raise RefusedError(
                 "IMG.0122", "Windows images are not provided any more."
             )  # code inferred
-        if self.faults.unique_names and body["name"] in {image.body["name"] for image in images}:
+        if self.faults.unique_names and body.get("name") in {
+            image.body.get("name") for image in images
+        }:
             raise RefusedError("IMG.0009")
         if len(images) >= self.settings.image_quota:
             raise RefusedError("IMG.0015")
 
-    def _source(self, body: dict[str, object]) -> materialise.ObjectSource:
-        bucket, key = validate.split_image_url(body["image_url"])
+    def _source(self, body: validate.Body) -> materialise.ObjectSource:
+        bucket, key = validate.split_image_url(body.get("image_url"))
         return materialise.accept(self.settings.open_bucket(bucket), key, self.settings.layout)
 
     def _on_progress(self, request: Request, body: bytes, job_id: str) -> Response:
@@ -263,7 +264,7 @@ class EmulatorApp:
             raise RefusedError("IMG.0060" if status == 429 else "IMG.0061", status=status)
 
 
-def _read_json(body: bytes) -> Any:
+def _read_json(body: bytes) -> object:
     if not body:
         raise RefusedError("IMG.0007")
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from imsprep.emulator.faults import Faults
 from imsprep.emulator.materialise import (
@@ -24,7 +24,7 @@ from imsprep.emulator.materialise import (
     materialise,
     virtual_size,
 )
-from imsprep.emulator.validate import RefusedError, is_data_disk
+from imsprep.emulator.validate import Body, RefusedError, is_data_disk
 from imsprep.errors import ImsprepError, ReadError, show_path
 from imsprep.system import atomic
 from imsprep.units import GIB, exact_size
@@ -39,7 +39,7 @@ class Job:
     """An import that was accepted."""
 
     job_id: str
-    body: dict[str, object]
+    body: Body
     status: str = "INIT"
     begin_time: str = ""
     end_time: str = ""
@@ -60,7 +60,7 @@ class Image:
 
     image_id: str
     status: str  # queued or active
-    body: dict[str, Any]
+    body: Body
     created_at: str
     disk: dict[str, object] = field(default_factory=dict)  # of `disk.Disk`
 
@@ -78,7 +78,7 @@ class JobBoard:
         self._jobs = {job.job_id: job for job in _read_all(folder / "jobs", Job)}
         self._images = {i.image_id: i for i in read_images(folder)}
 
-    def start(self, body: dict[str, object], source: ObjectSource) -> Job:
+    def start(self, body: Body, source: ObjectSource) -> Job:
         """Begin a job for a request that was accepted."""
         job = Job(
             # 32 hexadecimal digits, as in the documents' examples.
@@ -92,7 +92,7 @@ class JobBoard:
         self._run(job, source)
         return job
 
-    def resume(self, find: Callable[[dict[str, object]], ObjectSource]) -> None:
+    def resume(self, find: Callable[[Body], ObjectSource]) -> None:
         """Begin the unfinished jobs of an earlier run again."""
         for job in [j for j in self._jobs.values() if not j.ended]:
             try:
@@ -203,17 +203,16 @@ def read_images(folder: Path) -> list[Image]:
     return _read_all(folder / "images", Image)
 
 
-def job_type(body: dict[str, object]) -> str:
+def job_type(body: Body) -> str:
     """Return the job's type; which one quick import has is documented nowhere: inferred."""
     return "imsImportDataImageJob" if is_data_disk(body) else "imsImportImageJob"
 
 
-def check_fit(body: dict[str, Any], size: int) -> None:
+def check_fit(body: Body, size: int) -> None:
     """Fail late if the disk is larger than was asked for; neither time nor code is documented."""
-    if size > body["min_disk"] * GIB:
-        raise RefusedError(
-            "IMG.0111", f"min_disk is {body['min_disk']} GB, the disk has {exact_size(size)}."
-        )
+    most = body.get("min_disk") or 0
+    if size > most * GIB:
+        raise RefusedError("IMG.0111", f"min_disk is {most} GB, the disk has {exact_size(size)}.")
 
 
 def _read_all(folder: Path, record: Callable[..., T]) -> list[T]:

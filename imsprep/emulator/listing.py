@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from imsprep.emulator.validate import RefusedError
 
@@ -14,7 +13,7 @@ _IGNORED = {"enterprise_project_id", "member_status", "flavor_id", "__whole_imag
 
 
 def select(
-    images: list[dict[str, Any]], query: Iterable[tuple[str, str]]
+    images: list[dict[str, object]], query: Iterable[tuple[str, str]]
 ) -> list[dict[str, object]]:
     """Return the images that a query asks for, the newest first unless it says otherwise.
 
@@ -32,7 +31,7 @@ def select(
         elif name == "sort_dir":
             direction = value
         elif name == "tag":
-            images = [image for image in images if value in image["tags"]]
+            images = [image for image in images if value in _listed(image["tags"])]
         elif name not in _IGNORED:
             images = [image for image in images if _text(image.get(name)) == value]
     if key not in _SORTED_BY or direction not in ("asc", "desc"):
@@ -54,6 +53,10 @@ def _limit(value: str) -> int:
     if not (value.isascii() and value.isdigit()):
         raise RefusedError("IMG.0001", "limit is a number of images.")
     return min(int(value[:9]), MAX_LIMIT)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: object) -> str | None:

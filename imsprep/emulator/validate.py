@@ -8,8 +8,8 @@ is ours and marked "inferred". Unknown keys are accepted: no document speaks of 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, cast
 
 from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import Site
@@ -47,6 +47,24 @@ TYPES = {
 }
 
 
+class Body(TypedDict, total=False):
+    """The body of a quick import that was checked."""
+
+    name: str | None
+    description: str | None
+    os_version: str | None
+    os_type: str | None
+    image_url: str | None
+    min_disk: int | None
+    type: str | None
+    license_type: str | None
+    enterprise_project_id: str | None
+    architecture: str | None
+    hw_firmware_type: str | None
+    tags: list[str] | None
+    image_tags: list[dict[str, str]] | None
+
+
 class RefusedError(Exception):
     """The service says no: an IMG code, its message, and the HTTP status."""
 
@@ -57,8 +75,8 @@ class RefusedError(Exception):
         super().__init__(f"{code} {self.message}")
 
 
-def check_body(body: object, site: Site, *, any_os_version: bool = False) -> None:
-    """Raise RefusedError with the first fault of a body, by what `site` documents.
+def check_body(body: object, site: Site, *, any_os_version: bool = False) -> Body:
+    """Return a body; raise RefusedError with its first fault, by what `site` documents.
 
     `any_os_version` takes well-formed values that are not on the site's list, which ages.
     """
@@ -70,11 +88,13 @@ def check_body(body: object, site: Site, *, any_os_version: bool = False) -> Non
         value = body.get(name)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise RefusedError("IMG.0001", f"{name} has the wrong type.")
-    _check_name(body, site)
-    _check_kind(body, site, any_os_version)
-    _check_min_disk(body, site)
-    _check_tags(body, site)
-    split_image_url(body.get("image_url"))
+    typed = cast(Body, body)
+    _check_name(typed, site)
+    _check_kind(typed, site, any_os_version)
+    _check_min_disk(typed, site)
+    _check_tags(typed.get("tags") or (), typed.get("image_tags") or (), site)
+    split_image_url(typed.get("image_url"))
+    return typed
 
 
 def is_data_disk(body: Mapping[str, object]) -> bool:
@@ -82,7 +102,7 @@ def is_data_disk(body: Mapping[str, object]) -> bool:
     return body.get("type") == "DataImage"
 
 
-def os_type_of(body: Mapping[str, Any]) -> str:
+def os_type_of(body: Body) -> str:
     """Return Linux or Windows: as given for a data disk, by the OS version for a system disk."""
     if is_data_disk(body):
         return body.get("os_type") or "Linux"
@@ -120,7 +140,7 @@ def _fits(pattern: str, text: str, site: Site) -> bool:
     return re.fullmatch(pattern.format(han=_HAN if site.chinese_names else ""), text) is not None
 
 
-def _check_name(body: Mapping[str, Any], site: Site) -> None:
+def _check_name(body: Body, site: Site) -> None:
     name, description = body.get("name"), body.get("description") or ""
     if not name:
         raise RefusedError("IMG.0013")
@@ -134,7 +154,7 @@ def _check_name(body: Mapping[str, Any], site: Site) -> None:
         raise RefusedError("IMG.0054")
 
 
-def _check_kind(body: Mapping[str, object], site: Site, any_os_version: bool) -> None:
+def _check_kind(body: Body, site: Site, any_os_version: bool) -> None:
     huawei = site.key.startswith("huawei")
     kind = body.get("type")
     if kind is not None and kind not in ("ECS", "BMS", "DataImage"):
@@ -143,11 +163,11 @@ def _check_kind(body: Mapping[str, object], site: Site, any_os_version: bool) ->
         raise RefusedError("IMG.0122")
     if is_data_disk(body):
         pass
-    elif not body.get("os_version"):
+    elif not (version := body.get("os_version")):
         # Huawei Cloud has a code for it; for the others it is a value that is not on the list.
         raise RefusedError("IMG.0159" if huawei else "IMG.0056")
-    elif body["os_version"] not in site.listed:
-        _check_unlisted(str(body["os_version"]), site, any_os_version=any_os_version)
+    elif version not in site.listed:
+        _check_unlisted(version, site, any_os_version=any_os_version)
     _check_foreign(body)
     _check_boot(body)
     if huawei:  # on the other sites it is no parameter
@@ -178,7 +198,7 @@ def _check_foreign(body: Mapping[str, object]) -> None:
             raise RefusedError("IMG.0001", f"{name} is not a parameter of this kind of image.")
 
 
-def _check_boot(body: Mapping[str, Any]) -> None:
+def _check_boot(body: Body) -> None:
     if body.get("architecture") not in (None, "x86", "arm"):
         raise RefusedError("IMG.0212")
     firmware = body.get("hw_firmware_type")
@@ -187,11 +207,11 @@ def _check_boot(body: Mapping[str, Any]) -> None:
     if body.get("architecture") == "arm" and firmware == "bios":
         raise RefusedError("IMG.0141", "An Arm image boots by UEFI only.")  # code inferred
     project = body.get("enterprise_project_id")
-    if project not in (None, "", "0") and not _UUID.fullmatch(project):
+    if project and project != "0" and not _UUID.fullmatch(project):
         raise RefusedError("IMG.0155")
 
 
-def _check_licence(body: Mapping[str, object]) -> None:
+def _check_licence(body: Body) -> None:
     licence = body.get("license_type")
     if licence is not None and (
         licence not in ("platform", "byol") or os_type_of(body) != "Windows"
@@ -201,7 +221,7 @@ def _check_licence(body: Mapping[str, object]) -> None:
         )  # code inferred
 
 
-def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
+def _check_min_disk(body: Body, site: Site) -> None:
     size = body.get("min_disk")
     windows = os_type_of(body) == "Windows"
     least = site.min_disk_from(data_disk=is_data_disk(body), windows=windows)
@@ -211,16 +231,15 @@ def _check_min_disk(body: Mapping[str, Any], site: Site) -> None:
         )  # code inferred
 
 
-def _check_tags(body: Mapping[str, Any], site: Site) -> None:
-    tags, image_tags = body.get("tags"), body.get("image_tags")
+def _check_tags(tags: Sequence[object], image_tags: Sequence[object], site: Site) -> None:
     if tags and image_tags:
         raise RefusedError("IMG.0115", "Set either tags or image_tags.")  # code inferred
     pairs: list[tuple[str, str]] = []
-    for tag in tags or ():
+    for tag in tags:
         if not isinstance(tag, str):
             raise RefusedError("IMG.0001", "A tag is a string.")
         pairs.append(tag.partition(".")[::2])
-    for tag in image_tags or ():
+    for tag in image_tags:
         if not isinstance(tag, Mapping) or not all(
             isinstance(tag.get(k), str) for k in ("key", "value")
         ):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class ReadOnlyFile(io.RawIOBase):
@@ -43,7 +46,7 @@ class ReadOnlyFile(io.RawIOBase):
         self._at = base + offset
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill a buffer as far as the file goes; 0 at the end."""
         self._checkClosed()
         view = memoryview(buffer).cast("B")

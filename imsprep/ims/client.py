@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 from imsprep import __version__
@@ -44,10 +44,16 @@ from imsprep.ims.listed import CloudImage
 from imsprep.ims.request import QuickImportRequest
 from imsprep.units import KIB, MIB
 
+if TYPE_CHECKING:  # they are loaded with the first question
+    import requests
+    from requests.exceptions import RequestException
+    from urllib3 import PoolManager
+
 ApiVersion = Literal["v2", "v2.1"]
 
 _PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")  # that `requests` may know
-_NO_PROXIES: object = {"http": None, "https": None, "all": None}
+# `requests` documents None, which its stubs do not know.
+_NO_PROXIES = cast(dict[str, str], {"http": None, "https": None, "all": None})
 # "Permissions and Supported Actions", OTC API reference, 2025-12-17.
 LIST_RIGHT, QUOTA_RIGHT = "ims:images:list", "ims:quotas:get"
 CONNECT_TIMEOUT_S = 20.0
@@ -212,7 +218,7 @@ class ImsClient:
         end: float,
         query: Mapping[str, str] | None = None,
         right: str = "",
-    ) -> Any:
+    ) -> object:
         return self._call(_Question("GET", endpoint, path, query or {}, right=right), end).body
 
     def _call(self, question: _Question, end: float) -> Answer:
@@ -285,7 +291,7 @@ def _end(limit_s: float) -> float:
     return time.monotonic() + max(LEAST_S, min(limit_s, ANSWER_LIMIT_S))
 
 
-def _session(end: float) -> Any:
+def _session(end: float) -> requests.Session:
     """Return a session of `requests` whose answers have to be there by `end`."""
     import requests
     from requests.adapters import HTTPAdapter
@@ -293,14 +299,16 @@ def _session(end: float) -> Any:
     limits = AnswerLimits(end=lambda: end)
 
     class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **options: Any) -> None:
-            super().init_poolmanager(*args, **options)
+        def init_poolmanager(
+            self, connections: int, maxsize: int, block: bool = False, **options: object
+        ) -> None:
+            super().init_poolmanager(connections, maxsize, block, **options)
             self._limit(self.poolmanager)
 
-        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        def proxy_manager_for(self, proxy: str, **options: object) -> PoolManager:
             return self._limit(super().proxy_manager_for(proxy, **options))
 
-        def _limit(self, manager: Any) -> Any:
+        def _limit(self, manager: PoolManager) -> PoolManager:
             manager.pool_classes_by_scheme = limited(manager.pool_classes_by_scheme, limits)
             return manager
 
@@ -310,7 +318,7 @@ def _session(end: float) -> Any:
     return session
 
 
-def _content(response: Any) -> bytes:
+def _content(response: requests.Response) -> bytes:
     """Return the body of an answer, within its limit of length, and close it.
 
     Raises an error of `requests` for one that is larger, too late or damaged.
@@ -330,7 +338,7 @@ def _content(response: Any) -> bytes:
     return bytes(body)
 
 
-def _leave_alone(request: object) -> object:
+def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Be the `auth` of a request that is signed already."""
     return request
 
@@ -365,7 +373,7 @@ def _network_errors(
 
 
 def _unanswered(
-    error: Any, method: str, where: str, secrets: Sequence[str], *, reached: bool
+    error: RequestException, method: str, where: str, secrets: Sequence[str], *, reached: bool
 ) -> ServiceError | TransferError:
     """Return the error of a request without an answer; see `_network_errors`."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -387,11 +395,14 @@ def _unanswered(
 
 def _short(error: Exception, secrets: Sequence[str]) -> str:
     """Return the innermost sentence of a nested network error; it may quote the answer."""
-    inner: Any = error
-    while getattr(inner, "reason", None) is not None or (
-        getattr(inner, "args", None) and isinstance(inner.args[-1], Exception)
-    ):
-        inner = getattr(inner, "reason", None) or inner.args[-1]
+    inner: object = error
+    while True:
+        args = inner.args if isinstance(inner, Exception) else ()
+        nested = args[-1] if args and isinstance(args[-1], Exception) else None
+        deeper = getattr(inner, "reason", None) or nested
+        if deeper is None:
+            break
+        inner = deeper
     sentence = str(inner).rpartition(": ")[2] or type(inner).__name__
     return show_words(hide(sentence, secrets), 200)
 
@@ -427,7 +438,11 @@ def _beginning(content: bytes, secrets: Sequence[str]) -> str:
 
 
 def _refusal(
-    question: _Question, response: Any, body: object, words: str, secrets: Sequence[str]
+    question: _Question,
+    response: requests.Response,
+    body: object,
+    words: str,
+    secrets: Sequence[str],
 ) -> ServiceError | TransferError:
     """Return the error that an answer other than 2xx means, or a 2xx with an error's body.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from imsprep.errors import show_words
 from imsprep.ims.error_codes import explain_job
@@ -140,11 +139,13 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _share(value: Any) -> float | None:
+def _share(value: object) -> float | None:
     """Read `process_percent`: documented as 0 to 1; a value above is taken as per cent."""
+    if not isinstance(value, int | float | str):
+        return None
     try:
         share = float(value)
-    except (TypeError, ValueError, OverflowError):  # an int may be beyond every float
+    except (ValueError, OverflowError):  # an int may be beyond every float
         return None
     if share != share or share < 0:
         return None

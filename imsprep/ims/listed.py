@@ -7,7 +7,7 @@ not taken for an empty one, which would hide an image that is there; then None i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class CloudImage(NamedTuple):
@@ -76,6 +76,7 @@ def _mappings(value: object) -> Iterator[Mapping[str, object]]:
                 if isinstance(entry, Mapping))  # fmt: skip
 
 
-def _count(value: Any) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if is_count else None
+def _count(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return value

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError, UsageError, show_path
@@ -110,10 +109,9 @@ class Manifest:
         if self.state == DONE and not self.image_id:
             raise ValueError("the import is done, and there is no image")
 
-    def at(self, state: str, when: str, **changes: Any) -> Manifest:
+    def at(self, state: str, when: str) -> Manifest:
         """Return the manifest in a later state, with the time of the change."""
-        times = {**(self.times or {}), state: when}
-        return replace(self, state=state, times=times, **changes)
+        return replace(self, state=state, times={**(self.times or {}), state: when})
 
     def is_about(self, image: ManifestImage, request: Mapping[str, object], service: str) -> bool:
         """Return whether this is the import of the same disk, asked for alike.

@@ -218,7 +218,7 @@ def _found(
         )
     if image is None:
         return None
-    state = earlier.at(STARTED, _now(), image_id=image.image_id)
+    state = replace(earlier, image_id=image.image_id).at(STARTED, _now())
     manifests.write(path, state)
     return state
 
@@ -300,7 +300,7 @@ def _import_or_note_why_not(
         # A question that was refused says nothing about a job that runs.
         ended = isinstance(error, JobFailedError) or is_unknown_job(error)
         if ended or latest.state != STARTED:
-            manifests.write(path, latest.at(FAILED, _now(), reason=str(error)))
+            manifests.write(path, replace(latest, reason=str(error)).at(FAILED, _now()))
             with contextlib.suppress(ServiceError, TransferError):  # this error is the first one
                 _clean(latest, task, failed=True)
         raise
@@ -312,13 +312,13 @@ def _import(prepared: Prepared, task: ShipTask, state: Manifest, path: Path) -> 
         before = state.images_before
         if state.state != ASKING:
             before = tuple(i.image_id for i in _images(task, prepared.request.name))
-        state = state.at(ASKING, _now(), images_before=before)
+        state = replace(state, images_before=before).at(ASKING, _now())
         manifests.write(path, state)
         begun = submit(task.service, prepared.request, task.pace, before=state.of_others)
-        state = state.at(STARTED, _now(), job_id=begun.job_id, image_id=begun.image_id)
+        state = replace(state, job_id=begun.job_id, image_id=begun.image_id).at(STARTED, _now())
         manifests.write(path, state)
     image_id = _finish(Started(state.job_id, state.image_id), prepared, task)
-    state = state.at(DONE, _now(), image_id=image_id)
+    state = replace(state, image_id=image_id).at(DONE, _now())
     manifests.write(path, state)
     return state
 

@@ -24,7 +24,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote, unquote
 
 from imsprep.errors import ReadError, ServiceError, TransferError
@@ -51,6 +51,16 @@ MAX_KEY_BYTES = 1024  # OBS API reference, "Uploading Objects"
 _STEP = 4 * MIB  # bytes hashed at once
 # What a file system, such as NFS, may get over; a full disk or a missing right it does not.
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT}
+
+
+class _ObjectRecord(TypedDict):
+    """What is noted of an object beyond its bytes, and of which file."""
+
+    etag: str
+    upload_id: str | None  # that made it
+    metadata: dict[str, str]
+    mtime_ns: int
+    size: int  # bytes
 
 
 class DirectoryStore:
@@ -271,16 +281,22 @@ class DirectoryStore:
     def _record_path(self, key: str, stat: os.stat_result) -> Path:
         return self.records / f"{_record_name(key)}.{stat.st_ino}.json"
 
-    def _record(self, key: str, stat: os.stat_result) -> dict[str, Any]:
+    def _record(self, key: str, stat: os.stat_result) -> _ObjectRecord:
         """Return an object's record; one that is not of this very file does not count."""
         with contextlib.suppress(OSError, ValueError):
-            record: dict[str, object] = json.loads(self._record_path(key, stat).read_text())
+            record: _ObjectRecord = json.loads(self._record_path(key, stat).read_text())
             if (record["mtime_ns"], record["size"]) == (stat.st_mtime_ns, stat.st_size):
                 return record
         # Put here by hand: the etag only has to change when the file does.
         state = f"{stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
         etag = hashlib.md5(state.encode(), usedforsecurity=False).hexdigest()
-        return {"etag": f"{etag}-0", "upload_id": None, "metadata": {}}
+        return {
+            "etag": f"{etag}-0",
+            "upload_id": None,
+            "metadata": {},
+            "mtime_ns": stat.st_mtime_ns,
+            "size": stat.st_size,
+        }
 
 
 def _pieces(data: Body) -> Iterator[bytes | memoryview]:

@@ -20,13 +20,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from imsprep.errors import ServiceError
 from imsprep.store.contract import MIN_PART_SIZE, Part
 from imsprep.system import atomic
 
 _GOING = ".going"
+
+
+class UploadRecord(TypedDict):
+    """What is noted of an upload when it begins."""
+
+    key: str
+    metadata: dict[str, str]
+    initiated: str  # UTC, as ISO 8601
 
 
 @dataclass
@@ -51,10 +59,10 @@ class Unfinished:
             raise upload._unknown()
         return upload
 
-    def record(self) -> dict[str, object]:
+    def record(self) -> UploadRecord:
         """Return what was noted when it began."""
         try:
-            record: dict[str, object] = json.loads(_record_path(self.folder).read_text())
+            record: UploadRecord = json.loads(_record_path(self.folder).read_text())
         except (OSError, ValueError) as error:
             raise self._unknown() from error
         return record
@@ -146,7 +154,7 @@ def begin(uploads: Path, key: str, metadata: Mapping[str, str]) -> str:
     return upload_id
 
 
-def records(uploads: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def records(uploads: Path) -> Iterator[tuple[str, UploadRecord]]:
     """Yield the ids and records of all uploads below the folder `uploads`, if there is one."""
     for path in uploads.glob("*.json"):
         with contextlib.suppress(ServiceError):  # it has ended since

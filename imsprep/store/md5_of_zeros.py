@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from imsprep.units import MIB
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 # By length in MiB: what the plan cuts zeros into, and what the zero object grows by.
 KNOWN = {
@@ -38,7 +41,7 @@ def zero_md5(length: int) -> str:
     whole, rest = divmod(length, MIB)
     if not rest and whole in KNOWN:
         return KNOWN[whole]
-    return str(hash_of_zeros(length).hexdigest())
+    return hash_of_zeros(length).hexdigest()
 
 
 def zero_md5s(lengths: Iterable[int]) -> dict[int, str]:
@@ -46,13 +49,13 @@ def zero_md5s(lengths: Iterable[int]) -> dict[int, str]:
     return {length: zero_md5(length) for length in sorted(set(lengths))}
 
 
-def hash_of_zeros(length: int) -> Any:
+def hash_of_zeros(length: int) -> HASH:
     """Return an MD5 that has taken `length` zero bytes, to be fed with what follows them."""
     return _prefix(length).copy()
 
 
 @lru_cache(maxsize=512)
-def _prefix(length: int) -> Any:
+def _prefix(length: int) -> HASH:
     strides, rest = divmod(length, _STRIDE)
     for stride in range(strides):  # one after the other: each begins where the one before ended
         _state(stride)
@@ -63,7 +66,7 @@ def _prefix(length: int) -> Any:
 
 
 @cache
-def _state(strides: int) -> Any:
+def _state(strides: int) -> HASH:
     """Return the MD5 of so many strides of zeros; the shorter ones have been asked for."""
     if strides == 0:
         return hashlib.md5(usedforsecurity=False)

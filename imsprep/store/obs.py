@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from imsprep.errors import ServiceError, TransferError, show_words
 from imsprep.store.contract import (
@@ -35,7 +35,11 @@ from imsprep.store.obs_errors import as_documented, operation_words, translated,
 from imsprep.units import MIB, counted
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
     from imsprep.cloud.credentials import Credentials
+
+Answer = Mapping[str, Any]  # what botocore returns: by the names of S3's API
 
 # Encrypted by a key of the store's own. AWS's etags stay MD5s then; OBS's are none of any encrypted
 # object ("Server-Side Encryption Overview", 2025): the first one that is known shows which it is.
@@ -83,7 +87,12 @@ class ObsStore:
     """
 
     def __init__(
-        self, client: Any, bucket: str, *, kms_key: str | None = None, secrets: Sequence[str] = ()
+        self,
+        client: BaseClient,
+        bucket: str,
+        *,
+        kms_key: str | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.client, self.bucket, self._kms_key = client, bucket, kms_key
         self._secrets = tuple(secrets)
@@ -341,14 +350,14 @@ class ObsStore:
             raise
         self._reached = True
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
+    def _call(self, operation: str, **arguments: object) -> Any:
         with self._translated(operation_words(operation, self.bucket, arguments)):
             answer = getattr(self.client, operation)(Bucket=self.bucket, **arguments)
         if _encryption(answer) not in (None, _OWN_KEY):
             self._encrypts = True
         return answer
 
-    def _etag_of_bytes(self, answer: Mapping[str, Any], verified: str) -> str:
+    def _etag_of_bytes(self, answer: Answer, verified: str) -> str:
         """Return the etag of bytes whose MD5, in base64, the store has verified."""
         etag = etag_of(answer)
         if etag and _encryption(answer) is not None:
@@ -356,7 +365,7 @@ class ObsStore:
             self._encrypts = self._encrypts or not same_etag(etag, md5)
         return etag
 
-    def _listed(self, operation: str, *members: str, **arguments: Any) -> Iterator[Any]:
+    def _listed(self, operation: str, *members: str, **arguments: object) -> Iterator[Answer]:
         """Yield the entries of a list, page by page; ServiceError for one without end."""
         what, count = operation_words(operation, self.bucket, arguments), 0
         with self._translated(what):
@@ -386,7 +395,7 @@ def open_obs(
     return ObsStore(client, bucket, secrets=credentials.secrets)
 
 
-def _encryption(answer: Mapping[str, Any]) -> str | None:
+def _encryption(answer: Answer) -> str | None:
     """Return how an object is encrypted, by S3's header of the answer or by OBS's own."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     said = answer.get("ServerSideEncryption") or headers.get("x-obs-server-side-encryption")
@@ -403,7 +412,7 @@ def _word(said: str) -> str:
     return show_words(said, _SHOWN)
 
 
-def _begins_at(offset: int, answer: Mapping[str, Any]) -> bool:
+def _begins_at(offset: int, answer: Answer) -> bool:
     """Return whether an answer is of the range that was asked for, and not of the whole object."""
     if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
         return offset == 0  # as long as asked for it may be
@@ -411,7 +420,7 @@ def _begins_at(offset: int, answer: Mapping[str, Any]) -> bool:
     return said is None or int(said[1]) == offset
 
 
-def content_md5(body: Any) -> str:
+def content_md5(body: bytes | IO[bytes] | InMemory) -> str:
     """Return the MD5 of bytes, or of a file that is left at its start, in base64."""
     digest = hashlib.md5(usedforsecurity=False)
     if isinstance(body, bytes):

@@ -17,9 +17,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from imsprep.cloud.answer_limits import AnswerLimits, limited
 from imsprep.cloud.certificates import trusted
@@ -29,10 +28,13 @@ from imsprep.errors import MissingExtraError
 from imsprep.units import MIB
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.model import OperationModel
+
     from imsprep.cloud.credentials import Credentials
 
 # See the module's docstring for the first five.
-_OPTIONS: dict[str, Any] = {
+_OPTIONS: dict[str, object] = {
     "signature_version": "s3v4",
     "s3": {
         "addressing_style": "virtual",
@@ -63,6 +65,13 @@ ANSWER_LIMIT = 64 * MIB
 ANSWER_LIMIT_S = 900.0
 
 
+class _RawAnswer(TypedDict):
+    """What botocore parses, as far as it matters here."""
+
+    status_code: int
+    body: bytes
+
+
 # botocore makes an empty list of any other XML. Stores call it ListPartsResult, ListPartsResponse.
 _LIST = re.compile(rb"<(?:[\w.-]+:)?List\w+[\s/>]")
 _BEGINNING = 1000  # bytes of an answer in which that stands
@@ -70,7 +79,7 @@ _BEGINNING = 1000  # bytes of an answer in which that stands
 
 def connect(
     *, endpoint: str, region: str, credentials: Credentials, ca_bundle: Path | None = None
-) -> Any:
+) -> BaseClient:
     """Return a client of botocore; the certificate and the host's name are always verified.
 
     `ca_bundle` names a file of certificates to trust instead of the usual ones, as a variable does
@@ -85,7 +94,7 @@ def connect(
     bundle = trusted(ca_bundle, os.environ)
     if not is_loopback(endpoint):
         check_proxy(endpoint)
-    client: Any = botocore.session.Session(session_vars=_NOTHING_OF_AWS).create_client(
+    client = botocore.session.Session(session_vars=_NOTHING_OF_AWS).create_client(
         "s3",
         region_name=region,
         endpoint_url=endpoint,
@@ -101,7 +110,7 @@ def connect(
     return client
 
 
-def _limit_answers(client: Any) -> None:
+def _limit_answers(client: BaseClient) -> None:
     """Give the connections of a client the limits of an answer.
 
     botocore has no option for it: what is changed are the pool classes of its own HTTP session.
@@ -111,12 +120,12 @@ def _limit_answers(client: Any) -> None:
     pools.update(limited(pools, limits))
 
 
-def _stay(params: dict[str, Any], **_: object) -> None:
+def _stay(params: dict[str, dict[str, dict[str, bool]]], **_: object) -> None:
     """Have botocore follow no redirect: it looks for regions as AWS has them, and without end."""
     params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
-def _check_list(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+def _check_list(operation_model: OperationModel, response_dict: _RawAnswer, **_: object) -> None:
     """Raise ResponseParserError for an answer of 200 that is no list where one was asked for."""
     from botocore.parsers import ResponseParserError
 

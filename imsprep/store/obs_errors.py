@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from imsprep.cloud.answer_limits import why_broken
 from imsprep.cloud.credentials import hide
@@ -22,6 +22,9 @@ from imsprep.errors import (
     retry_after,
     show_words,
 )
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 # Answers that a new attempt may change, beyond 5xx and 429: a request or its data was damaged or
 # late on the way.
@@ -177,7 +180,7 @@ def _unconnected(
     return TransferError(text, lasting=lasting)
 
 
-def _refusal(error: Any, what: str, secrets: Sequence[str]) -> ServiceError | TransferError:
+def _refusal(error: ClientError, what: str, secrets: Sequence[str]) -> ServiceError | TransferError:
     """Return the error that an answer means, in the store's words, with what helps."""
     said = error.response.get("Error", {})
     code = str(said.get("Code", ""))

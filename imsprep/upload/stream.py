@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from imsprep.errors import ImageChangedError, ServiceError, TransferError
 from imsprep.image.identity import Identity
@@ -315,7 +315,9 @@ class _Stream:
         self._reused += reused
         self._progress(sent=sent, copied=0, reused=reused)
 
-    def _result(self, size: int, etag: str, **more: Any) -> Uploaded:
+    def _result(
+        self, size: int, etag: str, *, skipped: bool = False, restarted: str | None = None
+    ) -> Uploaded:
         return Uploaded(
             key=self._key,
             size=size,
@@ -326,5 +328,6 @@ class _Stream:
             reused=self._reused,
             retries=self._store.retries,
             etags_compared=self._store.etags_are_md5,
-            **more,
+            skipped=skipped,
+            restarted=restarted,
         )

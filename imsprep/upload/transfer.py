@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from functools import partial
-from typing import Any
 
 from imsprep.errors import ImageChangedError, ImageInUseError, ServiceError, TransferError
 from imsprep.store import object_ownership
@@ -180,7 +179,14 @@ class _Upload:
         )
         return etag, expected
 
-    def _result(self, etag: str, **more: Any) -> Uploaded:
+    def _result(
+        self,
+        etag: str,
+        *,
+        skipped: bool = False,
+        restarted: str | None = None,
+        left: str | None = None,
+    ) -> Uploaded:
         return Uploaded(
             key=self._key,
             size=self._plan.size,
@@ -193,5 +199,7 @@ class _Upload:
             etags_compared=self._store.etags_are_md5,
             left_behind=self._left_behind,
             digest=self._parts.digest,
-            **more,
+            skipped=skipped,
+            restarted=restarted,
+            left=left,
         )

@@ -39,8 +39,8 @@ MADE = Manifest(UPLOADED, IMAGE, (SENT,), BODY, "https://ims", times={UPLOADED: 
 
 def test_what_is_written_is_read_in_every_state(tmp_path: Path) -> None:
     path = manifest.path_for(tmp_path / "disk.raw")
-    started = MADE.at(STARTED, "t1", job_id="j", images_before=("old",))
-    for one in (MADE, started, started.at(DONE, "t2", image_id="i")):
+    started = replace(MADE, job_id="j", images_before=("old",)).at(STARTED, "t1")
+    for one in (MADE, started, replace(started, image_id="i").at(DONE, "t2")):
         manifest.write(path, one)
         assert manifest.read(path) == one
     assert one.times == {UPLOADED: "t0", STARTED: "t1", DONE: "t2"}
@@ -100,7 +100,7 @@ def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     sharing = Sharing("unknown", "a network file system")
     mode = {"firmware": None, "from": None, "disk": ["bios"]}
     image = replace(IMAGE, sharing=sharing, boot_mode=mode, digest="tree1:0")
-    made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u").at("started", "t", job_id="j")
+    made = Manifest("uploaded", image, (sent,), {"name": "x"}, "u", job_id="j").at("started", "t")
     path = tmp_path / "m.json"
     manifests.write(path, made)
     assert manifests.read(path) == made

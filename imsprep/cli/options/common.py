@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import click
 
@@ -13,9 +14,6 @@ from imsprep.cli.help.completion import images
 from imsprep.cli.screen import screen_options, wrapped
 from imsprep.errors import UsageError
 from imsprep.units import parse_size
-
-if TYPE_CHECKING:
-    pass
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -95,7 +93,12 @@ class PathType(click.Path):
     def __init__(self) -> None:
         super().__init__(path_type=Path, readable=False)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
         """Return the path, or end with a usage error."""
         if value == "":
             self.fail("the name is empty; is a variable unset?", param, ctx)
@@ -105,7 +108,12 @@ class PathType(click.Path):
 class PlaceType(PathType):
     """A path, or a bucket as text: `local:DIR` or `obs:BUCKET/PREFIX`."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
         """Return the path or the text, or end with a usage error."""
         from imsprep.store.target import is_target
 
@@ -126,7 +134,7 @@ ca_bundle_option = click.option(
 )
 
 
-def with_options(command: F, options: Sequence[Callable[[Any], object]]) -> F:
+def with_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
     """Add options to a command, whose help then shows them in this order."""
     for option in reversed(options):
         command = option(command)

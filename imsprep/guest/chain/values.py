@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 
@@ -113,17 +113,25 @@ class Boot:
 def read_value(kind: type[T], value: Mapping[str, object]) -> T:
     """Make a dataclass of what `dataclasses.asdict` made of one; TypeError or KeyError else."""
     hints = typing.get_type_hints(kind)
-    names = {field.name for field in fields(typing.cast(Any, kind))}
+    if not is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} is no dataclass")
+    names = {field.name for field in fields(kind)}
     if not set(value) <= names:
         raise KeyError(str(set(value) - names))
     return kind(**{name: _read(hints[name], inner) for name, inner in value.items()})
 
 
-def _read(kind: object, value: Any) -> object:
+def _read(kind: object, value: object) -> object:
     if value is None:
         return None
     if get_origin(kind) in (types.UnionType, typing.Union):
         kind = next(one for one in get_args(kind) if one is not type(None))
     if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{value!r} is no list")
         return tuple(_read(get_args(kind)[0], one) for one in value)
-    return read_value(typing.cast(type[object], kind), value) if is_dataclass(kind) else value
+    if not is_dataclass(kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r} is no mapping")
+    return read_value(typing.cast(type[object], kind), value)

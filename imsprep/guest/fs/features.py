@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypedDict
 
 from imsprep.guest.model import UNKNOWN, ZEROS
 from imsprep.image.volumes.signatures import BTRFS, EXT2, EXT3, EXT4, XFS
@@ -32,7 +32,15 @@ _BTRFS_DEVICES_AT = 0x10000 + 0x88
 _EXT_MAGIC, _EXT_BACKUP = b"\x53\xef", struct.Struct("<24xI28x2s32xH12x16s")
 
 
-def of(read: Read, kind: str) -> Mapping[str, Any]:
+class Features(TypedDict, total=False):
+    """Members of a Volume that a superblock says."""
+
+    features: tuple[str, ...]
+    devices: int
+    lost: str | None
+
+
+def of(read: Read, kind: str) -> Features:
     """Return `features`, `devices` and `lost` of a Volume, as far as the kind has them."""
     if kind in (EXT2, EXT3, EXT4):
         return {"features": _named(_number(read, _EXT_INCOMPAT_AT, "<I"), _EXT)}

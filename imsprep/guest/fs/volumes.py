@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from imsprep.errors import FormatError
 from imsprep.guest.fs import features, lvm, md, xfs_log
@@ -129,5 +129,5 @@ def _part(window: Window, run: lvm.LvmRun) -> Window:
     return Window(window.pread, run.offset, run.length)
 
 
-def _found(volume: Volume, file: Any) -> Found:
-    return Found(volume, file)  # a Window is a raw file, which typing does not call BinaryIO
+def _found(volume: Volume, file: object) -> Found:
+    return Found(volume, cast(BinaryIO, file))  # a raw file, which typing does not call BinaryIO

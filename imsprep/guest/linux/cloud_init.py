@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imsprep.guest.chain.values import BootEntry
 from imsprep.guest.linux.network import (
@@ -134,9 +134,9 @@ def forced_source(guest: Guest) -> SeedSource | None:
     return None
 
 
-def settings(guest: Guest) -> dict[str, Any]:
+def settings(guest: Guest) -> dict[str, object]:
     """Merge the configuration as cloud-init does: later files win, the command line last."""
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for pattern in (MAIN, MORE):
         for _, values in read_yaml_files(guest, pattern):
             _merge(merged, values)
@@ -145,7 +145,7 @@ def settings(guest: Guest) -> dict[str, Any]:
     return merged
 
 
-def _on_command_line(guest: Guest) -> Iterator[tuple[str, dict[str, Any]]]:
+def _on_command_line(guest: Guest) -> Iterator[tuple[str, dict[str, object]]]:
     r"""Yield what the entries that start by default hand over, and where that stands.
 
     Source: cloud-init's documentation, "Kernel command line": `cc: YAML end_cc`, in which `\n` is
@@ -157,11 +157,12 @@ def _on_command_line(guest: Guest) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{entry.path} line {entry.line}", read_yaml(text.strip()[:_LINE_LIMIT])
 
 
-def _merge(into: dict[str, Any], more: dict[str, Any], depth: int = 0) -> None:
+def _merge(into: dict[str, object], more: dict[str, object], depth: int = 0) -> None:
     for key, value in more.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict) and depth < _MERGE_DEPTH:
-            into[key] = dict(into[key])  # an alias may hold it elsewhere too
-            _merge(into[key], value, depth + 1)
+        old = into.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and depth < _MERGE_DEPTH:
+            into[key] = both = dict(old)  # an alias may hold it elsewhere too
+            _merge(both, value, depth + 1)
         else:
             into[key] = value
 

@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imsprep.guest.chain.values import BootEntry
 from imsprep.guest.linux.card_name import UNKNOWN, CardName, card_name
@@ -394,7 +394,7 @@ def _netplan(guest: Guest) -> Iterator[Interface]:
     )
 
 
-def of_cloud_init(path: str, network: dict[str, Any]) -> Iterator[Interface]:
+def of_cloud_init(path: str, network: dict[str, object]) -> Iterator[Interface]:
     """Yield the interfaces of cloud-init's own setting `network`, in either of its versions.
 
     Source: cloud-init's documentation, "Network configuration", versions 1 and 2.
@@ -425,7 +425,7 @@ def of_cloud_init(path: str, network: dict[str, Any]) -> Iterator[Interface]:
 _MEMBER_KEYS = ("bond_interfaces", "bridge_interfaces", "vlan_link")
 
 
-def _names(item: dict[str, Any], key: str) -> list[object]:
+def _names(item: dict[str, object], key: str) -> list[object]:
     value = item.get(key)
     return value if isinstance(value, list) else [value] if isinstance(value, str) else []
 

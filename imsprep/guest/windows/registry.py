@@ -127,8 +127,8 @@ def _system(root: _Key) -> dict[str, object]:
     return values
 
 
-def _services(control_set: _Key) -> dict[str, Any]:
-    services = {}
+def _services(control_set: _Key) -> dict[str, object]:
+    services = dict[str, object]()
     for name in _SERVICES:
         key = control_set.at(rf"Services\{name}")
         if key is not None:

@@ -17,7 +17,6 @@ import shlex
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zstandard
@@ -150,7 +149,8 @@ def _unpacked(image: RawImage, format_: str) -> Iterator[bytes]:
     """Yield what the file unpacks to; raises FormatError."""
     new = _DECODERS[format_]()
     step = _ZSTD_READ if format_ == "zstd" else _READ
-    name, decoder, offset = show_path(image.path), None, 0
+    name, offset = show_path(image.path), 0
+    decoder: _Bounded | _Gzip | _Zstd | None = None
     while offset < image.size:
         data = image.pread(offset, min(step, image.size - offset))
         offset += len(data)
@@ -183,7 +183,7 @@ def _damaged(name: str, format_: str, offset: int, error: Exception) -> FormatEr
 class _Bounded:
     """A decoder of Python's own: bz2, lzma, and lz4's, which have one interface."""
 
-    def __init__(self, decoder: Any) -> None:
+    def __init__(self, decoder: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
         self._decoder = decoder
 
     def push(self, data: bytes) -> Iterator[bytes]:
@@ -245,7 +245,7 @@ class _Zstd:
         return self._decoder.unused_data
 
 
-def _lz4() -> Callable[[], object]:
+def _lz4() -> Callable[[], _Bounded]:
     try:
         from lz4.frame import LZ4FrameDecompressor
     except ImportError as error:
@@ -253,7 +253,7 @@ def _lz4() -> Callable[[], object]:
     return lambda: _Bounded(LZ4FrameDecompressor())
 
 
-_DECODERS: dict[str, Callable[[], Callable[[], Any]]] = {
+_DECODERS: dict[str, Callable[[], Callable[[], _Bounded | _Gzip | _Zstd]]] = {
     "gzip": lambda: _Gzip,
     "zstd": lambda: _Zstd,
     "bzip2": lambda: lambda: _Bounded(bz2.BZ2Decompressor()),

@@ -19,9 +19,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from imsprep.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+    Node = MappingNode | ScalarNode | SequenceNode
 
 TEXT, LIST, FLAG = "text", "list", "flag"
 IMAGE, IMAGES, DEFAULTS = "image", "images", "defaults"
@@ -92,14 +97,14 @@ def refuse(source: str, mistakes: list[tuple[int, str]]) -> None:
         raise UsageError("\n  ".join([f"the plan has {count}, and nothing was started:", *lines]))
 
 
-def _compose(text: str, source: str) -> object:
+def _compose(text: str, source: str) -> Node:
     """Return the tree of YAML nodes: no tag is obeyed, nothing is constructed."""
     try:
         import yaml
     except ImportError as error:
         raise MissingExtraError("a plan needs PyYAML", extra="batch") from error
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        node = cast("Node | None", yaml.compose(text, Loader=yaml.BaseLoader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise UsageError(f"{source}:{line}: not valid YAML: {error.problem}") from error
@@ -112,9 +117,9 @@ def _compose(text: str, source: str) -> object:
     return node
 
 
-def _mapping(reading: _Reading, node: Any, what: str, keys: Collection[str]) -> dict[str, object]:
+def _mapping(reading: _Reading, node: Node, what: str, keys: Collection[str]) -> dict[str, Node]:
     """Return a mapping's nodes by key; what is none, unknown or doubled is noted."""
-    found: dict[str, object] = {}
+    found: dict[str, Node] = {}
     if node.id != "mapping":
         reading.wrong(_line(node), f"{what} is a mapping of keys to values, got a {_word(node)}")
         return found
@@ -142,7 +147,7 @@ def _unknown(name: str, what: str, keys: Collection[str]) -> str:
 
 
 def _entries(
-    reading: _Reading, node: Any, defaults: Mapping[str, tuple[int, Value]]
+    reading: _Reading, node: Node | None, defaults: Mapping[str, tuple[int, Value]]
 ) -> Iterator[PlanEntry]:
     if node is None or node.id != "sequence" or not node.value:
         line = 1 if node is None else _line(node)
@@ -164,7 +169,7 @@ def _entries(
         yield PlanEntry(image, _line(child), options, lines, understood)
 
 
-def _options(reading: _Reading, node: object, what: str) -> dict[str, tuple[int, Value]]:
+def _options(reading: _Reading, node: Node, what: str) -> dict[str, tuple[int, Value]]:
     """Return the options of one mapping, each with its line; None takes a default back."""
     keys = (IMAGE, *reading.known.options)
     found = {}
@@ -177,9 +182,9 @@ def _options(reading: _Reading, node: object, what: str) -> dict[str, tuple[int,
     return found
 
 
-def _value(node: Any, kind: str) -> Value:
+def _value(node: Node, kind: str) -> Value:
     """Return a value as its option takes it; ValueError says what was expected."""
-    plain = node.id == "scalar" and node.style is None
+    plain = node.id == "scalar" and getattr(node, "style", None) is None
     if plain and node.value in _NULLS:
         return None
     if kind == LIST:
@@ -196,11 +201,11 @@ def _value(node: Any, kind: str) -> Value:
     return str(node.value)
 
 
-def _line(node: Any) -> int:
-    return int(node.start_mark.line) + 1
+def _line(node: Node) -> int:
+    return node.start_mark.line + 1
 
 
-def _word(node: Any) -> str:
+def _word(node: Node) -> str:
     return {"scalar": "single value", "sequence": "list", "mapping": "mapping"}[node.id]
 
 

@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import numpy as np
 import zstandard
@@ -200,11 +200,13 @@ def _note(part: KnownPart) -> dict[str, object]:
     }
 
 
-def _known(number: int, note: Mapping[str, Any]) -> KnownPart | None:
+def _known(number: int, note: Mapping[str, object]) -> KnownPart | None:
     """Return the part of a note, or None if it is none."""
+    start, length, packed = note.get("start"), note.get("length"), note.get("rows")
+    if not (isinstance(start, int) and isinstance(length, int) and isinstance(packed, str)):
+        return None
     try:
-        rows = np.frombuffer(base64.b64decode(note["rows"], validate=True), ROW)
-        start, length = int(note["start"]), int(note["length"])
+        rows = np.frombuffer(base64.b64decode(packed, validate=True), ROW)
         return KnownPart(number, start, length, rows, str(note["digest"]), str(note["uuid"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         return None

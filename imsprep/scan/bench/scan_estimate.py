@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imsprep.errors import UsageError, show_path
 from imsprep.image.file import RawImage
@@ -227,7 +227,7 @@ class _Sampling:
             rates.append((stop - start) / max(self._clock() - before, 1e-9))
         return Spread.of(rates)
 
-    def _ranges(self, blocks: Any) -> Iterator[Range]:
+    def _ranges(self, blocks: NDArray[np.int64]) -> Iterator[Range]:
         """Yield what is stored of these blocks, neighbours together."""
         for block in np.split(blocks, np.flatnonzero(np.diff(blocks) != 1) + 1):
             if len(block):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
@@ -78,7 +77,7 @@ def cloud_init_disabled(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(reason, fix=fix)
 
 
-def _settings(facts: Facts) -> tuple[Guest, dict[str, Any]]:
+def _settings(facts: Facts) -> tuple[Guest, dict[str, object]]:
     guest = _with_cloud_init(facts)
     try:
         return guest, cloud_init.settings(guest)
@@ -122,8 +121,8 @@ def datasource(facts: Facts) -> Iterator[Evidence]:
         )
     elif not isinstance(names, list) or "OpenStack" not in names:
         # Only plain names are shown: aliases can make a small YAML text endless.
-        plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        shown = f"[ {', '.join(names)} ]"[:120] if plain else "no list of names"
+        plain = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        shown = f"[ {', '.join(plain)} ]"[:120] if plain == names else "no list of names"
         path = cloud_init.where(guest, "datasource_list")
         by_line = advice(f"remove cc: and what follows from the command line, and {fixes.AGAIN}")
         yield Evidence(f"{path}: datasource_list is {shown}", expected="[ OpenStack ]", found=shown,
@@ -168,13 +167,12 @@ _SEED_LABELS = (
 )
 
 
-def _seed(guest: Guest, names: Any, sources: object) -> Iterator[Evidence]:
+def _seed(guest: Guest, names: object, sources: object) -> Iterator[Evidence]:
     """Look for a seed that was left, on the disk or in a volume of its own, and is asked first."""
     # Only plain names: aliases can make a small YAML text endless.
-    given = isinstance(names, list)
     listed_ = (
         [n for n in names if isinstance(n, str)]
-        if given
+        if isinstance(names, list)
         else ["NoCloud", "ConfigDrive", "OVF", "OpenStack"]
     )
     before = listed_[: listed_.index("OpenStack")] if "OpenStack" in listed_ else []

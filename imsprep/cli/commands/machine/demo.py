@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -39,6 +39,21 @@ def command(folder: Path, as_json: bool, quiet: bool) -> None:
     print_result(as_json, result, _text(result), hang=10)
 
 
+class _Result(TypedDict):
+    """What was done, as JSON has it. Sizes in bytes."""
+
+    size: int
+    data_bytes: int
+    sent: int
+    sent_before: int
+    findings: list[dict[str, object]]
+    image_id: str
+    digest: str
+    equal: bool
+    files: dict[str, str]
+    zvhd2: dict[str, str]
+
+
 class _Teller:
     """Says on stderr what is being done."""
 
@@ -57,7 +72,7 @@ def _verdict(report: Report) -> str:
     return f"{', '.join(counts)}; {counted(len(report.passed), 'rule')} passed"
 
 
-def _run(folder: Path, tell: _Teller) -> dict[str, object]:
+def _run(folder: Path, tell: _Teller) -> _Result:
     from imsprep import api
 
     disk = folder / "disk.raw"
@@ -169,13 +184,13 @@ def compare(disk: Path, imported: Path) -> str:
     return source
 
 
-def _named(findings: list[dict[str, Any]]) -> str:
+def _named(findings: list[dict[str, object]]) -> str:
     """Return what was found, in words."""
     words = [f"{one['severity']} {one['rule']}: {one['title']}" for one in findings]
     return "; ".join(words) or "none"
 
 
-def _text(result: dict[str, Any]) -> str:
+def _text(result: _Result) -> str:
     files = result["files"]
     share = result["data_bytes"] / result["size"]
     earlier = result["sent_before"]
