@@ -420,6 +420,9 @@ def test_html_shows_commands_as_such_with_the_name_of_the_image() -> None:
     assert "<span>Correct &lt;it&gt;: in the guest:</span>" in page
     assert '<code class="command">touch /a</code>' in page
     assert '<code class="command">virt-customize -a a.raw --run-command' in page
+    of_code = dataclasses.replace(found, expected="`end`", found="`and`", why="`why`")
+    shown = html(run(Report("a.raw", (of_code,))))
+    assert all(f"<dd><code>{word}</code></dd>" in shown for word in ("end", "and", "why"))
     open_ = html(run(Report("a.raw", (dataclasses.replace(finding(), message="a ` b"),))))
     assert "a ` b" in open_
 
@@ -445,6 +448,27 @@ def test_html_draws_the_boot_chain_and_what_a_boot_showed() -> None:
     assert '<li class="broken"><span>root</span><b>UUID=1</b><i>&lt;gone&gt;</i></li>' in page
     assert 'src="data:image/png;base64,iVBORw==' in page
     assert 'class="screen"' not in render(run(chained()), "html")
+
+
+def test_html_says_what_became_of_a_boot_that_has_no_verdict() -> None:
+    """Such an image has passed, as nothing is known against it: the picture does not say so."""
+    boot = {"meaning": "no verdict within the time limit", "seconds": 300.1, "picture": None}
+    page = html(run(Report("a.raw", (), facts={**FACTS, "boot": boot})))
+    assert '<p class="lead">no verdict within the time limit, after 300.1 s</p>' in page
+
+
+def test_html_says_a_reason_of_several_steps_once() -> None:
+    steps = [{"name": name, "state": "unknown", "text": "", "short": "", "why": "not read"}
+             for name in ("loader", "entry", "kernel")]  # fmt: skip
+    page = html(run(Report("a.raw", (), facts={**FACTS, "guest": {"chain": steps}})))
+    assert re.findall("<i>([^<]*)</i></li>", page) == ["not read", "as before", "as before"]
+
+
+def test_html_is_light_and_wide_on_paper() -> None:
+    """What is dark, or narrow, on a screen is not so on paper."""
+    page = render(run(chained()), "html")
+    for asked in re.findall(r"@media ([^{]*)\{", page):
+        assert asked.startswith(("screen and ", "print")), asked
 
 
 def test_text_shows_the_boot_chain_in_a_line() -> None:

@@ -97,6 +97,7 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
         "picture": picture(facts),
         "chain": (facts.get("guest") or {}).get("chain") or [],
         "screenshot": _screen(facts, screenshot),
+        "booted": _booted(facts),
         "findings": [finding_values(f, argument(report.image), facts.get("format", ""))
                      for f in ordered],
         "sizes": _sizes(facts),
@@ -111,6 +112,12 @@ def _screen(facts: FactValues, screenshot: bytes | None) -> str:
     if screenshot is not None:
         return base64.b64encode(screenshot).decode("ascii")
     return str(facts.get("boot", {}).get("picture") or "")
+
+
+def _booted(facts: FactValues) -> str:
+    """Return what became of a boot, in words, or nothing if there was none."""
+    boot = facts.get("boot")
+    return f"{boot['meaning']}, after {boot['seconds']} s" if boot else ""
 
 
 def _name(image: str) -> dict[str, str]:
@@ -169,11 +176,12 @@ def finding_values(finding: Finding, image: str = "", format_: str = "") -> dict
         if words
     ]
     pairs: list[tuple[str, object]] = [
-        ("expected", finding.expected), ("found", finding.found), ("fix", fix),
-        ("waived", finding.waived), ("why", finding.why), ("source", finding.source),
+        ("expected", _with_code(finding.expected or "")),
+        ("found", _with_code(finding.found or "")), ("fix", fix), ("waived", finding.waived),
+        ("why", _with_code(finding.why or "")), ("source", finding.source),
     ]  # fmt: skip
     if finding.region is not None:
-        place = f"byte {finding.region.offset}, {finding.region.length} bytes"
+        place = f"byte {finding.region.offset}, {exact_size(finding.region.length)}"
         pairs.insert(2, ("where", place))
     return {
         "word": word, "mark": _MARKS[finding.severity], "title": finding.title,

@@ -172,7 +172,7 @@ def quota(facts: Facts) -> Iterator[Evidence]:
     if used >= limit:
         yield Evidence(
             f"the account has {used} private images, and may have {limit}",
-            expected=f"fewer than {limit}", found=str(used),
+            expected=f"fewer than {limit} images", found=f"{used} images",
         )  # fmt: skip
 
 

@@ -109,7 +109,9 @@ def cut_short(facts: Facts) -> Iterator[Evidence]:
     header = believed(disk)
     assert header is not None
     need = needed_size(header, disk.sector_size)
-    message = f"the table was written for {exact_size(need)}; {need - disk.size} bytes are missing"
+    message = (
+        f"the table was written for {exact_size(need)}; {exact_size(need - disk.size)} are missing"
+    )
     fix = None
     if all(p.end <= disk.size for p in disk.partitions):
         message += ": the backup GPT and no part of any partition"
@@ -150,9 +152,10 @@ def past_the_end(facts: Facts) -> Iterator[Evidence]:
     disk = disk_of(facts)
     for p in sorted((*disk.partitions, *disk.extended), key=lambda p: p.number):
         if p.end > disk.size:
+            past = exact_size(p.end - disk.size)
             yield Evidence(
-                f"partition {p.number} ends {p.end - disk.size} bytes past the end of the disk",
-                expected=f"at most {disk.size}", found=str(p.end),
+                f"partition {p.number} ends {past} past the end of the disk",
+                expected=f"an end by byte {disk.size}", found=f"byte {p.end}",
                 region=Region(min(p.start, disk.size), max(0, disk.size - p.start)),
             )  # fmt: skip
 
@@ -173,7 +176,7 @@ def overlapping(facts: Facts) -> Iterator[Evidence]:
         elif reach is not None and p.start < reach.end:
             yield Evidence(
                 f"partition {p.number} starts at byte {p.start}, inside partition {reach.number}",
-                expected=f"at or after byte {reach.end}", found=str(p.start),
+                expected=f"a start at or after byte {reach.end}", found=f"byte {p.start}",
                 region=Region(p.start, min(p.end, reach.end) - p.start),
             )  # fmt: skip
         if p.length and (reach is None or p.end > reach.end):
@@ -287,7 +290,7 @@ def guard(facts: Facts) -> Iterator[Evidence]:
     if entry.start != SECTOR:
         yield Evidence(
             f"the protective entry begins at sector {entry.start // SECTOR}",
-            expected="sector 1", found=str(entry.start // SECTOR), region=Region(0, SECTOR),
+            expected="sector 1", found=f"sector {entry.start // SECTOR}", region=Region(0, SECTOR),
             severity=Severity.WARNING,
         )  # fmt: skip
         return
@@ -300,7 +303,7 @@ def guard(facts: Facts) -> Iterator[Evidence]:
     ):
         yield Evidence(
             f"the protective entry covers {sectors} sectors",
-            expected=f"{whole}", found=str(sectors), region=Region(0, SECTOR),
+            expected=f"{whole} sectors", found=f"{sectors} sectors", region=Region(0, SECTOR),
         )  # fmt: skip
 
 
@@ -324,13 +327,14 @@ def over_the_table(facts: Facts) -> Iterator[Evidence]:
         if p.start < first and p.length:
             yield Evidence(
                 f"partition {p.number} starts at byte {p.start}, inside the table",
-                expected=f"at or after byte {first}", found=str(p.start),
+                expected=f"a start at or after byte {first}", found=f"byte {p.start}",
                 region=Region(p.start, first - p.start),
             )  # fmt: skip
         elif last < p.end <= disk.size:
             yield Evidence(
                 f"partition {p.number} ends at byte {p.end}, inside the backup table",
-                expected=f"at most {last}", found=str(p.end), region=Region(last, p.end - last),
+                expected=f"an end by byte {last}", found=f"byte {p.end}",
+                region=Region(last, p.end - last),
             )  # fmt: skip
 
 

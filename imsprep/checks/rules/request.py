@@ -88,7 +88,7 @@ def description(facts: Facts) -> Iterator[Evidence]:
     if len(text) > MAX_DESCRIPTION:
         yield Evidence(
             f"the description has {len(text)} characters",
-            expected=f"at most {MAX_DESCRIPTION}", found=str(len(text)),
+            expected=f"at most {MAX_DESCRIPTION} characters", found=f"{len(text)} characters",
         )  # fmt: skip
     odd = sorted({c for c in text if c in "<>\r\n"})
     if odd:

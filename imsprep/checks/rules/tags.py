@@ -54,7 +54,8 @@ def tag_count(facts: Facts) -> Iterator[Evidence]:
     """Count the tags and look for keys that repeat."""
     keys = [key for key, _ in pairs(facts)]
     if len(keys) > MAX_TAGS:
-        yield Evidence(f"{len(keys)} tags", expected=f"at most {MAX_TAGS}", found=str(len(keys)))
+        tags = f"{len(keys)} tags"
+        yield Evidence(tags, expected=f"at most {MAX_TAGS} tags", found=tags)
     for key in dict.fromkeys(k for k in keys if keys.count(k) > 1):
         yield Evidence(f"the tag key {key!r} is given {keys.count(key)} times", found=key)
 
@@ -125,7 +126,9 @@ def object_key(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(f"the key {key!r} has {what}", expected="no white space", found=key)
     if length > MAX_KEY:
         yield Evidence(
-            f"the key has {length} bytes", expected=f"at most {MAX_KEY}", found=str(length)
+            f"the key has {length} bytes",
+            expected=f"at most {MAX_KEY} bytes",
+            found=f"{length} bytes",
         )
     elif (key and not _SAFE_KEY.fullmatch("".join(key.split()))) or key.startswith("/"):
         yield Evidence(
@@ -155,7 +158,7 @@ def _tag_text(part: _Part, text: str, facts: Facts) -> Iterator[Evidence]:
     if not shortest <= len(text) <= longest:
         yield Evidence(
             f"the tag {what} {text!r} has {len(text)} characters",
-            expected=f"{shortest} to {longest} characters", found=str(len(text)),
+            expected=f"{shortest} to {longest} characters", found=f"{len(text)} characters",
         )  # fmt: skip
     chinese = CHINESE if facts.site.chinese_names else ""
     odd = dict.fromkeys(re.findall(f"[^{chinese}{allowed}]", text))

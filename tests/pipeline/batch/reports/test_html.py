@@ -27,6 +27,6 @@ def test_the_page_is_whole_and_obeys_nobody(nasty: BatchSummary) -> None:
     for word in ("http:", "https:", "url(", "@import"):
         assert word not in page
     assert "prefers-color-scheme:dark" in page
-    assert "@media (max-width" in page
+    assert "@media screen and (max-width" in page
     for title in ("image", "state", "image id"):
         assert f'data-title="{title}"' in page
