@@ -455,6 +455,10 @@ def test_html_says_what_became_of_a_boot_that_has_no_verdict() -> None:
     boot = {"meaning": "no verdict within the time limit", "seconds": 300.1, "picture": None}
     page = html(run(Report("a.raw", (), facts={**FACTS, "boot": boot})))
     assert '<p class="lead">no verdict within the time limit, after 300.1 s</p>' in page
+    for boots, shown in ((False, True), (True, False)):
+        ended = {**boot, "boots": boots, "last_lines": ["a <b>", "(initramfs)"]}
+        page = html(run(Report("a.raw", (), facts={**FACTS, "boot": ended})))
+        assert ("<pre>a &lt;b&gt;\n(initramfs)</pre>" in page) is shown
 
 
 def test_html_says_a_reason_of_several_steps_once() -> None:

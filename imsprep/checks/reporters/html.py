@@ -98,6 +98,7 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
         "chain": (facts.get("guest") or {}).get("chain") or [],
         "screenshot": _screen(facts, screenshot),
         "booted": _booted(facts),
+        "console": _console(facts),
         "findings": [finding_values(f, argument(report.image), facts.get("format", ""))
                      for f in ordered],
         "sizes": _sizes(facts),
@@ -118,6 +119,13 @@ def _booted(facts: FactValues) -> str:
     """Return what became of a boot, in words, or nothing if there was none."""
     boot = facts.get("boot")
     return f"{boot['meaning']}, after {boot['seconds']} s" if boot else ""
+
+
+def _console(facts: FactValues) -> str:
+    """Return the last lines of the console of a boot that did not come up."""
+    boot = facts.get("boot", {})
+    lines = boot.get("last_lines")
+    return "\n".join(lines) if isinstance(lines, list) and not boot["boots"] else ""
 
 
 def _name(image: str) -> dict[str, str]:
