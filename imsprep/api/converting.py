@@ -47,7 +47,7 @@ def convert(
 
     path = path_of(source)
     if options.from_format not in (None, *SOURCES):
-        raise UsageError(f"from_format is one of {', '.join(SOURCES)}")
+        raise UsageError(f"from_format must be one of {', '.join(SOURCES)}")
     if is_target(target):
         return _convert_to_bucket(path, target, options)
     packing, given = _packing(options)

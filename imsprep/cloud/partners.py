@@ -51,16 +51,16 @@ def add(name: str, table: Mapping[str, object], origin: str) -> None:
 
 def _described(name: str, table: object, where: str) -> tuple[Site, Cloud]:
     if not isinstance(table, Mapping):
-        raise UsageError(f"{where} is a table, got {table!r}")
+        raise UsageError(f"{where} must be a table, got {table!r}")
     for key in table:
         if key not in KEYS:
             raise UsageError(f"{where}: unknown key {key!r}; there are: {', '.join(KEYS)}")
     like = table.get("like", DEFAULT_SITE)
     if like not in SITES or like in OWN:
-        raise UsageError(f"{where}: like is a site that imsprep knows, got {like!r}")
+        raise UsageError(f"{where}: like must be a site that imsprep knows, got {like!r}")
     query = table.get("job-query", "progress")
     if query not in ("progress", "jobs"):
-        raise UsageError(f"{where}: job-query is progress or jobs, got {query!r}")
+        raise UsageError(f"{where}: job-query must be progress or jobs, got {query!r}")
     ims, obs, iam = (_address(table, service, where) for service in ("ims", "obs", "iam"))
     regions = frozenset(_texts(table, "regions", where))
     return _site(name, table, SITES[like], where), Cloud((name,), regions, ims, obs, iam, query)
@@ -88,7 +88,7 @@ def _site(name: str, table: Mapping[str, object], like: Site, where: str) -> Sit
 def _size(table: Mapping[str, object], key: str, where: str) -> int:
     value = table[key]
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_MIN_DISK:
-        raise UsageError(f"{where}: {key} is 1 to {MAX_MIN_DISK}, in GB, got {value!r}")
+        raise UsageError(f"{where}: {key} must be 1 to {MAX_MIN_DISK}, in GB, got {value!r}")
     return value
 
 
@@ -96,7 +96,7 @@ def _address(table: Mapping[str, object], service: str, where: str) -> str:
     value = table.get(service)
     if not isinstance(value, str) or not _URL.fullmatch(value.replace("{region}", "region")):
         raise UsageError(
-            f"{where}: {service} is an address as https://{service}.{{region}}.example.com,"
+            f"{where}: {service} must be an address as https://{service}.{{region}}.example.com,"
             f" got {value!r}"
         )
     return value.rstrip("/")
@@ -105,5 +105,5 @@ def _address(table: Mapping[str, object], service: str, where: str) -> str:
 def _texts(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     value = table.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise UsageError(f"{where}: {key} is a list of strings, got {value!r}")
+        raise UsageError(f"{where}: {key} must be a list of strings, got {value!r}")
     return tuple(value)

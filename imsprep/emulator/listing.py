@@ -51,7 +51,7 @@ def _after(images: list[dict[str, object]], marker: str | None) -> list[dict[str
 
 def _limit(value: str) -> int:
     if not (value.isascii() and value.isdigit()):
-        raise RefusedError("IMG.0001", "limit is a number of images.")
+        raise RefusedError("IMG.0001", "limit must be a number of images.")
     return min(int(value[:9]), MAX_LIMIT)
 
 

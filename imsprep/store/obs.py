@@ -211,7 +211,7 @@ class ObsStore:
             answer = self._call("head_object", Key=key)
         if answer is None:
             return None
-        with as_documented(f"head object {key!r}"):
+        with as_documented(f"look up the object {key!r}"):
             headers = answer["ResponseMetadata"]["HTTPHeaders"]
             # The class is said only where it is another one.
             storage_class = answer.get("StorageClass") or headers.get("x-obs-storage-class")

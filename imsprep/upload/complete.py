@@ -46,7 +46,7 @@ def complete(
             return etag
         if gone:
             raise TransferError(
-                f"{lost}; the upload of {key!r} is gone and no object of it is there, run again"
+                f"{lost}; the upload of {key!r} is gone and no object of it is there; run again"
             )
         if not store.pause(deadline):
             raise lost

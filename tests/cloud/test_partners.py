@@ -79,16 +79,16 @@ def test_a_described_cloud_has_hosts_limits_and_a_list_of_its_own() -> None:
     [
         ("otc", {}, "site of imsprep's own"),
         ("p", {"odd": 1}, "unknown key 'odd'"),
-        ("p", {"like": "mars"}, "like is a site"),
-        ("p", {"job-query": "ask"}, "job-query is"),
+        ("p", {"like": "mars"}, "like must be a site"),
+        ("p", {"job-query": "ask"}, "job-query must be"),
         ("p", {"regions": ["eu-de"]}, "eu-de is a region of otc already"),
         ("p", {"regions": ["EU DE"]}, "is not a region"),
-        ("p", {"regions": []}, "regions is a list"),
-        ("p", {"ims": "ims.example.com"}, "ims is an address"),
-        ("p", {"obs": "https://{bucket}.example.com"}, "obs is an address"),
-        ("p", {"iam": "https://x/y"}, "iam is an address"),
+        ("p", {"regions": []}, "regions must be a list"),
+        ("p", {"ims": "ims.example.com"}, "ims must be an address"),
+        ("p", {"obs": "https://{bucket}.example.com"}, "obs must be an address"),
+        ("p", {"iam": "https://x/y"}, "iam must be an address"),
         ("p", {"data-min-disk-linux": 0}, "1 to 1024"),
-        ("p", {"os-versions": "Ubuntu"}, "os-versions is a list"),
+        ("p", {"os-versions": "Ubuntu"}, "os-versions must be a list"),
     ],
 )
 def test_what_cannot_be_is_said(name: str, change: dict[str, Any], words: str) -> None:

@@ -118,7 +118,7 @@ def test_an_upload_that_is_gone_has_made_its_object_or_never_will(code: str) -> 
             TransferError, match=r"'disk\.raw' is gone and no object of it is there"
         ):
             completed(*start, ("head", found))
-    with pytest.raises(TransferError, match="no object of it is there, run again"):
+    with pytest.raises(TransferError, match="no object of it is there; run again"):
         completed(*start, ("head", made_by(None)), ours=False)
 
 
@@ -299,7 +299,7 @@ def test_after_a_lost_completion_another_state_of_the_image_is_not_taken_for_our
     store = Wrapped(small.store, complete=complete, head=nameless)
     if encrypted:
         store.etags_are_md5 = False
-    with pytest.raises(TransferError, match="is gone and no object of it is there, run again"):
+    with pytest.raises(TransferError, match="is gone and no object of it is there; run again"):
         small.upload(store, skip_same=False)
 
 

@@ -69,9 +69,11 @@ def option_defaults(
         if key not in params:
             raise UsageError(f"{setting.origin}: unknown key {key!r}{near(key, params)}")
         if params[key].is_flag and not isinstance(setting.value, bool):
-            raise UsageError(f"{setting.origin}: {key!r} is true or false, got {setting.value!r}")
+            raise UsageError(
+                f"{setting.origin}: {key!r} must be true or false, got {setting.value!r}"
+            )
         if isinstance(setting.value, list) and not params[key].multiple:
-            raise UsageError(f"{setting.origin}: {key!r} is one value, got {setting.value!r}")
+            raise UsageError(f"{setting.origin}: {key!r} must be one value, got {setting.value!r}")
     return {str(params[key].name): _as_given(params[key], s.value) for key, s in written.items()}
 
 

@@ -165,7 +165,7 @@ def _waiver(entry: object, number: int, origin: str) -> Waiver:
         if not isinstance(entry.get(key), str) or not entry[key].strip():
             raise UsageError(f"{where} needs {key!r}, a string")
     if not isinstance(entry.get("image", "*"), str):
-        raise UsageError(f"{where}: 'image' is a pattern for file names, as in \"web*.raw\"")
+        raise UsageError(f"{where}: 'image' must be a pattern for file names, as in \"web*.raw\"")
     expires = entry.get("expires")
     if isinstance(expires, str):
         try:
@@ -175,7 +175,7 @@ def _waiver(entry: object, number: int, origin: str) -> Waiver:
     if isinstance(expires, datetime.datetime):
         expires = expires.date()
     if expires is not None and not isinstance(expires, datetime.date):
-        raise UsageError(f"{where}: 'expires' is a date, as in 2027-01-31")
+        raise UsageError(f"{where}: 'expires' must be a date, as in 2027-01-31")
     return Waiver(entry["rule"], entry["reason"], expires, entry.get("image", "*"))
 
 
@@ -192,12 +192,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_keys(table: object, where: str, known: Sequence[str]) -> None:
     """Raise UsageError for a key that is not known, or a table that is none."""
     if not isinstance(table, dict):
-        raise UsageError(f"{where} is a table, got {table!r}")
+        raise UsageError(f"{where} must be a table, got {table!r}")
     for key, value in table.items():
         if key not in known:
             raise UsageError(f"{where}: unknown key {key!r}{_near(key, known)}")
         if key in (*OPTION_TABLES, PROFILES, CLOUDS) and not isinstance(value, dict):
-            raise UsageError(f"{where}: {key!r} is a table, got {value!r}")
+            raise UsageError(f"{where}: {key!r} must be a table, got {value!r}")
 
 
 def _table(path: Path) -> dict[str, Any] | None:
@@ -218,7 +218,7 @@ def _table(path: Path) -> dict[str, Any] | None:
 def _typed(key: str, value: object, origin: str) -> object:
     kind = KEYS[key][0]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UsageError(f"{origin}: {key!r} is a {_WORDS[kind]}, got {value!r}")
+        raise UsageError(f"{origin}: {key!r} must be a {_WORDS[kind]}, got {value!r}")
     return value
 
 
@@ -232,11 +232,11 @@ def _from_text(key: str, text: str, name: str) -> object:
         return {rule.strip(): word.strip() for rule, _, word in parts}
     if kind is bool:
         if text.lower() not in _BOOLEANS:
-            raise UsageError(f"{name} is true or false, got {text!r}")
+            raise UsageError(f"{name} must be true or false, got {text!r}")
         return _BOOLEANS[text.lower()]
     if kind is int:
         if not text.isdecimal():
-            raise UsageError(f"{name} is a number, got {text!r}")
+            raise UsageError(f"{name} must be a number, got {text!r}")
         return int(text)
     return text
 
@@ -252,6 +252,6 @@ def validate(settings: Mapping[str, Setting]) -> None:
     waivers(settings["waivers"].value, settings["waivers"].origin)
     for key in ("select", "ignore"):
         if not all(isinstance(item, str) for item in settings[key].value):
-            raise UsageError(f"{settings[key].origin}: {key!r} is a list of rule ids")
+            raise UsageError(f"{settings[key].origin}: {key!r} must be a list of rule ids")
     if settings["jobs"].value < 0:
-        raise UsageError(f"{settings['jobs'].origin}: jobs is 0 or more")
+        raise UsageError(f"{settings['jobs'].origin}: jobs must be 0 or more")

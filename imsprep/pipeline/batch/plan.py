@@ -121,7 +121,9 @@ def _mapping(reading: _Reading, node: Node, what: str, keys: Collection[str]) ->
     """Return a mapping's nodes by key; what is none, unknown or doubled is noted."""
     found: dict[str, Node] = {}
     if node.id != "mapping":
-        reading.wrong(_line(node), f"{what} is a mapping of keys to values, got a {_word(node)}")
+        reading.wrong(
+            _line(node), f"{what} must be a mapping of keys to values, got a {_word(node)}"
+        )
         return found
     for key, value in node.value:
         name = str(key.value) if key.id == "scalar" else "?"
@@ -190,13 +192,13 @@ def _value(node: Node, kind: str) -> Value:
     if kind == LIST:
         children = node.value if node.id == "sequence" else [node]
         if any(child.id != "scalar" for child in children):
-            raise ValueError(f"is a list of strings, got a {_word(node)}")
+            raise ValueError(f"must be a list of strings, got a {_word(node)}")
         return tuple(str(child.value) for child in children)
     if node.id != "scalar":
-        raise ValueError(f"is one value, got a {_word(node)}")
+        raise ValueError(f"must be one value, got a {_word(node)}")
     if kind == FLAG:
         if not plain or node.value.lower() not in _FLAGS:
-            raise ValueError(f"is true or false, got {node.value!r}")
+            raise ValueError(f"must be true or false, got {node.value!r}")
         return _FLAGS[node.value.lower()]
     return str(node.value)
 

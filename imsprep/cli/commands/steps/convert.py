@@ -100,7 +100,7 @@ def command(
 
     formats = api.source_formats()
     if options["from_format"] not in (None, *formats):
-        raise UsageError(f"--from-format is one of {', '.join(formats)}")
+        raise UsageError(f"--from-format must be one of {', '.join(formats)}")
     with Watcher(quiet=quiet) as watcher, _again_if_interrupted(target):
         try:
             done = api.convert(source, target, progress=watcher, **_asked(options))

@@ -41,7 +41,7 @@ def test_the_same_id_and_time_give_the_same_bytes(imsprep: Run, raw: Path) -> No
     ("words", "said"),
     [
         (("disk.vmdk",), "(--to-format)"),
-        (("disk.zvhd2", "--from-format", "floppy"), "--from-format is one of "),
+        (("disk.zvhd2", "--from-format", "floppy"), "--from-format must be one of "),
         (("disk.zvhd2", "--block-size", "3m"), "blocks of 1, 2, 4, 8, 16 or 32 MiB"),
         (("disk.zvhd2", "--level", "20"), "zstd has levels 1 to 19, not 20"),
         (("disk.raw",), "is the source itself"),
