@@ -92,7 +92,7 @@ def replaces(facts: Facts) -> Iterator[Evidence]:
             f"the object {found.key!r} is there with another size",
             expected=f"{facts.file_size} bytes, or no object",
             found=f"{found.object.size} bytes",
-            fix="Nothing, if it is an older state of this image; it will be replaced.",
+            fix="Nothing to do if the object is an older state of this image: it will be replaced.",
             severity=Severity.NOTE,
         )
 
@@ -215,8 +215,8 @@ def name_in_use(facts: Facts) -> Iterator[Evidence]:
             " the disk is still the same",
             found=name,
             title="An earlier import of this file made an image of this name",
-            fix="Nothing, if the disk is the same. If it changed, there will be a second image of"
-            " this name, or the service refuses it: choose another name.",
+            fix="Nothing to do if the disk is the same. If it changed, there will be a second image"
+            " of this name, or the service refuses the name: choose another one.",
             severity=Severity.NOTE,
         )
     else:

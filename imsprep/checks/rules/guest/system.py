@@ -13,7 +13,7 @@ from imsprep.checks.subject.guest import FILE_TABLE, INFERRED, advice, any_guest
 from imsprep.cloud.sites import SITES
 from imsprep.guest.firmware import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
 from imsprep.guest.linux.os_release import System, fits, fitting, identify, parse_os_version
-from imsprep.guest.model import CLOSED, LINUX, NO_FILES, UNKNOWN, Guest, Volume
+from imsprep.guest.model import CLOSED, NO_FILES, UNKNOWN, Guest, Volume
 from imsprep.image.volumes.partitions import BIOS_BOOT
 from imsprep.image.volumes.signatures import BITLOCKER, LUKS
 from imsprep.report import Severity
@@ -239,4 +239,4 @@ def no_system(facts: Facts) -> Iterator[Evidence]:
                 f"a loader is there, {programs[0]}, and what it starts was not found"
             )
         kinds = ", ".join(f"{v.name}: {v.kind}" for v in guest.volumes) or "no volume"
-        yield Evidence(f"no system was found ({kinds})", expected=LINUX + " or windows")
+        yield Evidence(f"no system was found ({kinds})", expected="Linux or Windows")

@@ -236,7 +236,7 @@ def _others(found: Started) -> Iterator[Evidence]:
             yield Evidence(
                 f"{place(other)} ({cut(other.title)}), which does not start by default, names "
                 f"root={cut(root or '')}, which is not in the image",
-                fix=advice("nothing needs to be done; that entry would fail"),
+                fix="Nothing to do; that entry would fail.",
                 severity=Severity.NOTE,
             )
 
