@@ -87,7 +87,7 @@ class Initramfs:
     damage: str | None = None  # why the kernel cannot unpack all of it either
     packed: tuple[str, ...] = ()  # compressions of its archives: "gzip", "zstd"...
     refused: tuple[str, ...] | None = ()  # those that the kernel that starts lacks; None: not known
-    arrays: tuple[str, ...] = ()  # lines of its mdadm.conf that name an array
+    arrays: tuple[str, ...] = ()  # lines ARRAY and HOMEHOST of its mdadm.conf
     naming: tuple[str, ...] = ()  # names of its .link files, and of its udev rules that name cards
     fits: bool | None = None  # its drivers are for the kernel that starts; None: not known
 

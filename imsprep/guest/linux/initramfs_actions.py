@@ -63,7 +63,7 @@ _KEPT_FILES = re.compile(
 )
 _MDADM = re.compile(r"(?:^|/)etc/(?:mdadm/)?mdadm\.conf$")
 # A keyword may be cut to three letters, and a line go on where the next begins with a blank.
-_ARRAY = re.compile(r"^ARR\w*[ \t].*(?:\n[ \t].*)*", re.MULTILINE | re.IGNORECASE)
+_ARRAY = re.compile(r"^(?:ARR|HOM)\w*[ \t].*(?:\n[ \t].*)*", re.MULTILINE | re.IGNORECASE)
 _LINK = re.compile(r"/systemd/network/([^/]+\.link)$")
 _UDEV_RULES = re.compile(r"/udev/rules\.d/([^/]+\.rules)$")
 _RESUME = re.compile(r"^conf/conf\.d/[^/]+$|^conf/initramfs\.conf$")  # which init reads as shell

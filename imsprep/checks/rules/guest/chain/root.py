@@ -21,7 +21,7 @@ from imsprep.checks.subject.boot_entry import (
     value,
 )
 from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice
-from imsprep.guest.chain.values import BIOS
+from imsprep.guest.chain.values import BIOS, Initramfs
 from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.initramfs_actions import RAID_PROGRAM
 from imsprep.guest.linux.locate import State, Where, locate
@@ -38,7 +38,7 @@ _NOTES = 3  # entries that are not started by default, of which a note is made
     "A kernel command line names the root by a name of the old machine",
     why="On KVM the disk has another name, and the kernel stops before it has a root.",
     fix=advice(f"set root=UUID=... and {fixes.AGAIN}"),
-    source=f"{LINUX_GUIDE}; of RAID mdadm.conf(5): ARRAY, HOMEHOST",
+    source=f"{LINUX_GUIDE}; of RAID mdadm.conf(5): ARRAY, HOMEHOST, and tried by booting",
 )
 def root_by_name(facts: Facts) -> Iterator[Evidence]:
     """Read root= of the entry that starts: kernel names, loop devices, /dev/disk/by-path."""
@@ -77,25 +77,42 @@ def _array_by_name(found: Started, root: str) -> Iterator[Evidence]:
     if not any(RAID_PROGRAM.search(name) for name in image.files):
         return  # IMS855
     here = {(volume.uuid or "").replace("-", "").lower() for volume in members}
-    for line in image.arrays:
+    arrays = [line for line in image.arrays if line[:3].lower() == "arr"]
+    for line in arrays:
         words = line.split()[1:]
         uuids = [w[5:].lower() for w in words if w.lower().startswith("uuid=")]
         if _device(words[0]) == _device(root) and here.issuperset(
             re.sub(r"[^0-9a-f]", "", uuid) for uuid in uuids
         ):
             return
+    sure = not arrays and root[7:].isdigit() and _is_foreign(found, image, members)
     yield Evidence(
         f"{of_value(found, 'root')}: root={cut(root)} is an array, and mdadm.conf in {image.path} "
-        "has no line ARRAY that gives an array of the image that name: it may become /dev/md127",
+        "has no line ARRAY that gives an array of the image that name: it "
+        f"{'becomes' if sure else 'may become'} /dev/md127",
         expected="root=UUID=...",
         found=f"root={cut(root)}",
         title="The root is named by a name that its array may not get",
-        severity=Severity.WARNING,
+        severity=None if sure else Severity.WARNING,
         fix=advice(
             f"set root=UUID=... of the file system on the array and {fixes.AGAIN}; or add the lines"
             " of `mdadm -Ds` to mdadm.conf, and make the initramfs again with "
             f"{fixes.initramfs_again(found.guest)}"
         ),
+    )
+
+
+def _is_foreign(found: Started, image: Initramfs, members: list[Volume]) -> bool:
+    """Return whether mdadm surely takes the arrays for another machine's, as it did when booted.
+
+    Their names have that of a host (`web:0`), and Debian's initramfs has none to compare with.
+    """
+    hosts = [line.lower().split()[1:] for line in image.arrays if line[:3].lower() == "hom"]
+    return (
+        image.maker == "initramfs-tools"
+        and all((volume.label or "").partition(":")[1] for volume in members)
+        and all(words == ["<system>"] for words in hosts)
+        and not any(argument.startswith("hostname=") for argument in arguments(found))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -147,3 +148,37 @@ def test_an_array_that_no_line_names_may_get_another_name(
     said = [(f.severity, f.message) for f in found if f.rule == "IMS812"]
     assert [severity for severity, _ in said] == [Severity.WARNING] * doubtful
     assert all("/dev/md127" in message and INITRD in message for _, message in said)
+
+
+@pytest.mark.parametrize(
+    ("label", "conf", "more", "severity"),
+    [
+        ("guest:0", "HOMEHOST <system>\n", {}, Severity.ERROR),
+        ("guest:0", "MAILADDR root\n", {}, Severity.ERROR),
+        ("guest:0", "HOMEHOST <ignore>\n", {}, Severity.WARNING),
+        ("guest:0", "HOMEHOST guest\n", {}, Severity.WARNING),
+        ("guest:0", f"ARRAY /dev/md1 UUID={MDADM_UUID}\n", {}, Severity.WARNING),
+        ("0", "HOMEHOST <system>\n", {}, Severity.WARNING),
+        (None, "HOMEHOST <system>\n", {}, Severity.WARNING),
+        ("guest:0", "HOMEHOST <system>\n", {"arguments": "hostname=guest"}, Severity.WARNING),
+        ("guest:0", "", {"maker": {"usr/lib/dracut/x": b""}}, Severity.WARNING),
+        ("guest:0", "", {"root": "/dev/md/0"}, Severity.WARNING),
+    ],
+)
+def test_an_array_of_another_host_surely_gets_another_name(
+    label: str | None, conf: str, more: dict[str, Any], severity: Severity
+) -> None:
+    maker = more.get("maker", {"scripts/functions": b"x"})
+    inside = {
+        **drivers(VERSION),
+        **maker,
+        "sbin/mdadm": b"x",
+        "etc/mdadm/mdadm.conf": conf.encode(),
+    }
+    root = f"{more.get('root', '/dev/md0')} {more.get('arguments', '')}"
+    grub = f"linux /boot/vmlinuz-{VERSION} root={root}\ninitrd {INITRD}\n"
+    files = {**debian(), GRUB: grub, INITRD: cpio(inside)}
+    boot = dataclasses.replace(ROOT, uuid="33333333-2222-4333-8444-555555555555")
+    members = [dataclasses.replace(member, label=label) for member in MEMBERS]
+    found, _ = check_guest(linux_guest(files, volumes=(boot, *members)))
+    assert [f.severity for f in found if f.rule == "IMS812"] == [severity]
