@@ -1,13 +1,15 @@
 """Which mount options belong to which file system, and which a kernel no longer has.
 
 A file system refuses a mount with an option that it does not know. No list of all options of all
-kernels can be complete, so an option is called foreign only where another file system here has it.
-Sources: ext4(5), xfs(5), btrfs(5); the Linux kernel's Documentation/filesystems/ext4,
+kernels can be complete, so an option is called foreign only where another file system here has it,
+and misspelt only where one letter makes it one that is known. Sources: mount(8), ext4(5), xfs(5),
+btrfs(5); the Linux kernel's Documentation/filesystems/ext4,
 Documentation/admin-guide/xfs.rst ("Removed Mount Options"), fs/fat, mm/shmem.c.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 
@@ -48,6 +50,16 @@ _OF = {
         lazytime nfs nocase nodiscard nodots nolazytime nonumtail posix quiet rodir
         shortname showexec sys_immutable time_offset tz uid umask uni_xlate usefree utf8""",
 }  # fmt: skip
+# Of every file system, and of mount(8) itself.
+_GENERAL_TEXT = """
+    async atime auto bind comment context defaults defcontext dev diratime dirsync encryption
+    exec fscontext group helper iversion lazytime loop loud mand move noatime noauto nodev
+    nodiratime noexec nofail nogroup noiversion nolazytime noloop nomand noowner norelatime
+    nostrictatime nosuid nosymfollow nouser nousers offset owner private rbind relatime
+    remount rootcontext seclabel shared silent sizelimit slave strictatime suid symfollow sync
+    uhelper unbindable user users
+"""
+_GENERAL = frozenset(_GENERAL_TEXT.split())
 _KNOWN = {family: frozenset(text.split()) for family, text in _OF.items()}
 # The first kernel without the option.
 _REMOVED = {
@@ -72,7 +84,7 @@ def refused(
         removed = _REMOVED.get(family, {}).get(name)
         if removed is not None and kernel and kernel >= removed:
             yield option, f"Linux has no such option of {family} since {removed[0]}.{removed[1]}"
-        elif name not in _KNOWN[family]:
+        elif name not in _KNOWN[family] | _GENERAL:
             owner = next((other for other, known in _KNOWN.items() if name in known), None)
             if owner is not None:
                 yield (
@@ -80,9 +92,29 @@ def refused(
                     f"it is an option of {_TITLES.get(owner, owner)}, and not of "
                     + (_TITLES.get(family, family)),
                 )
+            elif (meant := _misspelt(name, family)) is not None:
+                yield option, f"no such option is known, and {meant} is one letter apart"
 
 
 _TITLES = {EXT: "ext4"}
+_SHORTEST = 5  # of the names that are compared: there are too many words of four letters
+
+
+def _misspelt(name: str, family: str) -> str | None:
+    """Return the option that one letter more, less, changed or swapped with the next makes of it.
+
+    `defaults` is left to the check of fstab, which corrects it.
+    """
+    known = sorted(word for word in _KNOWN[family] | _GENERAL if len(word) >= _SHORTEST)
+    return next((word for word in known if word != "defaults" and _is_a_slip(name, word)), None)
+
+
+def _is_a_slip(name: str, word: str) -> bool:
+    pairs = enumerate(itertools.zip_longest(name, word))
+    same = next(place for place, (one, other) in pairs if one != other)
+    left, right = name[same:], word[same:]
+    swapped = left[:2] == right[1::-1] and left[2:] == right[2:]
+    return swapped or left[1:] in (right, right[1:]) or left == right[1:]
 
 
 def no_size(options: Iterable[str]) -> str | None:

@@ -19,6 +19,8 @@ from imsprep.guest.linux.mount_options import BTRFS, EXT, FAT, XFS, no_size, ref
         (BTRFS, (), "compress=zstd:1,subvol=@,ssd,commit=9,degraded", 0), (BTRFS, (), "data=ordered", 1),
         (FAT, (), "umask=0077,shortname=winnt,errors=remount-ro,utf8", 0), (FAT, (), "acl", 1),
         (XFS, (), "of-no-file-system,defaults=1", 0),
+        (EXT, (), "discards,disard,discadr,discerd,noatme,nofial,comit=5", 7),
+        (EXT, (), "discarded,acls,iversion,x-noatime,defualts,silent,x_acl,ro,usr", 0),
     ],
 )  # fmt: skip
 def test_an_option_of_another_file_system_or_kernel_is_refused(

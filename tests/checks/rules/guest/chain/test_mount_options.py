@@ -26,6 +26,7 @@ VERSION, GRUB = "4.19.0-27-amd64", "/boot/grub/grub.cfg"
     (f"UUID={OTHER} /data xfs acl,nofail 0 2", Severity.NOTE), (f"UUID={OTHER} /data ext4 acl 0 2", None),
     (f"UUID={OTHER} /data xfs noatime,nobarrier 0 2", Severity.ERROR),
     (f"UUID={UUID} / ext4 inode64 0 1", Severity.WARNING),
+    (f"UUID={OTHER} /data xfs noatime,discards 0 2", Severity.ERROR),
     ("tmpfs /tmp tmpfs size=2GB 0 0", Severity.ERROR), ("tmpfs /run tmpfs size=2GB 0 0", Severity.WARNING),
 ])  # fmt: skip
 def test_a_word_that_is_meant_for_defaults_is_found(line: str, severity: Severity | None) -> None:
