@@ -199,6 +199,9 @@ def boot(
     reason = _no_kvm(program, options)
     machine = Machine(program, options.architecture, TCG if reason else KVM, options.memory,
                       options.cpus, firmware)  # fmt: skip
+    limit = format_seconds(options.limit_s)
+    text = f"{show_path(image.path)} is started in QEMU, and watched for {limit} at most"
+    options.progress(Event(BOOT, text=text))
     try:
         done = _run(image, options, machine, reason, look)
     except _KvmSilentError:

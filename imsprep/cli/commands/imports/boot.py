@@ -17,10 +17,9 @@ from imsprep.cli.options.common import (
     print_result,
 )
 from imsprep.cli.screen import say
-from imsprep.errors import show_path
 from imsprep.options import BootOptions, choices
 from imsprep.progress import silent
-from imsprep.units import MIB, format_seconds
+from imsprep.units import MIB
 
 EPILOG = """\
 Exit codes: 0 it comes up, 1 it does not, 7 no verdict within the time limit.
@@ -65,9 +64,6 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
 
     if options["memory"] < 64 * MIB:
         raise click.UsageError("--memory: at least 64m")
-    if not quiet:
-        limit = format_seconds(options["time_limit"])
-        say(f"{show_path(image)} is started in QEMU, and watched for {limit} at most")
     done = api.boot_image(
         image,
         progress=silent if quiet else lambda event: say(event.text),

@@ -47,8 +47,14 @@ def test_a_log_and_a_picture_are_kept_next_to_the_image(
     assert (done.code, done.out) == (0, "verdict  login\n")
     assert asked["log"] == tmp_path / "disk.raw.boot.log"
     assert asked["screenshot"] == tmp_path / "disk.raw.boot.png"
-    assert "watched for 5 min at most" in done.err
+    assert asked["limit_s"] == 300
     assert "the kernel starts" in done.err
+
+
+def test_of_a_file_that_is_not_there_nothing_is_started(imsprep: Run, tmp_path: Path) -> None:
+    done = imsprep("boot", tmp_path / "disk.raw")
+    assert (done.code, done.err.count("\n")) == (3, 1)
+    assert "No such file" in done.err
 
 
 def test_every_option_is_handed_on(imsprep: Run, asked: dict[str, Any], tmp_path: Path) -> None:
