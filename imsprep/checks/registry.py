@@ -25,8 +25,8 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
 
     What an `earlier` report of the same disk has settled stands; with the facts that are known now
     only those rules are applied which were skipped then. A doubt that another rule's finding says
-    (`Rule.said_by`), as severe or more, is said once. Raises UsageError if the policy names a rule
-    that does not exist.
+    (`Rule.said_by`), as severe or more, is said once, and not where a rule settled it. Raises
+    UsageError if the policy names a rule that does not exist.
     """
     rules = all_rules()
     policy.validate({rule.id for rule in rules})
@@ -46,7 +46,7 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
             skipped.append(not_run)
         elif not found:
             passed.append(rule.id)
-    findings, said = _said_once(findings, rules)
+    findings, said = _said_once(findings, passed, rules)
     skipped += said
     return Report(
         image=facts.name,
@@ -58,18 +58,20 @@ def run(facts: Facts, policy: Policy = EVERYTHING, *, earlier: Report | None = N
 
 
 def _said_once(
-    findings: list[Finding], rules: tuple[Rule, ...]
+    findings: list[Finding], passed: list[str], rules: tuple[Rule, ...]
 ) -> tuple[list[Finding], list[Skipped]]:
-    """Leave out the findings whose doubt another one says; return with them what says it."""
-    said_by = {rule.id: rule.said_by for rule in rules}
+    """Leave out the findings whose doubt another rule says or settles; return with them which."""
+    by_id = {rule.id: rule for rule in rules}
     worst: dict[str, int] = {}
     for finding in findings:
         worst[finding.rule] = max(worst.get(finding.rule, 0), finding.severity)
     kept, left_out = [], {}
     for finding in findings:
-        says = next((r for r in said_by[finding.rule] if worst.get(r, 0) >= finding.severity), None)
-        if says is None:
-            kept.append(finding)
+        rule = by_id[finding.rule]
+        says = [f"{r} says it" for r in rule.said_by if worst.get(r, 0) >= finding.severity]
+        says += [f"{r} passed" for r in rule.settled_by if r in passed]
+        if says:
+            left_out[rule.id] = Skipped(rule.id, says[0])
         else:
-            left_out[finding.rule] = Skipped(finding.rule, f"{says} says it")
+            kept.append(finding)
     return kept, list(left_out.values())

@@ -86,6 +86,7 @@ class Rule:
     check: Callable[[Facts], Iterable[Evidence]]
     of: str = DISK  # or FILE
     said_by: tuple[str, ...] = ()  # rules whose finding says the same doubt, and better
+    settled_by: tuple[str, ...] = ()  # rules that ask the service itself: passed, it is no doubt
 
     @property
     def subject(self) -> str:
@@ -159,6 +160,7 @@ def rule(
     source: str,
     of: str | None = None,
     said_by: tuple[str, ...] = (),
+    settled_by: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Facts], Iterable[Evidence]]], Rule]:
     """Register the decorated function as the rule `id_`; a second use of an id is a bug.
 
@@ -169,7 +171,7 @@ def rule(
         if id_ in _REGISTRY:
             raise ValueError(f"rule id {id_} is taken")
         speaks_of = of or (FILE if id_[3] in _OF_FILE else DISK)
-        made = Rule(id_, severity, title, why, fix, source, check, speaks_of, said_by)
+        made = Rule(id_, severity, title, why, fix, source, check, speaks_of, said_by, settled_by)
         _REGISTRY[id_] = made
         return made
 

@@ -69,3 +69,13 @@ def test_a_doubt_is_said_by_the_rule_that_is_left_and_by_the_more_severe_one() -
     assert registry.run(OTHERS, Policy(ignore=("IMS604",))).of("IMS509")
     severe = registry.run(OTHERS, Policy(severity={"IMS509": Severity.ERROR}))
     assert {"IMS509", "IMS604"} <= {f.rule for f in severe.findings}
+
+
+@pytest.mark.parametrize("value", ["Ubuntu 18.04.2 server 64bit", "Somethingnew 99 64bit"])
+def test_what_the_region_lists_is_no_doubt_that_an_earlier_report_had(value: str) -> None:
+    facts = replace(SMALL, request=RequestFields(os_version=value))
+    doubted = registry.run(facts)
+    assert {"IMS509", "IMS604"} & {f.rule for f in doubted.findings}
+    asked = replace(facts, region=RegionFacts(os_versions=(value,)))
+    for report in (registry.run(asked), registry.run(asked, earlier=doubted)):
+        assert {f.rule for f in report.findings} == {"IMS111", "IMS401"}

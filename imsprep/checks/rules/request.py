@@ -132,6 +132,7 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
     source='API reference, "Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07;'
     ' OTC user guide, "External Image File Formats and Supported OSs", about 2024',
     said_by=("IMS604", "IMS708"),
+    settled_by=("IMS708",),
 )  # fmt: skip
 def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
     """Look the value up in every list of the site; what is near is of the same version."""

@@ -109,6 +109,7 @@ def small_disk(facts: Facts) -> Iterator[Evidence]:
     fix="Use a value of this site's list, or choose the site that you mean.",
     source='"Values of Related Parameters": OTC 2025-12-17, Huawei Cloud 2022-12-07',
     said_by=("IMS708",),
+    settled_by=("IMS708",),
 )  # fmt: skip
 def other_sites_os_version(facts: Facts) -> Iterator[Evidence]:
     """Look the value up in the lists of the other sites."""
