@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,7 +23,8 @@ from tests.support.emulator.process import emulator
 from tests.support.paths import ROOT
 from tests.support.pipeline.batch_folder import DEFAULTS, Folder
 
-pytestmark = pytest.mark.slow
+# Limits are for a program that is wrong: nothing here waits for a time.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Cluster:
@@ -60,7 +63,7 @@ def end(process: subprocess.Popen[Any]) -> None:
     process.wait()
 
 
-def until(true: Callable[[], bool], limit_s: float = 120) -> None:
+def until(true: Callable[[], object], limit_s: float = 300) -> None:
     """Wait for something that will be; the limit is for a program that is wrong."""
     last = time.monotonic() + limit_s
     while not true():
@@ -83,15 +86,30 @@ def in_state(folder: Folder, state: str) -> list[str]:
     return found
 
 
+class Service:
+    """An emulator whose jobs do not end before `release`, which starts it again."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._held = stack.enter_context(ExitStack())
+        slow = emulator(folder, "--fault", "slow-job-s=3600")
+        self.environment = self._held.enter_context(slow)
+
+    def release(self) -> None:
+        self._held.close()
+        port = urlsplit(self.environment["URL"]).port
+        self._stack.enter_context(emulator(self._folder, "--port", str(port)))
+
+
 def begin(
-    tmp_path: Path, stack: ExitStack, *, slow_s: float, count: int = 4, **settings: str
-) -> tuple[Folder, Cluster, list[subprocess.Popen[bytes]], subprocess.Popen[str]]:
+    tmp_path: Path, stack: ExitStack, *, count: int = 4, **settings: str
+) -> tuple[Folder, Cluster, list[subprocess.Popen[bytes]], subprocess.Popen[str], Service]:
     """Hand a batch to a cluster; come back when each of its two workers is in the middle of one."""
     place = tmp_path / "shared"
     place.mkdir()
     folder = Folder(place, count)
-    fault = ("--fault", f"slow-job-s={slow_s}") if slow_s else ()
-    environment = stack.enter_context(emulator(place / "cloud", *fault))
+    service = Service(place / "cloud", stack)
+    environment = service.environment
     endpoint = f"  endpoint: {environment['URL']}\n"
     folder.write_plan(*({} for _ in range(count)), defaults=DEFAULTS + endpoint)
     cluster = Cluster(tmp_path, stack, {**environment, **settings})
@@ -104,12 +122,13 @@ def begin(
     stack.callback(end, batch)
     until(lambda: len(in_state(folder, "started")) == 2 or batch.poll() is not None)
     assert batch.poll() is None, batch.communicate()  # each worker waits for one image's job
-    return folder, cluster, workers, batch
+    return folder, cluster, workers, batch, service
 
 
 def test_one_of_two_workers_is_killed_in_the_middle(tmp_path: Path, stack: ExitStack) -> None:
-    folder, _, workers, batch = begin(tmp_path, stack, slow_s=2)
+    folder, _, workers, batch, service = begin(tmp_path, stack)
     workers[0].kill()
+    service.release()
     out, err = batch.communicate(timeout=300)
     assert batch.returncode == 0, out + err
     assert workers[0].wait() == -signal.SIGKILL
@@ -123,12 +142,21 @@ def test_one_of_two_workers_is_killed_in_the_middle(tmp_path: Path, stack: ExitS
 def test_a_worker_that_was_taken_for_dead_and_is_not_imports_nothing_twice(
     tmp_path: Path, stack: ExitStack
 ) -> None:
-    setting = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s"}
-    folder, _, workers, batch = begin(tmp_path, stack, slow_s=2, count=2, **setting)
+    folder, cluster, workers, batch, service = begin(tmp_path, stack, count=2)
+    distributed: Any = importlib.import_module("distributed")
+    client = stack.enter_context(distributed.Client(cluster.address, set_as_default=False))
+    address = {pid: address for address, pid in client.run(os.getpid).items()}
+    dead, other = (address[worker.pid] for worker in workers)
+    own = {*client.call_stack()[other]}
     workers[0].send_signal(signal.SIGSTOP)
-    log = tmp_path / "cluster.log"
-    until(lambda: "heartbeat" in log.read_text() or batch.poll() is not None)
-    time.sleep(1)  # let the other one take over the entry, and wait for the image's lock
+
+    async def give_up(dask_scheduler: Any) -> None:
+        await dask_scheduler.remove_worker(dead, stimulus_id="test")
+
+    client.run_on_scheduler(give_up)
+    service.release()
+    # The other one takes over the entry, and waits for the image's lock.
+    until(lambda: {*client.call_stack().get(other, ())} - own or batch.poll() is not None)
     workers[0].send_signal(signal.SIGCONT)
     out, err = batch.communicate(timeout=300)
     assert batch.returncode == 0, out + err
@@ -139,9 +167,10 @@ def test_a_worker_that_was_taken_for_dead_and_is_not_imports_nothing_twice(
 def test_a_batch_that_is_interrupted_goes_on_from_another_machine(
     tmp_path: Path, stack: ExitStack
 ) -> None:
-    folder, cluster, _, batch = begin(tmp_path, stack, slow_s=2, count=3)
+    folder, cluster, _, batch, service = begin(tmp_path, stack, count=3)
     batch.send_signal(signal.SIGINT)
-    _, err = batch.communicate(timeout=60)
+    _, err = batch.communicate(timeout=300)
+    service.release()
     assert batch.returncode == 130, err
     assert "what runs on the cluster goes on there" in err
     assert "Traceback" not in err
@@ -156,10 +185,11 @@ def test_a_scheduler_that_ends_fails_what_it_had_and_the_next_run_goes_on(
     tmp_path: Path, stack: ExitStack
 ) -> None:
     settings = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
-    folder, cluster, _, batch = begin(tmp_path, stack, slow_s=2, count=3, **settings)
+    folder, cluster, _, batch, service = begin(tmp_path, stack, count=3, **settings)
     environment = cluster.environment
     cluster.scheduler.kill()
     out, err = batch.communicate(timeout=300)
+    service.release()
     assert batch.returncode == 5, out + err
     assert "run again" in out
     # The workers end what they were at; then there is somebody else's work to go on with.

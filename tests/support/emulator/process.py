@@ -37,6 +37,6 @@ def emulator(folder: Path, *options: str) -> Iterator[dict[str, str]]:
             yield environment
         finally:
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=120)  # it may be in fsync
             assert SECRET not in said
         assert process.returncode == 143
