@@ -6,13 +6,16 @@ Fedora ("BootLoaderSpecByDefault").
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator
 
 from imsprep.guest.chain.bls import Bls, read_entries
+from imsprep.guest.chain.devices import UnknownStepError
 from imsprep.guest.chain.grub.state import SET_AT_BOOT, Choice, Started, State
 from imsprep.guest.chain.grub.syntax import Statement
+from imsprep.guest.fs.interface import UnreadableError
 
 LINUX = ("linux", "linux16", "linuxefi", "linux_rh")
 INITRD = ("initrd", "initrd16", "initrdefi", "initrd_rh")
@@ -168,9 +171,29 @@ def linux(state: State, arguments: list[str], statement: Statement) -> bool:
     """Name the kernel of an entry, and its command line."""
     entry = state.frame.entry
     entry.line = statement.line
+    name = "".join(state.expanded(statement.words[:1]))
+    if (folder := _folder_without(state, name)) is not None:
+        entry.lacks = f"no kernel: {folder} has no module for the command {name}"
+        return False
     if arguments:
         entry.kernel, entry.arguments = state.named(arguments[0], entry), arguments[1:]
     return True
+
+
+def _folder_without(state: State, name: str) -> str | None:
+    """Return the folder of modules whose list of commands lacks one; None: not known of any.
+
+    GRUB's normal/dyncmd.c. By a BIOS alone it is sure to have no Linux built in.
+    """
+    if state.variables["grub_platform"] != "pc":
+        return None
+    with contextlib.suppress(UnknownStepError, UnreadableError):
+        found = state.file(f"{state.variables.get('prefix', '')}/i386-pc/command.lst")
+        text = found.text() if found is not None else ""
+        if found is not None and re.search(r"^linux: ", text, re.MULTILINE):
+            named = re.search(rf"^\*?{re.escape(name)}: ", text, re.MULTILINE)
+            return None if named else found.name.removesuffix("/command.lst")
+    return None
 
 
 def initrd(state: State, arguments: list[str], _: Statement) -> bool:

@@ -80,12 +80,13 @@ class Started:
     line: int = 0
     unknown: str | None = None
     version: str | None = None
+    lacks: str | None = None  # the command that would load the kernel, which GRUB does not have
     missing: dict[str, str] = field(default_factory=dict)  # why a file is not found, by its name
 
     def entry(self, path: str, title: str, unknown: str | None = None) -> BootEntry:
         """Return it as a value, with what is wrong with its files."""
         unknown = unknown or self.unknown
-        if self.kernel is None and unknown is None and not self.initrds:
+        if not (self.kernel or unknown or self.initrds or self.lacks):
             unknown = "it names no kernel"
         files = [self.kernel or "", *self.initrds]
         gone = [name for name in files if name and ":" not in name]
@@ -93,7 +94,7 @@ class Started:
         broken = f"{gone[0]}, which {why}" if gone and unknown is None else None
         if self.kernel is None and unknown is None:
             return BootEntry(path, self.line, title, "", tuple(self.initrds), (),
-                             "no kernel, and only an initramfs")  # fmt: skip
+                             self.lacks or "no kernel, and only an initramfs")  # fmt: skip
         return BootEntry(path, self.line, title, self.kernel or "", tuple(self.initrds),
                          tuple(self.arguments), broken, unknown,
                          gone[0] if broken else None, self.version)  # fmt: skip

@@ -312,6 +312,20 @@ def test_of_a_file_that_is_not_read_to_its_end_nothing_is_left_out() -> None:
     assert cut.failures == []
 
 
+@pytest.mark.parametrize(("firmware", "listed", "broken"), [
+    (BIOS, "linux: linux\nlinux16: linux16\n", True), (BIOS, "linux: linux\n*linuxefi: linux\n", False),
+    (BIOS, "", False), (BIOS, None, False), (UEFI, "linux: linux\n", False),
+])  # fmt: skip
+def test_an_entry_loads_no_kernel_by_a_command_that_is_in_no_module(
+    firmware: str, listed: str | None, broken: bool
+) -> None:
+    more = {"/grub/i386-pc/command.lst": listed} if listed is not None else {}
+    made = menu("menuentry a {\n linuxefi /vmlinuz-1\n}\n", firmware=firmware, more=more)
+    said = "no kernel: partition 1:/grub/i386-pc has no module for the command linuxefi"
+    assert [e.broken for e in made.entries] == [said if broken else None]
+    assert [e.kernel for e in made.entries] == ["" if broken else "partition 1:/vmlinuz-1"]
+
+
 def test_an_entry_with_an_initramfs_only_starts_nothing() -> None:
     made = menu(f"set fallback=1\nmenuentry a {{\n initrd /initrd-1\n}}\n{entry('two', '2')}")
     assert made.entries[0].broken == "no kernel, and only an initramfs"
