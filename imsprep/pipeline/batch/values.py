@@ -57,7 +57,7 @@ class Outcome:
     image_id: str | None = None
     job_id: str | None = None
     size: int = 0  # what the guest sees
-    data_bytes: int = 0  # bytes in blocks that hold data
+    data_bytes: int | None = None  # bytes in blocks that hold data, counted when it was sent
     sent: int = 0  # travelled in this run
     seconds: float = 0.0
     earlier: bool = False  # it was done before this run
@@ -100,8 +100,9 @@ class Outcome:
         return self.state == DONE
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON; what is not known is left out."""
+        """Return plain values for JSON; what is not known is left out, or null."""
         values = {k: v for k, v in vars(self).items() if v not in (None, (), {})}
+        values["data_bytes"] = self.data_bytes
         values["findings"] = [finding.as_dict() for finding in self.findings]
         values["seconds"] = round(self.seconds, 1)
         if self.identity is not None:

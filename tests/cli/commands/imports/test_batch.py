@@ -271,6 +271,7 @@ def test_dry_run_tells_every_request_and_writes_nothing(imsprep: Run, folder: Fo
     assert done.code == 0, done.err
     assert [i["body"]["name"] for i in done.json["images"]] == ["web0", "web1", "web2"]
     assert [i["body"]["image_url"] for i in done.json["images"]] == [f"images:web{n}.raw" for n in range(3)]  # fmt: skip
+    assert {i["data_bytes"] for i in done.json["images"]} == {None}, "nothing was counted"
     assert '"min_disk": 40' in imsprep("batch", folder.plan, "--dry-run").out
     assert sorted(folder.path.iterdir()) == before
 
