@@ -122,7 +122,7 @@ class Watcher:
         self._job.status(job_id, event.text, share, ended=event.text in _ENDED)
         if not self._job.shows:
             known = f" {share:.0%}" if share is not None and event.text not in _ENDED else ""
-            self.say(f"job {job_id}: {event.text.lower()}{known}")
+            self.say(f"job {job_id}: {event.text}{known}")
 
 
 def _waiting(options: ImportOptions | WaitOptions) -> str:

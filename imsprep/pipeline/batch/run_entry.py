@@ -209,7 +209,7 @@ def _shipping(
 
     def on_status(status: JobStatus) -> None:
         context.moved(entry, job_event(status.percent, status.status, status.job_id))
-        news(f"job {status.job_id}: {status.status.lower()}")
+        news(f"job {status.job_id}: {status.status}")
 
     def progress(*, sent: int = 0, copied: int = 0, reused: int = 0) -> None:
         _look_for_stop(context)

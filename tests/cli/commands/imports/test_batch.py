@@ -523,7 +523,7 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
             assert process.stderr is not None
             running = 0
             for line in process.stderr:
-                running += ": running" in line
+                running += ": RUNNING" in line
                 if running == 2:
                     break
             process.send_signal(sent)

@@ -466,7 +466,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
         with start(disk, folder, environment) as process:
             assert process.stderr is not None
             for line in process.stderr:
-                if ": running" in line:
+                if ": RUNNING" in line:
                     break
             time.sleep(0.2)
             process.send_signal(sent)
