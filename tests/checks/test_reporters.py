@@ -444,10 +444,13 @@ def test_html_that_passed_with_warnings_is_not_green() -> None:
 
 
 def test_html_draws_the_boot_chain_and_what_a_boot_showed() -> None:
-    page = html(run(chained()), {"a.raw": b"\x89PNG"})
+    report = chained()
+    boot = {"meaning": "the kernel panicked", "seconds": 9, "boots": False, "picture": "iVBORw=="}
+    booted = dataclasses.replace(report, facts={**report.facts, "boot": boot})
+    page = html(run(booted))
     assert '<li class="broken"><span>root</span><b>UUID=1</b><i>&lt;gone&gt;</i></li>' in page
     assert 'src="data:image/png;base64,iVBORw==' in page
-    assert 'class="screen"' not in render(run(chained()), "html")
+    assert 'class="screen"' not in html(run(report))
 
 
 def test_html_says_what_became_of_a_boot_that_has_no_verdict() -> None:

@@ -7,8 +7,6 @@ everything that comes from an image.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
 from typing import Literal
 
 from imsprep.checks.reporters import Failure, Run
@@ -29,17 +27,15 @@ _SIZES: tuple[
 _COVERAGE = (("holes", "Holes"), ("probed", "Probed"), ("read", "Read"))
 
 
-def html(run: Run, screenshots: Mapping[str, bytes] | None = None) -> str:
-    """Return the page; `screenshots` are PNGs of a boot, by the images' names in the run."""
-    shots = screenshots or {}
+def html(run: Run) -> str:
+    """Return the page."""
     values = {
         "verdict": _verdict(run),
         "version": run.version,
         "tally": _tally(run),
         "complaints": run.complaints,
         "images": [
-            _failure(one) if isinstance(one, Failure) else _report(run, one, shots.get(one.image))
-            for one in run.results
+            _failure(one) if isinstance(one, Failure) else _report(run, one) for one in run.results
         ],
     }
     return page("check.html.j2", ("report.css",), run=values)
@@ -79,7 +75,7 @@ def _failure(failure: Failure) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, object]:
+def _report(run: Run, report: Report) -> dict[str, object]:
     bad, warnings = run.bad(report), report.count(Severity.WARNING)
     passed = f"passed with {counted(warnings, 'warning')}" if warnings else "passed"
     if run.tolerated(report):
@@ -96,7 +92,7 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
         "failure": None,
         "picture": picture(facts),
         "chain": (facts.get("guest") or {}).get("chain") or [],
-        "screenshot": _screen(facts, screenshot),
+        "screenshot": facts.get("boot", {}).get("picture"),
         "booted": _booted(facts),
         "console": _console(facts),
         "findings": [finding_values(f, argument(report.image), facts.get("format", ""))
@@ -106,13 +102,6 @@ def _report(run: Run, report: Report, screenshot: bytes | None) -> dict[str, obj
         "skipped_title": f"{counted(len(report.skipped), 'rule')} skipped, and why",
         "skipped": _skipped(report),
     }  # fmt: skip
-
-
-def _screen(facts: FactValues, screenshot: bytes | None) -> str:
-    """Return the picture at the end of a boot in base64, as it was given or as a check made it."""
-    if screenshot is not None:
-        return base64.b64encode(screenshot).decode("ascii")
-    return str(facts.get("boot", {}).get("picture") or "")
 
 
 def _booted(facts: FactValues) -> str:

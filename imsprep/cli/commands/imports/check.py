@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 from dataclasses import replace
@@ -196,13 +195,10 @@ def _shown(options: dict[str, Any]) -> str | None:
 def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], style: Style) -> int:
     """Write the files, then stdout; what could not be checked is said on stderr too."""
     from imsprep.checks.reporters import render
-    from imsprep.checks.reporters.html import html
     from imsprep.checks.reporters.text import text
 
     for format_, path in targets:
-        write_output(
-            path, html(run, _screenshots(run)) if format_ == "html" else render(run, format_)
-        )
+        write_output(path, render(run, format_))
     for failure in run.failures if shown != "github" else ():  # whose stdout is the same log
         say(f"imsprep: {failure.message}")
     if shown == "text":
@@ -216,15 +212,6 @@ def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], style
             sys.stdout.reconfigure(encoding="utf-8")  # as the formats say, whatever the locale
         sys.stdout.write(render(run, shown))
     return run.exit_code
-
-
-def _screenshots(run: Run) -> dict[str, bytes]:
-    """Return what `imsprep boot` left of the images' last boots."""
-    found = {}
-    for report in run.reports:
-        with contextlib.suppress(OSError):
-            found[report.image] = Path(f"{report.image}.boot.png").read_bytes()
-    return found
 
 
 def _tell_rules(explain: str | None, as_json: bool) -> int:

@@ -200,6 +200,16 @@ def test_people_are_told_how_the_scan_knows(imsprep: Run, tmp_path: Path) -> Non
         assert "coverage:" not in imsprep("check", path, *more).out
 
 
+def test_the_page_shows_no_picture_of_an_earlier_boot(imsprep: Run, tmp_path: Path) -> None:
+    """It may be that of another image of the same name."""
+    path = sparse(tmp_path / "disk.raw", 64 << 20, (5 << 20, b"x" * 4096))
+    path.with_name("disk.raw.boot.png").write_bytes(b"\x89PNG\r\n")
+    assert imsprep("check", path, "--output", f"html:{tmp_path}/page.html").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "when it was started" not in page
+    assert "<img" not in page
+
+
 @pytest.mark.parametrize(
     ("images", "jobs", "each"), [(1, 8, None), (8, 8, 1), (2, 8, 4), (8, 1, 8), (8, 3, 2)]
 )
