@@ -25,7 +25,10 @@ from imsprep.checks.reporters import FORMATS, render
 from imsprep.checks.reporters import Run as Run_
 from imsprep.checks.reporters.text import WIDTH
 from imsprep.cli.settings.layers import load, options
+from imsprep.cloud.endpoints import site_for
+from imsprep.cloud.sites import SITES
 from imsprep.ims import error_codes
+from imsprep.options import DEFAULT_SITE
 from tests.support.document_shell import ROOT, Block, DocumentShell, blocks, steps
 from tests.support.running import Outcome
 
@@ -36,6 +39,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 SESSIONS = [block for block in BLOCKS if block.language == "console"]
 PIPELINES = [ROOT / "docs" / "examples" / f"{name}.yml" for name in ("github-actions", "gitlab-ci")]
+EXAMPLES = sorted((ROOT / "docs" / "examples").iterdir())
 PROGRAMS = ("imsprep", "make", "pip", "pipx", "apt-get")
 
 
@@ -204,6 +208,41 @@ def test_a_command_within_a_sentence_exists_with_its_options(page: Path) -> None
             needed = [p for p in command.params if isinstance(p, click.Argument) and p.required]
             given = words[len(name.split()) :]
             assert len(given) >= len(needed), f"{line}: it needs {[p.name for p in needed]}"
+
+
+def requests(text: str) -> Iterator[tuple[set[str], str, str | None]]:
+    """Yield of each example in a text that has an os_version its values, its site and region."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    for part in re.split(
+        r"\bimsprep(?= [a-z])|arguments: |\n\s*\n|```|^images:", joined, flags=re.M
+    ):
+        values = re.findall(r"os[-_]version\b[ =:]+\"?([A-Z][^\"\n]* \d\dbit)\b", part)
+        site, region = (
+            re.search(rf"\b{x}\b[ =:]+\"?([a-z][a-z0-9-]+)", part) for x in ("site", "region")
+        )
+        if values:
+            yield set(values), site[1] if site else DEFAULT_SITE, region and region[1]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *EXAMPLES, ROOT / "action.yml"], ids=lambda p: p.name)
+def test_an_os_version_of_an_example_is_in_the_list_of_its_site(path: Path) -> None:
+    for values, site, region in requests(path.read_text()):
+        meant = site_for(site, region, chosen=site != DEFAULT_SITE)
+        assert values <= set(SITES[meant].listed), f"{values} at {meant}"
+
+
+def test_examples_with_an_os_version_are_found() -> None:
+    of = {p.name: list(requests(p.read_text())) for p in [*PAGES, *EXAMPLES]}
+    assert len([name for name, found in of.items() if found]) >= 12
+
+
+def test_a_pipeline_installs_imsprep_and_not_the_project_that_it_belongs_to() -> None:
+    text = [p.read_text() for p in (ROOT / "docs" / "pipeline.md", *EXAMPLES)]
+    lines = [
+        line for line in "\n".join(text).splitlines() if re.search(r"^[^`]*\bpip install", line)
+    ]
+    assert len(lines) >= 5
+    assert [line for line in lines if "@ git+$IMSPREP_REPOSITORY" not in line] == []
 
 
 def examples(command: click.Command) -> list[str]:

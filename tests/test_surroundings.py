@@ -88,7 +88,7 @@ def test_the_steps_of_the_action_run(shell: DocumentShell) -> None:
     assert used == set(inputs)
     given = {
         "images": "build/disk.raw",
-        "arguments": '--min-disk 40 --os-version "Debian GNU/Linux 12.0.0 64bit"',
+        "arguments": '--site otc --min-disk 40 --os-version "Debian GNU/Linux 12.0.0 64bit"',
         "sarif": "imsprep.sarif",
     }
     exports = "".join(

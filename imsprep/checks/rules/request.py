@@ -111,7 +111,7 @@ def both_kinds_of_tags(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS508", Severity.ERROR, "os_version is missing",
     why="A system disk image needs it; the service answers IMG.0159.",
-    fix='Give os_version, for example "Ubuntu 22.04 server 64bit".',
+    fix='Give os_version, for example "Ubuntu 18.04 server 64bit".',
     source=f"{QUICK_IMPORT}: os_version is mandatory for a system disk",
 )  # fmt: skip
 def os_version_missing(facts: Facts) -> Iterator[Evidence]:

@@ -38,7 +38,7 @@ EPILOG = """\
 Examples:
   imsprep check disk.raw
   imsprep check disk.raw --name web01 --min-disk 40 \\
-    --os-version "Ubuntu 24.04 server 64bit"
+    --os-version "Debian GNU/Linux 12.0.0 64bit" --site otc
   imsprep check images/ --output sarif:out.sarif --output html:report.html
 """
 
