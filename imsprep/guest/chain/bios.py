@@ -83,6 +83,8 @@ def _core(devices: Devices, sector: bytes, read: Read) -> Found | None:
         found = built_in(devices, objects, own, BIOS)
     except core.NoCoreError as error:
         return Found("GRUB", (), broken=str(error))
+    except core.DamagedCoreError as error:
+        return Found("GRUB", (), unknown=str(error))
     except UnknownStepError:
         return None
     return None if found.unknown else found

@@ -7,9 +7,10 @@ import pytest
 from imsprep.guest.chain.devices import Devices
 from imsprep.guest.chain.routes import find_routes
 from imsprep.guest.chain.values import BIOS
+from imsprep.guest.tree import Tree
 from tests.support.guest import grub_cores
 from tests.support.guest.loaders import ESP, GONE, KERNEL, MENU, ROOT, bios, routes
-from tests.support.guest.trees import UUID
+from tests.support.guest.trees import UUID, MemoryFileSystem
 
 SEARCH = "search.fs_uuid %s root\nset prefix=($root)/boot/grub\n"
 CORE = "GRUB's core image"
@@ -44,6 +45,24 @@ def test_nothing_behind_the_boot_program_is_broken() -> None:
     route = find_routes(Devices((ESP, ROOT), {}), first, lambda _, size: bytes(size)).route(BIOS)
     assert route is not None
     assert route.broken == "the boot program goes on at sector 1, which holds zeros"
+
+
+@pytest.mark.parametrize(("new", "broken", "unknown"), [
+    (bytes(512), "the core image of GRUB after sector 1 holds zeros", None),
+    (b"\xcc" * 512, None, "GRUB's core image does not begin as one that is whole"),
+])  # fmt: skip
+def test_a_damaged_core_image_is_not_passed_over(
+    new: bytes, broken: str | None, unknown: str | None
+) -> None:
+    first = grub_cores.disk(grub_cores.objects("/boot/grub"))
+    first = first[:1024] + new + first[1536:]
+    tree = Tree({"/": MemoryFileSystem({**KERNEL, "/boot/grub/grub.cfg": MENU})})
+    found = find_routes(
+        Devices((ESP, ROOT), {"partition 2": [tree]}), first[:512],
+        lambda at, size: first[at : at + size],
+    ).route(BIOS)  # fmt: skip
+    assert found is not None
+    assert (found.entry, found.broken, found.unknown) == (None, broken, unknown)
 
 
 def test_an_empty_configuration_stops_grub() -> None:

@@ -47,14 +47,20 @@ def objects(
     return struct.pack("<III", 0x676D696D, 12, 12 + len(made)) + made
 
 
-def disk(built_in: bytes, sector: int = 1, *, kernel: bytes = b"kernel mimg") -> bytes:
-    """The first sectors of a disk: boot program, then from `sector` on the core image."""
+def disk(
+    built_in: bytes, sector: int = 1, *, kernel: bytes = b"kernel mimg", code: int = 0
+) -> bytes:
+    """The first sectors of a disk: boot program, then from `sector` on the core image.
+
+    `code` is how many bytes of a Reed-Solomon code it claims.
+    """
     kernel += bytes(-len(kernel) % 4)
     unpacked = kernel + built_in
     compress = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[_LZMA])
     packed = compress.compress(unpacked) + compress.flush()
     begin = 64
-    small = struct.pack("<8xII", len(packed), len(unpacked)).ljust(32, b"\0")
+    sizes = struct.pack("<IIIH", len(packed), len(unpacked), code, 32)
+    small = (b"\xea\x1c\x82".ljust(8, b"\0") + sizes).ljust(32, b"\0")
     small += b"\xbf\x00\x00\x10\x00\xbe" + struct.pack("<I", 0x8200 + begin)
     body = small.ljust(begin, b"\0") + packed
     body += bytes(-len(body) % SECTOR)

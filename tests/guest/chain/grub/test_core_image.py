@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import struct
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsprep.guest.chain.devices import UnknownStepError
-from imsprep.guest.chain.grub.core_image import NoCoreError, read_core
+from imsprep.guest.chain.grub.core_image import DamagedCoreError, NoCoreError, read_core
 from imsprep.guest.chain.grub.objects import Objects, ext_features
 from tests.support.guest.grub_cores import disk, objects
 from tests.support.running import need
@@ -58,6 +59,39 @@ def test_nothing_where_the_boot_program_goes_on_is_proved() -> None:
         core_of(whole[:4096])
     with pytest.raises(NoCoreError, match="core image of GRUB after sector 40 holds zeros"):
         core_of(whole[: 41 * 512] + bytes(len(whole)))
+
+
+LONG = bytes(range(256)) * 8 + random.Random(1).randbytes(8000)  # hardly packs
+BODY = 1024  # where the core image goes on behind its first sector
+
+
+def damaged(at: int, new: bytes, code: int = 0) -> bytes:
+    data = bytearray(disk(objects("/boot/grub"), kernel=b"kernel mimg" + LONG, code=code))
+    data[BODY + at : BODY + at + len(new)] = new
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("at", "sectors", "code", "said"), [
+    (0, 1, 4096, "after sector 1 begins with zeros"),
+    (0, 10, 4096, "after sector 1 begins with zeros"),
+    (2048, 1, 0, "has 1 sector of zeros, which GRUB cannot repair"),
+    (2048, 5, 4096, "has 5 sectors of zeros, which GRUB cannot repair"),
+])  # fmt: skip
+def test_zeros_that_grub_cannot_repair_are_proof(
+    at: int, sectors: int, code: int, said: str
+) -> None:
+    with pytest.raises(NoCoreError, match=said):
+        core_of(damaged(at, bytes(sectors * 512), code))
+
+
+@pytest.mark.parametrize(("at", "new", "code"), [
+    (2048, bytes(4 * 512), 4096),  # as much as the code corrects
+    (2048, b"\xff" * 512, 0), (2048, b"\xff" * 512, 4096), (0, b"\xcc" * 512, 0),
+    (0, b"\xcc" * 512, 4096), (32, b"\xcc" * 6, 0), (-512, b"\xcc" * 512, 0),
+])  # fmt: skip
+def test_other_damage_is_unknown(at: int, new: bytes, code: int) -> None:
+    with pytest.raises(DamagedCoreError):
+        core_of(damaged(at, new, code))
 
 
 def test_what_is_not_known_is_unknown() -> None:
