@@ -80,7 +80,7 @@ class Booted:
     options: BootOptions
     accelerator: str
     why_slow: str | None  # why KVM was not used
-    last: str  # the last lines of the console
+    last: str  # the last lines of the console; of a panic those that led to it
     source: str | None  # the data source that cloud-init took, if it reported so
     requests: tuple[str, ...]  # what the metadata service was asked for
     picture: bytes | None  # the last picture of the screen, a PNG
@@ -283,9 +283,10 @@ def _run(
         requests = asked.read_text().split("\n")[:-1] if asked.exists() else []
         if found.key == verdict.NOTHING and requests:
             found = Verdict(verdict.CLOUD_INIT, f"asked the metadata service for {requests[-1]}")
+        last = verdict.lines_before(found, watch.text, _LINES)
         return Booted(image.path, found, watch.seconds, options, machine.accelerator, reason,
-                      verdict.last_lines(watch.text, _LINES), verdict.source_of(watch.text),
-                      tuple(requests), picture, Starts())  # fmt: skip
+                      last, verdict.source_of(watch.text), tuple(requests), picture,
+                      Starts())  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -383,7 +384,8 @@ class _Watch:
                 if not found.good or verdict.source_of(self.text):
                     break
         self._draw()
-        return found
+        whole = verdict.judge(self.text)  # of a line that was not yet written to its end
+        return whole if whole is not None and whole.key == found.key else found
 
     def _step(self) -> Verdict | None:
         now = time.monotonic()

@@ -24,6 +24,7 @@ _MOST_GONE = 2000  # lines that are kept of earlier screens
 # QEMU draws 80 columns and 25 rows of text as a picture of this size, and nothing else.
 _TEXT_PICTURES = ((720, 400), (640, 400))
 
+_STAMP = re.compile(r"\[ *\d+\.\d{6}\] ")  # of a kernel's line
 _PPM = re.compile(rb"P6\s(\d{1,5})\s(\d{1,5})\s255\s")
 
 
@@ -68,16 +69,26 @@ class Screens:
 
 
 def text_of(memory: bytes) -> str:
-    """Return the lines of text in the card's memory, without those that are empty."""
+    """Return the lines of text in the card's memory, without those that are empty.
+
+    A kernel's line that goes on in the next row is one line.
+    """
     return "\n".join(_lines(memory))
 
 
 def _lines(memory: bytes) -> Iterator[str]:
+    line = ""
     for start in range(0, len(memory) - _ROW + 1, _ROW):
         letters = memory[start : start + _ROW : 2]
-        line = "".join(chr(c) if 32 <= c < 127 else " " for c in letters).rstrip()
-        if line:
-            yield line
+        row = "".join(chr(c) if 32 <= c < 127 else " " for c in letters)
+        if _STAMP.match(line) and line[-1] != " " and not _STAMP.match(row):
+            line += row
+            continue
+        if line.strip():
+            yield line.rstrip()
+        line = row
+    if line.strip():
+        yield line.rstrip()
 
 
 def read_ppm(data: bytes) -> Picture | None:

@@ -91,17 +91,32 @@ _LATE: tuple[tuple[str, str], ...] = (
 # find any device in time, and what else it misses tells nothing of the image.
 _LATE_SERIAL = re.compile(r".*Timed out waiting for device .*\bttyS0\b.*")
 _UDEV_STARTED = re.compile(r"Started (?:systemd-udevd|Rule-based Manager)")
-# What says best why, of the lines before the one that ended it.
-_REASONS = re.compile(
+# What says best why, of the lines before the one that ended it: a system's, and a loader's.
+_OF_SYSTEM = (
     r"ALERT!.*|Gave up waiting.*|.*Timed out waiting for device.*|.*Dependency failed for "
     r"(?!.*(?:\.target|Local (?:File|Encrypted)|Mark the need)).*"
-    r"|.*Failed to mount (?!.*API).*|^error: .*|.*VFS: (?:Cannot open|Unable to mount).*"
+    r"|.*Failed to mount (?!.*API).*|.*VFS: (?:Cannot open|Unable to mount).*"
     r"|.*[Ww]arning: /dev/\S+ does not exist.*|.*mount: .*(?:failed|wrong fs type|unknown).*"
-    r"|.*UNEXPECTED INCONSISTENCY.*|.*not found: .*|.*Not Found.*", re.MULTILINE
-)  # fmt: skip
-_DEPENDS, _CAUSE = (
-    "Dependency failed for ",
-    re.compile(r"Timed out waiting for device|Failed to mount"),
+    r"|.*UNEXPECTED INCONSISTENCY.*|.*not found: .*"
+    r"|.*systemd\[1\]: (?:Unit \S+ not found|Falling back to \S+\.target"
+    r"|Failed to load default target).*"
+)
+_REASONS = re.compile(_OF_SYSTEM, re.MULTILINE)
+_ANY_REASONS = re.compile(rf"{_OF_SYSTEM}|^error: .*|.*Not Found.*", re.MULTILINE)
+# What follows from another reason, and that one.
+_FOLLOW = (
+    ("Dependency failed for ", re.compile(r"Timed out waiting for device|Failed to mount")),
+    ("Falling back to ", re.compile(r"Unit \S+ not found")),
+)
+# The line of a panic is repeated at its end, where no other program's is in between.
+_END_OF_PANIC = re.compile(r"---\[ end (Kernel panic - not syncing.*?) ?\]---")
+_PANIC = re.compile(r"(?<!end )Kernel panic - not syncing")
+# What a kernel prints of its state: processor, modules, registers, stack.
+_DUMP = re.compile(
+    r"(?:\[ *\d+\.\d{6}\] *(?:\[ *[TC]\d+\] *)?)?(?:(?:CPU|Hardware name|Modules linked in"
+    r"|Call Trace|Code|RIP|RSP|R[A-Z]X|R\d\d|EIP|E[A-Z]X|ESI|EFLAGS|FS|CS|DS|CR2|DR\d|PKRU"
+    r"|pstate|pc|lr|sp|x\d+) ?:|</?(?:TASK|IRQ|NMI)>|(?:\? )?[\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+"
+    r"|---\[ ).*"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(rb"[\xda\xc0]\xc4+[\xbf\xd9]")  # of GRUB's menu, in code page 437
@@ -157,7 +172,7 @@ def _first(signs: tuple[tuple[str, str], ...], text: str) -> Verdict | None:
     for key, sign in signs:
         found = re.search(sign, text, re.MULTILINE)
         if found is not None:
-            return Verdict(key, _why(text, found) if key not in GOOD else found[0].strip())
+            return Verdict(key, _why(key, text, found) if key not in GOOD else found[0].strip())
     return None
 
 
@@ -185,18 +200,26 @@ def back_at_the_menu(text: str) -> Verdict | None:
     return Verdict(GRUB, stopped.strip()[:300]) if stopped else None
 
 
-def _why(text: str, found: re.Match[str]) -> str:
+def _why(key: str, text: str, found: re.Match[str]) -> str:
     """Return the line that says why, and its cause if there is one; else what was found."""
-    if found[0].startswith("Kernel panic"):
-        return found[0].strip()
-    reasons = [m[0].strip() for m in _REASONS.finditer(text)]
+    if key == PANIC:
+        ends = _END_OF_PANIC.findall(text)
+        return str(ends[-1] if ends else found[0]).strip()
+    # What the loader complained of before a system started is not why the system stopped.
+    kind = _REASONS if key in (EMERGENCY, INITRAMFS) else _ANY_REASONS
+    reasons = [m[0].strip() for m in kind.finditer(text)]
     if not reasons:
         prompt = _GRUB_PROMPT.search(text, found.start())  # behind GRUB's words on how to use it
         return (prompt or found)[0].strip().split("\n")[0][:300]
-    # What depends on a device or a mount fails after it: the cause comes first.
-    causes = [line for line in reasons if _CAUSE.search(line)]
-    both = causes[-1:] if _DEPENDS in reasons[-1] else []
-    return "; ".join(line[:300] for line in (*both, reasons[-1]))
+    # What depends on another thing fails after it: the cause comes first.
+    causes = [
+        line
+        for words, cause in _FOLLOW
+        if words in reasons[-1]
+        for line in reasons
+        if cause.search(line)
+    ]
+    return "; ".join(line[:300] for line in (*causes[-1:], reasons[-1]))
 
 
 def source_of(text: str) -> str | None:
@@ -227,6 +250,16 @@ def last_lines(text: str, count: int) -> str:
     """Return the last lines that say something."""
     lines = [line.rstrip() for line in text.split("\n") if line.strip()]
     return "\n".join(lines[-count:])
+
+
+def lines_before(found: Verdict, text: str, count: int) -> str:
+    """Return the last lines that led to a verdict: those of a panic end with it, and no dump."""
+    if found.key != PANIC:
+        return last_lines(text, count)
+    panics = list(_PANIC.finditer(text))
+    end = text.find("\n", panics[-1].start()) if panics else -1
+    lines = (text[:end] if end >= 0 else text).split("\n")
+    return last_lines("\n".join(line for line in lines if not _DUMP.match(line)), count)
 
 
 def is_stop_screen(picture: Picture) -> bool:

@@ -20,6 +20,15 @@ def test_text_mode_is_read_row_by_row() -> None:
     assert text_of(memory) == "No bootable device.\n  grub rescue>"
 
 
+def test_a_kernels_line_that_goes_on_in_the_next_row_is_one() -> None:
+    panic = "[   38.803274] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00"
+    after = "[   38.804453] CPU: 0 PID: 1 Comm: init"
+    full = "x" * 80
+    rows = [panic[:80], panic[80:], after, full, "next"]
+    memory = b"".join(b"".join(bytes([ord(c), 7]) for c in row.ljust(80)) for row in rows)
+    assert text_of(memory).splitlines() == [panic, after, full, "next"]
+
+
 MENU = (
     "GNU GRUB  version 2.06\n *Debian\n   Press enter to boot the selected OS, `e' to edit\n"
     "   before booting or `c' for a command-line.\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from imsprep.trial.verdict import (
     judge,
     kernel_speaks,
     last_lines,
+    lines_before,
     plain,
     source_of,
 )
@@ -164,6 +167,74 @@ def test_colours_and_cursors_are_not_text() -> None:
         "OK", "Started", "next"]  # fmt: skip
     assert kernel_speaks(plain(b"\x1b[0m[    0.000000] Linux version 6.1"))
     assert not kernel_speaks("Loading Linux 6.1 ...")
+
+
+RESCUE = """\
+error: no suitable video mode found.
+Booting in blind mode
+[    0.000000] Linux version 6.1.0-50-amd64
+[   41.685553] systemd[1]: Unit default.target not found.
+[   41.686022] systemd[1]: Falling back to rescue.target.
+[  OK  ] Reached target rescue.target - Rescue Mode.
+You are in rescue mode. After logging in, type "journalctl -xb" to view
+Cannot open access to console, the root account is locked.
+"""
+
+
+def test_what_the_loader_complained_of_is_not_why_a_system_stopped() -> None:
+    found = judge(RESCUE)
+    assert found == (
+        "emergency-shell",
+        "[   41.685553] systemd[1]: Unit default.target not found.; "
+        "[   41.686022] systemd[1]: Falling back to rescue.target.",
+    )
+    found = judge(re.sub(r".*systemd\[1\].*\n", "", RESCUE))
+    assert found is not None
+    assert found.line.startswith("You are in rescue mode.")
+
+
+# Of Debian 12 without systemd's library; the second is cut by the init that still writes.
+PANIC = """\
+Begin: Running /scripts/init-bottom ... done.
+/sbin/init: error while loading shared libraries: libsystemd-core-252.so: cannot open shared object file
+[   30.576425] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00
+[   30.576946] CPU: 1 PID: 1 Comm: init Not tainted 6.1.0-50-amd64 #1  Debian 6.1.176-1
+[   30.577780] Hardware name: OpenStack Foundation OpenStack Nova, BIOS 1.16.2-debian-1.16.2-1 04/01/2014
+[   30.577780] Call Trace:
+[   30.577780]  <TASK>
+[   30.577780]  dump_stack_lvl+0x44/0x5c
+[   30.577780]  ? exit_to_user_mode_prepare+0x44/0x240
+[   30.577780] RIP: 0033:0x7f80e6fade51
+[   30.577780] Code: f7 d8 89 01 48 83 c8 ff c3 be e7 00 00 00 ba 3c 00 00 00 eb 11 0f 1f 40 00 89 d0 0f 05
+[   30.577780] RAX: ffffffffffffffda RBX: 00007f80e6fb8c10 RCX: 00007f80e6fade51
+[   30.577780] R13: 0000000000000001 R14: 00007f80e6f8b270 R15: 0000000000000000
+[   30.577780]  </TASK>
+[   30.577780] ---[ end Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00 ]---
+"""
+MIXED = PANIC.replace(
+    "[   30.576425] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00",
+    "[   30.576425] Kernel panic - not syncing: Attempted to kill init! exitcoshared objde=0x00007f00",
+)
+
+
+@pytest.mark.parametrize("console", [PANIC, MIXED])
+def test_the_line_of_a_panic_is_whole(console: str) -> None:
+    line = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00"
+    assert judge(console) == ("kernel-panic", line)
+
+
+def test_the_last_lines_of_a_panic_are_those_that_lead_to_it() -> None:
+    found = at_the_end(PANIC)
+    assert lines_before(found, PANIC, 12) == "\n".join(PANIC.splitlines()[:3])
+    # An oops prints its dump before the panic.
+    dump, (begin, init, panic) = "\n".join(PANIC.splitlines()[3:-1]), PANIC.splitlines()[:3]
+    oops = "[   30.1] BUG: kernel NULL pointer dereference, address: 0000000000000008"
+    said = "\n".join([begin, init, oops, dump, panic, ""])
+    assert lines_before(found, said, 3).splitlines() == [init, oops, panic]
+
+
+def test_the_last_lines_of_another_verdict_are_the_last() -> None:
+    assert lines_before(at_the_end(RESCUE), RESCUE, 1) == RESCUE.splitlines()[-1]
 
 
 def test_colours_do_not_cut_the_line_that_says_why() -> None:
