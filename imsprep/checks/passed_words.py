@@ -7,7 +7,7 @@ encrypted" next to a green tick says the contrary of what is meant.
 from __future__ import annotations
 
 HOLDS = {
-    "IMS101": "The file is in a format that quick import accepts",
+    "IMS101": "The disk in the file can be read, and quick import accepts its format",
     "IMS102": "The file is neither compressed nor an archive",
     "IMS103": "The file does not end in a VHD footer",
     "IMS104": "The file's name agrees with its content",

@@ -60,8 +60,8 @@ class Evidence:
     """One thing that is wrong: one sentence, with what was expected and found where that helps.
 
     `fix` replaces the rule's general advice where this case has a better one; `severity` replaces
-    the rule's where sources disagree and this case is only the looser reading; `title` is of a case
-    that the rule's would misname.
+    the rule's where sources disagree and this case is only the looser reading; `title`, `why` and
+    `source` are of a case that the rule's would misname.
     """
 
     message: str
@@ -71,6 +71,8 @@ class Evidence:
     region: Region | None = None
     severity: Severity | None = None
     title: str | None = None
+    why: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,9 @@ class Rule:
             message=_shown(evidence.message),
             expected=evidence.expected,
             found=None if evidence.found is None else _shown(evidence.found),
-            why=self.why,
+            why=evidence.why or self.why,
             fix=_for_format(evidence.fix or self.fix, facts.format),
-            source=self.source,
+            source=evidence.source or self.source,
             region=evidence.region,
         )
 

@@ -378,8 +378,10 @@ def _refused(facts: Facts, match: Match) -> Evidence:
         expected=expected,
         found=found,
         fix=_sentence(advice) or "Make or copy the image again, and compare its checksum.",
-        region=_region(match),
         title=f"The disk in this {match.format} image cannot be read",
+        why="A check looks at the disk, and an import sends a ZVHD2 of it: of one that cannot be"
+        " read neither is possible.",
+        source="inferred",
     )
 
 

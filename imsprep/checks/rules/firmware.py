@@ -58,6 +58,7 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             f"UEFI is asked for, and the EFI system partition holds {other}, not FAT",
             expected="FAT", found=other, severity=Severity.WARNING if has_fat(facts) else None,
+            why="UEFI starts from a FAT, and for a BIOS there is no boot code: neither starts it.",
             fix="Make a FAT in that partition, and install the loader there for UEFI.",
         )  # fmt: skip
     elif wanted == "bios" and not disk.can_bios_boot:
@@ -98,6 +99,7 @@ def uefi_only(facts: Facts) -> Iterator[Evidence]:
             "there is no boot code in the first sector, and the EFI system partition holds"
             f" {other}, not FAT",
             expected="FAT", found=other, title="The EFI system partition holds no FAT",
+            why="UEFI starts from a FAT, and for a BIOS there is no boot code: neither starts it.",
             fix="Make a FAT in that partition, and install the loader there for UEFI.",
         )  # fmt: skip
     elif is_uefi_only(facts) and facts.site.takes(FIELD):

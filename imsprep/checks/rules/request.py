@@ -199,6 +199,7 @@ def min_disk_range(facts: Facts) -> Iterator[Evidence]:
             expected=f"{strict} GB or more",
             found=f"{value} GB",
             title="min_disk is below what another site's page allows",
+            why="Should the site hold to that page too, it refuses the request (IMG.0055).",
             fix=f"{_enough(facts, facts.virtual_size or 0)}, or try {value} GB as it is.",
             severity=Severity.WARNING,
         )

@@ -43,6 +43,23 @@ def test_an_empty_qcow2_named_raw_fails_by_its_disk(imsprep: Run, tmp_path: Path
     assert "the content is qcow2" in outcome.out
 
 
+@need("qemu-img")
+def test_every_report_has_the_reason_of_an_image_that_is_cut(imsprep: Run, tmp_path: Path) -> None:
+    path, raw = tmp_path / "disk.qcow2", sparse(tmp_path / "raw", 8 * MIB, (0, b"x" * MIB))
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True)
+    os.truncate(path, path.stat().st_size - 512 * 1024)
+    files = {name: tmp_path / name for name in ("junit", "html", "json", "sarif")}
+    outputs = [word for name, file in files.items() for word in ("--output", f"{name}:{file}")]
+    assert imsprep("check", path, *outputs).code == 1
+    shown = {name: file.read_text() for name, file in files.items()}
+    for name in ("junit", "html", "json"):
+        assert "of one that cannot be read neither is possible" in shown[name], name
+        assert "Quick import takes RAW and ZVHD2 only" not in shown[name], name
+    assert "<dt>where</dt>" not in shown["html"], "the signature is not where it is cut"
+    assert "byteOffset" not in shown["sarif"]
+    assert 'name="IMS101 The disk in the file can be read,' in shown["junit"]
+
+
 def test_an_empty_file_fails(imsprep: Run, tmp_path: Path) -> None:
     outcome = imsprep("check", sparse(tmp_path / "disk.raw", 0))
     assert outcome.code == 1
