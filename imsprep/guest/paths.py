@@ -95,6 +95,7 @@ LINUX_NAMES = (
     "/etc/systemd/system/*.wants/*", "/etc/systemd/system/cloud-*",
     "/etc/systemd/system/default.target", "/etc/systemd/system/*.target",
     "/lib/systemd/system/*.target", "/usr/local/lib/systemd/system/*.target",
+    "/usr/lib/systemd/system/default.target",
     "/lib/systemd/system/*.wants/cloud-*", "/lib/systemd/system/cloud-init.service",
     "/etc/network/cloud-ifupdown-helper", "/etc/netplan/*.yml",
     "/etc/systemd/system-generators/cloud-init-generator",

@@ -9,12 +9,23 @@ from collections.abc import Iterator
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import Evidence, rule
-from imsprep.checks.subject.boot_entry import Started, arguments, cut, origin, place, started
+from imsprep.checks.subject.boot_entry import (
+    Started,
+    arguments,
+    cut,
+    origin,
+    place,
+    started,
+    value,
+)
 from imsprep.checks.subject.guest import advice
-from imsprep.guest.model import LINK, Guest
+from imsprep.guest.model import LINK
 from imsprep.report import Severity
 
 _DEFAULT = "/etc/systemd/system/default.target"
+_DEFAULTS = (_DEFAULT, "/usr/local/lib/systemd/system/default.target",
+             "/usr/lib/systemd/system/default.target",
+             "/lib/systemd/system/default.target")  # fmt: skip
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _STOPS = re.compile(
     r"rd\.break(?:=.*)?$|break(?:=.*)?$|single$|emergency$|rescue$|[sS1]$|-b$"
@@ -36,26 +47,52 @@ def _asked_target(found: Started, name: str) -> Iterator[Evidence]:
 _UNITS = ("/etc/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
 
 
-def _default_target(guest: Guest) -> Iterator[Evidence]:
+def _default_target(found: Started) -> Iterator[Evidence]:
     """Look where default.target leads: systemd goes to rescue.target if that is nowhere."""
-    link = guest.files.get(_DEFAULT)
-    if link is None or link.target is None:
+    guest = found.guest
+    path = next((path for path in _DEFAULTS if path in guest.files), None)
+    if path is None:
+        if _runs_systemd(found) and _RESCUE in guest.files:
+            guest.must_see(*_DEFAULTS)
+            yield Evidence(
+                "systemd has no default.target, and goes to rescue.target",
+                expected=_WANTED,
+                fix=_WITH_TARGET,
+            )
+        return
+    link = guest.files[path]
+    if link.target is None:
         return
     name = link.target.rpartition("/")[2]
     gone = link.target == "/dev/null"
     # A link into what is not there is only wrong where systemd and its units are.
     if link.kind == LINK and not gone and any(path in guest.files for path in _SYSTEMD):
-        place = posixpath.normpath(posixpath.join(posixpath.dirname(_DEFAULT), link.target))
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(path), link.target))
         guest.must_see(place, f"/usr{place}")
-        gone = True
+        gone = not any(guest.exists(f"{folder}/{name}") for folder in _UNITS)
     if gone or name in ("rescue.target", "emergency.target"):
+        guest.must_see(*_DEFAULTS[: _DEFAULTS.index(path)])
         yield Evidence(
-            f"{_DEFAULT} leads to {cut(link.target if gone else name)}"
+            f"{path} leads to {cut(link.target if gone else name)}"
             f"{', which is not a target' if gone else ''}",
-            expected="multi-user.target or graphical.target",
+            expected=_WANTED,
             found=cut(name),
-            fix=fixes.command(f"ln -sf /lib/systemd/system/multi-user.target {_DEFAULT}"),
+            fix=_WITH_TARGET,
         )
+
+
+_WANTED = "multi-user.target or graphical.target"
+_WITH_TARGET = fixes.command(f"ln -sf /lib/systemd/system/multi-user.target {_DEFAULT}")
+_RESCUE = "/lib/systemd/system/rescue.target"
+_RUNLEVELS = frozenset("2345")  # as arguments of their own each stands for a target
+
+
+def _runs_systemd(found: Started) -> bool:
+    """Return whether the first program is systemd, which /sbin/init leads to."""
+    init = found.guest.files.get("/sbin/init")
+    asked = value(found, "init")
+    usual = asked in (None, "/sbin/init", *_SYSTEMD)
+    return usual and init is not None and (init.target or "").endswith("/systemd")
 
 
 @rule(
@@ -76,8 +113,8 @@ def stops_on_purpose(facts: Facts) -> Iterator[Evidence]:
     asked = [a.partition("=")[2] for a in arguments(found) if a.startswith("systemd.unit=")]
     if asked:
         yield from _asked_target(found, asked[-1])
-    else:
-        yield from _default_target(found.guest)
+    elif not _RUNLEVELS & set(arguments(found)):
+        yield from _default_target(found)
     if found.route.waits is not None:
         yield Evidence(
             f"{cut(found.route.waits)}, so that the boot waits for a key",

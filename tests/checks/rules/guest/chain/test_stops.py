@@ -104,6 +104,41 @@ def test_a_default_target_that_leads_nowhere_is_found(
     assert ("IMS848" in {s.rule for s in check_guest(gap)[1]}) is dangles
 
 
+UNITS = "/lib/systemd/system"
+BY_SYSTEMD = {"/sbin/init": Link("/lib/systemd/systemd"), "/lib/systemd/systemd": b"x",
+              f"{UNITS}/rescue.target": b"x", f"{UNITS}/graphical.target": b"x"}  # fmt: skip
+NO_DEFAULT = "systemd has no default.target, and goes to rescue.target"
+DEAD = f"{UNITS}/default.target leads to gone.target, which is not a target"
+
+
+@pytest.mark.parametrize(("files", "argument", "said"), [
+    ({}, "", NO_DEFAULT),
+    ({}, "init=/lib/systemd/systemd", NO_DEFAULT),
+    ({f"{UNITS}/default.target": Link("gone.target")}, "", DEAD),
+    ({f"{UNITS}/default.target": Link("graphical.target")}, "", None),
+    ({f"{UNITS}/default.target": b"[Unit]"}, "", None),
+    ({"/usr/lib/systemd/system/default.target": Link("graphical.target"),
+      "/usr/lib/systemd/system/graphical.target": b"x"}, "", None),
+    ({f"{UNITS}/default.target": Link("own.target"), "/etc/systemd/system/own.target": b"x"}, "", None),
+    ({f"{UNITS}/default.target": Link("gone.target"),
+      "/etc/systemd/system/default.target": Link(f"{UNITS}/graphical.target")}, "", None),
+    ({}, "3", None), ({}, "systemd.unit=graphical.target", None),
+    ({}, "init=/sbin/openrc-init", None),
+    ({"/sbin/init": b"x"}, "", None),  # another first program, next to systemd
+    ({f"{UNITS}/rescue.target": None}, "", None),  # units that are somewhere else
+])  # fmt: skip
+def test_systemd_without_its_default_target_goes_to_rescue(
+    files: dict[str, bytes | Link | None], argument: str, said: str | None
+) -> None:
+    tree = {**debian(), **BY_SYSTEMD, GRUB: menu(argument), **files}
+    tree = {path: content for path, content in tree.items() if content is not None}
+    findings, skipped = check_guest(linux_guest(tree))
+    assert [f.message for f in findings if f.rule == "IMS848"] == ([said] if said else [])
+    assert "IMS848" not in {s.rule for s in skipped}
+    gap = linux_guest(tree, gaps={"/etc/systemd/system/default.target": "not read"})
+    assert ("IMS848" in {s.rule for s in check_guest(gap)[1]}) is (said is not None)
+
+
 @pytest.mark.parametrize(("name", "there", "found"), [
     ("gone.target", "/lib/systemd/systemd", True),
     ("gone.target", "/x", False),  # not a system with systemd as a whole
