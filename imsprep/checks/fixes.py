@@ -11,7 +11,7 @@ import shlex
 from fnmatch import fnmatchcase
 
 from imsprep.checks.subject.guest import advice
-from imsprep.guest.chain.values import BootEntry
+from imsprep.guest.chain.values import BootEntry, Initramfs
 from imsprep.guest.linux.cloud_init import ours
 from imsprep.guest.linux.fstab import Mount, guess_volume
 from imsprep.guest.linux.kernels import VIRTIO
@@ -165,6 +165,25 @@ def initramfs_again(guest: Guest) -> str:
     if family(guest) in DEBIAN:
         return "update-initramfs"
     return "dracut" if guest.exists(DRACUT) else "the tool that made it"
+
+
+def without_start(fix: str) -> str:
+    """Say how a fix is applied to a system that does not start."""
+    return f"The system does not start as it is: chroot into it from a rescue system. {fix}"
+
+
+def damaged_initramfs(guest: Guest, image: Initramfs, version: str | None) -> str:
+    """Make an initramfs of the kernel `version` again, in a system that cannot start."""
+    maker = image.maker or initramfs_again(guest)
+    lead = without_start("See that /boot has room for a whole initramfs. ")
+    if maker in ("initramfs-tools", "update-initramfs") and version is not None:
+        # -t: for old versions, to replace what was changed since; others accept and ignore it.
+        return lead + command(f"update-initramfs -c -t -k {shell(version)}")
+    if maker == "dracut" and version is not None and image.path.startswith("/"):
+        return lead + command(f"dracut -f {shell(image.path)} {shell(version)}")
+    if maker == "mkinitcpio":
+        return lead + command("mkinitcpio -P")
+    return lead + advice("make the initramfs again with the tool that made it")
 
 
 def usual(guest: Guest) -> bool:

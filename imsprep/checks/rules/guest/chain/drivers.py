@@ -257,9 +257,11 @@ def virtio_rest(facts: Facts) -> Iterator[Evidence]:
     "A kernel starts without an initramfs, or with a damaged one",
     why="Without an initramfs, or with only the part in front of the damage, a kernel finds its"
     " disk only if every driver is built in.",
-    fix=advice(
-        "make it with update-initramfs (Debian, Ubuntu), dracut (RHEL family, SUSE) or mkinitcpio "
-        "(Arch)"
+    fix=fixes.without_start(
+        advice(
+            "make it with update-initramfs (Debian, Ubuntu), dracut (RHEL family, SUSE) or "
+            "mkinitcpio (Arch)"
+        )
     ),
     source=INFERRED,
 )
@@ -269,23 +271,22 @@ def no_initramfs(facts: Facts) -> Iterator[Evidence]:
     entry = found.entry
     if entry.gone is not None and entry.gone in entry.initrds:
         yield Evidence(f"{place(entry)} ({cut(entry.title)}) takes {entry.broken}")
-    elif found.image is not None and found.image.damage not in (None, EMPTY, ONLY_ZEROS):
-        yield Evidence(f"{found.image.path} is damaged: {found.image.damage}", fix=_MAKE_ROOM)
     elif found.image is not None and found.image.damage is not None:
         said = f"{found.image.path} is damaged: {found.image.damage}"
+        fix = fixes.damaged_initramfs(found.guest, found.image, entry.version)
+        if found.image.damage not in (EMPTY, ONLY_ZEROS):
+            yield Evidence(said, fix=fix)
+            return
         bare = found._replace(image=None, entry=dataclasses.replace(entry, initrds=()))
         try:
-            yield from _alone(bare, said, _MAKE_ROOM)
+            yield from _alone(bare, said, fix)
         except UnknownError as error:
             why = "whether the kernel can start without one is not known"
-            yield Evidence(f"{said}, and {why}", fix=_MAKE_ROOM, severity=Severity.WARNING)
+            yield Evidence(f"{said}, and {why}", fix=fix, severity=Severity.WARNING)
             raise UnknownError(str(error)) from None
     elif not entry.initrds and not entry.broken:
         said = f"{place(entry)}: {cut(entry.kernel)} starts without an initramfs"
         yield from _alone(found, said, None)
-
-
-_MAKE_ROOM = advice("make the initramfs again, and see that /boot has room for it")
 
 
 def _alone(found: Started, said: str, fix: str | None) -> Iterator[Evidence]:

@@ -27,7 +27,7 @@ _EXT = (EXT2, EXT3, EXT4)
     Severity.ERROR,
     "The boot loader stops before it starts a kernel",
     why="The loader's own search ends at a file or volume that is not in the image.",
-    fix=advice(f"install the loader again on this disk, and {fixes.AGAIN}"),
+    fix=fixes.without_start(advice(f"install the loader again on this disk, and {fixes.AGAIN}")),
     source=INFERRED,
 )
 def loader_stops(facts: Facts) -> Iterator[Evidence]:
@@ -35,8 +35,7 @@ def loader_stops(facts: Facts) -> Iterator[Evidence]:
     guest, route = route_of(facts)
     entry = route.entry
     if route.broken is not None:
-        searched = " searches UUID " in route.broken
-        yield Evidence(cut_long(route.broken), fix=_loader_fix(guest) if searched else None)
+        yield Evidence(cut_long(route.broken), fix=_fix_of(route.broken, guest))
     elif entry is not None and entry.broken and entry.gone not in entry.initrds:
         yield Evidence(
             f"{place(entry)} ({cut(entry.title)}) starts {entry.broken}",
@@ -49,6 +48,13 @@ def loader_stops(facts: Facts) -> Iterator[Evidence]:
 def cut_long(text: str) -> str:
     """Shorten a row of reasons."""
     return text if len(text) <= 600 else f"{text[:600]}…"
+
+
+def _fix_of(broken: str, guest: Guest) -> str | None:
+    """Return a fix for why the loader stops, if it is narrower than the rule's own."""
+    if broken.endswith(("grub.cfg is empty", "modules and no grub.cfg")):
+        return fixes.without_start(advice(fixes.AGAIN))
+    return _loader_fix(guest) if " searches UUID " in broken else None
 
 
 def _loader_fix(guest: Guest) -> str | None:

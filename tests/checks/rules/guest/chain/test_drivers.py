@@ -80,6 +80,22 @@ def test_an_initramfs_without_any_content_is_damaged_and_its_drivers_unknown(
     assert said in found["IMS816"][1]
 
 
+@pytest.mark.parametrize(("files", "command"), [
+    ({}, f"update-initramfs -c -t -k {VERSION}"),  # by the family
+    ({"scripts/functions": b"x"}, f"update-initramfs -c -t -k {VERSION}"),
+    ({"usr/lib/dracut/build-parameter.txt": b"x"}, f"dracut -f {INITRD} {VERSION}"),
+])  # fmt: skip
+def test_a_damaged_initramfs_is_made_again_by_the_tool_that_made_it(
+    files: dict[str, bytes], command: str
+) -> None:
+    whole = cpio({**files, **drivers(VERSION)})
+    damaged = gzip.compress(whole)[:-100] if files else b""
+    guest = linux_guest({**debian(), INITRD: damaged})
+    (fix,) = (f.fix or "" for f in check_guest(guest)[0] if f.rule == "IMS816")
+    assert fix.startswith("The system does not start as it is")
+    assert f"In the guest: `{command}`; or: virt-customize -a IMAGE --run-command" in fix
+
+
 BUILTIN = f"/lib/modules/{VERSION}/modules.builtin"
 IN_KERNEL = "".join(f"kernel/{name}.ko\n" for name in (*VIRTIO, "ext4"))
 

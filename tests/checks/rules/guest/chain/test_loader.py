@@ -86,6 +86,17 @@ def test_a_kernel_for_arm_is_none_for_the_loader_of_a_bios() -> None:
     assert found["IMS807"].endswith("which is a kernel for 64-bit Arm")
 
 
+def test_an_empty_configuration_is_written_again_and_the_loader_stays() -> None:
+    (fix,) = (
+        f.fix or ""
+        for f in check_guest(linux_guest({**debian(), GRUB: ""}))[0]
+        if f.rule == "IMS807"
+    )
+    assert fix.startswith("The system does not start as it is")
+    assert "update-grub" in fix
+    assert "install the loader" not in fix
+
+
 def test_an_entry_in_a_file_of_its_own_names_files_on_that_files_volume() -> None:
     version = "4.19.0-27-amd64"
     entry = {
