@@ -98,7 +98,7 @@ _OF_SYSTEM = (
     r"|.*Failed to mount (?!.*API).*|.*VFS: (?:Cannot open|Unable to mount).*"
     r"|.*[Ww]arning: /dev/\S+ does not exist.*|.*mount: .*(?:failed|wrong fs type|unknown).*"
     r"|.*UNEXPECTED INCONSISTENCY.*|.*not found: .*"
-    r"|.*systemd\[1\]: (?:Unit \S+ not found|Falling back to \S+\.target"
+    r"|(?<=systemd\[1\]: )(?:Unit \S+ not found|Falling back to \S+\.target"
     r"|Failed to load default target).*"
 )
 _REASONS = re.compile(_OF_SYSTEM, re.MULTILINE)
