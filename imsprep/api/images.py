@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imsprep.checks.reporters import Run
     from imsprep.checks.rule import Rule
     from imsprep.ims.region import RegionFacts
+    from imsprep.pipeline.digests import DiskDigest
     from imsprep.pipeline.info import Summary
     from imsprep.pipeline.ova.proposal import ExportedSummary
     from imsprep.report import Report
@@ -86,9 +87,21 @@ def digest(image: StrPath, options: DigestOptions) -> str:
     Raises ReadError, FormatError, ImageChangedError, MissingExtraError without qemu-nbd where the
     format needs it.
     """
+    return disk_digest(image, options).text
+
+
+def disk_digest(image: StrPath, options: DigestOptions) -> DiskDigest:
+    """Return the digest with the disk's size, to compare it; raises what `digest` does."""
     from imsprep.pipeline.digests import digest_file
 
     return digest_file(path_of(image), options)
+
+
+def differ_in_size_alone(found: Iterable[DiskDigest]) -> bool:
+    """Return whether disks are equal up to the end of the smallest, with zeros behind that."""
+    from imsprep.pipeline import digests
+
+    return digests.differ_in_size_alone(found)
 
 
 def _check_task(options: CheckOptions) -> CheckTask:

@@ -94,7 +94,8 @@ class DigestTree:
     def digest(self, size: int | None = None) -> str:
         """Return the digest, its scheme in front: `tree1:` and 64 hexadecimal digits.
 
-        With a size it is that of the disk's first so many bytes; behind them there are only zeros.
+        With a size it is that of the disk's first so many bytes, behind which there are only zeros,
+        or of the disk with zeros behind it up to there.
         """
         size = self.size if size is None else round_up(size, SECTOR)
         for unit, children in self._shared.items():

@@ -21,8 +21,8 @@ def digest_disk(
     jobs: int,
     extents: Iterable[ByteExtent] | None = None,
     progress: Callable[[int], None] = lambda count: None,
-) -> str:
-    """Return the digest of a disk, read by `jobs` threads; see `image.digest`.
+) -> DigestTree:
+    """Return the digests of a disk, read by `jobs` threads; see `image.digest`.
 
     `extents` are the disk's unless others are given, as one that is all data where holes are not
     to be believed. `progress` is called with bytes of the disk, in this thread. Raises what reading
@@ -36,7 +36,7 @@ def digest_disk(
             reported = stop
     progress(disk.size - reported)
     disk.check_unchanged()
-    return tree.digest()
+    return tree
 
 
 def sha256_disk(disk: Disk) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,14 @@ from imsprep.cli.options.scan import holes_option, share_option
 from imsprep.cli.progress.watcher import Watcher
 from imsprep.cli.screen import say
 from imsprep.errors import show_path
+from imsprep.options import DigestOptions
 from imsprep.progress import Event, Progress
+
+if TYPE_CHECKING:
+    from imsprep.pipeline.digests import DiskDigest
+
+
+_SIZE_ALONE = " in size alone: they are equal up to the smallest's end, behind which are zeros"
 
 
 @click.command(epilog="Example: imsprep digest disk.raw")
@@ -27,23 +34,26 @@ def command(files: tuple[Path, ...], as_json: bool, quiet: bool, **options: Any)
     """Print the digest of the disk in each of FILES: RAW, ZVHD2, qcow2 and what else QEMU reads.
 
     The digest is of the disk, not of the file: the same disk has the same digest in every format.
-    Holes and zeros cost nothing. Given several files, the exit code is 1 if their disks differ.
+    Holes and zeros cost nothing. Given several files, the exit code is 1 if their disks differ,
+    in size alone too, which is then said.
     """
     from imsprep import api
 
     options["jobs"] = options["jobs"] or None
-    found: dict[str, str] = {}
+    found: dict[str, DiskDigest] = {}
     for path in files:
         with Watcher(quiet=quiet, file=str(path) if len(files) > 1 else None) as watcher:
-            found[str(path)] = api.digest(path, progress=_warning(watcher), **options)
+            asked = DigestOptions(progress=_warning(watcher), **options)
+            found[str(path)] = api.disk_digest(path, asked)
         if not as_json:
-            print_result(False, {}, f"{found[str(path)]}  {show_path(path)}")
-    equal = len(set(found.values())) == 1
+            print_result(False, {}, f"{found[str(path)].text}  {show_path(path)}")
+    equal = len({one.text for one in found.values()}) == 1
+    padded = not equal and api.differ_in_size_alone(found.values())
     if as_json:
-        value = {"disks": [{"file": f, "digest": d} for f, d in found.items()], "equal": equal}
-        print_result(True, value, "")
+        disks = [{"file": f, "digest": d.text, "size": d.size} for f, d in found.items()]
+        print_result(True, {"disks": disks, "equal": equal, "differ_in_size_alone": padded}, "")
     if not equal:
-        say("imsprep: the disks differ")
+        say(f"imsprep: the disks differ{_SIZE_ALONE if padded else ''}")
         click.get_current_context().exit(1)
 
 

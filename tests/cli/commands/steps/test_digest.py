@@ -49,6 +49,23 @@ def test_other_disks_are_told_apart(imsprep: Run, disk: Path) -> None:
     assert done.out == "".join(f"{tree_digest(p.read_bytes())}  {p}\n" for p in (disk, other))
 
 
+def test_zeros_behind_the_smaller_disk_are_said(imsprep: Run, disk: Path) -> None:
+    """As an import of a ZVHD2 makes them, up to a whole GiB."""
+    larger = disk.with_name("larger.raw")
+    larger.write_bytes(disk.read_bytes() + bytes(MIB))
+    done = imsprep("digest", disk, larger, "--json")
+    assert done.code == 1
+    assert " ".join(done.err.splitlines()[-2:]).endswith(
+        "imsprep: the disks differ in size alone: they are equal up to the smallest's end, behind"
+        " which are zeros"
+    )
+    value = json.loads(done.out)
+    assert [value["equal"], value["differ_in_size_alone"]] == [False, True]
+    assert [one["size"] for one in value["disks"]] == [7 * MIB + 1536, 8 * MIB + 1536]
+    larger.write_bytes(disk.read_bytes() + b"x")
+    assert "in size alone" not in imsprep("digest", disk, larger).err
+
+
 def test_the_progress_of_several_files_names_them(imsprep: Run, disk: Path) -> None:
     other = disk.with_name("other.raw")
     other.write_bytes(disk.read_bytes())
