@@ -27,7 +27,7 @@ _SYSTEMS = (
 _WIDTH = re.compile(r"\b(32|64)[ -]?bit")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _EDITIONS = ("datacenter", "standard", "enterprise", "essentials", "web", "professional")
-_WHOLE = re.compile(r"[^\W\d_].*[^a-z0-9](32|64)[ -]?bit\)?")
+_WHOLE = re.compile(r"[^\W\d_].*[^a-z0-9](32|64)[ -]?bit\)?|coreos \d+(\.\d+)*")
 _MOST = 3  # values that are named at a time
 
 
@@ -127,9 +127,9 @@ def _may_be(asked: OsName, listed: OsName) -> bool:
 
 
 def is_well_formed(text: str) -> bool:
-    """Return whether a string begins with a name and ends with the width, as the listed ones do.
+    """Return whether a string has the form that every listed one has.
 
-    A version may be missing ("Other Linux(64 bit)", "Arch Linux 64bit"). Inferred, as the module
-    says.
+    That is a name at the beginning and the width at the end, or CoreOS and a version. A version may
+    be missing ("Other Linux(64 bit)", "Arch Linux 64bit"). Inferred, as the module says.
     """
     return _WHOLE.fullmatch(re.sub(r"[\s\u00a0_]+", " ", text).strip().lower()) is not None

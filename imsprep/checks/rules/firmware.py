@@ -88,7 +88,8 @@ def wrong_firmware(facts: Facts) -> Iterator[Evidence]:
 def uefi_only(facts: Facts) -> Iterator[Evidence]:
     """Look for a disk that UEFI alone starts, where nothing asks for that.
 
-    An import asks for it by itself where the site's request has a field for it.
+    An import asks for it by itself where the site's request has a field for it. So a check of a
+    file, without a whole request to judge, has nothing to warn of there.
     """
     disk, request = disk_of(facts), facts.request
     asked = request.hw_firmware_type is not None or request.architecture == "arm"
@@ -108,6 +109,7 @@ def uefi_only(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(
             "there is an EFI system partition, and no boot code in the first sector",
             expected="hw_firmware_type uefi", found="no firmware asked for",
+            severity=Severity.NOTE if request.missing else None,
         )  # fmt: skip
     elif is_uefi_only(facts):
         yield Evidence(

@@ -135,7 +135,10 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
     settled_by=("IMS708",),
 )  # fmt: skip
 def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
-    """Look the value up in every list of the site; what is near is of the same version."""
+    """Look the value up in every list of the site; what is near is of the same version.
+
+    One that is newer than a list is of its form; what has another form is in no region's list.
+    """
     value = given(facts, "os_version")
     if facts.request.is_data_disk or not value or value in facts.site.listed:
         return
@@ -151,6 +154,7 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
         expected=named(like, "or") if like else f"a value that is in: {lists[0].source}",
         found=f'"{value}"',
         fix=f"Use os_version {named(like, 'or')}{which}, or {ask}." if like else None,
+        severity=Severity.ERROR if form else None,
     )  # fmt: skip
 
 

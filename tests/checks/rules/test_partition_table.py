@@ -94,7 +94,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a protective MBR that is too short": (lambda p: poke(p, 458, b"\xff\x0f\0\0"), {"IMS218"}),
     "a protective MBR that starts elsewhere": (lambda p: poke(p, 454, b"\2\0\0\0"), {"IMS218"}),
     "a tail of 100 bytes": (lambda p: poke(p, SIZE, b"x" * 100), {"IMS109"}),
-    "no protective MBR": (lambda p: poke(p, 0, bytes(512)), {"IMS214", "IMS217"}),
+    "no protective MBR": (lambda p: poke(p, 0, bytes(512)), {"IMS214"}),
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ MADE = {
     "hybrid": ("sgdisk", "truncate -s 64M disk.raw; sgdisk -n1:0:+20M -n2:0:0 -h1 disk.raw;" + BIOS, {"IMS214"}),
     "unaligned": ("parted", "truncate -s 64M disk.raw; parted -s disk.raw mklabel gpt mkpart a 34s 20000s;" + BIOS, {"IMS216"}),
     "nothing to boot": ("sgdisk", "truncate -s 64M disk.raw; sgdisk -n1:0:0 disk.raw", {"IMS209"}),
-    "only an ESP": ("sgdisk", GPT, {"IMS217"}),
+    "only an ESP": ("sgdisk", GPT, set()),
     "luks2": ("cryptsetup", "truncate -s 64M disk.raw; echo -n pass | cryptsetup -q luksFormat --pbkdf pbkdf2 --pbkdf-force-iterations 1000 disk.raw -", {"IMS209", "IMS211"}),
     "luks1": ("cryptsetup", "truncate -s 64M disk.raw; echo -n pass | cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 disk.raw -", {"IMS209", "IMS211"}),
     "luks in a partition": ("cryptsetup", GPT + BIOS + "truncate -s 30M l; echo -n pass | cryptsetup -q luksFormat --pbkdf pbkdf2 --pbkdf-force-iterations 1000 l -; dd if=l of=disk.raw bs=1M seek=21 conv=notrunc", {"IMS211"}),

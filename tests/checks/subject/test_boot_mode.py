@@ -33,8 +33,8 @@ DISKS: dict[str, tuple[Any, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def facts(name: str, site: str = "otc", **fields: Any) -> Facts:
-    return image(disk=DISKS[name][0], site=SITES[site], request=RequestFields(**fields))
+def facts(kind: str, site: str = "otc", **fields: Any) -> Facts:
+    return image(disk=DISKS[kind][0], site=SITES[site], request=RequestFields(**fields))
 
 
 @pytest.mark.parametrize("name", DISKS)
@@ -83,10 +83,25 @@ def test_the_default_of_a_request_is_said_to_be_inferred() -> None:
     assert str(boot_mode(facts("hybrid"))).endswith("without a request it is BIOS (inferred)")
 
 
-@pytest.mark.parametrize("site", ["otc", "huawei", "huawei-intl", "otc-swiss"])
-def test_a_request_that_does_not_ask_for_it_is_a_warning(site: str) -> None:
-    (finding,) = registry.run(facts("uefi", site)).of("IMS217")
+WHOLE = {"name": "web01", "os_version": "CentOS 7.6 64bit", "min_disk": 40}
+
+
+@pytest.mark.parametrize(
+    ("site", "alone"),
+    [
+        ("otc", Severity.NOTE),
+        ("huawei", Severity.NOTE),
+        ("huawei-intl", Severity.NOTE),
+        ("otc-swiss", Severity.WARNING),
+    ],
+)
+def test_a_whole_request_that_does_not_ask_for_it_is_a_warning(site: str, alone: Severity) -> None:
+    (finding,) = registry.run(facts("uefi", site, **WHOLE)).of("IMS217")
     assert finding.severity is Severity.WARNING
+    for left_out in WHOLE:  # an import adds the firmware as it adds what is missing
+        some = {name: value for name, value in WHOLE.items() if name != left_out}
+        (finding,) = registry.run(facts("uefi", site, **some)).of("IMS217")
+        assert finding.severity is alone
 
 
 @pytest.mark.parametrize(
