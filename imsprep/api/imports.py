@@ -115,6 +115,7 @@ def ship_import(prepared: Prepared, image: OpenImage, options: ImportOptions) ->
 
     The image is closed as soon as it is sent.
     """
+    from imsprep.api.services import emulated_disk
     from imsprep.pipeline.import_task import poll_policy_of, ship_task_of, target_of
     from imsprep.pipeline.ship import ship
     from imsprep.service import connected
@@ -137,7 +138,11 @@ def ship_import(prepared: Prepared, image: OpenImage, options: ImportOptions) ->
             progress(Event(IMPORT, job_id=job_id))
 
         shipping = dataclasses.replace(shipping, on_upload=on_upload, on_job=on_job)
-        return ship(prepared, image, shipping)
+        done = ship(prepared, image, shipping)
+    if target.folder is None or options.endpoint is not None:
+        return done
+    disk = emulated_disk(target.folder, done.image_id)
+    return dataclasses.replace(done, disk=disk if disk.exists() else None)
 
 
 def plan_all_disks(image: StrPath, options: ImportOptions) -> Planned:

@@ -61,7 +61,7 @@ EXIT_CODES = """\
 Exit codes:
   0    done; nothing at or above the failing severity
   1    the image or request has findings that fail
-  2    wrong usage or configuration
+  2    wrong usage or configuration, or a part is not installed
   3    could not check: unreadable, I/O error, no space
   4    the image changed while it was being read
   5    the transfer broke; run again to continue
@@ -286,7 +286,7 @@ def _wrong_usage(arguments: list[str], error: click.ClickException) -> int:
         with contextlib.suppress(OSError):
             click.echo(error.format_message(), err=True)
         return error.exit_code
-    message = wrong_usage.words(error)
+    message = wrong_usage.words(error, arguments)
     with contextlib.suppress(OSError):
         wrong_usage.show(error, message)
     return _tell_program(arguments, "UsageError", message, 2)

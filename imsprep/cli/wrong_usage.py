@@ -8,7 +8,9 @@ of the keys that are in use here.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -28,11 +30,15 @@ def is_help(error: click.ClickException) -> bool:
     return kind is not None and isinstance(error, kind)
 
 
-def words(error: click.ClickException) -> str:
-    """Return what is said of an error of click, on one line."""
+def words(error: click.ClickException, arguments: Sequence[str] = ()) -> str:
+    """Return what is said of an error of click about these arguments, on one line."""
     said = error.format_message()
     if isinstance(error, click.NoSuchOption) and _KEY_OPTION.match(error.option_name):
         said = f"No such option {error.option_name!r}: {_KEYS}."  # and none that is like it
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        given = [word for word in arguments if word.startswith(("local:", "obs:"))]
+        if error.param.name == "to" and given:
+            said = f"{said} Write it as --to {shlex.quote(given[0])}."
     return show_words(without_keys(said), _LONGEST)
 
 

@@ -91,18 +91,17 @@ class Comparison:
 
     @property
     def brief(self) -> str:
-        """What is taken, how long it takes and what it sends; why, where RAW was expected."""
+        """What is taken, how long it takes and what it sends."""
         taken = self.chosen
         waiting = " and the wait for the job" if taken.wait_s is None else ""
         new = f", {format_size(taken.local)} of new files here" if taken.local else ""
         time = f"about {format_seconds(taken.seconds)}{waiting}"
         sizes = rough_size(taken.wire) if self.sample.blocks else format_size(taken.wire)
         text = f"{taken.name}, {time}, {sizes}"
-        why = f"; {self.reason}" if self.reason.startswith("raw is not taken") else ""
         if taken.wait_s is not None:  # a folder, and no line
-            return f"{text} to store{new}{why}"
+            return f"{text} to store{new}"
         rate = f"{format_size(int(self.bytes_per_s))}/s{' (assumed)' if self.assumed else ''}"
-        return f"{text} on the wire at {rate}{new}{why}"
+        return f"{text} on the wire at {rate}{new}"
 
     @property
     def others(self) -> str:

@@ -248,6 +248,7 @@ class Imported:
     earlier: bool = False  # an earlier run made the image, and this one asked for nothing
     boot_mode: BootMode | None = None  # of its servers; None: a data disk
     took: Took = field(default_factory=lambda: Took(0.0, 0.0))
+    disk: Path | None = None  # that the local service made; None: another service's
 
     @property
     def disk_size(self) -> int:
@@ -274,6 +275,7 @@ class Imported:
             "removed": list(self.removed),
             "earlier": self.earlier,
             "boot_mode": self.boot_mode.as_dict() if self.boot_mode else None,
+            "disk": str(self.disk) if self.disk else None,
             "took": self.took.as_dict(),
             "report": self.report.as_dict(),
         }

@@ -19,7 +19,7 @@ from imsprep.cli.options.common import (
 from imsprep.cli.screen import say
 from imsprep.options import BootOptions, choices
 from imsprep.progress import silent
-from imsprep.units import MIB
+from imsprep.units import MIB, format_seconds
 
 EPILOG = """\
 Exit codes: 0 it comes up, 1 it does not, 7 no verdict within the time limit.
@@ -78,4 +78,6 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> int:
         screenshot=options["screenshot"] or image.with_name(f"{image.name}.boot.png"),
     )
     print_result(as_json, done.as_dict(), str(done), hang=2)
+    if done.exit_code == 7 and not quiet:
+        say(f"imsprep: --time-limit gives it longer than {format_seconds(options['time_limit'])}")
     return done.exit_code

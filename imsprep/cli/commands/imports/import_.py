@@ -205,6 +205,8 @@ def _plan_text(prepared: Prepared, api: str) -> str:
         lines.append(wrapped(brief, sys.stdout, hang=len("format   ")))
         if prepared.comparison.others:
             lines.append(f"         not {prepared.comparison.others}")
+        if prepared.comparison.reason.startswith("raw is not taken"):
+            lines.append(wrapped(f"         {prepared.comparison.reason}", sys.stdout, hang=9))
     if prepared.boot_mode is not None:
         lines.append(_boot_mode_line(prepared.boot_mode))
     for artefact in prepared.artefacts:
@@ -250,6 +252,12 @@ def _expected(prepared: Prepared) -> str:
     return f" (estimated: {rough_size(prepared.comparison.chosen.wire)})"
 
 
+def _from_here(path: Path) -> Path:
+    """Return a path without the working directory, if it begins with that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _text(done: Imported, expected: str) -> str:
     took = done.took
     time = f"took {_duration(took.seconds)}"
@@ -268,6 +276,7 @@ def _text(done: Imported, expected: str) -> str:
         f"sent     {sent}",
         f"time     {time}",
         *([_boot_mode_line(done.boot_mode)] if done.boot_mode else []),
+        *([f"disk     {show_path(_from_here(done.disk))}"] if done.disk else []),
         f"manifest {show_path(done.manifest)}",
     ]
     return "\n".join(lines)

@@ -51,6 +51,15 @@ def test_a_log_and_a_picture_are_kept_next_to_the_image(
     assert "the kernel starts" in done.err
 
 
+def test_a_boot_without_a_verdict_names_the_option_that_gives_it_more_time(
+    imsprep: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(api, "boot_image", lambda *_, **__: Done(verdict="nothing", exit_code=7))
+    done = imsprep("boot", tmp_path / "disk.raw")
+    assert (done.code, done.err) == (7, "imsprep: --time-limit gives it longer than 5 min\n")
+    assert imsprep("boot", tmp_path / "disk.raw", "--quiet").err == ""
+
+
 def test_of_a_file_that_is_not_there_nothing_is_started(imsprep: Run, tmp_path: Path) -> None:
     done = imsprep("boot", tmp_path / "disk.raw")
     assert (done.code, done.err.count("\n")) == (3, 1)

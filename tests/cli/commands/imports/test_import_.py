@@ -92,11 +92,26 @@ def test_the_estimate_is_shown_when_it_is_known_that_something_is_sent(
 
 
 @pytest.mark.slow
+def test_why_raw_is_not_taken_is_for_those_who_ask(
+    imsprep: Run, disk: Path, tmp_path: Path
+) -> None:
+    arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via", "auto")
+    planned, done, asked = (
+        imsprep(*arguments, *more) for more in (("--dry-run",), (), ("-v", "--min-disk", "41"))
+    )
+    why = "raw is not taken: it needs a bitmap that the vendor's tool made"
+    assert why in " ".join(planned.out.split())
+    assert why not in done.err + done.out
+    assert why in " ".join(asked.err.split())
+
+
+@pytest.mark.slow
 def test_what_was_sent_stands_next_to_what_was_expected(
     imsprep: Run, disk: Path, tmp_path: Path
 ) -> None:
     arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via")
     packed = imsprep(*arguments, "zvhd2")
+    assert f"\ndisk     {imported(tmp_path)[0]}\n" in packed.out
     [expected] = re.findall(r"^format   zvhd2, .*, (about \S+ \w+) to store", packed.err, re.M)
     assert f" (estimated: {expected}), of a disk of 64 MiB\n" in packed.out
     for done in (imsprep(*arguments, "zvhd2"), imsprep(*arguments, "raw")):

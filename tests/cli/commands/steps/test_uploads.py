@@ -49,3 +49,15 @@ def test_one_key_or_all_is_removed_and_nothing_else(imsprep: Run, store: Directo
     imsprep("uploads", "abort", "--to", "local:cloud", "--all")
     assert (store.list_uploads(), store.head(ZERO)) == ([], None)
     assert imsprep("uploads", "list", "--to", "local:cloud").out == "nothing to clean up\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [(("local:./my cloud",), " Write it as --to 'local:./my cloud'."), ((), "")],
+)
+def test_a_target_without_its_option_is_named_with_it(
+    imsprep: Run, arguments: tuple[str, ...], more: str
+) -> None:
+    done = imsprep("uploads", "list", *arguments)
+    assert done.code == 2
+    assert done.err.endswith(f"Error: Missing option '--to'.{more}\n")
