@@ -231,6 +231,20 @@ def test_an_os_version_of_an_example_is_in_the_list_of_its_site(path: Path) -> N
         assert values <= set(SITES[meant].listed), f"{values} at {meant}"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        *(f"docs/{x}.md" for x in ("tutorial", "first-import", "import", "pipeline", "no-boot")),
+    ],
+)
+def test_an_import_of_a_system_disk_looks_inside(name: str) -> None:
+    joined = re.sub(r"\\\n\s*", "", (ROOT / name).read_text())
+    lines = re.findall(r"^[$ ]*imsprep import .*--os-version.*$", joined, re.MULTILINE)
+    assert lines
+    assert [line for line in lines if "--guest" not in line] == []
+
+
 def test_examples_with_an_os_version_are_found() -> None:
     of = {p.name: list(requests(p.read_text())) for p in [*PAGES, *EXAMPLES]}
     assert len([name for name, found in of.items() if found]) >= 12

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 \b
 Example:
-  imsprep import disk.raw --name web01 --min-disk 40 \\
+  imsprep import disk.raw --guest --name web01 --min-disk 40 \\
     --os-version "Debian GNU/Linux 12.0.0 64bit" --site otc --to local:./cloud
 """
 
