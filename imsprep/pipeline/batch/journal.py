@@ -13,10 +13,12 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from imsprep import __version__
 from imsprep.errors import ReadError
 from imsprep.image.identity import Identity
+from imsprep.options import RuleOptions
 from imsprep.pipeline.batch.values import DONE, BatchEntry, Outcome
 from imsprep.system import statefile
 from imsprep.system.statefile import StateFileError
@@ -27,6 +29,13 @@ BEGUN = "begun"
 # What a note keeps of an outcome.
 _KEPT = ("image_id", "job_id", "size", "data_bytes", "kind", "message", "exit_code",
          "errors", "warnings")  # fmt: skip
+
+# Options that decide how an image is checked, and not what is made of it: as if none were given.
+_AS_CHECKED: dict[str, Any] = {
+    "guest": False,
+    "boot": False,
+    **{f.name: getattr(RuleOptions(), f.name) for f in fields(RuleOptions) if f.compare},
+}
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,9 @@ class BatchJournal:
 
 
 def entry_digest(entry: BatchEntry) -> str:
-    """Return a digest of what the plan says of an image."""
-    options = {f.name: getattr(entry.options, f.name) for f in fields(entry.options) if f.compare}
+    """Return a digest of what the plan says of an image, however closely it is checked."""
+    asked = replace(entry.options, **_AS_CHECKED)
+    options = {f.name: getattr(asked, f.name) for f in fields(asked) if f.compare}
     text = json.dumps([entry.shown, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -52,6 +52,17 @@ def test_another_entry_or_another_file_is_not_done(image: BatchEntry, tmp_path: 
     assert journal.done(image) is None
 
 
+def test_a_done_image_stays_done_however_the_next_run_checks(
+    image: BatchEntry, tmp_path: Path
+) -> None:
+    journal = BatchJournal.for_plan(tmp_path / "plan.yaml")
+    note_done(journal, image)
+    for checks in ({"guest": True}, {"boot": True}, {"fail_on": "warning"}, {"ignore": ("IMS8",)}):
+        again = journal.done(replace(image, options=replace(image.options, **checks)))
+        assert again is not None, checks
+        assert again.image_id == "i-1"
+
+
 def test_an_image_of_which_a_piece_changed_is_not_done(tmp_path: Path) -> None:
     one, piece = entry(1, tmp_path), tmp_path / "1-flat.vmdk"
     piece.write_bytes(b"x" * 512)

@@ -104,7 +104,8 @@ class _Telling:
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._quiet = total, quiet
         self._lock = threading.Lock()
-        self._done = self._ended = self._refused = 0
+        self._done = self._ended = 0
+        self._refused: list[str] = []
         self._at = ImageBars(quiet=quiet)
         self._check: ClockRow | None = None
         self._to_check = 0
@@ -131,7 +132,7 @@ class _Telling:
         """Print what is refused, and that nothing is started where that follows."""
         from imsprep.pipeline.batch.reports.rows import named
 
-        self._refused = len(images)
+        self._refused = images
         so = "" if others else "; nothing was sent (--skip-failing imports the others)"
         self._say(f"the check refuses {counted(len(images), 'image')}: {named(images)}{so}")
 
@@ -141,10 +142,13 @@ class _Telling:
 
     def working(self, done: int, count: int) -> None:
         """Print how much there is to do."""
-        self._done, self._ended = done, done + self._refused
+        self._done = self._ended = done
         if done:
             self._say(f"{done} of {self._total} images were done by an earlier run")
         if count:
+            for image in self._refused:
+                self._ended += 1
+                self._say(f"{self._counted(image)}: refused")
             self._say(f"importing {counted(count, 'image')}")
 
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
@@ -157,7 +161,10 @@ class _Telling:
         text = f", image {outcome.image_id}" if outcome.image_id else f": {outcome.message}"
         found = doubts(outcome) if outcome.done else ""
         state = f"{outcome.state} with {found}" if found else outcome.state
-        self._say(f"[{self._ended}/{self._total}] {show_path(entry.shown)}: {state}{text}")
+        self._say(f"{self._counted(entry.shown)}: {state}{text}")
+
+    def _counted(self, image: str) -> str:
+        return f"[{self._ended}/{self._total}] {show_path(image)}"
 
     def passing(self) -> None:
         """Tell from time to time where the entries are."""
@@ -200,7 +207,7 @@ class _Telling:
                 end_bars()
                 if on_cluster:
                     say("what runs on the cluster goes on there")
-                refused = f", and the check refused {self._refused}" if self._refused else ""
+                refused = f", and the check refused {len(self._refused)}" if self._refused else ""
                 say(f"{self._done} of {self._total} images are done{refused}; {AGAIN}")
             raise
 

@@ -33,7 +33,6 @@ _LOOKS = {DONE: "good", PLANNED: "good", FAILED: "bad", REFUSED: "bad", WAITING:
 
 def html(summary: BatchSummary) -> str:
     """Return the page."""
-    again = " · run the same command again to continue" if summary.exit_code else ""
     values = {
         "verdict": f"exit code {summary.exit_code}" if summary.exit_code else "all done",
         "plan": summary.plan,
@@ -42,9 +41,18 @@ def html(summary: BatchSummary) -> str:
         "columns": COLUMNS,
         "rows": [_row(outcome) for outcome in summary.outcomes],
         "images": [_details(outcome) for outcome in summary.outcomes if _says_more(outcome)],
-        "foot": f"imsprep {summary.version}{again}",
+        "foot": f"imsprep {summary.version}{_what_next(summary)}",
     }
     return page("batch.html.j2", ("report.css", "batch.css"), batch=values)
+
+
+def _what_next(summary: BatchSummary) -> str:
+    """Return what is left to do: what was refused is so again unless something changes."""
+    if summary.count(REFUSED):
+        return (
+            " · mend what is refused, or take it out of the plan; then run the same command again"
+        )
+    return " · run the same command again to continue" if summary.exit_code else ""
 
 
 def _tally(summary: BatchSummary) -> Iterator[tuple[str, str]]:

@@ -99,9 +99,10 @@ def _request(outcome: Outcome, style: Style) -> list[str]:
         return []
     mode = _wrapped(f"boot mode {outcome.boot_mode}", style, "    ") if outcome.boot_mode else []
     body = json.dumps(outcome.body, ensure_ascii=False)
-    if len(body) + 2 > style.width:  # else a terminal would break it anywhere
+    if len(body) + 4 > style.width:  # else a terminal would break it anywhere
         body = json.dumps(outcome.body, ensure_ascii=False, indent=2)
-    return [*(f"  {line}" for line in body.splitlines()), *mode]
+    name = style.painted(f"  {show_path(outcome.image)}:", "bold")
+    return [name, *(f"    {line}" for line in body.splitlines()), *mode]
 
 
 def _reasons(summary: BatchSummary) -> dict[tuple[str, int], list[Outcome]]:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import time
@@ -242,11 +243,20 @@ def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, fold
     done = imsprep("batch", folder.plan, "--skip-failing", "--json")
     assert done.code == 1
     assert "the check refuses 1 image: web1.raw\n" in done.err
+    assert re.findall(r"^\[(\d)/3\] \S+: (\w+)", done.err, re.M) == [
+        ("1", "refused"),
+        ("2", "done"),
+        ("3", "done"),
+    ]
     assert [i["state"] for i in done.json["images"]] == ["done", "refused", "done"]
     assert sorted(i["body"]["name"] for i in folder.images()) == ["web0", "web2"]
     folder.write_plan({}, {}, {})
     assert imsprep("batch", folder.plan).code == 0
     folder.assert_each_was_imported_once()
+    # There is no system inside, which is an error, but not of images that exist.
+    again = imsprep("batch", folder.plan, "--guest", "--json")
+    assert [i["state"] for i in again.json["images"]] == ["done"] * 3
+    assert all(i["image_id"] for i in again.json["images"])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from imsprep.pipeline.batch.reports import render
-from imsprep.pipeline.batch.values import BatchSummary
+from imsprep.pipeline.batch.values import DONE, FAILED, REFUSED, BatchSummary, Outcome
 
 
 def test_the_page_is_whole_and_obeys_nobody(nasty: BatchSummary) -> None:
@@ -30,3 +30,16 @@ def test_the_page_is_whole_and_obeys_nobody(nasty: BatchSummary) -> None:
     assert "@media screen and (max-width" in page
     for title in ("image", "state", "image id"):
         assert f'data-title="{title}"' in page
+
+
+def test_the_foot_says_what_is_left_to_do() -> None:
+    def foot(*states: str) -> str:
+        codes = {DONE: 0, REFUSED: 1, FAILED: 5}
+        outcomes = tuple(Outcome(f"{s}.raw", s, s, exit_code=codes[s]) for s in states)
+        page = render(BatchSummary("plan.yaml", outcomes), "html")
+        return page[page.index("<footer>") : page.index("</footer>")]
+
+    assert "run the same command" not in foot(DONE)
+    assert foot(DONE, FAILED).endswith("run the same command again to continue")
+    for states in ((DONE, REFUSED), (REFUSED, FAILED)):
+        assert "mend what is refused, or take it out of the plan" in foot(*states)

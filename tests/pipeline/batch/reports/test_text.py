@@ -109,7 +109,7 @@ def test_the_line_of_a_boot_mode_is_wrapped() -> None:
 def test_a_request_that_fits_no_line_has_one_for_each_field() -> None:
     body = {"name": "web01", "min_disk": 40, "image_url": "images:web01.zvhd2"}
     planned = BatchSummary("plan.yaml", (Outcome("a.raw", "web01", PLANNED, body=body),))
-    assert f"\n  {json.dumps(body)}\n" in render(planned, "text", Style(width=80))
+    assert f"\n  a.raw:\n    {json.dumps(body)}\n" in render(planned, "text", Style(width=80))
     narrow = render(planned, "text", Style(width=60))
-    shown = narrow[narrow.index("  {") : narrow.index("  }") + 3]
+    shown = narrow[narrow.index("    {") : narrow.index("    }") + 5]
     assert (json.loads(shown), max(map(len, shown.splitlines())) <= 60) == (body, True)
