@@ -77,8 +77,8 @@ def read_elf(tree: Tree, path: str) -> Elf | None:
 def missing(tree: Tree, path: str) -> str | None:
     """Return which library a program cannot load and why, as a clause; None if it has all.
 
-    None too for what is not linked, for linkers other than glibc's and musl's, and in a tree that
-    was left without its libraries.
+    None too for what is not linked, for linkers other than glibc's and musl's, and in a tree whose
+    folders of libraries hold hardly any: it was left without them.
     """
     program = read_elf(tree, path)
     linker = program.interpreter if program is not None else None
@@ -86,7 +86,7 @@ def missing(tree: Tree, path: str) -> str | None:
     if program is None or linker is None or not (musl or _GLIBC.search(linker)):
         return None
     own = (*_settings(tree), *_usual(program.machine), posixpath.dirname(linker))
-    if not _has_libraries(tree, own):
+    if not _has_libraries(tree, own) and _is_thinned(tree, own, posixpath.dirname(linker)):
         return None
     todo, seen = [(name, program, "") for name in program.needed], {posixpath.basename(linker)}
     while todo and len(seen) < _LIMIT:
@@ -107,6 +107,18 @@ def _has_libraries(tree: Tree, folders: tuple[str, ...]) -> bool:
     return any(
         sum(name.startswith("lib") and ".so" in name for name in tree.names(folder)) >= _FEW
         for folder in dict.fromkeys(folders)
+    )
+
+
+def _is_thinned(tree: Tree, folders: tuple[str, ...], linkers: str) -> bool:
+    """Return whether a folder but the linker's has a library or linker: others were left out."""
+    own = tree.find(linkers)
+    places = [(folder, tree.find(folder)) for folder in dict.fromkeys(folders)]
+    return any(
+        name.startswith(("lib", "ld-")) and ".so" in name
+        for folder, place in places
+        if place is not None and own is not None and place.path != own.path
+        for name in tree.names(folder)
     )
 
 

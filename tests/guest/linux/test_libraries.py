@@ -75,9 +75,16 @@ def test_a_library_in_any_of_its_places_is_there(more: dict[str, Any]) -> None:
     assert lacks({**WHOLE, **more}) is None
 
 
-def test_a_tree_that_was_left_without_its_libraries_is_not_judged() -> None:
-    few = {p: c for p, c in WHOLE.items() if "libx" not in p or p.endswith("libx0.so.1")}
-    assert lacks({**few, LIBC: None}) is None
+@pytest.mark.parametrize("left", ["libx0.so.1", "ld-linux-x86-64.so.2"])
+def test_a_tree_that_was_left_without_its_libraries_is_not_judged(left: str) -> None:
+    few = {LINKER: elf(), INIT: SYSTEMD, f"/lib/x86_64-linux-gnu/{left}": elf()}
+    assert lacks(few) is None
+
+
+@pytest.mark.parametrize("linker", [LINKER, MUSL])
+def test_where_every_folder_of_libraries_is_gone_the_library_is_missing(linker: str) -> None:
+    gone = {linker: elf(), INIT: elf("libcap.so.2", linker=linker), "/usr/lib/klibc-x.so": elf()}
+    assert lacks(gone) == "cannot load libcap.so.2, which is not there"
 
 
 def test_a_real_program_names_its_libraries() -> None:
