@@ -31,6 +31,7 @@ class Board:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
+        self._wraps = True  # False while rows are drawn, and where that was interrupted
         self._over = False  # threads that still work when a command ends add nothing
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -61,7 +62,7 @@ class Board:
         """Take all rows away, and no more; return whether there were any."""
         with self._lock:
             self._over, shown = True, bool(self._rows)
-            if shown:
+            if shown or not self._wraps:
                 self._rows.clear()
                 self._draw()
             return shown
@@ -88,7 +89,9 @@ class Board:
             texts[room - 1 :] = [f"… and {len(texts) - room + 1} more"]
         up = f"\x1b[{len(texts) - 1}A" if len(texts) > 1 else ""
         block = f"{_ERASE_LINE}\n".join(texts)
+        self._wraps = False
         _put(f"\r{_NO_WRAP}{block}{_ERASE_BELOW}\r{up}{_WRAP}")
+        self._wraps = True
 
     def _run(self) -> None:
         while True:

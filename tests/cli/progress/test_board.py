@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pyte.modes import DECAWM
 
 from imsprep import cli
 from imsprep.cli.progress import board
@@ -52,6 +53,28 @@ def test_rows_are_drawn_below_what_is_written(terminal: Terminal, rows: Board) -
     rows.remove(first)
     rows.remove(second)
     assert terminal.rows == ["news", "in two lines"]
+
+
+def test_a_drawing_that_is_interrupted_leaves_no_terminal_that_does_not_wrap(
+    terminal: Terminal, rows: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row() -> str:
+        return "one"
+
+    def interrupted(text: str) -> int:
+        monkeypatch.undo()
+        monkeypatch.setattr(board, "sys", SimpleNamespace(stderr=terminal))
+        terminal.write(text[: text.index("l") + 1])
+        raise KeyboardInterrupt
+
+    rows.add(row)
+    monkeypatch.setattr(terminal, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rows.remove(row)
+    assert DECAWM not in terminal.screen.mode
+    rows.end()
+    assert DECAWM in terminal.screen.mode
+    assert terminal.rows == []
 
 
 def test_news_scroll_and_rows_stay_at_the_foot(terminal: Terminal, rows: Board) -> None:
