@@ -61,7 +61,7 @@ EXIT_CODES = """\
 Exit codes:
   0    done; nothing at or above the failing severity
   1    the image or request has findings that fail
-  2    wrong usage or configuration, or a part is not installed
+  2    wrong usage or configuration, or a missing part
   3    could not check: unreadable, I/O error, no space
   4    the image changed while it was being read
   5    the transfer broke; run again to continue

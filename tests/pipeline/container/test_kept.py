@@ -139,7 +139,9 @@ def test_a_dry_run_compares_says_why_and_writes_nothing(
     assert done.json["body"]["image_url"] == "bucket:x/disk.zvhd2"
     assert os.listdir(tmp_path) == ["disk.raw"]
     text = imsprep(*arguments, "--bandwidth", "1m", "--no-copy").out
-    format_, other, container, *_ = text.splitlines()
+    format_, other, *rest = text.splitlines()
+    assert ("raw is not taken: it needs a bitmap" in " ".join(rest)) is (via == "auto")
+    [container] = [line for line in rest if line.startswith("container")]
     assert format_.startswith("format   zvhd2, about ")
     assert " on the wire at 1 MiB/s" in format_
     assert "assumed" not in text
