@@ -41,7 +41,7 @@ from imsprep.zvhd2.writer import PackTask
 
 # One block of so many is packed for an estimate, where the disk goes on its way at once; but not
 # fewer than this, since the first blocks of a disk, with its tables, pack like no others.
-_SAMPLED, _FEWEST = 50, 3
+_SAMPLED, _FEWEST = 50, 8
 _WASTE = 256 * MIB  # bytes of zeros that may travel without a word
 
 
