@@ -76,34 +76,41 @@ def ensure_disk(path: Path) -> bool:
 def claimed(folder: Path) -> Iterator[None]:
     """Hold a demo folder while the block runs, and remove what a killed run left unfinished.
 
-    Raises UsageError if another run holds it or it holds what is not the demo's, ReadError if the
-    folder cannot be made.
+    The lock stays where the block raises: the next run knows the folder by it. Raises UsageError if
+    another run holds it or it holds what is not the demo's, ReadError if the folder cannot be made.
     """
+    place = folder / _LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_ours(folder)
-        lock = (folder / _LOCK).open("a")
+        lock = place.open("a")
     except OSError as error:
         raise ReadError.from_os(error, "cannot write", folder) from error
     with lock:
         try:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"another demo is running in {show_path(folder)}") from error
+            held = os.path.samestat(os.fstat(lock.fileno()), place.stat())
+        except OSError:
+            held = False
+        if not held:  # another holds it, or removed it between the two steps
+            raise UsageError(f"another demo is running in {show_path(folder)}")
         for path in list(folder.rglob(".*.part")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
+        place.unlink()
 
 
 def _check_ours(folder: Path) -> None:
     """Raise UsageError for a folder that is neither empty nor a demo's: its files would be at risk.
 
-    The lock is the first thing that a demo puts into a folder, and an empty file.
+    The lock is the first thing that a demo puts into a folder, and an empty file. One that came to
+    its end leaves its disk and the image service.
     """
-    lock = folder / _LOCK
-    made_here = lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0
-    if not made_here and any(folder.iterdir()):
+    lock, disk = folder / _LOCK, folder / "disk.raw"
+    begun = lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0
+    ended = (folder / "cloud" / ".emulator").is_dir() and disk.is_file() and _is_demo_disk(disk)
+    if not (begun or ended) and any(folder.iterdir()):
         raise UsageError(
             f"{show_path(folder)} is not empty and not the demo's folder; choose another folder",
             remedies=("folder",),

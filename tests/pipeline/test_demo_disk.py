@@ -49,12 +49,23 @@ def test_a_claimed_folder_is_free_again_behind_the_block(tmp_path: Path) -> None
 
 
 def test_what_a_killed_run_left_is_removed_from_a_folder_of_its_own_alone(tmp_path: Path) -> None:
-    with demo_disk.claimed(tmp_path):
-        (tmp_path / ".tree.1.part").mkdir()
-        (tmp_path / ".disk.1.part").write_text("half a disk")
-        (tmp_path / "disk.raw").write_text("whole")
+    (tmp_path / ".demo.lock").touch()
+    (tmp_path / ".tree.1.part").mkdir()
+    (tmp_path / ".disk.1.part").write_text("half a disk")
+    (tmp_path / "disk.raw").write_text("whole")
     with demo_disk.claimed(tmp_path):
         assert sorted(p.name for p in tmp_path.iterdir()) == [".demo.lock", "disk.raw"]
+
+
+def test_the_lock_stays_where_a_run_did_not_come_to_its_end(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), demo_disk.claimed(tmp_path):
+        (tmp_path / "nowhere" / "disk.raw").touch()
+    (tmp_path / "disk.mf").write_text("begun")
+    with demo_disk.claimed(tmp_path):
+        assert (tmp_path / "disk.mf").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.mf"]
+    with pytest.raises(UsageError, match="not the demo's folder"), demo_disk.claimed(tmp_path):
+        pass
 
 
 def test_the_backup_of_the_table_is_that_of_the_other_end() -> None:

@@ -132,7 +132,7 @@ def _as_zvhd2(disk: Path, tell: _Teller) -> dict[str, str]:
     imported = api.emulated_disk(disk.parent / "cloud", done.image_id)
     compare(disk, imported)
     tell("compare", "the imported disk equals the source\n")
-    paths = {"manifest": str(done.manifest), "imported": str(imported)}
+    paths = {"image": str(link), "manifest": str(done.manifest), "imported": str(imported)}
     return {"image_id": done.image_id, **paths}
 
 
@@ -191,7 +191,7 @@ def _named(findings: list[dict[str, object]]) -> str:
 
 
 def _text(result: _Result) -> str:
-    files = result["files"]
+    files, packed = result["files"], result["zvhd2"]
     share = result["data_bytes"] / result["size"]
     earlier = result["sent_before"]
     before = f"; {format_size(earlier)} by an earlier run" if earlier else ""
@@ -199,9 +199,10 @@ def _text(result: _Result) -> str:
         f"disk      {exact_size(result['size'])}, {share:.1%} of it data",
         f"sent      {format_size(result['sent'])}{before}",
         f"findings  {_named(result['findings'])}",
-        f"images    {result['image_id']}, {result['zvhd2']['image_id']}",
+        f"images    {result['image_id']}, {packed['image_id']}",
         f"equal     yes, both: {result['digest']}",
         f"files     {files['image']}, {files['bitmap']}, {files['manifest']}",
+        f"packed    {packed['image']}, a link, and {packed['manifest']}",
         f"bucket    {files['bucket']}",
         f"imported  {files['imported']}",
     ]

@@ -68,6 +68,7 @@ def test_the_demo_imports_its_disk_and_a_second_run_sends_nothing(
     first = imsprep("demo", "--dir", tmp_path, "--json")
     assert first.code == 0, first.err
     check_result(first.json, tmp_path)
+    assert not list(tmp_path.glob("*.lock"))
     check_disk(tmp_path / "disk.raw")
     assert [finding["rule"] for finding in first.json["findings"]] == ["IMS405"]
     assert 0 < first.json["data_bytes"] <= first.json["sent"] < first.json["size"] // 4
@@ -78,6 +79,7 @@ def test_the_demo_imports_its_disk_and_a_second_run_sends_nothing(
     assert text.err == ""
     assert f"images    {first.json['image_id']}" in text.out
     assert f"equal     yes, both: {first.json['digest']}" in text.out
+    assert f"packed    {tmp_path}/packed/disk.raw, a link, and " in text.out
     files = first.json["files"]
     with open(files["imported"], "r+b") as file:
         file.seek(900 << 20)
