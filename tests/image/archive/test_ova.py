@@ -216,7 +216,7 @@ def test_a_hostile_archive_is_refused(
     [
         ("<Envelope ", '<!DOCTYPE x [<!ENTITY a "aaaa">]><Envelope ', "document type"),
         ("<Envelope ", '<!DOCTYPE x SYSTEM "file:///etc/passwd"><Envelope ', "document type"),
-        ("<Info>disks</Info>", "<Info>&amp", "no XML"),
+        ("<Info>disks</Info>", "<Info>&amp", "not XML"),
         ('ovf:capacity="8"', 'ovf:capacity="-8"', "not a number"),
         ('ovf:href="web-disk1.vmdk"', 'ovf:href="../../etc/passwd"', "is not in it"),
         ('ovf:href="web-disk1.vmdk"', 'ovf:href="http://127.0.0.1/x"', "is not in it"),

@@ -56,9 +56,12 @@ def read_core(read: Read, first: bytes) -> Objects:
     if address != _KERNEL_ADDRESS or drive not in _DRIVES:
         raise UnknownStepError("the first sector is not that of a GRUB 2 on this disk")
     head = read(sector * SECTOR, SECTOR)
+    if not head:
+        raise DamagedCoreError(
+            f"sector {sector}, where GRUB goes on, is beyond the end of the disk"
+        )
     if not any(head):
-        where = "holds zeros" if head else "is beyond the end of the disk"
-        raise NoCoreError(f"the boot program goes on at sector {sector}, which {where}")
+        raise NoCoreError(f"the boot program goes on at sector {sector}, which holds zeros")
     if len(head) < SECTOR or _BLOCKS.unpack_from(head, _BLOCKS_FROM)[2] != _SEGMENT:
         raise DamagedCoreError(f"sector {sector}, where GRUB goes on, does not hold its next part")
     if _DISKBOOT_TEXT not in head:

@@ -55,10 +55,13 @@ def test_nothing_where_the_boot_program_goes_on_is_proved() -> None:
     whole = disk(objects("/boot/grub"), 40)
     with pytest.raises(NoCoreError, match="sector 40, which holds zeros"):
         core_of(whole[:512] + bytes(len(whole)))
-    with pytest.raises(NoCoreError, match="sector 40, which is beyond the end of the disk"):
-        core_of(whole[:4096])
     with pytest.raises(NoCoreError, match="core image of GRUB after sector 40 holds zeros"):
         core_of(whole[: 41 * 512] + bytes(len(whole)))
+
+
+def test_a_disk_that_ends_before_the_core_image_may_have_been_cut() -> None:
+    with pytest.raises(DamagedCoreError, match=r"sector 40, .*, is beyond the end of the disk"):
+        core_of(disk(objects("/boot/grub"), 40)[:4096])
 
 
 LONG = bytes(range(256)) * 8 + random.Random(1).randbytes(8000)  # hardly packs
