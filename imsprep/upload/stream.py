@@ -28,7 +28,7 @@ from imsprep.upload.complete import check_class, check_object, complete
 from imsprep.upload.journal import ZEROS, Journal, UploadEntry
 from imsprep.upload.partlog import Line, PartLog
 from imsprep.upload.parts.body import window_over
-from imsprep.upload.parts.pool import workers
+from imsprep.upload.parts.pool import LOOK_S, workers
 from imsprep.upload.parts.verify import Wanted, check_etag, find, list_uploaded
 from imsprep.upload.resume import abort, begin, uploaded_before
 from imsprep.upload.values import Destination, TransferPolicy, Uploaded, UploadProgress
@@ -254,8 +254,8 @@ class _Stream:
     def _settle(
         self, sending: dict[Future[Line], None], log: PartLog, *, block: bool = True
     ) -> None:
-        """Note each part that has been acknowledged; wait for one, or only look."""
-        done, _ = wait(sending, None if block else 0, FIRST_COMPLETED)
+        """Note each part that has been acknowledged; wait a while for one, or only look."""
+        done, _ = wait(sending, LOOK_S if block else 0, FIRST_COMPLETED)
         for future in done:
             del sending[future]
             line = future.result()

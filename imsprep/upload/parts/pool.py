@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from imsprep.store.retry import RetryingStore
 
+# How long to wait without a look: a signal that another thread received wakes no thread that waits.
+LOOK_S = 1.0
+
 
 @contextlib.contextmanager
 def workers(store: RetryingStore, count: int) -> Iterator[ThreadPoolExecutor]:

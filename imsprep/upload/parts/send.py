@@ -22,7 +22,7 @@ from imsprep.system.buffers import Buffers
 from imsprep.units import MIB
 from imsprep.upload.journal import UploadEntry
 from imsprep.upload.parts.body import window, window_over
-from imsprep.upload.parts.pool import workers
+from imsprep.upload.parts.pool import LOOK_S, workers
 from imsprep.upload.parts.verify import UploadedParts, Wanted, check_etag, is_uploaded
 from imsprep.upload.parts.zeros import assemble, make_zero_object
 from imsprep.upload.plan import PartPlan, PlannedPart
@@ -95,11 +95,12 @@ class PartSender:
         jobs = self._policy.jobs
         with workers(self._store, jobs) as senders, workers(self._store, jobs) as copiers:
             zeros = copiers.submit(self._make_zeros, entry, uploaded)
-            work = []
+            work = set()
             for part in self._plan.parts:
                 pool = copiers if part.is_zero else senders
-                work.append(pool.submit(self._try, entry, part, uploaded, zeros))
-            wait(work, return_when=FIRST_EXCEPTION)
+                work.add(pool.submit(self._try, entry, part, uploaded, zeros))
+            while work and not self._failures:
+                _, work = wait(work, LOOK_S, FIRST_EXCEPTION)
             if self._failures:
                 raise self._failures[0]
 

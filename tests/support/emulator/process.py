@@ -37,6 +37,10 @@ def emulator(folder: Path, *options: str) -> Iterator[dict[str, str]]:
             yield environment
         finally:
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=120)  # it may be in fsync
+            try:
+                _, said = process.communicate(timeout=120)  # it may be in fsync
+            except subprocess.TimeoutExpired:
+                process.kill()  # or the end of the block would wait for it
+                raise
             assert SECRET not in said
         assert process.returncode == 143

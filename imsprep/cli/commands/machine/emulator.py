@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,4 +73,6 @@ def command(
             say("serving; end with Ctrl-C")
         value = {"schema": schema_name(), "url": served.url}
         click.echo(json.dumps(value) if as_json else served.url)  # one line: the end comes later
-        threading.Event().wait()
+        # Now and then, because a signal that another thread received does not wake this one.
+        while True:
+            time.sleep(1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +36,26 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert served.returncode == 130
     assert "serving; end with Ctrl-C" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of tgkill is that of x86-64")
+def test_a_signal_that_another_thread_receives_ends_it_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "imsprep", "emulator", "--data", str(tmp_path), "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as served:
+        assert served.stdout is not None
+        served.stdout.readline()
+        time.sleep(1)  # until it waits for its end
+        other = max(int(thread.name) for thread in Path(f"/proc/{served.pid}/task").iterdir())
+        assert other != served.pid
+        assert ctypes.CDLL(None).syscall(234, served.pid, other, signal.SIGTERM) == 0
+        try:
+            served.communicate(timeout=20)
+        finally:
+            served.kill()
+    assert served.returncode == 143
 
 
 @pytest.mark.parametrize(
