@@ -36,6 +36,7 @@ class OpenImage:
         self.file, self.path, self.jobs = file, file.path, jobs
         self._opened = opened
         self._disk: Disk | None = None
+        self._format: str | None = None  # in which the disk was opened
 
     @classmethod
     @contextmanager
@@ -96,8 +97,10 @@ class OpenImage:
         whole by itself, MissingExtraError without qemu-nbd where it takes that, ReadError.
         """
         if self._disk is None:
-            opening = _open_disk(self.file, format_ or self.format, self.jobs)
+            self._format = format_ or self.format
+            opening = _open_disk(self.file, self._format, self.jobs)
             self._disk = self._opened.enter_context(opening)
+        assert format_ in (None, self._format), "it is open in another format"
         return self._disk
 
 
