@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import platform
 import signal
 import subprocess
 import sys
@@ -18,14 +17,18 @@ import requests
 from tests.support.running import Outcome
 
 Run = Callable[..., Outcome]
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def start(data: Path) -> subprocess.Popen[str]:
+    """Start an emulator as a process of its own."""
+    command = [sys.executable, "-m", "imsprep", "emulator", "--data", str(data), "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
 def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "imsprep", "emulator", "--data", str(tmp_path), "--json"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as served:
+    with start(tmp_path) as served:
         assert served.stdout is not None
         said = json.loads(served.stdout.readline())
         assert said["schema"] == "imsprep.emulator/1"
@@ -39,18 +42,15 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of tgkill is that of x86-64")
+@pytest.mark.skipif(not hasattr(LIBC, "tgkill"), reason="not available: tgkill of glibc 2.30")
 def test_a_signal_that_another_thread_receives_ends_it_too(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "imsprep", "emulator", "--data", str(tmp_path), "--json"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as served:
+    with start(tmp_path) as served:
         assert served.stdout is not None
         served.stdout.readline()
         time.sleep(1)  # until it waits for its end
         other = max(int(thread.name) for thread in Path(f"/proc/{served.pid}/task").iterdir())
         assert other != served.pid
-        assert ctypes.CDLL(None).syscall(234, served.pid, other, signal.SIGTERM) == 0
+        assert LIBC.tgkill(served.pid, other, signal.SIGTERM) == 0
         try:
             served.communicate(timeout=20)
         finally:
