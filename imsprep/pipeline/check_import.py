@@ -21,6 +21,7 @@ from imsprep.checks.facts import Facts
 from imsprep.checks.gather_facts import Look, gather
 from imsprep.checks.reporters.text import fix_of
 from imsprep.checks.subject.boot_mode import DISK, BootMode, boot_mode
+from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.image import formats
@@ -201,7 +202,24 @@ def _request(
     mode = boot_mode(replace(facts, request=fields), described=described)
     if mode is not None and mode.origin == DISK:
         fields = replace(fields, hw_firmware_type=mode.firmware)
-    return _complete(fields, task.site), mode
+    request = _complete(fields, task.site)
+    if task.target.folder is not None and task.options.endpoint is None:
+        _check_form(request, task.site)
+    return request, mode
+
+
+def _check_form(request: QuickImportRequest, site: Site) -> None:
+    """Raise UsageError for an `os_version` that the emulator behind `local:` would refuse."""
+    value = request.os_version
+    if not value or request.is_data_disk or value in site.listed or is_well_formed(value):
+        return
+    like = near(value, site.listed)
+    hint = f"; listed of that system and version: {named(like)}" if like else ""
+    raise UsageError(
+        f"local: takes no os_version {value!r}: a name and 64bit or 32bit are expected,"
+        f" as the listed values have them{hint}",
+        remedies=("os_version",),
+    )
 
 
 def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:

@@ -60,7 +60,7 @@ def test_check_and_emulator_answer_alike(case: int) -> None:
         ("none of a list", "64bit or 32bit are expected."),
     ],
 )
-def test_a_value_without_the_form_of_the_listed_ones_is_refused_by_both(
+def test_a_value_without_the_form_of_the_listed_ones_is_refused_and_warned_of(
     asked: str, said: str
 ) -> None:
     body = {**SYSTEM, "os_version": asked}
@@ -69,7 +69,8 @@ def test_a_value_without_the_form_of_the_listed_ones_is_refused_by_both(
     assert str(caught.value).endswith(said)
     fields = RequestFields(os_version=asked)
     report = registry.run(Facts("disk.raw", 512, request=fields, site=SITES["otc"]))
-    assert [f.severity for f in report.of("IMS509")] == [Severity.ERROR]
+    assert [f.severity for f in report.of("IMS509")] == [Severity.WARNING]
+    assert "`local:` takes no other" in str(report.of("IMS509")[0].message)
     assert not refused("otc", {**SYSTEM, "os_version": "Rocky Linux 9.3 64bit"})
 
 

@@ -135,10 +135,7 @@ def os_version_missing(facts: Facts) -> Iterator[Evidence]:
     settled_by=("IMS708",),
 )  # fmt: skip
 def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
-    """Look the value up in every list of the site; what is near is of the same version.
-
-    One that is newer than a list is of its form; what has another form is in no region's list.
-    """
+    """Look the value up in every list of the site; what is near is of the same version."""
     value = given(facts, "os_version")
     if facts.request.is_data_disk or not value or value in facts.site.listed:
         return
@@ -154,11 +151,10 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
         expected=named(like, "or") if like else f"a value that is in: {lists[0].source}",
         found=f'"{value}"',
         fix=f"Use os_version {named(like, 'or')}{which}, or {ask}." if like else None,
-        severity=Severity.ERROR if form else None,
     )  # fmt: skip
 
 
-_FORM = "; listed values have a name, a version, and 64bit or 32bit"
+_FORM = "; listed values have a name, a version, and 64bit or 32bit, and `local:` takes no other"
 
 
 def _nothing_like(facts: Facts) -> str:
