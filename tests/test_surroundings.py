@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from docs import generate, schemas
-from imsprep import cli, project
+from imsprep import cli
 from tests.support.document_shell import DocumentShell
 from tests.support.paths import ROOT
 
@@ -237,8 +237,3 @@ def test_the_classifiers_claim_what_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     systems = [c for c in project["classifiers"] if c.startswith("Operating System")]
     assert systems == ["Operating System :: POSIX :: Linux"]
-
-
-def test_the_package_names_the_address_of_the_reports_or_none() -> None:
-    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert metadata.get("urls", {}).get("Homepage") == project.HOME

@@ -148,21 +148,22 @@ def test_sarif_points_at_bytes_and_keeps_waived_findings_suppressed() -> None:
 def test_sarif_gives_every_result_a_place_and_every_rule_an_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(project, "HOME", "https://imsprep.test/source")
+    home = project.Home("https://github.com/owner/imsprep", "1234567")
+    monkeypatch.setattr(project, "home", lambda: home)
     inside = dataclasses.replace(finding("IMS811"), message="/etc/fstab:3 mounts a disk")
     whole = json.loads(render(run(Report("a.raw", (inside, finding("IMS501")))), "sarif"))
     jsonschema.validate(whole, SARIF, format_checker=jsonschema.FormatChecker())
     (log,) = whole["runs"]
     driver = log["tool"]["driver"]
-    assert driver["informationUri"] == "https://imsprep.test/source"
-    page = "https://imsprep.test/source/docs/reference/rules.md"
+    assert driver["informationUri"] == "https://github.com/owner/imsprep"
+    page = "https://github.com/owner/imsprep/blob/1234567/docs/reference/rules.md"
     assert [r["helpUri"] for r in driver["rules"]] == [f"{page}#ims501", f"{page}#ims811"]
     places = [result["locations"][0]["logicalLocations"][0] for result in log["results"]]
     assert [place["fullyQualifiedName"] for place in places] == ["file:/etc/fstab:3", "file"]
 
 
 def test_sarif_names_no_address_where_imsprep_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project, "HOME", None)
+    monkeypatch.setattr(project, "home", lambda: None)
     whole = json.loads(render(run(Report("a.raw", (finding("IMS501"),))), "sarif"))
     jsonschema.validate(whole, SARIF)
     driver = whole["runs"][0]["tool"]["driver"]

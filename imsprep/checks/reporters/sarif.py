@@ -35,6 +35,7 @@ def sarif(run: Run) -> str:
     found = {finding.rule for report in run.reports for finding in report.findings}
     rules = [rule for rule in run.rules if rule.id in found]
     index = {rule.id: number for number, rule in enumerate(rules)}
+    home = project.home()
     results = [
         _result(finding, report, index) for report in run.reports for finding in report.findings
     ]
@@ -46,9 +47,9 @@ def sarif(run: Run) -> str:
                 "tool": {
                     "driver": {
                         "name": "imsprep",
-                        **({"informationUri": project.HOME} if project.HOME else {}),
+                        **({"informationUri": home.uri} if home else {}),
                         "semanticVersion": run.version,
-                        "rules": [_rule(rule) for rule in rules],
+                        "rules": [_rule(rule, home) for rule in rules],
                     }
                 },
                 "columnKind": "unicodeCodePoints",
@@ -62,11 +63,11 @@ def sarif(run: Run) -> str:
     return json.dumps(log, indent=2, sort_keys=True) + "\n"
 
 
-def _rule(rule: Rule) -> dict[str, object]:
-    """Return a rule; where imsprep has an address, with that of the page where the rule stands."""
-    page = f"{project.HOME}/docs/reference/rules.md#{rule.id.lower()}"
+def _rule(rule: Rule, home: project.Home | None) -> dict[str, object]:
+    """Return a rule; where the sources have an address, with that of the page where it stands."""
+    page = home and home.page("docs/reference/rules.md")
     return {
-        **({"helpUri": page} if project.HOME else {}),
+        **({"helpUri": f"{page}#{rule.id.lower()}"} if page else {}),
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
