@@ -187,18 +187,28 @@ def test_the_commands_of_an_example_run(shell: DocumentShell, name: str) -> None
 
 
 @pytest.mark.slow
-@here("packer")
-def test_packer_accepts_its_example(tmp_path: Path) -> None:
-    shutil.copy(EXAMPLES / "packer.pkr.hcl", tmp_path)
-    subprocess.run(
-        ["packer", "validate", "-syntax-only", "packer.pkr.hcl"], cwd=tmp_path, check=True
-    )
-
-
-@pytest.mark.slow
-@here("ansible-playbook")
-def test_ansible_accepts_its_example() -> None:
-    subprocess.run(["ansible-playbook", "--syntax-check", EXAMPLES / "ansible.yml"], check=True)
+@pytest.mark.parametrize(
+    "tool",
+    [
+        pytest.param("packer build packer.pkr.hcl", marks=here("packer")),
+        pytest.param("terraform init && terraform apply -auto-approve", marks=here("terraform")),
+        pytest.param("ansible-playbook ansible.yml", marks=here("ansible-playbook")),
+    ],
+    ids=lambda command: command.split()[0],
+)
+def test_the_tool_itself_runs_its_example_and_the_image_is_there(
+    shell: DocumentShell, tool: str
+) -> None:
+    for name in ("packer.pkr.hcl", "terraform.tf", "ansible.yml"):
+        shutil.copy(EXAMPLES / name, shell.folder)
+    done = shell.run(tool)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (image,) = shell.folder.glob("cloud/.emulator/images/*.json")
+    made = json.loads(image.read_text())
+    assert (made["status"], made["body"]["name"]) == ("active", "web01")
+    kept = shell.folder / "image.json"
+    if tool.startswith(("terraform", "ansible")):
+        assert json.loads(kept.read_text())["image_id"] == image.stem
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ build {
   post-processor "shell-local" {
     inline = [
       "imsprep check build/disk.raw --guest",
-      "imsprep import build/disk.raw --name web01 --type DataImage --min-disk 40 --to obs:images --region eu-de --site otc",
+      "imsprep import build/disk.raw --guest --name web01 --os-version 'Debian GNU/Linux 12.0.0 64bit' --min-disk 40 --to obs:images --region eu-de --site otc",
     ]
   }
 }
