@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from imsprep.errors import FormatError
-from imsprep.guest import child, sandbox
+from imsprep.guest import sandbox
 from imsprep.guest.fs import libyal
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.fs.ranges import Window
 from imsprep.guest.inspect import inspect
-from imsprep.guest.model import Entry, Guest
+from imsprep.guest.model import Guest
 from imsprep.guest.sandbox import MEMORY_LIMIT, inspect_image
 from imsprep.guest.tree import Budget
 from imsprep.units import KIB
@@ -49,22 +49,6 @@ def look(image: Path) -> Guest:
     """Inspect in this process."""
     with image.open("rb") as file:
         return inspect(file, image.stat().st_size, Budget(), lambda guest: None)
-
-
-def loop() -> None:
-    while True:
-        pass
-
-
-def test_python_code_that_loops_is_interrupted_and_nothing_more_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(child, "CPU_ENOUGH_S", 0.05)
-    budget = Budget()
-    with pytest.raises(UnreadableError, match="processor time"), child.ended_in_time(budget):
-        loop()
-    with pytest.raises(UnreadableError, match="processor time"):
-        budget.take(lookups=1)
 
 
 def test_a_system_that_was_not_looked_for_is_not_called_absent() -> None:
@@ -206,48 +190,6 @@ def test_what_was_found_before_a_library_is_stuck_is_kept(
     assert [f.rule for f in findings] == (["IMS837"] if system else [])
     assert {"IMS814", "IMS821"} <= {s.rule for s in skipped}
     assert (len(skipped) > 30) is (system is None)
-
-
-@pytest.mark.slow
-@need("mkfs.ext4")
-def test_wherever_an_answer_is_cut_off_what_is_left_of_it_is_true(tmp_path: Path) -> None:
-    pytest.importorskip("pyfsext")
-    files = {**debian(), "/etc/shadow": "root::19000:0:99999:7:::\n", "/etc/machine-id": "0" * 32}
-    write_tree(tmp_path / "tree", files)
-    make_filesystem("ext4", tmp_path / "tree", tmp_path / "fs.img")
-    command = [sys.executable, "-m", "imsprep.guest.child", tmp_path / "fs.img", str(MEMORY_LIMIT)]
-    answer = subprocess.run(command, check=True, capture_output=True).stdout
-    whole = sandbox.guest_of(answer, "fs.img", None)
-    assert whole == inspect_image(tmp_path / "fs.img")
-    found = {f.rule: f.message for f in check(whole)[0]}
-    assert len(found) == 2
-    kept = set()
-    ends = [match.end() for match in re.finditer(b"\n", answer)]
-    for end in [*ends[:-1], *range(0, ends[-2], 97)]:
-        guest = sandbox.guest_of(answer[:end], "fs.img", "killed")
-        assert guest.unread == ("killed",)
-        assert "killed" in guest.gaps.values() or not guest.volumes
-        assert guest.files.items() <= whole.files.items()
-        findings, skipped = check(guest)
-        part = {f.rule: f.message for f in findings}
-        assert part.items() <= found.items()
-        assert found.keys() <= part.keys() | {s.rule for s in skipped}
-        kept.add(len(part))
-    assert kept == {0, 1, 2}
-
-
-def test_files_of_a_system_that_could_not_be_read_are_not_another_systems(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    teller = child.Teller()
-    one, other = {"/etc/fstab": Entry("file")}, {"/etc/issue": Entry("file")}
-    teller.tell(Guest(system="linux", root="partition 1", files=one))
-    teller.tell(Guest(system="linux", root="partition 1", files=other))
-    last = Guest(system="linux", root="partition 1", files={**other, **one})
-    teller.tell(last)
-    lines = capsys.readouterr().out.encode().split(b"\n\n")
-    for number, files in enumerate([one, other, last.files], 1):
-        assert sandbox.guest_of(b"\n\n".join(lines[:number]), "", None).files == files
 
 
 class Broken(Window):

@@ -39,12 +39,6 @@ TESTED_BY_OTHERS = """
     cli.progress.watcher
     cli.screen
     cli.settings.configured
-    guest.chain.grub.syntax
-    guest.child
-    guest.fs.dissect
-    guest.fs.volumes
-    guest.linux.kernels
-    guest.snapshot
     image.qemu.nbd_client
     pipeline.batch.run
     pipeline.batch.run_entry

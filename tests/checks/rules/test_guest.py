@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import io
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +18,6 @@ from imsprep.guest.inspect import Opened, World, read_linux
 from imsprep.guest.linux.initramfs import Allowance
 from imsprep.guest.model import Guest, Volume, overlap
 from imsprep.guest.paths import PATTERN_LIMIT, TEXT_LIMIT
-from imsprep.guest.snapshot import password_state
 from imsprep.guest.tree import Tree
 from imsprep.image.volumes.partitions import BIOS_BOOT
 from imsprep.report import Severity
@@ -44,9 +42,7 @@ from tests.support.guest.trees import (
     Link,
     MemoryFileSystem,
     MemoryNode,
-    cpio,
     debian,
-    drivers,
     kernel,
     linux_guest,
 )
@@ -369,33 +365,6 @@ def test_an_initramfs_that_is_not_read_to_its_end_is_skipped(
     monkeypatch.setattr("imsprep.guest.linux.initramfs_actions.SIZE_LIMIT", 4096)
     _, skipped = check(linux_guest({**debian(), INITRD: bytes(5000)}))
     assert {"IMS814", "IMS815", "IMS821"} <= {s.rule for s in skipped}
-
-
-def test_what_all_initramfs_unpack_to_is_limited() -> None:
-    files = debian()
-    for version in ("5.1.0", "5.2.0", "5.3.0"):
-        files |= kernel(version, f"/boot/initrd.img-{version}")
-        files[f"/boot/initrd.img-{version}"] = gzip.compress(cpio(drivers(version)))
-    guest = linux_guest(files, allowance=Allowance(bytes_left=2_500))
-    read = [k.version for k in guest.kernels if not k.unread]
-    assert "5.3.0" in read, "the newest first"
-    assert "5.1.0" not in read
-
-
-def test_a_driver_that_is_configured_as_a_module_is_not_built_in() -> None:
-    config = "CONFIG_VIRTIO_BLK=m\nCONFIG_VIRTIO_PCI=y\n# CONFIG_VIRTIO_NET is not set\n"
-    files = {"/boot/vmlinuz-6.1.0": b"MZ", "/boot/config-6.1.0": config}
-    (found,) = linux_guest(files).kernels
-    assert found.builtin == ("virtio_pci",)
-
-
-@pytest.mark.parametrize(
-    ("field", "state"),
-    [("", "empty"), ("!", "locked"), ("*", "locked"), ("x", "locked"), ("!!", "locked"),
-     ("$y$j9T$x", "set")],
-)  # fmt: skip
-def test_the_state_of_a_password_is_told_from_its_field(field: str, state: str) -> None:
-    assert password_state(f"bin:*:1::::::\nroot:{field}:19000:0:99999:7:::\n".encode()) == state
 
 
 def test_a_cloud_init_that_does_not_run_brings_no_network_up() -> None:
