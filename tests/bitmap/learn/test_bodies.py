@@ -1,36 +1,23 @@
-"""Bodies of small maps found in files that were written by plain loops; `test_learn` has the rest."""
+"""Bodies of small maps found in files that were written by plain loops; `test_search` has the rest."""
 
 from __future__ import annotations
 
-import getpass
-import os
 import random
-import socket
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imsprep.bitmap.codec import encode
-from imsprep.bitmap.layout import BitmapLayout
-from imsprep.bitmap.layout_json import load_layout, save_layout
-from imsprep.bitmap.learn.files import learn_files, save_learned, write_probe
 from imsprep.bitmap.learn.probe import (
-    FIRST_SIZE,
-    MIN_SIZE,
     SECOND_SIZE,
-    probe_map,
-    sector_content,
-    sectors,
 )
 from imsprep.bitmap.learn.search import Sample, learn
-from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
-from imsprep.units import GIB, MIB, SECTOR
+from imsprep.units import SECTOR
 from tests.support.bitmap.vendors import extents_of, pack
 
 B = 4096
@@ -149,79 +136,3 @@ def test_a_second_probe_has_another_size_than_all_before() -> None:
     learned = learn([Sample(of, pack(bits(of)))])
     assert learned.outcome == "several"
     assert learned.second_probe == SECOND_SIZE
-
-
-def test_the_probe_has_data_where_its_description_says() -> None:
-    for size in (FIRST_SIZE, SECOND_SIZE, MIN_SIZE, 16 * GIB + 5 * SECTOR, 16 * GIB):
-        numbers = sectors(size).tolist()
-        if size == SECOND_SIZE:  # a tool that marks the first block always is seen by this one
-            assert numbers[0] * SECTOR >= 64 * MIB
-        else:
-            assert numbers[0] == 0
-        assert numbers == sorted(set(numbers))
-        behind = [number for number in numbers if number * SECTOR >= size * 3 // 4]
-        if size < GIB:  # data in most blocks
-            assert len(behind) > 4
-        else:
-            assert behind == ([] if size % MIB == 5 * SECTOR else [size // SECTOR - 1])
-        assert (size // SECTOR - 1 in behind) is (size % MIB != 5 * SECTOR)
-    small = sectors(MIN_SIZE + 5 * SECTOR)
-    assert small[-1] * SECTOR < MIN_SIZE * 3 // 4 + MIB
-    assert any(number * SECTOR > 128 * GIB for number in sectors(SECOND_SIZE).tolist())
-
-
-@pytest.mark.parametrize("block_size", [4 << 10, 64 << 10, 2 << 20, 16 << 20])
-@pytest.mark.parametrize("size", [MIN_SIZE, FIRST_SIZE, 64 << 20])
-def test_a_probe_of_a_boundary_case_is_one_in_every_block_size(size: int, block_size: int) -> None:
-    for kind, allocated in (("none", 0), ("one", 1), ("all", -(-size // block_size))):
-        blocks = {number * SECTOR // block_size for number in sectors(size, kind).tolist()}
-        assert len(blocks) == allocated, kind
-
-
-def test_the_probe_on_disk_is_the_one_that_was_planned(tmp_path: Path) -> None:
-    path = tmp_path / "probe.raw"
-    assert write_probe(path, size=MIN_SIZE) == len(sectors(MIN_SIZE)) * SECTOR
-    data = path.read_bytes()
-    assert len(data) == MIN_SIZE
-    planned = probe_map(MIN_SIZE, SECTOR)
-    for number in range(MIN_SIZE // SECTOR):
-        wanted = sector_content(number) if planned[number] else bytes(SECTOR)
-        assert data[number * SECTOR : (number + 1) * SECTOR] == wanted
-    with pytest.raises(UsageError, match="allow it to be replaced"):
-        write_probe(path, size=MIN_SIZE)
-
-
-def test_a_file_that_is_no_layout_is_kept_and_a_layout_is_replaced(tmp_path: Path) -> None:
-    notes, saved = tmp_path / "notes.txt", tmp_path / "a.layout.json"
-    notes.write_text("mine")
-    with pytest.raises(UsageError, match="not replaced"):
-        save_learned(notes, BitmapLayout(B))
-    assert notes.read_text() == "mine"
-    save_layout(saved, BitmapLayout(B))
-    save_learned(saved, BitmapLayout(2 * B))
-    assert load_layout(str(saved)).block_size == 2 * B
-
-
-def test_the_names_of_the_machine_and_of_the_user_are_no_constants(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "builder7")
-    pairs, long_ago = [], 1_000_000_000
-    for number, size in enumerate((MIN_SIZE, MIN_SIZE + 9 * MIB + 5 * SECTOR)):
-        image, made = tmp_path / f"{number}.raw", tmp_path / f"{number}.mf"
-        write_probe(image, size=size)
-        of = probe_map(size, B)
-        made.write_bytes(b"by BUILDER7 " + numbered(of))
-        for path in (image, made):
-            os.utime(path, (long_ago, long_ago))
-        pairs.append((image, made))
-    learned = learn_files(pairs)
-    assert learned.outcome == "none"
-    assert "names 'builder7'" in learned.reached
-    monkeypatch.setattr(socket, "gethostname", lambda: "other")
-
-    def nameless() -> str:
-        raise KeyError("no such user")
-
-    monkeypatch.setattr(getpass, "getuser", nameless)
-    assert learn_files(pairs).outcome == "one"

@@ -12,6 +12,7 @@ from imsprep.bitmap.codec import encode
 from imsprep.bitmap.layout import Bits, Entries, Number, shape_of
 from imsprep.bitmap.learn.probe import (
     FIRST_SIZE,
+    MIN_SIZE,
     SECOND_SIZE,
     probe_map,
     sector_content,
@@ -94,3 +95,30 @@ def test_the_first_sector_ends_as_a_boot_record() -> None:
     assert len(sector_content(0)) == len(sector_content(1)) == SECTOR
     assert sectors(FIRST_SIZE)[0] == 0
     assert sectors(SECOND_SIZE)[0] > 0
+
+
+def test_the_probe_has_data_where_its_description_says() -> None:
+    for size in (FIRST_SIZE, SECOND_SIZE, MIN_SIZE, 16 * GIB + 5 * SECTOR, 16 * GIB):
+        numbers = sectors(size).tolist()
+        if size == SECOND_SIZE:  # a tool that marks the first block always is seen by this one
+            assert numbers[0] * SECTOR >= 64 * MIB
+        else:
+            assert numbers[0] == 0
+        assert numbers == sorted(set(numbers))
+        behind = [number for number in numbers if number * SECTOR >= size * 3 // 4]
+        if size < GIB:  # data in most blocks
+            assert len(behind) > 4
+        else:
+            assert behind == ([] if size % MIB == 5 * SECTOR else [size // SECTOR - 1])
+        assert (size // SECTOR - 1 in behind) is (size % MIB != 5 * SECTOR)
+    small = sectors(MIN_SIZE + 5 * SECTOR)
+    assert small[-1] * SECTOR < MIN_SIZE * 3 // 4 + MIB
+    assert any(number * SECTOR > 128 * GIB for number in sectors(SECOND_SIZE).tolist())
+
+
+@pytest.mark.parametrize("block_size", [4 << 10, 64 << 10, 2 << 20, 16 << 20])
+@pytest.mark.parametrize("size", [MIN_SIZE, FIRST_SIZE, 64 << 20])
+def test_a_probe_of_a_boundary_case_is_one_in_every_block_size(size: int, block_size: int) -> None:
+    for kind, allocated in (("none", 0), ("one", 1), ("all", -(-size // block_size))):
+        blocks = {number * SECTOR // block_size for number in sectors(size, kind).tolist()}
+        assert len(blocks) == allocated, kind
