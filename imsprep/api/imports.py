@@ -70,9 +70,12 @@ def wait_for_job(job_id: str, options: WaitOptions) -> JobStatus:
     from imsprep.ims.wait import wait as wait_for
     from imsprep.pipeline.import_task import poll_policy_of
     from imsprep.service import connected
-    from imsprep.store.target import parse_target
+    from imsprep.store.target import check_there, parse_target
 
-    folder = parse_target(options.to).folder if options.to else None
+    target = parse_target(options.to) if options.to else None
+    if target is not None:
+        check_there(target)
+    folder = target.folder if target is not None else None
     pace = poll_policy_of(options.timeout_s, options.poll_s, local=folder is not None)
     with connected(folder, options) as client:
         return wait_for(client.job, job_id, telling(pace, options.progress))

@@ -87,10 +87,13 @@ def ask_bucket(file: StrPath, target: str, options: UploadOptions) -> str:
 def find_leftovers(store: Bucket, options: LeftoverOptions) -> Leftovers:
     """Return what uploads that never ended left in a bucket, and killed commands in a folder.
 
-    An upload that is still running somewhere looks the same. Raises TransferError, ServiceError.
+    An upload that is still running somewhere looks the same. Raises UsageError for a local bucket
+    whose folder does not exist, TransferError, ServiceError.
     """
+    from imsprep.store.target import check_there
     from imsprep.upload.cleanup import find_leftovers as find
 
+    check_there(store.target)
     return find(store.store, store.target.prefix, _folders(options))
 
 
@@ -98,12 +101,15 @@ def find_leftovers(store: Bucket, options: LeftoverOptions) -> Leftovers:
 def abort_uploads(store: Bucket, options: AbortOptions) -> Leftovers:
     """Abort the uploads of one key, or everything that `find_leftovers` shows; return what is gone.
 
-    Raises UsageError unless either `key` or `everything` is given, TransferError, ServiceError.
+    Raises UsageError unless either `key` or `everything` is given, and for a local bucket whose
+    folder does not exist, TransferError, ServiceError.
     """
+    from imsprep.store.target import check_there
     from imsprep.upload.cleanup import remove_leftovers
 
     if (options.key is None) != options.everything:
         raise UsageError("name the key of one upload, or ask for all")
+    check_there(store.target)
     key = store.target.key_for(options.key) if options.key else None
     return remove_leftovers(store.store, store.target.prefix, key=key, folders=_folders(options))
 

@@ -104,6 +104,18 @@ def check_objects_apart(target: Target, keys: Sequence[str], files: Sequence[Pat
             )
 
 
+def check_there(target: Target) -> None:
+    """Raise UsageError if a local bucket's folder was never made: nothing was imported there.
+
+    For what only looks: a name that was mistyped must not read as an empty bucket.
+    """
+    if target.folder is not None and not target.folder.is_dir():
+        raise UsageError(
+            f"there is no folder {show_path(target.folder)}: no import or upload has made it",
+            remedies=("to",),
+        )
+
+
 def check_writable(target: Target) -> None:
     """Raise UsageError if a local bucket cannot be written; nothing stays of the attempt.
 

@@ -30,7 +30,7 @@ def test_a_job_that_ended_gives_its_image(imsprep: Run, tmp_path: Path) -> None:
 def test_a_job_that_never_comes_to_be_known_is_waited_for_to_the_limit(
     imsprep: Run, tmp_path: Path
 ) -> None:
-    done = imsprep("wait", "0" * 32, "--to", f"local:{tmp_path}/cloud", "--timeout", 0)
+    done = imsprep("wait", "0" * 32, "--to", f"local:{tmp_path}", "--timeout", 0)
     assert done.code == 7
     assert "0" * 32 in done.err
 

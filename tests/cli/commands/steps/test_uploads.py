@@ -52,6 +52,20 @@ def test_one_key_or_all_is_removed_and_nothing_else(imsprep: Run, store: Directo
 
 
 @pytest.mark.parametrize(
+    "words",
+    [("uploads", "list"), ("uploads", "abort", "--all"), ("wait", "0" * 32)],
+    ids=lambda words: words[0] + words[1][:5],
+)
+def test_a_folder_that_was_mistyped_is_no_empty_bucket(
+    imsprep: Run, words: tuple[str, ...], store: DirectoryStore
+) -> None:
+    done = imsprep(*words, "--to", "local:./clod")
+    assert done.code == 2
+    assert f"there is no folder {Path.cwd() / 'clod'}: no import or upload has made it" in done.err
+    assert not Path("clod").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "more"),
     [(("local:./my cloud",), " Write it as --to 'local:./my cloud'."), ((), "")],
 )
