@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures import fuzz_zvhd2
-from fixtures.fuzz_zvhd2 import CORPUS, change_field, file_of, recipe_of, seeds, try_file
+from fixtures.fuzz_zvhd2 import CORPUS, SEEDS, change_field, file_of, recipe_of, seed, try_file
 from imsprep.checks import registry
 from imsprep.checks.gather_facts import Look, gather_file
 from imsprep.cloud.sites import SITES
@@ -20,12 +20,10 @@ from imsprep.options import DEFAULT_SITE
 from imsprep.report import Severity
 from tests.support.zvhd2.goldens import golden
 
-SEEDS = seeds()
-
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_a_seed_makes_a_sound_file(name: str) -> None:
-    assert try_file(file_of(SEEDS[name]))
+    assert try_file(file_of(seed(name)))
 
 
 def test_a_recipe_makes_the_very_file() -> None:
@@ -38,8 +36,8 @@ def test_what_the_fuzzer_kept_is_handled(path: object) -> None:
 
 
 @given(st.sampled_from(sorted(SEEDS)), st.integers(0, 2**32), st.integers(1, 4))
-def test_files_with_changed_fields_are_handled(name: str, seed: int, changes: int) -> None:
-    recipe, choice = SEEDS[name], Random(seed)
+def test_files_with_changed_fields_are_handled(name: str, number: int, changes: int) -> None:
+    recipe, choice = seed(name), Random(number)
     for _ in range(changes):
         recipe = change_field(recipe, choice)
     try_file(file_of(recipe))
@@ -48,9 +46,9 @@ def test_files_with_changed_fields_are_handled(name: str, seed: int, changes: in
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(st.sampled_from(sorted(SEEDS)), st.integers(0, 2**32), st.integers(0, 3))
-def test_the_check_says_what_the_reader_does(name: str, seed: int, changes: int) -> None:
+def test_the_check_says_what_the_reader_does(name: str, number: int, changes: int) -> None:
     """What cannot be read whole has an error, and what has none is read whole."""
-    recipe, choice = SEEDS[name], Random(seed)
+    recipe, choice = seed(name), Random(number)
     for _ in range(changes):
         recipe = change_field(recipe, choice)
     data = file_of(recipe)
@@ -83,8 +81,8 @@ def test_the_fuzzer_notices_a_reader_that_trusts(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(faults, "entry_fault", lambda footer, index: None)
     monkeypatch.setattr(faults, "overlap_fault", lambda by_offset: None)
     failed = 0
-    for seed in range(200):
-        recipe = change_field(SEEDS["plain"], Random(seed))
+    for number in range(200):
+        recipe = change_field(seed("plain"), Random(number))
         try:
             fuzz_zvhd2.try_file(file_of(recipe))
         except (AssertionError, IndexError, ValueError):
