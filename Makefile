@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 PROGRAM := $(VENV)/.program
 STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
+# Each command that a test starts would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:                 ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.house import PURE, TESTED_BY_OTHERS
 from tests.support.paths import ROOT
+from tests.support.syntax import nodes, tree
 
 PACKAGE = ROOT / "imsprep"
 SUPPORT = ROOT / "tests" / "support"  # what tests share, in the folders of the package
@@ -451,12 +452,6 @@ PAGES = [
 
 
 @functools.cache
-def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """Return all nodes of a file's tree; each file is read once."""
-    return tuple(ast.walk(ast.parse(path.read_text())))
-
-
-@functools.cache
 def imports(path: Path) -> tuple[str, ...]:
     """Return the modules that a file imports when it runs, as dotted names."""
     return tuple(_imports(path))
@@ -467,7 +462,7 @@ def running(path: Path) -> Iterator[ast.AST]:
     guarded = {
         id(child)
         for node in nodes(path)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
     return (node for node in nodes(path) if id(node) not in guarded)
@@ -499,14 +494,14 @@ def own(module: str) -> set[str]:
     return {name for name in imports(MODULES[module]) if name.startswith("imsprep.")}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_package_imports_lower_rungs_only(module: str) -> None:
-    here = package_of(module)
-    if not here:
-        return
-    for name in own(module):
-        there = package_of(name)
-        assert there == here or RUNGS[there] < RUNGS[here] or RUNGS[here] == 0, name
+def test_a_package_imports_lower_rungs_only() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        if (here := package_of(module)) and RUNGS[here] > 0
+        for name in own(module)
+        if (there := package_of(name)) != here and RUNGS[there] >= RUNGS[here]
+    ] == []
 
 
 def test_no_folder_is_a_corridor() -> None:
@@ -515,15 +510,14 @@ def test_no_folder_is_a_corridor() -> None:
     assert {f.name: n for f, n in folders.items() if n > MOST_MODULES} == {}
 
 
-@pytest.mark.parametrize("package", [m for m, p in MODULES.items() if p.name == "__init__.py"])
-def test_a_package_says_which_module_to_open_first(package: str) -> None:
-    path = MODULES[package]
-    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
-    named = [name.partition(".")[0] for name in re.findall(r"`([\w/.]+)`", doc)]
-    there = [name for name in named if any(path.parent.glob(f"{name}.py"))
-             or (path.parent / name).is_dir()]  # fmt: skip
-    assert there, "name the module with which to begin"
-    assert set(re.findall(r"Begin with `(\w+)`", doc)) <= set(there)
+def test_a_package_says_which_module_to_open_first() -> None:
+    for path in (path for path in MODULES.values() if path.name == "__init__.py"):
+        doc = ast.get_docstring(tree(path)) or ""
+        named = [name.partition(".")[0] for name in re.findall(r"`([\w/.]+)`", doc)]
+        there = [name for name in named if any(path.parent.glob(f"{name}.py"))
+                 or (path.parent / name).is_dir()]  # fmt: skip
+        assert there, f"{path}: name the module with which to begin"
+        assert set(re.findall(r"Begin with `(\w+)`", doc)) <= set(there), path
 
 
 @pytest.mark.parametrize("package", ORDER)
@@ -533,16 +527,12 @@ def test_the_order_of_a_package_names_each_of_its_modules_once(package: str) -> 
     assert sorted(ORDER[package].split()) == sorted(there)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) in ORDER])
-def test_a_module_imports_only_what_stands_before_it(module: str) -> None:
-    order = ["", *ORDER[package_of(module)].split()]  # the package's own names come first
-    prefix = f"imsprep.{package_of(module)}"
-    if MODULES[module].name == "__init__.py":
-        return
-    place = order.index(module.removeprefix(f"{prefix}."))
-    for name in own(module):
-        if package_of(name) == package_of(module) and MODULES[name].name != "__init__.py":
-            assert order.index(name.removeprefix(f"{prefix}.")) < place, name
+@pytest.mark.parametrize("package", ORDER)
+def test_a_module_imports_only_what_stands_before_it(package: str) -> None:
+    order = [f"imsprep.{package}.{name}" for name in ORDER[package].split()]
+    for place, module in enumerate(order):
+        later = own(module) & set(order[place:])
+        assert not later, f"{module} imports {later}"
 
 
 # What reaches outside: modules, and calls by name. `tests.support.house` watches the rest at work.
@@ -550,42 +540,48 @@ OUTSIDE = {"socket", "threading", "_thread", "subprocess", "time", "random", "se
 REACHES = {"open", "print", "input", "read_text", "read_bytes", "write_text", "write_bytes", "unlink", "mkdir", "iterdir", "getenv", "urlopen", "urandom", "system", "fsync"}  # fmt: skip
 
 
-@pytest.mark.parametrize("module", sorted(PURE))
-def test_the_core_reaches_nothing_outside(module: str) -> None:
-    assert not {name.split(".")[0] for name in imports(MODULES[module])} & OUTSIDE
-    for node in nodes(MODULES[module]):
-        if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            called = node.func.id if isinstance(node.func, ast.Name) else called
-            assert called not in REACHES, f"{module}:{node.lineno} calls {called}"
+def test_the_core_reaches_nothing_outside() -> None:
+    for module in sorted(PURE):
+        outside = {name.split(".")[0] for name in imports(MODULES[module])} & OUTSIDE
+        assert not outside, f"{module} imports {outside}"
+        for node in nodes(MODULES[module]):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+                called = node.func.id if isinstance(node.func, ast.Name) else called
+                assert called not in REACHES, f"{module}:{node.lineno} calls {called}"
 
 
-@pytest.mark.parametrize("module", sorted(PURE))
-def test_the_core_imports_only_the_core(module: str) -> None:
-    # How a part is installed is found out when its error is shown, not before.
-    for name in own(module) - ({"imsprep.extras"} if module == "imsprep.errors" else set()):
-        pure = name in PURE or MODULES[name].name == "__init__.py"
-        assert pure or package_of(name) in ("units", "errors", "report", "options", "progress"), (
-            name
-        )
+def test_the_core_imports_only_the_core() -> None:
+    for module in sorted(PURE):
+        # How a part is installed is found out when its error is shown, not before.
+        for name in own(module) - ({"imsprep.extras"} if module == "imsprep.errors" else set()):
+            pure = name in PURE or MODULES[name].name == "__init__.py"
+            values = ("units", "errors", "report", "options", "progress")
+            assert pure or package_of(name) in values, f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_function_is_small(module: str) -> None:
-    for node in nodes(MODULES[module]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            # Decorators are declarations (a command's options), not the function's work.
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert lines <= MAX_FUNCTION_LINES or node.name in LONG_FUNCTIONS, node.name
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield every function of the package with the name of its module."""
+    for module, path in MODULES.items():
+        for node in nodes(path):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield module, node
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_function_has_few_parameters(module: str) -> None:
-    for node in nodes(MODULES[module]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            all_ = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            names = [one.arg for one in all_ if one.arg not in ("self", "cls")]
-            assert len(names) <= MAX_PARAMETERS or node.name in MANY_PARAMETERS, node.name
+def test_a_function_is_small() -> None:
+    for module, node in functions():
+        # Decorators are declarations (a command's options), not the function's work.
+        lines = (node.end_lineno or node.lineno) - node.lineno + 1
+        small = lines <= MAX_FUNCTION_LINES or node.name in LONG_FUNCTIONS
+        assert small, f"{module}.{node.name} has {lines} lines"
+
+
+def test_a_function_has_few_parameters() -> None:
+    for module, node in functions():
+        all_ = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        names = [one.arg for one in all_ if one.arg not in ("self", "cls")]
+        few = len(names) <= MAX_PARAMETERS or node.name in MANY_PARAMETERS
+        assert few, f"{module}.{node.name} has {len(names)} parameters"
 
 
 def test_nothing_but_the_front_door_imports_the_emulator() -> None:
@@ -614,11 +610,16 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("imsprep.cli.")])
-def test_the_command_line_is_a_client_of_the_front_door_alone(module: str) -> None:
+def test_the_command_line_is_a_client_of_the_front_door_alone() -> None:
     allowed = {f"{place}.{name}" for place, names in VALUES.items() for name in names}
-    for name in named(MODULES[module]):
-        assert name in allowed or any(f"{name}.".startswith(f"{door}.") for door in DOOR), name
+    doors = tuple(f"{door}." for door in DOOR)
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        if module.startswith("imsprep.cli.")
+        for name in named(MODULES[module])
+        if name not in allowed and not f"{name}.".startswith(doors)
+    ] == []
 
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -651,10 +652,11 @@ def test_what_tests_share_is_in_the_folders_of_the_package() -> None:
     assert [f for f in folders if not (PACKAGE / f).is_dir()] == []
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_no_test_file_imports_another(path: Path) -> None:
-    for name in imports(path):
-        assert not re.fullmatch(r"tests(\.\w+)*\.test_\w+(\.\w+)?", name), name
+def test_no_test_file_imports_another() -> None:
+    for path in TESTS:
+        for name in imports(path):
+            another = re.fullmatch(r"tests(\.\w+)*\.test_\w+(\.\w+)?", name)
+            assert not another, f"{path} imports {name}"
 
 
 CODE = [path for folder in ("imsprep", "tests", "fixtures", "benchmarks", "docs")
@@ -671,11 +673,12 @@ def test_a_line_that_no_checker_sees_says_why() -> None:
             assert not UNCHECKED.search(line), f"{path}:{number}: a reason is missing"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_the_prose_of_a_page_is_wrapped(page: Path) -> None:
-    fenced = False
-    for number, line in enumerate(page.read_text().splitlines(), 1):
-        fenced ^= line.lstrip().startswith("```")
-        # A table's row, a heading and what cannot be broken stay on one line.
-        if not fenced and not line.startswith(("|", "#")) and " " in line.strip():
-            assert len(line) <= MAX_PROSE_WIDTH, f"{page.name}:{number} has {len(line)} characters"
+def test_the_prose_of_a_page_is_wrapped() -> None:
+    for page in PAGES:
+        fenced = False
+        for number, line in enumerate(page.read_text().splitlines(), 1):
+            fenced ^= line.lstrip().startswith("```")
+            # A table's row, a heading and what cannot be broken stay on one line.
+            if not fenced and not line.startswith(("|", "#")) and " " in line.strip():
+                wrapped = len(line) <= MAX_PROSE_WIDTH
+                assert wrapped, f"{page.name}:{number} has {len(line)} characters"
