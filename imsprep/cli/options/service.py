@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import click
 
-from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import F, SecondsType, ca_bundle_option, with_options
-from imsprep.cli.settings.configured import site_option
+from imsprep.cli.settings.configured import region_option, site_option
 
 _OPTIONS = (
     site_option("Site whose service and limits apply."),
-    click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
-                 shell_complete=regions,
-                 help="Region, as eu-de or ap-southeast-3."),
+    region_option("Region, as eu-de or ap-southeast-3."),
     click.option("--endpoint", metavar="URL",
                  help="Address of the image service, instead of the site's."),
     click.option("--api", type=click.Choice(["v2", "v2.1"]), default="v2", show_default=True,

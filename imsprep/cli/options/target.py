@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import F, ca_bundle_option, with_options
+from imsprep.cli.settings.configured import region_option
 
 if TYPE_CHECKING:
     from imsprep import Bucket
 
 _PLACE = (
-    click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
-                 shell_complete=regions,
-                 help="Region of the bucket, as eu-de."),
+    region_option("Region of the bucket, as eu-de."),
     click.option("--endpoint", help="Address of OBS, if not the region's."),
     ca_bundle_option,
 )  # fmt: skip

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from imsprep.cli import screen
-from imsprep.cli.help.completion import sites
+from imsprep.cli.help.completion import regions, sites
 from imsprep.cli.help.sections import SectionedCommand
 from imsprep.cli.options.common import F
 from imsprep.cloud.sites import SITES
@@ -168,6 +168,14 @@ def site_option(words: str) -> Callable[[F], F]:
     )
 
 
+def region_option(words: str) -> Callable[[F], F]:
+    """Return the option --region, which is known before --site is, wherever it stands."""
+    return click.option(
+        "--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
+        shell_complete=regions, is_eager=True, help=words,
+    )  # fmt: skip
+
+
 def site_of_region(site: Setting, region: str | None) -> Setting:
     """Return the site that has a region; one that was chosen and lacks it is refused."""
     from imsprep.cloud.endpoints import site_for
@@ -183,9 +191,6 @@ def _site_here() -> str:
 def _by_region(ctx: click.Context, param: click.Parameter, site: str) -> str:
     """Have the region decide where no site was chosen; one that contradicts it is refused."""
     region = ctx.params.get("region")
-    other = next((p for p in ctx.command.params if p.name == "region"), None)
-    if region is None and other is not None:
-        region = other.resolve_envvar_value(ctx) or ctx.lookup_default("region")
     given = ctx.get_parameter_source("site") is not ParameterSource.DEFAULT
     if region is None:
         return site

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,10 +14,8 @@ from imsprep.cli import screen
 from imsprep.cli.progress import bars, board
 from imsprep.cli.progress.bars import JobBar, ProgressBar
 from imsprep.progress import Event
-from imsprep.report import Finding, Report, Severity
 from imsprep.units import GIB, MIB
 from tests.support.paths import ROOT
-from tests.support.running import Outcome
 from tests.support.terminal import Terminal, run_on_terminal
 
 
@@ -29,19 +25,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(params=[60, 80, 120])
-def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    shown = Terminal(request.param)
-    # Not sys.stderr itself, which pytest sets again when the fixture is done.
-    streams = SimpleNamespace(stderr=shown, stdout=shown, modules=sys.modules)
-    for module in (bars, board, screen):
-        monkeypatch.setattr(module, "sys", streams)
-    monkeypatch.setenv("COLUMNS", str(request.param))
-    screen.reset()
-    yield shown
-    board.BOARD.end()
 
 
 def redraw() -> None:
@@ -103,16 +86,10 @@ def test_lines_stand_above_a_bar_and_never_in_it(terminal: Terminal) -> None:
         assert terminal.rows[1].startswith("scan ")
 
 
-def test_a_message_is_wrapped_at_words(terminal: Terminal) -> None:
-    screen.say("word " * 60)
-    assert len(terminal.rows) > 1
-    assert all(row.strip().split(" ")[-1] == "word" for row in terminal.rows)
-
-
 def test_a_program_gets_lines_of_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    given: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen._HERE, "progress", screen.JSON)
+    given("--progress", "json")
     clock = Clock()
     with ProgressBar(
         Event("upload", total=2 * MIB, sent=MIB, copied=MIB), quiet=False, clock=clock
@@ -173,9 +150,9 @@ def test_a_job_has_a_bar_only_where_the_service_says_how_far_it_is(terminal: Ter
 
 
 def test_a_log_has_a_line_an_image_that_fits_into_80_columns(
-    monkeypatch: pytest.MonkeyPatch,
+    given: Callable[..., None],
 ) -> None:
-    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    given("--progress", "plain")
     at = bars.ImageBars(quiet=False)
     for image in ("a/folder/and/a-long-name.raw", "b.raw"):
         at.show(image, Event("upload", total=900 * GIB, sent=99 * GIB, copied=801 * GIB))
@@ -234,9 +211,9 @@ def test_an_estimated_total_is_marked_and_never_reached(terminal: Terminal) -> N
 
 
 def test_lines_of_an_upload_end_with_what_it_came_to(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    given: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    given("--progress", "plain")
     clock = Clock()
     with ProgressBar(Event("upload", total=2 * MIB, sent=2 * MIB), quiet=False, clock=clock) as bar:
         clock.now += 11
@@ -250,9 +227,9 @@ def test_lines_of_an_upload_end_with_what_it_came_to(
 
 
 def test_lines_of_one_of_several_files_name_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    given: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen._HERE, "progress", screen.PLAIN)
+    given("--progress", "plain")
     clock = Clock()
     with ProgressBar(
         Event("digest", total=2 * MIB), quiet=False, file="b/disk.raw", clock=clock
@@ -283,63 +260,3 @@ def test_an_import_on_a_terminal_is_quiet_and_keeps_to_its_width(
     assert any(row.startswith("upload ") and "%|" in row for row in seen)
     assert not [row for row in last if "%|" in row]
     assert any(row.startswith("image ") for row in last)
-
-
-def test_a_coloured_report_above_the_bars_keeps_its_lines(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    finding = Finding("IMS101", Severity.WARNING, "file", "A title", "a message")
-    screen.say_report(Report("a.raw", (finding,)))
-    width = min(terminal.columns, 100)
-    assert f"warning  A title{'IMS101':>{width - 16}}" in terminal.rows
-
-
-@pytest.mark.slow
-def test_a_log_file_gets_requests_and_decisions_and_no_secrets(
-    tmp_path: Path, imsprep: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "AKSECRET")
-    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "SKSECRET")
-    disk, log = tmp_path / "disk.raw", tmp_path / "run.log"
-    disk.write_bytes(b"data".ljust(MIB, b"\0"))
-    words = ("import", disk, "--via", "raw", "--name", "a", "--type", "DataImage", "--min-disk", 40,
-             "--to", f"local:{tmp_path}/cloud")  # fmt: skip
-    done = imsprep(*words, "--log-file", log)
-    assert done.code == 0, done.err
-    text = log.read_text()
-    assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z INFO +imsprep.ims.client POST http", text, re.M)
-    assert "is sent: image as disk.raw, bitmap as disk.mf" in text
-    assert "SECRET" not in text
-    assert "ims.client" not in done.err
-    assert "POST http" not in done.err
-    loud = imsprep(*words, "-v")
-    assert "is sent: image as disk.raw" in loud.err
-
-
-def test_a_log_file_that_cannot_be_written_is_a_usage_error(
-    tmp_path: Path, imsprep: Callable[..., Outcome]
-) -> None:
-    done = imsprep("info", tmp_path, "--log-file", tmp_path / "gone" / "run.log")
-    assert (done.code, "cannot write" in done.err) == (2, True)
-
-
-@pytest.mark.parametrize(
-    "content", [b"data".ljust(MIB, b"\0"), bytes(MIB), b"2026-01-01 a log of another program\n"]
-)
-def test_a_log_is_added_to_logs_only(
-    tmp_path: Path, imsprep: Callable[..., Outcome], content: bytes
-) -> None:
-    disk, log = tmp_path / "disk.raw", tmp_path / "run.log"
-    disk.write_bytes(content)
-    words = ("upload", disk, "--to", f"local:{tmp_path}/cloud", "-q", "--log-file")
-    done = imsprep(*words, disk)
-    assert (done.code, "is not a log of imsprep" in done.err) == (2, True)
-    assert disk.read_bytes() == content
-    log.touch()
-    sizes = []
-    for _ in range(2):
-        assert imsprep(*words, log).code == 0
-        sizes.append(log.stat().st_size)
-    assert 0 < sizes[0] < sizes[1]

@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from imsprep.cli import screen
-from imsprep.cli.help.completion import regions
 from imsprep.cli.options.common import PATH, ca_bundle_option, output_options, print_result
-from imsprep.cli.settings.configured import profile_option, site_option
+from imsprep.cli.settings.configured import profile_option, region_option, site_option
 from imsprep.options import ServiceOptions
 
 _COLOURS = {"ok": "passed", "missing": "unsure", "failed": "FAILED"}
@@ -30,9 +29,7 @@ Examples:
               help="Folder of the images (default: the current folder).")  # fmt: skip
 @click.option("--online", is_flag=True, help="Connect to the services of the region too.")
 @site_option("Site of the services.")
-@click.option("--region", envvar=["HW_REGION_NAME", "OS_REGION_NAME"], show_envvar=True,
-              shell_complete=regions,
-              help="Region of the services, as eu-de.")  # fmt: skip
+@region_option("Region of the services, as eu-de.")
 @ca_bundle_option
 @profile_option
 @output_options

@@ -10,19 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from imsprep.cli.progress.upload import target_options, tell_how_it_went
 from imsprep.errors import ServiceError
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.target import parse_target
 from imsprep.units import MIB
-from imsprep.upload.values import Uploaded
 from tests.support.running import Outcome
 from tests.support.store.suite import pattern
 
@@ -257,37 +253,3 @@ def test_nothing_is_left_of_zeros_and_files_of_a_killed_command_are_found(
     assert imsprep("uploads", "abort", *to, "--all").code == 0
     assert not any(path.exists() for path in left)
     assert imsprep("uploads", "list", *to).out == "nothing to clean up\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "more"),
-    [
-        ("local:/a b", {}),
-        ("local:/a?bucket=one", {}),
-        ("obs:bkt/p", {"region": "eu-de"}),
-        ("obs:bkt", {"endpoint": "http://127.0.0.1:9"}),
-    ],
-)
-def test_the_options_of_a_target_lead_to_it(text: str, more: dict[str, str]) -> None:
-    target = parse_target(text, **more)
-    words = shlex.split(target_options(str(target)))
-    again = parse_target(words[1], **{words[2][2:]: words[3]} if words[2:] else {})
-    assert (again.bucket, again.folder) == (target.bucket, target.folder)
-    assert (again.region, again.endpoint) == (target.region, target.endpoint)
-
-
-def test_what_could_not_be_compared_in_a_bucket_that_encrypts_is_said(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    done = Uploaded("k", 9, "e", 1, 5, 4, 0, etags_compared=False)
-    for one, words in (
-        (done, ["ETags are not MD5s", "the MD5 of each part that was sent", "size alone"]),
-        (replace(done, copied=0), ["ETags are not MD5s", "the MD5 of each part that was sent"]),
-    ):
-        tell_how_it_went(one)
-        said = " ".join(capsys.readouterr().err.split())
-        assert [word for word in words if word in said] == words
-    assert "size alone" not in said
-    for quiet in (replace(done, etags_compared=True), replace(done, skipped=True)):
-        tell_how_it_went(quiet)
-        assert capsys.readouterr().err == ""
