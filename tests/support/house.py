@@ -31,7 +31,6 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    image.qemu.nbd_client
     pipeline.batch.run
     pipeline.batch.run_entry
     pipeline.check_import
@@ -39,7 +38,6 @@ TESTED_BY_OTHERS = """
     pipeline.ova.all_disks
     pipeline.ova.proposal
     pipeline.prepare
-    scan.pool
     upload.stream
 """
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 MAX_READ = 8 << 20  # bytes asked for at once; every server grants 32 MiB
 _MAX_STATUS = 1 << 31  # bytes asked about at once, below the 32 bits of a length
-_PATIENCE_S = 120.0  # for a part of an answer; a disk that needs longer is broken
+PATIENCE_S = 120.0  # for a part of an answer; a disk that needs longer is broken
 _MAX_REPLY = 1 << 16  # bytes of a reply that is not data; more is nonsense
 
 _GREETING, _OPTION_MAGIC = b"NBDMAGIC", b"IHAVEOPT"
@@ -67,7 +67,7 @@ class NbdClient:
     def connect(cls, path: Path) -> NbdClient:
         """Connect and negotiate; OSError if nothing listens there, NbdError."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(_PATIENCE_S)
+        connection.settimeout(PATIENCE_S)
         try:
             connection.connect(str(path))
             return cls(connection)
@@ -203,6 +203,6 @@ class NbdClient:
 def _gone(error: OSError) -> NbdError:
     if not isinstance(error, TimeoutError):
         return NbdError(f"the connection was closed: {error}")
-    silence = NbdError(f"gave no answer for {_PATIENCE_S:g} s")
+    silence = NbdError(f"gave no answer for {PATIENCE_S:g} s")
     silence.silent = True
     return silence

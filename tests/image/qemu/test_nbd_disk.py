@@ -235,7 +235,7 @@ def test_qemu_nbd_ends_whatever_ends_us(name: str, tmp_path: Path) -> None:
 def test_a_qemu_nbd_that_stands_still_is_given_up_and_ended(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.image.qemu.nbd_client._PATIENCE_S", 0.5)
+    monkeypatch.setattr("imsprep.image.qemu.nbd_client.PATIENCE_S", 0.5)
     monkeypatch.setattr("imsprep.image.qemu.program.STOP_S", 0.5)
     image = tmp_path / "image.qcow2"
     qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
