@@ -34,9 +34,6 @@ TESTED_BY_OTHERS = """
     pipeline.batch.run
     pipeline.batch.run_entry
     pipeline.check_import
-    pipeline.info
-    pipeline.ova.all_disks
-    pipeline.ova.proposal
     pipeline.prepare
     upload.stream
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from imsprep.units import GIB, MIB
+from imsprep.units import MIB
 from tests.support.running import Outcome
 from tests.support.zvhd2.goldens import FACTS, golden
 
@@ -28,15 +28,6 @@ def test_a_container_is_told_in_one_screen(imsprep: Imsprep, tmp_path: Path) -> 
     text = imsprep("info", path).out
     assert packed["uuid"] in text
     assert len(text.splitlines()) <= 24
-
-
-def test_min_disk_holds_the_whole_disk(imsprep: Imsprep, tmp_path: Path) -> None:
-    for size, smallest in ((MIB, 10), (40 * GIB, 40), (40 * GIB + 512, 41)):
-        path = tmp_path / "disk.raw"
-        with open(path, "wb") as file:
-            file.truncate(size)
-        said = imsprep("info", path, "--json", "--site", "huawei").json
-        assert (said["min_disk"], said["packed"], said["stored_size"]) == (smallest, None, 0)
 
 
 def test_what_it_cannot_tell_is_refused(imsprep: Imsprep, tmp_path: Path) -> None:
