@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -25,7 +25,7 @@ from imsprep.options import UploadOptions
 from imsprep.store import obs
 from imsprep.store.contract import BucketHead, CopyRefusedError, ObjectRange
 from imsprep.store.obs import ObsStore, content_md5, open_obs
-from imsprep.store.obs_connection import ANSWER_LIMIT
+from imsprep.store.obs_connection import ANSWER_LIMIT, connect
 from imsprep.store.retry import RetryPolicy
 from imsprep.store.target import Bucket, Target
 from imsprep.system.threads import serving
@@ -34,6 +34,9 @@ from imsprep.upload.file import send_file
 from imsprep.upload.values import TransferPolicy, Uploaded
 from tests.support.store import s3cloud
 from tests.support.store.suite import StoreSuite, pattern
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
 
 KEYS = Credentials("AKTEST", "SK-very-secret")
 # `make e2e` tries the full 200 ms against a real server.
@@ -54,13 +57,26 @@ def cloud(server: tuple[s3cloud.Strict, str]) -> Iterator[s3cloud.Strict]:
     server[0].faults = s3cloud.Faults()
 
 
+@pytest.fixture(scope="module")
+def client(server: tuple[s3cloud.Strict, str]) -> BaseClient:
+    """One for all tests: botocore takes a tenth of a second to make it."""
+    return connect(endpoint=server[1], region="us-east-1", credentials=KEYS)
+
+
 @pytest.fixture
-def store(cloud: s3cloud.Strict, server: tuple[s3cloud.Strict, str]) -> Iterator[ObsStore]:
-    bucket = f"test-{secrets.token_hex(6)}"
-    store = open_obs(bucket, endpoint=server[1], region="us-east-1", credentials=KEYS)
-    store.client.create_bucket(Bucket=bucket)
+def store(cloud: s3cloud.Strict, client: BaseClient) -> Iterator[ObsStore]:
+    store = ObsStore(client, f"test-{secrets.token_hex(6)}", secrets=KEYS.secrets)
+    client.create_bucket(Bucket=store.bucket)
     yield store
     store.close()
+
+
+@pytest.fixture
+def own_store(store: ObsStore, server: tuple[s3cloud.Strict, str]) -> Iterator[ObsStore]:
+    """A bucket whose client a test may change."""
+    own = open_obs(store.bucket, endpoint=server[1], region="us-east-1", credentials=KEYS)
+    yield own
+    own.close()
 
 
 class TestObsStore(StoreSuite):
@@ -161,20 +177,20 @@ def test_an_object_that_is_cut_short_while_it_is_read_can_be_read_again(
         store.read("k", 0, 1000)
 
 
-def test_a_list_of_several_pages_is_read_to_its_end(store: ObsStore) -> None:
+def test_a_list_of_several_pages_is_read_to_its_end(own_store: ObsStore) -> None:
     """A store answers with 1,000 at a time, or with fewer."""
     limits = {"ListParts": "MaxParts", "ListObjectsV2": "MaxKeys"}
     for operation, limit in limits.items():
-        store.client.meta.events.register(
+        own_store.client.meta.events.register(
             f"provide-client-params.s3.{operation}",
             lambda params, limit=limit, **_: {**params, limit: 2},
         )
-    upload_id = store.create("k", {})
+    upload_id = own_store.create("k", {})
     for number in range(1, 6):
-        store.put(f"o{number}", b"x")
-        store.upload_part("k", upload_id, number, b"x")
-    assert [part.number for part in store.list_parts("k", upload_id)] == [1, 2, 3, 4, 5]
-    assert [found.key for found in store.list_objects("o")] == ["o1", "o2", "o3", "o4", "o5"]
+        own_store.put(f"o{number}", b"x")
+        own_store.upload_part("k", upload_id, number, b"x")
+    assert [part.number for part in own_store.list_parts("k", upload_id)] == [1, 2, 3, 4, 5]
+    assert [found.key for found in own_store.list_objects("o")] == ["o1", "o2", "o3", "o4", "o5"]
 
 
 def test_encryption_is_asked_for(server: tuple[s3cloud.Strict, str], store: ObsStore) -> None:
@@ -640,17 +656,17 @@ def test_a_list_is_known_by_its_name(store: ObsStore, cloud: s3cloud.Strict, hea
 
 @pytest.mark.parametrize("limit", ["MOST_PAGES", "MOST_ENTRIES"])
 def test_a_list_without_end_is_given_up(
-    limit: str, store: ObsStore, monkeypatch: pytest.MonkeyPatch
+    limit: str, own_store: ObsStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.client.meta.events.register(
+    own_store.client.meta.events.register(
         "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 1}
     )
     for number in range(4):
-        store.put(f"k{number}", b"x")
-    assert len(store.list_objects("k")) == 4
+        own_store.put(f"k{number}", b"x")
+    assert len(own_store.list_objects("k")) == 4
     monkeypatch.setattr(obs, limit, 2)
     with pytest.raises(ServiceError, match="the list does not end"):
-        store.list_objects("k")
+        own_store.list_objects("k")
 
 
 def test_only_the_range_that_was_asked_for_is_read(store: ObsStore, cloud: s3cloud.Strict) -> None:
@@ -664,15 +680,15 @@ def test_only_the_range_that_was_asked_for_is_read(store: ObsStore, cloud: s3clo
 
 
 def test_a_range_that_is_another_one_is_not_taken_for_it(
-    store: ObsStore, cloud: s3cloud.Strict
+    own_store: ObsStore, cloud: s3cloud.Strict
 ) -> None:
-    store.put("k", b"0123456789")
-    store.client.meta.events.register(
+    own_store.put("k", b"0123456789")
+    own_store.client.meta.events.register(
         "before-call.s3.GetObject",
         lambda params, **_: params["headers"].update(Range="bytes=0-3"),
     )
     with pytest.raises(ServiceError, match="another range"):
-        store.read("k", 3, 4)
+        own_store.read("k", 3, 4)
 
 
 def test_an_etag_that_head_does_not_say_is_looked_for_in_the_list(
