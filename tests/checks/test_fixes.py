@@ -47,6 +47,7 @@ CASES["a home with a hostile name"] = (
     "IMS833", {**debian(), "/home/it's $(touch pwned)/.bash_history": "x"}, "Other")  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_command_of_a_fix_silences_its_rule(name: str, tmp_path: Path) -> None:
     rule, files, os_version = CASES[name]

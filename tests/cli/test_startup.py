@@ -72,6 +72,7 @@ def test_ctrl_c_while_modules_load_is_one_line_and_no_traceback(
     assert (done.returncode, done.stderr.strip()) == (130, "imsprep: interrupted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_the_help_of_a_command_imports_little(name: str) -> None:
     assert third_party_modules(name, "--help") <= {"click", "bitarray", "tqdm"}

@@ -91,6 +91,7 @@ print("counted", code, opened, started.count("qemu-nbd"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format_", "via", "served"),
     [

@@ -144,6 +144,7 @@ MADE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MADE)
 def test_a_disk_made_by_a_tool_is_told(tmp_path: Path, kind: str) -> None:
     tool, command, expected = MADE[kind]
@@ -154,6 +155,7 @@ def test_a_disk_made_by_a_tool_is_told(tmp_path: Path, kind: str) -> None:
     assert found(tmp_path / "disk.raw") == expected
 
 
+@pytest.mark.slow
 @need("qemu-img")
 @pytest.mark.parametrize(
     "options",

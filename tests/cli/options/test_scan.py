@@ -74,6 +74,7 @@ def run(imsprep: Run, folder: Path, command: str, *more: str) -> Outcome:
     return imsprep(*(word.format(folder) for word in COMMANDS[command]), *more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_image_that_a_program_may_write_to_is_refused(
     command: str, imsprep: Run, folder: Path

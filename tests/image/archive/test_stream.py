@@ -42,6 +42,7 @@ def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 def test_it_becomes_the_same_container_and_the_same_disk(
     suffix: str, imsprep: Imsprep, tmp_path: Path
@@ -69,6 +70,7 @@ def test_blocks_of_another_size(block_size: str, imsprep: Imsprep, tmp_path: Pat
     assert (tmp_path / "back.raw").read_bytes() == disk()
 
 
+@pytest.mark.slow
 @need("gzip", "bzip2", "xz", "zstd", "lz4")
 @pytest.mark.parametrize(
     ("program", "suffix"),

@@ -68,6 +68,7 @@ def qemu_img(*words: object) -> None:
     subprocess.run(["qemu-img", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_every_format_becomes_the_container_of_its_disk(
     name: str, raw: Path, imsprep: Imsprep, tmp_path: Path

@@ -102,6 +102,7 @@ def test_what_qemu_would_leave_out_is_refused(line: str, imsprep: Imsprep, tmp_p
     assert "leaves out" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [("convert", "{}", "out.raw"), ("digest", "{}"), ("check", "{}", "--deep")]
 )

@@ -43,6 +43,7 @@ def disk_or_refused(
     return None, outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_an_image_that_is_cut_short_is_refused(
     name: str, raw: Path, imsprep: Imsprep, tmp_path: Path
