@@ -33,8 +33,6 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 TESTED_BY_OTHERS = """
     pipeline.batch.run
     pipeline.batch.run_entry
-    pipeline.check_import
-    pipeline.prepare
     upload.stream
 """
 
