@@ -38,6 +38,7 @@ from imsprep.api.images import (
 )
 from imsprep.api.imports import (
     import_image,
+    missing_of,
     open_for_import,
     plan_all_disks,
     plan_import,
@@ -93,6 +94,7 @@ __all__ = [
     "look_at_machine",
     "make_bitmap",
     "make_demo_disk",
+    "missing_of",
     "open_for_import",
     "open_store",
     "os_versions",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from imsprep.ims.job import JobStatus
+    from imsprep.pipeline.check_import import Missing
     from imsprep.pipeline.ova.all_disks import Planned
     from imsprep.pipeline.values import Imported, Prepared
     from imsprep.zvhd2.source import OpenImage
@@ -41,6 +42,15 @@ def plan_import(image: StrPath, options: ImportOptions) -> Prepared:
     """
     with open_for_import(image, options) as opened:
         return prepare_import(opened, options, dry_run=True)
+
+
+def missing_of(image: StrPath, options: ImportOptions) -> Missing:
+    """Return what the request of an import lacks; an exported machine (OVA) proposes some of it."""
+    from imsprep.pipeline.check_import import missing_of as missing_of_request
+    from imsprep.pipeline.from_options import fields_of, site_of
+
+    site = site_of(options.site, options.region)
+    return missing_of_request(path_of(image), fields_of(options), site)
 
 
 @with_keywords(ImportOptions)

@@ -6,10 +6,12 @@ import.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from imsprep.bitmap import bits
 from imsprep.bitmap.facts import BitmapFacts
@@ -23,7 +25,7 @@ from imsprep.checks.reporters.text import fix_of
 from imsprep.checks.subject.boot_mode import DISK, BootMode, boot_mode
 from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import MAX_MIN_DISK, Site
-from imsprep.errors import ReadError, UsageError, show_path
+from imsprep.errors import ImsprepError, ReadError, UsageError, show_path
 from imsprep.image import formats
 from imsprep.image.file import RawImage
 from imsprep.image.qemu.foreign import INSIDE
@@ -71,6 +73,7 @@ def examine(image: OpenImage, task: ImportTask) -> Examined:
     fields, news = proposed_fields(image, task.fields, task.site)
     for line in news:
         task.log(line)
+    _refuse_incomplete(fields, task.site)  # at once, for the same reason
     task = replace(task, fields=fields)
     look = Look(guest=task.options.guest, boot=task.options.boot)
     facts = gather(image, request=task.fields, site=task.site, look=look)
@@ -202,7 +205,7 @@ def _request(
     mode = boot_mode(replace(facts, request=fields), described=described)
     if mode is not None and mode.origin == DISK:
         fields = replace(fields, hw_firmware_type=mode.firmware)
-    request = _complete(fields, task.site)
+    request = fields.complete()
     if task.target.folder is not None and task.options.endpoint is None:
         _check_form(request, task.site)
     return request, mode
@@ -222,15 +225,40 @@ def _check_form(request: QuickImportRequest, site: Site) -> None:
     )
 
 
-def _complete(fields: RequestFields, site: Site) -> QuickImportRequest:
+class Missing(NamedTuple):
+    """What a request lacks before anything is checked."""
+
+    fields: tuple[str, ...]
+    asked: bool  # whether the image is an exported machine (OVA), which proposes some of them
+    sizes: str  # in words, what `min_disk` may be
+
+
+def missing_of(path: Path, fields: RequestFields, site: Site) -> Missing:
+    """Return which fields of a request are missing.
+
+    Nothing is read of an image but its ends, and that only if something is missing. An image that
+    cannot be read proposes nothing.
+    """
+    proposed, news = fields, list[str]()
+    if fields.missing:
+        with contextlib.suppress(ImsprepError), OpenImage.open(path) as image:
+            proposed, news = proposed_fields(image, fields, site)
+    missing = tuple(name for name in REQUIRED if name in proposed.missing)
+    return Missing(missing, bool(news), _sizes_taken(fields, site))
+
+
+def _sizes_taken(fields: RequestFields, site: Site) -> str:
+    least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
+    return f"{least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk"
+
+
+def _refuse_incomplete(fields: RequestFields, site: Site) -> None:
     missing = [name for name in REQUIRED if name in fields.missing]
     if missing:
-        least = site.min_disk_from(data_disk=fields.is_data_disk, windows=fields.is_windows)
-        size = f" ({least} to {MAX_MIN_DISK} GB on {site.key}, not less than the disk)"
+        size = f" ({_sizes_taken(fields, site)})"
         *others, last = (name + (size if name == "min_disk" else "") for name in missing)
         wanted = " and ".join(filter(None, [", ".join(others), last]))
         raise UsageError(f"the import needs {wanted}", remedies=tuple(missing))
-    return fields.complete()
 
 
 def why_not(report: Report, at: Severity) -> str:

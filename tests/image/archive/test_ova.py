@@ -68,6 +68,19 @@ def test_an_import_takes_what_the_descriptor_proposes_and_the_command_line_wins(
     assert (said["name"], said["min_disk"]) == ("mine", 77)
 
 
+def test_only_what_the_descriptor_does_not_propose_is_missing(
+    files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
+) -> None:
+    other = files["web.ovf"].replace(b"debian10_64Guest", b"other").replace(b"Debian", b"Own")
+    disks = {name: files[name] for name in files if name.endswith(".vmdk")}
+    image = archive(tmp_path / "machine.archive", {"web.ovf": other, **disks})
+    done = imsprep("import", image)
+    assert done.code == 2
+    assert "Missing option --to, --os-version;" in done.err
+    assert f"{image} was read, and proposes none;" in done.err
+    assert "--min-disk" not in done.err
+
+
 def test_all_disks_become_containers_and_a_plan_that_a_batch_takes(
     files: dict[str, bytes], imsprep: Imsprep, tmp_path: Path
 ) -> None:

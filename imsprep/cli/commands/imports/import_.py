@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,9 +132,8 @@ def command(
     """
     from imsprep import api
 
-    if options["to"] is None:
-        raise click.UsageError(f"Missing option {_missing(image, options)}.")
     asked = import_options(options, settings_here())
+    _refuse_incomplete(image, asked, request=not all_disks)
     if all_disks:
         planned = _plan_all(image, asked, quiet)
         print_result(as_json, planned.as_dict(), str(planned))
@@ -170,13 +168,23 @@ def _telling(prepared: Prepared, watcher: Watcher) -> Progress:
     return show
 
 
-def _missing(image: Path, options: Mapping[str, object]) -> str:
-    """Return all options that are needed and not given; an OVA's descriptor proposes the others."""
-    needed = ["to"]
-    if image.suffix.lower() not in (".ova", ".ovf"):
-        needed += ["name", "min_disk"]
-        needed += [] if options["type_"] == "DataImage" else ["os_version"]
-    return ", ".join(f"--{name.replace('_', '-')}" for name in needed if options[name] is None)
+def _refuse_incomplete(image: Path, asked: ImportOptions, *, request: bool) -> None:
+    """Raise UsageError with all options that are needed and that nothing gives."""
+    from imsprep import api
+
+    names, helps = ([] if asked.to else ["to"]), list[str]()
+    if request:
+        missing = api.missing_of(image, asked)
+        names += missing.fields
+        if missing.asked and missing.fields:
+            helps.append(f"{show_path(image)} was read, and proposes none")
+        if "min_disk" in missing.fields:
+            helps.append(f"--min-disk is {missing.sizes}")
+        if "os_version" in missing.fields:
+            helps.append("imsprep os-versions lists the values of --os-version")
+    if names:
+        wanted = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise click.UsageError(f"Missing option {wanted}{'; '.join(['', *helps])}.")
 
 
 def _plan_all(image: Path, asked: ImportOptions, quiet: bool) -> Planned:

@@ -264,10 +264,11 @@ def test_findings_stop_the_import_with_exit_code_1(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--name", "x", "--to", "local:c"), 2, "the import needs min_disk"),
-        ((), 2, "Missing option --to, --name, --min-disk, --os-version."),
-        (("--type", "DataImage", "--name", "x"), 2, "Missing option --to, --min-disk."),
-        (("--to", "ftp:x"), 2, "expected local:DIR"),
+        (("--name", "x", "--to", "local:c"), 2, "Missing option --min-disk, --os-version;"),
+        ((), 2, "Missing option --to, --name, --min-disk, --os-version; --min-disk is 10 to"),
+        (("--type", "DataImage", "--name", "x"), 2, "Missing option --to, --min-disk;"),
+        (("--all-disks",), 2, "Missing option --to."),
+        ((*REQUEST, "--to", "ftp:x"), 2, "expected local:DIR"),
         (
             (*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"),
             2,
@@ -291,6 +292,24 @@ def test_wrong_usage_is_exit_code_2(
     assert done.code == code, done.err
     assert words in done.err
     assert "rules passed" not in done.err  # it is said before the check
+
+
+def test_what_is_missing_is_said_before_the_image_is_checked(
+    imsprep: Run, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[object] = []
+    monkeypatch.setattr("imsprep.pipeline.check_import.gather", checked.append)
+    given = ("--to", "local:c", "--os-version", "Debian", "--min-disk", "40")
+    assert "Error: Missing option --name.\n" in imsprep("import", disk, *given).err
+    with pytest.raises(UsageError, match="the import needs name"):
+        import_image(disk, to="local:c", os_version="Debian", min_disk=40)
+    assert not checked
+
+
+def test_what_is_missing_is_said_also_of_an_image_that_cannot_be_read(imsprep: Run) -> None:
+    done = imsprep("import", "none.raw", "--name", "x")
+    assert done.code == 2
+    assert "Missing option --to, --min-disk, --os-version;" in done.err
 
 
 def assert_advised(err: str) -> None:
@@ -389,7 +408,7 @@ def test_a_missing_os_version_is_wrong_usage_as_a_missing_name_is(
 ) -> None:
     done = imsprep("import", disk, "--name", "a", "--min-disk", "40", "--to", f"local:{tmp_path}/c")
     assert done.code == 2
-    assert "needs os_version (--os-version; imsprep os-versions lists the values)" in done.err
+    assert "Missing option --os-version; imsprep os-versions lists the values" in done.err
     with pytest.raises(UsageError) as caught:
         import_image(disk, to=f"local:{tmp_path}/c", name="a", min_disk=40)
     assert caught.value.remedies == ("os_version",)
