@@ -307,8 +307,40 @@ def test_text_repeats_no_line_of_a_folded_note_whose_message_names_the_image() -
         Report(name, (dataclasses.replace(finding("IMS401", Severity.NOTE), message=name),))
         for name in ("a.raw", "b.raw")
     ]
-    assert text(run(*named)).count("IMS401") == 1
-    assert text(run(*named), Style(notes=True)).count("IMS401") == 2
+    assert "note     As for a.raw: IMS401\n" in text(run(*named))
+    assert text(run(*named)).count("A title") == 1
+    assert text(run(*named), Style(notes=True)).count("A title") == 2
+
+
+def test_text_names_each_note_of_an_image_that_earlier_images_have_too() -> None:
+    one, two, three = (finding(f"IMS40{n}", Severity.NOTE) for n in (1, 2, 3))
+    reports = [Report("a.raw", (one,)), Report("b.raw", (two,)), Report("c.raw", (one, two, three))]
+    shown = text(run(*reports)).split("c.raw", 1)[1].split("\n\n")
+    assert shown[1].splitlines() == [
+        "note     A title" + " " * 58 + "IMS403",
+        "note     As for images above: IMS401, IMS402",
+    ]
+    assert shown[2].startswith("passed   0 errors, 0 warnings, 3 notes; 0 rules")
+
+
+def test_text_has_a_blank_line_before_every_verdict() -> None:
+    reports = (Report("a.raw", (finding(severity=Severity.NOTE),)), Report("c.raw"))
+    again = dataclasses.replace(reports[0], image="b.raw")
+    lines = text(run(*reports, again)).splitlines()
+    before = [lines[n - 1] for n, line in enumerate(lines) if line.startswith("passed ")]
+    assert before == [""] * 4
+
+
+def test_text_repeats_no_line_of_a_folded_note_within_an_image() -> None:
+    notes = [dataclasses.replace(finding(severity=Severity.NOTE), message=word) for word in "abc"]
+    waived = [dataclasses.replace(note, rule="IMS102", waived="known") for note in notes[:2]]
+    folded = text(run(Report("a.raw", (*notes, *waived))))
+    assert re.findall("A title.*?  ", folded) == [
+        "A title (3 findings)  ",
+        "A title (2 findings)  ",
+    ]
+    opened = text(run(Report("a.raw", tuple(notes))), Style(notes=True))
+    assert re.findall("A title.*?  ", opened) == ["A title  "] * 3
 
 
 @pytest.mark.parametrize(

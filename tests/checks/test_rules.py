@@ -188,6 +188,12 @@ def test_no_rule_has_anything_against_the_min_disk_that_a_fix_names(
         assert named is None or found(int(named[1])) == []
 
 
+def test_several_physical_volumes_are_one_note_that_names_them() -> None:
+    parts = tuple(part(n, n * MIB, volume=LVM) for n in (1, 2, 3))
+    (finding,) = RULES["IMS212"].run(on(partitions=parts))[0]
+    assert finding.message == "partition 1, partition 2 and partition 3 are LVM physical volumes"
+
+
 def test_min_disk_equal_to_the_disk_is_a_warning() -> None:
     facts = dataclasses.replace(request(min_disk=40), virtual_size=40 * GIB)
     findings, _ = RULES["IMS511"].run(facts)

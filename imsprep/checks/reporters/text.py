@@ -70,10 +70,12 @@ class Style:
 
 PLAIN = Style()
 
+_Shown = dict[tuple[str, str], str]  # notes by what is seen of them, each with the image it is of
+
 
 def text(run: Run, style: Style = PLAIN) -> str:
     """Return the run as text for a terminal or a file."""
-    shown: set[tuple[str, str]] = set()  # notes; the same doubt is said once
+    shown: _Shown = {}  # the same doubt is said once
     parts = [
         _failure(one, style) if isinstance(one, Failure) else _report(run, one, style, shown)
         for one in run.results
@@ -86,30 +88,56 @@ def text(run: Run, style: Style = PLAIN) -> str:
 
 def report_text(report: Report, *, fail_on: Severity | None, style: Style) -> str:
     """Return one image's report, as an import shows it."""
-    return _report(Run((report,), (), fail_on, ""), report, style, set())
+    return _report(Run((report,), (), fail_on, ""), report, style, {})
 
 
 def finding_lines(
-    findings: Iterable[Finding], style: Style, shown: set[tuple[str, str]] | None = None
+    findings: Iterable[Finding], style: Style, shown: _Shown | None = None
 ) -> list[str]:
-    """Return findings as blocks of lines, the worst first; a note that was `shown` is left out.
+    """Return findings as blocks of lines, the worst first; a note that was `shown` is named only.
 
-    Of a folded note the title is all that a reader sees, whatever the image.
+    Of a folded note the title is all that a reader sees, whatever the image, and several that would
+    look the same are one line with their number.
     """
-    shown = set() if shown is None else shown
-    before = frozenset(shown)
+    shown = {} if shown is None else shown
+    before = dict(shown)
     ordered = sorted(findings, key=lambda f: f.order)
+    known = [f for f in ordered if _is_note(f) and _key(f, style) in before]
+    alike = Counter(_looks(f) for f in ordered if _folds(f, style))
     lines: list[str] = []
     folded = False
     for finding in ordered:
+        fold = _folds(finding, style)
+        count = alike.pop(_looks(finding), 0) if fold else 1
+        if not count or finding in known:
+            continue
         if _is_note(finding):
-            if _key(finding, style) in before:
-                continue
-            shown.add(_key(finding, style))
-        fold = (_is_note(finding) or finding.waived is not None) and not style.notes
+            shown[_key(finding, style)] = style.image
+        if count > 1:
+            finding = replace(finding, title=f"{finding.title} ({count} findings)")
         lines += [*([] if fold and folded else [""]), *_finding(finding, style, fold=fold)]
         folded = fold
-    return lines
+    again = _as_before(known, before, style) if known else []
+    return [*lines, *([] if folded or not again else [""]), *again]
+
+
+def _as_before(known: list[Finding], before: _Shown, style: Style) -> list[str]:
+    """Return the line that names the notes which an image before this one has too."""
+    images = {before[_key(finding, style)] for finding in known}
+    where = images.pop() if len(images) == 1 else "images above"
+    rules = ", ".join(dict.fromkeys(finding.rule for finding in known))
+    first, *more = _wrapped(f"As for {where}: {rules}", style)
+    mark = style.painted(f"{'note':<{_INDENT - 1}}", "note")
+    return [f"{mark} {first[_INDENT:]}", *more]
+
+
+def _folds(finding: Finding, style: Style) -> bool:
+    return (_is_note(finding) or finding.waived is not None) and not style.notes
+
+
+def _looks(finding: Finding) -> tuple[str, str, str | None]:
+    """Return what is seen of a finding that is folded."""
+    return finding.rule, finding.title, finding.waived
 
 
 def _is_note(finding: Finding) -> bool:
@@ -125,15 +153,13 @@ def _failure(failure: Failure, style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _report(run: Run, report: Report, style: Style, shown: set[tuple[str, str]]) -> str:
+def _report(run: Run, report: Report, style: Style, shown: _Shown) -> str:
     style = replace(style, image=argument(report.image), format=report.facts.get("format", ""))
     if style.quiet:
         return _quiet(run, report, style)
     lines = [*_headline(report, style), *_scanned(report, style)]
     before = [f for f in report.findings if _is_note(f) and _key(f, style) in shown]
-    found = finding_lines(report.findings, style, shown)
-    skipped = _skipped(report, style)
-    lines += [*found, *([""] if found or skipped else []), *skipped]
+    lines += [*finding_lines(report.findings, style, shown), "", *_skipped(report, style)]
     lines += _verdict(run, report, style, len(before))
     return "\n".join(lines) + "\n"
 
@@ -337,12 +363,11 @@ def _skipped(report: Report, style: Style) -> list[str]:
 
 
 def _verdict(run: Run, report: Report, style: Style, before: int) -> list[str]:
-    """Return the numbers of each, and how to see what is not shown."""
+    """Return the numbers of each, and how to see what is not shown; notes shown `before` are."""
     bad = run.bad(report)
     waived = sum(f.waived is not None for f in report.findings)
     more = f", {waived} waived" if waived else ""
-    again = f" ({before} shown above)" if before else ""
-    words = f"{_counts([report])}{again}{more}; {counted(len(report.passed), 'rule')} passed"
+    words = f"{_counts([report])}{more}; {counted(len(report.passed), 'rule')} passed"
     hints = []
     if report.skipped:
         words += f", {len(report.skipped)} skipped"

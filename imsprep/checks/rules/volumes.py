@@ -48,9 +48,12 @@ def encrypted(facts: Facts) -> Iterator[Evidence]:
 )  # fmt: skip
 def lvm(facts: Facts) -> Iterator[Evidence]:
     """Look for physical volumes."""
-    for where, volume, region in volumes_of(disk_of(facts)):
-        if volume.kind == LVM:
-            yield Evidence(f"{where} is an LVM physical volume", region=region)
+    found = [(w, region) for w, volume, region in volumes_of(disk_of(facts)) if volume.kind == LVM]
+    if len(found) == 1:
+        yield Evidence(f"{found[0][0]} is an LVM physical volume", region=found[0][1])
+    elif found:
+        *first, last = (where for where, _ in found)
+        yield Evidence(f"{', '.join(first)} and {last} are LVM physical volumes")
 
 
 @rule(
