@@ -31,8 +31,6 @@ PURE = {f"imsprep.{name}" for name in _PURE.split()}
 # Modules without a test file of their path: the tests of those that use them show what they do. A
 # new module has its own; a name here is a test that could be found more easily, and goes with it.
 TESTED_BY_OTHERS = """
-    pipeline.batch.run
-    pipeline.batch.run_entry
     upload.stream
 """
 

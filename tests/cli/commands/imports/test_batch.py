@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import random
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imsprep import service
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.settings.configured import settings_here
 from imsprep.emulator.app import Settings
 from imsprep.emulator.server import serving
-from imsprep.options import WaitOptions
 from imsprep.pipeline.batch.entries import known_options
 from imsprep.pipeline.batch.read import read_entries as read_plan
-from imsprep.pipeline.batch.run_entry import Connections, alone, check_entry, import_entry
 from imsprep.pipeline.batch.values import BatchEntry
 from imsprep.store.directory import DirectoryStore
 from imsprep.system import atomic
@@ -303,18 +298,6 @@ def without_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("HOME", str(home))
 
 
-def test_units_that_need_the_same_service_share_its_connection(tmp_path: Path) -> None:
-    where = WaitOptions(site="otc")
-    with ExitStack() as stack:
-        connect = Connections(stack, service.connected).connect
-        with connect(tmp_path / "a", where) as one, connect(tmp_path / "a", where) as two:
-            assert one is two
-        with connect(tmp_path / "b", where) as other, connect(tmp_path / "a", where) as again:
-            assert other is not again
-            assert again is one
-            assert again.images("x") == []
-
-
 @pytest.mark.slow
 def test_the_summary_is_written_as_asked(imsprep: Run, folder: Folder) -> None:
     page, data = folder.path / "r.html", folder.path / "r.json"
@@ -434,27 +417,6 @@ def test_two_batches_of_one_plan_do_not_run_together(imsprep: Run, folder: Folde
         done = imsprep("batch", folder.plan)
     assert done.code == 5
     assert "another imsprep works on the plan" in done.err
-
-
-@pytest.mark.slow
-def test_a_unit_works_by_itself_after_a_journey(folder: Folder) -> None:
-    for entry in read_entries(folder.plan):
-        travelled = pickle.loads(pickle.dumps(entry))
-        assert check_entry(travelled, service.connected, ask_bucket=True).state == "planned"
-        outcome = pickle.loads(pickle.dumps(import_entry(travelled, alone(service.connected))))
-        assert (outcome.state, outcome.message) == ("done", None)
-    folder.assert_each_was_imported_once()
-
-
-def test_a_worker_with_another_version_refuses(folder: Folder) -> None:
-    from dataclasses import replace
-
-    entry = replace(read_entries(folder.plan)[0], version="0.0.1")
-    checked = check_entry(entry, service.connected, ask_bucket=False)
-    for outcome in (checked, import_entry(entry, alone(service.connected))):
-        assert outcome.exit_code == 2
-        assert "read by imsprep 0.0.1" in str(outcome.message)
-    assert not (folder.path / "cloud").exists()
 
 
 class Killed(BaseException):
@@ -600,17 +562,3 @@ def test_a_scheduler_is_not_given_what_only_this_process_can_do(
     done = imsprep("batch", folder.plan, "--scheduler", "tcp://127.0.0.1:1")
     assert done.code == 2
     assert "also needs `endpoint`" in done.err
-
-
-def test_the_command_ends_with_what_it_can_tell_about_a_broken_unit(
-    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from imsprep.pipeline.batch import run_entry as work
-
-    def broken(*_: object) -> Any:
-        raise ZeroDivisionError("x")
-
-    monkeypatch.setattr(work, "ship", broken)
-    done = imsprep("batch", folder.plan)
-    assert done.code == 3
-    assert "internal error" in done.out
