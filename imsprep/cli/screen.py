@@ -249,6 +249,7 @@ def style_for(
     """Return how to show findings on a stream."""
     from imsprep.checks import rule
     from imsprep.checks.reporters.text import WIDTH, Style
+    from imsprep.cloud.sites import SITES
 
     width = columns(stream)
     return Style(
@@ -263,6 +264,7 @@ def style_for(
         offers={
             "IMS704": "--key names another, --replace replaces it",
             "hw_firmware_type": "--firmware names it",
+            **{f"the site {key}": f"--site {key}" for key in SITES},
         },
         closer={
             rule.NOT_SCANNED: "--scan reads it",

@@ -111,7 +111,15 @@ def cloud_of(site: str) -> Cloud:
         if site in cloud.sites:
             return cloud
     known = sorted(name for cloud in CLOUDS for name in cloud.sites)
-    raise UsageError(f"unknown site {site!r}; known: {', '.join(known)}")
+    raise UsageError(f"unknown site {site!r}; known: {', '.join(known)}{whose_region(site)}")
+
+
+def whose_region(word: str) -> str:
+    """Return a sentence's end that says whose region a word is that is no site; "" if none is."""
+    for cloud in CLOUDS:
+        if word.lower() in cloud.regions:
+            return f"; {word.lower()} is a region of {' and '.join(cloud.sites)}"
+    return ""
 
 
 def cloud_of_region(region: str) -> Cloud | None:

@@ -104,6 +104,21 @@ def near(value: str, listed: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(newest, key=lambda text: found[text].release != asked.release))
 
 
+def newest(value: str, listed: Iterable[str]) -> str | None:
+    """Return the listed value of the same system, edition and width with the highest version."""
+    asked = read_os_name(value)
+    if asked.system is None:
+        return None
+    same = [
+        text
+        for text in listed
+        if (name := read_os_name(text)).system == asked.system
+        and (asked.bits or 64) == name.bits
+        and asked.edition in (None, name.edition)
+    ]
+    return max(same, key=lambda text: read_os_name(text).release, default=None)
+
+
 def named(values: tuple[str, ...], last: str = "and") -> str:
     """Write the first values of those that are near, and how many more there are."""
     quoted = [f'"{value}"' for value in values[:_MOST]]

@@ -6,7 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from imsprep.checks.policy import Policy
-from imsprep.cloud.endpoints import site_for
+from imsprep.cloud.endpoints import site_for, whose_region
 from imsprep.cloud.sites import SITES, Site
 from imsprep.errors import UsageError
 from imsprep.ims.request import RequestFields
@@ -28,7 +28,8 @@ def site_of(name: str, region: str | None = None) -> Site:
     The default site gives way to the one that has the region; another one has to have it.
     """
     if name not in SITES:
-        raise UsageError(f"unknown site {name!r}; known: {', '.join(sorted(SITES))}")
+        known = ", ".join(sorted(SITES))
+        raise UsageError(f"unknown site {name!r}; known: {known}{whose_region(str(name))}")
     return SITES[site_for(name, region, chosen=name != DEFAULT_SITE)]
 
 

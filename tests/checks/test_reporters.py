@@ -388,6 +388,17 @@ def test_what_pipelines_read_names_the_image_in_commands_too(format_: str) -> No
     assert "convert IMAGE a.zvhd2" not in shown
 
 
+def test_text_offers_an_option_for_whole_words_of_a_fix_only() -> None:
+    style = Style(offers={"the site otc": "--site otc", "IMS509": "--ask"})
+    for rule, fix, offer in [
+        ("IMS101", "Choose the site otc.", " (--site otc)"),
+        ("IMS101", "Choose the site otc-swiss.", ""),
+        ("IMS509", "Ask.", " (--ask)"),
+    ]:
+        found = dataclasses.replace(finding(rule), fix=fix)
+        assert f"fix: {fix}{offer}\n" in text(run(Report("a.raw", (found,))), style)
+
+
 def test_text_breaks_no_command_in_its_middle() -> None:
     fix = "In the guest: " + "word " * 9 + "`update-initramfs -u -k all`"
     shown = text(run(Report("a.raw", (dataclasses.replace(finding(), fix=fix),))))

@@ -250,6 +250,34 @@ def test_no_other_version_is_ever_proposed(site: str, noise: str, major: int, mi
             assert re.findall(r"\d+", near)[0] in re.findall(r"\d+", asked)
 
 
+@pytest.mark.parametrize(
+    ("site", "asked", "said", "fix"),
+    [
+        ("huawei-intl", "Debian GNU/Linux 12.0.0 64bit", "; otc and otc-swiss list exactly this value",
+         "Choose the site otc if the image is for Open Telekom Cloud; else ask the region"),
+        ("otc", "CentOS 7 64bit", '; listed of that system and version: "CentOS 7.0 64bit"',
+         'Use os_version "CentOS 7.0 64bit"'),
+    ],
+)  # fmt: skip
+def test_the_site_that_lists_the_very_value_is_named(
+    site: str, asked: str, said: str, fix: str
+) -> None:
+    [finding], _ = RULES["IMS509"].run(request(site=site, os_version=asked))
+    assert said in finding.message
+    assert finding.fix.startswith(fix)
+    assert ("exactly this value" in finding.message) is fix.startswith("Choose")
+
+
+def test_where_no_version_is_near_the_newest_and_the_list_are_named() -> None:
+    asked = "Debian GNU/Linux 13.0.0 64bit"
+    [finding], _ = RULES["IMS509"].run(request(site="otc", os_version=asked))
+    assert finding.message.endswith(
+        '; the newest of that system is "Debian GNU/Linux 12.0.0 64bit"'
+    )
+    assert finding.expected == "a value that `imsprep os-versions --site otc` lists"
+    assert finding.fix.startswith("Ask the region: imsprep os-versions --online;")
+
+
 def test_a_value_of_the_newer_list_is_one() -> None:
     assert not RULES["IMS509"].run(request(site="otc", os_version="Fedora 39 64bit"))[0]
     assert RULES["IMS509"].run(request(site="huawei", os_version="Fedora 39 64bit"))[0]

@@ -47,7 +47,8 @@ def test_an_override_replaces_the_image_service_only() -> None:
     [
         ("otc", None, None, "no region is given"),
         ("otc", "eu-de.evil.example/", None, "not a region"),
-        ("mars", "eu-de", None, "unknown site 'mars'"),
+        ("mars", "eu-de", None, "unknown site 'mars'.*otc-swiss$"),
+        ("EU-NL", "eu-nl", None, "unknown site 'EU-NL'; known: .*; eu-nl is a region of otc$"),
         ("otc", "eu-de", "ims.example.com", "not an endpoint"),
         ("otc", "eu-de", "https://ims.example.com/v2", "not an endpoint"),
         ("otc", "eu-de", "http://[::1", "not an endpoint"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsprep.cloud.os_names import is_well_formed, named, near, read_os_name
+from imsprep.cloud.os_names import is_well_formed, named, near, newest, read_os_name
 from imsprep.cloud.sites import SITES
 
 OTC, HUAWEI = SITES["otc"].listed, SITES["huawei"].listed
@@ -105,3 +105,19 @@ def test_three_are_named() -> None:
     assert named(("a", "b"), "or") == '"a" or "b"'
     assert named(("a", "b", "c"), "or") == '"a", "b" or "c"'
     assert named(("a", "b", "c", "d", "e")) == '"a", "b", "c" and 2 more'
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed", "found"),
+    [
+        ("Debian 13", OTC, "Debian GNU/Linux 12.0.0 64bit"),
+        ("Debian 13 64bit", HUAWEI, "Debian GNU/Linux 10.0.0 64bit"),
+        ("CentOS 9 32bit", HUAWEI, "CentOS 7.0 32bit"),
+        ("Plan 9", OTC, None),
+        ("Arch Linux 64bit", OTC, None),
+    ],
+)
+def test_the_newest_of_a_system_is_of_its_width(
+    asked: str, listed: tuple[str, ...], found: str | None
+) -> None:
+    assert newest(asked, listed) == found

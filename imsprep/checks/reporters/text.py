@@ -61,7 +61,7 @@ class Style:
     closer: Mapping[str, str] = field(default_factory=dict)  # by reason: what takes a closer look
     offers: Mapping[str, str] = field(
         default_factory=dict
-    )  # by rule, or by a field of the request that a fix names: what the command adds to the fix
+    )  # by rule, or by words that a fix has, as a field's name: what the command adds to the fix
 
     def painted(self, words: str, kind: str) -> str:
         """Return words in the colour of their kind, if there are colours."""
@@ -261,9 +261,14 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
     if finding.expected is not None and finding.found is not None:
         lines += _wrapped(f"expected: {finding.expected}; found: {finding.found}", style)
     if finding.fix is not None:
-        fitting = [s for k, s in style.offers.items() if k == finding.rule or k in finding.fix]
+        fitting = [s for key, s in style.offers.items() if _fits(key, finding.rule, finding.fix)]
         lines += _fix(finding.fix, f" ({', '.join(fitting)})" if fitting else "", style)
     return lines
+
+
+def _fits(key: str, rule: str, fix: str) -> bool:
+    """Return whether an offer is one for this rule, or for words that its fix has."""
+    return key == rule or re.search(rf"{re.escape(key)}(?![\w-])", fix) is not None
 
 
 def _fix(fix: str, offer: str, style: Style) -> list[str]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
 from imsprep.checks.rule import QUICK_IMPORT, Evidence, UnknownError, rule
-from imsprep.cloud.os_names import is_well_formed, named, near
-from imsprep.cloud.sites import MAX_MIN_DISK, huawei_min_disk
+from imsprep.cloud.os_names import is_well_formed, named, near, newest
+from imsprep.cloud.sites import MAX_MIN_DISK, SITES, Site, huawei_min_disk
 from imsprep.ims.request import DATA_IMAGE
 from imsprep.report import Severity
 from imsprep.units import GIB, ceil_div, exact_size
@@ -140,18 +140,37 @@ def os_version_unknown(facts: Facts) -> Iterator[Evidence]:
     if facts.request.is_data_disk or not value or value in facts.site.listed:
         return
     lists, like = facts.site.all_lists, near(value, facts.site.listed)
+    others = [site for site in SITES.values() if value in site.listed]
     dates = " and ".join(one.date for one in lists if one.date)
     place = f"{facts.site.title} ({dates})" if dates else facts.site.title
     form = "" if is_well_formed(value) else _FORM
     hint = f"; listed of that system and version: {named(like)}" if like else _nothing_like(facts)
-    ask, which = "ask the region: imsprep os-versions --online", ", whichever the image holds"
-    which = which if len(like) > 1 else ""
     yield Evidence(
-        f"{value!r} is in no list of {place}{hint}{form}",
-        expected=named(like, "or") if like else f"a value that is in: {lists[0].source}",
+        f"{value!r} is in no list of {place}{_listed_by(others)}{hint}{form}",
+        expected=named(like, "or") if like
+        else f"a value that `imsprep os-versions --site {facts.site.key}` lists",
         found=f'"{value}"',
-        fix=f"Use os_version {named(like, 'or')}{which}, or {ask}." if like else None,
+        fix=_known_os_version(like, others),
     )  # fmt: skip
+
+
+def _listed_by(others: list[Site]) -> str:
+    """Return which other sites list the very value."""
+    if not others:
+        return ""
+    keys = " and ".join(site.key for site in others)
+    return f"; {keys} {'list' if len(others) > 1 else 'lists'} exactly this value"
+
+
+def _known_os_version(like: tuple[str, ...], others: list[Site]) -> str:
+    """Return how to come to a value that is known: another site's, a near one, the region's own."""
+    ask = "ask the region: imsprep os-versions --online"
+    which = ", whichever the image holds" if len(like) > 1 else ""
+    own = f"{ask}; what it does not list is registered as Other"
+    own = f"use os_version {named(like, 'or')}{which}, or {ask}" if like else own
+    if others:
+        own = f"choose the site {others[0].key} if the image is for {others[0].title}; else {own}"
+    return f"{own[0].upper()}{own[1:]}."
 
 
 _FORM = "; listed values have a name, a version, and 64bit or 32bit, and `local:` takes no other"
@@ -168,7 +187,9 @@ def _nothing_like(facts: Facts) -> str:
                     f"; the user guide lists {named(bare)} as systems that an image may hold, and"
                     " no page says how the request spells them"
                 )
-    return "; nothing of that system and version is listed"
+    latest = newest(str(facts.request.os_version), facts.site.listed)
+    most = f'; the newest of that system is "{latest}"' if latest else ""
+    return f"; nothing of that system and version is listed{most}"
 
 
 @rule(

@@ -151,7 +151,10 @@ class _SiteType(click.ParamType[str]):
         """Return the name, or end with a usage error."""
         settings_here()  # it adds the configuration's
         if value not in SITES:
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, SITES))}.", param, ctx)
+            from imsprep.cloud.endpoints import whose_region
+
+            known = ", ".join(map(repr, SITES)) + whose_region(str(value))
+            self.fail(f"{value!r} is not one of {known}.", param, ctx)
         return str(value)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from imsprep.checks.policy import Waiver
 from imsprep.cloud import partners
+from imsprep.cloud.endpoints import whose_region
 from imsprep.cloud.sites import SITES
 from imsprep.errors import ReadError, UsageError, show_path
 from imsprep.options import DEFAULT_SITE
@@ -246,7 +247,7 @@ def validate(settings: Mapping[str, Setting]) -> None:
     for key, values in (("site", tuple(SITES)), ("fail-on", FAIL_ON)):
         setting = settings[key]
         if setting.value not in values:
-            known = ", ".join(values)
+            known = ", ".join(values) + (whose_region(str(setting.value)) if key == "site" else "")
             raise UsageError(f"{setting.origin}: {key} {setting.value!r} is not one of {known}")
     severities(settings["severity"].value, settings["severity"].origin)
     waivers(settings["waivers"].value, settings["waivers"].origin)

@@ -63,6 +63,7 @@ def test_the_environment_is_read_by_the_type_of_the_key(
     [
         ('sites = "otc"', "did you mean 'site'"),
         ('site = "otp"', "is not one of"),
+        ('site = "eu-de"', "otc-swiss; eu-de is a region of otc"),
         ("site = 1", "must be a string"),
         ("jobs = true", "must be a number"),
         ("site = ", "not valid TOML"),
