@@ -194,6 +194,27 @@ def test_several_physical_volumes_are_one_note_that_names_them() -> None:
     assert finding.message == "partition 1, partition 2 and partition 3 are LVM physical volumes"
 
 
+@pytest.mark.parametrize(
+    ("site", "expected", "fix"),
+    [
+        ("otc", "1 to 1024 GB", "Use min_disk 10, which satisfies every page (a page of otc allows 1)."),
+        ("huawei-intl", "10 to 1024 GB", "Use min_disk 10, which satisfies every page."),
+    ],
+)  # fmt: skip
+def test_a_min_disk_below_the_disk_names_both_sizes_and_why_more_is_advised(
+    site: str, expected: str, fix: str
+) -> None:
+    facts = dataclasses.replace(request(site=site, min_disk=0), virtual_size=515 * MIB)
+    [finding] = RULES["IMS511"].run(facts.packed())[0]
+    assert finding.message == (
+        "min_disk 0 is 0 bytes, the disk has 515 MiB (540016640 bytes), and the ZVHD2 made of it"
+        " 1 GiB (1073741824 bytes)"
+    )
+    assert (finding.expected, finding.fix) == (expected, fix)
+    [finding] = RULES["IMS510"].run(facts)[0]
+    assert finding.fix == "Use min_disk 10, which satisfies every page."
+
+
 def test_min_disk_equal_to_the_disk_is_a_warning() -> None:
     facts = dataclasses.replace(request(min_disk=40), virtual_size=40 * GIB)
     findings, _ = RULES["IMS511"].run(facts)

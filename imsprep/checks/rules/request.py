@@ -211,6 +211,7 @@ def min_disk_range(facts: Facts) -> Iterator[Evidence]:
             f"min_disk {value} for {system} on {site.key}",
             expected=f"{smallest} to {MAX_MIN_DISK} GB",
             found=f"{value} GB",
+            fix=f"{_enough(facts, facts.virtual_size or 0)}." if value < smallest else None,
         )
     elif value < strict:
         yield Evidence(
@@ -244,9 +245,9 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
             return  # IMS107 and IMS108 speak of what no min_disk can hold
         if value * GIB < size:
             yield Evidence(
-                f"min_disk {value} is {value * GIB} bytes, the {what} has {exact_size(size)}",
-                expected=_range(facts, ceil_div(size, GIB)), found=f"{value} GB",
-                fix=f"{_enough(facts, size)}.",
+                f"min_disk {value} is {value * GIB} bytes, {_has(facts, what, size)}",
+                expected=f"{_least(facts, size)} to {MAX_MIN_DISK} GB", found=f"{value} GB",
+                fix=f"{_enough(facts, size)}{_also_allowed(facts, size)}.",
             )  # fmt: skip
             return
     made = facts.packed_size
@@ -364,12 +365,31 @@ def os_type_value(facts: Facts) -> Iterator[Evidence]:
     yield from _choice(facts, "os_type", ("Linux", "Windows"))
 
 
-def _range(facts: Facts, least: int) -> str:
-    """Write which sizes hold `least` GiB and are in the site's range."""
+def _has(facts: Facts, what: str, size: int) -> str:
+    """Write how large the disk or file is, and the disk before it is packed if that is another."""
+    source = facts.source_size
+    if what == "disk" and source not in (None, size):
+        return f"the disk has {exact_size(source)}, and the ZVHD2 made of it {exact_size(size)}"
+    return f"the {what} has {exact_size(size)}"
+
+
+def _least(facts: Facts, size: int) -> int:
+    """Return the smallest min_disk that holds `size` bytes and is in the site's range."""
     smallest = facts.site.min_disk_from(
         data_disk=facts.request.is_data_disk, windows=facts.request.is_windows
     )
-    return f"{max(least, smallest)} to {MAX_MIN_DISK} GB"
+    return max(ceil_div(size, GIB), smallest)
+
+
+def _also_allowed(facts: Facts, size: int) -> str:
+    """Return the smaller min_disk that one page allows, where another page asks for more."""
+    least = _least(facts, size)
+    all_pages = facts.site.min_disk_for(
+        size, data_disk=facts.request.is_data_disk, windows=facts.request.is_windows
+    )
+    if least >= all_pages:
+        return ""
+    return f" (a page of {facts.site.key} allows {least})"
 
 
 def _enough(facts: Facts, size: int) -> str:
