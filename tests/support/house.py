@@ -28,12 +28,6 @@ _PURE = """
 """
 PURE = {f"imsprep.{name}" for name in _PURE.split()}
 
-# Modules without a test file of their path: the tests of those that use them show what they do. A
-# new module has its own; a name here is a test that could be found more easily, and goes with it.
-TESTED_BY_OTHERS = """
-    upload.stream
-"""
-
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "urllib.", "ctypes.dlopen", "mmap.", "fcntl.", "glob.")  # fmt: skip
 _INNOCENT = ("os.fspath",)
 

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imsprep.errors import ImageChangedError, TransferError, UsageError
+from imsprep.errors import ImageChangedError
 from imsprep.image.file import RawImage
 from imsprep.options import ConvertOptions
 from imsprep.pipeline.container import streamed
 from imsprep.pipeline.container.streamed import StreamTask, maker_of
 from imsprep.store.directory import DirectoryStore
-from imsprep.store.object_ownership import OccupiedError
 from imsprep.store.retry import RetryPolicy
 from imsprep.system.buffers import Buffers
 from imsprep.upload.journal import Journal
@@ -177,23 +176,6 @@ def test_broken_off_at_the_completion_it_is_completed_or_known(case: Case, acted
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [0, -1, 1])
-def test_a_part_that_the_store_holds_otherwise_is_sent_again(case: Case, more: int) -> None:
-    """Another program put it there, of the same length or of another."""
-    with pytest.raises(BrokenError):
-        case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
-    entry = Journal.for_file(case.path).load()
-    assert entry is not None
-    (part, *_) = case.store.list_parts(KEY, entry.upload_id)
-    case.store.upload_part(KEY, entry.upload_id, part.number, b"x" * (part.size + more))
-    done = case.send()
-    assert done.restarted is None
-    assert case.object == container(case.path)
-    assert done.sent > part.size
-    case.check_tidy()
-
-
-@pytest.mark.slow
 def test_what_a_part_holds_is_not_packed_again(case: Case) -> None:
     with pytest.raises(BrokenError):
         case.send(Ending(case.store, "upload_part", 4, False), jobs=1)
@@ -290,23 +272,6 @@ def test_a_line_that_is_sealed_and_wrong_is_found_out(case: Case, note: dict[str
     case.check_tidy()
 
 
-@pytest.mark.parametrize("name", ["disk.raw.upload.json", "disk.raw.upload.parts"])
-def test_files_of_somebody_else_stay(case: Case, name: str) -> None:
-    theirs = case.path.with_name(name)
-    theirs.write_text("notes on an upload\n")
-    with pytest.raises(UsageError, match=f"{name} was not written by imsprep"):
-        case.send()
-    assert theirs.read_text() == "notes on an upload\n"
-    assert not case.store.list_uploads()
-
-
-@pytest.mark.slow
-def test_the_same_again_sends_nothing(case: Case) -> None:
-    first = case.send()
-    again = case.send()
-    assert (again.skipped, again.sent, again.etag) == (True, 0, first.etag)
-
-
 def test_an_image_that_changes_meanwhile_makes_no_object(case: Case) -> None:
     class Changing(Ending):
         def __getattr__(self, name: str) -> Any:
@@ -340,21 +305,6 @@ def test_an_image_that_changes_while_its_object_is_compared_is_not_called_the_sa
         case.send()
     with pytest.raises(ImageChangedError):
         case.send(Changing(case.store, "", 0, False))
-
-
-def test_a_store_that_keeps_other_bytes_is_found_out(case: Case) -> None:
-    class Lying(Ending):
-        def __getattr__(self, name: str) -> Any:
-            original = getattr(self._store, name)
-            if name != "list_parts":
-                return original
-            return lambda *a: [
-                p._replace(etag="0" * 32) if p.number == 2 else p for p in original(*a)
-            ]
-
-    with pytest.raises(Exception, match="part 2"):
-        case.send(Lying(case.store, "", 0, False))
-    assert case.store.head(KEY) is None
 
 
 class Encrypting:
@@ -461,23 +411,6 @@ def test_the_image_and_the_files_of_its_disk_are_asked_whether_they_changed(chan
         maker(**{changed: Changing(changed=True)}).check_unchanged()
 
 
-@pytest.mark.parametrize("ours", [False, True])  # what was there before
-def test_an_object_that_came_while_the_parts_were_sent_stays(case: Case, ours: bool) -> None:
-    if ours:
-        case.send()
-        fill(case.path, [1, 1, 0, 3], seed=2)
-
-    class Quicker(Ending):
-        def __getattr__(self, name: str) -> Any:
-            if name == "upload_part":
-                case.store.put(KEY, b"quicker")
-            return getattr(self._store, name)
-
-    with pytest.raises(OccupiedError):
-        case.send(Quicker(case.store, "", 0, False))
-    assert case.object == b"quicker"
-
-
 def test_parts_are_enough_for_a_tebibyte_that_does_not_pack() -> None:
     made = maker()
     least = [made.least(number) for number in range(1, 10_001)]
@@ -513,29 +446,3 @@ def test_memory_is_given_back_when_the_store_has_the_part_and_not_before(
     monkeypatch.setattr(Buffers, "release", release)
     done = case.send(Watching(case.store, "", 0, False), jobs=1)
     assert len(released) == done.parts - 1  # the first is made of all others, and held till the end
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("named", [True, False])
-def test_a_completion_whose_answer_is_lost_is_found_in_the_object(case: Case, named: bool) -> None:
-    """By the upload that made it, or by its ETag where the store does not tell that."""
-    lost: list[str] = []
-
-    class Losing(Ending):
-        def __getattr__(self, name: str) -> Any:
-            original = getattr(self._store, name)
-            if name == "complete":
-
-                def complete(*arguments: Any) -> Any:
-                    lost.append(original(*arguments))
-                    raise TransferError("the connection broke")
-
-                return complete
-            if name == "head" and not named:
-                return lambda key: (found := original(key)) and found._replace(upload_id=None)
-            return original
-
-    done = case.send(Losing(case.store, "", 0, False))
-    assert lost == [done.etag]
-    assert case.object == container(case.path)
-    case.check_tidy()
