@@ -158,7 +158,8 @@ def rules_page() -> str:
             ids = ", ".join(f"IMS{n}xx" for n, name in SUBJECTS.items() if name == subject)
             text.append(f"\n## {subject.capitalize()} ({ids})")
         text.append(f"\n### {rule.id}\n\n*{rule.severity.word}*: {rule.title}\n")
-        text.append(f"- Why: {rule.why}\n- Fix: {rule.fix}\n- Source: {rule.source}")
+        fix = f"- Fix: {rule.fix}\n" if rule.fix else ""
+        text.append(f"- Why: {rule.why}\n{fix}- Source: {rule.source}")
     return "\n".join(text) + "\n"
 
 

@@ -36,6 +36,9 @@ NOT_ONLINE = "the bucket and the service were not asked"
 # Where most that is known of quick import stands; rules name it as their source.
 QUICK_IMPORT = 'API reference, "Importing an Image File Quickly", 2024-08-09'
 
+# What a rule has for a source that no page states.
+INFERRED = "inferred, not documented by the vendor"
+
 SUBJECTS = {
     "1": "file",
     "2": "disk",
@@ -83,7 +86,7 @@ class Rule:
     severity: Severity
     title: str  # one line, as a statement of the fault
     why: str  # what happens at import or boot
-    fix: str  # what to do, as a command where there is one
+    fix: str  # what to do, as a command where there is one; "": nothing is wrong
     source: str  # where the rule comes from, with its date; "inferred" if nothing states it
     check: Callable[[Facts], Iterable[Evidence]]
     of: str = DISK  # or FILE
@@ -123,7 +126,7 @@ class Rule:
             expected=evidence.expected,
             found=None if evidence.found is None else _shown(evidence.found),
             why=evidence.why or self.why,
-            fix=_for_format(evidence.fix or self.fix, facts.format),
+            fix=_for_format(evidence.fix or self.fix, facts.format) or None,
             source=evidence.source or self.source,
             region=evidence.region,
         )

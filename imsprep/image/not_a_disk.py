@@ -54,7 +54,7 @@ _S = Signature
 
 _RESTORE = "restore it with the program that wrote it into a virtual machine, and image its disk"
 _NO_DISK = "name the disk image itself"
-_AGAIN = "download it again: this is not the file that was meant"
+_AGAIN = "leave it out if it is no image; if it was meant to be one, download it again"
 _GUEST = "it is a file system without a disk around it: install it into a disk with partitions"
 _MAC = "on a Mac: hdiutil convert {0} -format UDTO -o {1}"
 

@@ -448,6 +448,17 @@ def test_html_shows_everything_without_being_opened_and_labels_each_bar() -> Non
     assert "<i class='free'></i>no partition" in page
 
 
+@pytest.mark.parametrize("format_", ["text", "github", "junit", "sarif", "html"])
+def test_a_finding_with_nothing_to_do_has_no_fix(format_: str) -> None:
+    fine = dataclasses.replace(finding(severity=Severity.WARNING), fix=None)
+    assert not re.search("fix[:<]", render(run(Report("a.raw", (fine,))), format_), re.IGNORECASE)
+
+
+def test_html_calls_the_data_of_a_disk_so() -> None:
+    page = html(run(Report("a.raw", facts={**FACTS, "data_bytes": 1 << 20})))
+    assert '<dt>Data in the disk</dt><dd title="1048576 bytes">' in page
+
+
 def test_html_shows_commands_as_such_with_the_name_of_the_image() -> None:
     fix = f"Correct <it>: {command('touch /a')}"
     found = dataclasses.replace(finding(), fix=fix, message="`<b>` runs, and `x` too")

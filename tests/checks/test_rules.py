@@ -22,6 +22,7 @@ from imsprep.ims.request import RequestFields
 from imsprep.report import Finding, Severity
 from imsprep.units import GIB, MIB, TIB
 from tests.support.checks.rules import GOOD, RULES, SECTORS, SIZE, disk, header, image, part
+from tests.support.paths import ROOT
 
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 QCOW2 = Match("qcow2", Kind.DISK, 0, 8)
@@ -186,6 +187,23 @@ def test_no_rule_has_anything_against_the_min_disk_that_a_fix_names(
         named = re.search(r"min_disk (\d+)", finding.fix or "")
         assert finding.rule == "IMS510" or named is not None
         assert named is None or found(int(named[1])) == []
+
+
+def test_nothing_is_advised_where_nothing_is_wrong() -> None:
+    (finding,) = RULES["IMS114"].run(image(matches=(QCOW2,), to_be_packed=True))[0]
+    assert (finding.fix, finding.expected, finding.found, finding.region) == (None,) * 4
+    for path in sorted((ROOT / "imsprep").rglob("*.py")):
+        fixes = re.findall(r'(?:fix=f?|else f?|advice\()"([^"]*)', path.read_text())
+        assert not [words for words in fixes if words.startswith("Nothing")], path
+
+
+def test_what_is_accepted_is_listed_of_a_file_that_is_no_image() -> None:
+    (finding,) = RULES["IMS113"].run(image(matches=(Match("json", Kind.OTHER, 0, 5),)))[0]
+    assert "qcow2, VMDK" in (finding.expected or "")
+    assert (
+        finding.fix
+        == "Leave it out if it is no image; if it was meant to be one, download it again"
+    )
 
 
 def test_several_physical_volumes_are_one_note_that_names_them() -> None:

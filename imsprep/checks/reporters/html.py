@@ -22,7 +22,7 @@ _SIZES: tuple[
     tuple[Literal["virtual_size", "file_size", "stored_size", "data_bytes"], str], ...
 ] = (
     ("virtual_size", "Disk"), ("file_size", "File"), ("stored_size", "On this machine"),
-    ("data_bytes", "Data to upload"),
+    ("data_bytes", "Data in the disk"),
 )  # fmt: skip
 _COVERAGE = (("holes", "Holes"), ("probed", "Probed"), ("read", "Read"))
 

@@ -71,7 +71,7 @@ def _rule(rule: Rule, home: project.Home | None) -> dict[str, object]:
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "help": {"text": f"{rule.fix}\n\nSource: {rule.source}"},
+        "help": {"text": f"{rule.fix}\n\nSource: {rule.source}".strip()},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"subject": rule.subject},
     }

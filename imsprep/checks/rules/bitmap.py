@@ -55,8 +55,8 @@ def compared(facts: Facts) -> tuple[BlockMap, BlockMap]:
     "IMS401", Severity.NOTE, "The RAW image has no bitmap file",
     why="Quick import looks for the bitmap of a RAW image by its name, and answers IMG.0158 if"
     " there is none.",
-    fix="Nothing to do if imsprep imports the image: as a ZVHD2, which needs no bitmap, or as RAW,"
-    " whose bitmap it makes. For another import: imsprep bitmap IMAGE",
+    fix="If another program imports it: imsprep bitmap IMAGE. An import by imsprep sends a ZVHD2,"
+    " which needs no bitmap, or RAW with a bitmap that it makes.",
     source=f"{QUICK_IMPORT}; {NO_BITMAP}",
 )  # fmt: skip
 def missing(facts: Facts) -> Iterator[Evidence]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import FILE, QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.checks.rule import FILE, INFERRED, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.image import formats
 from imsprep.image.formats import MAX_SIZE, SUFFIXES, Match
 from imsprep.image.not_a_disk import KNOWN, STREAMS, Kind
@@ -19,6 +19,8 @@ DECIMAL_TB = 10**12  # the same words, read as a power of ten
 ORDINARY_IMPORT = 128 * GIB  # below, the pages advise the ordinary import for other formats
 
 ACCEPTED = (formats.RAW, formats.ZVHD2)
+# What a check and an import take: those, and what they make a ZVHD2 of.
+_READ = "a disk image: RAW, ZVHD2, qcow2, VMDK, VHD, VHDX, VDI, OVA or another that is read"
 
 _QEMU_NAMES = {"vhd-fixed": "vpc", "vhd-dynamic": "vpc"}
 _QEMU_READS = ("qcow", "qcow2", "qed", "vmdk", "vhdx", "vdi", "vhd-dynamic", "vhd-fixed",
@@ -47,7 +49,7 @@ def wrong_format(facts: Facts) -> Iterator[Evidence]:
         return
     yield Evidence(
         f"{facts.name} is a {match.format} image by its content",
-        expected="RAW or ZVHD2",
+        expected="RAW or ZVHD2" if match.format in DRIVERS else _READ,
         found=match.format,
         fix=_conversion(match.format, facts.file),
         region=_region(match),
@@ -103,7 +105,7 @@ def vhd_footer(facts: Facts) -> Iterator[Evidence]:
     "IMS114", Severity.NOTE, "An import makes a ZVHD2 of this image",
     why="Quick import takes RAW and ZVHD2 only. The disk inside was read and checked; what is sent"
     " is a ZVHD2 of it, and not this file.",
-    fix="Nothing to do. To make the ZVHD2 before the import: imsprep convert IMAGE disk.zvhd2",
+    fix="",
     source=f"{QUICK_IMPORT}, Constraints: RAW or ZVHD2 only",
 )  # fmt: skip
 def sent_as_another(facts: Facts) -> Iterator[Evidence]:
@@ -267,7 +269,7 @@ def only_zeros(facts: Facts) -> Iterator[Evidence]:
     "IMS111", Severity.NOTE, "The file is small enough for the ordinary import",
     why="Below 128 GB the ordinary import would do as well. It configures drivers and boot loader"
     " by itself, which quick import does not.",
-    fix="Nothing to do; if the server does not boot, try the ordinary import.",
+    fix="If the server does not boot, try the ordinary import.",
     source=f"{QUICK_IMPORT}: 128 GB; user guide, 2025-12-17, for what the ordinary import does",
     said_by=("IMS603",),
 )  # fmt: skip
@@ -293,7 +295,7 @@ def optical(facts: Facts) -> Iterator[Evidence]:
         yield _recognised(facts, match)
     elif match is not None:
         yield Evidence(
-            f"{facts.name} is an ISO 9660 image", expected="RAW or ZVHD2", found="iso",
+            f"{facts.name} is an ISO 9660 image", expected=_READ, found="iso",
             region=_region(match),
         )  # fmt: skip
 
@@ -302,7 +304,7 @@ def optical(facts: Facts) -> Iterator[Evidence]:
     "IMS113", Severity.ERROR, "The file is not a disk image",
     why="The service takes the file's bytes for the disk. A server made of them has nothing to"
     " boot.",
-    fix="Name the disk image itself, or download it again.",
+    fix="Leave the file out if it is no image; if it was meant to be one, download it again.",
     source="inferred: the file's own signature says what it is",
 )  # fmt: skip
 def no_disk(facts: Facts) -> Iterator[Evidence]:
@@ -329,7 +331,7 @@ def _sentence(words: str) -> str:
 def _recognised(facts: Facts, match: Match) -> Evidence:
     return Evidence(
         f"{facts.name} is {KNOWN[match.format].name}",
-        expected="RAW or ZVHD2",
+        expected=_READ,
         found=match.format,
         fix=_way_out(facts.file, match.format),
         region=_region(match),
@@ -341,8 +343,8 @@ def _compressed(facts: Facts, match: Match) -> Evidence:
         f"{facts.name} is {KNOWN[match.format].name}; the disk in it was checked",
         expected="RAW or ZVHD2",
         found=match.format,
-        fix=f"Nothing to do: `imsprep import` unpacks it and sends a ZVHD2. To unpack it before: "
-        f"{_way_out(facts.file, match.format).removeprefix('Run ')}",
+        fix="Use `imsprep import`, which unpacks it and sends a ZVHD2. To unpack it before:"
+        f" {_way_out(facts.file, match.format).removeprefix('Run ')}",
         region=_region(match),
     )
 
@@ -354,12 +356,7 @@ def _made_of_it(facts: Facts, match: Match) -> Evidence:
     container = _target(facts.file, ".zvhd2")
     return Evidence(
         f"{facts.name} is {what}; the disk in it was checked, and `imsprep import` makes and sends"
-        " a ZVHD2 of it",
-        expected="RAW or ZVHD2",
-        found=match.format,
-        fix="Nothing to do. To make the ZVHD2 before the import:"
-        f" imsprep convert {_argument(facts.file)} {container}",
-        region=_region(match),
+        f" a ZVHD2 of it, as `imsprep convert {_argument(facts.file)} {container}` makes one alone",
         severity=Severity.NOTE,
         title=f"An import makes a ZVHD2 of this {match.format} image",
     )
@@ -381,7 +378,7 @@ def _refused(facts: Facts, match: Match) -> Evidence:
         title=f"The disk in this {match.format} image cannot be read",
         why="A check looks at the disk, and an import sends a ZVHD2 of it: of one that cannot be"
         " read neither is possible.",
-        source="inferred",
+        source=INFERRED,
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import NOT_ONLINE, QUICK_IMPORT, Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, NOT_ONLINE, QUICK_IMPORT, Evidence, UnknownError, rule
 from imsprep.checks.rules.request import given
 from imsprep.cloud.os_names import named, near
 from imsprep.ims.region import RegionFacts
@@ -78,7 +78,7 @@ def object_class(facts: Facts) -> Iterator[Evidence]:
     why="It may be the only copy of its data, and an image that was imported from it may still"
     " read it (inferred).",
     fix="Choose another key, remove the object if nothing needs it, or allow it to be replaced.",
-    source="inferred",
+    source=INFERRED,
 )  # fmt: skip
 def replaces(facts: Facts) -> Iterator[Evidence]:
     """Look for objects that are not this image's, and for an older one of its own."""
@@ -92,7 +92,8 @@ def replaces(facts: Facts) -> Iterator[Evidence]:
             f"the object {found.key!r} is there with another size",
             expected=f"{facts.file_size} bytes, or no object",
             found=f"{found.object.size} bytes",
-            fix="Nothing to do if the object is an older state of this image: it will be replaced.",
+            fix="The object is replaced: if it is not an older state of this image, choose another"
+            " key.",
             severity=Severity.NOTE,
         )
 
@@ -215,8 +216,8 @@ def name_in_use(facts: Facts) -> Iterator[Evidence]:
             " the disk is still the same",
             found=name,
             title="An earlier import of this file made an image of this name",
-            fix="Nothing to do if the disk is the same. If it changed, there will be a second image"
-            " of this name, or the service refuses the name: choose another one.",
+            fix="If the disk changed, choose another name: there would be a second image of this"
+            " one, or the service refuses it.",
             severity=Severity.NOTE,
         )
     else:

@@ -261,7 +261,7 @@ def min_disk_too_small(facts: Facts) -> Iterator[Evidence]:
             found=f"{value} GB",
             title="min_disk is exactly the size of the disk",
             fix=f"{_enough(facts, made)}, if the import is refused." if enough
-            else f"Nothing to do, unless the import is refused: {MAX_MIN_DISK} GB is the largest.",
+            else f"If the import is refused, make the disk smaller: {MAX_MIN_DISK} GB is the most.",
             severity=Severity.WARNING,
         )  # fmt: skip
 

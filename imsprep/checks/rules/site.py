@@ -57,7 +57,7 @@ def undocumented_field(facts: Facts) -> Iterator[Evidence]:
                 " provider have it in this request",
                 found=name,
                 title=f"A field is given that only the clients of {facts.site.key} document",
-                fix="Nothing to do, unless the service refuses the request.",
+                fix="If the service refuses the request, leave the field out.",
                 severity=Severity.NOTE,
             )
         else:

@@ -43,7 +43,7 @@ def encrypted(facts: Facts) -> Iterator[Evidence]:
 @rule(
     "IMS212", Severity.NOTE, "The disk uses LVM",
     why="It is allowed; servers created from such an image do not support file injection.",
-    fix="Nothing to do, unless files are to be injected at creation: then use plain partitions.",
+    fix="If files are to be injected when a server is created, use plain partitions.",
     source=f"{PROPERTIES}: LVM",
 )  # fmt: skip
 def lvm(facts: Facts) -> Iterator[Evidence]:

@@ -16,7 +16,6 @@ _NAMES = {LINUX: "Linux", WINDOWS: "Windows"}
 LINUX_GUIDE = "user guide of IMS, “Optimizing a Linux Private Image”, 2025"
 WINDOWS_GUIDE = "user guide of IMS, “Optimizing a Windows Private Image”, 2025"
 FILE_TABLE = "user guide of IMS, “Image File Properties”, 2025"
-INFERRED = "inferred"
 
 
 def any_guest(facts: Facts) -> Guest:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
 from imsprep.checks.subject.guest import (
     FILE_TABLE,
-    INFERRED,
     LINUX_GUIDE,
     advice,
     linux,

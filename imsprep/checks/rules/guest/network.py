@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
 from imsprep.checks.subject.boot_entry import cut, place
-from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice, linux, listed
+from imsprep.checks.subject.guest import LINUX_GUIDE, advice, linux, listed
 from imsprep.guest.linux import cloud_init
 from imsprep.guest.linux.card_name import CardName, Way, card_name
 from imsprep.guest.linux.network import (

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.subject.guest import FILE_TABLE, INFERRED, advice, any_guest, linux, listed
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
+from imsprep.checks.subject.guest import FILE_TABLE, advice, any_guest, linux, listed
 from imsprep.cloud.sites import SITES
 from imsprep.guest.firmware import FALLBACK_ARM, FALLBACK_X86, bios_loader, has_esp, uefi_loaders
 from imsprep.guest.linux.os_release import System, fits, fitting, identify, parse_os_version

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
-from imsprep.checks.subject.guest import FILE_TABLE, INFERRED, WINDOWS_GUIDE, windows
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
+from imsprep.checks.subject.guest import FILE_TABLE, WINDOWS_GUIDE, windows
 from imsprep.guest.linux.ini import read_ini
 from imsprep.guest.model import Guest
 from imsprep.guest.windows.release import parse_windows, windows_release

@@ -228,6 +228,8 @@ def _tell_rules(explain: str | None, as_json: bool) -> int:
         title = wrapped(rule.title, sys.stdout, 0)
         click.echo(f"{rule.id}  {rule.severity.word}  {rule.subject}\n{title}\n")
         for name, words in (("Why", rule.why), ("Fix", rule.fix), ("Source", rule.source)):
+            if not words:
+                continue
             click.echo(wrapped(f"{name + ':':<8}{words}", sys.stdout, 8))
     else:
         for rule in chosen:

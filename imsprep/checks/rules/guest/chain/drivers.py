@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
 from imsprep.checks.subject.boot_entry import (
     Started,
     arguments,
@@ -19,7 +19,7 @@ from imsprep.checks.subject.boot_entry import (
     started,
     value,
 )
-from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice
+from imsprep.checks.subject.guest import LINUX_GUIDE, advice
 from imsprep.guest.chain.values import Initramfs
 from imsprep.guest.linux.initramfs import EMPTY, ONLY_ZEROS
 from imsprep.guest.linux.kernels import VIRTIO

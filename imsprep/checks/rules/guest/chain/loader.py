@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
 from imsprep.checks.subject.boot_entry import (
     cut,
     place,
     route_of,
 )
-from imsprep.checks.subject.guest import INFERRED, advice
+from imsprep.checks.subject.guest import advice
 from imsprep.guest.chain.values import Route
 from imsprep.guest.model import Guest
 from imsprep.image.volumes.signatures import EXT2, EXT3, EXT4

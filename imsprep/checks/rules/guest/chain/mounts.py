@@ -13,10 +13,9 @@ from itertools import groupby
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
 from imsprep.checks.subject.boot_entry import cut, entries_of
 from imsprep.checks.subject.guest import (
-    INFERRED,
     LINUX_GUIDE,
     advice,
     any_guest,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from imsprep.checks import fixes
 from imsprep.checks.facts import Facts
-from imsprep.checks.rule import Evidence, UnknownError, rule
+from imsprep.checks.rule import INFERRED, Evidence, UnknownError, rule
 from imsprep.checks.subject.boot_entry import (
     Started,
     arguments,
@@ -20,7 +20,7 @@ from imsprep.checks.subject.boot_entry import (
     started,
     value,
 )
-from imsprep.checks.subject.guest import INFERRED, LINUX_GUIDE, advice
+from imsprep.checks.subject.guest import LINUX_GUIDE, advice
 from imsprep.guest.chain.values import BIOS, Initramfs
 from imsprep.guest.linux.fstab import named_subvolume
 from imsprep.guest.linux.initramfs_actions import RAID_PROGRAM
@@ -253,7 +253,7 @@ def _others(found: Started) -> Iterator[Evidence]:
             yield Evidence(
                 f"{place(other)} ({cut(other.title)}), which does not start by default, names "
                 f"root={cut(root or '')}, which is not in the image",
-                fix="Nothing to do; that entry would fail.",
+                fix="Correct that entry or remove it; chosen, it fails.",
                 severity=Severity.NOTE,
             )
 
