@@ -161,6 +161,28 @@ def test_sarif_gives_every_result_a_place_and_every_rule_an_address(
     assert [place["fullyQualifiedName"] for place in places] == ["file:/etc/fstab:3", "file"]
 
 
+@pytest.mark.parametrize(
+    ("image", "uri"),
+    [
+        ("/srv/my disk.raw", "file:///srv/my%20disk.raw"),
+        ("build/disk.raw", "build/disk.raw"),
+        ("a:b.raw", "a%3Ab.raw"),
+    ],
+)
+def test_sarif_names_an_image_by_a_uri(image: str, uri: str) -> None:
+    (log,) = json.loads(render(run(Report(image, (finding(),))), "sarif"))["runs"]
+    assert log["artifacts"][0]["location"]["uri"] == uri
+    place = log["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == uri
+
+
+def test_sarif_gives_the_version_and_every_rule_a_name() -> None:
+    (log,) = json.loads(render(RUNS["full"], "sarif"))["runs"]
+    driver = log["tool"]["driver"]
+    assert driver["version"] == "0.1.0"
+    assert driver["rules"][0]["name"] == "TheFileIsInAFormatThatQuickImportDoesNotAccept"
+
+
 def test_sarif_names_no_address_where_imsprep_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "home", lambda: None)
     whole = json.loads(render(run(Report("a.raw", (finding("IMS501"),))), "sarif"))
@@ -238,9 +260,20 @@ def test_each_bar_of_the_picture_has_the_scale_of_what_it_divides() -> None:
     assert re.findall(r"<span>([^<]*)</span></div>", drawn) == ["100 MiB", "40 MiB"]
 
 
-def test_github_tells_nothing_of_a_waived_finding() -> None:
-    lines = render(run(FULL), "github").splitlines()
-    assert [line.split("title=")[1][:6] for line in lines] == ["IMS101", "IMS111"]
+@pytest.mark.parametrize(
+    ("fail_on", "notes", "shown"),
+    [
+        (Severity.ERROR, False, ["IMS101"]),
+        (Severity.ERROR, True, ["IMS101", "IMS111"]),
+        (Severity.NOTE, False, ["IMS101", "IMS111"]),
+        (None, False, ["IMS101"]),
+    ],
+)
+def test_github_tells_nothing_of_a_waived_finding_and_of_notes_if_asked(
+    fail_on: Severity | None, notes: bool, shown: list[str]
+) -> None:
+    lines = render(run(FULL, fail_on=fail_on), "github", notes=notes).splitlines()
+    assert [line.split("title=")[1][:6] for line in lines] == shown
 
 
 def test_html_escapes_and_holds_everything_itself() -> None:

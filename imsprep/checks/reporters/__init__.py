@@ -68,9 +68,15 @@ class Run:
 FORMATS = ("text", "json", "jsonl", "sarif", "junit", "github", "html")
 
 
-def render(run: Run, format_: str) -> str:
-    """Return the run in one of FORMATS, ending in a newline."""
+def render(run: Run, format_: str, *, notes: bool = False) -> str:
+    """Return the run in one of FORMATS, ending in a newline.
+
+    `notes` asks for notes in the format that leaves them out: github.
+    """
     module = importlib.import_module(f"{__name__}.{_MODULES.get(format_, format_)}")
+    if format_ == "github":
+        github: str = module.github(run, notes=notes)
+        return github
     function: Callable[[Run], str] = getattr(module, format_)
     return function(run)
 

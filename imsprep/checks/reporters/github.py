@@ -12,19 +12,24 @@ from imsprep.report import Report, Severity
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
-def github(run: Run) -> str:
-    """Return one annotation per finding that is not waived, and per image not checked."""
+def github(run: Run, *, notes: bool = False) -> str:
+    """Return one annotation per finding that is not waived, and per image not checked.
+
+    Notes, which are good to know and stand in a report of every good image, are left out unless
+    `notes` asks for them, or they fail the run.
+    """
+    least = Severity.NOTE if notes or run.fail_on is Severity.NOTE else Severity.WARNING
     lines: list[str] = []
     for one in run.results:
         if isinstance(one, Failure):
             lines.append(_command("error", one.image, "not checked", one.message))
         else:
-            lines += _report(one)
+            lines += _report(one, least)
     lines += [_command("warning", "", "waiver", complaint) for complaint in run.complaints]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _report(report: Report) -> list[str]:
+def _report(report: Report, least: Severity) -> list[str]:
     return [
         _command(
             _LEVELS[f.severity],
@@ -33,7 +38,7 @@ def _report(report: Report) -> list[str]:
             f.message + (f"\nfix: {fix_of(f, report)}" if f.fix else ""),
         )
         for f in report.findings
-        if f.waived is None
+        if f.waived is None and f.severity >= least
     ]
 
 

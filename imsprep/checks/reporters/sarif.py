@@ -49,6 +49,7 @@ def sarif(run: Run) -> str:
                         "name": "imsprep",
                         **({"informationUri": home.uri} if home else {}),
                         "semanticVersion": run.version,
+                        "version": run.version,
                         "rules": [_rule(rule, home) for rule in rules],
                     }
                 },
@@ -69,12 +70,18 @@ def _rule(rule: Rule, home: project.Home | None) -> dict[str, object]:
     return {
         **({"helpUri": f"{page}#{rule.id.lower()}"} if page else {}),
         "id": rule.id,
+        "name": _identifier(rule.title),
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {"text": f"{rule.fix}\n\nSource: {rule.source}".strip()},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"subject": rule.subject},
     }
+
+
+def _identifier(title: str) -> str:
+    """Return a title as one word, in Pascal case as SARIF advises (appendix on rule metadata)."""
+    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", title))
 
 
 def _artifact(one: Report | Failure) -> dict[str, object]:
@@ -148,4 +155,8 @@ def _logical(finding: Finding) -> dict[str, str]:
 
 
 def _uri(image: str) -> str:
-    return quote(image.encode("utf-8", "surrogateescape"), safe="/:@!$&'()*+,;=-._~")
+    """Return a path as a URI; a relative one stays relative to where the check ran."""
+    # A colon in its first part would make a scheme of that (RFC 3986, 4.2).
+    safe = "/@!$&'()*+,;=-._~"
+    written = quote(image.encode("utf-8", "surrogateescape"), safe=safe)
+    return f"file://{written}" if image.startswith("/") else written

@@ -18,7 +18,7 @@ from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
-from imsprep.cli.screen import say, screen_options, style_for, wrapped
+from imsprep.cli.screen import say, screen_options, style_for, verbosity, wrapped
 from imsprep.cli.settings.configured import (
     profile_option,
     settings_here,
@@ -59,7 +59,7 @@ Examples:
     "formats",
     multiple=True,
     type=click.Choice(FORMATS),
-    help="Format of the result on stdout.",
+    help="Format of the result on stdout; github has notes with -v only.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
@@ -198,7 +198,7 @@ def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], style
     from imsprep.checks.reporters.text import text
 
     for format_, path in targets:
-        write_output(path, render(run, format_))
+        write_output(path, render(run, format_, notes=verbosity() > 0))
     for failure in run.failures if shown != "github" else ():  # whose stdout is the same log
         say(f"imsprep: {failure.message}")
     if shown == "text":
@@ -210,7 +210,7 @@ def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], style
     if shown is not None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # as the formats say, whatever the locale
-        sys.stdout.write(render(run, shown))
+        sys.stdout.write(render(run, shown, notes=verbosity() > 0))
     return run.exit_code
 
 

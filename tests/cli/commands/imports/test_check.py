@@ -318,7 +318,7 @@ def test_a_report_goes_into_a_pipe_and_into_an_open_file(tmp_path: Path) -> None
     program = f"{sys.executable} -m imsprep check disk.raw"
     script = f"""
         mkfifo pipe; cat pipe > one & {program} --output json:pipe; wait
-        {program} --format github --output json:/dev/stdout > two
+        {program} -v --format github --output json:/dev/stdout > two
         {program} --output json:/proc/self/fd/5 5> three
         {program} --output json:/dev/stdout --output junit:/dev/null > four
     """
