@@ -12,13 +12,13 @@ import shutil
 import sys
 from pathlib import Path
 
-_SOURCES = Path(__file__).resolve().parent.parent
+SOURCES = Path(__file__).resolve().parent.parent
 
 
 def install_command(extra: str) -> str:
     """Return a line for a shell that installs an extra, such as `pip install 'imsprep[cloud]'`."""
-    from_folder = not _is_there("imsprep") and (_SOURCES / "pyproject.toml").is_file()
-    part = f"{_SOURCES if from_folder else 'imsprep'}[{extra}]"
+    from_folder = not _is_there("imsprep") and (SOURCES / "pyproject.toml").is_file()
+    part = f"{SOURCES if from_folder else 'imsprep'}[{extra}]"
     return f"{_installer()} {shlex.quote(part)}"
 
 

@@ -23,11 +23,9 @@ pytest.importorskip("botocore", reason="not installed: botocore")
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imsprep.cloud.credentials import Credentials
-from imsprep.errors import TransferError
 from imsprep.options import UploadOptions
 from imsprep.store.contract import MIN_PART_SIZE
 from imsprep.store.obs import ObsStore, open_obs
-from imsprep.store.retry import RetryingStore, RetryPolicy
 from imsprep.units import MIB
 from imsprep.upload.file import plan_file
 from tests.support.store.gateway import (
@@ -65,17 +63,23 @@ def new_bucket(server: Server) -> Iterator[ObsStore]:
     bucket = f"test-{secrets.token_hex(6)}"
     keys = Credentials(ACCESS_KEY, SECRET_KEY)
     store = open_obs(bucket, endpoint=server.endpoint, region="us-east-1", credentials=keys)
-    RetryingStore(store, RetryPolicy(limit_s=60))._patiently("create", lambda: make(store, bucket))
+    make(store, bucket)
     yield store
     store.close()
 
 
 def make(store: ObsStore, bucket: str) -> None:
-    """Make a bucket; a server that has just started may not be ready for it."""
-    try:
-        store.client.create_bucket(Bucket=bucket)
-    except (ClientError, BotoCoreError) as error:
-        raise TransferError(str(error)) from error
+    """Make a bucket; for a minute a server that has just started may not be ready for it."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            store.client.create_bucket(Bucket=bucket)
+        except (ClientError, BotoCoreError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_without_sources_or_an_installation_it_is_the_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     set_up(monkeypatch, installed={"pip"}, programs={"pip": "/my env/bin/pip"})
-    monkeypatch.setattr(extras, "_SOURCES", tmp_path)
+    monkeypatch.setattr(extras, "SOURCES", tmp_path)
     assert extras.install_command("guest") == "pip install 'imsprep[guest]'"
 
 

@@ -645,6 +645,36 @@ def test_a_module_has_a_test_file_of_its_path() -> None:
     assert without == set(), "give it a test file at the same path below tests/"
 
 
+# Members that only look private: those of named tuples, and of Python itself.
+OPEN = {"_replace", "_fields", "_field_defaults", "_exit", "_getframe", "_count"}
+# What a test has to reach into, and why nothing public does.
+REACHED = {
+    "_umask",  # kept for the whole process: no call makes it be asked again
+    "_free",  # a second thread comes between two of its steps, which no caller can have
+}
+
+
+def private_names(path: Path) -> set[str]:
+    """Return the private names of other objects that a test uses or replaces."""
+    private = re.compile(r"(?:.*\.)?(_[A-Za-z]\w*)")
+    used, named = set[str](), set[str]()
+    for node in nodes(path):
+        if isinstance(node, ast.Attribute) and private.fullmatch(node.attr):
+            if ast.unparse(node.value) not in ("self", "cls", "super()"):
+                used.add(node.attr)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            call = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            texts = node.args[:2] if call in ("setattr", "delattr", "getattr", "patch") else []
+            named |= {str(text.value) for text in texts if isinstance(text, ast.Constant)}
+    return used | {found[1] for name in named if (found := private.fullmatch(name))}
+
+
+def test_a_test_reaches_into_nothing_private() -> None:
+    found = {name: path for path in (ROOT / "tests").rglob("*.py") for name in private_names(path)}
+    assert {name: found[name] for name in found.keys() - OPEN - REACHED} == {}
+    assert REACHED - found.keys() == set(), "no test needs it any more: take it off the list"
+
+
 def test_what_tests_share_is_in_the_folders_of_the_package() -> None:
     folders = {p.parent.relative_to(SUPPORT) for p in SUPPORT.rglob("*.py")}
     assert [f for f in folders if not (PACKAGE / f).is_dir()] == []

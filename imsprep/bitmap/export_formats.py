@@ -21,7 +21,7 @@ BMAP, QEMU_MAP = "bmap", "qemu-map"
 SUFFIXES = {BMAP: ".bmap", QEMU_MAP: ".map.json"}
 BLOCK_SIZE = 4096  # bytes; what bmaptool uses, and the grain of today's file systems
 
-_STEP = 4 * MIB  # bytes of the image held at once
+STEP = 4 * MIB  # bytes of the image held at once
 _NO_CHECKSUM = "0" * 64  # stands in the file while its own checksum is taken
 
 Pread = Callable[[int, int], bytes]
@@ -55,8 +55,8 @@ def _ranges(block_map: BlockMap, pread: Pread) -> Iterator[str]:
             continue
         offset, length = block_map.byte_range(extent.start, extent.count)
         digest = hashlib.sha256()
-        for position in range(offset, offset + length, _STEP):
-            digest.update(pread(position, min(_STEP, offset + length - position)))
+        for position in range(offset, offset + length, STEP):
+            digest.update(pread(position, min(STEP, offset + length - position)))
         last = extent.start + extent.count - 1
         named = f"{extent.start}-{last}" if extent.count > 1 else f"{last}"
         yield f'        <Range chksum="{digest.hexdigest()}"> {named} </Range>'

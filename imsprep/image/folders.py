@@ -12,7 +12,7 @@ _RESTORE = "restore the whole disk with it into a virtual machine, and take that
 
 # By which entry a folder is known, what it is, and what helps. An entry that begins with "*" is
 # the end of a name.
-_KNOWN = (
+KNOWN = (
     ("clonezilla-img", "a Clonezilla image", _RESTORE),
     ("*-ptcl-img", "a Clonezilla image", _RESTORE),
     ("DiskDescriptor.xml", "a Parallels disk", "name the .hds file in it, if there is only one"),
@@ -39,7 +39,7 @@ def what_folder(path: Path) -> str:
             names = [entry.name for _, entry in zip(range(_MOST), entries, strict=False)]
     except OSError:
         return f"cannot read {name}: it is a folder, not an image"
-    for entry, what, advice in _KNOWN:
+    for entry, what, advice in KNOWN:
         found = (n for n in names if n == entry or (entry[0] == "*" and entry[1:] in n))
         if next(found, None) is not None:
             return f"cannot read {name}: it is a folder, {what}; {advice}"

@@ -305,14 +305,14 @@ def not_a_disk(path: Path, format_: str) -> str:
     """Return what a file is that cannot be read as a disk, and what helps."""
     name, known = show_path(path), KNOWN.get(format_)
     if known is None:
-        advice = _OTHER_TOOLS.get(format_, "")
+        advice = OTHER_TOOLS.get(format_, "")
         return f"{name} is {format_}, which cannot be read as a disk; {advice}"
     advice = known.advice.format(shlex.quote(name), "disk.raw")
     run = "run " if known.is_command else ""
     return f"{name} is {known.name}, which is not a disk image that can be read; {run}{advice}"
 
 
-_OTHER_TOOLS = {
+OTHER_TOOLS = {
     "iso": "install from it into a disk image, and use that",
     "android-sparse": "convert it to RAW: simg2img IMAGE disk.raw",
     ZVHD: "ZVHD is not ZVHD2; use Huawei's own tool: qemu-img-hw convert -O zvhd2",

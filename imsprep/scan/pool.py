@@ -22,7 +22,7 @@ from imsprep.scan import protocol
 from imsprep.scan.probe import Range
 
 _AHEAD = 2  # tasks that a reader has; both fit into the smallest pipe
-_TICK_S = 0.2  # how often the scan is asked whether it still wants to go on
+TICK_S = 0.2  # how often the scan is asked whether it still wants to go on
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1"
 }  # numpy loads sooner without threads that it does not need
@@ -132,7 +132,7 @@ class Readers:
 
     def _receive(self) -> None:
         """Wait a little for answers and hand them on."""
-        events = self._selector.select(_TICK_S)
+        events = self._selector.select(TICK_S)
         if not events:
             self._on_tick()
         for key, _ in events:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _TASK = 32 * MIB  # bytes in one task; as large as the largest block
 _RANGES = 128  # in one task at most, so that it fits into a pipe
-_HERE = 64 * MIB  # bytes that are read without starting readers
+READ_HERE = 64 * MIB  # bytes that are read without starting readers
 _PIECES = 32  # of LONGEST bytes, asked of the disk together
 
 # Mapping large files and sharing them with a child needs both.
-_HAS_READERS = os.name == "posix" and sys.maxsize > 1 << 32
+HAS_READERS = os.name == "posix" and sys.maxsize > 1 << 32
 
 
 class How(NamedTuple):
@@ -87,7 +87,7 @@ class FullRead:
         """Close the current task, and give the tasks to readers if they are worth it."""
         self._tasks.append(self._task)
         self._task, self._filled = [], 0
-        if self.size > _HERE and self._readers is None and _HAS_READERS:
+        if self.size > READ_HERE and self._readers is None and HAS_READERS:
             self._start_readers()
         if self._readers is not None:
             for task in self._tasks:

@@ -31,9 +31,9 @@ READ = 4 << 20  # bytes read at once
 COPIED = 2 << 20  # bytes copied at once; the processor's cache keeps them until they are looked at
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # <linux/prctl.h>
-_POOR = 256 << 10  # bytes mapped by one page fault, below which copying is faster
-_AGAIN = 16  # windows after which mapping is tried again
-_SHORTEST = 256  # cached pages; a shorter run is read again with its neighbours
+POOR = 256 << 10  # bytes mapped by one page fault, below which copying is faster
+AGAIN = 16  # windows after which mapping is tried again
+SHORTEST = 256  # cached pages; a shorter run is read again with its neighbours
 _SIGKILL = 9  # importing `signal` takes as long as all the rest
 
 _libc = ctypes.CDLL(None)
@@ -74,7 +74,7 @@ class Reader:
             return
         mapped: Content = np.frombuffer(mapping, np.bool_)
         # What goes through the cache must be read page by page, to be dropped again.
-        shortest = 1 if self._direct is None else _SHORTEST
+        shortest = 1 if self._direct is None else SHORTEST
         for first, last, cached in pagecache.runs(
             self._file, base, mapped.ctypes.data, len(mapped), shortest
         ):
@@ -85,7 +85,7 @@ class Reader:
             elif cached:
                 before = _faults()
                 self._compare(low, mapped[low - base : high - base])
-                self._copies = _AGAIN if (_faults() - before) * _POOR > high - low else 0
+                self._copies = AGAIN if (_faults() - before) * POOR > high - low else 0
             else:
                 self._read(low, high)
                 if self._drops and self._direct is None:

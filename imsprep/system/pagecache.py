@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 PAGE = mmap.PAGESIZE
 
 _SYS_CACHESTAT = 451  # <asm-generic/unistd.h>, which these machines use:
-_CACHESTAT_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
+CACHESTAT_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 _LOOKS = 32  # pages, spread evenly, from which is known where a file's ranges lie
 _MOST_LEFT = 0.5  # share of such pages in what counts as cold
 _PIECE = 2 << 20  # bytes; the largest that a page cache holds as one: a huge page
@@ -133,7 +133,7 @@ def _count_cached(file: int, base: int, length: int) -> int | None:
     cachestat(2) is new in Linux 6.5, has no wrapper in libc and looks at folios, not at each page.
     """
     # The number is Linux's: elsewhere it would be another call.
-    if sys.platform != "linux" or os.uname().machine not in _CACHESTAT_MACHINES:
+    if sys.platform != "linux" or os.uname().machine not in CACHESTAT_MACHINES:
         return None
     counts = (ctypes.c_uint64 * 5)()  # cached, dirty, writeback, evicted, recently evicted
     span = (ctypes.c_uint64 * 2)(base, length)

@@ -15,7 +15,7 @@ from imsprep.system.positioned import read_at, write_at
 from imsprep.units import KIB, MIB
 
 _PAGE = 64 * KIB  # zeros are left out in pieces of this size
-_STEP = 1 * MIB  # bytes copied at once where the kernel cannot copy itself
+STEP = 1 * MIB  # bytes copied at once where the kernel cannot copy itself
 _ZEROS = bytes(_PAGE)
 
 
@@ -64,7 +64,7 @@ def _copy_range(source: int, offset: int, target: int, position: int, length: in
         try:
             done = os.copy_file_range(source, target, length, offset, position)
         except (AttributeError, OSError):
-            data = read_at(source, min(_STEP, length), offset)
+            data = read_at(source, min(STEP, length), offset)
             write_at(target, [data], position)
             done = len(data)
         if done == 0:

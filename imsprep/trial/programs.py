@@ -20,7 +20,7 @@ from imsprep.trial.plan import KVM, PROGRAMS, Architecture, processor
 _PACKAGES = {"x86": "qemu-system-x86", "arm": "qemu-system-arm"}
 _FIRMWARE_PACKAGES = {"x86": "ovmf", "arm": "qemu-efi-aarch64"}
 # Code and variables, as Debian and Ubuntu, Fedora, openSUSE, Arch have them.
-_FIRMWARE = {
+FIRMWARE = {
     "x86": (
         ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
         ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -64,7 +64,7 @@ def find_qemu(architecture: Architecture) -> str:
 
 def find_firmware(architecture: Architecture) -> tuple[Path, Path]:
     """Return UEFI's code and an empty store of variables; MissingExtraError names the package."""
-    for code, variables in _FIRMWARE[architecture]:
+    for code, variables in FIRMWARE[architecture]:
         if os.path.exists(code) and os.path.exists(variables):
             return Path(code), Path(variables)
     raise MissingExtraError(

@@ -45,13 +45,13 @@ from imsprep.zvhd2.source import OpenImage, pread
 AUTO = "auto"
 _STEP_S, _SCREEN_S = 0.5, 2.0  # between two looks at the serial console, at the screen
 _LISTENS_S = 30.0  # until QEMU's monitor must answer
-_NEWS_S = 10.0  # between two lines about what the console shows
+NEWS_S = 10.0  # between two lines about what the console shows
 _SAME_NEWS_S = 60.0  # while the console shows nothing more
 _CLOUD_INIT_S = 120.0  # after the login, until cloud-init says which source it took
 _SILENT_S = 20.0  # with KVM, nothing at all for so long before a kernel spoke: it does not work
-_STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
+STUCK_S = 45.0  # nothing new for so long after the firmware started a disk: there is no loader
 _RESTARTS = 3
-_TRIES = 2  # again after a panic that an overloaded machine causes
+TRIES = 2  # again after a panic that an overloaded machine causes
 _JUDGED = 128 * KIB  # of the serial console's end
 _LOG_LIMIT = 64 * MIB
 _LINES = 12
@@ -207,7 +207,7 @@ def boot(
     except _KvmSilentError:
         reason = "with /dev/kvm the guest printed nothing, or QEMU failed"
         done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         if not verdict.blames_the_machine(done.verdict):
             break
         done = _run(image, options, machine._replace(accelerator=TCG), reason, look)
@@ -357,7 +357,7 @@ class _Watch:
         looked = reported = self._begun
         before = ""
         while (found := self._step()) is None:
-            if (now := time.monotonic()) >= looked + _NEWS_S:
+            if (now := time.monotonic()) >= looked + NEWS_S:
                 looked = now
                 line = verdict.last_lines(self.text, 1).strip() or "nothing on the console yet"
                 if line != before or now >= reported + _SAME_NEWS_S:
@@ -411,7 +411,7 @@ class _Watch:
             return Verdict(verdict.WINDOWS_STOP, "its code is on the screenshot")
         if self._restarts >= _RESTARTS:
             return Verdict(verdict.RESTARTS, verdict.last_lines(self.text, 1))
-        if now - self._wrote > _STUCK_S and verdict.is_stuck(self.text):
+        if now - self._wrote > STUCK_S and verdict.is_stuck(self.text):
             return verdict.at_the_end(self.text)
         tried = self._machine.accelerator == KVM and self._options.accelerator == AUTO
         if tried and now - self._changed > _SILENT_S and not verdict.kernel_speaks(self.text):

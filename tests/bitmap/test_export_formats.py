@@ -92,7 +92,7 @@ def test_the_ranges_of_a_bmap_are_the_runs_of_data(flags: list[bool], short: int
     data = bytes(n // 4096 + 1 for n in range(size))
     block_map = BlockMap.from_flags(size, 4096, np.array(flags))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_formats, "_STEP", 3 * 4096)  # runs are read in several steps
+        patch.setattr(export_formats, "STEP", 3 * 4096)  # runs are read in several steps
         text = bmap(block_map, lambda offset, length: data[offset : offset + length]).decode()
     named = []
     for digest, first, last in re.findall(r'chksum="([0-9a-f]{64})"> (\d+)(?:-(\d+))? <', text):

@@ -62,7 +62,7 @@ def test_what_another_builder_made_is_made_anew_and_nothing_else_is_touched(
 ) -> None:
     build(ONE)
     (tmp_path / "notes.txt").write_text("mine")
-    monkeypatch.setattr(guest_images, "_own_hash", lambda: "another")
+    monkeypatch.setattr(guest_images, "own_hash", lambda: "another")
     assert not guest_images.is_current(tmp_path)
     assert build(ONE) == ["base", ONE, "initramfs"]
     assert guest_images.is_current(tmp_path)

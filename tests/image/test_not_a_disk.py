@@ -122,8 +122,8 @@ def test_no_message_contradicts_itself_or_names_what_a_command_lacks(
 
 COMMANDS = [
     *(known.advice for known in KNOWN.values()),
-    *formats._OTHER_TOOLS.values(),
-    *(f"{what}: {advice}" for _, what, advice in folders._KNOWN),
+    *formats.OTHER_TOOLS.values(),
+    *(f"{what}: {advice}" for _, what, advice in folders.KNOWN),
     ledger.FLATTEN, ledger.DECRYPT, ledger.CLOSE, vhd.MERGE, vdi.CLONE,
 ]  # fmt: skip
 

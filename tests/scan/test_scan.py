@@ -55,14 +55,14 @@ def scanned(
 @pytest.fixture
 def by_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all that is read in full read by processes."""
-    monkeypatch.setattr(schedule, "_HERE", 0)
+    monkeypatch.setattr(schedule, "READ_HERE", 0)
 
 
 @pytest.fixture(params=["here", "readers"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in this process, then by others."""
     if request.param == "readers":
-        monkeypatch.setattr(schedule, "_HERE", 0)
+        monkeypatch.setattr(schedule, "READ_HERE", 0)
 
 
 RUNS = st.lists(
@@ -226,7 +226,7 @@ def test_waiting_for_readers_is_reported_and_adds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_readers: None
 ) -> None:
     path = make(tmp_path / "disk.raw", 20 * MIB, [(0, 20 * MIB, False)])
-    monkeypatch.setattr(pool, "_TICK_S", 0.001)  # a reader needs more to start
+    monkeypatch.setattr(pool, "TICK_S", 0.001)  # a reader needs more to start
     told: list[int] = []
     scanned(path, progress=told.append, holes="verify")
     assert told.count(0) > 1
@@ -333,7 +333,7 @@ def test_without_a_call_the_answer_is_the_same(
     for name in MISSING[missing]:
         monkeypatch.delattr(os, name)
     if missing == "Windows":
-        monkeypatch.setattr(schedule, "_HAS_READERS", False)
+        monkeypatch.setattr(schedule, "HAS_READERS", False)
     assert scanned(path).block_map.flags().tolist() == expected
 
 

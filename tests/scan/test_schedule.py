@@ -52,7 +52,7 @@ loops = pytest.mark.skipif(not can_loop(), reason="needs root and loop devices")
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in this process, then by others."""
     if request.param == "readers":
-        monkeypatch.setattr(schedule, "_HERE", 0)
+        monkeypatch.setattr(schedule, "READ_HERE", 0)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_ranges_that_are_apart_are_each_read_also_when_a_reader_gives_them_back(
         for at in (ranges[1][0], ranges[-1][1] - 1, *([ranges[2][1]] if gap > size else [])):
             os.pwrite(file.fileno(), b"x", at)
     if given_back:  # as if each had died at once
-        monkeypatch.setattr(schedule, "_HERE", 0)
+        monkeypatch.setattr(schedule, "READ_HERE", 0)
         monkeypatch.setattr(pool.Readers, "start", lambda readers, jobs: None)
     bits, done = zeros(SIZE // size, endian="little"), list[int]()
     with RawImage.open(path) as image:

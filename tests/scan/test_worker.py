@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import resource
 import select
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -68,8 +71,8 @@ def test_blocks_with_data_are_those_with_a_byte_that_is_not_zero(
     file = os.open(path, os.O_RDONLY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "WINDOW", window)
-        patch.setattr(worker, "_SHORTEST", 4)
-        patch.setattr(worker, "_POOR", 0 if way == "mapped" else 1 << 60)  # copy after a window
+        patch.setattr(worker, "SHORTEST", 4)
+        patch.setattr(worker, "POOR", 0 if way == "mapped" else 1 << 60)  # copy after a window
         patch.setattr(worker, "COPIED", 100 * KIB)
         try:
             if way not in ("mapped", "copied"):
@@ -108,40 +111,56 @@ def test_the_tail_of_a_range_as_long_as_whole_blocks_is_looked_at(
             assert one.blocks_with_data([(start, stop)]) == found
 
 
+def faulting(patch: pytest.MonkeyPatch, poor: int) -> None:
+    """Have the kernel say that the window which is mapped as number `poor` cost a fault a page."""
+    calls, faults = itertools.count(), 0
+
+    def getrusage(who: int) -> SimpleNamespace:
+        nonlocal faults
+        window, behind = divmod(next(calls), 2)  # it is asked before and behind each
+        faults += (MIB // PAGE if window == poor else 1) if behind else 0
+        return SimpleNamespace(ru_minflt=faults)
+
+    patch.setattr(resource, "getrusage", getrusage)
+    patch.setattr(worker, "WINDOW", MIB)
+
+
 def test_what_maps_page_by_page_is_copied_and_mapping_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(40 * MIB))
-    monkeypatch.setattr(worker, "WINDOW", MIB)
-    mapped = list[int]()
-    poor = range(3, 9)  # windows in which every page costs a fault
+    faulting(monkeypatch, poor=3)
+    copied, real = list[int](), os.preadv
+
+    def preadv(file: int, views: list[memoryview], offset: int) -> int:
+        copied.append(offset // MIB)
+        return real(file, views, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
     with path.open("rb") as file:
         one = Reader(file.fileno(), block_size=2 * MIB, past_cache=True, keep_cache=False)
-        faults, compare = 0, one._compare
-
-        def note(start: int, content: worker.Content) -> None:
-            nonlocal faults
-            if len(content) == MIB and content.ctypes.data != one._buffer.ctypes.data:
-                mapped.append(start // MIB)
-                faults += MIB // PAGE if start // MIB in poor else 1
-            compare(start, content)
-
-        monkeypatch.setattr(one, "_compare", note)
-        monkeypatch.setattr(worker, "_faults", lambda: faults)
         assert one.blocks_with_data([(0, 40 * MIB)]) == []
-    again = 3 + worker._AGAIN + 1
-    assert mapped == [*range(4), *range(again, 40)]
+    assert copied == [*range(4, 4 + worker.AGAIN)]
 
 
-def test_a_file_cut_short_while_it_is_copied_ends_the_reader(tmp_path: Path) -> None:
+def test_a_file_cut_short_while_it_is_copied_ends_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "disk.raw"
-    path.write_bytes(bytes(MIB))
+    path.write_bytes(bytes(3 * MIB))
+    faulting(monkeypatch, poor=0)
+    real = os.preadv
+
+    def preadv(file: int, views: list[memoryview], offset: int) -> int:
+        os.truncate(path, MIB + 300 * KIB + 7)
+        return real(file, views, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
     with path.open("rb") as file:
         one = Reader(file.fileno(), block_size=2 * MIB, past_cache=True, keep_cache=False)
-        os.truncate(path, 300 * KIB + 7)
         with pytest.raises(EOFError):
-            one._copy(0, MIB)
+            one.blocks_with_data([(0, 3 * MIB)])
 
 
 def pages_dropped(monkeypatch: pytest.MonkeyPatch) -> set[int]:
@@ -182,7 +201,7 @@ def test_the_page_cache_is_left_as_it_was_found(
     if file_system(file) == "tmpfs":
         pytest.skip("a tmpfs is the page cache")
     if not known:
-        monkeypatch.setattr(pagecache, "_CACHESTAT_MACHINES", ())
+        monkeypatch.setattr(pagecache, "CACHESTAT_MACHINES", ())
     drop(file)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
     for at, length in (
@@ -231,12 +250,20 @@ def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
 
 def reading(path: Path, direct_fails_with: int, patch: pytest.MonkeyPatch) -> list[int]:
     """Return the blocks of a file where reads past the cache fail, from the second one on."""
-    real, refused = os.preadv, list[int]()
+    real, really_open = os.preadv, os.open
+    refused, past = list[int](), list[int]()
+
+    def opened(name: str, flags: int) -> int:
+        file = really_open(name, flags)
+        past.extend([file] if flags & os.O_DIRECT else [])
+        return file
+
+    patch.setattr(os, "open", opened)
     with path.open("rb") as file:
         one = Reader(file.fileno(), block_size=MIB, past_cache=True, keep_cache=False)
-        if one._direct is None:
+        if not past:
             pytest.skip("the temporary folder lies on a file system without O_DIRECT")
-        direct, count = one._direct, 0
+        (direct,), count = past, 0
 
         def preadv(number: int, views: list[memoryview], offset: int) -> int:
             nonlocal count
@@ -333,12 +360,14 @@ def test_a_process_whose_parent_is_gone_answers_nothing(disk_of_20: Path) -> Non
 def test_a_process_dies_with_its_parent_and_leaves_no_core_file() -> None:
     """Asked of the kernel: PR_GET_PDEATHSIG is 2, PR_GET_DUMPABLE 3 (<linux/prctl.h>)."""
     code = """
-import ctypes, os
+import ctypes, os, sys
 from imsprep.scan import worker
-worker._die_with(os.getppid())
+sys.argv[1:] = ["0", "4096", "0", "1", str(os.getppid())]
+worker.main()
 signal = ctypes.c_int()
 ctypes.CDLL(None).prctl(2, ctypes.byref(signal))
-print(signal.value, ctypes.CDLL(None).prctl(3))
+print(signal.value, ctypes.CDLL(None).prctl(3), file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout.split() == [b"9", b"0"]
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert done.stderr.split() == [b"9", b"0"]

@@ -47,9 +47,16 @@ class Store:
 def patient(clock: Clock, *answers: Any, **retry: Any) -> RetryingStore:
     given = {"limit_s": 100.0, "first_wait_s": 1.0, "longest_wait_s": 4.0} | retry
     store: Any = Store(*answers)
-    made = RetryingStore(store, RetryPolicy(clock=clock, jitter=lambda: 0.5, **given))
-    made._stopped.wait = clock.wait
-    return made
+
+    class Waiting(threading.Event):
+        """Waits by the clock, in which no time passes for others."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            return bool(clock.wait(timeout or 0.0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "Event", Waiting)
+        return RetryingStore(store, RetryPolicy(clock=clock, jitter=lambda: 0.5, **given))
 
 
 BUSY = TransferError("503")

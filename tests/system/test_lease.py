@@ -106,7 +106,12 @@ def test_a_writer_that_goes_away_at_once_is_waited_for(
 def test_what_the_kernel_says_counts_where_it_knows(
     tmp_path: Path, problem: int, kind: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_ask", lambda file: problem)
+    def answer(file: int, command: int, argument: int) -> int:
+        if problem and command == fcntl.F_SETLEASE:
+            raise OSError(problem, os.strerror(problem))
+        return 0
+
+    monkeypatch.setattr(fcntl, "fcntl", answer)
     monkeypatch.setattr(lease, "file_system", lambda file: kind)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     path = tmp_path / "disk.raw"

@@ -129,7 +129,7 @@ def test_a_range_is_copied_to_its_byte_however_little_is_copied_at_once(
         )
 
     monkeypatch.setattr(os, "copy_file_range", copy)
-    monkeypatch.setattr(sparse, "_STEP", 700)
+    monkeypatch.setattr(sparse, "STEP", 700)
     content = os.urandom(5000) + bytes(MIB) + os.urandom(5001)
     write_sparse(file, content)
     target = tmp_path / "target"

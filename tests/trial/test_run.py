@@ -80,7 +80,7 @@ def test_what_does_not_boot_is_called_by_its_name(
 def test_a_panic_that_a_busy_machine_causes_is_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.trial.run._TRIES", 1)
+    monkeypatch.setattr("imsprep.trial.run.TRIES", 1)
     line = "Kernel panic - not syncing: IO-APIC + timer doesn't work!"
     done = started(tmp_path, saying(f"{line}\n"))
     assert (done.verdict.key, done.verdict.line, done.exit_code) == ("nothing", line, 7)
@@ -90,7 +90,7 @@ def test_a_panic_that_a_busy_machine_causes_is_no_verdict(
 def test_what_the_console_shows_is_passed_on_while_it_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.trial.run._NEWS_S", 0.5)
+    monkeypatch.setattr("imsprep.trial.run.NEWS_S", 0.5)
     seen: list[Event] = []
     options = dataclasses.replace(QUICK, limit_s=5, progress=seen.append)
     started(tmp_path, saying("hello\x1b[2J\n"), options)
@@ -200,7 +200,7 @@ def by_uefi_only() -> bytes:
 def test_a_disk_that_only_uefi_starts_is_not_left_to_a_bios(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.trial.programs._FIRMWARE", {"x86": ()})
+    monkeypatch.setattr("imsprep.trial.programs.FIRMWARE", {"x86": ()})
     with pytest.raises(MissingExtraError, match="by UEFI needs its firmware"):
         started(tmp_path, by_uefi_only())
     both = saying("web01 login: ")[:446] + by_uefi_only()[446:]
@@ -213,7 +213,7 @@ def test_a_disk_that_a_bios_cannot_start_has_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Literal["bios"] | None
 ) -> None:
     """Also where there is boot code that goes nowhere; a cursor that blinks is no news."""
-    monkeypatch.setattr("imsprep.trial.run._STUCK_S", 1.5)
+    monkeypatch.setattr("imsprep.trial.run.STUCK_S", 1.5)
     code = bytes(3) if asked else bytes.fromhex("f4ebfd")  # hlt / jmp back
     options = dataclasses.replace(QUICK, firmware=asked)
     done = started(tmp_path, code + by_uefi_only()[3:], options)

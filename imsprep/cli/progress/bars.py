@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_LINE_S = 10.0  # between two lines where there is no terminal
+LINE_S = 10.0  # between two lines where there is no terminal
 _JSON_S = 0.5  # between two lines for programs
 _WORTH_A_LINE_S = 1.0
 _LOG_ROOM = 53  # of 80 columns, behind an image and its step
@@ -90,7 +90,7 @@ class ProgressBar:
             named = self._image or self._file
             image = {"image": named} if named else {}
             screen.write_event({**self.step.as_dict(now), **image})
-        elif self._mode == screen.PLAIN and self._image is None and now >= self._last + _LINE_S:
+        elif self._mode == screen.PLAIN and self._image is None and now >= self._last + LINE_S:
             self._last, self._lines = now, True
             share = f"{self.step.share:.0%}; " if self.step.has_share else ""
             of = f" {self._file}" if self._file else ""

@@ -60,7 +60,7 @@ class Silence(NamedTuple):
 
 def ask(read: Read, size: int) -> Answer | Silence | None:
     """Return what libblkid finds on a volume of `size` bytes; None if it cannot be asked."""
-    library = _library()
+    library = load_library()
     if library is None or size <= 0:
         return None
     try:
@@ -99,7 +99,7 @@ def _value(library: ctypes.CDLL, probe: int, name: bytes) -> str | None:
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def load_library() -> ctypes.CDLL | None:
     """Load the library; None on a system without it, or without files in memory."""
     if not hasattr(os, "memfd_create"):
         return None

@@ -29,7 +29,7 @@ from imsprep.units import MIB, exact_size
 _LOG = logging.getLogger(__name__)
 
 _RESERVE = 64 * MIB  # bytes that stay free where it is unpacked
-_LOOKS = 16  # pieces that are data between two looks at the room
+LOOKS = 16  # pieces that are data between two looks at the room
 _DESCRIPTORS = Path("/proc/self/fd")  # where a file without a name has one for other programs
 
 
@@ -112,7 +112,7 @@ def _within_room(stream: StreamDisk, image: RawImage, folder: Path) -> Iterator[
     written = 0
     for extent in stream.extents():
         written += extent[2]
-        looks = extent[2] and written % _LOOKS == 0
+        looks = extent[2] and written % LOOKS == 0
         if looks and shutil.disk_usage(folder).free < _RESERVE:
             raise _no_room(image, folder, extent[0])
         yield extent

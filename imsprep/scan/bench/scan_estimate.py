@@ -40,7 +40,7 @@ from imsprep.units import MIB, exact_size, format_size
 
 _WINDOW = 4  # blocks
 _FEWEST = 8  # windows in a round, if there are as many
-_ENOUGH_S = 0.5  # seconds; what is less says as much of the scan's start as of the disk
+ENOUGH_S = 0.5  # seconds; what is less says as much of the scan's start as of the disk
 # Bytes read in order, to see what the disk delivers: no more, and with less it is not asked.
 _IN_ORDER, _TOO_FEW = 256 * MIB, 8 * MIB
 
@@ -175,7 +175,7 @@ class _Sampling:
         self.listing_s = clock() - start
         self.cold = True  # until a range stays in the page cache
         self._count = min(_FEWEST, len(self._windows))
-        while self._count < len(self._windows) and self.round(0.0).seconds < _ENOUGH_S:
+        while self._count < len(self._windows) and self.round(0.0).seconds < ENOUGH_S:
             self._count = min(self._count * 2, len(self._windows))
 
     def _list(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,8 @@ from tests.support.terminal import Terminal
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     shown = Terminal(40, lines=8)
     monkeypatch.setattr(board, "sys", SimpleNamespace(stderr=shown))
-    monkeypatch.setattr(board, "_lines", lambda: 8)
+    monkeypatch.setattr(shown, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "get_terminal_size", lambda file: os.terminal_size((40, 8)))
     return shown
 
 
@@ -136,7 +138,8 @@ def test_a_terminal_that_went_away_is_no_failure(
     def gone(text: str) -> int:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(board, "sys", SimpleNamespace(stderr=SimpleNamespace(write=gone)))
+    stream = SimpleNamespace(write=gone, fileno=lambda: 2)
+    monkeypatch.setattr(board, "sys", SimpleNamespace(stderr=stream))
     rows.add(lambda: "one")
     assert rows.end()
 

@@ -85,7 +85,7 @@ def test_without_the_library_the_kind_and_the_uuid_are_the_same(
     path = tmp_path / "volume"
     make(name, path)
     whole = look(path)
-    monkeypatch.setattr(blkid, "_library", lambda: None)
+    monkeypatch.setattr(blkid, "load_library", lambda: None)
     found = look(path)
     assert found.kind == whole.kind
     if name != "UDF":
@@ -101,7 +101,7 @@ def test_the_label_in_the_root_directory_of_a_fat_counts(
     tmp_path: Path, old: list[str], library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not library:
-        monkeypatch.setattr(blkid, "_library", lambda: None)
+        monkeypatch.setattr(blkid, "load_library", lambda: None)
     path = tmp_path / "volume"
     with path.open("wb") as file:
         file.truncate(64 * MIB)
@@ -121,7 +121,7 @@ def test_a_swap_that_holds_a_sleeping_system_is_swap(
     tmp_path: Path, library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not library:
-        monkeypatch.setattr(blkid, "_library", lambda: None)
+        monkeypatch.setattr(blkid, "load_library", lambda: None)
     path = tmp_path / "volume"
     make("swap", path)
     with path.open("r+b") as file:

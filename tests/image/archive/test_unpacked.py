@@ -120,7 +120,7 @@ def test_where_there_is_no_room_it_says_so(
     packed.write_bytes(gzip.compress(bytes(3 * MIB) + b"data" * MIB))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=400 * 1024))
     with RawImage.open(packed) as image:
-        monkeypatch.setattr(unpacked, "_LOOKS", 1)
+        monkeypatch.setattr(unpacked, "LOOKS", 1)
         with pytest.raises(ReadError, match="set TMPDIR"), open_unpacked(image, "gzip"):
             pass
         assert left(scratch) == set()

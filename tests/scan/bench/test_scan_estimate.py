@@ -61,7 +61,7 @@ def test_windows_are_added_until_they_take_long_enough(
         tmp_path / "disk.raw", 512 * MIB, [(at * 2 * MIB, b"x") for at in range(256)]
     )
     monkeypatch.setattr(
-        "imsprep.scan.bench.scan_estimate._ENOUGH_S", 1.5
+        "imsprep.scan.bench.scan_estimate.ENOUGH_S", 1.5
     )  # seconds; the clock gives 1 for each
     made = scan_estimate.estimate(image, EstimateOptions(runs=3, holes="trust"), ticking())
     assert made.sampled == made.stored

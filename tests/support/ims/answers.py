@@ -28,8 +28,15 @@ class Clock:
 
 
 @contextmanager
-def answering(*answers: tuple[int, Any], headers: dict[str, str] | None = None) -> Iterator[Any]:
-    """A server that gives these answers in turn; yields (url, list of what was asked)."""
+def answering(
+    *answers: tuple[int, Any],
+    headers: dict[str, str] | None = None,
+    agents: list[str] | None = None,
+) -> Iterator[Any]:
+    """A server that gives these answers in turn; yields (url, list of what was asked).
+
+    The User-Agent of each request is added to `agents`.
+    """
     asked: list[tuple[str, str, bytes]] = []
     left = list(answers)
 
@@ -40,6 +47,8 @@ def answering(*answers: tuple[int, Any], headers: dict[str, str] | None = None) 
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             asked.append((self.command, self.path, self.rfile.read(length)))
+            if agents is not None:
+                agents.append(self.headers.get("User-Agent", ""))
             status, body = left.pop(0) if len(left) > 1 else left[0]
             if status == 0:
                 self.close_connection = True

@@ -58,6 +58,7 @@ class Strict:
         self.tokens: set[str] = set()  # and in x-amz-security-token
         self.classes: list[str] = []  # that were asked for when an object was begun
         self.refuses: tuple[str, str] | None = None  # status and code, for every request
+        self.refuses_queries = ""  # of these, only for those with this in their query
         self.refuses_with: dict[str, str] = {}  # headers of these answers
         self.cuts = False  # the connection breaks in the middle of an object that is read
         self.answers: bytes | None = None  # if given, every request is answered with it, and 200
@@ -88,7 +89,9 @@ class Strict:
                 self.classes.append(environ.get("HTTP_X_AMZ_STORAGE_CLASS", ""))
             chance = self.faults.random.random()
         time.sleep(self.faults.latency_s)
-        refused = self._refusal(environ, body) or self.refuses
+        refused = self._refusal(environ, body)
+        if refused is None and self.refuses_queries in environ["QUERY_STRING"]:
+            refused = self.refuses
         if refused is None and chance < self.faults.dropped:
             self.failed += 1
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from imsprep.system import pagecache
 from imsprep.system.pagecache import PAGE
 
 
@@ -23,5 +22,6 @@ def cached_pages(path: Path) -> set[int]:
     with open(path, "rb") as file:
         mapped = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.bool_)
     vector = ctypes.create_string_buffer(-(-len(mapped) // PAGE))
-    assert pagecache._mincore(mapped.ctypes.data, len(mapped), vector) == 0
+    place, length = ctypes.c_void_p(mapped.ctypes.data), ctypes.c_size_t(len(mapped))
+    assert ctypes.CDLL(None).mincore(place, length, vector) == 0
     return {number for number, there in enumerate(vector.raw) if there & 1}

@@ -95,9 +95,15 @@ def test_memory_is_used_again_only_when_the_store_has_the_part(
     sending: dict[tuple[str, int], tuple[memoryview, bytes]] = {}
     fails: dict[tuple[str, int], int] = {}
     fresh: list[mmap.mmap] = []
-    monkeypatch.setattr(
-        buffers, "_new", lambda size: fresh.append(mmap.mmap(-1, size)) or fresh[-1]
-    )
+    real = mmap.mmap
+
+    def mapped(file: int, *arguments: Any, **options: Any) -> mmap.mmap:
+        memory = real(file, *arguments, **options)
+        if file == -1:  # of no file: memory
+            fresh.append(memory)
+        return memory
+
+    monkeypatch.setattr(mmap, "mmap", mapped)
 
     def unreliable(original: Callable[..., Any], *arguments: Any) -> Any:
         key, _, number, body = arguments[:4]

@@ -62,7 +62,7 @@ def test_what_a_boot_takes_is_looked_for(
     monkeypatch.setattr(f"{place}find_qemu", lambda architecture: "qemu")
     for reason, firmware in (("there is no /dev/kvm", ()), (None, ((there, there),))):
         monkeypatch.setattr(f"{place}why_no_kvm", lambda *_, reason=reason: reason)
-        monkeypatch.setattr("imsprep.trial.programs._FIRMWARE", {"x86": firmware})
+        monkeypatch.setattr("imsprep.trial.programs.FIRMWARE", {"x86": firmware})
         there.touch()
         items = {i["name"]: i for i in imsprep("doctor", "--json").json["items"]}
         state = "missing" if reason else "ok"

@@ -163,7 +163,7 @@ def test_an_interruption_ends_it_at_once_and_says_how_to_go_on(
 def test_progress_tells_what_travelled_from_what_was_copied(
     imsprep: Run, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imsprep.cli.progress.bars._LINE_S", 0.0)
+    monkeypatch.setattr("imsprep.cli.progress.bars.LINE_S", 0.0)
     done = imsprep("upload", disk, "--to", f"local:{tmp_path}/cloud", "--jobs", "1")
     last = [line for line in done.err.splitlines() if line.startswith("upload: ")][-1]
     assert re.fullmatch(r"upload: \d+%; .*/3.* MiB sent, .*; .*/26.* MiB copied, .*", last), last
