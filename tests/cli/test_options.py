@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from imsprep.cli.options.request import request_options, request_values
 from imsprep.cli.options.service import pace_options
 from imsprep.cli.options.target import place_of
 from imsprep.cli.options.transfer import send_options, transfer_options
-from imsprep.errors import ReadError, UsageError
+from imsprep.errors import UsageError
 
 
 def read(type_: click.ParamType[Any], text: str) -> Any:
@@ -150,8 +151,32 @@ def test_an_output_replaces_nothing_that_a_command_uses(tmp_path: Path) -> None:
         output_targets([f"json:{tmp_path}/a", f"html:{tmp_path}/a"], ["json", "html"], [image])
     with pytest.raises(UsageError, match="write FORMAT:FILE, FORMAT one of json, html"):
         output_targets(["xml:a"], ["json", "html"], [image])
-    with pytest.raises(ReadError, match="No such file"):
-        output_targets([f"json:{tmp_path}/none/a"], ["json"], [image])
+    assert not list(tmp_path.glob("new*"))
+    with pytest.raises(UsageError, match="another file"):
+        output_targets([f"json:{tmp_path}/new/a", f"json:{image}"], ["json"], [image])
+    assert not (tmp_path / "new").exists(), "wrong usage leaves nothing behind"
+
+
+def test_the_folder_of_an_output_is_made_or_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "reports" / "ci" / "a.xml"
+    assert output_targets([f"junit:{place}"], ["junit"], []) == [("junit", place)]
+    write_output(place, "text")
+    assert place.read_text() == "text"
+    for name, why in (
+        ("file/a.xml", "file is not a folder"), ("file/new/a.xml", "Not a directory"),
+        ("reports", "Is a directory"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"^--output: cannot write .*: .*{why}$"):
+            output_targets([f"junit:{tmp_path / name}"], ["junit"], [])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_takes_no_report_is_refused_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    for name in ("a.xml", "new/a.xml"):
+        with pytest.raises(UsageError, match="Permission denied"):
+            output_targets([f"junit:{tmp_path / name}"], ["junit"], [])
 
 
 def test_a_report_takes_the_place_of_an_older_one(tmp_path: Path) -> None:

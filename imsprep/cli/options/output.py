@@ -31,11 +31,11 @@ def _target(text: str, formats: Sequence[str]) -> tuple[str, Path]:
 def output_targets(
     texts: Sequence[str], formats: Sequence[str], kept: Iterable[Path]
 ) -> list[tuple[str, Path]]:
-    """Read every --output; UsageError if one would replace what a report must not.
+    """Read every --output and make their folders; UsageError if one cannot or must not be written.
 
-    That is another one, a file that is `kept`, what imsprep keeps next to an image of these, and
-    whatever is no text. Raises ReadError for a file that cannot be read, and for a folder in which
-    no file can be made: it is known before anything that takes time.
+    A report replaces no other one, no file that is `kept`, nothing that imsprep keeps next to an
+    image of these, and nothing but text. All this is known before anything that takes time. Raises
+    ReadError for a file that cannot be read.
     """
     from imsprep import api
 
@@ -46,7 +46,6 @@ def output_targets(
     for _, path in targets:
         if _kind(path) in _STREAMS:
             continue
-        _check_folder(path)
         if (other := taken.get(_identity(path))) is not None:
             raise UsageError(
                 f"--output would replace {show_path(other)}, which this command uses;"
@@ -55,17 +54,27 @@ def output_targets(
         if _kind(path) == stat.S_IFREG and _is_binary(path):
             raise UsageError(f"--output would replace {show_path(path)}, which is not a report")
         taken[_identity(path)] = path
+    for _, path in targets:
+        if _kind(path) not in _STREAMS:
+            _make_folder(path)
     return targets
 
 
-def _check_folder(path: Path) -> None:
-    """Raise ReadError unless a report can be made at a path."""
+def _make_folder(path: Path) -> None:
+    """Make the folder of a report; UsageError unless a report can be written at the path."""
     folder = Path(os.path.realpath(path)).parent
-    lacking = None if folder.is_dir() else errno.ENOENT if not folder.exists() else errno.ENOTDIR
-    if lacking is None and not os.access(folder, os.W_OK | os.X_OK):
-        lacking = errno.EACCES
-    if lacking is not None:
-        raise ReadError.from_os(OSError(lacking, os.strerror(lacking)), "cannot write", path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileExistsError:
+        raise UsageError(
+            f"--output: cannot write {show_path(path)}: {show_path(folder)} is not a folder"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"--output: cannot write {show_path(path)}: {error.strerror}") from error
 
 
 def _is_binary(path: Path) -> bool:
