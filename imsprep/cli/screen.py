@@ -214,6 +214,14 @@ def is_terminal(stream: IO[str]) -> bool:
         return False
 
 
+def is_one_place(one: IO[str], other: IO[str]) -> bool:
+    """Return whether two streams lead to the same terminal, pipe or file."""
+    try:
+        return os.path.sameopenfile(one.fileno(), other.fileno())
+    except (ValueError, OSError):  # one that is closed, or none of the system's
+        return False
+
+
 def columns(stream: IO[str]) -> int | None:
     """Return the width of the terminal behind a stream, or None if there is none.
 

@@ -18,7 +18,7 @@ from imsprep.cli.options.importing import check_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.options.request import request_options
 from imsprep.cli.options.scan import hole_options
-from imsprep.cli.screen import say, screen_options, style_for, verbosity, wrapped
+from imsprep.cli.screen import is_one_place, say, screen_options, style_for, verbosity, wrapped
 from imsprep.cli.settings.configured import (
     profile_option,
     settings_here,
@@ -193,13 +193,17 @@ def _shown(options: dict[str, Any]) -> str | None:
 
 
 def _publish(run: Run, shown: str | None, targets: list[tuple[str, Path]], style: Style) -> int:
-    """Write the files, then stdout; what could not be checked is said on stderr too."""
+    """Write the files, then stdout; what could not be checked is said on stderr too.
+
+    Not where stdout says the same at the same place: on a terminal, in the log of a workflow.
+    """
     from imsprep.checks.reporters import render
     from imsprep.checks.reporters.text import text
 
     for format_, path in targets:
         write_output(path, render(run, format_, notes=verbosity() > 0))
-    for failure in run.failures if shown != "github" else ():  # whose stdout is the same log
+    text_again = shown == "text" and run.reports and is_one_place(sys.stdout, sys.stderr)
+    for failure in run.failures if shown != "github" and not text_again else ():
         say(f"imsprep: {failure.message}")
     if shown == "text":
         if run.reports:

@@ -345,6 +345,19 @@ def test_a_log_of_ci_says_once_that_an_image_is_missing(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "times"), [("> all 2>&1", 1), ("> all 2> err; cat err >> all", 2)]
+)
+def test_what_cannot_be_read_is_said_once_at_a_place(
+    where: str, times: int, tmp_path: Path
+) -> None:
+    sparse(tmp_path / "disk.raw", 1 << 20, (5000, b"data"))
+    script = f"{sys.executable} -m imsprep check disk.raw missing.raw {where}"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False)
+    assert (tmp_path / "all").read_text().count("cannot read missing.raw") == times
+
+
+@pytest.mark.slow
 def test_a_rule_is_explained_in_lines_that_fit(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "imsprep", "check", "--explain", "IMS816"]
     code, _, last = run_on_terminal(command, 60, dict(os.environ), tmp_path)
