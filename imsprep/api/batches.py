@@ -81,10 +81,17 @@ class _Silent:
     def checked(self, done: int) -> None:
         """Take no notice: it is said what is refused."""
 
-    def refused(self, images: list[str], *, others: bool) -> None:
+    def refused(self, outcomes: list[Outcome], *, others: bool) -> None:
         """Pass on."""
-        so = "" if others else "; nothing was sent"
-        self.warn(f"the check refuses {', '.join(images)}{so}")
+        from imsprep.pipeline.batch.reports.rows import WORDS, reason_of
+
+        for one in outcomes:
+            self.warn(f"{one.image}: {WORDS[one.state]}: {reason_of(one)}")
+        if not others:
+            self.warn("nothing was sent")
+
+    def interrupted(self, summary: BatchSummary) -> None:
+        """Take no notice: the caller is interrupted too."""
 
     def warn(self, text: str) -> None:
         """Pass on."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,8 +41,8 @@ class BatchWatcher(Protocol):
     def checked(self, done: int) -> None:
         """Take note that so many of them are checked."""
 
-    def refused(self, images: list[str], *, others: bool) -> None:
-        """Take note of what the check refused, and whether the others are imported."""
+    def refused(self, outcomes: list[Outcome], *, others: bool) -> None:
+        """Take note of what the check did not take, and whether the others are imported."""
 
     def warn(self, text: str) -> None:
         """Take a warning."""
@@ -66,6 +65,9 @@ class BatchWatcher(Protocol):
     def moved_there(self, shown: str, event: Event) -> None:
         """Take how far an entry is that a cluster works on."""
 
+    def interrupted(self, summary: batch.BatchSummary) -> None:
+        """Take what is known of each entry when the batch is interrupted."""
+
 
 def run_plan(
     plan: Path,
@@ -77,54 +79,113 @@ def run_plan(
     """Check every entry and import those that may be; return what became of each.
 
     Raises TransferError if another process works on the plan, ReadError for a journal that cannot
-    be used, UsageError for a cluster that does not answer.
+    be used, UsageError for a cluster that does not answer. What interrupts it passes through; the
+    watcher gets what is known by then.
     """
-    with contextlib.ExitStack() as stack:
-        journal = BatchJournal.for_plan(plan)
-        if not options.dry_run:
-            stack.enter_context(locked(journal.path.with_suffix(".lock"), f"the plan {plan}"))
-            journal = BatchJournal.for_plan(plan)  # as the one that held the lock left it
-        place = stack.enter_context(_place(entries, options, connect, watcher))
-        noted = {entry.shown: journal.done(entry) for entry in entries}
-        left = [entry for entry in entries if noted[entry.shown] is None]
-        watcher.checking(len(left))
-        check = partial(check_entry, connect=connect, ask_bucket=not options.dry_run)
-        counts = itertools.count(1)
-        counting = loop.Watching(ended=lambda entry, outcome: watcher.checked(next(counts)))
-        found = loop.run(left, check, place.executor, jobs=place.jobs, watching=counting)
-        checked = [noted[entry.shown] or found[entry.shown] for entry in entries]
-        ready = [entry for entry in left if found[entry.shown].state == batch.PLANNED]
-        if options.dry_run:
+    known = _Known(entries)
+    try:
+        with contextlib.ExitStack() as stack:
+            journal = BatchJournal.for_plan(plan)
+            if not options.dry_run:
+                stack.enter_context(locked(journal.path.with_suffix(".lock"), f"the plan {plan}"))
+                journal = BatchJournal.for_plan(plan)  # as the one that held the lock left it
+            place = stack.enter_context(_place(entries, options, connect, watcher))
+            check = partial(check_entry, connect=connect, ask_bucket=not options.dry_run)
+            _check(known, journal, place, check, watcher)
+            if not options.dry_run:
+                _import(known, journal, place, watcher, others=options.skip_failing)
+            return known.outcomes(options.dry_run)
+    except Exception:
+        raise
+    except BaseException:
+        watcher.interrupted(batch.BatchSummary(str(plan), known.outcomes(options.dry_run)))
+        raise
+
+
+class _Known:
+    """What is known of each entry at any time, by its `shown`."""
+
+    def __init__(self, entries: list[BatchEntry]) -> None:
+        self.entries = entries
+        self.noted = dict[str, Outcome]()  # done by an earlier run
+        self.found = dict[str, Outcome]()  # by the check
+        self.begun = set[str]()
+        self.worked = dict[str, Outcome]()
+
+    def outcomes(self, dry_run: bool = False) -> tuple[Outcome, ...]:
+        """Return the last word on each entry, in the plan's order."""
+        checked = [
+            self.noted.get(one.shown) or self.found.get(one.shown) or _not_begun(one)
+            for one in self.entries
+        ]
+        if dry_run:
             return tuple(checked)
-        refused = [e.shown for e in left if found[e.shown].state != batch.PLANNED]
-        if refused:
-            watcher.refused(refused, others=options.skip_failing)
-            ready = ready if options.skip_failing else []
-        checked = [_waiting(outcome) for outcome in checked]
-        for text in batch.short_of_room(ready, found):
-            watcher.warn(text)
-        watcher.working(sum(o.state == batch.DONE for o in checked), len(ready))
-        watching = _watching(journal, found, watcher)
-        worked = loop.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
-        return batch.merged(checked, worked)
+        return tuple(map(self._last_word, checked))
+
+    def _last_word(self, checked: Outcome) -> Outcome:
+        if checked.image in self.worked:
+            return batch.last_word(checked, self.worked[checked.image])
+        if checked.state != batch.PLANNED:
+            return checked
+        state = batch.INTERRUPTED if checked.image in self.begun else batch.WAITING
+        return replace(checked, state=state, body={})
 
 
-def _watching(
-    journal: BatchJournal, checked: Mapping[str, Outcome], watcher: BatchWatcher
-) -> loop.Watching:
-    """Return what follows the entries, which were checked, on paper and for the watcher."""
+def _not_begun(entry: BatchEntry) -> Outcome:
+    return Outcome(entry.shown, entry.name, batch.WAITING)
+
+
+def _check(
+    known: _Known,
+    journal: BatchJournal,
+    place: _Place,
+    check: Callable[[BatchEntry], Outcome],
+    watcher: BatchWatcher,
+) -> None:
+    """Check what no earlier run has done."""
+    done = {entry.shown: journal.done(entry) for entry in known.entries}
+    known.noted = {shown: outcome for shown, outcome in done.items() if outcome is not None}
+    left = [entry for entry in known.entries if entry.shown not in known.noted]
+    watcher.checking(len(left))
 
     def ended(entry: BatchEntry, outcome: Outcome) -> None:
-        outcome = batch.last_word(checked[entry.shown], outcome)
+        known.found[entry.shown] = outcome
+        watcher.checked(len(known.found))
+
+    loop.run(left, check, place.executor, jobs=place.jobs, watching=loop.Watching(ended=ended))
+
+
+def _import(
+    known: _Known,
+    journal: BatchJournal,
+    place: _Place,
+    watcher: BatchWatcher,
+    *,
+    others: bool,
+) -> None:
+    """Import what the check has passed; `others` says whether also if it has not passed some."""
+    left = [entry for entry in known.entries if entry.shown in known.found]
+    ready = [entry for entry in left if known.found[entry.shown].state == batch.PLANNED]
+    refused = [out for e in left if (out := known.found[e.shown]).state != batch.PLANNED]
+    if refused:
+        watcher.refused(refused, others=others)
+        ready = ready if others else []
+    for text in batch.short_of_room(ready, known.found):
+        watcher.warn(text)
+    watcher.working(len(known.noted), len(ready))
+
+    def began(entry: BatchEntry) -> None:
+        journal.begun(entry)
+        known.begun.add(entry.shown)
+
+    def ended(entry: BatchEntry, outcome: Outcome) -> None:
+        outcome = batch.last_word(known.found[entry.shown], outcome)
+        known.worked[entry.shown] = outcome
         journal.ended(entry, outcome)
         watcher.ended(entry, outcome)
 
-    return loop.Watching(journal.begun, ended, watcher.passing)
-
-
-def _waiting(outcome: Outcome) -> Outcome:
-    planned = outcome.state == batch.PLANNED
-    return replace(outcome, state=batch.WAITING, body={}) if planned else outcome
+    watching = loop.Watching(began, ended, watcher.passing)
+    loop.run(ready, place.work, place.executor, jobs=place.jobs, watching=watching)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from imsprep import __version__
 from imsprep.checks.gather_facts import CONNECTIONS
 from imsprep.errors import (
     FindingsError,
+    FormatError,
     ImsprepError,
+    MissingExtraError,
     ReadError,
     ServiceError,
     TransferError,
@@ -32,6 +34,7 @@ from imsprep.pipeline.batch.values import (
     FAILED,
     PLANNED,
     REFUSED,
+    UNCHECKED,
     BatchEntry,
     Outcome,
     in_plan,
@@ -61,6 +64,10 @@ if TYPE_CHECKING:
     from imsprep.options import ServiceOptions
     from imsprep.pipeline.values import ShipTask
     from imsprep.store.contract import ObjectStore
+
+
+# What says that an image or its request is not taken; after any other error that is not known.
+_PROOFS = (FindingsError, FormatError, ServiceError, UsageError)
 
 
 class BatchStoppedError(Exception):
@@ -94,12 +101,14 @@ def import_on_cluster(entry: BatchEntry, connect: Connect) -> Outcome:
 
 
 def check_entry(entry: BatchEntry, connect: Connect, *, ask_bucket: bool) -> Outcome:
-    """Check an entry as far as that takes no scan; the outcome is planned or refused."""
+    """Check an entry as far as that takes no scan; the outcome is planned or one of NOT_TAKEN."""
     try:
         _check_version(entry)
         return _checked(entry, connect if ask_bucket else None)
     except Exception as error:
-        return Outcome.of_error(entry, REFUSED, _translated(error, entry))
+        error = _translated(error, entry)
+        proven = isinstance(error, _PROOFS) and not isinstance(error, MissingExtraError)
+        return Outcome.of_error(entry, REFUSED if proven else UNCHECKED, error)
 
 
 def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
@@ -123,7 +132,8 @@ def _checked(entry: BatchEntry, connect: Connect | None) -> Outcome:
     ).with_findings(examined.report)
     if task.fail_on is not None and examined.report.fails(task.fail_on):
         error = FindingsError(why_not(in_plan(examined.report), task.fail_on))
-        return Outcome.of_error(entry, REFUSED, error).with_findings(examined.report)
+        refused = Outcome.of_error(entry, REFUSED, error).with_findings(examined.report)
+        return replace(refused, size=size)
     return outcome
 
 

@@ -5,10 +5,12 @@ entry is a plain function of it, so that any executor can run it: threads of thi
 cluster. It returns a value whatever happens. What an *outcome* says of an entry:
 
     planned    the check passed; nothing was begun, as --dry-run wants it
-    refused    findings, or an image that cannot be checked, keep it from being imported
+    refused    the check found what keeps it from being imported
+    unchecked  it could not be checked, which says nothing of the image
     waiting    it was not begun
     done       the image exists
     failed     it was begun and did not come to its end; running again may go on
+    interrupted  it was being worked on when the batch was interrupted
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from imsprep.options import ImportOptions
 from imsprep.report import Finding, Report, Severity
 
 PLANNED, REFUSED, WAITING, DONE, FAILED = "planned", "refused", "waiting", "done", "failed"
-STATES = (DONE, PLANNED, FAILED, REFUSED, WAITING)
+UNCHECKED, INTERRUPTED = "unchecked", "interrupted"
+STATES = (DONE, PLANNED, FAILED, INTERRUPTED, REFUSED, UNCHECKED, WAITING)
+NOT_TAKEN = (REFUSED, UNCHECKED)  # by the check
 
 # The worst exit code first: what needs a person before what only has to be run again. So 5 and 7
 # are given only if running again is all that is left to do.
@@ -119,10 +123,16 @@ class BatchSummary:
     plan: str
     outcomes: tuple[Outcome, ...]
     version: str = __version__
+    interrupted: int = 0  # the exit code of what interrupted the batch; 0: nothing did
 
     @property
     def exit_code(self) -> int:
-        """0 if every image is there (or planned), or the worst code of those that are not."""
+        """0 if every image is there (or planned), or the worst code of those that are not.
+
+        Of a batch that was interrupted it is the code of that.
+        """
+        if self.interrupted:
+            return self.interrupted
         codes = {outcome.exit_code for outcome in self.outcomes}
         return next((code for code in WORST_FIRST if code in codes), 0)
 
@@ -141,13 +151,6 @@ class BatchSummary:
             "sent": sum(outcome.sent for outcome in self.outcomes),
             "images": [outcome.as_dict() for outcome in self.outcomes],
         }
-
-
-def merged(checked: Iterable[Outcome], worked: Mapping[str, Outcome]) -> tuple[Outcome, ...]:
-    """Return the last word on each image, with what its check found."""
-    return tuple(
-        last_word(one, worked[one.image]) if one.image in worked else one for one in checked
-    )
 
 
 def last_word(checked: Outcome, worked: Outcome) -> Outcome:

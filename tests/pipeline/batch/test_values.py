@@ -19,7 +19,7 @@ from imsprep.pipeline.batch.values import (
     BatchSummary,
     Outcome,
     in_plan,
-    merged,
+    last_word,
     short_of_room,
 )
 from imsprep.report import Finding, Report, Severity
@@ -52,13 +52,15 @@ def test_a_unit_and_an_outcome_can_travel() -> None:
 
 def test_the_last_word_is_that_of_the_work_with_the_findings_of_the_check() -> None:
     finding = Finding("IMS101", Severity.NOTE, "disk", "t", "m")
-    checked = [
-        Outcome("1.raw", "n1", WAITING, findings=(finding,)),
-        Outcome("2.raw", "n2", REFUSED, exit_code=1),
-    ]
-    first, second = merged(checked, {"1.raw": done(entry(1))})
-    assert (first.state, first.findings) == (DONE, (finding,))
-    assert second is checked[1]
+    checked = Outcome("1.raw", "n1", WAITING, findings=(finding,))
+    last = last_word(checked, done(entry(1)))
+    assert (last.state, last.findings) == (DONE, (finding,))
+
+
+def test_the_code_of_an_interruption_is_that_of_the_batch() -> None:
+    outcomes = (done(entry(1)), failed(6))
+    assert BatchSummary("p", outcomes).exit_code == 6
+    assert BatchSummary("p", outcomes, interrupted=130).exit_code == 130
 
 
 def test_a_quota_that_is_too_small_is_told_for_each_service() -> None:

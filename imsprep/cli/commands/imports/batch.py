@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from imsprep.cli.options.common import PATH, CountType, output_options
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.options.output import output_targets, write_output
 from imsprep.cli.progress.bars import ClockRow, ImageBars
+from imsprep.cli.progress.upload import AGAIN
 from imsprep.cli.screen import end_bars, say, style_for
 from imsprep.cli.settings.configured import ConfiguredCommand, profile_option, settings_here
 from imsprep.errors import show_path
@@ -24,7 +24,7 @@ from imsprep.options import FAIL_ON
 from imsprep.units import counted
 
 if TYPE_CHECKING:
-    from imsprep.pipeline.batch.values import BatchEntry, Outcome
+    from imsprep.pipeline.batch.values import BatchEntry, BatchSummary, Outcome
     from imsprep.progress import Event
 
 JOBS = 4
@@ -75,6 +75,7 @@ def command(
     after 5 or 7 it is enough to run the same command again.
     """
     from imsprep import api
+    from imsprep.cli import Terminated
     from imsprep.options import BatchOptions
     from imsprep.pipeline.batch.reports import FORMATS, render
 
@@ -86,13 +87,41 @@ def command(
     kept += [Path(entry.options.bitmap) for entry in entries if entry.options.bitmap]
     targets = output_targets(outputs, FORMATS, kept)
     telling = _Telling(len(entries), quiet)
-    with telling.if_interrupted(on_cluster=bool(asked.scheduler)):
+
+    def write(summary: BatchSummary) -> None:
+        for format_, path in targets:
+            write_output(path, render(summary, format_))
+        style = replace(style_for(sys.stdout), offers={})  # a plan has keys, and no options
+        sys.stdout.write(render(summary, "json" if as_json else "text", style))
+        sys.stdout.flush()
+
+    try:
         summary = api.run_batch(plan, entries, asked, telling)
-    for format_, path in targets:
-        write_output(path, render(summary, format_))
-    style = replace(style_for(sys.stdout), offers={})  # a plan has keys, and no options
-    sys.stdout.write(render(summary, "json" if as_json else "text", style))
+    except (KeyboardInterrupt, Terminated) as stop:
+        return _end_early(stop, telling, write, on_cluster=bool(asked.scheduler))
+    write(summary)
     return summary.exit_code
+
+
+def _end_early(
+    stop: BaseException,
+    telling: _Telling,
+    write: Callable[[BatchSummary], None],
+    *,
+    on_cluster: bool,
+) -> int:
+    """Write what is known when Ctrl-C or SIGTERM ends a batch, and how to go on."""
+    from imsprep.cli import INTERRUPTED, TERMINATED, Terminated
+
+    end_bars()
+    terminated = isinstance(stop, Terminated)
+    code = TERMINATED if terminated else INTERRUPTED
+    if telling.so_far is not None:
+        write(replace(telling.so_far, interrupted=code))
+    if on_cluster:
+        say("what runs on the cluster goes on there")
+    say(f"imsprep: {'terminated' if terminated else 'interrupted'}; {AGAIN}")
+    return code
 
 
 class _Telling:
@@ -103,9 +132,10 @@ class _Telling:
 
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._quiet = total, quiet
+        self.so_far: BatchSummary | None = None  # of a batch that was interrupted
         self._lock = threading.Lock()
-        self._done = self._ended = 0
-        self._refused: list[str] = []
+        self._ended = 0
+        self._refused: list[Outcome] = []
         self._at = ImageBars(quiet=quiet)
         self._check: ClockRow | None = None
         self._to_check = 0
@@ -128,13 +158,16 @@ class _Telling:
             if done == self._to_check:
                 self._check.close()
 
-    def refused(self, images: list[str], *, others: bool) -> None:
-        """Print what is refused, and that nothing is started where that follows."""
-        from imsprep.pipeline.batch.reports.rows import named
+    def refused(self, outcomes: list[Outcome], *, others: bool) -> None:
+        """Print what the check did not take, and that nothing is started where that follows."""
+        from imsprep.pipeline.batch.reports.rows import named, not_taken
 
-        self._refused = images
-        so = "" if others else "; nothing was sent (--skip-failing imports the others)"
-        self._say(f"the check refuses {counted(len(images), 'image')}: {named(images)}{so}")
+        if others:
+            self._refused = outcomes  # each gets its line
+            return
+        said = [f"{words}: {named(images)}" for words, images in not_taken(outcomes)]
+        so = "nothing was sent (--skip-failing imports the others)"
+        self._say("; ".join([*said, so]))
 
     def warn(self, text: str) -> None:
         """Print a warning, also if quiet."""
@@ -142,13 +175,15 @@ class _Telling:
 
     def working(self, done: int, count: int) -> None:
         """Print how much there is to do."""
-        self._done = self._ended = done
+        from imsprep.pipeline.batch.reports.rows import WORDS, reason_of
+
+        self._ended = done
         if done:
             self._say(f"{done} of {self._total} images were done by an earlier run")
+        for one in self._refused:
+            self._ended += 1
+            self._say(f"{self._counted(one.image)}: {WORDS[one.state]}: {reason_of(one)}")
         if count:
-            for image in self._refused:
-                self._ended += 1
-                self._say(f"{self._counted(image)}: refused")
             self._say(f"importing {counted(count, 'image')}")
 
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
@@ -157,7 +192,6 @@ class _Telling:
 
         self._at.end(entry.shown)
         self._ended += 1
-        self._done += outcome.done
         text = f", image {outcome.image_id}" if outcome.image_id else f": {outcome.message}"
         found = doubts(outcome) if outcome.done else ""
         state = f"{outcome.state} with {found}" if found else outcome.state
@@ -195,21 +229,9 @@ class _Telling:
         """Show how far an entry is that a cluster works on."""
         self._at.show(shown, event)
 
-    @contextlib.contextmanager
-    def if_interrupted(self, *, on_cluster: bool) -> Iterator[None]:
-        """Print on stderr how to go on if Ctrl-C or SIGTERM ends the block."""
-        from imsprep.cli.progress.upload import AGAIN
-
-        try:
-            yield
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                end_bars()
-                if on_cluster:
-                    say("what runs on the cluster goes on there")
-                refused = f", and the check refused {len(self._refused)}" if self._refused else ""
-                say(f"{self._done} of {self._total} images are done{refused}; {AGAIN}")
-            raise
+    def interrupted(self, summary: BatchSummary) -> None:
+        """Keep what is known."""
+        self.so_far = summary
 
     def _say(self, text: str) -> None:
         if not self._quiet:

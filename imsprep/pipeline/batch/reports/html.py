@@ -22,19 +22,29 @@ from imsprep.pipeline.batch.reports.rows import (
     word_of,
     worth_telling,
 )
-from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, STATES, WAITING
+from imsprep.pipeline.batch.values import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    PLANNED,
+    REFUSED,
+    STATES,
+    UNCHECKED,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from imsprep.pipeline.batch.values import BatchSummary, Outcome
 
 # How the mark of a state looks.
-_LOOKS = {DONE: "good", PLANNED: "good", FAILED: "bad", REFUSED: "bad", WAITING: "unsure"}
+_LOOKS = {DONE: "good", PLANNED: "good", FAILED: "bad", REFUSED: "bad", WAITING: "unsure",
+          INTERRUPTED: "unsure", UNCHECKED: "bad"}  # fmt: skip
 
 
 def html(summary: BatchSummary) -> str:
     """Return the page."""
     values = {
-        "verdict": f"exit code {summary.exit_code}" if summary.exit_code else "all done",
+        "verdict": _verdict(summary),
         "plan": summary.plan,
         "totals": totals(summary),
         "tally": list(_tally(summary)),
@@ -46,12 +56,20 @@ def html(summary: BatchSummary) -> str:
     return page("batch.html.j2", ("report.css", "batch.css"), batch=values)
 
 
+def _verdict(summary: BatchSummary) -> str:
+    if not summary.exit_code:
+        return "all done"
+    return f"{'interrupted, ' if summary.interrupted else ''}exit code {summary.exit_code}"
+
+
 def _what_next(summary: BatchSummary) -> str:
     """Return what is left to do: what was refused is so again unless something changes."""
     if summary.count(REFUSED):
         return (
             " · mend what is refused, or take it out of the plan; then run the same command again"
         )
+    if summary.count(UNCHECKED) and not summary.interrupted:
+        return " · mend what kept an image from being checked; then run the same command again"
     return " · run the same command again to continue" if summary.exit_code else ""
 
 

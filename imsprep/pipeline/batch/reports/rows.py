@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from imsprep.errors import show_path
-from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, STATES, WAITING
+from imsprep.pipeline.batch.values import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    PLANNED,
+    REFUSED,
+    STATES,
+    UNCHECKED,
+    WAITING,
+)
 from imsprep.report import Finding, Severity
 from imsprep.units import counted, format_seconds, format_size
 
@@ -15,6 +25,7 @@ if TYPE_CHECKING:
 # What a state is called.
 WORDS = {
     DONE: "done", PLANNED: "planned", FAILED: "failed", REFUSED: "refused", WAITING: "not begun",
+    INTERRUPTED: "interrupted", UNCHECKED: "not checked",
 }  # fmt: skip
 ID = "image id"
 COLUMNS = ("image", "name", "state", "disk", "sent", "time", ID)
@@ -53,29 +64,49 @@ def named(images: list[str]) -> str:
     return ", ".join(map(show_path, images[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
+def not_taken(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is said of images that the check did not take, and their names."""
+    refused = [one.image for one in outcomes if one.state == REFUSED]
+    unchecked = [one.image for one in outcomes if one.state == UNCHECKED]
+    if refused:
+        yield f"the check refuses {counted(len(refused), 'image')}", refused
+    if unchecked:
+        yield f"{counted(len(unchecked), 'image')} could not be checked", unchecked
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Return why an image was not taken, on one line: its worst finding, or the error."""
+    stopping = sorted((f for f in outcome.findings if f.waived is None), key=lambda f: f.order)
+    if not says_itself(outcome) or not stopping:
+        return (outcome.message or "").partition("\n")[0]
+    first, *more = (f for f in stopping if f.severity == stopping[0].severity)
+    others = f" (and {counted(len(more), f'more {first.severity.word}')})" if more else ""
+    return f"{first.rule} {first.title}{others}"
+
+
 def totals(summary: BatchSummary) -> str:
     """Return a line that counts the images by state and adds up sizes."""
-    counts = [
-        f"{n} {WORDS[state]}{_of_them(summary, state)}"
-        for state in STATES
-        if (n := summary.count(state))
-    ]
+    counts = [words for state in STATES for words in _counts(summary, state)]
     sent = sum(outcome.sent for outcome in summary.outcomes)
-    disks = sum(outcome.size for outcome in summary.outcomes)
-    sizes = f"; {format_size(sent)} sent for disks of {format_size(disks)}" if sent else ""
-    if disks and not sent:
-        sizes = f"; disks of {format_size(disks)}, nothing sent"
+    sized = [one for one in summary.outcomes if one.size and (one.done or one.sent or not sent)]
+    disks = f"{counted(len(sized), 'disk')} of {format_size(sum(one.size for one in sized))}"
+    sizes = f"; {format_size(sent)} sent for {disks}" if sent else ""
+    if sized and not sent:
+        sizes = f"; {disks}, nothing sent"
     return f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)}{sizes}"
 
 
-def _of_them(summary: BatchSummary, state: str) -> str:
-    """Return how many of a state were done before, and how many passed with warnings."""
+def _counts(summary: BatchSummary, state: str) -> list[str]:
+    """Return how many are in a state, those of an earlier run apart, and what passed in doubt."""
     those = [outcome for outcome in summary.outcomes if outcome.state == state]
-    before, doubted = sum(o.earlier for o in those), sum(bool(doubts(o)) for o in those)
-    wrong = any(o.errors for o in those if doubts(o))
-    parts = [f"{before} of them before"] if before else []
-    parts += [f"{doubted} with {'errors' if wrong else 'warnings'}"] if doubted else []
-    return f" ({', '.join(parts)})" if parts else ""
+    found = []
+    for earlier in (False, True):
+        group = [outcome for outcome in those if outcome.earlier == earlier]
+        doubted = [outcome for outcome in group if doubts(outcome)]
+        word = "errors" if any(outcome.errors for outcome in doubted) else "warnings"
+        note = f" ({len(doubted)} with {word})" if doubted else ""
+        found += [f"{len(group)} {word_of(group[0])}{note}"] if group else []
+    return found
 
 
 def worth_telling(outcome: Outcome) -> list[Finding]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from imsprep import MissingExtraError
 from imsprep.cli.options.importing import base_options
 from imsprep.cli.settings.configured import settings_here
 from imsprep.emulator.app import Settings
@@ -174,12 +175,37 @@ def test_all_are_checked_before_anything_is_sent(imsprep: Run, folder: Folder) -
     assert "the check refuses 2 images: web1.raw, web2.raw; nothing was sent" in text.err
 
 
-def test_what_cannot_be_checked_is_refused_with_its_own_code(imsprep: Run, folder: Folder) -> None:
+def test_what_cannot_be_checked_is_called_so_with_its_own_code(
+    imsprep: Run, folder: Folder
+) -> None:
     folder.disks[1].unlink()
-    done = imsprep("batch", folder.plan)
+    page = folder.path / "page.html"
+    done = imsprep("batch", folder.plan, "--output", f"html:{page}")
     assert done.code == 3
+    assert "1 image could not be checked: web1.raw; nothing was sent" in done.err
+    assert "web1.raw: not checked, exit code 3\n" in done.out
     assert "cannot read" in done.out
+    assert "3 images: 1 not checked, 2 not begun; 2 disks of" in done.out
+    assert "refuse" not in done.out + done.err
+    assert "mend what kept an image from being checked" in page.read_text("utf-8")
     assert not (folder.path / "cloud").exists()
+    plain = imsprep("batch", folder.plan, "--json").json
+    assert [one["state"] for one in plain["images"]] == ["waiting", "unchecked", "waiting"]
+    assert plain["counts"]["unchecked"] == 1
+
+
+def test_what_lacks_a_part_of_imsprep_is_not_called_refused(
+    imsprep: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(image: object, task: object) -> None:
+        raise MissingExtraError("btrfs is not read", extra="guest-agpl")
+
+    monkeypatch.setattr("imsprep.pipeline.batch.run_entry.examine", lacking)
+    done = imsprep("batch", folder.plan, "--skip-failing")
+    assert done.code == 2
+    assert "[1/3] web0.raw: not checked: btrfs is not read: imsprep[guest-agpl]" in done.err
+    assert "3 images: 3 not checked\n" in done.out
+    assert "refuse" not in done.out + done.err
 
 
 @pytest.mark.slow
@@ -237,7 +263,10 @@ def test_skip_failing_goes_on_with_the_others_and_still_tells(imsprep: Run, fold
     folder.write_plan({}, {"min-disk": 0}, {})
     done = imsprep("batch", folder.plan, "--skip-failing", "--json")
     assert done.code == 1
-    assert "the check refuses 1 image: web1.raw\n" in done.err
+    assert done.err.count("refuse") == 1  # it is said once, with the reason
+    assert (
+        "[1/3] web1.raw: refused: IMS510 min_disk is out of range (and 1 more error)\n" in done.err
+    )
     assert re.findall(r"^\[(\d)/3\] \S+: (\w+)", done.err, re.M) == [
         ("1", "refused"),
         ("2", "done"),
@@ -491,7 +520,8 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
     with emulator(cloud, "--fault", "slow-job-s=600") as environment:
         where = f"  endpoint: {environment['URL']}\n"
         folder.write_plan({}, {}, {"min-disk": 0}, defaults=DEFAULTS + where)
-        with folder.start("--jobs", "2", "--skip-failing", env=environment) as process:
+        page, words = folder.path / "page.html", ("--jobs", "2", "--skip-failing")
+        with folder.start(*words, "--output", f"html:{page}", env=environment) as process:
             assert process.stderr is not None
             running = 0
             for line in process.stderr:
@@ -499,12 +529,15 @@ def test_an_interruption_ends_it_and_tells_how_to_go_on(
                 if running == 2:
                     break
             process.send_signal(sent)
-            _, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=60)
         assert process.returncode == code
-        assert (
-            "0 of 3 images are done, and the check refused 1; run the same command again to continue"
-            in err
-        )
+        assert "ed; run the same command again to continue\n" in err
+        assert re.findall(r"^web\d.raw +web\d +(\w+)", out, re.M) == [
+            "interrupted", "interrupted", "refused",
+        ]  # fmt: skip
+        assert "min_disk" in out  # why it is refused
+        assert "3 images: 2 interrupted, 1 refused" in out
+        assert f"interrupted, exit code {code}" in page.read_text("utf-8")
         assert "Traceback" not in err
     assert not list(folder.path.glob("*.lock"))
     assert not list(folder.path.glob(".*.part"))

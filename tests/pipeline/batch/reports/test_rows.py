@@ -41,9 +41,9 @@ def test_the_totals_say_what_travelled_for_how_much() -> None:
     before = Outcome("b", "b", DONE, size=2 * GIB, earlier=True)
     summary = BatchSummary("plan.yaml", (sent, before))
     assert rows.totals(summary) == (
-        "2 images: 2 done (1 of them before); 1 GiB sent for disks of 6 GiB"
+        "2 images: 1 done, 1 done before; 1 GiB sent for 2 disks of 6 GiB"
     )
     warned = BatchSummary("plan.yaml", (replace(sent, warnings=2), before))
-    assert rows.totals(warned).startswith("2 images: 2 done (1 of them before, 1 with warnings); ")
+    assert rows.totals(warned).startswith("2 images: 1 done (1 with warnings), 1 done before; ")
     planned = BatchSummary("plan.yaml", (Outcome("a", "a", PLANNED, size=GIB),))
-    assert rows.totals(planned) == "1 image: 1 planned; disks of 1 GiB, nothing sent"
+    assert rows.totals(planned) == "1 image: 1 planned; 1 disk of 1 GiB, nothing sent"

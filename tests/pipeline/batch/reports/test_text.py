@@ -33,7 +33,7 @@ def test_the_text_has_a_row_for_each_image_and_each_reason_once(nasty: BatchSumm
     assert "c.raw: failed, exit code 6" in lines
     assert lines[lines.index("d.raw:") + 1].split()[0] == "warning"
     assert nasty.outcomes[0].image in text[text.index("d.raw:\n") :]
-    assert lines[-1].startswith("5 images: 2 done (1 of them before), 1 failed, 1 refused, 1 not begun")  # fmt: skip
+    assert lines[-1].startswith("5 images: 1 done, 1 done before, 1 failed, 1 refused, 1 not begun")  # fmt: skip
 
 
 def test_what_many_images_have_in_common_is_told_once(nasty: BatchSummary) -> None:
