@@ -19,10 +19,12 @@ from imsprep.pipeline.batch.run import run_plan
 from imsprep.pipeline.batch.values import (
     DONE,
     FAILED,
+    INTERRUPTED,
     PLANNED,
     REFUSED,
     WAITING,
     BatchEntry,
+    BatchSummary,
     Outcome,
 )
 from imsprep.progress import Event
@@ -134,15 +136,16 @@ def test_one_that_is_refused_keeps_the_others_waiting(batch: Batch) -> None:
     assert states(outcomes) == [WAITING, REFUSED, WAITING]
     assert outcomes[0].body == {}
     assert batch.imported == []
-    assert batch.heard.of("refused") == [(["1.raw"], False)]
+    assert batch.heard.of("refused") == [([outcomes[1]], False)]
     assert batch.heard.of("working") == [(0, 0)]
 
 
 def test_the_others_go_on_if_that_is_asked_for(batch: Batch) -> None:
     batch.refused = {"1.raw"}
-    assert states(batch.run(skip_failing=True)) == [DONE, REFUSED, DONE]
+    outcomes = batch.run(skip_failing=True)
+    assert states(outcomes) == [DONE, REFUSED, DONE]
     assert sorted(batch.imported) == ["0.raw", "2.raw"]
-    assert batch.heard.of("refused") == [(["1.raw"], True)]
+    assert batch.heard.of("refused") == [([outcomes[1]], True)]
 
 
 def test_a_dry_run_asks_nobody_and_leaves_nothing(batch: Batch) -> None:
@@ -171,6 +174,23 @@ def test_one_that_fails_is_noted_and_worked_on_again(
     monkeypatch.setattr(run, "import_entry", batch.work)
     assert states(batch.run()) == [DONE] * 3
     assert batch.imported.count("1.raw") == 1
+
+
+def test_an_interruption_passes_through_and_what_is_known_by_then_is_heard(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(one: BatchEntry, *, context: object) -> Outcome:
+        if one.shown == "1.raw":
+            raise KeyboardInterrupt
+        return batch.work(one, context=context)
+
+    monkeypatch.setattr(run, "import_entry", work)
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(jobs=1)
+    [(summary,)] = batch.heard.of("interrupted")
+    assert isinstance(summary, BatchSummary)
+    assert states(list(summary.outcomes)) == [DONE, INTERRUPTED, WAITING]
+    assert summary.outcomes[1].warnings == 2, "of the check"
 
 
 def test_a_quota_that_is_too_small_is_warned_of_before_the_work(batch: Batch) -> None:

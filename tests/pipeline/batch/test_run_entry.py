@@ -26,7 +26,7 @@ from imsprep.pipeline.batch.run_entry import (
     check_for_cluster,
     import_entry,
 )
-from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, BatchEntry
+from imsprep.pipeline.batch.values import DONE, FAILED, PLANNED, REFUSED, UNCHECKED, BatchEntry
 from imsprep.progress import Event
 from imsprep.units import MIB
 from tests.support.pipeline.batch_folder import Folder, make_disk
@@ -109,16 +109,16 @@ def test_what_findings_stop_is_refused_with_the_words_of_a_plan(one: BatchEntry)
     assert (never.state, never.errors) == (PLANNED, 1)
 
 
-@pytest.mark.parametrize(("change", "code", "said"), [
-    (lambda entry: Path(entry.image).unlink(), 3, "cannot read"),
-    (lambda entry: Path(entry.image).write_bytes(b""), 1, "is stopped by"),
+@pytest.mark.parametrize(("change", "state", "code", "said"), [
+    (lambda entry: Path(entry.image).unlink(), UNCHECKED, 3, "cannot read"),
+    (lambda entry: Path(entry.image).write_bytes(b""), REFUSED, 1, "is stopped by"),
 ])  # fmt: skip
-def test_what_cannot_be_checked_is_refused_with_its_own_code(
-    one: BatchEntry, change: Callable[[BatchEntry], object], code: int, said: str
+def test_what_cannot_be_checked_is_told_from_what_is_refused(
+    one: BatchEntry, change: Callable[[BatchEntry], object], state: str, code: int, said: str
 ) -> None:
     change(one)
     outcome = check_entry(one, nobody, ask_bucket=False)
-    assert (outcome.state, outcome.exit_code) == (REFUSED, code)
+    assert (outcome.state, outcome.exit_code) == (state, code)
     assert said in str(outcome.message)
 
 
