@@ -191,16 +191,16 @@ def estimate(image: StrPath, options: EstimateOptions) -> Estimate:
 
 
 def rules(only: str | None = None) -> list[Rule]:
-    """Return all rules of the check, or the one of an id; UsageError if there is none."""
+    """Return all rules of the check, or the one of an id, in whatever case; else UsageError."""
     from imsprep.checks.policy import unknown_rule
     from imsprep.checks.registry import all_rules
 
     found = {rule.id: rule for rule in all_rules()}
     if only is None:
         return list(found.values())
-    if only not in found:
+    if only.upper() not in found:
         raise UsageError(unknown_rule(only, set(found)))
-    return [found[only]]
+    return [found[only.upper()]]
 
 
 def image_suffixes() -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imsprep.checks.policy import Policy
@@ -53,12 +54,12 @@ def fields_of(options: RequestOptions) -> RequestFields:
 
 
 def policy_of(options: RuleOptions) -> Policy:
-    """Return which rules are applied, and how they count today."""
+    """Return which rules are applied, and how they count today; ids may be in small letters."""
     return Policy(
-        select=tuple(options.select),
-        ignore=tuple(options.ignore),
-        severity={rule: severity_of(word) for rule, word in options.severity.items()},
-        waivers=tuple(options.waivers),
+        select=tuple(rule.upper() for rule in options.select),
+        ignore=tuple(rule.upper() for rule in options.ignore),
+        severity={rule.upper(): severity_of(word) for rule, word in options.severity.items()},
+        waivers=tuple(replace(one, rule=one.rule.upper()) for one in options.waivers),
         today=datetime.datetime.now(tz=datetime.UTC).date(),
     )
 

@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 
+from imsprep.checks.policy import Waiver
 from imsprep.errors import UsageError
 from imsprep.options import CheckOptions, PackOptions
 from imsprep.pipeline.from_options import (
@@ -47,6 +48,16 @@ def test_a_policy_counts_today_and_severities_by_their_words() -> None:
     assert policy.today == datetime.datetime.now(tz=datetime.UTC).date()
     with pytest.raises(UsageError, match="'grave'"):
         severity_of("grave")
+
+
+def test_a_rule_is_named_in_whatever_case() -> None:
+    waiver = Waiver("ims114", "known")
+    asked = CheckOptions(
+        select=("ims1", "Ims2"), ignore=("ims203",), severity={"ims209": "note"}, waivers=(waiver,)
+    )
+    policy = policy_of(asked)
+    policy.validate({"IMS114", "IMS203", "IMS209"})
+    assert (policy.selects("IMS114"), policy.selects("IMS203")) == (True, False)
 
 
 @pytest.mark.parametrize(

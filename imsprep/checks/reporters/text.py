@@ -294,8 +294,9 @@ def fix_parts(fix: str, image: str = "", format_: str = "") -> list[tuple[str, b
     found = _BOTH.fullmatch(fix)
     if found is None:
         return [(fix, False)]
+    begins = not found["lead"] or found["lead"].endswith(". ")
     return [
-        (f"{found['lead']}in the guest:", False),
+        (f"{found['lead']}{'In' if begins and found['lead'] else 'in'} the guest:", False),
         (found["inside"], True),
         ("or, on the image while it is not running:", False),
         (found["offline"], True),

@@ -131,7 +131,7 @@ def test_a_mistake_on_the_command_line_is_not_a_bad_image(
     [
         (["--ignore", ""], "ignore: there is no rule ''"),
         (["--select", ""], "select: there is no rule ''"),
-        (["--ignore", "ims104"], "ignore: there is no rule 'ims104'; did you mean IMS104?"),
+        (["--ignore", "ims1044"], "ignore: there is no rule 'IMS1044'; did you mean IMS104?"),
         (["--severity", "IMS999=note"], "severity: there is no rule 'IMS999'"),
         (["--severity", "IMS209"], "--severity: 'IMS209' has no severity; write it as in IMS209=note"),
     ],

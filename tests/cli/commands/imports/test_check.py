@@ -357,6 +357,12 @@ def test_what_cannot_be_read_is_said_once_at_a_place(
     assert (tmp_path / "all").read_text().count("cannot read missing.raw") == times
 
 
+def test_a_rule_is_explained_in_whatever_case(imsprep: Run) -> None:
+    said = imsprep("check", "--explain", "ims204")
+    assert (said.code, said.out) == (0, imsprep("check", "--explain", "IMS204").out)
+    assert said.out.startswith("IMS204  ")
+
+
 @pytest.mark.slow
 def test_a_rule_is_explained_in_lines_that_fit(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "imsprep", "check", "--explain", "IMS816"]

@@ -127,7 +127,10 @@ def _device(name: str) -> str:
     Severity.ERROR,
     "A kernel command line names a root that is not in the image",
     why="The kernel waits for a disk that never appears.",
-    fix=advice(f"set root=UUID=... of the volume that holds the system, and {fixes.AGAIN}"),
+    fix=advice(
+        "set root=UUID=... of the volume that holds the system, in the line that is named and in"
+        f" /etc/default/grub; once the system starts, {fixes.AGAIN}"
+    ),
     source=INFERRED,
 )
 def root_missing(facts: Facts) -> Iterator[Evidence]:
