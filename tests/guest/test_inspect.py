@@ -392,7 +392,7 @@ def test_a_real_debian_that_is_cut_has_no_fault_but_that(name: str, tmp_path: Pa
         pytest.importorskip("dissect.btrfs")
     subprocess.run(["cp", "--sparse=always", image, disk], check=True)
     found = {}
-    for size in reversed(cuts(disk, 24)):
+    for size in reversed(cuts(disk, 12)):
         os.truncate(disk, size)
         found[size] = grave(inspect_image(disk), hw_firmware_type=LAYOUTS[name].firmware)
     assert {size: said for size, said in found.items() if said} == {}

@@ -12,6 +12,7 @@ An example is run by bash as it stands, with a few programs replaced:
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -122,21 +123,35 @@ def steps(session: str) -> Iterator[tuple[str, str]]:
 
 
 def write_disk(path: Path) -> None:
-    """A disk of 64 MiB with a boot program, and a well-prepared Debian 12 in its one partition."""
-    start, length = 1 * MIB, 62 * MIB
+    """Write a disk of 64 MiB with a boot program, and a well-prepared Debian 12 in its partition."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
+        for block, data in _disk().items():
+            file.seek(block * MIB)
+            file.write(data)
         file.truncate(64 * MIB)
-        file.write(BOOT_PROGRAM.ljust(446, b"\0"))
-        file.write(struct.pack("<B3xB3xII", 0x80, 0x83, start // 512, length // 512))
-        file.seek(510)
-        file.write(b"\x55\xaa")
+
+
+@functools.cache
+def _disk() -> dict[int, bytes]:
+    """Return the blocks of 1 MiB of that disk that are not zeros."""
+    start, length = 1 * MIB, 62 * MIB
     with tempfile.TemporaryDirectory() as folder:
-        tree = write_tree(Path(folder), {**debian(), "/etc/os-release": _OS_RELEASE})
+        path = Path(folder, "disk.raw")
+        with path.open("wb") as file:
+            file.truncate(64 * MIB)
+            file.write(BOOT_PROGRAM.ljust(446, b"\0"))
+            file.write(struct.pack("<B3xB3xII", 0x80, 0x83, start // 512, length // 512))
+            file.seek(510)
+            file.write(b"\x55\xaa")
+        tree = write_tree(Path(folder, "tree"), {**debian(), "/etc/os-release": _OS_RELEASE})
         subprocess.run(
             ["mkfs.ext4", "-q", "-F", "-U", UUID, "-E", f"offset={start}", "-d", tree, path,
              f"{length // 1024}k"], check=True, capture_output=True,
         )  # fmt: skip
+        data = path.read_bytes()
+    blocks = {n: data[n * MIB : (n + 1) * MIB] for n in range(64)}
+    return {n: block for n, block in blocks.items() if any(block)}
 
 
 class DocumentShell:
