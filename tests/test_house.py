@@ -276,6 +276,7 @@ ORDER = {
     """,
     "checks": """
         facts
+        naming
         passed_words
         policy
         reporters.picture

@@ -17,6 +17,7 @@ from pathlib import Path
 from imsprep import __version__
 from imsprep.checks import registry
 from imsprep.checks.gather_facts import QUICK, Look, gather_file
+from imsprep.checks.naming import named
 from imsprep.checks.policy import EVERYTHING, Policy
 from imsprep.checks.reporters import Failure, Run
 from imsprep.cloud.sites import SITES, Site
@@ -143,7 +144,8 @@ def check_one(path: Path, task: CheckTask, progress: Callable[[int], None]) -> R
         packed = facts.to_be_packed or facts.would_be_packed
         name = path.with_suffix(".zvhd2").name if packed else path.name
         facts = dataclasses.replace(facts, bucket=task.online(name))
-    return dataclasses.replace(registry.run(facts, task.policy), image=_shown(path, task))
+    report = dataclasses.replace(registry.run(facts, task.policy), image=_shown(path, task))
+    return named(report)
 
 
 def _shown(path: Path, task: CheckTask) -> str:

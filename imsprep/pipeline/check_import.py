@@ -21,7 +21,7 @@ from imsprep.bitmap.sidecar import check_apart, check_replaceable
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather_facts import Look, gather
-from imsprep.checks.reporters.text import fix_of
+from imsprep.checks.naming import fix_of
 from imsprep.checks.subject.boot_mode import DISK, BootMode, boot_mode
 from imsprep.cloud.os_names import is_well_formed, named, near
 from imsprep.cloud.sites import MAX_MIN_DISK, Site

@@ -18,6 +18,7 @@ from imsprep.bitmap.write import write_bitmap
 from imsprep.checks import registry
 from imsprep.checks.facts import Facts
 from imsprep.checks.gather_facts import gather
+from imsprep.checks.naming import named
 from imsprep.errors import FindingsError, show_path
 from imsprep.image import formats
 from imsprep.image.blockmap import BlockMap
@@ -84,7 +85,7 @@ def _prepared_of(image: OpenImage, task: ImportTask) -> Prepared:
 def _passed(examined: Examined, task: ImportTask) -> Examined:
     """Return it; raises FindingsError if the report stops the import."""
     if task.fail_on is not None and examined.report.fails(task.fail_on):
-        raise FindingsError(why_not(examined.report, task.fail_on), report=examined.report)
+        raise FindingsError(why_not(examined.report, task.fail_on), report=named(examined.report))
     return examined
 
 
@@ -231,7 +232,7 @@ def _prepared(
         identity=image.identity,
         artefacts=artefacts,
         request=examined.request,
-        report=examined.report,
+        report=named(examined.report),
         boot_mode=examined.boot_mode,
     )
 

@@ -5,8 +5,8 @@ Source: "Workflow commands for GitHub Actions", docs.github.com: what must be es
 
 from __future__ import annotations
 
+from imsprep.checks.naming import fix_of
 from imsprep.checks.reporters import Failure, Run
-from imsprep.checks.reporters.text import fix_of
 from imsprep.report import Report, Severity
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from imsprep.checks.naming import argument
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.reporters.picture import picture
 from imsprep.checks.reporters.template import page
-from imsprep.checks.reporters.text import about, argument, fix_parts
+from imsprep.checks.reporters.text import about, fix_parts
 from imsprep.options import DEFAULT_SITE
 from imsprep.report import FactValues, Finding, PartitionValues, Report, Severity
 from imsprep.units import counted, exact_size, format_size

@@ -10,9 +10,9 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
+from imsprep.checks.naming import fix_of
 from imsprep.checks.passed_words import what_holds
 from imsprep.checks.reporters import Failure, Run
-from imsprep.checks.reporters.text import fix_of
 from imsprep.report import Finding, Report
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

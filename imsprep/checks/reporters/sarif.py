@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from imsprep import project
+from imsprep.checks.naming import fix_of
 from imsprep.checks.reporters import Failure, Run
-from imsprep.checks.reporters.text import fix_of
 from imsprep.report import Finding, Report, Severity
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ The verdict is the last line. Notes take a line each and what was skipped is cou
 from __future__ import annotations
 
 import re
-import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from imsprep.checks.naming import argument, with_name
 from imsprep.checks.reporters import Failure, Run
 from imsprep.checks.rule import NOT_INSPECTED
 from imsprep.image.file import Sharing
@@ -33,11 +33,6 @@ _BOTH = re.compile(
 )
 _WHOLE = re.compile(r"`[^`]*`")  # a command in a text; it is not broken
 _STAYS = "\0"  # a blank at which no line ends
-# The image in a command of a fix: of a RAW one in every command, of others in those that take them.
-_IMAGE = re.compile(r"(\s)IMAGE\b")
-_OF_ANY = re.compile(r"((?:imsprep [a-z]+|qemu-img resize) )IMAGE\b")
-_OF_CUSTOMIZED = re.compile(r"((?:imsprep [a-z]+|qemu-img resize|virt-customize -a) )IMAGE\b")
-_CUSTOMIZED = ("qcow2", "vmdk")  # what virt-customize changes, besides RAW
 _SGR = {  # "Select Graphic Rendition", ECMA-48, chapter 8.3.117
     "error": "1;31", "warning": "1;33", "note": "1;36", "waived": "2", "passed": "1;32",
     "unsure": "1;33", "FAILED": "1;31", "dim": "2", "bold": "1",
@@ -290,7 +285,7 @@ def fix_parts(fix: str, image: str = "", format_: str = "") -> list[tuple[str, b
     The `image`, of this format, is named in the commands that take it by itself.
     """
     if image:
-        fix = _named_in(format_).sub(lambda m: f"{m[1]}{image}", fix)
+        fix = with_name(fix, image, format_)
     found = _BOTH.fullmatch(fix)
     if found is None:
         return [(fix, False)]
@@ -301,26 +296,6 @@ def fix_parts(fix: str, image: str = "", format_: str = "") -> list[tuple[str, b
         ("or, on the image while it is not running:", False),
         (found["offline"], True),
     ]
-
-
-def fix_of(finding: Finding, report: Report) -> str | None:
-    """Return the advice of a finding with the image's name in the commands that take it."""
-    if finding.fix is None:
-        return None
-    image = argument(report.image)
-    return _named_in(report.facts.get("format", "")).sub(lambda m: f"{m[1]}{image}", finding.fix)
-
-
-def _named_in(format_: str) -> re.Pattern[str]:
-    """Return where a fix names the image of this format by itself, behind a group that stays."""
-    if format_ == "raw":
-        return _IMAGE
-    return _OF_CUSTOMIZED if format_ in _CUSTOMIZED else _OF_ANY
-
-
-def argument(image: str) -> str:
-    """Quote an image's path for a shell; one that begins with a hyphen is no option."""
-    return shlex.quote(f"./{image}" if image.startswith("-") else image)
 
 
 def _title(mark: str, finding: Finding, style: Style) -> list[str]:

@@ -112,7 +112,7 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--select", "IMS999"], ["--ignore", "ims104"], ["--severity", "IMS104=bad"],
+        ["--select", "IMS999"], ["--ignore", "ims1044"], ["--severity", "IMS104=bad"],
         ["--severity", "IMS999=note"], ["--site", "mars"], ["--fail-on", "sometimes"],
         ["--output", "pdf:x"], ["--explain", "IMS0"], ["--format", "json", "--format", "sarif"],
         ["--config", "missing.toml"],

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from imsprep.checks.naming import argument
 from imsprep.checks.reporters.html import finding_values
 from imsprep.checks.reporters.template import page
-from imsprep.checks.reporters.text import argument
 from imsprep.pipeline.batch.reports.rows import (
     COLUMNS,
     WORDS,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imsprep.checks.reporters.text import argument, finding_lines
+from imsprep.checks.naming import argument
+from imsprep.checks.reporters.text import finding_lines
 from imsprep.errors import show_path
 from imsprep.pipeline.batch.reports.rows import (
     COLUMNS,
