@@ -150,7 +150,7 @@ HOLDS = {
     "IMS847": "Every file system is mounted as what it is",
     "IMS848": "The boot goes on without someone at the console",
     "IMS849": "The kernel that starts has its modules",
-    "IMS851": "The system has a first program",
+    "IMS851": "The system has a first program that starts",
     "IMS855": "The initramfs has what opens and mounts the volume of the root",
     "IMS856": "The system has the os-release that systemd in the initramfs asks for",
     "IMS857": "The policy of SELinux is there where it is to be enforced",

@@ -12,6 +12,7 @@ from imsprep.guest import paths
 from imsprep.guest.chain.values import Boot
 from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.fstab import read_fstab
+from imsprep.guest.linux.libraries import Search
 from imsprep.guest.linux.programs import why_not_started
 from imsprep.guest.linux.udev import names_cards
 from imsprep.guest.model import Entry
@@ -79,11 +80,12 @@ def _take_naming(tree: Tree, pattern: str, files: dict[str, Entry]) -> None:
 def _first_programs(tree: Tree, gaps: dict[str, str], asked: tuple[str, ...]) -> dict[str, Entry]:
     """Look at what may be the first program, and whether the kernel can start it."""
     files: dict[str, Entry] = {}
+    search = Search(tree)
 
     def take(path: str) -> None:
         entry = tree.entry(path)
         if entry is not None:
-            files[path] = replace(entry, fault=why_not_started(tree, path))
+            files[path] = replace(entry, fault=why_not_started(tree, path, search))
 
     for path in dict.fromkeys((*paths.INITS, *asked)):
         guarded(gaps, path, partial(take, path))

@@ -134,6 +134,14 @@ class Tree:
                 raise UnreadableError(f"{path} holds more than {DIRECTORY_LIMIT} names")
         return sorted(names)
 
+    def children(self, path: str) -> Iterator[tuple[str, Place]]:
+        """Yield each name in a directory with what it is, links not followed."""
+        place = self.find(path)
+        for name in self.names(path):
+            inner = self._step(place, name) if place is not None else None
+            if inner is not None:
+                yield name, inner
+
     def glob(self, pattern: str) -> Iterator[str]:
         """Yield the paths that match, component by component; a link counts even if it is dead."""
         yield from self._glob("", [part for part in pattern.split("/") if part])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat
 import struct
 
-from imsprep.guest.linux.libraries import missing
+from imsprep.guest.linux.libraries import Search, missing, read_elf
 from imsprep.guest.tree import Tree
 from imsprep.units import KIB
 
@@ -19,11 +19,14 @@ _INTERPRETED = 4  # scripts that may start one another
 _PT_INTERP = 3
 
 
-def why_not_started(tree: Tree, path: str, depth: int = 0) -> str | None:
-    """Return why the kernel cannot start what is at a path that is there, or None.
+def why_not_started(
+    tree: Tree, path: str, search: Search | None = None, depth: int = 0
+) -> str | None:
+    """Return why what is at a path that is there cannot be started, or None.
 
-    UnreadableError where it cannot be looked at.
+    UnreadableError where it cannot be looked at. `search` is of the same tree, for many programs.
     """
+    search = search or Search(tree)
     place = tree.find(path)
     if place is None:
         return "leads nowhere"
@@ -37,12 +40,15 @@ def why_not_started(tree: Tree, path: str, depth: int = 0) -> str | None:
     is_script = head[:2] == b"#!"
     interpreter = _script(head) if is_script else _elf(head)
     if interpreter is None or not interpreter.startswith("/"):
+        read_elf(tree, path)  # is there really none?
         return None
     if not tree.exists(interpreter):
+        search.must_see()
         return f"needs {interpreter[:120]}, which is not there"
-    inner = why_not_started(tree, interpreter, depth + 1) if depth < _INTERPRETED else None
+    again = depth < _INTERPRETED
+    inner = why_not_started(tree, interpreter, search, depth + 1) if again else None
     if inner is None and not is_script:
-        return missing(tree, path)
+        return missing(tree, path, search)
     return f"needs {interpreter[:120]}, which {inner}" if inner else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsprep.guest.fs.interface import UnreadableError
 from imsprep.guest.linux.programs import why_not_started
 from imsprep.guest.tree import Tree
 from tests.support.guest.trees import Data, Link, MemoryFileSystem
@@ -81,5 +83,17 @@ def test_the_interpreter_of_a_real_program_is_looked_for() -> None:
 
 @given(st.binary(max_size=120))
 def test_any_header_is_read_without_a_crash(data: bytes) -> None:
-    fault({INIT: b"\x7fELF\x02\x01" + data})
-    fault({INIT: b"\x7fELF\x01\x02" + data})
+    for order in (b"\x02\x01", b"\x01\x02"):
+        with contextlib.suppress(UnreadableError):
+            fault({INIT: b"\x7fELF" + order + data})
+
+
+def test_whether_a_program_has_an_interpreter_is_not_known_where_its_headers_lead_astray() -> None:
+    with pytest.raises(UnreadableError):
+        fault({INIT: elf(LINKER)[:32] + struct.pack("<Q", 5000) + elf(LINKER)[40:]})
+
+
+def test_an_interpreter_that_is_not_there_may_be_on_a_usr_that_was_not_read() -> None:
+    files = {INIT: elf(LINKER), "/etc/fstab": "UUID=1 /usr ext4\n"}
+    with pytest.raises(UnreadableError, match="fstab mounts UUID=1 on /usr"):
+        fault(files)

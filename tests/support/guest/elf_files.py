@@ -14,16 +14,18 @@ def elf(
     linker: str = "",
     folders: str = "",
     old: bool = False,
+    own: str = "",
 ) -> bytes:
-    """A program or library; `folders` is its RUNPATH, or with `old` its RPATH."""
+    """A program or library called `own`; `folders` is its RUNPATH, or with `old` its RPATH."""
     number, wide = machine
-    names = b"\0" + b"".join(one.encode() + b"\0" for one in (*needed, folders))
+    names = b"\0" + b"".join(one.encode() + b"\0" for one in (*needed, folders, own))
     at = 1
     tags = []
     for one in needed:
         tags.append((1, at))
         at += len(one.encode()) + 1
     tags += [(15 if old else 29, at)] if folders else []
+    tags += [(14, at + len(folders.encode()) + 1)] if own else []
     header, program = (64, 56) if wide else (52, 32)
     interpreter = linker.encode() + b"\0"
     start = header + 3 * program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imsprep.checks import fixes
@@ -19,14 +20,15 @@ from imsprep.report import Severity
 @rule(
     "IMS851",
     Severity.ERROR,
-    "The system has no first program",
-    why="The kernel panics where the initramfs finds no init to hand over to: “No init found”.",
+    "The system has no first program that starts",
+    why="The kernel panics where the initramfs finds no init to hand over to: “No init found”; and"
+    " where init ends: “error while loading shared libraries”, “Attempted to kill init”.",
     fix=advice(
         "install the package of the init system again (Debian, Ubuntu: systemd-sysv), or what "
         "it needs"
     ),
     source="the Linux kernel's init/main.c: /sbin/init, /etc/init, /bin/init, /bin/sh; "
-    "initramfs-tools(7): init; systemd's switch-root",
+    "initramfs-tools(7): init; systemd's switch-root; ld.so(8)",
 )
 def no_init(facts: Facts) -> Iterator[Evidence]:
     """Look for what may be the first program, where the system has its ordinary programs."""
@@ -82,24 +84,63 @@ def _must_be_there(guest: Guest, asked: str, maker: str | None) -> None:
 def _usual_places(guest: Guest, *, in_order: bool) -> Iterator[Evidence]:
     """Look for the first program where one lies; `in_order` as initramfs-tools does."""
     guest.must_see(*INITS)
-    # Other makers' initramfs may start systemd by its own name, and go on to the next.
-    places = [path for path in INITS if not in_order or "systemd" not in path]
-    there = [path for path in places if guest.exists(path)]
+    there = [path for path in INITS if guest.exists(path)]
     faults = {path: guest.files[path].fault for path in there}
-    passed = [path for path in there if faults[path] in _PASSED] if in_order else []
-    tried = [path for path in there if path not in passed][: 1 if in_order else None]
-    broken = [path for path in tried if faults[path] is not None]
-    if not tried:
+    usual = [path for path in there if "systemd" not in path]
+    passed = [path for path in usual if faults[path] in _PASSED] if in_order else []
+    first = [path for path in usual if path not in passed][:1]
+    # Other makers' initramfs may start systemd by its own name, and go on to the next.
+    by_name = [path for path in there if path not in usual]
+    orders = [first] if in_order else [usual, by_name + usual]
+    ends = [_end(order, faults) for order in orders]
+    broken = next((path for path in ends if path), None)
+    if not any(orders):
         why = f", and {passed[0]} {faults[passed[0]]}" if passed else ""
-        gone = ", ".join(path for path in places if path not in passed)
-        yield Evidence(f"{guest.root} has none of {gone}{why}", expected="/sbin/init")
-    elif len(broken) == len(tried) or _ends_at_once([faults[path] for path in tried]):
-        yield Evidence(f"{broken[0]} {faults[broken[0]]}", found=broken[0])
-    elif passed and tried == ["/bin/sh"]:
+        places = [p for p in INITS if p not in passed and not (in_order and "systemd" in p)]
+        yield Evidence(f"{guest.root} has none of {', '.join(places)}{why}", expected="/sbin/init")
+    elif broken is not None and None not in ends:
+        yield _not_started(guest, broken, f"{broken} {faults[broken]}")
+    elif passed and first == ["/bin/sh"]:
         yield Evidence(
             f"{passed[0]} {faults[passed[0]]}, and a shell would be started instead",
             found=passed[0],
         )
+
+
+_LIBRARY = re.compile(r"cannot load (.+?)(?: \(for .*\))?, which ")  # as `libraries` says it
+
+
+def _end(order: list[str], faults: dict[str, str | None]) -> str | None:
+    """Return at which program a start in this order ends; None if one starts, "" if none is there.
+
+    What lacks a library the kernel has started by then: nothing else is tried.
+    """
+    for path in order:
+        fault = faults[path]
+        if fault is None or _LIBRARY.search(fault):
+            return None if fault is None else path
+    return order[0] if order else ""
+
+
+def _not_started(guest: Guest, path: str, message: str) -> Evidence:
+    """Make the finding of a program that cannot be started, with what mends that."""
+    library = _LIBRARY.search(guest.files[path].fault or "")
+    fix = _again(guest, library[1]) if library is not None else None
+    return Evidence(message, found=path, fix=fix)
+
+
+def _again(guest: Guest, library: str) -> str:
+    """Write what brings a library back; nothing runs in a system whose shell lacks one too."""
+    shell = guest.files.get("/bin/sh")
+    if shell is None or shell.fault is not None:
+        return (
+            f"Mount the image on another machine and copy {library} into it, with what else its "
+            "shell lacks, from a system of the same release"
+        )
+    debian, name = fixes.family(guest) in fixes.DEBIAN, fixes.shell(library)
+    tell = f" (`dpkg -S {name}` names it)" if debian else ""
+    offline = '--run-command "apt-get install -y --reinstall PACKAGE"' if debian else None
+    return fixes.without_start(advice(f"install the package of {library} again{tell}", offline))
 
 
 _SEEN = ("/", "/usr")  # volumes of fstab that first programs were looked for on
@@ -118,15 +159,6 @@ def _only_that(found: Started, asked: str) -> bool:
         return any(True for _ in guest.matching(NIX_GENERATIONS))  # else it is no whole NixOS
     alone = image is None and not found.entry.initrds
     return (alone or (image is not None and image.maker == "mkinitcpio")) and _is_whole(guest)
-
-
-def _ends_at_once(faults: list[str | None]) -> bool:
-    """Return whether the first program is started and ends: nothing else is tried then.
-
-    That of a shell is the last one.
-    """
-    first = faults[:-1] or faults
-    return None not in first and any((fault or "").startswith("cannot load") for fault in first)
 
 
 def _is_whole(guest: Guest) -> bool:

@@ -13,7 +13,7 @@ from imsprep.guest.paths import INITS
 from imsprep.report import Severity
 from tests.support.guest.elf_files import LINKER, elf
 from tests.support.guest.rules import check_guest
-from tests.support.guest.trees import Data, Link, cpio, debian, drivers, linux_guest
+from tests.support.guest.trees import UUID, Data, Link, cpio, debian, drivers, linux_guest
 
 FOLDERS = dict.fromkeys(("/dev/x", "/proc/x", "/run/x", "/sys/x"), b"")
 PROGRAMS = {**FOLDERS, "/usr/bin/ls": b"x", "/usr/bin/mount": b"x", "/usr/bin/env": b"x"}
@@ -124,6 +124,57 @@ def test_a_first_program_without_its_library_ends_at_once(shell: bool, tools: bo
     assert said({**PROGRAMS, **files, **(TOOLS if tools else {})}) == ([Severity.ERROR], [])
     libc = {"/lib/x86_64-linux-gnu/libc.so.6": elf()}
     assert said({**PROGRAMS, **files, **libc, **(TOOLS if tools else {})}) == ([], [])
+
+
+LIBC, SYSTEMD = "/lib/x86_64-linux-gnu/libc.so.6", "/lib/systemd/systemd"
+PROGRAM = elf("libcore.so", "libc.so.6", linker=LINKER)
+STARTS = {LINKER: b"x", LIBC: elf(), "/sbin/init": Link(SYSTEMD), SYSTEMD: PROGRAM, "/bin/sh": b"x",
+          "/usr/lib/libcore.so": elf()}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "severities", "skipped"),
+    [
+        ({}, [], []),
+        ({"/usr/lib/libcore.so": None}, [Severity.ERROR], []),
+        ({"/usr/lib/libcore.so": None, "/opt/x/libcore.so": elf()}, [], []),
+        ({"/usr/lib/libcore.so": None, "/etc/init": b"x"}, [Severity.ERROR], []),
+        # Started by its own name or as init: not known which.
+        ({"/usr/lib/libcore.so": None, "/sbin/init": b"x"}, [], []),
+        ({"/usr/lib/libcore.so": None, "/sbin/init": Link("/gone")}, [], []),
+        ({"/usr/lib/libcore.so": None, "/sbin/init": Link("/gone"), "/bin/sh": None}, [Severity.ERROR], []),
+        ({"/sbin/init": b"#!/bin/bash\n", "/bin/bash": elf("libtinfo.so.6", linker=LINKER),
+          SYSTEMD: None}, [Severity.ERROR], []),
+        ({LINKER: None}, [], []), ({LINKER: None, "/bin/sh": None}, [Severity.ERROR], []),
+        ({SYSTEMD: PROGRAM[:-40]}, [], ["IMS851"]), ({"/usr/lib/libcore.so": PROGRAM[:300]}, [], ["IMS851"]),
+        ({"/usr/lib/libcore.so": None, "/etc/fstab": f"UUID={UUID} / ext4\nUUID=2 /usr ext4\n"}, [], ["IMS851"]),
+    ],
+)  # fmt: skip
+def test_a_first_program_whose_library_is_nowhere_is_found_whoever_made_the_initramfs(
+    more: dict[str, Any], severities: list[Severity], skipped: list[str]
+) -> None:
+    assert said({**PROGRAMS, **STARTS, **more}) == (severities, skipped)
+
+
+def fix_of(more: dict[str, Any]) -> tuple[str, str]:
+    files = {**debian(), **PROGRAMS, **STARTS, **more, "/usr/lib/libcore.so": None}
+    guest = linux_guest({path: text for path, text in files.items() if text is not None})
+    (finding,) = (f for f in check_guest(guest)[0] if f.rule == "IMS851")
+    return finding.message, finding.fix or ""
+
+
+def test_what_brings_a_library_back_depends_on_what_still_starts() -> None:
+    message, fix = fix_of({})
+    assert "/sbin/init cannot load libcore.so, which is nowhere in the image" in message
+    assert "`dpkg -S libcore.so` names it" in fix
+    assert 'virt-customize -a IMAGE --run-command "apt-get install -y --reinstall PACKAGE"' in fix
+    rocky = {"/etc/os-release": "ID=rocky\nNAME=Rocky\n", "/etc/debian_version": None}
+    assert (
+        "chroot into it from a rescue system. In the guest: install the package of libcore.so"
+        in fix_of(rocky)[1]
+    )
+    fix = fix_of({"/bin/sh": elf("libgone.so", linker=LINKER)})[1]
+    assert "on another machine and copy libcore.so" in fix
 
 
 def test_a_folder_that_the_boot_mounts_on_is_missed_and_its_command_makes_it(
