@@ -42,7 +42,7 @@ quick: $(STAMP)       ## the tests without the slow ones
 
 e2e: $(STAMP)         ## end to end against a real object store on loopback
 	$(BIN)/pip install --quiet --group e2e
-	$(PYTEST) -m e2e
+	$(PYTEST) -n auto --dist worksteal -m e2e
 
 kills: $(STAMP)       ## SIGKILL at random instants on four stores (KILLS=20 of each, SEED=2)
 	$(BIN)/pip install --quiet --group e2e

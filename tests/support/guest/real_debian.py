@@ -1,11 +1,15 @@
 """The real Debian of `make guest-images`, and faults planted into copies of its disk by debugfs.
 
 IMSPREP_GUEST_IMAGES says where the images are if not in build/guest-images. Without them, tests that
-use them are skipped.
+use them are skipped. While they are being built under a lock, as .ci/run does it by flock(1), these
+tests wait.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Mapping
@@ -23,8 +27,15 @@ ROOT_START = MIB  # of debian-small, whose only partition it is
 Changes = Mapping[str, str | Callable[[str], str] | None]
 
 
+@functools.cache
+def _wait_for_builder() -> None:
+    with contextlib.suppress(FileNotFoundError), Path(f"{IMAGES}.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+
 def need_built(path: Path) -> None:
     """Skip unless `make guest-images` made this file, and with the builder as it is now."""
+    _wait_for_builder()
     if not path.exists() or not is_current(IMAGES):
         old = "of an older builder" if path.exists() else "not there"
         pytest.skip(f"{path} is {old}: make guest-images")
