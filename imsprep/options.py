@@ -7,7 +7,9 @@ Sizes are bytes, times seconds. A value that is not one of the allowed ones rais
 
 from __future__ import annotations
 
+import numbers
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,47 @@ def _choice(default: object, *allowed: str | None) -> Any:
     return field(default=default, metadata={_CHOICES: allowed})
 
 
+def _is_one(type_: str, value: object) -> bool:
+    """Return whether a value has a type of the annotations below; any other is found by name."""
+    if type_ == "StrPath":
+        return isinstance(value, str | os.PathLike)
+    if type_ in ("int", "float"):
+        whole = isinstance(value, numbers.Integral)
+        return not isinstance(value, bool) and (
+            whole or (type_ == "float" and isinstance(value, numbers.Real))
+        )
+    if type_ == "Progress":
+        return callable(value)
+    inside = _OF_MANY.fullmatch(type_)
+    if inside is not None and isinstance(value, list | tuple):
+        return all(_is_one(inside[1], part) for part in value)
+    if type_ == "tuple[str, str]":
+        return isinstance(value, list | tuple) and [*map(type, value)] == [str, str]
+    if type_ == "Mapping[str, str]":
+        return isinstance(value, Mapping) and {type(w) for p in value.items() for w in p} <= {str}
+    return type_ in [known.__name__ for known in type(value).__mro__]
+
+
+def _lacks(annotation: str, value: object) -> str | None:
+    """Return in words what a value of an option should be; None if it is."""
+    types = annotation.split(" | ")
+    if "BitmapLayout" in types:
+        types.append("StrPath")
+    if (value is None and "None" in types) or any(_is_one(type_, value) for type_ in types):
+        return None
+    return " or ".join(dict.fromkeys(_IN_WORDS.get(type_, type_) for type_ in types))
+
+
+_OF_MANY = re.compile(r"tuple\[(.*), \.\.\.\]")
+_IN_WORDS = {
+    "int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text",
+    "StrPath": "a path", "bytes": "bytes", "Progress": "a function",
+    "tuple[str, ...]": "a list of texts", "Mapping[str, str]": "a dict of texts",
+    "tuple[tuple[str, str], ...]": "a list of pairs of texts", "tuple[Waiver, ...]":
+    "a list of Waiver",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What all have: where progress goes."""
@@ -41,12 +84,14 @@ class Options:
     progress: Progress = field(default=silent, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a word that is not one of the allowed ones."""
+        """Raise UsageError for a value of another type, or a word that is not an allowed one."""
         for one in fields(self):
-            allowed = one.metadata.get(_CHOICES)
-            if allowed is not None and getattr(self, one.name) not in allowed:
+            allowed, value = one.metadata.get(_CHOICES), getattr(self, one.name)
+            if allowed is not None and value not in allowed:
                 words = ", ".join(str(word) for word in allowed if word is not None)
-                raise UsageError(f"{one.name} is {getattr(self, one.name)!r}, not one of {words}")
+                raise UsageError(f"{one.name} is {value!r}, not one of {words}")
+            if allowed is None and (expected := _lacks(str(one.type), value)) is not None:
+                raise UsageError(f"{one.name} is {value!r}; expected {expected}")
 
 
 def choices(of: type[Options], name: str) -> tuple[str, ...]:

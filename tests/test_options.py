@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import pickle
+from pathlib import Path
 
 import pytest
 
 from imsprep import options
+from imsprep.checks.policy import Waiver
 from imsprep.errors import UsageError
 from imsprep.pipeline import upload_formats, values
 from imsprep.scan import holes
@@ -50,3 +52,36 @@ def test_the_words_are_those_that_the_library_knows() -> None:
     )
     assert words(options.ConvertOptions, "to_format") == convert.TARGETS
     assert options.TransferOptions.part_size == plan.DEFAULT_PART_SIZE
+
+
+SAMPLES: dict[str, tuple[object, object]] = {  # a value of each type, and one that is not
+    "int": (4, "four"), "float": (0.5, "half"), "str": ("text", 5), "bool": (True, "yes"),
+    "bytes": (b"x" * 16, "x"), "StrPath": (Path("x"), 5), "BitmapLayout": (Path("x.json"), 5),
+    "tuple[str, ...]": (["a", "b"], "ab"), "tuple[tuple[str, str], ...]": ((("a", "b"),), ("ab",)),
+    "tuple[Waiver, ...]": ((Waiver("IMS114", "known"),), ("IMS114",)),
+    "Mapping[str, str]": ({"IMS114": "note"}, {"IMS114": 5}),
+    "Progress": (print, 5), "ImportOptions": (options.ImportOptions(to="local:x"), "local:x"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("of", CLASSES)
+def test_every_option_takes_its_type_and_says_what_another_should_be(
+    of: type[options.Options],
+) -> None:
+    needed = {"to": "local:x"} if of is options.ImportOptions else {}
+    for one in dataclasses.fields(of):
+        if "choices" in one.metadata:
+            continue
+        right, wrong = SAMPLES[str(one.type).split(" | ")[0]]
+        assert getattr(of(**{**needed, one.name: right}), one.name) is right
+        with pytest.raises(UsageError, match=f"^{one.name} is .*; expected [aTbBI]"):
+            of(**{**needed, one.name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("min_disk", True), ("min_disk", 40.5), ("image_tags", (("a",),)), ("tags", (1,))],
+)
+def test_what_is_nearly_of_a_type_is_refused(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"^{name} is "):
+        options.RequestOptions(**{name: value})  # type: ignore[arg-type]  # what is tested

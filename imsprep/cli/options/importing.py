@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imsprep.options import CheckOptions, ImportOptions
 
 _SAME = (
-    "to", "key", "via", "bandwidth", "work_dir", "keep_container",
+    "key", "via", "bandwidth", "work_dir", "keep_container",
     "compression", "level", "bitmap", "layout",
     "jobs", "part_size", "replace", "kms_key", "holes", "keep_cache", "force_share", "sha256",
     "guest", "boot", "cleanup", "site", "region", "endpoint", "obs_endpoint", "api", "ca_bundle",
@@ -32,6 +32,7 @@ def import_options(options: Mapping[str, Any], settings: Mapping[str, Setting]) 
         rules["ignore"] = tuple(options["ignore"])
     return ImportOptions(
         **{name: options[name] for name in _SAME},
+        to=options["to"] or "",  # one that is missing is said with what else is
         **request_values(options),
         **rules,
         fail_on="warning" if options["strict"] else options["fail_on"],
