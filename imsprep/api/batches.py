@@ -101,6 +101,9 @@ class _Silent:
         """Pass on."""
         self.warn(f"{done} images were done before, {count} are to be imported")
 
+    def began(self, entry: BatchEntry) -> None:
+        """Take no notice."""
+
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
         """Take no notice: it is said at the end."""
 

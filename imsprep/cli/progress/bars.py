@@ -27,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 LINE_S = 10.0  # between two lines where there is no terminal
 _JSON_S = 0.5  # between two lines for programs
 _WORTH_A_LINE_S = 1.0
+_CHECK = "check"  # what an import begins with
 _LOG_ROOM = 53  # of 80 columns, behind an image and its step
 
 
@@ -34,7 +35,8 @@ class ProgressBar:
     """Bytes done, shown on stderr; calling the object with a number of bytes advances it.
 
     `first` is the first event of the step; its bytes are counted by a call as all others are. Of an
-    `image` among many there is a bar alone, of a `file` also lines.
+    `image` among many there are no lines, and its `row` stands where `ImageBars` puts it; of a
+    `file` there are.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class ProgressBar:
         self.step.began = self._clock()
         if self._mode == screen.BAR:
             self._shown = True
-            BOARD.add(self._row)
+            BOARD.add(self.row)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -64,7 +66,7 @@ class ProgressBar:
     def close(self) -> None:
         """Take the bar away; nothing if there is none."""
         self._shown = False
-        BOARD.remove(self._row)
+        BOARD.remove(self.row)
 
     def __call__(self, count: int, note: str = "", *, sent: int = 0, copied: int = 0) -> None:
         """Note that `count` more bytes are done, so many of them sent and copied."""
@@ -112,7 +114,8 @@ class ProgressBar:
             share = f"{self.step.share:4.0%}  " if self.step.has_share else ""
             return share + self.step.words(self._clock(), room - len(share))
 
-    def _row(self) -> str:
+    def row(self) -> str:
+        """Return how far it is as a row of the board."""
         columns, now = _columns(), self._clock()
         with self._lock:
             said = self.step.words(now, room=max(12, columns - len(self._label) - 18))
@@ -170,12 +173,15 @@ class ClockRow:
 
 
 class JobBar:
-    """How far an import job is, with a clock; in percent where the service tells."""
+    """How far an import job is, with a clock; in percent where the service tells.
+
+    Of an `image` among many the `row` stands where `ImageBars` puts it.
+    """
 
     def __init__(
-        self, *, quiet: bool, label: str = "", clock: Callable[[], float] = time.monotonic
+        self, *, quiet: bool, image: str | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._clock, self._began, self._label = clock, clock(), label
+        self._clock, self._began, self._image = clock, clock(), image
         self._mode = screen.NONE if quiet else screen.progress_mode()
         self._shown = False
         self._status = ""
@@ -197,68 +203,111 @@ class JobBar:
         elif self.shows and not self._shown:
             _LOG.info("job %s", job_id)  # -v shows it; the command's result has it anyway
             self._began, self._shown = self._clock(), True
-            BOARD.add(self._row)
+            if self._image is None:
+                BOARD.add(self.row)
 
     def close(self) -> None:
         """Take the bar away."""
         self._shown = False
-        BOARD.remove(self._row)
+        BOARD.remove(self.row)
 
     def words(self, room: int) -> str:
         """Return how far it is for a line where there is no bar; a status fits in any `room`."""
         share = f"{self._share:4.0%}  " if self._share is not None else ""
         return f"{share}{self._status}, {clock_time(self._clock() - self._began)}"
 
-    def _row(self) -> str:
+    def row(self) -> str:
+        """Return how far it is as a row of the board."""
         said = f"{self._status}, {clock_time(self._clock() - self._began)}"
-        return _drawn(self._label or "import", self._share, said, _columns())
+        label = IMPORT if self._image is None else label_of(self._image, IMPORT)
+        return _drawn(label, self._share, said, _columns())
+
+
+class _AtWork:
+    """An image that is worked on: one row from its start to its end, whatever step it is at.
+
+    Before there is anything to count it is checked, and the row has a clock.
+    """
+
+    def __init__(self, image: str, *, quiet: bool, clock: Callable[[], float]) -> None:
+        self._image, self._quiet, self._clock, self._began = image, quiet, clock, clock()
+        self._step = _CHECK
+        self._bar: ProgressBar | JobBar | None = None
+
+    def show(self, event: Event) -> ProgressBar | JobBar | None:
+        """Take an event; return the bar of its step, None if that needs no more."""
+        if self._step == UPLOAD and event.step == CONVERT and isinstance(self._bar, ProgressBar):
+            self._bar.pack(event.count, event.total)
+            return None
+        if self._bar is None or self._step != event.step:
+            quiet = self._quiet
+            made: ProgressBar | JobBar = (
+                JobBar(quiet=quiet, image=self._image, clock=self._clock)
+                if event.step == IMPORT
+                else ProgressBar(event, quiet=quiet, image=self._image, clock=self._clock)
+            )
+            self._step, self._bar = event.step, made
+        return self._bar
+
+    def row(self) -> str:
+        """Return how far it is as a row of the board."""
+        if self._bar is not None:
+            return self._bar.row()
+        return _drawn(label_of(self._image, self._step), None, self._passed(), _columns())
+
+    def line(self) -> str:
+        """Return how far it is for a log."""
+        said = self._passed() if self._bar is None else self._bar.words(_LOG_ROOM)
+        return f"  {label_of(self._image, self._step)} {said}"
+
+    def _passed(self) -> str:
+        return clock_time(self._clock() - self._began)
 
 
 class ImageBars:
-    """One bar an image, for a batch: the step that it is at."""
+    """One row an image, for a batch: the step that it is at."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet, self._clock = quiet, clock
         self._lock = threading.Lock()
-        self._at: dict[str, tuple[str, ProgressBar | JobBar]] = {}
+        self._at: dict[str, _AtWork] = {}
         self.shown = not quiet and screen.progress_mode() == screen.BAR
+
+    def begin(self, image: str) -> None:
+        """Show that an image is worked on from now on."""
+        with self._lock:
+            self._begun(image)
+
+    def _begun(self, image: str) -> _AtWork:
+        if image not in self._at:
+            self._at[image] = _AtWork(image, quiet=self._quiet, clock=self._clock)
+            if self.shown:
+                BOARD.add(self._at[image].row)
+        return self._at[image]
 
     def show(self, image: str, event: Event) -> None:
         """Show an event of an image, which may come from any thread."""
         with self._lock:
-            step, bar = self._at.get(image, ("", None))
-            if step == UPLOAD and event.step == CONVERT and isinstance(bar, ProgressBar):
-                bar.pack(event.count, event.total)
-                return
-            if bar is None or step != event.step:
-                if bar is not None:
-                    bar.close()
-                bar = self._made(image, event)
-                self._at[image] = (event.step, bar)
+            bar = self._begun(image).show(event)
         if isinstance(bar, JobBar):
             bar.status(event.job_id or "", event.text, share_of(event), ended=False)
-        elif event.count:
+        elif bar is not None and event.count:
             bar(event.count, sent=event.sent, copied=event.copied)
 
-    def _made(self, image: str, event: Event) -> ProgressBar | JobBar:
-        if event.step == IMPORT:
-            return JobBar(quiet=self._quiet, label=label_of(image, event.step))
-        return ProgressBar(event, quiet=self._quiet, image=image).__enter__()
-
     def end(self, image: str) -> None:
-        """Take an image's bar away."""
+        """Take an image's row away."""
         with self._lock:
-            _, bar = self._at.pop(image, ("", None))
-        if bar is not None:
-            bar.close()
+            ended = self._at.pop(image, None)
+        if ended is not None:
+            BOARD.remove(ended.row)
 
     def lines(self) -> list[str]:
         """Return how far each image is, a line for each, where there are no bars."""
         if self._quiet or self.shown or screen.progress_mode() != screen.PLAIN:
             return []
         with self._lock:
-            at = list(self._at.items())
-        return [f"  {label_of(image, step)} {bar.words(_LOG_ROOM)}" for image, (step, bar) in at]
+            at = list(self._at.values())
+        return [one.line() for one in at]
 
 
 def share_of(event: Event) -> float | None:

@@ -50,6 +50,9 @@ class BatchWatcher(Protocol):
     def working(self, done: int, count: int) -> None:
         """Take note that so many are done already, and so many are to be imported."""
 
+    def began(self, entry: BatchEntry) -> None:
+        """Take note that an entry is worked on from now on."""
+
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
         """Take note of what became of an entry."""
 
@@ -177,6 +180,7 @@ def _import(
     def began(entry: BatchEntry) -> None:
         journal.begun(entry)
         known.begun.add(entry.shown)
+        watcher.began(entry)
 
     def ended(entry: BatchEntry, outcome: Outcome) -> None:
         outcome = batch.last_word(known.found[entry.shown], outcome)

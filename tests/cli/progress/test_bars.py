@@ -125,6 +125,41 @@ def test_a_batch_has_one_bar_an_image_and_none_when_it_ended(terminal: Terminal)
     assert terminal.rows == ["[1/2] done"]
 
 
+def test_an_image_of_a_batch_has_a_row_from_its_start_through_all_steps(
+    terminal: Terminal,
+) -> None:
+    clock = Clock()
+    at = bars.ImageBars(quiet=False, clock=clock)
+    at.begin("a.raw")
+    at.begin("b.raw")
+    assert terminal.rows == ["a.raw           check    0:00", "b.raw           check    0:00"]
+    clock.now += 3
+    redraw()
+    assert terminal.rows[1] == "b.raw           check    0:03"
+    at.show("a.raw", Event("scan", MIB, MIB))  # all of it, and the next step has not begun
+    redraw()
+    assert terminal.rows[0].startswith("a.raw           scan     100%|")
+    assert len(terminal.rows) == 2
+    at.show("a.raw", Event("import", text="RUNNING", job_id="1"))
+    redraw()
+    assert terminal.rows[0] == "a.raw           import   running, 0:00"
+    at.end("a.raw")
+    assert [row.split()[0] for row in terminal.rows] == ["b.raw"]
+    at.end("b.raw")
+    assert terminal.rows == []
+
+
+def test_a_log_names_an_image_before_there_is_anything_to_count(
+    given: Callable[..., None],
+) -> None:
+    given("--progress", "plain")
+    clock = Clock()
+    at = bars.ImageBars(quiet=False, clock=clock)
+    at.begin("a.raw")
+    clock.now += 4
+    assert at.lines() == ["  a.raw           check    0:04"]
+
+
 def test_a_check_has_a_clock_after_a_second_and_nothing_stays(terminal: Terminal) -> None:
     clock = Clock()
     row = bars.ClockRow("check", quiet=False, clock=clock)

@@ -80,6 +80,10 @@ class Batch:
         self.imported.append(one.shown)
         return replace(done(one), identity=Identity.of(Path(one.image)))
 
+    @property
+    def interruptions(self) -> list[Any]:
+        return list(self.heard.of("interrupted"))
+
     def run(self, **options: Any) -> list[Outcome]:
         entries = [entry(number, self.folder) for number in range(3)]
         asked = BatchOptions(**options)
@@ -110,7 +114,7 @@ def test_all_are_checked_and_then_all_imported(batch: Batch) -> None:
     assert sorted(batch.checked) == [(f"{n}.raw", True) for n in range(3)]
     assert sorted(batch.imported) == ["0.raw", "1.raw", "2.raw"]
     names = [call[0] for call in batch.heard.calls]
-    assert names == ["checking", *["checked"] * 3, "working", *["ended"] * 3]
+    assert names == ["checking", *["checked"] * 3, "working", *["began"] * 3, *["ended"] * 3]
     assert batch.heard.of("checking") == [(3,)]
     assert sorted(batch.heard.of("checked")) == [(1,), (2,), (3,)]
     assert batch.heard.of("working") == [(0, 3)]
@@ -227,6 +231,41 @@ def test_what_an_entry_tells_is_heard(batch: Batch, monkeypatch: pytest.MonkeyPa
     first = entry(0, batch.folder)
     assert batch.heard.of("news")[0] == (first, "a line")
     assert batch.heard.of("moved")[0] == (first, Event("upload", 9))
+
+
+def test_an_interruption_tells_what_is_known_by_then(batch: Batch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    batch.refused = {"0.raw"}
+    vars(batch.heard)["ended"] = interrupt  # heard when the first is done
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(skip_failing=True, jobs=1)
+    [(summary,)] = batch.interruptions
+    assert summary.plan == str(batch.plan)
+    assert states(summary.outcomes) == [REFUSED, DONE, WAITING]
+    vars(batch.heard)["working"] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(skip_failing=True, jobs=1)
+    assert states(batch.interruptions[1][0].outcomes) == [REFUSED, DONE, WAITING]
+
+
+def test_what_is_at_work_at_an_interruption_is_called_interrupted(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run.loop.run
+
+    def running(entries: Any, *arguments: Any, watching: Any, **options: Any) -> Any:
+        if not batch.heard.of("working"):
+            return real(entries, *arguments, watching=watching, **options)
+        watching.began(entries[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.loop, "run", running)
+    with pytest.raises(KeyboardInterrupt):
+        batch.run()
+    [(summary,)] = batch.interruptions
+    assert states(summary.outcomes) == [INTERRUPTED, WAITING, WAITING]
 
 
 def test_two_batches_of_one_plan_do_not_run_together(batch: Batch) -> None:

@@ -186,6 +186,10 @@ class _Telling:
         if count:
             self._say(f"importing {counted(count, 'image')}")
 
+    def began(self, entry: BatchEntry) -> None:
+        """Show that an entry is worked on."""
+        self._at.begin(entry.shown)
+
     def ended(self, entry: BatchEntry, outcome: Outcome) -> None:
         """Tell what became of an entry."""
         from imsprep.pipeline.batch.reports.rows import doubts
