@@ -46,6 +46,12 @@ class Verdict(NamedTuple):
         """Return whether the system came up."""
         return self.key in GOOD
 
+    @property
+    def sentence(self) -> str:
+        """What became of it and why, without saying a panic's own words twice."""
+        why = self.line.removeprefix("Kernel panic - not syncing: ") if self.key == PANIC else ""
+        return ": ".join(filter(None, (WORDS[self.key], why or self.line)))
+
 
 # The first that matches decides: what ends a boot stands before what comes on the way.
 _SIGNS: tuple[tuple[str, str], ...] = (

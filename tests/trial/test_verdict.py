@@ -13,6 +13,7 @@ from imsprep.trial.verdict import (
     GOOD,
     NOTHING,
     WORDS,
+    Verdict,
     at_the_end,
     blames_the_machine,
     is_stop_screen,
@@ -312,3 +313,16 @@ def test_the_blue_of_a_stop_screen_is_known() -> None:
     assert is_stop_screen(Picture(100, 10, blue * 900 + white * 100))
     assert not is_stop_screen(Picture(100, 10, black * 900 + blue * 100))
     assert not is_stop_screen(Picture(720, 400, bytes([0, 0, 170]) * 720 * 400))  # a text mode's
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "said"),
+    [
+        ("kernel-panic", "Kernel panic - not syncing: VFS: Unable to mount root fs",
+         "the kernel panicked: VFS: Unable to mount root fs"),
+        ("kernel-panic", "", "the kernel panicked"),
+        ("switched-off", "reboot: Power down", "the machine powered off: reboot: Power down"),
+    ],
+)  # fmt: skip
+def test_a_verdict_in_a_sentence_says_nothing_twice(key: str, line: str, said: str) -> None:
+    assert Verdict(key, line).sentence == said

@@ -30,9 +30,8 @@ def does_not_boot(facts: Facts) -> Iterator[Evidence]:
     if booted.verdict.key == NOTHING:
         raise UnknownError(f"{WORDS[NOTHING]} ({booted.how}, {booted.seconds:.0f} s)")
     if not booted.verdict.good:
-        said = f": {booted.verdict.line}" if booted.verdict.line else ""
         yield Evidence(
-            f"{WORDS[booted.verdict.key]}{said}",
+            booted.verdict.sentence,
             expected="a login",
             found=booted.verdict.key,
         )
