@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 
 from imsprep.units import MIB, TIB
 from tests.support.checks.rules import RULES
+from tests.support.image.raw_disk import make_uefi_disk
 from tests.support.running import Outcome, need
 from tests.support.terminal import run_on_terminal
 
@@ -355,6 +358,35 @@ def test_what_cannot_be_read_is_said_once_at_a_place(
     script = f"{sys.executable} -m imsprep check disk.raw missing.raw {where}"
     subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False)
     assert (tmp_path / "all").read_text().count("cannot read missing.raw") == times
+
+
+@pytest.mark.slow
+@need("sgdisk")
+@pytest.mark.parametrize(
+    ("asked", "failing"),
+    [
+        ((), {}),
+        (("--firmware", "uefi"), {"bios": "IMS210"}),
+        (("--firmware", "bios"), {"uefi": "IMS210"}),
+        (("--name", "a", "--os-version", "CentOS 7.6 64bit", "--min-disk", "40"), {"uefi": "IMS217"}),
+    ],
+)  # fmt: skip
+def test_the_boot_mode_of_a_request_is_judged_for_each_image_of_a_folder(
+    imsprep: Run, tmp_path: Path, asked: tuple[str, ...], failing: dict[str, str]
+) -> None:
+    linux = bytes([0x80, 0, 0, 0, 0x83, 0, 0, 0]) + struct.pack("<II", 2048, 1 << 16)
+    sparse(tmp_path / "bios.raw", 64 * MIB, (0, b"\xeb\x63\x90"), (446, linux), (510, b"\x55\xaa"))
+    make_uefi_disk(tmp_path / "uefi.raw")
+    done = imsprep("check", tmp_path, "--select", "IMS21", "--strict", "--json", *asked)
+    images = json.loads(done.out)["images"]
+    assert {
+        Path(image["image"]).stem: found["rule"]
+        for image in images
+        for found in image["findings"]
+        if found["severity"] != "note"
+    } == failing
+    assert {Path(i["image"]).stem for i in images if i["outcome"] == "failed"} == {*failing}
+    assert done.code == (1 if failing else 0)
 
 
 def test_a_rule_is_explained_in_whatever_case(imsprep: Run) -> None:
