@@ -359,10 +359,10 @@ class _Watch:
         while (found := self._step()) is None:
             if (now := time.monotonic()) >= looked + NEWS_S:
                 looked = now
-                line = verdict.last_lines(self.text, 1).strip() or "nothing on the console yet"
+                line = verdict.last_lines(self.text, 1).strip() or "nothing yet"
                 if line != before or now >= reported + _SAME_NEWS_S:
                     reported, before = now, line
-                    text = f"{format_seconds(now - self._begun)}: {show_path(line)}"
+                    text = f"{format_seconds(now - self._begun)}  console: {show_path(line)}"
                     self._options.progress(Event(BOOT, text=text))
             if time.monotonic() - self._begun > self._options.limit_s:
                 self._draw()

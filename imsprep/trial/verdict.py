@@ -117,6 +117,15 @@ _FOLLOW = (
 # The line of a panic is repeated at its end, where no other program's is in between.
 _END_OF_PANIC = re.compile(r"---\[ end (Kernel panic - not syncing.*?) ?\]---")
 _PANIC = re.compile(r"(?<!end )Kernel panic - not syncing")
+# Why it panicked, as init or the kernel says it: near the panic, before it or after, since both
+# write to the console.
+_CAUSE = re.compile(
+    r".*error while loading shared libraries: .*|.*Failed to execute /.*"
+    r"|.*exists but couldn't execute it.*|.*Requested init \S+ failed.*"
+    r"|.*No working init found.*|.*VFS: (?:Cannot open|Unable to mount) root.*"
+)
+_NEAR_PANIC = 10  # lines before it that may say why
+_STAMP = re.compile(r"^\[ *\d+\.\d+\] *(?:\[ *[TC]\d+\] *)?")
 # What a kernel prints of its state: processor, modules, registers, stack.
 _DUMP = re.compile(
     r"(?:\[ *\d+\.\d{6}\] *(?:\[ *[TC]\d+\] *)?)?(?:(?:CPU|Hardware name|Modules linked in"
@@ -210,7 +219,9 @@ def _why(key: str, text: str, found: re.Match[str]) -> str:
     """Return the line that says why, and its cause if there is one; else what was found."""
     if key == PANIC:
         ends = _END_OF_PANIC.findall(text)
-        return str(ends[-1] if ends else found[0]).strip()
+        said = str(ends[-1] if ends else found[0]).strip()
+        causes = [line for line in _causes(text) if _STAMP.sub("", line).strip() not in said]
+        return "; ".join([*(_STAMP.sub("", line).strip()[:300] for line in causes[-1:]), said])
     # What the loader complained of before a system started is not why the system stopped.
     kind = _REASONS if key in (EMERGENCY, INITRAMFS) else _ANY_REASONS
     reasons = [m[0].strip() for m in kind.finditer(text)]
@@ -264,8 +275,21 @@ def lines_before(found: Verdict, text: str, count: int) -> str:
         return last_lines(text, count)
     panics = list(_PANIC.finditer(text))
     end = text.find("\n", panics[-1].start()) if panics else -1
-    lines = (text[:end] if end >= 0 else text).split("\n")
+    lines = [line for line in (text[:end] if end >= 0 else text).split("\n") if line.strip()]
+    after = text[end:].split("\n") if end >= 0 else []
+    lines += [line for line in after if _CAUSE.fullmatch(line) and not _PANIC.search(line)]
     return last_lines("\n".join(line for line in lines if not _DUMP.match(line)), count)
+
+
+def _causes(text: str) -> list[str]:
+    """Return the lines near the last panic that say why the kernel panicked."""
+    panics = list(_PANIC.finditer(text))
+    if not panics:
+        return []
+    before = text[: panics[-1].start()].split("\n")[:-1]
+    near = [line for line in before if line.strip() and not _DUMP.match(line)][-_NEAR_PANIC:]
+    after = text[panics[-1].start() :].split("\n")[1:]
+    return [line for line in (*near, *after) if _CAUSE.fullmatch(line) and "---[" not in line]
 
 
 def is_stop_screen(picture: Picture) -> bool:

@@ -211,6 +211,7 @@ Begin: Running /scripts/init-bottom ... done.
 [   30.577780]  </TASK>
 [   30.577780] ---[ end Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00 ]---
 """
+LACKS = PANIC.splitlines()[1]
 MIXED = PANIC.replace(
     "[   30.576425] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00",
     "[   30.576425] Kernel panic - not syncing: Attempted to kill init! exitcoshared objde=0x00007f00",
@@ -220,7 +221,7 @@ MIXED = PANIC.replace(
 @pytest.mark.parametrize("console", [PANIC, MIXED])
 def test_the_line_of_a_panic_is_whole(console: str) -> None:
     line = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00"
-    assert judge(console) == ("kernel-panic", line)
+    assert judge(console) == ("kernel-panic", f"{LACKS}; {line}")
 
 
 def test_the_last_lines_of_a_panic_are_those_that_lead_to_it() -> None:
@@ -231,6 +232,32 @@ def test_the_last_lines_of_a_panic_are_those_that_lead_to_it() -> None:
     oops = "[   30.1] BUG: kernel NULL pointer dereference, address: 0000000000000008"
     said = "\n".join([begin, init, oops, dump, panic, ""])
     assert lines_before(found, said, 3).splitlines() == [init, oops, panic]
+
+
+@pytest.mark.parametrize(
+    ("before", "panic", "after", "line"),
+    [
+        ("", "Attempted to kill init!", f"{LACKS}\n", f"{LACKS}; Kernel panic - not syncing: Attempted to kill init!"),
+        (
+            "[    1.2] VFS: Cannot open root device \"vda9\" or unknown-block(0,0): error -6\n",
+            "VFS: Unable to mount root fs on unknown-block(0,0)", "",
+            'VFS: Cannot open root device "vda9" or unknown-block(0,0): error -6; Kernel panic - not'
+            " syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+        ),
+        (
+            "[    1.2] Failed to execute /init (error -2)\n", "No working init found.", "",
+            "Failed to execute /init (error -2); Kernel panic - not syncing: No working init found.",
+        ),
+        (f"{LACKS}\n" + "[    0.5] pci: found\n" * 20, "Oops", "", "Kernel panic - not syncing: Oops"),
+    ],
+)  # fmt: skip
+def test_a_panic_says_why_whether_that_came_before_or_after(
+    before: str, panic: str, after: str, line: str
+) -> None:
+    text = f"{before}[    2.1] Kernel panic - not syncing: {panic}\n{after}"
+    assert at_the_end(text).line == line
+    if after:
+        assert lines_before(at_the_end(text), text, 2).splitlines()[-1] == after.strip()
 
 
 def test_the_last_lines_of_another_verdict_are_the_last() -> None:
