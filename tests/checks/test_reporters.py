@@ -150,15 +150,21 @@ def test_sarif_gives_every_result_a_place_and_every_rule_an_address(
     home = project.Home("https://github.com/owner/imsprep", "1234567")
     monkeypatch.setattr(project, "home", lambda: home)
     inside = dataclasses.replace(finding("IMS811"), message="/etc/fstab:3 mounts a disk")
-    whole = json.loads(render(run(Report("a.raw", (inside, finding("IMS501")))), "sarif"))
+    line = dataclasses.replace(finding("IMS813"), message="/boot/grub.cfg line 9: root=x is gone")
+    found = (inside, finding("IMS501"), line)
+    whole = json.loads(render(run(Report("a.raw", found)), "sarif"))
     jsonschema.validate(whole, SARIF, format_checker=jsonschema.FormatChecker())
     (log,) = whole["runs"]
     driver = log["tool"]["driver"]
     assert driver["informationUri"] == "https://github.com/owner/imsprep"
     page = "https://github.com/owner/imsprep/blob/1234567/docs/reference/rules.md"
-    assert [r["helpUri"] for r in driver["rules"]] == [f"{page}#ims501", f"{page}#ims811"]
+    assert [r["helpUri"] for r in driver["rules"]] == [
+        f"{page}#ims501", f"{page}#ims811", f"{page}#ims813",
+    ]  # fmt: skip
     places = [result["locations"][0]["logicalLocations"][0] for result in log["results"]]
-    assert [place["fullyQualifiedName"] for place in places] == ["file:/etc/fstab:3", "file"]
+    assert [place["fullyQualifiedName"] for place in places] == [
+        "file:/etc/fstab:3", "file", "file:/boot/grub.cfg:9",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

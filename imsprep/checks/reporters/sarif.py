@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCHEMA_URI = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
-_INSIDE = re.compile(r"(/[\w./@+-]*\w)(?::(\d+))?[ :]")  # "/etc/fstab:3 mounts …"
+_INSIDE = re.compile(r"(/[\w./@+-]*\w)(?:(?::| line )(\d+))?[ :]")  # "/etc/fstab:3 mounts …"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
