@@ -72,6 +72,14 @@ Exit codes:
 """
 
 
+# Words that a person tries, and what does that here.
+_MEANT = {
+    "help": "See imsprep --help, or imsprep COMMAND --help.",
+    "version": "See imsprep --version.",
+    "estimate": "See imsprep bench IMAGE for RAW, and imsprep import --dry-run for any format.",
+    "explain": "See imsprep check --explain RULE.",
+    "rules": "See imsprep check --list-rules.",
+}
 _AS_NEAR = 0.05  # of 1, by which two words are alike
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
@@ -106,6 +114,8 @@ class CommandTable(click.Group):
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             import difflib  # only for a word that is wrong
 
+            if name in _MEANT:
+                ctx.fail(f"No such command {name!r}. {_MEANT[name]}")
             close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             if close:
                 ctx.fail(f"No such command {name!r}. Did you mean {close[0]!r}?")
@@ -138,7 +148,9 @@ class CommandTable(click.Group):
     epilog=EXIT_CODES + "\nExample: imsprep check disk.raw",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="imsprep", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="imsprep", message="%(prog)s %(version)s"
+)
 def cli() -> None:
     """Bring a disk image into Huawei Cloud IMS by quick import.
 

@@ -270,7 +270,8 @@ def style_for(
         more_skipped=more_skipped,
         more_notes="-v: notes in full",
         offers={
-            "IMS704": "--key names another, --replace replaces it",
+            "another key": "--key",
+            "to be replaced": "--replace",
             "hw_firmware_type": "--firmware names it",
             **{f"the site {key}": f"--site {key}" for key in SITES},
         },

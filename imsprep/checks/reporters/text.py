@@ -256,8 +256,13 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
     if finding.expected is not None and finding.found is not None:
         lines += _wrapped(f"expected: {finding.expected}; found: {finding.found}", style)
     if finding.fix is not None:
-        fitting = [s for key, s in style.offers.items() if _fits(key, finding.rule, finding.fix)]
-        lines += _fix(finding.fix, f" ({', '.join(fitting)})" if fitting else "", style)
+        fix, offers = finding.fix, list[str]()
+        for key, offer in style.offers.items():
+            if " " not in offer:  # an option alone stands behind its words
+                fix = fix.replace(key, f"{key} ({offer})")
+            elif _fits(key, finding.rule, fix):
+                offers.append(offer)
+        lines += _fix(fix, f" ({', '.join(offers)})" if offers else "", style)
     return lines
 
 

@@ -60,6 +60,21 @@ class CountType(click.ParamType[int]):
         return number
 
 
+class GbType(click.ParamType[int]):
+    """A whole number of GB, without a unit; the rules of a request judge it."""
+
+    name = "GB"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number, or end with a usage error."""
+        try:
+            return int(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number of GB, as 40", param, ctx)
+
+
 class SecondsType(click.ParamType[float]):
     """A number of seconds, `least` or more; not `nan`, which no clock ever passes."""
 

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from imsprep.cli.help.completion import words
-from imsprep.cli.options.common import F, with_options
+from imsprep.cli.options.common import F, GbType, with_options
 
 _OPTIONS = (
     click.option("--name", help="Name of the image, 1 to 128 characters."),
     click.option("--image-url", metavar="BUCKET:KEY", help="Object that the request names."),
-    click.option("--min-disk", type=int, metavar="GB",
+    click.option("--min-disk", type=GbType(), metavar="GB",
                  help="Smallest disk of the image's servers, in GB (2^30 bytes)."),
     click.option("--os-version", help='System in the image, as "Debian GNU/Linux 12.0.0 64bit".'),
     click.option("--os-type", help="System of a data disk's servers, Linux or Windows."),

@@ -55,6 +55,11 @@ def _text(path: Path) -> str:
         if (size := path.stat().st_size) > _MAX_PLAN:
             raise UsageError(f"{show_path(path)} is not a plan: it has {exact_size(size)}")
         return path.read_text("utf-8")
+    except IsADirectoryError:
+        raise UsageError(
+            f"{show_path(path)} is a folder, and a plan is expected: a file that names the images;"
+            " imsprep import takes an image, imsprep check the images of a folder"
+        ) from None
     except OSError as error:
         raise ReadError.from_os(error, "cannot read", path) from error
     except UnicodeDecodeError as error:

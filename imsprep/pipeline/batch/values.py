@@ -36,8 +36,8 @@ NOT_TAKEN = (REFUSED, UNCHECKED)  # by the check
 WORST_FIRST = (6, 3, 2, 1, 4, 7, 5)
 
 _IMPORT_WITH = re.compile(r"imsprep import (?:'[^']*'|\S+) --([a-z-]+) ([\w-]+)")
-# By rule: the keys of a plan that its advice asks for without naming them.
-_KEYS = {"IMS704": "key names another, replace: true replaces it"}
+# By rule: the keys of a plan that its advice asks for without naming them, by its words.
+_KEYS = {"IMS704": {"another key": "key", "to be replaced": "replace: true"}}
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def _in_plan(finding: Finding) -> Finding:
     if finding.fix is None:
         return finding
     fix = _IMPORT_WITH.sub(r"\1: \2 in the plan", finding.fix)
-    if finding.rule in _KEYS:
-        fix = f"{fix.removesuffix('.')}; in the plan: {_KEYS[finding.rule]}."
+    for words, key in _KEYS.get(finding.rule, {}).items():
+        fix = fix.replace(words, f"{words} ({key} in the plan)")
     return replace(finding, fix=fix)
 
 

@@ -63,6 +63,28 @@ def test_a_command_that_is_nearly_right_is_suggested(imsprep: Callable[..., Outc
 
 
 @pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("help", "See imsprep --help, or imsprep COMMAND --help."),
+        ("version", "See imsprep --version."),
+        ("estimate", "See imsprep bench IMAGE for RAW, and imsprep import --dry-run for any"),
+        ("explain", "See imsprep check --explain RULE."),
+        ("rules", "See imsprep check --list-rules."),
+    ],
+)
+def test_what_is_no_command_is_answered_by_what_does_it(
+    imsprep: Callable[..., Outcome], word: str, answer: str
+) -> None:
+    done = imsprep(word)
+    assert done.code == 2
+    assert f"No such command {word!r}. {answer}" in done.err
+
+
+def test_the_version_has_a_short_option(imsprep: Callable[..., Outcome]) -> None:
+    assert imsprep("-V").out == imsprep("--version").out
+
+
+@pytest.mark.parametrize(
     ("word", "offered"),
     [("--gest", ["--guest"]), ("--min-disc", ["--min-disk"]), ("--zzzzzzzz", []),
      ("--endpoin", ["--endpoint"])],

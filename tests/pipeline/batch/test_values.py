@@ -97,6 +97,4 @@ def test_advice_for_an_import_names_the_key_of_the_plan(fix: str | None, meant: 
 def test_advice_on_an_object_that_is_there_names_keys_of_the_plan() -> None:
     found = Finding("IMS704", Severity.ERROR, "a", "b", "c", fix="Choose another key, or none.")
     (shown,) = in_plan(Report("a.raw", (found,))).findings
-    assert shown.fix == (
-        "Choose another key, or none; in the plan: key names another, replace: true replaces it."
-    )
+    assert shown.fix == ("Choose another key (key in the plan), or none.")

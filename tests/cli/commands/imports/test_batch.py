@@ -252,10 +252,11 @@ def test_advice_names_keys_of_the_plan_and_no_option(imsprep: Run, folder: Folde
     assert done.code == 1
     assert "IMS704" in done.out
     told = " ".join(done.out.split())
-    assert "in the plan: key names another, replace: true replaces it." in told
+    assert "Choose another key (key in the plan), remove" in told
+    assert "to be replaced (replace: true in the plan)." in told
     assert "--key" not in told
     failed = json.loads(imsprep("batch", folder.plan, "--json").out)["images"][0]
-    assert "in the plan: key names another" in failed["message"]
+    assert "another key (key in the plan)" in failed["message"]
 
 
 @pytest.mark.slow
@@ -405,6 +406,12 @@ def test_a_plan_that_cannot_be_read_is_told(
     done = imsprep("batch", tmp_path / "plan.yaml")
     assert done.code == code
     assert "plan.yaml" in done.err
+
+
+def test_a_folder_is_no_plan(imsprep: Run, tmp_path: Path) -> None:
+    done = imsprep("batch", tmp_path)
+    assert done.code == 2
+    assert f"{tmp_path} is a folder, and a plan is expected" in done.err
 
 
 def test_paths_are_relative_to_the_plan_wherever_it_is_called_from(

@@ -268,6 +268,7 @@ def test_findings_stop_the_import_with_exit_code_1(
         ((), 2, "Missing option --to, --name, --min-disk, --os-version; --min-disk is 10 to"),
         (("--type", "DataImage", "--name", "x"), 2, "Missing option --to, --min-disk;"),
         (("--all-disks",), 2, "Missing option --to."),
+        (("--min-disk", "40G"), 2, "'40G' is not a whole number of GB, as 40"),
         ((*REQUEST, "--to", "ftp:x"), 2, "expected local:DIR"),
         (
             (*REQUEST, "--to", "local:c", "--image-url", "other:disk.raw"),
@@ -619,7 +620,8 @@ def test_an_object_of_somebody_else_stops_the_import_before_anything_is_made(
         said = " ".join(done.err.split())
         assert "IMS704" in said
         assert f"the object {key!r} is there, and imsprep did not make it" in said
-        assert "--replace" in done.err
+        assert "Choose another key (--key), remove" in said
+        assert "allow it to be replaced (--replace)." in said
         assert theirs.read_text() == "somebody's"
         assert not (tmp_path / "disk.mf").exists()
     assert imsprep(*arguments, "--replace").code == 0

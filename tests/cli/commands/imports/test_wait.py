@@ -37,3 +37,13 @@ def test_a_job_that_never_comes_to_be_known_is_waited_for_to_the_limit(
 
 def test_a_time_that_is_none_is_wrong_usage(imsprep: Run) -> None:
     assert imsprep("wait", "j", "--timeout", "nan").code == 2
+
+
+def test_without_a_region_a_job_of_the_local_service_is_thought_of(
+    imsprep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HW_REGION_NAME", "OS_REGION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    done = imsprep("wait", "j")
+    assert done.code == 2
+    assert "(--region; of a job of the local service: --to local:DIR)\n" in done.err
