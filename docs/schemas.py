@@ -82,7 +82,7 @@ MAY_BE = {
         "picture": "null", "screenshot": "null", "why_slow": "string",
     },
     "import": {"job_id": "null", "boot_mode": "object"},
-    "import-plan": {"boot_mode": "object"},
+    "import-plan": {"boot_mode": "object", "imported": "string"},
 }  # fmt: skip
 # What the service need not say, and what depends on the image in more ways than a sample shows.
 LEFT_OUT = {"wait": {"image_name", "job_type", "progress", "task"}}

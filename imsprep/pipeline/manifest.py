@@ -187,6 +187,17 @@ def has_begun(image: RawImage, request: Mapping[str, object], folder: Path | Non
     )
 
 
+def made_before(image: Path, request: Mapping[str, object], folder: Path | None) -> str | None:
+    """Return the id of the image that this very import of the file, as it is now, has made.
+
+    `folder` as in `has_begun`. Whether the service still lists it is not known.
+    """
+    for one in _asked_for(image, request, folder):
+        if one.state == DONE and one.image.identity.same_content_as(Identity.of_image(image)):
+            return one.image_id
+    return None
+
+
 def made_of(image: Path, request: Mapping[str, object], folder: Path | None) -> tuple[str, ...]:
     """Return the ids of the images that this import made of the file, in whatever state it was.
 

@@ -25,7 +25,7 @@ from imsprep.image.blockmap import BlockMap
 from imsprep.image.digest import DigestTree
 from imsprep.image.file import RawImage
 from imsprep.image.identity import Identity
-from imsprep.pipeline import upload_formats
+from imsprep.pipeline import manifest, upload_formats
 from imsprep.pipeline.check_import import Examined, bitmap_key, examine, reason_for, why_not
 from imsprep.pipeline.container import kept
 from imsprep.pipeline.container.streamed import StreamTask
@@ -63,6 +63,9 @@ def prepare(image: OpenImage, task: ImportTask) -> Prepared:
     _LOG.info("%s is sent: %s", show_path(image.path), kinds)
     if made.comparison is not None:
         _LOG.info("%s", made.comparison.why)
+    if task.dry_run:
+        body, folder = made.request.as_body(), task.target.folder
+        made = replace(made, imported=manifest.made_before(image.path, body, folder))
     seconds = task.clock() - started
     return replace(made, sharing=image.file.sharing, seconds=seconds, open_store=task.open_store)
 

@@ -112,6 +112,7 @@ class Prepared:
     digest: str | None = None  # of the disk, where it is known before anything is sent
     sharing: Sharing | None = None  # whether programs may have written to the image meanwhile
     seconds: float = 0.0  # that preparing took
+    imported: str | None = None  # id of the image that an earlier run made so; of a dry run
     # Gives the bucket that was asked, open.
     open_store: Callable[[], ObjectStore] | None = field(default=None, repr=False, compare=False)
 
@@ -150,6 +151,7 @@ class Prepared:
                 }
                 for a in self.artefacts
             ],
+            "imported": self.imported,
             "sharing": self.sharing.as_dict() if self.sharing else None,
             "comparison": self.comparison.as_dict() if self.comparison else None,
             "report": self.report.as_dict(),

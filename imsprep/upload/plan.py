@@ -32,7 +32,7 @@ from imsprep.errors import UsageError
 from imsprep.image.blockmap import BlockMap
 from imsprep.options import DEFAULT_PART_SIZE
 from imsprep.store.contract import MAX_PART_NUMBER, MAX_PART_SIZE, MIN_PART_SIZE
-from imsprep.units import KIB, MIB, ceil_div, counted, exact_size
+from imsprep.units import KIB, MIB, ceil_div, counted, exact_size, format_size
 
 # Bytes of the blocks in which a file is scanned for a plan: smaller than those of bitmap and
 # container, so that less zeros travel along with data; the scan costs the same.
@@ -132,9 +132,19 @@ class PartPlan:
             "parts": [part._asdict() for part in self.parts],
         }
 
-    def lines(self) -> list[str]:
-        """Write each part on a line: number, offset, length, kind."""
-        return [f"{p.number:6} {p.offset:15} {p.length:12} {p.kind}" for p in self.parts]
+    def lines(self, *, estimated: bool = False) -> list[str]:
+        """Write a table of the parts; sizes in bytes, or rounded where they are `estimated`."""
+        rows = [
+            (format_size(p.offset), format_size(p.length)) if estimated
+            else (str(p.offset), str(p.length))
+            for p in self.parts
+        ]  # fmt: skip
+        unit = ", about" if estimated else ", bytes"
+        head = f"{'part':>6} {f'offset{unit}':>15} {f'length{unit}':>15} kind"
+        return [head] + [
+            f"{p.number:6} {offset:>15} {length:>15} {p.kind}"
+            for p, (offset, length) in zip(self.parts, rows, strict=True)
+        ]
 
     def __str__(self) -> str:
         zero_parts = sum(part.is_zero for part in self.parts)

@@ -27,7 +27,7 @@ from imsprep.cli.settings.configured import (
     settings_here,
     split_commas,
 )
-from imsprep.errors import show_path
+from imsprep.errors import show_path, show_words
 from imsprep.options import ImportOptions, choices
 from imsprep.progress import UPLOAD, Event, Progress
 from imsprep.units import counted, format_seconds, format_size, rough_size
@@ -153,7 +153,9 @@ def command(
             done = api.ship_import(prepared, opened, telling)
     for upload in done.uploads:
         tell_how_it_went(upload)
-    print_result(as_json, done.as_dict(), _text(done, _expected(prepared)), hang=9)
+    name = f"imported {show_words(prepared.request.name)}"
+    text = f"{name}\n{_text(done, _expected(prepared))}"
+    print_result(as_json, done.as_dict(), text, hang=9)
 
 
 def _telling(prepared: Prepared, watcher: Watcher) -> Progress:
@@ -208,6 +210,10 @@ def _print_plan(prepared: Prepared, api: str, as_json: bool) -> None:
 
 def _plan_text(prepared: Prepared, api: str) -> str:
     lines = []
+    if prepared.imported is not None:
+        again = f"0 bytes: an earlier run made image {prepared.imported}, as asked for here"
+        line = f"sent     {again}; if the service still has it, nothing is sent or asked. Else:"
+        lines.append(wrapped(line, sys.stdout, hang=9))
     if prepared.comparison is not None:
         brief = f"format   {prepared.comparison.brief}"
         lines.append(wrapped(brief, sys.stdout, hang=len("format   ")))
@@ -226,13 +232,13 @@ def _plan_text(prepared: Prepared, api: str) -> str:
         path, key = show_path(artefact.path), show_path(artefact.key)
         of = "of " if artefact.estimated and artefact.path == prepared.image else ""
         lines.append(f"{artefact.role} {of}{path} -> {key}: {plan}")
-        lines += artefact.plan.lines()
+        lines += artefact.plan.lines(estimated=artefact.estimated)
     lines.append(f"POST /{api}/cloudimages/quickimport/action")
     return "\n".join(lines)
 
 
 def _boot_mode_line(mode: BootMode) -> str:
-    label = "boot mode "
+    label = "firmware "  # as wide as the others
     return wrapped(f"{label}{mode}", sys.stdout, hang=len(label))
 
 
@@ -284,7 +290,8 @@ def _text(done: Imported, expected: str) -> str:
         f"sent     {sent}",
         f"time     {time}",
         *([_boot_mode_line(done.boot_mode)] if done.boot_mode else []),
-        *([f"disk     {show_path(_from_here(done.disk))}"] if done.disk else []),
+        *([f"disk     {show_path(_from_here(done.disk))} (the emulator's copy)"]
+          if done.disk else []),
         f"manifest {show_path(done.manifest)}",
-    ]
+    ]  # fmt: skip
     return "\n".join(lines)

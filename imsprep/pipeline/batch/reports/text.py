@@ -98,7 +98,7 @@ def _request(outcome: Outcome, style: Style) -> list[str]:
     """Return what would be asked for, and how its servers would start."""
     if not outcome.body:
         return []
-    mode = _wrapped(f"boot mode {outcome.boot_mode}", style, "    ") if outcome.boot_mode else []
+    mode = _wrapped(f"firmware {outcome.boot_mode}", style, "    ") if outcome.boot_mode else []
     body = json.dumps(outcome.body, ensure_ascii=False)
     if len(body) + 4 > style.width:  # else a terminal would break it anywhere
         body = json.dumps(outcome.body, ensure_ascii=False, indent=2)

@@ -235,8 +235,8 @@ def test_the_firmware_of_each_image_is_taken_from_its_disk(imsprep: Run, folder:
     make_uefi_disk(folder.disks[1], bios=True)
     folder.write_plan({}, {}, {}, defaults=DEFAULTS + "  site: otc\n")
     planned = imsprep("batch", folder.plan, "--dry-run")
-    assert planned.out.count("    boot mode UEFI, from the disk\n") == 1
-    assert planned.out.count("    boot mode not requested; ") == 2
+    assert planned.out.count("    firmware UEFI, from the disk\n") == 1
+    assert planned.out.count("    firmware not requested; ") == 2
     done = imsprep("batch", folder.plan, "--json")
     assert done.code == 0, done.err
     assert [i["boot_mode"]["firmware"] for i in done.json["images"]] == ["uefi", None, None]

@@ -67,11 +67,18 @@ def imported(folder: Path) -> list[Path]:
 def test_an_import_that_was_done_says_so(imsprep: Run, disk: Path, tmp_path: Path) -> None:
     arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud")
     first, second = imsprep(*arguments), imsprep(*arguments)
+    planned = imsprep(*arguments, "--dry-run")
     assert first.code == second.code == 0, first.err + second.err
+    assert first.out.startswith("imported web01\nimage    ")
+    image_id = first.out.split()[3]
+    assert f"sent     0 bytes: an earlier run made image {image_id}, as asked for" in planned.out
+    assert imsprep(*arguments, "--dry-run", "--json").json["imported"] == image_id
+    changed = imsprep(*arguments, "--dry-run", "--min-disk", "41")
+    assert "earlier run" not in changed.out
     assert "format   raw, about" in first.err
     assert "format " not in second.err
     assert "\nsent     0 bytes: imported already by an earlier run\n" in second.out
-    assert second.out.splitlines()[:2] == first.out.splitlines()[:2]  # image and job
+    assert second.out.splitlines()[1:3] == first.out.splitlines()[1:3]  # image and job
     third = imsprep(*arguments, "--min-disk", "41")
     assert "\nsent     0 bytes: the objects were in the bucket already\n" in third.out
     assert "(min_disk differs), so another image is made" in third.err
@@ -111,7 +118,7 @@ def test_what_was_sent_stands_next_to_what_was_expected(
 ) -> None:
     arguments = ("import", disk, *REQUEST, "--to", f"local:{tmp_path}/cloud", "--via")
     packed = imsprep(*arguments, "zvhd2")
-    assert f"\ndisk     {imported(tmp_path)[0]}\n" in packed.out
+    assert f"\ndisk     {imported(tmp_path)[0]} (the emulator's copy)\n" in packed.out
     [expected] = re.findall(r"^format   zvhd2, .*, (about \S+ \w+) to store", packed.err, re.M)
     assert f" (estimated: {expected}), of a disk of 64 MiB\n" in packed.out
     for done in (imsprep(*arguments, "zvhd2"), imsprep(*arguments, "raw")):
@@ -663,12 +670,12 @@ def test_the_firmware_is_taken_from_a_disk_that_uefi_alone_starts(
     disk = make_uefi_disk(tmp_path / "disk.raw", bios=bios)
     arguments = (*import_of(disk, tmp_path), *asked)
     planned = imsprep(*arguments, "--dry-run")
-    assert f"\nboot mode {mode}" in planned.out
+    assert f"\nfirmware {mode}" in planned.out
     plan = json.loads(imsprep(*arguments, "--dry-run", "--json").out)
     assert plan["body"].get("hw_firmware_type") == sent
     done = imsprep(*arguments)
     assert done.code == 0, done.err
-    assert f"\nboot mode {mode}" in done.out
+    assert f"\nfirmware {mode}" in done.out
     manifest = json.loads((tmp_path / "disk.imsprep.json").read_text())
     assert manifest["request"].get("hw_firmware_type") == sent
     assert manifest["image"]["boot_mode"] == plan["boot_mode"]
@@ -750,8 +757,8 @@ def test_a_wrapped_boot_mode_goes_on_below_its_value(
     monkeypatch.setattr(screen, "columns", lambda stream: 60)
     to = ("--site", "otc", "--to", f"local:{tmp_path}/cloud", "--dry-run")
     lines = imsprep("import", disk, *REQUEST, *to).out.splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("boot mode not requested; "))
-    assert lines[at + 1].startswith(" " * len("boot mode ") + lines[at + 1].strip())
+    at = next(n for n, line in enumerate(lines) if line.startswith("firmware not requested; "))
+    assert lines[at + 1].startswith(" " * len("firmware ") + lines[at + 1].strip())
     assert max(map(len, lines[at : at + 2])) <= 60
 
 

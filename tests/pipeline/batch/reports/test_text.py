@@ -101,7 +101,7 @@ def test_the_line_of_a_boot_mode_is_wrapped() -> None:
     mode = BootMode(None, None, ("bios",))
     planned = Outcome("a.raw", "a", PLANNED, size=1 << 30, body={"name": "a"}, boot_mode=mode)
     lines = render(BatchSummary("plan.yaml", (planned,)), "text", Style(width=60)).splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("    boot mode not requested; "))
+    at = next(n for n, line in enumerate(lines) if line.startswith("    firmware not requested; "))
     assert max(map(len, lines)) <= 60
     assert lines[at + 1].startswith("      ")
 
