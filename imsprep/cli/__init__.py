@@ -32,7 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "batch": "Import many images from a plan, several at a time.",
         "wait": "Wait for an import job that was started before.",
         "boot": "Start an image in QEMU and report whether it boots.",
-        "info": "Show what an image of any format contains.",
+        "info": "Show format and sizes of an image; --guest: how it boots.",
     },
     "Step by step": {
         "convert": "Convert RAW, qcow2 and others to ZVHD2, and back to RAW.",

@@ -106,7 +106,7 @@ class Step:
         if self.reused:
             kind, verb = self.all, " there"
         amount, rate = _amount(kind, verb, estimated=self.estimated), _speed(kind, now)
-        clock = clock_time(now - self.began)
+        clock = f"{clock_time(now - self.began)} elapsed"
         left_s = self._left_s(now)
         if self.copied.total:
             copied = _amount(self.copied, " copied") + _speed(self.copied, now)

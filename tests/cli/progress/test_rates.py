@@ -52,3 +52,10 @@ def test_what_an_earlier_run_sent_counts_for_the_share_and_is_told_at_the_end() 
     assert step.words(3.0).startswith("45/~90 MiB there, 15 MiB/s; ")
     step.add(45 * MIB, 6.0, sent=45 * MIB)
     assert step.came_to(6.0) == "upload   60 MiB sent, 30 MiB were there in 0:06 (10 MiB/s)"
+
+
+def test_the_time_that_passed_is_told_from_the_time_that_is_left() -> None:
+    step = Step(Event("upload", total=100, sent=100), 0.0)
+    step.add(10, 1.0, sent=10)
+    assert step.words(1.0).endswith("; 0:01 elapsed")
+    assert step.words(4.0).endswith("; 0:04 elapsed, 0:36 left")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from imsprep.cli.options.common import image_argument, output_options, print_result
+from imsprep.cli.screen import say
 from imsprep.cli.settings.configured import site_option
 
 
@@ -33,3 +34,5 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> None:
 
     summary = api.info(image, **options)
     print_result(as_json, summary.as_dict(), str(summary), hang=14)
+    if not (as_json or quiet or options["guest"]):
+        say("--guest: how it boots; imsprep check: partitions and file systems")

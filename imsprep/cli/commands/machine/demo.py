@@ -69,7 +69,8 @@ class _Teller:
 
 def _verdict(report: Report) -> str:
     counts = (counted(report.count(s), s.word) for s in sorted(Severity, reverse=True))
-    return f"{', '.join(counts)}; {counted(len(report.passed), 'rule')} passed"
+    passed = f"{counted(len(report.passed), 'rule')} passed, {len(report.skipped)} skipped"
+    return f"{', '.join(counts)}; {passed}"
 
 
 def _run(folder: Path, tell: _Teller) -> _Result:

@@ -38,3 +38,12 @@ def test_what_it_cannot_tell_is_refused(imsprep: Imsprep, tmp_path: Path) -> Non
     outcome = imsprep("info", path)
     assert (outcome.code, "gzip" in outcome.err) == (1, True)
     assert imsprep("info", tmp_path / "none").code == 3
+
+
+def test_what_shows_more_is_named_but_not_to_programs(
+    imsprep: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(bytes(1 << 20))
+    assert "--guest: how it boots; imsprep check: partitions" in imsprep("info", image).err
+    assert imsprep("info", image, "--json").err == imsprep("info", image, "-q").err == ""
