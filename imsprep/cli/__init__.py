@@ -81,6 +81,7 @@ _MEANT = {
     "rules": "See imsprep check --list-rules.",
 }
 _AS_NEAR = 0.05  # of 1, by which two words are alike
+ERROR_SCHEMA = "imsprep.error/1"  # of what --json prints where a command has no result
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
@@ -359,7 +360,7 @@ def _tell_program(arguments: list[str], kind: str, message: str, code: int) -> i
     if "--json" in arguments:
         error = {"kind": kind, "message": message, "exit_code": code}
         try:
-            click.echo(json.dumps({"error": error}, sort_keys=True))
+            click.echo(json.dumps({"schema": ERROR_SCHEMA, "error": error}))
         except OSError:
             _give_stdout_up()
     return code

@@ -197,3 +197,18 @@ def test_a_tib_of_holes_is_scanned_without_being_read(imsprep: Run, tmp_path: Pa
     assert bytes_read() - before < 16 * MIB
     assert done.code == 0, done.err
     assert (done.json["blocks"], done.json["allocated"]) == (TIB // (2 * MIB), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "code"),
+    [
+        (("import", "none.raw", "--json"), "UsageError", 2),
+        (("digest", "none.raw", "--json"), "ReadError", 3),
+    ],
+)
+def test_an_error_names_the_schema_of_errors(
+    imsprep: Run, arguments: tuple[str, ...], kind: str, code: int
+) -> None:
+    said = imsprep(*arguments).json
+    assert said["schema"] == "imsprep.error/1"
+    assert (said["error"]["kind"], said["error"]["exit_code"]) == (kind, code)
