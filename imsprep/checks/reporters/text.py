@@ -258,17 +258,13 @@ def _finding(finding: Finding, style: Style, *, fold: bool) -> list[str]:
     if finding.fix is not None:
         fix, offers = finding.fix, list[str]()
         for key, offer in style.offers.items():
-            if " " not in offer:  # an option alone stands behind its words
-                fix = fix.replace(key, f"{key} ({offer})")
-            elif _fits(key, finding.rule, fix):
+            words = re.compile(rf"{re.escape(key)}(?![\w-])")
+            if " " not in offer and words.search(fix):  # an option alone stands behind its words
+                fix = words.sub(f"{key} ({offer})", fix)
+            elif key == finding.rule or words.search(fix):
                 offers.append(offer)
         lines += _fix(fix, f" ({', '.join(offers)})" if offers else "", style)
     return lines
-
-
-def _fits(key: str, rule: str, fix: str) -> bool:
-    """Return whether an offer is one for this rule, or for words that its fix has."""
-    return key == rule or re.search(rf"{re.escape(key)}(?![\w-])", fix) is not None
 
 
 def _fix(fix: str, offer: str, style: Style) -> list[str]:
