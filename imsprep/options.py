@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from imsprep.errors import UsageError
 from imsprep.progress import Progress, silent
-from imsprep.units import GIB, MIB
+from imsprep.units import GIB, MIB, counted
 
 if TYPE_CHECKING:
     from imsprep.bitmap.layout import BitmapLayout
@@ -92,6 +92,10 @@ class Options:
                 raise UsageError(f"{one.name} is {value!r}, not one of {words}")
             if allowed is None and (expected := _lacks(str(one.type), value)) is not None:
                 raise UsageError(f"{one.name} is {value!r}; expected {expected}")
+            if one.name == "jobs" and value is not None and value < 1:
+                raise UsageError(f"jobs is {value}; expected 1 or more")
+            if one.name == "uuid" and value is not None and len(value) != 16:
+                raise UsageError(f"uuid has {counted(len(value), 'byte')}; expected 16")
 
 
 def choices(of: type[Options], name: str) -> tuple[str, ...]:

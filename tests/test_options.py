@@ -85,3 +85,18 @@ def test_every_option_takes_its_type_and_says_what_another_should_be(
 def test_what_is_nearly_of_a_type_is_refused(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"^{name} is "):
         options.RequestOptions(**{name: value})  # type: ignore[arg-type]  # what is tested
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "value", "words"),
+    [
+        (options.ScanOptions, "jobs", 0, "jobs is 0; expected 1 or more"),
+        (options.UploadOptions, "jobs", -1, "jobs is -1; expected 1 or more"),
+        (options.ConvertOptions, "uuid", b"5", "uuid has 1 byte; expected 16"),
+    ],
+)
+def test_a_number_or_a_length_out_of_range_is_refused(
+    of: type[options.Options], name: str, value: object, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        of(**{name: value})

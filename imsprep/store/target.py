@@ -68,6 +68,8 @@ def is_target(text: object) -> TypeGuard[str]:
 
 def parse_target(text: str, *, region: str | None = None, endpoint: str | None = None) -> Target:
     """Read what stands after `--to`; raises UsageError with what was expected."""
+    if not isinstance(text, str):
+        raise UsageError(f"cannot upload to {text!r}: expected {_FORMS}")
     scheme, colon, rest = text.partition(":")
     if not colon or not rest or scheme not in ("local", "obs"):
         raise UsageError(f"cannot upload to {text!r}: expected {_FORMS}")

@@ -24,6 +24,11 @@ def test_targets_are_read() -> None:
     assert obs_endpoint("cn-north-4") == "https://obs.cn-north-4.myhuaweicloud.com"
 
 
+def test_what_is_no_text_is_no_target() -> None:
+    with pytest.raises(UsageError, match="cannot upload to 5: expected local:DIR"):
+        parse_target(5)  # type: ignore[arg-type]  # what is tested
+
+
 def test_a_local_bucket_that_cannot_be_written_is_refused_and_nothing_stays(tmp_path: Path) -> None:
     check_writable(Target("images", folder=tmp_path / "new" / "cloud"))
     (tmp_path / "images").mkdir()

@@ -19,3 +19,9 @@ def test_text_and_paths_are_paths_and_nothing_is_none() -> None:
 def test_an_empty_name_is_not_the_current_folder() -> None:
     with pytest.raises(UsageError, match="empty"):
         path_of("")
+
+
+@pytest.mark.parametrize("value", [5, None, b"disk.raw", ["disk.raw"]])
+def test_what_is_no_path_is_wrong_usage(value: object) -> None:
+    with pytest.raises(UsageError, match="is no path"):
+        path_of(value)  # type: ignore[arg-type]  # what is tested
