@@ -128,7 +128,7 @@ class Step:
         kinds = (self.sent, self.copied) if self.sent.total or self.copied.total else (self.all,)
         if not self.all.total:
             kinds = (self.packed,)
-        if (self.estimated or not self.all.total) and any(k.done >= k.total for k in kinds):
+        if (self.estimated or not self.all.total) and any(0 < k.total <= k.done for k in kinds):
             return None  # the last parts are on their way, and nothing says how many
         left = [kind.left_s(now) for kind in kinds if kind.total]
         known = [one for one in left if one is not None]

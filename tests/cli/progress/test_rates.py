@@ -59,3 +59,11 @@ def test_the_time_that_passed_is_told_from_the_time_that_is_left() -> None:
     step.add(10, 1.0, sent=10)
     assert step.words(1.0).endswith("; 0:01 elapsed")
     assert step.words(4.0).endswith("; 0:04 elapsed, 0:36 left")
+
+
+def test_of_an_estimated_upload_the_time_that_is_left_is_said_until_nothing_tells_it() -> None:
+    step = Step(Event("upload", total=100, sent=100, estimated=True), 0.0)
+    step.add(25, 3.0, sent=25)
+    assert step.words(3.0).endswith("; 0:03 elapsed, 0:09 left")
+    step.add(75, 12.0, sent=75)
+    assert step.words(13.0).endswith("; 0:13 elapsed")
