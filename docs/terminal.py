@@ -18,7 +18,7 @@ _WIDTH = 0.602  # of a letter of a monospaced font, as a share of its size
 
 _FAMILY = "ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace"
 _STYLE = """\
-  text { fill: #24292f }
+  text { fill: #24292f; white-space: pre }
   .window { fill: #f6f8fa; stroke: #d0d7de }
   .prompt { fill: #116329; font-weight: bold }
   .command { font-weight: bold }
