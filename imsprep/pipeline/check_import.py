@@ -6,7 +6,6 @@ import.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -219,8 +218,8 @@ def _check_form(request: QuickImportRequest, site: Site) -> None:
     like = near(value, site.listed)
     hint = f"; listed of that system and version: {named(like)}" if like else ""
     raise UsageError(
-        f"local: takes no os_version {value!r}: a name and 64bit or 32bit are expected,"
-        f" as the listed values have them{hint}",
+        f"os_version is {value!r}, which the service behind local: would refuse: a name and 64bit"
+        f" or 32bit are expected, as the values that {site.key} lists have them{hint}",
         remedies=("os_version",),
     )
 
@@ -237,12 +236,16 @@ def missing_of(path: Path, fields: RequestFields, site: Site) -> Missing:
     """Return which fields of a request are missing.
 
     Nothing is read of an image but its ends, and that only if something is missing. An image that
-    cannot be read proposes nothing.
+    cannot be read proposes nothing; ReadError if there is none.
     """
     proposed, news = fields, list[str]()
     if fields.missing:
-        with contextlib.suppress(ImsprepError), OpenImage.open(path) as image:
-            proposed, news = proposed_fields(image, fields, site)
+        try:
+            with OpenImage.open(path) as image:
+                proposed, news = proposed_fields(image, fields, site)
+        except ImsprepError:
+            if not os.path.lexists(path):
+                raise
     missing = tuple(name for name in REQUIRED if name in proposed.missing)
     return Missing(missing, bool(news), _sizes_taken(fields, site))
 

@@ -10,10 +10,19 @@ from typing import Any
 import pytest
 
 from imsprep.bitmap.layout import BitmapLayout, Match
+from imsprep.cloud.sites import SITES
 from imsprep.errors import ReadError, UsageError
 from imsprep.ims.region import RegionFacts
-from imsprep.options import ImportOptions
-from imsprep.pipeline.check_import import Examined, bitmap_key, examine, reason_for, why_not
+from imsprep.ims.request import RequestFields
+from imsprep.options import DEFAULT_SITE, ImportOptions
+from imsprep.pipeline.check_import import (
+    Examined,
+    bitmap_key,
+    examine,
+    missing_of,
+    reason_for,
+    why_not,
+)
 from imsprep.pipeline.import_task import task_of
 from imsprep.pipeline.values import ImportTask
 from imsprep.report import Finding, Report, Severity
@@ -48,6 +57,12 @@ def task(tmp_path: Path) -> Task:
 def examined(path: Path, task: ImportTask) -> Examined:
     with OpenImage.open(path) as image:
         return examine(image, task)
+
+
+def test_a_missing_file_is_named_before_what_its_request_lacks(tmp_path: Path) -> None:
+    fields = RequestFields(name="web01")
+    with pytest.raises(ReadError, match="No such file"):
+        missing_of(tmp_path / "web.qcow2", fields, SITES[DEFAULT_SITE])
 
 
 def test_an_import_has_its_key_request_and_report(disk: Path, task: Task, tmp_path: Path) -> None:
@@ -120,7 +135,9 @@ def test_a_folder_takes_an_os_version_of_the_form_of_those_that_are_listed(
     disk: Path, task: Task
 ) -> None:
     odd: dict[str, Any] = {"type": None, "os_version": "Debian 10"}
-    with pytest.raises(UsageError, match="local: takes no os_version 'Debian 10'") as told:
+    with pytest.raises(
+        UsageError, match="os_version is 'Debian 10', which the service behind local: would refuse"
+    ) as told:
         examined(disk, task(**odd))
     assert "Debian GNU/Linux 10" in str(told.value)
     for fine in (

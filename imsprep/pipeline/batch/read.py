@@ -18,6 +18,7 @@ from imsprep.pipeline.upload_formats import RAW
 from imsprep.system.paths import optional_path
 from imsprep.units import MIB, exact_size
 
+_COMMANDS = "imsprep import takes an image"
 _MAX_PLAN = 16 * MIB  # bytes, some 100,000 images; what is larger is an image itself
 
 
@@ -53,18 +54,20 @@ def read_entries(path: Path, base: ImportOptions) -> list[BatchEntry]:
 def _text(path: Path) -> str:
     try:
         if (size := path.stat().st_size) > _MAX_PLAN:
-            raise UsageError(f"{show_path(path)} is not a plan: it has {exact_size(size)}")
+            raise UsageError(
+                f"{show_path(path)} is not a plan: it has {exact_size(size)}; {_COMMANDS}"
+            )
         return path.read_text("utf-8")
     except IsADirectoryError:
         raise UsageError(
             f"{show_path(path)} is a folder, and a plan is expected: a file that names the images;"
-            " imsprep import takes an image, imsprep check the images of a folder"
+            f" {_COMMANDS}, imsprep check the images of a folder"
         ) from None
     except OSError as error:
         raise ReadError.from_os(error, "cannot read", path) from error
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{show_path(path)} is not a plan: byte {error.start} is not UTF-8"
+            f"{show_path(path)} is not a plan: byte {error.start} is not UTF-8; {_COMMANDS}"
         ) from None
 
 

@@ -87,13 +87,15 @@ def reason_of(outcome: Outcome) -> str:
 def totals(summary: BatchSummary) -> str:
     """Return a line that counts the images by state and adds up sizes."""
     counts = [words for state in STATES for words in _counts(summary, state)]
-    sent = sum(outcome.sent for outcome in summary.outcomes)
-    sized = [one for one in summary.outcomes if one.size and (one.done or one.sent or not sent)]
+    those = summary.outcomes
+    sent = sum(outcome.sent for outcome in those)
+    sized = [one for one in those if one.size and (one.done or one.sent or not sent)]
     disks = f"{counted(len(sized), 'disk')} of {format_size(sum(one.size for one in sized))}"
     sizes = f"; {format_size(sent)} sent for {disks}" if sent else ""
-    if sized and not sent:
+    cut = any(one.state == INTERRUPTED or (one.state == WAITING and not one.size) for one in those)
+    if sized and not sent and not cut:  # how much was sent of what was interrupted is not known
         sizes = f"; {disks}, nothing sent"
-    return f"{counted(len(summary.outcomes), 'image')}: {', '.join(counts)}{sizes}"
+    return f"{counted(len(those), 'image')}: {', '.join(counts)}{sizes}"
 
 
 def _counts(summary: BatchSummary, state: str) -> list[str]:

@@ -314,10 +314,14 @@ def test_what_is_missing_is_said_before_the_image_is_checked(
     assert not checked
 
 
-def test_what_is_missing_is_said_also_of_an_image_that_cannot_be_read(imsprep: Run) -> None:
-    done = imsprep("import", "none.raw", "--name", "x")
+def test_what_is_missing_is_said_also_of_an_image_that_cannot_be_read(
+    imsprep: Run, tmp_path: Path
+) -> None:
+    done = imsprep("import", tmp_path, "--name", "x")
     assert done.code == 2
     assert "Missing option --to, --min-disk, --os-version;" in done.err
+    none = imsprep("import", tmp_path / "none.raw", "--name", "x")
+    assert (none.code, "No such file" in none.err) == (3, True)
 
 
 def assert_advised(err: str) -> None:

@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from imsprep.pipeline.batch.reports import rows
-from imsprep.pipeline.batch.values import DONE, PLANNED, REFUSED, BatchSummary, Outcome
+from imsprep.pipeline.batch.values import (
+    DONE,
+    INTERRUPTED,
+    PLANNED,
+    REFUSED,
+    WAITING,
+    BatchSummary,
+    Outcome,
+)
 from imsprep.units import GIB
 
 
@@ -47,3 +55,6 @@ def test_the_totals_say_what_travelled_for_how_much() -> None:
     assert rows.totals(warned).startswith("2 images: 1 done (1 with warnings), 1 done before; ")
     planned = BatchSummary("plan.yaml", (Outcome("a", "a", PLANNED, size=GIB),))
     assert rows.totals(planned) == "1 image: 1 planned; 1 disk of 1 GiB, nothing sent"
+    for state in (INTERRUPTED, WAITING):  # of which some may have been sent, or no size is known
+        cut = BatchSummary("plan.yaml", (*planned.outcomes, Outcome("b", "b", state)))
+        assert rows.totals(cut).count(";") == 0
