@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imsprep.cli.options.common import image_argument, output_options, print_result
-from imsprep.cli.screen import say
+from imsprep.cli.screen import is_terminal, say
 from imsprep.cli.settings.configured import site_option
 
 
@@ -34,5 +35,5 @@ def command(image: Path, as_json: bool, quiet: bool, **options: Any) -> None:
 
     summary = api.info(image, **options)
     print_result(as_json, summary.as_dict(), str(summary), hang=14)
-    if not (as_json or quiet or options["guest"]):
+    if is_terminal(sys.stdout) and not (as_json or quiet or options["guest"]):
         say("--guest: how it boots; imsprep check: partitions and file systems")

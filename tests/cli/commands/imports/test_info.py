@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from imsprep.cli.commands.imports import info
 from imsprep.units import MIB
 from tests.support.running import Outcome
 from tests.support.zvhd2.goldens import FACTS, golden
@@ -40,10 +43,12 @@ def test_what_it_cannot_tell_is_refused(imsprep: Imsprep, tmp_path: Path) -> Non
     assert imsprep("info", tmp_path / "none").code == 3
 
 
-def test_what_shows_more_is_named_but_not_to_programs(
-    imsprep: Callable[..., Outcome], tmp_path: Path
+def test_what_shows_more_is_named_on_a_terminal_alone(
+    imsprep: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = tmp_path / "disk.raw"
     image.write_bytes(bytes(1 << 20))
+    assert imsprep("info", image).err == ""
+    monkeypatch.setattr(info, "is_terminal", lambda stream: True)
     assert "--guest: how it boots; imsprep check: partitions" in imsprep("info", image).err
     assert imsprep("info", image, "--json").err == imsprep("info", image, "-q").err == ""
