@@ -202,7 +202,7 @@ def test_a_tib_of_holes_is_scanned_without_being_read(imsprep: Run, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "kind", "code"),
     [
-        (("import", "none.raw", "--json"), "UsageError", 2),
+        (("import", ".", "--json"), "UsageError", 2),
         (("digest", "none.raw", "--json"), "ReadError", 3),
     ],
 )
