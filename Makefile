@@ -9,6 +9,8 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 # Each command that a test starts would compile the whole package again.
 unexport PYTHONDONTWRITEBYTECODE
+# One worker more than CPUs: many tests wait for a server, a signal or the disk.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
 help:                 ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -227,5 +227,7 @@ def test_the_checksum_of_a_btrfs_with_xxhash_is_computed(tmp_path: Path) -> None
     pytest.importorskip("xxhash")
     make("btrfs, xxhash", tmp_path / "disk.raw")
     assert told(tmp_path / "disk.raw").fault is None
-    poke(tmp_path / "disk.raw", 0x10000 + 0x400, b"\1")
+    at = 0x10000 + 0x400
+    before = (tmp_path / "disk.raw").read_bytes()[at]
+    poke(tmp_path / "disk.raw", at, bytes([before ^ 1]))
     assert told(tmp_path / "disk.raw").fault == "the checksum of its superblock does not hold"
